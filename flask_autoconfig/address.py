@@ -1,0 +1,118 @@
+"""An e-mail address taken apart, a domain folded, placeholders filled in."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import unquote
+
+PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%", "%REALNAME%")
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_LONG_LABEL = re.compile(r"[^.]{64}")
+# RFC 5321, section 4.1.2: a dot-string, or a quoted string; beyond ASCII as RFC 6531.
+_LOCAL_PART = re.compile(r'[^\s"@()<>,:;\[\]\\\x00-\x1f\x7f]+|"[^"\x00-\x1f\x7f]*"')
+_EMAIL_KEYS = frozenset({"emailaddress", "email"})
+
+
+class Address(NamedTuple):
+    """An address as its two parts; `domain` is folded, `local` is as it was written."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def fold(domain: str) -> str:
+    """The one spelling of a host name: lower case, A-labels, no dot at the end.
+
+    Raises ValueError if it is no host name (RFC 1123, section 2.1; RFC 5891).
+    """
+    if len(domain) > 254:
+        raise ValueError("not a host name")
+    if not domain.isascii():
+        domain = _to_a_labels(domain)
+    domain = domain.lower().removesuffix(".")
+    if len(domain) > 253 or not _HOST.fullmatch(domain) or _LONG_LABEL.search(domain):
+        raise ValueError("not a host name")
+    return domain
+
+
+def _to_a_labels(domain: str) -> str:
+    import idna  # only international names pay for its tables
+
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, ValueError) as error:
+        raise ValueError("not a host name") from error
+
+
+def unfold(domain: str) -> str:
+    """The domain as people write it: U-labels for A-labels, where they are valid."""
+    if "xn--" not in domain:
+        return domain
+    import idna
+
+    try:
+        return idna.decode(domain)
+    except (idna.IDNAError, ValueError):
+        return domain
+
+
+def parse_address(text: str) -> Address:
+    """Take `local@domain` apart; raises ValueError if it is none."""
+    local, at, domain = text.strip().rpartition("@")
+    if not at or len(local) > 254 or not _LOCAL_PART.fullmatch(local):
+        raise ValueError("not an e-mail address")
+    return Address(local, fold(domain))
+
+
+def address_in_query(query: str) -> str:
+    """The address in a query string, "" where there is none or an empty one.
+
+    A `+` stays a plus: clients that do not encode it mean it so.
+    """
+    for pair in query.split("&"):
+        key, _, value = pair.partition("=")
+        if value and key.lower() in _EMAIL_KEYS:
+            if not value.isascii():  # raw bytes, which WSGI hands over as latin-1
+                value = value.encode("latin-1", "replace").decode("utf-8", "replace")
+            return unquote(value) if "%" in value else value
+    return ""
+
+
+def host_of(authority: str) -> str:
+    """The folded host of a Host header, "" where it names none (or an IP address)."""
+    host = authority.partition(":")[0]
+    try:
+        host = fold(host)
+    except ValueError:
+        return ""
+    return "" if is_ip(host) else host
+
+
+def is_ip(host: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address, written without brackets."""
+    if not (host[-1:].isdigit() or ":" in host):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def fill_in(text: str, address: Address | None, real_name: str = "") -> str:
+    """The text with each placeholder that is known written out."""
+    if "%" not in text or address is None:
+        return text
+    return (
+        text.replace("%EMAILADDRESS%", str(address))
+        .replace("%EMAILLOCALPART%", address.local)
+        .replace("%EMAILDOMAIN%", address.domain)
+        .replace("%REALNAME%", real_name or address.local)
+    )

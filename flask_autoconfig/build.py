@@ -1,0 +1,269 @@
+"""Turns a parsed TOML document into the model's structs, gathering every problem."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from msgspec import NODEFAULT, inspect
+
+from .checks import domain_pattern, quote
+from .errors import ConfigError, Problem
+
+_KINDS = {
+    inspect.StrType: "a string",
+    inspect.BoolType: "true or false",
+    inspect.StructType: "a table",
+    inspect.DictType: "a table",
+    inspect.VarTupleType: "a list",
+}
+
+# What other programs call it.
+_SYNONYMS = {
+    "plain": "password-cleartext",
+    "login": "password-cleartext",
+    "password": "password-cleartext",
+    "cram-md5": "password-encrypted",
+    "secure": "password-encrypted",
+    "xoauth2": "OAuth2",
+    "kerberos": "GSSAPI",
+    "tls": "SSL",
+    "ssl/tls": "SSL",
+    "none": "plain",
+    "pop": "pop3",
+    "imaps": "imap",
+    "pop3s": "pop3",
+    "submission": "smtp",
+    "smtps": "smtp",
+}
+
+
+@cache
+def _type_of(cls: type) -> inspect.StructType:
+    kind = inspect.type_info(cls)
+    assert isinstance(kind, inspect.StructType)  # noqa: S101 (it is given structs)
+    return kind
+
+
+class Builder:
+    """Builds values of msgspec's types from plain ones and remembers what is wrong."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._places: dict[str, int] = {}
+        self._misspelt: set[str] = set()  # places of keys that stand there misspelt
+
+    def add(self, place: str, message: str, cure: str) -> None:
+        """Remember a problem."""
+        self.problems.append(Problem(place, message, cure))
+
+    def is_faulty(self, place: str) -> bool:
+        """Whether a problem is known there or in what it holds."""
+        return place in self._misspelt or any(
+            problem.place == place or _is_within(problem.place, place)
+            for problem in self.problems
+        )
+
+    def raise_problems(self) -> None:
+        """Raise ConfigError, in the file's order, if there is any problem."""
+        if self.problems:
+            raise ConfigError(sorted(self.problems, key=self._position))
+
+    def _position(self, problem: Problem) -> int:
+        place = problem.place
+        while place and place not in self._places:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        return self._places.get(place, -1)
+
+    def struct(self, cls: type, raw: Any, place: str) -> Any:
+        """Build a struct; what is faulty in it gets its default, so that rules run."""
+        return self._struct(_type_of(cls), raw, place)
+
+    def _struct(self, kind: inspect.StructType, raw: Any, place: str) -> Any:
+        fields = {field.encode_name: field for field in kind.fields}
+        values = {}
+        for key, value in raw.items():
+            at = f"{place}.{key}" if place else key
+            self._places[at] = len(self._places)
+            if key in fields:
+                values[key] = self._value(fields[key].type, value, at)
+            else:
+                self._unknown_key(place, key, fields)
+        for key, field in fields.items():
+            if field.required and key not in values:
+                self._missing(place, key, field.type)
+            if values.get(key, NODEFAULT) is NODEFAULT:
+                values[key] = "" if field.required else _default(field)
+        return kind.cls(**values)
+
+    def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
+        prefix = f"{place}." if place else ""
+        near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
+        cure = f"known are {', '.join(known)}"
+        if near:
+            cure = f"did you mean {near[0]}?"
+            self._misspelt.add(prefix + near[0])
+        self.add(prefix + key, f"there is no key {quote(key)} here", cure)
+
+    def _missing(self, place: str, key: str, kind: inspect.Type) -> None:
+        if f"{place}.{key}" not in self._misspelt:
+            example = _plain(kind)[1].get("example", "…")
+            self.add(place, f"{key} is missing", f'add {key} = "{example}"')
+
+    def _value(self, kind: inspect.Type, raw: Any, at: str) -> Any:
+        """The value, or NODEFAULT after a problem."""
+        kind, extra = _plain(kind, raw)
+        if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
+            return self._struct(kind, raw, at)
+        if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
+            return self._dict(kind, raw, at)
+        if isinstance(kind, inspect.VarTupleType):
+            return self._tuple(kind, raw, at, extra.get("single", False))
+        if isinstance(kind, inspect.StrType) and isinstance(raw, str):
+            return self._checked(extra["check"], raw, at)
+        if isinstance(kind, inspect.LiteralType) and isinstance(raw, str):
+            return self._literal(kind, raw, at)
+        if isinstance(kind, inspect.IntType) and type(raw) is int:
+            low, high = kind.ge or 0, kind.le or 0
+            if low <= raw <= high:
+                return raw
+        if isinstance(kind, inspect.BoolType) and isinstance(raw, bool):
+            return raw
+        wanted = _expected(kind)
+        self.add(at, f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw))
+        return NODEFAULT
+
+    def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
+        _, key_extra = _plain(kind.key_type)
+        texts = {}
+        for key, value in raw.items():
+            where = f"{at}.{key}"
+            self._checked(key_extra["check"], key, where)
+            texts[key] = self._value(kind.value_type, value, where)
+        return texts
+
+    def _tuple(
+        self, kind: inspect.VarTupleType, raw: Any, at: str, single: bool
+    ) -> Any:
+        if single and not isinstance(raw, list):
+            value = self._value(kind.item_type, raw, at)
+            return NODEFAULT if value is NODEFAULT else (value,)
+        if not isinstance(raw, list):
+            cure = f'write {at.rpartition(".")[2]} = ["…"]'
+            item = _plain(kind.item_type)[0]
+            if isinstance(item, inspect.StructType):
+                cure = f"head it [[{_header(at)}]], with two brackets"
+            self.add(at, f"expected a list, got {quote(raw)}", cure)
+            return NODEFAULT
+        if single and not raw:
+            self.add(at, "the list is empty", "name a method, or remove the key")
+            return NODEFAULT
+        item_type = kind.item_type
+        values = []
+        for index, item in enumerate(raw):
+            where = f"{at}[{index}]"
+            if isinstance(item, dict):
+                self._places[where] = len(self._places)
+            values.append(self._value(item_type, item, where))
+        return tuple(value for value in values if value is not NODEFAULT)
+
+    def _checked(self, check: Callable[[str], str], raw: str, at: str) -> Any:
+        try:
+            return check(raw)
+        except ValueError as error:
+            self.add(at, *error.args)
+            return NODEFAULT
+
+    def _literal(self, kind: inspect.LiteralType, raw: str, at: str) -> Any:
+        if raw in kind.values:
+            return raw
+        words = [str(word) for word in kind.values]
+        by_lower = {word.lower(): word for word in words}
+        near = difflib.get_close_matches(raw.lower(), by_lower, 1, 0.6)
+        cure = f'did you mean "{by_lower[near[0]]}"?' if near else "use one of them"
+        synonym = _SYNONYMS.get(raw.lower())
+        if synonym in words:
+            cure = f'write "{synonym}"'
+        wanted = ", ".join(f'"{word}"' for word in words)
+        if len(words) > 1:
+            wanted = "one of " + wanted
+        self.add(at, f"expected {wanted}, got {quote(raw)}", cure)
+        return NODEFAULT
+
+
+def _default(field: inspect.Field) -> Any:
+    if field.default is not NODEFAULT:
+        return field.default
+    factory = field.default_factory
+    return factory() if callable(factory) else None
+
+
+def _header(at: str) -> str:
+    """The place as a table's header names it: without the numbers."""
+    return ".".join(part.partition("[")[0] for part in at.split("."))
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    return inner.startswith((f"{outer}.", f"{outer}[")) if outer else False
+
+
+def _plain(kind: inspect.Type, raw: Any = None) -> tuple[inspect.Type, dict[str, Any]]:
+    """The type without its wrapping; of a union, the member that `raw` is meant for."""
+    extra: dict[str, Any] = {}
+    while isinstance(kind, inspect.Metadata | inspect.UnionType):
+        if isinstance(kind, inspect.Metadata):
+            extra |= kind.extra or {}
+            kind = kind.type
+            continue
+        members = [it for it in kind.types if not isinstance(it, inspect.NoneType)]
+        tables = [it for it in members if isinstance(it, inspect.StructType)]
+        kind = tables[0] if tables and isinstance(raw, dict) else members[0]
+    return kind, extra
+
+
+def _expected(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.IntType):
+        return f"an integer from {kind.ge} to {kind.le}"
+    if isinstance(kind, inspect.LiteralType):
+        return "one of " + ", ".join(f'"{word}"' for word in kind.values)
+    return _KINDS[type(kind)]
+
+
+def _spelling(kind: inspect.Type, raw: Any) -> str:
+    if isinstance(kind, inspect.IntType) and isinstance(raw, str) and raw.isdigit():
+        return "write it without quotes"
+    if isinstance(kind, inspect.BoolType) and isinstance(raw, str):
+        return "write it without quotes"
+    if isinstance(kind, inspect.DictType) and isinstance(raw, str):
+        return 'name the language: {en = "…"}'
+    if isinstance(kind, inspect.StrType | inspect.LiteralType) and not isinstance(
+        raw, dict | list
+    ):
+        return "write it in quotes"
+    return f"write {_expected(kind)}"
+
+
+def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
+    """The domains that a text file lists, the first word of each line."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        builder.add(
+            place, f"cannot read {quote(str(path))}: {reason}", "give a text file"
+        )
+        return ()
+    domains: dict[str, None] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split(None, 1)
+        if not words:
+            continue
+        try:
+            domains[domain_pattern(words[0])] = None
+        except ValueError as error:
+            message, cure = error.args
+            builder.add(place, f"line {number}: {message}", cure)
+    return tuple(domains)

@@ -1,0 +1,150 @@
+"""What a single value must keep. Each function gives the value as it will be served.
+
+Each raises ValueError with two arguments: what is wrong, and what would be right.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from .address import PLACEHOLDERS, fold, is_ip
+
+# C0, DEL, C1 and what XML 1.0 has no place for.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
+_PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
+
+
+def quote(value: object) -> str:
+    """The value as the file would spell it, cut to what fits a message."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    text = f'"{_CONTROL.sub("?", value)}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else text[:77] + "…" + text[-1]
+
+
+def line(value: str) -> str:
+    """One line of text that says something."""
+    control = _CONTROL.search(value)
+    if control:
+        raise ValueError(
+            f"a control character (U+{ord(control[0]):04X}) in it", "remove it"
+        )
+    if not value.strip():
+        raise ValueError("it is empty", "give it a value or remove the key")
+    if value != value.strip():
+        # Evolution and Kontact save it with the white space.
+        raise ValueError(
+            f"white space around {quote(value)}", f"write {quote(value.strip())}"
+        )
+    return value
+
+
+def prose(value: str) -> str:
+    """A text for people: as in HTML, a run of white space is one space."""
+    return line(" ".join(value.split()))
+
+
+def placeholder_text(value: str) -> str:
+    """A line in which the placeholders, if any, are ones that clients know."""
+    for match in _PLACEHOLDER.finditer(line(value)):
+        _check_placeholder(match[0])
+    return value
+
+
+def _check_placeholder(found: str) -> None:
+    if found in PLACEHOLDERS:
+        return
+    if found.upper() in PLACEHOLDERS:
+        raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
+    raise ValueError(
+        f"no client knows the placeholder {found}", f"use {_or(PLACEHOLDERS)}"
+    )
+
+
+def _or(words: tuple[str, ...]) -> str:
+    return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def host_name(value: str) -> str:
+    """A host name, folded; placeholders may stand in it."""
+    if "%" not in placeholder_text(value):
+        return _fold(value)
+    _fold(_PLACEHOLDER.sub("x", value))
+    return _PLACEHOLDER.sub(lambda match: match[0].upper(), value.lower())
+
+
+def _fold(value: str) -> str:
+    if is_ip(value):
+        return value.lower()
+    try:
+        return fold(value)
+    except ValueError:
+        raise ValueError(
+            f"expected a host name, got {quote(value)}",
+            "write a name like mail.example.com, without a scheme, port or space",
+        ) from None
+
+
+def domain_pattern(value: str) -> str:
+    """A domain, `*.example.com` or `*`, folded."""
+    if line(value) == "*":
+        return value
+    star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
+    if "@" in value:
+        domain = value.rpartition("@")[2]
+        raise ValueError(f"{quote(value)} is an address", f"write {quote(domain)}")
+    if "*" in name or "%" in name:
+        raise ValueError(
+            f"expected a domain, got {quote(value)}",
+            'write "example.com", "*.example.com" for all below it, or "*" for any',
+        )
+    return star + _fold(name)
+
+
+def identifier(value: str) -> str:
+    """A provider's id: Thunderbird and K-9 drop a file whose id is no host name."""
+    if line(value) != "%EMAILDOMAIN%":
+        _fold(value)
+    return value
+
+
+def language_tag(value: str) -> str:
+    """A language of RFC 5646, or "" for a text that names none."""
+    if value and not _LANGUAGE.fullmatch(value):
+        raise ValueError(
+            f"expected a language, got {quote(value)}", 'write one like "en" or "pt-BR"'
+        )
+    return value
+
+
+def url(value: str) -> str:
+    """An absolute URL with its host as A-labels."""
+    for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("", line(value))):
+        _check_placeholder(match[0])
+    wrong = ValueError(
+        f"expected a URL, got {quote(value)}", "write one like https://www.example.com/"
+    )
+    if not _URL.fullmatch(value):
+        raise wrong
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        _ = parts.port
+        name = _PLACEHOLDER.sub("x", host)
+        name = name if is_ip(name) else fold(name)
+    except ValueError:
+        raise wrong from None
+    if host.isascii():
+        return value
+    user, at, place = parts.netloc.rpartition("@")
+    port = place.rpartition(":")[2] if parts.port else ""
+    netloc = f"{user}{at}{name}{':' if port else ''}{port}"
+    return urlunsplit(parts._replace(netloc=netloc))

@@ -1,0 +1,96 @@
+"""Which provider serves this address's domain, or the host that was asked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .address import host_of
+from .model import Config
+
+# The first labels of host names that clients put before the domain they ask about.
+_SERVICE_LABELS = ("autoconfig.", "autodiscover.", "ua-auto-config.")
+
+
+class Match(NamedTuple):
+    """The provider's index, and the domain that the request names, if it does.
+
+    `exact` is whether the provider claims that domain by name.
+    """
+
+    provider: int
+    domain: str | None
+    exact: bool
+
+
+class Directory:
+    """Every claim of a configuration, ready for look-ups that do not depend on size."""
+
+    def __init__(self, config: Config) -> None:
+        self._exact: dict[str, int] = {}
+        self._below: dict[str, int] = {}  # of *.example.com: example.com
+        self._mx: dict[str, int] = {}
+        self._any: int | None = None
+        self._ids: dict[str, int] = {}
+        self._only = 0 if len(config.provider) == 1 else None
+        for index, provider in enumerate(config.provider):
+            self._ids.setdefault(provider.identity, index)
+            for domain in provider.all_domains:
+                if domain == "*":
+                    self._any = index
+                elif domain.startswith("*."):
+                    self._below[domain[2:]] = index
+                else:
+                    self._exact[domain] = index
+            for domain in provider.mx_domains:
+                self._mx.setdefault(domain, index)
+
+    def by_id(self, identity: str, domain: str) -> Match | None:
+        """The provider of that id, for a domain that the file does not know."""
+        index = self._ids.get(identity)
+        return None if index is None else Match(index, domain, False)
+
+    def by_domain(self, domain: str) -> Match | None:
+        """By an address's folded domain: by name, by the longest pattern, by `*`."""
+        index = self._exact.get(domain)
+        if index is not None:
+            return Match(index, domain, True)
+        _, dot, parent = domain.partition(".")
+        while dot:
+            index = self._below.get(parent)
+            if index is not None:
+                return Match(index, domain, False)
+            _, dot, parent = parent.partition(".")
+        return None if self._any is None else Match(self._any, domain, False)
+
+    def by_host(self, authority: str) -> Match | None:
+        """By the Host header: the longest match upwards from the host."""
+        host = host_of(authority)
+        asked = asked_domain(host)
+        if host != asked and host in self._exact:
+            return Match(self._exact[host], host, True)
+        name = asked
+        while name:
+            parent = name.partition(".")[2]
+            if name in self._exact:
+                return Match(self._exact[name], name, True)
+            if name in self._mx:
+                # The domain of an MX host says nothing of the customer's domain.
+                return Match(self._mx[name], None, False)
+            if parent in self._below:
+                return Match(self._below[parent], asked, False)
+            name = parent
+        if self._any is not None and "." in asked:
+            return Match(self._any, asked, False)
+        return None
+
+    def only(self) -> Match | None:
+        """The only provider, if the file has just one."""
+        return None if self._only is None else Match(self._only, None, False)
+
+
+def asked_domain(host: str) -> str:
+    """The mail domain that a host stands for: without `autoconfig.` and its like."""
+    for label in _SERVICE_LABELS:
+        if host.startswith(label):
+            return host[len(label) :]
+    return host

@@ -1,0 +1,40 @@
+"""What can be wrong with a configuration, told so that a person can mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+
+class Problem(Struct, frozen=True):
+    """One thing that is wrong, or that one client cannot take."""
+
+    place: str  # as the file's own path: provider[0].incoming[1].port
+    message: str  # what is wrong
+    cure: str  # what would be right
+    client: str = ""  # of a warning: the client that it hurts
+
+    def __str__(self) -> str:
+        place = f"{self.place}: " if self.place else ""
+        client = f"{self.client}: " if self.client else ""
+        return f"{place}{client}{self.message}; {self.cure}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be served, with all its problems.
+
+    `problems` holds every :class:`Problem` found, in the file's order; `file` names
+    the file, or is empty for a text.
+    """
+
+    def __init__(self, problems: Iterable[Problem], file: str = "") -> None:
+        self.problems = tuple(problems)
+        self.file = file
+        super().__init__(self.problems, file)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = f"{self.file or 'the configuration'}: "
+        head += "1 problem" if count == 1 else f"{count} problems"
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])

@@ -1,0 +1,130 @@
+"""The WSGI door: the service by itself, under gunicorn or any other WSGI server.
+
+A document is answered before Flask's request machinery is entered; what is left (405,
+404) goes to a small Flask app with the blueprint.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+
+from .blueprint import Autoconfig
+from .errors import ConfigError
+from .service import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class FastPath:
+    """WSGI middleware: answers what the service knows, leaves the rest to the app."""
+
+    def __init__(self, service: Service, app: WSGIApplication) -> None:
+        self.service = service
+        self.app = app
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        if method == "GET" or method == "HEAD":
+            answer = self.service.answer(
+                environ.get("PATH_INFO", ""),
+                environ.get("QUERY_STRING", ""),
+                environ.get("HTTP_HOST", ""),
+            )
+            if answer is not None:
+                answer = answer.for_request(environ)
+                start_response(answer.status, list(answer.headers))
+                return () if method == "HEAD" else (answer.body,)
+        return self.app(environ, start_response)
+
+
+def create_app(
+    config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    proxies: int = 0,
+) -> Flask:
+    """The standalone service, a WSGI app: `gunicorn 'flask_autoconfig:create_app()'`.
+
+    `config` is the TOML file or a mapping of Flask's configuration keys; by default the
+    file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
+    directory. `proxies` is how many proxies before it are trusted to say the host and
+    the scheme. Raises ConfigError where the file is missing or faulty.
+    """
+    app = Flask("flask_autoconfig", static_folder=None)
+    if isinstance(config, Mapping):
+        app.config.from_mapping(config)
+        config = None
+    file = config or app.config.get("AUTOCONFIG_FILE")
+    file = file or os.environ.get("AUTOCONFIG_FILE") or "autoconfig.toml"
+    app.config["AUTOCONFIG_FILE"] = Path(file).absolute()
+    app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
+    try:
+        app.register_blueprint(Autoconfig())
+    except ConfigError as error:
+        _stop_gunicorn(error)
+        raise
+    app.wsgi_app = FastPath(  # type: ignore[method-assign]
+        app.extensions["autoconfig"], app.wsgi_app
+    )
+    if proxies:
+        from werkzeug.middleware.proxy_fix import ProxyFix
+
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
+        )
+    return app
+
+
+def _health() -> Response:
+    response = Response("ok\n", mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _stop_gunicorn(error: ConfigError) -> None:
+    """Under gunicorn's own command: end with the problems, without a traceback."""
+    if "gunicorn.arbiter" in sys.modules:
+        from gunicorn.errors import AppImportError
+
+        raise AppImportError(str(error)) from None
+
+
+def serve(
+    load: Callable[[], WSGIApplication], *, bind: str, workers: int
+) -> None:  # pragma: no cover (runs in a process of its own)
+    """Run the service under gunicorn until it is told to stop."""
+    from gunicorn.app.base import BaseApplication
+
+    options = {
+        "bind": bind,
+        "workers": workers,
+        "worker_class": "gthread",  # a slow client must not hold a worker up
+        "threads": 4,
+        "preload_app": True,
+        "accesslog": "-",
+        # Without the query: it holds the address.
+        "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s',
+        "control_socket_disable": True,
+        "proc_name": "flask-autoconfig",
+    }
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        """gunicorn's own Application would parse our command line again."""
+
+        def load_config(self) -> None:
+            for key, value in options.items():
+                if key in self.cfg.settings:  # older releases have no control socket
+                    self.cfg.set(key, value)
+
+        def load(self) -> WSGIApplication:
+            return load()
+
+    Server().run()

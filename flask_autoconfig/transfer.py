@@ -1,0 +1,140 @@
+"""Moving in from static files, and out to them: what `import` and `export` do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import model
+from .documents.thunderbird import NotAutoconfigError, Reader
+from .errors import ConfigError, Problem
+from .service import Service
+
+# Paths of the documents that are a function of the domain alone.
+STATIC_PATHS = (
+    "/mail/config-v1.1.xml",
+    "/.well-known/autoconfig/mail/config-v1.1.xml",
+)
+
+
+def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
+    """The TOML of config-v1.1.xml files, and what could not be carried, in sentences.
+
+    Raises ConfigError, naming each file at fault.
+    """
+    problems: list[Problem] = []
+    lost: list[str] = []
+    raw: list[dict[str, Any]] = []
+    owners: dict[str, Path] = {}
+    for file in files:
+        try:
+            provider, of_file = _import(file)
+        except ConfigError as error:
+            problems += error.problems
+            continue
+        lost += [f"{file}: {sentence}" for sentence in of_file]
+        problems += _claimed_twice(provider, file, owners)
+        raw.append(provider)
+    if problems:
+        raise ConfigError(problems, "import")
+    return model.dumps(model.from_raw({"provider": raw})), lost
+
+
+def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
+    reader = Reader()
+    try:
+        provider = reader.read(file.read_bytes())
+        model.from_raw({"provider": [provider]})
+    except OSError as error:
+        problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
+        raise ConfigError([problem]) from error
+    except NotAutoconfigError as error:
+        problem = Problem(str(file), str(error), "give config-v1.1.xml files")
+        raise ConfigError([problem]) from error
+    except ConfigError as error:
+        raise ConfigError(
+            [
+                Problem(f"{file}: {found.place}", found.message, found.cure)
+                for found in error.problems
+            ]
+        ) from error
+    return provider, reader.lost
+
+
+def _claimed_twice(
+    provider: dict[str, Any], file: Path, owners: dict[str, Path]
+) -> Iterator[Problem]:
+    for domain in provider["domains"]:
+        owner = owners.setdefault(domain, file)
+        if owner != file:
+            yield Problem(
+                str(file),
+                f"it lists the domain {domain}, as {owner} does",
+                "import one of them, or remove the domain there",
+            )
+
+
+class Exported(NamedTuple):
+    """How many files were written, and what a person should know."""
+
+    written: int
+    notes: list[str]
+
+
+def export(file: Path, directory: Path) -> Exported:
+    """Write the static tree `directory/DOMAIN/PATH`, byte for byte what is served.
+
+    Everything is written beside the old files first and then moved over them, so that
+    a failure leaves the old ones whole. Raises ConfigError.
+    """
+    service = Service(file)
+    notes: list[str] = []
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".autoconfig-", dir=directory))
+        try:
+            written = list(_stage(service, staging, notes))
+            for path in written:
+                (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            for path in written:
+                (staging / path).replace(directory / path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        where = error.filename2 or error.filename or directory
+        problem = Problem(
+            str(where), f"cannot write: {error.strerror}", "make room or permit it"
+        )
+        raise ConfigError([problem], "export") from error
+    notes += _left_over(directory, set(written))
+    return Exported(len(written), notes)
+
+
+def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
+    for provider in service.live.snapshot.config.provider:
+        for domain in provider.all_domains:
+            if domain.startswith("*"):
+                notes.append(f"{domain} has no static files: only a service can answer")
+                continue
+            for path in STATIC_PATHS:
+                answer = service.answer(path, "", domain)
+                if answer is None:
+                    continue
+                relative = Path(domain + path)
+                (staging / relative).parent.mkdir(parents=True, exist_ok=True)
+                with (staging / relative).open("wb") as out:
+                    out.write(answer.body)
+                    out.flush()
+                    os.fsync(out.fileno())
+                yield relative
+
+
+def _left_over(directory: Path, written: set[Path]) -> Iterator[str]:
+    for path in STATIC_PATHS:
+        for found in sorted(directory.glob("*" + path)):
+            if found.relative_to(directory) not in written:
+                yield f"{found} is no longer served; remove it if nobody else needs it"
