@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, Response, request
+from werkzeug.datastructures import Headers
 
 from .errors import ConfigError, Problem
-from .service import Service
+from .service import Answer, Service
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
 
@@ -78,25 +81,33 @@ class Autoconfig(Blueprint):
         options: dict[str, Any] = {"provide_automatic_options": False}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", "<autoconfig_host>")
+        view = partial(_config, service)
         for path in service.paths:
-            state.add_url_rule(path, "config", _config, methods=["GET"], **options)
+            state.add_url_rule(path, "config", view, methods=["GET"], **options)
 
 
 def _refusal(place: str, message: str, cure: str) -> ConfigError:
     return ConfigError([Problem(place, message, cure)], "flask_autoconfig")
 
 
-def _config(**_: str) -> Response:
+class _Prepared(Response):
+    """An answer's response: its headers are complete, nothing is worked out again."""
+
+    def __init__(self, answer: Answer) -> None:
+        headers = Headers()
+        headers[:] = answer.headers
+        super().__init__(answer.body, answer.status, headers)
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        return self.headers
+
+
+def _config(service: Service, **_: str) -> Response:
     """Answer from the app's own service; the host's variables are not needed."""
-    service: Service = current_app.extensions["autoconfig"]
     environ = request.environ
     answer = service.answer(request.path, environ["QUERY_STRING"], request.host)
     assert answer is not None  # noqa: S101 (only the service's own paths are routed)
-    answer = answer.for_request(environ)
-    response = current_app.response_class(answer.body, answer.status)
-    response.headers.clear()
-    response.headers.extend(answer.headers)
-    return response
+    return _Prepared(answer.for_request(environ))
 
 
 def find_file(app: App) -> Path:

@@ -96,6 +96,9 @@ Method = (
 # Two spellings of one method: the format's 1.1 has the word, its 1.2 system and name.
 HTTP_METHODS = {"http-basic": "Basic", "http-digest": "Digest"}
 _HTTP_WORDS = {name: word for word, name in HTTP_METHODS.items()}
+_WITHOUT_LOGIN: frozenset[Method] = frozenset(
+    ("none", "client-IP-address", "smtp-after-pop")
+)
 
 
 def _one_spelling(method: Method) -> Method:
@@ -107,7 +110,7 @@ def _one_spelling(method: Method) -> Method:
 class Server(_Table, frozen=True):
     """What every server has, whatever it serves."""
 
-    computed: ClassVar[tuple[str, ...]] = ("port", "socket_type")
+    computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username")
 
     type: Annotated[
         Line,
@@ -128,13 +131,16 @@ class Server(_Table, frozen=True):
     url: (
         Annotated[Url, Meta(description="Where a service that speaks HTTP is.")] | None
     ) = None
-    username: Annotated[
-        Filled,
-        Meta(
-            description="The login name: %EMAILADDRESS%, %EMAILLOCALPART% or another "
-            "text with placeholders."
-        ),
-    ] = "%EMAILADDRESS%"
+    username: (
+        Annotated[
+            Filled,
+            Meta(
+                description="The login name, a text with placeholders: "
+                "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
+            ),
+        ]
+        | None
+    ) = None
     authentication: Annotated[
         tuple[Method, ...],
         Meta(
@@ -147,6 +153,8 @@ class Server(_Table, frozen=True):
     def __post_init__(self) -> None:
         methods = tuple(map(_one_spelling, self.authentication))
         structs.force_setattr(self, "authentication", methods)
+        if self.username is None and not _WITHOUT_LOGIN.issuperset(methods):
+            structs.force_setattr(self, "username", "%EMAILADDRESS%")
         if self.hostname is None:
             return
         if self.socket_type is None:

@@ -216,7 +216,7 @@ def _certificate_alone(provider: Provider) -> Found:
 
 def _reference_in_value(provider: Provider) -> Found:
     for at, server in _tcp(provider):
-        if any(char in server.username for char in "&<>"):
+        if any(char in (server.username or "") for char in "&<>"):
             yield (
                 f"{at}.username",
                 "it cuts the name off at a character that XML must escape (& < >)",
@@ -226,7 +226,7 @@ def _reference_in_value(provider: Provider) -> Found:
 
 def _unfinished_placeholder(provider: Provider) -> Found:
     for at, server in provider.servers:
-        broken = _BROKEN_PLACEHOLDER.search(server.username)
+        broken = _BROKEN_PLACEHOLDER.search(server.username or "")
         if broken:
             yield (
                 f"{at}.username",

@@ -1,0 +1,258 @@
+"""How fast the service answers: `python contrib/bench/bench.py`.
+
+One gunicorn sync worker for each application, all up at once, in alternating rounds of
+load; what counts is the ratio of the medians within one run, since machines are shared
+and their speed drifts. The load comes from wrk where it is installed, else from Python
+threads. automx2 joins in where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+QUERY = "/mail/config-v1.1.xml?emailaddress=fred@"
+SERVERS = """
+list_domains = false
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.example.com"
+[[provider.incoming]]
+type = "pop3"
+hostname = "pop.example.com"
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.example.com"
+"""
+
+
+def configuration(folder: Path, domains: int, providers: int = 1) -> Path:
+    """A file with that many exact domains, spread over that many providers."""
+    names = ["example.com", *(f"d{number:06}.example" for number in range(1, domains))]
+    text = ""
+    for start in range(providers):
+        listed = ", ".join(f'"{name}"' for name in names[start::providers])
+        text += f"[[provider]]\ndomains = [{listed}]{SERVERS}"
+    file = folder / f"{domains}-{providers}.toml"
+    file.write_text(text)
+    return file
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _pin(pid: int, cpu: int) -> None:
+    """Servers on one processor, the load on another: less noise."""
+    os.sched_setaffinity(pid, {sorted(_CPUS)[cpu % len(_CPUS)]})
+
+
+_CPUS = os.sched_getaffinity(0)
+
+
+class Server:
+    """One application under gunicorn, in a process of its own."""
+
+    def __init__(self, name: str, target: str, file: Path, **env: str) -> None:
+        self.name = name
+        self.port = free_port()
+        self.rates: list[float] = []
+        command = [sys.executable, "-m", "gunicorn", "--workers=1", "--log-level=error"]
+        command += [f"--bind=127.0.0.1:{self.port}", "--no-control-socket", target]
+        env = {**os.environ, "AUTOCONFIG_FILE": str(file), **env}
+        env["PYTHONPATH"] = str(HERE)
+        self.process = subprocess.Popen(command, env=env)
+        _pin(self.process.pid, 0)
+
+    def __enter__(self) -> Server:
+        until = time.monotonic() + 30
+        while self.status("example.com") != 200:
+            if time.monotonic() > until or self.process.poll() is not None:
+                raise SystemExit(f"{self.name} does not answer")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def status(self, domain: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", QUERY + domain)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+    def load(self, seconds: int, domain: str = "example.com") -> float:
+        """Requests a second under load."""
+        if shutil.which("wrk"):
+            return self._wrk(seconds, domain)
+        return self._threads(seconds, domain)
+
+    def _wrk(self, seconds: int, domain: str) -> float:
+        url = f"http://127.0.0.1:{self.port}{QUERY}{domain}"
+        command = ["wrk", "-t1", "-c4", f"-d{seconds}s", url]
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = re.search(r"Requests/sec:\s+([\d.]+)", output.stdout)
+        if not found or "Non-2xx" in output.stdout:
+            raise SystemExit(f"{self.name}: {output.stdout}{output.stderr}")
+        return float(found[1])
+
+    def _threads(self, seconds: int, domain: str) -> float:
+        counts = [0] * 4
+        until = time.monotonic() + seconds
+
+        def work(index: int) -> None:
+            while time.monotonic() < until:
+                if self.status(domain) != 200:
+                    raise SystemExit(f"{self.name} fails under load")
+                counts[index] += 1
+
+        threads = [threading.Thread(target=work, args=(it,)) for it in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / seconds
+
+
+def automx2(folder: Path) -> Server | None:
+    """automx2 with the same domain, if it is installed."""
+    if importlib.util.find_spec("automx2") is None:
+        return None
+    conf = folder / "automx2.conf"
+    database = f"sqlite:///{folder}/automx2.sqlite"
+    conf.write_text(
+        f"[automx2]\nloglevel = CRITICAL\nlogfile = {folder}/automx2.log\n"
+        f"db_echo = no\ndb_uri = {database}\n"
+    )
+    server = Server("automx2", "automx2.server:app", conf, AUTOMX2_CONF=str(conf))
+    until = time.monotonic() + 30
+    while server.status("example.com") == 0 and time.monotonic() < until:
+        time.sleep(0.1)
+    setup = (
+        '{"provider": "Example", "domains": ["example.com"], "servers": ['
+        '{"type": "imap", "name": "imap.example.com"},'
+        '{"type": "pop", "name": "pop.example.com"},'
+        '{"type": "smtp", "name": "smtp.example.com"}]}'
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/initdb/", setup, headers)
+    connection.getresponse().read()
+    connection.close()
+    if server.status("example.com") != 200:
+        server.__exit__()
+        return None
+    return server
+
+
+def measure(servers: list[Server], rounds: int, seconds: int) -> None:
+    for server in servers:
+        server.load(1)
+    for number in range(rounds):
+        order = servers if number % 2 == 0 else servers[::-1]
+        for server in order:
+            server.rates.append(server.load(seconds))
+
+
+def report(servers: list[Server], pairs: list[tuple[str, str]]) -> None:
+    medians = {it.name: statistics.median(it.rates) for it in servers}
+    print(f"\n{'':34}{'median':>9}{'min':>9}{'max':>9}   requests a second")
+    for it in servers:
+        low, high = min(it.rates), max(it.rates)
+        print(f"{it.name:34}{medians[it.name]:9.0f}{low:9.0f}{high:9.0f}")
+    print("\nratios of the medians")
+    for one, other in pairs:
+        if one in medians and other in medians:
+            print(f"  {medians[one] / medians[other]:5.2f}  {one} : {other}")
+
+
+def loading(folder: Path) -> None:
+    """How long a large file takes to load, and what the import costs."""
+    print("\nloading 100,000 domains, seconds")
+    for providers in (1, 1000):
+        file = configuration(folder, 100_000, providers)
+        code = (
+            "import sys, time; from flask_autoconfig import load;"
+            "from flask_autoconfig.directory import Directory;"
+            "start = time.perf_counter(); Directory(load(sys.argv[1]));"
+            "print(time.perf_counter() - start)"
+        )
+        times = [_seconds(code, str(file)) for _ in range(5)]
+        print(f"  {statistics.median(times):6.3f}  over {providers} providers")
+    code = (
+        "import flask, time; start = time.perf_counter(); import flask_autoconfig;"
+        "print(time.perf_counter() - start)"
+    )
+    times = [_seconds(code) for _ in range(9)]
+    print(f"\nimport on top of Flask: {statistics.median(times) * 1000:.1f} ms")
+
+
+def _seconds(code: str, *arguments: str) -> float:
+    command = [sys.executable, "-c", code, *arguments]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(output.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=1, help="a round's length")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        one = configuration(folder, 1)
+        many = configuration(folder, 100_000, 1000)
+        servers = [
+            Server("bare Flask view", "apps:view()", one),
+            Server("blueprint", "apps:blueprint()", one),
+            Server("blueprint, 100,000 domains", "apps:blueprint()", many),
+            Server("bare WSGI function", "apps:function()", one),
+            Server("standalone", "apps:standalone()", one),
+            Server("standalone, 100,000 domains", "apps:standalone()", many),
+        ]
+        other = automx2(folder)
+        servers += [other] if other else []
+        for server in servers:
+            stack.enter_context(server)
+        _pin(0, 1)
+        measure(servers, options.rounds, options.seconds)
+        report(
+            servers,
+            [
+                ("blueprint", "bare Flask view"),
+                ("standalone", "bare WSGI function"),
+                ("blueprint, 100,000 domains", "blueprint"),
+                ("standalone, 100,000 domains", "standalone"),
+                ("blueprint", "automx2"),
+                ("standalone", "automx2"),
+            ],
+        )
+        if other is None:
+            print("(automx2 is not installed: pip install automx2 to compare with it)")
+        loading(folder)
+
+
+if __name__ == "__main__":
+    main()

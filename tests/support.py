@@ -1,0 +1,163 @@
+"""What several test files need: real servers in processes of their own, and where the
+shared material is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+BIN = Path(sys.executable).parent
+
+TWO_DOMAINS = """
+[[provider]]
+domains = ["example.com", "example2.com"]
+
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.example.com"
+
+[[provider.incoming]]
+type = "pop3"
+hostname = "pop.example.com"
+
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.example.com"
+"""
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip for want of something, or fail where everything has to be there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and under CI nothing may be")
+    pytest.skip(f"{what} is missing")
+
+
+def program(name: str) -> str:
+    """The path of a program, also of those only root has in its PATH."""
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    return path or lacking(name)
+
+
+def shared(name: str) -> Path:
+    """A file or folder of the shared material."""
+    path = SHARED / name
+    return path if path.exists() else lacking(str(path.name))
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Message
+    body: bytes
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def fetch(
+    url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
+) -> Reply:
+    """One request over real HTTP; header names with `_` for `-`, no redirects."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, method=method, data=data, headers=named)
+    try:
+        with _OPENER.open(request, timeout=10) as response:
+            return Reply(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Reply(error.code, error.headers, error.read())
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Return when something listens there; fail when the process ended instead."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert process.poll() is None, f"{process.args!r} ended at once"
+        with socket.socket() as sock:
+            sock.settimeout(1)
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+@contextmanager
+def running(
+    *command: str | Path,
+    port: int,
+    log: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server in a process of its own, until the block ends."""
+    out = log.open("ab") if log else subprocess.DEVNULL
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **(env or {})},
+    )
+    try:
+        wait_for(port, process)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if log:
+            assert not isinstance(out, int)
+            out.close()
+
+
+@contextmanager
+def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]:
+    """`flask-autoconfig serve` on a free port of loopback; gives its base URL."""
+    port = free_port()
+    bind = f"127.0.0.1:{port}"
+    command = [BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind]
+    with running(*command, *options, port=port, log=log):
+        yield f"http://{bind}"
+
+
+def run(
+    *arguments: str | Path, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """The command `flask-autoconfig`, as a person runs it."""
+    return subprocess.run(
+        [BIN / "flask-autoconfig", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+        timeout=120,
+        check=False,
+    )

@@ -1,0 +1,132 @@
+"""Drives a real Thunderbird without a screen, through its Marionette port."""
+
+from __future__ import annotations
+
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support import free_port, program, wait_for
+
+with warnings.catch_warnings():
+    # What it imports asks for the Linux distribution in a way that is no longer liked.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from marionette_driver.marionette import Marionette
+
+# Names under a proxy need no DNS: every http request goes to the service under test,
+# which reads the absolute form of the request line as any HTTP/1.1 server must.
+_PREFERENCES = """
+user_pref("marionette.port", {marionette});
+user_pref("network.proxy.type", 1);
+user_pref("network.proxy.http", "127.0.0.1");
+user_pref("network.proxy.http_port", {service});
+user_pref("network.proxy.ssl", "127.0.0.1");
+user_pref("network.proxy.ssl_port", 9);
+user_pref("mailnews.auto_config_url", "{isp_database}");
+user_pref("app.update.enabled", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("mail.spotlight.firstRunDone", true);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "http://127.0.0.1:9/");
+"""
+
+_FIND = """
+const [email, done] = arguments;
+(async () => {
+  const { FindConfig } = ChromeUtils.importESModule(
+    "resource:///modules/accountcreation/FindConfig.sys.mjs");
+  const found = FindConfig.parallelAutoDiscovery(
+    email.split("@")[1], email, new AbortController().signal);
+  const { value } = await found.next();
+  if (!value) return null;
+  const { AccountConfig } = ChromeUtils.importESModule(
+    "resource:///modules/accountcreation/AccountConfig.sys.mjs");
+  AccountConfig.replaceVariables(value, "Fred", email, "");
+  return JSON.parse(JSON.stringify(value));
+})().then(done, error => done({ error: String(error) }));
+"""
+
+_READ = """
+const [texts, done] = arguments;
+const { JXON } = ChromeUtils.importESModule("resource:///modules/JXON.sys.mjs");
+const { readFromXML } = ChromeUtils.importESModule(
+  "resource:///modules/accountcreation/readFromXML.sys.mjs");
+const { AccountConfig } = ChromeUtils.importESModule(
+  "resource:///modules/accountcreation/AccountConfig.sys.mjs");
+done(texts.map(([text, email]) => {
+  try {
+    const document = new DOMParser().parseFromString(text, "text/xml");
+    const config = readFromXML(JXON.build(document), "test");
+    AccountConfig.replaceVariables(config, "Fred", email, "");
+    return JSON.parse(JSON.stringify(config));
+  } catch (error) {
+    return { error: String(error) };
+  }
+}));
+"""
+
+
+class Thunderbird:
+    def __init__(self, client: Marionette) -> None:
+        self._client = client
+
+    def _run(self, script: str, argument: object) -> Any:
+        with self._client.using_context("chrome"):
+            return self._client.execute_async_script(
+                script, script_args=[argument], script_timeout=120_000, sandbox=None
+            )
+
+    def find(self, email: str) -> dict[str, Any]:
+        """The account that it would set up for an address, found by itself."""
+        found: dict[str, Any] = self._run(_FIND, email)
+        return found
+
+    def read(self, texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        """The account that each document says for each address."""
+        read: list[dict[str, Any]] = self._run(_READ, [list(pair) for pair in texts])
+        return read
+
+
+@contextmanager
+def thunderbird(
+    profile: Path, *, service_port: int, isp_database: str = "http://127.0.0.1:9/"
+) -> Iterator[Thunderbird]:
+    """A Thunderbird with an empty profile, whose http requests reach the service."""
+    port = free_port()
+    preferences = _PREFERENCES.format(
+        marionette=port, service=service_port, isp_database=isp_database
+    )
+    (profile / "user.js").write_text(preferences)
+    process = subprocess.Popen(
+        [
+            program("thunderbird"),
+            "-headless",
+            "-marionette",
+            "-remote-allow-system-access",
+            "-no-remote",
+            "-profile",
+            str(profile),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"HOME": str(profile), "PATH": "/usr/bin:/bin", "MOZ_HEADLESS": "1"},
+    )
+    try:
+        wait_for(port, process, 60)
+        client = Marionette(host="127.0.0.1", port=port)
+        client.start_session()
+        try:
+            yield Thunderbird(client)
+        finally:
+            client.delete_session()
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
