@@ -94,9 +94,8 @@ class _Prepared(Response):
     """An answer's response: its headers are complete, nothing is worked out again."""
 
     def __init__(self, answer: Answer) -> None:
-        headers = Headers()
-        headers[:] = answer.headers
-        super().__init__(answer.body, answer.status, headers)
+        super().__init__(answer.body, answer.status)
+        self.headers[:] = answer.headers
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         return self.headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import NODEFAULT, inspect
 from .checks import domain_pattern, quote
 from .errors import ConfigError, Problem
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
     inspect.StrType: "a string",
     inspect.BoolType: "true or false",
@@ -86,7 +88,7 @@ class Builder:
         fields = {field.encode_name: field for field in kind.fields}
         values = {}
         for key, value in raw.items():
-            at = f"{place}.{key}" if place else key
+            at = _below(place, key)
             self._places[at] = len(self._places)
             if key in fields:
                 values[key] = self._value(fields[key].type, value, at)
@@ -100,16 +102,15 @@ class Builder:
         return kind.cls(**values)
 
     def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
-        prefix = f"{place}." if place else ""
         near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
         cure = f"known are {', '.join(known)}"
         if near:
             cure = f"did you mean {near[0]}?"
-            self._misspelt.add(prefix + near[0])
-        self.add(prefix + key, f"there is no key {quote(key)} here", cure)
+            self._misspelt.add(_below(place, near[0]))
+        self.add(_below(place, key), f"there is no key {quote(key)} here", cure)
 
     def _missing(self, place: str, key: str, kind: inspect.Type) -> None:
-        if f"{place}.{key}" not in self._misspelt:
+        if _below(place, key) not in self._misspelt:
             example = _plain(kind)[1].get("example", "…")
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
@@ -140,7 +141,7 @@ class Builder:
         _, key_extra = _plain(kind.key_type)
         texts = {}
         for key, value in raw.items():
-            where = f"{at}.{key}"
+            where = _below(at, key)
             self._checked(key_extra["check"], key, where)
             texts[key] = self._value(kind.value_type, value, where)
         return texts
@@ -192,6 +193,12 @@ class Builder:
             wanted = "one of " + wanted
         self.add(at, f"expected {wanted}, got {quote(raw)}", cure)
         return NODEFAULT
+
+
+def _below(place: str, key: str) -> str:
+    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
+    name = key if _BARE_KEY.fullmatch(key) else quote(key)
+    return f"{place}.{name}" if place else name
 
 
 def _default(field: inspect.Field) -> Any:

@@ -132,9 +132,14 @@ def validate(ctx: click.Context, as_json: bool) -> None:
         for problem in problems:
             click.echo(problem)
         _echo_warnings(warnings)
-        counts = f"{len(problems)} problems, {len(warnings)} warnings"
+        counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
         click.echo(f"{file}: {counts}", err=True)
     ctx.exit(1 if problems else 0)
+
+
+def _count(things: Sequence[Problem], word: str) -> str:
+    number = str(len(things) or "no")
+    return f"{number} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _report(

@@ -28,11 +28,16 @@ from .errors import ConfigError, Problem
 Line = Annotated[str, Meta(extra={"check": line})]
 Prose = Annotated[str, Meta(extra={"check": prose})]
 Filled = Annotated[str, Meta(extra={"check": placeholder_text})]
+Identifier = Annotated[str, Meta(extra={"check": identifier})]
 Host = Annotated[str, Meta(extra={"check": host_name})]
 Url = Annotated[str, Meta(extra={"check": url})]
 Language = Annotated[str, Meta(extra={"check": language_tag})]
 Texts = dict[Language, Prose]
 
+IncomingType = Literal[
+    "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
+]
+OutgoingType = Literal["smtp"]
 Port = Annotated[
     int,
     Meta(ge=1, le=65535, description="TCP port; the standard one of type by default."),
@@ -96,7 +101,7 @@ Method = (
 # Two spellings of one method: the format's 1.1 has the word, its 1.2 system and name.
 HTTP_METHODS = {"http-basic": "Basic", "http-digest": "Digest"}
 _HTTP_WORDS = {name: word for word, name in HTTP_METHODS.items()}
-_WITHOUT_LOGIN: frozenset[Method] = frozenset(
+WITHOUT_LOGIN: frozenset[Method] = frozenset(
     ("none", "client-IP-address", "smtp-after-pop")
 )
 
@@ -119,28 +124,22 @@ class Server(_Table, frozen=True):
             extra={"example": "carddav"},
         ),
     ]
-    hostname: (
-        Annotated[
-            Host,
-            Meta(description="The server's host name; %EMAILDOMAIN% may stand in it."),
-        ]
-        | None
-    ) = None
+    hostname: Annotated[
+        Host | None,
+        Meta(description="The server's host name; %EMAILDOMAIN% may stand in it."),
+    ] = None
     port: Port | None = None
     socket_type: SocketType | None = None
-    url: (
-        Annotated[Url, Meta(description="Where a service that speaks HTTP is.")] | None
-    ) = None
-    username: (
-        Annotated[
-            Filled,
-            Meta(
-                description="The login name, a text with placeholders: "
-                "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
-            ),
-        ]
-        | None
-    ) = None
+    url: Annotated[
+        Url | None, Meta(description="Where a service that speaks HTTP is.")
+    ] = None
+    username: Annotated[
+        Filled | None,
+        Meta(
+            description="The login name, a text with placeholders: "
+            "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
+        ),
+    ] = None
     authentication: Annotated[
         tuple[Method, ...],
         Meta(
@@ -153,7 +152,7 @@ class Server(_Table, frozen=True):
     def __post_init__(self) -> None:
         methods = tuple(map(_one_spelling, self.authentication))
         structs.force_setattr(self, "authentication", methods)
-        if self.username is None and not _WITHOUT_LOGIN.issuperset(methods):
+        if self.username is None and not WITHOUT_LOGIN.issuperset(methods):
             structs.force_setattr(self, "username", "%EMAILADDRESS%")
         if self.hostname is None:
             return
@@ -164,23 +163,25 @@ class Server(_Table, frozen=True):
             structs.force_setattr(self, "port", port)
 
 
+Days = Annotated[int, Meta(ge=0, le=36500)]
+Minutes = Annotated[int, Meta(ge=1, le=525600)]
+
+
 class Pop3(_Table, frozen=True):
     """What a POP3 client does with the messages that it has fetched."""
 
-    leave_messages_on_server: (
-        Annotated[bool, Meta(description="Whether fetched messages stay there.")] | None
-    ) = None
-    days_to_leave_messages_on_server: (
-        Annotated[int, Meta(ge=0, le=36500, description="For how many days they stay.")]
-        | None
-    ) = None
-    download_on_biff: (
-        Annotated[bool, Meta(description="Whether new mail is fetched at once.")] | None
-    ) = None
-    check_interval: (
-        Annotated[int, Meta(ge=1, le=525600, description="Minutes between two looks.")]
-        | None
-    ) = None
+    leave_messages_on_server: Annotated[
+        bool | None, Meta(description="Whether fetched messages stay there.")
+    ] = None
+    days_to_leave_messages_on_server: Annotated[
+        Days | None, Meta(description="For how many days they stay.")
+    ] = None
+    download_on_biff: Annotated[
+        bool | None, Meta(description="Whether new mail is fetched at once.")
+    ] = None
+    check_interval: Annotated[
+        Minutes | None, Meta(description="Minutes between two looks.")
+    ] = None
 
 
 _PREFERRED = Meta(
@@ -192,52 +193,39 @@ class Incoming(Server, frozen=True):
     """A server that mail is read from."""
 
     type: Annotated[
-        Literal[
-            "imap",
-            "pop3",
-            "jmap",
-            "ews",
-            "activesync",
-            "graph",
-            "exchange",
-            "owa",
-        ],
+        IncomingType,
         Meta(
             description="The protocol; exchange and owa are the older files' words.",
             extra={"example": "imap"},
         ),
     ]
-    owa_url: (
-        Annotated[Url, Meta(description="Outlook on the web, of type exchange.")] | None
-    ) = None
-    ews_url: (
-        Annotated[Url, Meta(description="Exchange Web Services, of type exchange.")]
-        | None
-    ) = None
-    eas_url: (
-        Annotated[Url, Meta(description="Exchange ActiveSync, of type exchange.")]
-        | None
-    ) = None
-    use_global_preferred_server: Annotated[bool, _PREFERRED] | None = None
-    pop3: Annotated[Pop3, Meta(description="Options of a pop3 server.")] | None = None
+    owa_url: Annotated[
+        Url | None, Meta(description="Outlook on the web, of type exchange.")
+    ] = None
+    ews_url: Annotated[
+        Url | None, Meta(description="Exchange Web Services, of type exchange.")
+    ] = None
+    eas_url: Annotated[
+        Url | None, Meta(description="Exchange ActiveSync, of type exchange.")
+    ] = None
+    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
+    pop3: Annotated[Pop3 | None, Meta(description="Options of a pop3 server.")] = None
 
 
 class Outgoing(Server, frozen=True):
     """A server that mail is sent through."""
 
     type: Annotated[
-        Literal["smtp"],
+        OutgoingType,
         Meta(description="The protocol: smtp.", extra={"example": "smtp"}),
     ]
-    add_this_server: (
-        Annotated[bool, Meta(description="Whether a client should add this server.")]
-        | None
-    ) = None
-    use_global_preferred_server: Annotated[bool, _PREFERRED] | None = None
-    restriction: (
-        Annotated[Line, Meta(description="Who may use it, as client-IP-address.")]
-        | None
-    ) = None
+    add_this_server: Annotated[
+        bool | None, Meta(description="Whether a client should add this server.")
+    ] = None
+    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
+    restriction: Annotated[
+        Line | None, Meta(description="Who may use it, as client-IP-address.")
+    ] = None
 
 
 class Documentation(_Table, frozen=True):
@@ -252,7 +240,7 @@ class Documentation(_Table, frozen=True):
 class Instruction(_Table, frozen=True):
     """What a person has to do, in words, with or without a page about it."""
 
-    url: Annotated[Url, Meta(description="The page's address.")] | None = None
+    url: Annotated[Url | None, Meta(description="The page's address.")] = None
     descr: Annotated[
         Texts, Meta(description='What to do, by language: {en = "…", fr = "…"}.')
     ] = {}
@@ -270,8 +258,8 @@ class Enable(_Table, frozen=True):
 class FormField(_Table, frozen=True):
     """A field of the webmail's login form."""
 
-    id: Annotated[Line, Meta(description="The element's HTML id.")] | None = None
-    name: Annotated[Line, Meta(description="The element's HTML name.")] | None = None
+    id: Annotated[Line | None, Meta(description="The element's HTML id.")] = None
+    name: Annotated[Line | None, Meta(description="The element's HTML name.")] = None
 
 
 class LoginPageInfo(_Table, frozen=True):
@@ -281,79 +269,71 @@ class LoginPageInfo(_Table, frozen=True):
     username: Annotated[Filled, Meta(description="What goes into the name field.")] = (
         "%EMAILADDRESS%"
     )
-    username_field: (
-        Annotated[FormField, Meta(description="The field of the user name.")] | None
-    ) = None
-    password_field: (
-        Annotated[FormField, Meta(description="The field of the password.")] | None
-    ) = None
-    login_button: (
-        Annotated[FormField, Meta(description="The button that logs in.")] | None
-    ) = None
+    username_field: Annotated[
+        FormField | None, Meta(description="The field of the user name.")
+    ] = None
+    password_field: Annotated[
+        FormField | None, Meta(description="The field of the password.")
+    ] = None
+    login_button: Annotated[
+        FormField | None, Meta(description="The button that logs in.")
+    ] = None
 
 
 class Webmail(_Table, frozen=True):
     """The provider's mail in a browser."""
 
     login_page: Annotated[Url, Meta(description="Where a person logs in.")]
-    login_page_info: (
-        Annotated[LoginPageInfo, Meta(description="The same for a program.")] | None
-    ) = None
+    login_page_info: Annotated[
+        LoginPageInfo | None, Meta(description="The same for a program.")
+    ] = None
 
 
 class OAuth2(_Table, frozen=True):
     """The authorization server (RFC 6749) of the servers with OAuth2."""
 
-    issuer: (
-        Annotated[Line, Meta(description="Its identity, as login.example.com.")] | None
-    ) = None
-    scope: (
-        Annotated[Line, Meta(description="What to ask for, spaces between.")] | None
-    ) = None
-    auth_url: Annotated[Url, Meta(description="The authorization endpoint.")] | None = (
+    issuer: Annotated[
+        Line | None, Meta(description="Its identity, as login.example.com.")
+    ] = None
+    scope: Annotated[
+        Line | None, Meta(description="What to ask for, spaces between.")
+    ] = None
+    auth_url: Annotated[Url | None, Meta(description="The authorization endpoint.")] = (
         None
     )
-    token_url: Annotated[Url, Meta(description="The token endpoint.")] | None = None
-    client_id: Annotated[Line, Meta(description="The client's identifier.")] | None = (
+    token_url: Annotated[Url | None, Meta(description="The token endpoint.")] = None
+    client_id: Annotated[Line | None, Meta(description="The client's identifier.")] = (
         None
     )
-    client_secret: (
-        Annotated[Line, Meta(description="Its secret, which is public here.")] | None
-    ) = None
-    config_update_url: (
-        Annotated[Url, Meta(description="Where clients look for a newer document.")]
-        | None
-    ) = None
+    client_secret: Annotated[
+        Line | None, Meta(description="Its secret, which is public here.")
+    ] = None
+    config_update_url: Annotated[
+        Url | None, Meta(description="Where clients look for a newer document.")
+    ] = None
 
 
 class Provider(_Table, frozen=True, dict=True):
     """One mail service, and the domains that it serves."""
 
-    id: (
-        Annotated[
-            str,
-            Meta(
-                description="Its name for clients, a host name; the first domain by "
-                "default.",
-                extra={"check": identifier},
-            ),
-        ]
-        | None
-    ) = None
+    id: Annotated[
+        Identifier | None,
+        Meta(
+            description="Its name for clients, a host name; the first domain by "
+            "default."
+        ),
+    ] = None
     domains: Annotated[
         tuple[Annotated[str, Meta(extra={"check": domain_pattern})], ...],
         Meta(description="Domains of its addresses: exact, *.example.com, or * (any)."),
     ] = ()
-    domains_file: (
-        Annotated[
-            Line,
-            Meta(
-                description="A text file of more domains, the first word of each line, "
-                "# for comments; its path counts from this file's folder."
-            ),
-        ]
-        | None
-    ) = None
+    domains_file: Annotated[
+        Line | None,
+        Meta(
+            description="A text file of more domains, the first word of each line, "
+            "# for comments; its path counts from this file's folder."
+        ),
+    ] = None
     mx_domains: Annotated[
         tuple[Annotated[str, Meta(extra={"check": host_name})], ...],
         Meta(description="Domains of the MX hosts of the domains served."),
@@ -365,13 +345,13 @@ class Provider(_Table, frozen=True, dict=True):
             "the one asked for."
         ),
     ] = True
-    display_name: Annotated[Filled, Meta(description="Its name for people.")] | None = (
+    display_name: Annotated[Filled | None, Meta(description="Its name for people.")] = (
         None
     )
-    display_short_name: (
-        Annotated[Filled, Meta(description="The name, 20 characters at most.")] | None
-    ) = None
-    logo_url: Annotated[Url, Meta(description="A picture of its logo.")] | None = None
+    display_short_name: Annotated[
+        Filled | None, Meta(description="The name, 20 characters at most.")
+    ] = None
+    logo_url: Annotated[Url | None, Meta(description="A picture of its logo.")] = None
     incoming: Annotated[
         tuple[Incoming, ...],
         Meta(description="Servers that mail is read from, the best first."),
@@ -383,9 +363,9 @@ class Provider(_Table, frozen=True, dict=True):
     documentation: Annotated[
         tuple[Documentation, ...], Meta(description="Pages that explain.")
     ] = ()
-    enable: (
-        Annotated[Enable, Meta(description="What to do before the first login.")] | None
-    ) = None
+    enable: Annotated[
+        Enable | None, Meta(description="What to do before the first login.")
+    ] = None
     instruction: Annotated[
         tuple[Instruction, ...], Meta(description="What a person has to do.")
     ] = ()
@@ -405,10 +385,10 @@ class Provider(_Table, frozen=True, dict=True):
     setup: Annotated[
         tuple[Server, ...], Meta(description="Servers that set accounts up.")
     ] = ()
-    webmail: Annotated[Webmail, Meta(description="The mail in a browser.")] | None = (
+    webmail: Annotated[Webmail | None, Meta(description="The mail in a browser.")] = (
         None
     )
-    oauth2: Annotated[OAuth2, Meta(description="The authorization server.")] | None = (
+    oauth2: Annotated[OAuth2 | None, Meta(description="The authorization server.")] = (
         None
     )
 
@@ -608,15 +588,15 @@ def schema() -> dict[str, Any]:
     document = msgspec.json.schema(Config)
     for table in document["$defs"].values():
         for key, value in table["properties"].items():
+            if value.get("default", "") is None:  # TOML has no null: the key is absent
+                del value["default"]
+                others = [it for it in value.pop("anyOf") if it != {"type": "null"}]
+                value |= others[0] if len(others) == 1 else {"anyOf": others}
             if key == "authentication":  # one method may stand without a list
-                either = [value.pop("items"), {**value, "items": {}}]
-                description = value.pop("description")
-                either[1] = {"type": "array", "minItems": 1, "items": either[0]}
-                table["properties"][key] = {
-                    "description": description,
-                    "anyOf": either,
-                    "default": "password-cleartext",
-                }
+                methods = {name: value.pop(name) for name in ("type", "items")}
+                value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
+                value["default"] = "password-cleartext"
+                del value["minItems"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "autoconfig.toml",

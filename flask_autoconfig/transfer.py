@@ -68,7 +68,7 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
 def _claimed_twice(
     provider: dict[str, Any], file: Path, owners: dict[str, Path]
 ) -> Iterator[Problem]:
-    for domain in provider["domains"]:
+    for domain in provider.get("domains", ()):
         owner = owners.setdefault(domain, file)
         if owner != file:
             yield Problem(

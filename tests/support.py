@@ -143,7 +143,7 @@ def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]
     """`flask-autoconfig serve` on a free port of loopback; gives its base URL."""
     port = free_port()
     bind = f"127.0.0.1:{port}"
-    command = [BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind]
+    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
     with running(*command, *options, port=port, log=log):
         yield f"http://{bind}"
 

@@ -9,12 +9,22 @@ in XML; `write` and `read` both follow it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
-from ..model import HTTP_METHODS, AuthenticationMethod, Method, Provider, Server
+from ..checks import domain_pattern, identifier
+from ..model import (
+    HTTP_METHODS,
+    WITHOUT_LOGIN,
+    AuthenticationMethod,
+    IncomingType,
+    Method,
+    OutgoingType,
+    Provider,
+    Server,
+)
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -150,6 +160,20 @@ _CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 
 # The words of older files, and how 1.1 spells what 1.2 names by system.
 _OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
+
+
+_TYPES = {
+    "incomingServer": get_args(IncomingType),
+    "outgoingServer": get_args(OutgoingType),
+}
+_WITHOUT_LOGIN = list(WITHOUT_LOGIN)
+# What a reader may find missing, and what our defaults make of it.
+_SERVED_FOR = {
+    "port": "the standard one",
+    "socketType": "SSL",
+    "username": "%EMAILADDRESS%",
+    "authentication": "password-cleartext",
+}
 
 
 # --- Writing -------------------------------------------------------------------------
@@ -316,23 +340,27 @@ class Reader:
                 target.append(child)
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
-        raw: dict[str, Any] = {}
-        domains: dict[str, None] = {}
-        mx_domains: dict[str, None] = {}
+        found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
         for element in provider.findall("domain"):
-            name = _text(element).lower().removesuffix(".")
-            wanted = mx_domains if element.get("purpose") == "mx" else domains
-            wanted["*" if name == _ANY_DOMAIN.lower() else name] = None
-        if "*" in domains or not domains:
-            self.lost += [] if domains else ["it lists no <domain>"]
-        raw["domains"] = [name for name in domains if name]
-        if mx_domains:
-            raw["mx_domains"] = list(mx_domains)
+            key = "mx_domains" if element.get("purpose") == "mx" else "domains"
+            name = self._domain(_text(element))
+            if name:
+                found[key][name] = None
+        raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
         identity = provider.get("id", "").strip()
-        first = raw["domains"][0] if raw["domains"] else ""
-        if identity and identity not in (first, _ANY_DOMAIN):
-            raw["id"] = identity
+        if identity and identity not in (*raw.get("domains", [])[:1], _ANY_DOMAIN):
+            try:
+                raw["id"] = identifier(identity)
+            except ValueError as error:
+                self.lost.append(f"the id is left out: {error.args[0]}")
         return raw
+
+    def _domain(self, name: str) -> str | None:
+        try:
+            return domain_pattern("*" if name == _ANY_DOMAIN else name)
+        except ValueError as error:
+            self.lost.append(f"a <domain> is left out: {error.args[0]}")
+            return None
 
     def _fields(
         self, fields: Iterable[Field], element: ET.Element, known: set[str] | None
@@ -411,7 +439,9 @@ class Reader:
 
     def _tables(self, field: Table, element: ET.Element) -> Any:
         tables = [
-            self._table(field, child) for child in element if child.tag == field.tag
+            self._table(field, child)
+            for child in element.findall(field.tag)
+            if self._is_known(child)
         ]
         for child in element.findall(field.also or "-"):
             table = self._table(field, child)
@@ -422,6 +452,24 @@ class Reader:
         for extra in element.findall(field.tag)[1:]:
             self._lose(extra, "it stands there twice, the first counts, the second")
         return tables[0] if tables else None
+
+    def _is_known(self, element: ET.Element) -> bool:
+        """Whether a server's type is one that the model has; tells what it lacks."""
+        type_ = element.get("type", "").strip()
+        name = f'<{_name(element)} type="{type_[:60]}">'
+        known = _TYPES.get(str(element.tag))
+        if known and type_ and type_ not in known:
+            self.lost.append(f"{name} is left out: its type is not known")
+            return False
+        if known and element.find("hostname") is not None:
+            methods = self._methods(element.findall("authentication")) or [""]
+            for tag, served in _SERVED_FOR.items():
+                needless = tag == "username" and all(
+                    method in _WITHOUT_LOGIN for method in methods
+                )
+                if element.find(tag) is None and not needless:
+                    self.lost.append(f"{name} has no <{tag}>: {served} is served")
+        return True
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
         # A restriction's own child says the same as its text does elsewhere.

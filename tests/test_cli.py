@@ -1,0 +1,278 @@
+"""The commands, as a person runs them: what they print, where, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import BIN, TWO_DOMAINS, fetch, run, serving, shared
+
+from flask_autoconfig import load, model
+from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.transfer import export
+
+Write = Callable[..., Path]
+FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
+
+
+def test_validate_is_content_with_a_good_file(toml: Write) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "validate")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no problems, no warnings" in done.stderr
+
+
+def test_validate_prints_every_problem_and_exits_1(toml: Write) -> None:
+    done = run("--config", toml(FAULTY), "validate")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 2
+    assert "provider[0].incoming[0].type: expected one of" in done.stdout
+    assert "provider[0].outgoing[0].hostname: expected a host name" in done.stdout
+
+
+def test_validate_prints_warnings_under_the_clients_name_and_exits_0(
+    toml: Write,
+) -> None:
+    text = TWO_DOMAINS + 'socket_type = "plain"\n'
+    done = run("--config", toml(text), "validate")
+    assert done.returncode == 0
+    head, warning = done.stdout.splitlines()[:2]
+    assert head == "Every client:"
+    assert warning.startswith("  warning: provider[0].outgoing[0].socket_type: ")
+
+
+def test_validate_for_programs_is_json(toml: Write) -> None:
+    done = run("--config", toml(FAULTY), "validate", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [it["place"] for it in report["problems"]] == [
+        "provider[0].incoming[0].type",
+        "provider[0].outgoing[0].hostname",
+    ]
+    assert set(report["problems"][0]) == {"place", "message", "cure", "client"}
+
+
+def test_the_file_is_the_options_then_the_environments_then_here(
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(("option", "environment", "autoconfig"), 1):
+        (tmp_path / f"{name}.toml").write_text(
+            TWO_DOMAINS.replace("imap.", f"imap{number}.")
+        )
+    option = ("--config", "option.toml")
+    environment = {"AUTOCONFIG_FILE": "environment.toml"}
+    assert "imap1." in run(*option, "show", cwd=tmp_path, **environment).stdout
+    assert "imap2." in run("show", cwd=tmp_path, **environment).stdout
+    assert "imap3." in run("show", cwd=tmp_path, AUTOCONFIG_FILE="").stdout
+
+
+def test_a_file_that_is_not_there_is_an_error_without_a_traceback() -> None:
+    for command in (["validate"], ["show"], ["serve"], ["export", "/tmp/x"]):  # noqa: S108
+        done = run("--config", "/nowhere.toml", *command)
+        assert done.returncode == 1
+        assert "there is no file /nowhere.toml" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_misspelt_command_is_exit_2() -> None:
+    assert run("validat").returncode == 2
+    assert run("serve", "--workers", "0").returncode == 2
+
+
+def test_serve_with_a_faulty_file_ends_with_the_problems(toml: Write) -> None:
+    done = run("--config", toml(FAULTY), "serve")
+    assert done.returncode == 1
+    assert "2 problems" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_gunicorn_with_a_faulty_file_ends_with_the_problems(toml: Write) -> None:
+    done = subprocess.run(
+        [BIN / "gunicorn", "--bind=127.0.0.1:0", "flask_autoconfig:create_app()"],
+        env={**os.environ, "AUTOCONFIG_FILE": str(toml(FAULTY))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "provider[0].incoming[0].type: expected one of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_prints_what_is_served(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    with serving(file) as url:
+        served = fetch(f"{url}/mail/config-v1.1.xml?emailaddress=a@example2.com").body
+    for whom in ("a@example2.com", "example2.com"):
+        assert run("--config", file, "show", whom).stdout.encode() == served
+
+
+def test_show_of_a_domain_that_is_not_served_exits_1(toml: Write) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "show", "fred@nowhere.test")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is served for fred@nowhere.test" in done.stderr
+
+
+def test_show_of_something_that_is_no_address_is_wrong_usage(toml: Write) -> None:
+    assert run("--config", toml(TWO_DOMAINS), "show", "fred@@").returncode == 2
+
+
+def test_the_schema_is_json() -> None:
+    assert json.loads(run("schema").stdout)["title"] == "autoconfig.toml"
+
+
+def test_serve_logs_requests_without_the_query(toml: Write, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), "--workers", "1", log=log) as url:
+        fetch(f"{url}/mail/config-v1.1.xml?emailaddress=secret@example.com")
+    text = log.read_text()
+    assert "GET /mail/config-v1.1.xml HTTP/1.1" in text
+    assert "secret" not in text
+
+
+def test_the_commands_are_in_a_flask_project_too(toml: Write, tmp_path: Path) -> None:
+    toml(TWO_DOMAINS, "mail.toml")
+    (tmp_path / "site_app.py").write_text(
+        "from flask import Flask\n"
+        "from flask_autoconfig import autoconfig\n"
+        "app = Flask(__name__)\n"
+        'app.config["AUTOCONFIG_FILE"] = "mail.toml"\n'
+        "app.register_blueprint(autoconfig)\n"
+    )
+
+    def flask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "flask", "--app", "site_app", "autoconfig", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert "imap.example.com" in flask("show", "fred@example.com").stdout
+    (tmp_path / "mail.toml").write_text(FAULTY)
+    done = flask("validate")
+    assert done.returncode == 1
+    assert "provider[0].incoming[0].type" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+# --- import --------------------------------------------------------------------------
+
+
+def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None:
+    files = sorted(shared("ispdb").glob("*.xml"))
+    done = run("import", *files)
+    assert done.returncode == 0
+    config = model.loads(done.stdout)
+    assert len(config.provider) == len(files)
+    assert "993" not in done.stdout
+    assert 'password-cleartext"\nport' not in done.stdout
+
+
+def test_import_names_file_and_element_of_what_is_lost() -> None:
+    done = run("import", shared("ispdb") / "nili.ca.xml")
+    (warning,) = done.stderr.splitlines()
+    assert "nili.ca.xml" in warning
+    assert "<displayNameShort>" in warning
+
+
+def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.xml"
+    for content in ("<html/>", '<!DOCTYPE a [<!ENTITY b "c">]><clientConfig/>', ""):
+        bad.write_text(content)
+        done = run("import", shared("ispdb") / "one.com.xml", bad)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert str(bad) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_import_of_a_domain_in_two_files_names_both(tmp_path: Path) -> None:
+    original = shared("ispdb") / "one.com.xml"
+    copy = tmp_path / "copy.xml"
+    copy.write_bytes(original.read_bytes())
+    done = run("import", original, copy)
+    assert done.returncode == 1
+    assert f"{copy}: it lists the domain one.com, as {original} does" in done.stderr
+
+
+def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
+    done = run("import", tmp_path / "nowhere.xml")
+    assert done.returncode == 1
+    assert "nowhere.xml: cannot read it" in done.stderr
+
+
+# --- export --------------------------------------------------------------------------
+
+PATHS = ("mail/config-v1.1.xml", ".well-known/autoconfig/mail/config-v1.1.xml")
+
+
+def test_export_writes_byte_for_byte_what_is_served(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, out = toml(TWO_DOMAINS), tmp_path / "out"
+    assert run("--config", file, "export", out).returncode == 0
+    files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    domains = ("example.com", "example2.com")
+    assert files == {f"{domain}/{path}" for domain in domains for path in PATHS}
+    with serving(file) as url:
+        for domain in domains:
+            for path in PATHS:
+                served = fetch(f"{url}/{path}?emailaddress=a@{domain}").body
+                assert (out / domain / path).read_bytes() == served
+
+
+def test_export_leaves_foreign_files_alone_and_names_what_is_left_over(
+    toml: Write, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run("--config", toml(TWO_DOMAINS), "export", out)
+    (out / "index.html").write_text("mine")
+    done = run("--config", toml(TWO_DOMAINS.replace("2.com", "3.com")), "export", out)
+    assert (out / "index.html").read_text() == "mine"
+    assert f"{out}/example2.com/mail/config-v1.1.xml is no longer served" in done.stderr
+
+
+def test_export_says_what_cannot_be_a_file(toml: Write, tmp_path: Path) -> None:
+    text = TWO_DOMAINS.replace('"example2.com"', '"*.example.net"')
+    done = run("--config", toml(text), "export", tmp_path / "out")
+    assert "*.example.net has no static files" in done.stderr
+
+
+def test_an_export_that_fails_leaves_the_old_files_whole(
+    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    export(toml(TWO_DOMAINS), out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    file = toml(TWO_DOMAINS.replace("imap.", "mail."))
+    calls = []
+
+    def full_disk(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        export(file, out)
+    after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert after == before
+    assert load(file)  # and the file itself was never at fault
+
+
+def test_files_that_are_exported_can_be_read_by_a_web_server(
+    toml: Write, tmp_path: Path
+) -> None:
+    old = os.umask(0o022)
+    try:
+        export(toml(TWO_DOMAINS), tmp_path / "out")
+    finally:
+        os.umask(old)
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.stat().st_mode & 0o444 == 0o444, path

@@ -1,0 +1,116 @@
+"""The examples run, and the README says what is there."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from msgspec import structs
+from support import BIN, ROOT, fetch, free_port, run, running, serving
+
+from flask_autoconfig import model
+from flask_autoconfig.cli import cli
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.net"
+
+
+def test_the_example_is_two_domains_with_tls_on_the_standard_ports() -> None:
+    with serving(ROOT / "examples/autoconfig.toml") as url:
+        body = fetch(url + CONFIG).body.decode()
+    for text in ("imap", "993", "pop3", "995", "smtp", "465", "example.com"):
+        assert text in body
+    assert body.count("<socketType>SSL</socketType>") == 3
+    assert run("--config", ROOT / "examples/autoconfig.toml", "validate").stdout == ""
+
+
+def test_the_existing_site_goes_on_and_answers_mail_clients() -> None:
+    port = free_port()
+    command = (BIN / "flask", "--app", ROOT / "examples/existing_site.py", "run")
+    with running(*command, "--port", str(port), port=port):
+        url = f"http://127.0.0.1:{port}"
+        assert fetch(f"{url}/").body == b"Welcome to Example Ltd."
+        assert b"<domain>example.net</domain>" in fetch(url + CONFIG).body
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_toml_block_of_the_readme_is_a_configuration() -> None:
+    for block in _blocks("toml"):
+        assert tomllib.loads(block) == {} or model.loads(block)
+
+
+def test_every_python_block_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = (ROOT / "examples/autoconfig.toml").read_text()
+    (tmp_path / "autoconfig.toml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    for number, block in enumerate(_blocks("python")):
+        file = tmp_path / f"block_{number}.py"
+        file.write_text(block)
+        runpy.run_path(str(file))
+
+
+def test_the_quick_start_is_one_line_that_serves_the_example() -> None:
+    (line,) = [
+        line
+        for block in _blocks("sh")
+        for line in block.splitlines()
+        if "python3 -m venv" in line and "serve" in line
+    ]
+    assert "pip install" in line
+    assert line.endswith("flask-autoconfig --config examples/autoconfig.toml serve")
+
+
+def _section(heading: str) -> str:
+    _, found, rest = README.partition(f"\n### {heading}")
+    assert found, heading
+    return re.split(r"\n##", rest)[0]
+
+
+def _first_column(section: str) -> set[str]:
+    rows = re.findall(r"^\| (.*?) \|", section, re.MULTILINE)
+    return {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+
+
+@pytest.mark.parametrize(
+    ("heading", "table"),
+    [
+        ("Top level", model.Config),
+        ("`[[provider]]`", model.Provider),
+        ("`[[provider.incoming]]`", model.Incoming),
+        ("`[provider.incoming.pop3]`", model.Pop3),
+        ("`[[provider.outgoing]]`", model.Outgoing),
+        ("`[[provider.calendar]]`", model.Server),
+        ("`[[provider.documentation]]`", model.Documentation),
+        ("`[provider.enable]`", model.Enable),
+        ("`[provider.webmail]`", model.Webmail),
+        ("`[provider.webmail.login_page_info]`", model.LoginPageInfo),
+        ("`[provider.oauth2]`", model.OAuth2),
+    ],
+)
+def test_the_readme_has_every_key_of_the_model_and_no_other(
+    heading: str, table: type
+) -> None:
+    keys = {field.name for field in structs.fields(table)}
+    assert _first_column(_section(heading)) == keys
+
+
+def test_the_readme_has_every_command_and_option() -> None:
+    _, _, rest = README.partition("\n## Commands")
+    section = rest.partition("\n## ")[0]
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        (row,) = re.findall(rf"^\| `{name}(?:[ `].*)$", section, re.MULTILINE)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.opts[0] in row, (name, parameter.opts)

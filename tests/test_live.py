@@ -1,0 +1,180 @@
+"""An edited file is taken up; a broken one is told of and changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import TWO_DOMAINS, fetch, serving
+
+from flask_autoconfig.service import Service
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml"
+EDITED = TWO_DOMAINS.replace("imap.", "mail.")
+
+
+def hosts(url: str, times: int = 8) -> set[bytes]:
+    """Which of the two versions answers, over enough requests to meet every worker."""
+    bodies = [
+        fetch(f"{url}{CONFIG}?emailaddress=a@example.com").body for _ in [0] * times
+    ]
+    return {b"imap" if b"imap.example.com" in body else b"mail" for body in bodies}
+
+
+@pytest.fixture
+def served(toml: Write, tmp_path: Path) -> Iterator[tuple[Path, str, Path]]:
+    file, log = toml(TWO_DOMAINS), tmp_path / "log"
+    with serving(file, "--workers", "3", log=log) as url:
+        assert hosts(url, 20) == {b"imap"}
+        yield file, url, log
+
+
+def saved_in_place(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def saved_by_renaming(file: Path, text: str) -> None:
+    other = file.with_suffix(".new")
+    other.write_text(text)
+    other.rename(file)
+
+
+def saved_with_its_old_date(file: Path, text: str) -> None:
+    before = file.stat()
+    file.write_text(text)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
+    file.write_text(text)
+    os.utime(file, (time.time() - 3e7, time.time() - 3e7))
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        saved_in_place,
+        saved_by_renaming,
+        saved_with_its_old_date,
+        saved_with_a_date_of_last_year,
+    ],
+)
+def test_every_worker_takes_an_edited_file_up_within_two_seconds(
+    served: tuple[Path, str, Path], save: Callable[[Path, str], None]
+) -> None:
+    file, url, _ = served
+    save(file, EDITED)
+    time.sleep(2)
+    assert hosts(url, 20) == {b"mail"}
+
+
+@pytest.mark.parametrize("content", ["", "[[provider", None])
+def test_a_broken_empty_or_vanished_file_is_logged_and_the_last_good_one_answers(
+    served: tuple[Path, str, Path], content: str | None
+) -> None:
+    file, url, log = served
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    time.sleep(2.5)
+    assert hosts(url, 20) == {b"imap"}
+    said = log.read_text().count("The last good configuration goes on answering.")
+    assert 1 <= said <= 3  # once by each worker that was asked
+    file.write_text(EDITED)
+    time.sleep(2)
+    assert hosts(url, 20) == {b"mail"}
+
+
+def test_a_broken_file_is_logged_once_with_its_problems(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = toml(TWO_DOMAINS)
+    live = Service(file).live
+    file.write_text("[[provider]]")
+    with caplog.at_level(logging.INFO, "flask_autoconfig"):
+        for _ in range(4):
+            live.look()
+    (record,) = caplog.records
+    assert "provider[0]: it has no domains" in record.getMessage()
+
+
+def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    live = Service(file).live
+    half = TWO_DOMAINS.replace(', "example2.com"', "")
+    file.write_text(half)
+    live.look()  # the first look sees a change that is not settled
+    file.write_text(EDITED)
+    live.look()
+    assert live.snapshot.directory.by_domain("example2.com") is not None
+    live.look()
+    assert "mail.example.com" in str(live.snapshot.config)
+
+
+def test_the_domains_file_is_taken_up_like_the_toml(
+    toml: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "domains").write_text("one.test\n")
+    text = TWO_DOMAINS.replace("domains =", 'domains_file = "domains"\ndomains =')
+    live = Service(toml(text)).live
+    (tmp_path / "domains").write_text("one.test\ntwo.test\n")
+    for _ in range(2):
+        live.look()
+    assert live.snapshot.directory.by_domain("two.test") is not None
+
+
+def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    service = Service(file)
+    live = service.live
+    live._pid = os.getpid()  # as if its thread could not run
+    file.write_text(EDITED)
+    os.utime(file, (1, 1))
+    live._looked = float("-inf")
+    answer = service.answer(CONFIG, "emailaddress=a@example.com", "")
+    assert answer is not None
+    assert b"mail.example.com" in answer.body
+
+
+def test_the_watcher_ends_with_its_service(toml: Write) -> None:
+    import gc
+    import threading
+
+    before = set(threading.enumerate())
+    service = Service(toml(TWO_DOMAINS))
+    service.answer(CONFIG, "", "")
+    (watcher,) = set(threading.enumerate()) - before
+    del service
+    gc.collect()
+    watcher.join(5)
+    assert not watcher.is_alive()
+
+
+def test_a_document_is_rendered_once(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(toml(TWO_DOMAINS))
+    first = service.answer(CONFIG, "emailaddress=a@example.com", "")
+    from flask_autoconfig.documents import thunderbird
+
+    monkeypatch.delattr(thunderbird, "template")
+    for address in ("a@example.com", "b@example2.com"):
+        assert service.answer(CONFIG, f"emailaddress={address}", "") is first
+
+
+def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
+    text = TWO_DOMAINS.replace('"example2.com"', '"*"')
+    service = Service(toml(text))
+    for number in range(10_000):
+        service.answer(CONFIG, f"emailaddress=a@d{number}.test", "")
+    snapshot = service.live.snapshot
+    kept = sum(len(answer.body) + 2000 for answer in snapshot._answers.values())
+    assert kept == snapshot._bytes
+    assert 100_000 < kept <= 8 * 1024 * 1024
+    assert len(snapshot._answers) < 10_000

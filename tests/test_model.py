@@ -1,0 +1,454 @@
+"""What the TOML may say, and what is said back when it is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support import ROOT, TWO_DOMAINS
+
+from flask_autoconfig import ConfigError, load, model, rules
+from flask_autoconfig.model import AuthenticationMethod, Config
+
+
+def problems_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        model.loads(text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def provider(more: str = "", *, incoming: str = "", outgoing: str = "") -> str:
+    return f"""
+[[provider]]
+domains = ["example.com"]
+{more}
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.example.com"
+{incoming}
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.example.com"
+{outgoing}
+"""
+
+
+@pytest.mark.parametrize(
+    ("type_", "socket_type", "port"),
+    [
+        ("imap", "", 993),
+        ("imap", "STARTTLS", 143),
+        ("imap", "plain", 143),
+        ("pop3", "", 995),
+        ("pop3", "STARTTLS", 110),
+        ("smtp", "", 465),
+        ("smtp", "STARTTLS", 587),
+        ("smtp", "plain", 25),
+    ],
+)
+def test_a_server_gets_the_standard_port_of_its_type_and_encryption(
+    type_: str, socket_type: str, port: int
+) -> None:
+    line = f'type = "{type_}"\nsocket_type = "{socket_type}"' if socket_type else ""
+    line = line or f'type = "{type_}"'
+    text = provider().replace(f'type = "{type_}"', line)
+    if type_ == "pop3":
+        text = provider().replace('type = "imap"', line)
+    (found,) = model.loads(text).provider
+    servers = [*found.incoming, *found.outgoing]
+    assert [it.port for it in servers if it.type == type_] == [port]
+
+
+def test_what_is_not_said_has_the_defaults_of_a_well_run_server() -> None:
+    (found,) = model.loads(provider()).provider
+    assert found.identity == "example.com"
+    assert found.incoming[0].socket_type == "SSL"
+    assert found.incoming[0].username == "%EMAILADDRESS%"
+    assert found.incoming[0].authentication == ("password-cleartext",)
+
+
+def test_one_method_of_authentication_needs_no_list() -> None:
+    one = model.loads(provider(incoming='authentication = "OAuth2"'))
+    listed = model.loads(provider(incoming='authentication = ["OAuth2"]'))
+    assert one == listed
+    assert one.provider[0].incoming[0].authentication == ("OAuth2",)
+
+
+def test_a_sasl_mechanism_can_be_named() -> None:
+    line = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
+    (found,) = model.loads(provider(incoming=line)).provider
+    method = AuthenticationMethod(system="sasl", name="SCRAM-SHA-256")
+    assert found.incoming[0].authentication == (method,)
+
+
+def test_international_names_become_a_labels() -> None:
+    text = provider(incoming="").replace("example.com", "bücher.example")
+    (found,) = model.loads(text).provider
+    assert found.domains == ("xn--bcher-kva.example",)
+    assert found.incoming[0].hostname == "imap.xn--bcher-kva.example"
+
+
+def test_a_domains_file_serves_as_postfix_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "virtual").write_text(
+        "# our customers\nExample.net  anything\n\n*.example.org\tOK # all\nb.test\n"
+    )
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(provider('domains_file = "virtual"'))
+    (found,) = load(file).provider
+    assert found.file_domains == ("example.net", "*.example.org", "b.test")
+
+
+FAULTY = {
+    "a misspelt key": (
+        provider("display_nam = 'x'"),
+        'provider[0].display_nam: there is no key "display_nam" here; '
+        "did you mean display_name?",
+    ),
+    "a misspelt key of a server": (
+        provider(incoming='socketType = "SSL"'),
+        'provider[0].incoming[0].socketType: there is no key "socketType" here; '
+        "did you mean socket_type?",
+    ),
+    "a port in quotes": (
+        provider(incoming='port = "993"'),
+        "provider[0].incoming[0].port: expected an integer from 1 to 65535, "
+        'got "993"; write it without quotes',
+    ),
+    "a port out of range": (
+        provider(incoming="port = 65536"),
+        "provider[0].incoming[0].port: expected an integer from 1 to 65535, "
+        "got 65536; write an integer from 1 to 65535",
+    ),
+    "a port that is true": (
+        provider(incoming="port = true"),
+        "provider[0].incoming[0].port: expected an integer from 1 to 65535, "
+        "got true; write an integer from 1 to 65535",
+    ),
+    "an encryption in lower case": (
+        provider(incoming='socket_type = "ssl"'),
+        'provider[0].incoming[0].socket_type: expected one of "SSL", "STARTTLS", '
+        '"plain", got "ssl"; did you mean "SSL"?',
+    ),
+    "an encryption by its other name": (
+        provider(incoming='socket_type = "TLS"'),
+        'provider[0].incoming[0].socket_type: expected one of "SSL", "STARTTLS", '
+        '"plain", got "TLS"; write "SSL"',
+    ),
+    "a host with a scheme": (
+        provider().replace('"imap.example.com"', '"https://imap.example.com"'),
+        "provider[0].incoming[0].hostname: expected a host name, "
+        'got "https://imap.example.com"; write a name like mail.example.com, '
+        "without a scheme, port or space",
+    ),
+    "white space around a value": (
+        provider(incoming='username = " %EMAILADDRESS%"'),
+        'provider[0].incoming[0].username: white space around " %EMAILADDRESS%"; '
+        'write "%EMAILADDRESS%"',
+    ),
+    "a control character": (
+        provider(r'display_name = "a\u0007b"'),
+        "provider[0].display_name: a control character (U+0007) in it; remove it",
+    ),
+    "an empty value": (
+        provider('display_name = ""'),
+        "provider[0].display_name: it is empty; give it a value or remove the key",
+    ),
+    "an unknown placeholder": (
+        provider(incoming='username = "%USER%"'),
+        "provider[0].incoming[0].username: no client knows the placeholder %USER%; "
+        "use %EMAILADDRESS%, %EMAILLOCALPART%, %EMAILDOMAIN% or %REALNAME%",
+    ),
+    "a placeholder in lower case": (
+        provider(incoming='username = "%emailaddress%"'),
+        "provider[0].incoming[0].username: %emailaddress% is not in capitals; "
+        "write %EMAILADDRESS%",
+    ),
+    "an address for a domain": (
+        provider().replace('["example.com"]', '["fred@example.com"]'),
+        'provider[0].domains[0]: "fred@example.com" is an address; write "example.com"',
+    ),
+    "a pattern in the middle": (
+        provider().replace('["example.com"]', '["a.*.com"]'),
+        'provider[0].domains[0]: expected a domain, got "a.*.com"; write '
+        '"example.com", "*.example.com" for all below it, or "*" for any',
+    ),
+    "no domains": (
+        provider().replace('domains = ["example.com"]', ""),
+        'provider[0]: it has no domains; add domains = ["example.com"], '
+        "or a domains_file",
+    ),
+    "one domain for a list": (
+        provider().replace('["example.com"]', '"example.com"'),
+        'provider[0].domains: expected a list, got "example.com"; '
+        'write domains = ["…"]',
+    ),
+    "a domain of two providers": (
+        provider() + provider(),
+        "provider[1].domains[0]: example.com is claimed by provider[0] too; "
+        "remove it from one of them",
+    ),
+    "no smtp": (
+        provider().partition("[[provider.outgoing]]")[0],
+        "provider[0]: it has imap and no smtp, and no client takes that; "
+        "add [[provider.outgoing]]",
+    ),
+    "no servers": (
+        '[[provider]]\ndomains = ["example.com"]',
+        "provider[0]: it has no servers; add [[provider.incoming]]",
+    ),
+    "no provider": ("max_age = 60", "it has no provider; add one: [[provider]], "),
+    "an empty file": ("", "it has no provider; add one: [[provider]], "),
+    "single brackets": (
+        '[provider]\ndomains = ["example.com"]',
+        "provider: expected a list, got a table; "
+        "head it [[provider]], with two brackets",
+    ),
+    "an unknown type": (
+        provider().replace('type = "smtp"', 'type = "smpt"'),
+        'provider[0].outgoing[0].type: expected "smtp", got "smpt"; '
+        'did you mean "smtp"?',
+    ),
+    "no type": (
+        provider().replace('type = "imap"', ""),
+        'provider[0].incoming[0]: type is missing; add type = "imap"',
+    ),
+    "no hostname": (
+        provider().replace('hostname = "imap.example.com"', ""),
+        "provider[0].incoming[0]: this imap server has no hostname; "
+        'add hostname = "mail.example.com"',
+    ),
+    "jmap without its URL": (
+        provider(incoming='[[provider.incoming]]\ntype = "jmap"'),
+        "provider[0].incoming[1]: this jmap server has no url; "
+        "add url, or hostname and port",
+    ),
+    "a chat without a port": (
+        provider() + '[[provider.chat]]\ntype = "irc"\nhostname = "irc.example.com"',
+        "provider[0].chat[0]: this irc server has no port; "
+        "add port: irc has no standard one",
+    ),
+    "POP3 options of IMAP": (
+        provider(incoming="pop3 = {download_on_biff = true}"),
+        "provider[0].incoming[0].pop3: an imap server has no POP3 options; remove it",
+    ),
+    "a method by its SASL name": (
+        provider(incoming='authentication = "plain"'),
+        'write "password-cleartext"',
+    ),
+    "no method": (
+        provider(incoming="authentication = []"),
+        "provider[0].incoming[0].authentication: the list is empty; "
+        "name a method, or remove the key",
+    ),
+    "a text without its language": (
+        provider() + '[[provider.documentation]]\nurl = "https://example.com/"\n'
+        'descr = "Help"',
+        'provider[0].documentation[0].descr: expected a table, got "Help"; '
+        'name the language: {en = "…"}',
+    ),
+    "a URL without a scheme": (
+        provider('logo_url = "www.example.com/logo.png"'),
+        'provider[0].logo_url: expected a URL, got "www.example.com/logo.png"; '
+        "write one like https://www.example.com/",
+    ),
+    "an id that is no host name": (
+        provider('id = "Our mail!"'),
+        'provider[0].id: expected a host name, got "Our mail!"; ',
+    ),
+    "a domains_file that is not there": (
+        provider('domains_file = "nowhere"'),
+        'provider[0].domains_file: cannot read "nowhere": '
+        "No such file or directory; give a text file",
+    ),
+    "a boolean in quotes": (
+        provider('list_domains = "no"'),
+        'provider[0].list_domains: expected true or false, got "no"; '
+        "write it without quotes",
+    ),
+    "no TOML": (
+        "domains: [example.com]",
+        "not TOML: Expected '=' after a key in a key/value pair (at line 1, column 8);"
+        " mend the line that it names",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FAULTY.values(), ids=FAULTY.keys())
+def test_a_faulty_file_is_told_what_is_wrong_and_what_would_be_right(
+    text: str, expected: str
+) -> None:
+    (found,) = problems_of(text)
+    assert expected in found
+
+
+def test_all_problems_come_at_once_and_in_the_order_of_the_file() -> None:
+    found = problems_of(
+        """
+        max_age = -1
+        [[provider]]
+        domain = ["example.com"]
+        [[provider.incoming]]
+        typ = "imap"
+        port = "993"
+        [[provider.outgoing]]
+        type = "smtp"
+        hostname = "smtp example com"
+        [[provider]]
+        domains = ["*x"]
+        """
+    )
+    assert [line.partition(": ")[0] for line in found] == [
+        "max_age",
+        "provider[0].domain",
+        "provider[0].incoming[0].typ",
+        "provider[0].incoming[0].port",
+        "provider[0].outgoing[0].hostname",
+        "provider[1]",
+        "provider[1].domains[0]",
+    ]
+
+
+def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml; give"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes('# Bücher\n[[provider]]\ndomains = ["x.test"]'.encode("latin-1"))
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 3; save it as UTF-8"):
+        load(file)
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(provider(), encoding="utf-8-sig")
+    assert load(file) == model.loads(provider())
+
+
+WARNED = {
+    "an unencrypted server": (
+        provider(outgoing='socket_type = "plain"'),
+        ["Every client", "Thunderbird for Android (K-9)"],
+        "outgoing[0].socket_type",
+    ),
+    "password-encrypted": (
+        provider(incoming='authentication = "password-encrypted"'),
+        ["Kontact and Evolution"],
+        "incoming[0].authentication",
+    ),
+    "two servers of a type": (
+        provider(
+            incoming='[[provider.incoming]]\ntype = "imap"\nhostname = "b.example"'
+        ),
+        ["Kontact and Evolution"],
+        "incoming[1]",
+    ),
+    "OAuth2 before a password": (
+        provider(incoming='authentication = ["OAuth2", "password-cleartext"]'),
+        ["Kontact"],
+        "incoming[0].authentication",
+    ),
+    "OAuth2 alone": (
+        provider(incoming='authentication = "OAuth2"'),
+        ["Thunderbird and Evolution"],
+        "incoming[0].authentication",
+    ),
+    "a client certificate alone": (
+        provider(incoming='authentication = "TLS-client-cert"'),
+        ["Thunderbird", "Thunderbird for Android (K-9)"],
+        "incoming[0].authentication",
+    ),
+    "GSSAPI alone": (
+        provider(incoming='authentication = "GSSAPI"'),
+        ["Thunderbird for Android (K-9)"],
+        "incoming[0].authentication",
+    ),
+    "a long short name": (
+        provider('display_short_name = "The Example Mail Company"'),
+        ["PACC"],
+        "display_short_name",
+    ),
+    "a user name with an ampersand": (
+        provider(incoming='username = "a&b"'),
+        ["Delta Chat"],
+        "incoming[0].username",
+    ),
+    "a placeholder without its end": (
+        provider(incoming='username = "%EMAILADDRESS"'),
+        ["Every client"],
+        "incoming[0].username",
+    ),
+    "STARTTLS's port with SSL": (
+        provider(outgoing="port = 587"),
+        ["Every client"],
+        "outgoing[0].port",
+    ),
+    "only JMAP": (
+        provider()
+        .partition("[[provider.incoming]]")[0]
+        .__add__('[[provider.incoming]]\ntype="jmap"\nurl="https://jmap.example.com/"'),
+        ["Thunderbird"],
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "clients", "place"), WARNED.values(), ids=WARNED.keys()
+)
+def test_what_a_client_cannot_take_is_a_warning_that_names_it(
+    text: str, clients: list[str], place: str
+) -> None:
+    found = rules.warnings(model.loads(text))
+    assert [warning.client for warning in found] == clients
+    expected = f"provider[0].{place}" if place else "provider[0]"
+    assert {warning.place for warning in found} == {expected}
+
+
+def test_a_well_run_server_has_no_warnings() -> None:
+    assert rules.warnings(model.loads(TWO_DOMAINS)) == []
+
+
+def test_two_providers_of_one_id_are_warned_of() -> None:
+    text = provider() + provider('id = "example.com"').replace(
+        '["example.com"]', '["example.net"]'
+    )
+    (found,) = rules.warnings(model.loads(text))
+    assert found.place == "provider[1].id"
+
+
+def test_written_out_it_reads_back_the_same_and_defaults_are_left_out() -> None:
+    config = model.loads(TWO_DOMAINS)
+    text = model.dumps(config)
+    assert model.loads(text) == config
+    assert "port" not in text
+    assert "username" not in text
+
+
+def test_the_json_schema_describes_every_key() -> None:
+    schema = model.schema()
+    for table in schema["$defs"].values():
+        for key, value in table["properties"].items():
+            described = [value, *value.get("anyOf", [])]
+            assert any("description" in it for it in described), key
+
+
+def test_the_json_schema_takes_the_example_and_refuses_a_misspelt_key() -> None:
+    import tomllib
+
+    schema = json.loads(json.dumps(model.schema()))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    example = (ROOT / "examples/autoconfig.toml").read_text()
+    assert validator.is_valid(tomllib.loads(example))
+    assert not validator.is_valid(tomllib.loads(example + "\ntyp = 1"))
+    assert not validator.is_valid({"provider": [{"display_nam": "x"}]})
+
+
+def test_the_configuration_is_frozen() -> None:
+    config: Config = model.loads(TWO_DOMAINS)
+    with pytest.raises(AttributeError):
+        config.max_age = 1  # type: ignore[misc]

@@ -1,0 +1,270 @@
+"""Whatever comes in: requests, files and documents that hypothesis thinks of."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from defusedxml.ElementTree import fromstring
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+from support import TWO_DOMAINS
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from flask_autoconfig import ConfigError, create_app, model, rules
+from flask_autoconfig.documents import thunderbird
+from flask_autoconfig.documents.thunderbird import NotAutoconfigError, Reader
+
+FULL = tomllib.loads((Path(__file__).parent / "full.toml").read_text(encoding="utf-8"))
+settings.register_profile(
+    "here",
+    deadline=None,  # machines are shared, and slow at times
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("here")
+
+# --- Requests ------------------------------------------------------------------------
+
+_octets = st.text(st.characters(max_codepoint=255), max_size=60)
+_markup = st.sampled_from(
+    ["<script>", "\r\nX: y", "%00", "%ff%fe", "a@b", "@", "é@ü.x"]
+)
+_any_text = st.one_of(_octets, st.lists(st.one_of(_octets, _markup)).map("".join))
+_paths = st.sampled_from(
+    ["/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml"]
+)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    file = tmp_path_factory.mktemp("any") / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS.replace("example2.com", "*"))
+    return create_app(file)
+
+
+@given(
+    path=st.one_of(_paths, _any_text.map(lambda text: "/" + text)),
+    query=st.one_of(_any_text, _any_text.map(lambda text: f"emailaddress={text}")),
+    host=st.one_of(_any_text, st.just("autoconfig.example.com")),
+    header=_any_text,
+    method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
+)
+@settings(max_examples=400)
+def test_any_request_gets_an_answer_below_500_that_echoes_nothing(
+    app: Any, path: str, query: str, host: str, header: str, method: str
+) -> None:
+    environ = EnvironBuilder(method=method).get_environ()
+    environ["PATH_INFO"], environ["QUERY_STRING"] = path, query
+    environ["HTTP_HOST"] = host
+    environ["HTTP_IF_NONE_MATCH"] = environ["HTTP_IF_MODIFIED_SINCE"] = header
+    environ["HTTP_X_FORWARDED_HOST"] = header
+    body, status, headers = run_wsgi_app(app, environ, buffered=True)
+    assert int(status.split()[0]) < 500
+    document = b"".join(body)
+    assert b"<script" not in document
+    assert not any("\n" in value or "\r" in value for _, value in headers)
+    if status.startswith("200") and method == "GET" and document[:5] == b"<?xml":
+        fromstring(document)
+
+
+# --- TOML ----------------------------------------------------------------------------
+
+_texts = st.text(max_size=20)
+_scalars = st.one_of(
+    _texts,
+    st.integers(),
+    st.booleans(),
+    st.floats(),
+    st.sampled_from(["imap", "smtp", "SSL", "%EMAILADDRESS%", "example.com", "*", ""]),
+    st.just("https://example.com/"),
+)
+_keys = st.sampled_from(
+    sorted(
+        {
+            field.name
+            for table in vars(model).values()
+            if isinstance(table, type) and issubclass(table, model._Table)
+            for field in structs.fields(table)
+        }
+    )
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(_keys, inner, max_size=4)
+    ),
+    max_leaves=15,
+)
+
+
+def _config_or_problems(raw: dict[str, Any]) -> None:
+    try:
+        config = model.from_raw(raw)
+    except ConfigError as error:
+        assert error.problems
+        assert all(problem.message and problem.cure for problem in error.problems)
+        assert "\n" not in "".join(map(str, error.problems))
+        return
+    rules.warnings(config)
+    assert model.loads(model.dumps(config)) == config
+    for provider in config.provider:
+        fromstring(thunderbird.write(provider))
+
+
+@given(st.text())
+def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
+    try:
+        model.loads(text)
+    except ConfigError as error:
+        assert error.problems
+
+
+@given(st.dictionaries(st.one_of(_keys, _texts), _values))
+def test_any_tables_are_a_configuration_or_a_list_of_problems(
+    raw: dict[str, Any],
+) -> None:
+    _config_or_problems(raw)
+
+
+def _places(raw: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [place]
+    items = raw.items() if isinstance(raw, dict) else enumerate(raw)
+    for key, value in items:
+        nested = isinstance(value, dict | list)
+        found += _places(value, (*place, key)) if nested else [(*place, key)]
+    return found
+
+
+_PLACES = [place for place in _places(FULL) if place]
+
+
+def _changed(raw: Any, place: tuple[Any, ...], value: Any) -> Any:
+    if not place:
+        return value
+    copy = dict(raw) if isinstance(raw, dict) else list(raw)
+    copy[place[0]] = _changed(raw[place[0]], place[1:], value)
+    return copy
+
+
+@given(st.sampled_from(_PLACES), _values)
+@settings(max_examples=600)
+def test_a_good_file_with_anything_in_one_place_is_one_or_the_other(
+    place: tuple[Any, ...], value: Any
+) -> None:
+    _config_or_problems(_changed(FULL, place, value))
+
+
+# --- Documents -----------------------------------------------------------------------
+
+_prose = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30
+)
+_label = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+_domain = st.lists(_label, min_size=2, max_size=3).map(".".join)
+_method = st.sampled_from(
+    ["password-cleartext", "OAuth2", "GSSAPI", "none", "http-basic"]
+)
+_sasl = st.builds(lambda name: {"system": "sasl", "name": name}, _label)
+_methods = st.lists(st.one_of(_method, _sasl), min_size=1, max_size=4, unique_by=str)
+_tcp: dict[str, st.SearchStrategy[Any]] = {
+    "hostname": _domain,
+    "port": st.integers(1, 65535),
+    "socket_type": st.sampled_from(["SSL", "STARTTLS", "plain"]),
+    "username": st.sampled_from(["%EMAILADDRESS%", "%EMAILLOCALPART%", "a&b<c>"]),
+    "authentication": _methods,
+}
+_url = st.builds("https://{}/{}".format, _domain, st.sampled_from(["", "a?b=c&d=%20"]))
+_descr = st.dictionaries(st.sampled_from(["", "en", "pt-BR"]), _prose)
+_providers = st.fixed_dictionaries(
+    {
+        "domains": st.lists(_domain, min_size=1, max_size=4, unique=True),
+        "incoming": st.lists(
+            st.fixed_dictionaries({"type": st.sampled_from(["imap", "pop3"]), **_tcp}),
+            min_size=1,
+            max_size=3,
+        ),
+        "outgoing": st.lists(
+            st.fixed_dictionaries({"type": st.just("smtp"), **_tcp}),
+            min_size=1,
+            max_size=3,
+        ),
+    },
+    optional={
+        "display_name": _prose,
+        "documentation": st.lists(
+            st.fixed_dictionaries({"url": _url}, optional={"descr": _descr}), max_size=3
+        ),
+        "instruction": st.lists(
+            st.fixed_dictionaries({"descr": _descr}, optional={"url": _url}), max_size=3
+        ),
+        "enable": st.fixed_dictionaries({"visit_url": _url, "instruction": _descr}),
+        "calendar": st.lists(
+            st.fixed_dictionaries(
+                {"type": st.just("caldav"), "url": _url, "authentication": _methods}
+            ),
+            max_size=2,
+            unique_by=str,
+        ),
+        "address_book": st.lists(
+            st.fixed_dictionaries({"type": st.just("carddav"), "url": _url}),
+            max_size=2,
+            unique_by=str,
+        ),
+    },
+)
+
+
+@given(_providers)
+@settings(max_examples=200)
+def test_a_document_parses_and_reads_back_as_the_configuration(
+    raw: dict[str, Any],
+) -> None:
+    try:
+        config = model.from_raw({"provider": [raw]})
+    except ConfigError as error:  # such as white space around a name
+        problems = {problem.place.rpartition(".")[2] for problem in error.problems}
+        assume(not problems)
+    (provider,) = config.provider
+    document = thunderbird.write(provider)
+    assert not document.startswith(b"\xef\xbb\xbf")
+    reader = Reader()
+    back = model.from_raw({"provider": [reader.read(document)]})
+    assert reader.lost == []
+    # An instruction that says nothing is nothing.
+    said = tuple(it for it in provider.instruction if it.url or it.descr)
+    assert back.provider[0] == structs.replace(provider, instruction=said)
+
+
+@given(st.one_of(st.binary(), st.text().map(str.encode)))
+def test_any_bytes_are_a_document_or_refused(data: bytes) -> None:
+    with pytest.raises(NotAutoconfigError):
+        Reader().read(data)
+
+
+_tags = st.sampled_from(
+    ["domain", "displayName", "incomingServer", "outgoingServer", "hostname", "port"]
+    + ["documentation", "descr", "enable", "instruction", "webMail", "loginPage"]
+    + ["authentication", "pop3", "checkInterval", "oAuth2", "addressBook", "other"]
+)
+
+
+@st.composite
+def _elements(draw: st.DrawFn, depth: int = 0) -> str:
+    tag = draw(_tags)
+    attribute = draw(st.sampled_from(["", ' type="imap"', ' url="x"', ' lang="en"']))
+    inner = draw(st.sampled_from(["", "text", " 7 ", "https://a.test/", "%X%"]))
+    if depth < 3:
+        inner += "".join(draw(st.lists(_elements(depth + 1), max_size=3)))
+    return f"<{tag}{attribute}>{inner}</{tag}>"
+
+
+@given(st.lists(_elements(), max_size=6), st.lists(_elements(), max_size=3))
+def test_any_elements_are_a_configuration_or_a_list_of_problems(
+    inner: list[str], outer: list[str]
+) -> None:
+    text = f'<clientConfig><emailProvider id="a.test">{"".join(inner)}</emailProvider>'
+    raw = Reader().read(f"{text}{''.join(outer)}</clientConfig>".encode())
+    _config_or_problems({"provider": [raw]})
