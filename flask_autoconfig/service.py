@@ -7,23 +7,18 @@ Nothing here knows Flask: the blueprint and the standalone service are two doors
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import threading
-import time
-import weakref
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 from .address import Address, address_in_query, host_of, parse_address
 from .directory import Directory, Match, asked_domain
 from .documents import thunderbird
 from .errors import ConfigError, Problem
-from .model import Config, load, watched
-
-log = logging.getLogger("flask_autoconfig")
+from .live import Live, log
+from .model import Config
 
 # Path -> family of clients. What a site switches off is not in its service's table.
 PATHS = {
@@ -34,9 +29,6 @@ PATHS = {
 DEFAULT_CLIENTS = frozenset({"thunderbird"})
 ALL_CLIENTS = DEFAULT_CLIENTS
 
-_LOOK_EVERY = 0.4  # seconds between two looks at the files
-_STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
-_SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
 
 _COMMON_HEADERS = (
@@ -160,105 +152,6 @@ class Snapshot:
                 self._bytes -= len(oldest.body) + 2000
 
 
-class Live:
-    """The configuration of a file, kept up to date in this process.
-
-    A thread of its own looks at the files and swaps a new configuration in when it is
-    whole and right; until then the last good one stays. Where threads do not run, or
-    did not survive a fork, the next request looks instead.
-    """
-
-    def __init__(self, file: str | os.PathLike[str]) -> None:
-        self.file = Path(file).absolute()
-        signature = self._signature([])
-        config = load(self.file)
-        self.snapshot = Snapshot(config)
-        self._watched = watched(config, self.file)
-        self._known = signature[:1] + self._signature(self._watched)[1:]
-        self._pending = self._known
-        self._looked = float("-inf")
-        self._pid = 0
-        self._lock = threading.Lock()
-
-    def current(self) -> Snapshot:
-        """The configuration to answer with now."""
-        if time.monotonic() - self._looked > _STALE_AFTER:
-            self._catch_up()
-        return self.snapshot
-
-    def _catch_up(self) -> None:
-        if self._pid != os.getpid():  # the first request, here or after a fork
-            self._pid = os.getpid()
-            self._lock = threading.Lock()  # the parent's may have been held
-            threading.Thread(
-                target=_watch, args=(weakref.ref(self),), daemon=True
-            ).start()
-        self.look()
-
-    def look(self) -> None:
-        """Take up what has changed, if it is whole; one thread at a time."""
-        if not self._lock.acquire(blocking=False):
-            return
-        try:
-            signature = self._signature(self._watched)
-            if signature != self._known and self._is_settled(signature):
-                self._take_up(signature)
-            self._pending = signature
-            self._looked = time.monotonic()
-        finally:
-            self._lock.release()
-
-    def _signature(self, watched: list[Path]) -> tuple[tuple[int, ...] | None, ...]:
-        """What changes when a file does; equality counts, since clocks can go back."""
-        return tuple(_state_of(path) for path in (self.file, *watched))
-
-    def _is_settled(self, signature: tuple[tuple[int, ...] | None, ...]) -> bool:
-        """Whether nobody is still writing: an editor may truncate and then rewrite."""
-        if signature == self._pending:
-            return True
-        now = time.time_ns()
-        times = [state[2] for state in signature if state]
-        return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
-
-    def _take_up(self, signature: tuple[tuple[int, ...] | None, ...]) -> None:
-        try:
-            config = load(self.file)
-        except ConfigError as error:
-            self._known = signature
-            log.error("%s\nThe last good configuration goes on answering.", error)
-            return
-        except Exception:
-            self._known = signature
-            log.exception("Cannot take up %s, the last one stays", self.file)
-            return
-        files = watched(config, self.file)
-        if self._signature(self._watched) != signature:
-            return  # it changed while it was read: look again
-        self.snapshot = Snapshot(config)
-        self._watched = files
-        self._known = self._signature(files)
-        log.info("%s is taken up", self.file)
-
-
-def _state_of(path: Path) -> tuple[int, ...] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def _watch(reference: weakref.ref[Live]) -> None:
-    pid = os.getpid()
-    while True:
-        time.sleep(_LOOK_EVERY)
-        live = reference()
-        if live is None or live._pid != pid:
-            return
-        live.look()
-        del live  # or it would never be freed
-
-
 class Service:
     """What one app serves: the live configuration, the families, the site's hooks."""
 
@@ -274,7 +167,7 @@ class Service:
         self.paths = {
             path: family for path, family in PATHS.items() if family in self.clients
         }
-        self.live = Live(file)
+        self.live = Live(file, Snapshot)
 
     def answer(self, path: str, query: str, host: str) -> Answer | None:
         """What a GET of `path` gets, or None where the path is none of ours.
