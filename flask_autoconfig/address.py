@@ -106,13 +106,19 @@ def is_ip(host: str) -> bool:
     return True
 
 
-def fill_in(text: str, address: Address | None, real_name: str = "") -> str:
-    """The text with each placeholder that is known written out."""
-    if "%" not in text or address is None:
-        return text
+def fill_in(text: str | None, domain: str | None, address: Address | None) -> str:
+    """The text with its placeholders written out for whoever asks.
+
+    It is "" where that takes an address that is not known, or where there is no text.
+    """
+    if not text or "%" not in text:
+        return text or ""
+    if address is None:
+        text = text.replace("%EMAILDOMAIN%", domain) if domain else text
+        return "" if any(name in text for name in PLACEHOLDERS) else text
     return (
         text.replace("%EMAILADDRESS%", str(address))
         .replace("%EMAILLOCALPART%", address.local)
         .replace("%EMAILDOMAIN%", address.domain)
-        .replace("%REALNAME%", real_name or address.local)
+        .replace("%REALNAME%", address.local)
     )

@@ -7,16 +7,24 @@ several apps, each with a file of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, render_template, request
+from markupsafe import Markup
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import BaseConverter
 
+from .address import Address, address_in_query, unfold
+from .documents import outlook
 from .errors import ConfigError, Problem
-from .service import Answer, Service
+from .model import Provider
+from .service import BAD_ADDRESS, DAV_PATHS, PAGE, Answer, Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,7 +50,7 @@ class Autoconfig(Blueprint):
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
-        super().__init__(name, import_name)
+        super().__init__(name, import_name, template_folder="templates")
         self._find_provider: Callable[[str], str | None] | None = None
         self.record(self._set_up)
 
@@ -81,9 +89,23 @@ class Autoconfig(Blueprint):
         options: dict[str, Any] = {"provide_automatic_options": False}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", "<autoconfig_host>")
-        view = partial(_config, service)
-        for path in service.paths:
-            state.add_url_rule(path, "config", view, methods=["GET"], **options)
+
+        def add(
+            name: str, view: View, methods: list[str], paths: Iterable[str]
+        ) -> None:
+            view = partial(view, service)
+            for path in paths:
+                state.add_url_rule(path, name, view, methods=methods, **options)
+
+        add("config", _config, ["GET"], service.paths)
+        if "dav" in service.clients:
+            add("dav", _dav, _DAV_METHODS, DAV_PATHS)
+        if "outlook" in service.clients:
+            app.url_map.converters["autoconfig_outlook"] = _AutodiscoverPath
+            path = "/<autoconfig_outlook:autodiscover>"
+            add("autodiscover", _autodiscover, ["GET", "POST"], [path])
+        if "page" in service.clients:
+            add("setup", _page, ["GET"], [PAGE])
 
 
 def _refusal(place: str, message: str, cure: str) -> ConfigError:
@@ -101,12 +123,138 @@ class _Prepared(Response):
         return self.headers
 
 
+View = Callable[..., Response]
+# A view gets the app's own service; the host's variables are not needed.
+
+
 def _config(service: Service, **_: str) -> Response:
-    """Answer from the app's own service; the host's variables are not needed."""
+    """A document that is chosen by path, query and host alone."""
     environ = request.environ
     answer = service.answer(request.path, environ["QUERY_STRING"], request.host)
     assert answer is not None  # noqa: S101 (only the service's own paths are routed)
     return _Prepared(answer.for_request(environ))
+
+
+# PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
+_DAV_METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH"]
+_DAV_METHODS += ["REPORT", "MKCALENDAR", "MKCOL"]
+
+
+def _dav(service: Service, **_: str) -> Response:
+    return _Prepared(service.redirect(request.path, request.host, request.method))
+
+
+class _AutodiscoverPath(BaseConverter):
+    """Outlook's paths in any spelling of case: Outlook itself uses several."""
+
+    part_isolating = False
+    weight = 0  # before a site's own catch-all
+    regex = r"(?i:autodiscover/autodiscover\.(?:xml|json(?:/v1\.0/[^/]+)?))"
+
+
+def _autodiscover(service: Service, autodiscover: str, **_: str) -> Response:
+    environ = request.environ
+    is_v2 = autodiscover.lower().startswith("autodiscover/autodiscover.json")
+    if is_v2 and request.method == "POST":
+        raise MethodNotAllowed(["GET", "HEAD"])
+    if request.method == "POST":
+        return _Prepared(service.autodiscover(_body(), request.host))
+    query = environ["QUERY_STRING"]
+    if is_v2:
+        return _Prepared(service.autodiscover_v2(request.path, query, request.host))
+    answer = service.autodiscover_by_host(
+        query, request.host, must_encrypt=_came_unencrypted(environ)
+    )
+    return _Prepared(answer.for_request(environ))
+
+
+def _body() -> bytes:
+    """The request's body, one byte more than is taken, if it has so many."""
+    request.max_content_length = None  # too much is answered in Outlook's own format
+    body = request.stream.read(outlook.MOST_BYTES + 1)
+    for _ in range(64):  # a client that still sends would not read the answer
+        if len(request.stream.read(outlook.MOST_BYTES)) < outlook.MOST_BYTES:
+            break
+    return body
+
+
+def _page(service: Service, **_: str) -> Response:
+    """The page for people; the template says how it looks."""
+    from .documents import page
+
+    accepted = request.accept_languages.best_match(page.languages()) or "en"
+    gettext = page.translations(accepted).gettext
+    typed = address_in_query(request.environ["QUERY_STRING"])[:254]
+    found = (
+        service.find(request.environ["QUERY_STRING"], request.host) if typed else None
+    )
+    values: dict[str, Any] = {"settings": None, "error": None}
+    status = 200
+    if isinstance(found, Answer):
+        status = int(found.status[:3])
+        values["error"] = (
+            gettext("That is no e-mail address. It looks like name@example.com.")
+            if found is BAD_ADDRESS
+            else gettext("There are no settings here for that address.")
+        )
+    elif found is not None and found.address is not None:
+        values |= _page_of(service, found.provider, found.address, accepted)
+    nonce = secrets.token_urlsafe(16)
+    html = render_template(
+        "autoconfig/setup.html",
+        _=gettext,
+        language=accepted,
+        nonce=nonce,
+        action=request.script_root + PAGE,
+        typed=typed,
+        **values,
+    )
+    response = Response(html, status)
+    response.headers.extend(page_headers(nonce))
+    return response
+
+
+def _page_of(
+    service: Service, provider: Provider, address: Address, language: str
+) -> dict[str, Any]:
+    from .documents import apple, page
+
+    here = f"{request.url_root.rstrip('/')}{PAGE}?emailaddress={quote(str(address))}"
+    has_profile = "apple" in service.clients and apple.write(provider, None, address)
+    return {
+        "settings": page.settings(provider, address, language),
+        "address": f"{address.local}@{unfold(address.domain)}",
+        "here": here,
+        "here_text": request.url_root.split("://")[-1].rstrip("/") + PAGE,
+        "qr": Markup(page.qr_code(here)),  # noqa: S704 (segno's own SVG)
+        "profile": f"{request.script_root}/mail/mobileconfig?"
+        f"emailaddress={quote(str(address))}"
+        if has_profile
+        else None,
+    }
+
+
+def page_headers(nonce: str) -> list[tuple[str, str]]:
+    """The page's headers: nothing from elsewhere, nothing kept, not to be framed."""
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return [
+        ("Content-Security-Policy", policy),
+        ("Cache-Control", "private, no-store"),
+        ("Vary", "Accept-Language"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Robots-Tag", "noindex"),
+    ]
+
+
+def _came_unencrypted(environ: WSGIEnvironment) -> bool:
+    """Whether a trusted proxy says that the client spoke plain http."""
+    trusted = "werkzeug.proxy_fix.orig" in environ
+    said = "HTTP_X_FORWARDED_PROTO" in environ
+    return trusted and said and environ["wsgi.url_scheme"] == "http"
 
 
 def find_file(app: App) -> Path:

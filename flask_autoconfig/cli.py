@@ -21,7 +21,6 @@ from .errors import ConfigError, Problem
 if TYPE_CHECKING:
     from flask import Flask
 
-    from .service import Answer
 
 DEFAULT_FILE = "autoconfig.toml"
 
@@ -117,13 +116,13 @@ def serve(bind: str, workers: int, proxies: int) -> None:
 @click.pass_context
 def validate(ctx: click.Context, as_json: bool) -> None:
     """Tell every problem of the file, and what single clients cannot take."""
-    from . import model, rules
+    from . import clients, model
 
     file = _file()
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     try:
-        warnings = rules.warnings(model.load(file))
+        warnings = clients.warnings(model.load(file))
     except ConfigError as error:
         problems = error.problems
     if as_json:
@@ -162,7 +161,7 @@ def _echo_warnings(warnings: Sequence[Problem]) -> None:
                 click.echo(f"  warning: {it.place}: {it.message}; {it.cure}")
 
 
-FORMATS = {"thunderbird": "/mail/config-v1.1.xml"}
+FORMATS = ("thunderbird", "outlook", "apple", "pacc")
 
 
 @cli.command()
@@ -170,34 +169,34 @@ FORMATS = {"thunderbird": "/mail/config-v1.1.xml"}
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(FORMATS),
     default="thunderbird",
     show_default=True,
 )
 def show(address: str, format_: str) -> None:
     """Print the document that a client gets for ADDRESS (or a domain, or nobody)."""
-    from .service import Service
+    from .service import BAD_ADDRESS, Answer, Service
 
     service = Service(_file())
     query = f"emailaddress={quote(address)}" if "@" in address else ""
-    host = "" if "@" in address else address
-    answer = _answer(service.answer(FORMATS[format_], query, host))
-    if answer.status.startswith("400"):
+    found = service.find(query, "" if "@" in address else address)
+    if found is BAD_ADDRESS:
         raise click.BadParameter(
             f"{address!r} is no e-mail address", param_hint="ADDRESS"
         )
+    answer = found
+    if not isinstance(found, Answer):
+        answer = getattr(found.snapshot, format_)(found)
+    assert isinstance(answer, Answer)  # noqa: S101 (both ways lead to one)
     if answer.status != "200 OK":
         whom = f"for {address}" if address else "without an address"
         cure = "name an address, or add its domain to a provider's domains"
+        if not isinstance(found, Answer):
+            cure = f"{format_} has no place for any server of its provider"
         raise ConfigError(
             [Problem("", f"nothing is served {whom}", cure)], str(service.live.file)
         )
     click.echo(answer.body, nl=False)
-
-
-def _answer(answer: Answer | None) -> Answer:
-    assert answer is not None  # noqa: S101 (these are the service's own paths)
-    return answer
 
 
 @cli.command("import")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, structs
 
@@ -24,6 +24,10 @@ from .checks import (
     url,
 )
 from .errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from .build import Builder
+    from .signing import Signer
 
 Line = Annotated[str, Meta(extra={"check": line})]
 Prose = Annotated[str, Meta(extra={"check": prose})]
@@ -437,6 +441,16 @@ SERVER_KEYS = (
 )
 
 
+class Sign(_Table, frozen=True):
+    """What profiles are signed with; relative paths count from this file's folder."""
+
+    certificate: Annotated[Line, Meta(description="The certificate, PEM.")]
+    key: Annotated[Line, Meta(description="Its private key, PEM, without a password.")]
+    chain: Annotated[
+        Line | None, Meta(description="The certificates between it and the root, PEM.")
+    ] = None
+
+
 class Config(_Table, frozen=True, dict=True):
     """A whole autoconfig.toml."""
 
@@ -448,9 +462,18 @@ class Config(_Table, frozen=True, dict=True):
             description="Seconds that clients and proxies may keep an answer.",
         ),
     ] = 3600
+    sign: Annotated[
+        Sign | None, Meta(description="What Apple profiles are signed with.")
+    ] = None
     provider: Annotated[
         tuple[Provider, ...], Meta(description="The mail services, one table each.")
     ] = ()
+
+    @property
+    def signer(self) -> Signer | None:
+        """What signs profiles, read from the files of `sign`."""
+        signer: Signer | None = self.__dict__.get("signer")
+        return signer
 
     @property
     def modified(self) -> float:
@@ -504,11 +527,10 @@ def _unreadable(path: Path, error: Exception) -> Problem:
 def watched(config: Config, file: str | os.PathLike[str]) -> list[Path]:
     """The files that the configuration of `file` comes from, beside the TOML itself."""
     base = Path(file).parent
-    return [
-        base / provider.domains_file
-        for provider in config.provider
-        if provider.domains_file
-    ]
+    names = [provider.domains_file for provider in config.provider]
+    if config.sign:
+        names += [config.sign.certificate, config.sign.key, config.sign.chain]
+    return [base / name for name in names if name]
 
 
 def _times_of(paths: list[Path]) -> list[float]:
@@ -526,9 +548,22 @@ def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Conf
             place = f"provider[{index}].domains_file"
             path = Path(base) / provider.domains_file
             provider.__dict__["file_domains"] = build.domains_in(path, place, builder)
+    if config.sign and not builder.is_faulty("sign"):
+        config.__dict__["signer"] = _signer(config.sign, Path(base), builder)
     rules.check(config, builder)
     builder.raise_problems()
     return config
+
+
+def _signer(sign: Sign, base: Path, builder: Builder) -> Signer | None:
+    from .signing import Signer, UnusableError
+
+    chain = base / sign.chain if sign.chain else None
+    try:
+        return Signer(base / sign.certificate, base / sign.key, chain)
+    except UnusableError as error:
+        builder.add(f"sign.{error.key}", error.message, error.cure)
+        return None
 
 
 def dumps(config: Config) -> str:

@@ -11,24 +11,39 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
-from .address import Address, address_in_query, host_of, parse_address
+from .address import Address, address_in_query, fill_in, host_of, parse_address
 from .directory import Directory, Match, asked_domain
-from .documents import thunderbird
+from .documents import apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
 from .live import Live, log
-from .model import Config
+from .model import Config, Provider
 
-# Path -> family of clients. What a site switches off is not in its service's table.
+# What a GET of each path gets. What a site switches off is not in its service's table.
 PATHS = {
     "/mail/config-v1.1.xml": "thunderbird",
     "/.well-known/autoconfig/mail/config-v1.1.xml": "thunderbird",
     "/v1.1/mail/config-v1.1.xml": "thunderbird",
+    "/.well-known/user-agent-configuration.json": "pacc",
+    "/mail/mobileconfig": "apple",
+    "/email.mobileconfig": "apple",
+    "/.well-known/apple-mail.mobileconfig": "apple",
 }
-DEFAULT_CLIENTS = frozenset({"thunderbird"})
+# The server that each of RFC 6764's and RFC 8620's paths leads to, by type.
+DAV_PATHS = {
+    "/.well-known/caldav": "caldav",
+    "/.well-known/carddav": "carddav",
+    "/.well-known/jmap": "jmap",
+}
+AUTODISCOVER = "/autodiscover/autodiscover.xml"  # these two in any case
+AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"
+PAGE = "/mail/setup"
+DEFAULT_CLIENTS = frozenset(("thunderbird", "outlook", "apple", "pacc", "dav", "page"))
 ALL_CLIENTS = DEFAULT_CLIENTS
 
+_ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
 
 _COMMON_HEADERS = (
@@ -58,7 +73,7 @@ class Answer:
         self.headers = [*headers, *_COMMON_HEADERS]
         self.etag = etag
         self.modified = modified
-        if body:
+        if not status.startswith("304"):
             self.headers.append(("Content-Length", str(len(body))))
         if etag:
             self.headers += [("ETag", etag), ("Last-Modified", modified)]
@@ -93,6 +108,7 @@ def plain(status: str, text: str) -> Answer:
 
 
 NOT_SERVED = plain("404 Not Found", "No mail settings are published here for that.")
+NO_SUCH_SERVICE = plain("404 Not Found", "This service is not offered for that domain.")
 BAD_ADDRESS = plain(
     "400 Bad Request",
     "emailaddress must be an e-mail address like user@example.com, or be left out.",
@@ -108,48 +124,147 @@ class Snapshot:
         self._modified = formatdate(config.modified, usegmt=True)
         self._cache_control = f"public, max-age={config.max_age}, no-transform"
         self._templates: dict[tuple[int, bool], tuple[bytes, bool]] = {}
-        self._answers: dict[tuple[int, str | None], Answer] = {}
+        self._answers: dict[tuple[str, int, str | None], Answer] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def thunderbird(self, match: Match) -> Answer:
+    def thunderbird(self, found: Found) -> Answer:
         """The config-v1.1.xml, rendered once for each domain that it differs for."""
+        match = found.match
         provider = self.config.provider[match.provider]
         list_asked = thunderbird.must_list(provider, match.domain, match.exact)
         kind = (match.provider, list_asked)
-        found = self._templates.get(kind)
-        if found is None:
+        kept = self._templates.get(kind)
+        if kept is None:
             body = thunderbird.template(provider, list_asked)
-            found = self._templates[kind] = (body, thunderbird.ANY_DOMAIN in body)
-        body, varies = found
-        domain = match.domain if varies else None
-        answer = self._answers.get((match.provider, domain))
+            kept = self._templates[kind] = (body, thunderbird.ANY_DOMAIN in body)
+        body, varies = kept
+        key = ("thunderbird", match.provider, match.domain if varies else None)
+        answer = self._answers.get(key)
         if answer is None:
-            if domain:
-                body = body.replace(thunderbird.ANY_DOMAIN, domain.encode())
-            answer = self._public(body, thunderbird.CONTENT_TYPE)
-            self._keep((match.provider, domain), answer)
+            if key[2]:
+                body = body.replace(thunderbird.ANY_DOMAIN, key[2].encode())
+            answer = self._keep(key, self.public(body, thunderbird.CONTENT_TYPE))
         return answer
 
-    def _public(self, body: bytes, content_type: str) -> Answer:
+    def pacc(self, found: Found) -> Answer:
+        """The PACC document of the domain, whoever asks."""
+        provider = found.provider
+        key = ("pacc", found.match.provider, found.domain)
+        answer = self._answers.get(key)
+        if answer is None:
+            body = pacc.write(provider, found.domain)
+            if body is None:
+                return NO_SUCH_SERVICE
+            answer = self._keep(key, self.public(body, pacc.CONTENT_TYPE))
+        return answer
+
+    def apple(self, found: Found) -> Answer:
+        """The profile, signed if the file says with what."""
+        key = ("apple", found.match.provider, found.domain)
+        if found.address is None and key in self._answers:
+            return self._answers[key]
+        body = apple.write(found.provider, found.domain, found.address)
+        if body is None:
+            return NO_SUCH_SERVICE
+        if self.config.signer:
+            body = self.config.signer.sign(body)
+        name = found.domain or found.provider.identity
+        disposition = f'attachment; filename="{name}.mobileconfig"'
+        extra = [("Content-Disposition", disposition)]
+        if found.address:
+            return private(body, apple.CONTENT_TYPE, extra)
+        return self._keep(key, self.public(body, apple.CONTENT_TYPE, extra))
+
+    def outlook(self, found: Found) -> Answer:
+        """The POX settings of an address, or by host without LoginName."""
+        body = outlook.write(found.provider, found.domain, found.address)
+        if found.address:
+            return private(body, outlook.CONTENT_TYPE)
+        return self.public(body, outlook.CONTENT_TYPE)
+
+    def redirect(self, found: Found, type_: str, method: str) -> Answer:
+        """To the provider's server of that type (RFC 6764, section 5)."""
+        url = _url_of(found, type_)
+        if not url:
+            return NO_SUCH_SERVICE
+        moved = method in ("GET", "HEAD")
+        # 301 would let a client turn PROPFIND into GET.
+        status = "301 Moved Permanently" if moved else "308 Permanent Redirect"
+        headers = [
+            ("Location", url),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Cache-Control", self._cache_control),
+        ]
+        return Answer(status, f"{url}\n".encode(), headers)
+
+    def public(
+        self, body: bytes, content_type: str, extra: Iterable[tuple[str, str]] = ()
+    ) -> Answer:
+        """An answer that is the same for everybody of a domain."""
         digest = hashlib.sha256(body).hexdigest()[:32]
         headers = [
             ("Content-Type", content_type),
             ("Cache-Control", self._cache_control),
+            *extra,
         ]
         etag = f'"{digest}"'
         return Answer("200 OK", body, headers, etag=etag, modified=self._modified)
 
-    def _keep(self, key: tuple[int, str | None], answer: Answer) -> None:
-        size = len(answer.body) + 2000  # and what Python spends on the rest
+    def _keep(self, key: tuple[str, int, str | None], answer: Answer) -> Answer:
+        size = len(answer.body) + _ANSWER_BYTES
         if size > _CACHE_BYTES // 4:
-            return
+            return answer
         with self._lock:
-            self._bytes += size
-            self._answers[key] = answer
+            if self._answers.setdefault(key, answer) is answer:
+                self._bytes += size
             while self._bytes > _CACHE_BYTES:
                 oldest = self._answers.pop(next(iter(self._answers)))
-                self._bytes -= len(oldest.body) + 2000
+                self._bytes -= len(oldest.body) + _ANSWER_BYTES
+        return answer
+
+
+def private(
+    body: bytes, content_type: str, extra: Iterable[tuple[str, str]] = ()
+) -> Answer:
+    """An answer that carries an address: nobody may keep it."""
+    headers = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "private, no-store"),
+        *extra,
+    ]
+    return Answer("200 OK", body, headers)
+
+
+class Found(NamedTuple):
+    """Whose settings a request is about."""
+
+    snapshot: Snapshot
+    match: Match
+    address: Address | None
+
+    @property
+    def provider(self) -> Provider:
+        """The provider that serves them."""
+        return self.snapshot.config.provider[self.match.provider]
+
+    @property
+    def domain(self) -> str | None:
+        """The domain that the request names, if it does."""
+        return self.match.domain
+
+
+def _url_of(found: Found, type_: str) -> str:
+    """Where the provider has a service; up to where the URL needs an address."""
+    for _, server in found.provider.servers:
+        if server.type == type_ and server.url:
+            url = fill_in(server.url, found.domain, None)
+            if url:
+                return url
+            domain = found.domain or found.provider.identity
+            known = server.url.replace("%EMAILDOMAIN%", domain).partition("%EMAIL")[0]
+            return known.rpartition("/")[0] + "/"
+    return ""
 
 
 class Service:
@@ -173,10 +288,90 @@ class Service:
         """What a GET of `path` gets, or None where the path is none of ours.
 
         `query` is the raw query string, `host` the Host header; any text is answered.
+        What more than these decides about has a method of its own.
         """
         family = self.paths.get(path)
         if family is None:
-            return None
+            return self._answer_elsewhere(path, query, host)
+        found = self.find(query, host)
+        if isinstance(found, Answer):
+            return found
+        if family == "thunderbird":
+            return found.snapshot.thunderbird(found)
+        if family == "pacc":
+            return found.snapshot.pacc(found)
+        return found.snapshot.apple(found)
+
+    def _answer_elsewhere(self, path: str, query: str, host: str) -> Answer | None:
+        if path in DAV_PATHS and "dav" in self.clients:
+            return self.redirect(path, host, "GET")
+        lower = path.lower()
+        if "outlook" in self.clients and lower.startswith(AUTODISCOVER_V2):
+            return self.autodiscover_v2(path, query, host)
+        if "outlook" in self.clients and lower == AUTODISCOVER:
+            return self.autodiscover_by_host(query, host)
+        return None
+
+    def redirect(self, path: str, host: str, method: str) -> Answer:
+        """What a request for calendars, address books or JMAP gets, by its host."""
+        found = self.find("", host)
+        if isinstance(found, Answer):
+            return found
+        return found.snapshot.redirect(found, DAV_PATHS[path], method)
+
+    def autodiscover_by_host(
+        self, query: str, host: str, *, must_encrypt: bool = False
+    ) -> Answer:
+        """What a GET for POX gets. Over plain http Outlook wants nothing but a 302."""
+        name = host_of(host)
+        if must_encrypt and name:
+            headers = [("Location", f"https://{name}{AUTODISCOVER}")]
+            return Answer("302 Found", b"", [*headers, ("Cache-Control", "no-store")])
+        found = self.find(query, host)
+        return found if isinstance(found, Answer) else found.snapshot.outlook(found)
+
+    def autodiscover(self, body: bytes, host: str) -> Answer:
+        """What a POST of POX gets: settings, or an error, both with status 200."""
+        try:
+            address = parse_address(outlook.read_request(body))
+        except outlook.RequestError as error:
+            return private(outlook.error(error.code), outlook.CONTENT_TYPE)
+        except ValueError:
+            code = outlook.INVALID_REQUEST
+            return private(outlook.error(code), outlook.CONTENT_TYPE)
+        found = self._find(address, host)
+        if found is None:
+            return private(outlook.error(outlook.NOT_SERVED), outlook.CONTENT_TYPE)
+        return found.snapshot.outlook(found)
+
+    def autodiscover_v2(self, path: str, query: str, host: str) -> Answer:
+        """What a GET for version 2 gets; `path` may end in the address."""
+        keys = {key.lower(): value for key, value in parse_qsl(query[:4096])}
+        text = path[len(AUTODISCOVER_V2) :].removeprefix("/").partition("/")[2]
+        text = text or keys.get("email", "")
+        try:
+            address = parse_address(text) if text else None
+        except ValueError:
+            return _v2_error("400 Bad Request", "InvalidRequest", "Not an address.")
+        protocol = keys.get("protocol")
+        if not protocol:
+            message = "The query parameter Protocol is missing."
+            return _v2_error("400 Bad Request", "MandatoryParameterMissing", message)
+        found = self._find(address, host)
+        if found is None:
+            message = "No settings are published here for that domain."
+            return _v2_error("404 Not Found", "UserNotFound", message)
+        name = (
+            host_of(host) or f"autodiscover.{found.domain or found.provider.identity}"
+        )
+        body = outlook.write_v2(found.provider, protocol, name)
+        if body is None:
+            message = "The protocol is not offered; AutodiscoverV1 is."
+            return _v2_error("400 Bad Request", "InvalidProtocol", message)
+        return private(body, outlook.JSON_CONTENT_TYPE)
+
+    def find(self, query: str, host: str) -> Found | Answer:
+        """Whose settings a request is about, or the answer if that is nobody."""
         text = address_in_query(query)
         address = None
         if text:
@@ -184,9 +379,12 @@ class Service:
                 address = parse_address(text)
             except ValueError:
                 return BAD_ADDRESS
+        return self._find(address, host) or NOT_SERVED
+
+    def _find(self, address: Address | None, host: str) -> Found | None:
         snapshot = self.live.current()
         match = self._match(snapshot.directory, address, host)
-        return NOT_SERVED if match is None else snapshot.thunderbird(match)
+        return None if match is None else Found(snapshot, match, address)
 
     def _match(
         self, directory: Directory, address: Address | None, host: str
@@ -217,6 +415,14 @@ class Service:
         if match is None:
             log.error("find_provider named %r, which the file does not have", identity)
         return match
+
+
+def _v2_error(status: str, code: str, message: str) -> Answer:
+    headers = [
+        ("Content-Type", outlook.JSON_CONTENT_TYPE),
+        ("Cache-Control", "no-store"),
+    ]
+    return Answer(status, outlook.error_v2(code, message), headers)
 
 
 def families(clients: Iterable[str] | None) -> frozenset[str]:

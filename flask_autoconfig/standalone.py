@@ -33,11 +33,10 @@ class FastPath:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
-        if method == "GET" or method == "HEAD":
+        path = environ.get("PATH_INFO", "")
+        if path in self.service.paths and (method == "GET" or method == "HEAD"):
             answer = self.service.answer(
-                environ.get("PATH_INFO", ""),
-                environ.get("QUERY_STRING", ""),
-                environ.get("HTTP_HOST", ""),
+                path, environ.get("QUERY_STRING", ""), environ.get("HTTP_HOST", "")
             )
             if answer is not None:
                 answer = answer.for_request(environ)

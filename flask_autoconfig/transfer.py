@@ -18,6 +18,9 @@ from .service import Service
 STATIC_PATHS = (
     "/mail/config-v1.1.xml",
     "/.well-known/autoconfig/mail/config-v1.1.xml",
+    "/.well-known/user-agent-configuration.json",
+    "/.well-known/apple-mail.mobileconfig",
+    "/email.mobileconfig",
 )
 
 
@@ -122,7 +125,7 @@ def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
                 continue
             for path in STATIC_PATHS:
                 answer = service.answer(path, "", domain)
-                if answer is None:
+                if answer is None or answer.status != "200 OK":
                     continue
                 relative = Path(domain + path)
                 (staging / relative).parent.mkdir(parents=True, exist_ok=True)

@@ -111,6 +111,31 @@ def test_show_prints_what_is_served(toml: Write) -> None:
         assert run("--config", file, "show", whom).stdout.encode() == served
 
 
+@pytest.mark.parametrize(
+    ("format_", "start"),
+    [
+        ("thunderbird", "<?xml"),
+        ("outlook", "<?xml"),
+        ("apple", "<?xml"),
+        ("pacc", "{"),
+    ],
+)
+def test_show_has_every_format(toml: Write, format_: str, start: str) -> None:
+    done = run(
+        "--config", toml(TWO_DOMAINS), "show", "a@example.com", "--format", format_
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(start)
+    assert "imap.example.com" in done.stdout
+
+
+def test_show_of_what_a_format_cannot_say_exits_1(toml: Write) -> None:
+    file = toml(TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname'))
+    done = run("--config", file, "show", "example.com", "--format", "pacc")
+    assert done.returncode == 1
+    assert "pacc has no place for any server" in done.stderr
+
+
 def test_show_of_a_domain_that_is_not_served_exits_1(toml: Write) -> None:
     done = run("--config", toml(TWO_DOMAINS), "show", "fred@nowhere.test")
     assert (done.returncode, done.stdout) == (1, "")
@@ -209,7 +234,13 @@ def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
 
 # --- export --------------------------------------------------------------------------
 
-PATHS = ("mail/config-v1.1.xml", ".well-known/autoconfig/mail/config-v1.1.xml")
+PATHS = (
+    "mail/config-v1.1.xml",
+    ".well-known/autoconfig/mail/config-v1.1.xml",
+    ".well-known/user-agent-configuration.json",
+    ".well-known/apple-mail.mobileconfig",
+    "email.mobileconfig",
+)
 
 
 def test_export_writes_byte_for_byte_what_is_served(
@@ -223,7 +254,7 @@ def test_export_writes_byte_for_byte_what_is_served(
     with serving(file) as url:
         for domain in domains:
             for path in PATHS:
-                served = fetch(f"{url}/{path}?emailaddress=a@{domain}").body
+                served = fetch(f"{url}/{path}", Host=domain).body
                 assert (out / domain / path).read_bytes() == served
 
 

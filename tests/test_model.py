@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from support import ROOT, TWO_DOMAINS
 
-from flask_autoconfig import ConfigError, load, model, rules
+from flask_autoconfig import ConfigError, clients, load, model
 from flask_autoconfig.model import AuthenticationMethod, Config
 
 
@@ -331,8 +331,8 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
 WARNED = {
     "an unencrypted server": (
         provider(outgoing='socket_type = "plain"'),
-        ["Every client", "Thunderbird for Android (K-9)"],
-        "outgoing[0].socket_type",
+        ["Every client", "Thunderbird for Android (K-9)", "PACC"],
+        "outgoing[0]",
     ),
     "password-encrypted": (
         provider(incoming='authentication = "password-encrypted"'),
@@ -383,8 +383,8 @@ WARNED = {
     ),
     "STARTTLS's port with SSL": (
         provider(outgoing="port = 587"),
-        ["Every client"],
-        "outgoing[0].port",
+        ["Every client", "PACC"],
+        "outgoing[0]",
     ),
     "only JMAP": (
         provider()
@@ -396,27 +396,25 @@ WARNED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("text", "clients", "place"), WARNED.values(), ids=WARNED.keys()
-)
+@pytest.mark.parametrize(("text", "names", "place"), WARNED.values(), ids=WARNED.keys())
 def test_what_a_client_cannot_take_is_a_warning_that_names_it(
-    text: str, clients: list[str], place: str
+    text: str, names: list[str], place: str
 ) -> None:
-    found = rules.warnings(model.loads(text))
-    assert [warning.client for warning in found] == clients
+    found = clients.warnings(model.loads(text))
+    assert [warning.client for warning in found] == names
     expected = f"provider[0].{place}" if place else "provider[0]"
-    assert {warning.place for warning in found} == {expected}
+    assert all(warning.place.startswith(expected) for warning in found)
 
 
 def test_a_well_run_server_has_no_warnings() -> None:
-    assert rules.warnings(model.loads(TWO_DOMAINS)) == []
+    assert clients.warnings(model.loads(TWO_DOMAINS)) == []
 
 
 def test_two_providers_of_one_id_are_warned_of() -> None:
     text = provider() + provider('id = "example.com"').replace(
         '["example.com"]', '["example.net"]'
     )
-    (found,) = rules.warnings(model.loads(text))
+    (found,) = clients.warnings(model.loads(text))
     assert found.place == "provider[1].id"
 
 

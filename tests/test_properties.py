@@ -14,7 +14,7 @@ from msgspec import structs
 from support import TWO_DOMAINS
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from flask_autoconfig import ConfigError, create_app, model, rules
+from flask_autoconfig import ConfigError, clients, create_app, model
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.documents.thunderbird import NotAutoconfigError, Reader
 
@@ -108,7 +108,7 @@ def _config_or_problems(raw: dict[str, Any]) -> None:
         assert all(problem.message and problem.cure for problem in error.problems)
         assert "\n" not in "".join(map(str, error.problems))
         return
-    rules.warnings(config)
+    clients.warnings(config)
     assert model.loads(model.dumps(config)) == config
     for provider in config.provider:
         fromstring(thunderbird.write(provider))

@@ -1,0 +1,247 @@
+"""What one client or another cannot take: the clients' rules, as one table.
+
+Each rule is a function of a provider, named with the client that it hurts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from .address import unfold
+from .documents import pacc
+from .errors import Problem
+from .model import Config, Provider, Server
+
+_MAIL = ("imap", "pop3", "smtp")
+_BROKEN_PLACEHOLDER = re.compile(
+    r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
+)
+
+Found = Iterator[tuple[str, str, str]]  # place in the provider, message, cure
+
+
+class Rule(NamedTuple):
+    """A client, and what it stumbles over."""
+
+    client: str
+    find: Callable[[Provider], Found]
+
+
+def _tcp(provider: Provider) -> list[tuple[str, Server]]:
+    return [(at, server) for at, server in provider.servers if server.type in _MAIL]
+
+
+def _plain(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.socket_type == "plain" and server.type != "pop3":
+            yield (
+                f"{at}.socket_type",
+                "it drops the whole document for an unencrypted server",
+                'offer "SSL" or "STARTTLS"',
+            )
+
+
+def _in_clear(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.socket_type == "plain":
+            yield (
+                f"{at}.socket_type",
+                "mail and passwords travel unencrypted",
+                'offer "SSL" or "STARTTLS"',
+            )
+
+
+def _no_k9_method(provider: Provider) -> Found:
+    known = {"OAuth2", "password-cleartext", "password-encrypted"}
+    for at, server in _tcp(provider):
+        if server.type != "pop3" and not known.intersection(
+            method for method in server.authentication if isinstance(method, str)
+        ):
+            yield (
+                f"{at}.authentication",
+                "it drops the whole document for a server without a method it knows",
+                'add "password-cleartext" or "OAuth2"',
+            )
+
+
+def _encrypted_password(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.authentication[0] == "password-encrypted":
+            yield (
+                f"{at}.authentication",
+                "it obeys password-encrypted to the letter (CRAM-MD5), even under TLS, "
+                "and where the server offers only PLAIN every login fails",
+                'write "password-cleartext" unless the server offers CRAM-MD5',
+            )
+
+
+def _several(provider: Provider) -> Found:
+    for key in ("incoming", "outgoing"):
+        seen: dict[str, int] = {}
+        for index, server in enumerate(getattr(provider, key)):
+            first = seen.setdefault(server.type, index)
+            if first != index:
+                yield (
+                    f"{key}[{index}]",
+                    f"of several {server.type} servers Evolution takes the last, "
+                    "Kontact the first",
+                    "keep the best one",
+                )
+
+
+def _oauth_in_kontact(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if "OAuth2" in server.authentication and len(server.authentication) > 1:
+            yield (
+                f"{at}.authentication",
+                "OAuth2 wins, even behind a password method",
+                "keep OAuth2 only if Kontact can use it with your server",
+            )
+
+
+def _only_oauth(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.authentication == ("OAuth2",):
+            yield (
+                f"{at}.authentication",
+                "Thunderbird does OAuth2 only with providers that it knows and drops "
+                "the server otherwise; Evolution sets up no authentication",
+                'let "password-cleartext" follow it',
+            )
+
+
+def _certificate_alone(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.authentication == ("TLS-client-cert",):
+            yield (
+                f"{at}.authentication",
+                "it drops a server with TLS-client-cert alone",
+                "add a method with a password",
+            )
+
+
+def _reference_in_value(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if any(char in (server.username or "") for char in "&<>"):
+            yield (
+                f"{at}.username",
+                "it cuts the name off at a character that XML must escape (& < >)",
+                "choose a login name without it",
+            )
+
+
+def _unfinished_placeholder(provider: Provider) -> Found:
+    for at, server in provider.servers:
+        broken = _BROKEN_PLACEHOLDER.search(server.username or "")
+        if broken:
+            yield (
+                f"{at}.username",
+                f"{broken[0]} without its last % is taken literally",
+                f"write {broken[0]}%",
+            )
+
+
+def _no_mail(provider: Provider) -> Found:
+    if not provider.incoming or not provider.outgoing:
+        yield (
+            "",
+            "it takes no document without an incoming and an smtp server",
+            "add the servers, if there are any",
+        )
+
+
+def _odd_port(provider: Provider) -> Found:
+    usual = {993: "SSL", 995: "SSL", 465: "SSL"}
+    usual |= {143: "STARTTLS", 110: "STARTTLS", 587: "STARTTLS"}
+    for at, server in _tcp(provider):
+        expected = usual.get(server.port or 0)
+        if expected and server.socket_type not in (expected, "plain"):
+            yield (
+                f"{at}.port",
+                f"port {server.port} is {expected}'s, the server is said to speak "
+                f"{server.socket_type} there",
+                f'write socket_type = "{expected}", unless it really does',
+            )
+
+
+def _short_name(provider: Provider) -> Found:
+    limits = {
+        "display_name": pacc.LONGEST_NAME,
+        "display_short_name": pacc.LONGEST_SHORT_NAME,
+    }
+    for key, limit in limits.items():
+        name = getattr(provider, key)
+        if name and len(name) > limit:
+            yield (
+                key,
+                f"it takes {limit} characters at most, this has {len(name)}",
+                "shorten it, or the name is cut there",
+            )
+
+
+def _not_in_pacc(provider: Provider) -> Found:
+    for place, reason in pacc.left_out(provider):
+        yield (
+            place,
+            f"it is left out there: {reason}",
+            "offer it so too, or leave PACC's clients without it",
+        )
+
+
+def _long_list(provider: Provider) -> Found:
+    count = sum(1 for _ in provider.exact_domains)
+    if provider.list_domains and count > 1000:
+        yield (
+            "list_domains",
+            f"every answer lists all {count} domains, and who reads one sees them all",
+            "set list_domains = false",
+        )
+
+
+RULES = (
+    Rule("Every client", _in_clear),
+    Rule("Every client", _odd_port),
+    Rule("Every client", _unfinished_placeholder),
+    Rule("Every client", _long_list),
+    Rule("Thunderbird", _no_mail),
+    Rule("Thunderbird", _certificate_alone),
+    Rule("Thunderbird for Android (K-9)", _plain),
+    Rule("Thunderbird for Android (K-9)", _no_k9_method),
+    Rule("Kontact and Evolution", _encrypted_password),
+    Rule("Kontact and Evolution", _several),
+    Rule("Kontact", _oauth_in_kontact),
+    Rule("Thunderbird and Evolution", _only_oauth),
+    Rule("Delta Chat", _reference_in_value),
+    Rule("PACC", _short_name),
+    Rule("PACC", _not_in_pacc),
+)
+
+
+def warnings(config: Config) -> list[Problem]:
+    """What one client or another cannot take, in the file's order."""
+    found = _same_ids(config)
+    for index, provider in enumerate(config.provider):
+        for client, find in RULES:
+            for where, message, cure in find(provider):
+                place = f"provider[{index}]" + (f".{where}" if where else "")
+                found.append(Problem(place, message, cure, client))
+    return sorted(found, key=lambda problem: _index_of(problem.place))
+
+
+def _index_of(place: str) -> int:
+    return int(place[len("provider[") :].partition("]")[0])
+
+
+def _same_ids(config: Config) -> list[Problem]:
+    found = []
+    seen: dict[str, int] = {}
+    for index, provider in enumerate(config.provider):
+        first = seen.setdefault(provider.identity, index)
+        if first != index:
+            message = f"provider[{first}] has the id {unfold(provider.identity)} too"
+            cure = "give it another: find_provider reaches only the first"
+            place = f"provider[{index}].id"
+            found.append(Problem(place, message, cure, "Your own site"))
+    return found

@@ -1,0 +1,154 @@
+"""Configuration profiles for iOS and macOS (Apple's "Configuration Profile Reference").
+
+Without an address the device asks for it; with one everything but the password is filled
+in. There is never a key for a password: an empty one would suppress the question.
+"""
+
+from __future__ import annotations
+
+import plistlib
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..address import Address, fill_in
+from ..model import Method, Provider, Server
+
+CONTENT_TYPE = "application/x-apple-aspen-config"
+
+# One root of all our UUIDs, so that the same address gets the same profile again.
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/flask-autoconfig")
+_MAIL_TYPES = {"imap": "EmailTypeIMAP", "pop3": "EmailTypePOP"}
+_METHODS: dict[Method, str] = {
+    "password-cleartext": "EmailAuthPassword",
+    "password-encrypted": "EmailAuthCRAMMD5",
+    "NTLM": "EmailAuthNTLM",
+    "http-digest": "EmailAuthHTTPMD5",
+    "none": "EmailAuthNone",
+    "client-IP-address": "EmailAuthNone",
+    "smtp-after-pop": "EmailAuthNone",
+}
+
+
+def write(
+    provider: Provider, domain: str | None = None, address: Address | None = None
+) -> bytes | None:
+    """The profile, an XML property list; None if there is nothing that it can hold.
+
+    Where it holds one server of a kind, the first that Apple's programs can use is taken.
+    """
+    name = address.domain if address else domain or provider.identity
+    if not name:
+        return None
+    whose = str(address) if address else name
+    description = fill_in(provider.display_name, name, address) or name
+    payloads = [
+        payload
+        for payload in (
+            _mail(provider, address, name, description),
+            _dav(provider.calendar, "caldav", "CalDAV", address, name, description),
+            _dav(
+                provider.address_book, "carddav", "CardDAV", address, name, description
+            ),
+        )
+        if payload
+    ]
+    if not payloads:
+        return None
+    identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
+    for payload in payloads:
+        _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
+        payload["PayloadDisplayName"] = description
+    profile = {
+        "PayloadType": "Configuration",
+        "PayloadDisplayName": f"{description}: {whose}" if address else description,
+        "PayloadOrganization": description,
+        "PayloadDescription": f"Sets up the account {whose}.",
+        "PayloadContent": payloads,
+    }
+    _identify(profile, identifier, whose)
+    return plistlib.dumps(profile)
+
+
+def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
+    """One identifier for each address: a common one makes profiles replace each other."""
+    number = str(uuid.uuid5(_NAMESPACE, whose)).upper()
+    payload["PayloadVersion"] = 1
+    payload["PayloadUUID"] = number
+    payload["PayloadIdentifier"] = f"{identifier}.{number}"
+
+
+def _mail(
+    provider: Provider, address: Address | None, domain: str, description: str
+) -> dict[str, Any] | None:
+    incoming = _first(provider.incoming, _MAIL_TYPES)
+    outgoing = _first(provider.outgoing, ["smtp"])
+    if incoming is None or outgoing is None:
+        return None
+    payload = {
+        "PayloadType": "com.apple.mail.managed",
+        "EmailAccountType": _MAIL_TYPES[incoming.type],
+        "EmailAccountDescription": description,
+        "OutgoingPasswordSameAsIncomingPassword": outgoing.username is not None,
+        **_server("Incoming", incoming, address, domain),
+        **_server("Outgoing", outgoing, address, domain),
+    }
+    if address:
+        payload |= {"EmailAddress": str(address), "EmailAccountName": str(address)}
+    return payload
+
+
+def _first(servers: tuple[Server, ...], types: Any) -> Server | None:
+    return next(
+        (it for it in servers if it.type in types and _method(it) is not None), None
+    )
+
+
+def _method(server: Server) -> str | None:
+    """The best of the server's methods that Apple's programs know, None without one."""
+    known = (_METHODS.get(method) for method in server.authentication)
+    return next(filter(None, known), None)
+
+
+def _server(
+    way: str, server: Server, address: Address | None, domain: str
+) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        f"{way}MailServerHostName": fill_in(server.hostname, domain, address),
+        f"{way}MailServerPortNumber": server.port,
+        f"{way}MailServerUseSSL": server.socket_type != "plain",
+        f"{way}MailServerAuthentication": _method(server),
+    }
+    username = fill_in(server.username, domain, address)
+    return said | ({f"{way}MailServerUsername": username} if username else {})
+
+
+def _dav(
+    servers: tuple[Server, ...],
+    type_: str,
+    prefix: str,
+    address: Address | None,
+    domain: str,
+    description: str,
+) -> dict[str, Any] | None:
+    server = next((it for it in servers if it.type == type_), None)
+    if server is None:
+        return None
+    host, port, ssl, path = server.hostname, server.port, server.socket_type, ""
+    if server.url:
+        parts = urlsplit(server.url.replace("%EMAILDOMAIN%", domain))
+        host, port, path = parts.hostname, parts.port, parts.path
+        ssl = "SSL" if parts.scheme == "https" else "plain"
+        port = port or (443 if ssl == "SSL" else 80)
+    payload: dict[str, Any] = {
+        "PayloadType": f"com.apple.{type_}.account",
+        f"{prefix}HostName": fill_in(host, domain, address),
+        f"{prefix}Port": port,
+        f"{prefix}UseSSL": ssl != "plain",
+        f"{prefix}AccountDescription": description,
+    }
+    optional = {"PrincipalURL": path, "Username": server.username}
+    for key, text in optional.items():
+        value = fill_in(text, domain, address)
+        payload |= {f"{prefix}{key}": value} if value else {}
+    return payload

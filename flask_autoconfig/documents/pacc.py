@@ -1,0 +1,111 @@
+"""PACC, draft-ietf-mailmaint-pacc: one JSON document for each domain.
+
+DNS carries the digest of the exact bytes, so they are a function of the provider and the
+domain alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+from ..model import Provider, Server
+
+CONTENT_TYPE = "application/json"
+PATH = "/.well-known/user-agent-configuration.json"
+LONGEST_NAME = 60
+LONGEST_SHORT_NAME = 20
+
+# The standard TLS ports are implied: a server elsewhere, or with STARTTLS, cannot be said.
+_HOSTS = {"imap": ("imap", 993), "pop3": ("pop3", 995), "smtp": ("submit", 465)}
+_URLS = ("jmap", "caldav", "carddav", "webdav")
+_PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
+
+
+def write(provider: Provider, domain: str | None = None) -> bytes | None:
+    """The document for a domain, None if PACC can say nothing of the provider.
+
+    Of several servers of a kind the first that can be said is taken.
+    """
+    protocols: dict[str, dict[str, str]] = {}
+    servers = []
+    for _, server in provider.servers:
+        said = _protocol(server)
+        if said and said[0] not in protocols:
+            protocols[said[0]] = said[1]
+            servers.append(server)
+    if not protocols:
+        return None
+    document = {
+        "protocols": protocols,
+        "authentication": _authentication(provider, servers),
+        "info": _info(provider),
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    name = domain or provider.identity
+    return (text.replace("%EMAILDOMAIN%", name) if name else text).encode()
+
+
+def digest_record(document: bytes) -> str:
+    """The value of the TXT record at `_ua-auto-config` for a document."""
+    digest = b64encode(hashlib.sha256(document).digest()).decode()
+    return f"v=UAAC1; a=sha256; d={digest}"
+
+
+def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
+    """The servers that PACC cannot say, each with its place and the reason."""
+    for place, server in provider.servers:
+        if server.type not in _HOSTS and server.type not in _URLS:
+            continue
+        if _protocol(server) is None:
+            reason = "it has no https URL for everybody"
+            if server.type in _HOSTS:
+                name, port = _HOSTS[server.type]
+                reason = f"{name} can only be TLS on port {port}"
+            yield place, reason
+
+
+def _protocol(server: Server) -> tuple[str, dict[str, str]] | None:
+    if server.type in _HOSTS:
+        name, port = _HOSTS[server.type]
+        usual = server.socket_type == "SSL" and server.port == port
+        host = server.hostname or ""
+        return (name, {"host": host}) if usual and _is_for_all(host) else None
+    if server.type in _URLS and server.url and server.url.startswith("https://"):
+        return (server.type, {"url": server.url}) if _is_for_all(server.url) else None
+    return None
+
+
+def _is_for_all(text: str) -> bool:
+    """Whether it depends on nothing but the domain."""
+    rest = text.replace("%EMAILDOMAIN%", "")
+    return not any(name in rest for name in ("%EMAILADDRESS%", "%EMAILLOCALPART%"))
+
+
+def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
+    methods = {method for server in servers for method in server.authentication}
+    said: dict[str, Any] = {"password": bool(methods.intersection(_PASSWORDS))}
+    issuer = provider.oauth2.issuer if provider.oauth2 else None
+    if "OAuth2" in methods and issuer:
+        url = issuer if issuer.startswith("https://") else f"https://{issuer}"
+        said["oauth-public"] = {"issuer": url}
+    return said
+
+
+def _info(provider: Provider) -> dict[str, Any]:
+    name = provider.display_name or provider.identity or "%EMAILDOMAIN%"
+    said: dict[str, Any] = {"name": name[:LONGEST_NAME]}
+    if provider.display_short_name:
+        said["shortName"] = provider.display_short_name[:LONGEST_SHORT_NAME]
+    if provider.logo_url:
+        logo = {"url": provider.logo_url}
+        kind = mimetypes.guess_type(provider.logo_url.partition("?")[0])[0]
+        said["logo"] = [logo | ({"content-type": kind} if kind else {})]
+    info: dict[str, Any] = {"provider": said}
+    if provider.documentation:
+        info["help"] = {"documentation": provider.documentation[0].url}
+    return info
