@@ -19,6 +19,7 @@ from markupsafe import Markup
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
+from werkzeug.wsgi import get_input_stream
 
 from .address import Address, address_in_query, unfold
 from .documents import outlook
@@ -169,11 +170,14 @@ def _autodiscover(service: Service, autodiscover: str, **_: str) -> Response:
 
 
 def _body() -> bytes:
-    """The request's body, one byte more than is taken, if it has so many."""
-    request.max_content_length = None  # too much is answered in Outlook's own format
-    body = request.stream.read(outlook.MOST_BYTES + 1)
+    """The request's body, one byte more than is taken, if it has so many.
+
+    A site's own limit does not count: too much is answered in Outlook's own format.
+    """
+    stream = get_input_stream(request.environ)
+    body = stream.read(outlook.MOST_BYTES + 1)
     for _ in range(64):  # a client that still sends would not read the answer
-        if len(request.stream.read(outlook.MOST_BYTES)) < outlook.MOST_BYTES:
+        if len(stream.read(outlook.MOST_BYTES)) < outlook.MOST_BYTES:
             break
     return body
 

@@ -13,11 +13,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from email.message import Message
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+import dns.resolver
 import pytest
+import trustme
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -146,6 +149,44 @@ def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
     with running(*command, *options, port=port, log=log):
         yield f"http://{bind}"
+
+
+_AUTHORITY = trustme.CA()
+
+
+def certificate_for(
+    *names: str, folder: Path, not_after: datetime | None = None
+) -> tuple[Path, Path]:
+    """A certificate and its key in PEM files; the root is `folder/ca.pem`."""
+    certificate = _AUTHORITY.issue_cert(*names, not_after=not_after)
+    files = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
+    files[0].write_bytes(b"".join(it.bytes() for it in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(files[1])
+    _AUTHORITY.cert_pem.write_to_path(folder / "ca.pem")
+    return files
+
+
+@contextmanager
+def names(
+    monkeypatch: pytest.MonkeyPatch, ports: dict[tuple[str, int], int]
+) -> Iterator[None]:
+    """For clients in this process: (host, port) is that port of loopback."""
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *more: Any, **options: Any) -> Any:
+        here = ports.get((str(host), int(port or 0)))
+        if here is None:
+            return real(host, port, *more, **options)
+        return real("127.0.0.1", here, *more, **options)
+
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = ["127.0.0.1"]
+    resolver.port = free_port()  # where nobody answers
+    resolver.lifetime = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", look_up)
+        patch.setattr(dns.resolver, "default_resolver", resolver)
+        yield
 
 
 def run(

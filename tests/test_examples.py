@@ -84,6 +84,7 @@ def _first_column(section: str) -> set[str]:
     ("heading", "table"),
     [
         ("Top level", model.Config),
+        ("`[sign]`", model.Sign),
         ("`[[provider]]`", model.Provider),
         ("`[[provider.incoming]]`", model.Incoming),
         ("`[provider.incoming.pop3]`", model.Pop3),
@@ -101,6 +102,11 @@ def test_the_readme_has_every_key_of_the_model_and_no_other(
 ) -> None:
     keys = {field.name for field in structs.fields(table)}
     assert _first_column(_section(heading)) == keys
+
+
+def test_every_test_that_the_readme_names_is_there() -> None:
+    for name in set(re.findall(r"`(test_\w+\.py)`", README)):
+        assert (ROOT / "tests" / name).exists(), name
 
 
 def test_the_readme_has_every_command_and_option() -> None:

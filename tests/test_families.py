@@ -1,0 +1,695 @@
+"""Outlook, Apple, PACC, calendars and address books: what each client is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import plistlib
+import subprocess
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caldav.davclient import DAVClient
+from caldav.discovery import discover_service
+from defusedxml.ElementTree import fromstring
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    certificate_for,
+    free_port,
+    names,
+    program,
+    run,
+    running,
+)
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client, TestResponse
+
+from flask_autoconfig import ConfigError, autoconfig, clients, create_app, load, model
+from flask_autoconfig.documents import outlook, pacc
+
+Write = Callable[..., Path]
+Ask = Callable[..., TestResponse]
+FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
+POX = "/autodiscover/autodiscover.xml"
+RESPONSE = (
+    "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
+)
+REQUEST = """<?xml version="1.0" encoding="utf-8"?>
+<Autodiscover xmlns="{scheme}://schemas.microsoft.com/exchange/autodiscover/{kind}/requestschema/2006">
+<Request><EMailAddress>{email}</EMailAddress><AcceptableResponseSchema>{accepted}</AcceptableResponseSchema>
+</Request></Autodiscover>"""
+ACCEPTED = (
+    "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
+)
+
+
+def blueprint(file: Path) -> Flask:
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = file
+    app.register_blueprint(autoconfig)
+    return app
+
+
+@pytest.fixture(params=[blueprint, create_app], ids=["blueprint", "standalone"])
+def serve(request: pytest.FixtureRequest, toml: Write) -> Callable[[str], Ask]:
+    """Serve a configuration; gives a function that sends a request to it."""
+
+    def start(text: str) -> Ask:
+        client = Client(request.param(toml(text)))
+
+        def ask(target: str, method: str = "GET", **options: Any) -> TestResponse:
+            path, _, query = target.partition("?")
+            host = options.pop("host", "autoconfig.example.com")
+            headers = {"Host": host, **options.pop("headers", {})}
+            return client.open(
+                path, method=method, query_string=query, headers=headers, **options
+            )
+
+        return ask
+
+    return start
+
+
+# --- Outlook -------------------------------------------------------------------------
+
+
+def pox(
+    email: str = "fred@example.com",
+    scheme: str = "http",
+    kind: str = "outlook",
+    accepted: str = ACCEPTED,
+) -> bytes:
+    return REQUEST.format(
+        scheme=scheme, kind=kind, email=email, accepted=accepted
+    ).encode()
+
+
+def protocols(body: bytes) -> list[dict[str, str]]:
+    root = fromstring(body)
+    (account,) = root.iter(f"{RESPONSE}Account")
+    return [
+        {str(it.tag).removeprefix(RESPONSE): it.text or "" for it in protocol}
+        for protocol in account.iter(f"{RESPONSE}Protocol")
+    ]
+
+
+def error_code(reply: TestResponse) -> str | None:
+    assert reply.status_code == 200
+    assert reply.headers["Content-Type"].startswith("text/xml")
+    for element in fromstring(reply.data).iter():
+        if str(element.tag).endswith("}ErrorCode"):
+            return element.text
+    return None
+
+
+def test_outlook_gets_every_server_in_the_files_order(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = FULL.replace("%EMAILDOMAIN%", "example.com")
+    reply = serve(text)(POX, "POST", data=pox())
+    assert reply.status_code == 200
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    found = protocols(reply.data)
+    types = ["IMAP", "POP3", "SMTP", "SMTP", "CardDAV", "CalDAV"]
+    assert [it["Type"] for it in found] == types
+    assert found[0] == {
+        "Type": "IMAP",
+        "Server": "imap.example.com",
+        "Port": "993",
+        "DomainRequired": "off",
+        "LoginName": "fred@example.com",
+        "SPA": "off",
+        "SSL": "on",
+        "Encryption": "SSL",
+        "AuthRequired": "on",
+    }
+    assert found[1]["LoginName"] == "fred"
+    assert (found[2]["SSL"], found[2]["Encryption"]) == ("on", "TLS")
+    assert (found[3]["SSL"], found[3]["Encryption"]) == ("off", "None")
+    assert found[3]["AuthRequired"] == "off"
+    assert (found[2]["UsePOPAuth"], found[2]["SMTPLast"]) == ("off", "off")
+    assert found[5]["Server"] == "https://dav.example.com/calendars/fred@example.com/"
+
+
+def test_only_ntlm_is_secure_password_authentication(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = TWO_DOMAINS.replace('"imap"', '"imap"\nauthentication = "NTLM"')
+    found = protocols(serve(text)(POX, "POST", data=pox()).data)
+    assert [it["SPA"] for it in found] == ["on", "off", "off"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [POX, "/Autodiscover/Autodiscover.xml", "/AutoDiscover/AutoDiscover.XML"],
+)
+def test_outlook_spells_the_path_as_it_likes(
+    serve: Callable[[str], Ask], path: str
+) -> None:
+    ask = serve(TWO_DOMAINS)
+    assert len(protocols(ask(path, "POST", data=pox()).data)) == 3
+    assert len(protocols(ask(path).data)) == 3
+
+
+def test_a_sites_own_catch_all_does_not_swallow_outlooks_path(toml: Write) -> None:
+    app = Flask("site")
+
+    @app.get("/<path:rest>")
+    def rest(rest: str) -> str:
+        return "a page"
+
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(autoconfig)
+    assert b"Protocol" in Client(app).post(POX, data=pox()).data
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_requests_namespace_comes_in_both_schemes(
+    serve: Callable[[str], Ask], scheme: str
+) -> None:
+    body = pox(scheme=scheme)
+    reply = serve(TWO_DOMAINS)(POX, "POST", data=body, content_type="odd/type")
+    assert len(protocols(reply.data)) == 3
+
+
+def test_a_schema_that_is_odd_or_missing_is_no_reason_to_refuse(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(TWO_DOMAINS)
+    for accepted in ("", "http://example.com/odd"):
+        reply = ask(POX, "POST", data=pox(accepted=accepted))
+        assert len(protocols(reply.data)) == 3
+
+
+FAULTY = {
+    "nothing": (b"", "600"),
+    "no XML": (b"hello", "600"),
+    "broken XML": (pox()[:-5], "600"),
+    "a DTD": (b'<!DOCTYPE a SYSTEM "b">' + pox()[38:], "600"),
+    "an entity": (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "600"),
+    "another namespace": (pox(kind="other"), "600"),
+    "no namespace": (b"<Autodiscover><EMailAddress>a@b.c</EMailAddress>", "600"),
+    "no address": (pox(email=""), "600"),
+    "something that is no address": (pox(email="fred"), "600"),
+    "64 KiB and more": (pox() + b" " * 65536, "600"),
+    "some megabytes": (pox() + b" " * 3_000_000, "600"),
+    "a mobilesync request": (pox(kind="mobilesync"), "601"),
+    "mobilesync wanted": (
+        pox(accepted=ACCEPTED.replace("outlook", "mobilesync")),
+        "601",
+    ),
+    "a domain that is not served": (pox(email="fred@nowhere.test"), "500"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), FAULTY.values(), ids=FAULTY.keys())
+def test_what_outlook_cannot_have_is_told_in_its_own_format(
+    serve: Callable[[str], Ask], body: bytes, code: str
+) -> None:
+    reply = serve(TWO_DOMAINS)(POX, "POST", data=body, host="x.test")
+    assert error_code(reply) == code
+
+
+@given(st.one_of(st.binary(), st.text().map(lambda text: pox(email=text))))
+def test_any_request_is_read_or_gets_an_error_of_outlooks(body: bytes) -> None:
+    try:
+        assert outlook.read_request(body)
+    except outlook.RequestError as error:
+        fromstring(outlook.error(error.code))
+
+
+def test_a_limit_of_the_site_does_not_turn_into_a_413(toml: Write) -> None:
+    app = blueprint(toml(TWO_DOMAINS))
+    app.config["MAX_CONTENT_LENGTH"] = 10
+    assert len(protocols(Client(app).post(POX, data=pox()).data)) == 3
+
+
+def test_a_get_is_answered_by_host_without_a_login_name(
+    serve: Callable[[str], Ask],
+) -> None:
+    reply = serve(TWO_DOMAINS)(POX, host="autodiscover.example2.com")
+    assert all("LoginName" not in protocol for protocol in protocols(reply.data))
+    assert reply.headers["Cache-Control"].startswith("public")
+
+
+def test_a_get_over_plain_http_is_sent_to_https_if_a_trusted_proxy_says_so(
+    toml: Write,
+) -> None:
+    headers = {"Host": "autodiscover.example.com", "X-Forwarded-Proto": "http"}
+    app = blueprint(toml(TWO_DOMAINS))
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+    for door in (app, create_app(toml(TWO_DOMAINS), proxies=1)):
+        reply = Client(door).get(POX, headers=headers)
+        assert reply.status_code == 302
+        expected = "https://autodiscover.example.com/autodiscover/autodiscover.xml"
+        assert reply.headers["Location"] == expected
+    plain = Client(create_app(toml(TWO_DOMAINS))).get(POX, headers=headers)
+    assert plain.status_code == 200
+
+
+def test_version_2_leads_to_pox(serve: Callable[[str], Ask]) -> None:
+    ask = serve(TWO_DOMAINS)
+    host = "autodiscover.example.com"
+    v2 = "/autodiscover/autodiscover.json"
+    for target in (
+        f"{v2}?Email=fred%40example.com&Protocol=AutodiscoverV1&RedirectCount=1",
+        f"{v2}?protocol=autodiscoverv1&email=fred%40example.com",
+        f"{v2}/v1.0/fred@example.com?Protocol=AutodiscoverV1",
+        "/Autodiscover/AUTODISCOVER.json/v1.0/fred%40example.com?Protocol=AutoDiscoverV1",
+    ):
+        reply = ask(target, host=host)
+        assert reply.status_code == 200, target
+        url = f"https://{host}/autodiscover/autodiscover.xml"
+        assert reply.json == {"Protocol": "AutodiscoverV1", "Url": url}
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("?Email=fred@example.com&Protocol=ActiveSync", 400, "InvalidProtocol"),
+        ("?Email=fred@example.com", 400, "MandatoryParameterMissing"),
+        ("?Email=fred&Protocol=AutodiscoverV1", 400, "InvalidRequest"),
+        ("/v1.0/fred@nowhere.test?Protocol=AutodiscoverV1", 404, "UserNotFound"),
+    ],
+)
+def test_version_2_says_what_it_cannot_do(
+    serve: Callable[[str], Ask], target: str, status: int, code: str
+) -> None:
+    ask = serve(TWO_DOMAINS)
+    reply = ask(f"/autodiscover/autodiscover.json{target}", host="x.test")
+    assert reply.status_code == status
+    assert reply.json is not None
+    assert reply.json["ErrorCode"] == code
+    assert "fred" not in reply.text
+
+
+def test_version_2_knows_the_servers_with_a_url(serve: Callable[[str], Ask]) -> None:
+    ask = serve(FULL)
+    target = "/autodiscover/autodiscover.json?Email=a@example.com&Protocol=activesync"
+    assert ask(target).json == {
+        "Protocol": "ActiveSync",
+        "Url": "https://eas.example.com/",
+    }
+
+
+# --- Apple ---------------------------------------------------------------------------
+
+PROFILE = "/mail/mobileconfig?emailaddress=fred@example.com"
+
+
+def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
+    root = plistlib.loads(profile)
+    return {it["PayloadType"]: it for it in root["PayloadContent"]}
+
+
+def test_the_profile_of_an_address_has_everything_but_the_password(
+    serve: Callable[[str], Ask],
+) -> None:
+    reply = serve(FULL)(PROFILE)
+    assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
+    disposition = 'attachment; filename="example.com.mobileconfig"'
+    assert reply.headers["Content-Disposition"] == disposition
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    found = payloads(reply.data)
+    mail = found["com.apple.mail.managed"]
+    expected = {
+        "EmailAccountType": "EmailTypeIMAP",
+        "EmailAddress": "fred@example.com",
+        "IncomingMailServerHostName": "imap.example.com",
+        "IncomingMailServerPortNumber": 993,
+        "IncomingMailServerUseSSL": True,
+        "IncomingMailServerUsername": "fred@example.com",
+        "IncomingMailServerAuthentication": "EmailAuthPassword",
+        "OutgoingMailServerHostName": "smtp.example.com",
+        "OutgoingMailServerPortNumber": 587,
+        "OutgoingMailServerUseSSL": True,
+        "OutgoingMailServerUsername": "fred@example.com",
+        "OutgoingMailServerAuthentication": "EmailAuthPassword",
+        "OutgoingPasswordSameAsIncomingPassword": True,
+    }
+    assert mail.items() >= expected.items()
+    assert (
+        found["com.apple.caldav.account"].items()
+        >= {
+            "CalDAVHostName": "dav.example.com",
+            "CalDAVPort": 443,
+            "CalDAVUseSSL": True,
+            "CalDAVPrincipalURL": "/calendars/fred@example.com/",
+            "CalDAVUsername": "fred@example.com",
+        }.items()
+    )
+    assert found["com.apple.carddav.account"]["CardDAVPrincipalURL"] == "/contacts/"
+    keys = {key for payload in found.values() for key in payload}
+    assert not {key for key in keys if key.endswith("Password")} - {
+        "OutgoingPasswordSameAsIncomingPassword"
+    }
+
+
+def test_the_profile_without_an_address_lets_the_device_ask(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+    for path in ("/mail/mobileconfig", "/.well-known/apple-mail.mobileconfig"):
+        reply = ask(path)
+        assert reply.headers["Cache-Control"].startswith("public")
+        mail = payloads(reply.data)["com.apple.mail.managed"]
+        assert mail["IncomingMailServerHostName"] == "imap.example.com"
+        assert not {"EmailAddress", "IncomingMailServerUsername"} & set(mail)
+        assert "%" not in reply.text.replace("%20", "")
+
+
+def test_the_same_address_gets_the_same_identifiers_and_another_gets_others(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+
+    def identifiers(target: str) -> set[str]:
+        root = plistlib.loads(ask(target).data)
+        items = [root, *root["PayloadContent"]]
+        keys = ("PayloadUUID", "PayloadIdentifier")
+        return {it[key] for it in items for key in keys}
+
+    first = identifiers(PROFILE)
+    assert len(first) == 8
+    assert identifiers("/email.mobileconfig?email=fred@example.com") == first
+    assert not identifiers(PROFILE.replace("fred", "ann")) & first
+    assert all(it.startswith("com.example.") for it in first if it.count(".") > 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "type_", "method"),
+    [
+        ('type = "pop3"', "EmailTypePOP", "EmailAuthPassword"),
+        (
+            'type = "imap"\nauthentication = ["OAuth2", "password-encrypted"]',
+            "EmailTypeIMAP",
+            "EmailAuthCRAMMD5",
+        ),
+        ('type = "imap"\nauthentication = "NTLM"', "EmailTypeIMAP", "EmailAuthNTLM"),
+        # Apple's programs cannot do GSSAPI by profile: the next server is taken.
+        (
+            'type = "imap"\nauthentication = "GSSAPI"',
+            "EmailTypePOP",
+            "EmailAuthPassword",
+        ),
+    ],
+)
+def test_the_best_server_that_apple_can_use_is_taken(
+    serve: Callable[[str], Ask], lines: str, type_: str, method: str
+) -> None:
+    text = TWO_DOMAINS.replace('type = "imap"', lines)
+    mail = payloads(serve(text)(PROFILE).data)["com.apple.mail.managed"]
+    assert mail["EmailAccountType"] == type_
+    assert mail["IncomingMailServerAuthentication"] == method
+
+
+def _openssl(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [program("openssl"), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A root, an intermediate and a signing certificate, made by openssl."""
+    new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
+    root = ("-x509", "-days", "9", "-keyout", "root.key", "-out", "root.pem")
+    _openssl(*new, "/CN=Root", *root, cwd=tmp_path)
+    for name, issuer, ca in (("middle", "root", "TRUE"), ("signer", "middle", "FALSE")):
+        request = ("-keyout", f"{name}.key", "-out", f"{name}.csr")
+        _openssl(*new, f"/CN={name}", *request, cwd=tmp_path)
+        (tmp_path / "ext").write_text(f"basicConstraints=CA:{ca}\n")
+        by = ("-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial")
+        out = ("-days", "9", "-extfile", "ext", "-out", f"{name}.pem")
+        _openssl("x509", "-req", "-in", f"{name}.csr", *by, *out, cwd=tmp_path)
+    return tmp_path
+
+
+SIGN = """
+[sign]
+certificate = "signer.pem"
+key = "signer.key"
+chain = "middle.pem"
+"""
+
+
+def test_a_signed_profile_is_verified_by_openssl(
+    serve: Callable[[str], Ask], certificates: Path
+) -> None:
+    ask = serve(SIGN + TWO_DOMAINS)
+    signed = ask(PROFILE).data
+    (certificates / "profile.der").write_bytes(signed)
+    verify = ("cms", "-verify", "-inform", "DER", "-in", "profile.der", "-CAfile")
+    done = _openssl(*verify, "root.pem", "-binary", "-purpose", "any", cwd=certificates)
+    assert b"imap.example.com" in done.stdout
+    assert payloads(done.stdout)["com.apple.mail.managed"]
+    assert ask(PROFILE).headers["Content-Type"] == "application/x-apple-aspen-config"
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        (("signer.key", "nowhere"), "key", "cannot read"),
+        (("signer.pem", "signer.key"), "certificate", "has no certificate"),
+        (('"signer.key"', '"signer.pem"'), "key", "has no private key"),
+        (('"signer.key"', '"root.key"'), "key", "not the certificate's key"),
+        (("middle.pem", "root.key"), "chain", "has no certificate"),
+    ],
+)
+def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
+    toml: Write, certificates: Path, change: tuple[str, str], key: str, message: str
+) -> None:
+    file = toml(SIGN.replace(*change) + TWO_DOMAINS)
+    done = run("--config", file, "validate")
+    assert done.returncode == 1
+    assert f"sign.{key}: " in done.stdout
+    assert message in done.stdout
+    with pytest.raises(ConfigError, match=message):
+        create_app(file)
+
+
+def test_without_the_extra_signing_is_a_problem_that_says_how_to_get_it(
+    toml: Write, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "cryptography", None)
+    with pytest.raises(ConfigError, match=r"pip install 'flask-autoconfig\[sign\]'"):
+        load(toml(SIGN + TWO_DOMAINS))
+
+
+# --- PACC ----------------------------------------------------------------------------
+
+PACC = "/.well-known/user-agent-configuration.json"
+
+
+def test_pacc_says_what_it_can(serve: Callable[[str], Ask]) -> None:
+    reply = serve(FULL)(PACC, host="ua-auto-config.example.com")
+    assert reply.headers["Content-Type"] == "application/json"
+    assert "no-transform" in reply.headers["Cache-Control"]
+    assert reply.json == {
+        "protocols": {
+            "imap": {"host": "imap.example.com"},
+            "jmap": {"url": "https://jmap.example.com/"},
+            "carddav": {"url": "https://dav.example.com/contacts/"},
+            "webdav": {"url": "https://files.example.com/"},
+        },
+        "authentication": {
+            "password": True,
+            "oauth-public": {"issuer": "https://login.example.com"},
+        },
+        "info": {
+            "provider": {
+                "name": "Example & Söhne",
+                "shortName": "Example",
+                "logo": [
+                    {
+                        "url": "https://example.com/logo.png",
+                        "content-type": "image/png",
+                    }
+                ],
+            },
+            "help": {"documentation": "https://example.com/help?a=1&b=%20x"},
+        },
+    }
+
+
+def test_pacc_calls_smtp_submit(serve: Callable[[str], Ask]) -> None:
+    found = serve(TWO_DOMAINS)(PACC).json
+    assert found is not None
+    assert found["protocols"]["submit"] == {"host": "smtp.example.com"}
+    assert found["authentication"] == {"password": True}
+
+
+def test_a_provider_of_which_pacc_can_say_nothing_is_404(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
+    reply = serve(text)(PACC)
+    assert reply.status_code == 404
+    assert reply.data
+
+
+def test_what_pacc_leaves_out_is_a_warning(toml: Write) -> None:
+    found = clients.warnings(load(toml(FULL)))
+    places = [it.place for it in found if it.client == "PACC"]
+    assert places == [
+        "provider[0].incoming[1]",
+        "provider[0].outgoing[0]",
+        "provider[0].outgoing[1]",
+        "provider[0].calendar[0]",
+    ]
+
+
+def test_pacc_is_the_same_whoever_asks_and_whenever(
+    serve: Callable[[str], Ask], toml: Write
+) -> None:
+    ask = serve(TWO_DOMAINS)
+    first = ask(PACC).data
+    assert ask(f"{PACC}?x=y").data == first
+    provider = model.loads(TWO_DOMAINS).provider[0]
+    assert pacc.write(provider, "example.com") == first
+    digest = b64encode(hashlib.sha256(first).digest()).decode()
+    assert pacc.digest_record(first) == f"v=UAAC1; a=sha256; d={digest}"
+
+
+def test_pacc_of_a_wildcard_has_the_domain_written_out(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = TWO_DOMAINS.replace('"example2.com"', '"*"').replace(
+        "imap.example.com", "imap.%EMAILDOMAIN%"
+    )
+    reply = serve(text)(PACC, host="ua-auto-config.customer.test")
+    assert json.loads(reply.data)["protocols"]["imap"] == {"host": "imap.customer.test"}
+
+
+# --- Calendars and address books -------------------------------------------------------
+
+
+def test_dav_paths_lead_to_the_providers_servers(serve: Callable[[str], Ask]) -> None:
+    ask = serve(FULL)
+    for path, url in (
+        # A calendar's URL leads to where it needs to know whose.
+        ("/.well-known/caldav", "https://dav.example.com/calendars/"),
+        ("/.well-known/carddav", "https://dav.example.com/contacts/"),
+        ("/.well-known/jmap", "https://jmap.example.com/"),
+    ):
+        for method, status in (("GET", 301), ("HEAD", 301), ("PROPFIND", 308)):
+            reply = ask(path, method, host="example.com")
+            assert (reply.status_code, reply.headers["Location"]) == (status, url)
+
+
+def test_dav_paths_without_a_server_are_404(serve: Callable[[str], Ask]) -> None:
+    reply = serve(TWO_DOMAINS)("/.well-known/caldav", "PROPFIND", host="example.com")
+    assert reply.status_code == 404
+    assert reply.data
+
+
+@pytest.fixture
+def radicale(tmp_path: Path) -> Iterator[int]:
+    """A real CalDAV and CardDAV server at dav.example.test; gives its port."""
+    port = free_port()
+    certificate, key = certificate_for("dav.example.test", folder=tmp_path)
+    (tmp_path / "users").write_text("fred@example.test:secret\n")
+    config = tmp_path / "radicale"
+    config.write_text(
+        f"[server]\nhosts = 127.0.0.1:{port}\nssl = True\n"
+        f"certificate = {certificate}\nkey = {key}\n"
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {tmp_path}/users\n"
+        f"htpasswd_encryption = plain\n"
+        f"[storage]\nfilesystem_folder = {tmp_path}/collections\n"
+    )
+    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+        yield port
+
+
+def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
+    toml: Write, tmp_path: Path, radicale: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dav = (
+        '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.example.test/"\n'
+        '[[provider.address_book]]\ntype = "carddav"\nurl = "https://dav.example.test/"\n'
+    )
+    file = toml(TWO_DOMAINS.replace("example.com", "example.test") + dav)
+    certificate, key = certificate_for("example.test", folder=tmp_path)
+    port = free_port()
+    tls = ("--certfile", certificate, "--keyfile", key, "--no-control-socket")
+    command = (BIN / "gunicorn", "--bind", f"127.0.0.1:{port}", *tls)
+    with (
+        running(
+            *command,
+            "flask_autoconfig:create_app()",
+            port=port,
+            env={"AUTOCONFIG_FILE": str(file)},
+        ),
+        names(
+            monkeypatch,
+            {("example.test", 443): port, ("dav.example.test", 443): radicale},
+        ),
+    ):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        url = "https://dav.example.test/"
+        for service in ("caldav", "carddav"):
+            found = discover_service("fred@example.test", service, timeout=10)
+            assert found is not None
+            assert found.source == "well-known"
+            assert found.url == url
+        with DAVClient(url, username="fred@example.test", password="secret") as client:
+            anything: Any = client  # its types are not all there
+            principal = anything.principal()
+            principal.make_calendar(name="Work")
+            calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
+    assert calendars == ["Work"]
+
+
+# --- Families --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "path"),
+    [
+        ("thunderbird", "/mail/config-v1.1.xml"),
+        ("outlook", POX),
+        ("outlook", "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1"),
+        ("apple", "/mail/mobileconfig"),
+        ("pacc", PACC),
+        ("dav", "/.well-known/carddav"),
+        ("page", "/mail/setup"),
+    ],
+)
+def test_a_family_that_is_off_leaves_its_paths_to_the_site(
+    toml: Write, family: str, path: str
+) -> None:
+    others = {"thunderbird", "outlook", "apple", "pacc", "dav", "page"} - {family}
+    file = toml(FULL)
+    headers = {"Host": "autoconfig.example.com"}
+    for chosen, status in ((others, {404}), ({family}, {200, 301})):
+        config = {"AUTOCONFIG_FILE": file, "AUTOCONFIG_CLIENTS": chosen}
+        for app in (Flask("site"), None):
+            if app is not None:
+                app.config.update(config)
+                app.register_blueprint(autoconfig)
+            reply = Client(app or create_app(config)).get(path, headers=headers)
+            assert reply.status_code in status
+
+
+def test_an_independent_reader_understands_autoconfig(
+    serve: Callable[[str], Ask],
+) -> None:
+    from myldiscovery.discovery import parse_autoconfig
+
+    pop3 = '[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.example.com"\n'
+    body = serve(TWO_DOMAINS.replace(pop3, ""))("/mail/config-v1.1.xml").data
+    expected = {"port": 993, "starttls": False, "ssl": True}
+    found = parse_autoconfig(body)
+    assert found["imap"] == {"server": "imap.example.com", **expected}
+    assert found["smtp"] == {"server": "smtp.example.com", **expected, "port": 465}
