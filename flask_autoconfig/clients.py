@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .address import unfold
 from .documents import pacc
 from .errors import Problem
 from .model import Config, Provider, Server
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _MAIL = ("imap", "pop3", "smtp")
 _BROKEN_PLACEHOLDER = re.compile(
@@ -245,3 +248,70 @@ def _same_ids(config: Config) -> list[Problem]:
             place = f"provider[{index}].id"
             found.append(Problem(place, message, cure, "Your own site"))
     return found
+
+
+# --- What only the written document shows ---------------------------------------------
+
+_REFERENCE = re.compile(
+    rb"<(hostname|port|username)>[^<]*(?:&[^<]*|<!\[CDATA\[.*?\]\]>[^<]*)</\1>",
+    re.DOTALL,
+)
+_NEEDED = ("port", "socketType", "username")
+_SOCKET_TYPES = ("SSL", "STARTTLS", "plain")
+
+
+def document_warnings(document: bytes) -> list[Problem]:
+    """What clients stumble over in a config-v1.1.xml as it is written, whoever wrote it.
+
+    The document must be well-formed (it was read before).
+    """
+    from defusedxml.ElementTree import fromstring
+
+    found = []
+    if document.startswith(b"\xef\xbb\xbf"):
+        message = "a byte order mark: it drops the whole document"
+        found.append(Problem("", message, "write the file without it", "Evolution"))
+    if _REFERENCE.search(document):
+        message = "a reference or CDATA in a server's value: it cuts the value off"
+        found.append(Problem("", message, "write the plain value", "Delta Chat"))
+    root = fromstring(document, forbid_dtd=True)
+    if len(root.findall("emailProvider")) > 1:
+        message = "several <emailProvider>: some take the first, some the last"
+        found.append(Problem("", message, "keep one", "Thunderbird for Android (K-9)"))
+    for tag in ("incomingServer", "outgoingServer"):
+        for index, server in enumerate(root.iterfind(f"emailProvider/{tag}")):
+            found += _server_warnings(server, f"{tag}[{index}]")
+    return found
+
+
+def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
+    if set(server.attrib) - {"type"}:
+        yield Problem(
+            place,
+            "an attribute beside type: it drops the whole document",
+            "remove it",
+            "Evolution",
+        )
+    if server.find("hostname") is None:
+        return
+    for tag in _NEEDED:
+        if server.find(tag) is None:
+            client = "Thunderbird for Android (K-9)"
+            message = f"no <{tag}>: it drops the whole document"
+            yield Problem(place, message, f"write <{tag}>", client)
+    for child in server:
+        text = child.text or ""
+        if not len(child) and text != text.strip():
+            yield Problem(
+                f"{place}.{child.tag}",
+                "white space around the value is taken for a part of it",
+                "remove it",
+                "Kontact and Evolution",
+            )
+        if child.tag == "socketType" and text.strip() not in _SOCKET_TYPES:
+            yield Problem(
+                f"{place}.socketType",
+                f"{text.strip()[:40]} means no encryption to them",
+                "write SSL, STARTTLS or plain",
+                "Kontact and Evolution",
+            )

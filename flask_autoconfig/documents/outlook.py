@@ -146,6 +146,38 @@ def _add(parent: ET.Element, tag: str, text: str | None) -> None:
         ET.SubElement(parent, tag).text = text
 
 
+def request(address: str) -> bytes:
+    """A POX request (section 2.2.3.1), as Outlook sends it."""
+    root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
+    asked = ET.SubElement(root, "Request")
+    _add(asked, "EMailAddress", address)
+    _add(asked, "AcceptableResponseSchema", _OUTLOOK)
+    return _bytes(root)
+
+
+def read_servers(body: bytes) -> list[tuple[str, str, str]]:
+    """Type, server and port of each Protocol; raises ValueError for anything else."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: ET.Element = fromstring(body, forbid_dtd=True)
+    except (ET.ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise ValueError("the answer is no XML") from error
+    for element in root.iter():
+        if _name(element) == "ErrorCode":
+            raise ValueError(f"Autodiscover error {element.text}")
+    servers = []
+    for protocol in root.iter(f"{{{_OUTLOOK}}}Protocol"):
+        said = {_name(child): (child.text or "").strip() for child in protocol}
+        servers.append(
+            (said.get("Type", ""), said.get("Server", ""), said.get("Port", ""))
+        )
+    if not servers:
+        raise ValueError("the answer has no server in it")
+    return servers
+
+
 def error(code: int) -> bytes:
     """The answer for what cannot be answered."""
     root = ET.Element("Autodiscover", xmlns=_NAMESPACE)

@@ -1,0 +1,292 @@
+"""Finds a domain's real servers and makes the configuration that fits them.
+
+SRV records, the MX host and its domain, and the customary names on the customary ports
+are tried side by side; of what answers, the safest of each kind is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from . import probe
+from .dns import MAIL_SERVICES, URL_SERVICES, LookupFailed
+from .model import Config, from_raw, standard_port
+from .probe import MailServer, Network, ProbeError
+
+_LABELS = {
+    "imap": ("imap", "mail", "mx", ""),
+    "pop3": ("pop", "pop3", "mail", "mx", ""),
+    "smtp": ("smtp", "mail", "mx", ""),
+}
+_WORKERS = 24
+
+
+class Candidate(NamedTuple):
+    """A server that may be there."""
+
+    type: str
+    host: str
+    port: int
+    socket_type: str
+    source: str  # SRV, MX or name
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.host}:{self.port} {self.socket_type}"
+
+
+class Answered(NamedTuple):
+    """A candidate that is there."""
+
+    candidate: Candidate
+    server: MailServer
+
+
+class Discovery(NamedTuple):
+    """The configuration that fits, and in sentences what was left out and why."""
+
+    config: Config | None
+    notes: list[str]
+
+
+Tell = Callable[[str], None]
+
+
+def discover(domain: str, network: Network, tell: Tell) -> Discovery:
+    """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
+    notes: list[str] = []
+    candidates = list(_candidates(domain, network, tell))
+    answered = _try_all(candidates, network, tell)
+    urls = _url_servers(domain, network, tell)
+    raw: dict[str, Any] = {
+        "domains": [domain],
+        "incoming": [
+            *_best("imap", answered, notes),
+            *_best("pop3", answered, notes),
+            *urls.pop("incoming", []),
+        ],
+        "outgoing": _best("smtp", answered, notes),
+        **urls,
+    }
+    has_mail = any(it["type"] in ("imap", "pop3") for it in raw["incoming"])
+    if not has_mail or not raw["outgoing"]:
+        missing = (
+            "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
+        )
+        notes.append(f"{missing} was found for {domain}")
+        return Discovery(None, notes)
+    return Discovery(from_raw({"provider": [_without_empty(raw)]}), notes)
+
+
+def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in raw.items() if value}
+
+
+def _candidates(domain: str, network: Network, tell: Tell) -> Iterator[Candidate]:
+    """What SRV says first, then names of the domain and of its MX hosts."""
+    resolver = network.resolver
+    for service, type_, socket_type in MAIL_SERVICES:
+        try:
+            places = resolver.srv(f"{service}.{domain}")
+        except LookupFailed as error:
+            tell(f"SRV {service}.{domain}: {error}")
+            continue
+        for host, port in places:
+            tell(
+                f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
+            )
+            if host:
+                yield Candidate(type_, host, port, socket_type, "SRV")
+    for type_, host, source in dict.fromkeys(_customary(domain, network, tell)):
+        yield from _ports(type_, host, source)
+
+
+def _customary(
+    domain: str, network: Network, tell: Tell
+) -> Iterator[tuple[str, str, str]]:
+    """Type, host and source of the names that servers have by custom."""
+    mx_hosts: list[str] = []
+    try:
+        mx_hosts = network.resolver.mx(domain)[:3]
+        tell(f"MX {domain}: {', '.join(mx_hosts) or 'none'}")
+    except LookupFailed as error:
+        tell(f"MX {domain}: {error}")
+    parents = [host.partition(".")[2] for host in mx_hosts]
+    bases = dict.fromkeys([domain, *(it for it in parents if "." in it)])
+    for type_, labels in _LABELS.items():
+        for base in bases:
+            for label in labels:
+                host = f"{label}.{base}" if label else base
+                yield type_, host, "name" if base == domain else "MX"
+        for host in mx_hosts:
+            yield type_, host, "MX"
+
+
+def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
+    for socket_type in ("SSL", "STARTTLS"):
+        port = standard_port(type_, socket_type)
+        if port:
+            yield Candidate(type_, host, port, socket_type, source)
+
+
+def _try_all(
+    candidates: list[Candidate], network: Network, tell: Tell
+) -> dict[Candidate, MailServer]:
+    unique = list(dict.fromkeys(candidates))
+    existing = _existing({it.host for it in unique}, network)
+    answered: dict[Candidate, MailServer] = {}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        tries = {
+            pool.submit(
+                probe.mail_server, network, it.type, it.host, it.port, it.socket_type
+            ): it
+            for it in unique
+            if it.host in existing or _is_mapped(it, network)
+        }
+        for done in as_completed(tries):
+            candidate = tries[done]
+            try:
+                answered[candidate] = done.result()
+            except ProbeError as error:
+                if error.kind not in ("connect", "dns") or candidate.source == "SRV":
+                    tell(f"{candidate}: {error}")
+                continue
+            tell(f"{candidate}: {_described(answered[candidate])}")
+    return {it: answered[it] for it in unique if it in answered}
+
+
+def _is_mapped(candidate: Candidate, network: Network) -> bool:
+    return (candidate.host, candidate.port) in network.connect_to
+
+
+def _existing(hosts: Iterable[str], network: Network) -> set[str]:
+    """The hosts that DNS knows, so that no port of the others is tried."""
+
+    def exists(host: str) -> bool:
+        try:
+            return bool(network.resolver.addresses(host))
+        except LookupFailed:
+            return False
+
+    listed = list(hosts)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return {
+            host
+            for host, found in zip(listed, pool.map(exists, listed), strict=True)
+            if found
+        }
+
+
+def _described(server: MailServer) -> str:
+    words = [f"offers {', '.join(sorted(server.mechanisms)) or 'no login'}"]
+    if server.certificate is not None:
+        days = f"certificate good for {server.certificate.days_left} days"
+        words.append(server.certificate.problem or days)
+    return "; ".join(words)
+
+
+def _best(
+    type_: str, answered: dict[Candidate, MailServer], notes: list[str]
+) -> list[dict[str, object]]:
+    """The safest server of a type, as the TOML has it; the others become notes."""
+    usable: list[Answered] = []
+    for candidate, server in answered.items():
+        if candidate.type != type_:
+            continue
+        reason = _reason_against(server)
+        if reason:
+            notes.append(f"{candidate} is left out: {reason}")
+        else:
+            usable.append(Answered(candidate, server))
+    # TLS from the first byte before STARTTLS (RFC 8314), then what SRV says, then as found.
+    usable.sort(
+        key=lambda it: (it.candidate.socket_type != "SSL", it.candidate.source != "SRV")
+    )
+    for other in usable[1:]:
+        notes.append(f"{other.candidate} is left out: {usable[0].candidate} is as good")
+    return [_entry(usable[0], notes)] if usable else []
+
+
+def _reason_against(server: MailServer) -> str:
+    if server.certificate is not None and server.certificate.problem:
+        return f"its certificate is no good: {server.certificate.problem}"
+    if not _authentication(server):
+        return "it offers no login that the file can name"
+    return ""
+
+
+def _authentication(server: MailServer) -> str:
+    offered = server.mechanisms
+    if offered & {"PLAIN", "LOGIN"}:
+        return (
+            "password-cleartext"  # inside TLS the safe choice that every client can do
+        )
+    if offered & {"CRAM-MD5", "DIGEST-MD5"}:
+        return "password-encrypted"
+    for mechanism, method in (("GSSAPI", "GSSAPI"), ("NTLM", "NTLM")):
+        if mechanism in offered:
+            return method
+    return ""
+
+
+def _entry(best: Answered, notes: list[str]) -> dict[str, object]:
+    candidate, server = best
+    if server.mechanisms & {"XOAUTH2", "OAUTHBEARER"}:
+        notes.append(
+            f"{candidate} offers OAuth2 too: add it to authentication, with "
+            "[provider.oauth2], if clients are to use it"
+        )
+    return {
+        "type": candidate.type,
+        "hostname": candidate.host,
+        "port": candidate.port,
+        "socket_type": candidate.socket_type,
+        "authentication": _authentication(server),
+    }
+
+
+_URL_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
+
+
+def _url_servers(
+    domain: str, network: Network, tell: Tell
+) -> dict[str, list[dict[str, object]]]:
+    """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for service, type_ in URL_SERVICES:
+        url = _url_by_srv(f"{service}.{domain}", type_, network) or _url_by_redirect(
+            f"https://{domain}/.well-known/{type_}", network
+        )
+        if url:
+            tell(f"{type_} {url}")
+            found.setdefault(_URL_KEYS[type_], []).append({"type": type_, "url": url})
+    return found
+
+
+def _url_by_srv(name: str, type_: str, network: Network) -> str:
+    try:
+        places = network.resolver.srv(name)
+        texts = network.resolver.txt(name)
+    except LookupFailed:
+        return ""
+    paths = [it.removeprefix("path=") for it in texts if it.startswith("path=/")]
+    for host, port in places:
+        if host:
+            authority = host if port == 443 else f"{host}:{port}"
+            default = "/.well-known/jmap" if type_ == "jmap" else "/"
+            return f"https://{authority}{paths[0] if paths else default}"
+    return ""
+
+
+def _url_by_redirect(url: str, network: Network) -> str:
+    try:
+        page = probe.fetch(network, url, follow=False)
+    except ProbeError:
+        return ""
+    location = page.headers.get("location", "")
+    moved = page.status in (301, 302, 303, 307, 308)
+    trusted = page.certificate is not None and not page.certificate.problem
+    is_web = moved and trusted and urlsplit(location).scheme == "https"
+    return location if is_web else ""
