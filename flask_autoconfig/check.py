@@ -281,7 +281,7 @@ class Check:
         if self.provider is None:  # a file's own warnings are the file's step
             problems += clients.warnings(Config(provider=(provider,)))
         for problem in problems:
-            findings.append(_from_problem("document", url, problem))
+            findings.append(from_problem("document", url, problem))
         if self.provider:
             findings += [
                 Finding(
@@ -683,7 +683,8 @@ def _unreadable(url: str, error: Exception) -> Finding:
     return Finding("document", url, FAILURE, seen[:500], why, cure)
 
 
-def _from_problem(step: str, subject: str, problem: Problem) -> Finding:
+def from_problem(step: str, subject: str, problem: Problem) -> Finding:
+    """A warning of the clients' rules as a finding."""
     place = f"{problem.place}: " if problem.place else ""
     return Finding(
         step,

@@ -558,7 +558,7 @@ def _config_to_check(
 ) -> Config | None:
     """The file, if one is named or lies here and serves the domain."""
     from . import clients, model
-    from .check import OK, WARNING, Finding
+    from .check import OK, Finding, from_problem
     from .directory import Directory
 
     told = ctx.meta["flask_autoconfig.file"] or os.environ.get("AUTOCONFIG_FILE")
@@ -573,8 +573,7 @@ def _config_to_check(
             raise ConfigError([problem], str(file))
         return None
     for it in clients.warnings(config):
-        seen = f"{it.place}: {it.message}"
-        findings.append(Finding("file", str(file), WARNING, seen, it.client, it.cure))
+        findings.append(from_problem("file", str(file), it))
     if not findings:
         findings.append(Finding("file", str(file), OK, "no problems, no warnings"))
     return config

@@ -134,7 +134,7 @@ def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
 def _try_all(
     candidates: list[Candidate], network: Network, tell: Tell
 ) -> dict[Candidate, MailServer]:
-    unique = list(dict.fromkeys(candidates))
+    unique = list({it[:4]: it for it in reversed(candidates)}.values())[::-1]
     existing = _existing({it.host for it in unique}, network)
     answered: dict[Candidate, MailServer] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -205,7 +205,10 @@ def _best(
         key=lambda it: (it.candidate.socket_type != "SSL", it.candidate.source != "SRV")
     )
     for other in usable[1:]:
-        notes.append(f"{other.candidate} is left out: {usable[0].candidate} is as good")
+        notes.append(
+            f"{other.candidate} is left out: all clients agree only on one {type_} "
+            f"server, and {usable[0].candidate} comes first"
+        )
     return [_entry(usable[0], notes)] if usable else []
 
 

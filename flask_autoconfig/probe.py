@@ -109,6 +109,8 @@ def _clock(seconds: float, what: Callable[[], socket.socket | None]) -> Iterator
         raise
     finally:
         timer.cancel()
+    if over:  # what looked like the answer's end was ours
+        raise ProbeError("timeout", "the server did not finish in time")
 
 
 # --- TLS -----------------------------------------------------------------------------
@@ -224,7 +226,11 @@ def fetch(
         if not (follow and location and page.status in (301, 302, 303, 307, 308)):
             return page
         seen.append(url)
-        url = urljoin(url, location)
+        try:
+            url = urljoin(url, location)
+        except ValueError as error:
+            message = f"it leads to no web address: {location[:200]}"
+            raise ProbeError("redirect", message) from error
         if url in seen or len(seen) > MOST_REDIRECTS:
             raise ProbeError(
                 "redirect", f"redirects without end, by way of {url[:200]}"
@@ -524,6 +530,8 @@ def _conversation(
             if socket_type == "plain":
                 server.plain_before_tls = bool(server.mechanisms & {"PLAIN", "LOGIN"})
             yield talk, server
+            with suppress(OSError):  # a polite end, which the server's log likes
+                talk.send("a LOGOUT" if type_ == "imap" else "QUIT")
     except (OSError, ValueError) as error:
         raise ProbeError("protocol", _why(error)[:200]) from error
     finally:

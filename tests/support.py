@@ -98,14 +98,19 @@ def fetch(
             return Reply(error.code, error.headers, error.read())
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def wait_for(
+    port: int,
+    process: subprocess.Popen[bytes],
+    seconds: float = 20,
+    address: str = "127.0.0.1",
+) -> None:
     """Return when something listens there; fail when the process ended instead."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert process.poll() is None, f"{process.args!r} ended at once"
         with socket.socket() as sock:
             sock.settimeout(1)
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
+            if sock.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.05)
     raise AssertionError(f"nothing listens on {port}")
@@ -117,6 +122,7 @@ def running(
     port: int,
     log: Path | None = None,
     env: dict[str, str] | None = None,
+    address: str = "127.0.0.1",
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, until the block ends."""
     out = log.open("ab") if log else subprocess.DEVNULL
@@ -127,7 +133,7 @@ def running(
         env={**os.environ, **(env or {})},
     )
     try:
-        wait_for(port, process)
+        wait_for(port, process, address=address)
         yield process
     finally:
         process.terminate()

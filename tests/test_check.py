@@ -1,0 +1,639 @@
+"""init, dns and check against real servers, and against the mistakes that people make."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dns.zone
+import pytest
+from support import BIN, TWO_DOMAINS, certificate_for, free_port, program, run
+from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
+
+from flask_autoconfig import model
+
+Findings = list[dict[str, str]]
+TIMEOUT = ("--timeout", "3")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # Dovecot's mail user passes through
+    with world(folder) as here:
+        (folder / "true.toml").write_text(here.toml)
+        yield here
+
+
+@pytest.fixture(scope="module")
+def zone(here: World) -> str:
+    """The records that are true of this world."""
+    done = run(
+        "--config", here.folder / "true.toml", "dns", "--target", f"www.{DOMAIN}"
+    )
+    assert done.returncode == 0
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def front(here: World) -> Iterator[int]:
+    """The service with nginx in front, as it should be."""
+    with web(here, here.folder / "true.toml", "front") as port:
+        yield port
+
+
+@pytest.fixture(autouse=True)
+def _published(here: World, zone: str) -> None:
+    here.names.load(zone)
+
+
+Ask = Callable[..., Findings]
+
+
+@pytest.fixture
+def findings(here: World, tmp_path: Path) -> Ask:
+    """What `check` finds, with a file of this text; only what is not ok by default."""
+
+    def ask(
+        text: str, *options: str | Path, port: int = 0, ok: bool = False
+    ) -> Findings:
+        file = tmp_path / "autoconfig.toml"
+        file.write_text(text)
+        done = here.flask_autoconfig(
+            "--config", file, "check", DOMAIN, "--json", *TIMEOUT, *options, web=port
+        )
+        assert done.stderr == "" or "Password" in done.stderr, done.stderr
+        found: Findings = json.loads(done.stdout)
+        failed = any(it["status"] == "failure" for it in found)
+        assert done.returncode == (1 if failed else 0)
+        assert all(
+            it["why"] and it["cure"] for it in found if it["status"] == "failure"
+        )
+        return [it for it in found if ok or it["status"] != "ok"]
+
+    return ask
+
+
+def only(found: Findings) -> dict[str, str]:
+    assert len(found) == 1, found
+    return found[0]
+
+
+# --- From nothing to a domain that works -----------------------------------------------
+
+
+def test_the_whole_way_from_nothing_to_all_green(here: World) -> None:
+    here.names.load("")
+    file = here.folder / "way.toml"
+    done = here.flask_autoconfig("init", DOMAIN, "-o", file, *TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    with web(here, file, "way") as port:
+        printed = run("--config", file, "dns", "--target", f"www.{DOMAIN}")
+        here.names.load(printed.stdout)
+        done = here.flask_autoconfig(
+            "--config", file, "check", USER, *TIMEOUT, "--json", web=port
+        )
+    found = json.loads(done.stdout)
+    assert [it for it in found if it["status"] != "ok"] == []
+    assert done.returncode == 0
+    steps = ["file", "dns", "https", "document", "server"]
+    assert list(dict.fromkeys(it["step"] for it in found)) == steps
+
+
+def test_without_a_file_what_is_published_is_checked(
+    here: World, front: int, tmp_path: Path
+) -> None:
+    elsewhere = World(**{**vars(here), "folder": tmp_path})
+    (tmp_path / "ca.pem").write_bytes((here.folder / "ca.pem").read_bytes())
+    done = elsewhere.flask_autoconfig("check", USER, *TIMEOUT, web=front)
+    assert done.returncode == 0, done.stdout
+    assert "imap imap.example.test:993 SSL: it offers LOGIN, PLAIN" in done.stdout
+    assert "failure" not in done.stdout
+    assert "\x1b[" not in done.stdout
+
+
+def test_a_domain_with_nothing_published_is_told_what_to_do(
+    here: World, tmp_path: Path
+) -> None:
+    here.names.load("")
+    elsewhere = World(**{**vars(here), "folder": tmp_path})
+    (tmp_path / "ca.pem").write_bytes((here.folder / "ca.pem").read_bytes())
+    done = elsewhere.flask_autoconfig("check", DOMAIN, "--json", *TIMEOUT)
+    assert done.returncode == 1
+    failed = [it for it in json.loads(done.stdout) if it["status"] == "failure"]
+    assert any("flask-autoconfig init" in it["cure"] for it in failed)
+
+
+# --- init ------------------------------------------------------------------------------
+
+
+def test_init_takes_the_safest_server_of_each_kind(here: World, tmp_path: Path) -> None:
+    here.names.load("")
+    done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
+    assert done.returncode == 0
+    (provider,) = model.loads(done.stdout).provider
+    found = [
+        (it.type, it.hostname, it.port, it.socket_type) for _, it in provider.servers
+    ]
+    assert found == [
+        ("imap", f"imap.{DOMAIN}", 993, "SSL"),
+        ("pop3", f"pop.{DOMAIN}", 995, "SSL"),
+        ("smtp", f"smtp.{DOMAIN}", 465, "SSL"),
+    ]
+    assert "imap imap.example.test:143 STARTTLS is left out" in done.stderr
+    assert f"MX {DOMAIN}: mx.{DOMAIN}" in done.stderr
+
+
+def test_init_goes_by_srv_records(here: World, zone: str) -> None:
+    done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
+    (provider,) = model.loads(done.stdout).provider
+    assert provider.calendar[0].url == f"https://dav.{DOMAIN}/"
+
+
+def test_init_never_overwrites_a_file_unasked(here: World, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("# mine")
+    done = here.flask_autoconfig("init", DOMAIN, "-o", file, *TIMEOUT)
+    assert done.returncode == 1
+    assert "--force" in done.stderr
+    assert file.read_text() == "# mine"
+    done = here.flask_autoconfig("init", DOMAIN, "-o", file, "--force", *TIMEOUT)
+    assert done.returncode == 0
+    assert model.load(file).provider
+
+
+def test_init_that_finds_nothing_says_what_to_do(here: World, tmp_path: Path) -> None:
+    file = tmp_path / "none.toml"
+    done = here.flask_autoconfig("init", "nowhere.test", "-o", file, *TIMEOUT)
+    assert done.returncode == 1
+    assert "write the file by hand" in done.stderr
+    assert not file.exists()
+
+
+def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
+    here: World, tmp_path: Path
+) -> None:
+    with dovecot(
+        here.folder / "cram", here.certificates["mail"], mechanisms="cram-md5"
+    ) as server:
+        done = run(
+            *("init", DOMAIN, "-o", "-", *TIMEOUT),
+            *("--resolver", f"127.0.0.1:{here.names.port}"),
+            *("--connect-to", f"imap.{DOMAIN}:993:127.0.0.1:{server.imaps}"),
+            *("--connect-to", f"smtp.{DOMAIN}:465:127.0.0.1:{here.smtps}"),
+            SSL_CERT_FILE=str(here.folder / "ca.pem"),
+        )
+    (provider,) = model.loads(done.stdout).provider
+    assert provider.incoming[0].authentication == ("password-encrypted",)
+    assert provider.outgoing[0].authentication == ("password-cleartext",)
+
+
+def test_init_of_something_that_is_no_domain_is_wrong_usage() -> None:
+    assert run("init", "not a domain").returncode == 2
+    assert run("init", "example.com", "--resolver", "x:y:z").returncode == 2
+
+
+# --- dns -------------------------------------------------------------------------------
+
+
+def test_the_zone_is_one_for_dnspython_and_for_bind(zone: str, tmp_path: Path) -> None:
+    parsed = dns.zone.from_text(zone)
+    target = parsed.find_rdataset("_imaps._tcp", "SRV")[0]
+    assert (target.priority, target.port, str(target.target)) == (0, 993, "imap")
+    assert str(parsed.find_rdataset("_imap._tcp", "SRV")[0].target) == "."
+    for label in ("autoconfig", "autodiscover", "ua-auto-config"):
+        assert str(parsed.find_rdataset(label, "CNAME")[0].target) == "www"
+    (path,) = parsed.find_rdataset("_caldavs._tcp", "TXT")[0].strings
+    assert path == b"path=/"
+    (tmp_path / "zone").write_text(zone)
+    subprocess.run(
+        [program("named-checkzone"), DOMAIN, str(tmp_path / "zone")],
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_every_exact_domain_has_a_zone(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS.replace('"example2.com"', '"example2.com", "*.x.test"'))
+    done = run("--config", file, "dns", "--target", "www.example.com", "--json")
+    zones = json.loads(done.stdout)
+    assert list(zones) == ["example.com", "example2.com"]
+    assert zones["example.com"]["certificate_names"] == [
+        "autoconfig.example.com",
+        "autodiscover.example.com",
+        "ua-auto-config.example.com",
+        "example.com",
+    ]
+    done = run("--config", file, "dns", "a.x.test", "--target", "www.example.com")
+    assert "$ORIGIN a.x.test." in done.stdout
+
+
+def test_the_days_of_a_change_over_have_both_digests(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.toml", tmp_path / "new.toml"
+    old.write_text(TWO_DOMAINS)
+    new.write_text(TWO_DOMAINS.replace("imap.", "mail."))
+    options = ("dns", "example.com", "--target", "www.example.com")
+    first = _digests(run("--config", old, *options).stdout)
+    second = _digests(run("--config", new, *options).stdout)
+    both = _digests(run("--config", new, *options, "--previous", old).stdout)
+    assert len(first) == len(second) == 1
+    assert both == [*second, *first]
+
+
+def _digests(zone: str) -> list[str]:
+    return [line for line in zone.splitlines() if line.startswith("_ua-auto-config ")]
+
+
+def test_dns_of_a_domain_that_is_not_in_the_file_exits_1(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    done = run("--config", file, "dns", "nowhere.test", "--target", "www.example.com")
+    assert done.returncode == 1
+    assert "the file does not serve it" in done.stderr
+    assert run("--config", file, "dns", "--target", "a b").returncode == 2
+
+
+# --- check: each mistake, really made ----------------------------------------------------
+
+
+def test_a_wrong_port_is_told_with_the_right_one(
+    here: World, findings: Ask, front: int
+) -> None:
+    text = here.toml.replace('"imap"', f'"imap"\nport = {free_port()}')
+    found = only(
+        [it for it in findings(text, "--unpublished") if it["status"] == "failure"]
+    )
+    assert "nothing listens there" in found["seen"]
+    assert "port = 993" in found["cure"]
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        (
+            'type = "imap"\nport = 143\nsocket_type = "SSL"',
+            'socket_type = "STARTTLS"',
+        ),
+        (
+            'type = "imap"\nport = 993\nsocket_type = "STARTTLS"',
+            'socket_type = "SSL"',
+        ),
+    ],
+)
+def test_wrong_encryption_is_told_with_the_right_one(
+    here: World, findings: Ask, line: str, cure: str
+) -> None:
+    text = here.toml.replace('type = "imap"', line)
+    found = only(
+        [it for it in findings(text, "--unpublished") if it["status"] == "failure"]
+    )
+    assert found["subject"].startswith("imap imap.example.test")
+    assert cure in found["cure"]
+
+
+def _certificate(here: World, name: str, kind: str) -> tuple[Path, Path]:
+    folder = here.folder / kind
+    folder.mkdir(exist_ok=True)
+    if kind == "misnamed":
+        return certificate_for("other.test", folder=folder)
+    ends = datetime.now(UTC) + timedelta(days=-1 if kind == "expired" else 3)
+    return certificate_for(name, folder=folder, not_after=ends)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "seen"),
+    [
+        ("expired", "failure", "certificate has expired"),
+        ("misnamed", "failure", "it is for other.test, not for smtp.example.test"),
+        ("ending", "warning", "the certificate ends in"),
+    ],
+)
+def test_a_mail_servers_bad_certificate_is_told(
+    here: World, findings: Ask, kind: str, status: str, seen: str
+) -> None:
+    certificate = _certificate(here, f"smtp.{DOMAIN}", kind)
+    with submission(certificate, starttls=False) as port:
+        text = here.toml.replace('"smtp"', f'"smtp"\nport = {port}')
+        found = findings(text, "--unpublished")
+    assert (f"smtp smtp.{DOMAIN}:{port} SSL", status) in [
+        (it["subject"], it["status"]) for it in found
+    ]
+    assert any(seen in it["seen"] for it in found)
+
+
+@pytest.mark.parametrize("kind", ["expired", "misnamed"])
+def test_a_web_servers_bad_certificate_is_told(
+    here: World, findings: Ask, kind: str
+) -> None:
+    certificate = _certificate(here, f"autoconfig.{DOMAIN}", kind)
+    with web(
+        here, here.folder / "true.toml", f"web-{kind}", certificate=certificate
+    ) as port:
+        found = findings(here.toml, port=port)
+    failed = [it["subject"] for it in found if it["status"] == "failure"]
+    assert any(it.startswith("https://autoconfig.example.test/") for it in failed)
+    assert any("https://autodiscover.example.test/" in it for it in failed)
+
+
+def test_a_method_that_is_published_and_not_offered_is_told(
+    here: World, findings: Ask
+) -> None:
+    text = here.toml.replace('"imap"', '"imap"\nauthentication = "password-encrypted"')
+    found = only(
+        [it for it in findings(text, "--unpublished") if it["status"] == "failure"]
+    )
+    assert found["seen"] == (
+        "password-encrypted is published, the server offers LOGIN, PLAIN"
+    )
+    assert 'authentication = "password-cleartext"' in found["cure"]
+
+
+def test_logindisabled_is_told(here: World, findings: Ask, zone: str) -> None:
+    # Dovecot trusts a client of its own address: this one listens at another.
+    here.names.load(zone, "disabled IN A 127.0.0.2\n")
+    certificate = here.certificates["mail"]
+    with dovecot(
+        here.folder / "disabled", certificate, ssl="no", address="127.0.0.2"
+    ) as server:
+        line = f'"imap"\nport = {server.imap}\nsocket_type = "plain"'
+        text = here.toml.replace('"imap"', line).replace('"imap.', '"disabled.')
+        found = findings(text, "--unpublished")
+    assert "LOGINDISABLED" in [it["seen"] for it in found if it["status"] == "failure"]
+
+
+def test_passwords_before_encryption_are_told(here: World, findings: Ask) -> None:
+    with dovecot(
+        here.folder / "open", here.certificates["mail"], disable_plaintext="no"
+    ) as server:
+        line = f'"imap"\nport = {server.imap}\nsocket_type = "STARTTLS"'
+        found = findings(here.toml.replace('"imap"', line), "--unpublished")
+    assert "it takes passwords before encryption too" in [it["seen"] for it in found]
+
+
+def test_a_server_without_encryption_is_told(here: World, findings: Ask) -> None:
+    line = f'"imap"\nport = {here.dovecot.imap}\nsocket_type = "plain"'
+    found = findings(here.toml.replace('"imap"', line), "--unpublished")
+    assert "unencrypted" in [it["seen"] for it in found if it["step"] == "server"]
+
+
+MISTAKES = {
+    "a wrong content type": (
+        "proxy_hide_header Content-Type; add_header Content-Type text/html;",
+        "content type text/html",
+        "https",
+    ),
+    "an empty answer": ("return 200 '';", "an empty answer", "https"),
+    "a status of 404": ("return 404;", "status 404", "https"),
+    "a page for people": (
+        "default_type text/xml; return 200 '<html></html>';",
+        "no <clientConfig>",
+        "document",
+    ),
+    "a redirect loop": (
+        "return 302 https://$host$request_uri;",
+        "redirects without end",
+        "https",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("extra", "seen", "step"), MISTAKES.values(), ids=MISTAKES.keys()
+)
+def test_a_web_servers_mistake_is_told(
+    here: World, findings: Ask, extra: str, seen: str, step: str, tmp_path: Path
+) -> None:
+    with web(here, here.folder / "true.toml", tmp_path.name, extra=extra) as port:
+        found = findings(here.toml, port=port)
+    assert any(
+        it["status"] == "failure" and it["step"] == step and seen in it["seen"]
+        for it in found
+        if "autoconfig" in it["subject"]
+    ), found
+
+
+def test_a_document_that_differs_from_the_file_is_told(
+    here: World, findings: Ask, front: int
+) -> None:
+    text = here.toml.replace(f"imap.{DOMAIN}", f"dav.{DOMAIN}")
+    found = findings(text, port=front)
+    seen = [it["seen"] for it in found if it["step"] == "document"]
+    wanted = f"incoming[0].hostname is imap.{DOMAIN}, the file says dav.{DOMAIN}"
+    assert wanted in seen
+
+
+def test_a_missing_name_is_told(
+    here: World, findings: Ask, front: int, zone: str
+) -> None:
+    lines = [
+        line for line in zone.splitlines(True) if not line.startswith("autoconfig ")
+    ]
+    here.names.load("".join(lines))
+    found = only(findings(here.toml, port=front))
+    assert found["subject"] == f"autoconfig.{DOMAIN}"
+    assert found["status"] == "warning"  # the .well-known URL still works
+    assert "publish a CNAME" in found["cure"]
+    with nginx(
+        here.folder / "nothing", "http://127.0.0.1:9", here.certificates["web"]
+    ) as port:
+        failed = [
+            it["subject"]
+            for it in findings(here.toml, port=port)
+            if it["status"] == "failure"
+        ]
+    assert f"autoconfig.{DOMAIN}" in failed
+
+
+def test_a_wrong_srv_record_is_told(
+    here: World, findings: Ask, front: int, zone: str
+) -> None:
+    here.names.load(zone.replace("0 1 993 imap", "0 1 143 mail"))
+    found = only(findings(here.toml, port=front))
+    assert found["status"] == "failure"
+    assert found["seen"] == (
+        f"it says mail.{DOMAIN}:143, the file says imap.{DOMAIN}:993"
+    )
+
+
+def test_an_srv_record_for_what_is_not_offered_is_told(
+    here: World, findings: Ask, front: int, zone: str
+) -> None:
+    here.names.load(
+        zone.replace(
+            "_imap._tcp IN SRV 0 0 0 .", f"_imap._tcp IN SRV 0 1 143 imap.{DOMAIN}."
+        )
+    )
+    found = only(findings(here.toml, port=front))
+    assert found["seen"].endswith("the file says “not offered”")
+
+
+def test_missing_srv_records_and_digest_are_warnings(
+    here: World, findings: Ask, front: int, zone: str
+) -> None:
+    names = [line for line in zone.splitlines(True) if "CNAME" in line or "$" in line]
+    here.names.load("".join(names))
+    found = findings(here.toml, port=front)
+    assert {it["status"] for it in found} == {"warning"}
+    assert {"there is none", "there is no digest"} == {it["seen"] for it in found}
+
+
+def test_a_stale_digest_is_told(
+    here: World, findings: Ask, front: int, zone: str
+) -> None:
+    stale = "".join(
+        'ua-auto IN A 127.0.0.1\n_ua-auto-config IN TXT "v=UAAC1; a=sha256; d=old="\n'
+        if line.startswith("_ua-auto-config")
+        else line
+        for line in zone.splitlines(True)
+    )
+    here.names.load(stale)
+    found = only(findings(here.toml, port=front))
+    assert found["status"] == "failure"
+    assert "not that of the document served" in found["seen"]
+
+
+def test_a_web_server_that_is_not_there_is_told(here: World, findings: Ask) -> None:
+    found = findings(here.toml, port=free_port())
+    failed = [it for it in found if it["status"] == "failure"]
+    assert {it["step"] for it in failed} == {"https"}
+    assert all("nothing listens there" in it["seen"] for it in failed)
+
+
+def test_a_name_server_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    resolver = ("--resolver", f"127.0.0.1:{free_port()}", "--timeout", "1")
+    done = run("--config", file, "check", "example.com", "--json", *resolver)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert "no name server answers" in found[1]["seen"]
+
+
+# --- check: the document by each client's rules -------------------------------------------
+
+
+def test_a_foreign_document_is_judged_by_each_clients_rules(
+    here: World, tmp_path: Path
+) -> None:
+    document = (
+        '\ufeff<clientConfig version="1.1"><emailProvider id="example.test">'
+        '<domain>example.test</domain><incomingServer type="imap" x="y">'
+        "<hostname> imap.example.test</hostname><port>993</port>"
+        "<socketType>SSL</socketType><username>%EMAILADDRESS%</username>"
+        "<authentication>password-encrypted</authentication></incomingServer>"
+        '<outgoingServer type="smtp"><hostname>smtp.example.test</hostname>'
+        "<port>465</port><socketType>SSL</socketType><username>a&amp;b</username>"
+        "<authentication>password-cleartext</authentication></outgoingServer>"
+        "</emailProvider></clientConfig>"
+    )
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page/config.xml").write_text(document, encoding="utf-8")
+    (tmp_path / "ca.pem").write_bytes((here.folder / "ca.pem").read_bytes())
+    extra = f"default_type text/xml; alias {tmp_path}/page/config.xml;"
+    text = extra.replace("default", "}} location = /mail/config-v1.1.xml {{ default")
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    with nginx(
+        tmp_path / "nginx",
+        "http://127.0.0.1:9",
+        here.certificates["web"],
+        text.replace("{{", "{").replace("}}", "}"),
+    ) as port:
+        elsewhere = World(**{**vars(here), "folder": tmp_path})
+        done = elsewhere.flask_autoconfig("check", DOMAIN, "--json", *TIMEOUT, web=port)
+    said = {
+        (it["why"].removeprefix("it hurts "), it["seen"].partition(":")[0])
+        for it in json.loads(done.stdout)
+        if it["step"] == "document" and it["status"] == "warning"
+    }
+    assert said == {
+        ("Evolution", "a byte order mark"),
+        ("Evolution", "incomingServer[0]"),
+        ("Kontact and Evolution", "incomingServer[0].hostname"),
+        ("Kontact and Evolution", "provider[0].incoming[0].authentication"),
+        ("Delta Chat", "a reference or CDATA in a server's value"),
+        ("Delta Chat", "provider[0].outgoing[0].username"),
+    }
+
+
+# --- check: login ----------------------------------------------------------------------
+
+
+def _log_in(here: World, password: str, text: str | None = None) -> Any:
+    file = here.folder / "login.toml"
+    file.write_text(text or here.toml)
+    read, write = os.pipe()
+    os.write(write, f"{password}\n".encode())
+    os.close(write)
+    options = ["--config", str(file), "check", USER]
+    options += ["--unpublished", "--json", "--password-fd", str(read)]
+    options += ["--resolver", f"127.0.0.1:{here.names.port}", *TIMEOUT]
+    for (host, port), real in here.places.items():
+        options += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
+    try:
+        return subprocess.run(
+            [str(BIN / "flask-autoconfig"), *options],
+            pass_fds=[read],
+            env={**os.environ, "SSL_CERT_FILE": str(here.folder / "ca.pem")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(read)
+
+
+def test_a_real_login_is_tried_at_each_server(here: World) -> None:
+    done = _log_in(here, PASSWORD)
+    assert done.returncode == 0, done.stdout
+    logins = [it for it in json.loads(done.stdout) if it["step"] == "login"]
+    assert [it["subject"].split()[0] for it in logins] == ["imap", "pop3", "smtp"]
+    assert {it["seen"] for it in logins} == {f"{USER} is let in"}
+
+
+def test_a_wrong_password_is_told_and_shown_nowhere(here: World) -> None:
+    done = _log_in(here, "wrong-password")
+    assert done.returncode == 1
+    logins = [it for it in json.loads(done.stdout) if it["step"] == "login"]
+    assert len(logins) == 3
+    assert all(it["seen"].startswith(f"{USER} is refused: ") for it in logins)
+    assert "wrong-password" not in done.stdout + done.stderr
+
+
+def test_a_login_by_cram_md5(here: World) -> None:
+    with dovecot(
+        here.folder / "cram2", here.certificates["mail"], mechanisms="plain cram-md5"
+    ) as server:
+        text = here.toml.replace(
+            '"imap"',
+            f'"imap"\nport = {server.imaps}\nauthentication = "password-encrypted"',
+        )
+        done = _log_in(here, PASSWORD, text)
+    assert done.returncode == 0, done.stdout
+    assert "password-encrypted" in done.stdout
+
+
+def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: World) -> None:
+    certificate = _certificate(here, f"smtp.{DOMAIN}", "misnamed")
+    with submission(certificate, starttls=False) as port:
+        done = _log_in(
+            here, PASSWORD, here.toml.replace('"smtp"', f'"smtp"\nport = {port}')
+        )
+    (login,) = [
+        it
+        for it in json.loads(done.stdout)
+        if it["step"] == "login" and it["subject"].startswith("smtp")
+    ]
+    assert "not tried: the connection cannot be trusted" in login["seen"]
+
+
+def test_login_without_an_address_is_wrong_usage(here: World) -> None:
+    file = here.folder / "true.toml"
+    assert run("--config", file, "check", DOMAIN, "--login").returncode == 2

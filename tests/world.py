@@ -1,0 +1,396 @@
+"""A small world on loopback: DNS, Dovecot, submission, Radicale, nginx, the service.
+
+Names of example.test are answered by a DNS server of its own; ports are free ones, and
+clients are led there with --connect-to. Certificates come from a root of its own.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from dnslib import QTYPE
+from dnslib.server import DNSLogger, DNSServer
+from dnslib.zoneresolver import ZoneResolver
+from support import BIN, certificate_for, free_port, program, run, running, serving
+
+DOMAIN = "example.test"
+USER, PASSWORD = f"fred@{DOMAIN}", "secret"
+MAIL_HOSTS = ("imap", "pop", "smtp", "dav")
+WEB_NAMES = tuple(f"{it}{DOMAIN}" for it in ("autoconfig.", "autodiscover.", "")) + (
+    f"ua-auto-config.{DOMAIN}",
+)
+
+BASE_ZONE = f"""
+$ORIGIN {DOMAIN}.
+$TTL 60
+@ IN MX 10 mx.{DOMAIN}.
+@ IN A 127.0.0.1
+www IN A 127.0.0.1
+mx IN A 127.0.0.1
+""" + "".join(f"{host} IN A 127.0.0.1\n" for host in MAIL_HOSTS)
+
+
+class _Chasing(ZoneResolver):  # type: ignore[misc]
+    """Answers with what a CNAME leads to as well, as a recursive name server does."""
+
+    def resolve(self, request: Any, handler: Any) -> Any:
+        reply = super().resolve(request, handler)
+        for alias in [it for it in reply.rr if QTYPE[it.rtype] == "CNAME"]:
+            for name, type_, record in self.zone:
+                if name == alias.rdata.label and type_ == QTYPE[request.q.qtype]:
+                    reply.add_answer(record)
+        return reply
+
+
+class NameServer:
+    """A DNS server whose zone can be exchanged while it runs."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._resolver = _Chasing(BASE_ZONE)
+        quiet = DNSLogger("-request,-reply,-truncated,-error,-recv,-send,-data")
+        self._server = DNSServer(
+            self._resolver, port=self.port, address="127.0.0.1", logger=quiet
+        )
+
+    def load(self, *zones: str) -> None:
+        """Serve these zones' records beside the hosts' addresses."""
+        text = BASE_ZONE + "".join(zones)
+        self._resolver.zone = ZoneResolver(text).zone
+
+    def __enter__(self) -> NameServer:
+        self._server.start_thread()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
+        self._server.server.server_close()
+
+
+_DOVECOT = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols = imap pop3
+listen = {address}
+{users}
+ssl = {ssl}
+ssl_cert = <{certificate}
+ssl_key = <{key}
+disable_plaintext_auth = {disable_plaintext}
+auth_mechanisms = {mechanisms}
+mail_location = maildir:{folder}/mail
+first_valid_uid = 1
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={folder}/mail
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+  # A wrong password in one test must not slow down the next.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service stats {{
+  chroot =
+}}
+"""
+
+
+_AS_MYSELF = """default_internal_user = {0}
+default_internal_group = {1}
+default_login_user = {0}"""
+
+
+def _group_of(user: pwd.struct_passwd) -> str:
+    return grp.getgrgid(user.pw_gid).gr_name
+
+
+@dataclass
+class Dovecot:
+    imap: int = field(default_factory=free_port)
+    imaps: int = field(default_factory=free_port)
+    pop3: int = field(default_factory=free_port)
+    pop3s: int = field(default_factory=free_port)
+
+
+@contextmanager
+def dovecot(
+    folder: Path,
+    certificate: tuple[Path, Path],
+    *,
+    mechanisms: str = "plain login",
+    ssl: str = "yes",
+    disable_plaintext: str = "yes",
+    address: str = "127.0.0.1",
+) -> Iterator[Dovecot]:
+    """A real IMAP and POP3 server with one account."""
+    folder.mkdir(mode=0o755)
+    server = Dovecot()
+    me = pwd.getpwuid(os.getuid())
+    users = "" if me.pw_uid == 0 else _AS_MYSELF.format(me.pw_name, _group_of(me))
+    mail = pwd.getpwnam("nobody") if me.pw_uid == 0 else me
+    (folder / "mail").mkdir(mode=0o777)
+    (folder / "mail").chmod(0o777)
+    (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
+    configuration = folder / "dovecot.conf"
+    configuration.write_text(
+        _DOVECOT.format(
+            folder=folder,
+            users=users,
+            uid=mail.pw_uid,
+            gid=mail.pw_gid,
+            certificate=certificate[0],
+            key=certificate[1],
+            mechanisms=mechanisms,
+            ssl=ssl,
+            disable_plaintext=disable_plaintext,
+            address=address,
+            **vars(server),
+        )
+    )
+    command = (program("dovecot"), "-F", "-c", configuration)
+    with running(*command, port=server.imap, address=address):
+        yield server
+
+
+def _authenticate(
+    server: Any, session: Any, envelope: Any, mechanism: str, data: Any
+) -> AuthResult:
+    good = isinstance(data, LoginPassword) and (
+        data.login == USER.encode() and data.password == PASSWORD.encode()
+    )
+    return AuthResult(success=good, handled=False)
+
+
+@contextmanager
+def submission(certificate: tuple[Path, Path], *, starttls: bool) -> Iterator[int]:
+    """An SMTP submission server with logins, by TLS at once or by STARTTLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    how: dict[str, Any] = {"ssl_context": context}
+    if starttls:
+        how = {"tls_context": context, "require_starttls": True}
+    port = free_port()
+    controller = Controller(
+        object(),
+        hostname="127.0.0.1",
+        port=port,
+        authenticator=_authenticate,
+        auth_required=True,
+        auth_require_tls=starttls,
+        **how,
+    )
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()
+
+
+@contextmanager
+def radicale(folder: Path, certificate: tuple[Path, Path]) -> Iterator[int]:
+    """A real CalDAV and CardDAV server over TLS."""
+    folder.mkdir()
+    port = free_port()
+    (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
+    config = folder / "radicale"
+    config.write_text(
+        f"[server]\nhosts = 127.0.0.1:{port}\nssl = True\n"
+        f"certificate = {certificate[0]}\nkey = {certificate[1]}\n"
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
+        f"htpasswd_encryption = plain\n"
+        f"[storage]\nfilesystem_folder = {folder}/collections\n"
+    )
+    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+        yield port
+
+
+_NGINX = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_processes 1;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{https} ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    location / {{
+      proxy_pass {service};
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-Host $host;
+      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      {extra}
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(
+    folder: Path, service: str, certificate: tuple[Path, Path], extra: str = ""
+) -> Iterator[int]:
+    """A real nginx with TLS in front of the service; gives its port."""
+    folder.mkdir()
+    port = free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        _NGINX.format(
+            folder=folder,
+            https=port,
+            certificate=certificate[0],
+            key=certificate[1],
+            service=service,
+            extra=extra,
+        )
+    )
+    command = (program("nginx"), "-p", folder, "-c", configuration)
+    with running(*command, port=port):
+        yield port
+
+
+@dataclass
+class World:
+    """Where everything is."""
+
+    folder: Path
+    names: NameServer
+    dovecot: Dovecot
+    smtps: int
+    submission: int
+    dav: int
+    certificates: dict[str, tuple[Path, Path]]
+
+    @property
+    def toml(self) -> str:
+        """The file that is true of this world."""
+        return f"""
+[[provider]]
+domains = ["{DOMAIN}"]
+
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.{DOMAIN}"
+
+[[provider.incoming]]
+type = "pop3"
+hostname = "pop.{DOMAIN}"
+
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.{DOMAIN}"
+
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.{DOMAIN}/"
+"""
+
+    @property
+    def places(self) -> dict[tuple[str, int], int]:
+        """Where the customary ports of its hosts really are."""
+        return {
+            ("imap", 993): self.dovecot.imaps,
+            ("imap", 143): self.dovecot.imap,
+            ("pop", 995): self.dovecot.pop3s,
+            ("pop", 110): self.dovecot.pop3,
+            ("smtp", 465): self.smtps,
+            ("smtp", 587): self.submission,
+            ("dav", 443): self.dav,
+        }
+
+    def flask_autoconfig(self, *arguments: str | Path, web: int = 0) -> Any:
+        """Run a command in this world; `web` is nginx's port."""
+        command, *rest = arguments
+        options = ["--resolver", f"127.0.0.1:{self.names.port}"]
+        for (host, port), real in self.places.items():
+            options += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
+        if web:
+            for name in WEB_NAMES:
+                options += ["--connect-to", f"{name}:443:127.0.0.1:{web}"]
+        if command == "--config":
+            file, command, *rest = rest
+            start: list[str | Path] = ["--config", file, command]
+        else:
+            start = [command]
+        return run(
+            *start,
+            *options,
+            *rest,
+            cwd=self.folder,
+            SSL_CERT_FILE=str(self.folder / "ca.pem"),
+        )
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Start everything but the web server."""
+    hosts = [f"{host}.{DOMAIN}" for host in (*MAIL_HOSTS, "mx", "mail")]
+    mail = certificate_for(f"mail.{DOMAIN}", *hosts, folder=folder)
+    web = certificate_for(f"www.{DOMAIN}", *WEB_NAMES, folder=folder)
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        yield World(
+            folder,
+            enter(NameServer()),
+            enter(dovecot(folder / "dovecot", mail)),
+            enter(submission(mail, starttls=False)),
+            enter(submission(mail, starttls=True)),
+            enter(radicale(folder / "radicale", mail)),
+            {"mail": mail, "web": web},
+        )
+
+
+@contextmanager
+def web(world: World, file: Path, name: str, **options: Any) -> Iterator[int]:
+    """The service on that file, with nginx in front; gives nginx's port."""
+    certificate = options.pop("certificate", world.certificates["web"])
+    with (
+        serving(file, "--workers", "1", "--proxies", "1") as url,
+        nginx(world.folder / name, url, certificate, **options) as port,
+    ):
+        yield port
