@@ -119,4 +119,4 @@ def test_the_readme_has_every_command_and_option() -> None:
         (row,) = re.findall(rf"^\| `{name}(?:[ `].*)$", section, re.MULTILINE)
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                assert parameter.opts[0] in row, (name, parameter.opts)
+                assert parameter.opts[-1] in row, (name, parameter.opts)
