@@ -24,15 +24,24 @@ from werkzeug.wsgi import get_input_stream
 from .address import Address, address_in_query, unfold
 from .documents import outlook
 from .errors import ConfigError, Problem
-from .model import Provider
-from .service import BAD_ADDRESS, DAV_PATHS, PAGE, Answer, Service
+from .service import (
+    BAD_ADDRESS,
+    DAV_PATHS,
+    ISPDB,
+    PAGE,
+    Answer,
+    Found,
+    Hook,
+    Hooks,
+    Service,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
 
-FindProvider = TypeVar("FindProvider", bound=Callable[[str], str | None])
+HookT = TypeVar("HookT", bound=Hook)
 
 
 class Autoconfig(Blueprint):
@@ -52,15 +61,25 @@ class Autoconfig(Blueprint):
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
         super().__init__(name, import_name, template_folder="templates")
-        self._find_provider: Callable[[str], str | None] | None = None
+        self._hooks = Hooks()
         self.record(self._set_up)
 
-    def find_provider(self, function: FindProvider) -> FindProvider:
+    def find_provider(self, function: HookT) -> HookT:
         """Decorate a function from a domain (A-labels) to a provider's id or None.
 
         It is asked for domains that the file does not know.
         """
-        self._find_provider = function
+        self._hooks.find_provider = function
+        return function
+
+    def find_username(self, function: HookT) -> HookT:
+        """Decorate a function from an address to its login name or None.
+
+        It is for logins that are no placeholder. None leaves what the file says; so that
+        nobody can tell which mailboxes exist, it should give a name for those that do
+        not exist as well.
+        """
+        self._hooks.find_username = function
         return function
 
     def register(self, app: App, options: dict[str, Any]) -> None:
@@ -82,9 +101,7 @@ class Autoconfig(Blueprint):
         service = Service(
             find_file(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            find_provider=lambda domain: (
-                self._find_provider(domain) if self._find_provider else None
-            ),
+            hooks=self._hooks,
         )
         app.extensions["autoconfig"] = service
         options: dict[str, Any] = {"provide_automatic_options": False}
@@ -105,6 +122,8 @@ class Autoconfig(Blueprint):
             app.url_map.converters["autoconfig_outlook"] = _AutodiscoverPath
             path = "/<autoconfig_outlook:autodiscover>"
             add("autodiscover", _autodiscover, ["GET", "POST"], [path])
+        if "ispdb" in service.clients:
+            add("ispdb", _ispdb, ["GET"], [f"{ISPDB}<autoconfig_domain>"])
         if "page" in service.clients:
             add("setup", _page, ["GET"], [PAGE])
 
@@ -134,6 +153,11 @@ def _config(service: Service, **_: str) -> Response:
     answer = service.answer(request.path, environ["QUERY_STRING"], request.host)
     assert answer is not None  # noqa: S101 (only the service's own paths are routed)
     return _Prepared(answer.for_request(environ))
+
+
+def _ispdb(service: Service, autoconfig_domain: str, **_: str) -> Response:
+    answer = service.isp_database(autoconfig_domain)
+    return _Prepared(answer.for_request(request.environ))
 
 
 # PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
@@ -202,7 +226,7 @@ def _page(service: Service, **_: str) -> Response:
             else gettext("There are no settings here for that address.")
         )
     elif found is not None and found.address is not None:
-        values |= _page_of(service, found.provider, found.address, accepted)
+        values |= _page_of(service, found, found.address, accepted)
     nonce = secrets.token_urlsafe(16)
     html = render_template(
         "autoconfig/setup.html",
@@ -219,9 +243,11 @@ def _page(service: Service, **_: str) -> Response:
 
 
 def _page_of(
-    service: Service, provider: Provider, address: Address, language: str
+    service: Service, found: Found, address: Address, language: str
 ) -> dict[str, Any]:
     from .documents import apple, page
+
+    provider = found.provider
 
     here = f"{request.url_root.rstrip('/')}{PAGE}?emailaddress={quote(str(address))}"
     has_profile = "apple" in service.clients and apple.write(provider, None, address)

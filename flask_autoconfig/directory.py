@@ -62,6 +62,11 @@ class Directory:
             _, dot, parent = parent.partition(".")
         return None if self._any is None else Match(self._any, domain, False)
 
+    def by_mx(self, domain: str) -> Match | None:
+        """By the domain of MX hosts, which says nothing of the customer's."""
+        index = self._mx.get(domain)
+        return None if index is None else Match(index, None, False)
+
     def by_host(self, authority: str) -> Match | None:
         """By the Host header: the longest match upwards from the host."""
         host = host_of(authority)
@@ -74,8 +79,7 @@ class Directory:
             if name in self._exact:
                 return Match(self._exact[name], name, True)
             if name in self._mx:
-                # The domain of an MX host says nothing of the customer's domain.
-                return Match(self._mx[name], None, False)
+                return self.by_mx(name)
             if parent in self._below:
                 return Match(self._below[parent], asked, False)
             name = parent

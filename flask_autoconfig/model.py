@@ -429,6 +429,23 @@ class Provider(_Table, frozen=True, dict=True):
         )
 
 
+def with_login(provider: Provider, login: str) -> Provider:
+    """The provider with a user's own login name where the file has a placeholder."""
+    changed = {}
+    for key in SERVER_KEYS:
+        servers = tuple(
+            structs.replace(server, username=login)
+            if any(name in (server.username or "") for name in _OF_A_USER)
+            else server
+            for server in getattr(provider, key)
+        )
+        changed[key] = servers
+    copy = structs.replace(provider, **changed)
+    copy.__dict__.update(provider.__dict__)
+    return copy
+
+
+_OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
 SERVER_KEYS = (
     "incoming",
     "outgoing",

@@ -14,12 +14,20 @@ from email.utils import formatdate
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from .address import Address, address_in_query, fill_in, host_of, parse_address
+from .address import (
+    Address,
+    address_in_query,
+    fill_in,
+    fold,
+    host_of,
+    parse_address,
+)
+from .checks import placeholder_text
 from .directory import Directory, Match, asked_domain
 from .documents import apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
 from .live import Live, log
-from .model import Config, Provider
+from .model import Config, Provider, with_login
 
 # What a GET of each path gets. What a site switches off is not in its service's table.
 PATHS = {
@@ -40,8 +48,11 @@ DAV_PATHS = {
 AUTODISCOVER = "/autodiscover/autodiscover.xml"  # these two in any case
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"
 PAGE = "/mail/setup"
+ISPDB = "/v1.1/"  # and the domain
 DEFAULT_CLIENTS = frozenset(("thunderbird", "outlook", "apple", "pacc", "dav", "page"))
-ALL_CLIENTS = DEFAULT_CLIENTS
+ALL_CLIENTS = DEFAULT_CLIENTS | {"ispdb"}
+# Evolution asks with this local part, for privacy, and puts the real one in its place.
+_NOBODY = "EVOLUTIONUSER"
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
@@ -131,6 +142,9 @@ class Snapshot:
     def thunderbird(self, found: Found) -> Answer:
         """The config-v1.1.xml, rendered once for each domain that it differs for."""
         match = found.match
+        if found.is_personal:
+            body = thunderbird.write(found.provider, match.domain, match.exact)
+            return private(body, thunderbird.CONTENT_TYPE)
         provider = self.config.provider[match.provider]
         list_asked = thunderbird.must_list(provider, match.domain, match.exact)
         kind = (match.provider, list_asked)
@@ -242,11 +256,14 @@ class Found(NamedTuple):
     snapshot: Snapshot
     match: Match
     address: Address | None
+    login: str | None = None  # what the site's own database says
+    is_personal: bool = False  # it was asked: the answer is for this address alone
 
     @property
     def provider(self) -> Provider:
-        """The provider that serves them."""
-        return self.snapshot.config.provider[self.match.provider]
+        """The provider that serves them, with the user's own login name."""
+        provider = self.snapshot.config.provider[self.match.provider]
+        return provider if self.login is None else with_login(provider, self.login)
 
     @property
     def domain(self) -> str | None:
@@ -267,6 +284,16 @@ def _url_of(found: Found, type_: str) -> str:
     return ""
 
 
+Hook = Callable[[str], str | None]
+
+
+class Hooks:
+    """A site's own functions; they may be set after the service was made."""
+
+    find_provider: Hook | None = None  # domain -> provider id
+    find_username: Hook | None = None  # address -> login name
+
+
 class Service:
     """What one app serves: the live configuration, the families, the site's hooks."""
 
@@ -275,10 +302,10 @@ class Service:
         file: str | os.PathLike[str],
         *,
         clients: Iterable[str] | None = None,
-        find_provider: Callable[[str], str | None] | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.clients = families(clients)
-        self.find_provider = find_provider
+        self.hooks = hooks or Hooks()
         self.paths = {
             path: family for path, family in PATHS.items() if family in self.clients
         }
@@ -303,6 +330,8 @@ class Service:
         return found.snapshot.apple(found)
 
     def _answer_elsewhere(self, path: str, query: str, host: str) -> Answer | None:
+        if path.startswith(ISPDB) and "ispdb" in self.clients:
+            return self.isp_database(path[len(ISPDB) :])
         if path in DAV_PATHS and "dav" in self.clients:
             return self.redirect(path, host, "GET")
         lower = path.lower()
@@ -384,7 +413,38 @@ class Service:
     def _find(self, address: Address | None, host: str) -> Found | None:
         snapshot = self.live.current()
         match = self._match(snapshot.directory, address, host)
-        return None if match is None else Found(snapshot, match, address)
+        if match is None:
+            return None
+        if self.hooks.find_username is None or address is None or _is_nobody(address):
+            return Found(snapshot, match, address)
+        return Found(snapshot, match, address, self._login(address), True)
+
+    def isp_database(self, name: str) -> Answer:
+        """The document of a domain, or of the domain of MX hosts (family `ispdb`)."""
+        try:
+            domain = fold(name)
+        except ValueError:
+            return NOT_SERVED
+        snapshot = self.live.current()
+        directory = snapshot.directory
+        match = directory.by_domain(domain) or directory.by_mx(domain)
+        match = match or self._hooked(directory, domain)
+        if match is None:
+            return NOT_SERVED
+        return snapshot.thunderbird(Found(snapshot, match, None))
+
+    def _login(self, address: Address) -> str | None:
+        hook = self.hooks.find_username
+        assert hook is not None  # noqa: S101 (see _find)
+        try:
+            login = hook(str(address))
+            return None if login is None else placeholder_text(login)
+        except ValueError as error:
+            log.error("find_username gave a name that cannot be: %s", error.args[0])
+        except Exception as error:
+            # Its text or its traceback may hold the address: only its kind is logged.
+            log.error("find_username failed (%s)", type(error).__name__)
+        return None
 
     def _match(
         self, directory: Directory, address: Address | None, host: str
@@ -402,10 +462,10 @@ class Service:
         return match
 
     def _hooked(self, directory: Directory, domain: str) -> Match | None:
-        if self.find_provider is None or not domain:
+        if self.hooks.find_provider is None or not domain:
             return None
         try:
-            identity = self.find_provider(domain)
+            identity = self.hooks.find_provider(domain)
         except Exception:
             log.exception("find_provider failed; answering as if it were not there")
             return None
@@ -415,6 +475,10 @@ class Service:
         if match is None:
             log.error("find_provider named %r, which the file does not have", identity)
         return match
+
+
+def _is_nobody(address: Address) -> bool:
+    return address.local == _NOBODY
 
 
 def _v2_error(status: str, code: str, message: str) -> Answer:

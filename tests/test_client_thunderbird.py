@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
-from support import TWO_DOMAINS, fetch, lacking, program, run, serving, shared
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    fetch,
+    free_port,
+    lacking,
+    program,
+    run,
+    running,
+    serving,
+    shared,
+)
 
 try:
     from thunderbird import Thunderbird, thunderbird
@@ -95,3 +106,24 @@ def test_what_export_writes_is_what_thunderbird_reads(
     text = (tmp_path / "example.com/mail/config-v1.1.xml").read_text()
     (read,) = client.read([(text, "fred@example.com")])
     assert _servers(read)[0] == ("imap", "imap.example.com", 993, 3, "fred@example.com")
+
+
+def test_an_account_of_the_isp_database_is_set_up_from_here(
+    configuration: Path, tmp_path: Path
+) -> None:
+    port = free_port()
+    env = {"AUTOCONFIG_FILE": str(configuration)}
+    app = "flask_autoconfig:create_app({'AUTOCONFIG_CLIENTS': {'ispdb'}})"
+    command = (BIN / "gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket", app)
+    with (
+        running(*command, port=port, env=env),
+        thunderbird(
+            tmp_path, service_port=9, isp_database=f"http://127.0.0.1:{port}/v1.1/"
+        ) as client,
+    ):
+        found = client.find("fred@seznam.cz")
+    assert _servers(found) == [
+        ("imap", "imap.seznam.cz", 993, 3, "fred@seznam.cz"),
+        ("pop3", "pop3.seznam.cz", 995, 3, "fred@seznam.cz"),
+        ("smtp", "smtp.seznam.cz", 465, 3, "fred@seznam.cz"),
+    ]

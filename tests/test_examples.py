@@ -37,6 +37,68 @@ def test_the_existing_site_goes_on_and_answers_mail_clients() -> None:
         assert b"<domain>example.net</domain>" in fetch(url + CONFIG).body
 
 
+def _flask(example: str) -> tuple[str, ...]:
+    return (str(BIN / "flask"), "--app", str(ROOT / "examples" / example), "run")
+
+
+def test_the_user_database_names_domains_and_logins() -> None:
+    port = free_port()
+    command = (*_flask("user_database.py:create_app"), "--port", str(port))
+    with running(*command, port=port):
+        url = f"http://127.0.0.1:{port}/mail/config-v1.1.xml?emailaddress="
+        fred = fetch(f"{url}fred@customer.example")
+        nobody = fetch(f"{url}nobody@customer.example")
+        assert fetch(f"{url}fred@nowhere.example").status == 404
+    assert fred.body.count(b"<username>u1001</username>") == 3
+    assert b"<domain>customer.example</domain>" in fred.body
+    # What nobody has looks just like what somebody has.
+    (login,) = set(re.findall(rb"<username>(u[0-9]{4})</username>", nobody.body))
+    assert nobody.body.replace(login, b"u1001") == fred.body
+    for name in fred.headers:
+        if name not in ("Date", "Content-Length"):
+            assert fred.headers[name] == nobody.headers[name]
+    assert fred.headers["Cache-Control"] == "private, no-store"
+
+
+def test_the_host_matching_site_answers_mail_clients_of_any_domain() -> None:
+    port = free_port()
+    with running(*_flask("subdomain.py"), "--port", str(port), port=port):
+        url = f"http://127.0.0.1:{port}"
+        assert fetch(f"{url}/", Host="shop.example.com").body == b"Welcome to the shop."
+        for domain in ("example.com", "example.net"):
+            host = f"autoconfig.{domain}"
+            assert fetch(f"{url}/mail/config-v1.1.xml", Host=host).status == 200
+            assert fetch(f"{url}/", Host=host).status == 404
+
+
+def test_the_factory_finds_the_file_in_its_instance_folder() -> None:
+    port = free_port()
+    with running(*_flask("app_factory"), "--port", str(port), port=port):
+        url = f"http://127.0.0.1:{port}"
+        assert fetch(url + CONFIG).status == 200
+        pacc = "/.well-known/user-agent-configuration.json"
+        assert fetch(url + pacc, Host="ua-auto-config.example.com").status == 404
+
+
+@pytest.mark.parametrize(
+    ("domain", "host"),
+    [
+        ("hoster.example", "imap.hoster.example"),
+        ("customer-1.example", "imap.hoster.example"),
+        ("a.customers.hoster.example", "imap.hoster.example"),
+        ("customer-2.example", "mail.customer-2.example"),
+    ],
+)
+def test_the_hosters_file_knows_its_customers(domain: str, host: str) -> None:
+    file = ROOT / "examples/hoster.toml"
+    done = run("--config", file, "show", f"fred@{domain}")
+    assert f"<hostname>{host}</hostname>" in done.stdout
+    assert f"<domain>{domain}</domain>" in done.stdout
+    others = {"customer-1.example", "customer-3.example"} - {domain}
+    assert not [other for other in others if other in done.stdout]
+    assert run("--config", file, "validate").stdout == ""
+
+
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 

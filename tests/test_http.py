@@ -327,6 +327,71 @@ def test_a_hook_that_raises_is_logged_and_changes_nothing(
     assert "secret" not in caplog.text
 
 
+@pytest.mark.parametrize("answer", ["u1001", None, " bad", RuntimeError("secret@x")])
+def test_with_a_user_database_no_answer_tells_which_mailboxes_exist(
+    toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    mine = Autoconfig()
+
+    @mine.find_username
+    def login_of(address: str) -> str | None:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[return-value]
+
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(mine)
+    ask = asking(app)
+    reply = ask(f"{CONFIG}?emailaddress=secret@example.com")
+    login = answer if answer == "u1001" else "%EMAILADDRESS%"
+    assert reply.text.count(f"<username>{login}</username>") == 3
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    assert "ETag" not in reply.headers
+    assert "secret" not in caplog.text
+    assert bool(caplog.text) == (answer not in ("u1001", None))
+    # Nobody in particular: Evolution's stand-in, and who asks without an address.
+    for query in ("", "?emailaddress=EVOLUTIONUSER@example.com"):
+        assert "%EMAILADDRESS%" in ask(f"{CONFIG}{query}").text
+
+
+def test_the_users_login_is_in_every_family(toml: Callable[[str], Path]) -> None:
+    mine = Autoconfig()
+    mine.find_username(lambda address: "u1001")
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(mine)
+    ask = asking(app)
+    for target in (
+        "/mail/mobileconfig",
+        "/mail/setup",
+        "/autodiscover/autodiscover.xml",
+    ):
+        assert "u1001" in ask(f"{target}?emailaddress=fred@example.com").text
+
+
+def test_the_isp_database_is_served_by_domain_alone(
+    toml: Callable[[str], Path],
+) -> None:
+    app = Flask("site")
+    text = provider("h", ["hoster.test", "*.below.test"], 'mx_domains = ["mx.test"]')
+    app.config.update(AUTOCONFIG_FILE=toml(text), AUTOCONFIG_CLIENTS={"ispdb"})
+    app.register_blueprint(autoconfig)
+    ask = asking(app)
+    for domain, host in (
+        ("hoster.test", "h.hoster.test"),
+        ("HOSTER.test", "h.hoster.test"),
+        ("a.below.test", "h.a.below.test"),
+        ("mx.test", "h.%EMAILDOMAIN%"),
+    ):
+        reply = ask(f"/v1.1/{domain}", Host="isp.example")
+        assert f"<hostname>{host}</hostname>" in reply.text
+        assert reply.headers["Content-Type"] == "text/xml; charset=utf-8"
+    for domain in ("nowhere.test", "%00", "a b", "mail/config-v1.1.xml"):
+        assert ask(f"/v1.1/{domain}").status_code == 404
+    assert asking(blueprint(toml(text)))("/v1.1/hoster.test").status_code == 404
+
+
 def test_two_apps_of_one_process_have_a_file_each(
     toml: Callable[..., Path],
 ) -> None:
