@@ -433,6 +433,10 @@ class Service:
             return NOT_SERVED
         return snapshot.thunderbird(Found(snapshot, match, None))
 
+    def serves_host(self, host: str) -> bool:
+        """Whether the file has a provider for this host name."""
+        return self.live.current().directory.by_host(host) is not None
+
     def _login(self, address: Address) -> str | None:
         hook = self.hooks.find_username
         assert hook is not None  # noqa: S101 (see _find)

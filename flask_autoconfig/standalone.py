@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app, request
 
 from .blueprint import Autoconfig
 from .errors import ConfigError
@@ -83,7 +83,15 @@ def create_app(
 
 
 def _health() -> Response:
-    response = Response("ok\n", mimetype="text/plain")
+    """Whether the service is well; with `?domain=HOST`, whether it serves that host.
+
+    The second is what Caddy asks before it gets a certificate for a name.
+    """
+    service: Service = current_app.extensions["autoconfig"]
+    host = request.args.get("domain")
+    is_served = host is None or service.serves_host(host)
+    text, status = ("ok\n", 200) if is_served else ("That host is not served.\n", 404)
+    response = Response(text, status, mimetype="text/plain")
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,0 +1,267 @@
+"""The files in contrib/, each with the program that it is for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.zone
+import pytest
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    certificate_for,
+    fetch,
+    free_port,
+    program,
+    run,
+    running,
+    serving,
+)
+
+from flask_autoconfig import probe
+from flask_autoconfig.dns import Resolver
+
+CONTRIB = ROOT / "contrib"
+HOSTS = [
+    f"{label}.{domain}"
+    for label in ("autoconfig", "autodiscover", "ua-auto-config")
+    for domain in ("example.com", "example2.com")
+]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[str]:
+    """The service as the proxies' files want it; gives host and port."""
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    with serving(file, "--proxies", "1") as url:
+        yield url.removeprefix("http://")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return certificate_for(*HOSTS, "example.com", folder=tmp_path)
+
+
+def check_front(https: int, http: int) -> None:
+    """What every front must do, for each name of each domain."""
+    mapped = {(host, 443): ("127.0.0.1", https) for host in HOSTS}
+    mapped |= {(host, 80): ("127.0.0.1", http) for host in HOSTS}
+    network = probe.Network(Resolver(), 5.0, mapped)
+    for domain in ("example.com", "example2.com"):
+        url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
+        for _ in range(3):  # the second time out of the front's own cache
+            page = probe.fetch(network, f"{url}?emailaddress=fred@{domain}")
+            assert (page.status, page.content_type) == (200, "text/xml")
+            assert f"<domain>{domain}</domain>".encode() in page.body
+        assert page.certificate is not None
+        assert page.certificate.problem == ""
+        plain = probe.fetch(network, url.replace("https:", "http:"))
+        assert plain.body == page.body
+        pacc = (
+            f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration.json"
+        )
+        assert probe.fetch(network, pacc).content_type == "application/json"
+        pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
+        redirect = probe.fetch(network, pox, follow=False)
+        assert redirect.status == 302
+        assert redirect.headers["location"] == pox.replace("http:", "https:")
+    for name in ("fred", "ann"):  # nobody gets another's profile out of a cache
+        url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
+        page = probe.fetch(network, f"{url}@example.com")
+        assert f"{name}@example.com".encode() in page.body
+
+
+def _replaced(text: str, *pairs: tuple[str, str]) -> str:
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def test_nginx_serves_any_number_of_domains(
+    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+) -> None:
+    https, http = free_port(), free_port()
+    site = _replaced(
+        (CONTRIB / "nginx.conf").read_text(),
+        ("listen 80;", f"listen 127.0.0.1:{http};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
+        ("/etc/letsencrypt/live/$ssl_server_name/fullchain.pem", str(certificate[0])),
+        ("/etc/letsencrypt/live/$ssl_server_name/privkey.pem", str(certificate[1])),
+        ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
+        ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
+        ("127.0.0.1:8000", service),
+    )
+    with _nginx(tmp_path, site, https):
+        check_front(https, http)
+    log = (tmp_path / "access.log").read_text()
+    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
+    assert "fred" not in log
+
+
+def _nginx(tmp_path: Path, site: str, port: int):  # type: ignore[no-untyped-def]
+    temporary = "".join(
+        f"{name}_temp_path {tmp_path}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;" if os.getuid() == 0 else ""  # who may enter the test's folder
+    (tmp_path / "nginx.conf").write_text(
+        f"{user}daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}\n}}\n"
+    )
+    command = (program("nginx"), "-p", tmp_path, "-c", tmp_path / "nginx.conf")
+    return running(*command, port=port)
+
+
+def test_nginx_serves_the_well_known_paths_of_an_existing_site(
+    tmp_path: Path, service: str
+) -> None:
+    port = free_port()
+    snippet = (CONTRIB / "nginx-well-known.conf").read_text()
+    snippet = _replaced(snippet, ("127.0.0.1:8000", service))
+    site = (
+        f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
+        f'location / {{ return 200 "the site"; }}\n{snippet} }}'
+    )
+    with _nginx(tmp_path, site, port):
+        url = f"http://127.0.0.1:{port}"
+        assert fetch(f"{url}/", Host="example.com").body == b"the site"
+        path = "/.well-known/autoconfig/mail/config-v1.1.xml"
+        assert b"imap.example.com" in fetch(url + path, Host="example.com").body
+        assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
+
+
+def test_apache_serves_any_number_of_domains(
+    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+) -> None:
+    https, http = free_port(), free_port()
+    site = _replaced(
+        (CONTRIB / "apache.conf").read_text(),
+        ("*:443", f"127.0.0.1:{https}"),
+        ("*:80", f"127.0.0.1:{http}"),
+        ("/etc/letsencrypt/live/autoconfig/fullchain.pem", str(certificate[0])),
+        ("/etc/letsencrypt/live/autoconfig/privkey.pem", str(certificate[1])),
+        ("/var/log/apache2/autoconfig.log", f"{tmp_path}/access.log"),
+        ("127.0.0.1:8000", service),
+    )
+    names = "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout"
+    modules = "".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+        for name in names.split()
+    )
+    (tmp_path / "apache.conf").write_text(
+        f"ServerRoot {tmp_path}\nServerName localhost\nPidFile {tmp_path}/pid\n"
+        f"ErrorLog {tmp_path}/error.log\nMutex file:{tmp_path} default\n"
+        f"DefaultRuntimeDir {tmp_path}\n"
+        f"Listen 127.0.0.1:{https}\nListen 127.0.0.1:{http}\n"
+        f"{modules}{_user()}{site}"
+    )
+    command = (program("apache2"), "-D", "FOREGROUND", "-f", tmp_path / "apache.conf")
+    with running(*command, port=https):
+        check_front(https, http)
+    log = (tmp_path / "access.log").read_text()
+    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
+    assert "fred" not in log
+
+
+def _user() -> str:
+    return "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
+
+
+def test_caddy_serves_any_number_of_domains(
+    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+) -> None:
+    https, http = free_port(), free_port()
+    site = _replaced(
+        (CONTRIB / "Caddyfile").read_text(),
+        # There is no certificate authority to ask here: what it says is tried below.
+        ("tls {\n\t\ton_demand\n\t}", f"tls {certificate[0]} {certificate[1]}"),
+        (
+            "{\n\ton_demand_tls",
+            f"{{\n\tadmin off\n\thttps_port {https}\n"
+            f"\thttp_port {http}\n\tdefault_bind 127.0.0.1\n\tauto_https disable_redirects"
+            "\n\ton_demand_tls",
+        ),
+        ("127.0.0.1:8000", service),
+    )
+    (tmp_path / "Caddyfile").write_text(site)
+    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
+    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    with running(*command, "--adapter", "caddyfile", port=https, env=env):
+        check_front(https, http)
+
+
+def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
+    for host, status in (
+        ("autoconfig.example.com", 200),
+        ("ua-auto-config.example2.com", 200),
+        ("autoconfig.nowhere.test", 404),
+        ("", 404),
+    ):
+        assert fetch(f"http://{service}/healthz?domain={host}").status == status
+
+
+def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
+    for name in ("autoconfig.service", "autoconfig.socket"):
+        text = (CONTRIB / "systemd" / name).read_text()
+        text = text.replace("/opt/autoconfig/bin", str(BIN))
+        (tmp_path / name).write_text(text)
+    analyze = program("systemd-analyze")
+    unit = str(tmp_path / "autoconfig.service")
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", unit],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        check=False,
+    )
+    assert "autoconfig" not in done.stderr, done.stderr
+    done = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=20", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_service_takes_a_socket_from_systemd(tmp_path: Path) -> None:
+    port = free_port()
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    activate = (program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}")
+    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    with running(*activate, *command, port=port):
+        assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
+
+
+def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
+    text = (CONTRIB / "example.com.zone").read_text()
+    dns.zone.from_text(text)
+    options = ("dns", "example.com", "--target", "www.example.com")
+    printed = run("--config", ROOT / "examples/autoconfig.toml", *options).stdout
+
+    def records(zone: str) -> list[str]:
+        return re.findall(r"^[^;\s].*$", re.sub(r" \d+ 7200 ", " 1 7200 ", zone), re.M)
+
+    assert records(text) == records(printed)
+
+
+def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
+    """No container engine runs here: what can be told without one."""
+    text = (CONTRIB / "docker/Dockerfile").read_text()
+    assert "\nUSER autoconfig\n" in text
+    assert "HEALTHCHECK" in text
+    (command,) = re.findall(r"^CMD (\[.*\])$", text, re.M)
+    words = tomllib.loads(f"words = {command}")["words"]
+    assert run(*words[1:2], "--help").returncode == 0
+    help_text = run("serve", "--help").stdout
+    assert all(word in help_text for word in words if word.startswith("--"))
