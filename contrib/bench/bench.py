@@ -190,29 +190,54 @@ def report(servers: list[Server], pairs: list[tuple[str, str]]) -> None:
 
 def loading(folder: Path) -> None:
     """How long a large file takes to load, and what the import costs."""
-    print("\nloading 100,000 domains, seconds")
-    for providers in (1, 1000):
-        file = configuration(folder, 100_000, providers)
+    print("\ndomains    providers   load in s   memory of a process in MB")
+    for domains, providers in (
+        (1, 1),
+        (100, 1),
+        (10_000, 100),
+        (100_000, 1),
+        (100_000, 1000),
+    ):
+        file = configuration(folder, domains, providers)
         code = (
-            "import sys, time; from flask_autoconfig import load;"
-            "from flask_autoconfig.directory import Directory;"
-            "start = time.perf_counter(); Directory(load(sys.argv[1]));"
-            "print(time.perf_counter() - start)"
+            "import resource, sys, time; from flask_autoconfig.service import Service;"
+            "start = time.perf_counter(); Service(sys.argv[1]);"
+            "print(time.perf_counter() - start,"
+            " resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
         )
-        times = [_seconds(code, str(file)) for _ in range(5)]
-        print(f"  {statistics.median(times):6.3f}  over {providers} providers")
+        runs = [_numbers(code, str(file)) for _ in range(3)]
+        seconds = statistics.median(run[0] for run in runs)
+        memory = statistics.median(run[1] for run in runs)
+        print(f"{domains:7}{providers:13}{seconds:12.3f}{memory:12.0f}")
     code = (
         "import flask, time; start = time.perf_counter(); import flask_autoconfig;"
         "print(time.perf_counter() - start)"
     )
-    times = [_seconds(code) for _ in range(9)]
+    times = [_numbers(code)[0] for _ in range(9)]
     print(f"\nimport on top of Flask: {statistics.median(times) * 1000:.1f} ms")
 
 
-def _seconds(code: str, *arguments: str) -> float:
+def reloading(server: Server, file: Path) -> None:
+    """The longest wait of a request while 100,000 domains are taken up anew."""
+    waits = []
+    until = time.monotonic() + 6
+    file.write_text(file.read_text() + "\n# edited\n")
+    while time.monotonic() < until:
+        start = time.perf_counter()
+        server.status("example.com")
+        waits.append((time.perf_counter() - start) * 1000)
+    waits.sort()
+    print(
+        f"\nreload of 100,000 domains under load: slowest request {waits[-1]:.1f} ms,"
+        f" 99th percentile {waits[len(waits) * 99 // 100]:.1f} ms,"
+        f" median {statistics.median(waits):.1f} ms"
+    )
+
+
+def _numbers(code: str, *arguments: str) -> list[float]:
     command = [sys.executable, "-c", code, *arguments]
     output = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(output.stdout)
+    return [float(word) for word in output.stdout.split()]
 
 
 def main() -> None:
@@ -224,6 +249,9 @@ def main() -> None:
         folder = Path(name)
         one = configuration(folder, 1)
         many = configuration(folder, 100_000, 1000)
+        sizes = {
+            it: configuration(folder, it, max(1, it // 100)) for it in (100, 10_000)
+        }
         servers = [
             Server("bare Flask view", "apps:view()", one),
             Server("blueprint", "apps:blueprint()", one),
@@ -231,6 +259,10 @@ def main() -> None:
             Server("bare WSGI function", "apps:function()", one),
             Server("standalone", "apps:standalone()", one),
             Server("standalone, 100,000 domains", "apps:standalone()", many),
+            *(
+                Server(f"standalone, {size:,} domains", "apps:standalone()", file)
+                for size, file in sizes.items()
+            ),
         ]
         other = automx2(folder)
         servers += [other] if other else []
@@ -244,6 +276,8 @@ def main() -> None:
                 ("blueprint", "bare Flask view"),
                 ("standalone", "bare WSGI function"),
                 ("blueprint, 100,000 domains", "blueprint"),
+                ("standalone, 100 domains", "standalone"),
+                ("standalone, 10,000 domains", "standalone"),
                 ("standalone, 100,000 domains", "standalone"),
                 ("blueprint", "automx2"),
                 ("standalone", "automx2"),
@@ -251,6 +285,10 @@ def main() -> None:
         )
         if other is None:
             print("(automx2 is not installed: pip install automx2 to compare with it)")
+        large = servers[
+            [it.name for it in servers].index("standalone, 100,000 domains")
+        ]
+        reloading(large, many)
         loading(folder)
 
 

@@ -1,0 +1,177 @@
+"""A minute of what clients really ask: `python contrib/bench/soak.py [--seconds 60]`.
+
+Runs `flask-autoconfig serve` on loopback and sends it, from several threads, a mix of the
+requests that mail clients send. Reports the throughput, the slowest percentile, and the
+memory of the workers at the start and at the end. Ends with 1 if any answer was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import random
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+DOMAINS = 1000
+POX = (
+    '<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
+    'requestschema/2006"><Request><EMailAddress>{}</EMailAddress></Request></Autodiscover>'
+)
+
+
+class Ask(NamedTuple):
+    """A request, and the status that is right."""
+
+    method: str
+    target: str
+    host: str
+    status: int
+    body: str = ""
+
+
+def ask(number: int) -> Ask:
+    """One of the requests of a client, chosen at random."""
+    domain = f"d{random.randrange(DOMAINS)}.test"  # noqa: S311 (load, no secret)
+    address = f"user{number}@{domain}"
+    config = "/mail/config-v1.1.xml"
+    well_known = f"/.well-known/autoconfig{config}"
+    autoconfig = f"autoconfig.{domain}"
+    query = f"?emailaddress={address.replace('@', '%40')}"
+    stand_in = f"?emailaddress=EVOLUTIONUSER%40{domain}&emailmd5=abc"
+    v2 = f"/autodiscover/autodiscover.json?Email={address}&Protocol=AutodiscoverV1"
+    pacc = "/.well-known/user-agent-configuration.json"
+    pox = "/autodiscover/autodiscover.xml"
+    return random.choice(  # noqa: S311
+        (
+            Ask("GET", config + query, autoconfig, 200),
+            Ask("GET", config + query, autoconfig, 200),
+            Ask("GET", well_known + query, domain, 200),
+            Ask("GET", config + stand_in, autoconfig, 200),
+            Ask("GET", config, autoconfig, 200),
+            Ask("GET", config + query, "autoconfig.nowhere.invalid", 200),
+            # The only provider of the file answers whoever names no address.
+            Ask("GET", config, "autoconfig.nowhere.invalid", 200),
+            Ask("GET", f"{config}?emailaddress=a@b{number}.invalid", "x.invalid", 404),
+            Ask("POST", pox, f"autodiscover.{domain}", 200, POX.format(address)),
+            Ask("GET", v2, f"autodiscover.{domain}", 200),
+            Ask("GET", f"/mail/mobileconfig{query}", autoconfig, 200),
+            Ask("GET", pacc, f"ua-auto-config.{domain}", 200),
+            Ask("PROPFIND", "/.well-known/caldav", domain, 404),
+            Ask("GET", f"/mail/setup{query}", autoconfig, 200),
+            Ask("HEAD", config, autoconfig, 200),
+        )
+    )
+
+
+class Soak:
+    """The threads' work and what they saw."""
+
+    def __init__(self, port: int, until: float) -> None:
+        self.port = port
+        self.until = until
+        self.waits: list[float] = []
+        self.wrong: list[str] = []
+
+    def work(self, seed: int) -> None:
+        number = seed
+        while time.monotonic() < self.until:
+            number += 1
+            asked = ask(number)
+            start = time.perf_counter()
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            try:
+                headers = {"Host": asked.host}
+                connection.request(asked.method, asked.target, asked.body, headers)
+                reply = connection.getresponse()
+                reply.read()
+                if reply.status != asked.status:
+                    self.wrong.append(f"{asked}: {reply.status}")
+            except OSError as error:
+                self.wrong.append(f"{asked}: {error}")
+            finally:
+                connection.close()
+            self.waits.append(time.perf_counter() - start)
+
+
+def memory(master: int) -> list[int]:
+    """The resident memory of each worker, in MB."""
+    tasks = Path(f"/proc/{master}/task").glob("*/children")
+    workers = "".join(task.read_text() for task in tasks).split()
+    texts = [Path(f"/proc/{worker}/status").read_text() for worker in workers]
+    return [int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) // 1024 for text in texts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=6)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        sock.close()
+        file = Path(folder, "autoconfig.toml")
+        names = ", ".join(f'"d{number}.test"' for number in range(DOMAINS))
+        file.write_text(
+            f"[[provider]]\ndomains = [{names}]\nlist_domains = false\n"
+            '[[provider.incoming]]\ntype = "imap"\nhostname = "imap.d0.test"\n'
+            '[[provider.outgoing]]\ntype = "smtp"\nhostname = "smtp.d0.test"\n'
+        )
+        command = [str(Path(sys.executable).parent / "flask-autoconfig")]
+        command += ["--config", str(file), "serve", "--bind", f"127.0.0.1:{port}"]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            _wait(port)
+            warm = Soak(port, time.monotonic() + 3)
+            _run(warm, options.threads)
+            before = memory(server.pid)
+            soak = Soak(port, time.monotonic() + options.seconds)
+            _run(soak, options.threads)
+            after = memory(server.pid)
+        finally:
+            server.terminate()
+            server.wait()
+    waits = sorted(wait * 1000 for wait in soak.waits)
+    print(f"{len(waits)} requests, {len(waits) / options.seconds:.0f} a second")
+    slow = waits[len(waits) * 99 // 100]
+    print(
+        f"median {statistics.median(waits):.1f} ms, 99th percentile {slow:.1f} ms, "
+        f"slowest {waits[-1]:.1f} ms"
+    )
+    print(f"memory of the workers: {before} MB at the start, {after} MB at the end")
+    print(f"{len(soak.wrong)} wrong answers", *soak.wrong[:5], sep="\n  ")
+    sys.exit(1 if soak.wrong else 0)
+
+
+def _run(soak: Soak, threads: int) -> None:
+    workers = [
+        threading.Thread(target=soak.work, args=(number * 1_000_000,))
+        for number in range(threads)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _wait(port: int) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit("the service does not start")
+
+
+if __name__ == "__main__":
+    main()
