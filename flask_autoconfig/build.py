@@ -163,6 +163,9 @@ class Builder:
             self.add(at, "the list is empty", "name a method, or remove the key")
             return NODEFAULT
         item_type = kind.item_type
+        values = self._all_good(item_type, raw)
+        if values is not None:
+            return values
         values = []
         for index, item in enumerate(raw):
             where = f"{at}[{index}]"
@@ -170,6 +173,16 @@ class Builder:
                 self._places[where] = len(self._places)
             values.append(self._value(item_type, item, where))
         return tuple(value for value in values if value is not NODEFAULT)
+
+    def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
+        """The strings of a long list, None if one of them has a problem."""
+        item, extra = _plain(kind)
+        if not isinstance(item, inspect.StrType) or set(map(type, raw)) - {str}:
+            return None
+        try:
+            return tuple(map(extra["check"], raw))
+        except ValueError:
+            return None
 
     def _checked(self, check: Callable[[str], str], raw: str, at: str) -> Any:
         try:

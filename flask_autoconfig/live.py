@@ -41,6 +41,7 @@ class Live(Generic[Built]):
         self._watched = watched(config, self.file)
         self._known = signature[:1] + self._signature(self._watched)[1:]
         self._pending = self._known
+        self._doubted = self._known
         self._looked = float("-inf")
         self._pid = 0
         self._lock = threading.Lock()
@@ -86,20 +87,24 @@ class Live(Generic[Built]):
         return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
 
     def _take_up(self, signature: tuple[tuple[int, ...] | None, ...]) -> None:
+        built: Built | None = None
         try:
             config = load(self.file)
+            files = watched(config, self.file)
+            built = self._build(config)
+            trouble = ""
         except ConfigError as error:
-            self._known = signature
-            log.error("%s\nThe last good configuration goes on answering.", error)
-            return
-        except Exception:
-            self._known = signature
-            log.exception("Cannot take up %s, the last one stays", self.file)
-            return
-        files = watched(config, self.file)
+            trouble = str(error)
         if self._signature(self._watched) != signature:
             return  # it changed while it was read: look again
-        self.snapshot = self._build(config)
+        if built is None and self._doubted != signature:
+            self._doubted = signature  # a slow disk may still hold the rest back
+            return
+        self._known = signature
+        if built is None:
+            log.error("%s\nThe last good configuration goes on answering.", trouble)
+            return
+        self.snapshot = built
         self._watched = files
         self._known = self._signature(files)
         log.info("%s is taken up", self.file)

@@ -104,6 +104,22 @@ def _stop_gunicorn(error: ConfigError) -> None:
         raise AppImportError(str(error)) from None
 
 
+def _logger_class() -> type:
+    from gunicorn.glogging import Logger
+
+    class WithoutAddresses(Logger):  # type: ignore[misc]
+        """Version 2 of Autodiscover may have the address in its path."""
+
+        def atoms(self, *arguments: Any) -> dict[str, Any]:
+            atoms: dict[str, Any] = super().atoms(*arguments)
+            path, at, _ = str(atoms.get("U", "")).partition("@")
+            if at or "%40" in path:
+                atoms["U"] = path.partition("%40")[0].rpartition("/")[0] + "/…"
+            return atoms
+
+    return WithoutAddresses
+
+
 def serve(
     load: Callable[[], WSGIApplication], *, bind: str, workers: int
 ) -> None:  # pragma: no cover (runs in a process of its own)
@@ -117,6 +133,7 @@ def serve(
         "threads": 4,
         "preload_app": True,
         "accesslog": "-",
+        "logger_class": _logger_class(),
         # Without the query: it holds the address.
         "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s',
         "control_socket_disable": True,

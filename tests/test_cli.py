@@ -154,8 +154,12 @@ def test_serve_logs_requests_without_the_query(toml: Write, tmp_path: Path) -> N
     log = tmp_path / "log"
     with serving(toml(TWO_DOMAINS), "--workers", "1", log=log) as url:
         fetch(f"{url}/mail/config-v1.1.xml?emailaddress=secret@example.com")
+        for at in ("@", "%40"):
+            path = f"/autodiscover/autodiscover.json/v1.0/secret{at}example.com"
+            fetch(f"{url}{path}?Protocol=AutodiscoverV1")
     text = log.read_text()
     assert "GET /mail/config-v1.1.xml HTTP/1.1" in text
+    assert text.count("GET /autodiscover/autodiscover.json/v1.0/… HTTP/1.1") == 2
     assert "secret" not in text
 
 

@@ -1,0 +1,96 @@
+"""The wheel and the sdist: what a person gets from a package index."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from support import ROOT, fetch, free_port, running
+
+
+def _run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": "", "PYTHONWARNINGS": ""},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that is made from it."""
+    out = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "build", "--no-isolation", "-o", out, ROOT, cwd=out)
+    return out
+
+
+def test_twine_has_nothing_to_say(built: Path) -> None:
+    files = sorted(built.iterdir())
+    assert [file.name for file in files] == [
+        "flask_autoconfig-1.0.0-py3-none-any.whl",
+        "flask_autoconfig-1.0.0.tar.gz",
+    ]
+    told = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=built)
+    assert told.count("PASSED") == 2
+
+
+def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
+    built: Path,
+) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "py.typed",
+        "templates/autoconfig/setup.html",
+        "locale/fr/LC_MESSAGES/autoconfig.mo",
+    ):
+        assert f"flask_autoconfig/{name}" in names
+    tops = {name.partition("/")[0] for name in names}
+    assert tops == {"flask_autoconfig", "flask_autoconfig-1.0.0.dist-info"}
+
+
+def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py"}
+    assert wanted | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_it_installs_into_an_empty_environment_and_serves(
+    built: Path, tmp_path: Path
+) -> None:
+    _run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    bin_ = tmp_path / "venv/bin"
+    (wheel,) = built.glob("*.whl")
+    _run(bin_ / "python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    assert "1.0.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
+    code = "import flask_autoconfig; print(flask_autoconfig.__version__)"
+    assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.0.0\n"
+    for command in ("validate", "show", "schema", "init", "dns", "check"):
+        _run(bin_ / "flask-autoconfig", command, "--help", cwd=tmp_path)
+    example = ROOT / "examples/autoconfig.toml"
+    port = free_port()
+    serve = (bin_ / "flask-autoconfig", "--config", example, "serve")
+    with running(*serve, "--bind", f"127.0.0.1:{port}", port=port):
+        url = f"http://127.0.0.1:{port}"
+        query = "?emailaddress=fred@example.com"
+        for path in ("/mail/config-v1.1.xml", "/mail/setup", "/mail/mobileconfig"):
+            assert b"imap.example.com" in fetch(url + path + query).body
+    shown = _run(
+        *(bin_ / "flask-autoconfig", "--config", example),
+        *("dns", "example.com", "--target", "www.example.com"),
+        cwd=tmp_path,
+    )
+    assert "_imaps._tcp IN SRV" in shown
