@@ -90,6 +90,7 @@ class Autoconfig(Blueprint):
                 "mail clients ask at the root of the host, never under a prefix",
                 "register it without url_prefix; subdomain= works",
             )
+        _refuse_useless(app, options)
         if "autoconfig" in app.extensions:
             raise _refusal(
                 "register_blueprint", "this app has it already", "register it once"
@@ -126,6 +127,25 @@ class Autoconfig(Blueprint):
             add("ispdb", _ispdb, ["GET"], [f"{ISPDB}<autoconfig_domain>"])
         if "page" in service.clients:
             add("setup", _page, ["GET"], [PAGE])
+
+
+def _refuse_useless(app: App, options: dict[str, Any]) -> None:
+    """Refuse options that Flask would take and then never match a request with."""
+    matches_hosts = app.url_map.host_matching
+    matches_subdomains = app.subdomain_matching and not matches_hosts
+    if options.get("subdomain") and not matches_subdomains:
+        raise _refusal(
+            "subdomain",
+            "this app does not match subdomains: nothing would be answered",
+            "make it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+            "register without subdomain to answer on every host",
+        )
+    if options.get("host") and not matches_hosts:
+        raise _refusal(
+            "host",
+            "this app does not match hosts: it would be answered on all of them",
+            "make it with Flask(…, host_matching=True), or register without host",
+        )
 
 
 def _refusal(place: str, message: str, cure: str) -> ConfigError:
@@ -291,8 +311,12 @@ def find_file(app: App) -> Path:
     """The TOML file of a Flask app; raises ConfigError where there is none."""
     root = Path(app.root_path)
     named = app.config.get("AUTOCONFIG_FILE") or os.environ.get("AUTOCONFIG_FILE")
-    if named:
+    if isinstance(named, str | os.PathLike):
         return root / named
+    if named:
+        message = f"expected a path, got {named!r}"
+        problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
+        raise ConfigError([problem], app.import_name)
     places = [root / "autoconfig.toml"]
     if isinstance(app, Flask):
         places.insert(0, Path(app.instance_path) / "autoconfig.toml")

@@ -104,7 +104,10 @@ class Builder:
     def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
         cure = f"known are {', '.join(known)}"
-        if near:
+        elsewhere = _homes().get(key)
+        if elsewhere:
+            cure = f"{key} belongs into {elsewhere}"
+        elif near:
             cure = f"did you mean {near[0]}?"
             self._misspelt.add(_below(place, near[0]))
         self.add(_below(place, key), f"there is no key {quote(key)} here", cure)
@@ -208,6 +211,27 @@ class Builder:
         return NODEFAULT
 
 
+@cache
+def _homes() -> dict[str, str]:
+    """Where a key that stands in the wrong table is at home."""
+    from . import model
+
+    homes = {}
+    for heading, table in (
+        ("[[provider.calendar]]", model.Server),
+        ("[[provider.outgoing]]", model.Outgoing),
+        ("[[provider.incoming]]", model.Incoming),
+        ("[provider.incoming.pop3]", model.Pop3),
+        ("[provider.oauth2]", model.OAuth2),
+        ("[provider.webmail]", model.Webmail),
+        ("[[provider]]", model.Provider),
+        ("the top of the file, before the first table", model.Config),
+    ):
+        for field in _type_of(table).fields:
+            homes[field.encode_name] = heading
+    return homes
+
+
 def _below(place: str, key: str) -> str:
     """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
     name = key if _BARE_KEY.fullmatch(key) else quote(key)
@@ -269,6 +293,8 @@ def _spelling(kind: inspect.Type, raw: Any) -> str:
 def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
     """The domains that a text file lists, the first word of each line."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(None, "it is no ordinary file")
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
@@ -279,10 +305,13 @@ def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
     domains: dict[str, None] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split(None, 1)
-        if not words:
+        if not words or line[0].isspace():  # to Postfix that goes on with the last line
             continue
+        name = words[0]
+        if name.startswith("."):  # Postfix's way to say all below it
+            name = "*" + name
         try:
-            domains[domain_pattern(words[0])] = None
+            domains[domain_pattern(name)] = None
         except ValueError as error:
             message, cure = error.args
             builder.add(place, f"line {number}: {message}", cure)

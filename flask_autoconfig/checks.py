@@ -6,6 +6,7 @@ Each raises ValueError with two arguments: what is wrong, and what would be righ
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
 from .address import PLACEHOLDERS, fold, is_ip
@@ -75,10 +76,17 @@ def _or(words: tuple[str, ...]) -> str:
 
 def host_name(value: str) -> str:
     """A host name, folded; placeholders may stand in it."""
-    if "%" not in placeholder_text(value):
-        return _fold(value)
-    _fold(_PLACEHOLDER.sub("x", value))
-    return _PLACEHOLDER.sub(lambda match: match[0].upper(), value.lower())
+    return _around_placeholders(placeholder_text(value), _fold)
+
+
+def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
+    """Fold a name with a stand-in for each placeholder, and put those back."""
+    found = [match[0] for match in _PLACEHOLDER.finditer(value)]
+    numbers = iter(range(len(found)))
+    folded = fold_(_PLACEHOLDER.sub(lambda _: f"x{next(numbers)}q9x", value))
+    for number, placeholder in enumerate(found):
+        folded = folded.replace(f"x{number}q9x", placeholder)
+    return folded
 
 
 def _fold(value: str) -> str:
@@ -91,6 +99,15 @@ def _fold(value: str) -> str:
             f"expected a host name, got {quote(value)}",
             "write a name like mail.example.com, without a scheme, port or space",
         ) from None
+
+
+def exact_domain(value: str) -> str:
+    """A domain by its name, folded."""
+    if "*" in value or "%" in value:
+        raise ValueError(
+            f"expected a domain, got {quote(value)}", 'write one like "example.com"'
+        )
+    return domain_pattern(value)
 
 
 def domain_pattern(value: str) -> str:
@@ -106,14 +123,14 @@ def domain_pattern(value: str) -> str:
             f"expected a domain, got {quote(value)}",
             'write "example.com", "*.example.com" for all below it, or "*" for any',
         )
+    if is_ip(name):
+        raise ValueError(f"{quote(value)} is an IP address", "write the mail domain")
     return star + _fold(name)
 
 
 def identifier(value: str) -> str:
     """A provider's id: Thunderbird and K-9 drop a file whose id is no host name."""
-    if line(value) != "%EMAILDOMAIN%":
-        _fold(value)
-    return value
+    return value if line(value) == "%EMAILDOMAIN%" else _fold(value)
 
 
 def language_tag(value: str) -> str:
@@ -136,15 +153,16 @@ def url(value: str) -> str:
         raise wrong
     try:
         parts = urlsplit(value)
-        host = parts.hostname or ""
-        _ = parts.port
-        name = _PLACEHOLDER.sub("x", host)
-        name = name if is_ip(name) else fold(name)
+        host, port = parts.hostname or "", parts.port
+        if port == 0:
+            raise wrong
+        # urlsplit lowers the case, and our placeholders' with it.
+        host = _PLACEHOLDER.sub(lambda match: match[0].upper(), host)
+        name = host if is_ip(host) else _around_placeholders(host, fold)
     except ValueError:
         raise wrong from None
     if host.isascii():
         return value
-    user, at, place = parts.netloc.rpartition("@")
-    port = place.rpartition(":")[2] if parts.port else ""
-    netloc = f"{user}{at}{name}{':' if port else ''}{port}"
-    return urlunsplit(parts._replace(netloc=netloc))
+    user, at, _ = parts.netloc.rpartition("@")
+    place = name if port is None else f"{name}:{port}"
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{place}"))

@@ -7,8 +7,12 @@ since every `flask` command of a project imports this module.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from .check import Finding
     from .model import Config, Provider
     from .probe import Network
+    from .service import Service
 
 
 DEFAULT_FILE = "autoconfig.toml"
@@ -37,7 +42,11 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"Error: {error}", err=True)
-            ctx.exit(1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read along has seen enough
+                raise
+            click.echo(f"Error: {error.strerror or error}", err=True)
+        ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,6 +65,9 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
 def main() -> None:
     """Run the command group by itself, as `flask-autoconfig`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may not have every letter
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="flask-autoconfig")
 
 
@@ -71,28 +83,62 @@ def _file() -> Path:
     return Path(os.environ.get("AUTOCONFIG_FILE") or DEFAULT_FILE)
 
 
-def _file_of_project(ctx: click.Context) -> Path | None:
-    """In `flask autoconfig …`, the file that the project's app was registered with."""
+def _service() -> Service:
+    """What a client would ask: of a Flask project the app's own, with its hooks."""
+    from .service import Service
+
+    ctx = click.get_current_context()
+    app = None if ctx.meta["flask_autoconfig.file"] else _app_of_project(ctx)
+    service = app.extensions.get("autoconfig") if app else None
+    if app is None or service is None:
+        return Service(_file())
+    ctx.with_resource(app.app_context())  # hooks may ask the site's database
+    assert isinstance(service, Service)  # noqa: S101 (nobody else has that name)
+    return service
+
+
+def _app_of_project(ctx: click.Context) -> Flask | None:
+    """In `flask autoconfig …`, the project's app; raises ConfigError if it is faulty."""
     from flask.cli import NoAppException, ScriptInfo
 
     info = ctx.find_object(ScriptInfo)
     if info is None:
         return None
     try:
-        app = info.load_app()
+        return info.load_app()
     except NoAppException:
+        if info.app_import_path:  # one was named, and is not there
+            raise
         return None
+
+
+def _file_of_project(ctx: click.Context) -> Path | None:
+    """In `flask autoconfig …`, the file that the project's app was registered with."""
+    try:
+        app = _app_of_project(ctx)
     except ConfigError as error:  # the app stops at a faulty file; name that file
-        if error.file.endswith(".toml"):
+        if Path(error.file).is_absolute():
             return Path(error.file)
         raise
-    service = app.extensions.get("autoconfig")
+    service = app.extensions.get("autoconfig") if app else None
     return None if service is None else Path(service.live.file)
+
+
+def _checked_bind(_ctx: object, _option: object, value: str) -> str:
+    """What gunicorn takes: an address with a port, or unix: or fd: and its own words."""
+    port = value.rpartition(":")[2]
+    if value.startswith(("unix:", "fd:")) or (port.isdigit() and int(port) < 65536):
+        return value
+    raise click.BadParameter(f"{value!r} is no HOST:PORT", param_hint="--bind")
 
 
 @cli.command()
 @click.option(
-    "--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT"
+    "--bind",
+    default="127.0.0.1:8000",
+    show_default=True,
+    metavar="HOST:PORT",
+    callback=_checked_bind,
 )
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 1024))
 @click.option(
@@ -179,11 +225,15 @@ FORMATS = ("thunderbird", "outlook", "apple", "pacc")
 )
 def show(address: str, format_: str) -> None:
     """Print the document that a client gets for ADDRESS (or a domain, or nobody)."""
-    from .service import BAD_ADDRESS, Answer, Service
+    from .service import BAD_ADDRESS, NOT_SERVED, Answer
 
-    service = Service(_file())
-    query = f"emailaddress={quote(address)}" if "@" in address else ""
-    found = service.find(query, "" if "@" in address else address)
+    service = _service()
+    if "@" in address:
+        found = service.find(f"emailaddress={quote(address)}", "")
+    else:
+        domain = _domain(address) if address else ""
+        is_served = not domain or service.serves_domain(domain)
+        found = service.find("", domain) if is_served else NOT_SERVED
     if found is BAD_ADDRESS:
         raise click.BadParameter(
             f"{address!r} is no e-mail address", param_hint="ADDRESS"
@@ -218,7 +268,7 @@ def import_(files: tuple[Path, ...]) -> None:
     text, lost = transfer.import_files(files)
     for sentence in lost:
         click.echo(f"warning: {sentence}", err=True)
-    click.echo(text, nl=False)
+    click.echo(text.encode(), nl=False)  # TOML is UTF-8 wherever it is written
 
 
 @cli.command()
@@ -227,7 +277,8 @@ def export(directory: Path) -> None:
     """Write every document as a file, in the layout that a plain web server needs."""
     from . import transfer
 
-    result = transfer.export(_file(), directory)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
+    result = transfer.export(_service(), directory)
     for sentence in result.notes:
         click.echo(f"note: {sentence}", err=True)
     click.echo(f"{result.written} files written below {directory}", err=True)

@@ -71,7 +71,8 @@ def _no_k9_method(provider: Provider) -> Found:
 
 def _encrypted_password(provider: Provider) -> Found:
     for at, server in _tcp(provider):
-        if server.authentication[0] == "password-encrypted":
+        methods = [it for it in server.authentication if it != "OAuth2"]  # Evolution
+        if methods[:1] == ["password-encrypted"]:
             yield (
                 f"{at}.authentication",
                 "it obeys password-encrypted to the letter (CRAM-MD5), even under TLS, "
@@ -132,6 +133,16 @@ def _reference_in_value(provider: Provider) -> Found:
                 f"{at}.username",
                 "it cuts the name off at a character that XML must escape (& < >)",
                 "choose a login name without it",
+            )
+
+
+def _no_user_name(provider: Provider) -> Found:
+    for at, server in _tcp(provider):
+        if server.username is None:
+            yield (
+                f"{at}.username",
+                "it drops a server without a user name",
+                'write username = "%EMAILADDRESS%", which others ignore there',
             )
 
 
@@ -217,6 +228,7 @@ RULES = (
     Rule("Kontact", _oauth_in_kontact),
     Rule("Thunderbird and Evolution", _only_oauth),
     Rule("Delta Chat", _reference_in_value),
+    Rule("Delta Chat", _no_user_name),
     Rule("PACC", _short_name),
     Rule("PACC", _not_in_pacc),
 )

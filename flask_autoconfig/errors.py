@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -25,12 +26,16 @@ class ConfigError(Exception):
     """A configuration that cannot be served, with all its problems.
 
     `problems` holds every :class:`Problem` found, in the file's order; `file` names
-    the file, or is empty for a text.
+    the file, or is empty for a text; `named` are the files that it names in turn, whose
+    change may cure it.
     """
 
-    def __init__(self, problems: Iterable[Problem], file: str = "") -> None:
+    def __init__(
+        self, problems: Iterable[Problem], file: str = "", named: Iterable[Path] = ()
+    ) -> None:
         self.problems = tuple(problems)
         self.file = file
+        self.named = tuple(named)
         super().__init__(self.problems, file)
 
     def __str__(self) -> str:

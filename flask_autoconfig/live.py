@@ -15,10 +15,13 @@ from .errors import ConfigError
 from .model import Config, load, watched
 
 Built = TypeVar("Built")
+# Of each file what changes when it does, None for one that is not there.
+Signature = tuple[tuple[int, ...] | None, ...]
 log = logging.getLogger("flask_autoconfig")
 
 _LOOK_EVERY = 0.4  # seconds between two looks at the files
 _STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
+_CLOCK_STEP = 20_000_000  # nanoseconds: file systems stamp by a coarse clock
 _SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
 
 
@@ -34,12 +37,13 @@ class Live(Generic[Built]):
         self, file: str | os.PathLike[str], build: Callable[[Config], Built]
     ) -> None:
         self.file = Path(file).absolute()
+        self._watched: list[Path] = []
         signature = self._signature([])
+        started = time.time_ns()
         config = load(self.file)
         self._build = build
         self.snapshot = build(config)
-        self._watched = watched(config, self.file)
-        self._known = signature[:1] + self._signature(self._watched)[1:]
+        self._known = self._now_known(watched(config, self.file), signature, started)
         self._pending = self._known
         self._doubted = self._known
         self._looked = float("-inf")
@@ -74,11 +78,11 @@ class Live(Generic[Built]):
         finally:
             self._lock.release()
 
-    def _signature(self, watched: list[Path]) -> tuple[tuple[int, ...] | None, ...]:
+    def _signature(self, watched: list[Path]) -> Signature:
         """What changes when a file does; equality counts, since clocks can go back."""
         return tuple(_state_of(path) for path in (self.file, *watched))
 
-    def _is_settled(self, signature: tuple[tuple[int, ...] | None, ...]) -> bool:
+    def _is_settled(self, signature: Signature) -> bool:
         """Whether nobody is still writing: an editor may truncate and then rewrite."""
         if signature == self._pending:
             return True
@@ -86,28 +90,48 @@ class Live(Generic[Built]):
         times = [state[2] for state in signature if state]
         return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
 
-    def _take_up(self, signature: tuple[tuple[int, ...] | None, ...]) -> None:
+    def _take_up(self, signature: Signature) -> None:
+        started = time.time_ns()
         built: Built | None = None
+        trouble = ""
         try:
             config = load(self.file)
             files = watched(config, self.file)
             built = self._build(config)
-            trouble = ""
         except ConfigError as error:
             trouble = str(error)
+            files = list(dict.fromkeys([*self._watched, *error.named]))
         if self._signature(self._watched) != signature:
             return  # it changed while it was read: look again
         if built is None and self._doubted != signature:
             self._doubted = signature  # a slow disk may still hold the rest back
             return
-        self._known = signature
+        self._known = self._now_known(files, signature, started)
         if built is None:
             log.error("%s\nThe last good configuration goes on answering.", trouble)
             return
         self.snapshot = built
-        self._watched = files
-        self._known = self._signature(files)
         log.info("%s is taken up", self.file)
+
+    def _now_known(
+        self, files: list[Path], signature: Signature, started: int
+    ) -> Signature:
+        """Watch these files from now on; what is known of them is their state as read.
+
+        Of one that was not watched before, only its state afterwards can be seen: where
+        it changed since the reading began, it is read again.
+        """
+        before = dict(zip((self.file, *self._watched), signature, strict=True))
+        self._watched = files
+        return tuple(
+            before[path] if path in before else _unless_changed(path, started)
+            for path in (self.file, *files)
+        )
+
+
+def _unless_changed(path: Path, since: int) -> tuple[int, ...] | None:
+    state = _state_of(path)
+    return (0,) if state and state[3] >= since - _CLOCK_STEP else state
 
 
 def _state_of(path: Path) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, structs
 
 from .checks import (
     domain_pattern,
+    exact_domain,
     host_name,
     identifier,
     language_tag,
@@ -339,7 +340,7 @@ class Provider(_Table, frozen=True, dict=True):
         ),
     ] = None
     mx_domains: Annotated[
-        tuple[Annotated[str, Meta(extra={"check": host_name})], ...],
+        tuple[Annotated[str, Meta(extra={"check": exact_domain})], ...],
         Meta(description="Domains of the MX hosts of the domains served."),
     ] = ()
     list_domains: Annotated[
@@ -508,8 +509,10 @@ def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
 
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        what = "tables nested too deep" if isinstance(error, RecursionError) else error
+    except (ValueError, RecursionError) as error:  # of a number without end, too
+        what = str(error).partition(" for integer string")[0]
+        if isinstance(error, RecursionError):
+            what = "tables nested too deep"
         cure = "mend the line that it names"
         raise ConfigError([Problem("", f"not TOML: {what}", cure)]) from error
     return from_raw(raw, base=base)
@@ -519,6 +522,8 @@ def load(file: str | os.PathLike[str]) -> Config:
     """Read the configuration from a TOML file; raises ConfigError."""
     path = Path(file)
     try:
+        if path.exists() and not path.is_file():  # a pipe or device may have no end
+            raise OSError(None, "it is no ordinary file")
         text = path.read_bytes().decode("utf-8-sig")
         modified = path.stat().st_mtime
         config = loads(text, base=path.parent)
@@ -528,7 +533,7 @@ def load(file: str | os.PathLike[str]) -> Config:
     except (OSError, ValueError) as error:
         raise ConfigError([_unreadable(path, error)], str(path)) from error
     except ConfigError as error:
-        raise ConfigError(error.problems, str(path)) from error
+        raise ConfigError(error.problems, str(path), error.named) from error
     config.__dict__["modified"] = max([modified, *_times_of(watched(config, path))])
     return config
 
@@ -568,7 +573,11 @@ def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Conf
     if config.sign and not builder.is_faulty("sign"):
         config.__dict__["signer"] = _signer(config.sign, Path(base), builder)
     rules.check(config, builder)
-    builder.raise_problems()
+    try:
+        builder.raise_problems()
+    except ConfigError as error:
+        error.named = tuple(watched(config, Path(base) / "autoconfig.toml"))
+        raise
     return config
 
 

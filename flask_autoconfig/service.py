@@ -437,18 +437,26 @@ class Service:
         """Whether the file has a provider for this host name."""
         return self.live.current().directory.by_host(host) is not None
 
+    def serves_domain(self, domain: str) -> bool:
+        """Whether a provider claims this folded domain, or has it among its MX hosts."""
+        directory = self.live.current().directory
+        claimed = directory.by_domain(domain) or directory.by_mx(domain)
+        return bool(claimed or self._hooked(directory, domain))
+
     def _login(self, address: Address) -> str | None:
         hook = self.hooks.find_username
         assert hook is not None  # noqa: S101 (see _find)
         try:
             login = hook(str(address))
-            return None if login is None else placeholder_text(login)
-        except ValueError as error:
-            log.error("find_username gave a name that cannot be: %s", error.args[0])
         except Exception as error:
             # Its text or its traceback may hold the address: only its kind is logged.
             log.error("find_username failed (%s)", type(error).__name__)
-        return None
+            return None
+        try:
+            return None if login is None else placeholder_text(login)
+        except (ValueError, TypeError):
+            log.error("find_username gave what can be no login name")
+            return None
 
     def _match(
         self, directory: Directory, address: Address | None, host: str
@@ -470,12 +478,12 @@ class Service:
             return None
         try:
             identity = self.hooks.find_provider(domain)
+            if identity is None:
+                return None
+            match = directory.by_id(fold(identity), domain)
         except Exception:
             log.exception("find_provider failed; answering as if it were not there")
             return None
-        if identity is None:
-            return None
-        match = directory.by_id(identity, domain)
         if match is None:
             log.error("find_provider named %r, which the file does not have", identity)
         return match
@@ -493,11 +501,14 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
     return Answer(status, outlook.error_v2(code, message), headers)
 
 
-def families(clients: Iterable[str] | None) -> frozenset[str]:
+def families(clients: Any) -> frozenset[str]:
     """The families to serve, all usual ones for None; raises ConfigError."""
     if clients is None:
         return DEFAULT_CLIENTS
-    names = {clients} if isinstance(clients, str) else set(clients)
+    try:
+        names = {clients} if isinstance(clients, str) else set(clients)
+    except TypeError:
+        names = {clients}
     unknown = sorted(str(name) for name in names - ALL_CLIENTS)
     if unknown:
         message = f"there is no family {', '.join(unknown)}"

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
@@ -63,7 +64,9 @@ def create_app(
         config = None
     file = config or app.config.get("AUTOCONFIG_FILE")
     file = file or os.environ.get("AUTOCONFIG_FILE") or "autoconfig.toml"
-    app.config["AUTOCONFIG_FILE"] = Path(file).absolute()
+    if isinstance(file, str | os.PathLike):  # else the blueprint says what is wrong
+        file = Path(file).absolute()
+    app.config["AUTOCONFIG_FILE"] = file
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     try:
         app.register_blueprint(Autoconfig())
@@ -88,7 +91,10 @@ def _health() -> Response:
     The second is what Caddy asks before it gets a certificate for a name.
     """
     service: Service = current_app.extensions["autoconfig"]
-    host = request.args.get("domain")
+    asked = dict(
+        parse_qsl(request.environ["QUERY_STRING"][:1024], keep_blank_values=True)
+    )
+    host = asked.get("domain")
     is_served = host is None or service.serves_host(host)
     text, status = ("ok\n", 200) if is_served else ("That host is not served.\n", 404)
     response = Response(text, status, mimetype="text/plain")
@@ -101,7 +107,10 @@ def _stop_gunicorn(error: ConfigError) -> None:
     if "gunicorn.arbiter" in sys.modules:
         from gunicorn.errors import AppImportError
 
-        raise AppImportError(str(error)) from None
+        class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]
+            """The one ends a worker with its words alone, the other a preload."""
+
+        raise FaultyError(str(error)) from None
 
 
 def _logger_class() -> type:
@@ -116,6 +125,13 @@ def _logger_class() -> type:
             if at or "%40" in path:
                 atoms["U"] = path.partition("%40")[0].rpartition("/")[0] + "/…"
             return atoms
+
+        def warning(self, message: object, *arguments: Any, **options: Any) -> None:
+            """What cannot be parsed may hold an address as well."""
+            text = str(message)
+            if text.startswith("Invalid request"):
+                text = text.partition(": ")[0]
+            super().warning(text, *arguments, **options)
 
     return WithoutAddresses
 
@@ -137,6 +153,10 @@ def serve(
         # Without the query: it holds the address.
         "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s',
         "control_socket_disable": True,
+        # Only --proxies says who is believed: not gunicorn's own idea of it.
+        "forwarded_allow_ips": "",
+        "secure_scheme_headers": {},
+        "forwarder_headers": "",
         "proc_name": "flask-autoconfig",
     }
 

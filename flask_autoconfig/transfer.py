@@ -31,9 +31,14 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
     """
     problems: list[Problem] = []
     lost: list[str] = []
+    done: set[Path] = set()
     raw: list[dict[str, Any]] = []
     owners: dict[str, Path] = {}
     for file in files:
+        if file in done:
+            problems.append(Problem(str(file), "it is named twice", "name it once"))
+            continue
+        done.add(file)
         try:
             provider, of_file = _import(file)
         except ConfigError as error:
@@ -88,19 +93,19 @@ class Exported(NamedTuple):
     notes: list[str]
 
 
-def export(file: Path, directory: Path) -> Exported:
+def export(service: Service, directory: Path) -> Exported:
     """Write the static tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
     Everything is written beside the old files first and then moved over them, so that
     a failure leaves the old ones whole. Raises ConfigError.
     """
-    service = Service(file)
     notes: list[str] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".autoconfig-", dir=directory))
         try:
             written = list(_stage(service, staging, notes))
+            os.sync()  # once for all: a crash must not leave empty files behind
             for path in written:
                 (directory / path).parent.mkdir(parents=True, exist_ok=True)
             for path in written:
@@ -108,7 +113,9 @@ def export(file: Path, directory: Path) -> Exported:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        where = error.filename2 or error.filename or directory
+        where = str(error.filename or directory)
+        if ".autoconfig-" in where:  # our own, which is gone
+            where = str(directory)
         problem = Problem(
             str(where), f"cannot write: {error.strerror}", "make room or permit it"
         )
@@ -129,10 +136,7 @@ def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
                     continue
                 relative = Path(domain + path)
                 (staging / relative).parent.mkdir(parents=True, exist_ok=True)
-                with (staging / relative).open("wb") as out:
-                    out.write(answer.body)
-                    out.flush()
-                    os.fsync(out.fileno())
+                (staging / relative).write_bytes(answer.body)
                 yield relative
 
 

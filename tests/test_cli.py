@@ -13,6 +13,7 @@ from support import BIN, TWO_DOMAINS, fetch, run, serving, shared
 
 from flask_autoconfig import load, model
 from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.service import Service
 from flask_autoconfig.transfer import export
 
 Write = Callable[..., Path]
@@ -283,19 +284,21 @@ def test_an_export_that_fails_leaves_the_old_files_whole(
     toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    export(toml(TWO_DOMAINS), out)
+    export(Service(toml(TWO_DOMAINS)), out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     file = toml(TWO_DOMAINS.replace("imap.", "mail."))
-    calls = []
+    written = []
+    write = Path.write_bytes
 
-    def full_disk(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
+    def full_disk(self: Path, data: bytes) -> int:
+        written.append(self)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device", str(self))
+        return write(self, data)
 
-    monkeypatch.setattr(os, "fsync", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(ConfigError, match="No space left on device"):
-        export(file, out)
+        export(Service(file), out)
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert after == before
     assert load(file)  # and the file itself was never at fault
@@ -306,7 +309,7 @@ def test_files_that_are_exported_can_be_read_by_a_web_server(
 ) -> None:
     old = os.umask(0o022)
     try:
-        export(toml(TWO_DOMAINS), tmp_path / "out")
+        export(Service(toml(TWO_DOMAINS)), tmp_path / "out")
     finally:
         os.umask(old)
     for path in (tmp_path / "out").rglob("*"):

@@ -162,11 +162,13 @@ _CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 _OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
 
 
+_METHODS = get_args(get_args(Method)[0])
 _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
+_NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # What a reader may find missing, and what our defaults make of it.
 _SERVED_FOR = {
     "port": "the standard one",
@@ -306,6 +308,8 @@ class Reader:
     def read(self, data: bytes) -> dict[str, Any]:
         """The raw provider table; raises NotAutoconfigError."""
         root = _parse(data)
+        if str(root.tag).startswith("{"):
+            raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
         providers = root.findall("emailProvider")
         if root.tag != "clientConfig" or not providers:
             raise NotAutoconfigError(
@@ -326,8 +330,10 @@ class Reader:
             raw.setdefault("oauth2", {}).update(update)
         return raw
 
-    def _lose(self, element: ET.Element, why: str = "the format has no such") -> None:
-        self.lost.append(f"<{_name(element)}> is left out: {why} element")
+    def _lose(
+        self, element: ET.Element, why: str = "the format has no such element"
+    ) -> None:
+        self.lost.append(f"<{_name(element)}> is left out: {why}")
 
     def _put_in_place(self, root: ET.Element, provider: ET.Element) -> None:
         """Some files have a thing one level off; what it says is plain all the same."""
@@ -396,7 +402,7 @@ class Reader:
         if field.tag:
             found = element.findall(field.tag) or element.findall(field.also or "-")
         for extra in found[1:]:
-            self._lose(extra, "it stands there twice, the first counts, the second")
+            self._lose(extra, "the one before it counts")
         if not found:
             return None
         text = found[0].get(field.attribute, "") if field.attribute else ""
@@ -420,8 +426,9 @@ class Reader:
         texts: dict[str, str] = {}
         for child in found:
             text = " ".join("".join(child.itertext()).split())
-            if text and texts.setdefault(child.get("lang", "").strip(), text) != text:
-                self._lose(child, "its language stands there twice, the second")
+            language = child.get("lang", "").strip().replace("_", "-")
+            if text and texts.setdefault(language, text) != text:
+                self._lose(child, "its language was there before")
         return texts or None
 
     def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
@@ -433,7 +440,9 @@ class Reader:
                 method = {"system": system, "name": name}
                 words = {value: word for word, value in HTTP_METHODS.items()}
                 method = words.get(name, method) if system == "http" else method
-            if name and method not in methods:
+            if not system and name and method not in _METHODS:
+                self._lose(element, f"no client knows the method {name[:40]}")
+            elif name and method not in methods:
                 methods.append(method)
         return methods or None
 
@@ -450,11 +459,15 @@ class Reader:
         if field.many:
             return tables or None
         for extra in element.findall(field.tag)[1:]:
-            self._lose(extra, "it stands there twice, the first counts, the second")
+            self._lose(extra, "the one before it counts")
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether a server's type is one that the model has; tells what it lacks."""
+        """Whether the model has a place for it; tells what it lacks."""
+        needed = _NEEDED_ATTRIBUTES.get(str(element.tag))
+        if needed and not element.get(needed, "").strip():
+            self._lose(element, f"it has no {needed}")
+            return False
         type_ = element.get("type", "").strip()
         name = f'<{_name(element)} type="{type_[:60]}">'
         known = _TYPES.get(str(element.tag))
@@ -476,6 +489,10 @@ class Reader:
         for child in element.findall("restriction/clientIPAddress/.."):
             child.clear()
             child.text = "client-IP-address"
+        for child in element.findall("pop3"):
+            if element.get("type") != "pop3":
+                self._lose(child, "its server is no pop3 server")
+                element.remove(child)
         own = {"descr"} if field.tag == "instruction" else set()
         return self._fields(field.fields, element, own)
 
