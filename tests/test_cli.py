@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -314,3 +315,117 @@ def test_files_that_are_exported_can_be_read_by_a_web_server(
         os.umask(old)
     for path in (tmp_path / "out").rglob("*"):
         assert path.stat().st_mode & 0o444 == 0o444, path
+
+
+def test_gunicorn_with_preload_and_a_faulty_file_has_no_traceback(toml: Write) -> None:
+    done = subprocess.run(
+        [BIN / "gunicorn", "--preload", "flask_autoconfig:create_app()"],
+        env={**os.environ, "AUTOCONFIG_FILE": str(toml(FAULTY))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "provider[0].incoming[0].type: expected one of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_of_what_is_not_served_is_not_taken_for_nobody(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    assert run("--config", file, "show", "unknown.test").returncode == 1
+    for nonsense in ("https://example.com/", "typo..com"):
+        assert run("--config", file, "show", nonsense).returncode == 2
+
+
+def test_a_full_disk_behind_stdout_is_told_without_a_traceback(toml: Write) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS), "show"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_import_writes_utf8_whatever_the_terminal_speaks(tmp_path: Path) -> None:
+    source = shared("ispdb") / "yahoo.co.jp.xml"
+    done = subprocess.run(
+        [BIN / "flask-autoconfig", "import", source],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert "メール" in done.stdout.decode()
+
+
+def test_import_leaves_out_what_breaks_no_client(tmp_path: Path) -> None:
+    text = (shared("ispdb") / "one.com.xml").read_text()
+    text = text.replace("</incomingServer>", "<pop3/></incomingServer>")
+    text = text.replace("</emailProvider>", "<enable/><documentation/></emailProvider>")
+    text = text.replace(
+        "<authentication>", "<authentication>magic</authentication><authentication>", 1
+    )
+    file = tmp_path / "odd.xml"
+    file.write_text(text)
+    done = run("import", file)
+    assert done.returncode == 0
+    for name in ("pop3", "enable", "documentation", "authentication"):
+        assert f"<{name}> is left out: " in done.stderr
+    assert model.loads(done.stdout).provider[0].incoming[0].hostname == "imap.one.com"
+
+
+def test_import_of_one_file_twice_says_so() -> None:
+    file = shared("ispdb") / "one.com.xml"
+    done = run("import", file, file)
+    assert done.returncode == 1
+    assert "it is named twice" in done.stderr
+
+
+def test_no_forwarded_header_is_believed_unasked(toml: Write, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), "--workers", "1", log=log) as url:
+        path = "/mail/config-v1.1.xml"
+        assert fetch(url + path, SCRIPT_NAME="/mail").status == 200
+        pox = f"{url}/autodiscover/autodiscover.xml"
+        assert fetch(pox, X_Forwarded_Proto="http").status == 200
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 5) as sock:
+            sock.sendall("GET /?a=secret@é.test HTTP/1.1\r\n\r\n".encode())
+            assert b" 400 " in sock.recv(100)
+    text = log.read_text()
+    assert "Invalid request" in text
+    assert "secret" not in text
+
+
+def test_in_a_flask_project_show_asks_the_projects_hooks(
+    toml: Write, tmp_path: Path
+) -> None:
+    toml(TWO_DOMAINS, "autoconfig.toml")
+    (tmp_path / "hooked.py").write_text(
+        "from flask import Flask, current_app\n"
+        "from flask_autoconfig import autoconfig\n"
+        "app = Flask(__name__)\n"
+        "@autoconfig.find_provider\n"
+        "def provider_of(domain):\n"
+        "    assert current_app.name\n"
+        "    return 'example.com' if domain == 'customer.test' else None\n"
+        "app.register_blueprint(autoconfig)\n"
+    )
+    command = [str(BIN / "flask"), "--app", "hooked", "autoconfig", "show"]
+    for whom in ("a@customer.test", "customer.test"):
+        done = subprocess.run(
+            [*command, whom], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert "<domain>customer.test</domain>" in done.stdout, done.stderr
+    missing = subprocess.run(
+        [BIN / "flask", "--app", "nowhere_app", "autoconfig", "validate"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert missing.returncode == 2

@@ -468,3 +468,51 @@ def test_forwarded_hosts_are_believed_from_as_many_proxies_as_said(
         b"exact.test" in asking(create_app(file, proxies=1))(CONFIG, **forwarded).data
     )
     assert b"any.test" in asking(create_app(file))(CONFIG, **forwarded).data
+
+
+@pytest.mark.parametrize("answer", [["x"], 5, "", "nowhere.test", "not a host"])
+def test_a_hook_that_gives_nonsense_changes_nothing(
+    toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    mine = Autoconfig()
+    mine.find_provider(lambda domain: answer)  # type: ignore[type-var]
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(mine)
+    reply = asking(app)(f"{CONFIG}?emailaddress=a@b.test", Host="x.test")
+    assert reply.status_code == 404
+    assert "find_provider" in caplog.text
+
+
+def test_a_hook_may_name_the_provider_as_people_write_it(
+    toml: Callable[[str], Path],
+) -> None:
+    mine = Autoconfig()
+    mine.find_provider(lambda domain: "Bücher.example")
+    app = Flask("site")
+    text = TWO_DOMAINS.replace('"example.com", ', '"bücher.example", ')
+    app.config["AUTOCONFIG_FILE"] = toml(text)
+    app.register_blueprint(mine)
+    reply = asking(app)(f"{CONFIG}?emailaddress=a@b.test", Host="x.test")
+    assert b"<domain>b.test</domain>" in reply.data
+
+
+def test_options_that_flask_would_never_match_with_are_refused(
+    toml: Callable[[str], Path],
+) -> None:
+    for option in ("subdomain", "host"):
+        app = Flask("site")
+        app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+        with pytest.raises(ConfigError, match=f"does not match {option}s"):
+            app.register_blueprint(autoconfig, **{option: "autoconfig"})
+
+
+@pytest.mark.parametrize("value", [5, b"x", ["a"]])
+def test_settings_of_the_wrong_kind_are_told(value: object) -> None:
+    for key in ("AUTOCONFIG_FILE", "AUTOCONFIG_CLIENTS"):
+        app = Flask("site")
+        app.config[key] = value
+        with pytest.raises(ConfigError):
+            app.register_blueprint(autoconfig)
+    with pytest.raises(ConfigError):
+        create_app(value)  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support import TWO_DOMAINS, fetch, serving
 
-from flask_autoconfig.service import Service
+from flask_autoconfig.model import Config
+from flask_autoconfig.service import Service, Snapshot
 
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
@@ -178,3 +179,33 @@ def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
     assert kept == snapshot._bytes
     assert 100_000 < kept <= 8 * 1024 * 1024
     assert len(snapshot._answers) < 10_000
+
+
+def test_a_file_that_a_faulty_file_names_cures_it_when_it_comes(
+    toml: Write, tmp_path: Path
+) -> None:
+    live = Service(toml(TWO_DOMAINS)).live
+    toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
+    for _ in range(4):
+        live.look()
+    assert live.snapshot.directory.by_domain("late.test") is None
+    (tmp_path / "later").write_text("late.test\n")
+    for _ in range(3):
+        live.look()
+    assert live.snapshot.directory.by_domain("late.test") is not None
+
+
+def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
+    live = Service(toml(TWO_DOMAINS)).live
+    build = live._build
+
+    def build_while_somebody_saves(config: Config) -> Snapshot:
+        live._build = build
+        toml(TWO_DOMAINS.replace("imap.", "late."))
+        return build(config)
+
+    live._build = build_while_somebody_saves
+    toml(EDITED)
+    for _ in range(6):
+        live.look()
+    assert "late.example.com" in str(live.snapshot.config)

@@ -169,6 +169,19 @@ FAULTY = {
         provider().replace('["example.com"]', '["fred@example.com"]'),
         'provider[0].domains[0]: "fred@example.com" is an address; write "example.com"',
     ),
+    "an IP address for a domain": (
+        provider().replace('["example.com"]', '["192.0.2.1"]'),
+        'provider[0].domains[0]: "192.0.2.1" is an IP address; write the mail domain',
+    ),
+    "a key in the wrong table": (
+        provider("max_age = 60"),
+        'provider[0].max_age: there is no key "max_age" here; '
+        "max_age belongs into the top of the file, before the first table",
+    ),
+    "a number without end": (
+        "max_age = " + "9" * 5000,
+        "not TOML: Exceeds the limit (4300 digits); mend the line that it names",
+    ),
     "a pattern in the middle": (
         provider().replace('["example.com"]', '["a.*.com"]'),
         'provider[0].domains[0]: expected a domain, got "a.*.com"; write '
@@ -450,3 +463,44 @@ def test_the_configuration_is_frozen() -> None:
     config: Config = model.loads(TWO_DOMAINS)
     with pytest.raises(AttributeError):
         config.max_age = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("written", "served"),
+    [
+        ("%EMAILDOMAIN%.bücher.example", "%EMAILDOMAIN%.xn--bcher-kva.example"),
+        (
+            "x-%EMAILLOCALPART%.Bücher.example",
+            "x-%EMAILLOCALPART%.xn--bcher-kva.example",
+        ),
+        ("%EMAILDOMAIN%", "%EMAILDOMAIN%"),
+        ("IMAP.%EMAILDOMAIN%", "imap.%EMAILDOMAIN%"),
+    ],
+)
+def test_placeholders_survive_beside_letters_beyond_ascii(
+    written: str, served: str
+) -> None:
+    text = provider(f'logo_url = "https://{written}:8443/ü"')
+    text = text.replace('"imap.example.com"', f'"{written}"')
+    (found,) = model.loads(text).provider
+    assert found.incoming[0].hostname == served
+    if not served.isascii() or "xn--" in served:
+        assert found.logo_url == f"https://{served}:8443/ü"
+
+
+def test_a_postfix_map_with_its_continuations_and_parents(tmp_path: Path) -> None:
+    (tmp_path / "virtual").write_text("one.test  a,\n   b c\n.two.test x\n")
+    (tmp_path / "a.toml").write_text(provider('domains_file = "virtual"'))
+    (found,) = load(tmp_path / "a.toml").provider
+    assert found.file_domains == ("one.test", "*.two.test")
+
+
+def test_an_id_is_folded_like_the_domains() -> None:
+    text = provider('id = "Example.COM"\nlist_domains = false')
+    assert model.loads(text).provider[0].identity == "example.com"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev"])
+def test_what_is_no_ordinary_file_is_not_read(name: str) -> None:
+    with pytest.raises(ConfigError, match="it is no ordinary file"):
+        load(name)
