@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ def _type_of(cls: type) -> inspect.StructType:
 class Builder:
     """Builds values of msgspec's types from plain ones and remembers what is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, homes: Mapping[str, type] | None = None) -> None:
+        """`homes` are the tables by their heading: where a stray key may belong."""
+        self._homes = homes or {}
         self.problems: list[Problem] = []
         self._places: dict[str, int] = {}
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
@@ -104,9 +106,9 @@ class Builder:
     def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
         cure = f"known are {', '.join(known)}"
-        elsewhere = _homes().get(key)
-        if elsewhere:
-            cure = f"{key} belongs into {elsewhere}"
+        homes = [head for head, cls in self._homes.items() if key in _keys_of(cls)]
+        if homes:
+            cure = f"{key} belongs into {homes[0]}"
         elif near:
             cure = f"did you mean {near[0]}?"
             self._misspelt.add(_below(place, near[0]))
@@ -212,24 +214,8 @@ class Builder:
 
 
 @cache
-def _homes() -> dict[str, str]:
-    """Where a key that stands in the wrong table is at home."""
-    from . import model
-
-    homes = {}
-    for heading, table in (
-        ("[[provider.calendar]]", model.Server),
-        ("[[provider.outgoing]]", model.Outgoing),
-        ("[[provider.incoming]]", model.Incoming),
-        ("[provider.incoming.pop3]", model.Pop3),
-        ("[provider.oauth2]", model.OAuth2),
-        ("[provider.webmail]", model.Webmail),
-        ("[[provider]]", model.Provider),
-        ("the top of the file, before the first table", model.Config),
-    ):
-        for field in _type_of(table).fields:
-            homes[field.encode_name] = heading
-    return homes
+def _keys_of(cls: type) -> frozenset[str]:
+    return frozenset(field.encode_name for field in _type_of(cls).fields)
 
 
 def _below(place: str, key: str) -> str:

@@ -500,6 +500,18 @@ class Config(_Table, frozen=True, dict=True):
         return modified
 
 
+# The tables by their heading, the likelier home of a stray key first.
+_HOMES = {
+    "the top of the file, before the first table": Config,
+    "[[provider]]": Provider,
+    "[provider.webmail]": Webmail,
+    "[provider.oauth2]": OAuth2,
+    "[provider.incoming.pop3]": Pop3,
+    "[[provider.incoming]]": Incoming,
+    "[[provider.outgoing]]": Outgoing,
+}
+
+
 def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
     """Read a configuration from TOML text; relative paths in it count from `base`.
 
@@ -563,7 +575,7 @@ def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Conf
     """Build the configuration from a parsed TOML document; raises ConfigError."""
     from . import build, rules
 
-    builder = build.Builder()
+    builder = build.Builder(_HOMES)
     config: Config = builder.struct(Config, raw, "")
     for index, provider in enumerate(config.provider):
         if provider.domains_file:
@@ -572,7 +584,7 @@ def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Conf
             provider.__dict__["file_domains"] = build.domains_in(path, place, builder)
     if config.sign and not builder.is_faulty("sign"):
         config.__dict__["signer"] = _signer(config.sign, Path(base), builder)
-    rules.check(config, builder)
+    rules.check(config, builder, SERVER_KEYS)
     try:
         builder.raise_problems()
     except ConfigError as error:

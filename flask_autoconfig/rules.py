@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from .build import Builder
-from .model import SERVER_KEYS, Config, Provider, Server
+
+if TYPE_CHECKING:  # the model asks for these rules
+    from .model import Config, Provider, Server
 
 _MAIL = ("imap", "pop3", "smtp")
 _EXCHANGE_URLS = ("owa_url", "ews_url", "eas_url")
 
 
-def check(config: Config, builder: Builder) -> None:
-    """Add every problem that lies between values to the builder."""
+def check(config: Config, builder: Builder, server_keys: Iterable[str]) -> None:
+    """Add every problem that lies between values to the builder.
+
+    `server_keys` are the provider's keys that hold servers.
+    """
     if not config.provider and not builder.is_faulty("provider"):
         builder.add("", "it has no provider", "add one: [[provider]], then its domains")
     _check_domains(config, builder)
     for index, provider in enumerate(config.provider):
         place = f"provider[{index}]"
         _check_servers(provider, place, builder)
-        _check_kinds(provider, place, builder)
+        _check_kinds(provider, place, builder, server_keys)
 
 
 def _check_domains(config: Config, builder: Builder) -> None:
@@ -75,7 +83,9 @@ def _check_server(server: Server, at: str, builder: Builder) -> None:
         builder.add(f"{at}.pop3", "an imap server has no POP3 options", "remove it")
 
 
-def _check_kinds(provider: Provider, place: str, builder: Builder) -> None:
+def _check_kinds(
+    provider: Provider, place: str, builder: Builder, server_keys: Iterable[str]
+) -> None:
     mail = [server for server in provider.incoming if server.type in _MAIL]
     if mail and not provider.outgoing and not builder.is_faulty(f"{place}.outgoing"):
         builder.add(
@@ -91,6 +101,6 @@ def _check_kinds(provider: Provider, place: str, builder: Builder) -> None:
                 "add [[provider.incoming]]",
             )
     elif not provider.servers and not any(
-        builder.is_faulty(f"{place}.{key}") for key in SERVER_KEYS
+        builder.is_faulty(f"{place}.{key}") for key in server_keys
     ):
         builder.add(place, "it has no servers", "add [[provider.incoming]]")

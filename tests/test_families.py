@@ -30,6 +30,7 @@ from support import (
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, TestResponse
+from world import radicale
 
 from flask_autoconfig import ConfigError, autoconfig, clients, create_app, load, model
 from flask_autoconfig.documents import outlook, pacc
@@ -595,25 +596,15 @@ def test_dav_paths_without_a_server_are_404(serve: Callable[[str], Ask]) -> None
 
 
 @pytest.fixture
-def radicale(tmp_path: Path) -> Iterator[int]:
+def dav_port(tmp_path: Path) -> Iterator[int]:
     """A real CalDAV and CardDAV server at dav.example.test; gives its port."""
-    port = free_port()
-    certificate, key = certificate_for("dav.example.test", folder=tmp_path)
-    (tmp_path / "users").write_text("fred@example.test:secret\n")
-    config = tmp_path / "radicale"
-    config.write_text(
-        f"[server]\nhosts = 127.0.0.1:{port}\nssl = True\n"
-        f"certificate = {certificate}\nkey = {key}\n"
-        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {tmp_path}/users\n"
-        f"htpasswd_encryption = plain\n"
-        f"[storage]\nfilesystem_folder = {tmp_path}/collections\n"
-    )
-    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+    certificate = certificate_for("dav.example.test", folder=tmp_path)
+    with radicale(tmp_path / "radicale", certificate) as port:
         yield port
 
 
 def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
-    toml: Write, tmp_path: Path, radicale: int, monkeypatch: pytest.MonkeyPatch
+    toml: Write, tmp_path: Path, dav_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dav = (
         '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.example.test/"\n'
@@ -633,7 +624,7 @@ def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
         ),
         names(
             monkeypatch,
-            {("example.test", 443): port, ("dav.example.test", 443): radicale},
+            {("example.test", 443): port, ("dav.example.test", 443): dav_port},
         ),
     ):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
