@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -95,9 +97,10 @@ class Live(Generic[Built]):
         built: Built | None = None
         trouble = ""
         try:
-            config = load(self.file)
-            files = watched(config, self.file)
-            built = self._build(config)
+            with _requests_first():
+                config = load(self.file)
+                files = watched(config, self.file)
+                built = self._build(config)
         except ConfigError as error:
             trouble = str(error)
             files = list(dict.fromkeys([*self._watched, *error.named]))
@@ -127,6 +130,17 @@ class Live(Generic[Built]):
             before[path] if path in before else _unless_changed(path, started)
             for path in (self.file, *files)
         )
+
+
+@contextmanager
+def _requests_first() -> Iterator[None]:
+    """Hand the interpreter over more often: a large file must not hold requests up."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, 0.0005))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _unless_changed(path: Path, since: int) -> tuple[int, ...] | None:

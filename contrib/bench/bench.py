@@ -151,7 +151,8 @@ def automx2(folder: Path) -> Server | None:
     while server.status("example.com") == 0 and time.monotonic() < until:
         time.sleep(0.1)
     setup = (
-        '{"version": 2, "provider": "Example", "domains": ["example.com"], "servers": ['
+        '{"version": 2, "provider": "Example", "domains": [{"name": "example.com"}],'
+        '"servers": ['
         '{"type": "imap", "name": "imap.example.com"},'
         '{"type": "pop", "name": "pop.example.com"},'
         '{"type": "smtp", "name": "smtp.example.com"}]}'
