@@ -487,9 +487,11 @@ def dns_(domain: str, target: str, previous: Path | None, as_json: bool) -> None
 
 
 def _host_option(target: str) -> str:
-    from .address import fold
+    from .address import fold, is_ip
 
     try:
+        if is_ip(target):
+            raise ValueError("a CNAME leads to a name")
         return fold(target)
     except ValueError:
         raise click.BadParameter(

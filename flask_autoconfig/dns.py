@@ -136,7 +136,12 @@ class Resolver:
         import dns.resolver
 
         self._system = server is None
-        self._resolver = dns.resolver.Resolver(configure=self._system)
+        try:
+            self._resolver = dns.resolver.Resolver(configure=self._system)
+        except dns.resolver.NoResolverConfiguration:
+            self._resolver = dns.resolver.Resolver(
+                configure=False
+            )  # which finds nobody
         if server:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]

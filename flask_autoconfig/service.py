@@ -279,6 +279,8 @@ def _url_of(found: Found, type_: str) -> str:
             if url:
                 return url
             domain = found.domain or found.provider.identity
+            if not domain and "%EMAILDOMAIN%" in server.url:
+                continue
             known = server.url.replace("%EMAILDOMAIN%", domain).partition("%EMAIL")[0]
             return known.rpartition("/")[0] + "/"
     return ""

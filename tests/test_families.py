@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import plistlib
 import subprocess
@@ -10,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from caldav.davclient import DAVClient
@@ -684,3 +686,45 @@ def test_an_independent_reader_understands_autoconfig(
     found = parse_autoconfig(body)
     assert found["imap"] == {"server": "imap.example.com", **expected}
     assert found["smtp"] == {"server": "smtp.example.com", **expected, "port": 465}
+
+
+def test_a_wildcard_without_a_domain_leaves_no_placeholder_to_who_knows_none(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = TWO_DOMAINS.replace('"example.com", "example2.com"', '"*"')
+    text = text.replace(".example.com", ".%EMAILDOMAIN%")
+    dav = '[[provider.calendar]]\ntype = "caldav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'
+    ask = serve(text + dav)
+    for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
+        reply = ask(path, host="127.0.0.1")
+        assert b"%" not in reply.data
+        assert reply.status_code == (200 if path == POX else 404)
+        assert reply.data
+    assert protocols(ask(POX, host="127.0.0.1").data) == []
+    for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
+        reply = ask(path, host="autoconfig.customer.test")
+        assert b"customer.test" in reply.data
+
+
+@pytest.mark.parametrize(
+    "local", ["o'neill", '"a b"', "a+b", "ö", "a&b", "a%41", "x" * 64, "{{7*7}}"]
+)
+def test_odd_local_parts_are_as_good_as_any(
+    serve: Callable[[str], Ask], local: str
+) -> None:
+    ask = serve(TWO_DOMAINS)
+    query = f"?emailaddress={quote(f'{local}@example.com')}"
+    mail = payloads(ask(f"/mail/mobileconfig{query}").data)["com.apple.mail.managed"]
+    assert mail["EmailAddress"] == f"{local}@example.com"
+    page = ask(f"/mail/setup{query}")
+    assert page.status_code == 200
+    assert (
+        html.escape(f"{local}@example.com")
+        .replace("&#x27;", "&#39;")
+        .replace("&quot;", "&#34;")
+        in page.text
+    )
+    body = pox(html.escape(f"{local}@example.com"))
+    assert protocols(ask(POX, "POST", data=body).data)[0]["LoginName"] == (
+        f"{local}@example.com"
+    )

@@ -114,10 +114,13 @@ def write(
 def _write_mail(
     account: ET.Element, server: Server, domain: str | None, address: Address | None
 ) -> None:
+    host = fill_in(server.hostname, domain, address)
+    if not host:  # it takes a domain, and there is none
+        return
     protocol = ET.SubElement(account, "Protocol")
     ssl, encryption = _ENCRYPTION[server.socket_type or "SSL"]
     _add(protocol, "Type", _TYPES[server.type])
-    _add(protocol, "Server", fill_in(server.hostname, domain, address))
+    _add(protocol, "Server", host)
     _add(protocol, "Port", str(server.port))
     _add(protocol, "DomainRequired", "off")
     _add(protocol, "LoginName", fill_in(server.username, domain, address))

@@ -47,7 +47,9 @@ def write(provider: Provider, domain: str | None = None) -> bytes | None:
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     name = domain or provider.identity
-    return (text.replace("%EMAILDOMAIN%", name) if name else text).encode()
+    if not name and "%EMAILDOMAIN%" in text:
+        return None  # PACC knows no placeholders
+    return text.replace("%EMAILDOMAIN%", name).encode()
 
 
 def digest_record(document: bytes) -> str:
