@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -390,6 +392,11 @@ MISTAKES = {
         "content type text/html",
         "https",
     ),
+    "an answer that is compressed unasked": (
+        "add_header Content-Encoding gzip;",
+        "compressed unasked (gzip)",
+        "https",
+    ),
     "an empty answer": ("return 200 '';", "an empty answer", "https"),
     "a status of 404": ("return 404;", "status 404", "https"),
     "a page for people": (
@@ -420,6 +427,61 @@ def test_a_web_servers_mistake_is_told(
     ), found
 
 
+def test_a_calendar_server_that_is_not_there_is_told(
+    here: World, findings: Ask
+) -> None:
+    text = here.toml.replace("https://dav.", "https://imap.")
+    found = only(findings(text, "--unpublished"))
+    assert (found["status"], found["subject"]) == (
+        "failure",
+        f"https://imap.{DOMAIN}/",
+    )
+
+
+def test_an_mx_host_that_is_not_below_mx_domains_is_told(
+    here: World, findings: Ask, front: int
+) -> None:
+    text = here.toml.replace("domains =", 'mx_domains = ["other.test"]\ndomains =')
+    found = [it for it in findings(text, port=front) if it["subject"].endswith(" MX")]
+    assert only(found)["seen"] == f"mx.{DOMAIN}: none is below mx_domains"
+
+
+def test_a_domain_without_mx_is_told(here: World, findings: Ask, front: int) -> None:
+    here.names.drop("MX")
+    found = [
+        it for it in findings(here.toml, port=front) if it["subject"].endswith(" MX")
+    ]
+    assert only(found)["status"] == "warning"
+
+
+def test_a_terminal_gets_colours_and_types_the_password_unseen(here: World) -> None:
+    options = ["--config", str(here.folder / "true.toml"), "check", USER, "--login"]
+    options += ["--unpublished", "--resolver", f"127.0.0.1:{here.names.port}", *TIMEOUT]
+    for (host, port), real in here.places.items():
+        options += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [str(BIN / "flask-autoconfig"), *options],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        env={**os.environ, "SSL_CERT_FILE": str(here.folder / "ca.pem")},
+    )
+    os.close(inside)
+    shown = b""
+    with suppress(OSError):  # what a terminal says when its program has ended
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+            if shown.endswith(b"Password: "):
+                os.write(terminal, f"{PASSWORD}\n".encode())
+    os.close(terminal)
+    assert process.wait() == 0, shown
+    assert f"{USER} is let in".encode() in shown
+    assert PASSWORD.encode() not in shown
+    assert b"\x1b[32m" in shown
+
+
 def test_a_document_that_differs_from_the_file_is_told(
     here: World, findings: Ask, front: int
 ) -> None:
@@ -428,6 +490,10 @@ def test_a_document_that_differs_from_the_file_is_told(
     seen = [it["seen"] for it in found if it["step"] == "document"]
     wanted = f"incoming[0].hostname is imap.{DOMAIN}, the file says dav.{DOMAIN}"
     assert wanted in seen
+    differing = {
+        it["subject"].split("/")[2] for it in found if it["step"] == "document"
+    }
+    assert {f"autodiscover.{DOMAIN}", f"ua-auto-config.{DOMAIN}"} < differing
 
 
 def test_a_missing_name_is_told(

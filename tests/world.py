@@ -68,6 +68,11 @@ class NameServer:
         text = BASE_ZONE + "".join(zones)
         self._resolver.zone = ZoneResolver(text).zone
 
+    def drop(self, type_: str) -> None:
+        """Serve no record of a type any more."""
+        zone = self._resolver.zone
+        self._resolver.zone = [record for record in zone if record[1] != type_]
+
     def __enter__(self) -> NameServer:
         self._server.start_thread()
         return self
