@@ -20,7 +20,7 @@ from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web
 from flask_autoconfig import model
 
 Findings = list[dict[str, str]]
-TIMEOUT = ("--timeout", "3")
+TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 
 
 @pytest.fixture(scope="module")
