@@ -71,13 +71,16 @@ class Live(Generic[Built]):
         """Take up what has changed, if it is whole; one thread at a time."""
         if not self._lock.acquire(blocking=False):
             return
+        signature = self._signature(self._watched)
         try:
-            signature = self._signature(self._watched)
             if signature != self._known and self._is_settled(signature):
                 self._take_up(signature)
+        except Exception:  # a fault of ours must not reach the requests
+            self._known = signature
+            log.exception("Cannot take up %s, the last one stays", self.file)
+        finally:
             self._pending = signature
             self._looked = time.monotonic()
-        finally:
             self._lock.release()
 
     def _signature(self, watched: list[Path]) -> Signature:

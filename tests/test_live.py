@@ -209,3 +209,21 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     for _ in range(6):
         live.look()
     assert "late.example.com" in str(live.snapshot.config)
+
+
+def test_a_fault_of_our_own_does_not_reach_the_requests(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(toml(TWO_DOMAINS))
+
+    def fail(config: Config) -> Snapshot:
+        raise RuntimeError("a bug")
+
+    service.live._build = fail
+    toml(EDITED)
+    for _ in range(5):
+        service.live.look()
+    answer = service.answer(CONFIG, "", "")
+    assert answer is not None
+    assert b"imap.example.com" in answer.body
+    assert caplog.text.count("RuntimeError: a bug") == 1
