@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -306,6 +307,24 @@ def test_an_export_that_fails_leaves_the_old_files_whole(
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert after == before
     assert load(file)  # and the file itself was never at fault
+
+
+def test_an_export_that_is_told_to_stop_leaves_nothing_behind(
+    toml: Write, tmp_path: Path
+) -> None:
+    names = ", ".join(f'"d{number}.test"' for number in range(20_000))
+    text = TWO_DOMAINS.replace('"example.com", "example2.com"', names)
+    file = toml(text.replace("domains =", "list_domains = false\ndomains ="))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [BIN / "flask-autoconfig", "--config", file, "export", out],
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(out.glob(".autoconfig-*/d1*.test")):
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 143
+    assert list(out.iterdir()) == []
 
 
 def test_files_that_are_exported_can_be_read_by_a_web_server(
