@@ -16,7 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
-LOCALE = PACKAGE / "locale"
+LOCALE = PACKAGE / "page/locale"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 
 

@@ -1,11 +1,17 @@
 """Mail clients set themselves up: one TOML file, for Flask sites and alone."""
 
-from .blueprint import Autoconfig, autoconfig
-from .errors import ConfigError
-from .model import load
-from .standalone import create_app
+from __future__ import annotations
 
-__version__: str
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .blueprint import Autoconfig, autoconfig
+    from .config.reading import load
+    from .errors import ConfigError
+    from .standalone import create_app
+
+    __version__: str
 
 __all__ = [
     "Autoconfig",
@@ -16,11 +22,23 @@ __all__ = [
     "load",
 ]
 
+# Looked up when it is asked for: `flask` loads the commands of every package that is
+# installed, in projects that use none of this as well.
+_HOMES = {
+    "Autoconfig": ".blueprint",
+    "ConfigError": ".errors",
+    "autoconfig": ".blueprint",
+    "create_app": ".standalone",
+    "load": ".config.reading",
+}
 
-def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: a site at start-up never does."""
-    if name != "__version__":
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("flask-autoconfig")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    return version("flask-autoconfig")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value

@@ -7,7 +7,11 @@ from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import unquote
 
+DOMAIN_PLACEHOLDER = "%EMAILDOMAIN%"
+USER_PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%")
 PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%", "%REALNAME%")
+# Evolution asks with this local part, for privacy, and puts the real one in its place.
+NOBODY = "EVOLUTIONUSER"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
@@ -114,11 +118,35 @@ def fill_in(text: str | None, domain: str | None, address: Address | None) -> st
     if not text or "%" not in text:
         return text or ""
     if address is None:
-        text = text.replace("%EMAILDOMAIN%", domain) if domain else text
-        return "" if any(name in text for name in PLACEHOLDERS) else text
+        text = with_domain(text, domain)
+        return text if is_for_all(text) and DOMAIN_PLACEHOLDER not in text else ""
     return (
         text.replace("%EMAILADDRESS%", str(address))
         .replace("%EMAILLOCALPART%", address.local)
         .replace("%EMAILDOMAIN%", address.domain)
         .replace("%REALNAME%", address.local)
     )
+
+
+def with_domain(text: str, domain: str | None) -> str:
+    """The text with `%EMAILDOMAIN%` written out, if the domain is known."""
+    return text.replace(DOMAIN_PLACEHOLDER, domain) if domain else text
+
+
+def is_for_all(text: str) -> bool:
+    """Whether it is the same for all users of a domain."""
+    return not any(name in text for name in USER_PLACEHOLDERS)
+
+
+def known_part(url: str, domain: str | None) -> str:
+    """The URL for somebody of the domain whose address is not known.
+
+    It ends with the folder before the first placeholder that stays unknown; it is ""
+    where that stands in the host, so that not even the server is known.
+    """
+    url = with_domain(url, domain)
+    unknown = [at for name in PLACEHOLDERS if (at := url.find(name)) >= 0]
+    if not unknown:
+        return url
+    folder = url[: min(unknown)].rpartition("/")[0] + "/"
+    return folder if folder.count("/") > 2 else ""

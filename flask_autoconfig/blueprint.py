@@ -7,34 +7,20 @@ several apps, each with a file of its own.
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Callable, Iterable
-from functools import partial
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from flask import Blueprint, Flask, Response, render_template, request
-from markupsafe import Markup
+from flask import Blueprint, Flask, Response, abort, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
-from werkzeug.wsgi import get_input_stream
 
-from .address import Address, address_in_query, unfold
-from .documents import outlook
+from . import families
+from .answers import Answer, Request
 from .errors import ConfigError, Problem
-from .service import (
-    BAD_ADDRESS,
-    DAV_PATHS,
-    ISPDB,
-    PAGE,
-    Answer,
-    Found,
-    Hook,
-    Hooks,
-    Service,
-)
+from .families import Family, Route
+from .service import Hook, Hooks, Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -52,15 +38,20 @@ class Autoconfig(Blueprint):
     - `AUTOCONFIG_FILE`: the TOML file; a relative path counts from `app.root_path`.
       Without it the environment variable of that name, then `autoconfig.toml` in the
       instance folder, then beside the app.
-    - `AUTOCONFIG_CLIENTS`: the set of client families to serve; all by default.
+    - `AUTOCONFIG_CLIENTS`: the client families to serve; by default those of the
+      environment variable of that name, then the file's `clients`. They count at
+      registration, since Flask's routes are fixed then.
 
     Registering raises ConfigError where no file is found or it is faulty.
     """
 
+    # Whether the families that are served may change while the app runs.
+    is_live: ClassVar[bool] = False
+
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
-        super().__init__(name, import_name, template_folder="templates")
+        super().__init__(name, import_name, template_folder="page/templates")
         self._hooks = Hooks()
         self.record(self._set_up)
 
@@ -102,31 +93,56 @@ class Autoconfig(Blueprint):
         service = Service(
             find_file(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
+            fixed=not self.is_live,
             hooks=self._hooks,
         )
         app.extensions["autoconfig"] = service
         options: dict[str, Any] = {"provide_automatic_options": False}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", "<autoconfig_host>")
+        for family in families.FAMILIES if self.is_live else service.families:
+            routes = {_rule(app, route): route for route in family.routes}
+            view = _view(service, family, routes)
+            for rule, route in routes.items():
+                methods = list(route.methods)
+                state.add_url_rule(rule, family.name, view, methods=methods, **options)
 
-        def add(
-            name: str, view: View, methods: list[str], paths: Iterable[str]
-        ) -> None:
-            view = partial(view, service)
-            for path in paths:
-                state.add_url_rule(path, name, view, methods=methods, **options)
 
-        add("config", _config, ["GET"], service.paths)
-        if "dav" in service.clients:
-            add("dav", _dav, _DAV_METHODS, DAV_PATHS)
-        if "outlook" in service.clients:
-            app.url_map.converters["autoconfig_outlook"] = _AutodiscoverPath
-            path = "/<autoconfig_outlook:autodiscover>"
-            add("autodiscover", _autodiscover, ["GET", "POST"], [path])
-        if "ispdb" in service.clients:
-            add("ispdb", _ispdb, ["GET"], [f"{ISPDB}<autoconfig_domain>"])
-        if "page" in service.clients:
-            add("setup", _page, ["GET"], [PAGE])
+def _rule(app: App, route: Route) -> str:
+    """The route's path in Flask's words."""
+    if not (route.rest or route.any_case):
+        return route.path
+    pattern = re.escape(route.path.removeprefix("/")) + route.rest
+    converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
+
+    class Path(BaseConverter):
+        """What has several spellings, or goes on after its beginning."""
+
+        part_isolating = False
+        weight = 0  # before a site's own catch-all
+        regex = f"(?i:{pattern})" if route.any_case else pattern
+
+    app.url_map.converters[converter] = Path
+    return f"/<{converter}:autoconfig_path>"
+
+
+def _view(
+    service: Service, family: Family, routes: dict[str, Route]
+) -> Callable[..., Response]:
+    """Answers a family's requests; `routes` are its routes by Flask's rule."""
+
+    def view(**_: str) -> Response:  # the host's and the path's variables: not needed
+        if family not in service.families:
+            abort(404)
+        environ = request.environ
+        query = environ["QUERY_STRING"]
+        asked = Request(request.path, query, request.host, request.method, environ)
+        assert request.url_rule is not None  # noqa: S101 (Flask came here by it)
+        answer = routes[request.url_rule.rule].handler(service, asked)
+        return _Prepared(answer.for_request(environ))
+
+    view.__name__ = family.name
+    return view
 
 
 def _refuse_useless(app: App, options: dict[str, Any]) -> None:
@@ -163,150 +179,6 @@ class _Prepared(Response):
         return self.headers
 
 
-View = Callable[..., Response]
-# A view gets the app's own service; the host's variables are not needed.
-
-
-def _config(service: Service, **_: str) -> Response:
-    """A document that is chosen by path, query and host alone."""
-    environ = request.environ
-    answer = service.answer(request.path, environ["QUERY_STRING"], request.host)
-    assert answer is not None  # noqa: S101 (only the service's own paths are routed)
-    return _Prepared(answer.for_request(environ))
-
-
-def _ispdb(service: Service, autoconfig_domain: str, **_: str) -> Response:
-    answer = service.isp_database(autoconfig_domain)
-    return _Prepared(answer.for_request(request.environ))
-
-
-# PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
-_DAV_METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH"]
-_DAV_METHODS += ["REPORT", "MKCALENDAR", "MKCOL"]
-
-
-def _dav(service: Service, **_: str) -> Response:
-    return _Prepared(service.redirect(request.path, request.host, request.method))
-
-
-class _AutodiscoverPath(BaseConverter):
-    """Outlook's paths in any spelling of case: Outlook itself uses several."""
-
-    part_isolating = False
-    weight = 0  # before a site's own catch-all
-    regex = r"(?i:autodiscover/autodiscover\.(?:xml|json(?:/v1\.0/[^/]+)?))"
-
-
-def _autodiscover(service: Service, autodiscover: str, **_: str) -> Response:
-    environ = request.environ
-    is_v2 = autodiscover.lower().startswith("autodiscover/autodiscover.json")
-    if is_v2 and request.method == "POST":
-        raise MethodNotAllowed(["GET", "HEAD"])
-    if request.method == "POST":
-        return _Prepared(service.autodiscover(_body(), request.host))
-    query = environ["QUERY_STRING"]
-    if is_v2:
-        return _Prepared(service.autodiscover_v2(request.path, query, request.host))
-    answer = service.autodiscover_by_host(
-        query, request.host, must_encrypt=_came_unencrypted(environ)
-    )
-    return _Prepared(answer.for_request(environ))
-
-
-def _body() -> bytes:
-    """The request's body, one byte more than is taken, if it has so many.
-
-    A site's own limit does not count: too much is answered in Outlook's own format.
-    """
-    stream = get_input_stream(request.environ)
-    body = stream.read(outlook.MOST_BYTES + 1)
-    for _ in range(64):  # a client that still sends would not read the answer
-        if len(stream.read(outlook.MOST_BYTES)) < outlook.MOST_BYTES:
-            break
-    return body
-
-
-def _page(service: Service, **_: str) -> Response:
-    """The page for people; the template says how it looks."""
-    from .documents import page
-
-    accepted = request.accept_languages.best_match(page.languages()) or "en"
-    gettext = page.translations(accepted).gettext
-    typed = address_in_query(request.environ["QUERY_STRING"])[:254]
-    found = (
-        service.find(request.environ["QUERY_STRING"], request.host) if typed else None
-    )
-    values: dict[str, Any] = {"settings": None, "error": None}
-    status = 200
-    if isinstance(found, Answer):
-        status = int(found.status[:3])
-        values["error"] = (
-            gettext("That is no e-mail address. It looks like name@example.com.")
-            if found is BAD_ADDRESS
-            else gettext("There are no settings here for that address.")
-        )
-    elif found is not None and found.address is not None:
-        values |= _page_of(service, found, found.address, accepted)
-    nonce = secrets.token_urlsafe(16)
-    html = render_template(
-        "autoconfig/setup.html",
-        _=gettext,
-        language=accepted,
-        nonce=nonce,
-        action=request.script_root + PAGE,
-        typed=typed,
-        **values,
-    )
-    response = Response(html, status)
-    response.headers.extend(page_headers(nonce))
-    return response
-
-
-def _page_of(
-    service: Service, found: Found, address: Address, language: str
-) -> dict[str, Any]:
-    from .documents import apple, page
-
-    provider = found.provider
-
-    here = f"{request.url_root.rstrip('/')}{PAGE}?emailaddress={quote(str(address))}"
-    has_profile = "apple" in service.clients and apple.write(provider, None, address)
-    return {
-        "settings": page.settings(provider, address, language),
-        "address": f"{address.local}@{unfold(address.domain)}",
-        "here": here,
-        "here_text": request.url_root.split("://")[-1].rstrip("/") + PAGE,
-        "qr": Markup(page.qr_code(here)),  # noqa: S704 (segno's own SVG)
-        "profile": f"{request.script_root}/mail/mobileconfig?"
-        f"emailaddress={quote(str(address))}"
-        if has_profile
-        else None,
-    }
-
-
-def page_headers(nonce: str) -> list[tuple[str, str]]:
-    """The page's headers: nothing from elsewhere, nothing kept, not to be framed."""
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    return [
-        ("Content-Security-Policy", policy),
-        ("Cache-Control", "private, no-store"),
-        ("Vary", "Accept-Language"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "no-referrer"),
-        ("X-Robots-Tag", "noindex"),
-    ]
-
-
-def _came_unencrypted(environ: WSGIEnvironment) -> bool:
-    """Whether a trusted proxy says that the client spoke plain http."""
-    trusted = "werkzeug.proxy_fix.orig" in environ
-    said = "HTTP_X_FORWARDED_PROTO" in environ
-    return trusted and said and environ["wsgi.url_scheme"] == "http"
-
-
 def find_file(app: App) -> Path:
     """The TOML file of a Flask app; raises ConfigError where there is none."""
     root = Path(app.root_path)
@@ -317,13 +189,13 @@ def find_file(app: App) -> Path:
         message = f"expected a path, got {named!r}"
         problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
         raise ConfigError([problem], app.import_name)
-    places = [root / "autoconfig.toml"]
+    candidates = [root / "autoconfig.toml"]
     if isinstance(app, Flask):
-        places.insert(0, Path(app.instance_path) / "autoconfig.toml")
-    for place in places:
-        if place.is_file():
-            return place
-    looked = " or ".join(str(place) for place in places)
+        candidates.insert(0, Path(app.instance_path) / "autoconfig.toml")
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = " or ".join(map(str, candidates))
     raise ConfigError(
         [
             Problem(

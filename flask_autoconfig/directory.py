@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .address import host_of
-from .model import Config
-
-# The first labels of host names that clients put before the domain they ask about.
-_SERVICE_LABELS = ("autoconfig.", "autodiscover.", "ua-auto-config.")
+from .config.tables import Provider
 
 
 class Match(NamedTuple):
-    """The provider's index, and the domain that the request names, if it does.
+    """Which provider serves a request, and the domain that it names, if it does."""
 
-    `exact` is whether the provider claims that domain by name.
-    """
-
-    provider: int
-    domain: str | None
-    exact: bool
+    provider_index: int
+    domain: str | None  # A-labels
+    exact: bool  # the provider claims that domain by name, not by a pattern
 
 
 class Directory:
-    """Every claim of a configuration, ready for look-ups that do not depend on size."""
+    """Every claim of the providers, ready for look-ups that do not depend on size.
 
-    def __init__(self, config: Config) -> None:
+    `labels` are the first labels of host names that clients put before the domain that
+    they ask about, as `autoconfig`.
+    """
+
+    def __init__(
+        self, providers: Sequence[Provider], labels: Iterable[str] = ()
+    ) -> None:
+        self._labels = tuple(f"{label}." for label in labels)
         self._exact: dict[str, int] = {}
         self._below: dict[str, int] = {}  # of *.example.com: example.com
         self._mx: dict[str, int] = {}
         self._any: int | None = None
         self._ids: dict[str, int] = {}
-        self._only = 0 if len(config.provider) == 1 else None
-        for index, provider in enumerate(config.provider):
+        self._only = 0 if len(providers) == 1 else None
+        for index, provider in enumerate(providers):
             self._ids.setdefault(provider.identity, index)
-            for domain in provider.all_domains:
+            for domain in provider.domains:
                 if domain == "*":
                     self._any = index
                 elif domain.startswith("*."):
@@ -70,7 +72,7 @@ class Directory:
     def by_host(self, authority: str) -> Match | None:
         """By the Host header: the longest match upwards from the host."""
         host = host_of(authority)
-        asked = asked_domain(host)
+        asked = self._asked_domain(host)
         if host != asked and host in self._exact:
             return Match(self._exact[host], host, True)
         name = asked
@@ -91,10 +93,12 @@ class Directory:
         """The only provider, if the file has just one."""
         return None if self._only is None else Match(self._only, None, False)
 
+    def asked_domain(self, authority: str) -> str:
+        """The mail domain that a Host header stands for, "" where it names none."""
+        return self._asked_domain(host_of(authority))
 
-def asked_domain(host: str) -> str:
-    """The mail domain that a host stands for: without `autoconfig.` and its like."""
-    for label in _SERVICE_LABELS:
-        if host.startswith(label):
-            return host[len(label) :]
-    return host
+    def _asked_domain(self, host: str) -> str:
+        for label in self._labels:
+            if host.startswith(label):
+                return host[len(label) :]
+        return host

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from msgspec import Struct
 
-
-class Problem(Struct, frozen=True):
+class Problem(NamedTuple):
     """One thing that is wrong, or that one client cannot take."""
 
     place: str  # as the file's own path: provider[0].incoming[1].port
@@ -25,9 +24,9 @@ class Problem(Struct, frozen=True):
 class ConfigError(Exception):
     """A configuration that cannot be served, with all its problems.
 
-    `problems` holds every :class:`Problem` found, in the file's order; `file` names
-    the file, or is empty for a text; `named` are the files that it names in turn, whose
-    change may cure it.
+    `problems` holds every :class:`Problem`, in the file's order; `file` names the file,
+    or is empty for a text; `named` are the files that it names in turn, whose change may
+    cure it.
     """
 
     def __init__(

@@ -1,229 +1,132 @@
-"""The live configuration, and the one place that decides what a request gets.
+"""What a request gets: whom it is about, who serves them, and the documents kept.
 
-Nothing here knows Flask: the blueprint and the standalone service are two doors onto
-:meth:`Service.answer`.
+Nothing here knows Flask, nor which families there are: the doors ask :class:`Service`,
+and the table of families says what is at which path.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
+from msgspec import structs
+
+from . import families
 from .address import (
+    DOMAIN_PLACEHOLDER,
+    NOBODY,
     Address,
     address_in_query,
-    fill_in,
     fold,
-    host_of,
     parse_address,
 )
-from .checks import placeholder_text
-from .directory import Directory, Match, asked_domain
-from .documents import apple, outlook, pacc, thunderbird
-from .errors import ConfigError, Problem
-from .live import Live, log
-from .model import Config, Provider, with_login
-
-# What a GET of each path gets. What a site switches off is not in its service's table.
-PATHS = {
-    "/mail/config-v1.1.xml": "thunderbird",
-    "/.well-known/autoconfig/mail/config-v1.1.xml": "thunderbird",
-    "/v1.1/mail/config-v1.1.xml": "thunderbird",
-    "/.well-known/user-agent-configuration.json": "pacc",
-    "/mail/mobileconfig": "apple",
-    "/email.mobileconfig": "apple",
-    "/.well-known/apple-mail.mobileconfig": "apple",
-}
-# The server that each of RFC 6764's and RFC 8620's paths leads to, by type.
-DAV_PATHS = {
-    "/.well-known/caldav": "caldav",
-    "/.well-known/carddav": "carddav",
-    "/.well-known/jmap": "jmap",
-}
-AUTODISCOVER = "/autodiscover/autodiscover.xml"  # these two in any case
-AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"
-PAGE = "/mail/setup"
-ISPDB = "/v1.1/"  # and the domain
-DEFAULT_CLIENTS = frozenset(("thunderbird", "outlook", "apple", "pacc", "dav", "page"))
-ALL_CLIENTS = DEFAULT_CLIENTS | {"ispdb"}
-# Evolution asks with this local part, for privacy, and puts the real one in its place.
-_NOBODY = "EVOLUTIONUSER"
+from .answers import (
+    BAD_ADDRESS,
+    NO_SUCH_SERVICE,
+    NOT_SERVED,
+    Answer,
+    Header,
+    Request,
+    private,
+    public,
+)
+from .config.reading import Loaded
+from .config.tables import SERVER_KEYS, Provider
+from .config.values import placeholder_text
+from .directory import Directory, Match
+from .documents import Format, Recipient
+from .families import Family
+from .reload import Live, log
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
-
-_COMMON_HEADERS = (
-    ("Access-Control-Allow-Origin", "*"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Robots-Tag", "noindex"),
-)
-
-
-class Answer:
-    """What goes back to the client: status line, headers and body, ready to send."""
-
-    __slots__ = ("body", "etag", "headers", "modified", "status")
-
-    def __init__(
-        self,
-        status: str,
-        body: bytes,
-        headers: Iterable[tuple[str, str]],
-        *,
-        etag: str = "",
-        modified: str = "",
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.headers = [*headers, *_COMMON_HEADERS]
-        self.etag = etag
-        self.modified = modified
-        if not status.startswith("304"):
-            self.headers.append(("Content-Length", str(len(body))))
-        if etag:
-            self.headers += [("ETag", etag), ("Last-Modified", modified)]
-
-    def for_request(self, environ: dict[str, Any]) -> Answer:
-        """This answer, or 304 where the client has it (RFC 9110, section 13)."""
-        if not self.etag or not (
-            "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MODIFIED_SINCE" in environ
-        ):
-            return self
-        from werkzeug.http import is_resource_modified, parse_date
-
-        modified = parse_date(self.modified)
-        if is_resource_modified(environ, etag=self.etag, last_modified=modified):
-            return self
-        kept = [pair for pair in self.headers if pair[0] in _KEPT_BY_304]
-        return Answer(
-            "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
-        )
-
-
-_KEPT_BY_304 = frozenset({"Cache-Control"})
-
-
-def plain(status: str, text: str) -> Answer:
-    """An answer in words. A 404 has a body: to Kontact an empty one is success."""
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Cache-Control", "no-store"),
-    ]
-    return Answer(status, text.encode() + b"\n", headers)
-
-
-NOT_SERVED = plain("404 Not Found", "No mail settings are published here for that.")
-NO_SUCH_SERVICE = plain("404 Not Found", "This service is not offered for that domain.")
-BAD_ADDRESS = plain(
-    "400 Bad Request",
-    "emailaddress must be an e-mail address like user@example.com, or be left out.",
-)
+_PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
 
 
 class Snapshot:
     """One configuration with its look-up tables and its rendered documents."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.directory = Directory(config)
-        self._modified = formatdate(config.modified, usegmt=True)
-        self._cache_control = f"public, max-age={config.max_age}, no-transform"
-        self._templates: dict[tuple[int, bool], tuple[bytes, bool]] = {}
+    def __init__(self, loaded: Loaded, served: tuple[Family, ...] = ()) -> None:
+        self.loaded = loaded
+        self.families = served
+        self.routes = families.exact_routes(served)
+        self.directory = Directory(loaded.providers, families.labels())
+        max_age = loaded.tables.max_age
+        self.cache_control = f"public, max-age={max_age}, no-transform"
+        self._modified = formatdate(loaded.modified, usegmt=True)
+        # (format, provider, whom it is written for) -> the text with the placeholder for
+        # the domain, and whether it is in there.
+        self._texts: dict[tuple[str, int, Recipient], tuple[bytes, bool]] = {}
+        # (format, provider, domain where it matters) -> answer, the oldest first.
         self._answers: dict[tuple[str, int, str | None], Answer] = {}
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._bytes = 0  # how much `_answers` takes
+        self._lock = threading.Lock()  # around changes of the two before
 
-    def thunderbird(self, found: Found) -> Answer:
-        """The config-v1.1.xml, rendered once for each domain that it differs for."""
-        match = found.match
-        if found.is_personal:
-            body = thunderbird.write(found.provider, match.domain, match.exact)
-            return private(body, thunderbird.CONTENT_TYPE)
-        provider = self.config.provider[match.provider]
-        list_asked = thunderbird.must_list(provider, match.domain, match.exact)
-        kind = (match.provider, list_asked)
-        kept = self._templates.get(kind)
-        if kept is None:
-            body = thunderbird.template(provider, list_asked)
-            kept = self._templates[kind] = (body, thunderbird.ANY_DOMAIN in body)
-        body, varies = kept
-        key = ("thunderbird", match.provider, match.domain if varies else None)
+    def document(self, format_: Format, served: Served) -> Answer:
+        """The document for whoever asks; the same one is rendered once."""
+        if served.is_alone_with(format_):
+            return self._for_one(format_, served)
+        match = served.match
+        body: bytes | None = None
+        domain = match.domain
+        if format_.stand_in is not None:
+            body, varies = self._text(format_, match)
+            domain = match.domain if varies else None
+        key = (format_.name, match.provider_index, domain)
         answer = self._answers.get(key)
-        if answer is None:
-            if key[2]:
-                body = body.replace(thunderbird.ANY_DOMAIN, key[2].encode())
-            answer = self._keep(key, self.public(body, thunderbird.CONTENT_TYPE))
-        return answer
+        if answer is not None:
+            return answer
 
-    def pacc(self, found: Found) -> Answer:
-        """The PACC document of the domain, whoever asks."""
-        provider = found.provider
-        key = ("pacc", found.match.provider, found.domain)
-        answer = self._answers.get(key)
-        if answer is None:
-            body = pacc.write(provider, found.domain)
-            if body is None:
-                return NO_SUCH_SERVICE
-            answer = self._keep(key, self.public(body, pacc.CONTENT_TYPE))
-        return answer
-
-    def apple(self, found: Found) -> Answer:
-        """The profile, signed if the file says with what."""
-        key = ("apple", found.match.provider, found.domain)
-        if found.address is None and key in self._answers:
-            return self._answers[key]
-        body = apple.write(found.provider, found.domain, found.address)
+        if body is None:
+            recipient = Recipient(match.domain, None, match.exact)
+            body = format_.write(self.loaded.providers[match.provider_index], recipient)
+        elif domain:
+            body = body.replace(_PLACEHOLDER, domain.encode())
         if body is None:
             return NO_SUCH_SERVICE
-        if self.config.signer:
-            body = self.config.signer.sign(body)
-        name = found.domain or found.provider.identity
-        disposition = f'attachment; filename="{name}.mobileconfig"'
-        extra = [("Content-Disposition", disposition)]
-        if found.address:
-            return private(body, apple.CONTENT_TYPE, extra)
-        return self._keep(key, self.public(body, apple.CONTENT_TYPE, extra))
+        headers = self._headers(format_, served)
+        answer = public(
+            self._signed(format_, body),
+            headers,
+            cache_control=self.cache_control,
+            modified=self._modified,
+        )
+        return self._keep(key, answer)
 
-    def outlook(self, found: Found) -> Answer:
-        """The POX settings of an address, or by host without LoginName."""
-        body = outlook.write(found.provider, found.domain, found.address)
-        if found.address:
-            return private(body, outlook.CONTENT_TYPE)
-        return self.public(body, outlook.CONTENT_TYPE)
-
-    def redirect(self, found: Found, type_: str, method: str) -> Answer:
-        """To the provider's server of that type (RFC 6764, section 5)."""
-        url = _url_of(found, type_)
-        if not url:
+    def _for_one(self, format_: Format, served: Served) -> Answer:
+        body = format_.write(served.provider, served.recipient)
+        if body is None:
             return NO_SUCH_SERVICE
-        moved = method in ("GET", "HEAD")
-        # 301 would let a client turn PROPFIND into GET.
-        status = "301 Moved Permanently" if moved else "308 Permanent Redirect"
-        headers = [
-            ("Location", url),
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Cache-Control", self._cache_control),
-        ]
-        return Answer(status, f"{url}\n".encode(), headers)
+        body = self._signed(format_, body)
+        return private(body, self._headers(format_, served))
 
-    def public(
-        self, body: bytes, content_type: str, extra: Iterable[tuple[str, str]] = ()
-    ) -> Answer:
-        """An answer that is the same for everybody of a domain."""
-        digest = hashlib.sha256(body).hexdigest()[:32]
-        headers = [
-            ("Content-Type", content_type),
-            ("Cache-Control", self._cache_control),
-            *extra,
-        ]
-        etag = f'"{digest}"'
-        return Answer("200 OK", body, headers, etag=etag, modified=self._modified)
+    def _text(self, format_: Format, match: Match) -> tuple[bytes, bool]:
+        """The text that serves many domains, and whether the domain belongs into it."""
+        assert format_.stand_in is not None  # noqa: S101 (see document)
+        provider = self.loaded.providers[match.provider_index]
+        stand_in = format_.stand_in(
+            provider, Recipient(match.domain, None, match.exact)
+        )
+        key = (format_.name, match.provider_index, stand_in)
+        kept = self._texts.get(key)
+        if kept is None:
+            body = format_.write(provider, stand_in) or b""
+            kept = self._texts[key] = (body, _PLACEHOLDER in body)
+        return kept
+
+    def _signed(self, format_: Format, body: bytes) -> bytes:
+        signer = self.loaded.signer
+        return signer.sign(body) if signer and format_.is_signed else body
+
+    def _headers(self, format_: Format, served: Served) -> list[Header]:
+        headers = [("Content-Type", format_.content_type)]
+        if format_.extension:
+            name = f"{served.domain_or_id}.{format_.extension}"
+            headers.append(("Content-Disposition", f'attachment; filename="{name}"'))
+        return headers
 
     def _keep(self, key: tuple[str, int, str | None], answer: Answer) -> Answer:
         size = len(answer.body) + _ANSWER_BYTES
@@ -238,52 +141,53 @@ class Snapshot:
         return answer
 
 
-def private(
-    body: bytes, content_type: str, extra: Iterable[tuple[str, str]] = ()
-) -> Answer:
-    """An answer that carries an address: nobody may keep it."""
-    headers = [
-        ("Content-Type", content_type),
-        ("Cache-Control", "private, no-store"),
-        *extra,
-    ]
-    return Answer("200 OK", body, headers)
-
-
-class Found(NamedTuple):
-    """Whose settings a request is about."""
+class Served(NamedTuple):
+    """Whom a request is about, and by which provider they are served."""
 
     snapshot: Snapshot
     match: Match
-    address: Address | None
+    address: Address | None = None
     login: str | None = None  # what the site's own database says
     is_personal: bool = False  # it was asked: the answer is for this address alone
 
     @property
     def provider(self) -> Provider:
-        """The provider that serves them, with the user's own login name."""
-        provider = self.snapshot.config.provider[self.match.provider]
-        return provider if self.login is None else with_login(provider, self.login)
+        """The provider, with the user's own login name."""
+        provider = self.snapshot.loaded.providers[self.match.provider_index]
+        return provider if self.login is None else _with_login(provider, self.login)
 
     @property
-    def domain(self) -> str | None:
-        """The domain that the request names, if it does."""
-        return self.match.domain
+    def recipient(self) -> Recipient:
+        """Whom a document is to be written for."""
+        return Recipient(self.match.domain, self.address, self.match.exact)
+
+    @property
+    def domain_or_id(self) -> str:
+        """The domain that the request names, else what the provider calls itself."""
+        return self.match.domain or self.provider.identity
+
+    def is_alone_with(self, format_: Format) -> bool:
+        """Whether nobody else gets this document."""
+        if self.address is None or format_.differs_by == "nothing":
+            return False
+        return self.is_personal or format_.differs_by == "address"
 
 
-def _url_of(found: Found, type_: str) -> str:
-    """Where the provider has a service; up to where the URL needs an address."""
-    for _, server in found.provider.servers:
-        if server.type == type_ and server.url:
-            url = fill_in(server.url, found.domain, None)
-            if url:
-                return url
-            domain = found.domain or found.provider.identity
-            if not domain and "%EMAILDOMAIN%" in server.url:
-                continue
-            known = server.url.replace("%EMAILDOMAIN%", domain).partition("%EMAIL")[0]
-            return known.rpartition("/")[0] + "/"
-    return ""
+_OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
+
+
+def _with_login(provider: Provider, login: str) -> Provider:
+    """The provider with a user's own login name where the file has a placeholder."""
+    changed = {
+        key: tuple(
+            structs.replace(server, username=login)
+            if any(name in (server.username or "") for name in _OF_A_USER)
+            else server
+            for server in getattr(provider, key)
+        )
+        for key in SERVER_KEYS
+    }
+    return structs.replace(provider, **changed)
 
 
 Hook = Callable[[str], str | None]
@@ -303,106 +207,50 @@ class Service:
         self,
         file: str | os.PathLike[str],
         *,
-        clients: Iterable[str] | None = None,
+        clients: Any = None,
+        fixed: bool = False,
         hooks: Hooks | None = None,
     ) -> None:
-        self.clients = families(clients)
-        self.hooks = hooks or Hooks()
-        self.paths = {
-            path: family for path, family in PATHS.items() if family in self.clients
-        }
-        self.live = Live(file, Snapshot)
+        """Read the file; raises ConfigError.
 
-    def answer(self, path: str, query: str, host: str) -> Answer | None:
-        """What a GET of `path` gets, or None where the path is none of ours.
-
-        `query` is the raw query string, `host` the Host header; any text is answered.
-        What more than these decides about has a method of its own.
+        `clients` are names of families that go before the file's own; with `fixed` the
+        families stay what they are now, whatever the file will say.
         """
-        family = self.paths.get(path)
-        if family is None:
-            return self._answer_elsewhere(path, query, host)
-        found = self.find(query, host)
-        if isinstance(found, Answer):
-            return found
-        if family == "thunderbird":
-            return found.snapshot.thunderbird(found)
-        if family == "pacc":
-            return found.snapshot.pacc(found)
-        return found.snapshot.apple(found)
+        self.hooks = hooks or Hooks()
+        if clients is None:
+            clients = os.environ.get("AUTOCONFIG_CLIENTS") or None
+        self._told: tuple[Family, ...] | None = None  # the families, if not the file's
+        if clients is not None:
+            self._told = families.chosen(clients, "AUTOCONFIG_CLIENTS")
+        self._fixed: tuple[Family, ...] | None = None  # those that were registered
+        self.live = Live(file, self._snapshot)
+        if fixed:
+            self._fixed = self.families
 
-    def _answer_elsewhere(self, path: str, query: str, host: str) -> Answer | None:
-        if path.startswith(ISPDB) and "ispdb" in self.clients:
-            return self.isp_database(path[len(ISPDB) :])
-        if path in DAV_PATHS and "dav" in self.clients:
-            return self.redirect(path, host, "GET")
-        lower = path.lower()
-        if "outlook" in self.clients and lower.startswith(AUTODISCOVER_V2):
-            return self.autodiscover_v2(path, query, host)
-        if "outlook" in self.clients and lower == AUTODISCOVER:
-            return self.autodiscover_by_host(query, host)
-        return None
+    def _snapshot(self, loaded: Loaded) -> Snapshot:
+        wanted = self._told
+        if wanted is None:
+            wanted = families.chosen(loaded.tables.clients, "clients")
+        if self._fixed is not None and wanted != self._fixed:
+            log.warning("The new `clients` of the file take effect at the next restart")
+        return Snapshot(loaded, wanted if self._fixed is None else self._fixed)
 
-    def redirect(self, path: str, host: str, method: str) -> Answer:
-        """What a request for calendars, address books or JMAP gets, by its host."""
-        found = self.find("", host)
-        if isinstance(found, Answer):
-            return found
-        return found.snapshot.redirect(found, DAV_PATHS[path], method)
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that are served now."""
+        return self.live.current().families
 
-    def autodiscover_by_host(
-        self, query: str, host: str, *, must_encrypt: bool = False
-    ) -> Answer:
-        """What a GET for POX gets. Over plain http Outlook wants nothing but a 302."""
-        name = host_of(host)
-        if must_encrypt and name:
-            headers = [("Location", f"https://{name}{AUTODISCOVER}")]
-            return Answer("302 Found", b"", [*headers, ("Cache-Control", "no-store")])
-        found = self.find(query, host)
-        return found if isinstance(found, Answer) else found.snapshot.outlook(found)
+    def answer(self, request: Request) -> Answer | None:
+        """What a GET gets, or None where its path is none of those with one spelling."""
+        route = self.live.current().routes.get(request.path)
+        if route is None or route.in_flask:
+            return None
+        return route.handler(self, request)
 
-    def autodiscover(self, body: bytes, host: str) -> Answer:
-        """What a POST of POX gets: settings, or an error, both with status 200."""
-        try:
-            address = parse_address(outlook.read_request(body))
-        except outlook.RequestError as error:
-            return private(outlook.error(error.code), outlook.CONTENT_TYPE)
-        except ValueError:
-            code = outlook.INVALID_REQUEST
-            return private(outlook.error(code), outlook.CONTENT_TYPE)
-        found = self._find(address, host)
-        if found is None:
-            return private(outlook.error(outlook.NOT_SERVED), outlook.CONTENT_TYPE)
-        return found.snapshot.outlook(found)
+    # --- Whom a request is about ----------------------------------------------------
 
-    def autodiscover_v2(self, path: str, query: str, host: str) -> Answer:
-        """What a GET for version 2 gets; `path` may end in the address."""
-        keys = {key.lower(): value for key, value in parse_qsl(query[:4096])}
-        text = path[len(AUTODISCOVER_V2) :].removeprefix("/").partition("/")[2]
-        text = text or keys.get("email", "")
-        try:
-            address = parse_address(text) if text else None
-        except ValueError:
-            return _v2_error("400 Bad Request", "InvalidRequest", "Not an address.")
-        protocol = keys.get("protocol")
-        if not protocol:
-            message = "The query parameter Protocol is missing."
-            return _v2_error("400 Bad Request", "MandatoryParameterMissing", message)
-        found = self._find(address, host)
-        if found is None:
-            message = "No settings are published here for that domain."
-            return _v2_error("404 Not Found", "UserNotFound", message)
-        name = (
-            host_of(host) or f"autodiscover.{found.domain or found.provider.identity}"
-        )
-        body = outlook.write_v2(found.provider, protocol, name)
-        if body is None:
-            message = "The protocol is not offered; AutodiscoverV1 is."
-            return _v2_error("400 Bad Request", "InvalidProtocol", message)
-        return private(body, outlook.JSON_CONTENT_TYPE)
-
-    def find(self, query: str, host: str) -> Found | Answer:
-        """Whose settings a request is about, or the answer if that is nobody."""
+    def find(self, query: str, host: str) -> Served | Answer:
+        """By the address in the query, else by host; the answer if that is nobody."""
         text = address_in_query(query)
         address = None
         if text:
@@ -410,44 +258,51 @@ class Service:
                 address = parse_address(text)
             except ValueError:
                 return BAD_ADDRESS
-        return self._find(address, host) or NOT_SERVED
+        return self.find_address(address, host) or NOT_SERVED
 
-    def _find(self, address: Address | None, host: str) -> Found | None:
+    def find_address(self, address: Address | None, host: str) -> Served | None:
+        """By an address, else by host."""
         snapshot = self.live.current()
         match = self._match(snapshot.directory, address, host)
         if match is None:
             return None
-        if self.hooks.find_username is None or address is None or _is_nobody(address):
-            return Found(snapshot, match, address)
-        return Found(snapshot, match, address, self._login(address), True)
+        if self.hooks.find_username is None or address is None:
+            return Served(snapshot, match, address)
+        if address.local == NOBODY:
+            return Served(snapshot, match, address)
+        return Served(snapshot, match, address, self._login(address), True)
 
-    def isp_database(self, name: str) -> Answer:
-        """The document of a domain, or of the domain of MX hosts (family `ispdb`)."""
-        try:
-            domain = fold(name)
-        except ValueError:
-            return NOT_SERVED
+    def find_domain(self, domain: str) -> Served | None:
+        """By a folded domain alone, that of an address or of an MX host."""
         snapshot = self.live.current()
         directory = snapshot.directory
         match = directory.by_domain(domain) or directory.by_mx(domain)
         match = match or self._hooked(directory, domain)
-        if match is None:
-            return NOT_SERVED
-        return snapshot.thunderbird(Found(snapshot, match, None))
+        return None if match is None else Served(snapshot, match)
 
     def serves_host(self, host: str) -> bool:
         """Whether the file has a provider for this host name."""
         return self.live.current().directory.by_host(host) is not None
 
-    def serves_domain(self, domain: str) -> bool:
-        """Whether a provider claims this folded domain, or has it among its MX hosts."""
-        directory = self.live.current().directory
-        claimed = directory.by_domain(domain) or directory.by_mx(domain)
-        return bool(claimed or self._hooked(directory, domain))
+    def _match(
+        self, directory: Directory, address: Address | None, host: str
+    ) -> Match | None:
+        if address is None:
+            match = directory.by_host(host)
+            match = match or self._hooked(directory, directory.asked_domain(host))
+            return match or directory.only()
+        domain = address.domain
+        match = directory.by_domain(domain) or self._hooked(directory, domain)
+        if match is None:
+            by_host = directory.by_host(host)
+            match = by_host and Match(by_host.provider_index, domain, False)
+        return match
+
+    # --- The site's own database -----------------------------------------------------
 
     def _login(self, address: Address) -> str | None:
         hook = self.hooks.find_username
-        assert hook is not None  # noqa: S101 (see _find)
+        assert hook is not None  # noqa: S101 (see find_address)
         try:
             login = hook(str(address))
         except Exception as error:
@@ -459,21 +314,6 @@ class Service:
         except (ValueError, TypeError):
             log.error("find_username gave what can be no login name")
             return None
-
-    def _match(
-        self, directory: Directory, address: Address | None, host: str
-    ) -> Match | None:
-        if address is None:
-            found = directory.by_host(host) or self._hooked(
-                directory, asked_domain(host_of(host))
-            )
-            return found or directory.only()
-        domain = address.domain
-        match = directory.by_domain(domain) or self._hooked(directory, domain)
-        if match is None:
-            by_host = directory.by_host(host)
-            match = by_host and Match(by_host.provider, domain, False)
-        return match
 
     def _hooked(self, directory: Directory, domain: str) -> Match | None:
         if self.hooks.find_provider is None or not domain:
@@ -489,31 +329,3 @@ class Service:
         if match is None:
             log.error("find_provider named %r, which the file does not have", identity)
         return match
-
-
-def _is_nobody(address: Address) -> bool:
-    return address.local == _NOBODY
-
-
-def _v2_error(status: str, code: str, message: str) -> Answer:
-    headers = [
-        ("Content-Type", outlook.JSON_CONTENT_TYPE),
-        ("Cache-Control", "no-store"),
-    ]
-    return Answer(status, outlook.error_v2(code, message), headers)
-
-
-def families(clients: Any) -> frozenset[str]:
-    """The families to serve, all usual ones for None; raises ConfigError."""
-    if clients is None:
-        return DEFAULT_CLIENTS
-    try:
-        names = {clients} if isinstance(clients, str) else set(clients)
-    except TypeError:
-        names = {clients}
-    unknown = sorted(str(name) for name in names - ALL_CLIENTS)
-    if unknown:
-        message = f"there is no family {', '.join(unknown)}"
-        cure = f"choose from {', '.join(sorted(ALL_CLIENTS))}"
-        raise ConfigError([Problem("AUTOCONFIG_CLIENTS", message, cure)])
-    return frozenset(names)

@@ -1,7 +1,7 @@
 """The WSGI door: the service by itself, under gunicorn or any other WSGI server.
 
-A document is answered before Flask's request machinery is entered; what is left (405,
-404) goes to a small Flask app with the blueprint.
+A GET of a path with one spelling is answered before Flask's request machinery is
+entered; what is left goes to a small Flask app with the blueprint.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 
+from .answers import Request
 from .blueprint import Autoconfig
 from .errors import ConfigError
 from .service import Service
@@ -34,16 +35,21 @@ class FastPath:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
-        path = environ.get("PATH_INFO", "")
-        if path in self.service.paths and (method == "GET" or method == "HEAD"):
-            answer = self.service.answer(
-                path, environ.get("QUERY_STRING", ""), environ.get("HTTP_HOST", "")
-            )
+        if method == "GET" or method == "HEAD":
+            query, host = environ.get("QUERY_STRING", ""), environ.get("HTTP_HOST", "")
+            path = environ.get("PATH_INFO", "")
+            answer = self.service.answer(Request(path, query, host, method, environ))
             if answer is not None:
                 answer = answer.for_request(environ)
                 start_response(answer.status, list(answer.headers))
                 return () if method == "HEAD" else (answer.body,)
         return self.app(environ, start_response)
+
+
+class _LiveAutoconfig(Autoconfig):
+    """All routes are its own, so that the file's `clients` count when they change."""
+
+    is_live = True
 
 
 def create_app(
@@ -69,7 +75,7 @@ def create_app(
     app.config["AUTOCONFIG_FILE"] = file
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     try:
-        app.register_blueprint(Autoconfig())
+        app.register_blueprint(_LiveAutoconfig())
     except ConfigError as error:
         _stop_gunicorn(error)
         raise

@@ -17,7 +17,7 @@ import pytest
 from support import BIN, TWO_DOMAINS, certificate_for, free_port, program, run
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 
-from flask_autoconfig import model
+from flask_autoconfig.config.reading import load, loads
 
 Findings = list[dict[str, str]]
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
@@ -139,7 +139,7 @@ def test_init_takes_the_safest_server_of_each_kind(here: World, tmp_path: Path) 
     here.names.load("")
     done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
     assert done.returncode == 0
-    (provider,) = model.loads(done.stdout).provider
+    (provider,) = loads(done.stdout).provider
     found = [
         (it.type, it.hostname, it.port, it.socket_type) for _, it in provider.servers
     ]
@@ -154,7 +154,7 @@ def test_init_takes_the_safest_server_of_each_kind(here: World, tmp_path: Path) 
 
 def test_init_goes_by_srv_records(here: World, zone: str) -> None:
     done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
-    (provider,) = model.loads(done.stdout).provider
+    (provider,) = loads(done.stdout).provider
     assert provider.calendar[0].url == f"https://dav.{DOMAIN}/"
 
 
@@ -167,7 +167,7 @@ def test_init_never_overwrites_a_file_unasked(here: World, tmp_path: Path) -> No
     assert file.read_text() == "# mine"
     done = here.flask_autoconfig("init", DOMAIN, "-o", file, "--force", *TIMEOUT)
     assert done.returncode == 0
-    assert model.load(file).provider
+    assert load(file).provider
 
 
 def test_init_that_finds_nothing_says_what_to_do(here: World, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
             *("--connect-to", f"smtp.{DOMAIN}:465:127.0.0.1:{here.smtps}"),
             SSL_CERT_FILE=str(here.folder / "ca.pem"),
         )
-    (provider,) = model.loads(done.stdout).provider
+    (provider,) = loads(done.stdout).provider
     assert provider.incoming[0].authentication == ("password-encrypted",)
     assert provider.outgoing[0].authentication == ("password-cleartext",)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from support import BIN, TWO_DOMAINS, fetch, run, serving, shared
 
-from flask_autoconfig import load, model
+from flask_autoconfig import load
+from flask_autoconfig.config.reading import loads
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
-from flask_autoconfig.transfer import export
+from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')
@@ -204,7 +205,7 @@ def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None
     files = sorted(shared("ispdb").glob("*.xml"))
     done = run("import", *files)
     assert done.returncode == 0
-    config = model.loads(done.stdout)
+    config = loads(done.stdout)
     assert len(config.provider) == len(files)
     assert "993" not in done.stdout
     assert 'password-cleartext"\nport' not in done.stdout
@@ -384,7 +385,7 @@ def test_import_leaves_out_what_breaks_no_client(tmp_path: Path) -> None:
     assert done.returncode == 0
     for name in ("pop3", "enable", "documentation", "authentication"):
         assert f"<{name}> is left out: " in done.stderr
-    assert model.loads(done.stdout).provider[0].incoming[0].hostname == "imap.one.com"
+    assert loads(done.stdout).provider[0].incoming[0].hostname == "imap.one.com"
 
 
 def test_import_of_one_file_twice_says_so() -> None:

@@ -24,8 +24,9 @@ from support import (
     serving,
 )
 
-from flask_autoconfig import probe
-from flask_autoconfig.dns import Resolver
+from flask_autoconfig.tools import network as probe
+from flask_autoconfig.tools.network import Network
+from flask_autoconfig.tools.resolver import Resolver
 
 CONTRIB = ROOT / "contrib"
 HOSTS = [
@@ -54,7 +55,7 @@ def check_front(https: int, http: int) -> None:
     """What every front must do, for each name of each domain."""
     mapped = {(host, 443): ("127.0.0.1", https) for host in HOSTS}
     mapped |= {(host, 80): ("127.0.0.1", http) for host in HOSTS}
-    network = probe.Network(Resolver(), 5.0, mapped)
+    network = Network(Resolver(), 5.0, mapped)
     for domain in ("example.com", "example2.com"):
         url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
         for _ in range(3):  # the second time out of the front's own cache

@@ -10,10 +10,10 @@ from lxml import etree
 from msgspec import structs
 from support import TWO_DOMAINS, shared
 
-from flask_autoconfig import model
-from flask_autoconfig.documents import thunderbird
-from flask_autoconfig.documents.thunderbird import NotAutoconfigError, Reader
-from flask_autoconfig.model import Config, Provider
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.tables import Config, Provider
+from flask_autoconfig.documents import Recipient, thunderbird
+from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 
 FULL = (Path(__file__).parent / "full.toml").read_text(encoding="utf-8")
 
@@ -25,7 +25,7 @@ def only(config: Config) -> Provider:
 
 def parsed(text: str, domain: str | None = None) -> ET.Element:
     return ET.fromstring(  # noqa: S314 (our own document)
-        thunderbird.write(only(model.loads(text)), domain, exact=True)
+        thunderbird.write(only(loads(text)), Recipient(domain))
     )
 
 
@@ -33,18 +33,18 @@ def read_back(document: bytes) -> Provider:
     reader = Reader()
     raw = reader.read(document)
     assert reader.lost == []
-    return only(model.from_raw({"provider": [raw]}))
+    return only(from_raw({"provider": [raw]}).tables)
 
 
 def test_the_whole_format_is_valid_by_the_drafts_grammar() -> None:
     grammar = etree.RelaxNG(etree.parse(str(shared("autoconfig-1.2.rng"))))
     for domain in (None, "example.com"):
-        document = thunderbird.write(only(model.loads(FULL)), domain)
+        document = thunderbird.write(only(loads(FULL)), Recipient(domain))
         grammar.assertValid(etree.fromstring(document))
 
 
 def test_the_whole_format_reads_back_as_it_was() -> None:
-    provider = only(model.loads(FULL))
+    provider = only(loads(FULL))
     back = read_back(thunderbird.write(provider))
     # What the format has no place for, and the pattern, which it cannot say.
     expected = structs.replace(
@@ -54,7 +54,7 @@ def test_the_whole_format_reads_back_as_it_was() -> None:
 
 
 def test_every_key_of_the_model_is_in_the_full_example() -> None:
-    provider = only(model.loads(FULL))
+    provider = only(loads(FULL))
     unset = [
         field.name
         for field in structs.fields(provider)
@@ -64,7 +64,7 @@ def test_every_key_of_the_model_is_in_the_full_example() -> None:
 
 
 def test_a_document_is_one_declaration_and_indented_lines() -> None:
-    document = thunderbird.write(only(model.loads(TWO_DOMAINS)))
+    document = thunderbird.write(only(loads(TWO_DOMAINS)))
     assert document.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<clientConfig')
     assert b"\n      <hostname>imap.example.com</hostname>\n" in document
     assert document.endswith(b"</clientConfig>\n")
@@ -95,7 +95,9 @@ def test_no_value_has_white_space_around_it() -> None:
 
 
 def test_the_domain_is_written_out_and_the_rest_stays_for_the_client() -> None:
-    text = thunderbird.write(only(model.loads(FULL)), "sub.example.net", False).decode()
+    text = thunderbird.write(
+        only(loads(FULL)), Recipient("sub.example.net", exact=False)
+    ).decode()
     assert "<hostname>imap.sub.example.net</hostname>" in text
     assert "%EMAILDOMAIN%" not in text
     assert "<username>%EMAILADDRESS%</username>" in text
@@ -154,7 +156,7 @@ def config(body: str, rest: str = "") -> bytes:
 def read(document: bytes) -> tuple[Provider, list[str]]:
     reader = Reader()
     raw = reader.read(document)
-    return only(model.from_raw({"provider": [raw]})), reader.lost
+    return only(from_raw({"provider": [raw]}).tables), reader.lost
 
 
 def test_things_one_level_off_are_read_all_the_same() -> None:

@@ -12,8 +12,9 @@ import pytest
 from msgspec import structs
 from support import BIN, ROOT, fetch, free_port, run, running, serving
 
-from flask_autoconfig import model
-from flask_autoconfig.cli import cli
+from flask_autoconfig.config import tables
+from flask_autoconfig.config.reading import loads
+from flask_autoconfig.tools.cli import cli
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.net"
@@ -105,7 +106,7 @@ def _blocks(language: str) -> list[str]:
 
 def test_every_toml_block_of_the_readme_is_a_configuration() -> None:
     for block in _blocks("toml"):
-        assert tomllib.loads(block) == {} or model.loads(block)
+        assert tomllib.loads(block) == {} or loads(block)
 
 
 def test_every_python_block_of_the_readme_runs(
@@ -145,18 +146,18 @@ def _first_column(section: str) -> set[str]:
 @pytest.mark.parametrize(
     ("heading", "table"),
     [
-        ("Top level", model.Config),
-        ("`[sign]`", model.Sign),
-        ("`[[provider]]`", model.Provider),
-        ("`[[provider.incoming]]`", model.Incoming),
-        ("`[provider.incoming.pop3]`", model.Pop3),
-        ("`[[provider.outgoing]]`", model.Outgoing),
-        ("`[[provider.calendar]]`", model.Server),
-        ("`[[provider.documentation]]`", model.Documentation),
-        ("`[provider.enable]`", model.Enable),
-        ("`[provider.webmail]`", model.Webmail),
-        ("`[provider.webmail.login_page_info]`", model.LoginPageInfo),
-        ("`[provider.oauth2]`", model.OAuth2),
+        ("Top level", tables.Config),
+        ("`[sign]`", tables.Sign),
+        ("`[[provider]]`", tables.Provider),
+        ("`[[provider.incoming]]`", tables.Incoming),
+        ("`[provider.incoming.pop3]`", tables.Pop3),
+        ("`[[provider.outgoing]]`", tables.Outgoing),
+        ("`[[provider.calendar]]`", tables.Server),
+        ("`[[provider.documentation]]`", tables.Documentation),
+        ("`[provider.enable]`", tables.Enable),
+        ("`[provider.webmail]`", tables.Webmail),
+        ("`[provider.webmail.login_page_info]`", tables.LoginPageInfo),
+        ("`[provider.oauth2]`", tables.OAuth2),
     ],
 )
 def test_the_readme_has_every_key_of_the_model_and_no_other(

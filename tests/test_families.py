@@ -34,8 +34,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, TestResponse
 from world import radicale
 
-from flask_autoconfig import ConfigError, autoconfig, clients, create_app, load, model
-from flask_autoconfig.documents import outlook, pacc
+from flask_autoconfig import ConfigError, autoconfig, create_app, load
+from flask_autoconfig.config.reading import loads
+from flask_autoconfig.documents import Recipient, outlook, pacc
+from flask_autoconfig.tools import quirks
 
 Write = Callable[..., Path]
 Ask = Callable[..., TestResponse]
@@ -543,7 +545,7 @@ def test_a_provider_of_which_pacc_can_say_nothing_is_404(
 
 
 def test_what_pacc_leaves_out_is_a_warning(toml: Write) -> None:
-    found = clients.warnings(load(toml(FULL)))
+    found = quirks.warnings(load(toml(FULL)).provider)
     places = [it.place for it in found if it.client == "PACC"]
     assert places == [
         "provider[0].incoming[1]",
@@ -559,8 +561,8 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(
     ask = serve(TWO_DOMAINS)
     first = ask(PACC).data
     assert ask(f"{PACC}?x=y").data == first
-    provider = model.loads(TWO_DOMAINS).provider[0]
-    assert pacc.write(provider, "example.com") == first
+    provider = loads(TWO_DOMAINS).provider[0]
+    assert pacc.write(provider, Recipient("example.com")) == first
     digest = b64encode(hashlib.sha256(first).digest()).decode()
     assert pacc.digest_record(first) == f"v=UAAC1; a=sha256; d={digest}"
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from support import BIN, TWO_DOMAINS, fetch, free_port, wait_for
 
+from flask_autoconfig.answers import Request
 from flask_autoconfig.service import Service
 
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -128,11 +129,13 @@ def load(port: int, threads: int = 4) -> Iterator[Load]:
 
 def documents() -> set[bytes]:
     """The two documents that may be served."""
-    from flask_autoconfig import model
-    from flask_autoconfig.documents import thunderbird
+    from flask_autoconfig.config.reading import loads
+    from flask_autoconfig.documents import Recipient, thunderbird
 
-    configs = [model.loads(text) for text in (TWO_DOMAINS, OTHER)]
-    return {thunderbird.write(it.provider[0], "example.com") for it in configs}
+    configs = [loads(text) for text in (TWO_DOMAINS, OTHER)]
+    return {
+        thunderbird.write(it.provider[0], Recipient("example.com")) for it in configs
+    }
 
 
 def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Running) -> None:
@@ -244,14 +247,14 @@ def test_a_file_that_may_not_be_read_leaves_the_last_good_one_answering(
             patch.setattr(Path, "read_bytes", refused)
         for _ in range(3):
             service.live.look()
-    answer = service.answer("/mail/config-v1.1.xml", "", "")
+    answer = service.answer(Request("/mail/config-v1.1.xml"))
     assert answer is not None
     assert b"imap.example.com" in answer.body
     assert caplog.text.count("Permission denied") == 1
     file.chmod(0o644)
     for _ in range(2):
         service.live.look()
-    answer = service.answer("/mail/config-v1.1.xml", "", "")
+    answer = service.answer(Request("/mail/config-v1.1.xml"))
     assert answer is not None
     assert b"mail.example.com" in answer.body
 
@@ -269,7 +272,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
     os.utime(file, (time.time() - year, time.time() - year))
     for _ in range(2):
         live.look()
-    assert "mail.example.com" in str(live.snapshot.config)
+    assert "mail.example.com" in str(live.snapshot.loaded)
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024, 1024 * 1024])

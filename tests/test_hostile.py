@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 import pytest
 from support import free_port
 
-from flask_autoconfig import probe
-from flask_autoconfig.dns import Resolver
-from flask_autoconfig.probe import Network, ProbeError
+from flask_autoconfig.tools import network
+from flask_autoconfig.tools.mail import Endpoint, mail_server
+from flask_autoconfig.tools.network import Network, ProbeError
+from flask_autoconfig.tools.resolver import Resolver
 
 NETWORK = Network(Resolver(timeout=1), timeout=1.0)
 Behaviour = Callable[[socket.socket], None]
@@ -106,7 +107,7 @@ def test_a_hostile_mail_server_ends_in_a_finding_in_time(
     start = time.monotonic()
     with server(behave) as port:
         with pytest.raises(ProbeError, match=message):
-            probe.mail_server(NETWORK, "imap", "127.0.0.1", port, "plain")
+            mail_server(NETWORK, Endpoint("imap", "127.0.0.1", port, "plain"))
         assert time.monotonic() - start < 4
 
 
@@ -115,9 +116,9 @@ def test_a_handshake_that_comes_to_nothing_ends_in_time(behave: Behaviour) -> No
     start = time.monotonic()
     with server(behave) as port:
         with pytest.raises(ProbeError):
-            probe.mail_server(NETWORK, "imap", "127.0.0.1", port, "SSL")
+            mail_server(NETWORK, Endpoint("imap", "127.0.0.1", port, "SSL"))
         with pytest.raises(ProbeError):
-            probe.fetch(NETWORK, f"https://127.0.0.1:{port}/")
+            network.fetch(NETWORK, f"https://127.0.0.1:{port}/")
         assert time.monotonic() - start < 8
 
 
@@ -130,7 +131,7 @@ def test_an_smtp_greeting_without_end_is_bounded() -> None:
         server(endless) as port,
         pytest.raises(ProbeError, match="an answer without end"),
     ):
-        probe.mail_server(NETWORK, "smtp", "127.0.0.1", port, "plain")
+        mail_server(NETWORK, Endpoint("smtp", "127.0.0.1", port, "plain"))
 
 
 def _answer(*parts: bytes, forever: bytes = b"", pause: float = 0) -> Behaviour:
@@ -184,7 +185,7 @@ def test_a_hostile_web_server_ends_in_a_finding_in_time(
     start = time.monotonic()
     with server(behave) as port:
         with pytest.raises(ProbeError, match=message):
-            probe.fetch(NETWORK, f"http://127.0.0.1:{port}/")
+            network.fetch(NETWORK, f"http://127.0.0.1:{port}/")
         assert time.monotonic() - start < 4
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
@@ -199,5 +200,5 @@ def test_redirects_that_each_lead_further_come_to_an_end() -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\n" + place.encode())
 
     with server(further) as port, pytest.raises(ProbeError, match="without end"):
-        probe.fetch(NETWORK, f"http://127.0.0.1:{port}/")
+        network.fetch(NETWORK, f"http://127.0.0.1:{port}/")
     assert next(count) < 10

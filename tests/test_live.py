@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support import TWO_DOMAINS, fetch, serving
 
-from flask_autoconfig.model import Config
+from flask_autoconfig.answers import Request
+from flask_autoconfig.config.reading import Loaded
 from flask_autoconfig.service import Service, Snapshot
 
 Write = Callable[..., Path]
@@ -115,7 +116,7 @@ def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
     live.look()
     assert live.snapshot.directory.by_domain("example2.com") is not None
     live.look()
-    assert "mail.example.com" in str(live.snapshot.config)
+    assert "mail.example.com" in str(live.snapshot.loaded)
 
 
 def test_the_domains_file_is_taken_up_like_the_toml(
@@ -138,7 +139,7 @@ def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
     file.write_text(EDITED)
     os.utime(file, (1, 1))
     live._looked = float("-inf")
-    answer = service.answer(CONFIG, "emailaddress=a@example.com", "")
+    answer = service.answer(Request(CONFIG, "emailaddress=a@example.com"))
     assert answer is not None
     assert b"mail.example.com" in answer.body
 
@@ -149,7 +150,7 @@ def test_the_watcher_ends_with_its_service(toml: Write) -> None:
 
     before = set(threading.enumerate())
     service = Service(toml(TWO_DOMAINS))
-    service.answer(CONFIG, "", "")
+    service.answer(Request(CONFIG))
     (watcher,) = set(threading.enumerate()) - before
     del service
     gc.collect()
@@ -161,19 +162,17 @@ def test_a_document_is_rendered_once(
     toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    first = service.answer(CONFIG, "emailaddress=a@example.com", "")
-    from flask_autoconfig.documents import thunderbird
-
-    monkeypatch.delattr(thunderbird, "template")
+    first = service.answer(Request(CONFIG, "emailaddress=a@example.com"))
+    monkeypatch.delattr("flask_autoconfig.documents.xml.to_bytes")
     for address in ("a@example.com", "b@example2.com"):
-        assert service.answer(CONFIG, f"emailaddress={address}", "") is first
+        assert service.answer(Request(CONFIG, f"emailaddress={address}")) is first
 
 
 def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"*"')
     service = Service(toml(text))
     for number in range(10_000):
-        service.answer(CONFIG, f"emailaddress=a@d{number}.test", "")
+        service.answer(Request(CONFIG, f"emailaddress=a@d{number}.test"))
     snapshot = service.live.snapshot
     kept = sum(len(answer.body) + 2000 for answer in snapshot._answers.values())
     assert kept == snapshot._bytes
@@ -199,7 +198,7 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
-    def build_while_somebody_saves(config: Config) -> Snapshot:
+    def build_while_somebody_saves(config: Loaded) -> Snapshot:
         live._build = build
         toml(TWO_DOMAINS.replace("imap.", "late."))
         return build(config)
@@ -208,7 +207,7 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     toml(EDITED)
     for _ in range(6):
         live.look()
-    assert "late.example.com" in str(live.snapshot.config)
+    assert "late.example.com" in str(live.snapshot.loaded)
 
 
 def test_a_fault_of_our_own_does_not_reach_the_requests(
@@ -216,14 +215,14 @@ def test_a_fault_of_our_own_does_not_reach_the_requests(
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
 
-    def fail(config: Config) -> Snapshot:
+    def fail(config: Loaded) -> Snapshot:
         raise RuntimeError("a bug")
 
     service.live._build = fail
     toml(EDITED)
     for _ in range(5):
         service.live.look()
-    answer = service.answer(CONFIG, "", "")
+    answer = service.answer(Request(CONFIG))
     assert answer is not None
     assert b"imap.example.com" in answer.body
     assert caplog.text.count("RuntimeError: a bug") == 1

@@ -9,13 +9,15 @@ import jsonschema
 import pytest
 from support import ROOT, TWO_DOMAINS
 
-from flask_autoconfig import ConfigError, clients, load, model
-from flask_autoconfig.model import AuthenticationMethod, Config
+from flask_autoconfig import ConfigError, load
+from flask_autoconfig.config import reading, writing
+from flask_autoconfig.config.tables import AuthenticationMethod, Config
+from flask_autoconfig.tools import quirks
 
 
 def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        model.loads(text)
+        reading.loads(text)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -56,13 +58,13 @@ def test_a_server_gets_the_standard_port_of_its_type_and_encryption(
     text = provider().replace(f'type = "{type_}"', line)
     if type_ == "pop3":
         text = provider().replace('type = "imap"', line)
-    (found,) = model.loads(text).provider
+    (found,) = reading.loads(text).provider
     servers = [*found.incoming, *found.outgoing]
     assert [it.port for it in servers if it.type == type_] == [port]
 
 
 def test_what_is_not_said_has_the_defaults_of_a_well_run_server() -> None:
-    (found,) = model.loads(provider()).provider
+    (found,) = reading.loads(provider()).provider
     assert found.identity == "example.com"
     assert found.incoming[0].socket_type == "SSL"
     assert found.incoming[0].username == "%EMAILADDRESS%"
@@ -70,22 +72,22 @@ def test_what_is_not_said_has_the_defaults_of_a_well_run_server() -> None:
 
 
 def test_one_method_of_authentication_needs_no_list() -> None:
-    one = model.loads(provider(incoming='authentication = "OAuth2"'))
-    listed = model.loads(provider(incoming='authentication = ["OAuth2"]'))
+    one = reading.loads(provider(incoming='authentication = "OAuth2"'))
+    listed = reading.loads(provider(incoming='authentication = ["OAuth2"]'))
     assert one == listed
     assert one.provider[0].incoming[0].authentication == ("OAuth2",)
 
 
 def test_a_sasl_mechanism_can_be_named() -> None:
     line = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
-    (found,) = model.loads(provider(incoming=line)).provider
+    (found,) = reading.loads(provider(incoming=line)).provider
     method = AuthenticationMethod(system="sasl", name="SCRAM-SHA-256")
     assert found.incoming[0].authentication == (method,)
 
 
 def test_international_names_become_a_labels() -> None:
     text = provider(incoming="").replace("example.com", "bücher.example")
-    (found,) = model.loads(text).provider
+    (found,) = reading.loads(text).provider
     assert found.domains == ("xn--bcher-kva.example",)
     assert found.incoming[0].hostname == "imap.xn--bcher-kva.example"
 
@@ -96,8 +98,10 @@ def test_a_domains_file_serves_as_postfix_writes_it(tmp_path: Path) -> None:
     )
     file = tmp_path / "autoconfig.toml"
     file.write_text(provider('domains_file = "virtual"'))
-    (found,) = load(file).provider
-    assert found.file_domains == ("example.net", "*.example.org", "b.test")
+    loaded = reading.read(file)
+    domains = ("example.com", "example.net", "*.example.org", "b.test")
+    assert loaded.providers[0].domains == domains
+    assert loaded.tables.provider[0].domains == ("example.com",)
 
 
 FAULTY = {
@@ -338,7 +342,7 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(provider(), encoding="utf-8-sig")
-    assert load(file) == model.loads(provider())
+    assert load(file) == reading.loads(provider())
 
 
 WARNED = {
@@ -413,34 +417,34 @@ WARNED = {
 def test_what_a_client_cannot_take_is_a_warning_that_names_it(
     text: str, names: list[str], place: str
 ) -> None:
-    found = clients.warnings(model.loads(text))
+    found = quirks.warnings(reading.loads(text).provider)
     assert [warning.client for warning in found] == names
     expected = f"provider[0].{place}" if place else "provider[0]"
     assert all(warning.place.startswith(expected) for warning in found)
 
 
 def test_a_well_run_server_has_no_warnings() -> None:
-    assert clients.warnings(model.loads(TWO_DOMAINS)) == []
+    assert quirks.warnings(reading.loads(TWO_DOMAINS).provider) == []
 
 
 def test_two_providers_of_one_id_are_warned_of() -> None:
     text = provider() + provider('id = "example.com"').replace(
         '["example.com"]', '["example.net"]'
     )
-    (found,) = clients.warnings(model.loads(text))
+    (found,) = quirks.warnings(reading.loads(text).provider)
     assert found.place == "provider[1].id"
 
 
 def test_written_out_it_reads_back_the_same_and_defaults_are_left_out() -> None:
-    config = model.loads(TWO_DOMAINS)
-    text = model.dumps(config)
-    assert model.loads(text) == config
+    config = reading.loads(TWO_DOMAINS)
+    text = writing.dumps(config)
+    assert reading.loads(text) == config
     assert "port" not in text
     assert "username" not in text
 
 
 def test_the_json_schema_describes_every_key() -> None:
-    schema = model.schema()
+    schema = writing.schema()
     for table in schema["$defs"].values():
         for key, value in table["properties"].items():
             described = [value, *value.get("anyOf", [])]
@@ -450,7 +454,7 @@ def test_the_json_schema_describes_every_key() -> None:
 def test_the_json_schema_takes_the_example_and_refuses_a_misspelt_key() -> None:
     import tomllib
 
-    schema = json.loads(json.dumps(model.schema()))
+    schema = json.loads(json.dumps(writing.schema()))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     example = (ROOT / "examples/autoconfig.toml").read_text()
@@ -460,7 +464,7 @@ def test_the_json_schema_takes_the_example_and_refuses_a_misspelt_key() -> None:
 
 
 def test_the_configuration_is_frozen() -> None:
-    config: Config = model.loads(TWO_DOMAINS)
+    config: Config = reading.loads(TWO_DOMAINS)
     with pytest.raises(AttributeError):
         config.max_age = 1  # type: ignore[misc]
 
@@ -482,7 +486,7 @@ def test_placeholders_survive_beside_letters_beyond_ascii(
 ) -> None:
     text = provider(f'logo_url = "https://{written}:8443/ü"')
     text = text.replace('"imap.example.com"', f'"{written}"')
-    (found,) = model.loads(text).provider
+    (found,) = reading.loads(text).provider
     assert found.incoming[0].hostname == served
     if not served.isascii() or "xn--" in served:
         assert found.logo_url == f"https://{served}:8443/ü"
@@ -491,13 +495,13 @@ def test_placeholders_survive_beside_letters_beyond_ascii(
 def test_a_postfix_map_with_its_continuations_and_parents(tmp_path: Path) -> None:
     (tmp_path / "virtual").write_text("one.test  a,\n   b c\n.two.test x\n")
     (tmp_path / "a.toml").write_text(provider('domains_file = "virtual"'))
-    (found,) = load(tmp_path / "a.toml").provider
-    assert found.file_domains == ("one.test", "*.two.test")
+    (found,) = reading.read(tmp_path / "a.toml").providers
+    assert found.domains == ("example.com", "one.test", "*.two.test")
 
 
 def test_an_id_is_folded_like_the_domains() -> None:
     text = provider('id = "Example.COM"\nlist_domains = false')
-    assert model.loads(text).provider[0].identity == "example.com"
+    assert reading.loads(text).provider[0].identity == "example.com"
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev"])

@@ -51,8 +51,8 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         "py.typed",
-        "templates/autoconfig/setup.html",
-        "locale/fr/LC_MESSAGES/autoconfig.mo",
+        "page/templates/autoconfig/setup.html",
+        "page/locale/fr/LC_MESSAGES/autoconfig.mo",
     ):
         assert f"flask_autoconfig/{name}" in names
     tops = {name.partition("/")[0] for name in names}

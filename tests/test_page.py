@@ -18,7 +18,7 @@ from support import TWO_DOMAINS, fetch, program, serving
 from werkzeug.test import Client
 
 from flask_autoconfig import autoconfig
-from flask_autoconfig.documents import page as pages
+from flask_autoconfig.page.languages import languages
 
 MORE = """
 [[provider.calendar]]
@@ -253,4 +253,4 @@ def _digest(data: bytes) -> str:
 
 
 def test_the_languages_are_those_of_the_catalogs() -> None:
-    assert pages.languages() == ("en", "fr")
+    assert list(languages()) == ["en", "fr"]

@@ -14,9 +14,13 @@ from msgspec import structs
 from support import TWO_DOMAINS
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from flask_autoconfig import ConfigError, clients, create_app, model, service
+from flask_autoconfig import ConfigError, create_app, families
+from flask_autoconfig.config import tables
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.writing import dumps
 from flask_autoconfig.documents import thunderbird
-from flask_autoconfig.documents.thunderbird import NotAutoconfigError, Reader
+from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
+from flask_autoconfig.tools import quirks
 
 FULL = tomllib.loads((Path(__file__).parent / "full.toml").read_text(encoding="utf-8"))
 settings.register_profile(
@@ -57,7 +61,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return create_app(
         {
             "AUTOCONFIG_FILE": file,
-            "AUTOCONFIG_CLIENTS": service.ALL_CLIENTS,
+            "AUTOCONFIG_CLIENTS": {family.name for family in families.FAMILIES},
         }
     )
 
@@ -102,8 +106,8 @@ _keys = st.sampled_from(
     sorted(
         {
             field.name
-            for table in vars(model).values()
-            if isinstance(table, type) and issubclass(table, model._Table)
+            for table in vars(tables).values()
+            if isinstance(table, type) and issubclass(table, tables.Table)
             for field in structs.fields(table)
         }
     )
@@ -119,14 +123,14 @@ _values = st.recursive(
 
 def _config_or_problems(raw: dict[str, Any]) -> None:
     try:
-        config = model.from_raw(raw)
+        config = from_raw(raw).tables
     except ConfigError as error:
         assert error.problems
         assert all(problem.message and problem.cure for problem in error.problems)
         assert "\n" not in "".join(map(str, error.problems))
         return
-    clients.warnings(config)
-    assert model.loads(model.dumps(config)) == config
+    quirks.warnings(config.provider)
+    assert loads(dumps(config)) == config
     for provider in config.provider:
         fromstring(thunderbird.write(provider))
 
@@ -134,7 +138,7 @@ def _config_or_problems(raw: dict[str, Any]) -> None:
 @given(st.text())
 def test_any_text_is_a_configuration_or_a_list_of_problems(text: str) -> None:
     try:
-        model.loads(text)
+        loads(text)
     except ConfigError as error:
         assert error.problems
 
@@ -240,7 +244,7 @@ def test_a_document_parses_and_reads_back_as_the_configuration(
     raw: dict[str, Any],
 ) -> None:
     try:
-        config = model.from_raw({"provider": [raw]})
+        config = from_raw({"provider": [raw]}).tables
     except ConfigError as error:  # such as white space around a name
         problems = {problem.place.rpartition(".")[2] for problem in error.problems}
         assume(not problems)
@@ -248,7 +252,7 @@ def test_a_document_parses_and_reads_back_as_the_configuration(
     document = thunderbird.write(provider)
     assert not document.startswith(b"\xef\xbb\xbf")
     reader = Reader()
-    back = model.from_raw({"provider": [reader.read(document)]})
+    back = from_raw({"provider": [reader.read(document)]}).tables
     assert reader.lost == []
     # An instruction that says nothing is nothing.
     said = tuple(it for it in provider.instruction if it.url or it.descr)

@@ -1,1 +1,39 @@
-"""One module for each client family: a provider goes in, bytes come out."""
+"""What clients read: a provider goes in, bytes come out. One module a format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from ..address import Address
+from ..config.tables import Provider
+
+
+class Recipient(NamedTuple):
+    """Whom a document is for, as far as the request says."""
+
+    domain: str | None = None  # A-labels
+    address: Address | None = None
+    exact: bool = True  # the provider claims the domain by name, not by a pattern
+
+
+NOBODY_IN_PARTICULAR = Recipient()
+
+# The document, or None where the format has no place for anything of the provider.
+Writer = Callable[[Provider, Recipient], bytes | None]
+
+
+class Format(NamedTuple):
+    """A document that clients read, and how it goes out."""
+
+    name: str  # as `show --format` calls it
+    content_type: str
+    write: Writer
+    # What makes it another for another person of a domain: nothing, a login name that
+    # the site's own database has, or the address itself.
+    differs_by: Literal["nothing", "login", "address"]
+    # Where one text serves all domains of a provider with `%EMAILDOMAIN%` put in: whom
+    # that text is written for.
+    stand_in: Callable[[Provider, Recipient], Recipient] | None = None
+    is_signed: bool = False  # with the certificate of the file's `[sign]`
+    extension: str = ""  # of the file that a browser saves it as

@@ -11,8 +11,9 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..address import Address, fill_in
-from ..model import Method, Provider, Server
+from ..address import Address, fill_in, with_domain
+from ..config.tables import Method, Provider, Server
+from . import NOBODY_IN_PARTICULAR, Recipient
 
 CONTENT_TYPE = "application/x-apple-aspen-config"
 
@@ -31,13 +32,14 @@ _METHODS: dict[Method, str] = {
 
 
 def write(
-    provider: Provider, domain: str | None = None, address: Address | None = None
+    provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR
 ) -> bytes | None:
     """The profile, an XML property list; None if there is nothing that it can hold.
 
     Where it holds one server of a kind, the first that Apple's programs can use is taken.
     """
-    name = address.domain if address else domain or provider.identity
+    address = recipient.address
+    name = address.domain if address else recipient.domain or provider.identity
     if not name:
         return None
     whose = str(address) if address else name
@@ -136,7 +138,7 @@ def _dav(
         return None
     host, port, ssl, path = server.hostname, server.port, server.socket_type, ""
     if server.url:
-        parts = urlsplit(server.url.replace("%EMAILDOMAIN%", domain))
+        parts = urlsplit(with_domain(server.url, domain))
         host, port, path = parts.hostname, parts.port, parts.path
         ssl = "SSL" if parts.scheme == "https" else "plain"
         port = port or (443 if ssl == "SSL" else 80)

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from ..address import Address, fill_in
-from ..model import Provider, Server
+from ..config.tables import Provider, Server
+from . import NOBODY_IN_PARTICULAR, Recipient
+from .xml import NotXmlError, local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 JSON_CONTENT_TYPE = "application/json"
 MOST_BYTES = 64 * 1024  # of a request; a real one has a few hundred
-PATH = "/autodiscover/autodiscover.xml"
 
 INVALID_REQUEST = 600
 SCHEMA_NOT_SUPPORTED = 601
@@ -56,45 +57,33 @@ class RequestError(ValueError):
 
 def read_request(body: bytes) -> str:
     """The address that a POX request names (section 2.2.3.1); raises RequestError."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
     if len(body) > MOST_BYTES:
         raise RequestError(INVALID_REQUEST)
     try:
-        root: ET.Element = fromstring(body, forbid_dtd=True)
-    except (
-        DefusedXmlException,
-        ET.ParseError,
-        ValueError,
-        LookupError,
-        RecursionError,
-    ) as error:
+        root = parse(body)
+    except NotXmlError as error:
         raise RequestError(INVALID_REQUEST) from error
     namespace = str(root.tag)[1:].partition("}")[0]
     scheme = namespace.partition(":")[0]
     if scheme not in ("http", "https") or not namespace.endswith(_REQUESTS):
         raise RequestError(INVALID_REQUEST)
-    asked = {_name(element): (element.text or "").strip() for element in root.iter()}
-    if _name(root) != "Autodiscover" or not asked.get("EMailAddress"):
+    asked = {
+        local_name(element): (element.text or "").strip() for element in root.iter()
+    }
+    if local_name(root) != "Autodiscover" or not asked.get("EMailAddress"):
         raise RequestError(INVALID_REQUEST)
     if "/mobilesync/" in namespace + asked.get("AcceptableResponseSchema", ""):
         raise RequestError(SCHEMA_NOT_SUPPORTED)
     return asked["EMailAddress"]
 
 
-def _name(element: ET.Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
-def write(
-    provider: Provider, domain: str | None = None, address: Address | None = None
-) -> bytes:
+def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> bytes:
     """The settings (section 2.2.4), a Protocol for each server in the file's order.
 
     `LoginName` is filled in, since Outlook knows no placeholders; it is left out where
     that takes an address and there is none.
     """
+    domain, address, _ = recipient
     root = ET.Element("Autodiscover", xmlns=_NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=_OUTLOOK)
     user = ET.SubElement(response, "User")
@@ -108,7 +97,7 @@ def write(
             _write_mail(account, server, domain, address)
         elif server.type in _DAV_TYPES and server.url:
             _write_dav(account, server, domain, address)
-    return _bytes(root)
+    return to_bytes(root)
 
 
 def _write_mail(
@@ -155,24 +144,21 @@ def request(address: str) -> bytes:
     asked = ET.SubElement(root, "Request")
     _add(asked, "EMailAddress", address)
     _add(asked, "AcceptableResponseSchema", _OUTLOOK)
-    return _bytes(root)
+    return to_bytes(root)
 
 
 def read_servers(body: bytes) -> list[tuple[str, str, str]]:
     """Type, server and port of each Protocol; raises ValueError for anything else."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
     try:
-        root: ET.Element = fromstring(body, forbid_dtd=True)
-    except (ET.ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        root = parse(body)
+    except NotXmlError as error:
         raise ValueError("the answer is no XML") from error
     for element in root.iter():
-        if _name(element) == "ErrorCode":
+        if local_name(element) == "ErrorCode":
             raise ValueError(f"Autodiscover error {element.text}")
     servers = []
     for protocol in root.iter(f"{{{_OUTLOOK}}}Protocol"):
-        said = {_name(child): (child.text or "").strip() for child in protocol}
+        said = {local_name(child): (child.text or "").strip() for child in protocol}
         servers.append(
             (said.get("Type", ""), said.get("Server", ""), said.get("Port", ""))
         )
@@ -190,22 +176,13 @@ def error(code: int) -> bytes:
     _add(element, "ErrorCode", str(code))
     _add(element, "Message", _MESSAGES[code])
     ET.SubElement(element, "DebugData")
-    return _bytes(root)
+    return to_bytes(root)
 
 
-def _bytes(root: ET.Element) -> bytes:
-    ET.indent(root)
-    text = ET.tostring(root, encoding="unicode")
-    return b'<?xml version="1.0" encoding="utf-8"?>\n' + text.encode() + b"\n"
-
-
-def write_v2(provider: Provider, protocol: str, host: str) -> bytes | None:
-    """Version 2's answer for a protocol, None for one that is not offered.
-
-    `host` is the host that was asked, which serves POX as well.
-    """
+def write_v2(provider: Provider, protocol: str, pox_url: str) -> bytes | None:
+    """Version 2's answer for a protocol, None for one that is not offered."""
     if protocol.lower() == "autodiscoverv1":
-        answer = {"Protocol": "AutodiscoverV1", "Url": f"https://{host}{PATH}"}
+        answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
         return json.dumps(answer).encode()
     for server in provider.incoming:
         name = _URL_TYPES.get(server.type, "")

@@ -13,10 +13,11 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
-from ..model import Provider, Server
+from ..address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
+from ..config.tables import Provider, Server
+from . import NOBODY_IN_PARTICULAR, Recipient
 
 CONTENT_TYPE = "application/json"
-PATH = "/.well-known/user-agent-configuration.json"
 LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
 
@@ -26,7 +27,9 @@ _URLS = ("jmap", "caldav", "carddav", "webdav")
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 
 
-def write(provider: Provider, domain: str | None = None) -> bytes | None:
+def write(
+    provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR
+) -> bytes | None:
     """The document for a domain, None if PACC can say nothing of the provider.
 
     Of several servers of a kind the first that can be said is taken.
@@ -46,10 +49,9 @@ def write(provider: Provider, domain: str | None = None) -> bytes | None:
         "info": _info(provider),
     }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    name = domain or provider.identity
-    if not name and "%EMAILDOMAIN%" in text:
-        return None  # PACC knows no placeholders
-    return text.replace("%EMAILDOMAIN%", name).encode()
+    text = with_domain(text, recipient.domain or provider.identity)
+    # PACC knows no placeholders.
+    return None if DOMAIN_PLACEHOLDER in text else text.encode()
 
 
 def digest_record(document: bytes) -> str:
@@ -76,16 +78,10 @@ def _protocol(server: Server) -> tuple[str, dict[str, str]] | None:
         name, port = _HOSTS[server.type]
         usual = server.socket_type == "SSL" and server.port == port
         host = server.hostname or ""
-        return (name, {"host": host}) if usual and _is_for_all(host) else None
+        return (name, {"host": host}) if usual and is_for_all(host) else None
     if server.type in _URLS and server.url and server.url.startswith("https://"):
-        return (server.type, {"url": server.url}) if _is_for_all(server.url) else None
+        return (server.type, {"url": server.url}) if is_for_all(server.url) else None
     return None
-
-
-def _is_for_all(text: str) -> bool:
-    """Whether it depends on nothing but the domain."""
-    rest = text.replace("%EMAILDOMAIN%", "")
-    return not any(name in rest for name in ("%EMAILADDRESS%", "%EMAILLOCALPART%"))
 
 
 def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
@@ -99,15 +95,20 @@ def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]
 
 
 def _info(provider: Provider) -> dict[str, Any]:
-    name = provider.display_name or provider.identity or "%EMAILDOMAIN%"
+    name = provider.display_name or ""
+    if not name or not is_for_all(name):
+        name = provider.identity or DOMAIN_PLACEHOLDER
     said: dict[str, Any] = {"name": name[:LONGEST_NAME]}
-    if provider.display_short_name:
-        said["shortName"] = provider.display_short_name[:LONGEST_SHORT_NAME]
-    if provider.logo_url:
+    short_name = provider.display_short_name
+    if short_name and is_for_all(short_name):
+        said["shortName"] = short_name[:LONGEST_SHORT_NAME]
+    if provider.logo_url and is_for_all(provider.logo_url):
         logo = {"url": provider.logo_url}
         kind = mimetypes.guess_type(provider.logo_url.partition("?")[0])[0]
         said["logo"] = [logo | ({"content-type": kind} if kind else {})]
+
     info: dict[str, Any] = {"provider": said}
-    if provider.documentation:
-        info["help"] = {"documentation": provider.documentation[0].url}
+    pages = [it.url for it in provider.documentation if is_for_all(it.url)]
+    if pages:
+        info["help"] = {"documentation": pages[0]}
     return info

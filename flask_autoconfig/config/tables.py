@@ -1,19 +1,20 @@
-"""What autoconfig.toml says, as frozen typed structs, and the rules it must keep.
+"""The tables of autoconfig.toml as frozen typed structs, with their defaults.
 
-The structs mirror the file: each attribute has its TOML key's name. `load` and `loads`
-read, `dumps` writes. What is wrong comes as one :class:`ConfigError` with all problems.
+Each attribute has the name of its TOML key. A type's `Meta` says in `description` what
+the key means (the JSON Schema has it), and in `extra` how its value is read: `value` is
+the function of :mod:`values` that a string must pass, `single` lets one item stand
+without a list, `item` is the word for one of a list that must not be empty,
+`example` is what an error proposes.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, structs
 
-from .checks import (
+from .values import (
     domain_pattern,
     exact_domain,
     host_name,
@@ -24,21 +25,18 @@ from .checks import (
     prose,
     url,
 )
-from .errors import ConfigError, Problem
 
-if TYPE_CHECKING:
-    from .build import Builder
-    from .signing import Signer
-
-Line = Annotated[str, Meta(extra={"check": line})]
-Prose = Annotated[str, Meta(extra={"check": prose})]
-Filled = Annotated[str, Meta(extra={"check": placeholder_text})]
-Identifier = Annotated[str, Meta(extra={"check": identifier})]
-Host = Annotated[str, Meta(extra={"check": host_name})]
-Url = Annotated[str, Meta(extra={"check": url})]
-Language = Annotated[str, Meta(extra={"check": language_tag})]
+Line = Annotated[str, Meta(extra={"value": line})]
+Prose = Annotated[str, Meta(extra={"value": prose})]
+Filled = Annotated[str, Meta(extra={"value": placeholder_text})]
+Identifier = Annotated[str, Meta(extra={"value": identifier})]
+Host = Annotated[str, Meta(extra={"value": host_name})]
+Url = Annotated[str, Meta(extra={"value": url})]
+Language = Annotated[str, Meta(extra={"value": language_tag})]
 Texts = dict[Language, Prose]
 
+# The client families; families.py says what each of them asks and gets.
+FamilyName = Literal["thunderbird", "outlook", "apple", "pacc", "dav", "page", "ispdb"]
 IncomingType = Literal[
     "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
 ]
@@ -63,6 +61,7 @@ _PORTS: dict[str, dict[str, int]] = {
 _HTTP_PORTS = {"SSL": 443, "plain": 80}
 _MICROSOFT_TYPES = {"exchange", "ews", "owa", "activesync", "graph"}
 _HTTP_TYPES = {*_MICROSOFT_TYPES, "jmap", "caldav", "carddav", "webdav"}
+MAIL_TYPES = ("imap", "pop3", "smtp")  # what speaks a mail protocol at host and port
 
 
 def standard_port(type_: str, socket_type: str) -> int | None:
@@ -71,13 +70,13 @@ def standard_port(type_: str, socket_type: str) -> int | None:
     return ports.get(socket_type)
 
 
-class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the file; `computed` keys have a default that depends on others."""
 
     computed: ClassVar[tuple[str, ...]] = ()
 
 
-class AuthenticationMethod(_Table, frozen=True):
+class AuthenticationMethod(Table, frozen=True):
     """A method by the name that another standard gives it."""
 
     system: Annotated[
@@ -103,9 +102,10 @@ Method = (
     | AuthenticationMethod
 )
 
-# Two spellings of one method: the format's 1.1 has the word, its 1.2 system and name.
-HTTP_METHODS = {"http-basic": "Basic", "http-digest": "Digest"}
-_HTTP_WORDS = {name: word for word, name in HTTP_METHODS.items()}
+# Two spellings of one scheme of RFC 9110, section 11: the format's 1.1 has the word,
+# its 1.2 a method with system "http" and the scheme's name.
+HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
+HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
 WITHOUT_LOGIN: frozenset[Method] = frozenset(
     ("none", "client-IP-address", "smtp-after-pop")
 )
@@ -113,11 +113,11 @@ WITHOUT_LOGIN: frozenset[Method] = frozenset(
 
 def _one_spelling(method: Method) -> Method:
     if isinstance(method, AuthenticationMethod) and method.system == "http":
-        return _HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
+        return HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
     return method
 
 
-class Server(_Table, frozen=True):
+class Server(Table, frozen=True):
     """What every server has, whatever it serves."""
 
     computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username")
@@ -149,7 +149,7 @@ class Server(_Table, frozen=True):
         tuple[Method, ...],
         Meta(
             min_length=1,
-            extra={"single": True},
+            extra={"single": True, "item": "method"},
             description="How to log in: one method, or a list, the best first.",
         ),
     ] = ("password-cleartext",)
@@ -172,7 +172,7 @@ Days = Annotated[int, Meta(ge=0, le=36500)]
 Minutes = Annotated[int, Meta(ge=1, le=525600)]
 
 
-class Pop3(_Table, frozen=True):
+class Pop3(Table, frozen=True):
     """What a POP3 client does with the messages that it has fetched."""
 
     leave_messages_on_server: Annotated[
@@ -233,7 +233,7 @@ class Outgoing(Server, frozen=True):
     ] = None
 
 
-class Documentation(_Table, frozen=True):
+class Documentation(Table, frozen=True):
     """A page that explains."""
 
     url: Annotated[Url, Meta(description="The page's address.")]
@@ -242,7 +242,7 @@ class Documentation(_Table, frozen=True):
     ] = {}
 
 
-class Instruction(_Table, frozen=True):
+class Instruction(Table, frozen=True):
     """What a person has to do, in words, with or without a page about it."""
 
     url: Annotated[Url | None, Meta(description="The page's address.")] = None
@@ -251,7 +251,7 @@ class Instruction(_Table, frozen=True):
     ] = {}
 
 
-class Enable(_Table, frozen=True):
+class Enable(Table, frozen=True):
     """What a person must do at the provider's site before a client can log in."""
 
     visit_url: Annotated[Url, Meta(description="The page where it is done.")]
@@ -260,14 +260,14 @@ class Enable(_Table, frozen=True):
     ] = {}
 
 
-class FormField(_Table, frozen=True):
+class FormField(Table, frozen=True):
     """A field of the webmail's login form."""
 
     id: Annotated[Line | None, Meta(description="The element's HTML id.")] = None
     name: Annotated[Line | None, Meta(description="The element's HTML name.")] = None
 
 
-class LoginPageInfo(_Table, frozen=True):
+class LoginPageInfo(Table, frozen=True):
     """How a program can fill in the webmail's login form."""
 
     url: Annotated[Url, Meta(description="The form's address.")]
@@ -285,7 +285,7 @@ class LoginPageInfo(_Table, frozen=True):
     ] = None
 
 
-class Webmail(_Table, frozen=True):
+class Webmail(Table, frozen=True):
     """The provider's mail in a browser."""
 
     login_page: Annotated[Url, Meta(description="Where a person logs in.")]
@@ -294,7 +294,7 @@ class Webmail(_Table, frozen=True):
     ] = None
 
 
-class OAuth2(_Table, frozen=True):
+class OAuth2(Table, frozen=True):
     """The authorization server (RFC 6749) of the servers with OAuth2."""
 
     issuer: Annotated[
@@ -318,7 +318,7 @@ class OAuth2(_Table, frozen=True):
     ] = None
 
 
-class Provider(_Table, frozen=True, dict=True):
+class Provider(Table, frozen=True):
     """One mail service, and the domains that it serves."""
 
     id: Annotated[
@@ -329,7 +329,7 @@ class Provider(_Table, frozen=True, dict=True):
         ),
     ] = None
     domains: Annotated[
-        tuple[Annotated[str, Meta(extra={"check": domain_pattern})], ...],
+        tuple[Annotated[str, Meta(extra={"value": domain_pattern})], ...],
         Meta(description="Domains of its addresses: exact, *.example.com, or * (any)."),
     ] = ()
     domains_file: Annotated[
@@ -340,7 +340,7 @@ class Provider(_Table, frozen=True, dict=True):
         ),
     ] = None
     mx_domains: Annotated[
-        tuple[Annotated[str, Meta(extra={"check": exact_domain})], ...],
+        tuple[Annotated[str, Meta(extra={"value": exact_domain})], ...],
         Meta(description="Domains of the MX hosts of the domains served."),
     ] = ()
     list_domains: Annotated[
@@ -398,26 +398,14 @@ class Provider(_Table, frozen=True, dict=True):
     )
 
     @property
-    def file_domains(self) -> tuple[str, ...]:
-        """The domains that `domains_file` held when the configuration was loaded."""
-        domains: tuple[str, ...] = self.__dict__.get("file_domains", ())
-        return domains
-
-    @property
-    def all_domains(self) -> Iterator[str]:
-        """Every domain and pattern claimed, those of `domains_file` last."""
-        yield from self.domains
-        yield from self.file_domains
-
-    @property
     def exact_domains(self) -> Iterator[str]:
         """The domains claimed by name."""
-        return (domain for domain in self.all_domains if not domain.startswith("*"))
+        return (domain for domain in self.domains if not domain.startswith("*"))
 
     @property
     def identity(self) -> str:
         """The id, or what stands for it: the first domain, "" for a provider of `*`."""
-        first = self.id or next(self.all_domains, "")
+        first = self.id or next(iter(self.domains), "")
         return first.removeprefix("*").removeprefix(".")
 
     @property
@@ -430,23 +418,6 @@ class Provider(_Table, frozen=True, dict=True):
         )
 
 
-def with_login(provider: Provider, login: str) -> Provider:
-    """The provider with a user's own login name where the file has a placeholder."""
-    changed = {}
-    for key in SERVER_KEYS:
-        servers = tuple(
-            structs.replace(server, username=login)
-            if any(name in (server.username or "") for name in _OF_A_USER)
-            else server
-            for server in getattr(provider, key)
-        )
-        changed[key] = servers
-    copy = structs.replace(provider, **changed)
-    copy.__dict__.update(provider.__dict__)
-    return copy
-
-
-_OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
 SERVER_KEYS = (
     "incoming",
     "outgoing",
@@ -459,7 +430,7 @@ SERVER_KEYS = (
 )
 
 
-class Sign(_Table, frozen=True):
+class Sign(Table, frozen=True):
     """What profiles are signed with; relative paths count from this file's folder."""
 
     certificate: Annotated[Line, Meta(description="The certificate, PEM.")]
@@ -469,7 +440,7 @@ class Sign(_Table, frozen=True):
     ] = None
 
 
-class Config(_Table, frozen=True, dict=True):
+class Config(Table, frozen=True):
     """A whole autoconfig.toml."""
 
     max_age: Annotated[
@@ -480,198 +451,16 @@ class Config(_Table, frozen=True, dict=True):
             description="Seconds that clients and proxies may keep an answer.",
         ),
     ] = 3600
+    clients: Annotated[
+        Annotated[tuple[FamilyName, ...], Meta(min_length=1, extra={"item": "family"})]
+        | None,
+        Meta(
+            description="The client families that are served; all but ispdb by default."
+        ),
+    ] = None
     sign: Annotated[
         Sign | None, Meta(description="What Apple profiles are signed with.")
     ] = None
     provider: Annotated[
         tuple[Provider, ...], Meta(description="The mail services, one table each.")
     ] = ()
-
-    @property
-    def signer(self) -> Signer | None:
-        """What signs profiles, read from the files of `sign`."""
-        signer: Signer | None = self.__dict__.get("signer")
-        return signer
-
-    @property
-    def modified(self) -> float:
-        """When its files were last changed, in seconds since 1970."""
-        modified: float = self.__dict__.get("modified", 0.0)
-        return modified
-
-
-# The tables by their heading, the likelier home of a stray key first.
-_HOMES = {
-    "the top of the file, before the first table": Config,
-    "[[provider]]": Provider,
-    "[provider.webmail]": Webmail,
-    "[provider.oauth2]": OAuth2,
-    "[provider.incoming.pop3]": Pop3,
-    "[[provider.incoming]]": Incoming,
-    "[[provider.outgoing]]": Outgoing,
-}
-
-
-def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
-    """Read a configuration from TOML text; relative paths in it count from `base`.
-
-    Raises ConfigError with every problem found.
-    """
-    import tomllib
-
-    try:
-        raw = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of a number without end, too
-        what = str(error).partition(" for integer string")[0]
-        if isinstance(error, RecursionError):
-            what = "tables nested too deep"
-        cure = "mend the line that it names"
-        raise ConfigError([Problem("", f"not TOML: {what}", cure)]) from error
-    return from_raw(raw, base=base)
-
-
-def load(file: str | os.PathLike[str]) -> Config:
-    """Read the configuration from a TOML file; raises ConfigError."""
-    path = Path(file)
-    try:
-        if path.exists() and not path.is_file():  # a pipe or device may have no end
-            raise OSError(None, "it is no ordinary file")
-        text = path.read_bytes().decode("utf-8-sig")
-        modified = path.stat().st_mtime
-        config = loads(text, base=path.parent)
-    except UnicodeDecodeError as error:
-        problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
-        raise ConfigError([problem], str(path)) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError([_unreadable(path, error)], str(path)) from error
-    except ConfigError as error:
-        raise ConfigError(error.problems, str(path), error.named) from error
-    config.__dict__["modified"] = max([modified, *_times_of(watched(config, path))])
-    return config
-
-
-def _unreadable(path: Path, error: Exception) -> Problem:
-    if isinstance(error, FileNotFoundError):
-        cure = "give the file's path with --config, or in AUTOCONFIG_FILE"
-        return Problem("", f"there is no file {path}", cure)
-    reason = getattr(error, "strerror", None) or error
-    return Problem("", f"cannot read {path}: {reason}", "make it a readable file")
-
-
-def watched(config: Config, file: str | os.PathLike[str]) -> list[Path]:
-    """The files that the configuration of `file` comes from, beside the TOML itself."""
-    base = Path(file).parent
-    names = [provider.domains_file for provider in config.provider]
-    if config.sign:
-        names += [config.sign.certificate, config.sign.key, config.sign.chain]
-    return [base / name for name in names if name]
-
-
-def _times_of(paths: list[Path]) -> list[float]:
-    return [path.stat().st_mtime for path in paths if path.exists()]
-
-
-def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Config:
-    """Build the configuration from a parsed TOML document; raises ConfigError."""
-    from . import build, rules
-
-    builder = build.Builder(_HOMES)
-    config: Config = builder.struct(Config, raw, "")
-    for index, provider in enumerate(config.provider):
-        if provider.domains_file:
-            place = f"provider[{index}].domains_file"
-            path = Path(base) / provider.domains_file
-            provider.__dict__["file_domains"] = build.domains_in(path, place, builder)
-    if config.sign and not builder.is_faulty("sign"):
-        config.__dict__["signer"] = _signer(config.sign, Path(base), builder)
-    rules.check(config, builder, SERVER_KEYS)
-    try:
-        builder.raise_problems()
-    except ConfigError as error:
-        error.named = tuple(watched(config, Path(base) / "autoconfig.toml"))
-        raise
-    return config
-
-
-def _signer(sign: Sign, base: Path, builder: Builder) -> Signer | None:
-    from .signing import Signer, UnusableError
-
-    chain = base / sign.chain if sign.chain else None
-    try:
-        return Signer(base / sign.certificate, base / sign.key, chain)
-    except UnusableError as error:
-        builder.add(f"sign.{error.key}", error.message, error.cure)
-        return None
-
-
-def dumps(config: Config) -> str:
-    """Write the configuration as TOML, values equal to their defaults left out."""
-    return "\n".join(_tables(_to_raw(config), "")).lstrip("\n")
-
-
-def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
-    """Each table under a header of its own: easier to edit than a long line."""
-    import tomli_w
-
-    tables = {key: value for key, value in raw.items() if _is_table(value)}
-    lines = {key: value for key, value in raw.items() if key not in tables}
-    yield tomli_w.dumps(lines)
-    for key, value in tables.items():
-        at = f"{path}.{key}" if path else key
-        for table in value if isinstance(value, list) else [value]:
-            yield f"[[{at}]]" if isinstance(value, list) else f"[{at}]"
-            yield from _tables(table, at)
-
-
-def _is_table(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict)
-
-
-def _to_raw(table: Struct) -> dict[str, Any]:
-    raw = {}
-    for field in structs.fields(table):
-        value = getattr(table, field.name)
-        if value is None or _is_default(table, field, value):
-            continue
-        if field.name == "authentication" and len(value) == 1:
-            value = value[0]
-        raw[field.name] = _plain(value)
-    return raw
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return _to_raw(value) if isinstance(value, Struct) else value
-
-
-def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
-    if isinstance(table, _Table) and field.name in table.computed:
-        without = structs.replace(table, **{field.name: None})
-        return bool(getattr(without, field.name) == value)
-    return not field.required and value in (field.default, {})
-
-
-def schema() -> dict[str, Any]:
-    """The file's JSON Schema (2020-12), with a description of every key."""
-    import msgspec
-
-    document = msgspec.json.schema(Config)
-    for table in document["$defs"].values():
-        for key, value in table["properties"].items():
-            if value.get("default", "") is None:  # TOML has no null: the key is absent
-                del value["default"]
-                others = [it for it in value.pop("anyOf") if it != {"type": "null"}]
-                value |= others[0] if len(others) == 1 else {"anyOf": others}
-            if key == "authentication":  # one method may stand without a list
-                methods = {name: value.pop(name) for name in ("type", "items")}
-                value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
-                value["default"] = "password-cleartext"
-                del value["minItems"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "autoconfig.toml",
-        **document,
-    }

@@ -9,19 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import model
-from .documents.thunderbird import NotAutoconfigError, Reader
-from .errors import ConfigError, Problem
-from .service import Service
-
-# Paths of the documents that are a function of the domain alone.
-STATIC_PATHS = (
-    "/mail/config-v1.1.xml",
-    "/.well-known/autoconfig/mail/config-v1.1.xml",
-    "/.well-known/user-agent-configuration.json",
-    "/.well-known/apple-mail.mobileconfig",
-    "/email.mobileconfig",
-)
+from .. import families
+from ..answers import OK, Request
+from ..config.reading import from_raw
+from ..config.writing import dumps
+from ..documents.thunderbird_reader import NotAutoconfigError, Reader
+from ..errors import ConfigError, Problem
+from ..service import Service
 
 
 def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
@@ -49,14 +43,14 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
         raw.append(provider)
     if problems:
         raise ConfigError(problems, "import")
-    return model.dumps(model.from_raw({"provider": raw})), lost
+    return dumps(from_raw({"provider": raw}).tables), lost
 
 
 def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
     reader = Reader()
     try:
         provider = reader.read(file.read_bytes())
-        model.from_raw({"provider": [provider]})
+        from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
         raise ConfigError([problem]) from error
@@ -66,8 +60,8 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
     except ConfigError as error:
         raise ConfigError(
             [
-                Problem(f"{file}: {found.place}", found.message, found.cure)
-                for found in error.problems
+                Problem(f"{file}: {it.place}", it.message, it.cure)
+                for it in error.problems
             ]
         ) from error
     return provider, reader.lost
@@ -125,14 +119,14 @@ def export(service: Service, directory: Path) -> Exported:
 
 
 def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
-    for provider in service.live.snapshot.config.provider:
-        for domain in provider.all_domains:
+    for provider in service.live.snapshot.loaded.providers:
+        for domain in provider.domains:
             if domain.startswith("*"):
                 notes.append(f"{domain} has no static files: only a service can answer")
                 continue
-            for path in STATIC_PATHS:
-                answer = service.answer(path, "", domain)
-                if answer is None or answer.status != "200 OK":
+            for path in families.static_paths(service.families):
+                answer = service.answer(Request(path, host=domain))
+                if answer is None or answer.status != OK:
                     continue
                 relative = Path(domain + path)
                 (staging / relative).parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +135,7 @@ def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
 
 
 def _left_over(directory: Path, written: set[Path]) -> Iterator[str]:
-    for path in STATIC_PATHS:
-        for found in sorted(directory.glob("*" + path)):
-            if found.relative_to(directory) not in written:
-                yield f"{found} is no longer served; remove it if nobody else needs it"
+    for path in families.static_paths(families.FAMILIES):
+        for file in sorted(directory.glob("*" + path)):
+            if file.relative_to(directory) not in written:
+                yield f"{file} is no longer served; remove it if nobody else needs it"

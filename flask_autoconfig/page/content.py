@@ -1,21 +1,14 @@
-"""The page for people: what it says of a provider. The template is autoconfig/setup.html.
-
-Its words are English in the code and the template; `locale/` has a gettext catalog for
-each other language.
-"""
+"""What the page says of a provider: tables of values, links, words of its own."""
 
 from __future__ import annotations
 
-import gettext
 from collections.abc import Callable, Iterable
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from ..address import Address, fill_in, unfold
-from ..model import AuthenticationMethod, Method, Provider, Server
+from ..config.tables import AuthenticationMethod, Method, Provider, Server
+from .languages import best_match, translations
 
-LOCALE = Path(__file__).parent.parent / "locale"
 Translate = Callable[[str], str]
 
 
@@ -86,24 +79,11 @@ class Settings(NamedTuple):
     webmail: str | None
 
 
-@cache
-def languages() -> tuple[str, ...]:
-    """The languages that there are, English first."""
-    return ("en", *sorted(path.parent.parent.name for path in LOCALE.glob("*/*/*.mo")))
-
-
-@cache
-def translations(language: str) -> gettext.NullTranslations:
-    """The catalog of a language."""
-    return gettext.translation("autoconfig", LOCALE, [language], fallback=True)
-
-
 def settings(provider: Provider, address: Address, language: str) -> Settings:
     """What to enter by hand for an address, in a language."""
     _ = translations(language).gettext
     filled = [
-        (server, _filled_rows(server, address, _))
-        for _place, server in provider.servers
+        (server, _filled_rows(server, address, _)) for _at, server in provider.servers
     ]
     pages = [(it.url, it.descr) for it in provider.documentation]
     pages += [(it.url, it.descr) for it in provider.instruction if it.url]
@@ -162,9 +142,9 @@ def _method(methods: Iterable[Method]) -> str:
 def _best(texts: dict[str, str], language: str) -> str:
     """The text in the reader's language, else in English or in none, else the first."""
     for wanted in (language, "en", ""):
-        for tag, text in texts.items():
-            if tag.partition("-")[0].lower() == wanted:
-                return text
+        tag = best_match([wanted], texts)
+        if tag is not None:
+            return texts[tag]
     return next(iter(texts.values()), "")
 
 

@@ -1,38 +1,41 @@
-"""The rules between values: what no configuration may be."""
+"""What values must keep together: the rules that no configuration may break."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from .build import Builder
+from .building import Builder
+from .tables import MAIL_TYPES, SERVER_KEYS, Config, Provider, Server
 
-if TYPE_CHECKING:  # the model asks for these rules
-    from .model import Config, Provider, Server
-
-_MAIL = ("imap", "pop3", "smtp")
 _EXCHANGE_URLS = ("owa_url", "ews_url", "eas_url")
 
 
-def check(config: Config, builder: Builder, server_keys: Iterable[str]) -> None:
+def apply(
+    config: Config, domains_of_files: Sequence[tuple[str, ...]], builder: Builder
+) -> None:
     """Add every problem that lies between values to the builder.
 
-    `server_keys` are the provider's keys that hold servers.
+    `domains_of_files` has for each provider what its `domains_file` lists.
     """
     if not config.provider and not builder.is_faulty("provider"):
         builder.add("", "it has no provider", "add one: [[provider]], then its domains")
-    _check_domains(config, builder)
+    _each_domain_once(config, domains_of_files, builder)
     for index, provider in enumerate(config.provider):
         place = f"provider[{index}]"
-        _check_servers(provider, place, builder)
-        _check_kinds(provider, place, builder, server_keys)
+        for where, server in provider.servers:
+            if server.type:  # else the type is what is wrong
+                _whole_server(server, f"{place}.{where}", builder)
+        _reading_and_sending(provider, place, builder)
 
 
-def _check_domains(config: Config, builder: Builder) -> None:
+def _each_domain_once(
+    config: Config, domains_of_files: Sequence[tuple[str, ...]], builder: Builder
+) -> None:
     claimed: dict[str, int] = {}
     for index, provider in enumerate(config.provider):
+        domains = (*provider.domains, *domains_of_files[index])
         count = len(claimed)
-        for domain in provider.all_domains:
+        for domain in domains:
             first = claimed.setdefault(domain, index)
             if first != index:
                 builder.add(
@@ -41,7 +44,7 @@ def _check_domains(config: Config, builder: Builder) -> None:
                     "remove it from one of them",
                 )
                 count -= 1
-        nothing = count == len(claimed) and not any(provider.all_domains)
+        nothing = count == len(claimed) and not domains
         if nothing and not _has_domain_problem(builder, index):
             builder.add(
                 f"provider[{index}]",
@@ -61,19 +64,13 @@ def _place_of(domain: str, provider: Provider, index: int) -> str:
     return f"provider[{index}].domains_file"
 
 
-def _check_servers(provider: Provider, place: str, builder: Builder) -> None:
-    for where, server in provider.servers:
-        if server.type:  # else the type is what is wrong
-            _check_server(server, f"{place}.{where}", builder)
-
-
-def _check_server(server: Server, at: str, builder: Builder) -> None:
+def _whole_server(server: Server, at: str, builder: Builder) -> None:
     def need(key: str, cure: str) -> None:
         if getattr(server, key) is None and not builder.is_faulty(f"{at}.{key}"):
             builder.add(at, f"this {server.type} server has no {key}", cure)
 
     has_url = server.url or any(getattr(server, key, None) for key in _EXCHANGE_URLS)
-    if server.type in _MAIL:
+    if server.type in MAIL_TYPES:
         need("hostname", 'add hostname = "mail.example.com"')
     elif not (has_url or server.hostname or builder.is_faulty(f"{at}.hostname")):
         need("url", "add url, or hostname and port")
@@ -83,10 +80,8 @@ def _check_server(server: Server, at: str, builder: Builder) -> None:
         builder.add(f"{at}.pop3", "an imap server has no POP3 options", "remove it")
 
 
-def _check_kinds(
-    provider: Provider, place: str, builder: Builder, server_keys: Iterable[str]
-) -> None:
-    mail = [server for server in provider.incoming if server.type in _MAIL]
+def _reading_and_sending(provider: Provider, place: str, builder: Builder) -> None:
+    mail = [server for server in provider.incoming if server.type in MAIL_TYPES]
     if mail and not provider.outgoing and not builder.is_faulty(f"{place}.outgoing"):
         builder.add(
             place,
@@ -101,6 +96,6 @@ def _check_kinds(
                 "add [[provider.incoming]]",
             )
     elif not provider.servers and not any(
-        builder.is_faulty(f"{place}.{key}") for key in server_keys
+        builder.is_faulty(f"{place}.{key}") for key in SERVER_KEYS
     ):
         builder.add(place, "it has no servers", "add [[provider.incoming]]")

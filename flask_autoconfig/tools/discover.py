@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from . import probe
-from .dns import MAIL_SERVICES, URL_SERVICES, LookupFailed
-from .model import Config, from_raw, standard_port
-from .probe import MailServer, Network, ProbeError
+from ..config.reading import from_raw
+from ..config.tables import Config, standard_port
+from . import mail, network
+from .mail import Endpoint, MailServer
+from .network import REDIRECTS, Network, ProbeError
+from .resolver import LookupFailed
+from .zone import MAIL_SERVICES, URL_SERVICES
 
 _LABELS = {
     "imap": ("imap", "mail", "mx", ""),
@@ -27,14 +30,11 @@ _WORKERS = 24
 class Candidate(NamedTuple):
     """A server that may be there."""
 
-    type: str
-    host: str
-    port: int
-    socket_type: str
+    endpoint: Endpoint
     source: str  # SRV, MX or name
 
     def __str__(self) -> str:
-        return f"{self.type} {self.host}:{self.port} {self.socket_type}"
+        return str(self.endpoint)
 
 
 class Answered(NamedTuple):
@@ -54,12 +54,12 @@ class Discovery(NamedTuple):
 Tell = Callable[[str], None]
 
 
-def discover(domain: str, network: Network, tell: Tell) -> Discovery:
+def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
     notes: list[str] = []
-    candidates = list(_candidates(domain, network, tell))
-    answered = _try_all(candidates, network, tell)
-    urls = _url_servers(domain, network, tell)
+    candidates = list(_candidates(domain, net, tell))
+    answered = _try_all(candidates, net, tell)
+    urls = _url_servers(domain, net, tell)
     raw: dict[str, Any] = {
         "domains": [domain],
         "incoming": [
@@ -77,39 +77,37 @@ def discover(domain: str, network: Network, tell: Tell) -> Discovery:
         )
         notes.append(f"{missing} was found for {domain}")
         return Discovery(None, notes)
-    return Discovery(from_raw({"provider": [_without_empty(raw)]}), notes)
+    return Discovery(from_raw({"provider": [_without_empty(raw)]}).tables, notes)
 
 
 def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if value}
 
 
-def _candidates(domain: str, network: Network, tell: Tell) -> Iterator[Candidate]:
+def _candidates(domain: str, net: Network, tell: Tell) -> Iterator[Candidate]:
     """What SRV says first, then names of the domain and of its MX hosts."""
-    resolver = network.resolver
+    resolver = net.resolver
     for service, type_, socket_type in MAIL_SERVICES:
         try:
-            places = resolver.srv(f"{service}.{domain}")
+            targets = resolver.srv(f"{service}.{domain}")
         except LookupFailed as error:
             tell(f"SRV {service}.{domain}: {error}")
             continue
-        for host, port in places:
+        for host, port in targets:
             tell(
                 f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
             )
             if host:
-                yield Candidate(type_, host, port, socket_type, "SRV")
-    for type_, host, source in dict.fromkeys(_customary(domain, network, tell)):
+                yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+    for type_, host, source in dict.fromkeys(_customary(domain, net, tell)):
         yield from _ports(type_, host, source)
 
 
-def _customary(
-    domain: str, network: Network, tell: Tell
-) -> Iterator[tuple[str, str, str]]:
+def _customary(domain: str, net: Network, tell: Tell) -> Iterator[tuple[str, str, str]]:
     """Type, host and source of the names that servers have by custom."""
     mx_hosts: list[str] = []
     try:
-        mx_hosts = network.resolver.mx(domain)[:3]
+        mx_hosts = net.resolver.mx(domain)[:3]
         tell(f"MX {domain}: {', '.join(mx_hosts) or 'none'}")
     except LookupFailed as error:
         tell(f"MX {domain}: {error}")
@@ -128,22 +126,20 @@ def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
     for socket_type in ("SSL", "STARTTLS"):
         port = standard_port(type_, socket_type)
         if port:
-            yield Candidate(type_, host, port, socket_type, source)
+            yield Candidate(Endpoint(type_, host, port, socket_type), source)
 
 
 def _try_all(
-    candidates: list[Candidate], network: Network, tell: Tell
+    candidates: list[Candidate], net: Network, tell: Tell
 ) -> dict[Candidate, MailServer]:
-    unique = list({it[:4]: it for it in reversed(candidates)}.values())[::-1]
-    existing = _existing({it.host for it in unique}, network)
+    unique = list({it.endpoint: it for it in reversed(candidates)}.values())[::-1]
+    existing = _existing({it.endpoint.host for it in unique}, net)
     answered: dict[Candidate, MailServer] = {}
     with ThreadPoolExecutor(_WORKERS) as pool:
         tries = {
-            pool.submit(
-                probe.mail_server, network, it.type, it.host, it.port, it.socket_type
-            ): it
+            pool.submit(mail.mail_server, net, it.endpoint): it
             for it in unique
-            if it.host in existing or _is_mapped(it, network)
+            if it.endpoint.host in existing or _is_mapped(it.endpoint, net)
         }
         for done in as_completed(tries):
             candidate = tries[done]
@@ -157,16 +153,16 @@ def _try_all(
     return {it: answered[it] for it in unique if it in answered}
 
 
-def _is_mapped(candidate: Candidate, network: Network) -> bool:
-    return (candidate.host, candidate.port) in network.connect_to
+def _is_mapped(endpoint: Endpoint, net: Network) -> bool:
+    return (endpoint.host, endpoint.port) in net.connect_to
 
 
-def _existing(hosts: Iterable[str], network: Network) -> set[str]:
+def _existing(hosts: Iterable[str], net: Network) -> set[str]:
     """The hosts that DNS knows, so that no port of the others is tried."""
 
     def exists(host: str) -> bool:
         try:
-            return bool(network.resolver.addresses(host))
+            return bool(net.resolver.addresses(host))
         except LookupFailed:
             return False
 
@@ -174,8 +170,8 @@ def _existing(hosts: Iterable[str], network: Network) -> set[str]:
     with ThreadPoolExecutor(_WORKERS) as pool:
         return {
             host
-            for host, found in zip(listed, pool.map(exists, listed), strict=True)
-            if found
+            for host, exists_ in zip(listed, pool.map(exists, listed), strict=True)
+            if exists_
         }
 
 
@@ -193,7 +189,7 @@ def _best(
     """The safest server of a type, as the TOML has it; the others become notes."""
     usable: list[Answered] = []
     for candidate, server in answered.items():
-        if candidate.type != type_:
+        if candidate.endpoint.type != type_:
             continue
         reason = _reason_against(server)
         if reason:
@@ -202,7 +198,10 @@ def _best(
             usable.append(Answered(candidate, server))
     # TLS from the first byte before STARTTLS (RFC 8314), then what SRV says, then as found.
     usable.sort(
-        key=lambda it: (it.candidate.socket_type != "SSL", it.candidate.source != "SRV")
+        key=lambda it: (
+            it.candidate.endpoint.socket_type != "SSL",
+            it.candidate.source != "SRV",
+        )
     )
     for other in usable[1:]:
         notes.append(
@@ -236,16 +235,17 @@ def _authentication(server: MailServer) -> str:
 
 def _entry(best: Answered, notes: list[str]) -> dict[str, object]:
     candidate, server = best
+    endpoint = candidate.endpoint
     if server.mechanisms & {"XOAUTH2", "OAUTHBEARER"}:
         notes.append(
             f"{candidate} offers OAuth2 too: add it to authentication, with "
             "[provider.oauth2], if clients are to use it"
         )
     return {
-        "type": candidate.type,
-        "hostname": candidate.host,
-        "port": candidate.port,
-        "socket_type": candidate.socket_type,
+        "type": endpoint.type,
+        "hostname": endpoint.host,
+        "port": endpoint.port,
+        "socket_type": endpoint.socket_type,
         "authentication": _authentication(server),
     }
 
@@ -254,28 +254,28 @@ _URL_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"
 
 
 def _url_servers(
-    domain: str, network: Network, tell: Tell
+    domain: str, net: Network, tell: Tell
 ) -> dict[str, list[dict[str, object]]]:
     """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known."""
-    found: dict[str, list[dict[str, object]]] = {}
+    servers: dict[str, list[dict[str, object]]] = {}
     for service, type_ in URL_SERVICES:
-        url = _url_by_srv(f"{service}.{domain}", type_, network) or _url_by_redirect(
-            f"https://{domain}/.well-known/{type_}", network
+        url = _url_by_srv(f"{service}.{domain}", type_, net) or _url_by_redirect(
+            f"https://{domain}/.well-known/{type_}", net
         )
         if url:
             tell(f"{type_} {url}")
-            found.setdefault(_URL_KEYS[type_], []).append({"type": type_, "url": url})
-    return found
+            servers.setdefault(_URL_KEYS[type_], []).append({"type": type_, "url": url})
+    return servers
 
 
-def _url_by_srv(name: str, type_: str, network: Network) -> str:
+def _url_by_srv(name: str, type_: str, net: Network) -> str:
     try:
-        places = network.resolver.srv(name)
-        texts = network.resolver.txt(name)
+        targets = net.resolver.srv(name)
+        texts = net.resolver.txt(name)
     except LookupFailed:
         return ""
     paths = [it.removeprefix("path=") for it in texts if it.startswith("path=/")]
-    for host, port in places:
+    for host, port in targets:
         if host:
             authority = host if port == 443 else f"{host}:{port}"
             default = "/.well-known/jmap" if type_ == "jmap" else "/"
@@ -283,13 +283,13 @@ def _url_by_srv(name: str, type_: str, network: Network) -> str:
     return ""
 
 
-def _url_by_redirect(url: str, network: Network) -> str:
+def _url_by_redirect(url: str, net: Network) -> str:
     try:
-        page = probe.fetch(network, url, follow=False)
+        reply = network.fetch(net, url, follow=False)
     except ProbeError:
         return ""
-    location = page.headers.get("location", "")
-    moved = page.status in (301, 302, 303, 307, 308)
-    trusted = page.certificate is not None and not page.certificate.problem
+    location = reply.headers.get("location", "")
+    moved = reply.status in REDIRECTS
+    trusted = reply.certificate is not None and not reply.certificate.problem
     is_web = moved and trusted and urlsplit(location).scheme == "https"
     return location if is_web else ""

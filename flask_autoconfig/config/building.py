@@ -1,4 +1,4 @@
-"""Turns a parsed TOML document into the model's structs, gathering every problem."""
+"""Turns a parsed TOML document into the tables, gathering every problem."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import NODEFAULT, inspect
 
-from .checks import domain_pattern, quote
-from .errors import ConfigError, Problem
+from ..errors import ConfigError, Problem
+from ..files import read_file
+from .values import domain_pattern, quote
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
@@ -59,17 +60,18 @@ class Builder:
         self.problems: list[Problem] = []
         self._places: dict[str, int] = {}
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
+        self._faulty: set[str] = set()  # places with a problem, and what holds them
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Remember a problem."""
         self.problems.append(Problem(place, message, cure))
+        while place and place not in self._faulty:
+            self._faulty.add(place)
+            place = _holder(place)
 
     def is_faulty(self, place: str) -> bool:
         """Whether a problem is known there or in what it holds."""
-        return place in self._misspelt or any(
-            problem.place == place or _is_within(problem.place, place)
-            for problem in self.problems
-        )
+        return place in self._misspelt or place in self._faulty
 
     def raise_problems(self) -> None:
         """Raise ConfigError, in the file's order, if there is any problem."""
@@ -79,7 +81,7 @@ class Builder:
     def _position(self, problem: Problem) -> int:
         place = problem.place
         while place and place not in self._places:
-            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+            place = _holder(place)
         return self._places.get(place, -1)
 
     def struct(self, cls: type, raw: Any, place: str) -> Any:
@@ -116,20 +118,20 @@ class Builder:
 
     def _missing(self, place: str, key: str, kind: inspect.Type) -> None:
         if _below(place, key) not in self._misspelt:
-            example = _plain(kind)[1].get("example", "…")
+            example = _unwrapped(kind)[1].get("example", "…")
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
     def _value(self, kind: inspect.Type, raw: Any, at: str) -> Any:
         """The value, or NODEFAULT after a problem."""
-        kind, extra = _plain(kind, raw)
+        kind, extra = _unwrapped(kind, raw)
         if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
             return self._struct(kind, raw, at)
         if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
             return self._dict(kind, raw, at)
         if isinstance(kind, inspect.VarTupleType):
-            return self._tuple(kind, raw, at, extra.get("single", False))
+            return self._tuple(kind, raw, at, extra)
         if isinstance(kind, inspect.StrType) and isinstance(raw, str):
-            return self._checked(extra["check"], raw, at)
+            return self._accepted(extra["value"], raw, at)
         if isinstance(kind, inspect.LiteralType) and isinstance(raw, str):
             return self._literal(kind, raw, at)
         if isinstance(kind, inspect.IntType) and type(raw) is int:
@@ -143,29 +145,30 @@ class Builder:
         return NODEFAULT
 
     def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
-        _, key_extra = _plain(kind.key_type)
+        _, key_extra = _unwrapped(kind.key_type)
         texts = {}
         for key, value in raw.items():
             where = _below(at, key)
-            self._checked(key_extra["check"], key, where)
+            self._accepted(key_extra["value"], key, where)
             texts[key] = self._value(kind.value_type, value, where)
         return texts
 
     def _tuple(
-        self, kind: inspect.VarTupleType, raw: Any, at: str, single: bool
+        self, kind: inspect.VarTupleType, raw: Any, at: str, extra: dict[str, Any]
     ) -> Any:
-        if single and not isinstance(raw, list):
+        if extra.get("single") and not isinstance(raw, list):
             value = self._value(kind.item_type, raw, at)
             return NODEFAULT if value is NODEFAULT else (value,)
         if not isinstance(raw, list):
             cure = f'write {at.rpartition(".")[2]} = ["…"]'
-            item = _plain(kind.item_type)[0]
+            item = _unwrapped(kind.item_type)[0]
             if isinstance(item, inspect.StructType):
                 cure = f"head it [[{_header(at)}]], with two brackets"
             self.add(at, f"expected a list, got {quote(raw)}", cure)
             return NODEFAULT
-        if single and not raw:
-            self.add(at, "the list is empty", "name a method, or remove the key")
+        if kind.min_length and not raw:
+            cure = f"name a {extra['item']}, or remove the key"
+            self.add(at, "the list is empty", cure)
             return NODEFAULT
         item_type = kind.item_type
         values = self._all_good(item_type, raw)
@@ -181,17 +184,17 @@ class Builder:
 
     def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
         """The strings of a long list, None if one of them has a problem."""
-        item, extra = _plain(kind)
+        item, extra = _unwrapped(kind)
         if not isinstance(item, inspect.StrType) or set(map(type, raw)) - {str}:
             return None
         try:
-            return tuple(map(extra["check"], raw))
+            return tuple(map(extra["value"], raw))
         except ValueError:
             return None
 
-    def _checked(self, check: Callable[[str], str], raw: str, at: str) -> Any:
+    def _accepted(self, accept: Callable[[str], str], raw: str, at: str) -> Any:
         try:
-            return check(raw)
+            return accept(raw)
         except ValueError as error:
             self.add(at, *error.args)
             return NODEFAULT
@@ -236,11 +239,14 @@ def _header(at: str) -> str:
     return ".".join(part.partition("[")[0] for part in at.split("."))
 
 
-def _is_within(inner: str, outer: str) -> bool:
-    return inner.startswith((f"{outer}.", f"{outer}[")) if outer else False
+def _holder(place: str) -> str:
+    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
+    return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
-def _plain(kind: inspect.Type, raw: Any = None) -> tuple[inspect.Type, dict[str, Any]]:
+def _unwrapped(
+    kind: inspect.Type, raw: Any = None
+) -> tuple[inspect.Type, dict[str, Any]]:
     """The type without its wrapping; of a union, the member that `raw` is meant for."""
     extra: dict[str, Any] = {}
     while isinstance(kind, inspect.Metadata | inspect.UnionType):
@@ -279,9 +285,7 @@ def _spelling(kind: inspect.Type, raw: Any) -> str:
 def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
     """The domains that a text file lists, the first word of each line."""
     try:
-        if path.exists() and not path.is_file():
-            raise OSError(None, "it is no ordinary file")
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         builder.add(

@@ -1,4 +1,4 @@
-"""What a single value must keep. Each function gives the value as it will be served.
+"""What one value must keep. Each function gives the value as it will be served.
 
 Each raises ValueError with two arguments: what is wrong, and what would be right.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
-from .address import PLACEHOLDERS, fold, is_ip
+from ..address import PLACEHOLDERS, fold, is_ip
 
 # C0, DEL, C1 and what XML 1.0 has no place for.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

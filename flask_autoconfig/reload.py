@@ -1,4 +1,4 @@
-"""The configuration of a file, kept up to date in this process."""
+"""Takes up an edited file in this process, and keeps the last good one until then."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .config.reading import Loaded, read
 from .errors import ConfigError
-from .model import Config, load, watched
 
 Built = TypeVar("Built")
 # Of each file what changes when it does, None for one that is not there.
@@ -36,21 +36,25 @@ class Live(Generic[Built]):
     """
 
     def __init__(
-        self, file: str | os.PathLike[str], build: Callable[[Config], Built]
+        self, file: str | os.PathLike[str], build: Callable[[Loaded], Built]
     ) -> None:
         self.file = Path(file).absolute()
-        self._watched: list[Path] = []
-        signature = self._signature([])
+        # The files beside it whose change counts: those that the last reading named.
+        self._watched: tuple[Path, ...] = ()
+        signature = self._signature()
         started = time.time_ns()
-        config = load(self.file)
+        loaded = read(self.file)
         self._build = build
-        self.snapshot = build(config)
-        self._known = self._now_known(watched(config, self.file), signature, started)
+        self.snapshot = build(loaded)  # what answers
+        # The files' state that `snapshot` was made of, or that was refused for good.
+        self._known = self._now_known(loaded.watched, signature, started)
+        # Their state at the last look: a change is taken up when two looks agree.
         self._pending = self._known
+        # The state that was refused once: it is read again before it is believed faulty.
         self._doubted = self._known
-        self._looked = float("-inf")
-        self._pid = 0
-        self._lock = threading.Lock()
+        self._looked = float("-inf")  # when, on the monotonic clock
+        self._pid = 0  # of the process that the watching thread runs in
+        self._lock = threading.Lock()  # one look at a time
 
     def current(self) -> Built:
         """The configuration to answer with now."""
@@ -71,7 +75,7 @@ class Live(Generic[Built]):
         """Take up what has changed, if it is whole; one thread at a time."""
         if not self._lock.acquire(blocking=False):
             return
-        signature = self._signature(self._watched)
+        signature = self._signature()
         try:
             if signature != self._known and self._is_settled(signature):
                 self._take_up(signature)
@@ -83,9 +87,9 @@ class Live(Generic[Built]):
             self._looked = time.monotonic()
             self._lock.release()
 
-    def _signature(self, watched: list[Path]) -> Signature:
+    def _signature(self) -> Signature:
         """What changes when a file does; equality counts, since clocks can go back."""
-        return tuple(_state_of(path) for path in (self.file, *watched))
+        return tuple(_state_of(path) for path in (self.file, *self._watched))
 
     def _is_settled(self, signature: Signature) -> bool:
         """Whether nobody is still writing: an editor may truncate and then rewrite."""
@@ -101,18 +105,18 @@ class Live(Generic[Built]):
         trouble = ""
         try:
             with _requests_first():
-                config = load(self.file)
-                files = watched(config, self.file)
-                built = self._build(config)
+                loaded = read(self.file)
+                watched = loaded.watched
+                built = self._build(loaded)
         except ConfigError as error:
             trouble = str(error)
-            files = list(dict.fromkeys([*self._watched, *error.named]))
-        if self._signature(self._watched) != signature:
+            watched = tuple(dict.fromkeys([*self._watched, *error.named]))
+        if self._signature() != signature:
             return  # it changed while it was read: look again
         if built is None and self._doubted != signature:
             self._doubted = signature  # a slow disk may still hold the rest back
             return
-        self._known = self._now_known(files, signature, started)
+        self._known = self._now_known(watched, signature, started)
         if built is None:
             log.error("%s\nThe last good configuration goes on answering.", trouble)
             return
@@ -120,7 +124,7 @@ class Live(Generic[Built]):
         log.info("%s is taken up", self.file)
 
     def _now_known(
-        self, files: list[Path], signature: Signature, started: int
+        self, watched: tuple[Path, ...], signature: Signature, started: int
     ) -> Signature:
         """Watch these files from now on; what is known of them is their state as read.
 
@@ -128,10 +132,10 @@ class Live(Generic[Built]):
         it changed since the reading began, it is read again.
         """
         before = dict(zip((self.file, *self._watched), signature, strict=True))
-        self._watched = files
+        self._watched = watched
         return tuple(
             before[path] if path in before else _unless_changed(path, started)
-            for path in (self.file, *files)
+            for path in (self.file, *watched)
         )
 
 

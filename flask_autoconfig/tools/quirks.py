@@ -1,43 +1,46 @@
-"""What one client or another cannot take: the clients' rules, as one table.
+"""What single clients cannot take: their quirks, as one table.
 
-Each rule is a function of a provider, named with the client that it hurts.
+Each quirk is a function of a provider, named with the client that it hurts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from .address import unfold
-from .documents import pacc
-from .errors import Problem
-from .model import Config, Provider, Server
+from ..address import unfold
+from ..config.tables import MAIL_TYPES, Provider, Server, SocketType
+from ..documents import pacc, xml
+from ..errors import Problem
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_MAIL = ("imap", "pop3", "smtp")
 _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
 )
 
-Found = Iterator[tuple[str, str, str]]  # place in the provider, message, cure
+K9 = "Thunderbird for Android (K-9)"
+# Of each thing that hurts: its place in the provider, what is wrong, what would be right.
+Complaints = Iterator[tuple[str, str, str]]
 
 
-class Rule(NamedTuple):
+class Quirk(NamedTuple):
     """A client, and what it stumbles over."""
 
     client: str
-    find: Callable[[Provider], Found]
+    complaints: Callable[[Provider], Complaints]
 
 
-def _tcp(provider: Provider) -> list[tuple[str, Server]]:
-    return [(at, server) for at, server in provider.servers if server.type in _MAIL]
+def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
+    return [
+        (at, server) for at, server in provider.servers if server.type in MAIL_TYPES
+    ]
 
 
-def _plain(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _drops_unencrypted(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if server.socket_type == "plain" and server.type != "pop3":
             yield (
                 f"{at}.socket_type",
@@ -46,8 +49,8 @@ def _plain(provider: Provider) -> Found:
             )
 
 
-def _in_clear(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _in_clear(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if server.socket_type == "plain":
             yield (
                 f"{at}.socket_type",
@@ -56,9 +59,9 @@ def _in_clear(provider: Provider) -> Found:
             )
 
 
-def _no_k9_method(provider: Provider) -> Found:
+def _no_k9_method(provider: Provider) -> Complaints:
     known = {"OAuth2", "password-cleartext", "password-encrypted"}
-    for at, server in _tcp(provider):
+    for at, server in _mail_servers(provider):
         if server.type != "pop3" and not known.intersection(
             method for method in server.authentication if isinstance(method, str)
         ):
@@ -69,8 +72,8 @@ def _no_k9_method(provider: Provider) -> Found:
             )
 
 
-def _encrypted_password(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _encrypted_password(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         methods = [it for it in server.authentication if it != "OAuth2"]  # Evolution
         if methods[:1] == ["password-encrypted"]:
             yield (
@@ -81,7 +84,7 @@ def _encrypted_password(provider: Provider) -> Found:
             )
 
 
-def _several(provider: Provider) -> Found:
+def _several(provider: Provider) -> Complaints:
     for key in ("incoming", "outgoing"):
         seen: dict[str, int] = {}
         for index, server in enumerate(getattr(provider, key)):
@@ -95,8 +98,8 @@ def _several(provider: Provider) -> Found:
                 )
 
 
-def _oauth_in_kontact(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _oauth_in_kontact(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if "OAuth2" in server.authentication and len(server.authentication) > 1:
             yield (
                 f"{at}.authentication",
@@ -105,8 +108,8 @@ def _oauth_in_kontact(provider: Provider) -> Found:
             )
 
 
-def _only_oauth(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _only_oauth(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if server.authentication == ("OAuth2",):
             yield (
                 f"{at}.authentication",
@@ -116,8 +119,8 @@ def _only_oauth(provider: Provider) -> Found:
             )
 
 
-def _certificate_alone(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _certificate_alone(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if server.authentication == ("TLS-client-cert",):
             yield (
                 f"{at}.authentication",
@@ -126,8 +129,8 @@ def _certificate_alone(provider: Provider) -> Found:
             )
 
 
-def _reference_in_value(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _reference_in_value(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if any(char in (server.username or "") for char in "&<>"):
             yield (
                 f"{at}.username",
@@ -136,8 +139,8 @@ def _reference_in_value(provider: Provider) -> Found:
             )
 
 
-def _no_user_name(provider: Provider) -> Found:
-    for at, server in _tcp(provider):
+def _no_user_name(provider: Provider) -> Complaints:
+    for at, server in _mail_servers(provider):
         if server.username is None:
             yield (
                 f"{at}.username",
@@ -146,7 +149,7 @@ def _no_user_name(provider: Provider) -> Found:
             )
 
 
-def _unfinished_placeholder(provider: Provider) -> Found:
+def _unfinished_placeholder(provider: Provider) -> Complaints:
     for at, server in provider.servers:
         broken = _BROKEN_PLACEHOLDER.search(server.username or "")
         if broken:
@@ -157,7 +160,7 @@ def _unfinished_placeholder(provider: Provider) -> Found:
             )
 
 
-def _no_mail(provider: Provider) -> Found:
+def _no_mail(provider: Provider) -> Complaints:
     if not provider.incoming or not provider.outgoing:
         yield (
             "",
@@ -166,10 +169,10 @@ def _no_mail(provider: Provider) -> Found:
         )
 
 
-def _odd_port(provider: Provider) -> Found:
+def _odd_port(provider: Provider) -> Complaints:
     usual = {993: "SSL", 995: "SSL", 465: "SSL"}
     usual |= {143: "STARTTLS", 110: "STARTTLS", 587: "STARTTLS"}
-    for at, server in _tcp(provider):
+    for at, server in _mail_servers(provider):
         expected = usual.get(server.port or 0)
         if expected and server.socket_type not in (expected, "plain"):
             yield (
@@ -180,7 +183,7 @@ def _odd_port(provider: Provider) -> Found:
             )
 
 
-def _short_name(provider: Provider) -> Found:
+def _short_name(provider: Provider) -> Complaints:
     limits = {
         "display_name": pacc.LONGEST_NAME,
         "display_short_name": pacc.LONGEST_SHORT_NAME,
@@ -195,7 +198,7 @@ def _short_name(provider: Provider) -> Found:
             )
 
 
-def _not_in_pacc(provider: Provider) -> Found:
+def _not_in_pacc(provider: Provider) -> Complaints:
     for place, reason in pacc.left_out(provider):
         yield (
             place,
@@ -204,7 +207,7 @@ def _not_in_pacc(provider: Provider) -> Found:
         )
 
 
-def _long_list(provider: Provider) -> Found:
+def _long_list(provider: Provider) -> Complaints:
     count = sum(1 for _ in provider.exact_domains)
     if provider.list_domains and count > 1000:
         yield (
@@ -214,52 +217,52 @@ def _long_list(provider: Provider) -> Found:
         )
 
 
-RULES = (
-    Rule("Every client", _in_clear),
-    Rule("Every client", _odd_port),
-    Rule("Every client", _unfinished_placeholder),
-    Rule("Every client", _long_list),
-    Rule("Thunderbird", _no_mail),
-    Rule("Thunderbird", _certificate_alone),
-    Rule("Thunderbird for Android (K-9)", _plain),
-    Rule("Thunderbird for Android (K-9)", _no_k9_method),
-    Rule("Kontact and Evolution", _encrypted_password),
-    Rule("Kontact and Evolution", _several),
-    Rule("Kontact", _oauth_in_kontact),
-    Rule("Thunderbird and Evolution", _only_oauth),
-    Rule("Delta Chat", _reference_in_value),
-    Rule("Delta Chat", _no_user_name),
-    Rule("PACC", _short_name),
-    Rule("PACC", _not_in_pacc),
+QUIRKS = (
+    Quirk("Every client", _in_clear),
+    Quirk("Every client", _odd_port),
+    Quirk("Every client", _unfinished_placeholder),
+    Quirk("Every client", _long_list),
+    Quirk("Thunderbird", _no_mail),
+    Quirk("Thunderbird", _certificate_alone),
+    Quirk(K9, _drops_unencrypted),
+    Quirk(K9, _no_k9_method),
+    Quirk("Kontact and Evolution", _encrypted_password),
+    Quirk("Kontact and Evolution", _several),
+    Quirk("Kontact", _oauth_in_kontact),
+    Quirk("Thunderbird and Evolution", _only_oauth),
+    Quirk("Delta Chat", _reference_in_value),
+    Quirk("Delta Chat", _no_user_name),
+    Quirk("PACC", _short_name),
+    Quirk("PACC", _not_in_pacc),
 )
 
 
-def warnings(config: Config) -> list[Problem]:
+def warnings(providers: Sequence[Provider]) -> list[Problem]:
     """What one client or another cannot take, in the file's order."""
-    found = _same_ids(config)
-    for index, provider in enumerate(config.provider):
-        for client, find in RULES:
-            for where, message, cure in find(provider):
+    problems = _same_ids(providers)
+    for index, provider in enumerate(providers):
+        for client, complaints in QUIRKS:
+            for where, message, cure in complaints(provider):
                 place = f"provider[{index}]" + (f".{where}" if where else "")
-                found.append(Problem(place, message, cure, client))
-    return sorted(found, key=lambda problem: _index_of(problem.place))
+                problems.append(Problem(place, message, cure, client))
+    return sorted(problems, key=lambda problem: _index_in(problem.place))
 
 
-def _index_of(place: str) -> int:
+def _index_in(place: str) -> int:
     return int(place[len("provider[") :].partition("]")[0])
 
 
-def _same_ids(config: Config) -> list[Problem]:
-    found = []
+def _same_ids(providers: Sequence[Provider]) -> list[Problem]:
+    problems = []
     seen: dict[str, int] = {}
-    for index, provider in enumerate(config.provider):
+    for index, provider in enumerate(providers):
         first = seen.setdefault(provider.identity, index)
         if first != index:
             message = f"provider[{first}] has the id {unfold(provider.identity)} too"
             cure = "give it another: find_provider reaches only the first"
             place = f"provider[{index}].id"
-            found.append(Problem(place, message, cure, "Your own site"))
-    return found
+            problems.append(Problem(place, message, cure, "Your own site"))
+    return problems
 
 
 # --- What only the written document shows ---------------------------------------------
@@ -269,7 +272,7 @@ _REFERENCE = re.compile(
     re.DOTALL,
 )
 _NEEDED = ("port", "socketType", "username")
-_SOCKET_TYPES = ("SSL", "STARTTLS", "plain")
+_SOCKET_TYPES = get_args(get_args(SocketType)[0])
 
 
 def document_warnings(document: bytes) -> list[Problem]:
@@ -277,23 +280,21 @@ def document_warnings(document: bytes) -> list[Problem]:
 
     The document must be well-formed (it was read before).
     """
-    from defusedxml.ElementTree import fromstring
-
-    found = []
+    problems = []
     if document.startswith(b"\xef\xbb\xbf"):
         message = "a byte order mark: it drops the whole document"
-        found.append(Problem("", message, "write the file without it", "Evolution"))
+        problems.append(Problem("", message, "write the file without it", "Evolution"))
     if _REFERENCE.search(document):
         message = "a reference or CDATA in a server's value: it cuts the value off"
-        found.append(Problem("", message, "write the plain value", "Delta Chat"))
-    root = fromstring(document, forbid_dtd=True)
+        problems.append(Problem("", message, "write the plain value", "Delta Chat"))
+    root = xml.parse(document)
     if len(root.findall("emailProvider")) > 1:
         message = "several <emailProvider>: some take the first, some the last"
-        found.append(Problem("", message, "keep one", "Thunderbird for Android (K-9)"))
+        problems.append(Problem("", message, "keep one", K9))
     for tag in ("incomingServer", "outgoingServer"):
         for index, server in enumerate(root.iterfind(f"emailProvider/{tag}")):
-            found += _server_warnings(server, f"{tag}[{index}]")
-    return found
+            problems += _server_warnings(server, f"{tag}[{index}]")
+    return problems
 
 
 def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
@@ -308,9 +309,8 @@ def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
         return
     for tag in _NEEDED:
         if server.find(tag) is None:
-            client = "Thunderbird for Android (K-9)"
             message = f"no <{tag}>: it drops the whole document"
-            yield Problem(place, message, f"write <{tag}>", client)
+            yield Problem(place, message, f"write <{tag}>", K9)
     for child in server:
         text = child.text or ""
         if not len(child) and text != text.strip():

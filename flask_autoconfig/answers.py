@@ -1,0 +1,135 @@
+"""HTTP without a framework: what a request says, and what goes back.
+
+The headers that every answer has, 304, and the answers that are always the same have
+their one home here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Header = tuple[str, str]
+OK = "200 OK"
+TEXT = "text/plain; charset=utf-8"
+
+SECURITY_HEADERS: tuple[Header, ...] = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Robots-Tag", "noindex"),
+)
+# Every document is public, and any page's script may read it.
+_COMMON_HEADERS = (("Access-Control-Allow-Origin", "*"), *SECURITY_HEADERS)
+NOT_KEPT: Header = ("Cache-Control", "no-store")
+KEPT_BY_NOBODY_ELSE: Header = ("Cache-Control", "private, no-store")
+
+
+class Request(NamedTuple):
+    """What a client asks; any text may stand anywhere."""
+
+    path: str
+    query: str = ""  # the raw query string
+    host: str = ""  # the Host header
+    method: str = "GET"
+    environ: WSGIEnvironment | None = None  # for the few that ask the body or scheme
+
+    @property
+    def came_unencrypted(self) -> bool:
+        """Whether a trusted proxy says that the client spoke plain http."""
+        environ = self.environ or {}
+        trusted = "werkzeug.proxy_fix.orig" in environ
+        said = "HTTP_X_FORWARDED_PROTO" in environ
+        return trusted and said and environ["wsgi.url_scheme"] == "http"
+
+    def body(self, most: int) -> bytes:
+        """The body, one byte more than `most` if it has so many.
+
+        A site's own limit does not count: too much is answered in the client's format.
+        """
+        from werkzeug.wsgi import get_input_stream
+
+        stream = get_input_stream(self.environ or {})
+        body = stream.read(most + 1)
+        for _ in range(64):  # a client that still sends would not read the answer
+            if len(stream.read(most)) < most:
+                break
+        return body
+
+
+class Answer:
+    """What goes back to the client: status line, headers and body, ready to send."""
+
+    __slots__ = ("body", "etag", "headers", "modified", "status")
+
+    def __init__(
+        self,
+        status: str,
+        body: bytes,
+        headers: Iterable[Header],
+        *,
+        etag: str = "",
+        modified: str = "",
+        common: Iterable[Header] = _COMMON_HEADERS,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = [*headers, *common]
+        self.etag = etag
+        self.modified = modified
+        if not status.startswith("304"):
+            self.headers.append(("Content-Length", str(len(body))))
+        if etag:
+            self.headers += [("ETag", etag), ("Last-Modified", modified)]
+
+    def for_request(self, environ: dict[str, Any]) -> Answer:
+        """This answer, or 304 where the client has it (RFC 9110, section 13)."""
+        if not self.etag or not (
+            "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MODIFIED_SINCE" in environ
+        ):
+            return self
+        from werkzeug.http import is_resource_modified, parse_date
+
+        modified = parse_date(self.modified)
+        if is_resource_modified(environ, etag=self.etag, last_modified=modified):
+            return self
+        kept = [pair for pair in self.headers if pair[0] in _KEPT_BY_304]
+        return Answer(
+            "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
+        )
+
+
+_KEPT_BY_304 = frozenset({"Cache-Control"})
+
+
+def public(
+    body: bytes, headers: Iterable[Header], *, cache_control: str, modified: str
+) -> Answer:
+    """An answer that is the same for everybody of a domain; `modified` as HTTP has it."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = [*headers, ("Cache-Control", cache_control)]
+    return Answer(OK, body, headers, etag=etag, modified=modified)
+
+
+def private(body: bytes, headers: Iterable[Header]) -> Answer:
+    """An answer that carries an address: nobody may keep it."""
+    return Answer(OK, body, [*headers, KEPT_BY_NOBODY_ELSE])
+
+
+def in_words(status: str, text: str) -> Answer:
+    """An answer in words. A 404 has a body: to Kontact an empty one is success."""
+    headers = [("Content-Type", TEXT), NOT_KEPT]
+    return Answer(status, text.encode() + b"\n", headers)
+
+
+NOT_SERVED = in_words("404 Not Found", "No mail settings are published here for that.")
+NO_SUCH_SERVICE = in_words(
+    "404 Not Found", "This service is not offered for that domain."
+)
+BAD_ADDRESS = in_words(
+    "400 Bad Request",
+    "emailaddress must be an e-mail address like user@example.com, or be left out.",
+)

@@ -1,0 +1,1 @@
+"""The TOML file: its tables, what they may say, how they are read and written."""

@@ -1,0 +1,81 @@
+"""Writes the tables as TOML, and the JSON Schema that editors check them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import tomli_w
+from msgspec import Struct, structs
+
+from .tables import Config, Table
+
+
+def dumps(config: Config) -> str:
+    """Write the configuration as TOML, values equal to their defaults left out."""
+    return "\n".join(_tables(_to_raw(config), "")).lstrip("\n")
+
+
+def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
+    """Each table under a header of its own: easier to edit than a long line."""
+    tables = {key: value for key, value in raw.items() if _is_table(value)}
+    lines = {key: value for key, value in raw.items() if key not in tables}
+    yield tomli_w.dumps(lines)
+    for key, value in tables.items():
+        at = f"{path}.{key}" if path else key
+        for table in value if isinstance(value, list) else [value]:
+            yield f"[[{at}]]" if isinstance(value, list) else f"[{at}]"
+            yield from _tables(table, at)
+
+
+def _is_table(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, dict) for item in value)
+    return isinstance(value, dict)
+
+
+def _to_raw(table: Struct) -> dict[str, Any]:
+    raw = {}
+    for field in structs.fields(table):
+        value = getattr(table, field.name)
+        if value is None or _is_default(table, field, value):
+            continue
+        if field.name == "authentication" and len(value) == 1:
+            value = value[0]
+        raw[field.name] = _to_value(value)
+    return raw
+
+
+def _to_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_value(item) for item in value]
+    return _to_raw(value) if isinstance(value, Struct) else value
+
+
+def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
+    if isinstance(table, Table) and field.name in table.computed:
+        without = structs.replace(table, **{field.name: None})
+        return bool(getattr(without, field.name) == value)
+    return not field.required and value in (field.default, {})
+
+
+def schema() -> dict[str, Any]:
+    """The file's JSON Schema (2020-12), with a description of every key."""
+    document = msgspec.json.schema(Config)
+    for table in document["$defs"].values():
+        for key, value in table["properties"].items():
+            if value.get("default", "") is None:  # TOML has no null: the key is absent
+                del value["default"]
+                others = [it for it in value.pop("anyOf") if it != {"type": "null"}]
+                value |= others[0] if len(others) == 1 else {"anyOf": others}
+            if key == "authentication":  # one method may stand without a list
+                methods = {name: value.pop(name) for name in ("type", "items")}
+                value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
+                value["default"] = "password-cleartext"
+                del value["minItems"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "autoconfig.toml",
+        **document,
+    }

@@ -1,0 +1,285 @@
+"""Reads config-v1.1.xml files, whoever wrote them, by :mod:`thunderbird`'s table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+from xml.etree import ElementTree as ET
+
+from ..address import DOMAIN_PLACEHOLDER
+from ..config.tables import (
+    HTTP_WORDS,
+    WITHOUT_LOGIN,
+    IncomingType,
+    Method,
+    OutgoingType,
+)
+from ..config.values import domain_pattern, identifier
+from .thunderbird import (
+    CLIENT_CONFIG,
+    CONFIG_UPDATE,
+    EMAIL_PROVIDER,
+    Field,
+    Methods,
+    Table,
+    Text,
+    Texts,
+)
+from .xml import NotXmlError, local_name, parse, text_of
+
+# The words of older files.
+_OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
+_METHODS = get_args(get_args(Method)[0])
+_TYPES = {
+    "incomingServer": get_args(IncomingType),
+    "outgoingServer": get_args(OutgoingType),
+}
+_WITHOUT_LOGIN = list(WITHOUT_LOGIN)
+_NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
+# What a reader may find missing, and what our defaults make of it.
+_SERVED_FOR = {
+    "port": "the standard one",
+    "socketType": "SSL",
+    "username": "%EMAILADDRESS%",
+    "authentication": "password-cleartext",
+}
+
+
+class NotAutoconfigError(ValueError):
+    """The text is no config-v1.1.xml."""
+
+
+class Reader:
+    """Reads one document into a provider as the TOML would spell it.
+
+    `lost` names what could not be carried over, a sentence each.
+    """
+
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+
+    def read(self, data: bytes) -> dict[str, Any]:
+        """The raw provider table; raises NotAutoconfigError."""
+        try:
+            root = parse(data)
+        except NotXmlError as error:
+            raise NotAutoconfigError(str(error)) from error
+        if str(root.tag).startswith("{"):
+            raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
+        providers = root.findall("emailProvider")
+        if root.tag != "clientConfig" or not providers:
+            raise NotAutoconfigError(
+                "no <clientConfig> with an <emailProvider> in it: "
+                f"the root is <{_shown(root)}>"
+            )
+        email_provider = providers[0]
+        self._lose_attributes(root, {"version"})
+        self._lose_attributes(email_provider, {"id"})
+        for extra in providers[1:]:
+            root.remove(extra)
+            self._lose(extra, "only the first one counts")
+        self._put_in_place(root, email_provider)
+        raw = self._domains(email_provider)
+        raw |= self._fields(EMAIL_PROVIDER, email_provider, {"domain"})
+        known = {"emailProvider", CONFIG_UPDATE.tag}
+        raw |= self._fields(CLIENT_CONFIG, root, known)
+        update = self._fields((CONFIG_UPDATE,), root, None)
+        if update:
+            raw.setdefault("oauth2", {}).update(update)
+        return raw
+
+    def _lose(
+        self, element: ET.Element, why: str = "the format has no such element"
+    ) -> None:
+        self.lost.append(f"<{_shown(element)}> is left out: {why}")
+
+    def _lose_attributes(self, element: ET.Element, known: Iterable[str]) -> None:
+        for name in set(element.attrib) - set(known):
+            self.lost.append(
+                f"the attribute {name[:60]} of <{_shown(element)}> is left out: "
+                "the format has no such attribute there"
+            )
+
+    def _put_in_place(self, root: ET.Element, provider: ET.Element) -> None:
+        """Move what stands one level off, as some files have it, to where it belongs."""
+        inner = {field.tag for field in EMAIL_PROVIDER if isinstance(field, Table)}
+        outer = {field.tag for field in CLIENT_CONFIG if isinstance(field, Table)}
+        outer |= {field.also for field in CLIENT_CONFIG if isinstance(field, Table)}
+        for source, target, tags in ((root, provider, inner), (provider, root, outer)):
+            for child in [child for child in source if child.tag in tags]:
+                source.remove(child)
+                target.append(child)
+
+    def _domains(self, provider: ET.Element) -> dict[str, Any]:
+        found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
+        for element in provider.findall("domain"):
+            self._lose_attributes(element, {"purpose"})
+            key = "mx_domains" if element.get("purpose") == "mx" else "domains"
+            name = self._domain(text_of(element))
+            if name:
+                found[key][name] = None
+        raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
+        identity = provider.get("id", "").strip()
+        if identity and identity not in (
+            *raw.get("domains", [])[:1],
+            DOMAIN_PLACEHOLDER,
+        ):
+            try:
+                raw["id"] = identifier(identity)
+            except ValueError as error:
+                self.lost.append(f"the id is left out: {error.args[0]}")
+        return raw
+
+    def _domain(self, name: str) -> str | None:
+        try:
+            return domain_pattern("*" if name == DOMAIN_PLACEHOLDER else name)
+        except ValueError as error:
+            self.lost.append(f"a <domain> is left out: {error.args[0]}")
+            return None
+
+    def _fields(
+        self, fields: Iterable[Field], element: ET.Element, known: set[str] | None
+    ) -> dict[str, Any]:
+        """The fields' values; children that no field and not `known` names are lost."""
+        raw: dict[str, Any] = {}
+        fields = tuple(fields)
+        for field in fields:
+            value = self._value(field, element)
+            if value is not None:
+                raw[field.key] = value
+        if known is not None:
+            tags = {field.tag for field in fields} | known
+            tags |= {getattr(field, "also", "") for field in fields}
+            for child in element:
+                if child.tag not in tags:
+                    self._lose(child)
+        return raw
+
+    def _value(self, field: Field, element: ET.Element) -> Any:
+        match field:
+            case Text():
+                return self._text(field, element)
+            case Texts():
+                return self._texts(field, element)
+            case Methods():
+                return self._methods(element.findall(field.tag))
+            case Table():
+                return self._tables(field, element)
+
+    def _text(self, field: Text, element: ET.Element) -> Any:
+        found = [element]
+        if field.tag:
+            found = element.findall(field.tag) or element.findall(field.also or "-")
+        for extra in found[1:]:
+            self._lose(extra, "the one before it counts")
+        if not found:
+            return None
+        if field.tag:
+            self._lose_attributes(found[0], {field.attribute})
+        text = found[0].get(field.attribute, "") if field.attribute else ""
+        text = text.strip() if field.attribute else text_of(found[0])
+        if not text:
+            return None
+        return self._converted(field, text)
+
+    def _converted(self, field: Text, text: str) -> Any:
+        if field.kind is bool and text in ("true", "false"):
+            return text == "true"
+        if field.kind is int and text.isdecimal() and text.isascii():
+            return int(text[:20])
+        return text  # a wrong one is refused, with its place, when the model is built
+
+    def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
+        found = element.findall(field.tag)
+        own = " ".join((element.text or "").split())
+        if own and element.tag == "instruction":
+            found = [element]
+        texts: dict[str, str] = {}
+        for child in found:
+            if child is not element:
+                self._lose_attributes(child, {"lang"})
+            text = " ".join("".join(child.itertext()).split())
+            language = child.get("lang", "").strip().replace("_", "-")
+            if text and texts.setdefault(language, text) != text:
+                self._lose(child, "its language was there before")
+        return texts or None
+
+    def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
+        methods: list[Any] = []
+        for element in elements:
+            self._lose_attributes(element, {"system"})
+            method = _method(element)
+            if isinstance(method, str) and method and method not in _METHODS:
+                self._lose(element, f"no client knows the method {method[:40]}")
+            elif method and method not in methods:
+                methods.append(method)
+        return methods or None
+
+    def _tables(self, field: Table, element: ET.Element) -> Any:
+        tables = [
+            self._table(field, child)
+            for child in element.findall(field.tag)
+            if self._is_known(child)
+        ]
+        for child in element.findall(field.also or "-"):
+            table = self._table(field, child)
+            if table not in tables:  # else it is the same in the other version's words
+                tables.append(table)
+        if field.many:
+            return tables or None
+        for extra in element.findall(field.tag)[1:]:
+            self._lose(extra, "the one before it counts")
+        return tables[0] if tables else None
+
+    def _is_known(self, element: ET.Element) -> bool:
+        """Whether the model has a place for it; tells what it lacks."""
+        needed = _NEEDED_ATTRIBUTES.get(str(element.tag))
+        if needed and not element.get(needed, "").strip():
+            self._lose(element, f"it has no {needed}")
+            return False
+        type_ = element.get("type", "").strip()
+        name = f'<{_shown(element)} type="{type_[:60]}">'
+        known = _TYPES.get(str(element.tag))
+        if known and type_ and type_ not in known:
+            self.lost.append(f"{name} is left out: its type is not known")
+            return False
+        if known and element.find("hostname") is not None:
+            methods = [_method(it) for it in element.iterfind("authentication")]
+            no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
+            for tag, served in _SERVED_FOR.items():
+                needless = tag == "username" and no_login
+                if element.find(tag) is None and not needless:
+                    self.lost.append(f"{name} has no <{tag}>: {served} is served")
+        return True
+
+    def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
+        # A restriction's own child says the same as its text does elsewhere.
+        for child in element.findall("restriction/clientIPAddress/.."):
+            child.clear()
+            child.text = "client-IP-address"
+        for child in element.findall("pop3"):
+            if element.get("type") != "pop3":
+                self._lose(child, "its server is no pop3 server")
+                element.remove(child)
+        texts = [it for it in field.fields if isinstance(it, Text) and not it.tag]
+        attributes = {it.attribute for it in texts}
+        children: set[str] = set()
+        if field.tag == "instruction":  # its words may stand in it, without a child
+            attributes |= {"lang"}
+            children = {"descr"}
+        self._lose_attributes(element, attributes)
+        return self._fields(field.fields, element, children)
+
+
+def _shown(element: ET.Element) -> str:
+    """The element's name, cut to what fits a sentence."""
+    return local_name(element)[:60]
+
+
+def _method(element: ET.Element) -> Any:
+    """A way to log in as the TOML spells it, "" where the element says nothing."""
+    name, system = text_of(element), element.get("system", "").strip()
+    if not system or not name:
+        return _OLD_METHODS.get(name, name)
+    method = {"system": system, "name": name}
+    return HTTP_WORDS.get(name, method) if system == "http" else method

@@ -1,0 +1,212 @@
+"""The one table of client families: what each asks, where, and what it gets.
+
+Whatever lists paths, methods, hosts or formats follows it: the doors, `show`, `export`,
+`dns`, `check`, the web servers' files in contrib and the README. A new family is a
+module in `documents/` and a row here; its name is one more word in `config/tables.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .config.tables import Provider
+from .documents import Format, Recipient, apple, outlook, pacc, thunderbird
+from .errors import ConfigError, Problem
+from .handlers import (
+    Handler,
+    autodiscover,
+    autodiscover_v2,
+    by_domain,
+    document,
+    page,
+    redirect,
+)
+
+
+class Route(NamedTuple):
+    """A path that clients ask, and how they are answered there."""
+
+    path: str
+    handler: Handler
+    methods: tuple[str, ...] = ("GET",)  # HEAD goes with GET
+    rest: str = ""  # what else may follow the path, a regular expression
+    any_case: bool = False  # clients spell the path as they like
+    is_file: bool = False  # a function of the domain alone: `export` writes it
+    at_domain: bool = False  # asked at the domain itself, beside its own web site
+    in_flask: bool = False  # answered inside a Flask request only
+
+
+class Digest(NamedTuple):
+    """A DNS record of a document's digest, and how it is made of the document."""
+
+    name: str  # relative to the domain
+    value: Callable[[bytes], str]
+
+
+class Family(NamedTuple):
+    """The clients of one kind."""
+
+    name: str
+    routes: tuple[Route, ...]
+    formats: tuple[Format, ...] = ()
+    label: str = ""  # they ask at LABEL.DOMAIN; without one, wherever the site is
+    askers: str = ""  # who does, in words
+    srv: str = ""  # the SRV record that leads there (port 443)
+    digest: Digest | None = None
+    on_demand: bool = False  # served only where it is named
+
+    def writes(self, provider: Provider, domain: str) -> bool:
+        """Whether it has something to say of the provider."""
+        recipient = Recipient(domain)
+        return any(it.write(provider, recipient) is not None for it in self.formats)
+
+
+_THUNDERBIRD = Format(
+    "thunderbird",
+    thunderbird.CONTENT_TYPE,
+    thunderbird.write,
+    differs_by="login",
+    stand_in=thunderbird.stand_in,
+)
+_OUTLOOK = Format("outlook", outlook.CONTENT_TYPE, outlook.write, differs_by="address")
+_APPLE = Format(
+    "apple",
+    apple.CONTENT_TYPE,
+    apple.write,
+    differs_by="address",
+    is_signed=True,
+    extension="mobileconfig",
+)
+_PACC = Format("pacc", pacc.CONTENT_TYPE, pacc.write, differs_by="nothing")
+
+_POX = "/autodiscover/autodiscover.xml"
+_V2 = "/autodiscover/autodiscover.json"
+_ISPDB = "/v1.1/"
+# PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
+_DAV_METHODS = (
+    *("GET", "POST", "PUT", "DELETE", "OPTIONS"),
+    *("PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL"),
+)
+
+
+def _to_service(type_: str) -> Route:
+    path = f"/.well-known/{type_}"
+    return Route(path, redirect(type_), _DAV_METHODS, at_domain=True)
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "thunderbird",
+        (
+            Route("/mail/config-v1.1.xml", document(_THUNDERBIRD), is_file=True),
+            Route(
+                "/.well-known/autoconfig/mail/config-v1.1.xml",
+                document(_THUNDERBIRD),
+                is_file=True,
+                at_domain=True,
+            ),
+            Route("/v1.1/mail/config-v1.1.xml", document(_THUNDERBIRD)),
+        ),
+        (_THUNDERBIRD,),
+        label="autoconfig",
+        askers="Thunderbird, Evolution, Delta Chat and others",
+    ),
+    Family(
+        "outlook",
+        (
+            Route(_POX, autodiscover(_POX, _OUTLOOK), ("GET", "POST"), any_case=True),
+            Route(
+                _V2, autodiscover_v2(_V2, _POX), rest="(?:/v1.0/[^/]+)?", any_case=True
+            ),
+        ),
+        (_OUTLOOK,),
+        label="autodiscover",
+        askers="Outlook and Delta Chat",
+        srv="_autodiscover._tcp",
+    ),
+    Family(
+        "apple",
+        (
+            Route("/mail/mobileconfig", document(_APPLE)),
+            Route("/email.mobileconfig", document(_APPLE), is_file=True),
+            Route(
+                "/.well-known/apple-mail.mobileconfig",
+                document(_APPLE),
+                is_file=True,
+                at_domain=True,
+            ),
+        ),
+        (_APPLE,),
+    ),
+    Family(
+        "pacc",
+        (
+            Route(
+                "/.well-known/user-agent-configuration.json",
+                document(_PACC),
+                is_file=True,
+            ),
+        ),
+        (_PACC,),
+        label="ua-auto-config",
+        askers="PACC clients",
+        digest=Digest("_ua-auto-config", pacc.digest_record),
+    ),
+    Family("dav", tuple(map(_to_service, ("caldav", "carddav", "jmap")))),
+    Family("page", (Route("/mail/setup", page, in_flask=True),)),
+    Family(
+        "ispdb",
+        (Route(_ISPDB, by_domain(_ISPDB, _THUNDERBIRD), rest="[^/]+"),),
+        on_demand=True,
+    ),
+)
+
+
+def chosen(names: Any, place: str) -> tuple[Family, ...]:
+    """The families of these names, the usual ones for None, in the table's order.
+
+    A string names one or several, commas or spaces between. Raises ConfigError for an
+    unknown name; `place` is where the names stand.
+    """
+    if names is None:
+        return tuple(family for family in FAMILIES if not family.on_demand)
+    if isinstance(names, str):
+        names = names.replace(",", " ").split()
+    try:
+        wanted = set(names)
+    except TypeError:
+        wanted = {names}
+    known = {family.name for family in FAMILIES}
+    unknown = sorted(str(name) for name in wanted - known)
+    if unknown:
+        message = f"there is no family {', '.join(unknown)}"
+        cure = f"choose from {', '.join(sorted(known))}"
+        raise ConfigError([Problem(place, message, cure)])
+    return tuple(family for family in FAMILIES if family.name in wanted)
+
+
+def formats(families: Iterable[Family]) -> dict[str, Format]:
+    """Their documents by name."""
+    return {it.name: it for family in families for it in family.formats}
+
+
+def exact_routes(families: Iterable[Family]) -> dict[str, Route]:
+    """Their routes whose paths have one spelling, by path."""
+    return {
+        route.path: route
+        for family in families
+        for route in family.routes
+        if not (route.rest or route.any_case)
+    }
+
+
+def labels() -> tuple[str, ...]:
+    """The first labels of the host names that clients ask."""
+    return tuple(family.label for family in FAMILIES if family.label)
+
+
+def static_paths(families: Iterable[Family]) -> Iterator[str]:
+    """The paths whose answers depend on the domain alone."""
+    for family in families:
+        yield from (route.path for route in family.routes if route.is_file)

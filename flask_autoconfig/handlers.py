@@ -1,0 +1,173 @@
+"""How a request of each kind is answered: a document, Outlook's protocols, redirects.
+
+A handler looks up whom the request is about, and chooses the document or the error that
+its clients understand. What the documents say is `documents/`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from .address import fold, host_of, known_part, parse_address
+from .answers import (
+    NO_SUCH_SERVICE,
+    NOT_KEPT,
+    NOT_SERVED,
+    TEXT,
+    Answer,
+    Request,
+    private,
+)
+from .documents import Format, outlook
+
+if TYPE_CHECKING:
+    from .service import Served, Service
+
+Handler = Callable[["Service", Request], Answer]
+
+
+def document(format_: Format) -> Handler:
+    """A document, by the address in the query or by the host."""
+
+    def answer(service: Service, request: Request) -> Answer:
+        served = service.find(request.query, request.host)
+        if isinstance(served, Answer):
+            return served
+        return served.snapshot.document(format_, served)
+
+    return answer
+
+
+def by_domain(start: str, format_: Format) -> Handler:
+    """A document by the domain that stands in the path after `start`."""
+
+    def answer(service: Service, request: Request) -> Answer:
+        try:
+            domain = fold(request.path[len(start) :])
+        except ValueError:
+            return NOT_SERVED
+        served = service.find_domain(domain)
+        if served is None:
+            return NOT_SERVED
+        return served.snapshot.document(format_, served)
+
+    return answer
+
+
+def redirect(type_: str) -> Handler:
+    """To the provider's server of that type (RFC 6764, section 5; RFC 8620, 2.2)."""
+
+    def answer(service: Service, request: Request) -> Answer:
+        served = service.find("", request.host)
+        if isinstance(served, Answer):
+            return served
+        url = _url_of(served, type_)
+        if not url:
+            return NO_SUCH_SERVICE
+        # 301 would let a client turn PROPFIND into GET.
+        stays = request.method not in ("GET", "HEAD")
+        status = "308 Permanent Redirect" if stays else "301 Moved Permanently"
+        headers = [("Location", url), ("Content-Type", TEXT)]
+        headers.append(("Cache-Control", served.snapshot.cache_control))
+        return Answer(status, f"{url}\n".encode(), headers)
+
+    return answer
+
+
+def _url_of(served: Served, type_: str) -> str:
+    """Where the provider has a service, up to where the URL takes an address."""
+    domain = served.match.domain or served.provider.identity
+    for _, server in served.provider.servers:
+        if server.type == type_ and server.url:
+            url = known_part(server.url, domain)
+            if url:
+                return url
+    return ""
+
+
+# --- Outlook --------------------------------------------------------------------------
+
+
+def autodiscover(path: str, format_: Format) -> Handler:
+    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5)."""
+
+    def by_host(service: Service, request: Request) -> Answer:
+        name = host_of(request.host)
+        if request.came_unencrypted and name:  # Outlook wants nothing but a 302 there
+            headers = [("Location", f"https://{name}{path}"), NOT_KEPT]
+            return Answer("302 Found", b"", headers)
+        return document(format_)(service, request)
+
+    def answer(service: Service, request: Request) -> Answer:
+        if request.method != "POST":
+            return by_host(service, request)
+        try:
+            asked = outlook.read_request(request.body(outlook.MOST_BYTES))
+            address = parse_address(asked)
+        except outlook.RequestError as error:
+            return _pox_error(error.code)
+        except ValueError:
+            return _pox_error(outlook.INVALID_REQUEST)
+        served = service.find_address(address, request.host)
+        if served is None:
+            return _pox_error(outlook.NOT_SERVED)
+        return served.snapshot.document(format_, served)
+
+    return answer
+
+
+def _pox_error(code: int) -> Answer:
+    """An error has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
+    return private(outlook.error(code), [("Content-Type", outlook.CONTENT_TYPE)])
+
+
+def autodiscover_v2(path: str, pox_path: str) -> Handler:
+    """Version 2: where a protocol's settings are. The path may end in the address."""
+
+    def answer(service: Service, request: Request) -> Answer:
+        keys = _lower_keys(request.query)
+        text = request.path[len(path) :].removeprefix("/").partition("/")[2]
+        text = text or keys.get("email", "")
+        try:
+            address = parse_address(text) if text else None
+        except ValueError:
+            return _v2_error("400 Bad Request", "InvalidRequest", "Not an address.")
+        protocol = keys.get("protocol")
+        if not protocol:
+            message = "The query parameter Protocol is missing."
+            return _v2_error("400 Bad Request", "MandatoryParameterMissing", message)
+
+        served = service.find_address(address, request.host)
+        if served is None:
+            message = "No settings are published here for that domain."
+            return _v2_error("404 Not Found", "UserNotFound", message)
+        name = host_of(request.host) or f"autodiscover.{served.domain_or_id}"
+        url = f"https://{name}{pox_path}"
+        body = outlook.write_v2(served.provider, protocol, url)
+        if body is None:
+            message = "The protocol is not offered; AutodiscoverV1 is."
+            return _v2_error("400 Bad Request", "InvalidProtocol", message)
+        return private(body, [("Content-Type", outlook.JSON_CONTENT_TYPE)])
+
+    return answer
+
+
+def _lower_keys(query: str) -> dict[str, Any]:
+    return {key.lower(): value for key, value in parse_qsl(query[:4096])}
+
+
+def _v2_error(status: str, code: str, message: str) -> Answer:
+    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NOT_KEPT]
+    return Answer(status, outlook.error_v2(code, message), headers)
+
+
+# --- The page -------------------------------------------------------------------------
+
+
+def page(service: Service, request: Request) -> Answer:
+    """The page for people, inside a Flask request of the site that shows it."""
+    from .page import view  # only a visitor pays for it
+
+    return view.answer(service, request)

@@ -1,0 +1,158 @@
+"""`check`: does what is published work?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ... import families
+from ...address import Address, parse_address
+from ...config.reading import Loaded, read
+from ...directory import Directory
+from ...errors import ConfigError, Problem
+from .. import check, options, project, quirks
+from ..check import FAILURE, OK, WARNING, Case, Finding
+
+_MOST_DOMAINS = 50  # of a file, checked unasked
+
+
+@click.command("check")
+@click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
+@click.option("--login", is_flag=True, help="Log in too; asks for the password.")
+@click.option(
+    "--password-fd",
+    type=click.IntRange(0),
+    help="Read the password from this file descriptor (implies --login).",
+)
+@click.option(
+    "--unpublished",
+    is_flag=True,
+    help="Only the file and its servers, before anything is published.",
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.network_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    subject: str,
+    login: bool,
+    password_fd: int | None,
+    unpublished: bool,
+    as_json: bool,
+    **network: Any,
+) -> None:
+    """Does it work? DNS, HTTPS, documents and servers, the way a client goes.
+
+    With a file, what is published is held against it; without one, what is published for
+    the domain is checked by itself.
+    """
+    address = _address(subject)
+    login = login or password_fd is not None
+    if login and address is None:
+        raise click.UsageError("--login takes an ADDRESS to log in with")
+    file, loaded = _file_to_check(subject)
+    cases = _cases(loaded, subject, address)
+    if unpublished and loaded is None:
+        raise click.UsageError("--unpublished takes a file that serves the domain")
+
+    findings = _of_file(file, loaded) if loaded else []
+    password = _password(password_fd) if login else None
+    look = check.unpublished if unpublished else check.published
+    for case in cases:
+        findings += look(case, options.network(**network), password)
+    findings = list(dict.fromkeys(findings))
+    _report(findings, as_json)
+    ctx.exit(1 if any(it.status == FAILURE for it in findings) else 0)
+
+
+def _address(subject: str) -> Address | None:
+    if "@" not in subject:
+        return None
+    try:
+        return parse_address(subject)
+    except ValueError:
+        raise click.BadParameter(f"{subject!r} is no e-mail address") from None
+
+
+def _file_to_check(subject: str) -> tuple[Path, Loaded | None]:
+    """The file, None unless one is named, or lies here and serves the domain."""
+    told = project.named_file() or os.environ.get("AUTOCONFIG_FILE")
+    file = project.file()
+    if not told and not file.is_file():
+        return file, None
+    loaded = read(file)
+    directory = Directory(loaded.providers)
+    if subject and directory.by_domain(project.domain(subject)) is None:
+        if told:
+            cure = "add it to a provider's domains"
+            problem = Problem(subject, "the file does not serve it", cure)
+            raise ConfigError([problem], str(file))
+        return file, None
+    return file, loaded
+
+
+def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list[Case]:
+    if loaded is None:
+        if not subject:
+            message = "name an ADDRESS or DOMAIN, or a file with --config"
+            raise click.UsageError(message)
+        usual = families.chosen(None, "")
+        return [Case(project.domain(subject), usual, address=address)]
+
+    names = project.domains(loaded, subject)
+    if len(names) > _MOST_DOMAINS:
+        raise click.UsageError(f"the file has {len(names)} domains: name one")
+    served = project.served_families(loaded)
+    directory = Directory(loaded.providers)
+    cases = []
+    for name in names:
+        match = directory.by_domain(name)
+        assert match is not None  # noqa: S101 (see project.domains)
+        provider = loaded.providers[match.provider_index]
+        cases.append(Case(name, served, provider, match.exact, address))
+    return cases
+
+
+def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
+    problems = quirks.warnings(loaded.providers)
+    if not problems:
+        return [check.ok("file", str(file), "no problems, no warnings")]
+    return [check.from_problem("file", str(file), it) for it in problems]
+
+
+def _password(descriptor: int | None) -> str:
+    if descriptor is None:
+        password: str = click.prompt("Password", hide_input=True, err=True)
+        return password
+    try:
+        with os.fdopen(descriptor, encoding="utf-8", closefd=False) as stream:
+            return stream.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise click.BadParameter(
+            f"no password can be read from {descriptor}", param_hint="--password-fd"
+        ) from None
+
+
+_COLOURS = {OK: "green", WARNING: "yellow", FAILURE: "red"}
+
+
+def _report(findings: Sequence[Finding], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([it._asdict() for it in findings], indent=2))
+        return
+    for it in findings:
+        status = click.style(f"{it.status:8}", fg=_COLOURS[it.status], bold=True)
+        click.echo(f"{status}{it.step:9}{it.subject}: {it.seen}")
+        if it.why:
+            click.echo(f"{'':17}why: {it.why}")
+        if it.cure:
+            click.echo(f"{'':17}do:  {it.cure}")
+    counts = {name: sum(it.status == name for it in findings) for name in _COLOURS}
+    told = f"{counts[OK]} ok, {counts[WARNING]} warnings, {counts[FAILURE]} failures"
+    click.echo(told, err=True)

@@ -1,0 +1,22 @@
+"""`export`: every static document as a file."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from .. import project, transfer
+
+
+@click.command("export")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def command(directory: Path) -> None:
+    """Write every document as a file, in the layout that a plain web server needs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
+    result = transfer.export(project.service(), directory)
+    for sentence in result.notes:
+        click.echo(f"note: {sentence}", err=True)
+    click.echo(f"{result.written} files written below {directory}", err=True)

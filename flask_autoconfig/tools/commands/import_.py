@@ -1,0 +1,25 @@
+"""`import`: from config-v1.1.xml files to one TOML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import transfer
+
+
+@click.command("import")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path, dir_okay=False),
+)
+def command(files: tuple[Path, ...]) -> None:
+    """Turn config-v1.1.xml files into one TOML, a provider for each file."""
+    text, lost = transfer.import_files(files)
+    for sentence in lost:
+        click.echo(f"warning: {sentence}", err=True)
+    click.echo(text.encode(), nl=False)  # TOML is UTF-8 wherever it is written

@@ -1,0 +1,62 @@
+"""`show`: the document that a client gets."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import click
+
+from ... import families
+from ...answers import BAD_ADDRESS, NOT_SERVED, OK, Answer
+from ...errors import ConfigError, Problem
+from ...service import Served, Service
+from .. import project
+
+
+@click.command("show")
+@click.argument("address", default="")
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice(list(families.formats(families.FAMILIES))),
+    default="thunderbird",
+    show_default=True,
+)
+def command(address: str, name: str) -> None:
+    """Print the document that a client gets for ADDRESS (or a domain, or nobody)."""
+    service = project.service()
+    format_ = families.formats(service.families).get(name)
+    if format_ is None:
+        raise _nothing(service, f"{name} is not among the clients that are served")
+    served = _whom(service, address)
+    if served is None:
+        whom = f"for {address}" if address else "without an address"
+        cure = "name an address, or add its domain to a provider's domains"
+        raise _nothing(service, f"nothing is served {whom}", cure)
+    answer = served.snapshot.document(format_, served)
+    if answer.status != OK:
+        whom = f"for {address}" if address else "without an address"
+        cure = f"{name} has no place for any server of its provider"
+        raise _nothing(service, f"nothing is served {whom}", cure)
+    click.echo(answer.body, nl=False)
+
+
+def _whom(service: Service, address: str) -> Served | None:
+    """Whose settings are to be shown, None for somebody who is not served."""
+    if "@" in address:
+        served: Served | Answer | None = service.find(
+            f"emailaddress={quote(address)}", ""
+        )
+    elif address:
+        served = service.find_domain(project.domain(address))
+    else:
+        served = service.find("", "")
+    if served is BAD_ADDRESS:
+        message = f"{address!r} is no e-mail address"
+        raise click.BadParameter(message, param_hint="ADDRESS")
+    return None if served is NOT_SERVED or isinstance(served, Answer) else served
+
+
+def _nothing(service: Service, message: str, cure: str = "") -> ConfigError:
+    cure = cure or "add it to `clients` in the file, or to AUTOCONFIG_CLIENTS"
+    return ConfigError([Problem("", message, cure)], str(service.live.file))

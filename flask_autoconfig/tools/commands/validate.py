@@ -1,0 +1,60 @@
+"""`validate`: what is wrong with the file, and what single clients cannot take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...config.reading import read
+from ...errors import ConfigError, Problem
+from .. import project, quirks
+
+
+@click.command("validate")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Tell every problem of the file, and what single clients cannot take."""
+    file = project.file()
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[Problem] = ()
+    try:
+        warnings = quirks.warnings(read(file).providers)
+    except ConfigError as error:
+        problems = error.problems
+    if as_json:
+        click.echo(json.dumps(_report(file, problems, warnings), indent=2))
+    else:
+        for problem in problems:
+            click.echo(problem)
+        _echo_warnings(warnings)
+        counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
+        click.echo(f"{file}: {counts}", err=True)
+    ctx.exit(1 if problems else 0)
+
+
+def _count(things: Sequence[Problem], word: str) -> str:
+    number = str(len(things) or "no")
+    return f"{number} {word}{'' if len(things) == 1 else 's'}"
+
+
+def _report(
+    file: Path, problems: Sequence[Problem], warnings: Sequence[Problem]
+) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "problems": [problem._asdict() for problem in problems],
+        "warnings": [warning._asdict() for warning in warnings],
+    }
+
+
+def _echo_warnings(warnings: Sequence[Problem]) -> None:
+    for client in dict.fromkeys(warning.client for warning in warnings):
+        click.echo(f"{client}:")
+        for it in warnings:
+            if it.client == client:
+                click.echo(f"  warning: {it.place}: {it.message}; {it.cure}")

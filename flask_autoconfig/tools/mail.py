@@ -1,0 +1,355 @@
+"""Talks to IMAP, POP3 and SMTP servers: what they offer, and whether a login works.
+
+A server is hostile until proven otherwise: lines and answers have a greatest length.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .network import Certificate, Network, ProbeError, clock, reason_of, start_tls
+
+LONGEST_LINE = 8 * 1024
+MOST_TEXT = 64 * 1024  # of one conversation
+
+
+class Endpoint(NamedTuple):
+    """Where a mail server is, and how it is spoken to."""
+
+    type: str  # imap, pop3 or smtp
+    host: str
+    port: int
+    socket_type: str  # SSL, STARTTLS or plain
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.host}:{self.port} {self.socket_type}"
+
+
+@dataclass
+class MailServer:
+    """What an IMAP, POP3 or SMTP server offers."""
+
+    certificate: Certificate | None = None
+    starttls: bool = False  # it offers STARTTLS, before encryption
+    mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
+    plain_before_tls: bool = False  # passwords are taken unencrypted
+    login_disabled: bool = False  # LOGINDISABLED, even when encrypted
+
+
+_PASSWORDS = frozenset(("PLAIN", "LOGIN"))  # mechanisms that show the password
+
+
+class Conversation:
+    """Lines to and from a mail server, of bounded length and number."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._buffer = b""
+        self._received = 0
+
+    def line(self) -> str:
+        """The next line; raises ProbeError where it or all of them are too long."""
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > LONGEST_LINE:
+                raise ProbeError("protocol", "a line without end")
+            data = self.sock.recv(4096)
+            if not data:
+                raise ProbeError("protocol", "the server closed the connection")
+            self._received += len(data)
+            if self._received > MOST_TEXT:
+                raise ProbeError("protocol", "an answer without end")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.rstrip(b"\r").decode("utf-8", "replace")
+
+    def send(self, text: str) -> None:
+        """Send one line."""
+        self.sock.sendall(text.encode() + b"\r\n")
+
+
+class _Imap:
+    """RFC 9051."""
+
+    starttls = "STARTTLS"
+
+    @staticmethod
+    def greeting(talk: Conversation) -> None:
+        line = talk.line()
+        if not line.upper().startswith(("* OK", "* PREAUTH")):
+            raise ProbeError("protocol", f"no IMAP greeting: {line[:100]!r}")
+
+    @staticmethod
+    def command(talk: Conversation, text: str) -> list[str]:
+        """The answer's lines, the tagged one last."""
+        talk.send(f"a {text}")
+        lines = [talk.line()]
+        while not lines[-1].startswith(("a ", "+")):
+            lines.append(talk.line())
+        return lines
+
+    @classmethod
+    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
+        words: set[str] = set()
+        for line in cls.command(talk, "CAPABILITY"):
+            if line.upper().startswith("* CAPABILITY "):
+                words |= set(line.upper().split()[2:])
+        mechanisms = {
+            it.removeprefix("AUTH=") for it in words if it.startswith("AUTH=")
+        }
+        if "LOGINDISABLED" not in words:
+            mechanisms.add("LOGIN")  # the command
+        return words, mechanisms
+
+    @classmethod
+    def is_good(cls, lines: list[str]) -> bool:
+        return lines[-1].upper().startswith("A OK")
+
+    @classmethod
+    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
+        return cls.command(talk, f"AUTHENTICATE {mechanism}")
+
+    @staticmethod
+    def wait(talk: Conversation) -> list[str]:
+        lines = [talk.line()]
+        while not lines[-1].startswith(("a ", "+")):
+            lines.append(talk.line())
+        return lines
+
+    @classmethod
+    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
+        return cls.command(talk, f"LOGIN {_quoted(user)} {_quoted(password)}")
+
+
+class _Pop3:
+    """RFC 1939, 2449, 2595."""
+
+    starttls = "STLS"
+
+    @staticmethod
+    def greeting(talk: Conversation) -> None:
+        line = talk.line()
+        if not line.upper().startswith("+OK"):
+            raise ProbeError("protocol", f"no POP3 greeting: {line[:100]!r}")
+
+    @staticmethod
+    def command(talk: Conversation, text: str) -> list[str]:
+        talk.send(text)
+        return [talk.line()]
+
+    @classmethod
+    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
+        talk.send("CAPA")
+        words: set[str] = set()
+        mechanisms: set[str] = set()
+        if talk.line().upper().startswith("+OK"):
+            while (line := talk.line().upper()) != ".":
+                first, *rest = line.split() or [""]
+                words.add("STARTTLS" if first == "STLS" else first)
+                mechanisms |= set(rest) if first == "SASL" else set()
+        if "USER" in words:
+            mechanisms.add("LOGIN")  # USER and PASS
+        return words, mechanisms
+
+    @classmethod
+    def is_good(cls, lines: list[str]) -> bool:
+        return lines[-1].upper().startswith("+OK")
+
+    @classmethod
+    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
+        return cls.command(talk, f"AUTH {mechanism}")
+
+    @staticmethod
+    def wait(talk: Conversation) -> list[str]:
+        return [talk.line()]
+
+    @classmethod
+    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
+        lines = cls.command(talk, f"USER {user}")
+        return cls.command(talk, f"PASS {password}") if cls.is_good(lines) else lines
+
+
+class _Smtp:
+    """RFC 5321, 6409, 3207, 4954."""
+
+    starttls = "STARTTLS"
+
+    @classmethod
+    def greeting(cls, talk: Conversation) -> None:
+        lines = cls.wait(talk)
+        if not lines[-1].startswith("220"):
+            raise ProbeError("protocol", f"no SMTP greeting: {lines[-1][:100]!r}")
+
+    @classmethod
+    def command(cls, talk: Conversation, text: str) -> list[str]:
+        talk.send(text)
+        return cls.wait(talk)
+
+    @staticmethod
+    def wait(talk: Conversation) -> list[str]:
+        lines = [talk.line()]
+        while lines[-1][3:4] == "-":
+            lines.append(talk.line())
+        return lines
+
+    @classmethod
+    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
+        words: set[str] = set()
+        mechanisms: set[str] = set()
+        for line in cls.command(talk, "EHLO [127.0.0.1]"):
+            first, *rest = line[4:].upper().replace("AUTH=", "AUTH ").split() or [""]
+            words.add(first)
+            mechanisms |= set(rest) if first == "AUTH" else set()
+        return words, mechanisms
+
+    @classmethod
+    def is_good(cls, lines: list[str]) -> bool:
+        return lines[-1].startswith("2")
+
+    @classmethod
+    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
+        return cls.command(talk, f"AUTH {mechanism}")
+
+    @classmethod
+    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
+        lines = cls.authenticate(talk, "LOGIN")
+        for text in (user, password):
+            if not lines[-1].startswith("334"):
+                break
+            talk.send(_base64(text))
+            lines = cls.wait(talk)
+        return lines
+
+
+_PROTOCOLS: dict[str, Any] = {"imap": _Imap, "pop3": _Pop3, "smtp": _Smtp}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class _Session:
+    """One conversation with a server, from the connection to what it offers."""
+
+    def __init__(self, network: Network, endpoint: Endpoint) -> None:
+        self.server = MailServer()
+        self.sockets: list[socket.socket] = []  # all that were opened, the latest last
+        self._network = network
+        self._endpoint = endpoint
+        self._protocol = _PROTOCOLS[endpoint.type]
+
+    def begin(self) -> Conversation:
+        """Greeting, encryption as the endpoint says, capabilities; raises ProbeError."""
+        server, socket_type = self.server, self._endpoint.socket_type
+        if socket_type == "plain":
+            talk = Conversation(self._by_tcp())
+        else:
+            connect = self._by_tcp if socket_type == "SSL" else self._by_starttls
+            secure, server.certificate = start_tls(connect, self._endpoint.host)
+            self.sockets.append(secure)
+            talk = Conversation(secure)
+        if socket_type != "STARTTLS":
+            self._protocol.greeting(talk)
+
+        words, server.mechanisms = self._protocol.capabilities(talk)
+        server.starttls = server.starttls or "STARTTLS" in words
+        server.login_disabled = "LOGINDISABLED" in words
+        if socket_type == "plain":
+            server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
+        return talk
+
+    def _by_tcp(self) -> socket.socket:
+        sock = self._network.connect(self._endpoint.host, self._endpoint.port)
+        self.sockets.append(sock)
+        return sock
+
+    def _by_starttls(self) -> socket.socket:
+        """A connection whose server waits for TLS to begin."""
+        protocol = self._protocol
+        talk = Conversation(self._by_tcp())
+        protocol.greeting(talk)
+        words, mechanisms = protocol.capabilities(talk)
+        self.server.starttls = "STARTTLS" in words
+        self.server.plain_before_tls = bool(mechanisms & _PASSWORDS)
+        if not self.server.starttls:
+            raise ProbeError("starttls", "the server does not offer STARTTLS")
+        lines = protocol.command(talk, protocol.starttls)
+        if not protocol.is_good(lines):
+            raise ProbeError("starttls", f"STARTTLS is refused: {lines[-1][:100]!r}")
+        return talk.sock
+
+
+@contextmanager
+def _conversation(
+    network: Network, endpoint: Endpoint
+) -> Iterator[tuple[Conversation, MailServer]]:
+    """A conversation that has begun, ended politely; raises ProbeError."""
+    session = _Session(network, endpoint)
+    opened = session.sockets
+    try:
+        with clock(network.timeout, lambda: opened[-1] if opened else None):
+            talk = session.begin()
+            yield talk, session.server
+            with suppress(OSError):  # a polite end, which the server's log likes
+                talk.send("a LOGOUT" if endpoint.type == "imap" else "QUIT")
+    except (OSError, ValueError) as error:
+        raise ProbeError("protocol", reason_of(error)[:200]) from error
+    finally:
+        for each in opened:
+            each.close()
+
+
+def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
+    """What a mail server offers when spoken to so; raises ProbeError."""
+    with _conversation(network, endpoint) as (_, server):
+        return server
+
+
+def log_in(
+    network: Network, endpoint: Endpoint, *, mechanism: str, user: str, password: str
+) -> str:
+    """Log in; gives "" or the server's refusal. Raises ProbeError.
+
+    `mechanism` is PLAIN, LOGIN (the protocol's own command) or CRAM-MD5. The password is
+    sent to nobody whose certificate is not good.
+    """
+    protocol = _PROTOCOLS[endpoint.type]
+    if any(char in user + password for char in "\r\n\0"):
+        raise ProbeError("login", "a line break or NUL in the user name or password")
+    with _conversation(network, endpoint) as (talk, server):
+        if server.certificate is None or server.certificate.problem:
+            raise ProbeError("login", "not tried: the connection cannot be trusted")
+        if mechanism == "LOGIN":
+            lines = protocol.login(talk, user, password)
+        else:
+            lines = _authenticate(protocol, talk, mechanism, user, password)
+        return "" if protocol.is_good(lines) else str(lines[-1])[:200]
+
+
+def _authenticate(
+    protocol: Any, talk: Conversation, mechanism: str, user: str, password: str
+) -> list[str]:
+    """RFC 4616 (PLAIN) or RFC 2195 (CRAM-MD5), after the server's challenge."""
+    lines: list[str] = protocol.authenticate(talk, mechanism)
+    if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith("+OK"):
+        return lines
+    if mechanism == "PLAIN":
+        talk.send(_base64(f"\0{user}\0{password}"))
+    else:
+        try:
+            challenge = base64.b64decode(lines[-1].partition(" ")[2])
+        except ValueError:
+            challenge = b""
+        digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+        talk.send(_base64(f"{user} {digest}"))
+    answer: list[str] = protocol.wait(talk)
+    return answer

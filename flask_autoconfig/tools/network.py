@@ -1,0 +1,272 @@
+"""Reaches real servers by TCP, TLS and HTTP, within a time and in bounded memory.
+
+A server is hostile until proven otherwise: one clock runs over a whole conversation, and
+closes the connection when it is over, however slowly the server drips. Lines, answers and
+bodies have a greatest length.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from .resolver import LookupFailed, Resolver
+
+MOST_BODY = 1024 * 1024
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class ProbeError(Exception):
+    """Why a conversation came to nothing; `kind` says what stage it was."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+@dataclass
+class Certificate:
+    """What a server showed: whether it is good for the name, and for how long."""
+
+    names: list[str] = field(default_factory=list)
+    days_left: int | None = None
+    problem: str = ""  # why no client would take it
+
+
+@dataclass
+class Network:
+    """How to reach servers: who resolves names, how long to wait, whom to go to instead.
+
+    `connect_to` maps (host, port) to another, as curl's --connect-to, so that a server
+    can be tried before DNS points to it.
+    """
+
+    resolver: Resolver
+    timeout: float = 5.0
+    connect_to: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A TCP connection to the first address that answers; raises ProbeError."""
+        host, port = self.connect_to.get((host, port), (host, port))
+        try:
+            addresses = self.resolver.addresses(host)
+        except LookupFailed as error:
+            raise ProbeError("dns", str(error)) from error
+        if not addresses:
+            raise ProbeError("dns", f"{host} has no address in DNS")
+        until = time.monotonic() + self.timeout
+        reason = ""
+        for address in addresses[:4]:
+            left = max(until - time.monotonic(), 0.1)
+            try:
+                return socket.create_connection((address, port), left)
+            except OSError as error:
+                reason = reason_of(error)
+        raise ProbeError("connect", f"{host} port {port}: {reason}")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection failed, in words."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def clock(seconds: float, what: Callable[[], socket.socket | None]) -> Iterator[None]:
+    """Close the connection when the time is over: that ends whatever reads from it."""
+
+    def stop() -> None:
+        connection = what()
+        if connection is not None:
+            over.append(True)
+            with suppress(OSError):
+                # Of a TLS socket too: the plain one's shutdown, which asks nobody.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    over: list[bool] = []
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if over or isinstance(error, TimeoutError):
+            raise ProbeError("timeout", "the server did not finish in time") from error
+        raise
+    finally:
+        timer.cancel()
+    if over:  # what looked like the answer's end was ours
+        raise ProbeError("timeout", "the server did not finish in time")
+
+
+# --- TLS -----------------------------------------------------------------------------
+
+
+def start_tls(
+    connect: Callable[[], socket.socket], host: str
+) -> tuple[ssl.SSLSocket, Certificate]:
+    """TLS over a connection, and what its certificate is worth.
+
+    Where no client would take the certificate, `connect` is called again and the
+    conversation goes on without believing it, so that the rest can be seen too.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False  # told apart from the chain below
+    certificate = Certificate()
+    connection = connect()
+    try:
+        secure = context.wrap_socket(connection, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        certificate.problem = error.verify_message or str(error)
+        connection.close()
+        loose = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        loose.check_hostname = False
+        loose.verify_mode = ssl.CERT_NONE
+        return loose.wrap_socket(connect(), server_hostname=host), certificate
+    except (ssl.SSLError, OSError, ValueError) as error:
+        connection.close()
+        if isinstance(error, TimeoutError):
+            raise
+        reason = getattr(error, "reason", None) or reason_of(error)
+        raise ProbeError("tls", f"no TLS there: {reason}") from error
+    _describe(secure, certificate, host)
+    return secure, certificate
+
+
+def _describe(secure: ssl.SSLSocket, certificate: Certificate, host: str) -> None:
+    told: dict[str, Any] = dict(secure.getpeercert() or {})
+    alternatives = told.get("subjectAltName", ())
+    certificate.names = [str(value) for kind, value in alternatives if kind != "email"]
+    ends = ssl.cert_time_to_seconds(told["notAfter"])
+    certificate.days_left = int((ends - time.time()) // 86400)
+    if not any(_matches(host, name) for name in certificate.names):
+        listed = ", ".join(certificate.names[:5]) or "no name"
+        certificate.problem = f"it is for {listed}, not for {host}"
+
+
+def _matches(host: str, name: str) -> bool:
+    """RFC 6125, section 6.4.3: a wildcard is one whole label, the leftmost."""
+    host, name = host.lower().rstrip("."), name.lower()
+    if name.startswith("*."):
+        return host.partition(".")[2] == name[2:] and "." in name[2:]
+    return host == name
+
+
+# --- HTTP ----------------------------------------------------------------------------
+
+
+@dataclass
+class Reply:
+    """What an HTTP request got."""
+
+    url: str
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    body: bytes = b""
+    certificate: Certificate | None = None
+    redirects: list[str] = field(default_factory=list)
+
+    @property
+    def content_type(self) -> str:
+        """The media type, without parameters."""
+        kind = self.headers.get("content-type", "")
+        return kind.partition(";")[0].strip().lower()
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, network: Network, host: str, port: int, secure: bool) -> None:
+        super().__init__(host, port, timeout=network.timeout)
+        self._network = network
+        self._secure = secure
+        self.certificate: Certificate | None = None
+        self.held: socket.socket | None = None  # http.client lets go of sock early
+
+    def connect(self) -> None:
+        def by_tcp() -> socket.socket:
+            self.held = self._network.connect(self.host, self.port)
+            return self.held
+
+        if self._secure:
+            self.held, self.certificate = start_tls(by_tcp, self.host)
+        else:
+            by_tcp()
+        self.sock = self.held
+
+
+def fetch(
+    network: Network,
+    url: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    follow: bool = True,
+) -> Reply:
+    """One request, redirects followed; raises ProbeError. All of it within the timeout."""
+    seen: list[str] = []
+    until = time.monotonic() + network.timeout
+    while True:
+        reply = _fetch_once(network, url, method, body, headers or {}, until)
+        reply.redirects = list(seen)
+        location = reply.headers.get("location")
+        if not (follow and location and reply.status in REDIRECTS):
+            return reply
+        seen.append(url)
+        try:
+            url = urljoin(url, location)
+        except ValueError as error:
+            message = f"it leads to no web address: {location[:200]}"
+            raise ProbeError("redirect", message) from error
+        if url in seen or len(seen) > MOST_REDIRECTS:
+            raise ProbeError(
+                "redirect", f"redirects without end, by way of {url[:200]}"
+            )
+
+
+def _fetch_once(
+    network: Network,
+    url: str,
+    method: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    until: float,
+) -> Reply:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ProbeError("redirect", f"no URL: {url[:200]}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise ProbeError("redirect", f"it leads to no web address: {url[:200]}")
+    secure = parts.scheme == "https"
+    connection = _Connection(network, host, port or (443 if secure else 80), secure)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    reply = Reply(url)
+    sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}
+    try:
+        with clock(max(until - time.monotonic(), 0.1), lambda: connection.held):
+            connection.request(method, target, body, sending)
+            reply.certificate = connection.certificate
+            response = connection.getresponse()
+            reply.status = response.status
+            reply.headers = {name.lower(): it for name, it in response.getheaders()}
+            reply.body = response.read(MOST_BODY + 1)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ProbeError("http", f"no HTTP answer: {reason_of(error)[:200]}") from error
+    finally:
+        connection.close()
+    if len(reply.body) > MOST_BODY:
+        raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
+    return reply

@@ -1,0 +1,87 @@
+"""Looks names up in DNS, each within a time."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import dns.exception
+import dns.resolver
+
+from ..address import is_ip
+
+
+class LookupFailed(OSError):  # noqa: N818 (it is what the field calls it)
+    """Nobody answered a look-up, or with an error."""
+
+
+class Resolver:
+    """Looks names up, each within `timeout` seconds, at `server` or the system's."""
+
+    def __init__(
+        self, server: tuple[str, int] | None = None, timeout: float = 5.0
+    ) -> None:
+        self._system = server is None
+        try:
+            self._resolver = dns.resolver.Resolver(configure=self._system)
+        except dns.resolver.NoResolverConfiguration:
+            self._resolver = dns.resolver.Resolver(
+                configure=False
+            )  # which finds nobody
+        if server:
+            self._resolver.nameservers = [server[0]]
+            self._resolver.port = server[1]
+        self._resolver.lifetime = timeout
+        self._resolver.timeout = timeout
+
+    def _answers(self, name: str, type_: str) -> list[Any]:
+        try:
+            answer = self._resolver.resolve(f"{name}.", type_, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise LookupFailed(f"{name} {type_}: {_reason(error)}") from error
+        return list(answer)
+
+    def addresses(self, host: str) -> list[str]:
+        """The IP addresses of a host; raises LookupFailed where nobody answers."""
+        if is_ip(host):
+            return [host]
+        if self._system:  # as every program here does, /etc/hosts included
+            try:
+                infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except socket.gaierror as error:
+                if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+                    return []
+                raise LookupFailed(f"{host}: {error.strerror}") from error
+            except UnicodeError:
+                return []
+            return list(dict.fromkeys(str(info[4][0]) for info in infos))
+        records = self._answers(host, "A") + self._answers(host, "AAAA")
+        return [str(it.address) for it in records]
+
+    def mx(self, domain: str) -> list[str]:
+        """The hosts that take the domain's mail, the preferred first."""
+        records = sorted(self._answers(domain, "MX"), key=lambda it: int(it.preference))
+        return [_host(it.exchange) for it in records if _host(it.exchange)]
+
+    def srv(self, name: str) -> list[tuple[str, int]]:
+        """Host and port by priority; the host "" where it says "not offered"."""
+        records = sorted(self._answers(name, "SRV"), key=lambda it: int(it.priority))
+        return [(_host(it.target), int(it.port)) for it in records]
+
+    def txt(self, name: str) -> list[str]:
+        """The TXT records, the strings of each joined."""
+        records = self._answers(name, "TXT")
+        return [b"".join(it.strings).decode("utf-8", "replace") for it in records]
+
+
+def _host(name: Any) -> str:
+    text: str = name.to_text(omit_final_dot=True)
+    return "" if text in (".", "@") else text.lower()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, dns.exception.Timeout):
+        return "no name server answers"
+    return str(error).partition("\n")[0][:200] or type(error).__name__
