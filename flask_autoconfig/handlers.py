@@ -7,7 +7,7 @@ its clients understand. What the documents say is `documents/`'s.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from .address import fold, host_of, known_part, parse_address
@@ -21,18 +21,16 @@ from .answers import (
     private,
 )
 from .documents import Format, outlook
+from .snapshot import Lookup, Served
 
-if TYPE_CHECKING:
-    from .service import Served, Service
-
-Handler = Callable[["Service", Request], Answer]
+Handler = Callable[[Lookup, Request], Answer]
 
 
 def document(format_: Format) -> Handler:
     """A document, by the address in the query or by the host."""
 
-    def answer(service: Service, request: Request) -> Answer:
-        served = service.find(request.query, request.host)
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        served = lookup.find(request.query, request.host)
         if isinstance(served, Answer):
             return served
         return served.snapshot.document(format_, served)
@@ -43,12 +41,12 @@ def document(format_: Format) -> Handler:
 def by_domain(start: str, format_: Format) -> Handler:
     """A document by the domain that stands in the path after `start`."""
 
-    def answer(service: Service, request: Request) -> Answer:
+    def answer(lookup: Lookup, request: Request) -> Answer:
         try:
             domain = fold(request.path[len(start) :])
         except ValueError:
             return NOT_SERVED
-        served = service.find_domain(domain)
+        served = lookup.find_domain(domain)
         if served is None:
             return NOT_SERVED
         return served.snapshot.document(format_, served)
@@ -59,8 +57,8 @@ def by_domain(start: str, format_: Format) -> Handler:
 def redirect(type_: str) -> Handler:
     """To the provider's server of that type (RFC 6764, section 5; RFC 8620, 2.2)."""
 
-    def answer(service: Service, request: Request) -> Answer:
-        served = service.find("", request.host)
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        served = lookup.find("", request.host)
         if isinstance(served, Answer):
             return served
         url = _url_of(served, type_)
@@ -77,7 +75,7 @@ def redirect(type_: str) -> Handler:
 
 
 def _url_of(served: Served, type_: str) -> str:
-    """Where the provider has a service, up to where the URL takes an address."""
+    """Where the provider has such a server, up to where the URL takes an address."""
     domain = served.match.domain or served.provider.identity
     for _, server in served.provider.servers:
         if server.type == type_ and server.url:
@@ -93,16 +91,16 @@ def _url_of(served: Served, type_: str) -> str:
 def autodiscover(path: str, format_: Format) -> Handler:
     """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5)."""
 
-    def by_host(service: Service, request: Request) -> Answer:
+    def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
         if request.came_unencrypted and name:  # Outlook wants nothing but a 302 there
             headers = [("Location", f"https://{name}{path}"), NOT_KEPT]
             return Answer("302 Found", b"", headers)
-        return document(format_)(service, request)
+        return document(format_)(lookup, request)
 
-    def answer(service: Service, request: Request) -> Answer:
+    def answer(lookup: Lookup, request: Request) -> Answer:
         if request.method != "POST":
-            return by_host(service, request)
+            return by_host(lookup, request)
         try:
             asked = outlook.read_request(request.body(outlook.MOST_BYTES))
             address = parse_address(asked)
@@ -110,7 +108,7 @@ def autodiscover(path: str, format_: Format) -> Handler:
             return _pox_error(error.code)
         except ValueError:
             return _pox_error(outlook.INVALID_REQUEST)
-        served = service.find_address(address, request.host)
+        served = lookup.find_address(address, request.host)
         if served is None:
             return _pox_error(outlook.NOT_SERVED)
         return served.snapshot.document(format_, served)
@@ -126,7 +124,7 @@ def _pox_error(code: int) -> Answer:
 def autodiscover_v2(path: str, pox_path: str) -> Handler:
     """Version 2: where a protocol's settings are. The path may end in the address."""
 
-    def answer(service: Service, request: Request) -> Answer:
+    def answer(lookup: Lookup, request: Request) -> Answer:
         keys = _lower_keys(request.query)
         text = request.path[len(path) :].removeprefix("/").partition("/")[2]
         text = text or keys.get("email", "")
@@ -139,7 +137,7 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
             message = "The query parameter Protocol is missing."
             return _v2_error("400 Bad Request", "MandatoryParameterMissing", message)
 
-        served = service.find_address(address, request.host)
+        served = lookup.find_address(address, request.host)
         if served is None:
             message = "No settings are published here for that domain."
             return _v2_error("404 Not Found", "UserNotFound", message)
@@ -166,8 +164,8 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 # --- The page -------------------------------------------------------------------------
 
 
-def page(service: Service, request: Request) -> Answer:
+def page(lookup: Lookup, request: Request) -> Answer:
     """The page for people, inside a Flask request of the site that shows it."""
     from .page import view  # only a visitor pays for it
 
-    return view.answer(service, request)
+    return view.answer(lookup, request)

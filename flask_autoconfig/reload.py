@@ -45,8 +45,8 @@ class Live(Generic[Built]):
         started = time.time_ns()
         loaded = read(self.file)
         self._build = build
-        self.snapshot = build(loaded)  # what answers
-        # The files' state that `snapshot` was made of, or that was refused for good.
+        self.built = build(loaded)  # what answers
+        # The files' state that `built` was made of, or that was refused for good.
         self._known = self._now_known(loaded.watched, signature, started)
         # Their state at the last look: a change is taken up when two looks agree.
         self._pending = self._known
@@ -60,7 +60,7 @@ class Live(Generic[Built]):
         """The configuration to answer with now."""
         if time.monotonic() - self._looked > _STALE_AFTER:
             self._catch_up()
-        return self.snapshot
+        return self.built
 
     def _catch_up(self) -> None:
         if self._pid != os.getpid():  # the first request, here or after a fork
@@ -120,7 +120,7 @@ class Live(Generic[Built]):
         if built is None:
             log.error("%s\nThe last good configuration goes on answering.", trouble)
             return
-        self.snapshot = built
+        self.built = built
         log.info("%s is taken up", self.file)
 
     def _now_known(

@@ -272,7 +272,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
     os.utime(file, (time.time() - year, time.time() - year))
     for _ in range(2):
         live.look()
-    assert "mail.example.com" in str(live.snapshot.loaded)
+    assert "mail.example.com" in str(live.built.snapshot.loaded)
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024, 1024 * 1024])

@@ -13,7 +13,7 @@ from support import TWO_DOMAINS, fetch, serving
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import Loaded
-from flask_autoconfig.service import Service, Snapshot
+from flask_autoconfig.service import Current, Service
 
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
@@ -114,9 +114,9 @@ def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
     live.look()  # the first look sees a change that is not settled
     file.write_text(EDITED)
     live.look()
-    assert live.snapshot.directory.by_domain("example2.com") is not None
+    assert live.built.snapshot.directory.by_domain("example2.com") is not None
     live.look()
-    assert "mail.example.com" in str(live.snapshot.loaded)
+    assert "mail.example.com" in str(live.built.snapshot.loaded)
 
 
 def test_the_domains_file_is_taken_up_like_the_toml(
@@ -128,7 +128,7 @@ def test_the_domains_file_is_taken_up_like_the_toml(
     (tmp_path / "domains").write_text("one.test\ntwo.test\n")
     for _ in range(2):
         live.look()
-    assert live.snapshot.directory.by_domain("two.test") is not None
+    assert live.built.snapshot.directory.by_domain("two.test") is not None
 
 
 def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
@@ -173,7 +173,7 @@ def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
     service = Service(toml(text))
     for number in range(10_000):
         service.answer(Request(CONFIG, f"emailaddress=a@d{number}.test"))
-    snapshot = service.live.snapshot
+    snapshot = service.snapshot
     kept = sum(len(answer.body) + 2000 for answer in snapshot._answers.values())
     assert kept == snapshot._bytes
     assert 100_000 < kept <= 8 * 1024 * 1024
@@ -187,18 +187,18 @@ def test_a_file_that_a_faulty_file_names_cures_it_when_it_comes(
     toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
     for _ in range(4):
         live.look()
-    assert live.snapshot.directory.by_domain("late.test") is None
+    assert live.built.snapshot.directory.by_domain("late.test") is None
     (tmp_path / "later").write_text("late.test\n")
     for _ in range(3):
         live.look()
-    assert live.snapshot.directory.by_domain("late.test") is not None
+    assert live.built.snapshot.directory.by_domain("late.test") is not None
 
 
 def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
-    def build_while_somebody_saves(config: Loaded) -> Snapshot:
+    def build_while_somebody_saves(config: Loaded) -> Current:
         live._build = build
         toml(TWO_DOMAINS.replace("imap.", "late."))
         return build(config)
@@ -207,7 +207,7 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     toml(EDITED)
     for _ in range(6):
         live.look()
-    assert "late.example.com" in str(live.snapshot.loaded)
+    assert "late.example.com" in str(live.built.snapshot.loaded)
 
 
 def test_a_fault_of_our_own_does_not_reach_the_requests(
@@ -215,7 +215,7 @@ def test_a_fault_of_our_own_does_not_reach_the_requests(
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
 
-    def fail(config: Loaded) -> Snapshot:
+    def fail(config: Loaded) -> Current:
         raise RuntimeError("a bug")
 
     service.live._build = fail

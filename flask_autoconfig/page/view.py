@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from flask import render_template, request
@@ -19,22 +19,21 @@ from ..answers import (
     Header,
     Request,
 )
+from ..documents import apple
+from ..snapshot import Lookup, Served
 from . import content
 from .languages import best_match, languages, translations
-
-if TYPE_CHECKING:
-    from ..service import Served, Service
 
 _LONGEST_SHOWN = 254  # of what was typed (RFC 5321, section 4.5.3.1.3)
 
 
-def answer(service: Service, asked: Request) -> Answer:
+def answer(lookup: Lookup, asked: Request) -> Answer:
     """The page for whoever asks; the template says how it looks."""
     accepted = [tag for tag, quality in request.accept_languages if quality > 0]
     language = best_match(accepted, languages()) or "en"
     gettext = translations(language).gettext
     typed = address_in_query(asked.query)[:_LONGEST_SHOWN]
-    served = service.find(asked.query, asked.host) if typed else None
+    served = lookup.find(asked.query, asked.host) if typed else None
 
     values: dict[str, Any] = {"settings": None, "error": None}
     status = OK
@@ -46,7 +45,7 @@ def answer(service: Service, asked: Request) -> Answer:
             else gettext("There are no settings here for that address.")
         )
     elif served is not None and served.address is not None:
-        values |= _settings(service, served, served.address, language)
+        values |= _settings(lookup, served, served.address, language)
 
     nonce = secrets.token_urlsafe(16)
     html = render_template(
@@ -62,7 +61,7 @@ def answer(service: Service, asked: Request) -> Answer:
 
 
 def _settings(
-    service: Service, served: Served, address: Address, language: str
+    lookup: Lookup, served: Served, address: Address, language: str
 ) -> dict[str, Any]:
     base = request.url_root.rstrip("/")
     query = f"emailaddress={quote(str(address))}"
@@ -73,18 +72,16 @@ def _settings(
         "here": here,
         "here_text": base.split("://")[-1] + request.path,
         "qr": Markup(content.qr_code(here)),  # noqa: S704 (segno's own SVG)
-        "profile": _profile(service, served, query),
+        "profile": _profile(lookup, served, query),
     }
 
 
-def _profile(service: Service, served: Served, query: str) -> str | None:
+def _profile(lookup: Lookup, served: Served, query: str) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
-    from ..documents import apple
-
-    for family in service.families:
-        if family.name == "apple" and apple.write(served.provider, served.recipient):
-            return f"{request.script_root}{family.routes[0].path}?{query}"
-    return None
+    path = lookup.path_of("apple")
+    if path is None or apple.write(served.provider, served.recipient) is None:
+        return None
+    return f"{request.script_root}{path}?{query}"
 
 
 def _headers(nonce: str) -> list[Header]:

@@ -119,7 +119,7 @@ def export(service: Service, directory: Path) -> Exported:
 
 
 def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
-    for provider in service.live.snapshot.loaded.providers:
+    for provider in service.snapshot.loaded.providers:
         for domain in provider.domains:
             if domain.startswith("*"):
                 notes.append(f"{domain} has no static files: only a service can answer")

@@ -9,7 +9,8 @@ import click
 from ... import families
 from ...answers import BAD_ADDRESS, NOT_SERVED, OK, Answer
 from ...errors import ConfigError, Problem
-from ...service import Served, Service
+from ...service import Service
+from ...snapshot import Served
 from .. import project
 
 

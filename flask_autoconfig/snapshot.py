@@ -1,0 +1,180 @@
+"""One configuration ready to answer: whom a request is about, and the documents kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from email.utils import formatdate
+from typing import NamedTuple, Protocol
+
+from msgspec import structs
+
+from .address import DOMAIN_PLACEHOLDER, Address
+from .answers import NO_SUCH_SERVICE, Answer, Header, private, public
+from .config.reading import Loaded
+from .config.tables import SERVER_KEYS, Provider
+from .directory import Directory, Match
+from .documents import Format, Recipient
+
+_ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
+_CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
+_PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
+
+
+class Snapshot:
+    """One configuration with its look-up tables and its rendered documents."""
+
+    def __init__(self, loaded: Loaded, labels: Iterable[str]) -> None:
+        """`labels` are the first labels of the host names that clients ask."""
+        self.loaded = loaded
+        self.directory = Directory(loaded.providers, labels)
+        max_age = loaded.tables.max_age
+        self.cache_control = f"public, max-age={max_age}, no-transform"
+        self._modified = formatdate(loaded.modified, usegmt=True)
+        # (format, provider, whom it is written for) -> the text with the placeholder for
+        # the domain, and whether it is in there.
+        self._texts: dict[tuple[str, int, Recipient], tuple[bytes, bool]] = {}
+        # (format, provider, domain where it matters) -> answer, the oldest first.
+        self._answers: dict[tuple[str, int, str | None], Answer] = {}
+        self._bytes = 0  # how much `_answers` takes
+        self._lock = threading.Lock()  # around changes of the two before
+
+    def document(self, format_: Format, served: Served) -> Answer:
+        """The document for whoever asks; the same one is rendered once."""
+        if served.is_alone_with(format_):
+            return self._for_one(format_, served)
+        match = served.match
+        body: bytes | None = None
+        domain = match.domain
+        if format_.stand_in is not None:
+            body, varies = self._text(format_, match)
+            domain = match.domain if varies else None
+        key = (format_.name, match.provider_index, domain)
+        answer = self._answers.get(key)
+        if answer is not None:
+            return answer
+
+        if body is None:
+            recipient = Recipient(match.domain, None, match.exact)
+            body = format_.write(self.loaded.providers[match.provider_index], recipient)
+        elif domain:
+            body = body.replace(_PLACEHOLDER, domain.encode())
+        if body is None:
+            return NO_SUCH_SERVICE
+        headers = self._headers(format_, served)
+        answer = public(
+            self._signed(format_, body),
+            headers,
+            cache_control=self.cache_control,
+            modified=self._modified,
+        )
+        return self._keep(key, answer)
+
+    def _for_one(self, format_: Format, served: Served) -> Answer:
+        body = format_.write(served.provider, served.recipient)
+        if body is None:
+            return NO_SUCH_SERVICE
+        body = self._signed(format_, body)
+        return private(body, self._headers(format_, served))
+
+    def _text(self, format_: Format, match: Match) -> tuple[bytes, bool]:
+        """The text that serves many domains, and whether the domain belongs into it."""
+        assert format_.stand_in is not None  # noqa: S101 (see document)
+        provider = self.loaded.providers[match.provider_index]
+        stand_in = format_.stand_in(
+            provider, Recipient(match.domain, None, match.exact)
+        )
+        key = (format_.name, match.provider_index, stand_in)
+        kept = self._texts.get(key)
+        if kept is None:
+            body = format_.write(provider, stand_in) or b""
+            kept = self._texts[key] = (body, _PLACEHOLDER in body)
+        return kept
+
+    def _signed(self, format_: Format, body: bytes) -> bytes:
+        signer = self.loaded.signer
+        return signer.sign(body) if signer and format_.is_signed else body
+
+    def _headers(self, format_: Format, served: Served) -> list[Header]:
+        headers = [("Content-Type", format_.content_type)]
+        if format_.extension:
+            name = f"{served.domain_or_id}.{format_.extension}"
+            headers.append(("Content-Disposition", f'attachment; filename="{name}"'))
+        return headers
+
+    def _keep(self, key: tuple[str, int, str | None], answer: Answer) -> Answer:
+        size = len(answer.body) + _ANSWER_BYTES
+        if size > _CACHE_BYTES // 4:
+            return answer
+        with self._lock:
+            if self._answers.setdefault(key, answer) is answer:
+                self._bytes += size
+            while self._bytes > _CACHE_BYTES:
+                oldest = self._answers.pop(next(iter(self._answers)))
+                self._bytes -= len(oldest.body) + _ANSWER_BYTES
+        return answer
+
+
+class Served(NamedTuple):
+    """Whom a request is about, and by which provider they are served."""
+
+    snapshot: Snapshot
+    match: Match
+    address: Address | None = None
+    login: str | None = None  # what the site's own database says
+    is_personal: bool = False  # it was asked: the answer is for this address alone
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, with the user's own login name."""
+        provider = self.snapshot.loaded.providers[self.match.provider_index]
+        return provider if self.login is None else _with_login(provider, self.login)
+
+    @property
+    def recipient(self) -> Recipient:
+        """Whom a document is to be written for."""
+        return Recipient(self.match.domain, self.address, self.match.exact)
+
+    @property
+    def domain_or_id(self) -> str:
+        """The domain that the request names, else what the provider calls itself."""
+        return self.match.domain or self.provider.identity
+
+    def is_alone_with(self, format_: Format) -> bool:
+        """Whether nobody else gets this document."""
+        if self.address is None or format_.differs_by == "nothing":
+            return False
+        return self.is_personal or format_.differs_by == "address"
+
+
+_OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
+
+
+def _with_login(provider: Provider, login: str) -> Provider:
+    """The provider with a user's own login name where the file has a placeholder."""
+    changed = {
+        key: tuple(
+            structs.replace(server, username=login)
+            if any(name in (server.username or "") for name in _OF_A_USER)
+            else server
+            for server in getattr(provider, key)
+        )
+        for key in SERVER_KEYS
+    }
+    return structs.replace(provider, **changed)
+
+
+class Lookup(Protocol):
+    """Who finds out whom a request is about, as far as its answer takes it."""
+
+    def find(self, query: str, host: str) -> Served | Answer:
+        """By the address in the query, else by host; the answer if that is nobody."""
+
+    def find_address(self, address: Address | None, host: str) -> Served | None:
+        """By an address, else by host."""
+
+    def find_domain(self, domain: str) -> Served | None:
+        """By a folded domain alone, that of an address or of an MX host."""
+
+    def path_of(self, family: str) -> str | None:
+        """Where a family is asked first, None for one that is not served."""
