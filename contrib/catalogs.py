@@ -1,15 +1,18 @@
-"""Bring the page's catalogs up to date: `python contrib/catalogs.py [LANGUAGE]`.
+"""Bring the page's catalogs up to date: `python contrib/catalogs.py [LANGUAGE ...]`.
 
-Collects the texts of the page, merges them into each language's .po file (a new one for
-LANGUAGE) and compiles those. Needs Babel.
+Collects the texts of the page, merges them into each language's .po file and compiles
+it. With languages named (`de`, `pt_BR`), only those are touched; a new one is made.
+Needs Babel and Jinja2.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
+from babel import Locale, UnknownLocaleError
 from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
@@ -17,7 +20,13 @@ from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
 LOCALE = PACKAGE / "page/locale"
+_NAME = "LC_MESSAGES/autoconfig.po"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+
+
+def files(locale: Path = LOCALE) -> list[Path]:
+    """The catalogs that there are."""
+    return sorted(locale.glob(f"*/{_NAME}"))
 
 
 def texts() -> Catalog:
@@ -42,23 +51,39 @@ def compiled(catalog: Catalog) -> bytes:
     return stream.getvalue()
 
 
-def main() -> None:
-    """Update every catalog."""
-    files = set(LOCALE.glob("*/LC_MESSAGES/autoconfig.po"))
-    files |= {LOCALE / it / "LC_MESSAGES/autoconfig.po" for it in sys.argv[1:]}
-    for file in sorted(files):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        language = file.parent.parent.name
-        new = Catalog(language, project="flask_autoconfig", version="1", fuzzy=False)
-        catalog = read(file) if file.exists() else new
-        catalog.header_comment = f"# flask_autoconfig: the page for people, {language}."
-        catalog.update(texts(), no_fuzzy_matching=True)
-        with file.open("wb") as stream:
-            write_po(stream, catalog, width=88, no_location=True, ignore_obsolete=True)
-        file.with_suffix(".mo").write_bytes(compiled(catalog))
-        missing = [it.id for it in catalog if it.id and not it.string]
-        print(f"{file}: {len(missing)} texts to translate")
+def compile_all(locale: Path = LOCALE) -> None:
+    """Compile each catalog beside its source: the build does it, too."""
+    for file in files(locale):
+        file.with_suffix(".mo").write_bytes(compiled(read(file)))
+
+
+def update(file: Path) -> None:
+    """Merge the texts into a catalog, or make it, and compile it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    language = file.parent.parent.name
+    new = Catalog(language, project="flask_autoconfig", version="1", fuzzy=False)
+    catalog = read(file) if file.exists() else new
+    catalog.header_comment = f"# flask_autoconfig: the page for people, {language}."
+    catalog.update(texts(), no_fuzzy_matching=True)
+    with file.open("wb") as stream:
+        write_po(stream, catalog, width=88, no_location=True, ignore_obsolete=True)
+    file.with_suffix(".mo").write_bytes(compiled(catalog))
+    missing = [it.id for it in catalog if it.id and not it.string]
+    print(f"{file}: {len(missing)} texts to translate")
+
+
+def main(languages: Iterable[str], locale: Path = LOCALE) -> None:
+    """Update the catalogs of these languages, of all that there are for none."""
+    named = []
+    for language in languages:
+        try:
+            folder = str(Locale.parse(language.replace("-", "_")))
+        except (ValueError, UnknownLocaleError) as error:
+            sys.exit(f"{language} is no language: {error}; write one like de or pt_BR")
+        named.append(locale / folder / _NAME)
+    for file in named or files(locale):
+        update(file)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from flask import Blueprint, Flask, Response, abort, request
+from flask import Request as FlaskRequest
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
@@ -102,7 +103,7 @@ class Autoconfig(Blueprint):
             options["host"] = state.options.get("host", "<autoconfig_host>")
         for family in families.FAMILIES if self.is_live else service.families:
             routes = {_rule(app, route): route for route in family.routes}
-            view = _view(service, family, routes)
+            view = _view(service, family, routes, is_live=self.is_live)
             for rule, route in routes.items():
                 methods = list(route.methods)
                 state.add_url_rule(rule, family.name, view, methods=methods, **options)
@@ -127,18 +128,19 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    service: Service, family: Family, routes: dict[str, Route]
+    service: Service, family: Family, routes: dict[str, Route], *, is_live: bool
 ) -> Callable[..., Response]:
     """Answers a family's requests; `routes` are its routes by Flask's rule."""
 
     def view(**_: str) -> Response:  # the host's and the path's variables: not needed
-        if family not in service.families:
+        if is_live and family not in service.families:
             abort(404)
-        environ = request.environ
+        now: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
+        environ = now.environ
         query = environ["QUERY_STRING"]
-        asked = Request(request.path, query, request.host, request.method, environ)
-        assert request.url_rule is not None  # noqa: S101 (Flask came here by it)
-        answer = routes[request.url_rule.rule].handler(service, asked)
+        asked = Request(now.path, query, now.host, now.method, environ)
+        assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
+        answer = routes[now.url_rule.rule].handler(service, asked)
         return _Prepared(answer.for_request(environ))
 
     view.__name__ = family.name

@@ -81,9 +81,7 @@ class Snapshot:
         """The text that serves many domains, and whether the domain belongs into it."""
         assert format_.stand_in is not None  # noqa: S101 (see document)
         provider = self.loaded.providers[match.provider_index]
-        stand_in = format_.stand_in(
-            provider, Recipient(match.domain, None, match.exact)
-        )
+        stand_in = format_.stand_in(provider, match.domain, match.exact)
         key = (format_.name, match.provider_index, stand_in)
         kept = self._texts.get(key)
         if kept is None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import catalogs
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
@@ -18,7 +15,6 @@ from support import TWO_DOMAINS, fetch, program, serving
 from werkzeug.test import Client
 
 from flask_autoconfig import autoconfig
-from flask_autoconfig.page.languages import languages
 
 MORE = """
 [[provider.calendar]]
@@ -234,23 +230,3 @@ def test_a_site_overrides_the_page_with_a_template_of_its_own(tmp_path: Path) ->
     app.register_blueprint(autoconfig)
     reply = Client(app).get("/mail/setup?emailaddress=fred@example.com")
     assert reply.text == "Ours: Incoming mail (IMAP) fred@example.com"
-
-
-def test_every_text_is_translated_and_every_catalog_compiled() -> None:
-    wanted = {message.id for message in catalogs.texts() if message.id}
-    files = sorted(catalogs.LOCALE.glob("*/LC_MESSAGES/autoconfig.po"))
-    assert [file.parent.parent.name for file in files] == ["fr"]
-    for file in files:
-        catalog = catalogs.read(file)
-        assert {message.id for message in catalog if message.id} == wanted
-        assert [message.id for message in catalog if not message.string] == []
-        compiled = catalogs.compiled(catalog)
-        assert _digest(file.with_suffix(".mo").read_bytes()) == _digest(compiled)
-
-
-def _digest(data: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
-
-
-def test_the_languages_are_those_of_the_catalogs() -> None:
-    assert list(languages()) == ["en", "fr"]

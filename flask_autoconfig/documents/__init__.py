@@ -32,8 +32,8 @@ class Format(NamedTuple):
     # What makes it another for another person of a domain: nothing, a login name that
     # the site's own database has, or the address itself.
     differs_by: Literal["nothing", "login", "address"]
-    # Where one text serves all domains of a provider with `%EMAILDOMAIN%` put in: whom
-    # that text is written for.
-    stand_in: Callable[[Provider, Recipient], Recipient] | None = None
+    # Where one text serves many domains of a provider with `%EMAILDOMAIN%` put in: whom
+    # it is written for, by the domain and whether the provider claims that by name.
+    stand_in: Callable[[Provider, str | None, bool], Recipient] | None = None
     is_signed: bool = False  # with the certificate of the file's `[sign]`
     extension: str = ""  # of the file that a browser saves it as

@@ -176,17 +176,16 @@ def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> by
     return document
 
 
-def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
-    """Whom the text is for that serves this recipient with `%EMAILDOMAIN%` put in.
+_ANY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER, exact=False)
 
-    There are two: one lists the domain asked for, the other need not.
+
+def stand_in(provider: Provider, domain: str | None, exact: bool) -> Recipient:
+    """Whom the text is for that serves this domain with `%EMAILDOMAIN%` put in.
+
+    There are two texts: one lists the domain asked for, the other need not.
     """
-    listed = recipient.exact and (
-        provider.list_domains or recipient.domain == provider.identity
-    )
-    if listed or not recipient.domain:
-        return NOBODY_IN_PARTICULAR
-    return Recipient(DOMAIN_PLACEHOLDER, exact=False)
+    listed = exact and (provider.list_domains or domain == provider.identity)
+    return NOBODY_IN_PARTICULAR if listed or not domain else _ANY_DOMAIN
 
 
 def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
@@ -198,7 +197,7 @@ def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
     if not provider.list_domains:
         names = (name for name in names if name == provider.identity)
     listed = dict.fromkeys(names)
-    if not listed or stand_in(provider, recipient).domain:
+    if not listed or stand_in(provider, recipient.domain, recipient.exact).domain:
         listed[recipient.domain or DOMAIN_PLACEHOLDER] = None
     return listed
 

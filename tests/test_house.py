@@ -1,0 +1,416 @@
+"""How the package is built: one home for each fact, imports that point one way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from msgspec import Struct, structs
+from support import ROOT, TWO_DOMAINS
+from werkzeug.test import Client
+from world import NameServer
+
+from flask_autoconfig import autoconfig, create_app, families
+from flask_autoconfig.address import PLACEHOLDERS
+from flask_autoconfig.config import tables
+from flask_autoconfig.config.tables import FamilyName, Provider
+from flask_autoconfig.documents import Format, Recipient, thunderbird
+from flask_autoconfig.families import Family, Route
+from flask_autoconfig.handlers import document
+from flask_autoconfig.tools.cli import cli
+
+Write = Callable[..., Path]
+PACKAGE = ROOT / "flask_autoconfig"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+# --- A new family --------------------------------------------------------------------
+
+
+def greet(provider: Provider, recipient: Recipient) -> bytes:
+    return f"Hello {recipient.domain or provider.identity}\n".encode()
+
+
+GREETING = Format("greeting", "text/plain", greet, differs_by="nothing")
+PATH = "/.well-known/greeting.txt"
+FAMILY = Family(
+    "greeting",
+    (Route(PATH, document(GREETING), is_file=True),),
+    (GREETING,),
+    label="greeting",
+    askers="Those who greet",
+)
+
+
+@pytest.fixture
+def _new_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, FAMILY))
+    name = "flask_autoconfig.tools.commands.show"  # its choices are those of its import
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def in_a_site(file: Path, **options: Any) -> Flask:
+    app = Flask("site", **options)
+    app.config["AUTOCONFIG_FILE"] = file
+    app.register_blueprint(autoconfig)
+    return app
+
+
+def on_a_subdomain(file: Path) -> Flask:
+    app = Flask("site", subdomain_matching=True)
+    app.config.update(AUTOCONFIG_FILE=file, SERVER_NAME="example.com")
+    app.register_blueprint(autoconfig, subdomain="greeting")
+    return app
+
+
+def in_a_host_matching_site(file: Path) -> Flask:
+    return in_a_site(file, host_matching=True, static_folder=None)
+
+
+@pytest.mark.usefixtures("_new_family")
+@pytest.mark.parametrize(
+    "mounted", [in_a_site, on_a_subdomain, in_a_host_matching_site, create_app]
+)
+def test_a_family_of_one_row_is_served_in_every_mounting(
+    mounted: Callable[[Path], Flask], toml: Write
+) -> None:
+    client = Client(mounted(toml(TWO_DOMAINS)))
+    reply = client.get(PATH, headers={"Host": "greeting.example.com"})
+    assert reply.data == b"Hello example.com\n"
+    assert reply.headers["Content-Type"] == "text/plain"
+    again = {"Host": "greeting.example.com", "If-None-Match": reply.headers["ETag"]}
+    assert client.get(PATH, headers=again).status_code == 304
+
+
+def command(file: Path, *arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["--config", str(file), *arguments])
+    assert done.exit_code in (0, 1), done.output
+    return done.stdout
+
+
+@pytest.mark.usefixtures("_new_family")
+def test_a_family_of_one_row_is_shown_exported_and_listed(
+    toml: Write, tmp_path: Path
+) -> None:
+    file = toml(TWO_DOMAINS)
+    shown = command(file, "show", "example2.com", "--format", "greeting")
+    assert shown == "Hello example2.com\n"
+    command(file, "export", str(tmp_path / "out"))
+    assert (tmp_path / f"out/example2.com{PATH}").read_text() == shown
+    records = json.loads(command(file, "dns", "--target", "www.example.com", "--json"))
+    assert "greeting.example2.com" in records["example2.com"]["certificate_names"]
+    assert {"name": "greeting", "type": "CNAME", "data": "www.example.com."} in (
+        records["example2.com"]["records"]
+    )
+
+
+@pytest.mark.usefixtures("_new_family")
+def test_check_looks_for_the_host_of_a_family_of_one_row(toml: Write) -> None:
+    file = toml(TWO_DOMAINS.replace("example.com", "example.test"))
+    with NameServer() as server:
+        server.load("greeting IN CNAME www\n")
+        resolver = f"127.0.0.1:{server.port}"
+        told = command(file, "check", "example.test", "--resolver", resolver, "--json")
+    findings = {it["subject"]: it["status"] for it in json.loads(told)}
+    assert findings["greeting.example.test"] == "ok"
+    assert findings["autodiscover.example.test"] == "warning"
+
+
+# --- The table and what follows it ---------------------------------------------------
+
+
+def test_the_names_of_the_table_are_those_that_a_file_may_name() -> None:
+    assert tuple(family.name for family in families.FAMILIES) == get_args(FamilyName)
+
+
+def test_no_path_is_two_families() -> None:
+    paths = [route.path for family in families.FAMILIES for route in family.routes]
+    assert len(paths) == len(set(paths))
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_the_readme_has_the_table_of_families() -> None:
+    rows = README.partition("| family | host |")[2].partition("\n\n")[0].splitlines()
+    table = {re.findall(r"`(\w+)`", row)[0]: _cells(row) for row in rows[2:]}
+    assert list(table) == [family.name for family in families.FAMILIES]
+    for family in families.FAMILIES:
+        _, host, paths, formats = table[family.name]
+        assert host == (f"`{family.label}.DOMAIN`" if family.label else "the site's")
+        listed = [path.removesuffix("DOMAIN") for path in re.findall("`(/.*?)`", paths)]
+        assert listed == [route.path for route in family.routes]
+        assert re.findall(r"`(\w+)`", formats) == [it.name for it in family.formats]
+        methods = {method for route in family.routes for method in route.methods}
+        named = set(re.findall(r"\b[A-Z]{3,}\b(?!`)", paths)) - {"DOMAIN"}
+        assert named == methods or ("any method" in paths and "PROPFIND" in methods)
+
+
+def _at_domain() -> list[str]:
+    return [
+        route.path
+        for family in families.FAMILIES
+        for route in family.routes
+        if route.at_domain
+    ]
+
+
+def _contrib(name: str) -> str:
+    return (ROOT / "contrib" / name).read_text(encoding="utf-8")
+
+
+def test_the_web_servers_pass_on_what_is_asked_of_the_domain_itself() -> None:
+    (nginx,) = re.findall(r"location ~ (\S+)", _contrib("nginx-well-known.conf"))
+    (apache,) = re.findall(r"ProxyPassMatch (\S+)", _contrib("apache.conf"))
+    (caddy,) = re.findall(r"@autoconfig path (.*)", _contrib("Caddyfile"))
+    others = {
+        route.path for family in families.FAMILIES for route in family.routes
+    } - set(_at_domain())
+    for path in _at_domain():
+        assert re.search(nginx, path), path
+        assert re.search(apache, path), path
+    assert caddy.split() == _at_domain()
+    for path in others:
+        assert not re.search(nginx, path), path
+        assert not re.search(apache, path), path
+
+
+def test_the_web_servers_know_the_hosts_of_every_family() -> None:
+    (nginx,) = re.findall(r"server_name (.*);", _contrib("nginx.conf"))
+    aliases = re.findall(r"ServerAlias (.*)", _contrib("apache.conf"))
+    expected = [f"~^{label}\\." for label in families.labels()]
+    assert nginx.split() == expected
+    assert [it.split() for it in aliases] == [
+        [f"{label}.*" for label in families.labels()]
+    ] * 2
+
+
+def test_the_example_zone_has_the_hosts_of_every_family() -> None:
+    zone = _contrib("example.com.zone")
+    for family in families.FAMILIES:
+        if family.label:
+            assert f"\n{family.label} IN CNAME" in zone
+        if family.srv:
+            assert f"\n{family.srv} IN SRV" in zone
+        if family.digest:
+            assert f"\n{family.digest.name} IN TXT" in zone
+
+
+# --- Keys ----------------------------------------------------------------------------
+
+# Keys that no field of config-v1.1.xml carries, each with what it does instead.
+NO_FIELD = {
+    "Config": {
+        "max_age": "the header Cache-Control",
+        "clients": "chooses the families",
+        "sign": "signs profiles",
+        "provider": "a document each",
+    },
+    "Sign": {
+        "certificate": "signs profiles",
+        "key": "signs profiles",
+        "chain": "signs profiles",
+    },
+    "Provider": {
+        "id": "the element emailProvider",
+        "domains": "the elements domain",
+        "domains_file": "further domains",
+        "mx_domains": "the elements domain",
+        "list_domains": "chooses among the domains",
+        "logo_url": "PACC",
+    },
+    "AuthenticationMethod": {
+        "system": "an element of authentication",
+        "name": "an element of authentication",
+    },
+}
+
+
+def _tables() -> Iterator[type[Struct]]:
+    for table in vars(tables).values():
+        if isinstance(table, type) and issubclass(table, tables.Table):
+            yield table
+
+
+def _keys_of(fields: tuple[thunderbird.Field, ...]) -> Iterator[tuple[str, str]]:
+    """The name of each table of fields ("" at the top), and a key in it."""
+    for field in fields:
+        yield "", field.key
+        if isinstance(field, thunderbird.Table):
+            for inner, key in _keys_of(field.fields):
+                yield inner or field.key, key
+
+
+def test_every_key_is_a_field_of_the_document_or_says_what_it_is_instead() -> None:
+    fields = (*thunderbird.EMAIL_PROVIDER, *thunderbird.CLIENT_CONFIG)
+    update = thunderbird.CONFIG_UPDATE.key
+    written = {"oauth2": {update}}
+    for table, key in _keys_of(fields):
+        written.setdefault(table, set()).add(key)
+    # The table that a key of the provider holds, by the name of its struct.
+    homes: dict[str, set[str]] = {"Provider": written.pop(""), "Table": set()}
+    for struct in _tables():
+        for field in structs.fields(struct):
+            for inner in _tables():
+                if inner.__name__ in re.findall(r"\w+", str(field.type)):
+                    homes.setdefault(inner.__name__, set()).update(
+                        written.get(field.name, set())
+                    )
+    for struct in _tables():
+        keys = {field.name for field in structs.fields(struct)}
+        instead = set(NO_FIELD.get(struct.__name__, {}))
+        assert keys - instead <= homes.get(struct.__name__, set()), struct
+        assert instead <= keys, struct
+
+
+# --- Imports -------------------------------------------------------------------------
+
+
+def _modules_after(code: str) -> list[str]:
+    """Our own modules that a fresh Python has imported after this code."""
+    tail = "import sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{tail}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules: list[str] = json.loads(done.stdout)
+    return modules
+
+
+def test_a_site_imports_nothing_that_only_commands_need(toml: Write) -> None:
+    file = str(toml(TWO_DOMAINS))
+    modules = _modules_after(
+        "from flask import Flask\n"
+        "from flask_autoconfig import autoconfig\n"
+        "app = Flask('site')\n"
+        f"app.config['AUTOCONFIG_FILE'] = {file!r}\n"
+        "app.register_blueprint(autoconfig)\n"
+        "client = app.test_client()\n"
+        "assert client.get('/mail/config-v1.1.xml').status_code == 200\n"
+    )
+    ours = [name for name in modules if name.startswith("flask_autoconfig")]
+    assert "flask_autoconfig.blueprint" in ours
+    assert not [name for name in ours if name.startswith("flask_autoconfig.tools")]
+    for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
+        assert heavy not in modules
+
+
+def test_flask_run_loads_the_commands_for_next_to_nothing() -> None:
+    before = set(_modules_after("import flask.cli"))
+    loaded = _modules_after(
+        "import flask.cli\n"
+        "from importlib.metadata import entry_points\n"
+        "(ours,) = [it for it in entry_points(group='flask.commands')"
+        " if it.name == 'autoconfig']\n"
+        "ours.load()"
+    )
+    added = {name for name in set(loaded) - before if "importlib" not in name}
+    assert {name for name in added if name.startswith("flask_autoconfig")} == {
+        "flask_autoconfig",
+        "flask_autoconfig.errors",
+        "flask_autoconfig.tools",
+        "flask_autoconfig.tools.cli",
+    }
+    assert not added & {"msgspec", "tomllib", "gunicorn", "dns"}
+
+
+# What stands further down never imports what stands further up.
+LAYERS = (
+    {"errors", "address", "files", "answers"},
+    {"signing"},
+    {"config"},
+    {"directory", "reload", "documents"},
+    {"snapshot"},
+    {"page"},
+    {"handlers"},
+    {"families"},
+    {"service"},
+    {"blueprint"},
+    {"standalone"},
+    {"__init__"},
+    {"tools"},
+)
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """The top-level rooms that a module imports, wherever in it, types as well."""
+    depth = len(file.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module] if node.module else [it.name for it in node.names]
+            yield from (str(name).partition(".")[0] for name in names)
+
+
+def _room(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_imports_only_ever_point_one_way() -> None:
+    floor = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        room = _room(file)
+        for other in _imported(file):
+            assert other == room or floor[other] < floor[room], (file, other)
+
+
+def test_documents_know_nothing_of_http_nor_anything_below_of_flask() -> None:
+    for file in sorted(PACKAGE.rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        in_flask = {"blueprint", "standalone", "page", "tools"}
+        if _room(file) not in in_flask:
+            assert not re.search(r"^ *(from|import) flask\b", text, re.MULTILINE), file
+        if _room(file) == "documents":
+            assert not re.search(r"import .*\b(answers|werkzeug)\b", text), file
+
+
+# --- The map -------------------------------------------------------------------------
+
+
+def test_the_readmes_tree_is_the_folder() -> None:
+    tree = README.partition("\n    flask_autoconfig/\n")[2].partition("\n\n")[0]
+    drawn: set[str] = set()
+    folder = ""
+    for line in tree.splitlines():
+        indent, name, words = re.findall(r"^( +)(\S+) +(\S.*)$", line)[0]
+        assert words
+        if len(indent) == 6:
+            folder = name if name.endswith("/") else ""
+            drawn.add(name)
+        else:
+            drawn.add(folder + name)
+    there = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    # Of these folders one line says enough.
+    folded = {"tools/commands/", "tools/check/"}
+    there = {name for name in there if not name.startswith(tuple(folded))} | folded
+    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert drawn == there | packages | {"__init__.py"}
+
+
+def test_no_module_is_too_long_to_read() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 480, file
+
+
+def test_the_placeholders_are_spelled_in_one_place() -> None:
+    assert {"%EMAILDOMAIN%", *PLACEHOLDERS} == set(PLACEHOLDERS)
+    for file in PACKAGE.rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            cuts = isinstance(node, ast.Constant) and node.value == "%EMAIL"
+            assert not cuts, file
