@@ -70,7 +70,9 @@ class Service:
         if wanted is None:
             wanted = families.chosen(loaded.tables.clients, "clients")
         if self._fixed is not None and wanted != self._fixed:
-            log.warning("The new `clients` of the file take effect at the next restart")
+            log.warning(
+                "The new `clients` of %s take effect at a restart", self.live.file
+            )
         served = wanted if self._fixed is None else self._fixed
         snapshot = Snapshot(loaded, families.labels())
         return Current(snapshot, served, families.exact_routes(served))

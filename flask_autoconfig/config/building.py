@@ -41,6 +41,12 @@ _SYNONYMS = {
     "pop3s": "pop3",
     "submission": "smtp",
     "smtps": "smtp",
+    "ios": "apple",
+    "mobileconfig": "apple",
+    "autodiscover": "outlook",
+    "autoconfig": "thunderbird",
+    "caldav": "dav",
+    "carddav": "dav",
 }
 
 

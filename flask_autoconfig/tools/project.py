@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,6 +59,12 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     if told:
         return families.chosen(told, "AUTOCONFIG_CLIENTS")
     return families.chosen(loaded.tables.clients, "clients")
+
+
+def told_clients() -> Any:
+    """What a Flask project's own `AUTOCONFIG_CLIENTS` says, None without."""
+    app = None if named_file() else _app()
+    return app.config.get("AUTOCONFIG_CLIENTS") if app else None
 
 
 def domain(text: str) -> str:

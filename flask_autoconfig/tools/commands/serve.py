@@ -40,7 +40,11 @@ def command(bind: str, workers: int, proxies: int) -> None:
     """Run the service by itself, under gunicorn."""
     from ... import standalone
 
-    app = standalone.create_app(project.file(), proxies=proxies)
+    config = {
+        "AUTOCONFIG_FILE": project.file(),
+        "AUTOCONFIG_CLIENTS": project.told_clients(),
+    }
+    app = standalone.create_app(config, proxies=proxies)
     click.echo(f"Serving {app.config['AUTOCONFIG_FILE']} at {bind}", err=True)
 
     def load() -> Flask:
