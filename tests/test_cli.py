@@ -347,18 +347,32 @@ def test_show_of_what_is_not_served_is_not_taken_for_nobody(toml: Write) -> None
         assert run("--config", file, "show", nonsense).returncode == 2
 
 
-def test_a_full_disk_behind_stdout_is_told_without_a_traceback(toml: Write) -> None:
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    "command",
+    ["show", "schema", "dns --target www.example.com", "--help", "--version"],
+)
+def test_a_full_disk_behind_stdout_is_told_without_a_traceback(
+    toml: Write, command: str, buffered: bool
+) -> None:
+    env = {key: it for key, it in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS), "show"],
+            [str(BIN / "flask-autoconfig"), *words],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env=env if buffered else {**env, "PYTHONUNBUFFERED": "1"},
         )
-    assert done.returncode == 1
-    assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code(toml: Write) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [str(BIN / "flask-autoconfig"), "--config", "/nowhere.toml", "show"]
+        assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 
 def test_import_writes_utf8_whatever_the_terminal_speaks(tmp_path: Path) -> None:

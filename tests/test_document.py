@@ -208,6 +208,49 @@ def test_what_the_format_does_not_know_is_named() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('type="smtp">', 'type="smtp" weight="1">', "weight of <outgoingServer>"),
+        ("<hostname>imap", '<hostname note="x">imap', "note of <hostname>"),
+        ("<domain>", '<domain since="2020">', "since of <domain>"),
+        ('version="1.1"', 'version="1.1" a="b"', "a of <clientConfig>"),
+        ('id="example.com"', 'id="example.com" rev="2"', "rev of <emailProvider>"),
+        ("<authentication>", '<authentication ssl="1">', "ssl of <authentication>"),
+    ],
+)
+def test_an_attribute_that_the_format_does_not_know_is_named(
+    old: str, new: str, named: str
+) -> None:
+    document = config("").replace(old.encode(), new.encode(), 1)
+    _, lost = read(document)
+    why = "is left out: the format has no such attribute there"
+    assert lost == [f"the attribute {named} {why}"]
+
+
+def test_the_attributes_that_the_format_knows_are_no_loss() -> None:
+    body = (
+        '<documentation url="https://e.test/"><descr lang="en">x</descr></documentation>'
+        '<instruction lang="de">Tu es</instruction><domain purpose="mx">m.test</domain>'
+        '<enable visiturl="https://e.test/"><instruction lang="en">y</instruction></enable>'
+    )
+    rest = '<clientConfigUpdate url="https://u.test/"/>'
+    document = config(body, rest).replace(
+        b"<authentication>password-cleartext",
+        b'<authentication system="sasl">SCRAM-SHA-256',
+        1,
+    )
+    assert read(document)[1] == []
+
+
+def test_what_is_lost_is_told_once() -> None:
+    document = config("").replace(b"password-cleartext", b"carrier-pigeon", 1)
+    _, lost = read(document)
+    assert lost == [
+        "<authentication> is left out: no client knows the method carrier-pigeon"
+    ]
+
+
 def test_a_server_of_a_type_that_nobody_knows_is_named_and_left_out() -> None:
     body = '<incomingServer type="nntp"><hostname>n.test</hostname></incomingServer>'
     provider, lost = read(config(body))

@@ -567,6 +567,34 @@ def test_pacc_is_the_same_whoever_asks_and_whenever(
     assert pacc.digest_record(first) == f"v=UAAC1; a=sha256; d={digest}"
 
 
+PERSONAL = """
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.example.com/{0}/calendar/"
+[[provider.documentation]]
+url = "https://www.example.com/{0}"
+"""
+
+
+@pytest.mark.parametrize("name", ["%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%"])
+def test_what_is_for_everybody_names_nobody(
+    serve: Callable[[str], Ask], name: str, toml: Write
+) -> None:
+    text = TWO_DOMAINS + PERSONAL.format(name)
+    named = f'logo_url = "https://www.example.com/{name}.png"\ndisplay_name = "{name}"'
+    ask = serve(
+        text.replace("[[provider.incoming]]", f"{named}\n[[provider.incoming]]", 1)
+    )
+    document = ask(PACC).json
+    assert document is not None
+    assert set(document["protocols"]) == {"imap", "pop3", "submit"}
+    assert document["info"] == {"provider": {"name": "example.com"}}
+    moved = ask("/.well-known/caldav", host="example.com")
+    assert moved.headers["Location"] == "https://dav.example.com/"
+    zone = run("--config", toml(text), "dns", "--target", "www.example.com").stdout
+    assert '_caldavs._tcp IN TXT "path=/"' in zone
+
+
 def test_pacc_of_a_wildcard_has_the_domain_written_out(
     serve: Callable[[str], Ask],
 ) -> None:

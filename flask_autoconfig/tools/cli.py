@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,20 +58,25 @@ class _Group(click.Group):
             if error.errno == errno.EPIPE:  # whoever read along has seen enough
                 raise
             _tell(error.strerror or str(error))
-            _give_stdout_up()
+            _give_up_unwritten()
         ctx.exit(1)
 
 
 def _tell(message: str) -> None:
-    click.echo(f"Error: {message}", err=True)
+    with suppress(OSError):
+        click.echo(f"Error: {message}", err=True)
 
 
-def _give_stdout_up() -> None:
-    """What could not be written must not be tried again, and told, as Python ends."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _give_up_unwritten() -> None:
+    """What could not be written must not be tried again, and fail, as Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it was closed before we began
+                stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,4 +98,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may not have every letter
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="flask-autoconfig")
+    try:
+        cli(prog_name="flask-autoconfig")
+    except OSError as error:  # of what click itself writes, as the help
+        _tell(error.strerror or str(error))
+        _give_up_unwritten()
+        sys.exit(1)
