@@ -7,6 +7,7 @@ module in `documents/` and a row here; its name is one more word in `config/tabl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -184,6 +185,16 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
         cure = f"choose from {', '.join(sorted(known))}"
         raise ConfigError([Problem(place, message, cure)])
     return tuple(family for family in FAMILIES if family.name in wanted)
+
+
+def told(clients: Any = None) -> tuple[Family, ...] | None:
+    """The families that `clients` or else the environment names, before any file.
+
+    None where neither does. Raises ConfigError for an unknown name.
+    """
+    if clients is None:
+        clients = os.environ.get("AUTOCONFIG_CLIENTS") or None
+    return None if clients is None else chosen(clients, "AUTOCONFIG_CLIENTS")
 
 
 def formats(families: Iterable[Family]) -> dict[str, Format]:

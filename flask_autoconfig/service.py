@@ -55,11 +55,7 @@ class Service:
         families stay what they are now, whatever the file will say.
         """
         self.hooks = hooks or Hooks()
-        if clients is None:
-            clients = os.environ.get("AUTOCONFIG_CLIENTS") or None
-        self._told: tuple[Family, ...] | None = None  # the families, if not the file's
-        if clients is not None:
-            self._told = families.chosen(clients, "AUTOCONFIG_CLIENTS")
+        self._told = families.told(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self.live = Live(file, self._made_of)
         if fixed:

@@ -58,7 +58,7 @@ def _type_of(cls: type) -> inspect.StructType:
 
 
 class Builder:
-    """Builds values of msgspec's types from plain ones and remembers what is wrong."""
+    """Builds values of msgspec's types from what TOML gives, and remembers what is wrong."""
 
     def __init__(self, homes: Mapping[str, type] | None = None) -> None:
         """`homes` are the tables by their heading: where a stray key may belong."""

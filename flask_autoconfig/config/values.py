@@ -164,5 +164,5 @@ def url(value: str) -> str:
     if host.isascii():
         return value
     user, at, _ = parts.netloc.rpartition("@")
-    place = name if port is None else f"{name}:{port}"
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{place}"))
+    authority = name if port is None else f"{name}:{port}"
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{authority}"))

@@ -55,10 +55,8 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     own = None if named_file() else _service_of(_app())
     if own is not None:
         return own.families
-    told = os.environ.get("AUTOCONFIG_CLIENTS")
-    if told:
-        return families.chosen(told, "AUTOCONFIG_CLIENTS")
-    return families.chosen(loaded.tables.clients, "clients")
+    told = families.told()
+    return families.chosen(loaded.tables.clients, "clients") if told is None else told
 
 
 def told_clients() -> Any:
