@@ -97,10 +97,12 @@ class Autoconfig(Blueprint):
             fixed=not self.is_live,
             hooks=self._hooks,
         )
+
         app.extensions["autoconfig"] = service
         options: dict[str, Any] = {"provide_automatic_options": False}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", "<autoconfig_host>")
+
         for family in families.FAMILIES if self.is_live else service.families:
             routes = {_rule(app, route): route for route in family.routes}
             view = _view(service, family, routes, is_live=self.is_live)
@@ -158,6 +160,7 @@ def _refuse_useless(app: App, options: dict[str, Any]) -> None:
             "make it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
             "register without subdomain to answer on every host",
         )
+
     if options.get("host") and not matches_hosts:
         raise _refusal(
             "host",
@@ -191,12 +194,14 @@ def find_file(app: App) -> Path:
         message = f"expected a path, got {named!r}"
         problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
         raise ConfigError([problem], app.import_name)
+
     candidates = [root / "autoconfig.toml"]
     if isinstance(app, Flask):
         candidates.insert(0, Path(app.instance_path) / "autoconfig.toml")
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+
     looked = " or ".join(map(str, candidates))
     raise ConfigError(
         [

@@ -34,6 +34,7 @@ class Directory:
         self._any: int | None = None
         self._ids: dict[str, int] = {}
         self._only = 0 if len(providers) == 1 else None
+
         for index, provider in enumerate(providers):
             self._ids.setdefault(provider.identity, index)
             for domain in provider.domains:
@@ -75,6 +76,7 @@ class Directory:
         asked = self._asked_domain(host)
         if host != asked and host in self._exact:
             return Match(self._exact[host], host, True)
+
         name = asked
         while name:
             parent = name.partition(".")[2]

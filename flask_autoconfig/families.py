@@ -178,6 +178,7 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
         wanted = set(names)
     except TypeError:
         wanted = {names}
+
     known = {family.name for family in FAMILIES}
     unknown = sorted(str(name) for name in wanted - known)
     if unknown:

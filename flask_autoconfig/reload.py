@@ -111,11 +111,13 @@ class Live(Generic[Built]):
         except ConfigError as error:
             trouble = str(error)
             watched = tuple(dict.fromkeys([*self._watched, *error.named]))
+
         if self._signature() != signature:
             return  # it changed while it was read: look again
         if built is None and self._doubted != signature:
             self._doubted = signature  # a slow disk may still hold the rest back
             return
+
         self._known = self._now_known(watched, signature, started)
         if built is None:
             log.error("%s\nThe last good configuration goes on answering.", trouble)

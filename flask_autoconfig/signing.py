@@ -39,11 +39,13 @@ class Signer:
                 "signing needs the package cryptography, which is not installed",
                 "pip install 'flask-autoconfig[sign]', or remove [sign]",
             ) from error
+
         certificates = _certificates("certificate", certificate)
         self._certificate = certificates[0]
         self._chain = certificates[1:]
         if chain is not None:
             self._chain += _certificates("chain", chain)
+
         self._key = _private_key(key)
         if self._key.public_key() != self._certificate.public_key():
             raise UnusableError(

@@ -73,6 +73,7 @@ def create_app(
     if isinstance(file, str | os.PathLike):  # else the blueprint says what is wrong
         file = Path(file).absolute()
     app.config["AUTOCONFIG_FILE"] = file
+
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     try:
         app.register_blueprint(_LiveAutoconfig())
@@ -82,6 +83,7 @@ def create_app(
     app.wsgi_app = FastPath(  # type: ignore[method-assign]
         app.extensions["autoconfig"], app.wsgi_app
     )
+
     if proxies:
         from werkzeug.middleware.proxy_fix import ProxyFix
 

@@ -58,7 +58,7 @@ def _type_of(cls: type) -> inspect.StructType:
 
 
 class Builder:
-    """Builds values of msgspec's types from what TOML gives, and remembers what is wrong."""
+    """Builds values of msgspec's types from what TOML gives, and collects problems."""
 
     def __init__(self, homes: Mapping[str, type] | None = None) -> None:
         """`homes` are the tables by their heading: where a stray key may belong."""
@@ -104,6 +104,7 @@ class Builder:
                 values[key] = self._value(fields[key].type, value, at)
             else:
                 self._unknown_key(place, key, fields)
+
         for key, field in fields.items():
             if field.required and key not in values:
                 self._missing(place, key, field.type)
@@ -146,6 +147,7 @@ class Builder:
                 return raw
         if isinstance(kind, inspect.BoolType) and isinstance(raw, bool):
             return raw
+
         wanted = _expected(kind)
         self.add(at, f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw))
         return NODEFAULT
@@ -176,6 +178,7 @@ class Builder:
             cure = f"name a {extra['item']}, or remove the key"
             self.add(at, "the list is empty", cure)
             return NODEFAULT
+
         item_type = kind.item_type
         values = self._all_good(item_type, raw)
         if values is not None:
@@ -298,6 +301,7 @@ def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
             place, f"cannot read {quote(str(path))}: {reason}", "give a text file"
         )
         return ()
+
     domains: dict[str, None] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split(None, 1)

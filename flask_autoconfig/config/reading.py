@@ -105,6 +105,7 @@ def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Load
     signer = None
     if config.sign and not builder.is_faulty("sign"):
         signer = _signer(config.sign, base, builder)
+
     rules.apply(config, listed, builder)
     watched = _named_files(config, base)
     try:

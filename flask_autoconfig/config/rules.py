@@ -44,6 +44,7 @@ def _each_domain_once(
                     "remove it from one of them",
                 )
                 count -= 1
+
         nothing = count == len(claimed) and not domains
         if nothing and not _has_domain_problem(builder, index):
             builder.add(
@@ -88,6 +89,7 @@ def _reading_and_sending(provider: Provider, place: str, builder: Builder) -> No
             f"it has {mail[0].type} and no smtp, and no client takes that",
             "add [[provider.outgoing]]",
         )
+
     if provider.outgoing and not provider.incoming:
         if not builder.is_faulty(f"{place}.incoming"):
             builder.add(

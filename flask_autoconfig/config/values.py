@@ -149,6 +149,7 @@ def url(value: str) -> str:
     wrong = ValueError(
         f"expected a URL, got {quote(value)}", "write one like https://www.example.com/"
     )
+
     if not _URL.fullmatch(value):
         raise wrong
     try:
@@ -161,6 +162,7 @@ def url(value: str) -> str:
         name = host if is_ip(host) else _around_placeholders(host, fold)
     except ValueError:
         raise wrong from None
+
     if host.isascii():
         return value
     user, at, _ = parts.netloc.rpartition("@")

@@ -74,6 +74,7 @@ def schema() -> dict[str, Any]:
                 value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
                 value["default"] = "password-cleartext"
                 del value["minItems"]
+
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "autoconfig.toml",

@@ -44,6 +44,7 @@ def write(
         return None
     whose = str(address) if address else name
     description = fill_in(provider.display_name, name, address) or name
+
     payloads = [
         payload
         for payload in (
@@ -57,10 +58,12 @@ def write(
     ]
     if not payloads:
         return None
+
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
     for payload in payloads:
         _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
         payload["PayloadDisplayName"] = description
+
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
@@ -95,6 +98,7 @@ def _mail(
         **_server("Incoming", incoming, address, domain),
         **_server("Outgoing", outgoing, address, domain),
     }
+
     if address:
         payload |= {"EmailAddress": str(address), "EmailAccountName": str(address)}
     return payload
@@ -142,6 +146,7 @@ def _dav(
         host, port, path = parts.hostname, parts.port, parts.path
         ssl = "SSL" if parts.scheme == "https" else "plain"
         port = port or (443 if ssl == "SSL" else 80)
+
     payload: dict[str, Any] = {
         "PayloadType": f"com.apple.{type_}.account",
         f"{prefix}HostName": fill_in(host, domain, address),
@@ -149,6 +154,7 @@ def _dav(
         f"{prefix}UseSSL": ssl != "plain",
         f"{prefix}AccountDescription": description,
     }
+
     optional = {"PrincipalURL": path, "Username": server.username}
     for key, text in optional.items():
         value = fill_in(text, domain, address)

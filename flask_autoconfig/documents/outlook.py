@@ -63,6 +63,7 @@ def read_request(body: bytes) -> str:
         root = parse(body)
     except NotXmlError as error:
         raise RequestError(INVALID_REQUEST) from error
+
     namespace = str(root.tag)[1:].partition("}")[0]
     scheme = namespace.partition(":")[0]
     if scheme not in ("http", "https") or not namespace.endswith(_REQUESTS):
@@ -89,6 +90,7 @@ def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> by
     user = ET.SubElement(response, "User")
     name = provider.display_name or (str(address) if address else provider.identity)
     _add(user, "DisplayName", fill_in(name, domain, address) or domain)
+
     account = ET.SubElement(response, "Account")
     _add(account, "AccountType", "email")
     _add(account, "Action", "settings")
@@ -106,6 +108,7 @@ def _write_mail(
     host = fill_in(server.hostname, domain, address)
     if not host:  # it takes a domain, and there is none
         return
+
     protocol = ET.SubElement(account, "Protocol")
     ssl, encryption = _ENCRYPTION[server.socket_type or "SSL"]
     _add(protocol, "Type", _TYPES[server.type])
@@ -156,6 +159,7 @@ def read_servers(body: bytes) -> list[tuple[str, str, str]]:
     for element in root.iter():
         if local_name(element) == "ErrorCode":
             raise ValueError(f"Autodiscover error {element.text}")
+
     servers = []
     for protocol in root.iter(f"{{{_OUTLOOK}}}Protocol"):
         said = {local_name(child): (child.text or "").strip() for child in protocol}

@@ -41,6 +41,7 @@ def write(
         if said and said[0] not in protocols:
             protocols[said[0]] = said[1]
             servers.append(server)
+
     if not protocols:
         return None
     document = {
@@ -48,6 +49,7 @@ def write(
         "authentication": _authentication(provider, servers),
         "info": _info(provider),
     }
+
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     text = with_domain(text, recipient.domain or provider.identity)
     # PACC knows no placeholders.

@@ -165,10 +165,12 @@ def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> by
         ET.SubElement(email_provider, "domain").text = name
     for name in provider.mx_domains:
         ET.SubElement(email_provider, "domain", purpose="mx").text = name
+
     _write(EMAIL_PROVIDER, provider, email_provider)
     _write(CLIENT_CONFIG, provider, root)
     if provider.oauth2:
         _write((CONFIG_UPDATE,), provider.oauth2, root)
+
     document = xml.to_bytes(root)
     if recipient.domain:
         placeholder = DOMAIN_PLACEHOLDER.encode()

@@ -72,6 +72,7 @@ class Reader:
                 "no <clientConfig> with an <emailProvider> in it: "
                 f"the root is <{_shown(root)}>"
             )
+
         email_provider = providers[0]
         self._lose_attributes(root, {"version"})
         self._lose_attributes(email_provider, {"id"})
@@ -79,6 +80,7 @@ class Reader:
             root.remove(extra)
             self._lose(extra, "only the first one counts")
         self._put_in_place(root, email_provider)
+
         raw = self._domains(email_provider)
         raw |= self._fields(EMAIL_PROVIDER, email_provider, {"domain"})
         known = {"emailProvider", CONFIG_UPDATE.tag}
@@ -118,6 +120,7 @@ class Reader:
             name = self._domain(text_of(element))
             if name:
                 found[key][name] = None
+
         raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
         identity = provider.get("id", "").strip()
         if identity and identity not in (
@@ -237,12 +240,14 @@ class Reader:
         if needed and not element.get(needed, "").strip():
             self._lose(element, f"it has no {needed}")
             return False
+
         type_ = element.get("type", "").strip()
         name = f'<{_shown(element)} type="{type_[:60]}">'
         known = _TYPES.get(str(element.tag))
         if known and type_ and type_ not in known:
             self.lost.append(f"{name} is left out: its type is not known")
             return False
+
         if known and element.find("hostname") is not None:
             methods = [_method(it) for it in element.iterfind("authentication")]
             no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
@@ -261,6 +266,7 @@ class Reader:
             if element.get("type") != "pop3":
                 self._lose(child, "its server is no pop3 server")
                 element.remove(child)
+
         texts = [it for it in field.fields if isinstance(it, Text) and not it.tag]
         attributes = {it.attribute for it in texts}
         children: set[str] = set()

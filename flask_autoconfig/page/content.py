@@ -85,6 +85,7 @@ def settings(provider: Provider, address: Address, language: str) -> Settings:
     filled = [
         (server, _filled_rows(server, address, _)) for _at, server in provider.servers
     ]
+
     pages = [(it.url, it.descr) for it in provider.documentation]
     pages += [(it.url, it.descr) for it in provider.instruction if it.url]
     links = [
@@ -92,6 +93,7 @@ def settings(provider: Provider, address: Address, language: str) -> Settings:
         for url, texts in pages
     ]
     words = [_best(it.descr, language) for it in provider.instruction if not it.url]
+
     enable = None
     if provider.enable:
         text = _best(provider.enable.instruction, language)
@@ -99,6 +101,7 @@ def settings(provider: Provider, address: Address, language: str) -> Settings:
             fill_in(provider.enable.visit_url, None, address),
             text or _("Switch mail programs on in your account first"),
         )
+
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
         fill_in(provider.display_name, None, address) or unfold(address.domain),
@@ -123,8 +126,10 @@ def _filled_rows(server: Server, address: Address, _: Translate) -> list[Row]:
             Row(_("Port"), str(server.port), True),
             Row(_("Encryption"), _(encryption), False),
         ]
+
     if server.url:
         rows.append(Row(_("Address (URL)"), fill_in(server.url, None, address), True))
+
     if server.username:
         username = fill_in(server.username, None, address)
         rows.append(Row(_("User name"), username, True))

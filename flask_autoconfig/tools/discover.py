@@ -70,6 +70,7 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
         "outgoing": _best("smtp", answered, notes),
         **urls,
     }
+
     has_mail = any(it["type"] in ("imap", "pop3") for it in raw["incoming"])
     if not has_mail or not raw["outgoing"]:
         missing = (
@@ -99,6 +100,7 @@ def _candidates(domain: str, net: Network, tell: Tell) -> Iterator[Candidate]:
             )
             if host:
                 yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+
     for type_, host, source in dict.fromkeys(_customary(domain, net, tell)):
         yield from _ports(type_, host, source)
 
@@ -111,6 +113,7 @@ def _customary(domain: str, net: Network, tell: Tell) -> Iterator[tuple[str, str
         tell(f"MX {domain}: {', '.join(mx_hosts) or 'none'}")
     except LookupFailed as error:
         tell(f"MX {domain}: {error}")
+
     parents = [host.partition(".")[2] for host in mx_hosts]
     bases = dict.fromkeys([domain, *(it for it in parents if "." in it)])
     for type_, labels in _LABELS.items():
@@ -135,6 +138,7 @@ def _try_all(
     unique = list({it.endpoint: it for it in reversed(candidates)}.values())[::-1]
     existing = _existing({it.endpoint.host for it in unique}, net)
     answered: dict[Candidate, MailServer] = {}
+
     with ThreadPoolExecutor(_WORKERS) as pool:
         tries = {
             pool.submit(mail.mail_server, net, it.endpoint): it
@@ -196,6 +200,7 @@ def _best(
             notes.append(f"{candidate} is left out: {reason}")
         else:
             usable.append(Answered(candidate, server))
+
     # TLS from the first byte before STARTTLS (RFC 8314), then what SRV says, then as found.
     usable.sort(
         key=lambda it: (

@@ -63,6 +63,7 @@ class Network:
             raise ProbeError("dns", str(error)) from error
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
+
         until = time.monotonic() + self.timeout
         reason = ""
         for address in addresses[:4]:
@@ -141,6 +142,7 @@ def start_tls(
             raise
         reason = getattr(error, "reason", None) or reason_of(error)
         raise ProbeError("tls", f"no TLS there: {reason}") from error
+
     _describe(secure, certificate, host)
     return secure, certificate
 
@@ -223,6 +225,7 @@ def fetch(
         location = reply.headers.get("location")
         if not (follow and location and reply.status in REDIRECTS):
             return reply
+
         seen.append(url)
         try:
             url = urljoin(url, location)
@@ -250,6 +253,7 @@ def _fetch_once(
         raise ProbeError("redirect", f"no URL: {url[:200]}") from error
     if parts.scheme not in ("http", "https") or not host:
         raise ProbeError("redirect", f"it leads to no web address: {url[:200]}")
+
     secure = parts.scheme == "https"
     connection = _Connection(network, host, port or (443 if secure else 80), secure)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -267,6 +271,7 @@ def _fetch_once(
         raise ProbeError("http", f"no HTTP answer: {reason_of(error)[:200]}") from error
     finally:
         connection.close()
+
     if len(reply.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return reply

@@ -287,6 +287,7 @@ def document_warnings(document: bytes) -> list[Problem]:
     if _REFERENCE.search(document):
         message = "a reference or CDATA in a server's value: it cuts the value off"
         problems.append(Problem("", message, "write the plain value", "Delta Chat"))
+
     root = xml.parse(document)
     if len(root.findall("emailProvider")) > 1:
         message = "several <emailProvider>: some take the first, some the last"
@@ -307,10 +308,12 @@ def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
         )
     if server.find("hostname") is None:
         return
+
     for tag in _NEEDED:
         if server.find(tag) is None:
             message = f"no <{tag}>: it drops the whole document"
             yield Problem(place, message, f"write <{tag}>", K9)
+
     for child in server:
         text = child.text or ""
         if not len(child) and text != text.strip():

@@ -41,6 +41,7 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
         lost += [f"{file}: {sentence}" for sentence in of_file]
         problems += _claimed_twice(provider, file, owners)
         raw.append(provider)
+
     if problems:
         raise ConfigError(problems, "import")
     return dumps(from_raw({"provider": raw}).tables), lost
@@ -114,6 +115,7 @@ def export(service: Service, directory: Path) -> Exported:
             str(where), f"cannot write: {error.strerror}", "make room or permit it"
         )
         raise ConfigError([problem], "export") from error
+
     notes += _left_over(directory, set(written))
     return Exported(len(written), notes)
 

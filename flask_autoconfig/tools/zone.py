@@ -73,6 +73,7 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
             if it.type == type_ and it.socket_type == socket_type
         ]
         yield from _srv(name, targets)
+
     for name, type_ in URL_SERVICES:
         urls = [it.url for it in servers if it.type == type_ and it.url]
         targets_and_paths = [_target_of(url, domain) for url in urls[:1]]

@@ -91,6 +91,7 @@ def of_certificate(
                 f"install a valid certificate for {host}, with its chain",
             )
         ]
+
     days = certificate.days_left
     if days is not None and days < _FEW_DAYS:
         seen = f"the certificate ends in {days} days"

@@ -58,6 +58,7 @@ def _host(
         return [_failed(name, error)]
     if addresses:
         return [ok("dns", name, ", ".join(addresses[:4]))]
+
     essential = family.name == "thunderbird" and not is_published
     told = failure if essential else warning
     return [

@@ -78,6 +78,7 @@ def _mail_server(case: Case, network: Network, server: Server) -> list[Finding]:
         seen = mail_server(network, endpoint)
     except ProbeError as error:
         return [_unreachable(network, endpoint, error)]
+
     findings = []
     if seen.certificate is not None:
         host = endpoint.host
@@ -143,6 +144,7 @@ def _methods(subject: str, server: Server, seen: MailServer) -> list[Finding]:
     if seen.login_disabled and not seen.mechanisms - {"LOGIN"}:
         why, cure = "nobody can log in there", "allow logins once encrypted"
         return [failure("server", subject, "LOGINDISABLED", why, cure)]
+
     findings = []
     for method in server.authentication:
         name = method if isinstance(method, str) else method.name
@@ -180,6 +182,7 @@ def _url_server(case: Case, network: Network, server: Server) -> list[Finding]:
         why = "whose host name takes an address"
         return [warning("server", server.url or "", "not tried", why)]
     method = "GET" if server.type == "jmap" else "OPTIONS"
+
     reply, findings = ask(network, url, "server", method=method)
     if reply is None:
         return [*findings]
@@ -209,6 +212,7 @@ def _login(
     if endpoint.socket_type == "plain":
         why = "a password must not travel in the clear"
         return [warning("login", subject, "not tried: unencrypted", why)]
+
     try:
         offered = mail_server(network, endpoint).mechanisms
         known = _LOGINS[method]
@@ -218,6 +222,7 @@ def _login(
         )
     except ProbeError as error:
         refusal = str(error)
+
     if not refusal:
         return [ok("login", subject, f"{user} is let in")]
     return [

@@ -104,6 +104,7 @@ def ask(
         why = "clients that ask there get nothing"
         cure = _HTTP_CURES.get(error.kind, "look at the web server")
         return None, (failure(step, url, str(error), why, cure),)
+
     findings: tuple[Finding, ...] = ()
     if reply.certificate is not None:
         host = url.split("/")[2]
@@ -188,6 +189,7 @@ def _differences(case: Case, seen: Provider) -> Iterator[tuple[str, str, str]]:
     recipient = Recipient(case.domain, exact=case.exact)
     raw = Reader().read(thunderbird.write(case.provider, recipient))
     (wanted,) = from_raw({"provider": [raw]}).providers
+
     for key in SERVER_KEYS:
         ours, theirs = getattr(wanted, key), getattr(seen, key)
         if len(ours) != len(theirs):
@@ -223,6 +225,7 @@ def _not_a_document(reply: Reply) -> Finding | None:
             "clients that ask there get nothing",
             "serve the document there; for an unknown domain, add it to the file",
         )
+
     if not reply.body.strip():
         return failure(
             "https",
@@ -231,6 +234,7 @@ def _not_a_document(reply: Reply) -> Finding | None:
             "Delta Chat and Kontact take it for an answer and guess",
             "serve the document, or 404 with words in it",
         )
+
     if "content-encoding" in reply.headers:
         return failure(
             "https",
@@ -239,6 +243,7 @@ def _not_a_document(reply: Reply) -> Finding | None:
             "Delta Chat reads no compression",
             "switch it off for this path",
         )
+
     if reply.content_type not in ("text/xml", "application/xml"):
         return failure(
             "https",

@@ -32,6 +32,7 @@ def command(domain: str, target: str, previous: Path | None, as_json: bool) -> N
     families = project.served_families(loaded)
     directory = Directory(loaded.providers)
     before = read(previous) if previous else None
+
     output: dict[str, Any] = {}
     zones = []
     for name in project.domains(loaded, domain):
@@ -46,6 +47,7 @@ def command(domain: str, target: str, previous: Path | None, as_json: bool) -> N
             "certificate_names": certificates,
             "records": [record._asdict() for record in records],
         }
+
     text = json.dumps(output, indent=2) + "\n" if as_json else "\n".join(zones)
     click.echo(text, nl=False)
 

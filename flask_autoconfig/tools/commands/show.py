@@ -34,6 +34,7 @@ def command(address: str, name: str) -> None:
         whom = f"for {address}" if address else "without an address"
         cure = "name an address, or add its domain to a provider's domains"
         raise _nothing(service, f"nothing is served {whom}", cure)
+
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:
         whom = f"for {address}" if address else "without an address"

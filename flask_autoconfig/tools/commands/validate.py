@@ -26,6 +26,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         warnings = quirks.warnings(read(file).providers)
     except ConfigError as error:
         problems = error.problems
+
     if as_json:
         click.echo(json.dumps(_report(file, problems, warnings), indent=2))
     else:
