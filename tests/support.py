@@ -1,5 +1,5 @@
-"""What several test files need: real servers in processes of their own, and where the
-shared material is."""
+"""What several test files need: real servers in processes of their own, ports for them,
+and where the shared material is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -63,11 +64,62 @@ def shared(name: str) -> Path:
     return path if path.exists() else lacking(str(path.name))
 
 
+# Ports below the range that systems take for outgoing connections (from 32768 on Linux,
+# 49152 elsewhere): no connection of anybody's can take one between asking and listening.
+_BLOCKS = range(10_000, 32_000, 200)
+
+
+def _hold(port: int) -> list[socket.socket]:
+    """Sockets that hold the port, for TCP and UDP at every address; none if it is taken."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    holders = [socket.socket(socket.AF_INET, kind) for kind in kinds]
+    try:
+        for holder in holders:
+            holder.bind(("", port))
+    except OSError:
+        _let_go(holders)
+        return []
+    return holders
+
+
+def _let_go(holders: list[socket.socket]) -> None:
+    for holder in holders:
+        holder.close()
+
+
+def _is_free(port: int) -> bool:
+    holders = _hold(port)
+    _let_go(holders)
+    return bool(holders)
+
+
+def _own_ports() -> Iterator[int]:
+    """The ports of one block, over and over: ours for as long as we hold its first one.
+
+    So no other worker of this run, and no other run on the machine, hands them out.
+    """
+    start, held = next((it, held) for it in _BLOCKS if (held := _hold(it)))
+    while held:
+        yield from range(start + 1, start + _BLOCKS.step)
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of loopback that nothing listens on, and that nobody else is given."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def let_others_in(folder: Path) -> None:
+    """Let servers that run as another user pass through to a folder of a test.
+
+    However deep it is: a worker of pytest-xdist has a folder of its own in between.
+    """
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for parent in (folder, *folder.parents):
+        if temporary in parent.parents:
+            parent.chmod(0o755)
 
 
 class Reply(NamedTuple):

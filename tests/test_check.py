@@ -14,7 +14,15 @@ from typing import Any
 
 import dns.zone
 import pytest
-from support import BIN, TWO_DOMAINS, certificate_for, free_port, program, run
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    certificate_for,
+    free_port,
+    let_others_in,
+    program,
+    run,
+)
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 
 from flask_autoconfig.config.reading import load, loads
@@ -26,8 +34,7 @@ TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # Dovecot's mail user passes through
+    let_others_in(folder)  # Dovecot's mail user
     with world(folder) as here:
         (folder / "true.toml").write_text(here.toml)
         yield here
@@ -605,8 +612,7 @@ def test_a_foreign_document_is_judged_by_each_clients_rules(
     (tmp_path / "ca.pem").write_bytes((here.folder / "ca.pem").read_bytes())
     extra = f"default_type text/xml; alias {tmp_path}/page/config.xml;"
     text = extra.replace("default", "}} location = /mail/config-v1.1.xml {{ default")
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    let_others_in(tmp_path)
     with nginx(
         tmp_path / "nginx",
         "http://127.0.0.1:9",
