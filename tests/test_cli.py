@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import BIN, TWO_DOMAINS, fetch, run, serving, shared
+from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving
 
 from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
@@ -202,19 +202,18 @@ def test_the_commands_are_in_a_flask_project_too(toml: Write, tmp_path: Path) ->
 
 
 def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None:
-    files = sorted(shared("ispdb").glob("*.xml"))
-    done = run("import", *files)
+    done = run("import", *ISP_FILES)
     assert done.returncode == 0
     config = loads(done.stdout)
-    assert len(config.provider) == len(files)
+    assert len(config.provider) == len(ISP_FILES)
     assert "993" not in done.stdout
     assert 'password-cleartext"\nport' not in done.stdout
 
 
 def test_import_names_file_and_element_of_what_is_lost() -> None:
-    done = run("import", shared("ispdb") / "nili.ca.xml")
+    done = run("import", ISP / "slips.test.xml")
     (warning,) = done.stderr.splitlines()
-    assert "nili.ca.xml" in warning
+    assert "slips.test.xml" in warning
     assert "<displayNameShort>" in warning
 
 
@@ -222,19 +221,19 @@ def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
     bad = tmp_path / "bad.xml"
     for content in ("<html/>", '<!DOCTYPE a [<!ENTITY b "c">]><clientConfig/>', ""):
         bad.write_text(content)
-        done = run("import", shared("ispdb") / "one.com.xml", bad)
+        done = run("import", ISP / "diary.test.xml", bad)
         assert (done.returncode, done.stdout) == (1, "")
         assert str(bad) in done.stderr
         assert "Traceback" not in done.stderr
 
 
 def test_import_of_a_domain_in_two_files_names_both(tmp_path: Path) -> None:
-    original = shared("ispdb") / "one.com.xml"
+    original = ISP / "diary.test.xml"
     copy = tmp_path / "copy.xml"
     copy.write_bytes(original.read_bytes())
     done = run("import", original, copy)
     assert done.returncode == 1
-    assert f"{copy}: it lists the domain one.com, as {original} does" in done.stderr
+    assert f"{copy}: it lists the domain diary.test, as {original} does" in done.stderr
 
 
 def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
@@ -376,7 +375,7 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code(toml: Write) -> N
 
 
 def test_import_writes_utf8_whatever_the_terminal_speaks(tmp_path: Path) -> None:
-    source = shared("ispdb") / "yahoo.co.jp.xml"
+    source = ISP / "access.test.xml"
     done = subprocess.run(
         [BIN / "flask-autoconfig", "import", source],
         env={**os.environ, "PYTHONIOENCODING": "latin-1"},
@@ -387,7 +386,7 @@ def test_import_writes_utf8_whatever_the_terminal_speaks(tmp_path: Path) -> None
 
 
 def test_import_leaves_out_what_breaks_no_client(tmp_path: Path) -> None:
-    text = (shared("ispdb") / "one.com.xml").read_text()
+    text = (ISP / "diary.test.xml").read_text(encoding="utf-8")
     text = text.replace("</incomingServer>", "<pop3/></incomingServer>")
     text = text.replace("</emailProvider>", "<enable/><documentation/></emailProvider>")
     text = text.replace(
@@ -399,11 +398,12 @@ def test_import_leaves_out_what_breaks_no_client(tmp_path: Path) -> None:
     assert done.returncode == 0
     for name in ("pop3", "enable", "documentation", "authentication"):
         assert f"<{name}> is left out: " in done.stderr
-    assert loads(done.stdout).provider[0].incoming[0].hostname == "imap.one.com"
+    (provider,) = loads(done.stdout).provider
+    assert provider.incoming[0].hostname == "imap.diary.test"
 
 
 def test_import_of_one_file_twice_says_so() -> None:
-    file = shared("ispdb") / "one.com.xml"
+    file = ISP / "diary.test.xml"
     done = run("import", file, file)
     assert done.returncode == 1
     assert "it is named twice" in done.stderr

@@ -25,7 +25,7 @@ user_pref("network.proxy.http", "127.0.0.1");
 user_pref("network.proxy.http_port", {service});
 user_pref("network.proxy.ssl", "127.0.0.1");
 user_pref("network.proxy.ssl_port", 9);
-user_pref("mailnews.auto_config_url", "{isp_database}");
+user_pref("mailnews.auto_config_url", "http://127.0.0.1:9/");
 user_pref("app.update.enabled", false);
 user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("mail.spotlight.firstRunDone", true);
@@ -85,6 +85,16 @@ class Thunderbird:
         found: dict[str, Any] = self._run(_FIND, email)
         return found
 
+    @contextmanager
+    def knowing_only(self, isp_database: str) -> Iterator[None]:
+        """For the block, nothing but this ISP database can be reached."""
+        preferences = {
+            "mailnews.auto_config_url": isp_database,
+            "network.proxy.http_port": 9,
+        }
+        with self._client.using_prefs(preferences):
+            yield
+
     def read(self, texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """The account that each document says for each address."""
         read: list[dict[str, Any]] = self._run(_READ, [list(pair) for pair in texts])
@@ -92,14 +102,10 @@ class Thunderbird:
 
 
 @contextmanager
-def thunderbird(
-    profile: Path, *, service_port: int, isp_database: str = "http://127.0.0.1:9/"
-) -> Iterator[Thunderbird]:
+def thunderbird(profile: Path, *, service_port: int) -> Iterator[Thunderbird]:
     """A Thunderbird with an empty profile, whose http requests reach the service."""
     port = free_port()
-    preferences = _PREFERENCES.format(
-        marionette=port, service=service_port, isp_database=isp_database
-    )
+    preferences = _PREFERENCES.format(marionette=port, service=service_port)
     (profile / "user.js").write_text(preferences)
     process = subprocess.Popen(
         [
