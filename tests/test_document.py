@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import structs
-from support import TWO_DOMAINS, shared
+from support import ISP_FILES, TWO_DOMAINS, shared
 
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.config.tables import Config, Provider
@@ -36,11 +36,63 @@ def read_back(document: bytes) -> Provider:
     return only(from_raw({"provider": [raw]}).tables)
 
 
-def test_the_whole_format_is_valid_by_the_drafts_grammar() -> None:
-    grammar = etree.RelaxNG(etree.parse(str(shared("autoconfig-1.2.rng"))))
-    for domain in (None, "example.com"):
-        document = thunderbird.write(only(loads(FULL)), Recipient(domain))
-        grammar.assertValid(etree.fromstring(document))
+def grammar(file: Path) -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(str(file)))
+
+
+GRAMMAR = grammar(Path(__file__).parent / "config-v1.1.rng")
+
+
+def full_and_imported() -> list[bytes]:
+    """Documents with the whole format, with and without a domain."""
+    providers = [only(loads(FULL))]
+    for file in ISP_FILES:
+        raw = Reader().read(file.read_bytes())
+        providers.append(only(from_raw({"provider": [raw]}).tables))
+    domains = (None, "example.com")
+    return [thunderbird.write(it, Recipient(domain)) for it in providers for domain in domains]
+
+
+def test_what_is_written_is_valid_by_the_grammar() -> None:
+    for document in full_and_imported():
+        GRAMMAR.assertValid(etree.fromstring(document))
+
+
+def test_what_is_written_is_valid_by_the_drafts_grammar_too() -> None:
+    drafts = grammar(shared("autoconfig-1.2.rng"))
+    for document in full_and_imported():
+        drafts.assertValid(etree.fromstring(document))
+
+
+FAULTS = {
+    "an element that nobody knows": ("</emailProvider>", "<future/></emailProvider>"),
+    "an attribute that nobody knows": ('type="imap"', 'type="imap" version="2"'),
+    "no domain": ("<domain>example.com</domain>", ""),
+    "a second provider": (
+        "</emailProvider>",
+        '</emailProvider><emailProvider id="a"><domain>a.test</domain></emailProvider>',
+    ),
+    "a server without a port": ("<port>993</port>", ""),
+    "a port that there is not": ("<port>993<", "<port>65536<"),
+    "white space around a port": ("<port>993<", "<port> 993 <"),
+    "white space around a host name": (">imap.example.com<", ">imap.example.com\n<"),
+    "an encryption in small letters": (">SSL<", ">ssl<"),
+    "a method that nobody knows": (">OAuth2<", ">XOAUTH2<"),
+    "yes for true": (">true<", ">yes<"),
+    "POP3 options of an IMAP server": ('type="pop3"', 'type="imap"'),
+    "a URL that is none": (">https://jmap.example.com/<", ">jmap.example.com<"),
+    "a text that is empty": (">Réglages<", "><"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS.keys())
+def test_the_grammar_finds_a_fault(right: str, wrong: str) -> None:
+    document = thunderbird.write(
+        only(loads(FULL)), Recipient("example.com")
+    ).decode()
+    faulty = document.replace(right, wrong, 1)
+    assert faulty != document
+    assert not GRAMMAR.validate(etree.fromstring(faulty.encode()))
 
 
 def test_the_whole_format_reads_back_as_it_was() -> None:
