@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.message import Message
 from pathlib import Path
@@ -116,15 +117,17 @@ def free_port() -> int:
     return next(port for port in _PORTS if _is_free(port))
 
 
-def let_others_in(folder: Path) -> None:
-    """Let servers that run as another user pass through to a folder of a test.
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that servers which run as another user can enter, until the block ends.
 
-    However deep it is: a worker of pytest-xdist has a folder of its own in between.
+    Below pytest's own they cannot: each start of pytest, also in another window, shuts
+    that one to all but its user.
     """
-    temporary = Path(tempfile.gettempdir()).resolve()
-    for parent in (folder, *folder.parents):
-        if temporary in parent.parents:
-            parent.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="autoconfig-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 class Reply(NamedTuple):
@@ -173,6 +176,17 @@ def wait_for(
     raise AssertionError(f"nothing listens on {port}")
 
 
+def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
+    """Stop a server that leads a session of its own, and what it has started."""
+    if not at_once:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 @contextmanager
 def running(
     *command: str | Path,
@@ -180,25 +194,26 @@ def running(
     log: Path | None = None,
     env: dict[str, str] | None = None,
     address: str = "127.0.0.1",
+    at_once: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, until the block ends."""
+    """A server in a process of its own, until the block ends.
+
+    `at_once` is for gunicorn: a worker that starts does not hear that it shall stop, and
+    the others take a second to.
+    """
     out = log.open("ab") if log else subprocess.DEVNULL
     process = subprocess.Popen(
         [str(word) for word in command],
         stdout=out,
         stderr=subprocess.STDOUT,
         env={**os.environ, **(env or {})},
+        start_new_session=True,
     )
     try:
         wait_for(port, process, address=address)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, at_once=at_once)
         if log:
             assert not isinstance(out, int)
             out.close()
@@ -210,8 +225,18 @@ def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]
     port = free_port()
     bind = f"127.0.0.1:{port}"
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
-    with running(*command, *options, port=port, log=log):
+    with running(*command, *options, port=port, log=log, at_once=True):
         yield f"http://{bind}"
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Return as soon as the condition holds; fail if it does not after these seconds."""
+    end = time.monotonic() + seconds
+    is_late = False
+    while not condition():
+        assert not is_late, f"not within {seconds} seconds"
+        time.sleep(0.05)
+        is_late = time.monotonic() > end  # it is asked once more then
 
 
 _AUTHORITY = trustme.CA()

@@ -19,9 +19,10 @@ from support import (
     TWO_DOMAINS,
     certificate_for,
     free_port,
-    let_others_in,
+    open_folder,
     program,
     run,
+    serving,
 )
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 
@@ -32,10 +33,9 @@ TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    let_others_in(folder)  # Dovecot's mail user
-    with world(folder) as here:
+def here() -> Iterator[World]:
+    # Dovecot's mail user and nginx's workers go in there.
+    with open_folder() as folder, world(folder) as here:
         (folder / "true.toml").write_text(here.toml)
         yield here
 
@@ -51,9 +51,17 @@ def zone(here: World) -> str:
 
 
 @pytest.fixture(scope="module")
-def front(here: World) -> Iterator[int]:
+def service(here: World) -> Iterator[str]:
+    """The service as it should be, for whatever stands in front of it."""
+    options = ("--workers", "1", "--proxies", "1")
+    with serving(here.folder / "true.toml", *options) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def front(here: World, service: str) -> Iterator[int]:
     """The service with nginx in front, as it should be."""
-    with web(here, here.folder / "true.toml", "front") as port:
+    with nginx(here.folder / "front", service, here.certificates["web"]) as port:
         yield port
 
 
@@ -340,12 +348,10 @@ def test_a_mail_servers_bad_certificate_is_told(
 
 @pytest.mark.parametrize("kind", ["expired", "misnamed"])
 def test_a_web_servers_bad_certificate_is_told(
-    here: World, findings: Ask, kind: str
+    here: World, service: str, findings: Ask, kind: str
 ) -> None:
     certificate = _certificate(here, f"autoconfig.{DOMAIN}", kind)
-    with web(
-        here, here.folder / "true.toml", f"web-{kind}", certificate=certificate
-    ) as port:
+    with nginx(here.folder / f"web-{kind}", service, certificate) as port:
         found = findings(here.toml, port=port)
     failed = [it["subject"] for it in found if it["status"] == "failure"]
     assert any(it.startswith("https://autoconfig.example.test/") for it in failed)
@@ -423,9 +429,16 @@ MISTAKES = {
     ("extra", "seen", "step"), MISTAKES.values(), ids=MISTAKES.keys()
 )
 def test_a_web_servers_mistake_is_told(
-    here: World, findings: Ask, extra: str, seen: str, step: str, tmp_path: Path
+    here: World,
+    service: str,
+    findings: Ask,
+    extra: str,
+    seen: str,
+    step: str,
+    tmp_path: Path,
 ) -> None:
-    with web(here, here.folder / "true.toml", tmp_path.name, extra=extra) as port:
+    folder, certificate = here.folder / tmp_path.name, here.certificates["web"]
+    with nginx(folder, service, certificate, extra) as port:
         found = findings(here.toml, port=port)
     assert any(
         it["status"] == "failure" and it["step"] == step and seen in it["seen"]
@@ -607,14 +620,13 @@ def test_a_foreign_document_is_judged_by_each_clients_rules(
         "<authentication>password-cleartext</authentication></outgoingServer>"
         "</emailProvider></clientConfig>"
     )
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page/config.xml").write_text(document, encoding="utf-8")
+    page = here.folder / "foreign.xml"
+    page.write_text(document, encoding="utf-8")
     (tmp_path / "ca.pem").write_bytes((here.folder / "ca.pem").read_bytes())
-    extra = f"default_type text/xml; alias {tmp_path}/page/config.xml;"
+    extra = f"default_type text/xml; alias {page};"
     text = extra.replace("default", "}} location = /mail/config-v1.1.xml {{ default")
-    let_others_in(tmp_path)
     with nginx(
-        tmp_path / "nginx",
+        here.folder / "foreign",
         "http://127.0.0.1:9",
         here.certificates["web"],
         text.replace("{{", "{").replace("}}", "}"),

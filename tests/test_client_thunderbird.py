@@ -150,7 +150,7 @@ def test_an_account_of_the_isp_database_is_set_up_from_here(
     app = "flask_autoconfig:create_app({'AUTOCONFIG_CLIENTS': {'ispdb'}})"
     command = (BIN / "gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket", app)
     with (
-        running(*command, port=port, env=env),
+        running(*command, port=port, env=env, at_once=True),
         client.knowing_only(f"http://127.0.0.1:{port}/v1.1/"),
     ):
         found = client.find("fred@example.org")

@@ -240,7 +240,7 @@ def test_the_service_takes_a_socket_from_systemd(tmp_path: Path) -> None:
     file.write_text(TWO_DOMAINS)
     activate = (program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}")
     command = (BIN / "flask-autoconfig", "--config", file, "serve")
-    with running(*activate, *command, port=port):
+    with running(*activate, *command, port=port, at_once=True):
         assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
 
 
