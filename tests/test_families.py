@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import plistlib
+import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -426,8 +427,16 @@ def _openssl(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[b
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> Path:
+def certificates(tmp_path: Path, chain: Path) -> Path:
+    """A folder of the test's own with the chain in it."""
+    shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root, an intermediate and a signing certificate, made by openssl."""
+    tmp_path = tmp_path_factory.mktemp("chain")
     new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
     root = ("-x509", "-days", "9", "-keyout", "root.key", "-out", "root.pem")
     _openssl(*new, "/CN=Root", *root, cwd=tmp_path)
@@ -653,6 +662,7 @@ def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
             "flask_autoconfig:create_app()",
             port=port,
             env={"AUTOCONFIG_FILE": str(file)},
+            at_once=True,
         ),
         names(
             monkeypatch,

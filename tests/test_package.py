@@ -71,10 +71,11 @@ def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
 def test_it_installs_into_an_empty_environment_and_serves(
     built: Path, tmp_path: Path
 ) -> None:
-    _run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    bin_ = tmp_path / "venv/bin"
+    venv, bin_ = tmp_path / "venv", tmp_path / "venv/bin"
+    _run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
     (wheel,) = built.glob("*.whl")
-    _run(bin_ / "python", "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    pip = (sys.executable, "-m", "pip", "--python", bin_ / "python")
+    _run(*pip, "install", "--quiet", wheel, cwd=tmp_path)
     assert "1.0.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
     code = "import flask_autoconfig; print(flask_autoconfig.__version__)"
     assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.0.0\n"
@@ -83,7 +84,7 @@ def test_it_installs_into_an_empty_environment_and_serves(
     example = ROOT / "examples/autoconfig.toml"
     port = free_port()
     serve = (bin_ / "flask-autoconfig", "--config", example, "serve")
-    with running(*serve, "--bind", f"127.0.0.1:{port}", port=port):
+    with running(*serve, "--bind", f"127.0.0.1:{port}", port=port, at_once=True):
         url = f"http://127.0.0.1:{port}"
         query = "?emailaddress=fred@example.com"
         for path in ("/mail/config-v1.1.xml", "/mail/setup", "/mail/mobileconfig"):
