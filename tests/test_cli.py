@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving
+from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
@@ -164,9 +164,10 @@ def test_serve_logs_requests_without_the_query(toml: Write, tmp_path: Path) -> N
         for at in ("@", "%40"):
             path = f"/autodiscover/autodiscover.json/v1.0/secret{at}example.com"
             fetch(f"{url}{path}?Protocol=AutodiscoverV1")
+        line = "GET /autodiscover/autodiscover.json/v1.0/… HTTP/1.1"
+        until(lambda: log.read_text().count(line) == 2)  # it follows the answer
     text = log.read_text()
     assert "GET /mail/config-v1.1.xml HTTP/1.1" in text
-    assert text.count("GET /autodiscover/autodiscover.json/v1.0/… HTTP/1.1") == 2
     assert "secret" not in text
 
 
@@ -420,9 +421,8 @@ def test_no_forwarded_header_is_believed_unasked(toml: Write, tmp_path: Path) ->
         with socket.create_connection((host, int(port)), 5) as sock:
             sock.sendall("GET /?a=secret@é.test HTTP/1.1\r\n\r\n".encode())
             assert b" 400 " in sock.recv(100)
-    text = log.read_text()
-    assert "Invalid request" in text
-    assert "secret" not in text
+        until(lambda: "Invalid request" in log.read_text())
+    assert "secret" not in log.read_text()
 
 
 def test_in_a_flask_project_show_asks_the_projects_hooks(
