@@ -50,7 +50,11 @@ def full_and_imported() -> list[bytes]:
         raw = Reader().read(file.read_bytes())
         providers.append(only(from_raw({"provider": [raw]}).tables))
     domains = (None, "example.com")
-    return [thunderbird.write(it, Recipient(domain)) for it in providers for domain in domains]
+    return [
+        thunderbird.write(it, Recipient(domain))
+        for it in providers
+        for domain in domains
+    ]
 
 
 def test_what_is_written_is_valid_by_the_grammar() -> None:
@@ -87,9 +91,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS.keys())
 def test_the_grammar_finds_a_fault(right: str, wrong: str) -> None:
-    document = thunderbird.write(
-        only(loads(FULL)), Recipient("example.com")
-    ).decode()
+    document = thunderbird.write(only(loads(FULL)), Recipient("example.com")).decode()
     faulty = document.replace(right, wrong, 1)
     assert faulty != document
     assert not GRAMMAR.validate(etree.fromstring(faulty.encode()))

@@ -10,9 +10,10 @@ from lxml import etree
 from support import ISP, ISP_FILES, run, shared
 from werkzeug.test import Client
 
-from flask_autoconfig import create_app, model
+from flask_autoconfig import create_app
+from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import thunderbird
-from flask_autoconfig.documents.thunderbird import Reader
+from flask_autoconfig.documents.thunderbird_reader import Reader
 
 IN_PROVIDER = "/clientConfig/emailProvider"
 INCOMING = f"{IN_PROVIDER}/incomingServer"
@@ -120,7 +121,7 @@ def test_the_whole_isp_database_is_imported() -> None:
     files = sorted(shared("ispdb").glob("*.xml"))
     done = run("import", *files)
     assert done.returncode == 0, done.stderr
-    assert len(model.loads(done.stdout).provider) == len(files)
+    assert len(loads(done.stdout).provider) == len(files)
 
 
 def test_an_unfinished_placeholder_is_told_of(tmp_path: Path) -> None:
@@ -133,9 +134,9 @@ def test_an_unfinished_placeholder_is_told_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ISP_FILES, ids=lambda file: file.stem)
 def test_what_was_read_is_read_again_from_what_is_written(file: Path) -> None:
-    read = model.from_raw({"provider": [Reader().read(file.read_bytes())]})
-    written = thunderbird.write(read.provider[0])
-    assert model.from_raw({"provider": [Reader().read(written)]}) == read
+    read = from_raw({"provider": [Reader().read(file.read_bytes())]})
+    written = thunderbird.write(read.providers[0])
+    assert from_raw({"provider": [Reader().read(written)]}) == read
 
 
 @pytest.fixture(scope="module")
