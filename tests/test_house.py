@@ -195,6 +195,17 @@ def test_the_web_servers_know_the_hosts_of_every_family() -> None:
     ] * 2
 
 
+def test_nginx_keeps_no_page_for_people() -> None:
+    (page,) = re.findall(r"^    (/\S+) 1;$", _contrib("nginx.conf"), re.MULTILINE)
+    in_flask = [
+        route.path
+        for family in families.FAMILIES
+        for route in family.routes
+        if route.in_flask
+    ]
+    assert in_flask == [page]
+
+
 def test_the_example_zone_has_the_hosts_of_every_family() -> None:
     zone = _contrib("example.com.zone")
     for family in families.FAMILIES:

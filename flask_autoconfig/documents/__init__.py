@@ -17,7 +17,7 @@ class Recipient(NamedTuple):
     exact: bool = True  # the provider claims the domain by name, not by a pattern
 
 
-NOBODY_IN_PARTICULAR = Recipient()
+ANYBODY = Recipient()
 
 # The document, or None where the format has no place for anything of the provider.
 Writer = Callable[[Provider, Recipient], bytes | None]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ..address import Address, fill_in, with_domain
 from ..config.tables import Method, Provider, Server
-from . import NOBODY_IN_PARTICULAR, Recipient
+from . import ANYBODY, Recipient
 
 CONTENT_TYPE = "application/x-apple-aspen-config"
 
@@ -31,9 +31,7 @@ _METHODS: dict[Method, str] = {
 }
 
 
-def write(
-    provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR
-) -> bytes | None:
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """The profile, an XML property list; None if there is nothing that it can hold.
 
     Where it holds one server of a kind, the first that Apple's programs can use is taken.

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from ..address import Address, fill_in
 from ..config.tables import Provider, Server
-from . import NOBODY_IN_PARTICULAR, Recipient
+from . import ANYBODY, Recipient
 from .xml import NotXmlError, local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
@@ -78,7 +78,7 @@ def read_request(body: bytes) -> str:
     return asked["EMailAddress"]
 
 
-def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> bytes:
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     """The settings (section 2.2.4), a Protocol for each server in the file's order.
 
     `LoginName` is filled in, since Outlook knows no placeholders; it is left out where

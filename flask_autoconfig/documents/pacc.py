@@ -15,7 +15,7 @@ from typing import Any
 
 from ..address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
 from ..config.tables import Provider, Server
-from . import NOBODY_IN_PARTICULAR, Recipient
+from . import ANYBODY, Recipient
 
 CONTENT_TYPE = "application/json"
 LONGEST_NAME = 60
@@ -27,9 +27,7 @@ _URLS = ("jmap", "caldav", "carddav", "webdav")
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 
 
-def write(
-    provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR
-) -> bytes | None:
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """The document for a domain, None if PACC can say nothing of the provider.
 
     Of several servers of a kind the first that can be said is taken.

@@ -21,7 +21,7 @@ from ..config.tables import (
     Provider,
     Server,
 )
-from . import NOBODY_IN_PARTICULAR, Recipient, xml
+from . import ANYBODY, Recipient, xml
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 
@@ -151,7 +151,7 @@ CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 # --- Writing -------------------------------------------------------------------------
 
 
-def write(provider: Provider, recipient: Recipient = NOBODY_IN_PARTICULAR) -> bytes:
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     """The document that a client gets.
 
     `%EMAILDOMAIN%` is written out where the domain is known (Evolution makes it empty);
@@ -187,7 +187,7 @@ def stand_in(provider: Provider, domain: str | None, exact: bool) -> Recipient:
     There are two texts: one lists the domain asked for, the other need not.
     """
     listed = exact and (provider.list_domains or domain == provider.identity)
-    return NOBODY_IN_PARTICULAR if listed or not domain else _ANY_DOMAIN
+    return ANYBODY if listed or not domain else _ANY_DOMAIN
 
 
 def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ..config.reading import from_raw
 from ..config.tables import Config, standard_port
 from . import mail, network
-from .mail import Endpoint, MailServer
+from .mail import MECHANISMS, Endpoint, MailServer
 from .network import REDIRECTS, Network, ProbeError
 from .resolver import LookupFailed
 from .zone import MAIL_SERVICES, URL_SERVICES
@@ -224,24 +224,21 @@ def _reason_against(server: MailServer) -> str:
     return ""
 
 
+# What takes more than a line in the file.
+_NEEDS_MORE = ("OAuth2", "TLS-client-cert")
+
+
 def _authentication(server: MailServer) -> str:
-    offered = server.mechanisms
-    if offered & {"PLAIN", "LOGIN"}:
-        return (
-            "password-cleartext"  # inside TLS the safe choice that every client can do
-        )
-    if offered & {"CRAM-MD5", "DIGEST-MD5"}:
-        return "password-encrypted"
-    for mechanism, method in (("GSSAPI", "GSSAPI"), ("NTLM", "NTLM")):
-        if mechanism in offered:
-            return method
+    for method, names in MECHANISMS.items():
+        if method not in _NEEDS_MORE and names & server.mechanisms:
+            return str(method)
     return ""
 
 
 def _entry(best: Answered, notes: list[str]) -> dict[str, object]:
     candidate, server = best
     endpoint = candidate.endpoint
-    if server.mechanisms & {"XOAUTH2", "OAUTHBEARER"}:
+    if server.mechanisms & MECHANISMS["OAuth2"]:
         notes.append(
             f"{candidate} offers OAuth2 too: add it to authentication, with "
             "[provider.oauth2], if clients are to use it"

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..config.tables import Method
 from .network import Certificate, Network, ProbeError, clock, reason_of, start_tls
 
 LONGEST_LINE = 8 * 1024
@@ -42,7 +43,17 @@ class MailServer:
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
 
 
-_PASSWORDS = frozenset(("PLAIN", "LOGIN"))  # mechanisms that show the password
+# What a server offers, by SASL names, for each method of a file; inside TLS the first
+# is the safe choice that every client can do.
+MECHANISMS: dict[Method, frozenset[str]] = {
+    "password-cleartext": frozenset(("PLAIN", "LOGIN")),
+    "password-encrypted": frozenset(("CRAM-MD5", "DIGEST-MD5")),
+    "OAuth2": frozenset(("XOAUTH2", "OAUTHBEARER")),
+    "GSSAPI": frozenset(("GSSAPI",)),
+    "NTLM": frozenset(("NTLM",)),
+    "TLS-client-cert": frozenset(("EXTERNAL",)),
+}
+_PASSWORDS = MECHANISMS["password-cleartext"]  # they show the password
 
 
 class Conversation:

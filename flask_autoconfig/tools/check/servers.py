@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ...address import fill_in, known_part, with_domain
 from ...config.tables import MAIL_TYPES, Provider, Server, SocketType, standard_port
 from .. import zone
-from ..mail import Endpoint, MailServer, log_in, mail_server
+from ..mail import MECHANISMS, Endpoint, MailServer, log_in, mail_server
 from ..network import Network, ProbeError
 from .findings import (
     Case,
@@ -28,15 +28,6 @@ _URL_TYPES = ("caldav", "carddav", "webdav", "jmap")
 _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-cleartext": ("PLAIN", "LOGIN"),
     "password-encrypted": ("CRAM-MD5",),
-}
-# What a server must offer (SASL names) for each published method.
-_OFFERED: dict[Any, frozenset[str]] = {
-    "password-cleartext": frozenset(("PLAIN", "LOGIN")),
-    "password-encrypted": frozenset(("CRAM-MD5", "DIGEST-MD5")),
-    "OAuth2": frozenset(("XOAUTH2", "OAUTHBEARER")),
-    "GSSAPI": frozenset(("GSSAPI",)),
-    "NTLM": frozenset(("NTLM",)),
-    "TLS-client-cert": frozenset(("EXTERNAL",)),
 }
 
 
@@ -148,7 +139,7 @@ def _methods(subject: str, server: Server, seen: MailServer) -> list[Finding]:
     findings = []
     for method in server.authentication:
         name = method if isinstance(method, str) else method.name
-        wanted = _OFFERED.get(method)
+        wanted = MECHANISMS.get(method)
         if not isinstance(method, str) and method.system == "sasl":
             wanted = frozenset((method.name.upper(),))
         if wanted is None or wanted & seen.mechanisms:
@@ -166,7 +157,7 @@ def _methods(subject: str, server: Server, seen: MailServer) -> list[Finding]:
 
 
 def _better(mechanisms: set[str]) -> str:
-    for method, names in _OFFERED.items():
+    for method, names in MECHANISMS.items():
         if names & mechanisms:
             return f'publish authentication = "{method}"'
     return "switch the method on in the server"
