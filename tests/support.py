@@ -278,15 +278,20 @@ def names(
 
 
 def run(
-    *arguments: str | Path, cwd: Path | None = None, **env: str
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    pass_fds: Any = (),
+    **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """The command `flask-autoconfig`, as a person runs it."""
+    """The command `flask-autoconfig`, as a person runs it; no terminal, nothing to read."""
     return subprocess.run(
         [BIN / "flask-autoconfig", *arguments],
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         cwd=cwd,
         env={**os.environ, **env},
         timeout=120,
         check=False,
+        pass_fds=pass_fds,
     )

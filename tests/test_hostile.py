@@ -4,53 +4,20 @@ from __future__ import annotations
 
 import resource
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
-from support import free_port
+from strangers import Behaviour, answering, server
 
 from flask_autoconfig.tools import network
+from flask_autoconfig.tools.check.findings import failure
+from flask_autoconfig.tools.cleaning import clean
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
 from flask_autoconfig.tools.resolver import Resolver
 
-NETWORK = Network(Resolver(timeout=1), timeout=1.0)
-Behaviour = Callable[[socket.socket], None]
-
-
-@contextmanager
-def server(behave: Behaviour) -> Iterator[int]:
-    """A server on loopback that treats each connection so."""
-    port = free_port()
-    over = threading.Event()
-
-    def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            behave(connection)
-
-    def accept() -> None:
-        with socket.create_server(("127.0.0.1", port)) as listener:
-            listener.settimeout(0.1)
-            ready.set()
-            while not over.is_set():
-                with suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    threading.Thread(
-                        target=serve, args=(connection,), daemon=True
-                    ).start()
-
-    ready = threading.Event()
-    thread = threading.Thread(target=accept)
-    thread.start()
-    ready.wait()
-    try:
-        yield port
-    finally:
-        over.set()
-        thread.join()
+NETWORK = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
 
 
 def silence(connection: socket.socket) -> None:
@@ -202,3 +169,121 @@ def test_redirects_that_each_lead_further_come_to_an_end() -> None:
     with server(further) as port, pytest.raises(ProbeError, match="without end"):
         network.fetch(NETWORK, f"http://127.0.0.1:{port}/")
     assert next(count) < 10
+
+
+# --- Where nobody may lead us ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1"),
+        *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
+        *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+        *("2001:0:53aa:64c:0:fbff:80ff:fffe", "ff02::1", "fe80::1%lo", "no address"),
+    ],
+)
+def test_an_address_that_is_not_on_the_internet_is_known(address: str) -> None:
+    assert not network.is_public(address)
+
+
+@pytest.mark.parametrize("address", ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9"])
+def test_an_address_of_the_internet_is_known(address: str) -> None:
+    assert network.is_public(address)
+
+
+STRANGER = Network(Resolver(timeout=1), timeout=1.0)
+
+
+def test_a_host_that_a_stranger_names_is_not_asked_inside() -> None:
+    asked: list[bytes] = []
+    with server(lambda _: asked.append(b"somebody came")) as port:
+        with pytest.raises(ProbeError, match="which is not on the internet"):
+            network.fetch(STRANGER, f"http://127.0.0.1:{port}/")
+        with pytest.raises(ProbeError, match="which is not on the internet"):
+            mail_server(STRANGER, Endpoint("imap", "localhost", port, "plain"))
+        own = replace(STRANGER, own_hosts=frozenset({"localhost"}))
+        with pytest.raises(ProbeError, match="the server closed the connection"):
+            mail_server(own, Endpoint("imap", "localhost", port, "plain"))
+    assert len(asked) == 1
+
+
+def test_a_redirect_leads_nowhere_inside() -> None:
+    asked: list[bytes] = []
+    inside = server(lambda connection: asked.append(connection.recv(9)))
+    with inside as port:
+        target = f"http://127.0.0.1:{port}/latest/meta-data"
+        reply = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\n\r\n".encode()
+        with server(answering(reply)) as first:
+            mapped = {("evil.test", 80): ("127.0.0.1", first)}
+            with pytest.raises(ProbeError, match="not on the internet"):
+                network.fetch(replace(STRANGER, connect_to=mapped), "http://evil.test/")
+    assert asked == []
+
+
+def test_a_port_of_another_service_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def leave(*_: object) -> socket.socket:
+        raise AssertionError("nothing may leave this machine")
+
+    monkeypatch.setattr(socket, "create_connection", leave)
+    with pytest.raises(ProbeError, match="is no port of mail or web servers"):
+        network.fetch(STRANGER, "http://192.0.32.8:22/")
+
+
+# --- One deadline ---------------------------------------------------------------------
+
+
+def test_two_addresses_of_which_one_is_silent_and_one_drips_end_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def slowly(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    with socket.socket() as full, server(slowly) as port:
+        full.bind(("127.0.0.2", port))
+        full.listen(0)
+        with socket.create_connection(("127.0.0.2", port)):  # no more gets in
+            resolver = Resolver(timeout=1)
+            addresses = ["127.0.0.2", "127.0.0.1"]
+            monkeypatch.setattr(resolver, "addresses", lambda *_, **__: addresses)
+            slow = Network(resolver, timeout=2.0, allow_private=True)
+            start = time.monotonic()
+            with pytest.raises(ProbeError):
+                mail_server(slow, Endpoint("imap", "slow.test", port, "plain"))
+    assert time.monotonic() - start < 6
+
+
+def test_a_step_ends_however_many_connections_it_takes() -> None:
+    start = time.monotonic()
+    with server(silence) as port:
+        step = NETWORK.step()
+        for _ in range(5):
+            with pytest.raises(ProbeError, match="in time"):
+                mail_server(step, Endpoint("imap", "127.0.0.1", port, "plain"))
+    assert time.monotonic() - start < 4
+
+
+# --- What is shown --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a plain word", "a plain word"),
+        ("Bücher 漢字", "Bücher 漢字"),
+        ("\x1b[31mred\x1b[0m", "?[31mred?[0m"),
+        ("one\nok  forged: line", "one?ok  forged: line"),
+        ("a\u202egnp.exe", "a?gnp.exe"),
+        ("a\u2066b\u2069", "a?b?"),
+        ("a\u2028b\u0085c\u200bd", "a?b?c?d"),
+        ("\x9b31m", "?31m"),
+        ("x" * 2000, "x" * 999 + "…"),
+    ],
+)
+def test_what_came_from_outside_is_shown_clean(said: str, shown: str) -> None:
+    assert clean(said) == shown
+    assert failure("dns", said, said, said, said).seen == shown

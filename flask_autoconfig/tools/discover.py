@@ -25,6 +25,8 @@ _LABELS = {
     "smtp": ("smtp", "mail", "mx", ""),
 }
 _WORKERS = 24
+_STEPS = 6  # so many timeouts long may all of it take
+_MOST_TARGETS = 20  # of those that SRV records name, that are talked to
 
 
 class Candidate(NamedTuple):
@@ -56,9 +58,10 @@ Tell = Callable[[str], None]
 
 def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
+    net = net.step(_STEPS * net.timeout)
     notes: list[str] = []
-    candidates = list(_candidates(domain, net, tell))
-    answered = _try_all(candidates, net, tell)
+    candidates = list(_candidates(domain, net, tell, notes))
+    answered = _try_all(candidates, net, tell, notes)
     urls = _url_servers(domain, net, tell)
     raw: dict[str, Any] = {
         "domains": [domain],
@@ -85,9 +88,12 @@ def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if value}
 
 
-def _candidates(domain: str, net: Network, tell: Tell) -> Iterator[Candidate]:
+def _candidates(
+    domain: str, net: Network, tell: Tell, notes: list[str]
+) -> Iterator[Candidate]:
     """What SRV says first, then names of the domain and of its MX hosts."""
     resolver = net.resolver
+    named = 0
     for service, type_, socket_type in MAIL_SERVICES:
         try:
             targets = resolver.srv(f"{service}.{domain}")
@@ -98,8 +104,12 @@ def _candidates(domain: str, net: Network, tell: Tell) -> Iterator[Candidate]:
             tell(
                 f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
             )
-            if host:
+            named += bool(host)
+            if host and named <= _MOST_TARGETS:
                 yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+    if named > _MOST_TARGETS:
+        count = named - _MOST_TARGETS
+        notes.append(f"{count} more servers that SRV records name are not asked")
 
     for type_, host, source in dict.fromkeys(_customary(domain, net, tell)):
         yield from _ports(type_, host, source)
@@ -133,11 +143,12 @@ def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
 
 
 def _try_all(
-    candidates: list[Candidate], net: Network, tell: Tell
+    candidates: list[Candidate], net: Network, tell: Tell, notes: list[str]
 ) -> dict[Candidate, MailServer]:
     unique = list({it.endpoint: it for it in reversed(candidates)}.values())[::-1]
     existing = _existing({it.endpoint.host for it in unique}, net)
     answered: dict[Candidate, MailServer] = {}
+    refused: dict[str, None] = {}
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         tries = {
@@ -150,10 +161,13 @@ def _try_all(
             try:
                 answered[candidate] = done.result()
             except ProbeError as error:
-                if error.kind not in ("connect", "dns") or candidate.source == "SRV":
+                if error.kind == "private":
+                    refused[str(error)] = None
+                elif error.kind not in ("connect", "dns") or candidate.source == "SRV":
                     tell(f"{candidate}: {error}")
                 continue
             tell(f"{candidate}: {_described(answered[candidate])}")
+    notes += [f"{it}: not asked, unless you say --allow-private" for it in refused]
     return {it: answered[it] for it in unique if it in answered}
 
 

@@ -304,10 +304,11 @@ def _conversation(
     network: Network, endpoint: Endpoint
 ) -> Iterator[tuple[Conversation, MailServer]]:
     """A conversation that has begun, ended politely; raises ProbeError."""
+    network = network.step()
     session = _Session(network, endpoint)
     opened = session.sockets
     try:
-        with clock(network.timeout, lambda: opened[-1] if opened else None):
+        with clock(network, lambda: opened[-1] if opened else None):
             talk = session.begin()
             yield talk, session.server
             with suppress(OSError):  # a polite end, which the server's log likes

@@ -8,13 +8,15 @@ bodies have a greatest length.
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -42,37 +44,96 @@ class Certificate:
     problem: str = ""  # why no client would take it
 
 
-@dataclass
-class Network:
-    """How to reach servers: who resolves names, how long to wait, whom to go to instead.
+# Below 1024 only what mail and web servers have: nobody's document leads us elsewhere.
+_SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
+_FIRST_USER_PORT = 1024
+_MOST_ADDRESSES = 4  # of a host, that are tried
+_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
+_IPV4_COMPATIBLE = ip_network("::/96")  # RFC 4291, section 2.5.5.1
 
-    `connect_to` maps (host, port) to another, as curl's --connect-to, so that a server
-    can be tried before DNS points to it.
+
+@dataclass(frozen=True)
+class Network:
+    """How to reach servers: who resolves names, how long to wait, where not to go.
+
+    Whoever else names a host, in DNS, a document or a redirect, is a stranger: there we
+    go to addresses of the internet alone, and to ports of mail and web servers.
     """
 
     resolver: Resolver
-    timeout: float = 5.0
-    connect_to: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    timeout: float = 5.0  # seconds for each step
+    # (host, port) -> where to go instead, as curl's --connect-to, so that a server can be
+    # tried before DNS points to it.
+    connect_to: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    own_hosts: frozenset[str] = frozenset()  # that one's own file names
+    allow_private: bool = False  # the network is one's own
+    until: float = math.inf  # on the monotonic clock: when the step is over
+
+    def step(self, seconds: float | None = None) -> Network:
+        """The same for one step, whatever happens in it: all within the timeout."""
+        over = time.monotonic() + (self.timeout if seconds is None else seconds)
+        return replace(self, until=min(self.until, over))
+
+    def left(self) -> float:
+        """Seconds until the step is over; raises ProbeError if it is."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise ProbeError("timeout", _TOO_LATE)
+        return min(left, self.timeout)
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A TCP connection to the first address that answers; raises ProbeError."""
-        host, port = self.connect_to.get((host, port), (host, port))
+        mapped = self.connect_to.get((host, port))
+        is_own = self.allow_private or mapped is not None or host in self.own_hosts
+        host, port = mapped or (host, port)
         try:
-            addresses = self.resolver.addresses(host)
+            addresses = self.resolver.addresses(host, within=self.left())
         except LookupFailed as error:
             raise ProbeError("dns", str(error)) from error
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
+        if not is_own:
+            _refuse_private(host, port, addresses)
 
-        until = time.monotonic() + self.timeout
         reason = ""
-        for address in addresses[:4]:
-            left = max(until - time.monotonic(), 0.1)
+        for address in addresses[:_MOST_ADDRESSES]:
             try:
-                return socket.create_connection((address, port), left)
+                return socket.create_connection((address, port), self.left())
             except OSError as error:
                 reason = reason_of(error)
         raise ProbeError("connect", f"{host} port {port}: {reason}")
+
+
+_TOO_LATE = "the server did not finish in time"
+
+
+def _refuse_private(host: str, port: int, addresses: list[str]) -> None:
+    """Raise ProbeError for what no stranger may lead us to."""
+    for address in addresses:
+        if not is_public(address):
+            raise ProbeError(
+                "private", f"{host} leads to {address}, which is not on the internet"
+            )
+    if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
+        message = f"port {port} of {host} is no port of mail or web servers"
+        raise ProbeError("private", message)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet, also inside one that carries it."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        carried = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64 or ip in _IPV4_COMPATIBLE:
+            carried = IPv4Address(int(ip) & 0xFFFFFFFF)
+        if carried is not None:
+            return is_public(str(carried))
+        if ip.teredo is not None:
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 def reason_of(error: Exception) -> str:
@@ -85,31 +146,39 @@ def reason_of(error: Exception) -> str:
 
 
 @contextmanager
-def clock(seconds: float, what: Callable[[], socket.socket | None]) -> Iterator[None]:
-    """Close the connection when the time is over: that ends whatever reads from it."""
+def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterator[None]:
+    """Close the connection when the step is over: that ends whatever reads from it.
 
-    def stop() -> None:
-        connection = what()
-        if connection is not None:
+    However the server drips, and whichever connection it is by then.
+    """
+
+    def watch() -> None:
+        seconds = max(network.until - time.monotonic(), 0)
+        while not done.wait(seconds):
             over.append(True)
-            with suppress(OSError):
-                # Of a TLS socket too: the plain one's shutdown, which asks nobody.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            seconds = _AGAIN
+            connection = what()
+            if connection is not None:
+                with suppress(OSError):
+                    # Of a TLS socket too: the plain one's shutdown, which asks nobody.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     over: list[bool] = []
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    done = threading.Event()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     except Exception as error:
         if over or isinstance(error, TimeoutError):
-            raise ProbeError("timeout", "the server did not finish in time") from error
+            raise ProbeError("timeout", _TOO_LATE) from error
         raise
     finally:
-        timer.cancel()
+        done.set()
     if over:  # what looked like the answer's end was ours
-        raise ProbeError("timeout", "the server did not finish in time")
+        raise ProbeError("timeout", _TOO_LATE)
+
+
+_AGAIN = 0.1  # seconds after which a connection that came too late is closed as well
 
 
 # --- TLS -----------------------------------------------------------------------------
@@ -179,6 +248,7 @@ class Reply:
     body: bytes = b""
     certificate: Certificate | None = None
     redirects: list[str] = field(default_factory=list)
+    is_verified: bool = False  # it came whole over https with good certificates
 
     @property
     def content_type(self) -> str:
@@ -216,14 +286,22 @@ def fetch(
     headers: dict[str, str] | None = None,
     follow: bool = True,
 ) -> Reply:
-    """One request, redirects followed; raises ProbeError. All of it within the timeout."""
+    """One request, redirects followed; raises ProbeError. All of it is one step.
+
+    A redirect that comes with a certificate that no client takes is not followed: whoever
+    sent it may be anybody.
+    """
+    network = network.step()
     seen: list[str] = []
-    until = time.monotonic() + network.timeout
+    is_verified = True
     while True:
-        reply = _fetch_once(network, url, method, body, headers or {}, until)
+        reply = _fetch_once(network, url, method, body, headers or {})
         reply.redirects = list(seen)
+        is_verified = is_verified and _is_good(reply)
+        reply.is_verified = is_verified
         location = reply.headers.get("location")
-        if not (follow and location and reply.status in REDIRECTS):
+        is_forged = reply.certificate is not None and bool(reply.certificate.problem)
+        if not (follow and location and reply.status in REDIRECTS) or is_forged:
             return reply
 
         seen.append(url)
@@ -233,9 +311,13 @@ def fetch(
             message = f"it leads to no web address: {location[:200]}"
             raise ProbeError("redirect", message) from error
         if url in seen or len(seen) > MOST_REDIRECTS:
-            raise ProbeError(
-                "redirect", f"redirects without end, by way of {url[:200]}"
-            )
+            message = f"redirects without end, by way of {url[:200]}"
+            raise ProbeError("redirect", message)
+
+
+def _is_good(reply: Reply) -> bool:
+    """Whether this very answer came over https with a good certificate."""
+    return reply.certificate is not None and not reply.certificate.problem
 
 
 def _fetch_once(
@@ -244,7 +326,6 @@ def _fetch_once(
     method: str,
     body: bytes | None,
     headers: dict[str, str],
-    until: float,
 ) -> Reply:
     try:
         parts = urlsplit(url)
@@ -260,7 +341,7 @@ def _fetch_once(
     reply = Reply(url)
     sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}
     try:
-        with clock(max(until - time.monotonic(), 0.1), lambda: connection.held):
+        with clock(network, lambda: connection.held):
             connection.request(method, target, body, sending)
             reply.certificate = connection.certificate
             response = connection.getresponse()

@@ -68,13 +68,22 @@ def network_options(command: Any) -> Any:
             help="Go there for that host and port, as curl does; to try a server "
             "before DNS points to it.",
         ),
+        click.option(
+            "--allow-private",
+            is_flag=True,
+            help="Go to private addresses too that DNS or a document names: the "
+            "network is your own.",
+        ),
     ):
         command = option(command)
     return command
 
 
 def network(
-    resolver: tuple[str, int] | None, timeout: float, connect_to: Any
+    resolver: tuple[str, int] | None,
+    timeout: float,
+    connect_to: Any,
+    allow_private: bool,
 ) -> Network:
     """How servers are reached, from what those options say."""
     if resolver and not is_ip(resolver[0]):
@@ -82,4 +91,9 @@ def network(
         if not addresses:
             raise click.BadParameter(f"{resolver[0]} has no address")
         resolver = (addresses[0], resolver[1])
-    return Network(Resolver(resolver, timeout), timeout, dict(connect_to))
+    return Network(
+        Resolver(resolver, timeout),
+        timeout,
+        dict(connect_to),
+        allow_private=allow_private,
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import dns.exception
@@ -31,33 +34,32 @@ class Resolver:
         if server:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
-        self._resolver.lifetime = timeout
-        self._resolver.timeout = timeout
+        self._timeout = timeout
 
-    def _answers(self, name: str, type_: str) -> list[Any]:
+    def _answers(self, name: str, type_: str, within: float | None = None) -> list[Any]:
         try:
-            answer = self._resolver.resolve(f"{name}.", type_, search=False)
+            lifetime = self._timeout if within is None else within
+            answer = self._resolver.resolve(
+                f"{name}.", type_, search=False, lifetime=lifetime
+            )
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError) as error:
             raise LookupFailed(f"{name} {type_}: {_reason(error)}") from error
         return list(answer)
 
-    def addresses(self, host: str) -> list[str]:
-        """The IP addresses of a host; raises LookupFailed where nobody answers."""
+    def addresses(self, host: str, within: float | None = None) -> list[str]:
+        """The IP addresses of a host, within so many seconds, the timeout by default.
+
+        Raises LookupFailed where nobody answers.
+        """
         if is_ip(host):
             return [host]
+        until = time.monotonic() + (self._timeout if within is None else within)
         if self._system:  # as every program here does, /etc/hosts included
-            try:
-                infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except socket.gaierror as error:
-                if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
-                    return []
-                raise LookupFailed(f"{host}: {error.strerror}") from error
-            except UnicodeError:
-                return []
-            return list(dict.fromkeys(str(info[4][0]) for info in infos))
-        records = self._answers(host, "A") + self._answers(host, "AAAA")
+            return _in_time(_system_addresses, host, until)
+        records = self._answers(host, "A", within)
+        records += self._answers(host, "AAAA", max(until - time.monotonic(), 0.01))
         return [str(it.address) for it in records]
 
     def mx(self, domain: str) -> list[str]:
@@ -85,3 +87,35 @@ def _reason(error: Exception) -> str:
     if isinstance(error, dns.exception.Timeout):
         return "no name server answers"
     return str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def _system_addresses(host: str) -> list[str]:
+    try:
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+            return []
+        raise LookupFailed(f"{host}: {error.strerror}") from error
+    except UnicodeError:
+        return []
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _in_time(look_up: Callable[[str], list[str]], host: str, until: float) -> list[str]:
+    """What it gives; the system's own look-up knows no time, so that it is left behind."""
+    results: list[list[str] | LookupFailed] = []
+
+    def run() -> None:
+        try:
+            results.append(look_up(host))
+        except LookupFailed as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(until - time.monotonic(), 0))
+    if not results:
+        raise LookupFailed(f"{host}: no name server answers")
+    if isinstance(results[0], LookupFailed):
+        raise results[0]
+    return results[0]

@@ -7,9 +7,26 @@ seen, and for what is not well, why it matters and what to change.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ...address import with_domain
+from ...config.tables import Provider
 from ..network import Network
 from . import names, servers, web
-from .findings import FAILURE, OK, WARNING, Case, Finding, failure, from_problem, ok
+from .findings import (
+    FAILURE,
+    OK,
+    WARNING,
+    Case,
+    Finding,
+    failure,
+    from_problem,
+    ok,
+    warning,
+)
 
 __all__ = [
     "FAILURE",
@@ -17,33 +34,65 @@ __all__ = [
     "WARNING",
     "Case",
     "Finding",
+    "Outcome",
+    "failure",
     "from_problem",
     "ok",
     "published",
+    "reach",
+    "servers",
     "unpublished",
+    "warning",
 ]
 
+_STEPS = 4  # so many timeouts long may a domain take altogether
 
-def published(case: Case, network: Network, password: str | None) -> list[Finding]:
-    """DNS, the web, and the servers of the file, or without one those published.
 
-    With a password each mail server is logged in at, too.
-    """
+class Outcome(NamedTuple):
+    """What was found, and who may get a password."""
+
+    findings: list[Finding]
+    provider: Provider | None  # whose servers were looked at
+    is_trusted: bool  # the servers stand in the file, or came whole over verified https
+
+
+def reach(case: Case, network: Network) -> Network:
+    """The network for a domain: what its file names is one's own; one deadline for all."""
+    network = replace(network, own_hosts=frozenset(_own_hosts(case)))
+    return network.step(_STEPS * network.timeout)
+
+
+def _own_hosts(case: Case) -> Iterator[str]:
+    """The hosts that one's own file names, and those of the web for its domain."""
+    if case.provider is None:
+        return
+    yield case.domain
+    yield from (f"{family.label}.{case.domain}" for family in case.families)
+    for _, server in case.provider.servers:
+        yield with_domain(server.hostname or "", case.domain)
+        yield urlsplit(with_domain(server.url or "", case.domain)).hostname or ""
+
+
+def published(case: Case, network: Network) -> Outcome:
+    """DNS, the web, and the servers of the file, or without one those published."""
     seen = web.look(case, network)  # first: DNS is held against what it saw
     findings = names.look(case, network, seen.documents, seen.pacc)
     if not seen.documents and not case.provider:
         findings.append(_nothing_published(case))
     findings += seen.findings
     provider = case.provider or next(iter(seen.documents), None)
-    if provider is not None:
-        findings += servers.look(case, network, provider, password)
-    return findings
+    if provider is None:
+        return Outcome(findings, None, False)
+    findings += servers.look(case, network, provider)
+    is_trusted = case.provider is not None or provider in seen.verified
+    return Outcome(findings, provider, is_trusted)
 
 
-def unpublished(case: Case, network: Network, password: str | None) -> list[Finding]:
+def unpublished(case: Case, network: Network) -> Outcome:
     """The file's own servers, before anything is published."""
     assert case.provider is not None  # noqa: S101 (the command sees to it)
-    return servers.look(case, network, case.provider, password)
+    findings = servers.look(case, network, case.provider)
+    return Outcome(findings, case.provider, True)
 
 
 def _nothing_published(case: Case) -> Finding:

@@ -11,9 +11,11 @@ from ...address import Address
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
+from ..cleaning import clean
 from ..network import Certificate
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
+IF_PRIVATE = "if the network there is your own, say so with --allow-private"
 _FEW_DAYS = 14  # before a certificate's end that deserve a warning
 _WORKERS = 16
 
@@ -42,17 +44,22 @@ class Finding(NamedTuple):
 
 def ok(step: str, subject: str, seen: str) -> Finding:
     """Something that is as it should be."""
-    return Finding(step, subject, OK, seen)
+    return _finding(step, subject, OK, seen)
 
 
 def warning(step: str, subject: str, seen: str, why: str, cure: str = "") -> Finding:
     """Something that hurts some, or soon."""
-    return Finding(step, subject, WARNING, seen, why, cure)
+    return _finding(step, subject, WARNING, seen, why, cure)
 
 
 def failure(step: str, subject: str, seen: str, why: str, cure: str) -> Finding:
     """Something that keeps people from their mail."""
-    return Finding(step, subject, FAILURE, seen, why, cure)
+    return _finding(step, subject, FAILURE, seen, why, cure)
+
+
+def _finding(*parts: str) -> Finding:
+    """What strangers say is in there: it is shown clean."""
+    return Finding(*map(clean, parts))
 
 
 def has_failure(findings: Iterable[Finding]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, get_args
@@ -13,6 +13,8 @@ from .. import zone
 from ..mail import MECHANISMS, Endpoint, MailServer, log_in, mail_server
 from ..network import Network, ProbeError
 from .findings import (
+    FAILURE,
+    IF_PRIVATE,
     Case,
     Finding,
     Task,
@@ -31,19 +33,53 @@ _LOGINS: dict[Any, tuple[str, ...]] = {
 }
 
 
-def look(
-    case: Case, network: Network, provider: Provider, password: str | None
-) -> list[Finding]:
-    """Every server of the provider; with a password a real login at the mail servers."""
+_MOST_SERVERS = 20  # of those that a stranger names, that are talked to
+
+
+def look(case: Case, network: Network, provider: Provider) -> list[Finding]:
+    """Every server of the provider."""
     servers = list(dict.fromkeys(server for _, server in provider.servers))
-    findings = side_by_side(_looks(case, network, servers))
-    if password is not None:
-        findings += side_by_side(
-            partial(_login, case, network, server, password)
-            for server in servers
-            if server.type in MAIL_TYPES and server.username
-        )
+    asked = servers if case.provider else servers[:_MOST_SERVERS]
+    findings = side_by_side(_looks(case, network, asked))
+    if len(servers) > len(asked):
+        names = [server.hostname or server.url or "" for server in servers]
+        seen = f"{len(servers) - len(asked)} more servers are not asked: "
+        seen += ", ".join(names[len(asked) :])
+        why = "nobody needs so many, and a stranger names them"
+        findings.append(warning("server", case.domain, seen[:500], why))
     return findings
+
+
+def for_login(
+    case: Case, provider: Provider, findings: Iterable[Finding]
+) -> tuple[list[Server], list[Finding]]:
+    """The servers to log in at, and what is to say of the others.
+
+    A server that something is wrong with gets no password: that comes first.
+    """
+    faulty = {
+        it.subject for it in findings if it.step == "server" and it.status == FAILURE
+    }
+    servers, others = [], []
+    for _, server in provider.servers:
+        if server.type not in MAIL_TYPES or not server.username:
+            continue
+        subject = str(endpoint_of(case, server))
+        if subject in faulty:
+            why = "what is wrong with the server comes first"
+            others.append(warning("login", subject, "not tried", why))
+        elif server not in servers:
+            servers.append(server)
+    return servers, others
+
+
+def log_in_at(
+    case: Case, network: Network, servers: Iterable[Server], password: str
+) -> list[Finding]:
+    """A real login at each of the servers."""
+    return side_by_side(
+        partial(_login, case, network, server, password) for server in servers
+    )
 
 
 def _looks(case: Case, network: Network, servers: list[Server]) -> Iterator[Task]:
@@ -54,7 +90,8 @@ def _looks(case: Case, network: Network, servers: list[Server]) -> Iterator[Task
             yield partial(_url_server, case, network, server)
 
 
-def _endpoint(case: Case, server: Server) -> Endpoint:
+def endpoint_of(case: Case, server: Server) -> Endpoint:
+    """Where a mail server of the provider is for this domain."""
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -63,7 +100,7 @@ def _endpoint(case: Case, server: Server) -> Endpoint:
 
 
 def _mail_server(case: Case, network: Network, server: Server) -> list[Finding]:
-    endpoint = _endpoint(case, server)
+    endpoint = endpoint_of(case, server)
     subject = str(endpoint)
     try:
         seen = mail_server(network, endpoint)
@@ -96,6 +133,8 @@ def _unreachable(network: Network, endpoint: Endpoint, error: ProbeError) -> Fin
     cure = "start the server, open its port, or publish the one that works"
     if error.kind == "dns":
         cure = f"publish an address of {endpoint.host}, or correct the hostname"
+    elif error.kind == "private":
+        cure = IF_PRIVATE
     elif error.kind == "connect":
         cure = _at_other_ports(network, endpoint) or cure
     elif error.kind in ("tls", "starttls", "timeout", "protocol"):
@@ -105,6 +144,7 @@ def _unreachable(network: Network, endpoint: Endpoint, error: ProbeError) -> Fin
 
 
 def _at_other_ports(network: Network, endpoint: Endpoint) -> str:
+    network = network.step()
     for _, type_, socket_type in zone.MAIL_SERVICES:
         port = standard_port(type_, socket_type)
         if type_ == endpoint.type and port and port != endpoint.port:
@@ -119,6 +159,7 @@ def _at_other_ports(network: Network, endpoint: Endpoint) -> str:
 
 
 def _with_other_encryption(network: Network, endpoint: Endpoint) -> str:
+    network = network.step()
     for socket_type in get_args(get_args(SocketType)[0]):
         if socket_type != endpoint.socket_type:
             with suppress(ProbeError):
@@ -193,7 +234,7 @@ def _login(
     case: Case, network: Network, server: Server, password: str
 ) -> list[Finding]:
     """A real login, with the published name and method."""
-    endpoint = _endpoint(case, server)
+    endpoint = endpoint_of(case, server)
     user = fill_in(server.username, case.domain, case.address)
     method = next((it for it in server.authentication if it in _LOGINS), None)
     shown = method or server.authentication[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from msgspec import structs
 
@@ -21,6 +21,7 @@ from .. import quirks
 from ..network import REDIRECTS, Network, ProbeError, Reply, fetch
 from ..resolver import LookupFailed
 from .findings import (
+    IF_PRIVATE,
     OK,
     WARNING,
     Case,
@@ -39,6 +40,7 @@ class Seen(NamedTuple):
 
     findings: tuple[Finding, ...] = ()
     documents: tuple[Provider, ...] = ()  # every config-v1.1.xml that can be read
+    verified: tuple[Provider, ...] = ()  # those that came whole over verified https
     pacc: bytes | None = None
 
 
@@ -53,6 +55,7 @@ def look(case: Case, network: Network) -> Seen:
     return Seen(
         tuple(finding for part in parts for finding in part.findings),
         tuple(document for part in parts for document in part.documents),
+        tuple(document for part in parts for document in part.verified),
         next((part.pacc for part in parts if part.pacc is not None), None),
     )
 
@@ -91,6 +94,7 @@ _HTTP_CURES = {
     "tls": "give the web server a certificate for the name",
     "timeout": "make it answer faster: Thunderbird waits 5 seconds",
     "redirect": "redirect straight to a URL that answers",
+    "private": IF_PRIVATE,
 }
 
 
@@ -107,7 +111,7 @@ def ask(
 
     findings: tuple[Finding, ...] = ()
     if reply.certificate is not None:
-        host = url.split("/")[2]
+        host = urlsplit(reply.url).hostname or ""
         findings = tuple(of_certificate(step, url, reply.certificate, host))
         if has_failure(findings):
             return None, findings
@@ -133,7 +137,11 @@ def _both_documents(
         findings = tuple(
             it if it.status == OK else it._replace(status=WARNING) for it in findings
         )
-    return Seen(seen.findings + findings, seen.documents + other.documents)
+    return Seen(
+        seen.findings + findings,
+        seen.documents + other.documents,
+        seen.verified + other.verified,
+    )
 
 
 def _document(case: Case, network: Network, url: str) -> Seen:
@@ -149,7 +157,7 @@ def _document(case: Case, network: Network, url: str) -> Seen:
     except (NotAutoconfigError, ConfigError) as error:
         return Seen((*findings, _unreadable(url, error)))
     findings += tuple(_judged(case, url, reply.body, provider))
-    return Seen(findings, (provider,))
+    return Seen(findings, (provider,), (provider,) if reply.is_verified else ())
 
 
 def _judged(

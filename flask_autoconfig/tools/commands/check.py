@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from ...directory import Directory
 from ...errors import ConfigError, Problem
 from .. import check, options, project, quirks
 from ..check import FAILURE, OK, WARNING, Case, Finding
+from ..cleaning import clean
+from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 
@@ -28,6 +31,11 @@ _MOST_DOMAINS = 50  # of a file, checked unasked
     "--password-fd",
     type=click.IntRange(0),
     help="Read the password from this file descriptor (implies --login).",
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Without a file: log in at the published servers without being asked.",
 )
 @click.option(
     "--unpublished",
@@ -43,6 +51,7 @@ def command(
     subject: str,
     login: bool,
     password_fd: int | None,
+    yes: bool,
     unpublished: bool,
     as_json: bool,
     **network: Any,
@@ -60,15 +69,60 @@ def command(
     cases = _cases(loaded, subject, address)
     if unpublished and loaded is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
+    if login and not (loaded or yes or sys.stdin.isatty()):
+        message = "without a file --login asks at a terminal; name a file, or say --yes"
+        raise click.UsageError(message)
 
     findings = _of_file(file, loaded) if loaded else []
-    password = _password(password_fd) if login else None
-    look = check.unpublished if unpublished else check.published
+    around = options.network(**network)
     for case in cases:
-        findings += look(case, options.network(**network), password)
+        reach = check.reach(case, around)
+        look = check.unpublished if unpublished else check.published
+        outcome = look(case, reach)
+        findings += outcome.findings
+        if login:
+            findings += _logins(case, around, outcome, password_fd, yes)
     findings = list(dict.fromkeys(findings))
     _report(findings, as_json)
     ctx.exit(1 if any(it.status == FAILURE for it in findings) else 0)
+
+
+def _logins(
+    case: Case,
+    around: Network,
+    outcome: check.Outcome,
+    password_fd: int | None,
+    yes: bool,
+) -> list[Finding]:
+    """Real logins, if a person who sees where the password goes wants them.
+
+    Without a file strangers name the servers, and so it takes settings that came whole
+    over verified https, and a yes.
+    """
+    if outcome.provider is None:
+        return []
+    subject = str(case.address)
+    if not outcome.is_trusted:
+        seen = "not tried: the settings did not come whole over verified https"
+        why = "whoever stands between could have named servers of his own"
+        return [check.failure("login", subject, seen, why, _NAME_A_FILE)]
+    servers, findings = check.servers.for_login(
+        case, outcome.provider, outcome.findings
+    )
+    if not servers:
+        return findings
+
+    endpoints = [str(check.servers.endpoint_of(case, server)) for server in servers]
+    where = clean(f"{case.address} at {', '.join(endpoints)}")
+    is_sure = yes or case.provider is not None
+    if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
+        return [*findings, check.warning("login", subject, "not tried", "you said no")]
+    password = _password(password_fd, where)
+    network = check.reach(case, around)
+    return findings + check.servers.log_in_at(case, network, servers, password)
+
+
+_NAME_A_FILE = "name a file with --config that says what the servers are"
 
 
 def _address(subject: str) -> Address | None:
@@ -126,10 +180,12 @@ def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
     return [check.from_problem("file", str(file), it) for it in problems]
 
 
-def _password(descriptor: int | None) -> str:
+def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
-        password: str = click.prompt("Password", hide_input=True, err=True)
+        text = f"Password of {where}"
+        password: str = click.prompt(text, hide_input=True, err=True)
         return password
+    click.echo(f"Logging in as {where}", err=True)
     try:
         with os.fdopen(descriptor, encoding="utf-8", closefd=False) as stream:
             return stream.readline().rstrip("\r\n")

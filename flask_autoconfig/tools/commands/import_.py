@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .. import transfer
+from ..cleaning import clean
 
 
 @click.command("import")
@@ -21,5 +22,5 @@ def command(files: tuple[Path, ...]) -> None:
     """Turn config-v1.1.xml files into one TOML, a provider for each file."""
     text, lost = transfer.import_files(files)
     for sentence in lost:
-        click.echo(f"warning: {sentence}", err=True)
+        click.echo(clean(f"warning: {sentence}"), err=True)
     click.echo(text.encode(), nl=False)  # TOML is UTF-8 wherever it is written

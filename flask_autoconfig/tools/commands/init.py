@@ -10,6 +10,7 @@ import click
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from .. import options, project
+from ..cleaning import clean
 from ..cli import DEFAULT_FILE
 from ..discover import discover
 
@@ -36,7 +37,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         raise ConfigError([Problem(str(output), message, cure)], "init")
 
     def tell(line: str) -> None:
-        click.echo(line, err=True)
+        click.echo(clean(line), err=True)
 
     discovery = discover(domain, options.network(**network), tell)
     for note in discovery.notes:

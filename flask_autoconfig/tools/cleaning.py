@@ -1,0 +1,26 @@
+"""The one cleaner of what came from outside, before a terminal or a log shows it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_MOST = 1000  # characters that anybody wants to read
+
+
+def clean(text: str, most: int = _MOST) -> str:
+    """The text in one line, without what a terminal obeys or what hides other text.
+
+    Control characters, overrides of the direction, other format characters and line
+    breaks become `?`; what is longer than `most` characters is cut.
+    """
+    if text.isascii() and text.isprintable():
+        shown = text
+    else:
+        shown = "".join(char if _is_shown(char) else "?" for char in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _is_shown(char: str) -> bool:
+    """Not of Unicode's categories C (control, format, surrogate, private) and Zl, Zp."""
+    category = unicodedata.category(char)
+    return category[0] != "C" and category not in ("Zl", "Zp")

@@ -1,0 +1,118 @@
+"""Servers that mean harm, and a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from support import BIN, free_port
+
+Behaviour = Callable[[socket.socket], None]
+
+
+@contextmanager
+def server(
+    behave: Behaviour, certificate: tuple[Path, Path] | None = None
+) -> Iterator[int]:
+    """A server on loopback that treats each connection so, over TLS with a certificate."""
+    port = free_port()
+    over = threading.Event()
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if context is None:
+                behave(connection)
+                return
+            with context.wrap_socket(connection, server_side=True) as secure:
+                behave(secure)
+
+    def accept() -> None:
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            listener.settimeout(0.1)
+            ready.set()
+            while not over.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listener.accept()
+                    threading.Thread(
+                        target=serve, args=(connection,), daemon=True
+                    ).start()
+
+    ready = threading.Event()
+    thread = threading.Thread(target=accept)
+    thread.start()
+    ready.wait()
+    try:
+        yield port
+    finally:
+        over.set()
+        thread.join()
+
+
+def answering(reply: bytes) -> Behaviour:
+    """What gives every HTTP request the same reply."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(reply)
+
+    return behave
+
+
+def at_terminal(
+    *arguments: str | Path,
+    typed: Mapping[str, str],
+    seconds: float = 60,
+    cwd: Path | None = None,
+    **env: str,
+) -> tuple[int, str]:
+    """Run `flask-autoconfig` at a terminal; gives its exit code and what was shown.
+
+    `typed` says what the person types where the shown text ends so.
+    """
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [str(BIN / "flask-autoconfig"), *map(str, arguments)],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+        cwd=cwd,
+        env={**os.environ, **env},
+    )
+    os.close(inside)
+    try:
+        shown = _conversation(terminal, typed, time.monotonic() + seconds)
+        return process.wait(10), shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+
+
+def _conversation(terminal: int, typed: Mapping[str, str], until: float) -> str:
+    shown = b""
+    with suppress(OSError):  # what a terminal says when its program has ended
+        while True:
+            ready, _, _ = select.select([terminal], [], [], until - time.monotonic())
+            assert ready, f"it waits at: {shown!r}"
+            chunk = os.read(terminal, 4096)
+            if not chunk:
+                break
+            shown += chunk
+            for end, words in typed.items():
+                if shown.endswith(end.encode()):
+                    os.write(terminal, f"{words}\n".encode())
+    return shown.decode()

@@ -1,0 +1,208 @@
+"""A password goes to nobody but the servers that a file, or verified https, names."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from strangers import answering, at_terminal, server
+from support import certificate_for, run
+from world import NameServer
+
+DOMAIN, EVIL = "example.test", "evil.test"
+USER, PASSWORD = f"fred@{DOMAIN}", "a-secret-of-fred"
+DOCUMENT = """<clientConfig version="1.1"><emailProvider id="{0}"><domain>{0}</domain>
+<incomingServer type="imap"><hostname>imap.{0}</hostname><port>993</port>
+<socketType>SSL</socketType><authentication>password-cleartext</authentication>
+<username>%EMAILADDRESS%</username></incomingServer>
+<outgoingServer type="smtp"><hostname>imap.{0}</hostname><port>465</port>
+<socketType>SSL</socketType><authentication>password-cleartext</authentication>
+<username>%EMAILADDRESS%</username></outgoingServer></emailProvider></clientConfig>"""
+
+
+def found(domain: str) -> bytes:
+    body = DOCUMENT.format(domain).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+def moved(target: str) -> bytes:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n"
+    return head.encode()
+
+
+class Listener:
+    """An IMAP server that takes every password and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.sendall(b"* OK come in\r\n")
+        while line := connection.recv(4096):
+            self.heard += line
+            if b"CAPABILITY" in line:
+                connection.sendall(b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n")
+            elif b"AUTHENTICATE" in line:
+                connection.sendall(b"+ \r\n")
+                continue
+            connection.sendall(b"a OK done\r\n")
+
+    def has_the_password(self) -> bool:
+        encoded = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
+        return PASSWORD.encode() in self.heard or encoded in self.heard
+
+
+class World:
+    """DNS, the web servers of a case, and a listener where documents lead to."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self.listener = Listener()
+        self._stack = stack
+        self._names = stack.enter_context(NameServer())
+        self._names.load("autoconfig IN A 127.0.0.1\n")
+        self._mapped: list[str] = []
+        for domain in (DOMAIN, EVIL):
+            good = certificate_for(f"imap.{domain}", folder=folder)
+            self.lead(f"imap.{domain}", 993, self.listener, good)
+
+    def lead(self, host: str, port: int, behave: Any, certificate: Any = None) -> None:
+        """Let a host be served so."""
+        real = self._stack.enter_context(server(behave, certificate))
+        self._mapped += ["--connect-to", f"{host}:{port}:127.0.0.1:{real}"]
+
+    def good(self, host: str) -> tuple[Path, Path]:
+        return certificate_for(host, folder=self.folder)
+
+    def forged(self, host: str) -> tuple[Path, Path]:
+        """A certificate of an authority that nobody knows."""
+        made = trustme.CA().issue_cert(host)
+        files = self.folder / "forged.pem", self.folder / "forged.key"
+        files[0].write_bytes(made.cert_chain_pems[0].bytes())
+        made.private_key_pem.write_to_path(files[1])
+        return files
+
+    @property
+    def options(self) -> list[str]:
+        resolver = f"127.0.0.1:{self._names.port}"
+        return ["--resolver", resolver, "--timeout", "3", *self._mapped]
+
+    def check(self, *arguments: str) -> Any:
+        """`check --login` where nobody sits at a terminal."""
+        (self.folder / "password").write_text(PASSWORD)
+        with (self.folder / "password").open() as stream:
+            command = ["check", USER, "--login", *self.options, *arguments]
+            return run(
+                *command,
+                "--password-fd",
+                str(stream.fileno()),
+                pass_fds=(stream.fileno(),),
+                cwd=self.folder,
+                SSL_CERT_FILE=str(self.folder / "ca.pem"),
+            )
+
+    def at_terminal(self, **typed: str) -> tuple[int, str]:
+        return at_terminal(
+            *("check", USER, "--login", *self.options),
+            typed={"[y/N]: ": typed["sure"], "465 SSL: ": PASSWORD},
+            cwd=self.folder,
+            SSL_CERT_FILE=str(self.folder / "ca.pem"),
+        )
+
+
+@contextmanager
+def _world(folder: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        yield World(folder, stack)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
+    with _world(tmp_path) as world:
+        yield world
+
+
+def test_what_a_forged_certificate_leads_to_gets_no_password(here: World) -> None:
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(moved(f"https://{EVIL}/")), here.forged(host))
+    here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
+    done = here.check("--yes")
+    assert done.returncode == 1
+    assert not here.listener.has_the_password()
+    assert f"imap.{EVIL}" not in done.stdout
+    assert "the certificate is not good for autoconfig.example.test" in done.stdout
+
+
+def test_what_http_leads_to_gets_no_password(here: World) -> None:
+    here.lead(f"autoconfig.{DOMAIN}", 80, answering(moved(f"https://{EVIL}/")))
+    here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
+    here.check("--yes")
+    assert not here.listener.has_the_password()
+
+
+def test_what_https_leads_to_over_http_gets_no_password(here: World) -> None:
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(moved(f"http://{EVIL}/")), here.good(host))
+    here.lead(EVIL, 80, answering(moved(f"https://{EVIL}/2")))
+    here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
+    done = here.check("--yes")
+    assert not here.listener.has_the_password()
+    assert "the settings did not come whole over verified https" in done.stdout
+
+
+def test_what_came_whole_over_verified_https_may_get_it(here: World) -> None:
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(moved(f"https://{EVIL}/")), here.good(host))
+    here.lead(EVIL, 443, answering(found(DOMAIN)), here.good(EVIL))
+    here.check("--yes")
+    assert here.listener.has_the_password()
+
+
+@pytest.fixture
+def published(here: World) -> World:
+    """Settings that came whole over verified https, and no file."""
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(found(DOMAIN)), here.good(host))
+    smtp = here.good(f"imap.{DOMAIN}")
+    here.lead(f"imap.{DOMAIN}", 465, _submission, smtp)
+    return here
+
+
+def _submission(connection: socket.socket) -> None:
+    connection.sendall(b"220 come in\r\n")
+    while line := connection.recv(4096):
+        reply = b"250 AUTH PLAIN\r\n" if line.startswith(b"EHLO") else b"235 ok\r\n"
+        connection.sendall(reply)
+
+
+def test_without_a_file_nobody_is_logged_in_unasked(published: World) -> None:
+    done = published.check()
+    assert done.returncode == 2
+    assert "name a file, or say --yes" in done.stderr
+    assert published.listener.heard == b""  # nothing was done at all
+
+
+def test_without_a_file_a_person_sees_where_it_goes_and_says_yes(
+    published: World,
+) -> None:
+    _code, shown = published.at_terminal(sure="y")
+    asked = f"Send the password of {USER} at imap imap.{DOMAIN}:993 SSL, smtp imap."
+    assert asked in shown
+    assert shown.index("Send the password") < shown.index("Password of")
+    assert published.listener.has_the_password()
+    assert PASSWORD not in shown
+
+
+def test_a_person_who_says_no_is_not_asked_for_the_password(published: World) -> None:
+    _code, shown = published.at_terminal(sure="n")
+    assert "Password of" not in shown
+    assert "you said no" in shown
+    assert not published.listener.has_the_password()
