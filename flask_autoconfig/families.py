@@ -21,6 +21,7 @@ from .handlers import (
     by_domain,
     document,
     page,
+    qr_code,
     redirect,
 )
 
@@ -83,6 +84,7 @@ _PACC = Format("pacc", pacc.CONTENT_TYPE, pacc.write, differs_by="nothing")
 
 _POX = "/autodiscover/autodiscover.xml"
 _V2 = "/autodiscover/autodiscover.json"
+_PAGE = "/mail/setup"
 _ISPDB = "/v1.1/"
 # PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
 _DAV_METHODS = (
@@ -155,7 +157,13 @@ FAMILIES: tuple[Family, ...] = (
         digest=Digest("_ua-auto-config", pacc.digest_record),
     ),
     Family("dav", tuple(map(_to_service, ("caldav", "carddav", "jmap")))),
-    Family("page", (Route("/mail/setup", page, in_flask=True),)),
+    Family(
+        "page",
+        (
+            Route(_PAGE, page, in_flask=True),
+            Route(f"{_PAGE}/qr.svg", qr_code, in_flask=True),
+        ),
+    ),
     Family(
         "ispdb",
         (Route(_ISPDB, by_domain(_ISPDB, _THUNDERBIRD), rest="[^/]+"),),

@@ -169,3 +169,10 @@ def page(lookup: Lookup, request: Request) -> Answer:
     from .page import view  # only a visitor pays for it
 
     return view.answer(lookup, request)
+
+
+def qr_code(lookup: Lookup, request: Request) -> Answer:
+    """The picture that leads a phone to the page of an address."""
+    from .page import view
+
+    return view.qr_code(lookup, request)

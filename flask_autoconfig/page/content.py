@@ -151,12 +151,3 @@ def _best(texts: dict[str, str], language: str) -> str:
         if tag is not None:
             return texts[tag]
     return next(iter(texts.values()), "")
-
-
-def qr_code(url: str) -> str:
-    """An inline SVG of a QR code that opens the URL."""
-    import segno
-
-    return segno.make(url, error="m", micro=False).svg_inline(
-        scale=4, border=3, dark="#000", light="#fff", omitsize=True, svgclass="qr"
-    )

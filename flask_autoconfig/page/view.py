@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 from urllib.parse import quote
 
 from flask import render_template, request
-from markupsafe import Markup
 
 from ..address import Address, address_in_query, unfold
 from ..answers import (
@@ -18,10 +18,11 @@ from ..answers import (
     Answer,
     Header,
     Request,
+    in_words,
 )
 from ..documents import apple
 from ..snapshot import Lookup, Served
-from . import content
+from . import content, qr
 from .languages import best_match, languages, translations
 
 _LONGEST_SHOWN = 254  # of what was typed (RFC 5321, section 4.5.3.1.3)
@@ -45,7 +46,7 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
             else gettext("There are no settings here for that address.")
         )
     elif served is not None and served.address is not None:
-        values |= _settings(lookup, served, served.address, language)
+        values |= _settings(lookup, served, served.address, language, asked)
 
     nonce = secrets.token_urlsafe(16)
     html = render_template(
@@ -53,27 +54,56 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
         _=gettext,
         language=language,
         nonce=nonce,
-        action=request.script_root + asked.path,
+        action=_path(asked),
         typed=typed,
         **values,
     )
     return Answer(status, html.encode(), _headers(nonce), common=SECURITY_HEADERS)
 
 
+def qr_code(lookup: Lookup, asked: Request) -> Answer:
+    """The picture of the address of somebody's page, for the camera of a phone."""
+    served = lookup.find(asked.query, asked.host)
+    if isinstance(served, Answer):
+        return served
+    here = _here(asked, served.address) if served.address else ""
+    if not qr.fits(here) or not here:
+        return NO_PICTURE
+    headers = [("Content-Type", "image/svg+xml"), KEPT_BY_NOBODY_ELSE]
+    headers.append(("Content-Security-Policy", "default-src 'none'"))
+    return Answer(OK, qr.picture(here), headers, common=SECURITY_HEADERS)
+
+
 def _settings(
-    lookup: Lookup, served: Served, address: Address, language: str
+    lookup: Lookup, served: Served, address: Address, language: str, asked: Request
 ) -> dict[str, Any]:
-    base = request.url_root.rstrip("/")
-    query = f"emailaddress={quote(str(address))}"
-    here = f"{base}{request.path}?{query}"
+    here = _here(asked, address)
+    query = here.partition("?")[2]
+    picture = f"{_path(asked)}/qr.svg?{query}" if here and qr.fits(here) else None
     return {
         "settings": content.settings(served.provider, address, language),
         "address": f"{address.local}@{unfold(address.domain)}",
         "here": here,
-        "here_text": base.split("://")[-1] + request.path,
-        "qr": Markup(content.qr_code(here)),  # noqa: S704 (segno's own SVG)
+        "here_text": here.partition("?")[0].partition("://")[2],
+        "qr": picture,
         "profile": _profile(lookup, served, query),
     }
+
+
+def _path(asked: Request) -> str:
+    """The page's own path, below which its picture is."""
+    return request.script_root + asked.path.removesuffix("/qr.svg")
+
+
+def _here(asked: Request, address: Address) -> str:
+    """The page's own address, for somebody. The host is any text that a client sends."""
+    authority = asked.host if _AUTHORITY.fullmatch(asked.host) else "localhost"
+    query = f"emailaddress={quote(str(address))}"
+    return f"{request.scheme}://{authority}{quote(_path(asked))}?{query}"
+
+
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
+NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
 
 
 def _profile(lookup: Lookup, served: Served, query: str) -> str | None:
@@ -88,7 +118,7 @@ def _headers(nonce: str) -> list[Header]:
     """Nothing from elsewhere, nothing kept, not to be framed."""
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return [
         ("Content-Type", "text/html; charset=utf-8"),
