@@ -5,16 +5,24 @@ from __future__ import annotations
 import resource
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from strangers import Behaviour, answering, server
+from support import run
 
+from flask_autoconfig import ConfigError
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
+from flask_autoconfig.documents.xml import NotXmlError
 from flask_autoconfig.tools import network
 from flask_autoconfig.tools.check.findings import failure
 from flask_autoconfig.tools.cleaning import clean
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
+from flask_autoconfig.tools.quirks import document_warnings
 from flask_autoconfig.tools.resolver import Resolver
 
 NETWORK = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
@@ -287,3 +295,60 @@ def test_a_step_ends_however_many_connections_it_takes() -> None:
 def test_what_came_from_outside_is_shown_clean(said: str, shown: str) -> None:
     assert clean(said) == shown
     assert failure("dns", said, said, said, said).seen == shown
+
+
+# --- What costs a stranger little -------------------------------------------------------
+
+
+def documents() -> dict[str, bytes]:
+    """Documents that made a reader work for minutes."""
+    head = b'<clientConfig version="1.1"><emailProvider id="a.test"><domain>a.test</domain>'
+    server = b'<incomingServer type="imap"><hostname>h.test</hostname></incomingServer>'
+    tail = b"</emailProvider></clientConfig>"
+    references = b"<x><hostname>" + b"&amp;" * 20_000 + b"</hostname></x>"
+    opened = b"<hostname>" * 9_000 + b"a&amp;" + b"</hostname>" * 9_000
+    return {
+        "references": head + server + references + tail,
+        "elements in elements": head + server + opened + tail,
+        "sections": head + b"<x>" + b"<![CDATA[<port>]]>" * 9_000 + b"</x>" + tail,
+        "servers": head + server * 101 + tail,
+        "domains": head + b"<domain>b.test</domain>" * 20_000 + tail,
+    }
+
+
+@pytest.mark.parametrize("name", documents())
+def test_no_document_keeps_a_reader_busy(name: str, tmp_path: Path) -> None:
+    document = documents()[name]
+    file = tmp_path / "hostile.xml"
+    file.write_bytes(document)
+    start = time.process_time()
+    with suppress(NotAutoconfigError, ConfigError):
+        from_raw({"provider": [Reader().read(document)]})
+    with suppress(NotXmlError):
+        document_warnings(document)
+    assert time.process_time() - start < 5  # it was minutes
+    assert "Traceback" not in run("import", file).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("servers", "it has 101 servers, more than 100"),
+        ("domains", "it has more than 256 KiB, which no client reads"),
+    ],
+)
+def test_a_document_larger_than_any_real_one_is_refused_with_words(
+    name: str, words: str
+) -> None:
+    with pytest.raises(NotAutoconfigError, match=words):
+        Reader().read(documents()[name])
+
+
+def test_thousands_of_faulty_servers_are_told_of_at_once() -> None:
+    server = "[[provider.incoming]]\ntyp = 'imap'\nport = 0\n"
+    text = "[[provider]]\ndomains = ['a.test']\n" + server * 8_000
+    start = time.process_time()
+    with pytest.raises(ConfigError) as caught:
+        loads(text)
+    assert len(caught.value.problems) == 16_000
+    assert time.process_time() - start < 20  # it was 49 s on a quiet machine

@@ -45,6 +45,10 @@ _SERVED_FOR = {
 }
 
 
+MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
+_MOST_SERVERS = 100
+
+
 class NotAutoconfigError(ValueError):
     """The text is no config-v1.1.xml."""
 
@@ -60,23 +64,11 @@ class Reader:
 
     def read(self, data: bytes) -> dict[str, Any]:
         """The raw provider table; raises NotAutoconfigError."""
-        try:
-            root = parse(data)
-        except NotXmlError as error:
-            raise NotAutoconfigError(str(error)) from error
-        if str(root.tag).startswith("{"):
-            raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
-        providers = root.findall("emailProvider")
-        if root.tag != "clientConfig" or not providers:
-            raise NotAutoconfigError(
-                "no <clientConfig> with an <emailProvider> in it: "
-                f"the root is <{_shown(root)}>"
-            )
-
-        email_provider = providers[0]
+        root = _client_config(data)
+        email_provider, *others = root.findall("emailProvider")
         self._lose_attributes(root, {"version"})
         self._lose_attributes(email_provider, {"id"})
-        for extra in providers[1:]:
+        for extra in others:
             root.remove(extra)
             self._lose(extra, "only the first one counts")
         self._put_in_place(root, email_provider)
@@ -289,3 +281,31 @@ def _method(element: ET.Element) -> Any:
         return _OLD_METHODS.get(name, name)
     method = {"system": system, "name": name}
     return HTTP_WORDS.get(name, method) if system == "http" else method
+
+
+def _client_config(data: bytes) -> ET.Element:
+    """The root of a document that is one, and no larger than any real one.
+
+    Raises NotAutoconfigError.
+    """
+    if len(data) > MOST_BYTES:
+        message = f"it has more than {MOST_BYTES // 1024} KiB, which no client reads"
+        raise NotAutoconfigError(message)
+    try:
+        root = parse(data)
+    except NotXmlError as error:
+        raise NotAutoconfigError(str(error)) from error
+    if str(root.tag).startswith("{"):
+        raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
+    providers = root.findall("emailProvider")
+    if root.tag != "clientConfig" or not providers:
+        raise NotAutoconfigError(
+            "no <clientConfig> with an <emailProvider> in it: "
+            f"the root is <{_shown(root)}>"
+        )
+
+    servers = sum(1 for it in root.iter() if local_name(it).endswith("Server"))
+    if servers > _MOST_SERVERS:
+        message = f"it has {servers} servers, more than {_MOST_SERVERS}"
+        raise NotAutoconfigError(message)
+    return root

@@ -195,7 +195,8 @@ def _differences(case: Case, seen: Provider) -> Iterator[tuple[str, str, str]]:
     if case.provider is None:
         return
     recipient = Recipient(case.domain, exact=case.exact)
-    raw = Reader().read(thunderbird.write(case.provider, recipient))
+    alone = structs.replace(case.provider, list_domains=False)  # only servers count
+    raw = Reader().read(thunderbird.write(alone, recipient))
     (wanted,) = from_raw({"provider": [raw]}).providers
 
     for key in SERVER_KEYS:
