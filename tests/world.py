@@ -59,9 +59,10 @@ class NameServer:
         self.port = free_port()
         self._resolver = _Chasing(BASE_ZONE)
         quiet = DNSLogger("-request,-reply,-truncated,-error,-recv,-send,-data")
-        self._server = DNSServer(
-            self._resolver, port=self.port, address="127.0.0.1", logger=quiet
-        )
+        options = {"port": self.port, "address": "127.0.0.1", "logger": quiet}
+        self._servers = [
+            DNSServer(self._resolver, tcp=tcp, **options) for tcp in (False, True)
+        ]
 
     def load(self, *zones: str) -> None:
         """Serve these zones' records beside the hosts' addresses."""
@@ -74,12 +75,14 @@ class NameServer:
         self._resolver.zone = [record for record in zone if record[1] != type_]
 
     def __enter__(self) -> NameServer:
-        self._server.start_thread()
+        for server in self._servers:
+            server.start_thread()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop()
-        self._server.server.server_close()
+        for server in self._servers:
+            server.stop()
+            server.server.server_close()
 
 
 _DOVECOT = """

@@ -1,9 +1,10 @@
-"""A password goes to nobody but the servers that a file, or verified https, names."""
+"""What strangers say: no password for them, no way inside, no work without end."""
 
 from __future__ import annotations
 
 import base64
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -66,8 +67,8 @@ class World:
         self.folder = folder
         self.listener = Listener()
         self._stack = stack
-        self._names = stack.enter_context(NameServer())
-        self._names.load("autoconfig IN A 127.0.0.1\n")
+        self.names = stack.enter_context(NameServer())
+        self.names.load("autoconfig IN A 127.0.0.1\n")
         self._mapped: list[str] = []
         for domain in (DOMAIN, EVIL):
             good = certificate_for(f"imap.{domain}", folder=folder)
@@ -91,7 +92,7 @@ class World:
 
     @property
     def options(self) -> list[str]:
-        resolver = f"127.0.0.1:{self._names.port}"
+        resolver = f"127.0.0.1:{self.names.port}"
         return ["--resolver", resolver, "--timeout", "3", *self._mapped]
 
     def check(self, *arguments: str) -> Any:
@@ -206,3 +207,74 @@ def test_a_person_who_says_no_is_not_asked_for_the_password(published: World) ->
     assert "Password of" not in shown
     assert "you said no" in shown
     assert not published.listener.has_the_password()
+
+
+# --- What strangers name without end ---------------------------------------------------
+
+
+def test_of_many_servers_that_a_stranger_names_few_are_asked_in_time(
+    here: World,
+) -> None:
+    def silence(connection: socket.socket) -> None:
+        time.sleep(30)
+
+    with server(silence) as port:
+        servers = "".join(
+            f'<incomingServer type="imap"><hostname>localhost</hostname><port>{port}'
+            "</port><socketType>SSL</socketType><authentication>password-cleartext"
+            f"</authentication><username>u{number}</username></incomingServer>"
+            for number in range(90)
+        )
+        body = DOCUMENT.format(DOMAIN).replace("<outgoing", f"{servers}<outgoing", 1)
+        reply = found(DOMAIN).partition(b"Content-Length")[0].decode()
+        reply += f"Content-Length: {len(body)}\r\n\r\n{body}"
+        host = f"autoconfig.{DOMAIN}"
+        here.lead(host, 443, answering(reply.encode()), here.good(host))
+        start = time.monotonic()
+        done = run(
+            *("check", DOMAIN, "--allow-private", *here.options),
+            cwd=here.folder,
+            SSL_CERT_FILE=str(here.folder / "ca.pem"),
+        )
+    assert time.monotonic() - start < 30  # four times three seconds, and a slow machine
+    assert "72 more servers are not asked" in done.stdout
+
+
+def test_of_many_servers_that_srv_names_few_are_asked(here: World) -> None:
+    records = [f"_imaps._tcp IN SRV 0 1 993 host{it}.{EVIL}.\n" for it in range(700)]
+    here.names.load(*records)
+    done = run("init", DOMAIN, "-o", "-", *here.options, cwd=here.folder)
+    assert "note: 680 more servers that SRV records name are not asked" in done.stderr
+    assert done.returncode == 1
+
+
+def test_init_goes_nowhere_inside_that_a_stranger_names(here: World) -> None:
+    asked: list[bytes] = []
+    with server(lambda _: asked.append(b"somebody came")) as port:
+        here.names.load(f"_imaps._tcp IN SRV 0 1 {port} inside.{DOMAIN}.\n")
+        here.names.load(
+            f"_imaps._tcp IN SRV 0 1 {port} inside.{DOMAIN}.\n",
+            "inside IN A 127.0.0.1\n",
+        )
+        resolver = here.options[:2]
+        done = run("init", DOMAIN, "-o", "-", *resolver, cwd=here.folder)
+        assert asked == []
+        assert "not asked, unless you say --allow-private" in done.stderr
+        run("init", DOMAIN, "-o", "-", "--allow-private", *resolver, cwd=here.folder)
+    assert asked
+
+
+def test_what_a_strangers_server_says_is_shown_clean(here: World) -> None:
+    def escape(connection: socket.socket) -> None:
+        connection.sendall(b"* NO \x1b]0;owned\x07\x1b[31m\xe2\x80\xaegnp\r\n")
+
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(found(EVIL)), here.good(host))
+    here.lead(f"imap.{EVIL}", 465, escape, here.good(f"imap.{EVIL}"))
+    done = run(
+        *("check", DOMAIN, *here.options),
+        cwd=here.folder,
+        SSL_CERT_FILE=str(here.folder / "ca.pem"),
+    )
+    assert "no SMTP greeting" in done.stdout
+    assert not set(done.stdout) & {"\x1b", "\x07", "\u202e"}
