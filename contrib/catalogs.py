@@ -1,7 +1,8 @@
 """Bring the page's catalogs up to date: `python contrib/catalogs.py [LANGUAGE ...]`.
 
 Collects the texts of the page, merges them into each language's .po file and compiles
-it. With languages named (`de`, `pt_BR`), only those are touched; a new one is made.
+it, once something in it is translated. With languages named (`de`, `pt_BR`), only those
+are touched; a new one is made.
 Needs Babel and Jinja2.
 """
 
@@ -51,10 +52,27 @@ def compiled(catalog: Catalog) -> bytes:
     return stream.getvalue()
 
 
-def compile_all(locale: Path = LOCALE) -> None:
-    """Compile each catalog beside its source: the build does it, too."""
+def compile_all(locale: Path = LOCALE, into: Path | None = None) -> list[Path]:
+    """Compile each catalog, beside its source or into a folder; gives the files."""
+    made = []
     for file in files(locale):
-        file.with_suffix(".mo").write_bytes(compiled(read(file)))
+        target = (into or locale) / file.relative_to(locale).with_suffix(".mo")
+        if compile_one(read(file), target):
+            made.append(target)
+    return made
+
+
+def compile_one(catalog: Catalog, target: Path) -> bool:
+    """Compile a catalog in which somebody has translated something already.
+
+    The page would name its language, and say English words, with an empty one.
+    """
+    if not any(message.string for message in catalog if message.id):
+        target.unlink(missing_ok=True)
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(compiled(catalog))
+    return True
 
 
 def update(file: Path) -> None:
@@ -67,7 +85,7 @@ def update(file: Path) -> None:
     catalog.update(texts(), no_fuzzy_matching=True)
     with file.open("wb") as stream:
         write_po(stream, catalog, width=88, no_location=True, ignore_obsolete=True)
-    file.with_suffix(".mo").write_bytes(compiled(catalog))
+    compile_one(catalog, file.with_suffix(".mo"))
     missing = [it.id for it in catalog if it.id and not it.string]
     print(f"{file}: {len(missing)} texts to translate")
 

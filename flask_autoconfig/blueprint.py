@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from flask import Blueprint, Flask, Response, abort, request
 from flask import Request as FlaskRequest
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 from . import families
@@ -107,7 +108,7 @@ class Autoconfig(Blueprint):
             routes = {_rule(app, route): route for route in family.routes}
             view = _view(service, family, routes, is_live=self.is_live)
             for rule, route in routes.items():
-                methods = list(route.methods)
+                methods = list(_ANY_METHOD if self.is_live else route.methods)
                 state.add_url_rule(rule, family.name, view, methods=methods, **options)
 
 
@@ -129,6 +130,14 @@ def _rule(app: App, route: Route) -> str:
     return f"/<{converter}:autoconfig_path>"
 
 
+# Where families may be off, a wrong method of one that is off is no other than a right
+# one: it is nobody's, and not refused in the name of what is not there.
+_ANY_METHOD = (
+    *("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"),
+    *("PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"),
+)
+
+
 def _view(
     service: Service, family: Family, routes: dict[str, Route], *, is_live: bool
 ) -> Callable[..., Response]:
@@ -138,11 +147,14 @@ def _view(
         if is_live and family not in service.families:
             abort(404)
         now: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
+        assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
+        route = routes[now.url_rule.rule]
+        if is_live and now.method not in (*route.methods, "HEAD"):
+            raise MethodNotAllowed([*route.methods, "HEAD"])
         environ = now.environ
         query = environ["QUERY_STRING"]
         asked = Request(now.path, query, now.host, now.method, environ)
-        assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
-        answer = routes[now.url_rule.rule].handler(service, asked)
+        answer = route.handler(service, asked)
         return _Prepared(answer.for_request(environ))
 
     view.__name__ = family.name

@@ -34,7 +34,8 @@ class Route(NamedTuple):
     methods: tuple[str, ...] = ("GET",)  # HEAD goes with GET
     rest: str = ""  # what else may follow the path, a regular expression
     any_case: bool = False  # clients spell the path as they like
-    is_file: bool = False  # a function of the domain alone: `export` writes it
+    # `export` writes it: it is a function of the domain alone, and has one spelling.
+    is_file: bool = False
     at_domain: bool = False  # asked at the domain itself, beside its own web site
     in_flask: bool = False  # answered inside a Flask request only
 
@@ -175,31 +176,40 @@ FAMILIES: tuple[Family, ...] = (
 def chosen(names: Any, place: str) -> tuple[Family, ...]:
     """The families of these names, the usual ones for None, in the table's order.
 
-    A string names one or several, commas or spaces between. Raises ConfigError for an
-    unknown name; `place` is where the names stand.
+    A text names one or several, commas or spaces between. Raises ConfigError for what
+    names no family; `place` is where the names stand.
     """
     if names is None:
         return tuple(family for family in FAMILIES if not family.on_demand)
-    if isinstance(names, str):
+    is_text = isinstance(names, str)
+    if is_text:
         names = names.replace(",", " ").split()
-    try:
-        wanted = set(names)
-    except TypeError:
-        wanted = {names}
-
-    known = {family.name for family in FAMILIES}
-    unknown = sorted(str(name) for name in wanted - known)
+    known = [family.name for family in FAMILIES]
+    unknown = _unknown(names, known)
+    if is_text and not names:
+        unknown = ["of no name"]
     if unknown:
         message = f"there is no family {', '.join(unknown)}"
         cure = f"choose from {', '.join(sorted(known))}"
         raise ConfigError([Problem(place, message, cure)])
-    return tuple(family for family in FAMILIES if family.name in wanted)
+    return tuple(family for family in FAMILIES if family.name in names)
 
 
-def told(clients: Any = None) -> tuple[Family, ...] | None:
+def _unknown(names: Any, known: list[str]) -> list[str]:
+    """What is no family's name, in words; all of it, if it is no list of names."""
+    if isinstance(names, bytes | dict) or not isinstance(names, Iterable):
+        return [repr(names)]
+    return sorted(
+        name if isinstance(name, str) else repr(name)
+        for name in names
+        if name not in known
+    )
+
+
+def overriding(clients: Any = None) -> tuple[Family, ...] | None:
     """The families that `clients` or else the environment names, before any file.
 
-    None where neither does. Raises ConfigError for an unknown name.
+    None where neither does. Raises ConfigError for what names no family.
     """
     if clients is None:
         clients = os.environ.get("AUTOCONFIG_CLIENTS") or None

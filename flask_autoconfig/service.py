@@ -55,14 +55,16 @@ class Service:
         families stay what they are now, whatever the file will say.
         """
         self.hooks = hooks or Hooks()
-        self._told = families.told(clients)  # None: the file's own count
+        self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self.live = Live(file, self._made_of)
+        if not self.families:
+            log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
         if fixed:
             self._fixed = self.families
 
     def _made_of(self, loaded: Loaded) -> Current:
-        wanted = self._told
+        wanted = self._override
         if wanted is None:
             wanted = families.chosen(loaded.tables.clients, "clients")
         if self._fixed is not None and wanted != self._fixed:

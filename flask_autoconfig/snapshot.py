@@ -33,35 +33,36 @@ class Snapshot:
         self._modified = formatdate(loaded.modified, usegmt=True)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
-        self._texts: dict[tuple[str, int, Recipient], tuple[bytes, bool]] = {}
+        self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
         # (format, provider, domain where it matters) -> answer, the oldest first.
         self._answers: dict[tuple[str, int, str | None], Answer] = {}
         self._bytes = 0  # how much `_answers` takes
-        self._lock = threading.Lock()  # around changes of the two before
+        self._lock = threading.Lock()  # around changes of `_answers` and `_bytes`
 
     def document(self, format_: Format, served: Served) -> Answer:
         """The document for whoever asks; the same one is rendered once."""
-        if served.is_alone_with(format_):
+        if served.is_private(format_):
             return self._for_one(format_, served)
         match = served.match
-        body: bytes | None = None
         domain = match.domain
+        text: bytes | None = None
         if format_.stand_in is not None:
-            body, varies = self._text(format_, match)
+            text, varies = self._text(format_, match)
             domain = match.domain if varies else None
         key = (format_.name, match.provider_index, domain)
         answer = self._answers.get(key)
         if answer is not None:
             return answer
 
-        if body is None:
-            recipient = Recipient(match.domain, None, match.exact)
-            body = format_.write(self.loaded.providers[match.provider_index], recipient)
-        elif domain:
-            body = body.replace(_PLACEHOLDER, domain.encode())
+        provider = self.loaded.providers[match.provider_index]
+        body = text
+        if format_.stand_in is None:
+            body = format_.write(provider, Recipient(match.domain, None, match.exact))
+        elif domain and text is not None:
+            body = text.replace(_PLACEHOLDER, domain.encode())
         if body is None:
             return NO_SUCH_SERVICE
-        headers = self._headers(format_, served)
+        headers = self._headers(format_, domain or provider.identity)
         answer = public(
             self._signed(format_, body),
             headers,
@@ -75,9 +76,9 @@ class Snapshot:
         if body is None:
             return NO_SUCH_SERVICE
         body = self._signed(format_, body)
-        return private(body, self._headers(format_, served))
+        return private(body, self._headers(format_, served.domain_or_id))
 
-    def _text(self, format_: Format, match: Match) -> tuple[bytes, bool]:
+    def _text(self, format_: Format, match: Match) -> tuple[bytes | None, bool]:
         """The text that serves many domains, and whether the domain belongs into it."""
         assert format_.stand_in is not None  # noqa: S101 (see document)
         provider = self.loaded.providers[match.provider_index]
@@ -85,19 +86,20 @@ class Snapshot:
         key = (format_.name, match.provider_index, stand_in)
         kept = self._texts.get(key)
         if kept is None:
-            body = format_.write(provider, stand_in) or b""
-            kept = self._texts[key] = (body, _PLACEHOLDER in body)
+            text = format_.write(provider, stand_in)
+            kept = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
         return kept
 
     def _signed(self, format_: Format, body: bytes) -> bytes:
         signer = self.loaded.signer
         return signer.sign(body) if signer and format_.is_signed else body
 
-    def _headers(self, format_: Format, served: Served) -> list[Header]:
+    def _headers(self, format_: Format, name: str) -> list[Header]:
+        """What tells of a document; a browser saves it by the name."""
         headers = [("Content-Type", format_.content_type)]
         if format_.extension:
-            name = f"{served.domain_or_id}.{format_.extension}"
-            headers.append(("Content-Disposition", f'attachment; filename="{name}"'))
+            file = f"{name}.{format_.extension}"
+            headers.append(("Content-Disposition", f'attachment; filename="{file}"'))
         return headers
 
     def _keep(self, key: tuple[str, int, str | None], answer: Answer) -> Answer:
@@ -119,8 +121,8 @@ class Served(NamedTuple):
     snapshot: Snapshot
     match: Match
     address: Address | None = None
-    login: str | None = None  # what the site's own database says
-    is_personal: bool = False  # it was asked: the answer is for this address alone
+    login: str | None = None  # what the site's hook find_username says
+    login_was_asked: bool = False  # that hook decided, if only to say nothing
 
     @property
     def provider(self) -> Provider:
@@ -138,11 +140,11 @@ class Served(NamedTuple):
         """The domain that the request names, else what the provider calls itself."""
         return self.match.domain or self.provider.identity
 
-    def is_alone_with(self, format_: Format) -> bool:
-        """Whether nobody else gets this document."""
+    def is_private(self, format_: Format) -> bool:
+        """Whether the document is for this address alone, so that nobody may keep it."""
         if self.address is None or format_.differs_by == "nothing":
             return False
-        return self.is_personal or format_.differs_by == "address"
+        return self.login_was_asked or format_.differs_by == "address"
 
 
 _OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")

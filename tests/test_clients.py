@@ -76,8 +76,11 @@ def test_the_app_goes_before_the_environment_and_that_before_the_file(
     assert served(site(file)) == {"thunderbird"}
 
 
-def test_an_app_may_serve_no_family_at_all(toml: Write) -> None:
+def test_an_app_may_serve_no_family_at_all_but_hears_of_it(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
     assert served(site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=set())) == set()
+    assert "AUTOCONFIG_CLIENTS names no family: nothing is served" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -115,6 +118,19 @@ def test_a_wrong_name_in_the_environment_is_told(
     done = run("--config", toml(TWO_DOMAINS), "dns", "--target", "www.example.com")
     assert done.returncode == 1
     assert "there is no family outlok; choose from apple, dav" in done.stderr
+
+
+@pytest.mark.parametrize("told", ["", " ", ",", b"page", 5, [["page"]], {"page": 1}])
+def test_what_names_no_family_is_told(toml: Write, told: object) -> None:
+    with pytest.raises(ConfigError, match="there is no family"):
+        site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=told)
+
+
+def test_an_environment_that_names_none_is_told(toml: Write) -> None:
+    for told in (" ", ","):
+        done = run("--config", toml(TWO_DOMAINS), "validate", AUTOCONFIG_CLIENTS=told)
+        assert done.returncode == 1
+        assert "AUTOCONFIG_CLIENTS: there is no family of no name" in done.stdout
 
 
 # --- An edit -------------------------------------------------------------------------
@@ -275,3 +291,25 @@ def test_check_keeps_to_it(toml: Write) -> None:
     assert "autoconfig.example.com" not in subjects(
         f'clients = ["page"]\n{TWO_DOMAINS}'
     )
+
+
+def test_validate_and_check_warn_of_no_client_that_is_not_served(toml: Write) -> None:
+    text = TWO_DOMAINS.replace('"imap.example.com"', '"imap.example.com"\nport = 1993')
+    warned = run("--config", toml(text), "validate").stdout
+    assert warned.startswith("PACC:\n")
+    for clients in ('["thunderbird"]', '["page"]'):
+        file = toml(f"clients = {clients}\n{text}")
+        assert run("--config", file, "validate").stdout == ""
+        done = run("--config", file, "check", "--unpublished", "--timeout", "0.2")
+        assert "PACC" not in done.stdout
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PROPFIND", "OPTIONS"])
+def test_alone_what_is_off_is_not_there_whatever_the_method(
+    toml: Write, method: str
+) -> None:
+    client = Client(create_app(toml(THUNDERBIRD_ALONE)))
+    for name, path in PATHS.items():
+        status = client.open(path, method=method).status_code
+        allowed = 200 if method == "GET" else 405
+        assert status == (allowed if name == "thunderbird" else 404), path

@@ -132,7 +132,12 @@ def test_a_new_language_leaves_the_others_alone(tmp_path: Path) -> None:
     before = french.read_bytes(), french.stat().st_mtime_ns
     catalogs.main(["pt-BR"], tmp_path)
     assert (french.read_bytes(), french.stat().st_mtime_ns) == before
-    assert (tmp_path / "pt_BR/LC_MESSAGES/autoconfig.mo").exists()
+    assert (tmp_path / "pt_BR/LC_MESSAGES/autoconfig.po").exists()
+
+
+def test_a_language_without_a_word_is_not_offered(tmp_path: Path) -> None:
+    catalogs.main(["es"], tmp_path)
+    assert [file.suffix for file in tmp_path.rglob("*.?o")] == [".po"]
 
 
 def test_a_word_that_is_no_language_makes_no_catalog(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -57,6 +58,19 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
         assert f"flask_autoconfig/{name}" in names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"flask_autoconfig", "flask_autoconfig-1.0.0.dist-info"}
+
+
+def test_it_is_built_from_a_tree_that_cannot_be_written_to(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "*.mo", "__pycache__", "build", "dist")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    before = sorted(source.rglob("*"))
+    command = (sys.executable, "-m", "build", "--no-isolation", "--wheel")
+    _run(*command, "-o", tmp_path / "out", source, cwd=tmp_path)
+    assert sorted(source.rglob("*")) == before  # it writes nothing there
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    compiled = "flask_autoconfig/page/locale/fr/LC_MESSAGES/autoconfig.mo"
+    assert compiled in zipfile.ZipFile(wheel).namelist()
 
 
 def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:

@@ -288,6 +288,8 @@ def _spelling(kind: inspect.Type, raw: Any) -> str:
         raw, dict | list
     ):
         return "write it in quotes"
+    if isinstance(kind, inspect.LiteralType):
+        return "write one of them, in quotes"
     return f"write {_expected(kind)}"
 
 

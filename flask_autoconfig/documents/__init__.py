@@ -29,11 +29,11 @@ class Format(NamedTuple):
     name: str  # as `show --format` calls it
     content_type: str
     write: Writer
-    # What makes it another for another person of a domain: nothing, a login name that
-    # the site's own database has, or the address itself.
+    # What makes it another for another person of a domain: nothing (placeholders are
+    # the client's to fill in), the login name that a site's hook has, or the address.
     differs_by: Literal["nothing", "login", "address"]
-    # Where one text serves many domains of a provider with `%EMAILDOMAIN%` put in: whom
-    # it is written for, by the domain and whether the provider claims that by name.
+    # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
+    # to write it for, given the domain and whether the provider claims that by name.
     stand_in: Callable[[Provider, str | None, bool], Recipient] | None = None
     is_signed: bool = False  # with the certificate of the file's `[sign]`
     extension: str = ""  # of the file that a browser saves it as

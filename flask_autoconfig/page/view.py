@@ -66,8 +66,8 @@ def qr_code(lookup: Lookup, asked: Request) -> Answer:
     served = lookup.find(asked.query, asked.host)
     if isinstance(served, Answer):
         return served
-    here = _here(asked, served.address) if served.address else ""
-    if not qr.fits(here) or not here:
+    here = _here(asked, served.address) if served.address else "/"
+    if here.startswith("/") or not qr.fits(here):
         return NO_PICTURE
     headers = [("Content-Type", "image/svg+xml"), KEPT_BY_NOBODY_ELSE]
     headers.append(("Content-Security-Policy", "default-src 'none'"))
@@ -79,12 +79,13 @@ def _settings(
 ) -> dict[str, Any]:
     here = _here(asked, address)
     query = here.partition("?")[2]
-    picture = f"{_path(asked)}/qr.svg?{query}" if here and qr.fits(here) else None
+    shows_picture = not here.startswith("/") and qr.fits(here)
+    picture = f"{_path(asked)}/qr.svg?{query}" if shows_picture else None
     return {
         "settings": content.settings(served.provider, address, language),
         "address": f"{address.local}@{unfold(address.domain)}",
         "here": here,
-        "here_text": here.partition("?")[0].partition("://")[2],
+        "here_text": here.partition("?")[0].rpartition("://")[2],
         "qr": picture,
         "profile": _profile(lookup, served, query),
     }
@@ -96,10 +97,11 @@ def _path(asked: Request) -> str:
 
 
 def _here(asked: Request, address: Address) -> str:
-    """The page's own address, for somebody. The host is any text that a client sends."""
-    authority = asked.host if _AUTHORITY.fullmatch(asked.host) else "localhost"
-    query = f"emailaddress={quote(str(address))}"
-    return f"{request.scheme}://{authority}{quote(_path(asked))}?{query}"
+    """The page's own address for somebody, without a host where the client's is none."""
+    target = f"{quote(_path(asked))}?emailaddress={quote(str(address))}"
+    if not _AUTHORITY.fullmatch(asked.host):
+        return target
+    return f"{request.scheme}://{asked.host}{target}"
 
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")

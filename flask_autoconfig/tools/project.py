@@ -55,11 +55,13 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     own = None if named_file() else _service_of(_app())
     if own is not None:
         return own.families
-    told = families.told()
-    return families.chosen(loaded.tables.clients, "clients") if told is None else told
+    override = families.overriding()
+    if override is not None:
+        return override
+    return families.chosen(loaded.tables.clients, "clients")
 
 
-def told_clients() -> Any:
+def clients_of_app() -> Any:
     """What a Flask project's own `AUTOCONFIG_CLIENTS` says, None without."""
     app = None if named_file() else _app()
     return app.config.get("AUTOCONFIG_CLIENTS") if app else None

@@ -6,13 +6,14 @@ Each quirk is a function of a provider, named with the client that it hurts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from ..address import unfold
-from ..config.tables import MAIL_TYPES, Provider, Server, SocketType
+from ..config.tables import MAIL_TYPES, FamilyName, Provider, Server, SocketType
 from ..documents import pacc, xml
 from ..errors import Problem
+from ..families import FAMILIES, Family
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -31,6 +32,7 @@ class Quirk(NamedTuple):
 
     client: str
     complaints: Callable[[Provider], Complaints]
+    family: FamilyName | None = None  # the client asks for nothing else; None: any
 
 
 def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
@@ -222,26 +224,34 @@ QUIRKS = (
     Quirk("Every client", _odd_port),
     Quirk("Every client", _unfinished_placeholder),
     Quirk("Every client", _long_list),
-    Quirk("Thunderbird", _no_mail),
-    Quirk("Thunderbird", _certificate_alone),
-    Quirk(K9, _drops_unencrypted),
-    Quirk(K9, _no_k9_method),
-    Quirk("Kontact and Evolution", _encrypted_password),
-    Quirk("Kontact and Evolution", _several),
-    Quirk("Kontact", _oauth_in_kontact),
-    Quirk("Thunderbird and Evolution", _only_oauth),
-    Quirk("Delta Chat", _reference_in_value),
-    Quirk("Delta Chat", _no_user_name),
-    Quirk("PACC", _short_name),
-    Quirk("PACC", _not_in_pacc),
+    Quirk("Thunderbird", _no_mail, "thunderbird"),
+    Quirk("Thunderbird", _certificate_alone, "thunderbird"),
+    Quirk(K9, _drops_unencrypted, "thunderbird"),
+    Quirk(K9, _no_k9_method, "thunderbird"),
+    Quirk("Kontact and Evolution", _encrypted_password, "thunderbird"),
+    Quirk("Kontact and Evolution", _several, "thunderbird"),
+    Quirk("Kontact", _oauth_in_kontact, "thunderbird"),
+    Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
+    Quirk("Delta Chat", _reference_in_value, "thunderbird"),
+    Quirk("Delta Chat", _no_user_name, "thunderbird"),
+    Quirk("PACC", _short_name, "pacc"),
+    Quirk("PACC", _not_in_pacc, "pacc"),
 )
 
 
-def warnings(providers: Sequence[Provider]) -> list[Problem]:
-    """What one client or another cannot take, in the file's order."""
+def warnings(
+    providers: Sequence[Provider], served: Iterable[Family] = FAMILIES
+) -> list[Problem]:
+    """What one client or another cannot take, in the file's order.
+
+    `served` are the families whose clients count.
+    """
+    names = {family.name for family in served}
     problems = _same_ids(providers)
     for index, provider in enumerate(providers):
-        for client, complaints in QUIRKS:
+        for client, complaints, family in QUIRKS:
+            if family is not None and family not in names:
+                continue
             for where, message, cure in complaints(provider):
                 place = f"provider[{index}]" + (f".{where}" if where else "")
                 problems.append(Problem(place, message, cure, client))

@@ -13,7 +13,7 @@ from .. import families
 from ..answers import OK, Request
 from ..config.reading import from_raw
 from ..config.writing import dumps
-from ..documents.thunderbird_reader import NotAutoconfigError, Reader
+from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service
 
@@ -50,7 +50,7 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
 def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
     reader = Reader()
     try:
-        provider = reader.read(file.read_bytes())
+        provider = reader.read(_read(file))
         from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
@@ -66,6 +66,15 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
             ]
         ) from error
     return provider, reader.lost
+
+
+def _read(file: Path) -> bytes:
+    """The file, or as much of it as shows that it is too large.
+
+    It may be a pipe, as a shell's `<(…)` is.
+    """
+    with file.open("rb") as stream:
+        return stream.read(MOST_BYTES + 1)
 
 
 def _claimed_twice(

@@ -76,7 +76,7 @@ def _own_hosts(case: Case) -> Iterator[str]:
 def published(case: Case, network: Network) -> Outcome:
     """DNS, the web, and the servers of the file, or without one those published."""
     seen = web.look(case, network)  # first: DNS is held against what it saw
-    findings = names.look(case, network, seen.documents, seen.pacc)
+    findings = names.look(case, network, seen.documents, dict(seen.bodies))
     if not seen.documents and not case.provider:
         findings.append(_nothing_published(case))
     findings += seen.findings

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from ...config.tables import Provider
-from ...families import Digest, Family
+from ...families import Family
 from .. import zone
 from ..network import Network
 from ..resolver import LookupFailed
@@ -17,11 +17,14 @@ _LOOK_AT_SERVERS = "look at the domain's name servers"
 
 
 def look(
-    case: Case, network: Network, documents: Sequence[Provider], pacc: bytes | None
+    case: Case,
+    network: Network,
+    documents: Sequence[Provider],
+    bodies: Mapping[str, bytes],
 ) -> list[Finding]:
-    """What DNS says; `documents` and `pacc` are what the web servers were seen to serve.
+    """What DNS says; `documents` and `bodies` are what the web servers were seen to serve.
 
-    Without a file, what the first document says is held against DNS.
+    `bodies` are those of other families, by name.
     """
     tasks: list[Task] = []
     for family in case.families:
@@ -29,8 +32,8 @@ def look(
             tasks.append(partial(_host, case, network, family, bool(documents)))
     tasks.append(partial(_mx, case, network))
     for family in case.families:
-        if family.digest and pacc is not None:
-            tasks.append(partial(_digest, case, network, family.digest, pacc))
+        if family.digest and family.name in bodies:
+            tasks.append(partial(_digest, case, network, family, bodies[family.name]))
     if case.provider:
         expected = _expected(case.provider, case.domain)
         tasks += [
@@ -103,15 +106,17 @@ def _mx(case: Case, network: Network) -> list[Finding]:
 
 
 def _digest(
-    case: Case, network: Network, digest: Digest, document: bytes
+    case: Case, network: Network, family: Family, document: bytes
 ) -> list[Finding]:
+    digest = family.digest
+    assert digest is not None  # noqa: S101 (see look)
     name = f"{digest.name}.{case.domain}"
     wanted = digest.value(document)
     try:
         values = network.resolver.txt(name)
     except LookupFailed as error:
         return [_failed(name, error)]
-    why = "PACC clients believe only a document whose digest is in DNS"
+    why = f"{family.askers} believe only a document whose digest is in DNS"
     cure = f'publish {name} TXT "{wanted}"'
     if not values:
         return [warning("dns", name, "there is no digest", why, cure)]

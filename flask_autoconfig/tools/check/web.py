@@ -13,7 +13,7 @@ from msgspec import structs
 from ...address import NOBODY, Address
 from ...config.reading import from_raw
 from ...config.tables import SERVER_KEYS, Provider
-from ...documents import Recipient, outlook, pacc, thunderbird
+from ...documents import Recipient, outlook, thunderbird
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...errors import ConfigError
 from ...families import Family
@@ -41,7 +41,7 @@ class Seen(NamedTuple):
     findings: tuple[Finding, ...] = ()
     documents: tuple[Provider, ...] = ()  # every config-v1.1.xml that can be read
     verified: tuple[Provider, ...] = ()  # those that came whole over verified https
-    pacc: bytes | None = None
+    bodies: tuple[tuple[str, bytes], ...] = ()  # of other families, by name
 
 
 Step = Callable[[], Seen]
@@ -56,12 +56,12 @@ def look(case: Case, network: Network) -> Seen:
         tuple(finding for part in parts for finding in part.findings),
         tuple(document for part in parts for document in part.documents),
         tuple(document for part in parts for document in part.verified),
-        next((part.pacc for part in parts if part.pacc is not None), None),
+        tuple(body for part in parts for body in part.bodies),
     )
 
 
 def _steps(case: Case, network: Network, family: Family) -> Iterator[Step]:
-    """What a family's clients do. One that is not here asks for nothing of its own."""
+    """What a family's clients do. Without ways of their own they get one document."""
     host = f"{family.label}.{case.domain}"
     if family.name == "thunderbird":
         asker = case.address or Address(NOBODY, case.domain)
@@ -71,13 +71,13 @@ def _steps(case: Case, network: Network, family: Family) -> Iterator[Step]:
         yield partial(_unencrypted, network, f"http://{host}{first}")
     elif family.name == "outlook" and _resolves(network, host):
         yield partial(_autodiscover, case, network, host, family.routes[0].path)
-    elif family.name == "pacc" and _resolves(network, host):
-        yield partial(_pacc, case, network, host, family.routes[0].path)
     elif family.name == "dav" and case.provider:
         types = {server.type for _, server in case.provider.servers if server.url}
         for route in family.routes:
             if route.path.rpartition("/")[2] in types:
                 yield partial(_redirect, network, f"https://{case.domain}{route.path}")
+    elif family.label and family.formats and _resolves(network, host):
+        yield partial(_any_document, case, network, family)
 
 
 def _resolves(network: Network, host: str) -> bool:
@@ -313,27 +313,31 @@ def _listed(servers: list[tuple[str, str, str]]) -> str:
     return listed or "nothing"
 
 
-def _pacc(case: Case, network: Network, host: str, path: str) -> Seen:
-    url = f"https://{host}{path}"
+def _any_document(case: Case, network: Network, family: Family) -> Seen:
+    """The document of a family without ways of its own, held against the file's."""
+    url = f"https://{family.label}.{case.domain}{family.routes[0].path}"
+    format_ = family.formats[0]
     expected = None
     if case.provider:
-        expected = pacc.write(case.provider, Recipient(case.domain))
+        recipient = Recipient(case.domain, exact=case.exact)
+        expected = format_.write(case.provider, recipient)
         if expected is None:
             return Seen()
     reply, findings = ask(network, url)
     if reply is None:
         return Seen(findings)
-    why = "PACC clients find no settings"
-    if reply.status != 200 or reply.content_type != pacc.CONTENT_TYPE:
+    why = f"{family.askers} find no settings"
+    wanted = format_.content_type.partition(";")[0]
+    if reply.status != 200 or reply.content_type != wanted:
         seen = f"status {reply.status}, {reply.content_type or 'no content type'}"
-        cure = "let this service answer there, as application/json"
+        cure = f"let this service answer there, as {wanted}"
         return Seen((*findings, failure("https", url, seen, why, cure)))
 
     told = ok("document", url, "it is served")
     if expected is not None and reply.body != expected:
         seen = "the document is not the one that the file makes"
         told = failure("document", url, seen, why, "reload what serves it")
-    return Seen((*findings, told), pacc=reply.body)
+    return Seen((*findings, told), bodies=((family.name, reply.body),))
 
 
 def _redirect(network: Network, url: str) -> Seen:

@@ -174,7 +174,8 @@ def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list
 
 
 def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
-    problems = quirks.warnings(loaded.providers)
+    served = project.served_families(loaded)
+    problems = quirks.warnings(loaded.providers, served)
     if not problems:
         return [check.ok("file", str(file), "no problems, no warnings")]
     return [check.from_problem("file", str(file), it) for it in problems]

@@ -42,7 +42,7 @@ def command(bind: str, workers: int, proxies: int) -> None:
 
     config = {
         "AUTOCONFIG_FILE": project.file(),
-        "AUTOCONFIG_CLIENTS": project.told_clients(),
+        "AUTOCONFIG_CLIENTS": project.clients_of_app(),
     }
     app = standalone.create_app(config, proxies=proxies)
     click.echo(f"Serving {app.config['AUTOCONFIG_FILE']} at {bind}", err=True)

@@ -60,5 +60,8 @@ def _whom(service: Service, address: str) -> Served | None:
 
 
 def _nothing(service: Service, message: str, cure: str = "") -> ConfigError:
-    cure = cure or "add it to `clients` in the file, or to AUTOCONFIG_CLIENTS"
+    cure = (
+        cure
+        or "add it to AUTOCONFIG_CLIENTS where that is set, else to `clients` in the file"
+    )
     return ConfigError([Problem("", message, cure)], str(service.live.file))

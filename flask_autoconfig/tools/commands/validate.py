@@ -23,7 +23,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     try:
-        warnings = quirks.warnings(read(file).providers)
+        loaded = read(file)
+        served = project.served_families(loaded)
+        warnings = quirks.warnings(loaded.providers, served)
     except ConfigError as error:
         problems = error.problems
 
