@@ -104,7 +104,7 @@ class Autoconfig(Blueprint):
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", "<autoconfig_host>")
 
-        for family in families.FAMILIES if self.is_live else service.families:
+        for family in families.FAMILIES if self.is_live else service.at_start:
             routes = {_rule(app, route): route for route in family.routes}
             view = _view(service, family, routes, is_live=self.is_live)
             for rule, route in routes.items():

@@ -58,10 +58,11 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self.live = Live(file, self._made_of)
-        if not self.families:
+        self.at_start = self.live.built.families
+        if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
         if fixed:
-            self._fixed = self.families
+            self._fixed = self.at_start
 
     def _made_of(self, loaded: Loaded) -> Current:
         wanted = self._override

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from support import TWO_DOMAINS, fetch, serving, until
+from werkzeug.test import Client
 
+from flask_autoconfig import Autoconfig, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import Loaded
 from flask_autoconfig.service import Current, Service
@@ -143,9 +148,18 @@ def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
     assert b"mail.example.com" in answer.body
 
 
+def test_registering_starts_no_thread_that_a_fork_would_lose(toml: Write) -> None:
+    before = threading.active_count()
+    app = create_app(toml(TWO_DOMAINS))
+    site = Flask("site")
+    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    site.register_blueprint(Autoconfig())
+    assert threading.active_count() == before
+    assert Client(app).get(CONFIG).status_code == 200
+    assert threading.active_count() == before + 1
+
+
 def test_the_watcher_ends_with_its_service(toml: Write) -> None:
-    import gc
-    import threading
 
     before = set(threading.enumerate())
     service = Service(toml(TWO_DOMAINS))
