@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from defusedxml.ElementTree import fromstring
@@ -38,19 +39,25 @@ _markup = st.sampled_from(
 )
 _any_text = st.one_of(_octets, st.lists(st.one_of(_octets, _markup)).map("".join))
 _paths = st.sampled_from(
-    [
-        "/mail/config-v1.1.xml",
-        "/.well-known/autoconfig/mail/config-v1.1.xml",
-        "/.well-known/user-agent-configuration.json",
-        "/.well-known/caldav",
-        "/mail/mobileconfig",
-        "/mail/setup",
-        "/autodiscover/autodiscover.xml",
-        "/autodiscover/autodiscover.json",
-        "/autodiscover/autodiscover.json/v1.0/\xe9@x.y",
-        "/v1.1/example.com",
-        "/healthz",
-    ]
+    [route.path for family in families.FAMILIES for route in family.routes]
+    + ["/autodiscover/autodiscover.json/v1.0/\xe9@x.y", "/v1.1/example.com", "/healthz"]
+)
+# What Python's IDNA codec, and those who write hosts by hand, stumble over.
+_labels = st.text(alphabet="xn-.é\xdf\xb70aA_%:[]", max_size=12)
+_hosts = st.one_of(
+    _any_text,
+    st.just("autoconfig.example.com"),
+    _labels.map(lambda text: f"xn--{text}.example.com"),
+    _labels.map(lambda text: f"{text}.xn--{text}"),
+)
+_addresses = st.tuples(
+    st.text(max_size=70),
+    st.sampled_from(["", "+", "ü" * 32, "f" * 64, "\U0001f600" * 16]),
+).map(lambda parts: f"{parts[1]}{parts[0]}@example.com")
+_queries = st.one_of(
+    _any_text,
+    _any_text.map(lambda text: f"emailaddress={text}"),
+    _addresses.map(lambda text: f"emailaddress={quote(text)}"),
 )
 
 
@@ -68,8 +75,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @given(
     path=st.one_of(_paths, _any_text.map(lambda text: "/" + text)),
-    query=st.one_of(_any_text, _any_text.map(lambda text: f"emailaddress={text}")),
-    host=st.one_of(_any_text, st.just("autoconfig.example.com")),
+    query=_queries,
+    host=_hosts,
     header=_any_text,
     method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
 )
