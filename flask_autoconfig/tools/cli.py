@@ -58,7 +58,7 @@ class _Group(click.Group):
             if error.errno == errno.EPIPE:  # whoever read along has seen enough
                 raise
             _tell(error.strerror or str(error))
-            _give_up_unwritten()
+        _give_up_unwritten()
         ctx.exit(1)
 
 
