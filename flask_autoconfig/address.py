@@ -16,8 +16,18 @@ NOBODY = "EVOLUTIONUSER"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
 _LONG_LABEL = re.compile(r"[^.]{64}")
+# What no line of text holds: C0, DEL, C1 and what XML 1.0 has no place for.
+_UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
+CONTROL = re.compile(f"[{_UNFIT}]")
 # RFC 5321, section 4.1.2: a dot-string, or a quoted string; beyond ASCII as RFC 6531.
-_LOCAL_PART = re.compile(r'[^\s"@()<>,:;\[\]\\\x00-\x1f\x7f]+|"[^"\x00-\x1f\x7f]*"')
+# Dots alone are none, and would lead a URL to another folder; U+FFFD is what became of
+# bytes that were no UTF-8.
+_LOCAL_PART = re.compile(
+    rf'(?!\.+$)[^\s"@()<>,:;\[\]\\{_UNFIT}\ufffd]+|"[^"{_UNFIT}\ufffd]*"'
+)
+# In octets of UTF-8 (RFC 5321, section 4.5.3.1; of a path two are its brackets).
+LONGEST_LOCAL_PART = 64
+LONGEST_ADDRESS = 254
 _EMAIL_KEYS = frozenset({"emailaddress", "email"})
 
 
@@ -68,11 +78,21 @@ def unfold(domain: str) -> str:
 
 
 def parse_address(text: str) -> Address:
-    """Take `local@domain` apart; raises ValueError if it is none."""
+    """Take `local@domain` apart; raises ValueError if it is none.
+
+    What is longer than RFC 5321 allows is none, nor is what XML has no place for.
+    """
     local, at, domain = text.strip().rpartition("@")
-    if not at or len(local) > 254 or not _LOCAL_PART.fullmatch(local):
+    if not at or not _LOCAL_PART.fullmatch(local):
         raise ValueError("not an e-mail address")
-    return Address(local, fold(domain))
+    address = Address(local, fold(domain))
+    octets = len(local.encode())
+    if (
+        octets > LONGEST_LOCAL_PART
+        or octets + 1 + len(address.domain) > LONGEST_ADDRESS
+    ):
+        raise ValueError("not an e-mail address")
+    return address
 
 
 def address_in_query(query: str) -> str:

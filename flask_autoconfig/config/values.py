@@ -9,10 +9,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
-from ..address import PLACEHOLDERS, fold, is_ip
+from ..address import CONTROL, PLACEHOLDERS, fold, is_ip
 
-# C0, DEL, C1 and what XML 1.0 has no place for.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
@@ -27,13 +25,13 @@ def quote(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
-    text = f'"{_CONTROL.sub("?", value)}"' if isinstance(value, str) else str(value)
+    text = f'"{CONTROL.sub("?", value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
 
 def line(value: str) -> str:
     """One line of text that says something."""
-    control = _CONTROL.search(value)
+    control = CONTROL.search(value)
     if control:
         raise ValueError(
             f"a control character (U+{ord(control[0]):04X}) in it", "remove it"
