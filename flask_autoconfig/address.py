@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 DOMAIN_PLACEHOLDER = "%EMAILDOMAIN%"
 USER_PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%")
 PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%", "%REALNAME%")
+_PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
 # Evolution asks with this local part, for privacy, and puts the real one in its place.
 NOBODY = "EVOLUTIONUSER"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
+_ONE_LABEL = re.compile("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _LONG_LABEL = re.compile(r"[^.]{64}")
 # What no line of text holds: C0, DEL, C1 and what XML 1.0 has no place for.
 _UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
@@ -134,18 +137,78 @@ def fill_in(text: str | None, domain: str | None, address: Address | None) -> st
     """The text with its placeholders written out for whoever asks.
 
     It is "" where that takes an address that is not known, or where there is no text.
+    What was filled in is not looked at again: an address may hold a placeholder itself.
     """
-    if not text or "%" not in text:
-        return text or ""
-    if address is None:
-        text = with_domain(text, domain)
-        return text if is_for_all(text) and DOMAIN_PLACEHOLDER not in text else ""
-    return (
-        text.replace("%EMAILADDRESS%", str(address))
-        .replace("%EMAILLOCALPART%", address.local)
-        .replace("%EMAILDOMAIN%", address.domain)
-        .replace("%REALNAME%", address.local)
+    return _filled(text or "", _values(domain, address))
+
+
+def fill_in_host(host: str | None, domain: str | None, address: Address | None) -> str:
+    """A host name with its placeholders written out; "" where :func:`fill_in` is.
+
+    Of an address only a local part that is one DNS label (RFC 1123, section 2.1) can
+    stand in it; for any other the host is "", since it would be somebody else's.
+    """
+    if not host or "%" not in host:
+        return host or ""
+    values = {
+        name: value.lower()
+        for name, value in _values(domain, address).items()
+        if name == DOMAIN_PLACEHOLDER or _ONE_LABEL.fullmatch(value)
+    }
+    try:
+        return fold(_filled(host, values))
+    except ValueError:
+        return ""
+
+
+def fill_in_url(url: str | None, domain: str | None, address: Address | None) -> str:
+    """A URL with its placeholders written out; "" where :func:`fill_in` is.
+
+    What an address brings in is percent-encoded (RFC 3986, section 2.1), so that it stays
+    within its part of the URL; in the host it is as with :func:`fill_in_host`.
+    """
+    if not url or "%" not in url:
+        return url or ""
+    start, authority, rest = _around_authority(url)
+    user, at, host = authority.rpartition("@")
+    host, colon, port = host.partition(":") if "%" in host else (host, "", "")
+    values = _values(domain, address)
+    whole = {name: quote(value, safe="") for name, value in values.items()}
+    # In a path or a query an @ is as good as %40, and what people know (section 3.3).
+    open_at = {name: quote(value, safe="@") for name, value in values.items()}
+    filled = (
+        (user, _filled(user, whole)),
+        (host, fill_in_host(host, domain, address)),
+        (rest, _filled(rest, open_at)),
     )
+    if any(before and not after for before, after in filled):
+        return ""
+    user, host, rest = (after for _, after in filled)
+    return f"{start}{user}{at}{host}{colon}{port}{rest}"
+
+
+def _around_authority(url: str) -> tuple[str, str, str]:
+    """Scheme, authority, and what follows that (RFC 3986, section 3.2)."""
+    scheme, slashes, hierarchy = url.partition("://")
+    authority = re.split("[/?#]", hierarchy, maxsplit=1)[0]
+    return scheme + slashes, authority, hierarchy[len(authority) :]
+
+
+def _values(domain: str | None, address: Address | None) -> dict[str, str]:
+    """What each placeholder stands for, as far as that is known."""
+    if address is None:
+        return {DOMAIN_PLACEHOLDER: domain} if domain else {}
+    parts = (str(address), address.local, address.domain, address.local)
+    return dict(zip(PLACEHOLDERS, parts, strict=True))
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """The text with these values, put in at once; "" where one is missing."""
+    if "%" not in text:
+        return text
+    if not values.keys() >= set(_PLACEHOLDER.findall(text)):
+        return ""
+    return _PLACEHOLDER.sub(lambda match: values[match[0]], text)
 
 
 def with_domain(text: str, domain: str | None) -> str:

@@ -143,7 +143,7 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
             return _v2_error("404 Not Found", "UserNotFound", message)
         name = host_of(request.host) or f"autodiscover.{served.domain_or_id}"
         url = f"https://{name}{pox_path}"
-        body = outlook.write_v2(served.provider, protocol, url)
+        body = outlook.write_v2(served.provider, protocol, url, served.recipient)
         if body is None:
             message = "The protocol is not offered; AutodiscoverV1 is."
             return _v2_error("400 Bad Request", "InvalidProtocol", message)

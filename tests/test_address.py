@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +17,10 @@ from werkzeug.test import Client, TestResponse
 from flask_autoconfig import create_app
 from flask_autoconfig.address import (
     PLACEHOLDERS,
+    Address,
     fill_in,
+    fill_in_host,
+    fill_in_url,
     is_for_all,
     known_part,
     parse_address,
@@ -134,6 +138,186 @@ def test_every_family_refuses_the_same_addresses(
     # Version 2 by path has no protocol here: told apart by what is wrong.
     wrong = b"MandatoryParameterMissing" not in reply.data
     assert (reply.status_code == 400 and wrong) != is_one
+
+
+# --- Placeholders filled in -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PLACEHOLDERS)
+def test_a_placeholder_in_an_address_is_a_text_like_any(name: str) -> None:
+    address = parse_address(name * 3 + "@example.com")
+    local = address.local
+    assert fill_in("%EMAILADDRESS%", None, address) == f"{local}@example.com"
+    assert fill_in("%REALNAME%%EMAILLOCALPART%", None, address) == local * 2
+    assert fill_in_url("https://a.test/%REALNAME%", None, address) == (
+        f"https://a.test/{local.replace('%', '%25')}"
+    )
+
+
+@given(st.text(), st.lists(st.sampled_from([*PLACEHOLDERS, "%", "a", "@"])))
+def test_what_is_filled_in_grows_by_each_placeholder_once(
+    local: str, pieces: list[str]
+) -> None:
+    address = Address(local, "example.com")
+    text = "".join(pieces)
+    longest = max(len(str(address)), len(max(PLACEHOLDERS, key=len)))
+    assert len(fill_in(text, None, address)) <= len(pieces) * longest
+
+
+URLS = {
+    "an @ in a path": ("/%EMAILADDRESS%/", "fred", "dav.test/fred@example.com/"),
+    "an @ before the host": ("", "fred", "fred%40example.com@dav.test"),
+    "a slash": ("/%EMAILLOCALPART%/", "a/b", "dav.test/a%2Fb/"),
+    "a question mark": ("/%EMAILLOCALPART%/", "a?b", "dav.test/a%3Fb/"),
+    "a number sign": ("/%EMAILLOCALPART%/", "a#b", "dav.test/a%23b/"),
+    "what ends a key": ("/?u=%REALNAME%&a=b", "a&b=c", "dav.test/?u=a%26b%3Dc&a=b"),
+    "a plus": ("/?u=%EMAILADDRESS%", "a+b", "dav.test/?u=a%2Bb@example.com"),
+    "a percent": ("/%EMAILLOCALPART%/", "a%2fb", "dav.test/a%252fb/"),
+    "a letter beyond ASCII": ("/%EMAILLOCALPART%/", "é", "dav.test/%C3%A9/"),
+    "quotes": ("/%EMAILLOCALPART%/", '"a b"', "dav.test/%22a%20b%22/"),
+    "a fragment": ("/#%EMAILLOCALPART%", "a#b", "dav.test/#a%23b"),
+    "an encoded octet of the file's own": (
+        "/%20/%EMAILDOMAIN%",
+        "a",
+        "dav.test/%20/example.com",
+    ),
+}
+
+
+@pytest.mark.parametrize(("end", "local", "filled"), URLS.values(), ids=URLS.keys())
+def test_what_an_address_brings_stays_in_its_part_of_a_url(
+    end: str, local: str, filled: str
+) -> None:
+    start = "https://dav.test" if end else "https://%EMAILADDRESS%@dav.test"
+    address = parse_address(f"{local}@example.com")
+    assert fill_in_url(start + end, None, address) == f"https://{filled}"
+
+
+STRANGE = ["evil.test/", "evil.test#", "evil.test?", "evil.test", "a.b", "a_b", "é"]
+STRANGE += ['"evil.test/"', '"a b"', "-a", "a-", "evil.test%2f", "a" * 64, "\u212a"]
+
+
+@pytest.mark.parametrize("local", STRANGE)
+@pytest.mark.parametrize("name", ["%EMAILLOCALPART%", "%REALNAME%", "%EMAILADDRESS%"])
+def test_an_address_that_is_no_label_names_no_host(local: str, name: str) -> None:
+    address = parse_address(f"{local}@example.com")
+    assert fill_in_host(f"{name}.mail.test", None, address) == ""
+    for url in (f"https://{name}.mail.test:8443/a", f"https://a@{name}.mail.test"):
+        assert fill_in_url(url, None, address) == ""
+
+
+def test_a_label_names_a_host() -> None:
+    address = parse_address("Fred-1@example.com")
+    host = fill_in_host("u-%EMAILLOCALPART%.%EMAILDOMAIN%", None, address)
+    assert host == "u-fred-1.example.com"
+    url = "https://%EMAILLOCALPART%.mail.test:8443/%EMAILLOCALPART%"
+    assert fill_in_url(url, None, address) == "https://fred-1.mail.test:8443/Fred-1"
+
+
+def test_without_an_address_a_url_is_filled_in_with_the_domain_or_not_at_all() -> None:
+    url = "https://dav.%EMAILDOMAIN%/%20"
+    assert fill_in_url(url, "example.com", None) == "https://dav.example.com/%20"
+    for unknown in (url, "https://dav.test/%EMAILADDRESS%", None):
+        assert fill_in_url(unknown, None, None) == ""
+
+
+PERSONAL = """
+[[provider]]
+domains = ["example.com"]
+[[provider.incoming]]
+type = "imap"
+hostname = "%EMAILLOCALPART%.mail.test"
+[[provider.incoming]]
+type = "pop3"
+hostname = "pop.example.com"
+[[provider.incoming]]
+type = "ews"
+url = "https://ews.example.com/%EMAILLOCALPART%"
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.example.com"
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.example.com/c/%EMAILADDRESS%/"
+[[provider.address_book]]
+type = "carddav"
+url = "https://%EMAILLOCALPART%.dav.test/"
+[[provider.documentation]]
+url = "https://www.example.com/?user=%EMAILLOCALPART%"
+[[provider.documentation]]
+url = "https://%EMAILLOCALPART%.www.test/"
+[provider.webmail]
+login_page = "https://webmail.example.com/%EMAILADDRESS%"
+"""
+
+
+@pytest.fixture
+def personal(toml: Write) -> Client:
+    return Client(create_app(toml(PERSONAL)))
+
+
+@pytest.mark.parametrize("local", ["evil.test/", "evil.test#", "evil.test?x="])
+def test_no_family_leads_an_address_to_another_host(
+    personal: Client, local: str
+) -> None:
+    text = f"{local}@example.com"
+    escaped = quote(local, safe="")
+    by_pox = _by_pox(personal, text).text
+    page = FAMILIES["the page"][0](personal, text).text
+    profile = FAMILIES["apple"][0](personal, text).data
+    for answer in (by_pox, page, profile.decode()):
+        assert ".mail.test" not in answer
+        assert ".dav.test" not in answer
+        assert ".www.test" not in answer
+        assert "pop.example.com" in answer
+        assert f"/c/{escaped}@example.com/" in answer
+    assert f'href="https://www.example.com/?user={escaped}"' in page
+    assert f'href="https://webmail.example.com/{escaped}@example.com"' in page
+    found = {it["PayloadType"]: it for it in plistlib.loads(profile)["PayloadContent"]}
+    assert "com.apple.carddav.account" not in found
+    mail = found["com.apple.mail.managed"]
+    assert mail["IncomingMailServerUsername"] == text
+    assert found["com.apple.caldav.account"]["CalDAVUsername"] == text
+    v2 = "/autodiscover/autodiscover.json?Protocol=EWS&Email="
+    reply = personal.get(v2 + quote(text))
+    assert reply.json == {
+        "Protocol": "EWS",
+        "Url": f"https://ews.example.com/{escaped}",
+    }
+
+
+def test_an_address_that_is_a_label_has_its_own_hosts(personal: Client) -> None:
+    for answer in (
+        _by_pox(personal, "Fred@example.com").text,
+        FAMILIES["the page"][0](personal, "Fred@example.com").text,
+        FAMILIES["apple"][0](personal, "Fred@example.com").text,
+    ):
+        assert "fred.mail.test" in answer
+        assert "Fred@example.com" in answer
+    profile = FAMILIES["apple"][0](personal, "Fred@example.com").data
+    found = {it["PayloadType"]: it for it in plistlib.loads(profile)["PayloadContent"]}
+    assert found["com.apple.carddav.account"]["CardDAVHostName"] == "fred.dav.test"
+
+
+def test_without_an_address_a_profile_names_the_hosts_that_are_for_all(
+    personal: Client,
+) -> None:
+    profile = personal.get("/email.mobileconfig").data
+    found = {it["PayloadType"]: it for it in plistlib.loads(profile)["PayloadContent"]}
+    assert "com.apple.carddav.account" not in found
+    calendar = found["com.apple.caldav.account"]
+    assert calendar["CalDAVHostName"] == "dav.example.com"
+    assert "CalDAVPrincipalURL" not in calendar
+    mail = found["com.apple.mail.managed"]
+    assert mail["IncomingMailServerHostName"] == "pop.example.com"
+
+
+def test_an_address_full_of_placeholders_gets_an_answer_of_the_usual_size(
+    personal: Client,
+) -> None:
+    usual = len(_by_pox(personal, "a" * 60 + "@example.com").data)
+    local = "%EMAILADDRESS%%REALNAME%%EMAILADDRESS%%REALNAME%"
+    assert len(_by_pox(personal, f"{local}@example.com").data) < usual + 500
 
 
 # --- What is known of a URL while the address is not ----------------------------------

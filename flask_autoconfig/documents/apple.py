@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..address import Address, fill_in, with_domain
+from ..address import Address, fill_in, fill_in_host, fill_in_url, known_part
 from ..config.tables import Method, Provider, Server
 from . import ANYBODY, Recipient
 
@@ -84,8 +84,8 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 def _mail(
     provider: Provider, address: Address | None, domain: str, description: str
 ) -> dict[str, Any] | None:
-    incoming = _first(provider.incoming, _MAIL_TYPES)
-    outgoing = _first(provider.outgoing, ["smtp"])
+    incoming = _first(provider.incoming, _MAIL_TYPES, address, domain)
+    outgoing = _first(provider.outgoing, ["smtp"], address, domain)
     if incoming is None or outgoing is None:
         return None
     payload = {
@@ -102,10 +102,13 @@ def _mail(
     return payload
 
 
-def _first(servers: tuple[Server, ...], types: Any) -> Server | None:
-    return next(
-        (it for it in servers if it.type in types and _method(it) is not None), None
-    )
+def _first(
+    servers: tuple[Server, ...], types: Any, address: Address | None, domain: str
+) -> Server | None:
+    """The first that Apple's programs can use and whose host is known."""
+    usable = (it for it in servers if it.type in types and _method(it) is not None)
+    known = (it for it in usable if fill_in_host(it.hostname, domain, address))
+    return next(known, None)
 
 
 def _method(server: Server) -> str | None:
@@ -118,7 +121,7 @@ def _server(
     way: str, server: Server, address: Address | None, domain: str
 ) -> dict[str, Any]:
     said: dict[str, Any] = {
-        f"{way}MailServerHostName": fill_in(server.hostname, domain, address),
+        f"{way}MailServerHostName": fill_in_host(server.hostname, domain, address),
         f"{way}MailServerPortNumber": server.port,
         f"{way}MailServerUseSSL": server.socket_type != "plain",
         f"{way}MailServerAuthentication": _method(server),
@@ -138,23 +141,28 @@ def _dav(
     server = next((it for it in servers if it.type == type_), None)
     if server is None:
         return None
-    host, port, ssl, path = server.hostname, server.port, server.socket_type, ""
+    host, path = fill_in_host(server.hostname, domain, address), ""
+    port, ssl = server.port, server.socket_type
     if server.url:
-        parts = urlsplit(with_domain(server.url, domain))
-        host, port, path = parts.hostname, parts.port, parts.path
+        url = fill_in_url(server.url, domain, address)
+        known = url or ("" if address else known_part(server.url, domain))
+        parts = urlsplit(known)
+        host, path = parts.hostname or "", parts.path if url else ""
         ssl = "SSL" if parts.scheme == "https" else "plain"
-        port = port or (443 if ssl == "SSL" else 80)
+        port = parts.port or (443 if ssl == "SSL" else 80)
+    if not host:
+        return None
 
     payload: dict[str, Any] = {
         "PayloadType": f"com.apple.{type_}.account",
-        f"{prefix}HostName": fill_in(host, domain, address),
+        f"{prefix}HostName": host,
         f"{prefix}Port": port,
         f"{prefix}UseSSL": ssl != "plain",
         f"{prefix}AccountDescription": description,
     }
 
-    optional = {"PrincipalURL": path, "Username": server.username}
-    for key, text in optional.items():
-        value = fill_in(text, domain, address)
-        payload |= {f"{prefix}{key}": value} if value else {}
-    return payload
+    username = fill_in(server.username, domain, address)
+    optional = {"PrincipalURL": path, "Username": username}
+    return payload | {
+        f"{prefix}{key}": value for key, value in optional.items() if value
+    }

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
-from ..address import Address, fill_in
+from ..address import Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import Provider, Server
 from . import ANYBODY, Recipient
 from .xml import NotXmlError, local_name, parse, to_bytes
@@ -105,8 +105,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
 def _write_mail(
     account: ET.Element, server: Server, domain: str | None, address: Address | None
 ) -> None:
-    host = fill_in(server.hostname, domain, address)
-    if not host:  # it takes a domain, and there is none
+    host = fill_in_host(server.hostname, domain, address)
+    if not host:  # it takes a domain, and there is none, or an address that fits it
         return
 
     protocol = ET.SubElement(account, "Protocol")
@@ -128,7 +128,7 @@ def _write_mail(
 def _write_dav(
     account: ET.Element, server: Server, domain: str | None, address: Address | None
 ) -> None:
-    url = fill_in(server.url, domain, address)
+    url = fill_in_url(server.url, domain, address)
     if url:
         protocol = ET.SubElement(account, "Protocol")
         _add(protocol, "Type", _DAV_TYPES[server.type])
@@ -183,15 +183,18 @@ def error(code: int) -> bytes:
     return to_bytes(root)
 
 
-def write_v2(provider: Provider, protocol: str, pox_url: str) -> bytes | None:
+def write_v2(
+    provider: Provider, protocol: str, pox_url: str, recipient: Recipient = ANYBODY
+) -> bytes | None:
     """Version 2's answer for a protocol, None for one that is not offered."""
     if protocol.lower() == "autodiscoverv1":
         answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
         return json.dumps(answer).encode()
     for server in provider.incoming:
         name = _URL_TYPES.get(server.type, "")
-        if server.url and name.lower() == protocol.lower():
-            return json.dumps({"Protocol": name, "Url": server.url}).encode()
+        url = fill_in_url(server.url, recipient.domain, recipient.address)
+        if url and name.lower() == protocol.lower():
+            return json.dumps({"Protocol": name, "Url": url}).encode()
     return None
 
 

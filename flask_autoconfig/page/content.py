@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ..address import Address, fill_in, unfold
+from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
 from .languages import best_match, translations
 
@@ -82,15 +82,16 @@ class Settings(NamedTuple):
 def settings(provider: Provider, address: Address, language: str) -> Settings:
     """What to enter by hand for an address, in a language."""
     _ = translations(language).gettext
-    filled = [
+    tables = [
         (server, _filled_rows(server, address, _)) for _at, server in provider.servers
     ]
 
     pages = [(it.url, it.descr) for it in provider.documentation]
     pages += [(it.url, it.descr) for it in provider.instruction if it.url]
     links = [
-        Link(fill_in(url, None, address), _best(texts, language) or url)
-        for url, texts in pages
+        Link(url, _best(texts, language) or url)
+        for template, texts in pages
+        if (url := fill_in_url(template, None, address))
     ]
     words = [_best(it.descr, language) for it in provider.instruction if not it.url]
 
@@ -98,7 +99,7 @@ def settings(provider: Provider, address: Address, language: str) -> Settings:
     if provider.enable:
         text = _best(provider.enable.instruction, language)
         enable = Link(
-            fill_in(provider.enable.visit_url, None, address),
+            fill_in_url(provider.enable.visit_url, None, address),
             text or _("Switch mail programs on in your account first"),
         )
 
@@ -107,28 +108,33 @@ def settings(provider: Provider, address: Address, language: str) -> Settings:
         fill_in(provider.display_name, None, address) or unfold(address.domain),
         [
             Section(_(_TITLES[it.type]), rows)
-            for it, rows in filled
-            if it.type in _TITLES
+            for it, rows in tables
+            if it.type in _TITLES and rows
         ],
         links,
-        enable,
+        enable if enable and enable.url else None,
         [fill_in(text, None, address) for text in words if text],
-        fill_in(webmail, None, address) or None,
+        fill_in_url(webmail, None, address) or None,
     )
 
 
 def _filled_rows(server: Server, address: Address, _: Translate) -> list[Row]:
+    """The table of a server; empty where its host cannot be named for the address."""
     rows = []
     encryption = _ENCRYPTION[server.socket_type or "SSL"]
-    if server.hostname:
+    host = fill_in_host(server.hostname, None, address)
+    url = fill_in_url(server.url, None, address)
+    if not (host or url):
+        return []
+    if host:
         rows += [
-            Row(_("Server"), fill_in(server.hostname, None, address), True),
+            Row(_("Server"), host, True),
             Row(_("Port"), str(server.port), True),
             Row(_("Encryption"), _(encryption), False),
         ]
 
-    if server.url:
-        rows.append(Row(_("Address (URL)"), fill_in(server.url, None, address), True))
+    if url:
+        rows.append(Row(_("Address (URL)"), url, True))
 
     if server.username:
         username = fill_in(server.username, None, address)
