@@ -7,7 +7,10 @@ their one home here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,6 +29,11 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 _COMMON_HEADERS = (("Access-Control-Allow-Origin", "*"), *SECURITY_HEADERS)
 NOT_KEPT: Header = ("Cache-Control", "no-store")
 KEPT_BY_NOBODY_ELSE: Header = ("Cache-Control", "private, no-store")
+_BODY_SECONDS = 5.0  # for the whole of a body, in however many pieces it comes
+
+
+class BodyError(ValueError):
+    """A request's body did not come as HTTP says, or not in time."""
 
 
 class Request(NamedTuple):
@@ -48,16 +56,55 @@ class Request(NamedTuple):
     def body(self, most: int) -> bytes:
         """The body, one byte more than `most` if it has so many.
 
-        A site's own limit does not count: too much is answered in the client's format.
+        Raises BodyError for one that is broken off, faulty or too slow. A site's own
+        limit does not count: too much is answered in the client's format.
         """
-        from werkzeug.wsgi import get_input_stream
+        environ = self.environ or {}
+        try:
+            with _in_time(environ.get("gunicorn.socket")):
+                return _read(environ, most)
+        except Exception:  # each server has errors of its own, with the bytes in them
+            raise BodyError("the body did not come whole") from None
 
-        stream = get_input_stream(self.environ or {})
-        body = stream.read(most + 1)
-        for _ in range(64):  # a client that still sends would not read the answer
-            if len(stream.read(most)) < most:
-                break
-        return body
+
+def _read(environ: WSGIEnvironment, most: int) -> bytes:
+    from werkzeug.wsgi import get_content_length, get_input_stream
+
+    stream = get_input_stream(environ)
+    body = stream.read(most + 1)
+    for _ in range(64):  # a client that still sends would not read the answer
+        if len(stream.read(most)) < most:
+            break
+    announced = get_content_length(environ) or 0
+    if len(body) < min(announced, most + 1):
+        raise BodyError("the body is shorter than announced")
+    return body
+
+
+@contextmanager
+def _in_time(connection: Any) -> Iterator[None]:
+    """Let reading from a connection end in time, as if the client had ended it.
+
+    The timeout of a socket would not do: it begins anew with each byte. Where the server
+    does not show its connection, its own limits count.
+    """
+    if not isinstance(connection, socket.socket):
+        yield
+        return
+    timer = threading.Timer(_BODY_SECONDS, stop_reading, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def stop_reading(connection: socket.socket) -> None:
+    """Let whoever reads from the connection meet its end; the answer can still go out."""
+    with suppress(OSError):
+        # Not `connection.shutdown`: with TLS that would send the rest unencrypted.
+        socket.socket.shutdown(connection, socket.SHUT_RD)
 
 
 class Answer:

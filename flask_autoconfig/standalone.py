@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -119,64 +119,3 @@ def _stop_gunicorn(error: ConfigError) -> None:
             """The one ends a worker with its words alone, the other a preload."""
 
         raise FaultyError(str(error)) from None
-
-
-def _logger_class() -> type:
-    from gunicorn.glogging import Logger
-
-    class WithoutAddresses(Logger):  # type: ignore[misc]
-        """Version 2 of Autodiscover may have the address in its path."""
-
-        def atoms(self, *arguments: Any) -> dict[str, Any]:
-            atoms: dict[str, Any] = super().atoms(*arguments)
-            path, at, _ = str(atoms.get("U", "")).partition("@")
-            if at or "%40" in path:
-                atoms["U"] = path.partition("%40")[0].rpartition("/")[0] + "/…"
-            return atoms
-
-        def warning(self, message: object, *arguments: Any, **options: Any) -> None:
-            """What cannot be parsed may hold an address as well."""
-            text = str(message)
-            if text.startswith("Invalid request"):
-                text = text.partition(": ")[0]
-            super().warning(text, *arguments, **options)
-
-    return WithoutAddresses
-
-
-def serve(
-    load: Callable[[], WSGIApplication], *, bind: str, workers: int
-) -> None:  # pragma: no cover (runs in a process of its own)
-    """Run the service under gunicorn until it is told to stop."""
-    from gunicorn.app.base import BaseApplication
-
-    options = {
-        "bind": bind,
-        "workers": workers,
-        "worker_class": "gthread",  # a slow client must not hold a worker up
-        "threads": 4,
-        "preload_app": True,
-        "accesslog": "-",
-        "logger_class": _logger_class(),
-        # Without the query: it holds the address.
-        "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s',
-        "control_socket_disable": True,
-        # Only --proxies says who is believed: not gunicorn's own idea of it.
-        "forwarded_allow_ips": "",
-        "secure_scheme_headers": {},
-        "forwarder_headers": "",
-        "proc_name": "flask-autoconfig",
-    }
-
-    class Server(BaseApplication):  # type: ignore[misc]
-        """gunicorn's own Application would parse our command line again."""
-
-        def load_config(self) -> None:
-            for key, value in options.items():
-                if key in self.cfg.settings:  # older releases have no control socket
-                    self.cfg.set(key, value)
-
-        def load(self) -> WSGIApplication:
-            return load()
-
-    Server().run()

@@ -404,7 +404,7 @@ LAYERS = (
     {"families"},
     {"service"},
     {"blueprint"},
-    {"standalone"},
+    {"standalone", "server"},
     {"__init__"},
     {"tools"},
 )

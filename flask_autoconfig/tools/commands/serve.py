@@ -38,7 +38,7 @@ def _checked_bind(_ctx: object, _option: object, value: str) -> str:
 )
 def command(bind: str, workers: int, proxies: int) -> None:
     """Run the service by itself, under gunicorn."""
-    from ... import standalone
+    from ... import server, standalone
 
     config = {
         "AUTOCONFIG_FILE": project.file(),
@@ -50,4 +50,4 @@ def command(bind: str, workers: int, proxies: int) -> None:
     def load() -> Flask:
         return app
 
-    standalone.serve(load, bind=bind, workers=workers)
+    server.serve(load, bind=bind, workers=workers)
