@@ -22,6 +22,7 @@ from . import families
 from .answers import Answer, Request
 from .errors import ConfigError, Problem
 from .families import Family, Route
+from .files import DEFAULT_FILE, file_in_environment
 from .service import Hook, Hooks, Service
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class _Prepared(Response):
 def find_file(app: App) -> Path:
     """The TOML file of a Flask app; raises ConfigError where there is none."""
     root = Path(app.root_path)
-    named = app.config.get("AUTOCONFIG_FILE") or os.environ.get("AUTOCONFIG_FILE")
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
     if isinstance(named, str | os.PathLike):
         return root / named
     if named:
@@ -207,9 +208,9 @@ def find_file(app: App) -> Path:
         problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
         raise ConfigError([problem], app.import_name)
 
-    candidates = [root / "autoconfig.toml"]
+    candidates = [root / DEFAULT_FILE]
     if isinstance(app, Flask):
-        candidates.insert(0, Path(app.instance_path) / "autoconfig.toml")
+        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
     for candidate in candidates:
         if candidate.is_file():
             return candidate

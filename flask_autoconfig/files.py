@@ -1,7 +1,8 @@
-"""Reading a file that a person named."""
+"""The files that a person names: which one, and reading it."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -13,3 +14,11 @@ def read_file(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise OSError(None, "it is no ordinary file", str(path))
     return path.read_bytes()
+
+
+DEFAULT_FILE = "autoconfig.toml"
+
+
+def file_in_environment() -> str | None:
+    """The TOML file that the environment names, if it does."""
+    return os.environ.get("AUTOCONFIG_FILE") or None

@@ -18,6 +18,7 @@ from flask import Flask, Response, current_app, request
 from .answers import Request
 from .blueprint import Autoconfig
 from .errors import ConfigError
+from .files import DEFAULT_FILE, file_in_environment
 from .service import Service
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def create_app(
         app.config.from_mapping(config)
         config = None
     file = config or app.config.get("AUTOCONFIG_FILE")
-    file = file or os.environ.get("AUTOCONFIG_FILE") or "autoconfig.toml"
+    file = file or file_in_environment() or DEFAULT_FILE
     if isinstance(file, str | os.PathLike):  # else the blueprint says what is wrong
         file = Path(file).absolute()
     app.config["AUTOCONFIG_FILE"] = file

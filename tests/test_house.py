@@ -386,6 +386,7 @@ def test_flask_run_loads_the_commands_for_next_to_nothing() -> None:
     assert {name for name in added if name.startswith("flask_autoconfig")} == {
         "flask_autoconfig",
         "flask_autoconfig.errors",
+        "flask_autoconfig.files",
         "flask_autoconfig.tools",
         "flask_autoconfig.tools.cli",
     }

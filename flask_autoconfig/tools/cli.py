@@ -19,8 +19,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
-
-DEFAULT_FILE = "autoconfig.toml"
+from ..files import DEFAULT_FILE
 
 # Each command's module in `commands`, which has a function `command`.
 _MODULES = {

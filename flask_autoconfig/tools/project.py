@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,8 @@ from .. import families
 from ..config.reading import Loaded
 from ..errors import ConfigError, Problem
 from ..families import Family
+from ..files import DEFAULT_FILE, file_in_environment
 from ..service import Service
-from .cli import DEFAULT_FILE
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -33,7 +32,7 @@ def file() -> Path:
     of_project = _file_of_project()
     if of_project is not None:
         return of_project
-    return Path(os.environ.get("AUTOCONFIG_FILE") or DEFAULT_FILE)
+    return Path(file_in_environment() or DEFAULT_FILE)
 
 
 def service() -> Service:

@@ -16,6 +16,7 @@ from ...address import Address, parse_address
 from ...config.reading import Loaded, read
 from ...directory import Directory
 from ...errors import ConfigError, Problem
+from ...files import file_in_environment
 from .. import check, options, project, quirks
 from ..check import FAILURE, OK, WARNING, Case, Finding
 from ..cleaning import clean
@@ -136,7 +137,7 @@ def _address(subject: str) -> Address | None:
 
 def _file_to_check(subject: str) -> tuple[Path, Loaded | None]:
     """The file, None unless one is named, or lies here and serves the domain."""
-    told = project.named_file() or os.environ.get("AUTOCONFIG_FILE")
+    told = project.named_file() or file_in_environment()
     file = project.file()
     if not told and not file.is_file():
         return file, None

@@ -9,9 +9,9 @@ import click
 
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
+from ...files import DEFAULT_FILE
 from .. import options, project
 from ..cleaning import clean
-from ..cli import DEFAULT_FILE
 from ..discover import discover
 
 
