@@ -6,6 +6,8 @@ holds what a client sent, and a worker hears that it shall stop from its first m
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 # Clients of one worker that may be slow at the same time; a waiting thread costs little.
 _THREADS = 64
 _LAST_SECONDS = 0.2  # in which a client may still take its answer and hang up
+# More than a request may take: a stop waits no longer, whoever still holds on.
+_STOP_SECONDS = 7
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def _worker_class() -> type:
@@ -27,6 +32,10 @@ def _worker_class() -> type:
 
     class Worker(ThreadWorker):  # type: ignore[misc]
         """A worker whose clients can hold no more than a thread, and that not for long."""
+
+        def init_signals(self) -> None:
+            super().init_signals()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
         def handle_request(self, request: Any, connection: Any) -> Any:
             if any(name in _OF_A_BODY for name, _ in request.headers):
@@ -40,6 +49,21 @@ def _worker_class() -> type:
             return is_kept
 
     return Worker
+
+
+def _hold_signals_through_forks() -> None:
+    """Keep what a worker is told back until it can hear.
+
+    It starts with the handlers of its master, who would take the word for its own.
+    """
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+    os.register_at_fork(before=hold, after_in_parent=release)
 
 
 _OF_A_BODY = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
@@ -95,6 +119,7 @@ def serve(
         "workers": workers,
         "worker_class": _worker_class(),
         "threads": _THREADS,
+        "graceful_timeout": _STOP_SECONDS,
         "preload_app": True,
         "accesslog": "-",
         "logger_class": _logger_class(),
@@ -119,4 +144,5 @@ def serve(
         def load(self) -> WSGIApplication:
             return load()
 
+    _hold_signals_through_forks()
     Server().run()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support import BIN, TWO_DOMAINS, fetch, free_port, running, serving
+from support import BIN, TWO_DOMAINS, end, fetch, free_port, running, serving, until
 
 Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
@@ -217,3 +220,69 @@ def test_those_who_read_slowly_or_do_not_close_hold_no_more_than_their_thread(
         for request in [get, b"no HTTP\r\n\r\n"] * 50:
             stack.enter_context(half_sent(url, request))
         assert longest_wait(url, 3) < 1.5
+
+
+# --- Being stopped -------------------------------------------------------------------
+
+
+def _started(file: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        words = ("--config", file, "serve", "--bind", f"127.0.0.1:{free_port()}")
+        command = [str(it) for it in (BIN / "flask-autoconfig", *words)]
+        command += ["--workers", "4"]
+        return subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def _first_worker(master: int) -> int:
+    """The process of the first worker, as soon as there is one."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:  # without a pause: it must be met while it starts
+        for children in Path(f"/proc/{master}/task").glob("*/children"):
+            if words := children.read_text().split():
+                return int(words[0])
+    raise AssertionError("no worker starts")
+
+
+def test_a_worker_hears_that_it_shall_stop_from_its_first_moment(
+    toml: Write, tmp_path: Path
+) -> None:
+    process = _started(toml(TWO_DOMAINS), tmp_path / "log")
+    try:
+        worker = _first_worker(process.pid)
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: not Path(f"/proc/{worker}/cwd").exists(), seconds=3)
+    finally:
+        end(process, at_once=True)
+
+
+def test_a_service_that_is_stopped_as_it_starts_ends_at_once(
+    toml: Write, tmp_path: Path
+) -> None:
+    process = _started(toml(TWO_DOMAINS), tmp_path / "log")
+    try:
+        _first_worker(process.pid)
+        start = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert time.monotonic() - start < 4
+    finally:
+        end(process, at_once=True)
+
+
+def test_clients_that_hold_on_do_not_hold_a_stop_up_for_long(toml: Write) -> None:
+    port = free_port()
+    words = ("--config", toml(TWO_DOMAINS), "serve", "--bind", f"127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    with (
+        running(BIN / "flask-autoconfig", *words, port=port, at_once=True) as process,
+        half_sent(url, b"GET / HTTP/1.1\r\nHos"),
+        half_sent(url, post("Content-Length: 1000")),
+        half_sent(url),
+    ):
+        assert fetch(url + CONFIG).status == 200
+        start = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert time.monotonic() - start < 11
