@@ -630,6 +630,18 @@ def test_dav_paths_lead_to_the_providers_servers(serve: Callable[[str], Ask]) ->
             assert (reply.status_code, reply.headers["Location"]) == (status, url)
 
 
+def test_a_redirect_leads_in_ascii_to_a_url_with_other_letters(
+    serve: Callable[[str], Ask],
+) -> None:
+    dav = (
+        '[[provider.calendar]]\ntype = "caldav"\nurl = "https://bücher.test/für/日/"\n'
+    )
+    reply = serve(TWO_DOMAINS + dav)("/.well-known/caldav", "PROPFIND")
+    assert reply.status_code == 308
+    url = "https://xn--bcher-kva.test/f%C3%BCr/%E6%97%A5/"
+    assert reply.headers["Location"] == url
+
+
 def test_dav_paths_without_a_server_are_404(serve: Callable[[str], Ask]) -> None:
     reply = serve(TWO_DOMAINS)("/.well-known/caldav", "PROPFIND", host="example.com")
     assert reply.status_code == 404

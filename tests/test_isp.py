@@ -139,6 +139,98 @@ def test_what_was_read_is_read_again_from_what_is_written(file: Path) -> None:
     assert from_raw({"provider": [Reader().read(written)]}) == read
 
 
+# Of each: what is put before what, and what of it is left out.
+IN_SERVERS, BESIDE = "<incomingServer ", "<calendar "
+ODD_URLS = {
+    "a page": (
+        '<documentation url="javascript:alert(1)"><descr>x</descr></documentation>',
+        IN_SERVERS,
+        ["documentation[0].url", "documentation[0]"],
+    ),
+    "instructions with a page": (
+        '<instruction url="ftp://a.test/"><descr>Call us</descr></instruction>',
+        IN_SERVERS,
+        ["instruction[0].url"],
+    ),
+    "a page to enable something": (
+        '<enable visiturl="data:text/html,x"><instruction>x</instruction></enable>',
+        IN_SERVERS,
+        ["enable.visit_url", "enable"],
+    ),
+    "a server that is nothing but its URL": (
+        '<incomingServer type="ews"><url>file:///x</url></incomingServer>',
+        IN_SERVERS,
+        ["incoming[0].url", "incoming[0]"],
+    ),
+    "a calendar": (
+        '<calendar type="caldav"><serverURL>file:///x</serverURL></calendar>',
+        BESIDE,
+        ["calendar[0].url", "calendar[0]"],
+    ),
+    "a calendar that has a host too": (
+        '<calendar type="caldav"><serverURL>file:///x</serverURL>'
+        "<hostname>dav.diary.test</hostname></calendar>",
+        BESIDE,
+        ["calendar[0].url"],
+    ),
+    "webmail": (
+        '<webMail><loginPage url="vbscript:x"/></webMail>',
+        BESIDE,
+        ["webmail.login_page", "webmail"],
+    ),
+    "a login form": (
+        '<webMail><loginPage url="https://a.test/"/><loginPageInfo url="a b"/></webMail>',
+        BESIDE,
+        ["webmail.login_page_info.url", "webmail.login_page_info"],
+    ),
+    "an authorization server": (
+        "<oAuth2><issuer>a.test</issuer><authURL>javascript://a.test/</authURL></oAuth2>",
+        BESIDE,
+        ["oauth2.auth_url"],
+    ),
+    "an unknown placeholder": (
+        '<clientConfigUpdate url="https://a.test/%USER%"/>',
+        BESIDE,
+        ["oauth2.config_update_url"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("odd", "before", "lost"), ODD_URLS.values(), ids=ODD_URLS.keys()
+)
+def test_an_odd_url_is_left_out_and_nothing_else(
+    tmp_path: Path, odd: str, before: str, lost: list[str]
+) -> None:
+    usual = ISP / "diary.test.xml"
+    file = tmp_path / "odd.xml"
+    text = usual.read_text(encoding="utf-8")
+    file.write_text(text.replace(before, odd + before, 1), encoding="utf-8")
+    done = run("import", file)
+    assert done.returncode == 0, done.stderr
+    said = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
+    places = [line.partition(" is left out")[0] for line in said if line[0] != "<"]
+    assert places == lost
+    assert loads(done.stdout)
+    expected = run("import", usual).stdout.splitlines()
+    assert set(expected) <= set(done.stdout.splitlines())
+
+
+def test_a_file_with_no_server_but_an_odd_one_is_refused_in_words(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "odd.xml"
+    server = '<incomingServer type="ews"><url>javascript:x</url></incomingServer>'
+    file.write_text(
+        '<clientConfig><emailProvider id="a.test"><domain>a.test</domain>'
+        f"{server}</emailProvider></clientConfig>"
+    )
+    done = run("import", file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it has no servers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The service as an ISP database of these files."""

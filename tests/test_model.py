@@ -270,6 +270,17 @@ FAULTY = {
         'provider[0].logo_url: expected a URL, got "www.example.com/logo.png"; '
         "write one like https://www.example.com/",
     ),
+    "a URL that runs a script": (
+        provider('logo_url = "javascript://example.com/%0aalert(1)"'),
+        "provider[0].logo_url: expected a URL of the web, got "
+        '"javascript://example.com/%0aalert(1)"; '
+        "write one that begins with https://, not with javascript://",
+    ),
+    "a URL of a file transfer": (
+        provider() + '[[provider.documentation]]\nurl = "FTP://example.com/"',
+        "provider[0].documentation[0].url: expected a URL of the web, got "
+        '"FTP://example.com/"; write one that begins with https://, not with FTP://',
+    ),
     "an id that is no host name": (
         provider('id = "Our mail!"'),
         'provider[0].id: expected a host name, got "Our mail!"; ',
@@ -345,7 +356,67 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
     assert load(file) == reading.loads(provider())
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "JavaScript:alert(1)",
+        "vbscript://x.test/",
+        "data:text/html,hello",
+        "data://text/html",
+        "ftp://x.test/",
+        "file:///etc/passwd",
+        "file://x.test/etc",
+        "mailto:fred@example.com",
+        "https:example.com",
+        "//example.com/",
+        "https://",
+        "https:///path",
+    ],
+)
+def test_only_the_webs_urls_are_urls(url: str) -> None:
+    (found,) = problems_of(provider(f'logo_url = "{url}"'))
+    assert "provider[0].logo_url: expected a URL" in found
+    assert "https://" in found.partition("; ")[2]
+
+
+IN_ASCII = {
+    "a path": (
+        "https://a.test/für/%EMAILADDRESS%/é",
+        "/f%C3%BCr/%EMAILADDRESS%/%C3%A9",
+    ),
+    "a query": ("https://a.test/?ü=%20ü", "/?%C3%BC=%20%C3%BC"),
+    "a fragment": ("https://a.test/#日本", "/#%E6%97%A5%E6%9C%AC"),
+    "what looks like a placeholder then": ("https://a.test/%éMAIL%", "/%%C3%A9MAIL%"),
+    "a scheme in capitals": ("HTTPS://a.test/A", "/A"),
+}
+
+
+@pytest.mark.parametrize(("written", "end"), IN_ASCII.values(), ids=IN_ASCII.keys())
+def test_a_url_is_served_in_ascii(written: str, end: str) -> None:
+    (found,) = reading.loads(provider(f'logo_url = "{written}"')).provider
+    assert found.logo_url == f"https://a.test{end}"
+    (again,) = reading.loads(provider(f'logo_url = "{found.logo_url}"')).provider
+    assert again.logo_url == found.logo_url
+
+
 WARNED = {
+    "a page without encryption": (
+        provider('logo_url = "http://www.example.com/logo.png"'),
+        ["Every client"],
+        "logo_url",
+    ),
+    "a calendar without encryption": (
+        provider() + '[[provider.calendar]]\ntype = "caldav"\nurl = "http://a.test/"',
+        ["Every client", "PACC"],
+        "calendar[0]",
+    ),
+    "a login form without encryption": (
+        provider() + '[provider.webmail]\nlogin_page = "https://a.test/"\n'
+        '[provider.webmail.login_page_info]\nurl = "http://a.test/"',
+        ["Every client"],
+        "webmail.login_page_info.url",
+    ),
     "an unencrypted server": (
         provider(outgoing='socket_type = "plain"'),
         ["Every client", "Thunderbird for Android (K-9)", "PACC"],
@@ -489,7 +560,7 @@ def test_placeholders_survive_beside_letters_beyond_ascii(
     (found,) = reading.loads(text).provider
     assert found.incoming[0].hostname == served
     if not served.isascii() or "xn--" in served:
-        assert found.logo_url == f"https://{served}:8443/ü"
+        assert found.logo_url == f"https://{served}:8443/%C3%BC"
 
 
 def test_a_postfix_map_with_its_continuations_and_parents(tmp_path: Path) -> None:

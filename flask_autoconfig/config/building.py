@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
@@ -223,6 +223,36 @@ class Builder:
             wanted = "one of " + wanted
         self.add(at, f"expected {wanted}, got {quote(raw)}", cure)
         return NODEFAULT
+
+
+class Found(NamedTuple):
+    """A string of a raw document: the table that it stands in, its key, the two's place."""
+
+    table: dict[str, Any]
+    key: str
+    holder: str  # the table's place
+    place: str  # the string's own
+
+
+def strings_read_by(
+    accept: Callable[[str], str], cls: type, raw: dict[str, Any], place: str
+) -> Iterator[Found]:
+    """Every string of a raw table of that type which `accept` is to read."""
+    for field in _type_of(cls).fields:
+        value = raw.get(field.encode_name)
+        at = _below(place, field.encode_name)
+        kind, extra = _unwrapped(field.type, value)
+        if extra.get("value") is accept and isinstance(value, str):
+            yield Found(raw, field.encode_name, place, at)
+        elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
+            yield from strings_read_by(accept, kind.cls, value, at)
+        elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
+            item = _unwrapped(kind.item_type)[0]
+            if isinstance(item, inspect.StructType):
+                for index, table in enumerate(value):
+                    yield from strings_read_by(
+                        accept, item.cls, table, f"{at}[{index}]"
+                    )
 
 
 @cache

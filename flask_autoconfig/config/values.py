@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote as encoded
 from urllib.parse import urlsplit, urlunsplit
 
 from ..address import CONTROL, PLACEHOLDERS, fold, is_ip
@@ -15,6 +16,7 @@ _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def quote(value: object) -> str:
@@ -141,8 +143,12 @@ def language_tag(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An absolute URL with its host as A-labels."""
-    for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("", line(value))):
+    """An absolute URL of the web in ASCII: its host as A-labels, the rest encoded.
+
+    Only https and http: pages and clients follow it, and another scheme can run a
+    script or open a file there.
+    """
+    for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("/", line(value))):
         _check_placeholder(match[0])
     wrong = ValueError(
         f"expected a URL, got {quote(value)}", "write one like https://www.example.com/"
@@ -150,6 +156,12 @@ def url(value: str) -> str:
 
     if not _URL.fullmatch(value):
         raise wrong
+    scheme, colon, _ = value.partition(":")
+    if scheme.lower() not in ("https", "http"):
+        raise ValueError(
+            f"expected a URL of the web, got {quote(value)}",
+            f"write one that begins with https://, not with {scheme}://",
+        )
     try:
         parts = urlsplit(value)
         host, port = parts.hostname or "", parts.port
@@ -161,8 +173,10 @@ def url(value: str) -> str:
     except ValueError:
         raise wrong from None
 
-    if host.isascii():
-        return value
-    user, at, _ = parts.netloc.rpartition("@")
-    authority = name if port is None else f"{name}:{port}"
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{authority}"))
+    if not host.isascii():
+        user, at, _ = parts.netloc.rpartition("@")
+        authority = name if port is None else f"{name}:{port}"
+        value = urlunsplit(parts._replace(netloc=f"{user}{at}{authority}"))
+    rest = value.partition(":")[2]
+    # As RFC 3987, section 3.1, maps an IRI: a header holds nothing beyond ASCII.
+    return scheme.lower() + colon + _BEYOND_ASCII.sub(lambda it: encoded(it[0]), rest)

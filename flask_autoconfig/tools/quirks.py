@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from msgspec import to_builtins
+
 from ..address import unfold
+from ..config import values
+from ..config.building import strings_read_by
 from ..config.tables import MAIL_TYPES, FamilyName, Provider, Server, SocketType
 from ..documents import pacc, xml
 from ..errors import Problem
@@ -58,6 +62,16 @@ def _in_clear(provider: Provider) -> Complaints:
                 f"{at}.socket_type",
                 "mail and passwords travel unencrypted",
                 'offer "SSL" or "STARTTLS"',
+            )
+
+
+def _page_in_clear(provider: Provider) -> Complaints:
+    for it in strings_read_by(values.url, Provider, to_builtins(provider), ""):
+        if it.table[it.key].startswith("http://"):
+            yield (
+                it.place,
+                "whoever follows it asks unencrypted, and anybody on the way can answer",
+                "write https://, once the server speaks it",
             )
 
 
@@ -221,6 +235,7 @@ def _long_list(provider: Provider) -> Complaints:
 
 QUIRKS = (
     Quirk("Every client", _in_clear),
+    Quirk("Every client", _page_in_clear),
     Quirk("Every client", _odd_port),
     Quirk("Every client", _unfinished_placeholder),
     Quirk("Every client", _long_list),

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 from .. import families
 from ..answers import OK, Request
+from ..config.building import strings_read_by
 from ..config.reading import from_raw
+from ..config.tables import Provider
+from ..config.values import url
 from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
@@ -51,6 +54,7 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
     reader = Reader()
     try:
         provider = reader.read(_read(file))
+        reader.lost += _without_odd_urls(provider)
         from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
@@ -75,6 +79,48 @@ def _read(file: Path) -> bytes:
     """
     with file.open("rb") as stream:
         return stream.read(MOST_BYTES + 1)
+
+
+def _without_odd_urls(provider: dict[str, Any]) -> Iterator[str]:
+    """Take out each URL that cannot be served, and what is nothing without it.
+
+    It tells of each. The provider itself stays, whatever it lacks then.
+    """
+    poorer: dict[str, dict[str, Any]] = {}  # by its place: what lost a URL
+    for found in list(strings_read_by(url, Provider, provider, "provider[0]")):
+        try:
+            url(found.table[found.key])
+        except ValueError as error:
+            del found.table[found.key]
+            if found.table is not provider:
+                poorer[found.holder] = found.table
+            place = found.place.removeprefix("provider[0].")
+            yield f"{place} is left out: {error.args[0]}"
+
+    try:
+        from_raw({"provider": [provider]})
+    except ConfigError as error:
+        faulty = {it.place for it in error.problems}
+        for place in filter(faulty.__contains__, poorer):
+            _remove(provider, poorer[place])
+            name = place.removeprefix("provider[0].")
+            yield f"{name} is left out with it: it is nothing without its URL"
+
+
+def _remove(container: dict[str, Any], table: dict[str, Any]) -> None:
+    """Take a table out of wherever it stands in there."""
+    for key, value in list(container.items()):
+        if value is table:
+            del container[key]
+        elif isinstance(value, dict):
+            _remove(value, table)
+        elif isinstance(value, list):
+            container[key] = [it for it in value if it is not table]
+            for item in container[key]:
+                if isinstance(item, dict):
+                    _remove(item, table)
+            if not container[key]:
+                del container[key]
 
 
 def _claimed_twice(
