@@ -54,6 +54,12 @@ class Directory:
 
     def by_domain(self, domain: str) -> Match | None:
         """By an address's folded domain: by name, by the longest pattern, by `*`."""
+        match = self._named(domain)
+        if match is None and self._any is not None:
+            match = Match(self._any, domain, False)
+        return match
+
+    def _named(self, domain: str) -> Match | None:
         index = self._exact.get(domain)
         if index is not None:
             return Match(index, domain, True)
@@ -63,7 +69,11 @@ class Directory:
             if index is not None:
                 return Match(index, domain, False)
             _, dot, parent = parent.partition(".")
-        return None if self._any is None else Match(self._any, domain, False)
+        return None
+
+    def claims(self, domain: str) -> bool:
+        """Whether a provider names the domain, also by a pattern or as that of MX hosts."""
+        return self._named(domain) is not None or domain in self._mx
 
     def by_mx(self, domain: str) -> Match | None:
         """By the domain of MX hosts, which says nothing of the customer's."""

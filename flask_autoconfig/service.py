@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import families
-from .address import NOBODY, Address, address_in_query, fold, parse_address
+from .address import NOBODY, Address, address_in_query, fold, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer, Request
 from .config.reading import Loaded
 from .config.values import placeholder_text
@@ -134,8 +134,20 @@ class Service:
         return None if match is None else Served(snapshot, match)
 
     def serves_host(self, host: str) -> bool:
-        """Whether the file has a provider for this host name."""
-        return self.snapshot.directory.by_host(host) is not None
+        """Whether clients ask at this host name: a domain served, or a label before one.
+
+        Where a provider serves any domain (`*`), only names with such a label count.
+        """
+        directory = self.snapshot.directory
+        name, asked = host_of(host), directory.asked_domain(host)
+        if not name:
+            return False
+        if asked != name and "." in asked and directory.by_domain(asked):
+            return True
+        names = {name, asked}
+        return any(map(directory.claims, names)) or any(
+            self._hooked(directory, it) for it in names
+        )
 
     def _match(
         self, directory: Directory, address: Address | None, host: str

@@ -11,6 +11,7 @@ from support import TWO_DOMAINS
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, ConfigError, autoconfig, create_app
+from flask_autoconfig.service import Hooks, Service
 
 CONFIG = "/mail/config-v1.1.xml"
 WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
@@ -457,6 +458,58 @@ def test_the_standalone_service_says_that_it_is_well(
     serve: Callable[[str], Ask],
 ) -> None:
     assert serve(TWO_DOMAINS)("/healthz").data == b"ok\n"
+
+
+HOSTS = {
+    "a domain": ("hoster.test", True),
+    "a label before it": ("autoconfig.hoster.test", True),
+    "each label, in any case": ("Ua-Auto-Config.HOSTER.test.", True),
+    "another name below it": ("www.hoster.test", False),
+    "a label before another name": ("autoconfig.www.hoster.test", False),
+    "two labels": ("autoconfig.autodiscover.hoster.test", False),
+    "the domain of MX hosts": ("mx.hoster.test", True),
+    "a label before that": ("autodiscover.mx.hoster.test", True),
+    "an MX host": ("in.mx.hoster.test", False),
+    "what a pattern stands for": ("a.wild.test", True),
+    "the same deeper down": ("autoconfig.b.a.wild.test", True),
+    "what stands above a pattern": ("wild.test", False),
+    "a domain that the hook knows": ("hooked.test", True),
+    "a label before that one": ("autodiscover.hooked.test", True),
+    "another name below that one": ("www.hooked.test", False),
+    "anybody's domain": ("example.org", False),
+    "a label before anybody's": ("autoconfig.example.org", False),
+    "a label alone": ("autoconfig", False),
+    "an IP address": ("192.0.2.1", False),
+    "nothing": ("", False),
+}
+
+
+@pytest.mark.parametrize(("host", "is_asked"), HOSTS.values(), ids=HOSTS.keys())
+def test_a_certificate_is_wanted_for_the_names_that_clients_ask(
+    toml: Callable[..., Path], host: str, is_asked: bool
+) -> None:
+    mx = 'mx_domains = ["mx.hoster.test"]'
+    hooks = Hooks()
+    hooks.find_provider = {"hooked.test": "hoster.test"}.get
+    file = toml(provider("h", ["hoster.test", "*.wild.test"], mx))
+    assert Service(file, hooks=hooks).serves_host(host) == is_asked
+
+
+@pytest.mark.parametrize(
+    ("host", "is_asked"),
+    [
+        ("autoconfig.example.org", True),
+        ("autodiscover.a.b.test", True),
+        ("example.org", False),
+        ("www.example.org", False),
+        ("autoconfig.org", False),
+    ],
+)
+def test_with_any_domain_a_certificate_is_wanted_for_any_name_with_a_label_in_front(
+    toml: Callable[..., Path], host: str, is_asked: bool
+) -> None:
+    service = Service(toml(provider("any", ["*"])))
+    assert service.serves_host(host) == is_asked
 
 
 def test_forwarded_hosts_are_believed_from_as_many_proxies_as_said(
