@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 
+_MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
+
+
 class UnusableError(ValueError):
     """A file that cannot serve; `key` is its key in `[sign]`, `cure` what to do."""
 
@@ -66,7 +69,7 @@ class Signer:
 
 def _read(key: str, path: Path) -> bytes:
     try:
-        return read_file(path)
+        return read_file(path, _MOST_BYTES)
     except OSError as error:
         raise UnusableError(
             key, f"cannot read {path}: {error.strerror}", "give a PEM file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from email.utils import formatdate
 from typing import NamedTuple, Protocol
@@ -30,7 +31,7 @@ class Snapshot:
         self.directory = Directory(loaded.providers, labels)
         max_age = loaded.tables.max_age
         self.cache_control = f"public, max-age={max_age}, no-transform"
-        self._modified = formatdate(loaded.modified, usegmt=True)
+        self._modified = _http_date(loaded.modified)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
@@ -113,6 +114,14 @@ class Snapshot:
                 oldest = self._answers.pop(next(iter(self._answers)))
                 self._bytes -= len(oldest.body) + _ANSWER_BYTES
         return answer
+
+
+def _http_date(seconds: float) -> str:
+    """As Last-Modified has it: never later than now (RFC 9110, section 8.8.2.1).
+
+    A file may be dated as its owner likes, also beyond what a date can say.
+    """
+    return formatdate(max(0.0, min(seconds, time.time())), usegmt=True)
 
 
 class Served(NamedTuple):

@@ -70,8 +70,16 @@ def read(file: str | os.PathLike[str]) -> Loaded:
     except ConfigError as error:
         raise ConfigError(error.problems, str(path), error.named) from error
 
-    others = [it.stat().st_mtime for it in loaded.watched if it.exists()]
+    others = [_changed(it) for it in loaded.watched]
     return loaded._replace(modified=max(changed, *others) if others else changed)
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed, 0 for one that has gone since it was read."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _unreadable(path: Path, error: Exception) -> Problem:
