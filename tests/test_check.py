@@ -172,6 +172,23 @@ def test_init_goes_by_srv_records(here: World, zone: str) -> None:
     assert provider.calendar[0].url == f"https://dav.{DOMAIN}/"
 
 
+def test_init_leaves_an_odd_url_out_and_says_so(here: World) -> None:
+    here.names.load(
+        "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
+        '_caldavs._tcp IN TXT "path=/a b"\n'
+        "_carddavs._tcp IN SRV 0 0 443 _dav.example.test.\n"
+        "_jmap._tcp IN SRV 0 0 443 jmap.example.test.\n"
+    )
+    done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
+    assert done.returncode == 0, done.stderr
+    assert f"note: caldav https://dav.{DOMAIN}/a b is left out: " in done.stderr
+    assert f"note: carddav https://_dav.{DOMAIN}/ is left out: " in done.stderr
+    (provider,) = loads(done.stdout).provider
+    assert not provider.calendar
+    assert not provider.address_book
+    assert provider.incoming[-1].url == f"https://jmap.{DOMAIN}/.well-known/jmap"
+
+
 def test_init_never_overwrites_a_file_unasked(here: World, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("# mine")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ..config import values
 from ..config.reading import from_raw
 from ..config.tables import Config, standard_port
 from . import mail, network
@@ -62,7 +63,7 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     notes: list[str] = []
     candidates = list(_candidates(domain, net, tell, notes))
     answered = _try_all(candidates, net, tell, notes)
-    urls = _url_servers(domain, net, tell)
+    urls = _url_servers(domain, net, tell, notes)
     raw: dict[str, Any] = {
         "domains": [domain],
         "incoming": [
@@ -270,16 +271,25 @@ _URL_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"
 
 
 def _url_servers(
-    domain: str, net: Network, tell: Tell
+    domain: str, net: Network, tell: Tell, notes: list[str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known."""
+    """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known.
+
+    One whose URL the file cannot have becomes a note.
+    """
     servers: dict[str, list[dict[str, object]]] = {}
     for service, type_ in URL_SERVICES:
         url = _url_by_srv(f"{service}.{domain}", type_, net) or _url_by_redirect(
             f"https://{domain}/.well-known/{type_}", net
         )
-        if url:
-            tell(f"{type_} {url}")
+        if not url:
+            continue
+        tell(f"{type_} {url}")
+        try:
+            url = values.url(url)
+        except ValueError as error:
+            notes.append(f"{type_} {url} is left out: {error.args[0]}")
+        else:
             servers.setdefault(_URL_KEYS[type_], []).append({"type": type_, "url": url})
     return servers
 
