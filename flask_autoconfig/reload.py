@@ -100,13 +100,13 @@ class Live(Generic[Built]):
         return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
 
     def _take_up(self, signature: Signature) -> None:
-        started = time.time_ns()
+        started, clock = time.time_ns(), time.monotonic()
         built: Built | None = None
-        trouble = ""
+        trouble = content = ""
         try:
             with _requests_first():
                 loaded = read(self.file)
-                watched = loaded.watched
+                watched, content = loaded.watched, _content(loaded)
                 built = self._build(loaded)
         except ConfigError as error:
             trouble = str(error)
@@ -123,7 +123,8 @@ class Live(Generic[Built]):
             log.error("%s\nThe last good configuration goes on answering.", trouble)
             return
         self.built = built
-        log.info("%s is taken up", self.file)
+        took = round((time.monotonic() - clock) * 1000)
+        log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
 
     def _now_known(
         self, watched: tuple[Path, ...], signature: Signature, started: int
@@ -139,6 +140,16 @@ class Live(Generic[Built]):
             before[path] if path in before else _unless_changed(path, started)
             for path in (self.file, *watched)
         )
+
+
+def _content(loaded: Loaded) -> str:
+    providers = len(loaded.providers)
+    domains = sum(len(provider.domains) for provider in loaded.providers)
+    return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextmanager

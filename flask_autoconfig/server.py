@@ -6,15 +6,20 @@ holds what a client sent, and a worker hears that it shall stop from its first m
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import signal
 import socket
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .answers import stop_reading
+from .reload import log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -89,23 +94,53 @@ def _logger_class() -> type:
     from gunicorn.glogging import Logger
 
     class WithoutAddresses(Logger):  # type: ignore[misc]
-        """Version 2 of Autodiscover may have the address in its path."""
+        """A logger that writes one line a request, and nothing of what was sent in it."""
+
+        def setup(self, config: Any) -> None:
+            super().setup(config)
+            log.handlers[:] = self.error_log.handlers
+            log.setLevel(self.loglevel)
+            log.propagate = False
 
         def atoms(self, *arguments: Any) -> dict[str, Any]:
-            atoms: dict[str, Any] = super().atoms(*arguments)
-            path, at, _ = str(atoms.get("U", "")).partition("@")
-            if at or "%40" in path:
-                atoms["U"] = path.partition("%40")[0].rpartition("/")[0] + "/…"
-            return atoms
+            """What a line may be made of, nothing that the client could hide there."""
+            atoms = super().atoms(*arguments)
+            known = {key: shown(atoms[key]) for key in ("h", "m", "H", "s", "b")}
+            return {**known, "t": atoms["t"], "U": _without_address(atoms["U"])}
 
         def warning(self, message: object, *arguments: Any, **options: Any) -> None:
-            """What cannot be parsed may hold an address as well."""
+            """What is wrong with a request is told without its bytes."""
             text = str(message)
             if text.startswith("Invalid request"):
                 text = text.partition(": ")[0]
             super().warning(text, *arguments, **options)
 
+        def exception(self, message: object, *arguments: Any, **options: Any) -> None:
+            """Where an error was, but not of which request, nor the error's own words."""
+            kind, _, where = sys.exc_info()
+            frames = "".join(traceback.format_tb(where))
+            text = str(message).partition(" %")[0]
+            self.error("%s\n%s%s", text, frames, kind and kind.__name__)
+
     return WithoutAddresses
+
+
+# What stands for an address's sign, encoded however often.
+_AT = re.compile("@|%(?:25)*40")
+
+
+def _without_address(path: object) -> str:
+    """A path for the log, cut off before the part that holds an address."""
+    text = str(path)
+    at = _AT.search(text)
+    if at is None:
+        return shown(text)
+    return shown(text[: at.start()].rpartition("/")[0]) + "/…"
+
+
+def shown(value: object) -> str:
+    """Printable ASCII on one line, all else escaped; gunicorn does quotes itself."""
+    return str(value).encode("unicode_escape").decode("ascii")
 
 
 def serve(
@@ -144,5 +179,7 @@ def serve(
         def load(self) -> WSGIApplication:
             return load()
 
+    # Python would print the record of a log that cannot be written: query and all.
+    logging.raiseExceptions = False
     _hold_signals_through_forks()
     Server().run()

@@ -1,0 +1,139 @@
+"""What `serve` writes: one line a request, no address, and what it took up."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+from support import BIN, TWO_DOMAINS, end, fetch, free_port, serving, until, wait_for
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+
+
+def raw(url: str, line: str) -> None:
+    """One request by its first line, whatever the answer."""
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(f"{line}\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        while sock.recv(65536):
+            pass
+
+
+def test_a_request_is_one_line_whatever_is_in_it(toml: Write, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), log=log) as url:
+        before = len(log.read_text().splitlines())
+        paths = (
+            "/a%0ab",
+            "/a%0db",
+            "/a%1b[2Jb",
+            '/a"b',
+            "/a%22b",
+            "/a%c2%85b",
+            "/%5cn",
+        )
+        for path in paths:
+            raw(url, f"GET {path} HTTP/1.1")
+        raw(url, "GET'`|~ /last HTTP/1.1")
+        until(lambda: "/last" in log.read_text())
+    lines = log.read_bytes().decode().split("\n")[before:-1]
+    requests = [line for line in lines if "HTTP/1.1" in line]
+    assert len(requests) == len(paths) + 1
+    assert all(line.isprintable() for line in lines)
+    for line in requests:
+        assert re.fullmatch(r'127\.0\.0\.1 \[.*?\] "(?:[^"\\]|\\.)*" \d+ \d+', line), (
+            line
+        )
+    assert r"/a\nb" in requests[0]
+    assert r"/a\x1b[2Jb" in requests[2]
+    assert r"/\\n" in requests[6]
+
+
+def test_no_address_is_in_a_line(toml: Write, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    v2 = "/autodiscover/autodiscover.json/v1.0"
+    at = ("@", "%40", "%2540", "%252540", "%25252540")
+    with serving(toml(TWO_DOMAINS), log=log) as url:
+        for sign in at:
+            raw(url, f"GET {v2}/fred.secret{sign}example.com?Protocol=x HTTP/1.1")
+            raw(url, f"GET /fred.secret{sign}example.com HTTP/1.1")
+            raw(url, f"GET /a%0a/fred.secret{sign}example.com/b HTTP/1.1")
+            raw(url, f"GET http://fred.secret{sign}example.com/ HTTP/1.1")
+            raw(url, f"GET\x01 /fred.secret{sign}example.com HTTP/1.1")
+            raw(url, f"fred.secret{sign}example.com / HTTP/1.1")
+            raw(url, f"GET / fred.secret{sign}example.com")
+            raw(url, f"GET / HTTP/1.1\r\nfred.secret{sign}example.com")
+        raw(url, "GET /last HTTP/1.1")
+        until(lambda: "/last" in log.read_text())
+    text = log.read_text()
+    assert "secret" not in text
+    assert "@" not in text
+    assert text.count(f'"GET {v2}/… HTTP/1.1"') == len(at)
+
+
+@pytest.mark.parametrize("stdout", ["closed", "a pipe that nobody reads", "/dev/full"])
+def test_a_log_that_cannot_be_written_is_not_told_elsewhere(
+    toml: Write, tmp_path: Path, stdout: str
+) -> None:
+    errors = tmp_path / "errors"
+    port = free_port()
+    words = ("--config", toml(TWO_DOMAINS), "serve", "--bind", f"127.0.0.1:{port}")
+    command = [str(it) for it in (BIN / "flask-autoconfig", *words)]
+    with errors.open("wb") as err:
+        process = _with_stdout(stdout, command, err)
+    try:
+        wait_for(port, process)
+        for _ in range(20):
+            assert fetch(f"http://127.0.0.1:{port}{CONFIG}").status == 200
+        time.sleep(0.5)  # the log follows the answer
+    finally:
+        end(process)
+    text = errors.read_text()
+    assert "Booting worker" in text
+    assert "secret" not in text
+    assert "emailaddress" not in text
+    assert "Traceback" not in text
+
+
+def _with_stdout(
+    kind: str, command: list[str], errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    if kind == "closed":
+        words = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+        return subprocess.Popen(words, stderr=errors, start_new_session=True)
+    if kind == "/dev/full":
+        with Path(kind).open("wb") as full:
+            return subprocess.Popen(
+                command, stdout=full, stderr=errors, start_new_session=True
+            )
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    return process
+
+
+def test_a_configuration_that_is_taken_up_is_logged(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, log = toml(TWO_DOMAINS), tmp_path / "log"
+    line = re.compile(
+        rf"\[INFO\] {re.escape(str(file))} is taken up: "
+        r"1 provider, 2 domains, in \d+ milliseconds\n"
+    )
+    with serving(file, "--workers", "1", log=log) as url:
+        fetch(url + CONFIG)
+        toml(TWO_DOMAINS.replace("imap.", "mail."))
+        until(lambda: len(line.findall(log.read_text())) == 1)
+        file.write_text("[[provider")
+        until(lambda: "The last good configuration" in log.read_text())
+        toml(TWO_DOMAINS)
+        until(lambda: len(line.findall(log.read_text())) == 2)
