@@ -44,6 +44,7 @@ class Live(Generic[Built]):
         signature = self._signature()
         started = time.time_ns()
         loaded = read(self.file)
+        self._modified = loaded.modified
         self._build = build
         self.built = build(loaded)  # what answers
         # The files' state that `built` was made of, or that was refused for good.
@@ -103,10 +104,12 @@ class Live(Generic[Built]):
         started, clock = time.time_ns(), time.monotonic()
         built: Built | None = None
         trouble = content = ""
+        modified = self._modified
         try:
             with _requests_first():
-                loaded = read(self.file)
+                loaded = self._as_newer(read(self.file))
                 watched, content = loaded.watched, _content(loaded)
+                modified = loaded.modified
                 built = self._build(loaded)
         except ConfigError as error:
             trouble = str(error)
@@ -122,9 +125,13 @@ class Live(Generic[Built]):
         if built is None:
             log.error("%s\nThe last good configuration goes on answering.", trouble)
             return
-        self.built = built
+        self.built, self._modified = built, modified
         took = round((time.monotonic() - clock) * 1000)
         log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
+
+    def _as_newer(self, loaded: Loaded) -> Loaded:
+        """It with a time that HTTP, which counts seconds, tells from the last one's."""
+        return loaded._replace(modified=max(loaded.modified, self._modified + 1))
 
     def _now_known(
         self, watched: tuple[Path, ...], signature: Signature, started: int

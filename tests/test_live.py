@@ -8,6 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -239,3 +241,46 @@ def test_a_fault_of_our_own_does_not_reach_the_requests(
     assert answer is not None
     assert b"imap.example.com" in answer.body
     assert caplog.text.count("RuntimeError: a bug") == 1
+
+
+def _dated(service: Service) -> tuple[bytes, datetime]:
+    answer = service.answer(Request(CONFIG))
+    assert answer is not None
+    return answer.body, parsedate_to_datetime(answer.modified)
+
+
+def test_the_date_of_a_document_never_goes_back(
+    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = toml(EDITED, "older.toml")
+    os.utime(older, (1, 1))
+    file = toml(TWO_DOMAINS)
+    service = Service(file)
+    body, date = _dated(service)
+    assert abs(date.timestamp() - time.time()) < 5
+    monkeypatch.setattr(time, "time", lambda: 1e9)  # and the clock is set back, too
+    older.rename(file)
+    for _ in range(2):
+        service.live.look()
+    new_body, new_date = _dated(service)
+    assert new_body != body
+    assert new_date > date
+
+
+def test_who_has_the_document_of_before_is_not_told_that_it_is_the_same(
+    toml: Write,
+) -> None:
+    service = Service(toml(TWO_DOMAINS))
+    before = service.answer(Request(CONFIG))
+    assert before is not None
+    toml(EDITED)
+    for _ in range(2):
+        service.live.look()
+    now = service.answer(Request(CONFIG))
+    assert now is not None
+    asked = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
+    assert now.for_request(asked) is now
+    asked["HTTP_IF_MODIFIED_SINCE"] = now.modified
+    assert now.for_request(asked).status == "304 Not Modified"
+    asked["HTTP_IF_NONE_MATCH"] = before.etag  # which decides first
+    assert now.for_request(asked) is now

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Loaded(NamedTuple):
     providers: tuple[Provider, ...]  # the same, those of `domains_file` among `domains`
     signer: Signer | None = None  # made of the files of `[sign]`
     watched: tuple[Path, ...] = ()  # the files that it names, beside the TOML itself
-    modified: float = 0.0  # when the newest of all was changed, in seconds since 1970
+    modified: float = 0.0  # when it was read, in seconds since 1970
 
 
 def load(file: str | os.PathLike[str]) -> Config:
@@ -60,7 +61,6 @@ def read(file: str | os.PathLike[str]) -> Loaded:
     path = Path(file)
     try:
         text = read_file(path).decode("utf-8-sig")
-        changed = path.stat().st_mtime
         loaded = _read_text(text, path.parent)
     except UnicodeDecodeError as error:
         problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
@@ -69,17 +69,8 @@ def read(file: str | os.PathLike[str]) -> Loaded:
         raise ConfigError([_unreadable(path, error)], str(path)) from error
     except ConfigError as error:
         raise ConfigError(error.problems, str(path), error.named) from error
-
-    others = [_changed(it) for it in loaded.watched]
-    return loaded._replace(modified=max(changed, *others) if others else changed)
-
-
-def _changed(path: Path) -> float:
-    """When a file was changed, 0 for one that has gone since it was read."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+    # Not the file's own time: an older one in its place is news to a client as well.
+    return loaded._replace(modified=time.time())
 
 
 def _unreadable(path: Path, error: Exception) -> Problem:
