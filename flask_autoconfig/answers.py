@@ -29,6 +29,9 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 _COMMON_HEADERS = (("Access-Control-Allow-Origin", "*"), *SECURITY_HEADERS)
 NOT_KEPT: Header = ("Cache-Control", "no-store")
 KEPT_BY_NOBODY_ELSE: Header = ("Cache-Control", "private, no-store")
+# How long caches that many share keep an answer: with the two seconds that an edit takes
+# here, it is there for everybody within ten.
+_SHARED_SECONDS = 5
 _BODY_SECONDS = 5.0  # for the whole of a body, in however many pieces it comes
 
 
@@ -150,6 +153,12 @@ class Answer:
 
 
 _KEPT_BY_304 = frozenset({"Cache-Control"})
+
+
+def kept_for(max_age: int) -> str:
+    """The Cache-Control of what a client may keep for so many seconds."""
+    shared = min(max_age, _SHARED_SECONDS)
+    return f"public, max-age={max_age}, s-maxage={shared}, no-transform"
 
 
 def public(

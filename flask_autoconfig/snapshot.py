@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from email.utils import formatdate
 from typing import NamedTuple, Protocol
@@ -11,7 +10,7 @@ from typing import NamedTuple, Protocol
 from msgspec import structs
 
 from .address import DOMAIN_PLACEHOLDER, Address
-from .answers import NO_SUCH_SERVICE, Answer, Header, private, public
+from .answers import NO_SUCH_SERVICE, Answer, Header, kept_for, private, public
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
@@ -29,9 +28,8 @@ class Snapshot:
         """`labels` are the first labels of the host names that clients ask."""
         self.loaded = loaded
         self.directory = Directory(loaded.providers, labels)
-        max_age = loaded.tables.max_age
-        self.cache_control = f"public, max-age={max_age}, no-transform"
-        self._modified = _http_date(loaded.modified)
+        self.cache_control = kept_for(loaded.tables.max_age)
+        self._modified = formatdate(loaded.modified, usegmt=True)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
@@ -114,14 +112,6 @@ class Snapshot:
                 oldest = self._answers.pop(next(iter(self._answers)))
                 self._bytes -= len(oldest.body) + _ANSWER_BYTES
         return answer
-
-
-def _http_date(seconds: float) -> str:
-    """As Last-Modified has it: never later than now (RFC 9110, section 8.8.2.1).
-
-    A file may be dated as its owner likes, also beyond what a date can say.
-    """
-    return formatdate(max(0.0, min(seconds, time.time())), usegmt=True)
 
 
 class Served(NamedTuple):

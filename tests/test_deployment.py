@@ -22,8 +22,10 @@ from support import (
     run,
     running,
     serving,
+    until,
 )
 
+from flask_autoconfig.documents import outlook
 from flask_autoconfig.tools import network as probe
 from flask_autoconfig.tools.network import Network
 from flask_autoconfig.tools.resolver import Resolver
@@ -99,6 +101,7 @@ def test_nginx_serves_any_number_of_domains(
         ("/etc/letsencrypt/live/$ssl_server_name/privkey.pem", str(certificate[1])),
         ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
         ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
+        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", service),
     )
     with _nginx(tmp_path, site, https):
@@ -127,7 +130,11 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
 ) -> None:
     port = free_port()
     snippet = (CONTRIB / "nginx-well-known.conf").read_text()
-    snippet = _replaced(snippet, ("127.0.0.1:8000", service))
+    snippet = _replaced(
+        snippet,
+        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
+        ("127.0.0.1:8000", service),
+    )
     site = (
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
         f'location / {{ return 200 "the site"; }}\n{snippet} }}'
@@ -138,6 +145,66 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         path = "/.well-known/autoconfig/mail/config-v1.1.xml"
         assert b"imap.example.com" in fetch(url + path, Host="example.com").body
         assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
+
+
+def _plain_nginx(tmp_path: Path, service: str, port: int, more: str = "") -> str:
+    """contrib's site at a port of loopback without TLS, with more in its location."""
+    return _replaced(
+        (CONTRIB / "nginx.conf").read_text(),
+        ("listen 80;", f"listen 127.0.0.1:{port};"),
+        ("    listen 443 ssl;\n", ""),
+        ("    ssl_certificate /etc", "    # /etc"),
+        ("    ssl_certificate_key /etc", "    # /etc"),
+        ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
+        ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
+        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
+        ("127.0.0.1:8000", service),
+        ("    location / {\n", f"    location / {{\n{more}"),
+    )
+
+
+def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
+    tmp_path: Path, service: str
+) -> None:
+    port = free_port()
+    shows = "add_header X-Cache $upstream_cache_status always;\n"
+    config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
+    pox = outlook.request("fred@example.com")
+    v2 = "/autodiscover/autodiscover.json"
+
+    def ask(path: str, data: bytes | None = None) -> tuple[str | None, bytes]:
+        host, method = "autoconfig.example.com", "POST" if data else "GET"
+        url = f"http://127.0.0.1:{port}{path}"
+        reply = fetch(url, Host=host, data=data, method=method)
+        assert reply.status == 200
+        return reply.headers["X-Cache"], reply.body
+
+    with _nginx(tmp_path, _plain_nginx(tmp_path, service, port, shows), port):
+        assert ask(config)[0] == "MISS"
+        assert ask(config)[0] == "HIT"
+        for path, data in (
+            ("/mail/mobileconfig?emailaddress=fred@example.com", None),
+            ("/mail/setup?emailaddress=fred@example.com", None),
+            (f"{v2}?Email=fred@example.com&Protocol=AutodiscoverV1", None),
+            ("/autodiscover/autodiscover.xml", pox),
+        ):
+            for _ in range(3):
+                assert ask(path, data)[0] != "HIT", path
+        edited = TWO_DOMAINS.replace("imap.", "mail.")
+        (tmp_path / "autoconfig.toml").write_text(edited)
+        ask(config)
+        until(lambda: b"mail.example.com" in ask(config)[1], seconds=10)
+
+
+def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
+    port, nobody = free_port(), f"127.0.0.1:{free_port()}"
+    config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
+    with _nginx(tmp_path, _plain_nginx(tmp_path, nobody, port), port):
+        url = f"http://127.0.0.1:{port}{config}"
+        assert fetch(url, Host="autoconfig.example.com").status == 502
+    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
+    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
+    assert "fred" not in text
 
 
 def test_apache_serves_any_number_of_domains(
@@ -198,6 +265,25 @@ def test_caddy_serves_any_number_of_domains(
     env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     with running(*command, "--adapter", "caddyfile", port=https, env=env):
         check_front(https, http)
+
+
+def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
+    port, nobody = free_port(), f"127.0.0.1:{free_port()}"
+    head = f"{{\n\tadmin off\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n"
+    text = _replaced(
+        (CONTRIB / "Caddyfile").read_text().partition("https:// {")[0],
+        ("{\n\ton_demand_tls", f"{head}\ton_demand_tls"),
+    )
+    http = (CONTRIB / "Caddyfile").read_text().partition("http:// {")[2]
+    site = f"{text}http:// {{{http}".replace("127.0.0.1:8000", nobody)
+    (tmp_path / "Caddyfile").write_text(site)
+    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
+    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    log = tmp_path / "log"
+    with running(*command, "--adapter", "caddyfile", port=port, env=env, log=log):
+        url = f"http://127.0.0.1:{port}/mail/config-v1.1.xml"
+        assert fetch(f"{url}?emailaddress=fred@example.com").status == 502
+    assert "fred" not in log.read_text()
 
 
 def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:

@@ -358,6 +358,7 @@ def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
         ("    ssl_certificate_key /etc", "    # /etc"),
         ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
         ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
+        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", f"127.0.0.1:{running.port}"),
     )
     with _nginx(tmp_path, site, port):

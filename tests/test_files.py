@@ -18,7 +18,6 @@ from flask_autoconfig.config.reading import read
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.files import read_file
 from flask_autoconfig.service import Service
-from flask_autoconfig.snapshot import Snapshot
 
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
@@ -135,13 +134,6 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
 
 
 # --- Odd dates -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seconds", [-1e12, -1.0, 1e10, 1e12, 9e15])
-def test_a_date_that_no_calendar_has_ends_nothing(toml: Write, seconds: float) -> None:
-    loaded = read(toml(TWO_DOMAINS))._replace(modified=seconds)
-    said = Snapshot(loaded, ())._modified
-    assert parsedate_to_datetime(said).timestamp() <= time.time()
 
 
 @pytest.mark.parametrize("year", [1900, 9998, 30000, 200_000])

@@ -114,7 +114,9 @@ def test_head_is_get_without_the_body(ask: Ask) -> None:
 def test_the_headers_that_every_document_has(ask: Ask) -> None:
     headers = ask(CONFIG).headers
     assert headers["Content-Type"] == "text/xml; charset=utf-8"
-    assert headers["Cache-Control"] == "public, max-age=3600, no-transform"
+    assert headers["Cache-Control"] == (
+        "public, max-age=3600, s-maxage=5, no-transform"
+    )
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
