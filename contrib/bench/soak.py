@@ -3,12 +3,17 @@
 Runs `flask-autoconfig serve` on loopback and sends it, from several threads, a mix of the
 requests that mail clients send. Reports the throughput, the slowest percentile, and the
 memory of the workers at the start and at the end. Ends with 1 if any answer was wrong.
+
+With `--hostile` it sends what nobody should send, and counts the statuses: hosts, paths
+and methods that are none, broken and half-sent bodies, random bytes. It ends with 1 where
+an answer was 500 or more, or none came. `--requests N` ends it after so many.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import random
 import re
 import socket
@@ -18,6 +23,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,18 +80,105 @@ def ask(number: int) -> Ask:
     )
 
 
+class Bytes(NamedTuple):
+    """Bytes that are sent as they are; what is no request may go without an answer."""
+
+    sent: bytes
+    is_request: bool = True
+    stops: bool = False  # the rest never comes, and the client waits
+
+
+HOSTS = (
+    *("xn--.test", "xn--a.test", "é.test", "ex\u3002test", "a" * 300, "[::1]", "[", ""),
+    *(".", "-.test", "d1.test:99999", "d1.test:x", "autoconfig.", "\xad.test", "1.2.3"),
+)
+PATHS = (
+    *("/mail/config-v1.1.xml", "/autodiscover/autodiscover.xml", "/mail/setup", "//"),
+    *("/autodiscover/autodiscover.json", "/mail/mobileconfig", "/healthz", "/%00%ff"),
+    *("/.well-known/caldav", "/v1.1/d1.test", "/..%2f..%2fetc/passwd", "*", "/%"),
+    *("/mail/config-v1.1.xml/", "http://d1.test/mail/setup", "/" + "a" * 3000),
+)
+METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "BREW", "get")
+ADDRESSES = (
+    *(
+        "a@d1.test",
+        "%40",
+        "@",
+        "a" * 3000 + "@d1.test",
+        "a@" + "b." * 1500,
+        "%ff@d1.test",
+    ),
+    *("a@xn--.test", "a@%C2%AD.test", "%22%0a%22@d1.test", "a@[1.2.3.4]", "%", "a+b"),
+)
+BODIES = (b"", b"<", b"<a/>", b"\x00" * 70_000, POX.format("a@xn--.test").encode())
+CHUNKS = (b"-5\r\na", b"zz\r\n", b"0x5\r\n", b"5\r\naaaaabb0\r\n\r\n", b"ff\r\na")
+
+
+def hostile() -> Bytes:
+    """What nobody should send, chosen at random."""
+    pick = random.choice
+    if random.random() < 0.1:  # noqa: S311 (load, no secret)
+        return Bytes(random.randbytes(random.randrange(1, 2000)), is_request=False)  # noqa: S311
+    query = f"?emailaddress={pick(ADDRESSES)}&Protocol={pick(ADDRESSES[:3])}"
+    head = f"{pick(METHODS)} {pick(PATHS)}{pick(('', query))} HTTP/1.1\r\n"
+    head += f"Host: {pick(HOSTS)}\r\nConnection: close\r\n"
+    body = pick(BODIES)
+    kind = random.random()  # noqa: S311
+    if kind < 0.2:
+        chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
+        return Bytes(chunked + pick(CHUNKS))
+    if kind < 0.25:
+        return Bytes(
+            f"{head}Content-Length: 100000\r\n\r\n".encode() + body, stops=True
+        )
+    if kind < 0.3:
+        return Bytes(f"{head}Content-Length: {pick((-1, 'x', 9))}\r\n\r\n".encode())
+    return Bytes(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
 class Soak:
     """The threads' work and what they saw."""
 
-    def __init__(self, port: int, until: float) -> None:
+    def __init__(
+        self, port: int, until: float, requests: int = 0, *, hostile: bool = False
+    ) -> None:
         self.port = port
         self.until = until
+        self.most: Iterator[int] = iter(
+            range(requests) if requests else itertools.count()
+        )
+        self.work = self.be_hostile if hostile else self.ask
+        self.statuses: Counter[str] = Counter()
         self.waits: list[float] = []
         self.wrong: list[str] = []
 
-    def work(self, seed: int) -> None:
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.until or next(self.most, None) is None
+
+    def be_hostile(self, seed: int) -> None:
+        while not self.is_over():
+            self._throw(hostile())
+
+    def _throw(self, thrown: Bytes) -> None:
+        start = time.perf_counter()
+        status = "none"
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), 20) as to,
+        ):
+            with suppress(OSError):  # it may refuse before all of it is sent
+                to.sendall(thrown.sent)
+                if not thrown.stops:
+                    to.shutdown(socket.SHUT_WR)
+            status = to.recv(100)[9:12].decode("latin-1") or "none"
+        self.waits.append(time.perf_counter() - start)
+        self.statuses[status] += 1
+        if status >= "500" and (status != "none" or thrown.is_request):
+            self.wrong.append(f"{status}: {thrown.sent[:300]!r}")
+
+    def ask(self, seed: int) -> None:
         number = seed
-        while time.monotonic() < self.until:
+        while not self.is_over():
             number += 1
             asked = ask(number)
             start = time.perf_counter()
@@ -113,6 +208,10 @@ def memory(master: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--requests", type=int, default=0, help="end after so many")
+    parser.add_argument(
+        "--hostile", action="store_true", help="send what nobody should"
+    )
     parser.add_argument("--threads", type=int, default=6)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, socket.socket() as sock:
@@ -134,20 +233,25 @@ def main() -> None:
             warm = Soak(port, time.monotonic() + 3)
             _run(warm, options.threads)
             before = memory(server.pid)
-            soak = Soak(port, time.monotonic() + options.seconds)
+            start = time.monotonic()
+            until, most = start + options.seconds, options.requests
+            soak = Soak(port, until, most, hostile=options.hostile)
             _run(soak, options.threads)
+            took = time.monotonic() - start
             after = memory(server.pid)
         finally:
             server.terminate()
             server.wait()
     waits = sorted(wait * 1000 for wait in soak.waits)
-    print(f"{len(waits)} requests, {len(waits) / options.seconds:.0f} a second")
+    print(f"{len(waits)} requests, {len(waits) / took:.0f} a second")
     slow = waits[len(waits) * 99 // 100]
     print(
         f"median {statistics.median(waits):.1f} ms, 99th percentile {slow:.1f} ms, "
         f"slowest {waits[-1]:.1f} ms"
     )
     print(f"memory of the workers: {before} MB at the start, {after} MB at the end")
+    if soak.statuses:
+        print("statuses:", *(f"{it}: {n}" for it, n in sorted(soak.statuses.items())))
     print(f"{len(soak.wrong)} wrong answers", *soak.wrong[:5], sep="\n  ")
     sys.exit(1 if soak.wrong else 0)
 
