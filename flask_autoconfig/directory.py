@@ -15,6 +15,7 @@ class Match(NamedTuple):
     provider_index: int
     domain: str | None  # A-labels
     exact: bool  # the provider claims that domain by name, not by a pattern
+    mx_domain: str | None = None  # of the MX hosts that were asked, without a domain
 
 
 class Directory:
@@ -78,7 +79,7 @@ class Directory:
     def by_mx(self, domain: str) -> Match | None:
         """By the domain of MX hosts, which says nothing of the customer's."""
         index = self._mx.get(domain)
-        return None if index is None else Match(index, None, False)
+        return None if index is None else Match(index, None, False, domain)
 
     def by_host(self, authority: str) -> Match | None:
         """By the Host header: the longest match upwards from the host."""

@@ -76,7 +76,7 @@ def redirect(type_: str) -> Handler:
 
 def _url_of(served: Served, type_: str) -> str:
     """Where the provider has such a server, up to where the URL takes an address."""
-    domain = served.match.domain or served.provider.identity
+    domain = served.domain_or_name
     for _, server in served.provider.servers:
         if server.type == type_ and server.url:
             url = known_part(server.url, domain)
@@ -141,7 +141,7 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
         if served is None:
             message = "No settings are published here for that domain."
             return _v2_error("404 Not Found", "UserNotFound", message)
-        name = host_of(request.host) or f"autodiscover.{served.domain_or_id}"
+        name = host_of(request.host) or f"autodiscover.{served.domain_or_name}"
         url = f"https://{name}{pox_path}"
         body = outlook.write_v2(served.provider, protocol, url, served.recipient)
         if body is None:

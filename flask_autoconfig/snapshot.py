@@ -18,6 +18,7 @@ from .documents import Format, Recipient
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
+_Key = tuple[str, int, str | None, str | None]
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
 
 
@@ -33,8 +34,9 @@ class Snapshot:
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-        # (format, provider, domain where it matters) -> answer, the oldest first.
-        self._answers: dict[tuple[str, int, str | None], Answer] = {}
+        # (format, provider, domain where it matters, else that of MX hosts) -> answer,
+        # the oldest first.
+        self._answers: dict[_Key, Answer] = {}
         self._bytes = 0  # how much `_answers` takes
         self._lock = threading.Lock()  # around changes of `_answers` and `_bytes`
 
@@ -48,7 +50,7 @@ class Snapshot:
         if format_.stand_in is not None:
             text, varies = self._text(format_, match)
             domain = match.domain if varies else None
-        key = (format_.name, match.provider_index, domain)
+        key = (format_.name, match.provider_index, domain, match.mx_domain)
         answer = self._answers.get(key)
         if answer is not None:
             return answer
@@ -56,12 +58,14 @@ class Snapshot:
         provider = self.loaded.providers[match.provider_index]
         body = text
         if format_.stand_in is None:
-            body = format_.write(provider, Recipient(match.domain, None, match.exact))
+            body = format_.write(provider, _recipient(match))
         elif domain and text is not None:
             body = text.replace(_PLACEHOLDER, domain.encode())
         if body is None:
             return NO_SUCH_SERVICE
-        headers = self._headers(format_, domain or provider.identity)
+        # Of a text for many domains none is the name of the file.
+        called = Recipient(domain, mx_domain=match.mx_domain).name_of(provider)
+        headers = self._headers(format_, domain or called)
         answer = public(
             self._signed(format_, body),
             headers,
@@ -75,13 +79,13 @@ class Snapshot:
         if body is None:
             return NO_SUCH_SERVICE
         body = self._signed(format_, body)
-        return private(body, self._headers(format_, served.domain_or_id))
+        return private(body, self._headers(format_, served.domain_or_name))
 
     def _text(self, format_: Format, match: Match) -> tuple[bytes | None, bool]:
         """The text that serves many domains, and whether the domain belongs into it."""
         assert format_.stand_in is not None  # noqa: S101 (see document)
         provider = self.loaded.providers[match.provider_index]
-        stand_in = format_.stand_in(provider, match.domain, match.exact)
+        stand_in = format_.stand_in(provider, _recipient(match))
         key = (format_.name, match.provider_index, stand_in)
         kept = self._texts.get(key)
         if kept is None:
@@ -101,7 +105,7 @@ class Snapshot:
             headers.append(("Content-Disposition", f'attachment; filename="{file}"'))
         return headers
 
-    def _keep(self, key: tuple[str, int, str | None], answer: Answer) -> Answer:
+    def _keep(self, key: _Key, answer: Answer) -> Answer:
         size = len(answer.body) + _ANSWER_BYTES
         if size > _CACHE_BYTES // 4:
             return answer
@@ -112,6 +116,10 @@ class Snapshot:
                 oldest = self._answers.pop(next(iter(self._answers)))
                 self._bytes -= len(oldest.body) + _ANSWER_BYTES
         return answer
+
+
+def _recipient(match: Match, address: Address | None = None) -> Recipient:
+    return Recipient(match.domain, address, match.exact, match.mx_domain)
 
 
 class Served(NamedTuple):
@@ -132,12 +140,12 @@ class Served(NamedTuple):
     @property
     def recipient(self) -> Recipient:
         """Whom a document is to be written for."""
-        return Recipient(self.match.domain, self.address, self.match.exact)
+        return _recipient(self.match, self.address)
 
     @property
-    def domain_or_id(self) -> str:
-        """The domain that the request names, else what the provider calls itself."""
-        return self.match.domain or self.provider.identity
+    def domain_or_name(self) -> str:
+        """The domain that the request names, else what the provider is called to them."""
+        return self.match.domain or self.recipient.name_of(self.provider)
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document is for this address alone, so that nobody may keep it."""

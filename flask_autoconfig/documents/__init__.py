@@ -15,6 +15,17 @@ class Recipient(NamedTuple):
     domain: str | None = None  # A-labels
     address: Address | None = None
     exact: bool = True  # the provider claims the domain by name, not by a pattern
+    mx_domain: str | None = None  # of the MX hosts that were asked, without a domain
+
+    def name_of(self, provider: Provider) -> str:
+        """What the provider is called to them: its id, or what stands for that.
+
+        It is the first domain, but where no customer is to be told of another: there
+        it is their own domain or that of the MX hosts, "" where they name none.
+        """
+        if provider.id or provider.list_domains:
+            return provider.identity
+        return self.domain or self.mx_domain or ""
 
 
 ANYBODY = Recipient()
@@ -33,7 +44,7 @@ class Format(NamedTuple):
     # the client's to fill in), the login name that a site's hook has, or the address.
     differs_by: Literal["nothing", "login", "address"]
     # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
-    # to write it for, given the domain and whether the provider claims that by name.
-    stand_in: Callable[[Provider, str | None, bool], Recipient] | None = None
+    # to write it for, given the one who asks.
+    stand_in: Callable[[Provider, Recipient], Recipient] | None = None
     is_signed: bool = False  # with the certificate of the file's `[sign]`
     extension: str = ""  # of the file that a browser saves it as

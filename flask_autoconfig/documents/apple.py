@@ -37,7 +37,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     Where it holds one server of a kind, the first that Apple's programs can use is taken.
     """
     address = recipient.address
-    name = address.domain if address else recipient.domain or provider.identity
+    name = address.domain if address else recipient.domain
+    name = name or recipient.name_of(provider)
     if not name:
         return None
     whose = str(address) if address else name

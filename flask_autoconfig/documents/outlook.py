@@ -84,11 +84,12 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     `LoginName` is filled in, since Outlook knows no placeholders; it is left out where
     that takes an address and there is none.
     """
-    domain, address, _ = recipient
+    domain, address = recipient.domain, recipient.address
     root = ET.Element("Autodiscover", xmlns=_NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=_OUTLOOK)
     user = ET.SubElement(response, "User")
-    name = provider.display_name or (str(address) if address else provider.identity)
+    called = recipient.name_of(provider)
+    name = provider.display_name or (str(address) if address else called)
     _add(user, "DisplayName", fill_in(name, domain, address) or domain)
 
     account = ET.SubElement(response, "Account")

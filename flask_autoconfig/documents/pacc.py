@@ -45,11 +45,11 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     document = {
         "protocols": protocols,
         "authentication": _authentication(provider, servers),
-        "info": _info(provider),
+        "info": _info(provider, recipient),
     }
 
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    text = with_domain(text, recipient.domain or provider.identity)
+    text = with_domain(text, recipient.domain or recipient.name_of(provider))
     # PACC knows no placeholders.
     return None if DOMAIN_PLACEHOLDER in text else text.encode()
 
@@ -94,10 +94,10 @@ def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]
     return said
 
 
-def _info(provider: Provider) -> dict[str, Any]:
+def _info(provider: Provider, recipient: Recipient) -> dict[str, Any]:
     name = provider.display_name or ""
     if not name or not is_for_all(name):
-        name = provider.identity or DOMAIN_PLACEHOLDER
+        name = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
     said: dict[str, Any] = {"name": name[:LONGEST_NAME]}
     short_name = provider.display_short_name
     if short_name and is_for_all(short_name):

@@ -159,7 +159,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     of the recipient counts.
     """
     root = ET.Element("clientConfig", version="1.1")
-    identity = provider.identity or DOMAIN_PLACEHOLDER
+    identity = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
     email_provider = ET.SubElement(root, "emailProvider", id=identity)
     for name in _listed(provider, recipient):
         ET.SubElement(email_provider, "domain").text = name
@@ -181,13 +181,16 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
 _ANY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER, exact=False)
 
 
-def stand_in(provider: Provider, domain: str | None, exact: bool) -> Recipient:
+def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
     """Whom the text is for that serves this domain with `%EMAILDOMAIN%` put in.
 
-    There are two texts: one lists the domain asked for, the other need not.
+    There are two texts: one lists the domain asked for, the other need not; and one for
+    each domain of MX hosts, where that stands for the id.
     """
-    listed = exact and (provider.list_domains or domain == provider.identity)
-    return ANYBODY if listed or not domain else _ANY_DOMAIN
+    if not recipient.domain:
+        return Recipient(mx_domain=recipient.mx_domain)
+    is_listed = provider.list_domains or recipient.domain == provider.id
+    return ANYBODY if recipient.exact and is_listed else _ANY_DOMAIN
 
 
 def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
@@ -197,10 +200,12 @@ def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
     """
     names = provider.exact_domains
     if not provider.list_domains:
-        names = (name for name in names if name == provider.identity)
+        name_here = recipient.name_of(provider)
+        names = (name for name in names if name == name_here)
     listed = dict.fromkeys(names)
-    if not listed or stand_in(provider, recipient.domain, recipient.exact).domain:
-        listed[recipient.domain or DOMAIN_PLACEHOLDER] = None
+    if not listed or stand_in(provider, recipient).domain:
+        asked = recipient.domain or recipient.mx_domain
+        listed[asked or DOMAIN_PLACEHOLDER] = None
     return listed
 
 
