@@ -17,6 +17,7 @@ from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.folder import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
@@ -294,20 +295,113 @@ def test_an_export_that_fails_leaves_the_old_files_whole(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     file = toml(TWO_DOMAINS.replace("imap.", "mail."))
     written = []
-    write = Path.write_bytes
+    write = Folder.write
 
-    def full_disk(self: Path, data: bytes) -> int:
-        written.append(self)
+    def full_disk(self: Folder, name: str, data: bytes) -> None:
+        written.append(name)
         if len(written) == 3:
-            raise OSError(28, "No space left on device", str(self))
-        return write(self, data)
+            raise OSError(28, "No space left on device", name)
+        write(self, name, data)
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(Folder, "write", full_disk)
     with pytest.raises(ConfigError, match="No space left on device"):
         export(Service(file), out)
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert after == before
     assert load(file)  # and the file itself was never at fault
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder beside the exported one, with a file that is none of its business."""
+    folder = tmp_path / "outside"
+    (folder / "mail").mkdir(parents=True)
+    (folder / "mail/config-v1.1.xml").write_text("mine")
+    return folder
+
+
+def _below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("example.com", ""),
+        ("example.com/mail", "mail"),
+        ("example2.com/.well-known", ""),
+        ("example2.com/.well-known/autoconfig", "nowhere"),
+    ],
+)
+def test_export_refuses_a_link_in_a_folders_place(
+    toml: Write, tmp_path: Path, outside: Path, link: str, target: str
+) -> None:
+    out = tmp_path / "out"
+    assert run("--config", toml(TWO_DOMAINS), "export", out).returncode == 0
+    (out / link).rename(tmp_path / "away")
+    (out / link).symlink_to(outside / target)
+    before = _below(out), _below(outside)
+    done = run("--config", toml(TWO_DOMAINS.replace("imap.", "new.")), "export", out)
+    assert done.returncode == 1
+    assert f"{out / link}: cannot write: a link or a file is in" in done.stderr
+    assert (_below(out), _below(outside)) == before
+    assert not list(out.glob(".autoconfig-*"))
+
+
+def test_export_replaces_a_link_in_a_files_place(
+    toml: Write, tmp_path: Path, outside: Path
+) -> None:
+    out = tmp_path / "out"
+    links = {
+        "mail/config-v1.1.xml": outside / "mail/config-v1.1.xml",
+        "email.mobileconfig": outside / "mail",
+        ".well-known/apple-mail.mobileconfig": outside / "nowhere",
+    }
+    for name, target in links.items():
+        (out / "example.com" / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / "example.com" / name).symlink_to(target)
+    before = _below(outside)
+    assert run("--config", toml(TWO_DOMAINS), "export", out).returncode == 0
+    assert _below(outside) == before
+    for name in links:
+        assert not (out / "example.com" / name).is_symlink()
+        assert b"imap.example.com" in (out / "example.com" / name).read_bytes()
+
+
+def test_a_folder_that_becomes_a_link_while_export_writes_is_not_followed(
+    toml: Write, tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    before = _below(outside)
+    take = Folder.take
+
+    def swapped(self: Folder, source: Folder, name: str, new_name: str) -> None:
+        mail = out / "example.com/mail"
+        if not mail.is_symlink():
+            mail.rename(tmp_path / "away")
+            mail.symlink_to(outside / "mail")
+        take(self, source, name, new_name)
+
+    monkeypatch.setattr(Folder, "take", swapped)
+    export(Service(toml(TWO_DOMAINS)), out)
+    assert _below(outside) == before
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="a link or a file is in a folder's place"):
+        export(Service(toml(TWO_DOMAINS)), out)
+    assert _below(outside) == before
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b"])
+def test_no_name_climbs_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    with (
+        opened(tmp_path / "out") as folder,
+        pytest.raises(OSError, match="it is no name of a folder"),
+        folder.below(("a", name)),
+    ):
+        pass
+    for domain in ("../a.test", "a.test/../../b", "..", "/etc"):
+        with pytest.raises(ConfigError):
+            loads(TWO_DOMAINS.replace("example2.com", domain))
 
 
 def test_an_export_that_is_told_to_stop_leaves_nothing_behind(
@@ -321,7 +415,7 @@ def test_an_export_that_is_told_to_stop_leaves_nothing_behind(
         [BIN / "flask-autoconfig", "--config", file, "export", out],
         stderr=subprocess.DEVNULL,
     )
-    while process.poll() is None and not list(out.glob(".autoconfig-*/d1*.test")):
+    while process.poll() is None and not list(out.glob(".autoconfig-*/10")):
         time.sleep(0.05)
     process.terminate()
     assert process.wait(60) == 143

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service
+from .folder import Folder, opened
 
 
 def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
@@ -147,35 +146,37 @@ def export(service: Service, directory: Path) -> Exported:
     """Write the static tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
     Everything is written beside the old files first and then moved over them, so that
-    a failure leaves the old ones whole. Raises ConfigError.
+    a failure leaves the old ones whole. Nothing outside the directory is touched: a link
+    in a folder's place is refused, one in a file's place replaced. Raises ConfigError.
     """
     notes: list[str] = []
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".autoconfig-", dir=directory))
-        try:
+        with opened(directory) as root, root.staging() as staging:
             written = list(_stage(service, staging, notes))
             os.sync()  # once for all: a crash must not leave empty files behind
-            for path in written:
-                (directory / path).parent.mkdir(parents=True, exist_ok=True)
-            for path in written:
-                (staging / path).replace(directory / path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            for path in written:  # whatever is wrong with a folder, before any move
+                with root.below(path.parent.parts):
+                    pass
+            for number, path in enumerate(written):
+                with root.below(path.parent.parts) as folder:
+                    folder.take(staging, str(number), path.name)
     except OSError as error:
-        where = str(error.filename or directory)
-        if ".autoconfig-" in where:  # our own, which is gone
-            where = str(directory)
-        problem = Problem(
-            str(where), f"cannot write: {error.strerror}", "make room or permit it"
-        )
+        where = Path(error.filename or directory)
+        if directory not in (where, *where.parents) or ".autoconfig-" in str(where):
+            where = directory  # it was a file of our own, which is gone
+        cure = "make room or permit it"
+        if error.errno is None:
+            cure = "remove it, or export into another folder"
+        problem = Problem(str(where), f"cannot write: {error.strerror}", cure)
         raise ConfigError([problem], "export") from error
 
     notes += _left_over(directory, set(written))
     return Exported(len(written), notes)
 
 
-def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
+def _stage(service: Service, staging: Folder, notes: list[str]) -> Iterator[Path]:
+    """Write each file there by its number; gives the path that it is to have."""
+    count = 0
     for provider in service.snapshot.loaded.providers:
         for domain in provider.domains:
             if domain.startswith("*"):
@@ -185,10 +186,9 @@ def _stage(service: Service, staging: Path, notes: list[str]) -> Iterator[Path]:
                 answer = service.answer(Request(path, host=domain))
                 if answer is None or answer.status != OK:
                     continue
-                relative = Path(domain + path)
-                (staging / relative).parent.mkdir(parents=True, exist_ok=True)
-                (staging / relative).write_bytes(answer.body)
-                yield relative
+                staging.write(str(count), answer.body)
+                count += 1
+                yield Path(domain + path)
 
 
 def _left_over(directory: Path, written: set[Path]) -> Iterator[str]:
