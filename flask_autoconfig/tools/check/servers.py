@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, get_args
 
-from ...address import fill_in, known_part, with_domain
+from ...address import fill_in, fill_in_url, known_part, with_domain
 from ...config.tables import MAIL_TYPES, Provider, Server, SocketType, standard_port
 from .. import zone
 from ..mail import MECHANISMS, Endpoint, MailServer, log_in, mail_server
@@ -208,7 +208,7 @@ def _better(mechanisms: set[str]) -> str:
 
 
 def _url_server(case: Case, network: Network, server: Server) -> list[Finding]:
-    url = fill_in(server.url, case.domain, case.address)
+    url = fill_in_url(server.url, case.domain, case.address)
     url = url or known_part(server.url or "", case.domain)
     if not url:
         why = "whose host name takes an address"
