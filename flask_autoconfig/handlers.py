@@ -138,10 +138,12 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
             return _v2_error("400 Bad Request", "MandatoryParameterMissing", message)
 
         served = lookup.find_address(address, request.host)
-        if served is None:
+        name = host_of(request.host)
+        if not name and served is not None and served.domain_or_name:
+            name = f"autodiscover.{served.domain_or_name}"
+        if served is None or not name:
             message = "No settings are published here for that domain."
             return _v2_error("404 Not Found", "UserNotFound", message)
-        name = host_of(request.host) or f"autodiscover.{served.domain_or_name}"
         url = f"https://{name}{pox_path}"
         body = outlook.write_v2(served.provider, protocol, url, served.recipient)
         if body is None:

@@ -276,6 +276,18 @@ def test_version_2_leads_to_pox(serve: Callable[[str], Ask]) -> None:
         assert reply.json == {"Protocol": "AutodiscoverV1", "Url": url}
 
 
+def test_version_2_names_no_host_that_is_none(serve: Callable[[str], Ask]) -> None:
+    ask = serve(TWO_DOMAINS.replace('"example.com", "example2.com"', '"*"'))
+    target = "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1"
+    reply = ask(target, host="192.0.2.1")
+    assert reply.status_code == 404
+    assert reply.json is not None
+    assert reply.json["ErrorCode"] == "UserNotFound"
+    known = ask(f"{target}&Email=fred@example.net", host="192.0.2.1").json
+    assert known is not None
+    assert known["Url"].startswith("https://autodiscover.example.net/autodiscover/")
+
+
 @pytest.mark.parametrize(
     ("target", "status", "code"),
     [

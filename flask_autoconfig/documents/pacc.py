@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
-from ..config.tables import Provider, Server
+from ..config.tables import Provider, Server, standard_port
 from . import ANYBODY, Recipient
 
 CONTENT_TYPE = "application/json"
@@ -22,7 +22,7 @@ LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
 
 # The standard TLS ports are implied: a server elsewhere, or with STARTTLS, cannot be said.
-_HOSTS = {"imap": ("imap", 993), "pop3": ("pop3", 995), "smtp": ("submit", 465)}
+_HOSTS = {"imap": "imap", "pop3": "pop3", "smtp": "submit"}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 
@@ -68,14 +68,14 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
         if _protocol(server) is None:
             reason = "it has no https URL for everybody"
             if server.type in _HOSTS:
-                name, port = _HOSTS[server.type]
+                name, port = _HOSTS[server.type], standard_port(server.type, "SSL")
                 reason = f"{name} can only be TLS on port {port}"
             yield place, reason
 
 
 def _protocol(server: Server) -> tuple[str, dict[str, str]] | None:
     if server.type in _HOSTS:
-        name, port = _HOSTS[server.type]
+        name, port = _HOSTS[server.type], standard_port(server.type, "SSL")
         usual = server.socket_type == "SSL" and server.port == port
         host = server.hostname or ""
         return (name, {"host": host}) if usual and is_for_all(host) else None

@@ -14,7 +14,14 @@ from msgspec import to_builtins
 from ..address import unfold
 from ..config import values
 from ..config.building import strings_read_by
-from ..config.tables import MAIL_TYPES, FamilyName, Provider, Server, SocketType
+from ..config.tables import (
+    MAIL_TYPES,
+    FamilyName,
+    Provider,
+    Server,
+    SocketType,
+    standard_port,
+)
 from ..documents import pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
@@ -186,10 +193,13 @@ def _no_mail(provider: Provider) -> Complaints:
 
 
 def _odd_port(provider: Provider) -> Complaints:
-    usual = {993: "SSL", 995: "SSL", 465: "SSL"}
-    usual |= {143: "STARTTLS", 110: "STARTTLS", 587: "STARTTLS"}
+    usual = {
+        standard_port(type_, socket_type): socket_type
+        for type_ in MAIL_TYPES
+        for socket_type in ("SSL", "STARTTLS")
+    }
     for at, server in _mail_servers(provider):
-        expected = usual.get(server.port or 0)
+        expected = usual.get(server.port)
         if expected and server.socket_type not in (expected, "plain"):
             yield (
                 f"{at}.port",
