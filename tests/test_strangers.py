@@ -278,3 +278,25 @@ def test_what_a_strangers_server_says_is_shown_clean(here: World) -> None:
     )
     assert "no SMTP greeting" in done.stdout
     assert not set(done.stdout) & {"\x1b", "\x07", "\u202e"}
+
+
+def test_a_name_of_srv_that_is_no_host_ends_nothing(here: World) -> None:
+    here.names.load(
+        f"_imaps._tcp IN SRV 0 1 993 under_score.{DOMAIN}.\n",
+        f"_imaps._tcp IN SRV 1 1 993 imap.{DOMAIN}.\n",
+    )
+    done = run(
+        *("init", DOMAIN, "-o", "-", *here.options),
+        cwd=here.folder,
+        SSL_CERT_FILE=str(here.folder / "ca.pem"),
+    )
+    assert f"note: under_score.{DOMAIN}: left out, since it is no host" in done.stderr
+    assert f"imap imap.{DOMAIN}:993 SSL: offers LOGIN, PLAIN" in done.stderr
+
+
+def test_an_error_is_shown_clean_too(tmp_path: Path) -> None:
+    file = tmp_path / "a\u202eb\x1b[31m.toml"
+    done = run("--config", file, "show")
+    assert done.returncode == 1
+    assert "a?b?[31m.toml" in done.stderr
+    assert not set(done.stderr) & {"\x1b", "\u202e"}

@@ -62,8 +62,11 @@ class _Group(click.Group):
 
 
 def _tell(message: str) -> None:
+    from .cleaning import clean
+
+    lines = [clean(line) for line in f"Error: {message}".split("\n")]
     with suppress(OSError):
-        click.echo(f"Error: {message}", err=True)
+        click.echo("\n".join(lines), err=True)
 
 
 def _give_up_unwritten() -> None:

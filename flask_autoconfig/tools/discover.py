@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from ..address import fold
 from ..config import values
 from ..config.reading import from_raw
 from ..config.tables import Config, standard_port
@@ -105,6 +106,9 @@ def _candidates(
             tell(
                 f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
             )
+            if host and not _is_host_name(host):
+                notes.append(f"{host}: left out, since it is no host name")
+                continue
             named += bool(host)
             if host and named <= _MOST_TARGETS:
                 yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
@@ -113,7 +117,15 @@ def _candidates(
         notes.append(f"{count} more servers that SRV records name are not asked")
 
     for type_, host, source in dict.fromkeys(_customary(domain, net, tell)):
-        yield from _ports(type_, host, source)
+        if _is_host_name(host):
+            yield from _ports(type_, host, source)
+
+
+def _is_host_name(host: str) -> bool:
+    try:
+        return fold(host) == host
+    except ValueError:
+        return False
 
 
 def _customary(domain: str, net: Network, tell: Tell) -> Iterator[tuple[str, str, str]]:
