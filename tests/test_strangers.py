@@ -300,3 +300,18 @@ def test_an_error_is_shown_clean_too(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "a?b?[31m.toml" in done.stderr
     assert not set(done.stderr) & {"\x1b", "\u202e"}
+
+
+@pytest.mark.parametrize("command", ["check", "init"])
+def test_a_name_server_that_never_answers_holds_no_command_up(
+    tmp_path: Path, command: str
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        resolver = f"127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        options = ("--resolver", resolver, "--timeout", "1")
+        done = run(command, DOMAIN, *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert time.monotonic() - start < 15  # six times a second, and a slow machine
+    assert "no name server answers" in done.stdout + done.stderr

@@ -72,7 +72,8 @@ class Network:
     def step(self, seconds: float | None = None) -> Network:
         """The same for one step, whatever happens in it: all within the timeout."""
         over = time.monotonic() + (self.timeout if seconds is None else seconds)
-        return replace(self, until=min(self.until, over))
+        until = min(self.until, over)
+        return replace(self, until=until, resolver=self.resolver.until(until))
 
     def left(self) -> float:
         """Seconds until the step is over; raises ProbeError if it is."""
@@ -87,7 +88,7 @@ class Network:
         is_own = self.allow_private or mapped is not None or host in self.own_hosts
         host, port = mapped or (host, port)
         try:
-            addresses = self.resolver.addresses(host, within=self.left())
+            addresses = self.resolver.addresses(host)
         except LookupFailed as error:
             raise ProbeError("dns", str(error)) from error
         if not addresses:

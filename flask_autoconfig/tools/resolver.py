@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import socket
 import threading
 import time
@@ -35,31 +37,41 @@ class Resolver:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
         self._timeout = timeout
+        self._until = math.inf  # on the monotonic clock
 
-    def _answers(self, name: str, type_: str, within: float | None = None) -> list[Any]:
+    def until(self, moment: float) -> Resolver:
+        """The same, which ends every look-up by a moment of the monotonic clock."""
+        copied = copy.copy(self)
+        copied._until = min(self._until, moment)
+        return copied
+
+    def _left(self, name: str) -> float:
+        left = min(self._timeout, self._until - time.monotonic())
+        if left <= 0:
+            raise LookupFailed(f"{name}: no time is left to ask for it")
+        return left
+
+    def _answers(self, name: str, type_: str) -> list[Any]:
         try:
-            lifetime = self._timeout if within is None else within
             answer = self._resolver.resolve(
-                f"{name}.", type_, search=False, lifetime=lifetime
+                f"{name}.", type_, search=False, lifetime=self._left(name)
             )
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
         except (dns.exception.DNSException, OSError) as error:
+            if isinstance(error, LookupFailed):
+                raise
             raise LookupFailed(f"{name} {type_}: {_reason(error)}") from error
         return list(answer)
 
-    def addresses(self, host: str, within: float | None = None) -> list[str]:
-        """The IP addresses of a host, within so many seconds, the timeout by default.
-
-        Raises LookupFailed where nobody answers.
-        """
+    def addresses(self, host: str) -> list[str]:
+        """The IP addresses of a host; raises LookupFailed where nobody answers."""
         if is_ip(host):
             return [host]
-        until = time.monotonic() + (self._timeout if within is None else within)
         if self._system:  # as every program here does, /etc/hosts included
-            return _in_time(_system_addresses, host, until)
-        records = self._answers(host, "A", within)
-        records += self._answers(host, "AAAA", max(until - time.monotonic(), 0.01))
+            return _in_time(_system_addresses, host, self._left(host))
+        both = self.until(time.monotonic() + self._timeout)
+        records = both._answers(host, "A") + both._answers(host, "AAAA")
         return [str(it.address) for it in records]
 
     def mx(self, domain: str) -> list[str]:
@@ -101,7 +113,9 @@ def _system_addresses(host: str) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
-def _in_time(look_up: Callable[[str], list[str]], host: str, until: float) -> list[str]:
+def _in_time(
+    look_up: Callable[[str], list[str]], host: str, seconds: float
+) -> list[str]:
     """What it gives; the system's own look-up knows no time, so that it is left behind."""
     results: list[list[str] | LookupFailed] = []
 
@@ -113,7 +127,7 @@ def _in_time(look_up: Callable[[str], list[str]], host: str, until: float) -> li
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(max(until - time.monotonic(), 0))
+    thread.join(seconds)
     if not results:
         raise LookupFailed(f"{host}: no name server answers")
     if isinstance(results[0], LookupFailed):

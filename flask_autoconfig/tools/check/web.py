@@ -69,15 +69,21 @@ def _steps(case: Case, network: Network, family: Family) -> Iterator[Step]:
         first, second = (route.path + query for route in family.routes[:2])
         yield partial(_both_documents, case, network, host, first, second)
         yield partial(_unencrypted, network, f"http://{host}{first}")
-    elif family.name == "outlook" and _resolves(network, host):
-        yield partial(_autodiscover, case, network, host, family.routes[0].path)
+    elif family.name == "outlook":
+        posted = partial(_autodiscover, case, network, host, family.routes[0].path)
+        yield partial(_if_there, network, host, posted)
     elif family.name == "dav" and case.provider:
         types = {server.type for _, server in case.provider.servers if server.url}
         for route in family.routes:
             if route.path.rpartition("/")[2] in types:
                 yield partial(_redirect, network, f"https://{case.domain}{route.path}")
-    elif family.label and family.formats and _resolves(network, host):
-        yield partial(_any_document, case, network, family)
+    elif family.label and family.formats:
+        its_own = partial(_any_document, case, network, family)
+        yield partial(_if_there, network, host, its_own)
+
+
+def _if_there(network: Network, host: str, step: Step) -> Seen:
+    return step() if _resolves(network, host) else Seen()
 
 
 def _resolves(network: Network, host: str) -> bool:
