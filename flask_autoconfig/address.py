@@ -150,6 +150,10 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
     """
     if not host or "%" not in host:
         return host or ""
+    if not all(
+        _is_in_a_domain(name, host) for name in USER_PLACEHOLDERS if name in host
+    ):
+        return ""
     values = {
         name: value.lower()
         for name, value in _values(domain, address).items()
@@ -159,6 +163,12 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
         return fold(_filled(host, values))
     except ValueError:
         return ""
+
+
+def _is_in_a_domain(placeholder: str, host: str) -> bool:
+    """Whether a domain that the file says stands behind the label that it is in."""
+    after = host.partition(placeholder)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
+    return "." in after.partition(".")[2]
 
 
 def fill_in_url(url: str | None, domain: str | None, address: Address | None) -> str:

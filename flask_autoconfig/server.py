@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .address import is_ip
 from .answers import stop_reading
 from .reload import log
 
@@ -105,7 +106,9 @@ def _logger_class() -> type:
         def atoms(self, *arguments: Any) -> dict[str, Any]:
             """What a line may be made of, nothing that the client could hide there."""
             atoms = super().atoms(*arguments)
-            known = {key: shown(atoms[key]) for key in ("h", "m", "H", "s", "b")}
+            known = {key: shown(atoms[key]) for key in ("m", "H", "s", "b")}
+            # A proxy may pass on whatever the client says of its address.
+            known["h"] = atoms["h"] if is_ip(str(atoms["h"])) else "-"
             return {**known, "t": atoms["t"], "U": _without_address(atoms["U"])}
 
         def warning(self, message: object, *arguments: Any, **options: Any) -> None:

@@ -206,6 +206,21 @@ def test_an_address_that_is_no_label_names_no_host(local: str, name: str) -> Non
         assert fill_in_url(url, None, address) == ""
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "%EMAILLOCALPART%example.com",
+        "imap.%EMAILLOCALPART%",
+        "%EMAILLOCALPART%",
+        "imap.%EMAILLOCALPART%.com",
+    ],
+)
+def test_a_label_never_becomes_a_part_of_somebodys_domain(host: str) -> None:
+    address = parse_address("evil@example.com")
+    assert fill_in_host(host, None, address) == ""
+    assert fill_in_url(f"https://{host}/", None, address) == ""
+
+
 def test_a_label_names_a_host() -> None:
     address = parse_address("Fred-1@example.com")
     host = fill_in_host("u-%EMAILLOCALPART%.%EMAILDOMAIN%", None, address)

@@ -189,6 +189,8 @@ def test_redirects_that_each_lead_further_come_to_an_end() -> None:
         *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1"),
         *("::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
         *("2001:0:53aa:64c:0:fbff:80ff:fffe", "ff02::1", "fe80::1%lo", "no address"),
+        *("64:ff9b:1::7f00:1", "fec0::1", "::ffff:0:7f00:1", "5f00::1", "3fff::1"),
+        *("4000::1", "192.88.99.1"),
     ],
 )
 def test_an_address_that_is_not_on_the_internet_is_known(address: str) -> None:
@@ -210,7 +212,10 @@ def test_a_host_that_a_stranger_names_is_not_asked_inside() -> None:
             network.fetch(STRANGER, f"http://127.0.0.1:{port}/")
         with pytest.raises(ProbeError, match="which is not on the internet"):
             mail_server(STRANGER, Endpoint("imap", "localhost", port, "plain"))
-        own = replace(STRANGER, own_hosts=frozenset({"localhost"}))
+        own = replace(STRANGER, own=frozenset({("localhost", port)}))
+        elsewhere = replace(STRANGER, own=frozenset({("localhost", port + 1)}))
+        with pytest.raises(ProbeError, match="which is not on the internet"):
+            mail_server(elsewhere, Endpoint("imap", "localhost", port, "plain"))
         with pytest.raises(ProbeError, match="the server closed the connection"):
             mail_server(own, Endpoint("imap", "localhost", port, "plain"))
     assert len(asked) == 1

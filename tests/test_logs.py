@@ -137,3 +137,20 @@ def test_a_configuration_that_is_taken_up_is_logged(
         until(lambda: "The last good configuration" in log.read_text())
         toml(TWO_DOMAINS)
         until(lambda: len(line.findall(log.read_text())) == 2)
+
+
+@pytest.mark.parametrize(
+    "claimed", ["fred.secret@example.com", '10.0.0.9 - "GET /admin HTTP/1.1" 200 1']
+)
+def test_what_a_proxy_passes_on_of_a_client_is_an_ip_address_or_nothing(
+    toml: Write, tmp_path: Path, claimed: str
+) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), "--proxies", "1", log=log) as url:
+        fetch(f"{url}/healthz", X_Forwarded_For=claimed)
+        fetch(f"{url}/last", X_Forwarded_For="192.0.2.7")
+        until(lambda: "/last" in log.read_text())
+    text = log.read_text()
+    assert claimed not in text
+    assert "\n- [" in text
+    assert "\n192.0.2.7 [" in text

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support import TWO_DOMAINS, fetch, program, serving
 from werkzeug.test import Client
 
-from flask_autoconfig import autoconfig
+from flask_autoconfig import autoconfig, create_app
 
 MORE = """
 [[provider.calendar]]
@@ -236,6 +236,18 @@ def test_no_host_that_a_client_sends_is_too_odd(url: str, host: str) -> None:
     for path in ("", "/qr.svg"):
         target = f"{url}{path}?emailaddress=fred@example.com"
         assert fetch(target, Host=host).status in (200, 400, 404)
+
+
+def test_a_scheme_that_a_proxy_passes_on_is_one_of_the_web(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    client = Client(create_app(file, proxies=1))
+    for scheme, shown in (("javascript", "http"), ("https", "https")):
+        reply = client.get(
+            "/mail/setup?emailaddress=fred@example.com",
+            headers={"Host": "example.com", "X-Forwarded-Proto": scheme},
+        )
+        assert f'<a href="{shown}://example.com/mail/setup?' in reply.text
 
 
 def test_a_host_that_is_no_host_is_not_repeated(url: str) -> None:

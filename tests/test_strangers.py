@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 from strangers import answering, at_terminal, server
-from support import certificate_for, run
+from support import TWO_DOMAINS, certificate_for, run
 from world import NameServer
 
 DOMAIN, EVIL = "example.test", "evil.test"
@@ -315,3 +315,63 @@ def test_a_name_server_that_never_answers_holds_no_command_up(
     assert done.returncode == 1
     assert time.monotonic() - start < 15  # six times a second, and a slow machine
     assert "no name server answers" in done.stdout + done.stderr
+
+
+def test_init_writes_no_url_that_leads_inside(here: World) -> None:
+    here.names.load(
+        f"_caldavs._tcp IN SRV 0 1 8443 inside.{DOMAIN}.\n",
+        "inside IN A 127.0.0.1\n",
+        "_carddavs._tcp IN SRV 0 1 443 127.0.0.1.\n",
+    )
+    done = run("init", DOMAIN, "-o", "-", *here.options, cwd=here.folder)
+    for url in (f"https://inside.{DOMAIN}:8443/", "https://127.0.0.1/"):
+        assert f"{url} is left out: " in done.stderr
+    assert "which is not on the internet" in done.stderr
+
+
+def _many(names: list[str]) -> bytes:
+    servers = "".join(
+        f'<incomingServer type="imap"><hostname>{name}</hostname><port>993</port>'
+        "<socketType>SSL</socketType><authentication>password-cleartext"
+        "</authentication><username>%EMAILADDRESS%</username></incomingServer>"
+        for name in names
+    )
+    body = DOCUMENT.format(DOMAIN).replace("<outgoing", f"{servers}<outgoing", 1)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize("others", [25, 3])
+def test_only_servers_that_were_looked_at_and_shown_get_the_password(
+    here: World, others: int
+) -> None:
+    listeners = []
+    for number in range(others):
+        listener, host = Listener(), f"m{number}.{'x' * 60}.{'y' * 60}.test"
+        here.lead(host, 993, listener, certificate_for(host, folder=here.folder))
+        listeners.append((host, listener))
+    names = [host for host, _ in listeners]
+    host = f"autoconfig.{DOMAIN}"
+    here.lead(host, 443, answering(_many(names)), here.good(host))
+    done = here.check("--yes", "--json")
+    asked = done.stderr.partition("Logging in as ")[2]
+    for host, listener in listeners:
+        assert listener.has_the_password() == (f" {host}:993" in asked)
+    assert any(listener.has_the_password() for _, listener in listeners)
+    assert all(listener.has_the_password() for _, listener in listeners) == (
+        others < 20
+    )
+
+
+def test_a_redirect_leads_to_no_other_port_of_ones_own_hosts(here: World) -> None:
+    asked: list[bytes] = []
+    file = here.folder / "own.toml"
+    with server(lambda _: asked.append(b"somebody came")) as port:
+        here.names.load("imap IN A 127.0.0.1\n", "autoconfig IN A 127.0.0.1\n")
+        target = f"http://imap.{DOMAIN}:{port}/x"
+        here.lead(f"autoconfig.{DOMAIN}", 80, answering(moved(target)))
+        file.write_text(
+            TWO_DOMAINS.replace("example.com", DOMAIN).replace("example2.com", "*")
+        )
+        run("--config", file, "check", DOMAIN, *here.options)
+    assert asked == []

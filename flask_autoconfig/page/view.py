@@ -101,7 +101,8 @@ def _here(asked: Request, address: Address) -> str:
     target = f"{quote(_path(asked))}?emailaddress={quote(str(address))}"
     if not _AUTHORITY.fullmatch(asked.host):
         return target
-    return f"{request.scheme}://{asked.host}{target}"
+    scheme = "https" if request.scheme == "https" else "http"  # a proxy says it
+    return f"{scheme}://{asked.host}{target}"
 
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")

@@ -299,6 +299,10 @@ def _url_servers(
         tell(f"{type_} {url}")
         try:
             url = values.url(url)
+            parts = urlsplit(url)
+            net.refuse_private(parts.hostname or "", parts.port or 443)
+        except ProbeError as error:
+            notes.append(f"{type_} {url} is left out: {error}")
         except ValueError as error:
             notes.append(f"{type_} {url} is left out: {error.args[0]}")
         else:

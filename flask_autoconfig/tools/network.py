@@ -49,6 +49,9 @@ _SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
 _MOST_ADDRESSES = 4  # of a host, that are tried
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
+_UNICAST = ip_network("2000::/3")  # all that is given out of IPv6
+_DOCUMENTATION = ip_network("3fff::/20")  # RFC 9637
+_RELAYS = ip_network("192.88.99.0/24")  # RFC 7526: to wherever IPv6 is near
 _IPV4_COMPATIBLE = ip_network("::/96")  # RFC 4291, section 2.5.5.1
 
 
@@ -65,7 +68,8 @@ class Network:
     # (host, port) -> where to go instead, as curl's --connect-to, so that a server can be
     # tried before DNS points to it.
     connect_to: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
-    own_hosts: frozenset[str] = frozenset()  # that one's own file names
+    # Hosts and ports that one's own file names: they may be anywhere.
+    own: frozenset[tuple[str, int]] = frozenset()
     allow_private: bool = False  # the network is one's own
     until: float = math.inf  # on the monotonic clock: when the step is over
 
@@ -82,10 +86,14 @@ class Network:
             raise ProbeError("timeout", _TOO_LATE)
         return min(left, self.timeout)
 
-    def connect(self, host: str, port: int) -> socket.socket:
-        """A TCP connection to the first address that answers; raises ProbeError."""
+    def refuse_private(self, host: str, port: int) -> None:
+        """Raise ProbeError, also where nobody knows the host."""
+        self._judged(host, port)
+
+    def _judged(self, host: str, port: int) -> list[str]:
+        """The addresses to go to for a host, of which none is refused."""
         mapped = self.connect_to.get((host, port))
-        is_own = self.allow_private or mapped is not None or host in self.own_hosts
+        is_own = self.allow_private or mapped is not None or (host, port) in self.own
         host, port = mapped or (host, port)
         try:
             addresses = self.resolver.addresses(host)
@@ -95,6 +103,13 @@ class Network:
             raise ProbeError("dns", f"{host} has no address in DNS")
         if not is_own:
             _refuse_private(host, port, addresses)
+        return addresses
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A TCP connection to the first address that answers; raises ProbeError."""
+        mapped = self.connect_to.get((host, port))
+        addresses = self._judged(host, port)
+        host, port = mapped or (host, port)
 
         reason = ""
         for address in addresses[:_MOST_ADDRESSES]:
@@ -132,8 +147,10 @@ def is_public(address: str) -> bool:
             carried = IPv4Address(int(ip) & 0xFFFFFFFF)
         if carried is not None:
             return is_public(str(carried))
-        if ip.teredo is not None:
+        if ip.teredo is not None or ip not in _UNICAST or ip in _DOCUMENTATION:
             return False
+    elif ip in _RELAYS:
+        return False
     return ip.is_global and not ip.is_multicast
 
 

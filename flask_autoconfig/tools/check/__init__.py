@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...address import with_domain
-from ...config.tables import Provider
+from ...config.tables import Provider, standard_port
 from ..network import Network
 from . import names, servers, web
 from .findings import (
@@ -58,19 +58,31 @@ class Outcome(NamedTuple):
 
 def reach(case: Case, network: Network) -> Network:
     """The network for a domain: what its file names is one's own; one deadline for all."""
-    network = replace(network, own_hosts=frozenset(_own_hosts(case)))
+    network = replace(network, own=frozenset(_own(case)))
     return network.step(_STEPS * network.timeout)
 
 
-def _own_hosts(case: Case) -> Iterator[str]:
-    """The hosts that one's own file names, and those of the web for its domain."""
+def _own(case: Case) -> Iterator[tuple[str, int]]:
+    """Hosts and ports that one's own file names, and those of the web for its domain.
+
+    The domain of a pattern is its customer's, whose DNS may say anything.
+    """
     if case.provider is None:
         return
-    yield case.domain
-    yield from (f"{family.label}.{case.domain}" for family in case.families)
+    if case.exact:
+        labels = [f"{family.label}." for family in case.families if family.label]
+        for label in ("", *labels):
+            yield from ((f"{label}{case.domain}", port) for port in (80, 443))
     for _, server in case.provider.servers:
-        yield with_domain(server.hostname or "", case.domain)
-        yield urlsplit(with_domain(server.url or "", case.domain)).hostname or ""
+        host = with_domain(server.hostname or "", case.domain)
+        yield host, server.port or 0
+        for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
+            yield host, standard_port(server.type, socket_type) or 0
+        parts = urlsplit(with_domain(server.url or "", case.domain))
+        yield (
+            parts.hostname or "",
+            parts.port or (80 if parts.scheme == "http" else 443),
+        )
 
 
 def published(case: Case, network: Network) -> Outcome:

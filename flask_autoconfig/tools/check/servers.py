@@ -55,11 +55,12 @@ def for_login(
 ) -> tuple[list[Server], list[Finding]]:
     """The servers to log in at, and what is to say of the others.
 
-    A server that something is wrong with gets no password: that comes first.
+    A server that something is wrong with gets no password: that comes first. Nor does
+    one that was not looked at.
     """
-    faulty = {
-        it.subject for it in findings if it.step == "server" and it.status == FAILURE
-    }
+    seen = [it for it in findings if it.step == "server"]
+    faulty = {it.subject for it in seen if it.status == FAILURE}
+    sound = {it.subject for it in seen} - faulty
     servers, others = [], []
     for _, server in provider.servers:
         if server.type not in MAIL_TYPES or not server.username:
@@ -68,7 +69,7 @@ def for_login(
         if subject in faulty:
             why = "what is wrong with the server comes first"
             others.append(warning("login", subject, "not tried", why))
-        elif server not in servers:
+        elif subject in sound and server not in servers:
             servers.append(server)
     return servers, others
 

@@ -114,7 +114,8 @@ def _logins(
         return findings
 
     endpoints = [str(check.servers.endpoint_of(case, server)) for server in servers]
-    where = clean(f"{case.address} at {', '.join(endpoints)}")
+    # Whole, however long: what is not seen must not get the password.
+    where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
         return [*findings, check.warning("login", subject, "not tried", "you said no")]
