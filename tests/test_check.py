@@ -177,7 +177,7 @@ def test_init_leaves_an_odd_url_out_and_says_so(here: World) -> None:
         "_caldavs._tcp IN SRV 0 0 443 dav.example.test.\n"
         '_caldavs._tcp IN TXT "path=/a b"\n'
         "_carddavs._tcp IN SRV 0 0 443 _dav.example.test.\n"
-        "_jmap._tcp IN SRV 0 0 443 jmap.example.test.\n"
+        "_jmap._tcp IN SRV 0 0 443 dav.example.test.\n"
     )
     done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
     assert done.returncode == 0, done.stderr
@@ -186,7 +186,7 @@ def test_init_leaves_an_odd_url_out_and_says_so(here: World) -> None:
     (provider,) = loads(done.stdout).provider
     assert not provider.calendar
     assert not provider.address_book
-    assert provider.incoming[-1].url == f"https://jmap.{DOMAIN}/.well-known/jmap"
+    assert provider.incoming[-1].url == f"https://dav.{DOMAIN}/.well-known/jmap"
 
 
 def test_init_never_overwrites_a_file_unasked(here: World, tmp_path: Path) -> None:
