@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from msgspec import structs
 from support import ROOT, TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
@@ -512,6 +513,16 @@ def test_written_out_it_reads_back_the_same_and_defaults_are_left_out() -> None:
     assert reading.loads(text) == config
     assert "port" not in text
     assert "username" not in text
+
+
+def test_what_nobody_would_see_in_the_file_is_written_as_an_escape() -> None:
+    config = reading.loads(TWO_DOMAINS)
+    name = "Ü \u202egnp.exe\u2028\U000e0041"
+    provider = structs.replace(config.provider[0], display_name=name)
+    config = structs.replace(config, provider=(provider,))
+    text = writing.dumps(config)
+    assert '"Ü \\U0000202egnp.exe\\U00002028\\U000e0041"' in text
+    assert reading.loads(text) == config
 
 
 def test_the_json_schema_describes_every_key() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from strangers import answering, at_terminal, server
 from support import TWO_DOMAINS, certificate_for, run
 from world import NameServer
@@ -375,3 +377,76 @@ def test_a_redirect_leads_to_no_other_port_of_ones_own_hosts(here: World) -> Non
         )
         run("--config", file, "check", DOMAIN, *here.options)
     assert asked == []
+
+
+# --- Servers of any mood ---------------------------------------------------------------
+
+_WORDS = [
+    *(b"* OK ", b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n", b"+OK ", b"-ERR ", b"220-"),
+    *(b"220 x\r\n", b"250-AUTH PLAIN\r\n", b"250 STARTTLS\r\n", b"a OK \r\n", b"\r\n"),
+    *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 302 Found\r\nLocation: /\r\n", b"\r\n\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n\r\n", b"ffffffff\r\n", b"\x1b[31m", b"\0"),
+    *(
+        b"Content-Length: 99999999\r\n\r\n",
+        b"<clientConfig>",
+        b"\xff\xfe",
+        b"x" * 70000,
+    ),
+]
+_acts = st.one_of(
+    st.sampled_from(_WORDS),
+    st.binary(max_size=60),
+    st.sampled_from(["hear", "wait", "drip", "hang up"]),
+)
+
+
+def _with(mood: list[bytes | str]) -> Any:
+    """What a server of that mood does with a connection."""
+
+    def behave(connection: socket.socket) -> None:
+        for act in mood:
+            if isinstance(act, bytes):
+                connection.sendall(act)
+            elif act == "hear":
+                connection.recv(65536)
+            elif act == "hang up":
+                return
+            else:
+                for _ in range(40 if act == "drip" else 1):
+                    connection.sendall(b"x" if act == "drip" else b"")
+                    time.sleep(0.1 if act == "drip" else 4)
+
+    return behave
+
+
+_SECURE = [("autoconfig.", 443), ("", 443), ("imap.", 993), ("smtp.", 465)]
+_OPEN = [("autoconfig.", 80), ("imap.", 143), ("pop.", 110), ("smtp.", 587)]
+
+
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(mood=st.lists(_acts, max_size=8))
+def test_whatever_a_server_does_a_command_ends_in_time_and_in_words(
+    tmp_path: Path, mood: list[bytes | str]
+) -> None:
+    with _world(tmp_path) as world:
+        world.names.load("imap IN A 127.0.0.1\n", "smtp IN A 127.0.0.1\n")
+        for label, port in _SECURE:
+            host = label + DOMAIN
+            world.lead(host, port, _with(mood), world.good(host))
+        for label, port in _OPEN:
+            world.lead(label + DOMAIN, port, _with(mood))
+        for command in (["check", DOMAIN], ["init", DOMAIN, "-o", "-"]):
+            start = time.monotonic()
+            done = run(
+                *(*command, *world.options, "--timeout", "0.4"),
+                cwd=tmp_path,
+                SSL_CERT_FILE=str(tmp_path / "ca.pem"),
+            )
+            assert time.monotonic() - start < 20  # six times 0.4, and a slow machine
+            assert done.returncode in (0, 1), done.stderr
+            assert "Traceback" not in done.stderr
+            assert not set(done.stdout + done.stderr) & {"\x1b", "\0", "\u202e"}

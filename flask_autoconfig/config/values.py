@@ -31,6 +31,17 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
 
+def is_seen(char: str) -> bool:
+    """Whether a reader sees the character, and in its place.
+
+    Not those of Unicode's categories C (control, format, surrogate, private), Zl and Zp.
+    """
+    import unicodedata
+
+    category = unicodedata.category(char)
+    return category[0] != "C" and category not in ("Zl", "Zp")
+
+
 def line(value: str) -> str:
     """One line of text that says something."""
     control = CONTROL.search(value)

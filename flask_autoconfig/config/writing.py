@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,11 +11,24 @@ import tomli_w
 from msgspec import Struct, structs
 
 from .tables import Config, Table
+from .values import is_seen
 
 
 def dumps(config: Config) -> str:
-    """Write the configuration as TOML, values equal to their defaults left out."""
-    return "\n".join(_tables(_to_raw(config), "")).lstrip("\n")
+    """Write the configuration as TOML, values equal to their defaults left out.
+
+    What a reader would not see, or would see in another order, is written as an escape.
+    """
+    text = "\n".join(_tables(_to_raw(config), "")).lstrip("\n")
+    return text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text)
+
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A character as TOML's strings take it, which hold all that is beyond ASCII here."""
+    return match[0] if is_seen(match[0]) else f"\\U{ord(match[0]):08x}"
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:

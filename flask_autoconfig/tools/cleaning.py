@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from ..config.values import is_seen
 
 _MOST = 1000  # characters that anybody wants to read
 
@@ -16,11 +16,5 @@ def clean(text: str, most: int = _MOST) -> str:
     if text.isascii() and text.isprintable():
         shown = text
     else:
-        shown = "".join(char if _is_shown(char) else "?" for char in text[: most + 1])
+        shown = "".join(char if is_seen(char) else "?" for char in text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
-def _is_shown(char: str) -> bool:
-    """Not of Unicode's categories C (control, format, surrogate, private) and Zl, Zp."""
-    category = unicodedata.category(char)
-    return category[0] != "C" and category not in ("Zl", "Zp")
