@@ -15,7 +15,7 @@ from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
 from babel.messages import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -23,6 +23,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
 LOCALE = PACKAGE / "page/locale"
 _NAME = "LC_MESSAGES/autoconfig.po"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+# `_` in a template is the site's own.
+_KEYWORDS = {**DEFAULT_KEYWORDS, "say": None}
 
 
 def files(locale: Path = LOCALE) -> list[Path]:
@@ -33,7 +35,8 @@ def files(locale: Path = LOCALE) -> list[Path]:
 def texts() -> Catalog:
     """The texts that the package has to say, with where they stand."""
     catalog = Catalog(project="flask_autoconfig", fuzzy=False)
-    for file, line, message, comments, context in extract_from_dir(PACKAGE, _METHODS):
+    found = extract_from_dir(PACKAGE, _METHODS, keywords=_KEYWORDS)
+    for file, line, message, comments, context in found:
         place = [(f"flask_autoconfig/{file}", line)]
         catalog.add(message, None, place, auto_comments=comments, context=context)
     return catalog

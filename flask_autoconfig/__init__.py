@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from .blueprint import Autoconfig, autoconfig
     from .config.reading import load
     from .errors import ConfigError
+    from .middleware import AutoconfigMiddleware
+    from .settings import Settings
     from .standalone import create_app
 
     __version__: str
 
 __all__ = [
     "Autoconfig",
+    "AutoconfigMiddleware",
     "ConfigError",
+    "Settings",
     "__version__",
     "autoconfig",
     "create_app",
@@ -26,7 +30,9 @@ __all__ = [
 # installed, in projects that use none of this as well.
 _HOMES = {
     "Autoconfig": ".blueprint",
+    "AutoconfigMiddleware": ".middleware",
     "ConfigError": ".errors",
+    "Settings": ".settings",
     "autoconfig": ".blueprint",
     "create_app": ".standalone",
     "load": ".config.reading",

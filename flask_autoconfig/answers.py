@@ -7,6 +7,7 @@ their one home here.
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,21 @@ KEPT_BY_NOBODY_ELSE: Header = ("Cache-Control", "private, no-store")
 # here, it is there for everybody within ten.
 _SHARED_SECONDS = 5
 _BODY_SECONDS = 5.0  # for the whole of a body, in however many pieces it comes
+
+
+# What came of a request, for who counts them.
+_OUTCOMES = {
+    "200": "served",
+    "301": "redirected",
+    "302": "redirected",
+    "304": "not modified",
+    "308": "redirected",
+    "400": "bad request",
+    "404": "not served",
+    "405": "wrong method",
+    "500": "failed",
+    "503": "unavailable",
+}
 
 
 class BodyError(ValueError):
@@ -113,7 +129,7 @@ def stop_reading(connection: socket.socket) -> None:
 class Answer:
     """What goes back to the client: status line, headers and body, ready to send."""
 
-    __slots__ = ("body", "etag", "headers", "modified", "status")
+    __slots__ = ("body", "etag", "headers", "modified", "outcome", "status")
 
     def __init__(
         self,
@@ -124,8 +140,11 @@ class Answer:
         etag: str = "",
         modified: str = "",
         common: Iterable[Header] = _COMMON_HEADERS,
+        outcome: str = "",
     ) -> None:
+        """`outcome` is for an answer whose status does not tell it, as Outlook's errors."""
         self.status = status
+        self.outcome = outcome or _OUTCOMES[status[:3]]
         self.body = body
         self.headers = [*headers, *common]
         self.etag = etag
@@ -143,6 +162,8 @@ class Answer:
             return self
         from werkzeug.http import is_resource_modified, parse_date
 
+        if _CODING.search(environ.get("HTTP_IF_NONE_MATCH", "")):
+            environ = _without_codings(environ)
         modified = parse_date(self.modified)
         if is_resource_modified(environ, etag=self.etag, last_modified=modified):
             return self
@@ -153,6 +174,14 @@ class Answer:
 
 
 _KEPT_BY_304 = frozenset({"Cache-Control"})
+# A site that compresses an answer marks its tag, as `"…:gzip"` or `"…-br"`.
+_CODING = re.compile(r"(?<=[0-9a-f]{32})[:;+-][a-z]+(?=\")")
+
+
+def _without_codings(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """The request with the tags as we gave them (RFC 9110, section 8.8.3.3)."""
+    tags = _CODING.sub("", environ["HTTP_IF_NONE_MATCH"])
+    return {**environ, "HTTP_IF_NONE_MATCH": tags}
 
 
 def kept_for(max_age: int) -> str:
@@ -170,17 +199,31 @@ def public(
     return Answer(OK, body, headers, etag=etag, modified=modified)
 
 
-def private(body: bytes, headers: Iterable[Header]) -> Answer:
+def private(body: bytes, headers: Iterable[Header], *, outcome: str = "") -> Answer:
     """An answer that carries an address: nobody may keep it."""
-    return Answer(OK, body, [*headers, KEPT_BY_NOBODY_ELSE])
+    return Answer(OK, body, [*headers, KEPT_BY_NOBODY_ELSE], outcome=outcome)
 
 
-def in_words(status: str, text: str) -> Answer:
+def in_words(status: str, text: str, *more: Header) -> Answer:
     """An answer in words. A 404 has a body: to Kontact an empty one is success."""
-    headers = [("Content-Type", TEXT), NOT_KEPT]
+    headers = [("Content-Type", TEXT), NOT_KEPT, *more]
     return Answer(status, text.encode() + b"\n", headers)
 
 
+def wrong_method(methods: Iterable[str]) -> Answer:
+    """What a request gets with none of these methods (RFC 9110, section 15.5.6)."""
+    allowed = ", ".join(methods)
+    text = f"This is asked with {allowed}."
+    return in_words("405 Method Not Allowed", text, ("Allow", allowed))
+
+
+# A client that comes again in a while finds what cannot be told now: 404 would be no.
+UNAVAILABLE = in_words(
+    "503 Service Unavailable",
+    "The mail settings cannot be told at the moment.",
+    ("Retry-After", "10"),
+)
+FAILED = in_words("500 Internal Server Error", "This request met a fault of ours.")
 NOT_SERVED = in_words("404 Not Found", "No mail settings are published here for that.")
 NO_SUCH_SERVICE = in_words(
     "404 Not Found", "This service is not offered for that domain."

@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, current_app, has_request_context, request
 from flask import Request as FlaskRequest
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter
 
 from . import families
 from .answers import Answer, Request
+from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
-from .families import Family, Route
+from .families import Family, Place, Route
 from .files import DEFAULT_FILE, file_in_environment
-from .service import Hook, Hooks, Service
+from .hooks import FindProvider, FindUsername, Hooks
+from .page.in_site import IN_SITE
+from .reload import log
+from .service import Service
+from .settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
 
-HookT = TypeVar("HookT", bound=Hook)
+FindProviderT = TypeVar("FindProviderT", bound=FindProvider)
+FindUsernameT = TypeVar("FindUsernameT", bound=FindUsername)
 
 
 class Autoconfig(Blueprint):
@@ -38,18 +43,26 @@ class Autoconfig(Blueprint):
 
     It reads these keys of `app.config`:
 
+    - `AUTOCONFIG`: the configuration itself, a mapping with the TOML's keys.
     - `AUTOCONFIG_FILE`: the TOML file; a relative path counts from `app.root_path`.
       Without it the environment variable of that name, then `autoconfig.toml` in the
       instance folder, then beside the app.
     - `AUTOCONFIG_CLIENTS`: the client families to serve; by default those of the
       environment variable of that name, then the file's `clients`. They count at
       registration, since Flask's routes are fixed then.
+    - `AUTOCONFIG_STRICT`: whether a faulty file stops the app.
+    - `AUTOCONFIG_PAGE_CSP`: the page's Content-Security-Policy, "" for none.
+    - `AUTOCONFIG_LOCALE`: a folder with catalogs of the page's texts
+      (`de/LC_MESSAGES/autoconfig.mo`) that go before ours.
 
-    Registering raises ConfigError where no file is found or it is faulty.
+    Registering raises ConfigError where nothing is named and no file is found, and for a
+    faulty mapping. A file that is named and is faulty, or not there, raises it only with
+    `app.debug`, `app.testing` or `AUTOCONFIG_STRICT`; else the log has its problems, and
+    clients get 503 until it is mended.
+
+    Endpoints for `url_for`: `autoconfig.setup`, the page (`emailaddress=`), and
+    `autoconfig.profile`, the Apple profile (`emailaddress=`).
     """
-
-    # Whether the families that are served may change while the app runs.
-    is_live: ClassVar[bool] = False
 
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
@@ -57,24 +70,39 @@ class Autoconfig(Blueprint):
         super().__init__(name, import_name, template_folder="page/templates")
         self._hooks = Hooks()
         self.record(self._set_up)
+        self.url_value_preprocessor(self._exempt_from_csrf)
+        self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
-    def find_provider(self, function: HookT) -> HookT:
-        """Decorate a function from a domain (A-labels) to a provider's id or None.
+    def find_provider(self, function: FindProviderT) -> FindProviderT:
+        """Decorate a function from a domain (A-labels) to its provider.
 
-        It is asked for domains that the file does not know.
+        It gives the id of a provider in the file, a `Provider`, a mapping with the keys
+        of `[[provider]]`, or None; it is asked for domains that the file does not know.
+        The answer is kept for the file's `hook_max_age`.
         """
         self._hooks.find_provider = function
         return function
 
-    def find_username(self, function: HookT) -> HookT:
+    def find_username(self, function: FindUsernameT) -> FindUsernameT:
         """Decorate a function from an address to its login name or None.
 
         It is for logins that are no placeholder. None leaves what the file says; so that
         nobody can tell which mailboxes exist, it should give a name for those that do
-        not exist as well.
+        not exist as well. The answer is kept for the file's `hook_max_age`.
         """
         self._hooks.find_username = function
         return function
+
+    def settings(self, address: str) -> Settings | None:
+        """The settings of an address, None where none are served or can be told now.
+
+        It takes an app context. In a request its URLs are at the host that was asked,
+        elsewhere at `https://autoconfig.DOMAIN`. Templates have it as
+        `autoconfig_settings(address)`.
+        """
+        service: Service = current_app.extensions["autoconfig"]
+        environ = request.environ if has_request_context() else None
+        return settings_of(service, address, environ)
 
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app, as `app.register_blueprint` does; raises ConfigError."""
@@ -94,30 +122,78 @@ class Autoconfig(Blueprint):
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = state.app
         service = Service(
-            find_file(app),
+            _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            fixed=not self.is_live,
+            fixed=True,
             hooks=self._hooks,
+            strict=_is_strict(app),
+            stage=IN_SITE,
         )
-
         app.extensions["autoconfig"] = service
-        options: dict[str, Any] = {"provide_automatic_options": False}
-        if app.url_map.host_matching:
-            options["host"] = state.options.get("host", "<autoconfig_host>")
+        _warn_of_refused_hosts(app, service)
+        for family in service.at_start:
+            for endpoint, routes in _by_endpoint(family).items():
+                _add(state, service, family.name, endpoint, routes)
 
-        for family in families.FAMILIES if self.is_live else service.at_start:
-            routes = {_rule(app, route): route for route in family.routes}
-            view = _view(service, family, routes, is_live=self.is_live)
-            for rule, route in routes.items():
-                methods = list(_ANY_METHOD if self.is_live else route.methods)
-                state.add_url_rule(rule, family.name, view, methods=methods, **options)
+    def _exempt_from_csrf(self, _endpoint: str | None, _values: object) -> None:
+        """Tell Flask-WTF that these views take no token, before it looks for one.
+
+        There is no state to forge, and Outlook, which asks by POST, has none. It may have
+        come to the app later than the blueprint did.
+        """
+        csrf = current_app.extensions.get("csrf")
+        if csrf is not None and hasattr(csrf, "exempt"):
+            csrf.exempt(self)
+
+
+def _by_endpoint(family: Family) -> dict[str, list[Route]]:
+    routes: dict[str, list[Route]] = {}
+    for route in family.routes:
+        routes.setdefault(route.endpoint or family.name, []).append(route)
+    return routes
+
+
+# Of whatever method: a wrong one is refused by us, in words, and not by the site's page.
+_METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
+    *("PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCALENDAR", "MKCOL", "COPY"),
+    *("MOVE", "LOCK", "UNLOCK", "ACL", "BIND", "LINK", "UNLINK", "PURGE", "QUERY"),
+)
+
+
+def _add(
+    state: BlueprintSetupState,
+    service: Service,
+    family: str,
+    endpoint: str,
+    routes: list[Route],
+) -> None:
+    app = state.app
+    options: dict[str, Any] = {"provide_automatic_options": False}
+    if app.url_map.host_matching:
+        options["host"] = state.options.get("host", "<autoconfig_host>")
+    places = {_rule(app, route): Place(family, route) for route in routes}
+    view = _view(service, endpoint, places)
+    for rule in places:
+        for subdomain in _subdomains(state):
+            state.add_url_rule(
+                rule, endpoint, view, methods=_METHODS, subdomain=subdomain, **options
+            )
+
+
+def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
+    """Where the site's hosts are told apart: those that clients ask, and its own."""
+    app = state.app
+    if app.url_map.host_matching or not app.subdomain_matching:
+        return (state.subdomain,)
+    own = state.subdomain or app.url_map.default_subdomain
+    return tuple(dict.fromkeys([own, *families.labels()]))
 
 
 def _rule(app: App, route: Route) -> str:
     """The route's path in Flask's words."""
-    if not (route.rest or route.any_case):
+    if route.has_one_spelling:
         return route.path
-    pattern = re.escape(route.path.removeprefix("/")) + route.rest
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
 
     class Path(BaseConverter):
@@ -125,40 +201,26 @@ def _rule(app: App, route: Route) -> str:
 
         part_isolating = False
         weight = 0  # before a site's own catch-all
-        regex = f"(?i:{pattern})" if route.any_case else pattern
+        regex = route.pattern.replace("/", "", 1)
 
     app.url_map.converters[converter] = Path
     return f"/<{converter}:autoconfig_path>"
 
 
-# Where families may be off, a wrong method of one that is off is no other than a right
-# one: it is nobody's, and not refused in the name of what is not there.
-_ANY_METHOD = (
-    *("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"),
-    *("PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK"),
-)
-
-
 def _view(
-    service: Service, family: Family, routes: dict[str, Route], *, is_live: bool
+    service: Service, endpoint: str, places: dict[str, Place]
 ) -> Callable[..., Response]:
-    """Answers a family's requests; `routes` are its routes by Flask's rule."""
+    """Answers the requests of an endpoint; `places` are by Flask's rule."""
 
     def view(**_: str) -> Response:  # the host's and the path's variables: not needed
-        if is_live and family not in service.families:
-            abort(404)
         now: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
-        route = routes[now.url_rule.rule]
-        if is_live and now.method not in (*route.methods, "HEAD"):
-            raise MethodNotAllowed([*route.methods, "HEAD"])
         environ = now.environ
         query = environ["QUERY_STRING"]
         asked = Request(now.path, query, now.host, now.method, environ)
-        answer = route.handler(service, asked)
-        return _Prepared(answer.for_request(environ))
+        return _Prepared(service.answer_at(places[now.url_rule.rule], asked))
 
-    view.__name__ = family.name
+    view.__name__ = view.__qualname__ = endpoint
     return view
 
 
@@ -197,6 +259,30 @@ class _Prepared(Response):
         return self.headers
 
 
+# --- What the app's configuration says -------------------------------------------------
+
+
+def _source(app: App) -> Path | Loaded:
+    """The app's mapping or its TOML file; raises ConfigError where there is neither."""
+    mapping = app.config.get("AUTOCONFIG")
+    if mapping is None:
+        return find_file(app)
+    if isinstance(mapping, Mapping):
+        try:
+            return from_raw(dict(mapping), base=app.root_path)
+        except ConfigError as error:
+            raise ConfigError(error.problems, "AUTOCONFIG") from error
+    message = f"expected a mapping with the TOML's keys, got {mapping!r}"
+    cure = "a file's path belongs into AUTOCONFIG_FILE"
+    raise ConfigError([Problem("AUTOCONFIG", message, cure)], app.import_name)
+
+
+def _is_strict(app: App) -> bool:
+    said = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
+    is_wanted = said not in (None, "", "0", "false", "False", False)
+    return is_wanted or bool(app.debug) or bool(app.testing)
+
+
 def find_file(app: App) -> Path:
     """The TOML file of a Flask app; raises ConfigError where there is none."""
     root = Path(app.root_path)
@@ -226,6 +312,28 @@ def find_file(app: App) -> Path:
         ],
         app.import_name,
     )
+
+
+def _warn_of_refused_hosts(app: App, service: Service) -> None:
+    """Tell of hosts that clients ask and that the site's `TRUSTED_HOSTS` refuses."""
+    trusted = app.config.get("TRUSTED_HOSTS")
+    if not trusted:
+        return
+    from werkzeug.sansio.utils import host_is_trusted
+
+    labels = [it.label for it in service.at_start if it.label]
+    refused = [
+        f"{label}.{domain}"
+        for domain in service.some_domains()
+        for label in labels
+        if not host_is_trusted(f"{label}.{domain}", trusted)
+    ]
+    if refused:
+        log.warning(
+            "TRUSTED_HOSTS refuses the mail clients that ask at %s: add these names, or "
+            '".example.com" for a domain and all below it',
+            ", ".join(refused),
+        )
 
 
 autoconfig = Autoconfig()

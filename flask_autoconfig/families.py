@@ -8,6 +8,7 @@ module in `documents/` and a row here; its name is one more word in `config/tabl
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from .handlers import (
     by_domain,
     document,
     page,
+    page_file,
     qr_code,
     redirect,
 )
@@ -37,7 +39,23 @@ class Route(NamedTuple):
     # `export` writes it: it is a function of the domain alone, and has one spelling.
     is_file: bool = False
     at_domain: bool = False  # asked at the domain itself, beside its own web site
-    in_flask: bool = False  # answered inside a Flask request only
+    endpoint: str = ""  # what a site calls it for `url_for`; else by its family's name
+
+    @property
+    def has_one_spelling(self) -> bool:
+        """Whether its path is all that it answers."""
+        return not (self.rest or self.any_case)
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of all paths that it answers, without groups."""
+        pattern = re.escape(self.path) + self.rest
+        return f"(?i:{pattern})" if self.any_case else pattern
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The methods that it is asked with, HEAD among them."""
+        return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
 
 
 class Digest(NamedTuple):
@@ -132,7 +150,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "apple",
         (
-            Route("/mail/mobileconfig", document(_APPLE)),
+            Route("/mail/mobileconfig", document(_APPLE), endpoint="profile"),
             Route("/email.mobileconfig", document(_APPLE), is_file=True),
             Route(
                 "/.well-known/apple-mail.mobileconfig",
@@ -161,8 +179,10 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            Route(_PAGE, page, in_flask=True),
-            Route(f"{_PAGE}/qr.svg", qr_code, in_flask=True),
+            Route(_PAGE, page, endpoint="setup"),
+            Route(f"{_PAGE}/qr.svg", qr_code),
+            Route(f"{_PAGE}/style.css", page_file("style.css")),
+            Route(f"{_PAGE}/script.js", page_file("script.js")),
         ),
     ),
     Family(
@@ -221,14 +241,38 @@ def formats(families: Iterable[Family]) -> dict[str, Format]:
     return {it.name: it for family in families for it in family.formats}
 
 
-def exact_routes(families: Iterable[Family]) -> dict[str, Route]:
-    """Their routes whose paths have one spelling, by path."""
-    return {
-        route.path: route
-        for family in families
-        for route in family.routes
-        if not (route.rest or route.any_case)
-    }
+class Place(NamedTuple):
+    """Where a request comes in: a route of a family."""
+
+    family: str
+    route: Route
+
+
+class Places:
+    """The routes of some families, to be looked up by a request's path."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._exact: dict[str, Place] = {}
+        self._others: list[Place] = []
+        for family in families:
+            for route in family.routes:
+                place = Place(family.name, route)
+                if route.has_one_spelling:
+                    self._exact[route.path] = place
+                else:
+                    self._others.append(place)
+        patterns = [f"({place.route.pattern})" for place in self._others]
+        self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
+
+    def find(self, path: str) -> Place | None:
+        """The route of a path, None where it is none of theirs."""
+        place = self._exact.get(path)
+        if place is not None:
+            return place
+        match = self._match(path)
+        if match is None or match.lastindex is None:
+            return None
+        return self._others[match.lastindex - 1]
 
 
 def labels() -> tuple[str, ...]:

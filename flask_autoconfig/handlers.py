@@ -118,7 +118,9 @@ def autodiscover(path: str, format_: Format) -> Handler:
 
 def _pox_error(code: int) -> Answer:
     """An error has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
-    return private(outlook.error(code), [("Content-Type", outlook.CONTENT_TYPE)])
+    outcome = "not served" if code == outlook.NOT_SERVED else "bad request"
+    headers = [("Content-Type", outlook.CONTENT_TYPE)]
+    return private(outlook.error(code), headers, outcome=outcome)
 
 
 def autodiscover_v2(path: str, pox_path: str) -> Handler:
@@ -167,7 +169,7 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 
 
 def page(lookup: Lookup, request: Request) -> Answer:
-    """The page for people, inside a Flask request of the site that shows it."""
+    """The page for people."""
     from .page import view  # only a visitor pays for it
 
     return view.answer(lookup, request)
@@ -178,3 +180,14 @@ def qr_code(lookup: Lookup, request: Request) -> Answer:
     from .page import view
 
     return view.qr_code(lookup, request)
+
+
+def page_file(name: str) -> Handler:
+    """The page's style or script, the same for everybody."""
+
+    def answer(_lookup: Lookup, _request: Request) -> Answer:
+        from .page import files
+
+        return files.answer(name)
+
+    return answer

@@ -24,6 +24,7 @@ log = logging.getLogger("flask_autoconfig")
 _LOOK_EVERY = 0.4  # seconds between two looks at the files
 _STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
 _CLOCK_STEP = 20_000_000  # nanoseconds: file systems stamp by a coarse clock
+_LAST_GOOD = "The last good configuration goes on answering."
 _SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
 
 
@@ -36,19 +37,35 @@ class Live(Generic[Built]):
     """
 
     def __init__(
-        self, file: str | os.PathLike[str], build: Callable[[Loaded], Built]
+        self,
+        file: str | os.PathLike[str],
+        build: Callable[[Loaded], Built],
+        instead: Built | None = None,
     ) -> None:
+        """Read the file; raises ConfigError unless there is something `instead`.
+
+        That answers until a file that is faulty at the start, or not there, is mended.
+        """
         self.file = Path(file).absolute()
         # The files beside it whose change counts: those that the last reading named.
         self._watched: tuple[Path, ...] = ()
         signature = self._signature()
         started = time.time_ns()
-        loaded = read(self.file)
-        self._modified = loaded.modified
+        self._modified = 0.0
         self._build = build
-        self.built = build(loaded)  # what answers
+        self._goes_on = _LAST_GOOD
+        try:
+            loaded = read(self.file)
+            watched, self._modified = loaded.watched, loaded.modified
+            self.built = build(loaded)  # what answers
+        except ConfigError as error:
+            if instead is None:
+                raise
+            watched, self.built = error.named, instead
+            self._goes_on = "Nothing but 503 is answered until it is mended."
+            log.error("%s\n%s", error, self._goes_on)
         # The files' state that `built` was made of, or that was refused for good.
-        self._known = self._now_known(loaded.watched, signature, started)
+        self._known = self._now_known(watched, signature, started)
         # Their state at the last look: a change is taken up when two looks agree.
         self._pending = self._known
         # The state that was refused once: it is read again before it is believed faulty.
@@ -123,9 +140,10 @@ class Live(Generic[Built]):
 
         self._known = self._now_known(watched, signature, started)
         if built is None:
-            log.error("%s\nThe last good configuration goes on answering.", trouble)
+            log.error("%s\n%s", trouble, self._goes_on)
             return
         self.built, self._modified = built, modified
+        self._goes_on = _LAST_GOOD
         took = round((time.monotonic() - clock) * 1000)
         log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
 
@@ -147,6 +165,21 @@ class Live(Generic[Built]):
             before[path] if path in before else _unless_changed(path, started)
             for path in (self.file, *watched)
         )
+
+
+class Still(Live[Built]):
+    """What was made of a configuration that no file says: it never changes."""
+
+    def __init__(self, built: Built) -> None:
+        self.file = Path()
+        self.built = built
+
+    def current(self) -> Built:
+        """The configuration to answer with, now and ever."""
+        return self.built
+
+    def look(self) -> None:
+        """There is nothing to look at."""
 
 
 def _content(loaded: Loaded) -> str:

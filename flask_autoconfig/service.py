@@ -6,36 +6,49 @@ is at which path, and the doors ask :class:`Service`.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+import time
+import traceback
+from itertools import islice
 from typing import Any, NamedTuple
 
 from . import families
-from .address import NOBODY, Address, address_in_query, fold, host_of, parse_address
-from .answers import BAD_ADDRESS, NOT_SERVED, Answer, Request
+from .address import NOBODY, Address, address_in_query, host_of, parse_address
+from .answers import (
+    BAD_ADDRESS,
+    FAILED,
+    NOT_SERVED,
+    UNAVAILABLE,
+    Answer,
+    Request,
+    wrong_method,
+)
 from .config.reading import Loaded
-from .config.values import placeholder_text
 from .directory import Directory, Match
-from .families import Family, Route
-from .reload import Live, log
-from .snapshot import Served, Snapshot
+from .families import Family, Place, Places, Route
+from .hooks import HookFailed, Hooks, Own
+from .page.alone import ALONE
+from .reload import Live, Still
+from .signals import answered
+from .snapshot import Served, Snapshot, Stage
 
-Hook = Callable[[str], str | None]
+log = logging.getLogger("flask_autoconfig")
 
-
-class Hooks:
-    """A site's own functions; they may be set after the service was made."""
-
-    find_provider: Hook | None = None  # domain -> provider id
-    find_username: Hook | None = None  # address -> login name
+_AN_HOUR = 3600.0
+_MOST_TOLD = 100  # domains that the log tells of in an hour
 
 
 class Current(NamedTuple):
     """What is served now."""
 
-    snapshot: Snapshot
+    snapshot: Snapshot | None  # None before there is a sound configuration
     families: tuple[Family, ...]
-    routes: dict[str, Route]  # of those paths with one spelling
+    places: Places
+
+
+class Unavailable(Exception):  # noqa: N818 (what is so, not what is wrong)
+    """There is no sound configuration yet."""
 
 
 class Service:
@@ -43,26 +56,42 @@ class Service:
 
     def __init__(
         self,
-        file: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Loaded,
         *,
         clients: Any = None,
         fixed: bool = False,
         hooks: Hooks | None = None,
+        strict: bool = True,
+        stage: Stage = ALONE,
     ) -> None:
-        """Read the file; raises ConfigError.
+        """Read the file, or take what was read; raises ConfigError.
 
         `clients` are names of families that go before the file's own; with `fixed` the
-        families stay what they are now, whatever the file will say.
+        families stay what they are now, whatever the file will say. Unless it is
+        `strict`, a file that is faulty or not there stops nothing but the answers, until
+        it is mended. `stage` is what shows the page.
         """
         self.hooks = hooks or Hooks()
+        self.stage = stage
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
-        self.live = Live(file, self._made_of)
+        self._unserved = _Unserved()
+        self.live: Live[Current]
+        if isinstance(source, Loaded):
+            source = source._replace(modified=time.time())
+            self.live = Still(self._made_of(source))
+        else:
+            self.live = Live(source, self._made_of, None if strict else self._without())
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
         if fixed:
             self._fixed = self.at_start
+
+    def _without(self) -> Current:
+        """What is served before there is a sound configuration: 503."""
+        usual = self._override or families.chosen(None, "clients")
+        return Current(None, usual, Places(usual))
 
     def _made_of(self, loaded: Loaded) -> Current:
         wanted = self._override
@@ -74,7 +103,7 @@ class Service:
             )
         served = wanted if self._fixed is None else self._fixed
         snapshot = Snapshot(loaded, families.labels())
-        return Current(snapshot, served, families.exact_routes(served))
+        return Current(snapshot, served, Places(served))
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -83,14 +112,54 @@ class Service:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The configuration that answers now."""
-        return self.live.current().snapshot
+        """The configuration that answers now; raises Unavailable before there is one."""
+        snapshot = self.live.current().snapshot
+        if snapshot is None:
+            raise Unavailable
+        return snapshot
+
+    def some_domains(self, most: int = 3) -> list[str]:
+        """A few of the domains that the configuration names, none before there is one."""
+        snapshot = self.live.current().snapshot
+        providers = snapshot.loaded.providers if snapshot else ()
+        names = (name for provider in providers for name in provider.exact_domains)
+        return list(islice(names, most))
+
+    # --- Answers ---------------------------------------------------------------------
+
+    def place_of(self, path: str) -> Place | None:
+        """Where a request of that path comes in, None where it is not ours."""
+        return self.live.current().places.find(path)
 
     def answer(self, request: Request) -> Answer | None:
-        """What a GET gets, or None where its path is none of those with one spelling."""
-        route = self.live.current().routes.get(request.path)
-        if route is None or route.in_flask:
-            return None
+        """What a request gets, or None where its path is not ours."""
+        place = self.place_of(request.path)
+        return None if place is None else self.answer_at(place, request)
+
+    def answer_at(self, place: Place, request: Request) -> Answer:
+        """What a request that came in at that place gets, whatever happens."""
+        try:
+            answer = self._answer_at(place.route, request)
+            if request.environ is not None:
+                answer = answer.for_request(request.environ)
+        except (Unavailable, HookFailed):
+            answer = UNAVAILABLE
+        except Exception as error:
+            _tell(place, error)
+            answer = FAILED
+        if answered.receivers:
+            self._signal(place.family, answer.outcome)
+        return answer
+
+    def _signal(self, family: str, outcome: str) -> None:
+        try:
+            answered.send(self, family=family, outcome=outcome)
+        except Exception:  # who counts must not keep clients from their answers
+            log.exception("A receiver of the signal failed")
+
+    def _answer_at(self, route: Route, request: Request) -> Answer:
+        if request.method not in route.allowed:
+            return wrong_method(route.allowed)
         return route.handler(self, request)
 
     def path_of(self, family: str) -> str | None:
@@ -116,29 +185,31 @@ class Service:
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """By an address, else by host."""
         snapshot = self.snapshot
-        match = self._match(snapshot.directory, address, host)
-        if match is None:
+        found = self._found(snapshot, address, host)
+        if found is None:
+            domain = address.domain if address else host_of(host)
+            self._unserved.tell(domain)
             return None
-        if self.hooks.find_username is None or address is None:
-            return Served(snapshot, match, address)
-        if address.local == NOBODY:
-            return Served(snapshot, match, address)
-        return Served(snapshot, match, address, self._login(address), True)
+        asks = self.hooks.find_username is not None and address is not None
+        if address is None or not asks or address.local == NOBODY:
+            return found._replace(address=address)
+        login = self.hooks.login_of(str(address), self._hook_max_age)
+        return found._replace(address=address, login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """By a folded domain alone, that of an address or of an MX host."""
         snapshot = self.snapshot
         directory = snapshot.directory
         match = directory.by_domain(domain) or directory.by_mx(domain)
-        match = match or self._hooked(directory, domain)
-        return None if match is None else Served(snapshot, match)
+        return Served(snapshot, match) if match else self._hooked(snapshot, domain)
 
     def serves_host(self, host: str) -> bool:
         """Whether clients ask at this host name: a domain served, or a label before one.
 
         Where a provider serves any domain (`*`), only names with such a label count.
         """
-        directory = self.snapshot.directory
+        snapshot = self.snapshot
+        directory = snapshot.directory
         name, asked = host_of(host), directory.asked_domain(host)
         if not name:
             return False
@@ -146,51 +217,80 @@ class Service:
             return True
         names = {name, asked}
         return any(map(directory.claims, names)) or any(
-            self._hooked(directory, it) for it in names
+            self._hooked(snapshot, it) for it in names
         )
 
-    def _match(
-        self, directory: Directory, address: Address | None, host: str
-    ) -> Match | None:
+    def _found(
+        self, snapshot: Snapshot, address: Address | None, host: str
+    ) -> Served | None:
+        directory = snapshot.directory
         if address is None:
-            match = directory.by_host(host)
-            match = match or self._hooked(directory, directory.asked_domain(host))
-            return match or directory.only()
+            return self._by_host(snapshot, directory, host)
         domain = address.domain
-        match = directory.by_domain(domain) or self._hooked(directory, domain)
+        match = directory.by_domain(domain)
         if match is None:
+            own = self._hooked(snapshot, domain)
+            if own is not None:
+                return own
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return match
+        return Served(snapshot, match) if match else None
+
+    def _by_host(
+        self, snapshot: Snapshot, directory: Directory, host: str
+    ) -> Served | None:
+        match = directory.by_host(host)
+        if match is None:
+            own = self._hooked(snapshot, directory.asked_domain(host))
+            if own is not None:
+                return own
+            match = directory.only()
+        return Served(snapshot, match) if match else None
 
     # --- The site's own database -----------------------------------------------------
 
-    def _login(self, address: Address) -> str | None:
-        hook = self.hooks.find_username
-        assert hook is not None  # noqa: S101 (see find_address)
-        try:
-            login = hook(str(address))
-        except Exception as error:
-            # Its text or its traceback may hold the address: only its kind is logged.
-            log.error("find_username failed (%s)", type(error).__name__)
-            return None
-        try:
-            return None if login is None else placeholder_text(login)
-        except (ValueError, TypeError):
-            log.error("find_username gave what can be no login name")
-            return None
+    @property
+    def _hook_max_age(self) -> int:
+        return self.snapshot.loaded.tables.hook_max_age
 
-    def _hooked(self, directory: Directory, domain: str) -> Match | None:
-        if self.hooks.find_provider is None or not domain:
+    def _hooked(self, snapshot: Snapshot, domain: str) -> Served | None:
+        told = self.hooks.provider_of(domain, self._hook_max_age)
+        if told is None:
             return None
-        try:
-            identity = self.hooks.find_provider(domain)
-            if identity is None:
-                return None
-            match = directory.by_id(fold(identity), domain)
-        except Exception:
-            log.exception("find_provider failed; answering as if it were not there")
-            return None
+        if isinstance(told, Own):
+            return Served(snapshot, Match(-1, domain, True), own=told)
+        match = snapshot.directory.by_id(told, domain)
         if match is None:
-            log.error("find_provider named %r, which the file does not have", identity)
-        return match
+            log.error("find_provider named %r, which the file does not have", told)
+            raise HookFailed("find_provider")
+        return Served(snapshot, match)
+
+
+def _tell(place: Place, error: Exception) -> None:
+    """Where a fault of ours was; not its words nor the request's, which hold addresses."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s failed at %s\n%s", place.family, type(error).__name__, frames)
+
+
+class _Unserved:
+    """Tells the log of domains that are asked for and not served, each once an hour.
+
+    A domain is no mailbox. Strangers make domains up: of too many none is told.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._until = 0.0  # on the monotonic clock
+
+    def tell(self, domain: str) -> None:
+        """Write a line, if none was for this domain."""
+        now = time.monotonic()
+        if now > self._until:
+            self._told, self._until = set(), now + _AN_HOUR
+        if not domain or domain in self._told or len(self._told) > _MOST_TOLD:
+            return
+        self._told.add(domain)
+        if len(self._told) > _MOST_TOLD:
+            log.info("More domains are asked for and not served than are told")
+            return
+        log.info("%s is asked for and not served", domain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from email.utils import formatdate
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from msgspec import structs
@@ -15,6 +16,7 @@ from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
 from .documents import Format, Recipient
+from .hooks import Own
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
@@ -30,7 +32,6 @@ class Snapshot:
         self.loaded = loaded
         self.directory = Directory(loaded.providers, labels)
         self.cache_control = kept_for(loaded.tables.max_age)
-        self._modified = formatdate(loaded.modified, usegmt=True)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
@@ -47,17 +48,19 @@ class Snapshot:
         match = served.match
         domain = match.domain
         text: bytes | None = None
-        if format_.stand_in is not None:
+        # A provider that a hook told has one domain: its text serves no other.
+        is_shared = format_.stand_in is not None and served.own is None
+        if is_shared:
             text, varies = self._text(format_, match)
             domain = match.domain if varies else None
-        key = (format_.name, match.provider_index, domain, match.mx_domain)
+        key = (format_.name, served.number, domain, match.mx_domain)
         answer = self._answers.get(key)
         if answer is not None:
             return answer
 
-        provider = self.loaded.providers[match.provider_index]
+        provider = served.public_provider
         body = text
-        if format_.stand_in is None:
+        if not is_shared:
             body = format_.write(provider, _recipient(match))
         elif domain and text is not None:
             body = text.replace(_PLACEHOLDER, domain.encode())
@@ -70,7 +73,7 @@ class Snapshot:
             self._signed(format_, body),
             headers,
             cache_control=self.cache_control,
-            modified=self._modified,
+            modified=formatdate(served.modified, usegmt=True),
         )
         return self._keep(key, answer)
 
@@ -130,12 +133,31 @@ class Served(NamedTuple):
     address: Address | None = None
     login: str | None = None  # what the site's hook find_username says
     login_was_asked: bool = False  # that hook decided, if only to say nothing
+    own: Own | None = None  # the provider, where a hook told it and not the file
+
+    @property
+    def public_provider(self) -> Provider:
+        """The provider as everybody of the domain may know it."""
+        if self.own is not None:
+            return self.own.provider
+        return self.snapshot.loaded.providers[self.match.provider_index]
 
     @property
     def provider(self) -> Provider:
         """The provider, with the user's own login name."""
-        provider = self.snapshot.loaded.providers[self.match.provider_index]
+        provider = self.public_provider
         return provider if self.login is None else _with_login(provider, self.login)
+
+    @property
+    def number(self) -> int:
+        """Another one for another provider: below 0 for those that a hook told."""
+        return self.match.provider_index if self.own is None else -self.own.number
+
+    @property
+    def modified(self) -> float:
+        """When the provider was taken up, in seconds since 1970."""
+        loaded = self.snapshot.loaded.modified
+        return loaded if self.own is None else max(self.own.modified, loaded)
 
     @property
     def recipient(self) -> Recipient:
@@ -185,3 +207,27 @@ class Lookup(Protocol):
 
     def path_of(self, family: str) -> str | None:
         """Where a family is asked first, None for one that is not served."""
+
+    @property
+    def stage(self) -> Stage:
+        """Where the page is shown."""
+
+
+class Shown(NamedTuple):
+    """A page as a stage shows it."""
+
+    html: str
+    policy: str | None  # its Content-Security-Policy, None where the site has its own
+
+
+class Stage(Protocol):
+    """What shows the page: a site's own templates, or ours by themselves."""
+
+    def language(self) -> str | None:
+        """The tag of the language that the site chose for this visitor, if it did."""
+
+    def catalogs(self) -> Path | None:
+        """A folder with catalogs of the site's own, if it has some."""
+
+    def show(self, page: object, policy: str) -> Shown:
+        """The page in its template, with that policy unless another is wanted."""

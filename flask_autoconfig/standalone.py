@@ -1,97 +1,101 @@
-"""The WSGI door: the service by itself, under gunicorn or any other WSGI server.
+"""The service by itself, under gunicorn or any other WSGI server.
 
-A GET of a path with one spelling is answered before Flask's request machinery is
-entered; what is left goes to a small Flask app with the blueprint.
+It is the middleware around a small Flask app that knows only `/healthz` and 404.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
 
-from .answers import Request
-from .blueprint import Autoconfig
-from .errors import ConfigError
+from .answers import NOT_SERVED, UNAVAILABLE, Answer, in_words
+from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
+from .hooks import HookFailed, Hooks
+from .middleware import AutoconfigMiddleware
 from .service import Service
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+class _Standalone(AutoconfigMiddleware):
+    """There is no site that must go on: a faulty file is an error at the start."""
 
-class FastPath:
-    """WSGI middleware: answers what the service knows, leaves the rest to the app."""
-
-    def __init__(self, service: Service, app: WSGIApplication) -> None:
-        self.service = service
-        self.app = app
-
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        method = environ["REQUEST_METHOD"]
-        if method == "GET" or method == "HEAD":
-            query, host = environ.get("QUERY_STRING", ""), environ.get("HTTP_HOST", "")
-            path = environ.get("PATH_INFO", "")
-            answer = self.service.answer(Request(path, query, host, method, environ))
-            if answer is not None:
-                answer = answer.for_request(environ)
-                start_response(answer.status, list(answer.headers))
-                return () if method == "HEAD" else (answer.body,)
-        return self.app(environ, start_response)
-
-
-class _LiveAutoconfig(Autoconfig):
-    """All routes are its own, so that the file's `clients` count when they change."""
-
-    is_live = True
+    _is_strict: ClassVar[bool] = True
 
 
 def create_app(
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     *,
     proxies: int = 0,
+    hooks: object = None,
 ) -> Flask:
     """The standalone service, a WSGI app: `gunicorn 'flask_autoconfig:create_app()'`.
 
     `config` is the TOML file or a mapping of Flask's configuration keys; by default the
     file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
     directory. `proxies` is how many proxies before it are trusted to say the host and
-    the scheme. Raises ConfigError where the file is missing or faulty.
+    the scheme. `hooks` is an object or module with `find_provider`, `find_username` or
+    both. Raises ConfigError where the file is missing or faulty, or the hooks are none.
     """
     app = Flask("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
         app.config.from_mapping(config)
         config = None
-    file = config or app.config.get("AUTOCONFIG_FILE")
-    file = file or file_in_environment() or DEFAULT_FILE
-    if isinstance(file, str | os.PathLike):  # else the blueprint says what is wrong
-        file = Path(file).absolute()
-    app.config["AUTOCONFIG_FILE"] = file
-
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
+    app.register_error_handler(HTTPException, _in_words)
     try:
-        app.register_blueprint(_LiveAutoconfig())
+        given = hooks if isinstance(hooks, Hooks) else _hooks(hooks)
+        door = _Standalone(
+            app.wsgi_app,
+            _source(app, config),
+            clients=app.config.get("AUTOCONFIG_CLIENTS"),
+            find_provider=given.find_provider,
+            find_username=given.find_username,
+        )
     except ConfigError as error:
         _stop_gunicorn(error)
         raise
-    app.wsgi_app = FastPath(  # type: ignore[method-assign]
-        app.extensions["autoconfig"], app.wsgi_app
-    )
-
-    if proxies:
+    app.extensions["autoconfig"] = door.service
+    app.wsgi_app = door  # type: ignore[method-assign]
+    if proxies:  # around all of it, so that an access log has the client's address
         from werkzeug.middleware.proxy_fix import ProxyFix
 
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
         )
     return app
+
+
+def _source(
+    app: Flask, file: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | Mapping[str, Any]:
+    """The configuration itself, or the file that has it, which the app's keys name."""
+    mapping = app.config.get("AUTOCONFIG")
+    if isinstance(mapping, Mapping) and file is None:
+        return mapping
+    named = file or app.config.get("AUTOCONFIG_FILE") or file_in_environment()
+    if named is not None and not isinstance(named, str | os.PathLike):
+        message = f"expected a path, got {named!r}"
+        problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
+        raise ConfigError([problem], "flask_autoconfig")
+    app.config["AUTOCONFIG_FILE"] = file = Path(named or DEFAULT_FILE).absolute()
+    return file
+
+
+def _hooks(source: object) -> Hooks:
+    if source is None:
+        return Hooks()
+    try:
+        return Hooks.of(source)
+    except TypeError as error:
+        cure = "give an object or module with one of them"
+        raise ConfigError([Problem("hooks", str(error), cure)]) from error
 
 
 def _health() -> Response:
@@ -104,11 +108,27 @@ def _health() -> Response:
         parse_qsl(request.environ["QUERY_STRING"][:1024], keep_blank_values=True)
     )
     host = asked.get("domain")
-    is_served = host is None or service.serves_host(host)
-    text, status = ("ok\n", 200) if is_served else ("That host is not served.\n", 404)
-    response = Response(text, status, mimetype="text/plain")
-    response.headers["Cache-Control"] = "no-store"
+    try:
+        if host is None or service.serves_host(host):
+            return _response(in_words("200 OK", "ok"))
+    except HookFailed:
+        return _response(UNAVAILABLE)
+    return _response(in_words("404 Not Found", "That host is not served."))
+
+
+def _in_words(error: HTTPException) -> Response:
+    """What is not there, or cannot be done so, told in a line of text."""
+    if error.code == 404:
+        return _response(NOT_SERVED)
+    response = _response(in_words(f"{error.code} {error.name}", f"{error.name}."))
+    response.headers.extend(
+        pair for pair in error.get_headers() if pair[0] != "Content-Type"
+    )
     return response
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers)
 
 
 def _stop_gunicorn(error: ConfigError) -> None:

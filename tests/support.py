@@ -24,6 +24,10 @@ import dns.resolver
 import pytest
 import trustme
 
+from flask_autoconfig.reload import Live
+from flask_autoconfig.service import Current
+from flask_autoconfig.snapshot import Snapshot
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
@@ -128,6 +132,12 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+def snapshot_of(live: Live[Current]) -> Snapshot:
+    """The configuration that answers; there has to be one."""
+    assert live.built.snapshot is not None
+    return live.built.snapshot
 
 
 class Reply(NamedTuple):

@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support import BIN, TWO_DOMAINS, end, fetch, free_port, until, wait_for
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    end,
+    fetch,
+    free_port,
+    snapshot_of,
+    until,
+    wait_for,
+)
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.service import Service
@@ -294,7 +303,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
     os.utime(file, (time.time() - year, time.time() - year))
     for _ in range(2):
         live.look()
-    assert "mail.example.com" in str(live.built.snapshot.loaded)
+    assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024, 1024 * 1024])

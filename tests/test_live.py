@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from support import TWO_DOMAINS, fetch, serving, until
+from support import TWO_DOMAINS, fetch, serving, snapshot_of, until
 from werkzeug.test import Client
 
 from flask_autoconfig import Autoconfig, create_app
@@ -120,9 +120,9 @@ def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
     live.look()  # the first look sees a change that is not settled
     file.write_text(EDITED)
     live.look()
-    assert live.built.snapshot.directory.by_domain("example2.com") is not None
+    assert snapshot_of(live).directory.by_domain("example2.com") is not None
     live.look()
-    assert "mail.example.com" in str(live.built.snapshot.loaded)
+    assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
 def test_the_domains_file_is_taken_up_like_the_toml(
@@ -134,7 +134,7 @@ def test_the_domains_file_is_taken_up_like_the_toml(
     (tmp_path / "domains").write_text("one.test\ntwo.test\n")
     for _ in range(2):
         live.look()
-    assert live.built.snapshot.directory.by_domain("two.test") is not None
+    assert snapshot_of(live).directory.by_domain("two.test") is not None
 
 
 def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
@@ -202,11 +202,11 @@ def test_a_file_that_a_faulty_file_names_cures_it_when_it_comes(
     toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
     for _ in range(4):
         live.look()
-    assert live.built.snapshot.directory.by_domain("late.test") is None
+    assert snapshot_of(live).directory.by_domain("late.test") is None
     (tmp_path / "later").write_text("late.test\n")
     for _ in range(3):
         live.look()
-    assert live.built.snapshot.directory.by_domain("late.test") is not None
+    assert snapshot_of(live).directory.by_domain("late.test") is not None
 
 
 def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
@@ -222,7 +222,7 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     toml(EDITED)
     for _ in range(6):
         live.look()
-    assert "late.example.com" in str(live.built.snapshot.loaded)
+    assert "late.example.com" in str(snapshot_of(live).loaded)
 
 
 def test_a_fault_of_our_own_does_not_reach_the_requests(

@@ -451,6 +451,14 @@ class Config(Table, frozen=True):
             description="Seconds that clients and proxies may keep an answer.",
         ),
     ] = 3600
+    hook_max_age: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds that the answers of a site's hooks are kept.",
+        ),
+    ] = 60
     clients: Annotated[
         Annotated[tuple[FamilyName, ...], Meta(min_length=1, extra={"item": "family"})]
         | None,

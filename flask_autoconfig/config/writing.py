@@ -19,7 +19,7 @@ def dumps(config: Config) -> str:
 
     What a reader would not see, or would see in another order, is written as an escape.
     """
-    text = "\n".join(_tables(_to_raw(config), "")).lstrip("\n")
+    text = "\n".join(_tables(to_raw(config), "")).lstrip("\n")
     return text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text)
 
 
@@ -49,8 +49,9 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def _to_raw(table: Struct) -> dict[str, Any]:
-    raw = {}
+def to_raw(table: Struct) -> dict[str, Any]:
+    """A table as a parsed TOML has it, without what equals a default."""
+    raw: dict[str, Any] = {}
     for field in structs.fields(table):
         value = getattr(table, field.name)
         if value is None or _is_default(table, field, value):
@@ -64,7 +65,7 @@ def _to_raw(table: Struct) -> dict[str, Any]:
 def _to_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_to_value(item) for item in value]
-    return _to_raw(value) if isinstance(value, Struct) else value
+    return to_raw(value) if isinstance(value, Struct) else value
 
 
 def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:

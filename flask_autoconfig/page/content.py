@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
-from .languages import best_match, translations
+from .languages import best_match
 
 Translate = Callable[[str], str]
 
@@ -79,9 +79,10 @@ class Settings(NamedTuple):
     webmail: str | None
 
 
-def settings(provider: Provider, address: Address, language: str) -> Settings:
-    """What to enter by hand for an address, in a language."""
-    _ = translations(language).gettext
+def settings(
+    provider: Provider, address: Address, language: str, _: Translate
+) -> Settings:
+    """What to enter by hand for an address, in a language, with our texts by `_`."""
     tables = [
         (server, _filled_rows(server, address, _)) for _at, server in provider.servers
     ]

@@ -11,17 +11,27 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 @cache
-def languages() -> dict[str, str]:
-    """The name of each language's folder (`pt_BR`) by its tag (`pt-BR`), English first."""
-    folders = sorted(path.parent.parent.name for path in LOCALE.glob("*/*/*.mo"))
+def languages(own: Path | None = None) -> dict[str, str]:
+    """The name of each language's folder (`pt_BR`) by its tag (`pt-BR`), English first.
+
+    A site may have a folder with catalogs of its own.
+    """
+    places = [LOCALE, own] if own else [LOCALE]
+    found = {file for place in places for file in place.glob("*/*/autoconfig.mo")}
+    folders = sorted(file.parent.parent.name for file in found)
     return {"en": "en"} | {name.replace("_", "-"): name for name in folders}
 
 
 @cache
-def translations(language: str) -> gettext.NullTranslations:
-    """The catalog of a language, by its tag."""
-    folder = languages().get(language, language)
-    return gettext.translation("autoconfig", LOCALE, [folder], fallback=True)
+def translations(language: str, own: Path | None = None) -> gettext.NullTranslations:
+    """The catalog of a language, by its tag; a site's own goes before ours."""
+    folder = languages(own).get(language, language)
+    ours = gettext.translation("autoconfig", LOCALE, [folder], fallback=True)
+    if own is None:
+        return ours
+    theirs = gettext.translation("autoconfig", own, [folder], fallback=True)
+    theirs.add_fallback(ours)
+    return theirs
 
 
 def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:

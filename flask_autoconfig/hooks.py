@@ -1,0 +1,244 @@
+"""The site's own functions, and their answers, kept for a while.
+
+However often strangers ask, a function is asked once in `hook_max_age` for a domain or an
+address, and once for all that ask at the same time. One that raises changes nothing of
+what is known: its last good answer goes on for a day.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from .address import fold
+from .config.reading import from_raw
+from .config.tables import Provider
+from .config.values import placeholder_text
+from .errors import ConfigError, Problem
+
+Answered = TypeVar("Answered")
+# domain -> a provider's id, a Provider, a mapping with the TOML's keys, or None
+FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
+FindUsername = Callable[[str], str | None]  # address -> login name or None
+log = logging.getLogger("flask_autoconfig")
+
+_A_DAY = 86_400.0  # seconds that the last good answer of a faulty function goes on
+_AGAIN_AFTER = 2.0  # seconds after which a function that failed is asked again
+_PATIENCE = 10.0  # seconds that a request waits for another one's question
+# How many answers are kept: a large hoster's domains, and apart from them what strangers
+# make up, which must not push those out.
+_MOST_KNOWN = 65_536
+_MOST_UNKNOWN = 8_192
+
+
+class HookFailed(Exception):  # noqa: N818 (what has happened, not what is wrong)
+    """A function raised or gave what cannot be served, and no good answer is kept."""
+
+
+class Own(NamedTuple):
+    """A provider that a function told, and not the file."""
+
+    provider: Provider
+    number: int  # another one for another provider
+    modified: float  # when it was first told, in seconds since 1970
+
+
+class Hooks:
+    """A site's functions; they may be set after the service was made."""
+
+    def __init__(
+        self,
+        find_provider: FindProvider | None = None,
+        find_username: FindUsername | None = None,
+    ) -> None:
+        self.find_provider = find_provider
+        self.find_username = find_username
+        self._providers: Kept[str | Own] = Kept("find_provider", self._ask_provider)
+        self._logins: Kept[str] = Kept("find_username", self._ask_login)
+        self._count = 0
+
+    @classmethod
+    def of(cls, source: ModuleType | object) -> Hooks:
+        """Those of an object or module; raises TypeError without any."""
+        hooks = cls()
+        hooks.take(source)
+        return hooks
+
+    def take(self, source: object) -> None:
+        """Use the functions of an object or module; raises TypeError without any."""
+        self.find_provider = getattr(source, "find_provider", None)
+        self.find_username = getattr(source, "find_username", None)
+        named = [it for it in (self.find_provider, self.find_username) if it]
+        if not named or not all(map(callable, named)):
+            raise TypeError(
+                f"{source!r} has no function find_provider or find_username"
+            )
+
+    def provider_of(self, domain: str, max_age: float) -> str | Own | None:
+        """A provider's id or a provider of its own, None for no such domain.
+
+        Raises HookFailed.
+        """
+        if self.find_provider is None or not domain:
+            return None
+        return self._providers.get(domain, max_age)
+
+    def login_of(self, address: str, max_age: float) -> str | None:
+        """The login name, None for what the file says. Raises HookFailed."""
+        return self._logins.get(address, max_age)
+
+    def _ask_provider(self, domain: str, last: str | Own | None) -> str | Own | None:
+        assert self.find_provider is not None  # noqa: S101 (see provider_of)
+        told = self.find_provider(domain)
+        if told is None:
+            return None
+        if isinstance(told, str):
+            return fold(told)
+        provider = _checked(told, domain)
+        if isinstance(last, Own) and last.provider == provider:
+            return last
+        self._count += 1
+        return Own(provider, self._count, time.time())
+
+    def _ask_login(self, address: str, _last: str | None) -> str | None:
+        assert self.find_username is not None  # noqa: S101 (see Service.find_address)
+        login = self.find_username(address)
+        return None if login is None else placeholder_text(login)
+
+
+def _checked(told: Provider | Mapping[str, Any], domain: str) -> Provider:
+    """What a function told, checked like the file; raises ConfigError."""
+    if isinstance(told, Provider):
+        from .config.writing import to_raw
+
+        told = to_raw(told)
+    if not isinstance(told, Mapping):
+        raise TypeError(f"it gave {type(told).__name__}")
+    if "domains_file" in told:  # a row must not choose files of this machine
+        problem = Problem("domains_file", "it names a file", "give domains, or none")
+        raise ConfigError([problem])
+    table = {"domains": [domain], **told}
+    return from_raw({"provider": [table]}).providers[0]
+
+
+class _Kept(Generic[Answered]):
+    """An answer, and when it was given."""
+
+    __slots__ = ("answer", "fresh_until", "good_until")
+
+    def __init__(self) -> None:
+        self.answer: Answered | None = None
+        self.fresh_until = 0.0  # on the monotonic clock; nobody is asked before
+        self.good_until = 0.0  # until then it stands in for a function that fails
+
+
+class Kept(Generic[Answered]):
+    """The answers of one function."""
+
+    def __init__(
+        self, name: str, ask: Callable[[str, Answered | None], Answered | None]
+    ) -> None:
+        self._name = name
+        self._ask = ask
+        self._known: dict[str, _Kept[Answered]] = {}  # the oldest first
+        self._unknown: dict[str, _Kept[Answered]] = {}  # "no such domain", failures
+        self._asking: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+        self._failures = _Telling(name, in_full=name == "find_provider")
+
+    def get(self, key: str, max_age: float) -> Answered | None:
+        """The answer for a key, at most `max_age` seconds old unless asking fails.
+
+        Raises HookFailed.
+        """
+        kept = self._known.get(key) or self._unknown.get(key)
+        if kept is None or kept.fresh_until <= time.monotonic():
+            kept = self._ask_once(key, max_age, kept)
+        if kept.good_until <= time.monotonic():
+            raise HookFailed(self._name)
+        return kept.answer
+
+    def _ask_once(
+        self, key: str, max_age: float, last: _Kept[Answered] | None
+    ) -> _Kept[Answered]:
+        """Ask, or wait for whoever asks the same; a good answer of before will do."""
+        with self._lock:
+            kept = self._known.get(key) or self._unknown.get(key)
+            if kept is not None and kept.fresh_until > time.monotonic():
+                return kept  # somebody has just asked
+            other = self._asking.get(key)
+            if other is None:
+                self._asking[key] = threading.Event()
+        if other is None:
+            try:
+                return self._answer(key, max_age, last or _Kept())
+            finally:
+                self._asking.pop(key).set()
+        if last is not None and last.good_until > time.monotonic():
+            return last
+        other.wait(_PATIENCE)
+        kept = self._known.get(key) or self._unknown.get(key)
+        if kept is None:
+            raise HookFailed(self._name)
+        return kept
+
+    def _answer(
+        self, key: str, max_age: float, kept: _Kept[Answered]
+    ) -> _Kept[Answered]:
+        try:
+            answer = self._ask(key, kept.answer)
+        except Exception as error:
+            self._failures.tell(error)
+            kept.fresh_until = time.monotonic() + _AGAIN_AFTER
+        else:
+            now = time.monotonic()
+            kept.answer = answer
+            kept.fresh_until = now + max_age
+            kept.good_until = now + max(_A_DAY, max_age)
+        self._keep(key, kept)
+        return kept
+
+    def _keep(self, key: str, kept: _Kept[Answered]) -> None:
+        with self._lock:
+            self._known.pop(key, None)
+            self._unknown.pop(key, None)
+            is_known = kept.answer is not None
+            there = self._known if is_known else self._unknown
+            there[key] = kept
+            if len(there) > (_MOST_KNOWN if is_known else _MOST_UNKNOWN):
+                del there[next(iter(there))]
+
+
+class _Telling:
+    """Tells the log of failures, once a second at most: strangers cause them.
+
+    Unless `in_full`, an error's own words are kept back: they may hold an address.
+    """
+
+    def __init__(self, name: str, *, in_full: bool) -> None:
+        self._name = name
+        self._in_full = in_full
+        self._next = 0.0
+        self._untold = 0
+
+    def tell(self, error: Exception) -> None:
+        """Write a line, unless one was written just now."""
+        now = time.monotonic()
+        if now < self._next:
+            self._untold += 1
+            return
+        more = f", and {self._untold} times more before" if self._untold else ""
+        self._next, self._untold = now + 1, 0
+        log.error("%s failed%s: %s", self._name, more, self._in_words(error))
+
+    def _in_words(self, error: Exception) -> str:
+        if isinstance(error, ConfigError):
+            return "it gave no sound provider: " + "; ".join(map(str, error.problems))
+        *_, last = traceback.extract_tb(error.__traceback__)
+        where = f"{type(error).__name__} at {last.filename}:{last.lineno}"
+        return f"{where}: {error}".partition("\n")[0] if self._in_full else where

@@ -1,0 +1,27 @@
+"""The page's style and script: files of the package, the same for everybody."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from functools import cache
+from pathlib import Path
+
+from ..answers import Answer, kept_for, public
+
+STATIC = Path(__file__).parent / "static"
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_SECONDS = 3600
+
+
+@cache
+def answer(name: str) -> Answer:
+    """A file of that name."""
+    file = STATIC / name
+    modified = formatdate(file.stat().st_mtime, usegmt=True)
+    kind = _TYPES[name.rpartition(".")[2]]
+    return public(
+        file.read_bytes(),
+        [("Content-Type", kind)],
+        cache_control=kept_for(_SECONDS),
+        modified=modified,
+    )
