@@ -2,23 +2,28 @@
 
 Three things are not gunicorn's own: no client can hold up others by being slow, no log
 holds what a client sent, and a worker hears that it shall stop from its first moment.
+The environment's GUNICORN_CMD_ARGS counts for all else.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
+import runpy
 import signal
 import socket
+import stat
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .address import is_ip
+from .address import host_of, is_ip
 from .answers import stop_reading
 from .reload import log
 
@@ -109,7 +114,13 @@ def _logger_class() -> type:
             known = {key: shown(atoms[key]) for key in ("m", "H", "s", "b")}
             # A proxy may pass on whatever the client says of its address.
             known["h"] = atoms["h"] if is_ip(str(atoms["h"])) else "-"
+            known["host"] = host_of(str(atoms.get("{http_host}e", ""))) or "-"
             return {**known, "t": atoms["t"], "U": _without_address(atoms["U"])}
+
+        def debug(self, message: object, *arguments: Any, **options: Any) -> None:
+            """What `--log-level debug` would add of a request are its bytes."""
+            text = str(message)
+            super().debug(text.partition(" %")[0] if arguments else text, **options)
 
         def warning(self, message: object, *arguments: Any, **options: Any) -> None:
             """What is wrong with a request is told without its bytes."""
@@ -146,43 +157,244 @@ def shown(value: object) -> str:
     return str(value).encode("unicode_escape").decode("ascii")
 
 
-def serve(
-    load: Callable[[], WSGIApplication], *, bind: str, workers: int
-) -> None:  # pragma: no cover (runs in a process of its own)
-    """Run the service under gunicorn until it is told to stop."""
-    from gunicorn.app.base import BaseApplication
+# --- Settings ------------------------------------------------------------------------
 
-    options = {
-        "bind": bind,
-        "workers": workers,
-        "worker_class": _worker_class(),
+
+class UnusableError(Exception):
+    """What `serve` was told and cannot do: one line, with the cure."""
+
+
+def _defaults() -> dict[str, Any]:
+    """What counts where neither an option nor GUNICORN_CMD_ARGS says something else."""
+    return {
+        "bind": DEFAULT_BIND,
+        "workers": DEFAULT_WORKERS,
         "threads": _THREADS,
         "graceful_timeout": _STOP_SECONDS,
         "preload_app": True,
         "accesslog": "-",
-        "logger_class": _logger_class(),
-        # Without the query: it holds the address.
-        "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s',
-        "control_socket_disable": True,
-        # Only --proxies says who is believed: not gunicorn's own idea of it.
-        "forwarded_allow_ips": "",
-        "secure_scheme_headers": {},
-        "forwarder_headers": "",
         "proc_name": "flask-autoconfig",
     }
 
-    class Server(BaseApplication):  # type: ignore[misc]
-        """gunicorn's own Application would parse our command line again."""
 
-        def load_config(self) -> None:
-            for key, value in options.items():
-                if key in self.cfg.settings:  # older releases have no control socket
-                    self.cfg.set(key, value)
+def _kept() -> dict[str, Any]:
+    """What no argument of gunicorn's changes."""
+    return {
+        # The guard against slow clients, which knows HTTP/1.1 alone.
+        "worker_class": _worker_class(),
+        "protocol": "http",
+        "http_protocols": "h1",
+        # Without the query: it holds the address.
+        "logger_class": _logger_class(),
+        "access_log_format": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(host)s',
+        # Only --proxies says who is believed: not gunicorn's own idea of it, nor a
+        # header that a proxy takes for another one.
+        "forwarded_allow_ips": "",
+        "secure_scheme_headers": {},
+        "forwarder_headers": "",
+        "header_map": "drop",
+        "strip_header_spaces": False,
+        "permit_obsolete_folding": False,
+        "control_socket_disable": True,
+    }
+
+
+DEFAULT_BIND = "127.0.0.1:8000"
+DEFAULT_WORKERS = 2
+
+
+def _given(config: Any) -> dict[str, Any]:
+    """What GUNICORN_CMD_ARGS sets, a file that it names included; may be unusable."""
+
+    def refuse(message: str) -> NoReturn:
+        raise _faulty(message)
+
+    parser = config.parser()
+    parser.error = refuse  # its own prints the usage of all of gunicorn
+    try:
+        words = config.get_cmd_args_from_env()
+    except ValueError as error:  # of its quotes
+        raise _faulty(str(error)) from error
+    said = {
+        name: value
+        for name, value in vars(parser.parse_args(words)).items()
+        if value is not None and name != "args"
+    }
+    file = said.pop("config", None)
+    return {**(_in_file(file) if file else {}), **said}
+
+
+def _in_file(name: str) -> dict[str, Any]:
+    """What a configuration file of gunicorn's sets: a Python file, or python:MODULE."""
+    try:
+        if name.startswith("python:"):
+            return vars(import_module(name.removeprefix("python:")))
+        return runpy.run_path(name.removeprefix("file:"))
+    except Exception as error:  # whatever the code in it raises
+        raise _faulty(f"--config {name}: {type(error).__name__}: {error}") from error
+
+
+def _faulty(message: str) -> UnusableError:
+    return UnusableError(
+        f"GUNICORN_CMD_ARGS: {' '.join(message.split())}; "
+        "`gunicorn --help` tells what it may hold"
+    )
+
+
+def _configured(told: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """gunicorn's configuration, and the names of what was given and does not count."""
+    from gunicorn.config import Config
+
+    config = Config(prog="flask-autoconfig")
+    given, kept = _given(config), _kept()
+    for name, value in {**_defaults(), **given, **told, **kept}.items():
+        if name in config.settings:  # no release has them all, nor a file only them
+            _set(config, name, value)
+    try:
+        config.address  # noqa: B018 (it is read from its words only when asked for)
+    except RuntimeError as error:
+        raise _faulty(str(error)) from error
+    return config, sorted(given.keys() & kept.keys())
+
+
+def _set(config: Any, name: str, value: Any) -> None:
+    try:
+        config.set(name, value)
+    except Exception as error:  # each setting has a check of its own
+        raise _faulty(f"{name}: {error}") from error
+
+
+# --- Addresses -----------------------------------------------------------------------
+
+_CURES = {
+    errno.EADDRINUSE: "end what serves there, or choose another by --bind",
+    errno.EACCES: "choose a port above 1023, or a folder that you may write in, by --bind",
+    errno.EADDRNOTAVAIL: "name one of this machine's own by --bind",
+}
+
+
+def _check_addresses(config: Any) -> None:
+    """Raise UnusableError where gunicorn would try an address again and again."""
+    is_handed_over = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if is_handed_over or "GUNICORN_FD" in os.environ:  # by systemd, or at USR2
+        return
+    with ExitStack() as held:  # all at once: two of them may be the same
+        for address in config.address:
+            if isinstance(address, int):
+                continue
+            try:
+                held.enter_context(_listener(address, config.reuse_port))
+            except (OSError, OverflowError) as error:  # the second: of a port's number
+                raise _taken(address, error) from error
+            if isinstance(address, str) and not address.startswith("\0"):
+                held.callback(os.unlink, address)
+
+
+def _taken(address: Any, error: Exception) -> UnusableError:
+    number = getattr(error, "errno", None) or 0
+    cure = _CURES.get(number, "choose another by --bind")
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    return UnusableError(f"cannot serve at {_written(address)}: {reason}; {cure}")
+
+
+def _listener(address: Any, shares_port: bool) -> socket.socket:
+    from gunicorn.util import is_ipv6
+
+    if isinstance(address, str):
+        family = socket.AF_UNIX
+        _clear(address)
+    else:
+        family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _clear(path: str) -> None:
+    """Take away the socket that a server left when it died; raises OSError if it lives."""
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except (FileNotFoundError, ValueError):  # none, or no path: an abstract one
+        return
+    if not is_socket:
+        raise OSError(errno.EEXIST, "there is a file of that name")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:  # so many are waiting for it
+            pass
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _written(address: Any) -> str:
+    if isinstance(address, str):
+        return "unix:" + address.replace("\0", "@")
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_tls(config: Any) -> None:
+    from gunicorn.sock import ssl_context
+
+    if not config.is_ssl:
+        return
+    try:
+        ssl_context(config)
+    except (OSError, ValueError) as error:
+        files = f"certfile {config.certfile}, keyfile {config.keyfile}"
+        raise _faulty(f"{files}: {error}") from error
+
+
+# --- Serving -------------------------------------------------------------------------
+
+
+def prepare(app: WSGIApplication, **told: Any) -> Any:
+    """gunicorn, ready to serve the app by `run()`; raises UnusableError.
+
+    `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
+    is None was not told.
+    """
+    from gunicorn.app.base import Application
+
+    told = {name: value for name, value in told.items() if value is not None}
+
+    class Server(Application):  # type: ignore[misc]
+        """`ignored` names the settings that were given and do not count."""
+
+        ignored: list[str]
+
+        def do_load_config(self) -> None:
+            """At the start, and on HUP, when a fault stops nothing.
+
+            gunicorn's own would parse our command line again.
+            """
+            try:
+                self.cfg, self.ignored = _configured(told)
+            except UnusableError as error:
+                if self.cfg is None:
+                    raise
+                log.error("%s", error)
 
         def load(self) -> WSGIApplication:
-            return load()
+            return app
 
+    server = Server()
+    os.chdir(server.cfg.chdir)  # which names of files count from
+    _check_tls(server.cfg)
+    _check_addresses(server.cfg)
     # Python would print the record of a log that cannot be written: query and all.
     logging.raiseExceptions = False
     _hold_signals_through_forks()
-    Server().run()
+    return server

@@ -48,9 +48,8 @@ def test_a_request_is_one_line_whatever_is_in_it(toml: Write, tmp_path: Path) ->
     assert len(requests) == len(paths) + 1
     assert all(line.isprintable() for line in lines)
     for line in requests:
-        assert re.fullmatch(r'127\.0\.0\.1 \[.*?\] "(?:[^"\\]|\\.)*" \d+ \d+', line), (
-            line
-        )
+        parts = r'127\.0\.0\.1 \[.*?\] "(?:[^"\\]|\\.)*" \d+ \d+ a'
+        assert re.fullmatch(parts, line), line
     assert r"/a\nb" in requests[0]
     assert r"/a\x1b[2Jb" in requests[2]
     assert r"/\\n" in requests[6]
@@ -76,6 +75,47 @@ def test_no_address_is_in_a_line(toml: Write, tmp_path: Path) -> None:
     assert "secret" not in text
     assert "@" not in text
     assert text.count(f'"GET {v2}/… HTTP/1.1"') == len(at)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("Autoconfig.Example.COM:8000", "autoconfig.example.com"),
+        ("autoconfig.xn--bcher-kva.example", "autoconfig.xn--bcher-kva.example"),
+        ("autoconfig.nowhere.test.", "autoconfig.nowhere.test"),
+        ("fred.secret@example.com", "-"),
+        ("fred.secret%2540example.com", "-"),
+        ("secret 192.0.2.7", "-"),
+        ('secret" 200', "-"),
+        ("secret." * 50, "-"),
+        ("", "-"),
+    ],
+)
+def test_a_line_ends_with_the_host_that_was_asked_where_it_is_one(
+    toml: Write, tmp_path: Path, asked: str, told: str
+) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), log=log) as url:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(f"GET /last HTTP/1.0\r\nHost: {asked}\r\n\r\n".encode())
+            while sock.recv(65536):
+                pass
+        until(lambda: "/last" in log.read_text())
+    text = log.read_text()
+    (line,) = [it for it in text.splitlines() if "/last" in it]
+    assert line.endswith(f' "GET /last HTTP/1.0" 404 207 {told}'), line
+    assert "secret" not in text
+
+
+def test_behind_a_proxy_the_host_is_the_one_that_it_passes_on(
+    toml: Write, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with serving(toml(TWO_DOMAINS), "--proxies", "1", log=log) as url:
+        fetch(f"{url}/last", X_Forwarded_Host="autoconfig.example.com")
+        until(lambda: "/last" in log.read_text())
+    assert re.search('"GET /last .* autoconfig.example.com\n', log.read_text())
 
 
 @pytest.mark.parametrize("stdout", ["closed", "a pipe that nobody reads", "/dev/full"])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from .. import project
 
-if TYPE_CHECKING:
-    from flask import Flask
 
-
-def _checked_bind(_ctx: object, _option: object, value: str) -> str:
+def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | None:
     """What gunicorn takes: an address with a port, or unix: or fd: and its own words."""
+    if value is None:
+        return None
     port = value.rpartition(":")[2]
     if value.startswith(("unix:", "fd:")) or (port.isdigit() and int(port) < 65536):
         return value
@@ -23,12 +20,11 @@ def _checked_bind(_ctx: object, _option: object, value: str) -> str:
 @click.command("serve")
 @click.option(
     "--bind",
-    default="127.0.0.1:8000",
-    show_default=True,
+    show_default="127.0.0.1:8000",
     metavar="HOST:PORT",
     callback=_checked_bind,
 )
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 1024))
+@click.option("--workers", show_default="2", type=click.IntRange(1, 1024))
 @click.option(
     "--proxies",
     default=0,
@@ -36,8 +32,11 @@ def _checked_bind(_ctx: object, _option: object, value: str) -> str:
     type=click.IntRange(0, 16),
     help="How many proxies in front may say the host; with 0 none is believed.",
 )
-def command(bind: str, workers: int, proxies: int) -> None:
-    """Run the service by itself, under gunicorn."""
+def command(bind: str | None, workers: int | None, proxies: int) -> None:
+    """Run the service by itself, under gunicorn.
+
+    GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
+    """
     from ... import server, standalone
 
     config = {
@@ -45,9 +44,13 @@ def command(bind: str, workers: int, proxies: int) -> None:
         "AUTOCONFIG_CLIENTS": project.clients_of_app(),
     }
     app = standalone.create_app(config, proxies=proxies)
-    click.echo(f"Serving {app.config['AUTOCONFIG_FILE']} at {bind}", err=True)
-
-    def load() -> Flask:
-        return app
-
-    server.serve(load, bind=bind, workers=workers)
+    try:
+        service = server.prepare(app, bind=bind, workers=workers)
+    except server.UnusableError as error:
+        raise click.ClickException(str(error)) from None
+    if service.ignored:
+        names = ", ".join(service.ignored)
+        click.echo(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
+    places = ", ".join(service.cfg.bind)
+    click.echo(f"Serving {app.config['AUTOCONFIG_FILE']} at {places}", err=True)
+    service.run()

@@ -1,0 +1,312 @@
+"""What GUNICORN_CMD_ARGS changes of `serve`, what it never does, and a taken address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    certificate_for,
+    fetch,
+    free_port,
+    lacking,
+    program,
+    run,
+    running,
+    until,
+)
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+
+
+@contextmanager
+def serving_with(
+    arguments: str, file: Path, *options: str, log: Path | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`serve` with these GUNICORN_CMD_ARGS, and `{port}` in them and in the options."""
+    port = free_port()
+    words = [word.replace("{port}", str(port)) for word in options]
+    env = {"GUNICORN_CMD_ARGS": arguments.replace("{port}", str(port))}
+    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    with running(
+        *command, *words, port=port, env=env, log=log, at_once=True
+    ) as process:
+        yield f"http://127.0.0.1:{port}", process
+
+
+def refused(*options: str | Path, arguments: str = "") -> str:
+    """The one line that `serve` ends with."""
+    done = run(*options, GUNICORN_CMD_ARGS=arguments)
+    assert (done.returncode, done.stdout) == (1, ""), done
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def _workers(master: int) -> list[int]:
+    return [
+        int(word)
+        for children in Path(f"/proc/{master}/task").glob("*/children")
+        for word in children.read_text().split()
+    ]
+
+
+# --- What counts ---------------------------------------------------------------------
+
+
+def test_its_arguments_count_and_an_option_of_serve_goes_before_them(
+    toml: Write, tmp_path: Path
+) -> None:
+    pid, log = tmp_path / "pid", tmp_path / "log"
+    arguments = f"--bind 127.0.0.1:{{port}} --workers 3 --pid {pid} --threads 5"
+    with serving_with(arguments, toml(TWO_DOMAINS), log=log) as (url, process):
+        assert fetch(url + CONFIG).status == 200
+        assert pid.read_text() == f"{process.pid}\n"
+        until(lambda: len(_workers(process.pid)) == 3)
+        text = log.read_text()
+        assert f"Serving {tmp_path}/autoconfig.toml at {url[7:]}\n" in text
+    elsewhere = f"--bind 127.0.0.1:{free_port()} --workers 3"
+    told = ("--bind", "127.0.0.1:{port}", "--workers", "1")
+    with serving_with(elsewhere, toml(TWO_DOMAINS), *told) as (url, process):
+        assert fetch(url + CONFIG).status == 200
+        time.sleep(0.5)  # in which a second and a third one would start
+        assert len(_workers(process.pid)) == 1
+
+
+def test_it_serves_tls_with_a_certificate_of_its_own(
+    toml: Write, tmp_path: Path
+) -> None:
+    certificate, key = certificate_for("localhost", folder=tmp_path)
+    context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    arguments = f"--bind 127.0.0.1:{{port}} --certfile {certificate} --keyfile {key}"
+    with serving_with(arguments, toml(TWO_DOMAINS)) as (url, _):
+        port = int(url.rpartition(":")[2])
+        for _ in range(3):
+            with (
+                socket.create_connection(("127.0.0.1", port), 10) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as sock,
+            ):
+                sock.sendall(f"GET {CONFIG} HTTP/1.0\r\n\r\n".encode())
+                got = b""
+                while part := sock.recv(65536):
+                    got += part
+            assert got.startswith(b"HTTP/1.0 200 OK\r\n")
+            assert got.endswith(b"</clientConfig>\n")
+
+
+def test_a_file_of_gunicorn_that_it_names_counts_and_is_read_again_on_hup(
+    toml: Write, tmp_path: Path
+) -> None:
+    settings, log = tmp_path / "gunicorn.conf.py", tmp_path / "log"
+    hook = "def when_ready(server):\n    server.log.info(word)\n"
+    settings.write_text(f"workers = 3\nword = 'the site is there'\n{hook}")
+    arguments = f"--config {settings} --bind 127.0.0.1:{{port}}"
+    with serving_with(arguments, toml(TWO_DOMAINS), log=log) as (url, process):
+        until(lambda: len(_workers(process.pid)) == 3)
+        assert "[INFO] the site is there\n" in log.read_text()
+        settings.write_text("workers = 1\n")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: len(_workers(process.pid)) == 1)
+        settings.write_text("workers = \n")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "[ERROR] GUNICORN_CMD_ARGS: --config" in log.read_text())
+        assert fetch(url + CONFIG).status == 200
+
+
+def test_a_service_in_the_background_tells_its_faults_before_it_goes_there(
+    toml: Write, tmp_path: Path
+) -> None:
+    pid, port = tmp_path / "pid", free_port()
+    options = ("--config", toml(TWO_DOMAINS), "serve", "--bind", f"127.0.0.1:{port}")
+    arguments = f"--daemon --pid {pid}"
+    assert run(*options, GUNICORN_CMD_ARGS=arguments).returncode == 0
+    until(pid.exists)
+    master = int(pid.read_text())
+    try:
+        until(lambda: bool(_workers(master)))
+        assert fetch(f"http://127.0.0.1:{port}{CONFIG}").status == 200
+        assert "address already in use" in refused(*options, arguments=arguments)
+    finally:
+        os.kill(master, signal.SIGTERM)
+    until(lambda: not pid.exists())
+
+
+def test_a_port_that_is_shared_is_not_taken(toml: Write) -> None:
+    arguments = "--reuse-port --bind 127.0.0.1:{port}"
+    file = toml(TWO_DOMAINS)
+    with serving_with(arguments, file) as (url, _):
+        env = {"GUNICORN_CMD_ARGS": f"--reuse-port --bind {url[7:]}"}
+        command = (BIN / "flask-autoconfig", "--config", file, "serve")
+        port = int(url.rpartition(":")[2])
+        with running(*command, port=port, env=env, at_once=True) as second:
+            until(lambda: len(_workers(second.pid)) == 2)
+            assert fetch(url + CONFIG).status == 200
+
+
+def test_usr2_starts_a_new_program_on_the_sockets_of_the_old(
+    toml: Write, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    arguments = f"--bind 127.0.0.1:{{port}} --pid {pid}"
+    with serving_with(arguments, toml(TWO_DOMAINS)) as (url, process):
+        process.send_signal(signal.SIGUSR2)
+        new = tmp_path / "pid.2"
+        until(new.exists)
+        process.terminate()
+        assert process.wait(30) == 0
+        until(lambda: pid.exists() and not new.exists())
+        assert fetch(url + CONFIG).status == 200
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        until(lambda: not pid.exists())
+
+
+# --- What it never changes -----------------------------------------------------------
+
+
+def test_the_log_the_guard_and_who_is_believed_stay_those_of_serve(
+    toml: Write, tmp_path: Path
+) -> None:
+    log, settings = tmp_path / "log", tmp_path / "gunicorn.conf.py"
+    settings.write_text("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}\n")
+    arguments = (
+        f"--config {settings} --bind 127.0.0.1:{{port}} --log-level debug"
+        " --access-logformat '%(r)s %(q)s' --worker-class sync"
+        " --logger-class gunicorn.glogging.Logger --forwarded-allow-ips '*'"
+        " --forwarder-headers X-Forwarded-Host --header-map dangerous"
+    )
+    with serving_with(arguments, toml(TWO_DOMAINS), log=log) as (url, _):
+        assert fetch(url + CONFIG).status == 200
+        path = "/autodiscover/autodiscover.xml"
+        forwarded = fetch(url + path, Host="a.example.com", X_Forwarded_Proto="https")
+        assert forwarded.status != 302
+        port = int(url.rpartition(":")[2])
+        for request in (  # half a request, and a header that others take for another
+            f"GET {CONFIG} HTTP/1.1\r\nHo",
+            f"GET {CONFIG} HTTP/1.0\r\nX_Forwarded_Host: fred.secret\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", port), 10) as sock:
+                sock.sendall(request.encode())
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+        fetch(f"{url}/last")
+        until(lambda: '"GET /last HTTP/1.1" 404' in log.read_text())
+        until(lambda: "Ignored premature client disconnection." in log.read_text())
+    text = log.read_text()
+    kept = (
+        "access_log_format, forwarded_allow_ips, forwarder_headers, header_map,"
+        " logger_class, secure_scheme_headers, worker_class"
+    )
+    assert f"GUNICORN_CMD_ARGS: serve keeps its own {kept}\n" in text
+    assert "Using worker: sync" not in text
+    assert "secret" not in text
+
+
+# --- What cannot be ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--threads many", "argument --threads: invalid int value: 'many'"),
+        ("--threads -3", "threads: Value must be positive: -3"),
+        ("--treads 3", "unrecognized arguments: --treads"),
+        ("--pid 'x", "No closing quotation"),
+        ("--user nobody-at-all", "user: No such user: 'nobody-at-all'"),
+        ("--bind 127.0.0.1:http", "'http' is not a valid port number."),
+        ("--certfile /nowhere/a.pem --keyfile /nowhere/a.key", "certfile /nowhere"),
+        ("--config /nowhere.py", "--config /nowhere.py: FileNotFoundError"),
+        ("--config python:nowhere", "--config python:nowhere: ModuleNotFoundError"),
+    ],
+)
+def test_a_faulty_argument_ends_with_one_line(
+    toml: Write, arguments: str, told: str
+) -> None:
+    line = refused("--config", toml(TWO_DOMAINS), "serve", arguments=arguments)
+    assert line.startswith(f"Error: GUNICORN_CMD_ARGS: {told}"), line
+    assert line.endswith("; `gunicorn --help` tells what it may hold")
+
+
+def test_a_taken_address_ends_with_one_line_at_once(
+    toml: Write, tmp_path: Path
+) -> None:
+    serve = ("--config", toml(TWO_DOMAINS), "serve")
+    path = tmp_path / "socket"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        line = refused(*serve, "--bind", address)
+        assert line == (
+            f"Error: cannot serve at {address}: address already in use;"
+            " end what serves there, or choose another by --bind"
+        )
+        assert line == refused(*serve, arguments=f"--bind {address}")
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen()
+        told = refused(*serve, "--bind", f"unix:{path}")
+        assert told.startswith(f"Error: cannot serve at unix:{path}: address already")
+    assert path.exists()
+    twice = f"--bind 127.0.0.1:{free_port()} " * 2
+    assert "address already in use" in refused(*serve, arguments=twice)
+
+
+@pytest.mark.parametrize(
+    ("bind", "told"),
+    [
+        ("192.0.2.1:8000", "name one of this machine's own by --bind"),
+        ("nowhere.invalid:8000", "choose another by --bind"),
+        ("unix:/nowhere/socket", "no such file or directory; choose another by --bind"),
+        ("unix:/etc/passwd", "there is a file of that name; choose another by --bind"),
+    ],
+)
+def test_an_address_that_cannot_be_ends_with_one_line(
+    toml: Write, bind: str, told: str
+) -> None:
+    line = refused("--config", toml(TWO_DOMAINS), "serve", "--bind", bind)
+    assert line.startswith(f"Error: cannot serve at {bind}: ")
+    assert line.endswith(told)
+
+
+def test_the_socket_that_a_dead_server_left_is_in_nobodys_way(
+    toml: Write, tmp_path: Path
+) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        dead.listen()
+    arguments = f"--bind 127.0.0.1:{{port}} --bind unix:{path}"
+    with (
+        serving_with(arguments, toml(TWO_DOMAINS)),
+        socket.socket(socket.AF_UNIX) as it,
+    ):
+        it.connect(str(path))
+        it.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert it.recv(65536).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_a_port_that_is_for_root_alone_ends_with_one_line(toml: Write) -> None:
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
+        lacking("a port that is for root alone")
+    without = [program("setpriv"), "--bounding-set=-net_bind_service"]
+    command = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS), "serve")
+    done = subprocess.run(
+        [*(without if os.getuid() == 0 else ()), *command, "--bind", "127.0.0.1:80"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: cannot serve at 127.0.0.1:80: permission denied; choose a port above"
+        " 1023, or a folder that you may write in, by --bind\n"
+    )
