@@ -11,6 +11,17 @@ from pathlib import Path
 
 import dns.zone
 import pytest
+from fronts import (
+    CONTRIB,
+    HOSTS,
+    check_front,
+    has_ipv6,
+    need,
+    nginx,
+    nginx_site,
+    nginx_site_without_tls,
+    replaced,
+)
 from support import (
     BIN,
     ROOT,
@@ -26,16 +37,6 @@ from support import (
 )
 
 from flask_autoconfig.documents import outlook
-from flask_autoconfig.tools import network as probe
-from flask_autoconfig.tools.network import Network
-from flask_autoconfig.tools.resolver import Resolver
-
-CONTRIB = ROOT / "contrib"
-HOSTS = [
-    f"{label}.{domain}"
-    for label in ("autoconfig", "autodiscover", "ua-auto-config")
-    for domain in ("example.com", "example2.com")
-]
 
 
 @pytest.fixture
@@ -53,76 +54,22 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     return certificate_for(*HOSTS, "example.com", folder=tmp_path)
 
 
-def check_front(https: int, http: int) -> None:
-    """What every front must do, for each name of each domain."""
-    mapped = {(host, 443): ("127.0.0.1", https) for host in HOSTS}
-    mapped |= {(host, 80): ("127.0.0.1", http) for host in HOSTS}
-    network = Network(Resolver(), 5.0, mapped)
-    for domain in ("example.com", "example2.com"):
-        url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
-        for _ in range(3):  # the second time out of the front's own cache
-            page = probe.fetch(network, f"{url}?emailaddress=fred@{domain}")
-            assert (page.status, page.content_type) == (200, "text/xml")
-            assert f"<domain>{domain}</domain>".encode() in page.body
-        assert page.certificate is not None
-        assert page.certificate.problem == ""
-        plain = probe.fetch(network, url.replace("https:", "http:"))
-        assert plain.body == page.body
-        pacc = (
-            f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration.json"
-        )
-        assert probe.fetch(network, pacc).content_type == "application/json"
-        pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
-        redirect = probe.fetch(network, pox, follow=False)
-        assert redirect.status == 302
-        assert redirect.headers["location"] == pox.replace("http:", "https:")
-    for name in ("fred", "ann"):  # nobody gets another's profile out of a cache
-        url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
-        page = probe.fetch(network, f"{url}@example.com")
-        assert f"{name}@example.com".encode() in page.body
-
-
-def _replaced(text: str, *pairs: tuple[str, str]) -> str:
-    for old, new in pairs:
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
-
-
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_nginx_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
 ) -> None:
+    need(address)
     https, http = free_port(), free_port()
-    site = _replaced(
-        (CONTRIB / "nginx.conf").read_text(),
-        ("listen 80;", f"listen 127.0.0.1:{http};"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
-        ("/etc/letsencrypt/live/$ssl_server_name/fullchain.pem", str(certificate[0])),
-        ("/etc/letsencrypt/live/$ssl_server_name/privkey.pem", str(certificate[1])),
-        ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
-        ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
-        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
-        ("127.0.0.1:8000", service),
-    )
-    with _nginx(tmp_path, site, https):
-        check_front(https, http)
+    live = tmp_path / "letsencrypt/live/autoconfig.example.com"
+    live.mkdir(parents=True)
+    (live / "fullchain.pem").symlink_to(certificate[0])
+    (live / "privkey.pem").symlink_to(certificate[1])
+    site = nginx_site(tmp_path, service, https, http)
+    with nginx(tmp_path, site, https):
+        check_front(https, http, address)
     log = (tmp_path / "access.log").read_text()
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
     assert "fred" not in log
-
-
-def _nginx(tmp_path: Path, site: str, port: int):  # type: ignore[no-untyped-def]
-    temporary = "".join(
-        f"{name}_temp_path {tmp_path}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.getuid() == 0 else ""  # who may enter the test's folder
-    (tmp_path / "nginx.conf").write_text(
-        f"{user}daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}\n}}\n"
-    )
-    command = (program("nginx"), "-p", tmp_path, "-c", tmp_path / "nginx.conf")
-    return running(*command, port=port)
 
 
 def test_nginx_serves_the_well_known_paths_of_an_existing_site(
@@ -130,7 +77,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
 ) -> None:
     port = free_port()
     snippet = (CONTRIB / "nginx-well-known.conf").read_text()
-    snippet = _replaced(
+    snippet = replaced(
         snippet,
         ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", service),
@@ -139,28 +86,12 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
         f'location / {{ return 200 "the site"; }}\n{snippet} }}'
     )
-    with _nginx(tmp_path, site, port):
+    with nginx(tmp_path, site, port):
         url = f"http://127.0.0.1:{port}"
         assert fetch(f"{url}/", Host="example.com").body == b"the site"
         path = "/.well-known/autoconfig/mail/config-v1.1.xml"
         assert b"imap.example.com" in fetch(url + path, Host="example.com").body
         assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
-
-
-def _plain_nginx(tmp_path: Path, service: str, port: int, more: str = "") -> str:
-    """contrib's site at a port of loopback without TLS, with more in its location."""
-    return _replaced(
-        (CONTRIB / "nginx.conf").read_text(),
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("    listen 443 ssl;\n", ""),
-        ("    ssl_certificate /etc", "    # /etc"),
-        ("    ssl_certificate_key /etc", "    # /etc"),
-        ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
-        ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
-        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
-        ("127.0.0.1:8000", service),
-        ("    location / {\n", f"    location / {{\n{more}"),
-    )
 
 
 def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
@@ -179,7 +110,7 @@ def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
         assert reply.status == 200
         return reply.headers["X-Cache"], reply.body
 
-    with _nginx(tmp_path, _plain_nginx(tmp_path, service, port, shows), port):
+    with nginx(tmp_path, nginx_site_without_tls(tmp_path, service, port, shows), port):
         assert ask(config)[0] == "MISS"
         assert ask(config)[0] == "HIT"
         for path, data in (
@@ -199,7 +130,7 @@ def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
 def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
-    with _nginx(tmp_path, _plain_nginx(tmp_path, nobody, port), port):
+    with nginx(tmp_path, nginx_site_without_tls(tmp_path, nobody, port), port):
         url = f"http://127.0.0.1:{port}{config}"
         assert fetch(url, Host="autoconfig.example.com").status == 502
     text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
@@ -207,16 +138,19 @@ def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     assert "fred" not in text
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_apache_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
 ) -> None:
+    need(address)
     https, http = free_port(), free_port()
-    site = _replaced(
+    live = "/etc/letsencrypt/live/autoconfig.example.com"
+    site = replaced(
         (CONTRIB / "apache.conf").read_text(),
-        ("*:443", f"127.0.0.1:{https}"),
-        ("*:80", f"127.0.0.1:{http}"),
-        ("/etc/letsencrypt/live/autoconfig/fullchain.pem", str(certificate[0])),
-        ("/etc/letsencrypt/live/autoconfig/privkey.pem", str(certificate[1])),
+        ("*:443", f"*:{https}"),
+        ("*:80", f"*:{http}"),
+        (f"{live}/fullchain.pem", str(certificate[0])),
+        (f"{live}/privkey.pem", str(certificate[1])),
         ("/var/log/apache2/autoconfig.log", f"{tmp_path}/access.log"),
         ("127.0.0.1:8000", service),
     )
@@ -229,33 +163,41 @@ def test_apache_serves_any_number_of_domains(
         f"ServerRoot {tmp_path}\nServerName localhost\nPidFile {tmp_path}/pid\n"
         f"ErrorLog {tmp_path}/error.log\nMutex file:{tmp_path} default\n"
         f"DefaultRuntimeDir {tmp_path}\n"
-        f"Listen 127.0.0.1:{https}\nListen 127.0.0.1:{http}\n"
+        f"{_listen(https)}{_listen(http)}"
         f"{modules}{_user()}{site}"
     )
     command = (program("apache2"), "-D", "FOREGROUND", "-f", tmp_path / "apache.conf")
     with running(*command, port=https):
-        check_front(https, http)
+        check_front(https, http, address)
     log = (tmp_path / "access.log").read_text()
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
     assert "fred" not in log
+
+
+def _listen(port: int) -> str:
+    addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
+    return "".join(f"Listen {address}:{port}\n" for address in addresses)
 
 
 def _user() -> str:
     return "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_caddy_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path]
+    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
 ) -> None:
+    need(address)
     https, http = free_port(), free_port()
-    site = _replaced(
+    bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
+    site = replaced(
         (CONTRIB / "Caddyfile").read_text(),
         # There is no certificate authority to ask here: what it says is tried below.
         ("tls {\n\t\ton_demand\n\t}", f"tls {certificate[0]} {certificate[1]}"),
         (
             "{\n\ton_demand_tls",
             f"{{\n\tadmin off\n\thttps_port {https}\n"
-            f"\thttp_port {http}\n\tdefault_bind 127.0.0.1\n\tauto_https disable_redirects"
+            f"\thttp_port {http}\n\tdefault_bind {bind}\n\tauto_https disable_redirects"
             "\n\ton_demand_tls",
         ),
         ("127.0.0.1:8000", service),
@@ -264,13 +206,13 @@ def test_caddy_serves_any_number_of_domains(
     command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
     env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     with running(*command, "--adapter", "caddyfile", port=https, env=env):
-        check_front(https, http)
+        check_front(https, http, address)
 
 
 def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     head = f"{{\n\tadmin off\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n"
-    text = _replaced(
+    text = replaced(
         (CONTRIB / "Caddyfile").read_text().partition("https:// {")[0],
         ("{\n\ton_demand_tls", f"{head}\ton_demand_tls"),
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fronts import nginx, nginx_site_without_tls
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -356,21 +357,9 @@ def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
 def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
     running: Running, tmp_path: Path
 ) -> None:
-    from test_deployment import CONTRIB, _nginx, _replaced
-
     port = free_port()
-    site = _replaced(
-        (CONTRIB / "nginx.conf").read_text(),
-        ("listen 80;", f"listen 127.0.0.1:{port};"),
-        ("    listen 443 ssl;\n", ""),
-        ("    ssl_certificate /etc", "    # /etc"),
-        ("    ssl_certificate_key /etc", "    # /etc"),
-        ("/var/cache/nginx/autoconfig", f"{tmp_path}/cache"),
-        ("/var/log/nginx/autoconfig.log", f"{tmp_path}/access.log"),
-        ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
-        ("127.0.0.1:8000", f"127.0.0.1:{running.port}"),
-    )
-    with _nginx(tmp_path, site, port):
+    site = nginx_site_without_tls(tmp_path, f"127.0.0.1:{running.port}", port)
+    with nginx(tmp_path, site, port):
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
         for sock in slow:
             sock.sendall(b"POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: au")

@@ -1,0 +1,126 @@
+"""contrib's web servers on ports of loopback, and what each must do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from support import ROOT, lacking, program, running
+
+from flask_autoconfig.tools import network as probe
+from flask_autoconfig.tools.network import Network
+from flask_autoconfig.tools.resolver import Resolver
+
+CONTRIB = ROOT / "contrib"
+HOSTS = [
+    f"{label}.{domain}"
+    for label in ("autoconfig", "autodiscover", "ua-auto-config")
+    for domain in ("example.com", "example2.com")
+]
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def need(address: str) -> None:
+    """Skip, or fail under CI, where this machine has no IPv6."""
+    if ":" in address and not has_ipv6():
+        lacking("IPv6 (::1)")
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    for old, new in pairs:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def nginx_site(folder: Path, service: str, https: int, http: int) -> str:
+    """contrib's site at ports of loopback, with all its files in the folder."""
+    ipv6 = "listen [::1]:" if has_ipv6() else "# listen [::1]:"
+    return replaced(
+        (CONTRIB / "nginx.conf").read_text(),
+        ("listen 80;", f"listen 127.0.0.1:{http};"),
+        ("listen [::]:80;", f"{ipv6}{http};"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
+        ("listen [::]:443 ssl;", f"{ipv6}{https} ssl;"),
+        ("/etc/letsencrypt/", f"{folder}/letsencrypt/"),
+        ("/var/www/html", f"{folder}/www"),
+        ("/var/cache/nginx-autoconfig", f"{folder}/cache"),
+        ("/var/log/nginx/autoconfig.log", f"{folder}/access.log"),
+        ("/var/log/nginx/autoconfig-error.log", f"{folder}/site-error.log"),
+        ("127.0.0.1:8000", service),
+    )
+
+
+def nginx_site_without_tls(
+    folder: Path, service: str, port: int, more: str = ""
+) -> str:
+    """contrib's site at one port, with more in its location."""
+    site = nginx_site(folder, service, 0, port)
+    kept = [
+        line
+        for line in site.splitlines()
+        if ":0 ssl;" not in line and not line.startswith("    ssl_certificate")
+    ]
+    location = "    location / {\n"
+    return replaced("\n".join(kept), (location, location + more))
+
+
+def nginx(
+    folder: Path, site: str, port: int, user: str = "root"
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A real nginx with this in its http block; as root, its worker is the user's."""
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    as_user = f"user {user};" if os.getuid() == 0 else ""
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"{as_user}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{site}\n}}\n"
+    )
+    return running(program("nginx"), "-p", folder, "-c", file, port=port)
+
+
+def reaching(https: int, http: int, address: str = "127.0.0.1") -> Network:
+    """A client's network in which the front has every name."""
+    mapped = {(host, 443): (address, https) for host in HOSTS}
+    mapped |= {(host, 80): (address, http) for host in HOSTS}
+    return Network(Resolver(), 5.0, mapped)
+
+
+def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
+    """What every front must do, for each name of each domain."""
+    network = reaching(https, http, address)
+    for domain in ("example.com", "example2.com"):
+        url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
+        for _ in range(3):  # the second time out of the front's own cache
+            page = probe.fetch(network, f"{url}?emailaddress=fred@{domain}")
+            assert (page.status, page.content_type) == (200, "text/xml")
+            assert f"<domain>{domain}</domain>".encode() in page.body
+        assert page.certificate is not None
+        assert page.certificate.problem == ""
+        plain = probe.fetch(network, url.replace("https:", "http:"))
+        assert plain.body == page.body
+        pacc = (
+            f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration.json"
+        )
+        assert probe.fetch(network, pacc).content_type == "application/json"
+        pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
+        redirect = probe.fetch(network, pox, follow=False)
+        assert redirect.status == 302
+        assert redirect.headers["location"] == pox.replace("http:", "https:")
+    for name in ("fred", "ann"):  # nobody gets another's profile out of a cache
+        url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
+        page = probe.fetch(network, f"{url}@example.com")
+        assert f"{name}@example.com".encode() in page.body

@@ -1,0 +1,245 @@
+"""contrib's nginx with certbot's own certificates and permissions, and a real authority.
+
+The authority is Pebble, which asks for the same proofs as Let's Encrypt does; nginx starts
+as root, and its worker is www-data, as on a real machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shlex
+import socket
+import ssl
+import stat
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from fronts import CONTRIB, has_ipv6, nginx, nginx_site, replaced
+from support import (
+    TWO_DOMAINS,
+    certificate_for,
+    free_port,
+    lacking,
+    open_folder,
+    program,
+    running,
+    serving,
+    until,
+)
+
+from flask_autoconfig import families
+
+WORKER = "www-data"
+HOSTER = (CONTRIB / "nginx-hoster.conf").read_text()
+
+
+class Office(NamedTuple):
+    """A machine with nginx, certbot and the service, and an authority that it asks."""
+
+    folder: Path
+    service: str
+    https: int
+    http: int
+    authority: int
+
+    @property
+    def letsencrypt(self) -> Path:
+        return self.folder / "letsencrypt"
+
+    def certbot(self, line: str) -> None:
+        """What a person types, with this machine's folders and authority."""
+        line = line.replace("/var/www/html", str(self.folder / "www"))
+        kinds = {"config": "letsencrypt", "work": "certbot", "logs": "certbot-logs"}
+        folders = [f"--{kind}-dir={self.folder / it}" for kind, it in kinds.items()]
+        server = f"--server=https://localhost:{self.authority}/dir"
+        done = subprocess.run(
+            [program("certbot"), *shlex.split(line)[1:], *folders, server]
+            + ["--no-verify-ssl", "--non-interactive", "--agree-tos"]
+            + ["--register-unsafely-without-email", "--no-random-sleep-on-renew"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def default_site(self) -> str:
+        """What nginx comes with: a folder of files at port 80."""
+        return f"server {{ listen 127.0.0.1:{self.http}; root {self.folder}/www; }}"
+
+    def site(self) -> str:
+        return nginx_site(self.folder, self.service, self.https, self.http)
+
+    def serial(self, host: str, address: str = "127.0.0.1") -> str:
+        """The certificate that a client gets for the name; "" where it gets none."""
+        context = ssl.create_default_context(cafile=self.folder / "root.pem")
+        plain = socket.create_connection((address, self.https), 10)
+        try:
+            sock = context.wrap_socket(plain, server_hostname=host)
+        except ssl.SSLError:
+            return ""
+        finally:
+            plain.close()
+        with sock:
+            ask = f"GET /mail/config-v1.1.xml HTTP/1.0\r\nHost: {host}\r\n\r\n"
+            sock.sendall(ask.encode())
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+            return str((sock.getpeercert() or {})["serialNumber"])
+
+
+@pytest.fixture
+def office() -> Iterator[Office]:
+    if os.getuid() != 0:
+        lacking("root, who alone may start nginx as it starts on a real machine")
+    try:
+        pwd.getpwnam(WORKER)
+    except KeyError:
+        lacking(f"the user {WORKER}")
+    with open_folder() as folder:
+        (folder / "www").mkdir()
+        file = folder / "autoconfig.toml"
+        file.write_text(TWO_DOMAINS)
+        http = free_port()
+        with serving(file, "--proxies", "1") as url, _authority(folder, http) as port:
+            service = url.removeprefix("http://")
+            yield Office(folder, service, free_port(), http, port)
+
+
+@contextmanager
+def _authority(folder: Path, http: int) -> Iterator[int]:
+    """Pebble, for which every name is this machine; its root is `root.pem`."""
+    certificate, key = certificate_for("localhost", folder=folder)
+    port, management, names, of_names = (free_port() for _ in range(4))
+    settings = {
+        "listenAddress": f"127.0.0.1:{port}",
+        "managementListenAddress": f"127.0.0.1:{management}",
+        "certificate": str(certificate),
+        "privateKey": str(key),
+        "httpPort": http,
+        "tlsPort": free_port(),
+    }
+    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
+    resolver = [
+        *(program("pebble-challtestsrv"), "-dns01", f"127.0.0.1:{names}"),
+        *("-management", f"127.0.0.1:{of_names}", "-defaultIPv6", ""),
+        *("-http01", "", "-https01", "", "-tlsalpn01", ""),
+    ]
+    pebble = [program("pebble"), "-dnsserver", f"127.0.0.1:{names}"]
+    pebble += ["-config", str(folder / "pebble.json")]
+    env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+    with (
+        running(*resolver, port=of_names),
+        running(*pebble, port=port, env=env),
+    ):
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        root = f"https://localhost:{management}/roots/0"
+        with urllib.request.urlopen(root, context=context, timeout=10) as reply:
+            (folder / "root.pem").write_bytes(reply.read())
+        yield port
+
+
+def _commands(file: str) -> list[str]:
+    """The commands in a file's comments, each on one line."""
+    text = re.sub(r"\\\n# *", "", (CONTRIB / file).read_text())
+    return re.findall(r"^#   ((?:certbot|chgrp|chmod|runuser) .*)$", text, re.MULTILINE)
+
+
+def _names(domain: str) -> list[str]:
+    return [f"{label}.{domain}" for label in families.labels()]
+
+
+def _modes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): stat.filemode(path.stat().st_mode)
+        for path in (folder / "live", folder / "archive", *folder.glob("*/*/*1.pem"))
+    }
+
+
+def test_certbots_line_is_for_every_name_of_the_domain() -> None:
+    for file in ("nginx.conf", "nginx-hoster.conf"):
+        (line,) = [it for it in _commands(file) if it.startswith("certbot")]
+        assert re.findall(r"-d (\S+)", line) == _names("example.com")
+
+
+def test_one_certificate_with_certbots_own_permissions_serves_every_name(
+    office: Office,
+) -> None:
+    (line,) = _commands("nginx.conf")
+    line = replaced(
+        line, ("systemctl reload nginx", f"kill -HUP $(cat {office.folder}/pid)")
+    )
+    with nginx(office.folder, office.default_site(), office.http, WORKER):
+        office.certbot(line)
+    modes = _modes(office.letsencrypt)
+    assert modes["live"] == modes["archive"] == "drwx------"
+    assert modes["archive/autoconfig.example.com/privkey1.pem"] == "-rw-------"
+    with nginx(office.folder, office.site(), office.https, WORKER):
+        serials = {office.serial(name) for name in _names("example.com")}
+        assert len(serials) == 1
+        assert "" not in serials
+        if has_ipv6():
+            assert office.serial("autoconfig.example.com", "::1") in serials
+        office.certbot("certbot renew --force-renewal")
+        until(lambda: office.serial("autoconfig.example.com") not in {*serials, ""})
+    assert _modes(office.letsencrypt) == modes
+
+
+def test_a_certificate_for_each_domain_takes_the_rights_that_the_file_names(
+    office: Office,
+) -> None:
+    *rights, line, is_readable = _commands("nginx-hoster.conf")
+    assert [it.split()[0] for it in rights] == ["chgrp", "chmod"]
+    domains = ("example.com", "example2.com")
+    names = [name for domain in domains for name in _names(domain)]
+    own = ("/etc/letsencrypt", str(office.letsencrypt))
+
+    def may_read() -> bool:
+        command = replaced(is_readable, own)
+        return (
+            subprocess.run([program("sh"), "-c", command], check=False).returncode == 0
+        )
+
+    without_hook = re.sub("--deploy-hook '.*' ", "", line)
+    with nginx(office.folder, office.default_site(), office.http, WORKER):
+        for domain in domains:
+            office.certbot(without_hook.replace("example.com", domain))
+    with nginx(office.folder, _of_a_hoster(office), office.https, WORKER):
+        # nginx is content, and not one handshake comes to an end.
+        assert {office.serial(name) for name in names} == {""}
+        assert not may_read()
+        for command in rights:
+            words = shlex.split(replaced(command, own))
+            subprocess.run([program(words[0]), *words[1:]], check=True)
+        again = f"{line} --force-renewal"
+        office.certbot(again.replace("example.com", domains[0]))
+        # Those whose key was given, and no others: all without a reload.
+        assert may_read()
+        assert all(office.serial(name) for name in _names(domains[0]))
+        assert not any(office.serial(name) for name in _names(domains[1]))
+        office.certbot(again.replace("example.com", domains[1]))
+        before = {name: office.serial(name) for name in names}
+        assert len(set(before.values())) == len(domains)
+        assert "" not in before.values()
+        office.certbot("certbot renew --force-renewal")
+        after = {name: office.serial(name) for name in names}
+        assert len({*before.values(), *after.values()}) == 2 * len(domains)
+        assert "" not in after.values()
+        assert office.serial("autoconfig.nowhere.test") == ""
+
+
+def _of_a_hoster(office: Office) -> str:
+    """contrib's site, with the two lines that the hoster's file has in its comment."""
+    own = ("/etc/letsencrypt", str(office.letsencrypt))
+    lines = re.findall(r"^#   (ssl_certificate.*;)$", HOSTER, re.MULTILINE)
+    assert len(lines) == 2
+    site = re.sub(r"(?m)^    ssl_certificate.*\n", "", office.site())
+    site = replaced(site, ("    access_log ", "\n".join(lines) + "\n    access_log "))
+    return replaced(HOSTER, own) + site
