@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import subprocess
@@ -136,6 +137,47 @@ def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 502' in text
     assert "fred" not in text
+
+
+OFFICE = 400  # requests at once: fifty people whose programs ask eight times each
+
+
+def _statuses(port: int, count: int, client: str) -> list[int]:
+    """What a client at this address gets for so many requests, one behind the other."""
+    path = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+    headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
+    statuses = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    for _ in range(count):
+        connection.request("GET", path, headers=headers)
+        reply = connection.getresponse()
+        reply.read()
+        statuses.append(reply.status)
+    connection.close()
+    return statuses
+
+
+def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
+    tmp_path: Path, service: str
+) -> None:
+    port = free_port()
+    more = "set_real_ip_from 127.0.0.1;\n"  # so that one machine is many clients
+    site = nginx_site_without_tls(tmp_path, service, port, more)
+    site = replaced(site, ("site-error.log emerg;", "site-error.log error;"))
+    with nginx(tmp_path, site, port):
+        assert set(_statuses(port, OFFICE, "192.0.2.1")) == {200}
+        flood = _statuses(port, 3 * OFFICE, "192.0.2.1")
+        assert set(flood) == {200, 429}
+        assert flood.count(429) > OFFICE
+        assert _statuses(port, 1, "192.0.2.2") == [200]
+        # One client of IPv6 has more addresses than a table could hold.
+        for number in range(4):
+            _statuses(port, OFFICE // 2, f"2001:db8:1:2:{number}::{number}")
+        assert 429 in _statuses(port, OFFICE // 2, "2001:db8:1:2::5")
+        assert _statuses(port, 1, "2001:db8:1:3::5") == [200]
+    text = "".join(it.read_text() for it in tmp_path.glob("*.log"))
+    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 429' in text
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
