@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dns.zone
 import pytest
+import yaml
 from fronts import (
     CONTRIB,
     HOSTS,
@@ -285,6 +286,9 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
         text = (CONTRIB / "systemd" / name).read_text()
         text = text.replace("/opt/autoconfig/bin", str(BIN))
         (tmp_path / name).write_text(text)
+    (tmp_path / "autoconfig.service.d").mkdir()
+    signs = (CONTRIB / "systemd/sign.conf").read_text()
+    (tmp_path / "autoconfig.service.d/sign.conf").write_text(signs)
     analyze = program("systemd-analyze")
     unit = str(tmp_path / "autoconfig.service")
     done = subprocess.run(
@@ -304,14 +308,59 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_service_takes_a_socket_from_systemd(tmp_path: Path) -> None:
+def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_file(
+    tmp_path: Path,
+) -> None:
+    """systemd is not this machine's first process: a folder like its own stands for it."""
+    text = (CONTRIB / "systemd/sign.conf").read_text()
+    sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
+    files = [Path(path) for path in tomllib.loads(sign)["sign"].values()]
+    handed = re.findall(r"^LoadCredential=(\S+?):/\S+$", text, re.MULTILINE)
+    assert [path.name for path in files] == handed
+    assert {str(path.parent) for path in files} == {
+        "/run/credentials/autoconfig.service"
+    }
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    pair = certificate_for("autoconfig.example.com", folder=tmp_path)
+    for name, source in zip(handed, pair, strict=True):
+        (credentials / name).write_bytes(source.read_bytes())
+        (credentials / name).chmod(0o400)
+    credentials.chmod(0o500)
+    file = tmp_path / "autoconfig.toml"
+    sign = sign.replace("/run/credentials/autoconfig.service", str(credentials))
+    file.write_text(f"{sign}\n{TWO_DOMAINS}")
+    with serving(file) as url:
+        profile = fetch(f"{url}/mail/mobileconfig?emailaddress=fred@example.com").body
+    (tmp_path / "profile").write_bytes(profile)
+    verify = (program("openssl"), "cms", "-verify", "-inform", "DER", "-in")
+    trusted = ("-CAfile", tmp_path / "ca.pem", "-purpose", "any")
+    done = subprocess.run(
+        [*verify, tmp_path / "profile", *trusted], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"fred@example.com" in done.stdout
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_service_takes_its_sockets_from_systemd(
+    tmp_path: Path, address: str
+) -> None:
+    need(address)
     port = free_port()
+    unit = (CONTRIB / "systemd/autoconfig.socket").read_text()
+    listens = re.findall(r"^ListenStream=(\S+):8000$", unit, re.MULTILINE)
+    assert listens == ["127.0.0.1", "[::1]"]
     file = tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS)
-    activate = (program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}")
+    sockets = [word for it in listens for word in ("-l", f"{it}:{port}")]
+    if not has_ipv6():
+        sockets = sockets[:2]
     command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    activate = (program("systemd-socket-activate"), *sockets)
     with running(*activate, *command, port=port, at_once=True):
-        assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
+        host = f"[{address}]" if ":" in address else address
+        assert fetch(f"http://{host}:{port}/healthz").body == b"ok\n"
 
 
 def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
@@ -336,3 +385,18 @@ def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
     assert run(*words[1:2], "--help").returncode == 0
     help_text = run("serve", "--help").stdout
     assert all(word in help_text for word in words if word.startswith("--"))
+
+
+def test_compose_mounts_the_folder_where_the_image_looks_for_its_file() -> None:
+    image = (CONTRIB / "docker/Dockerfile").read_text()
+    compose = yaml.safe_load((CONTRIB / "docker/compose.yaml").read_text())
+    (service,) = compose["services"].values()
+    (mount,) = service["volumes"]
+    assert f"\nENV AUTOCONFIG_FILE={mount['target']}/autoconfig.toml\n" in image
+    assert mount["read_only"]
+    folder = (CONTRIB / "docker" / mount["source"]).relative_to(ROOT)
+    assert f"Make the folder {folder} " in (CONTRIB / "docker/compose.yaml").read_text()
+    # What .dockerignore keeps out counts from here.
+    assert (CONTRIB / "docker" / service["build"]["context"]).resolve() == ROOT
+    (number,) = re.findall(r"--uid (\d+)", image)
+    assert f"chown {number} " in (CONTRIB / "docker/compose.yaml").read_text()

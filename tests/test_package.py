@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import docker.utils.build
 import pytest
 from support import ROOT, fetch, free_port, running
 
@@ -58,6 +59,37 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
         assert f"flask_autoconfig/{name}" in names
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"flask_autoconfig", "flask_autoconfig-1.0.0.dist-info"}
+
+
+def test_an_image_is_built_from_the_project_and_none_of_its_users_files(
+    built: Path, tmp_path: Path
+) -> None:
+    """No container engine runs here: Docker's own library says what it would be sent."""
+    source, context = tmp_path / "source", tmp_path / "context"
+    ignored = shutil.ignore_patterns(".venv", "*.mo", "build", "dist")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    private = [".env", ".git-credentials", ".venv/pyvenv.cfg", "autoconfig.toml"]
+    private += [f"contrib/docker/autoconfig/{it}" for it in ("autoconfig.toml", "key")]
+    for name in private:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("secret")
+    rules = (source / ".dockerignore").read_text().splitlines()
+    sent = docker.utils.build.tar(
+        str(source), exclude=[it for it in rules if not it.startswith("#")]
+    )
+    with sent, tarfile.open(fileobj=sent) as archive:
+        archive.extractall(context, filter="data")
+    names = {path.relative_to(context).parts[0] for path in context.rglob("*")}
+    assert {it for it in names if it.startswith(".")} <= {".dockerignore"}
+    assert not [path for path in context.rglob("*") if path.name == "__pycache__"]
+    for name in private:
+        assert not (context / name).exists(), name
+    _run(*(sys.executable, "-m", "build", "--no-isolation", "--wheel"), cwd=context)
+    (wheel,) = context.glob("dist/*.whl")
+    (expected,) = built.glob("*.whl")
+    assert sorted(zipfile.ZipFile(wheel).namelist()) == sorted(
+        zipfile.ZipFile(expected).namelist()
+    )
 
 
 def test_it_is_built_from_a_tree_that_cannot_be_written_to(tmp_path: Path) -> None:
