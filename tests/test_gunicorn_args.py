@@ -26,6 +26,8 @@ from support import (
     until,
 )
 
+from flask_autoconfig import server
+
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
 
@@ -168,6 +170,12 @@ def test_usr2_starts_a_new_program_on_the_sockets_of_the_old(
         assert fetch(url + CONFIG).status == 200
         os.kill(int(pid.read_text()), signal.SIGTERM)
         until(lambda: not pid.exists())
+
+
+def test_the_help_tells_what_counts_without_it() -> None:
+    told = run("serve", "--help").stdout
+    assert f"[default: ({server.DEFAULT_BIND})]" in told
+    assert f"[default: ({server.DEFAULT_WORKERS});" in told
 
 
 # --- What it never changes -----------------------------------------------------------
