@@ -104,7 +104,7 @@ def test_a_line_ends_with_the_host_that_was_asked_where_it_is_one(
         until(lambda: "/last" in log.read_text())
     text = log.read_text()
     (line,) = [it for it in text.splitlines() if "/last" in it]
-    assert line.endswith(f' "GET /last HTTP/1.0" 404 207 {told}'), line
+    assert line.endswith(f' "GET /last HTTP/1.0" 404 46 {told}'), line
     assert "secret" not in text
 
 
