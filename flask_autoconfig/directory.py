@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .address import host_of
-from .config.tables import Provider
+from .config.reading import Loaded
 
 
 class Match(NamedTuple):
@@ -25,28 +25,25 @@ class Directory:
     they ask about, as `autoconfig`.
     """
 
-    def __init__(
-        self, providers: Sequence[Provider], labels: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, loaded: Loaded, labels: Iterable[str] = ()) -> None:
         self._labels = tuple(f"{label}." for label in labels)
-        self._exact: dict[str, int] = {}
-        self._below: dict[str, int] = {}  # of *.example.com: example.com
+        self._claims = loaded.claims
+        self._any = loaded.claims.get(b"*")
         self._mx: dict[str, int] = {}
-        self._any: int | None = None
         self._ids: dict[str, int] = {}
-        self._only = 0 if len(providers) == 1 else None
-
-        for index, provider in enumerate(providers):
+        self._only = 0 if len(loaded.providers) == 1 else None
+        for index, provider in enumerate(loaded.providers):
             self._ids.setdefault(provider.identity, index)
-            for domain in provider.domains:
-                if domain == "*":
-                    self._any = index
-                elif domain.startswith("*."):
-                    self._below[domain[2:]] = index
-                else:
-                    self._exact[domain] = index
             for domain in provider.mx_domains:
                 self._mx.setdefault(domain, index)
+
+    def _exactly(self, name: str) -> int | None:
+        """Who claims the name itself."""
+        return self._claims.get(name.encode())
+
+    def _below(self, name: str) -> int | None:
+        """Who claims all below it."""
+        return self._claims.get(b"*." + name.encode())
 
     def by_id(self, identity: str, domain: str) -> Match | None:
         """The provider of that id, for a domain that the file does not know."""
@@ -61,12 +58,12 @@ class Directory:
         return match
 
     def _named(self, domain: str) -> Match | None:
-        index = self._exact.get(domain)
+        index = self._exactly(domain)
         if index is not None:
             return Match(index, domain, True)
         _, dot, parent = domain.partition(".")
         while dot:
-            index = self._below.get(parent)
+            index = self._below(parent)
             if index is not None:
                 return Match(index, domain, False)
             _, dot, parent = parent.partition(".")
@@ -85,18 +82,21 @@ class Directory:
         """By the Host header: the longest match upwards from the host."""
         host = host_of(authority)
         asked = self._asked_domain(host)
-        if host != asked and host in self._exact:
-            return Match(self._exact[host], host, True)
+        index = self._exactly(host) if host != asked else None
+        if index is not None:
+            return Match(index, host, True)
 
         name = asked
         while name:
             parent = name.partition(".")[2]
-            if name in self._exact:
-                return Match(self._exact[name], name, True)
+            index = self._exactly(name)
+            if index is not None:
+                return Match(index, name, True)
             if name in self._mx:
                 return self.by_mx(name)
-            if parent in self._below:
-                return Match(self._below[parent], asked, False)
+            index = self._below(parent)
+            if index is not None:
+                return Match(index, asked, False)
             name = parent
         if self._any is not None and "." in asked:
             return Match(self._any, asked, False)

@@ -14,11 +14,13 @@ class Problem(NamedTuple):
     message: str  # what is wrong
     cure: str  # what would be right
     client: str = ""  # of a warning: the client that it hurts
+    file: str = ""  # where it is another than the one that was asked about
 
     def __str__(self) -> str:
+        file = f"{self.file}: " if self.file else ""
         place = f"{self.place}: " if self.place else ""
         client = f"{self.client}: " if self.client else ""
-        return f"{place}{client}{self.message}; {self.cure}"
+        return f"{file}{place}{client}{self.message}; {self.cure}"
 
 
 class ConfigError(Exception):
@@ -26,15 +28,20 @@ class ConfigError(Exception):
 
     `problems` holds every :class:`Problem`, in the file's order; `file` names the file,
     or is empty for a text; `named` are the files that it names in turn, whose change may
-    cure it.
+    cure it, and `patterns` those of its `include`, by which further ones may come.
     """
 
     def __init__(
-        self, problems: Iterable[Problem], file: str = "", named: Iterable[Path] = ()
+        self,
+        problems: Iterable[Problem],
+        file: str = "",
+        named: Iterable[Path] = (),
+        patterns: Iterable[str] = (),
     ) -> None:
         self.problems = tuple(problems)
         self.file = file
         self.named = tuple(named)
+        self.patterns = tuple(patterns)
         super().__init__(self.problems, file)
 
     def __str__(self) -> str:

@@ -8,23 +8,27 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from .config.reading import Loaded, read
-from .errors import ConfigError
+from .config.reading import Loaded, matching, read
+from .errors import ConfigError, Problem
+from .files import State, changed_since, state_of
 
 Built = TypeVar("Built")
-# Of each file what changes when it does, None for one that is not there.
-Signature = tuple[tuple[int, ...] | None, ...]
+# The state of each file by its path, None for one that is not there. Paths are texts
+# here: of thousands of files that is four times as fast.
+Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
 
 _LOOK_EVERY = 0.4  # seconds between two looks at the files
 _STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
-_CLOCK_STEP = 20_000_000  # nanoseconds: file systems stamp by a coarse clock
 _LAST_GOOD = "The last good configuration goes on answering."
+_SHARE = 10  # of many files: a look's time at most that part of the time between two
+_LONGEST_WAIT = 0.8  # seconds between two looks, however many files there are
+_MOST_LINES = 5  # of a file, in the log
 _SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
 
 
@@ -49,23 +53,26 @@ class Live(Generic[Built]):
         self.file = Path(file).absolute()
         # The files beside it whose change counts: those that the last reading named.
         self._watched: tuple[Path, ...] = ()
+        self._patterns: tuple[str, ...] = ()  # of `include`, by which more may come
         signature = self._signature()
         started = time.time_ns()
-        self._modified = 0.0
+        self._loaded: Loaded | None = None  # the last good one
         self._build = build
         self._goes_on = _LAST_GOOD
         try:
-            loaded = read(self.file)
-            watched, self._modified = loaded.watched, loaded.modified
+            loaded = self._loaded = read(self.file)
+            watched, patterns = loaded.watched, loaded.patterns
             self.built = build(loaded)  # what answers
+            _tell_of(loaded)
         except ConfigError as error:
             if instead is None:
                 raise
-            watched, self.built = error.named, instead
+            watched, patterns, self.built = error.named, error.patterns, instead
             self._goes_on = "Nothing but 503 is answered until it is mended."
             log.error("%s\n%s", error, self._goes_on)
         # The files' state that `built` was made of, or that was refused for good.
         self._known = self._now_known(watched, signature, started)
+        self._patterns = patterns
         # Their state at the last look: a change is taken up when two looks agree.
         self._pending = self._known
         # The state that was refused once: it is read again before it is believed faulty.
@@ -106,31 +113,35 @@ class Live(Generic[Built]):
             self._lock.release()
 
     def _signature(self) -> Signature:
-        """What changes when a file does; equality counts, since clocks can go back."""
-        return tuple(_state_of(path) for path in (self.file, *self._watched))
+        """The state of every file that counts, of those that have come by now too."""
+        base = self.file.parent
+        names = matching(self._patterns, base, self.file)
+        come = (os.path.join(base, name) for name in names)
+        paths = dict.fromkeys((str(self.file), *map(str, self._watched), *come))
+        return {path: state_of(path) for path in paths}
 
     def _is_settled(self, signature: Signature) -> bool:
         """Whether nobody is still writing: an editor may truncate and then rewrite."""
         if signature == self._pending:
             return True
         now = time.time_ns()
-        times = [state[2] for state in signature if state]
+        times = [state[2] for state in signature.values() if state]
         return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
 
     def _take_up(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
         built: Built | None = None
-        trouble = content = ""
-        modified = self._modified
+        loaded: Loaded | None = None
+        before, trouble = self._loaded, ""
         try:
             with _requests_first():
-                loaded = self._as_newer(read(self.file))
-                watched, content = loaded.watched, _content(loaded)
-                modified = loaded.modified
+                loaded = self._as_newer(read(self.file, before))
+                watched, patterns = loaded.watched, loaded.patterns
                 built = self._build(loaded)
         except ConfigError as error:
             trouble = str(error)
             watched = tuple(dict.fromkeys([*self._watched, *error.named]))
+            patterns = tuple(dict.fromkeys([*self._patterns, *error.patterns]))
 
         if self._signature() != signature:
             return  # it changed while it was read: look again
@@ -139,17 +150,21 @@ class Live(Generic[Built]):
             return
 
         self._known = self._now_known(watched, signature, started)
-        if built is None:
+        self._patterns = patterns
+        if built is None or loaded is None:
             log.error("%s\n%s", trouble, self._goes_on)
             return
-        self.built, self._modified = built, modified
+        self.built, self._loaded = built, loaded
         self._goes_on = _LAST_GOOD
         took = round((time.monotonic() - clock) * 1000)
+        content = _content(loaded)
         log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
+        _tell_of(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:
         """It with a time that HTTP, which counts seconds, tells from the last one's."""
-        return loaded._replace(modified=max(loaded.modified, self._modified + 1))
+        before = self._loaded.modified if self._loaded else 0.0
+        return loaded._replace(modified=max(loaded.modified, before + 1))
 
     def _now_known(
         self, watched: tuple[Path, ...], signature: Signature, started: int
@@ -159,12 +174,11 @@ class Live(Generic[Built]):
         Of one that was not watched before, only its state afterwards can be seen: where
         it changed since the reading began, it is read again.
         """
-        before = dict(zip((self.file, *self._watched), signature, strict=True))
         self._watched = watched
-        return tuple(
-            before[path] if path in before else _unless_changed(path, started)
-            for path in (self.file, *watched)
-        )
+        return {
+            path: signature[path] if path in signature else _as_read(path, started)
+            for path in map(str, (self.file, *watched))
+        }
 
 
 class Still(Live[Built]):
@@ -184,8 +198,24 @@ class Still(Live[Built]):
 
 def _content(loaded: Loaded) -> str:
     providers = len(loaded.providers)
-    domains = sum(len(provider.domains) for provider in loaded.providers)
+    domains = len(loaded.claims)
     return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
+
+
+def _tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
+    """Log what is skipped of each file that was read anew, and patterns for nothing."""
+    known = before.listings if before else {}
+    for path, listing in loaded.listings.items():
+        if listing.skipped and listing is not known.get(path):
+            log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
+    if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
+        log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
+
+
+def _few(problems: Sequence[Problem], head: str) -> str:
+    lines = [f"  {it._replace(file='')}" for it in problems[:_MOST_LINES]]
+    more = len(problems) - len(lines)
+    return "\n".join([f"{head}:", *lines, *([f"  and {more} more"] if more else [])])
 
 
 def _counted(number: int, what: str) -> str:
@@ -203,25 +233,21 @@ def _requests_first() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def _unless_changed(path: Path, since: int) -> tuple[int, ...] | None:
-    state = _state_of(path)
-    return (0,) if state and state[3] >= since - _CLOCK_STEP else state
-
-
-def _state_of(path: Path) -> tuple[int, ...] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+def _as_read(path: str, started: int) -> State | None:
+    """Its state, unless it may have changed since the reading began."""
+    state = state_of(path)
+    return (0,) if state and changed_since(state, started) else state
 
 
 def _watch(reference: weakref.ref[Live[Built]]) -> None:
-    pid = os.getpid()
+    pid, wait = os.getpid(), _LOOK_EVERY
     while True:
-        time.sleep(_LOOK_EVERY)
+        time.sleep(wait)
         live = reference()
         if live is None or live._pid != pid:
             return
+        start = time.thread_time()
         live.look()
+        took = time.thread_time() - start
+        wait = max(_LOOK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
         del live  # or it would never be freed

@@ -30,7 +30,7 @@ class Snapshot:
     def __init__(self, loaded: Loaded, labels: Iterable[str]) -> None:
         """`labels` are the first labels of the host names that clients ask."""
         self.loaded = loaded
-        self.directory = Directory(loaded.providers, labels)
+        self.directory = Directory(loaded, labels)
         self.cache_control = kept_for(loaded.tables.max_age)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.

@@ -57,7 +57,8 @@ def test_validate_for_programs_is_json(toml: Write) -> None:
         "provider[0].incoming[0].type",
         "provider[0].outgoing[0].hostname",
     ]
-    assert set(report["problems"][0]) == {"place", "message", "cure", "client"}
+    keys = {"file", "place", "message", "cure", "client"}
+    assert set(report["problems"][0]) == keys
 
 
 def test_the_file_is_the_options_then_the_environments_then_here(

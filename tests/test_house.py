@@ -278,6 +278,7 @@ NO_FIELD = {
         "hook_max_age": "how long hooks' answers are kept",
         "clients": "chooses the families",
         "sign": "signs profiles",
+        "include": "further providers",
         "provider": "a document each",
     },
     "Sign": {

@@ -52,6 +52,15 @@ def configuration(folder: Path, domains: int, providers: int = 1) -> Path:
     return file
 
 
+def listing(folder: Path, domains: int) -> Path:
+    """A file of one provider, whose domains stand in a text file."""
+    names = "".join(f"d{number:06}.example\n" for number in range(1, domains))
+    (folder / f"{domains}.txt").write_text(f"example.com\n{names}")
+    file = folder / f"{domains}-listed.toml"
+    file.write_text(f'[[provider]]\ndomains_file = "{domains}.txt"{SERVERS}')
+    return file
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -218,8 +227,59 @@ def loading(folder: Path) -> None:
     print(f"\nimport on top of Flask: {statistics.median(times) * 1000:.1f} ms")
 
 
-def reloading(server: Server, file: Path) -> None:
-    """The longest wait of a request while 100,000 domains are taken up anew."""
+def beside_the_least(folder: Path) -> None:
+    """What must be done at the least, and what we do: time, and memory of a process."""
+    names = folder / "million.txt"
+    names.write_text("".join(f"customer-{it:07}.example\n" for it in range(1_000_000)))
+    million = folder / "million.toml"
+    million.write_text(f'[[provider]]\ndomains_file = "million.txt"{SERVERS}')
+    tables = configuration(folder, 20_000, 20_000)
+    head = (
+        "import sys, time, tomllib; from pathlib import Path;"
+        "from flask_autoconfig.config.reading import read;"
+        "from flask_autoconfig.tools import quirks;"
+        "from flask_autoconfig.service import Service; start = time.perf_counter();"
+    )
+    tail = (
+        "; print(time.perf_counter() - start,"
+        " int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6)"
+    )
+    as_set = "import sys, time; start = time.perf_counter();"
+    as_set += "kept = {line.strip() for line in open(sys.argv[1])}"
+    least = "tomllib.loads(Path(sys.argv[1]).read_text())"
+    validate = "loaded = read(sys.argv[1]);"
+    validate += "quirks.warnings(loaded.providers, origins=loaded.origins)"
+    rows: list[tuple[str, list[tuple[str, Path]]]] = [
+        (
+            "1,000,000 lines: the service : a set of them",
+            [(head + "kept = Service(sys.argv[1])", million), (as_set, names)],
+        ),
+        (
+            "20,000 [[provider]]: reading : tomllib",
+            [(head + "read(sys.argv[1])", tables), (head + least, tables)],
+        ),
+        (
+            "20,000 [[provider]]: validate : tomllib",
+            [(head + validate, tables), (head + least, tables)],
+        ),
+    ]
+    print(f"\n{'ours, the least, ratio':46}{'seconds':>24}{'MB':>21}")
+    for name, codes in rows:
+        runs = [
+            [_numbers(code + tail, str(it)) for code, it in codes] for _ in range(5)
+        ]
+        text = f"{name:46}"
+        for number in range(2 if codes[0][1] == million else 1):
+            ours, other = (
+                statistics.median(run[place][number] for run in runs)
+                for place in range(2)
+            )
+            text += f"{ours:9.2f}{other:8.2f}{ours / other:7.2f}"
+        print(text)
+
+
+def reloading(server: Server, file: Path, what: str) -> None:
+    """The longest wait of a request while that file is taken up anew."""
     waits = []
     until = time.monotonic() + 6
     file.write_text(file.read_text() + "\n# edited\n")
@@ -229,7 +289,7 @@ def reloading(server: Server, file: Path) -> None:
         waits.append((time.perf_counter() - start) * 1000)
     waits.sort()
     print(
-        f"\nreload of 100,000 domains under load: slowest request {waits[-1]:.1f} ms,"
+        f"\nreload of {what} under load: slowest request {waits[-1]:.1f} ms,"
         f" 99th percentile {waits[len(waits) * 99 // 100]:.1f} ms,"
         f" median {statistics.median(waits):.1f} ms"
     )
@@ -260,6 +320,11 @@ def main() -> None:
             Server("bare WSGI function", "apps:function()", one),
             Server("standalone", "apps:standalone()", one),
             Server("standalone, 100,000 domains", "apps:standalone()", many),
+            Server(
+                "standalone, domains_file",
+                "apps:standalone()",
+                listing(folder, 100_000),
+            ),
             *(
                 Server(f"standalone, {size:,} domains", "apps:standalone()", file)
                 for size, file in sizes.items()
@@ -280,6 +345,7 @@ def main() -> None:
                 ("standalone, 100 domains", "standalone"),
                 ("standalone, 10,000 domains", "standalone"),
                 ("standalone, 100,000 domains", "standalone"),
+                ("standalone, domains_file", "standalone"),
                 ("blueprint", "automx2"),
                 ("standalone", "automx2"),
             ],
@@ -289,8 +355,11 @@ def main() -> None:
         large = servers[
             [it.name for it in servers].index("standalone, 100,000 domains")
         ]
-        reloading(large, many)
+        reloading(large, many, "100,000 domains in 1,000 tables")
+        listed = servers[[it.name for it in servers].index("standalone, domains_file")]
+        reloading(listed, folder / "100000.txt", "a domains_file of 100,000 lines")
         loading(folder)
+        beside_the_least(folder)
 
 
 if __name__ == "__main__":

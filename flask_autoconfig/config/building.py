@@ -6,14 +6,12 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
-from ..errors import ConfigError, Problem
-from ..files import read_file
-from .values import domain_pattern, quote
+from ..errors import Problem
+from .values import quote
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
@@ -57,20 +55,42 @@ def _type_of(cls: type) -> inspect.StructType:
     return kind
 
 
+class _Key(NamedTuple):
+    """A key of a table: what its value is read as, with what a type's `Meta` has."""
+
+    value: tuple[inspect.Type, dict[str, Any]]
+    table: tuple[inspect.Type, dict[str, Any]]  # the same where it is a table
+
+
+@cache
+def _keys_of(cls: type) -> tuple[dict[str, _Key], tuple[str, ...]]:
+    """The keys of a table's type, and those that must be there."""
+    fields = _type_of(cls).fields
+    keys = {
+        field.encode_name: _Key(_unwrapped(field.type), _unwrapped(field.type, {}))
+        for field in fields
+    }
+    return keys, tuple(field.encode_name for field in fields if field.required)
+
+
 class Builder:
     """Builds values of msgspec's types from what TOML gives, and collects problems."""
 
-    def __init__(self, homes: Mapping[str, type] | None = None) -> None:
-        """`homes` are the tables by their heading: where a stray key may belong."""
+    def __init__(self, homes: Mapping[str, type] | None = None, file: str = "") -> None:
+        """`homes` are the tables by their heading: where a stray key may belong.
+
+        `file` is where the values stand, if problems are to name it.
+        """
         self._homes = homes or {}
+        self._file = file
         self.problems: list[Problem] = []
-        self._places: dict[str, int] = {}
+        self._read: list[tuple[str, Any]] = []  # the tables, each with its place
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
         self._faulty: set[str] = set()  # places with a problem, and what holds them
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Remember a problem."""
-        self.problems.append(Problem(place, message, cure))
+        self.problems.append(Problem(place, message, cure, file=self._file))
         while place and place not in self._faulty:
             self._faulty.add(place)
             place = _holder(place)
@@ -79,43 +99,49 @@ class Builder:
         """Whether a problem is known there or in what it holds."""
         return place in self._misspelt or place in self._faulty
 
-    def raise_problems(self) -> None:
-        """Raise ConfigError, in the file's order, if there is any problem."""
-        if self.problems:
-            raise ConfigError(sorted(self.problems, key=self._position))
+    def in_order(self) -> list[Problem]:
+        """Every problem, in the file's order."""
+        if len(self.problems) < 2:
+            return self.problems
+        read = (it for place, raw in self._read for it in _places_in(raw, place))
+        positions = {place: number for number, place in enumerate(read)}
 
-    def _position(self, problem: Problem) -> int:
-        place = problem.place
-        while place and place not in self._places:
-            place = _holder(place)
-        return self._places.get(place, -1)
+        def position(problem: Problem) -> int:
+            place = problem.place
+            while place and place not in positions:
+                place = _holder(place)
+            return positions.get(place, -1)
+
+        return sorted(self.problems, key=position)
 
     def struct(self, cls: type, raw: Any, place: str) -> Any:
         """Build a struct; what is faulty in it gets its default, so that rules run."""
+        self._read.append((place, raw))
         return self._struct(_type_of(cls), raw, place)
 
     def _struct(self, kind: inspect.StructType, raw: Any, place: str) -> Any:
-        fields = {field.encode_name: field for field in kind.fields}
+        keys, required = _keys_of(kind.cls)
         values = {}
         for key, value in raw.items():
-            at = _below(place, key)
-            self._places[at] = len(self._places)
-            if key in fields:
-                values[key] = self._value(fields[key].type, value, at)
-            else:
-                self._unknown_key(place, key, fields)
+            if key not in keys:
+                self._unknown_key(place, key, keys)
+                continue
+            at = f"{place}.{key}" if place else key  # which is a bare key
+            of_key = keys[key].table if isinstance(value, dict) else keys[key].value
+            built = self._read_as(*of_key, value, at)
+            if built is not NODEFAULT:
+                values[key] = built
 
-        for key, field in fields.items():
-            if field.required and key not in values:
-                self._missing(place, key, field.type)
-            if values.get(key, NODEFAULT) is NODEFAULT:
-                values[key] = "" if field.required else _default(field)
+        for key in required:
+            if key not in raw:
+                self._missing(place, key, keys[key].value[1])
+            values.setdefault(key, "")
         return kind.cls(**values)
 
     def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
         cure = f"known are {', '.join(known)}"
-        homes = [head for head, cls in self._homes.items() if key in _keys_of(cls)]
+        homes = [head for head, cls in self._homes.items() if key in _keys_of(cls)[0]]
         if homes:
             cure = f"{key} belongs into {homes[0]}"
         elif near:
@@ -123,14 +149,18 @@ class Builder:
             self._misspelt.add(_below(place, near[0]))
         self.add(_below(place, key), f"there is no key {quote(key)} here", cure)
 
-    def _missing(self, place: str, key: str, kind: inspect.Type) -> None:
+    def _missing(self, place: str, key: str, extra: dict[str, Any]) -> None:
         if _below(place, key) not in self._misspelt:
-            example = _unwrapped(kind)[1].get("example", "…")
+            example = extra.get("example", "…")
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
     def _value(self, kind: inspect.Type, raw: Any, at: str) -> Any:
         """The value, or NODEFAULT after a problem."""
-        kind, extra = _unwrapped(kind, raw)
+        return self._read_as(*_unwrapped(kind, raw), raw, at)
+
+    def _read_as(
+        self, kind: inspect.Type, extra: dict[str, Any], raw: Any, at: str
+    ) -> Any:
         if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
             return self._struct(kind, raw, at)
         if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
@@ -185,10 +215,7 @@ class Builder:
             return values
         values = []
         for index, item in enumerate(raw):
-            where = f"{at}[{index}]"
-            if isinstance(item, dict):
-                self._places[where] = len(self._places)
-            values.append(self._value(item_type, item, where))
+            values.append(self._value(item_type, item, f"{at}[{index}]"))
         return tuple(value for value in values if value is not NODEFAULT)
 
     def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
@@ -240,6 +267,8 @@ def strings_read_by(
     """Every string of a raw table of that type which `accept` is to read."""
     for field in _type_of(cls).fields:
         value = raw.get(field.encode_name)
+        if not value:
+            continue
         at = _below(place, field.encode_name)
         kind, extra = _unwrapped(field.type, value)
         if extra.get("value") is accept and isinstance(value, str):
@@ -255,22 +284,23 @@ def strings_read_by(
                     )
 
 
-@cache
-def _keys_of(cls: type) -> frozenset[str]:
-    return frozenset(field.encode_name for field in _type_of(cls).fields)
-
-
 def _below(place: str, key: str) -> str:
     """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
     name = key if _BARE_KEY.fullmatch(key) else quote(key)
     return f"{place}.{name}" if place else name
 
 
-def _default(field: inspect.Field) -> Any:
-    if field.default is not NODEFAULT:
-        return field.default
-    factory = field.default_factory
-    return factory() if callable(factory) else None
+def _places_in(raw: Any, place: str) -> Iterator[str]:
+    """The place of every key and every table of a list, in their order."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            yield (at := _below(place, key))
+            yield from _places_in(value, at)
+    elif isinstance(raw, list):
+        for index, item in enumerate(raw):
+            if isinstance(item, dict):
+                yield (at := f"{place}[{index}]")
+                yield from _places_in(item, at)
 
 
 def _header(at: str) -> str:
@@ -321,30 +351,3 @@ def _spelling(kind: inspect.Type, raw: Any) -> str:
     if isinstance(kind, inspect.LiteralType):
         return "write one of them, in quotes"
     return f"write {_expected(kind)}"
-
-
-def domains_in(path: Path, place: str, builder: Builder) -> tuple[str, ...]:
-    """The domains that a text file lists, the first word of each line."""
-    try:
-        text = read_file(path).decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        builder.add(
-            place, f"cannot read {quote(str(path))}: {reason}", "give a text file"
-        )
-        return ()
-
-    domains: dict[str, None] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split(None, 1)
-        if not words or line[0].isspace():  # to Postfix that goes on with the last line
-            continue
-        name = words[0]
-        if name.startswith("."):  # Postfix's way to say all below it
-            name = "*" + name
-        try:
-            domains[domain_pattern(name)] = None
-        except ValueError as error:
-            message, cure = error.args
-            builder.add(place, f"line {number}: {message}", cure)
-    return tuple(domains)

@@ -1,22 +1,37 @@
-"""Reads autoconfig.toml, with every problem at once.
+"""Reads autoconfig.toml and what it names, with every problem at once.
 
 `read` gives all that serving takes; `load` and `loads` give the tables alone.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import time
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import structs
 
 from ..errors import ConfigError, Problem
-from ..files import read_file
+from ..files import State, lasting_state, read_file
 from . import rules
-from .building import Builder, domains_in
-from .tables import Config, Incoming, OAuth2, Outgoing, Pop3, Provider, Sign, Webmail
+from .building import Builder
+from .listing import Listing, ListingProvider, read_listing
+from .rules import Origin, Source
+from .tables import (
+    Config,
+    Incoming,
+    OAuth2,
+    Outgoing,
+    Pop3,
+    Provider,
+    Sign,
+    Table,
+    Webmail,
+)
+from .values import quote
 
 if TYPE_CHECKING:
     from ..signing import Signer
@@ -31,16 +46,43 @@ _HOMES = {
     "[[provider.incoming]]": Incoming,
     "[[provider.outgoing]]": Outgoing,
 }
+_HOMES_OF_INCLUDED = {"the file that includes this one": Config} | {
+    head: table for head, table in _HOMES.items() if table is not Config
+}
+
+
+class Included(Table, frozen=True):
+    """A TOML file that another one includes."""
+
+    provider: tuple[Provider, ...] = ()
+
+
+class Part(NamedTuple):
+    """One TOML file: its providers, as it has them."""
+
+    file: str  # as problems name it, "" for the one that was asked about
+    base: Path  # the folder that relative paths in it count from
+    providers: tuple[Provider, ...]
+    state: State | None = None  # None: it has to be read again
 
 
 class Loaded(NamedTuple):
     """A configuration as it was read, with all that the files it names say."""
 
     tables: Config  # as the TOML has them
-    providers: tuple[Provider, ...]  # the same, those of `domains_file` among `domains`
+    # The same and those of `include`, each with what its `domains_file` lists.
+    providers: tuple[Provider, ...]
+    origins: tuple[Origin, ...] = ()  # of each provider: where it stands
+    claims: Mapping[bytes, int] = {}  # domain or pattern -> provider
     signer: Signer | None = None  # made of the files of `[sign]`
     watched: tuple[Path, ...] = ()  # the files that it names, beside the TOML itself
+    patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
+    skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
+    unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
     modified: float = 0.0  # when it was read, in seconds since 1970
+    # What need not be read again where it did not change.
+    parts: Mapping[Path, Part] = {}
+    listings: Mapping[Path, Listing] = {}
 
 
 def load(file: str | os.PathLike[str]) -> Config:
@@ -53,104 +95,223 @@ def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
 
     Raises ConfigError with every problem.
     """
-    return _read_text(text, Path(base)).tables
+    return from_raw(_parsed(text), base=base).tables
 
 
-def read(file: str | os.PathLike[str]) -> Loaded:
-    """Read the configuration from a TOML file; raises ConfigError."""
+def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
+    """Read the configuration from a TOML file; raises ConfigError.
+
+    `before` is what was read of it the last time: of the files that it names only those
+    that changed since are read again.
+    """
     path = Path(file)
     try:
-        text = read_file(path).decode("utf-8-sig")
-        loaded = _read_text(text, path.parent)
-    except UnicodeDecodeError as error:
-        problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
-        raise ConfigError([problem], str(path)) from error
-    except (OSError, ValueError) as error:
+        raw = _parsed(_text_of(path))
+        loaded = _Reading(path.parent, path, before).of(raw)
+    except OSError as error:
         raise ConfigError([_unreadable(path, error)], str(path)) from error
     except ConfigError as error:
-        raise ConfigError(error.problems, str(path), error.named) from error
+        raise ConfigError(
+            error.problems, str(path), error.named, error.patterns
+        ) from error
     # Not the file's own time: an older one in its place is news to a client as well.
     return loaded._replace(modified=time.time())
 
 
-def _unreadable(path: Path, error: Exception) -> Problem:
+def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Loaded:
+    """Read a parsed TOML document, a mapping with its keys; raises ConfigError."""
+    return _Reading(Path(base)).of(raw)
+
+
+def matching(
+    patterns: Iterable[str], base: Path, main: Path | None = None
+) -> list[str]:
+    """The files that patterns of `include` stand for, never the main one itself.
+
+    They are in the patterns' order, and then in that of their names.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        plain = str(PurePath(pattern))  # without `./`: each file has one name
+        found |= dict.fromkeys(sorted(glob.glob(plain, root_dir=base)))
+    if main is not None:
+        ours = (it for it in found if it.endswith(main.name) and base / it == main)
+        for name in list(ours):
+            del found[name]
+    return list(found)
+
+
+def _text_of(path: Path) -> str:
+    """What is in a file; raises OSError where it is none, ConfigError for no text."""
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
+        raise ConfigError([problem]) from error
+    except ValueError as error:  # of a path with a null byte
+        raise OSError(None, str(error), str(path)) from error
+
+
+def _unreadable(path: Path, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
         cure = "give the file's path with --config, or in AUTOCONFIG_FILE"
         return Problem("", f"there is no file {path}", cure)
-    reason = getattr(error, "strerror", None) or error
+    reason = error.strerror or error
     return Problem("", f"cannot read {path}: {reason}", "make it a readable file")
 
 
-def _read_text(text: str, base: Path) -> Loaded:
+def _parsed(text: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        raw = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of a number without end, too
         what = str(error).partition(" for integer string")[0]
         if isinstance(error, RecursionError):
             what = "tables nested too deep"
         cure = "mend the line that it names"
         raise ConfigError([Problem("", f"not TOML: {what}", cure)]) from error
-    return from_raw(raw, base=base)
 
 
-def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Loaded:
-    """Read a parsed TOML document, a mapping with its keys; raises ConfigError."""
-    base = Path(base)
-    builder = Builder(_HOMES)
-    config: Config = builder.struct(Config, raw, "")
-    listed = _domains_of_files(config, base, builder)
-    signer = None
-    if config.sign and not builder.is_faulty("sign"):
-        signer = _signer(config.sign, base, builder)
+class _Reading:
+    """One reading of a configuration: its parts, and where their problems go."""
 
-    rules.apply(config, listed, builder)
-    watched = _named_files(config, base)
+    def __init__(
+        self, base: Path, main: Path | None = None, before: Loaded | None = None
+    ) -> None:
+        self._base = base
+        self._main = main
+        self._parts_before = before.parts if before else {}
+        self._listings_before = before.listings if before else {}
+        self._opened: list[tuple[Part, Builder]] = []
+        self._parts: dict[Path, Part] = {}  # those that are included
+        self._listings: dict[Path, Listing] = {}
+        self._watched: dict[Path, None] = {}
+        self._unmatched: list[Problem] = []
+
+    def of(self, raw: dict[str, Any]) -> Loaded:
+        """The whole of it, from the parsed text; raises ConfigError."""
+        builder = Builder(_HOMES)
+        config: Config = builder.struct(Config, raw, "")
+        self._opened.append((Part("", self._base, config.provider), builder))
+        if config.provider or not (config.include or builder.is_faulty("include")):
+            rules.apply(config.provider, builder)
+        for index, pattern in enumerate(config.include):
+            self._include(pattern, f"include[{index}]", builder)
+        sources = list(self._sources())
+        claims = rules.claims(sources)
+        signer = self._signer(config.sign, builder)
+
+        self._raise_problems(config.include)
+        return Loaded(
+            config,
+            tuple(map(_with_listing, sources)),
+            tuple(source.origin for source in sources),
+            claims,
+            signer,
+            tuple(self._watched),
+            config.include,
+            tuple(it for lines in self._listings.values() for it in lines.skipped),
+            tuple(self._unmatched),
+            parts=self._parts,
+            listings=self._listings,
+        )
+
+    def _include(self, pattern: str, place: str, builder: Builder) -> None:
+        names = matching([pattern], self._base, self._main)
+        for name in names:
+            if self._base / name not in self._parts:
+                self._read_part(name)
+        if names:
+            return
+        if any(sign in pattern for sign in "*?["):  # the folder may fill later
+            message = f"no file matches {quote(pattern)}"
+            cure = "put a file there, or correct the pattern"
+            self._unmatched.append(Problem(place, message, cure))
+        else:
+            message = f"there is no file {quote(pattern)}"
+            builder.add(place, message, "correct the name, or remove it")
+
+    def _read_part(self, name: str) -> None:
+        path = self._base / name
+        self._watched[path] = None
+        builder = Builder(_HOMES_OF_INCLUDED, name)
+        part = self._parts_before.get(path)
+        state = lasting_state(path)
+        if part is None or part.state is None or part.state != state:
+            part = Part(name, path.parent, _providers_in(path, builder), state)
+        self._parts[path] = part
+        self._opened.append((part, builder))
+
+    def _sources(self) -> Iterator[Source]:
+        main = self._main.name if self._main else "the file that includes it"
+        for part, builder in self._opened:
+            for index, provider in enumerate(part.providers):
+                origin = Origin(part.file, f"provider[{index}]", part.file or main)
+                listing = None
+                if provider.domains_file:
+                    path = part.base / provider.domains_file
+                    listing = self._listing(path, origin, builder)
+                yield Source(provider, listing, origin, builder)
+
+    def _listing(self, path: Path, origin: Origin, builder: Builder) -> Listing | None:
+        place = f"{origin.place}.domains_file"
+        self._watched[path] = None
+        if path not in self._listings:
+            try:
+                listing = read_listing(path, self._listings_before.get(path))
+            except OSError as error:
+                message = f"cannot read {quote(str(path))}: {error.strerror}"
+                builder.add(place, message, "give a text file")
+                return None
+            self._listings[path] = listing
+        listing = self._listings[path]
+        if listing.skipped and not listing.names:
+            message = f"no line of {quote(str(path))} is a domain"
+            builder.add(place, message, "give a text file with a domain a line")
+        return listing
+
+    def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
+        if sign is None:
+            return None
+        chain = self._base / sign.chain if sign.chain else None
+        files = (self._base / sign.certificate, self._base / sign.key, chain)
+        self._watched |= dict.fromkeys(it for it in files if it)
+        if builder.is_faulty("sign"):
+            return None
+        from ..signing import Signer, UnusableError
+
+        try:
+            return Signer(*files)
+        except UnusableError as error:
+            builder.add(f"sign.{error.key}", error.message, error.cure)
+            return None
+
+    def _raise_problems(self, patterns: tuple[str, ...]) -> None:
+        problems = [it for _, builder in self._opened for it in builder.in_order()]
+        if problems:
+            raise ConfigError(problems, named=self._watched, patterns=patterns)
+
+
+def _providers_in(path: Path, builder: Builder) -> tuple[Provider, ...]:
+    """The providers of an included file; its problems go to the builder."""
     try:
-        builder.raise_problems()
+        raw = _parsed(_text_of(path))
+    except OSError as error:
+        message = f"cannot read it: {error.strerror}"
+        builder.add("", message, "make it a readable file, or remove it")
+        return ()
     except ConfigError as error:
-        error.named = watched
-        raise
-    return Loaded(config, _with_domains(config.provider, listed), signer, watched)
+        for problem in error.problems:
+            builder.add(problem.place, problem.message, problem.cure)
+        return ()
+    included: Included = builder.struct(Included, raw, "")
+    rules.apply(included.provider, builder)
+    return included.provider
 
 
-def _domains_of_files(
-    config: Config, base: Path, builder: Builder
-) -> list[tuple[str, ...]]:
-    """For each provider the domains that its `domains_file` lists."""
-    listed: list[tuple[str, ...]] = []
-    for index, provider in enumerate(config.provider):
-        place = f"provider[{index}].domains_file"
-        name = provider.domains_file
-        listed.append(domains_in(base / name, place, builder) if name else ())
-    return listed
-
-
-def _with_domains(
-    providers: tuple[Provider, ...], listed: list[tuple[str, ...]]
-) -> tuple[Provider, ...]:
-    return tuple(
-        structs.replace(provider, domains=(*provider.domains, *more))
-        if more
-        else provider
-        for provider, more in zip(providers, listed, strict=True)
-    )
-
-
-def _named_files(config: Config, base: Path) -> tuple[Path, ...]:
-    names = [provider.domains_file for provider in config.provider]
-    if config.sign:
-        names += [config.sign.certificate, config.sign.key, config.sign.chain]
-    return tuple(base / name for name in names if name)
-
-
-def _signer(sign: Sign, base: Path, builder: Builder) -> Signer | None:
-    from ..signing import Signer, UnusableError
-
-    chain = base / sign.chain if sign.chain else None
-    try:
-        return Signer(base / sign.certificate, base / sign.key, chain)
-    except UnusableError as error:
-        builder.add(f"sign.{error.key}", error.message, error.cure)
-        return None
+def _with_listing(source: Source) -> Provider:
+    if source.listing is None:
+        return source.provider
+    values = structs.asdict(source.provider)
+    return ListingProvider(**values, listing=source.listing)

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .building import Builder
-from .tables import MAIL_TYPES, SERVER_KEYS, Config, Provider, Server
+from .listing import Listing
+from .ports import MAIL_TYPES
+from .tables import SERVER_KEYS, Provider, Server
 
 _EXCHANGE_URLS = ("owa_url", "ews_url", "eas_url")
+_MOST_TOLD = 20  # of the lines of a domains file that another provider claims too
 
 
-def apply(
-    config: Config, domains_of_files: Sequence[tuple[str, ...]], builder: Builder
-) -> None:
-    """Add every problem that lies between values to the builder.
+class Origin(NamedTuple):
+    """Where a provider stands."""
 
-    `domains_of_files` has for each provider what its `domains_file` lists.
-    """
-    if not config.provider and not builder.is_faulty("provider"):
+    file: str  # as problems name it, "" for the one that was asked about
+    place: str  # in there, as provider[0]
+    name: str  # the file's, also of that one
+
+    def seen_from(self, other: Origin) -> str:
+        """The place, with the file where that is another."""
+        return self.place if self.file == other.file else f"{self.place} of {self.name}"
+
+
+class Source(NamedTuple):
+    """A provider as its file has it, with all that belongs to it."""
+
+    provider: Provider
+    listing: Listing | None  # of its `domains_file`
+    origin: Origin
+    builder: Builder  # which gathers its file's problems
+
+
+def apply(providers: Sequence[Provider], builder: Builder) -> None:
+    """Add every problem between the values of one file to its builder."""
+    if not providers and not builder.is_faulty("provider"):
         builder.add("", "it has no provider", "add one: [[provider]], then its domains")
-    _each_domain_once(config, domains_of_files, builder)
-    for index, provider in enumerate(config.provider):
+    for index, provider in enumerate(providers):
         place = f"provider[{index}]"
         for where, server in provider.servers:
             if server.type:  # else the type is what is wrong
@@ -28,41 +47,47 @@ def apply(
         _reading_and_sending(provider, place, builder)
 
 
-def _each_domain_once(
-    config: Config, domains_of_files: Sequence[tuple[str, ...]], builder: Builder
-) -> None:
-    claimed: dict[str, int] = {}
-    for index, provider in enumerate(config.provider):
-        domains = (*provider.domains, *domains_of_files[index])
-        count = len(claimed)
-        for domain in domains:
-            first = claimed.setdefault(domain, index)
+def claims(sources: Sequence[Source]) -> dict[bytes, int]:
+    """Which provider claims a domain or pattern; one that two claim is a problem."""
+    claimed: dict[bytes, int] = {}
+    for index, (provider, listing, _, _) in enumerate(sources):
+        for number, domain in enumerate(provider.domains):
+            first = claimed.setdefault(domain.encode(), index)
             if first != index:
-                builder.add(
-                    _place_of(domain, provider, index),
-                    f"{domain} is claimed by provider[{first}] too",
-                    "remove it from one of them",
-                )
-                count -= 1
+                _add_claimed(sources, index, f"domains[{number}]", domain, first)
 
-        nothing = count == len(claimed) and not domains
-        if nothing and not _has_domain_problem(builder, index):
-            builder.add(
-                f"provider[{index}]",
-                "it has no domains",
-                'add domains = ["example.com"], or a domains_file',
-            )
-
-
-def _has_domain_problem(builder: Builder, index: int) -> bool:
-    keys = ("domains", "domains_file")
-    return any(builder.is_faulty(f"provider[{index}].{key}") for key in keys)
+        twice: list[tuple[bytes, int]] = []
+        for name in listing.names if listing else ():
+            first = claimed.setdefault(name, index)
+            if first != index:
+                twice.append((name, first))
+        for name, first in twice[:_MOST_TOLD]:
+            _add_claimed(sources, index, "domains_file", name.decode(), first)
+        if len(twice) > _MOST_TOLD:
+            told = f"{len(twice) - _MOST_TOLD} more of its domains"
+            _add_claimed(sources, index, "domains_file", told, twice[-1][1])
+        _some_domain(sources[index])
+    return claimed
 
 
-def _place_of(domain: str, provider: Provider, index: int) -> str:
-    if domain in provider.domains:
-        return f"provider[{index}].domains[{provider.domains.index(domain)}]"
-    return f"provider[{index}].domains_file"
+def _add_claimed(
+    sources: Sequence[Source], index: int, key: str, what: str, first: int
+) -> None:
+    _, _, origin, builder = sources[index]
+    owner = sources[first].origin.seen_from(origin)
+    verb = "are" if " " in what else "is"
+    message = f"{what} {verb} claimed by {owner} too"
+    builder.add(f"{origin.place}.{key}", message, "remove it from one of them")
+
+
+def _some_domain(source: Source) -> None:
+    provider, listing, origin, builder = source
+    keys = (f"{origin.place}.{key}" for key in ("domains", "domains_file"))
+    if provider.domains or (listing and listing.names):
+        return
+    if not any(map(builder.is_faulty, keys)):
+        cure = 'add domains = ["example.com"], or a domains_file'
+        builder.add(origin.place, "it has no domains", cure)
 
 
 def _whole_server(server: Server, at: str, builder: Builder) -> None:

@@ -10,13 +10,16 @@ without a list, `item` is the word for one of a list that must not be empty,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, structs
 
+from .ports import standard_port
 from .values import (
     domain_pattern,
     exact_domain,
+    file_pattern,
     host_name,
     identifier,
     language_tag,
@@ -49,25 +52,6 @@ SocketType = Annotated[
     Literal["SSL", "STARTTLS", "plain"],
     Meta(description="Encryption: SSL (TLS from the first byte), STARTTLS or plain."),
 ]
-
-# (type, socket_type) -> port: RFC 8314, RFC 6120 and XEP-0368, RFC 4513, RFC 9110.
-_PORTS: dict[str, dict[str, int]] = {
-    "imap": {"SSL": 993, "STARTTLS": 143, "plain": 143},
-    "pop3": {"SSL": 995, "STARTTLS": 110, "plain": 110},
-    "smtp": {"SSL": 465, "STARTTLS": 587, "plain": 25},
-    "xmpp": {"SSL": 5223, "STARTTLS": 5222, "plain": 5222},
-    "ldap": {"SSL": 636, "STARTTLS": 389, "plain": 389},
-}
-_HTTP_PORTS = {"SSL": 443, "plain": 80}
-_MICROSOFT_TYPES = {"exchange", "ews", "owa", "activesync", "graph"}
-_HTTP_TYPES = {*_MICROSOFT_TYPES, "jmap", "caldav", "carddav", "webdav"}
-MAIL_TYPES = ("imap", "pop3", "smtp")  # what speaks a mail protocol at host and port
-
-
-def standard_port(type_: str, socket_type: str) -> int | None:
-    """The port that a service of this type has under this encryption, if one is."""
-    ports = _HTTP_PORTS if type_ in _HTTP_TYPES else _PORTS.get(type_, {})
-    return ports.get(socket_type)
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -398,14 +382,19 @@ class Provider(Table, frozen=True):
     )
 
     @property
+    def all_domains(self) -> Iterator[str]:
+        """Its domains and patterns; one may come twice."""
+        return iter(self.domains)
+
+    @property
     def exact_domains(self) -> Iterator[str]:
-        """The domains claimed by name."""
-        return (domain for domain in self.domains if not domain.startswith("*"))
+        """The domains claimed by name; one may come twice."""
+        return (name for name in self.all_domains if not name.startswith("*"))
 
     @property
     def identity(self) -> str:
         """The id, or what stands for it: the first domain, "" for a provider of `*`."""
-        first = self.id or next(iter(self.domains), "")
+        first = self.id or next(self.all_domains, "")
         return first.removeprefix("*").removeprefix(".")
 
     @property
@@ -413,8 +402,9 @@ class Provider(Table, frozen=True):
         """Every server with its place in the provider, as `incoming[0]`."""
         return tuple(
             (f"{key}[{index}]", server)
-            for key in SERVER_KEYS
-            for index, server in enumerate(getattr(self, key))
+            for key, servers in zip(SERVER_KEYS, _servers_of(self), strict=True)
+            if servers
+            for index, server in enumerate(servers)
         )
 
 
@@ -428,6 +418,7 @@ SERVER_KEYS = (
     "video_conference",
     "setup",
 )
+_servers_of = attrgetter(*SERVER_KEYS)
 
 
 class Sign(Table, frozen=True):
@@ -469,6 +460,10 @@ class Config(Table, frozen=True):
     sign: Annotated[
         Sign | None, Meta(description="What Apple profiles are signed with.")
     ] = None
+    include: Annotated[
+        tuple[Annotated[str, Meta(extra={"value": file_pattern})], ...],
+        Meta(description="Further files with providers, as brands/*.toml."),
+    ] = ()
     provider: Annotated[
         tuple[Provider, ...], Meta(description="The mail services, one table each.")
     ] = ()

@@ -92,6 +92,8 @@ def host_name(value: str) -> str:
 
 def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
     """Fold a name with a stand-in for each placeholder, and put those back."""
+    if "%" not in value:
+        return fold_(value)
     found = [match[0] for match in _PLACEHOLDER.finditer(value)]
     numbers = iter(range(len(found)))
     folded = fold_(_PLACEHOLDER.sub(lambda _: f"x{next(numbers)}q9x", value))
@@ -119,6 +121,16 @@ def exact_domain(value: str) -> str:
             f"expected a domain, got {quote(value)}", 'write one like "example.com"'
         )
     return domain_pattern(value)
+
+
+def file_pattern(value: str) -> str:
+    """A pattern of files as a shell has them: `*`, `?` and `[…]` stay in one folder."""
+    if "**" in line(value):
+        raise ValueError(
+            f"{quote(value)} is no pattern here: ** would be every folder below",
+            'write one * for each folder, as "brands/*.toml" or "brands/*/*.toml"',
+        )
+    return value
 
 
 def domain_pattern(value: str) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
-from ..config.tables import Provider, Server, standard_port
+from ..config.ports import standard_port
+from ..config.tables import Provider, Server
 from . import ANYBODY, Recipient
 
 CONTENT_TYPE = "application/json"

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from ..address import fold
 from ..config import values
+from ..config.ports import standard_port
 from ..config.reading import from_raw
-from ..config.tables import Config, standard_port
+from ..config.tables import Config
 from . import mail, network
 from .mail import MECHANISMS, Endpoint, MailServer
 from .network import REDIRECTS, Network, ProbeError

@@ -84,11 +84,11 @@ def domains(loaded: Loaded, asked: str) -> list[str]:
 
     if asked:
         name = domain(asked)
-        if Directory(loaded.providers).by_domain(name) is None:
+        if Directory(loaded).by_domain(name) is None:
             cure = "add it to a provider's domains"
             raise ConfigError([Problem(name, "the file does not serve it", cure)])
         return [name]
-    names = [name for provider in loaded.providers for name in provider.exact_domains]
+    names = [name.decode() for name in loaded.claims if not name.startswith(b"*")]
     if not names:
         cure = "name one of the domains that its patterns stand for"
         raise ConfigError([Problem("", "the file has no exact domain", cure)])

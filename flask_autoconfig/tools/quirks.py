@@ -1,27 +1,23 @@
 """What single clients cannot take: their quirks, as one table.
 
-Each quirk is a function of a provider, named with the client that it hurts.
+Each quirk is a function of a provider, in a row with the client that it hurts.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from msgspec import to_builtins
+from msgspec import json, to_builtins
 
 from ..address import unfold
 from ..config import values
 from ..config.building import strings_read_by
-from ..config.tables import (
-    MAIL_TYPES,
-    FamilyName,
-    Provider,
-    Server,
-    SocketType,
-    standard_port,
-)
+from ..config.ports import MAIL_TYPES, standard_port
+from ..config.rules import Origin
+from ..config.tables import FamilyName, Provider, Server, SocketType
 from ..documents import pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
@@ -38,11 +34,18 @@ K9 = "Thunderbird for Android (K-9)"
 Complaints = Iterator[tuple[str, str, str]]
 
 
+class Subject(NamedTuple):
+    """A provider that is looked at, and its servers that mail programs speak to."""
+
+    provider: Provider
+    mail: list[tuple[str, Server]]  # each with its place in the provider
+
+
 class Quirk(NamedTuple):
     """A client, and what it stumbles over."""
 
     client: str
-    complaints: Callable[[Provider], Complaints]
+    complaints: Callable[[Subject], Complaints]
     family: FamilyName | None = None  # the client asks for nothing else; None: any
 
 
@@ -52,8 +55,8 @@ def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
     ]
 
 
-def _drops_unencrypted(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _drops_unencrypted(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if server.socket_type == "plain" and server.type != "pop3":
             yield (
                 f"{at}.socket_type",
@@ -62,8 +65,8 @@ def _drops_unencrypted(provider: Provider) -> Complaints:
             )
 
 
-def _in_clear(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _in_clear(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if server.socket_type == "plain":
             yield (
                 f"{at}.socket_type",
@@ -72,8 +75,15 @@ def _in_clear(provider: Provider) -> Complaints:
             )
 
 
-def _page_in_clear(provider: Provider) -> Complaints:
-    for it in strings_read_by(values.url, Provider, to_builtins(provider), ""):
+def _no_url(_: object) -> None:
+    """In the place of what a domains file lists, which is no URL."""
+
+
+def _page_in_clear(of: Subject) -> Complaints:
+    if b"http://" not in json.encode(of.provider, enc_hook=_no_url):
+        return
+    raw = to_builtins(of.provider, enc_hook=_no_url)
+    for it in strings_read_by(values.url, Provider, raw, ""):
         if it.table[it.key].startswith("http://"):
             yield (
                 it.place,
@@ -82,9 +92,9 @@ def _page_in_clear(provider: Provider) -> Complaints:
             )
 
 
-def _no_k9_method(provider: Provider) -> Complaints:
+def _no_k9_method(of: Subject) -> Complaints:
     known = {"OAuth2", "password-cleartext", "password-encrypted"}
-    for at, server in _mail_servers(provider):
+    for at, server in of.mail:
         if server.type != "pop3" and not known.intersection(
             method for method in server.authentication if isinstance(method, str)
         ):
@@ -95,8 +105,8 @@ def _no_k9_method(provider: Provider) -> Complaints:
             )
 
 
-def _encrypted_password(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _encrypted_password(of: Subject) -> Complaints:
+    for at, server in of.mail:
         methods = [it for it in server.authentication if it != "OAuth2"]  # Evolution
         if methods[:1] == ["password-encrypted"]:
             yield (
@@ -107,10 +117,10 @@ def _encrypted_password(provider: Provider) -> Complaints:
             )
 
 
-def _several(provider: Provider) -> Complaints:
+def _several(of: Subject) -> Complaints:
     for key in ("incoming", "outgoing"):
         seen: dict[str, int] = {}
-        for index, server in enumerate(getattr(provider, key)):
+        for index, server in enumerate(getattr(of.provider, key)):
             first = seen.setdefault(server.type, index)
             if first != index:
                 yield (
@@ -121,8 +131,8 @@ def _several(provider: Provider) -> Complaints:
                 )
 
 
-def _oauth_in_kontact(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _oauth_in_kontact(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if "OAuth2" in server.authentication and len(server.authentication) > 1:
             yield (
                 f"{at}.authentication",
@@ -131,8 +141,8 @@ def _oauth_in_kontact(provider: Provider) -> Complaints:
             )
 
 
-def _only_oauth(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _only_oauth(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if server.authentication == ("OAuth2",):
             yield (
                 f"{at}.authentication",
@@ -142,8 +152,8 @@ def _only_oauth(provider: Provider) -> Complaints:
             )
 
 
-def _certificate_alone(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _certificate_alone(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if server.authentication == ("TLS-client-cert",):
             yield (
                 f"{at}.authentication",
@@ -152,8 +162,8 @@ def _certificate_alone(provider: Provider) -> Complaints:
             )
 
 
-def _reference_in_value(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _reference_in_value(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if any(char in (server.username or "") for char in "&<>"):
             yield (
                 f"{at}.username",
@@ -162,8 +172,8 @@ def _reference_in_value(provider: Provider) -> Complaints:
             )
 
 
-def _no_user_name(provider: Provider) -> Complaints:
-    for at, server in _mail_servers(provider):
+def _no_user_name(of: Subject) -> Complaints:
+    for at, server in of.mail:
         if server.username is None:
             yield (
                 f"{at}.username",
@@ -172,8 +182,8 @@ def _no_user_name(provider: Provider) -> Complaints:
             )
 
 
-def _unfinished_placeholder(provider: Provider) -> Complaints:
-    for at, server in provider.servers:
+def _unfinished_placeholder(of: Subject) -> Complaints:
+    for at, server in of.provider.servers:
         broken = _BROKEN_PLACEHOLDER.search(server.username or "")
         if broken:
             yield (
@@ -183,8 +193,8 @@ def _unfinished_placeholder(provider: Provider) -> Complaints:
             )
 
 
-def _no_mail(provider: Provider) -> Complaints:
-    if not provider.incoming or not provider.outgoing:
+def _no_mail(of: Subject) -> Complaints:
+    if not of.provider.incoming or not of.provider.outgoing:
         yield (
             "",
             "it takes no document without an incoming and an smtp server",
@@ -192,14 +202,16 @@ def _no_mail(provider: Provider) -> Complaints:
         )
 
 
-def _odd_port(provider: Provider) -> Complaints:
-    usual = {
-        standard_port(type_, socket_type): socket_type
-        for type_ in MAIL_TYPES
-        for socket_type in ("SSL", "STARTTLS")
-    }
-    for at, server in _mail_servers(provider):
-        expected = usual.get(server.port)
+_USUAL = {
+    standard_port(type_, socket_type): socket_type
+    for type_ in MAIL_TYPES
+    for socket_type in ("SSL", "STARTTLS")
+}
+
+
+def _odd_port(of: Subject) -> Complaints:
+    for at, server in of.mail:
+        expected = _USUAL.get(server.port)
         if expected and server.socket_type not in (expected, "plain"):
             yield (
                 f"{at}.port",
@@ -209,13 +221,13 @@ def _odd_port(provider: Provider) -> Complaints:
             )
 
 
-def _short_name(provider: Provider) -> Complaints:
+def _short_name(of: Subject) -> Complaints:
     limits = {
         "display_name": pacc.LONGEST_NAME,
         "display_short_name": pacc.LONGEST_SHORT_NAME,
     }
     for key, limit in limits.items():
-        name = getattr(provider, key)
+        name = getattr(of.provider, key)
         if name and len(name) > limit:
             yield (
                 key,
@@ -224,8 +236,8 @@ def _short_name(provider: Provider) -> Complaints:
             )
 
 
-def _not_in_pacc(provider: Provider) -> Complaints:
-    for place, reason in pacc.left_out(provider):
+def _not_in_pacc(of: Subject) -> Complaints:
+    for place, reason in pacc.left_out(of.provider):
         yield (
             place,
             f"it is left out there: {reason}",
@@ -233,12 +245,14 @@ def _not_in_pacc(provider: Provider) -> Complaints:
         )
 
 
-def _long_list(provider: Provider) -> Complaints:
-    count = sum(1 for _ in provider.exact_domains)
-    if provider.list_domains and count > 1000:
+def _long_list(of: Subject) -> Complaints:
+    number = (
+        sum(1 for _ in of.provider.exact_domains) if of.provider.list_domains else 0
+    )
+    if number > 1000:
         yield (
             "list_domains",
-            f"every answer lists all {count} domains, and who reads one sees them all",
+            f"every answer lists all {number} domains, and who reads one sees them all",
             "set list_domains = false",
         )
 
@@ -265,39 +279,41 @@ QUIRKS = (
 
 
 def warnings(
-    providers: Sequence[Provider], served: Iterable[Family] = FAMILIES
+    providers: Sequence[Provider],
+    served: Iterable[Family] = FAMILIES,
+    origins: Sequence[Origin] = (),
 ) -> list[Problem]:
     """What one client or another cannot take, in the file's order.
 
-    `served` are the families whose clients count.
+    `served` are the families whose clients count, `origins` say where each provider
+    stands: without them in one file.
     """
+    one_file = (Origin("", f"provider[{it}]", "") for it in count())
     names = {family.name for family in served}
-    problems = _same_ids(providers)
-    for index, provider in enumerate(providers):
-        for client, complaints, family in QUIRKS:
-            if family is not None and family not in names:
-                continue
-            for where, message, cure in complaints(provider):
-                place = f"provider[{index}]" + (f".{where}" if where else "")
-                problems.append(Problem(place, message, cure, client))
-    return sorted(problems, key=lambda problem: _index_in(problem.place))
-
-
-def _index_in(place: str) -> int:
-    return int(place[len("provider[") :].partition("]")[0])
-
-
-def _same_ids(providers: Sequence[Provider]) -> list[Problem]:
+    quirks = [it for it in QUIRKS if it.family is None or it.family in names]
     problems = []
-    seen: dict[str, int] = {}
-    for index, provider in enumerate(providers):
-        first = seen.setdefault(provider.identity, index)
-        if first != index:
-            message = f"provider[{first}] has the id {unfold(provider.identity)} too"
-            cure = "give it another: find_provider reaches only the first"
-            place = f"provider[{index}].id"
-            problems.append(Problem(place, message, cure, "Your own site"))
+    seen: dict[str, Origin] = {}
+    for provider, origin in zip(providers, origins or one_file, strict=False):
+        first = seen.setdefault(provider.identity, origin)
+        if first is not origin:
+            problems.append(_same_id(provider, origin, first))
+        subject = Subject(provider, _mail_servers(provider))
+        for client, complaints, _ in quirks:
+            for where, message, cure in complaints(subject):
+                place = f"{origin.place}.{where}" if where else origin.place
+                problems.append(Problem(place, message, cure, client, origin.file))
     return problems
+
+
+def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
+    name = unfold(provider.identity)
+    return Problem(
+        f"{origin.place}.id",
+        f"{first.seen_from(origin)} has the id {name} too",
+        "give it another: find_provider reaches only the first",
+        "Your own site",
+        origin.file,
+    )
 
 
 # --- What only the written document shows ---------------------------------------------

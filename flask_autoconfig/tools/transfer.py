@@ -17,7 +17,10 @@ from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service
+from . import nginx
 from .folder import Folder, opened
+
+_MANY_FILES = 5000  # of which most are the same
 
 
 def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
@@ -142,17 +145,22 @@ class Exported(NamedTuple):
     notes: list[str]
 
 
-def export(service: Service, directory: Path) -> Exported:
+def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exported:
     """Write the static tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
-    Everything is written beside the old files first and then moved over them, so that
-    a failure leaves the old ones whole. Nothing outside the directory is touched: a link
-    in a folder's place is refused, one in a file's place replaced. Raises ConfigError.
+    With `for_nginx` each document is written once, with nginx's map to it. Everything
+    is written beside the old files first and then moved over them, so that a failure
+    leaves the old ones whole. Nothing outside the directory is touched: a link in a
+    folder's place is refused, one in a file's place replaced. Raises ConfigError.
     """
     notes: list[str] = []
     try:
         with opened(directory) as root, root.staging() as staging:
-            written = list(_stage(service, staging, notes))
+            static = _static(service, notes)
+            if for_nginx:
+                written = list(nginx.stage(static, directory, staging))
+            else:
+                written = list(_stage(static, staging))
             os.sync()  # once for all: a crash must not leave empty files behind
             for path in written:  # whatever is wrong with a folder, before any move
                 with root.below(path.parent.parts):
@@ -170,25 +178,33 @@ def export(service: Service, directory: Path) -> Exported:
         problem = Problem(str(where), f"cannot write: {error.strerror}", cure)
         raise ConfigError([problem], "export") from error
 
+    if not for_nginx and len(written) > _MANY_FILES:
+        notes.append(
+            "with --nginx each document is one file, however many domains have it"
+        )
     notes += _left_over(directory, set(written))
+    notes += nginx.left_over(directory, set(written)) if for_nginx else ()
     return Exported(len(written), notes)
 
 
-def _stage(service: Service, staging: Folder, notes: list[str]) -> Iterator[Path]:
-    """Write each file there by its number; gives the path that it is to have."""
-    count = 0
+def _static(service: Service, notes: list[str]) -> Iterator[nginx.Static]:
+    """Every answer that depends on the domain alone."""
     for provider in service.snapshot.loaded.providers:
-        for domain in provider.domains:
+        for domain in dict.fromkeys(provider.all_domains):
             if domain.startswith("*"):
                 notes.append(f"{domain} has no static files: only a service can answer")
                 continue
             for path in families.static_paths(service.families):
                 answer = service.answer(Request(path, host=domain))
-                if answer is None or answer.status != OK:
-                    continue
-                staging.write(str(count), answer.body)
-                count += 1
-                yield Path(domain + path)
+                if answer is not None and answer.status == OK:
+                    yield domain, path, answer
+
+
+def _stage(static: Iterable[nginx.Static], staging: Folder) -> Iterator[Path]:
+    """Write each file there by its number; gives the path that it is to have."""
+    for number, (domain, path, answer) in enumerate(static):
+        staging.write(str(number), answer.body)
+        yield Path(domain + path)
 
 
 def _left_over(directory: Path, written: set[Path]) -> Iterator[str]:

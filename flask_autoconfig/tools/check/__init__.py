@@ -13,7 +13,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...address import with_domain
-from ...config.tables import Provider, standard_port
+from ...config.ports import standard_port
+from ...config.tables import Provider
 from ..network import Network
 from . import names, servers, web
 from .findings import (

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, get_args
 
 from ...address import fill_in, fill_in_url, known_part, with_domain
-from ...config.tables import MAIL_TYPES, Provider, Server, SocketType, standard_port
+from ...config.ports import MAIL_TYPES, standard_port
+from ...config.tables import Provider, Server, SocketType
 from .. import zone
 from ..mail import MECHANISMS, Endpoint, MailServer, log_in, mail_server
 from ..network import Network, ProbeError

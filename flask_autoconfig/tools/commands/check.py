@@ -143,7 +143,7 @@ def _file_to_check(subject: str) -> tuple[Path, Loaded | None]:
     if not told and not file.is_file():
         return file, None
     loaded = read(file)
-    directory = Directory(loaded.providers)
+    directory = Directory(loaded)
     if subject and directory.by_domain(project.domain(subject)) is None:
         if told:
             cure = "add it to a provider's domains"
@@ -165,7 +165,7 @@ def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list
     if len(names) > _MOST_DOMAINS:
         raise click.UsageError(f"the file has {len(names)} domains: name one")
     served = project.served_families(loaded)
-    directory = Directory(loaded.providers)
+    directory = Directory(loaded)
     cases = []
     for name in names:
         match = directory.by_domain(name)
@@ -177,10 +177,11 @@ def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list
 
 def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
     served = project.served_families(loaded)
-    problems = quirks.warnings(loaded.providers, served)
+    skipped = [*loaded.skipped, *loaded.unmatched]
+    problems = [*skipped, *quirks.warnings(loaded.providers, served, loaded.origins)]
     if not problems:
         return [check.ok("file", str(file), "no problems, no warnings")]
-    return [check.from_problem("file", str(file), it) for it in problems]
+    return [check.from_problem("file", it.file or str(file), it) for it in problems]
 
 
 def _password(descriptor: int | None, where: str) -> str:

@@ -30,7 +30,7 @@ def command(domain: str, target: str, previous: Path | None, as_json: bool) -> N
     target = _host(target)
     loaded = read(project.file())
     families = project.served_families(loaded)
-    directory = Directory(loaded.providers)
+    directory = Directory(loaded)
     before = read(previous) if previous else None
 
     output: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def _host(target: str) -> str:
 def _digests_before(
     before: Loaded | None, families: tuple[Family, ...], domain: str
 ) -> list[zone.Record]:
-    match = Directory(before.providers).by_domain(domain) if before else None
+    match = Directory(before).by_domain(domain) if before else None
     if before is None or match is None:
         return []
     provider = before.providers[match.provider_index]

@@ -13,10 +13,15 @@ from .. import project, transfer
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-def command(directory: Path) -> None:
+@click.option(
+    "--nginx",
+    is_flag=True,
+    help="Each document once, with a map for nginx: for thousands of domains.",
+)
+def command(directory: Path, nginx: bool) -> None:
     """Write every document as a file, in the layout that a plain web server needs."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    result = transfer.export(project.service(), directory)
+    result = transfer.export(project.service(), directory, for_nginx=nginx)
     for sentence in result.notes:
         click.echo(f"note: {sentence}", err=True)
     click.echo(f"{result.written} files written below {directory}", err=True)

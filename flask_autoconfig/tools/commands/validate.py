@@ -24,8 +24,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     warnings: Sequence[Problem] = ()
     try:
         loaded = read(file)
+        problems = loaded.skipped
         served = project.served_families(loaded)
-        warnings = quirks.warnings(loaded.providers, served)
+        warnings = [
+            *loaded.unmatched,
+            *quirks.warnings(loaded.providers, served, loaded.origins),
+        ]
     except ConfigError as error:
         problems = error.problems
 
@@ -50,14 +54,21 @@ def _report(
 ) -> dict[str, Any]:
     return {
         "file": str(file),
-        "problems": [problem._asdict() for problem in problems],
-        "warnings": [warning._asdict() for warning in warnings],
+        "problems": [_named(problem, file) for problem in problems],
+        "warnings": [_named(warning, file) for warning in warnings],
     }
 
 
+def _named(problem: Problem, file: Path) -> dict[str, str]:
+    return problem._asdict() | {"file": problem.file or str(file)}
+
+
 def _echo_warnings(warnings: Sequence[Problem]) -> None:
-    for client in dict.fromkeys(warning.client for warning in warnings):
-        click.echo(f"{client}:")
-        for it in warnings:
-            if it.client == client:
-                click.echo(f"  warning: {it.place}: {it.message}; {it.cure}")
+    by_client: dict[str, list[Problem]] = {}
+    for it in warnings:
+        by_client.setdefault(it.client, []).append(it._replace(client=""))
+    for client, problems in by_client.items():
+        if client:
+            click.echo(f"{client}:")
+        for it in problems:
+            click.echo(f"{'  ' if client else ''}warning: {it}")

@@ -1,0 +1,358 @@
+"""Customers by the thousand: domains files, and brands in files of their own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import TWO_DOMAINS, run
+
+from flask_autoconfig import ConfigError
+from flask_autoconfig.config import listing, reading
+from flask_autoconfig.config.values import domain_pattern
+from flask_autoconfig.reload import Live
+from flask_autoconfig.service import Current, Service
+
+Write = Callable[..., Path]
+LISTED = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
+BRANDS = f'include = ["brands/*.toml"]\n{TWO_DOMAINS}'
+
+
+def brand(*domains: str, more: str = "") -> str:
+    names = ", ".join(f'"{name}"' for name in domains)
+    return TWO_DOMAINS.replace(
+        'domains = ["example.com", "example2.com"]', f"domains = [{names}]\n{more}"
+    )
+
+
+@pytest.fixture
+def brands(tmp_path: Path) -> Path:
+    folder = tmp_path / "brands"
+    folder.mkdir()
+    return folder
+
+
+def problems_of(file: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        reading.read(file)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def looks(live: Live[Current]) -> None:
+    for _ in range(4):
+        live.look()
+
+
+def serves(service: Service, domain: str) -> bool:
+    return service.snapshot.directory.by_domain(domain) is not None
+
+
+# --- Domains files ---------------------------------------------------------------------
+
+WORDS = st.one_of(
+    st.sampled_from(
+        [
+            *("one.test", "a--b.test", "xn--bcher-kva.test", "localhost", "x1.test"),
+            *("Three.TEST", "bücher.test", "dot.test.", ".below.test", "*.below.test"),
+            *("*", "-a.test", "a-.test", "a..b", "a_b.test", "x@one.test", "one.test/"),
+            *("1.2.3.4", "1.2.3", "2001:db8::1", f"{'a' * 63}.test", f"{'a' * 64}.b"),
+            *("a." * 127, f"{'a.' * 126}b", "", "%EMAILDOMAIN%", "one.test;x"),
+        ]
+    ),
+    st.text(max_size=12),
+    st.from_regex(r"[a-z0-9.-]{1,8}", fullmatch=True),
+)
+LINES = st.lists(
+    st.tuples(WORDS, st.sampled_from(["", " ", "\tOK", " # all", "#x", "\r"]))
+    .map("".join)
+    .map(lambda line: line.replace("\n", " ")),
+    max_size=12,
+)
+
+
+@given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
+def test_a_domains_file_is_read_as_if_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[str],
+    ends: bool,
+    mark: bool,
+    size: int,
+) -> None:
+    text = "\n".join(lines) + "\n" * ends
+    file = tmp_path_factory.mktemp("lines") / "customers"
+    file.write_bytes(text.encode("utf-8-sig" if mark else "utf-8", "replace"))
+    names, faulty = [], []
+    data = text.encode("utf-8", "replace").removeprefix(b"\xef\xbb\xbf" * (not mark))
+    for number, line in enumerate(data.splitlines(), 1):
+        words = line.decode().partition("#")[0].split()
+        if not words or line.decode()[0].isspace():
+            continue
+        try:
+            word = words[0]
+            names.append(domain_pattern(f"*{word}" if word[0] == "." else word))
+        except ValueError:
+            faulty.append(f"line {number}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing, "_SLICE", size)
+        found = listing.read_listing(file)
+    assert list(found) == names
+    assert [it.place for it in found.skipped] == faulty
+
+
+def test_a_line_that_is_no_domain_is_skipped_at_the_start_and_told_of(
+    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["one.test", "sales@two.test", *(f"bad_{it}.test" for it in range(9))]
+    (tmp_path / "customers").write_text("\n".join([*lines, "three.test"]))
+    service = Service(toml(LISTED))
+    assert serves(service, "one.test")
+    assert serves(service, "three.test")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    message = record.getMessage()
+    assert message.startswith(f"{tmp_path}/customers: skipped:\n  line 2: ")
+    assert '"sales@two.test" is an address; write "two.test"' in message
+    assert message.endswith("\n  and 5 more")
+
+
+def test_a_line_that_is_no_domain_does_not_block_later_changes(
+    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    customers = tmp_path / "customers"
+    customers.write_text("one.test\n")
+    service = Service(toml(LISTED))
+    customers.write_bytes(b"one.test\nM\xfcller\ntwo.test\n")
+    time.sleep(0.05)  # until a change could not leave the same date
+    looks(service.live)
+    assert serves(service, "two.test")
+    assert caplog.text.count('line 2: expected a host name, got "M\ufffdller"') == 1
+    toml(LISTED.replace("imap.", "mail."))
+    looks(service.live)
+    assert "mail.example.com" in str(service.snapshot.loaded.tables)
+    assert caplog.text.count("line 2:") == 1  # that file was not read again
+
+
+def test_validate_names_each_line_that_is_no_domain_and_exits_1(
+    toml: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\ntwo.test\na_b.test\n")
+    done = run("--config", toml(LISTED), "validate")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f'{tmp_path}/customers: line 2: "192.0.2.1" is an IP address; '
+        "write the mail domain",
+        f'{tmp_path}/customers: line 4: expected a host name, got "a_b.test"; '
+        "write a name like mail.example.com, without a scheme, port or space",
+    ]
+    assert done.stderr.endswith("2 problems, no warnings\n")
+
+
+def test_a_file_without_any_domain_is_the_wrong_file(
+    toml: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
+    (problem,) = problems_of(toml(LISTED))
+    assert "domains_file: no line of " in problem
+    assert problem.endswith("is a domain; give a text file with a domain a line")
+
+
+def test_of_a_list_that_is_claimed_twice_some_are_named(
+    toml: Write, tmp_path: Path
+) -> None:
+    names = "".join(f"d{it:03}.test\n" for it in range(100))
+    (tmp_path / "customers").write_text(names)
+    file = toml(LISTED + brand("other.test", more='domains_file = "customers"'))
+    problems = problems_of(file)
+    assert problems[0] == (
+        "provider[1].domains_file: d000.test is claimed by provider[0] too; "
+        "remove it from one of them"
+    )
+    assert problems[-1].startswith("provider[1].domains_file: 80 more of its domains ")
+    assert len(problems) == 21
+
+
+def test_what_did_not_change_is_not_read_again(
+    toml: Write, tmp_path: Path, brands: Path
+) -> None:
+    (tmp_path / "customers").write_text("one.test\n")
+    (brands / "a.toml").write_text(brand("a.test"))
+    (brands / "b.toml").write_text(brand("b.test"))
+    time.sleep(0.05)
+    file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
+    before = reading.read(file)
+    (brands / "b.toml").write_text(brand("b.test", "c.test"))
+    after = reading.read(file, before)
+    customers, a, b = tmp_path / "customers", brands / "a.toml", brands / "b.toml"
+    assert after.listings[customers] is before.listings[customers]
+    assert after.parts[a] is before.parts[a]
+    assert after.parts[b].providers[0].domains == ("b.test", "c.test")
+    assert set(after.claims) >= {b"one.test", b"a.test", b"c.test"}
+
+
+def test_what_may_change_in_the_same_instant_is_read_again(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, customers = toml(LISTED), tmp_path / "customers"
+    customers.write_text("one.test\n")
+    fresh = reading.read(file)
+    time.sleep(0.05)
+    settled = reading.read(file, fresh)
+    assert settled.listings[customers] is not fresh.listings[customers]
+    again = reading.read(file, settled)
+    assert again.listings[customers] is settled.listings[customers]
+
+
+# --- Brands as files -------------------------------------------------------------------
+
+
+def test_brands_have_files_of_their_own(toml: Write, brands: Path) -> None:
+    (brands / "list").write_text("listed.test\n")
+    (brands / "a.toml").write_text(brand("a.test", more='domains_file = "list"'))
+    (brands / "b.toml").write_text(brand("b.test") + brand("c.test"))
+    (brands / "notes.txt").write_text("no TOML")
+    loaded = reading.read(toml(BRANDS))
+    domains = [next(provider.all_domains) for provider in loaded.providers]
+    assert domains == ["example.com", "a.test", "b.test", "c.test"]
+    assert b"listed.test" in loaded.claims  # from the folder of its own file
+    assert [it.domains[0] for it in loaded.tables.provider] == ["example.com"]
+
+
+def test_brands_come_and_go_and_faulty_ones_change_nothing(
+    toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(toml(BRANDS))
+    (brands / "a.toml").write_text(brand("a.test"))
+    looks(service.live)
+    assert serves(service, "a.test")
+
+    (brands / "b.toml").write_text(brand("a.test", "b.test"))
+    looks(service.live)
+    assert not serves(service, "b.test")
+    assert caplog.text.count("goes on answering") == 1
+    sentence = "brands/b.toml: provider[0].domains[0]: a.test is claimed by "
+    assert f"{sentence}provider[0] of brands/a.toml too;" in caplog.text
+
+    (brands / "a.toml").unlink()
+    looks(service.live)
+    assert serves(service, "a.test")
+    assert serves(service, "b.test")
+    (brands / "b.toml").unlink()
+    looks(service.live)
+    assert not serves(service, "b.test")
+    assert serves(service, "example.com")
+    assert caplog.text.count("goes on answering") == 1
+
+
+def test_a_faulty_brand_is_cured_by_one_that_comes(toml: Write, brands: Path) -> None:
+    service = Service(toml(TWO_DOMAINS))
+    (brands / "a.toml").write_text("[[provider]]")
+    toml(BRANDS)
+    looks(service.live)
+    (brands / "b.toml").write_text(brand("b.test"))
+    looks(service.live)
+    assert not serves(service, "b.test")
+    (brands / "a.toml").write_text(brand("a.test"))
+    looks(service.live)
+    assert serves(service, "a.test")
+    assert serves(service, "b.test")
+
+
+def test_problems_of_all_files_come_at_once_each_with_its_file(
+    toml: Write, brands: Path
+) -> None:
+    (brands / "a.toml").write_text('max_age = 5\ninclude = ["x"]\n' + brand("a.test"))
+    (brands / "b.toml").write_text("[[provider")
+    (brands / "c.toml").write_text("")
+    (brands / "d.toml").mkdir()
+    (brands / "e.toml").write_bytes(b"\xff")
+    (brands / "f.toml").write_text(brand("example2.com", more="colour = 1"))
+    problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
+    heads = [it.partition("; ")[0].partition(" (at")[0] for it in problems]
+    assert heads == [
+        'provider[0].incoming[0].hostname: expected a host name, got "a b"',
+        'brands/a.toml: max_age: there is no key "max_age" here',
+        'brands/a.toml: include: there is no key "include" here',
+        "brands/b.toml: not TOML: Expected ']]' at the end of an array declaration",
+        "brands/c.toml: it has no provider",
+        "brands/d.toml: cannot read it: it is no ordinary file",
+        "brands/e.toml: not UTF-8 at byte 0",
+        "brands/f.toml: provider[0].domains[0]: example2.com is claimed by "
+        "provider[0] of autoconfig.toml too",
+        'brands/f.toml: provider[0].colour: there is no key "colour" here',
+    ]
+    cure = "belongs into the file that includes this one"
+    assert problems[1].endswith(f"; max_age {cure}")
+    assert problems[2].endswith(f"; include {cure}")
+
+
+def test_a_pattern_without_a_file_yet_is_no_error(
+    toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = toml('include = ["brands/*.toml"]\n')
+    service = Service(file)
+    assert 'include[0]: no file matches "brands/*.toml"' in caplog.text
+    done = run("--config", file, "validate")
+    assert done.returncode == 0
+    assert done.stdout == (
+        'warning: include[0]: no file matches "brands/*.toml"; '
+        "put a file there, or correct the pattern\n"
+    )
+    (brands / "a.toml").write_text(brand("a.test"))
+    looks(service.live)
+    assert serves(service, "a.test")
+
+
+def test_a_file_that_is_named_and_is_not_there_is_an_error(toml: Write) -> None:
+    (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
+    assert problem == (
+        'include[0]: there is no file "brands/a.toml"; correct the name, or remove it'
+    )
+
+
+def test_a_file_that_is_named_cures_the_file_when_it_comes(
+    toml: Write, brands: Path
+) -> None:
+    service = Service(toml(TWO_DOMAINS))
+    toml(BRANDS.replace("brands/*", "./brands/a"))
+    looks(service.live)
+    (brands / "a.toml").write_text(brand("a.test"))
+    looks(service.live)
+    assert serves(service, "a.test")
+    assert service.live._signature() == service.live._known  # and that is all
+
+
+def test_patterns_stay_in_a_folder_each(toml: Write, brands: Path) -> None:
+    (problem,) = problems_of(toml(BRANDS.replace("brands/*", "**/*")))
+    assert problem.startswith('include[0]: "**/*.toml" is no pattern here')
+    (brands / ".hidden.toml").write_text("[")
+    (brands / "a.toml").write_text(brand("a.test"))
+    file = toml(BRANDS.replace('"brands/*.toml"', '"*.toml", "*/a.toml", "b*/*"'))
+    assert list(reading.read(file).parts) == [brands / "a.toml"]  # itself left out
+
+
+def test_the_commands_know_the_brands(
+    toml: Write, tmp_path: Path, brands: Path
+) -> None:
+    server = brand("b.test").replace("imap.", "mail.")
+    (brands / "b.toml").write_text(
+        server.replace('"mail.example.com"', '"mail.example.com"\nport = 143')
+    )
+    file = toml(BRANDS)
+    assert "mail.example.com" in run("--config", file, "show", "x@b.test").stdout
+    assert (
+        "$ORIGIN b.test." in run("--config", file, "dns", "--target", "a.test").stdout
+    )
+    run("--config", file, "export", tmp_path / "out")
+    assert (tmp_path / "out/b.test/mail/config-v1.1.xml").exists()
+    done = run("--config", file, "validate", "--json")
+    warning, *_ = json.loads(done.stdout)["warnings"]
+    assert warning["file"] == "brands/b.toml"
+    assert warning["place"] == "provider[0].incoming[0].port"
+    done = run("--config", file, "validate")
+    assert "  warning: brands/b.toml: provider[0].incoming[0].port: " in done.stdout
