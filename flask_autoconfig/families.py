@@ -50,7 +50,8 @@ class Route(NamedTuple):
     def pattern(self) -> str:
         """The regular expression of all paths that it answers, without groups."""
         pattern = re.escape(self.path) + self.rest
-        return f"(?i:{pattern})" if self.any_case else pattern
+        # Only of ASCII: no client spells `s` as the long one, which folds to it.
+        return f"(?ai:{pattern})" if self.any_case else pattern
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -139,7 +140,10 @@ FAMILIES: tuple[Family, ...] = (
         (
             Route(_POX, autodiscover(_POX, _OUTLOOK), ("GET", "POST"), any_case=True),
             Route(
-                _V2, autodiscover_v2(_V2, _POX), rest="(?:/v1.0/[^/]+)?", any_case=True
+                _V2,
+                autodiscover_v2(_V2, _POX),
+                rest=r"(?:/v1\.0/[^/]+)?",
+                any_case=True,
             ),
         ),
         (_OUTLOOK,),
