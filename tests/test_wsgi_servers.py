@@ -75,11 +75,13 @@ def served(
     """A site under a server; gives its base URL."""
     (folder / "our_wsgi_site.py").write_text(site)
     port = free_port()
-    program, *options = (word.format(port=port) for word in server)
+    program, *options = [word.format(port=port) for word in server]
     path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
     env = {"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path}
-    command = (BIN / program, *options, "our_wsgi_site:application")
-    with running(*command, port=port, env=env, log=folder / "log", at_once=True):
+    options.append("our_wsgi_site:application")
+    with running(
+        BIN / program, *options, port=port, env=env, log=folder / "log", at_once=True
+    ):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -222,9 +224,10 @@ def test_a_body_that_does_not_come_holds_nobody_up_under_gevent(
     server = SERVERS["gunicorn-gevent"]
     with served(server, BEHIND_THE_MIDDLEWARE, toml(TWO_DOMAINS), tmp_path) as url:
         port = int(url.rpartition(":")[2])
-        head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n"
+        head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\n"
+        head += f"Connection: close\r\nContent-Length: {len(POX)}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", port), 20) as sock:
-            sock.sendall(f"{head}Content-Length: {len(POX)}\r\n\r\n".encode() + POX[:9])
+            sock.sendall(head.encode() + POX[:9])
             assert fetch(f"{url}{CONFIG}").status == 200
             assert b"<ErrorCode>600</ErrorCode>" in sock.makefile("rb").read()
         assert fetch(f"{url}{CONFIG}").status == 200
