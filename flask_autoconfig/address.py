@@ -54,7 +54,9 @@ def fold(domain: str) -> str:
     if not domain.isascii():
         domain = _to_a_labels(domain)
     domain = domain.lower().removesuffix(".")
-    if len(domain) > 253 or not _HOST.fullmatch(domain) or _LONG_LABEL.search(domain):
+    if len(domain) > 63 and (len(domain) > 253 or _LONG_LABEL.search(domain)):
+        raise ValueError("not a host name")
+    if not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
 

@@ -58,6 +58,10 @@ class Route(NamedTuple):
         """The methods that it is asked with, HEAD among them."""
         return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
 
+    def takes(self, method: str) -> bool:
+        """Whether it is asked with that method; each request comes by here."""
+        return method in self.methods or method in self.allowed
+
 
 class Digest(NamedTuple):
     """A DNS record of a document's digest, and how it is made of the document."""

@@ -158,7 +158,7 @@ class Service:
             log.exception("A receiver of the signal failed")
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
-        if request.method not in route.allowed:
+        if not route.takes(request.method):
             return wrong_method(route.allowed)
         return route.handler(self, request)
 
@@ -192,9 +192,9 @@ class Service:
             return None
         asks = self.hooks.find_username is not None and address is not None
         if address is None or not asks or address.local == NOBODY:
-            return found._replace(address=address)
+            return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
-        return found._replace(address=address, login=login, login_was_asked=True)
+        return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """By a folded domain alone, that of an address or of an MX host."""
@@ -231,10 +231,10 @@ class Service:
         if match is None:
             own = self._hooked(snapshot, domain)
             if own is not None:
-                return own
+                return own._replace(address=address)
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return Served(snapshot, match) if match else None
+        return Served(snapshot, match, address) if match else None
 
     def _by_host(
         self, snapshot: Snapshot, directory: Directory, host: str
