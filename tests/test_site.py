@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, render_template_string, url_for
-from support import TWO_DOMAINS, outlook_asks, run
+from support import BIN, ROOT, TWO_DOMAINS, outlook_asks, run
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -20,6 +22,7 @@ from flask_autoconfig import (
     Settings,
     create_app,
 )
+from flask_autoconfig.page.view import Page
 from flask_autoconfig.signals import answered
 
 Write = Callable[..., Path]
@@ -282,6 +285,38 @@ def test_the_policy_is_ours_on_our_own_template_and_another_where_one_is_said(
     said = Client(site(file, AUTOCONFIG_PAGE_CSP="default-src https:"))
     assert said.get(PAGE).headers[name] == "default-src https:"
     assert name not in Client(site(file, AUTOCONFIG_PAGE_CSP="")).get(PAGE).headers
+
+
+def test_the_readmes_three_lines_are_those(clothes: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```html\n(.*?)```", readme, re.S)
+    (clothes / "templates/autoconfig/setup.html").write_text(lines)
+    page = Client(site(clothes / "autoconfig.toml")).get(PAGE)
+    assert "<title>Set up your e-mail</title>" in page.text
+    assert "<nav>Our site</nav>" in page.text
+    assert "imap.example.com" in page.text
+    (words,) = re.findall(r"stands in `autoconfig_page`: (.*?); `_`", readme, re.S)
+    assert set(re.findall(r"`(\w+)`", words)) == set(Page._fields) - {"here_text"}
+
+
+def test_a_catalog_of_the_sites_own_goes_before_ours(clothes: Path) -> None:
+    folder = clothes / "words/sv/LC_MESSAGES"
+    folder.mkdir(parents=True)
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+    text += 'msgid "Set up your e-mail"\nmsgstr "Ställ in e-post"\n'
+    (folder / "autoconfig.po").write_text(text, encoding="utf-8")
+    subprocess.run(
+        [BIN / "pybabel", "compile", "--domain", "autoconfig", "-d", clothes / "words"],
+        check=True,
+        capture_output=True,
+    )
+    shutil.rmtree(clothes / "templates/autoconfig")
+    client = Client(site(clothes / "autoconfig.toml", AUTOCONFIG_LOCALE="words"))
+    swedish = client.get("/mail/setup", headers={"Accept-Language": "sv"})
+    assert '<html lang="sv">' in swedish.text
+    assert "Ställ in e-post" in swedish.text
+    french = client.get("/mail/setup", headers={"Accept-Language": "fr"})
+    assert "Ställ" not in french.text
 
 
 # --- What is counted and told -----------------------------------------------------------
