@@ -69,7 +69,7 @@ class Autoconfig(Blueprint):
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
         super().__init__(name, import_name, template_folder="page/templates")
-        self._hooks = Hooks()
+        self.hooks = Hooks()  # what was given to find_provider and find_username
         self.record(self._set_up)
         self.url_value_preprocessor(self._exempt_from_csrf)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
@@ -81,7 +81,7 @@ class Autoconfig(Blueprint):
         of `[[provider]]`, or None; it is asked for domains that the file does not know.
         The answer is kept for the file's `hook_max_age`.
         """
-        self._hooks.find_provider = function
+        self.hooks.find_provider = function
         return function
 
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
@@ -91,7 +91,7 @@ class Autoconfig(Blueprint):
         nobody can tell which mailboxes exist, it should give a name for those that do
         not exist as well. The answer is kept for the file's `hook_max_age`.
         """
-        self._hooks.find_username = function
+        self.hooks.find_username = function
         return function
 
     def settings(self, address: str) -> Settings | None:
@@ -126,7 +126,7 @@ class Autoconfig(Blueprint):
             _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             fixed=True,
-            hooks=self._hooks,
+            hooks=self.hooks,
             strict=_is_strict(app),
             stage=IN_SITE,
         )

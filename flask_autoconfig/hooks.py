@@ -70,14 +70,17 @@ class Hooks:
         return hooks
 
     def take(self, source: object) -> None:
-        """Use the functions of an object or module; raises TypeError without any."""
+        """Use the functions of an object or module; raises TypeError without any.
+
+        Of an `Autoconfig`, they are those that were given to it.
+        """
+        own = getattr(source, "hooks", None)
+        source = own if isinstance(own, Hooks) else source
         self.find_provider = getattr(source, "find_provider", None)
         self.find_username = getattr(source, "find_username", None)
         named = [it for it in (self.find_provider, self.find_username) if it]
         if not named or not all(map(callable, named)):
-            raise TypeError(
-                f"{source!r} has no function find_provider or find_username"
-            )
+            raise TypeError(f"no function find_provider or find_username in {source!r}")
 
     def provider_of(self, domain: str, max_age: float) -> str | Own | None:
         """A provider's id or a provider of its own, None for no such domain.

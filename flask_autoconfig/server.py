@@ -18,7 +18,7 @@ import stat
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -38,11 +38,18 @@ _STOP_SECONDS = 7
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def _worker_class() -> type:
+def _worker_class(at_start: Callable[[], object]) -> type:
     from gunicorn.workers.gthread import ThreadWorker
 
     class Worker(ThreadWorker):  # type: ignore[misc]
         """A worker whose clients can hold no more than a thread, and that not for long."""
+
+        def load_wsgi(self) -> None:
+            super().load_wsgi()
+            try:
+                at_start()
+            except Exception as error:  # a worker without it answers what it can
+                log.error("%s: %s", type(error).__name__, error)
 
         def init_signals(self) -> None:
             super().init_signals()
@@ -177,11 +184,11 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _kept() -> dict[str, Any]:
+def _kept(at_start: Callable[[], object]) -> dict[str, Any]:
     """What no argument of gunicorn's changes."""
     return {
         # The guard against slow clients, which knows HTTP/1.1 alone.
-        "worker_class": _worker_class(),
+        "worker_class": _worker_class(at_start),
         "protocol": "http",
         "http_protocols": "h1",
         # Without the query: it holds the address.
@@ -241,12 +248,14 @@ def _faulty(message: str) -> UnusableError:
     )
 
 
-def _configured(told: Mapping[str, Any]) -> tuple[Any, list[str]]:
+def _configured(
+    told: Mapping[str, Any], at_start: Callable[[], object]
+) -> tuple[Any, list[str]]:
     """gunicorn's configuration, and the names of what was given and does not count."""
     from gunicorn.config import Config
 
     config = Config(prog="flask-autoconfig")
-    given, kept = _given(config), _kept()
+    given, kept = _given(config), _kept(at_start)
     for name, value in {**_defaults(), **given, **told, **kept}.items():
         if name in config.settings:  # no release has them all, nor a file only them
             _set(config, name, value)
@@ -360,9 +369,12 @@ def _check_tls(config: Any) -> None:
 # --- Serving -------------------------------------------------------------------------
 
 
-def prepare(app: WSGIApplication, **told: Any) -> Any:
+def prepare(
+    app: WSGIApplication, at_start: Callable[[], object] = bool, **told: Any
+) -> Any:
     """gunicorn, ready to serve the app by `run()`; raises UnusableError.
 
+    Each worker calls `at_start` before its first request; what that raises is logged.
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
@@ -381,7 +393,7 @@ def prepare(app: WSGIApplication, **told: Any) -> Any:
             gunicorn's own would parse our command line again.
             """
             try:
-                self.cfg, self.ignored = _configured(told)
+                self.cfg, self.ignored = _configured(told, at_start)
             except UnusableError as error:
                 if self.cfg is None:
                     raise

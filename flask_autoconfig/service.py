@@ -291,6 +291,6 @@ class _Unserved:
             return
         self._told.add(domain)
         if len(self._told) > _MOST_TOLD:
-            log.info("More domains are asked for and not served than are told")
+            log.warning("More domains are asked for and not served than are told")
             return
-        log.info("%s is asked for and not served", domain)
+        log.warning("%s is asked for and not served", domain)

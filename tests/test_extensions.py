@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask, Response, redirect, request
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, running
+from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, outlook_asks, running
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig
@@ -37,11 +37,7 @@ type = "carddav"
 url = "https://dav.example.com/card/"
 """
 )
-POX = """<?xml version="1.0" encoding="utf-8"?><Autodiscover
-xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006">
-<Request><EMailAddress>fred@example.com</EMailAddress><AcceptableResponseSchema>
-http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a
-</AcceptableResponseSchema></Request></Autodiscover>"""
+POX = outlook_asks("fred@example.com")
 CONFIG = "/mail/config-v1.1.xml"
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
 FRED = "?emailaddress=fred@example.com"

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ...config.reading import read
 from ...errors import ConfigError, Problem
 from .. import project, quirks
 
@@ -23,7 +22,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     try:
-        loaded = read(file)
+        loaded = project.loaded()
         problems = loaded.skipped
         served = project.served_families(loaded)
         warnings = [
