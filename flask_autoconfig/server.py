@@ -292,7 +292,7 @@ def _check_addresses(config: Any) -> None:
             if isinstance(address, int):
                 continue
             try:
-                held.enter_context(_listener(address, config.reuse_port))
+                held.enter_context(_holder(address, config))
             except (OSError, OverflowError) as error:  # the second: of a port's number
                 raise _taken(address, error) from error
             if isinstance(address, str) and not address.startswith("\0"):
@@ -306,7 +306,8 @@ def _taken(address: Any, error: Exception) -> UnusableError:
     return UnusableError(f"cannot serve at {_written(address)}: {reason}; {cure}")
 
 
-def _listener(address: Any, shares_port: bool) -> socket.socket:
+def _holder(address: Any, config: Any) -> socket.socket:
+    """A socket that holds the address, as long as nobody else does."""
     from gunicorn.util import is_ipv6
 
     if isinstance(address, str):
@@ -317,10 +318,12 @@ def _listener(address: Any, shares_port: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares_port:
+        if config.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen()
+        # Only then are two that are the same told. Who connected would be cut off.
+        if len(config.address) > 1:
+            listener.listen()
     except OSError:
         listener.close()
         raise
