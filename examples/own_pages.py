@@ -27,8 +27,8 @@ PROFILE_PAGE = """<!doctype html><title>Your account</title>
 {{ server.socket_type }}, user name {{ server.username }}</li>
 {% endfor %}
 </ul>
-<p><a href="{{ url_for('autoconfig.setup', emailaddress=address) }}">Set it up</a> or
-<a href="{{ url_for('autoconfig.profile', emailaddress=address) }}">on an iPhone</a></p>
+<p>{% if mail.page_url %}<a href="{{ mail.page_url }}">Set it up</a>{% endif %}
+{% if mail.profile_url %}<a href="{{ mail.profile_url }}">on an iPhone</a>{% endif %}</p>
 {% else %}
 <p>We have no mail settings for {{ address }}.</p>
 {% endif %}

@@ -114,6 +114,14 @@ def address_in_query(query: str) -> str:
     return ""
 
 
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
+
+
+def is_authority(host: str) -> bool:
+    """Whether a Host header may stand in a URL: a name or IP address, a port or none."""
+    return _AUTHORITY.fullmatch(host) is not None
+
+
 def host_of(authority: str) -> str:
     """The folded host of a Host header, "" where it names none (or an IP address)."""
     host = authority.partition(":")[0]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,7 +84,7 @@ def imported(name: str) -> Hooks:
     """
     try:
         return _imported(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _refusal(name, _words(error)) from error
 
 
@@ -116,19 +118,26 @@ def in_a_child(look: Callable[[], Seen]) -> Seen:
     readable, writable = os.pipe()
     child = os.fork()
     if child == 0:
+        os.setsid()  # and whatever it starts ends with it
         os.close(readable)
+        outcome = pickle.dumps(_outcome(look))
+        with suppress(OSError, ValueError):  # they may be closed
+            sys.stdout.flush()
+            sys.stderr.flush()
         with open(writable, "wb") as stream:
-            stream.write(pickle.dumps(_outcome(look)))
-        sys.stdout.flush()
-        sys.stderr.flush()
+            stream.write(outcome)
         os._exit(0)
     os.close(writable)
-    with open(readable, "rb") as stream:
-        told = stream.read()
-    os.waitpid(child, 0)
-    if not told:
-        raise ChildError("it ends the process")
-    seen, error = pickle.loads(told)  # noqa: S301 (our own child's)
+    try:
+        # Not to the end of the pipe: a process that the child started holds it open.
+        with open(readable, "rb") as stream:
+            seen, error = pickle.load(stream)  # noqa: S301 (our own child's)
+    except EOFError:
+        raise ChildError("it ends the process") from None
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     if error is not None:
         raise error
     return seen  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .answers import Request
+from .config.mapping import plain
 from .config.reading import from_raw
 from .hooks import FindProvider, FindUsername, Hooks
 from .service import Service
@@ -55,7 +56,7 @@ class AutoconfigMiddleware:
     ) -> None:
         self.app = app
         self.service = Service(
-            from_raw(dict(file))
+            from_raw(plain(file))
             if isinstance(file, Mapping)
             else Path(file).absolute(),
             clients=clients,

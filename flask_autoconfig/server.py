@@ -164,6 +164,33 @@ def shown(value: object) -> str:
     return str(value).encode("unicode_escape").decode("ascii")
 
 
+def _watching(look: Callable[[], object]) -> type:
+    """What runs gunicorn with an eye on the files in its own process too.
+
+    gunicorn comes by about once a second to see whether its workers are alive.
+    """
+    from gunicorn.app.base import BaseApplication
+    from gunicorn.arbiter import Arbiter
+
+    class Watching(Arbiter):  # type: ignore[misc]
+        def murder_workers(self) -> None:
+            super().murder_workers()
+            log.disabled = True  # the workers tell of it
+            try:
+                look()
+            finally:
+                log.disabled = False
+
+    class Runner(BaseApplication):  # type: ignore[misc]
+        def run(self) -> None:
+            try:
+                Watching(self).run()
+            except RuntimeError as error:
+                raise SystemExit(f"Error: {error}") from error
+
+    return Runner
+
+
 # --- Settings ------------------------------------------------------------------------
 
 
@@ -373,19 +400,25 @@ def _check_tls(config: Any) -> None:
 
 
 def prepare(
-    app: WSGIApplication, at_start: Callable[[], object] = bool, **told: Any
+    app: WSGIApplication,
+    at_start: Callable[[], object] = bool,
+    look: Callable[[], object] = bool,
+    **told: Any,
 ) -> Any:
     """gunicorn, ready to serve the app by `run()`; raises UnusableError.
 
     Each worker calls `at_start` before its first request; what that raises is logged.
+    The server's own process calls `look` about once a second: a worker that it starts
+    later has the configuration of then, and not that of the service's start.
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
     from gunicorn.app.base import Application
 
+    watching = _watching(look)
     told = {name: value for name, value in told.items() if value is not None}
 
-    class Server(Application):  # type: ignore[misc]
+    class Server(Application, watching):  # type: ignore[misc, valid-type]
         """`ignored` names the settings that were given and do not count."""
 
         ignored: list[str]

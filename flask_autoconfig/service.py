@@ -145,6 +145,8 @@ class Service:
         except (Unavailable, HookFailed):
             answer = UNAVAILABLE
         except Exception as error:
+            if self.stage.takes(error):
+                raise
             _tell(place, error)
             answer = FAILED
         if answered.receivers:
@@ -183,12 +185,16 @@ class Service:
         return self.find_address(address, host) or NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
-        """By an address, else by host."""
-        snapshot = self.snapshot
-        found = self._found(snapshot, address, host)
+        """By an address, else by host; the log has a domain that is not served."""
+        found = self.look_up(address, host)
         if found is None:
-            domain = address.domain if address else host_of(host)
-            self._unserved.tell(domain)
+            self._unserved.tell(address.domain if address else host_of(host))
+        return found
+
+    def look_up(self, address: Address | None, host: str) -> Served | None:
+        """The same for somebody who is no client, so that nothing is told."""
+        found = self._found(self.snapshot, address, host)
+        if found is None:
             return None
         asks = self.hooks.find_username is not None and address is not None
         if address is None or not asks or address.local == NOBODY:
@@ -261,8 +267,8 @@ class Service:
             return Served(snapshot, Match(-1, domain, True), own=told)
         match = snapshot.directory.by_id(told, domain)
         if match is None:
-            log.error("find_provider named %r, which the file does not have", told)
-            raise HookFailed("find_provider")
+            words = f"it named {told!r}, which the file does not have"
+            raise self.hooks.refuse(domain, words)
         return Served(snapshot, match)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,7 +118,7 @@ def test_a_module_that_breaks_later_stops_only_its_own_answers(folder: Path) -> 
         assert fetch(f"{url}{CONFIG}customer.test").status == 200
         (folder / "customers.py").write_text("1 / 0")
         shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-        process.send_signal(1)  # HUP: new workers
+        process.send_signal(signal.SIGHUP)
         until(lambda: fetch(f"{url}{CONFIG}customer.test").status == 503)
         assert fetch(f"{url}{CONFIG}example.com").status == 200
         assert "ZeroDivisionError" in log.read_text()
@@ -159,11 +162,12 @@ app.register_blueprint(autoconfig)
 """
 WITH_A_MAPPING = SITE.replace(
     'app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"',
-    """app.config["AUTOCONFIG"] = {"provider": [{
+    """from types import MappingProxyType
+app.config["AUTOCONFIG"] = MappingProxyType({"provider": [{
     "domains": ["example.com"],
     "incoming": [{"type": "imap", "hostname": "imap.example.com"}],
     "outgoing": [{"type": "smtp", "hostname": "smtp.example.com"}],
-}]}""",
+}]})""",
 )
 
 
@@ -227,3 +231,48 @@ def test_the_hooks_of_a_blueprint_are_not_its_decorators(folder: Path) -> None:
 
 def test_the_example_for_a_database_is_the_readmes() -> None:
     assert "serve --hooks customers" in (ROOT / "examples/customers.py").read_text()
+
+
+def test_a_module_that_starts_a_process_does_not_hold_the_start_up(
+    folder: Path,
+) -> None:
+    text = "import multiprocessing\ncache = multiprocessing.Manager().dict()\n" + MODULE
+    (folder / "customers.py").write_text(text)
+    command, port = serve(folder, "--hooks", "customers", "--workers", "1")
+    with running(*command, port=port, log=folder / "log", at_once=True):
+        answer = fetch(f"http://127.0.0.1:{port}{CONFIG}customer.test")
+        assert answer.status == 200
+
+
+def test_a_new_worker_has_the_functions_that_the_module_has_by_then(
+    folder: Path,
+) -> None:
+    log = folder / "log"
+    command, port = serve(folder, "--hooks", "customers", "--workers", "1")
+    with running(*command, port=port, log=log, at_once=True) as process:
+        url = f"http://127.0.0.1:{port}{CONFIG}example.com"
+        assert b"u2002" not in fetch(url).body
+        more = "\ndef find_username(address):\n    return 'u2002'\n"
+        (folder / "customers.py").write_text(MODULE + more)
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        process.send_signal(signal.SIGHUP)
+        until(lambda: b"u2002" in fetch(url).body)
+
+
+def test_a_worker_that_starts_while_the_file_is_broken_has_the_last_good_one(
+    folder: Path,
+) -> None:
+    log, file = folder / "log", folder / "autoconfig.toml"
+    command, port = serve(folder, "--workers", "1")
+    with running(*command, port=port, log=log, at_once=True) as process:
+        url = f"http://127.0.0.1:{port}{CONFIG}example.com"
+        file.write_text(TWO_DOMAINS.replace("imap.example.com", "new.example.com"))
+        until(lambda: b"new.example.com" in fetch(url).body)
+        time.sleep(3)  # the server's own process looks about once a second
+        file.write_text("[[")
+        until(lambda: "goes on answering" in log.read_text())
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        (worker,) = children.read_text().split()
+        os.kill(int(worker), signal.SIGKILL)
+        until(lambda: children.read_text().split() not in ([], [worker]))
+        assert b"new.example.com" in fetch(url).body

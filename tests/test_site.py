@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, render_template_string, url_for
+from flask import Flask, abort, current_app, render_template_string, session, url_for
 from support import BIN, ROOT, TWO_DOMAINS, outlook_asks, run
 from werkzeug.test import Client
 
@@ -392,3 +392,131 @@ def test_strangers_fill_no_log_with_made_up_domains(
         client.get(f"{CONFIG}?emailaddress=fred@d{number}.test")
     assert len(caplog.messages) == 101
     assert "More domains" in caplog.messages[-1]
+
+
+# --- What a site does that we had not thought of ----------------------------------------
+
+
+def test_two_apps_with_one_blueprint_ask_their_own_databases(toml: Write) -> None:
+    autoconfig = Autoconfig()
+    autoconfig.find_provider(lambda domain: current_app.config["CUSTOMERS"].get(domain))
+    file = toml(TWO_DOMAINS)
+    empty = Client(site(file, autoconfig, CUSTOMERS={}))
+    full = Client(site(file, autoconfig, CUSTOMERS={"customer.test": "example.com"}))
+    target = f"{CONFIG}?emailaddress=fred@customer.test"
+    assert empty.get(target, headers={"Host": "x.test"}).status_code == 404
+    assert full.get(target, headers={"Host": "x.test"}).status_code == 200
+
+
+def test_where_a_visitor_gets_a_cookie_nobody_else_keeps_the_answer(
+    toml: Write,
+) -> None:
+    app = site(toml(TWO_DOMAINS), SECRET_KEY="secret")
+
+    @app.before_request
+    def see() -> None:
+        session["seen"] = True
+
+    client = Client(app)
+    first = client.get(CONFIG)
+    assert "Set-Cookie" in first.headers
+    assert first.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("address", [None, b"fred@example.com", 5])
+def test_a_user_without_an_address_has_no_settings(toml: Write, address: Any) -> None:
+    autoconfig = Autoconfig()
+    with site(toml(TWO_DOMAINS), autoconfig).app_context():
+        assert autoconfig.settings(address) is None
+
+
+def test_settings_of_an_app_without_it_say_what_to_do() -> None:
+    with Flask("other").app_context(), pytest.raises(RuntimeError, match="register"):
+        Autoconfig().settings("fred@example.com")
+
+
+def test_asking_for_settings_is_not_told_as_a_clients_question(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    autoconfig = Autoconfig()
+    with site(toml(TWO_DOMAINS), autoconfig).app_context():
+        autoconfig.settings("fred@elsewhere.test")
+    assert not caplog.messages
+
+
+def test_on_an_app_that_matches_hosts_urls_lead_to_the_host_that_is_asked(
+    toml: Write,
+) -> None:
+    app = Flask("site", host_matching=True, static_host="static.example.com")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(Autoconfig())
+    with app.test_request_context(base_url="https://www.example.com"):
+        url = url_for("autoconfig.setup", emailaddress="fred@example.com")
+        assert url == "/mail/setup?emailaddress=fred@example.com"
+
+
+def test_a_further_path_of_the_sites_leads_to_the_same_view(toml: Write) -> None:
+    app = site(toml(TWO_DOMAINS))
+    app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
+    page = Client(app).get("/help/mail?emailaddress=fred@example.com")
+    assert "imap.example.com" in page.text
+
+
+def test_a_path_that_the_site_answers_itself_is_told_at_registration(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.add_url_rule("/mail/setup", "own", lambda: "Our own page.")
+    app.register_blueprint(Autoconfig())
+    assert Client(app).get("/mail/setup").text == "Our own page."
+    (line,) = caplog.messages
+    assert "/mail/setup" in line
+    assert "AUTOCONFIG_CLIENTS" in line
+
+
+@pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
+def test_strictness_is_off_in_every_spelling(toml: Write, value: object) -> None:
+    said: Any = {"AUTOCONFIG_STRICT": value}
+    site(toml("[["), **said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("AUTOCONFIG_STRICT", "perhaps"),
+        ("AUTOCONFIG_PAGE_CSP", {"default-src": "'self'"}),
+        ("AUTOCONFIG_PAGE_CSP", "a\nb"),
+        ("AUTOCONFIG_LOCALE", "nope"),
+        ("AUTOCONFIG_LOCALE", 5),
+        ("AUTOCONFIG", {"provider": [], 5: 1}),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_at_registration_and_may_be_mended(
+    toml: Write, key: str, value: object
+) -> None:
+    app = Flask("site")
+    app.config.update({"AUTOCONFIG_FILE": toml(TWO_DOMAINS), key: value})
+    with pytest.raises(ConfigError):
+        app.register_blueprint(Autoconfig())
+    del app.config[key]
+    app.register_blueprint(Autoconfig())
+    assert Client(app).get(CONFIG).status_code == 200
+
+
+def test_an_error_in_the_sites_template_is_the_sites_while_it_is_developed(
+    clothes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (clothes / "templates/autoconfig/setup.html").write_text("{{ 1 / 0 }}")
+    file = clothes / "autoconfig.toml"
+    assert Client(site(file)).get(PAGE).status_code == 500
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        Client(site(file, TESTING=True)).get(PAGE)
+
+
+def test_what_a_sites_template_aborts_with_is_the_answer(clothes: Path) -> None:
+    (clothes / "templates/autoconfig/setup.html").write_text("{{ refuse() }}")
+    app = site(clothes / "autoconfig.toml")
+    app.jinja_env.globals["refuse"] = lambda: abort(403)
+    assert Client(app).get(PAGE).status_code == 403

@@ -11,6 +11,7 @@ import click
 
 from .. import families
 from ..address import Address
+from ..config.mapping import plain
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..families import Family
@@ -141,22 +142,19 @@ def site() -> Site:
     return _site_of(file())
 
 
-def hooks(
-    name: str | None, site: Site | None = None
-) -> tuple[Callable[[], object], Hooks]:
+def hooks(name: str | None, site: Site | None = None) -> tuple[Later | None, Hooks]:
     """The hooks that a name says, else the site's, else the environment's.
 
-    Before them comes what each worker calls at its start. Raises ConfigError.
+    Before them comes what gives them in each worker. Raises ConfigError.
     """
     if name is None and site is not None and site.hooks:
         info = _script_info()
         later = Later(lambda: _in_context(info.load_app() if info else None))
-        return later.get, later.hooks(site.hooks)
+        return later, later.hooks(site.hooks)
     name = name or name_in_environment()
     if not name:
-        return bool, Hooks()
-    later, found = named(name)
-    return later.get, found
+        return None, Hooks()
+    return named(name)
 
 
 def _site_of(file: Path) -> Site:
@@ -173,6 +171,8 @@ def _site_of_project() -> Site:
         return _site_of(file())
     keys = ("AUTOCONFIG", "AUTOCONFIG_CLIENTS")
     config = {key: app.config[key] for key in keys if key in app.config}
+    if own.live.is_still:
+        config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # of whatever kind it was
     if not own.live.is_still:
         config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": own.live.file}
     return Site(str(own.live.file), config, names_of(own.hooks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...service import Service
 from .. import project
 
 
@@ -47,10 +48,18 @@ def command(
     from ... import server, standalone
 
     site = project.site()
-    at_start, given = project.hooks(hooks, site)
+    later, given = project.hooks(hooks, site)
     app = standalone.create_app(site.config, proxies=proxies, hooks=given)
+    own: Service = app.extensions["autoconfig"]
+
+    def at_start() -> None:
+        if later is not None:
+            own.hooks.take(later.get())
+
     try:
-        service = server.prepare(app, at_start, bind=bind, workers=workers)
+        service = server.prepare(
+            app, at_start, own.live.look, bind=bind, workers=workers
+        )
     except server.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if service.ignored:
