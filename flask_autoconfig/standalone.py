@@ -148,4 +148,4 @@ def _stop_gunicorn(error: ConfigError) -> None:
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]
             """The one ends a worker with its words alone, the other a preload."""
 
-        raise FaultyError(str(error)) from None
+        raise FaultyError(error.shown()) from None

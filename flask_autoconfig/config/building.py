@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,9 +10,9 @@ from typing import Any, NamedTuple
 from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
+from .places import below, holder
 from .values import quote
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
     inspect.StrType: "a string",
     inspect.BoolType: "true or false",
@@ -87,29 +86,42 @@ class Builder:
         self._read: list[tuple[str, Any]] = []  # the tables, each with its place
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
         self._faulty: set[str] = set()  # places with a problem, and what holds them
+        # Of a list that lost faulty items: the number that each other one had.
+        self._numbers: dict[str, list[int]] = {}
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Remember a problem."""
         self.problems.append(Problem(place, message, cure, file=self._file))
         while place and place not in self._faulty:
             self._faulty.add(place)
-            place = _holder(place)
+            place = holder(place)
 
     def is_faulty(self, place: str) -> bool:
         """Whether a problem is known there or in what it holds."""
         return place in self._misspelt or place in self._faulty
 
+    def item(self, place: str, index: int) -> str:
+        """The place of an item of a list as it was built, which has no faulty ones."""
+        numbers = self._numbers.get(place)
+        return f"{place}[{numbers[index] if numbers else index}]"
+
+    def domains(self) -> list[str]:
+        """What each provider of the file is known by, as far as the file says so."""
+        tables = next((raw.get("provider") for _, raw in self._read), None)
+        return list(map(_domain_in, tables)) if isinstance(tables, list) else []
+
     def in_order(self) -> list[Problem]:
         """Every problem, in the file's order."""
         if len(self.problems) < 2:
             return self.problems
-        read = (it for place, raw in self._read for it in _places_in(raw, place))
+        faulty = self._faulty
+        read = (it for at, raw in self._read for it in _places_in(raw, at, faulty))
         positions = {place: number for number, place in enumerate(read)}
 
         def position(problem: Problem) -> int:
             place = problem.place
             while place and place not in positions:
-                place = _holder(place)
+                place = holder(place)
             return positions.get(place, -1)
 
         return sorted(self.problems, key=position)
@@ -146,11 +158,11 @@ class Builder:
             cure = f"{key} belongs into {homes[0]}"
         elif near:
             cure = f"did you mean {near[0]}?"
-            self._misspelt.add(_below(place, near[0]))
-        self.add(_below(place, key), f"there is no key {quote(key)} here", cure)
+            self._misspelt.add(below(place, near[0]))
+        self.add(below(place, key), f"there is no key {quote(key)} here", cure)
 
     def _missing(self, place: str, key: str, extra: dict[str, Any]) -> None:
-        if _below(place, key) not in self._misspelt:
+        if below(place, key) not in self._misspelt:
             example = extra.get("example", "…")
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
@@ -186,7 +198,7 @@ class Builder:
         _, key_extra = _unwrapped(kind.key_type)
         texts = {}
         for key, value in raw.items():
-            where = _below(at, key)
+            where = below(at, key)
             self._accepted(key_extra["value"], key, where)
             texts[key] = self._value(kind.value_type, value, where)
         return texts
@@ -216,7 +228,13 @@ class Builder:
         values = []
         for index, item in enumerate(raw):
             values.append(self._value(item_type, item, f"{at}[{index}]"))
-        return tuple(value for value in values if value is not NODEFAULT)
+        good = [index for index, it in enumerate(values) if it is not NODEFAULT]
+        if len(good) == len(values):
+            return tuple(values)
+        if isinstance(_unwrapped(item_type)[0], inspect.StructType):
+            return NODEFAULT  # no table may get the number of another
+        self._numbers[at] = good
+        return tuple(values[index] for index in good)
 
     def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
         """The strings of a long list, None if one of them has a problem."""
@@ -269,7 +287,7 @@ def strings_read_by(
         value = raw.get(field.encode_name)
         if not value:
             continue
-        at = _below(place, field.encode_name)
+        at = below(place, field.encode_name)
         kind, extra = _unwrapped(field.type, value)
         if extra.get("value") is accept and isinstance(value, str):
             yield Found(raw, field.encode_name, place, at)
@@ -284,33 +302,32 @@ def strings_read_by(
                     )
 
 
-def _below(place: str, key: str) -> str:
-    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
-    name = key if _BARE_KEY.fullmatch(key) else quote(key)
-    return f"{place}.{name}" if place else name
-
-
-def _places_in(raw: Any, place: str) -> Iterator[str]:
-    """The place of every key and every table of a list, in their order."""
+def _places_in(raw: Any, place: str, among: set[str]) -> Iterator[str]:
+    """The place of every key and every item of a list that is one of those, in order."""
+    inner: Iterable[tuple[str, Any]] = ()
     if isinstance(raw, dict):
-        for key, value in raw.items():
-            yield (at := _below(place, key))
-            yield from _places_in(value, at)
+        inner = ((below(place, key), value) for key, value in raw.items())
     elif isinstance(raw, list):
-        for index, item in enumerate(raw):
-            if isinstance(item, dict):
-                yield (at := f"{place}[{index}]")
-                yield from _places_in(item, at)
+        inner = ((f"{place}[{index}]", item) for index, item in enumerate(raw))
+    for at, value in inner:
+        if at in among:
+            yield at
+            yield from _places_in(value, at, among)
+
+
+def _domain_in(raw: Any) -> str:
+    """The first domain of a raw provider, its id where it has none, or ""."""
+    if not isinstance(raw, dict):
+        return ""
+    domains = raw.get("domains")
+    names = [*domains[:1], raw.get("id")] if isinstance(domains, list) else [domains]
+    texts = [it.strip() for it in (*names, raw.get("id")) if isinstance(it, str)]
+    return next((quote(it)[1:-1] for it in texts if it), "")
 
 
 def _header(at: str) -> str:
     """The place as a table's header names it: without the numbers."""
     return ".".join(part.partition("[")[0] for part in at.split("."))
-
-
-def _holder(place: str) -> str:
-    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
-    return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 def _unwrapped(

@@ -103,7 +103,7 @@ def _names_of(
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
-            skipped.append(Problem(f"line {number}", message, cure, file=file))
+            skipped.append(Problem("", message, cure, file=file, line=number))
 
 
 def _word_of(line: str) -> str:
