@@ -278,10 +278,10 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
         'got "a b"',
         'brands/a.toml:1: max_age: there is no key "max_age" here',
         'brands/a.toml:2: include: there is no key "include" here',
-        "brands/b.toml: not TOML: Expected ']]' at the end of an array declaration",
+        "brands/b.toml:1:11: not TOML: the heading has not as many [ as ]",
         "brands/c.toml: it has no provider",
         "brands/d.toml: cannot read it: it is no ordinary file",
-        "brands/e.toml: not UTF-8 at byte 0",
+        "brands/e.toml:1:1: not UTF-8 at byte 0",
         "brands/f.toml:3: provider[0].domains[0] (example2.com): example2.com is "
         "claimed by provider[0] of autoconfig.toml too",
         'brands/f.toml:4: provider[0].colour (example2.com): there is no key "colour" here',

@@ -186,7 +186,7 @@ FAULTY = {
     ),
     "a number without end": (
         "max_age = " + "9" * 5000,
-        "not TOML: Exceeds the limit (4300 digits); mend the line that it names",
+        "not TOML: Exceeds the limit (4300 digits); mend that line",
     ),
     "a pattern in the middle": (
         provider().replace('["example.com"]', '["a.*.com"]'),
@@ -299,8 +299,7 @@ FAULTY = {
     ),
     "no TOML": (
         "domains: [example.com]",
-        "not TOML: Expected '=' after a key in a key/value pair (at line 1, column 8);"
-        " mend the line that it names",
+        'not TOML: a : stands where an = belongs; write domains = ["example.com"]',
     ),
 }
 

@@ -73,6 +73,16 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
     return {place: lines[offset] for place, offset in at.items()}
 
 
+def last_statement(text: str, before: int) -> int:
+    """Where the last key or heading begins that stands before an offset.
+
+    Of a text that is TOML up to there: what is behind a key is a part of its value.
+    """
+    scan = _Scan(text[:before], {"nothing"})
+    scan.run()
+    return scan.statement
+
+
 class _LostError(Exception):
     """What stands there is not understood: nothing behind it is looked for."""
 
@@ -115,16 +125,18 @@ class _Scan:
         self._offsets: dict[str, int] = {}
         self._counts: dict[str, int] = {}  # the tables so far that [[…]] heads
         self._table: str | None = ""  # the one whose keys follow
+        self.statement = 0  # where the last key or heading began
 
     def run(self) -> None:
         """Go on until everything is found, or nothing more is there."""
         try:
             while self._missing and self._skip(_BLANK) < len(self._text):
+                self.statement = self._at
                 if self._text[self._at] == "[":
                     self._heading()
                 else:
                     self._value(self._pair(self._table))
-        except _LostError:
+        except (_LostError, ValueError):  # the latter of an escape that is none
             return
 
     def nearest(self, place: str) -> int | None:

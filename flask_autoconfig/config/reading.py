@@ -147,12 +147,15 @@ def matching(
 def _text_of(path: Path) -> str:
     """What is in a file; raises OSError where it is none, ConfigError for no text."""
     try:
-        return read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
-        raise ConfigError([problem]) from error
+        data = read_file(path)
     except ValueError as error:  # of a path with a null byte
         raise OSError(None, str(error), str(path)) from error
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        from .syntax import not_utf8
+
+        raise ConfigError([not_utf8(data, error)]) from error
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:
@@ -169,11 +172,9 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of a number without end, too
-        what = str(error).partition(" for integer string")[0]
-        if isinstance(error, RecursionError):
-            what = "tables nested too deep"
-        cure = "mend the line that it names"
-        raise ConfigError([Problem("", f"not TOML: {what}", cure)]) from error
+        from .syntax import explain
+
+        raise ConfigError([explain(text, error)]) from error
 
 
 class _Reading:
