@@ -147,7 +147,7 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
     assert done.stdout.splitlines() == [
         f'{tmp_path}/customers:2: "192.0.2.1" is an IP address; write the mail domain',
         f'{tmp_path}/customers:4: expected a host name, got "a_b.test"; '
-        "write a name like mail.example.com, without a scheme, port or space",
+        "write it as the DNS has it: there is no _ in a host name",
     ]
     assert done.stderr.endswith("2 problems, no warnings\n")
 

@@ -345,6 +345,380 @@ def test_a_file_of_another_kind_is_shown_and_guessed(text: str, told: str) -> No
     assert told_of(problem) == told
 
 
+# --- Keys, tables and values of other programs -----------------------------------------
+
+SOUND = """# top
+[[provider]]
+domains = ["example.com"]
+# prov
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.example.com"
+# in
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.example.com"
+# end
+"""
+# What of that file is replaced, and by what; then each problem: its line and place, and
+# what to write.
+# fmt: off
+INSTEAD = [
+    ("# in", "ssl = true",
+     '8 provider[0].incoming[0].ssl: write socket_type = "SSL"'),
+    ("# in", "ssl = false",
+     '8 provider[0].incoming[0].ssl: write socket_type = "STARTTLS"'),
+    ("# in", "tls = true",
+     '8 provider[0].incoming[0].tls: write socket_type = "SSL"'),
+    ("# in", 'tls = "starttls"',
+     '8 provider[0].incoming[0].tls: write socket_type = "STARTTLS"'),
+    ("# in", "starttls = true",
+     '8 provider[0].incoming[0].starttls: write socket_type = "STARTTLS"'),
+    ("# in", 'use_tls = "yes"',
+     '8 provider[0].incoming[0].use_tls: write socket_type = "SSL"'),
+    ("# in", "port = 143\nssl = true",
+     '9 provider[0].incoming[0].ssl: write socket_type = "STARTTLS"'),
+    ("# in", 'security = "SSL/TLS"',
+     '8 provider[0].incoming[0].security: write socket_type = "SSL"'),
+    ("# in", 'encryption = "none"',
+     '8 provider[0].incoming[0].encryption: write socket_type = "plain"'),
+    ("# in", 'encryption = "STARTTLS"',
+     '8 provider[0].incoming[0].encryption: write socket_type = "STARTTLS"'),
+    ("# in", 'connection-security = "tls"',
+     '8 provider[0].incoming[0].connection-security: write socket_type = "SSL"'),
+    ("# in", "secure = 1",
+     '8 provider[0].incoming[0].secure: write socket_type = "SSL"'),
+    ("# in", 'socketType = "SSL"',
+     "8 provider[0].incoming[0].socketType: did you mean socket_type?"),
+    ("# in", 'server = "imap.example.com"',
+     "8 provider[0].incoming[0].server: remove it: hostname is there"),
+    ("# in", 'host = "https://imap.example.com:993/"',
+     "8 provider[0].incoming[0].host: remove it: hostname is there"),
+    ("# in", 'user = "%u"',
+     '8 provider[0].incoming[0].user: write username = "%EMAILADDRESS%"'),
+    ("# in", 'user = "fred"',
+     '8 provider[0].incoming[0].user: write username = "%EMAILADDRESS%"'),
+    ("# in", 'login = "{localpart}"',
+     '8 provider[0].incoming[0].login: write username = "%EMAILLOCALPART%"'),
+    ("# in", 'email = "fred@example.com"',
+     '8 provider[0].incoming[0].email: write username = "%EMAILADDRESS%"'),
+    ("# in", 'auth = "plain"',
+     "8 provider[0].incoming[0].auth: write authentication = "
+     '"password-cleartext"'),
+    ("# in", 'auth = ["xoauth2", "plain"]',
+     '8 provider[0].incoming[0].auth: write authentication = "OAuth2"'),
+    ("# in", 'auth_method = "CRAM-MD5"',
+     "8 provider[0].incoming[0].auth_method: write authentication = "
+     '"password-encrypted"'),
+    ("# in", 'protocol = "imaps"',
+     "8 provider[0].incoming[0].protocol: remove it: type is there"),
+    ("# in", 'name = "Example"',
+     '8 provider[0].incoming[0].name: write display_name = "Example" in '
+     "[[provider]]"),
+    ("# in", 'password = "secret"',
+     "8 provider[0].incoming[0].password: remove it: everybody can read this, "
+     "and clients ask for it"),
+    ("# in", 'Password = "secret"',
+     "8 provider[0].incoming[0].Password: remove it: everybody can read this, "
+     "and clients ask for it"),
+    ("# in", 'domain = "example.com"',
+     '8 provider[0].incoming[0].domain: write domains = ["example.com"] in '
+     "[[provider]]"),
+    ("# in", "timeout = 3",
+     "8 provider[0].incoming[0].timeout: known are"),
+    ("# in", 'imap_port = "993"',
+     "8 provider[0].incoming[0].imap_port: write port = 993"),
+    ("# in", 'Hostname = "x"',
+     "8 provider[0].incoming[0].Hostname: did you mean hostname?"),
+    ("# in", 'usernaem = "x"',
+     "8 provider[0].incoming[0].usernaem: did you mean username?"),
+    ("# in", 'display_name = "x"',
+     "8 provider[0].incoming[0].display_name: display_name belongs into "
+     "[[provider]]"),
+    ("# in", 'webmail = "x"',
+     "8 provider[0].incoming[0].webmail: webmail belongs into [[provider]]"),
+    ("# in", 'socket_type = "TLS"',
+     '8 provider[0].incoming[0].socket_type: write "SSL"'),
+    ("# in", 'socket_type = "ssl"',
+     '8 provider[0].incoming[0].socket_type: write "SSL"'),
+    ("# in", 'socket_type = "SSL/TLS"',
+     '8 provider[0].incoming[0].socket_type: write "SSL"'),
+    ("# in", 'socket_type = "StartTLS"',
+     '8 provider[0].incoming[0].socket_type: write "STARTTLS"'),
+    ("# in", 'socket_type = "none"',
+     '8 provider[0].incoming[0].socket_type: write "plain"'),
+    ("# in", "socket_type = true",
+     '8 provider[0].incoming[0].socket_type: write socket_type = "SSL"'),
+    ("# in", "socket_type = false",
+     '8 provider[0].incoming[0].socket_type: write socket_type = "STARTTLS"'),
+    ("# in", 'socket_type = ["SSL", "STARTTLS"]',
+     '8 provider[0].incoming[0].socket_type: write socket_type = "SSL"; '
+     "another server is another table"),
+    ("# in", "socket_type = 993",
+     "8 provider[0].incoming[0].socket_type: write it in quotes"),
+    ("# in", 'socket_type = "yes"',
+     '8 provider[0].incoming[0].socket_type: write "SSL"'),
+    ("# in", 'port = "993"',
+     "8 provider[0].incoming[0].port: write port = 993"),
+    ("# in", "port = 993.0",
+     "8 provider[0].incoming[0].port: write port = 993"),
+    ("# in", 'port = "imaps"',
+     "8 provider[0].incoming[0].port: write an integer from 1 to 65535"),
+    ("# in", 'port = "993/tcp"',
+     "8 provider[0].incoming[0].port: write port = 993"),
+    ("# in", "port = [993, 143]",
+     "8 provider[0].incoming[0].port: write an integer from 1 to 65535"),
+    ("# in", "port = true",
+     "8 provider[0].incoming[0].port: write an integer from 1 to 65535"),
+    ("# in", "port = 99999",
+     "8 provider[0].incoming[0].port: write an integer from 1 to 65535"),
+    ("# in", 'port = "993 (SSL)"',
+     "8 provider[0].incoming[0].port: write port = 993"),
+    ("# in", 'authentication = "plain"',
+     '8 provider[0].incoming[0].authentication: write "password-cleartext"'),
+    ("# in", 'authentication = "LOGIN"',
+     '8 provider[0].incoming[0].authentication: write "password-cleartext"'),
+    ("# in", 'authentication = "normal password"',
+     '8 provider[0].incoming[0].authentication: write "password-cleartext"'),
+    ("# in", 'authentication = "password_cleartext"',
+     '8 provider[0].incoming[0].authentication: write "password-cleartext"'),
+    ("# in", 'authentication = "oauth"',
+     '8 provider[0].incoming[0].authentication: write "OAuth2"'),
+    ("# in", 'authentication = ["cram-md5", "plain"]',
+     '8 provider[0].incoming[0].authentication[0]: write "password-encrypted"',
+     '8 provider[0].incoming[0].authentication[1]: write "password-cleartext"'),
+    ("# in", 'authentication = "foo"',
+     "8 provider[0].incoming[0].authentication: use one of them"),
+    ("# in", "authentication = true",
+     "8 provider[0].incoming[0].authentication: write authentication = "
+     '"password-cleartext"'),
+    ("# in", 'authentication = "secure"',
+     '8 provider[0].incoming[0].authentication: write "password-encrypted"'),
+    ("# in", "username = true",
+     '8 provider[0].incoming[0].username: write username = "true"'),
+    ("# in", "username = 5",
+     '8 provider[0].incoming[0].username: write username = "5"'),
+    ("# in", 'username = ["a", "b"]',
+     '8 provider[0].incoming[0].username: write username = "a"; another server '
+     "is another table"),
+    ("# in", "username = {a = 1}",
+     "8 provider[0].incoming[0].username: write a string"),
+    ("# in", 'use_global_preferred_server = "yes"',
+     "8 provider[0].incoming[0].use_global_preferred_server: write "
+     "use_global_preferred_server = true"),
+    ("# in", 'use_global_preferred_server = "True"',
+     "8 provider[0].incoming[0].use_global_preferred_server: write "
+     "use_global_preferred_server = true"),
+    ("# in", "use_global_preferred_server = 0",
+     "8 provider[0].incoming[0].use_global_preferred_server: write "
+     "use_global_preferred_server = false"),
+    ("# in", 'username = "%EMAIL%"',
+     "8 provider[0].incoming[0].username: write %EMAILADDRESS%"),
+    ("# in", 'username = "%USER%"',
+     "8 provider[0].incoming[0].username: write %EMAILADDRESS%, or "
+     "%EMAILLOCALPART% for what stands before the @"),
+    ("# in", 'username = "%localpart%"',
+     "8 provider[0].incoming[0].username: write %EMAILLOCALPART%"),
+    ("# in", 'username = "%FOO%"',
+     "8 provider[0].incoming[0].username: use %EMAILADDRESS%, "
+     "%EMAILLOCALPART%, %EMAILDOMAIN% or %REALNAME%"),
+    ("# in", 'username = "%emailaddress%"',
+     "8 provider[0].incoming[0].username: write %EMAILADDRESS%"),
+    ("# in", "pop3 = 3",
+     "8 provider[0].incoming[0].pop3: write its keys below "
+     "[provider.incoming.pop3]"),
+    ("# in", 'url = "imap.example.com"',
+     '8 provider[0].incoming[0].url: write "https://imap.example.com"'),
+    ('type = "imap"', 'type = "IMAP"',
+     '6 provider[0].incoming[0].type: write "imap"'),
+    ('type = "imap"', 'type = "imaps"',
+     '6 provider[0].incoming[0].type: write "imap"'),
+    ('type = "imap"', 'type = "pop"',
+     '6 provider[0].incoming[0].type: write "pop3"'),
+    ('type = "imap"', 'type = "smtp"',
+     "6 provider[0].incoming[0].type: head this server [[provider.outgoing]]"),
+    ('type = "imap"', 'type = "caldav"',
+     "6 provider[0].incoming[0].type: head this server [[provider.calendar]]"),
+    ('type = "smtp"', 'type = "SMTPS"',
+     '10 provider[0].outgoing[0].type: write "smtp"'),
+    ('type = "smtp"', 'type = "imap"',
+     "10 provider[0].outgoing[0].type: head this server [[provider.incoming]]"),
+    ('type = "imap"', 'protocol = "imap"',
+     '6 provider[0].incoming[0].protocol: write type = "imap"'),
+    ('hostname = "imap', 'host = "imap',
+     '7 provider[0].incoming[0].host: write hostname = "imap.example.com"'),
+    ('"imap.example.com"', '"https://imap.example.com/"',
+     '7 provider[0].incoming[0].hostname: write "imap.example.com"'),
+    ('"imap.example.com"', '"imap.example.com:993"',
+     '7 provider[0].incoming[0].hostname: write "imap.example.com", and port = '
+     "993"),
+    ('"imap.example.com"', '"imaps://imap.example.com:993"',
+     '7 provider[0].incoming[0].hostname: write "imap.example.com", and port = '
+     "993"),
+    ('"imap.example.com"', '["imap.example.com"]',
+     '7 provider[0].incoming[0].hostname: write hostname = "imap.example.com"'),
+    ('"imap.example.com"', '["a.test", "b.test"]',
+     '7 provider[0].incoming[0].hostname: write hostname = "a.test"; another '
+     "server is another table"),
+    ('"imap.example.com"', '"imap.%d"',
+     '7 provider[0].incoming[0].hostname: write "imap.%EMAILDOMAIN%"'),
+    ('"imap.example.com"', '"imap.{domain}"',
+     '7 provider[0].incoming[0].hostname: write "imap.%EMAILDOMAIN%"'),
+    ('"imap.example.com"', '"mail_1.example.com"',
+     "7 provider[0].incoming[0].hostname: write it as the DNS has it: there is "
+     "no _ in a host name"),
+    ('"imap.example.com"', '"mail server"',
+     "7 provider[0].incoming[0].hostname: write a name like mail.example.com, "
+     "without a scheme, port or space"),
+    ('"imap.example.com"', '"fred@imap.example.com"',
+     '7 provider[0].incoming[0].hostname: write "imap.example.com"'),
+    ('["example.com"]', '"example.com"',
+     '3 provider[0].domains: write domains = ["example.com"]'),
+    ('["example.com"]', '"a.test, b.test"',
+     '3 provider[0].domains: write domains = ["a.test", "b.test"]'),
+    ('["example.com"]', '["https://example.com"]',
+     '3 provider[0].domains[0]: write "example.com"'),
+    ('["example.com"]', '["@example.com"]',
+     '3 provider[0].domains[0]: write "example.com"'),
+    ('["example.com"]', '["fred@example.com"]',
+     '3 provider[0].domains[0]: write "example.com"'),
+    ('["example.com"]', "[5]",
+     '3 provider[0].domains[0]: write "5"'),
+    ("domains =", "domain =",
+     '3 provider[0].domain: write domains = ["example.com"]'),
+    ('domains = ["example.com"]', 'domain = "example.com"',
+     '3 provider[0].domain: write domains = ["example.com"]'),
+    ('domains = ["example.com"]', 'email = "fred@example.com"',
+     '3 provider[0].email: write domains = ["example.com"]'),
+    ("[[provider]]", "[provider]",
+     "2 provider: head it [[provider]], with two brackets"),
+    ('[[provider]]\ndomains = ["example.com"]\n', "",
+     "3 provider: begin with [[provider]] and its domains; its other tables "
+     "follow it"),
+    ("[[provider.incoming]]", "[provider.incoming]",
+     "5 provider[0].incoming: head it [[provider.incoming]], with two brackets"),
+    ("[[provider.incoming]]", "[[incoming]]",
+     "2 provider[0]: add [[provider.incoming]]",
+     "5 incoming: head it [[provider.incoming]], below its [[provider]]"),
+    ("[[provider.incoming]]", "[incoming]",
+     "2 provider[0]: add [[provider.incoming]]",
+     "5 incoming: head it [[provider.incoming]], below its [[provider]]"),
+    ("[[provider.incoming]]", "[[provider.imap]]",
+     "5 provider[0].imap: head it [[provider.incoming]]"),
+    ("[[provider.incoming]]", "[provider.imap]",
+     "5 provider[0].imap: head it [[provider.incoming]]"),
+    ("[[provider.incoming]]", "[imap]",
+     "2 provider[0]: add [[provider.incoming]]",
+     "5 imap: head it [[provider.incoming]], below its [[provider]]"),
+    ("[[provider.incoming]]", "[[provider.server]]",
+     "2 provider[0]: add [[provider.incoming]]",
+     "5 provider[0].server: head it [[provider.incoming]] or "
+     "[[provider.outgoing]]"),
+    ("[[provider.outgoing]]", "[[provider.smtp]]",
+     "9 provider[0].smtp: head it [[provider.outgoing]]"),
+    ("[[provider.outgoing]]", "[[provider.incoming.outgoing]]",
+     "2 provider[0]: add [[provider.outgoing]]",
+     "9 provider[0].incoming[0].outgoing: head it [[provider.outgoing]], below "
+     "its [[provider]]"),
+    ("[[provider]]", "[[providers]]",
+     "2 providers: did you mean provider?",
+     "5 provider: begin with [[provider]] and its domains; its other tables "
+     "follow it"),
+    ("[[provider]]", '["example.com"]',
+     '2 "example.com": write [[provider]], and domains = ["example.com"] below '
+     "it",
+     "5 provider: begin with [[provider]] and its domains; its other tables "
+     "follow it"),
+    ("# top", "[general]\nmax_age = 5",
+     "1 general: write its keys at the top of the file, without this heading"),
+    ("# top", "[example.net]\nx = 1",
+     '1 example: write [[provider]], and domains = ["example.net"] below it'),
+    ("# top", 'name = "x"',
+     '1 name: write display_name = "x" in [[provider]]'),
+    ("# top", "ttl = 60",
+     "1 ttl: write max_age = 60"),
+    ("# top", 'host = "x"',
+     '1 host: write hostname = "x" in [[provider.incoming]]'),
+    ("# top", 'hostname = "x.test"',
+     "1 hostname: hostname belongs into [[provider.incoming]]"),
+    ("# top", 'max_age = "1h"',
+     "1 max_age: write an integer from 0 to 31536000"),
+    ("# top", 'max_age = "60"',
+     "1 max_age: write max_age = 60"),
+    ("# top", 'clients = "outlook"',
+     '1 clients: write clients = ["outlook"]'),
+    ("# top", 'clients = ["autodiscover", "ios"]',
+     '1 clients[0]: write "outlook"',
+     '1 clients[1]: write "apple"'),
+    ("# prov", 'name = "Example"',
+     '4 provider[0].name: write display_name = "Example"'),
+    ("# prov", 'logo = "https://x.test/l.png"',
+     '4 provider[0].logo: write logo_url = "https://x.test/l.png"'),
+    ("# prov", "max_age = 5",
+     "4 provider[0].max_age: max_age belongs into the top of the file, before "
+     "the first table"),
+    ("# prov", "ssl = true",
+     '4 provider[0].ssl: write socket_type = "SSL" in [[provider.incoming]]'),
+    ("# prov", 'host = "imap.example.com"',
+     '4 provider[0].host: write hostname = "imap.example.com" in '
+     "[[provider.incoming]]"),
+    ("# prov", "port = 993",
+     "4 provider[0].port: port belongs into [[provider.incoming]]"),
+    ("# prov", 'password = "x"',
+     "4 provider[0].password: remove it: everybody can read this, and clients "
+     "ask for it"),
+    ("# prov", 'webmail = "https://mail.example.com/"',
+     '4 provider[0].webmail: write login_page = "https://mail.example.com/" '
+     "below [provider.webmail]"),
+    ("# prov", 'webmail_url = "https://mail.example.com/"',
+     "4 provider[0].webmail_url: did you mean webmail?"),
+    ("# prov", '[[provider.webmail]]\nlogin_page = "https://m.test/"',
+     "4 provider[0].webmail: head it [provider.webmail], with one bracket"),
+    ("# prov", '[provider.webmail]\nurl = "https://m.test/"',
+     '5 provider[0].webmail.url: write login_page = "https://m.test/"'),
+    ("# prov", 'documentation = "https://x.test/"',
+     "4 provider[0].documentation: write a table below "
+     "[[provider.documentation]]"),
+    ("# prov", 'list_domains = "no"',
+     "4 provider[0].list_domains: write list_domains = false"),
+    ("# prov", 'display_name = {en = "x"}',
+     "4 provider[0].display_name: write a string"),
+    ("# prov", '[[provider.documentation]]\nurl = "https://x.test/"\ndescr = "Help"',
+     '6 provider[0].documentation[0].descr: name the language: {en = "Help"}'),
+    ("# prov", "max-age = 3",
+     "4 provider[0].max-age: max_age belongs into the top of the file, before "
+     "the first table"),
+    ("# prov", 'mx = "mx.example.com"',
+     '4 provider[0].mx: write mx_domains = ["mx.example.com"]'),
+    ("# end", '[[provider.caldav]]\nurl="https://x.test"',
+     "12 provider[0].caldav: head it [[provider.calendar]], and write type = "
+     '"caldav"'),
+    ("# end", "[incoming.imap]\nx=1",
+     "12 incoming: head it [[provider.incoming]], below its [[provider]]"),
+    ("# end", '[provider.webmail]\nlogin_page = "m.test"',
+     '13 provider[0].webmail.login_page: write "https://m.test"'),
+    ("# prov", 'domainsfile = "x"',
+     "4 provider[0].domainsfile: did you mean domains_file?"),
+    ("# prov", 'colour = "red"',
+     "4 provider[0].colour: known are"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("row", INSTEAD, ids=[row[1] for row in INSTEAD])
+def test_what_other_programs_take_is_told_in_our_words(row: tuple[str, ...]) -> None:
+    old, new, *told = row
+    with pytest.raises(ConfigError) as caught:
+        reading.loads(SOUND.replace(old, new, 1))
+    problems = caught.value.problems
+    assert len(problems) == len(told)
+    for problem, words in zip(problems, told, strict=True):
+        assert f"{problem.line} {problem.place}: {problem.cure}".startswith(words)
+
+
+# --- The display ------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("line", "shown", "mark"),
     [
@@ -429,3 +803,31 @@ def test_whatever_stands_there_the_place_is_one_of_the_text(text: str) -> None:
         assert problem.column is not None
         assert 0 < problem.column <= len(lines[problem.line - 1]) + 1
         assert problem.excerpt.endswith("^")
+
+
+HOSTILE = {
+    "deep lists": "[" * 300 + "]" * 300,
+    "a number of thousands of digits": "0x" + "f" * 5000,
+    "no number": "nan",
+    "a long text of brackets": '"' + "{a" * 300_000 + '"',
+    "a long text of underscores": '"' + "a_" * 300_000 + '"',
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(
+    "key", ["port", "hostname", "username", "domains", "ssl", "host", "user", "ttl"]
+)
+def test_no_value_breaks_the_hints(key: str, value: str) -> None:
+    text = f"{key} = {value}\n[[provider]]\n{key} = {value}\n"
+    with pytest.raises(ConfigError) as caught:
+        reading.loads(f"{text}[[provider.incoming]]\n{key} = {value}\n")
+    lines = [it.line for it in caught.value.problems if it.place.endswith(key)]
+    assert lines[0] == 1
+    assert all(len(str(it)) < 700 for it in caught.value.problems)
+
+
+def test_a_key_of_thousands_of_parts_has_its_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        reading.loads(f"x = 1\n{'provider.' * 3000}y = 1\n")
+    assert [it.line for it in caught.value.problems] == [1, 2]
