@@ -15,7 +15,7 @@ _DOMAIN = DOMAIN_PLACEHOLDER
 _OURS = re.compile("|".join(PLACEHOLDERS))
 # Their word for it, in whatever brackets it stands, or Dovecot's letter behind a %.
 _THEIRS = re.compile(
-    r"%\{\s*(?P<a>\w*)[^}]*\}|%\((?P<b>\w+)\)s"
+    r"%\{(?P<a>[^}]*)\}|%\((?P<b>\w+)\)s"
     r"|\$\{\s*(?P<c>\w+)[^}]*\}|\$(?P<d>[A-Za-z_]\w*)"
     r"|\{\{?\s*(?P<e>[\w@.-]*)[^}]*\}\}?"
     r"|<(?P<f>[\w@. -]+)>|\[(?P<g>[\w@. -]+)\]"
@@ -63,7 +63,8 @@ def translated(text: str) -> str:
 
     def ours_for(match: re.Match[str]) -> str:
         word = next((it for it in match.groups() if it is not None), "")
-        alone = match[0] == text
+        *filtered, word = map(str.strip, word.split("|"))  # as Dovecot's user | domain
+        alone = match[0] == text and not filtered
         ours = ADDRESS if alone and word.lower() in _EITHER else meaning_of(word)
         return keep(ours or ADDRESS)
 

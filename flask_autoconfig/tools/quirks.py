@@ -21,6 +21,7 @@ from ..config.tables import FamilyName, Provider, Server, SocketType
 from ..documents import pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
+from . import novices
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -257,12 +258,16 @@ def _long_list(of: Subject) -> Complaints:
         )
 
 
+# What hurts most comes first: passwords that anybody can read, what no client can use,
+# what some drop the whole document for, what single ones do otherwise, and style.
 QUIRKS = (
     Quirk("Every client", _in_clear),
     Quirk("Every client", _page_in_clear),
-    Quirk("Every client", _odd_port),
+    Quirk("Every client", novices.unreachable_hosts),
+    Quirk("Every client", novices.same_names),
     Quirk("Every client", _unfinished_placeholder),
-    Quirk("Every client", _long_list),
+    Quirk("Every client", _odd_port),
+    Quirk("Every client", novices.unreachable_pages),
     Quirk("Thunderbird", _no_mail, "thunderbird"),
     Quirk("Thunderbird", _certificate_alone, "thunderbird"),
     Quirk(K9, _drops_unencrypted, "thunderbird"),
@@ -273,9 +278,12 @@ QUIRKS = (
     Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
     Quirk("Delta Chat", _reference_in_value, "thunderbird"),
     Quirk("Delta Chat", _no_user_name, "thunderbird"),
+    Quirk("Every client", _long_list),
     Quirk("PACC", _short_name, "pacc"),
     Quirk("PACC", _not_in_pacc, "pacc"),
 )
+# The row before which what hurts the own site alone is told.
+_BEFORE_STYLE = [it.complaints for it in QUIRKS].index(_long_list)
 
 
 def warnings(
@@ -283,26 +291,28 @@ def warnings(
     served: Iterable[Family] = FAMILIES,
     origins: Sequence[Origin] = (),
 ) -> list[Problem]:
-    """What one client or another cannot take, in the file's order.
+    """What one client or another cannot take, the worst first: in the order of QUIRKS.
 
-    `served` are the families whose clients count, `origins` say where each provider
-    stands: without them in one file.
+    What one of them finds is in the file's order. `served` are the families whose
+    clients count, `origins` say where each provider stands: without them in one file.
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
     names = {family.name for family in served}
-    quirks = [it for it in QUIRKS if it.family is None or it.family in names]
-    problems = []
+    found: list[list[Problem]] = [[] for _ in QUIRKS]
+    same_ids = found[_BEFORE_STYLE]
     seen: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
         first = seen.setdefault(provider.identity, origin)
         if first is not origin:
-            problems.append(_same_id(provider, origin, first))
+            same_ids.append(_same_id(provider, origin, first))
         subject = Subject(provider, _mail_servers(provider))
-        for client, complaints, _ in quirks:
+        for problems, (client, complaints, family) in zip(found, QUIRKS, strict=True):
+            if family is not None and family not in names:
+                continue
             for where, message, cure in complaints(subject):
                 place = f"{origin.place}.{where}" if where else origin.place
                 problems.append(Problem(place, message, cure, client, origin.file))
-    return problems
+    return [problem for problems in found for problem in problems]
 
 
 def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
