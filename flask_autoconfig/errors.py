@@ -29,15 +29,23 @@ class Problem(NamedTuple):
         return f"{self._where()}{client}{self.message}; {self.cure}"
 
     def _where(self) -> str:
-        file, place = self.file, self.place
-        if self.line and file:
-            file += f":{self.line}" + (f":{self.column}" if self.column else "")
-        elif self.line:
+        file, place = self.source(), self.place
+        if self.line and not file:
             column = f", column {self.column}" if self.column else ""
             file = f"line {self.line}{column}"
         if self.domain:
             place = f"{place} ({self.domain})"
         return "".join(f"{it}: " for it in (file, place) if it)
+
+    def source(self, main: str = "") -> str:
+        """The file with line and column, as editors and compilers write it; or "".
+
+        `main` is the file that was asked about.
+        """
+        file = self.file or main
+        if self.line and file:
+            file += f":{self.line}" + (f":{self.column}" if self.column else "")
+        return file
 
     def shown(self) -> str:
         """The same with the excerpt below it."""

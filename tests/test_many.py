@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current, Service
+from flask_autoconfig.tools.commands.check import _of_file
 
 Write = Callable[..., Path]
 LISTED = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
@@ -161,16 +163,36 @@ def test_a_file_without_any_domain_is_the_wrong_file(
     assert problem.endswith("is a domain; give a text file with a domain a line")
 
 
+def test_check_has_the_line_of_what_is_no_domain(toml: Write, tmp_path: Path) -> None:
+    (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\n")
+    file = toml(LISTED + "username = 'fred'\n")
+    line = file.read_text().splitlines().index("username = 'fred'") + 1
+    with click.Context(click.Command("check")) as context:
+        context.meta["flask_autoconfig.file"] = file
+        subjects = [it.subject for it in _of_file(file, reading.read(file))]
+    assert subjects == [f"{tmp_path}/customers:2", f"{file}:{line}"]
+
+
+def test_the_line_of_a_listed_name_is_found_however_it_is_written(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "customers"
+    many = "".join(f"d{number}.test\n" for number in range(2000))
+    file.write_text(f"{many}# a.test\nA.TEST. x\n.b.test\nbücher.test\na.test\n")
+    names = {b"a.test": 2002, b"*.b.test": 2003, b"xn--bcher-kva.test": 2004}
+    assert listing.lines_of(file, names.keys()) == names
+
+
 def test_of_a_list_that_is_claimed_twice_some_are_named(
     toml: Write, tmp_path: Path
 ) -> None:
     names = "".join(f"d{it:03}.test\n" for it in range(100))
-    (tmp_path / "customers").write_text(names)
+    (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     file = toml(LISTED + brand("other.test", more='domains_file = "customers"'))
     problems = problems_of(file)
     assert problems[0] == (
-        "line 20: provider[1].domains_file (other.test): d000.test is claimed by "
-        "provider[0] too; remove it from one of them"
+        "line 20: provider[1].domains_file (other.test): d000.test (line 3 of "
+        "customers) is claimed by provider[0] too; remove it from one of them"
     )
     assert "domains_file (other.test): 80 more of its domains " in problems[-1]
     assert len(problems) == 21

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from support import TWO_DOMAINS
+from support import ROOT, TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading
@@ -770,6 +770,21 @@ def test_validate_shows_the_line_and_a_log_has_one_for_each_problem(
         "    6 | use_global_preferred_server = True",
         "      |                               ^",
     ]
+
+
+def test_the_readme_shows_what_validate_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, *told = readme.partition("```text\n")[2].partition("```")[0].split("$ ")
+    monkeypatch.chdir(tmp_path)
+    for line in ("hostname = “imap.example.com”", 'server = "imap.example.com"'):
+        Path("autoconfig.toml").write_text(AROUND.replace("@", line), encoding="utf-8")
+        done = CliRunner().invoke(cli, ["validate"])
+        command, _, output = told.pop(0).partition("\n")
+        assert command == "flask-autoconfig validate"
+        assert done.stdout == output
+    assert not told
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

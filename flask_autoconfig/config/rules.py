@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .building import Builder
-from .listing import Listing
+from .listing import Listing, lines_of
 from .ports import MAIL_TYPES
 from .tables import SERVER_KEYS, Provider, Server
 
@@ -63,8 +63,10 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
             first = claimed.setdefault(name, index)
             if first != index:
                 twice.append((name, first))
+        lines = _lines_of(listing, [name for name, _ in twice[:_MOST_TOLD]])
         for name, first in twice[:_MOST_TOLD]:
-            _add_claimed(sources, index, listed, name.decode(), first)
+            what = f"{name.decode()}{lines.get(name, '')}"
+            _add_claimed(sources, index, listed, what, first)
         if len(twice) > _MOST_TOLD:
             told = f"{len(twice) - _MOST_TOLD} more of its domains"
             _add_claimed(sources, index, listed, told, twice[-1][1])
@@ -77,9 +79,21 @@ def _add_claimed(
 ) -> None:
     _, _, origin, builder = sources[index]
     owner = sources[first].origin.seen_from(origin)
-    verb = "are" if " " in what else "is"
+    verb = "are" if what.endswith("domains") else "is"
     message = f"{what} {verb} claimed by {owner} too"
     builder.add(place, message, "remove it from one of them")
+
+
+def _lines_of(listing: Listing | None, names: list[bytes]) -> dict[bytes, str]:
+    """Where each of the names stands in its domains file, in words."""
+    if listing is None or not names:
+        return {}
+    try:
+        lines = lines_of(listing.path, names)
+    except OSError:  # it is gone since it was read
+        return {}
+    file = listing.path.name
+    return {name: f" (line {line} of {file})" for name, line in lines.items()}
 
 
 def _some_domain(source: Source) -> None:

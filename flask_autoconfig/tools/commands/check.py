@@ -12,6 +12,7 @@ import click
 
 from ... import families
 from ...address import Address, parse_address
+from ...config.reading import with_lines
 from ...errors import ConfigError
 from ...files import file_in_environment
 from ...service import Service
@@ -176,11 +177,12 @@ def _cases(
 def _of_file(service: Service) -> list[Finding]:
     file, loaded = service.live.file, service.snapshot.loaded
     skipped = [*loaded.skipped, *loaded.unmatched]
-    warnings = quirks.warnings(loaded.providers, service.families, loaded.origins)
-    problems = [*skipped, *warnings]
+    found = quirks.warnings(loaded.providers, service.families, loaded.origins)
+    found = with_lines(found, file, loaded.providers, loaded.origins)
+    problems = [*skipped, *found]
     if not problems:
         return [check.ok("file", str(file), "no problems, no warnings")]
-    return [check.from_problem("file", it.file or str(file), it) for it in problems]
+    return [check.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
 def _password(descriptor: int | None, where: str) -> str:
