@@ -42,6 +42,8 @@ literal = QQQ # @ literal
 QQQ
 backslash = "a \" # [x]"        # @ backslash
 after = 'a \'                   # @ after
+longs = ["""a " ] [[x]]""", 1]  # @ longs
+longer = [QQQa ' ] [[x]]QQQ, 1] # @ longer
 list = [ # [ ] { }              # @ list
   "a, ]", # @ list[0]
   ["b", # @ list[1]

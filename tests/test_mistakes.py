@@ -271,6 +271,17 @@ MISTAKES = [
     ("[provider]\n",
      "1:1: the heading of provider stands twice, first on line 1; head each "
      "of them [[provider]], with two brackets"),
+    ("[[provider.inc\"oming]]",
+     "1:15: a heading has no such sign between its brackets; write "
+     "[[provider.incoming]]"),
+    ("[[provïder]]",
+     "1:7: a heading has no such sign between its brackets; write [[provider]]"),
+    ("[ [provider]]",
+     "1:3: a heading has no such sign between its brackets; write [[provider]]"),
+    ("[[provider] ]",
+     "1:11: a heading has no such sign between its brackets; write [[provider]]"),
+    ("[[provider]] x = 1",
+     "1:14: a heading stands on a line of its own; begin a new line behind it"),
 ]
 # The same of a whole file.
 FILES = [

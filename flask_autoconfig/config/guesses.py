@@ -11,7 +11,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .places import last_statement
-from .spelling import CURLY, SMALL, cut, kinds, line_of, value_of, without_comment
+from .spelling import (
+    CURLY,
+    SMALL,
+    cut,
+    kinds,
+    line_of,
+    plain_letters,
+    value_of,
+    without_comment,
+)
 from .tables import SERVER_KEYS
 from .values import is_seen, quote
 
@@ -171,8 +180,7 @@ def _no_equals(stop: Stop) -> Guess | None:
     key = before.strip().strip("\"'")
     inline = "{" in stop.line[: stop.at]
     if equals and not inline and re.fullmatch(r"[^\"'#]+", key):
-        plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
-        name = cut(re.sub(r"[^A-Za-z0-9_.]+", "_", plain.strip()))
+        name = cut(re.sub(r"[^A-Za-z0-9_.]+", "_", plain_letters(key).strip()))
         return Guess(f"{quote(key)} is no key", line_of(name, after))
     if not without_comment(stop.rest).strip():
         key = stop.key or "key"
@@ -326,10 +334,10 @@ def _heading(stop: Stop) -> Guess | None:
     if not stop.says.startswith(("Expected", "Invalid initial", "Cannot")):
         return None
     found = _HEADING.match(stop.line)
-    if found is None:
+    if found is None and not without_comment(stop.line).rstrip().endswith("]"):
         cure = "begin a new line behind it"
         return Guess("a heading stands on a line of its own", cure)
-    opening, name, closing = found.groups()
+    opening, name, closing = found.groups() if found else _in_brackets(stop.line)
     words = re.sub(r"[\s/:>]+", ".", name).strip(".") or "provider"
     many = "[[" in opening or closing == "]]"
     whole = f"[[{words}]]" if many else f"[{words}]"
@@ -337,9 +345,20 @@ def _heading(stop: Stop) -> Guess | None:
         return Guess("a heading's words have dots between them", f"write {whole}")
     if not name:
         return Guess("a heading without a name", "write [[provider]]")
-    if len(opening) == len(closing):
+    if len(opening) != len(closing):
+        return Guess("the heading has not as many [ as ]", f"write {whole}")
+    if stop.says.startswith("Cannot"):
         return None
-    return Guess("the heading has not as many [ as ]", f"write {whole}")
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "", plain_letters(words)).strip(".")
+    whole = f"{opening}{re.sub('[.]+', '.', name)}{closing}"
+    return Guess("a heading has no such sign between its brackets", f"write {whole}")
+
+
+def _in_brackets(line: str) -> tuple[str, str, str]:
+    """A heading with a bracket, or the sign of a comment, in its name."""
+    text = line.strip()
+    many = text.startswith("[[") or text.endswith("]]")
+    return ("[[" if many else "["), text.strip("[] "), ("]]" if many else "]")
 
 
 def _backslash(stop: Stop) -> Guess | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 from msgspec import structs
@@ -63,6 +64,11 @@ def kinds() -> dict[str, str]:
                 if found := re.search(r"\b(?:int|bool)\b", str(field.type)):
                     kinds[field.name] = found[0]
     return kinds
+
+
+def plain_letters(text: str) -> str:
+    """The text in ASCII: letters without their accents, and no others."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def cut(key: str) -> str:
