@@ -6,16 +6,20 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import TWO_DOMAINS
 
-from flask_autoconfig import ConfigError
+from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading
 from flask_autoconfig.config.places import below, lines_of
+from flask_autoconfig.tools.cli import cli
 
 settings.register_profile(
     "lines", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -128,6 +132,57 @@ def test_where_two_keys_look_alike_the_table_has_the_line(keys: Sequence[str]) -
     for problem in unknown:
         assert problem.line in (1, 2 if '"a?b"' in keys else 1)
         assert len(problem.place) < 100
+
+
+def test_a_mapping_has_no_lines_but_its_providers_domain() -> None:
+    raw = tomllib.loads(TWO_DOMAINS.replace('"imap"', '"imapp"'))
+    with pytest.raises(ConfigError) as caught:
+        reading.from_raw(raw)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.domain) == (None, "example.com")
+
+
+def test_a_faulty_item_of_a_list_does_not_shift_the_next_ones(tmp_path: Path) -> None:
+    first = TWO_DOMAINS.replace('"example2.com"', '"a.test"')
+    names = '[\n"a b",\n"b.test",\n"a.test",\n]'
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(
+        first + TWO_DOMAINS.replace('["example.com", "example2.com"]', names)
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    lines = file.read_text().splitlines()
+    told = [(it.place, lines[(it.line or 0) - 1]) for it in caught.value.problems]
+    assert told == [
+        ("provider[1].domains[0]", '"a b",'),
+        ("provider[1].domains[2]", '"a.test",'),
+    ]
+
+
+def test_a_file_that_did_not_change_has_the_lines_that_it_has(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text('include = ["a.toml", "b.toml"]\n')
+    one = TWO_DOMAINS.replace('["example.com", "example2.com"]', '["a.test"]')
+    (tmp_path / "a.toml").write_text(one)
+    (tmp_path / "b.toml").write_text("# b\n" + one.replace("a.test", "b.test"))
+    before = reading.read(file)
+    (tmp_path / "a.toml").write_text(one.replace("a.test", "b.test"))
+    with pytest.raises(ConfigError) as caught:
+        reading.read(file, before)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.domain) == ("b.toml", 4, "b.test")
+
+
+def test_warnings_of_included_files_have_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text('include = ["*/a.toml", "none-*.toml"]\n')
+    (tmp_path / "brands").mkdir()
+    (tmp_path / "brands/a.toml").write_text(f"{TWO_DOMAINS}username = 'fred'\n")
+    done = CliRunner().invoke(cli, ["--config", str(file), "validate", "--json"])
+    warnings = json.loads(done.stdout)["warnings"]
+    told = [(it["file"], it["line"], it["domain"]) for it in warnings]
+    assert told[0] == ("brands/a.toml", 16, "example.com")
+    assert told[-1] == (str(file), 1, "")
 
 
 # --- Any text --------------------------------------------------------------------------
