@@ -169,7 +169,7 @@ def test_check_has_the_line_of_what_is_no_domain(toml: Write, tmp_path: Path) ->
     line = file.read_text().splitlines().index("username = 'fred'") + 1
     with click.Context(click.Command("check")) as context:
         context.meta["flask_autoconfig.file"] = file
-        subjects = [it.subject for it in _of_file(file, reading.read(file))]
+        subjects = [it.subject for it in _of_file(Service(file))]
     assert subjects == [f"{tmp_path}/customers:2", f"{file}:{line}"]
 
 
