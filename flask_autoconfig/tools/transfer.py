@@ -17,14 +17,14 @@ from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service
-from . import nginx
+from . import moving, nginx
 from .folder import Folder, opened
 
 _MANY_FILES = 5000  # of which most are the same
 
 
 def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
-    """The TOML of config-v1.1.xml files, and what could not be carried, in sentences.
+    """The TOML of what other servers have, and what could not be carried, in sentences.
 
     Raises ConfigError, naming each file at fault.
     """
@@ -39,31 +39,36 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
             continue
         done.add(file)
         try:
-            provider, of_file = _import(file)
+            providers, of_file = _import(file)
         except ConfigError as error:
             problems += error.problems
             continue
         lost += [f"{file}: {sentence}" for sentence in of_file]
-        problems += _claimed_twice(provider, file, owners)
-        raw.append(provider)
+        for provider in providers:
+            problems += _claimed_twice(provider, file, owners)
+        raw += providers
 
     if problems:
         raise ConfigError(problems, "import")
     return dumps(from_raw({"provider": raw}).tables), lost
 
 
-def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
-    reader = Reader()
+def _import(file: Path) -> moving.Read:
     try:
-        provider = reader.read(_read(file))
-        reader.lost += _without_odd_urls(provider)
-        from_raw({"provider": [provider]})
+        data = _read(file)
+        providers, lost = (moving.reader_of(data) or _read_xml)(file, data)
+        for provider in providers:
+            lost += _without_odd_urls(provider)
+            from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
         raise ConfigError([problem]) from error
-    except NotAutoconfigError as error:
-        problem = Problem(str(file), str(error), "give config-v1.1.xml files")
+    except moving.UnreadableError as error:
+        problem = Problem(str(file), str(error), "mend it, or import another file")
         raise ConfigError([problem]) from error
+    except NotAutoconfigError as error:
+        cure = "give config-v1.1.xml files, or the files of automx2 or automx"
+        raise ConfigError([Problem(str(file), str(error), cure)]) from error
     except ConfigError as error:
         raise ConfigError(
             [
@@ -71,7 +76,13 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
                 for it in error.problems
             ]
         ) from error
-    return provider, reader.lost
+    return moving.Read(providers, lost)
+
+
+def _read_xml(_file: Path, data: bytes) -> moving.Read:
+    reader = Reader()
+    provider = reader.read(data)
+    return moving.Read([provider], reader.lost)
 
 
 def _read(file: Path) -> bytes:

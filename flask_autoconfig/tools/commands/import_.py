@@ -1,4 +1,4 @@
-"""`import`: from config-v1.1.xml files to one TOML."""
+"""`import`: from what other servers have to one TOML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..cleaning import clean
     type=click.Path(path_type=Path, dir_okay=False),
 )
 def command(files: tuple[Path, ...]) -> None:
-    """Turn config-v1.1.xml files into one TOML, a provider for each file."""
+    """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""
     text, lost = transfer.import_files(files)
     for sentence in lost:
         click.echo(clean(f"warning: {sentence}"), err=True)
