@@ -78,7 +78,8 @@ def test_its_arguments_count_and_an_option_of_serve_goes_before_them(
         assert pid.read_text() == f"{process.pid}\n"
         until(lambda: len(_workers(process.pid)) == 3)
         text = log.read_text()
-        assert f"Serving {tmp_path}/autoconfig.toml at {url[7:]}\n" in text
+        serving = f"Serving {tmp_path}/autoconfig.toml, 2 domains, at {url}/mail/setup"
+        assert f"{serving}\n" in text
     elsewhere = f"--bind 127.0.0.1:{free_port()} --workers 3"
     told = ("--bind", "127.0.0.1:{port}", "--workers", "1")
     with serving_with(elsewhere, toml(TWO_DOMAINS), *told) as (url, process):

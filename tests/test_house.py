@@ -408,6 +408,7 @@ LAYERS = (
     {"standalone", "server"},
     {"__init__"},
     {"tools"},
+    {"__main__"},
 )
 
 

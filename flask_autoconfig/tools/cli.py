@@ -12,26 +12,72 @@ import io
 import os
 import sys
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from ..errors import ConfigError
 from ..files import DEFAULT_FILE
 
-# Each command's module in `commands`, which has a function `command`.
-_MODULES = {
-    "check": "check",
-    "dns": "dns",
-    "export": "export",
-    "import": "import_",
-    "init": "init",
-    "schema": "schema",
-    "serve": "serve",
-    "show": "show",
-    "validate": "validate",
+
+class _Entry(NamedTuple):
+    """A command as the list shows it, which needs no import."""
+
+    module: str  # in `commands`; it has a function `command`
+    summary: str
+    examples: tuple[str, ...]
+
+
+# In the order of the way: from nothing to a domain that works, then what helps with it.
+_COMMANDS = {
+    "init": _Entry(
+        "init",
+        "find a domain's servers, write the file",
+        ("init example.com",),
+    ),
+    "validate": _Entry(
+        "validate",
+        "tell what is wrong with the file",
+        ("validate", "--config /etc/autoconfig.toml validate --json"),
+    ),
+    "serve": _Entry(
+        "serve",
+        "answer mail clients, under gunicorn",
+        ("serve", "serve --bind 0.0.0.0:8000 --workers 4 --proxies 1"),
+    ),
+    "dns": _Entry(
+        "dns",
+        "print the DNS records to publish",
+        ("dns --target www.example.com",),
+    ),
+    "check": _Entry(
+        "check",
+        "see whether it works, as each client goes",
+        ("check example.com", "check fred@example.com --login"),
+    ),
+    "import": _Entry(
+        "import_",
+        "make the file from what you have",
+        ("import old/*.xml > autoconfig.toml", "import /var/lib/automx2/db.sqlite"),
+    ),
+    "export": _Entry(
+        "export",
+        "write the documents as files",
+        ("export /srv/autoconfig",),
+    ),
+    "show": _Entry(
+        "show",
+        "print the document that a client gets",
+        ("show fred@example.com", "show fred@example.com --format outlook"),
+    ),
+    "schema": _Entry(
+        "schema",
+        "print the file's JSON Schema, for editors",
+        ("schema > autoconfig.schema.json",),
+    ),
 }
 
 
@@ -39,14 +85,33 @@ class _Group(click.Group):
     """Imports a command when it is run, and turns our errors into exit code 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_MODULES)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _MODULES:
+        entry = _COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        module = import_module(f".commands.{_MODULES[cmd_name]}", __package__)
+        module = import_module(f".commands.{entry.module}", __package__)
         command: click.Command = module.command
+        head = "Example:" if len(entry.examples) == 1 else "Examples:"
+        lines = [f"  {ctx.command_path} {example}" for example in entry.examples]
+        command.epilog = "\n".join(["\b", head, *lines])
         return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """All of them, none cut; no command is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, it.summary) for name, it in _COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command of that name; of one that is misspelt, what was probably meant."""
+        name = args[0] if args else ""
+        close = get_close_matches(name, _COMMANDS, n=1)
+        if name and name not in _COMMANDS and not name.startswith("-") and close:
+            ctx.fail(f"No such command {name!r}; did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -65,7 +130,8 @@ def _tell(message: str) -> None:
     from .cleaning import clean_lines
 
     with suppress(OSError):
-        click.echo(clean_lines(f"Error: {message}"), err=True)
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(clean_lines(message), err=True)
 
 
 def _give_up_unwritten() -> None:
@@ -80,17 +146,38 @@ def _give_up_unwritten() -> None:
     os.close(nowhere)
 
 
+class _File(click.Path):
+    """A file's path, which an empty text is not."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if value == "":
+            self.fail("an empty text names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_File(path_type=Path, dir_okay=False),
     help=f"The TOML file; AUTOCONFIG_FILE or ./{DEFAULT_FILE} by default.",
+)
+@click.option(
+    "--color/--no-color",
+    "color",
+    default=None,
+    help="Colours; by default at a terminal where NO_COLOR is not set.",
 )
 @click.version_option(package_name="flask-autoconfig", prog_name="flask-autoconfig")
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None) -> None:
+def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
     """Publish a domain's mail settings, so that mail clients set themselves up."""
+    if color is None and os.environ.get("NO_COLOR"):
+        color = False
+    if color is not None:
+        ctx.color = color
     ctx.meta["flask_autoconfig.file"] = config
 
 

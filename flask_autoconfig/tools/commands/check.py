@@ -42,7 +42,7 @@ _MOST_DOMAINS = 50  # of a file, checked unasked
     is_flag=True,
     help="Only the file and its servers, before anything is published.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @options.network_options
 @click.pass_context
 def command(

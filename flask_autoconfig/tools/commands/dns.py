@@ -24,7 +24,7 @@ from .. import project, zone
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file of before a change: its PACC digests are published beside the new.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 def command(domain: str, target: str, previous: Path | None, as_json: bool) -> None:
     """Print the DNS records to publish, as a zone file for each domain."""
     target = _host(target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ...service import Service
@@ -16,6 +18,15 @@ def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | Non
     if value.startswith(("unix:", "fd:")) or (port.isdigit() and int(port) < 65536):
         return value
     raise click.BadParameter(f"{value!r} is no HOST:PORT", param_hint="--bind")
+
+
+def _places(config: Any, page: str) -> str:
+    """Where it serves, as URLs to click where a browser can go there."""
+    scheme = "https" if config.is_ssl else "http"
+    return ", ".join(
+        it if it.startswith(("unix:", "fd:")) else f"{scheme}://{it}{page}"
+        for it in config.bind
+    )
 
 
 @click.command("serve")
@@ -65,6 +76,9 @@ def command(
     if service.ignored:
         names = ", ".join(service.ignored)
         click.echo(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
-    places = ", ".join(service.cfg.bind)
-    click.echo(f"Serving {site.name} at {places}", err=True)
+    own = app.extensions["autoconfig"]
+    count = len(own.snapshot.loaded.claims)
+    domains = f"{count} {'domain' if count == 1 else 'domains'}"
+    places = _places(service.cfg, own.path_of("page") or "")
+    click.echo(f"Serving {site.name}, {domains}, at {places}", err=True)
     service.run()

@@ -17,7 +17,7 @@ from ..cleaning import clean, clean_lines
 
 
 @click.command("validate")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Tell every problem of the file, and what single clients cannot take."""
