@@ -53,6 +53,12 @@ hostname = "smtp.example.com"
 """
 
 
+# What makes lines of `dns` a zone of their own, relative to its domain.
+ZONE_HEAD = (
+    "$TTL 60\n@ IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 127.0.0.1\n"
+)
+
+
 def outlook_asks(email: str) -> str:
     """What Outlook posts to find the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
     place = "http://schemas.microsoft.com/exchange/autodiscover/outlook/"

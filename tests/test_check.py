@@ -16,6 +16,7 @@ from strangers import at_terminal
 from support import (
     BIN,
     TWO_DOMAINS,
+    ZONE_HEAD,
     certificate_for,
     free_port,
     open_folder,
@@ -236,7 +237,8 @@ def test_init_of_something_that_is_no_domain_is_wrong_usage() -> None:
 
 
 def test_the_zone_is_one_for_dnspython_and_for_bind(zone: str, tmp_path: Path) -> None:
-    parsed = dns.zone.from_text(zone)
+    zone = ZONE_HEAD + zone
+    parsed = dns.zone.from_text(zone, origin=DOMAIN)
     target = parsed.find_rdataset("_imaps._tcp", "SRV")[0]
     assert (target.priority, target.port, str(target.target)) == (0, 993, "imap")
     assert str(parsed.find_rdataset("_imap._tcp", "SRV")[0].target) == "."

@@ -28,6 +28,7 @@ from support import (
     BIN,
     ROOT,
     TWO_DOMAINS,
+    ZONE_HEAD,
     certificate_for,
     fetch,
     free_port,
@@ -365,12 +366,12 @@ def test_the_service_takes_its_sockets_from_systemd(
 
 def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
     text = (CONTRIB / "example.com.zone").read_text()
-    dns.zone.from_text(text)
+    dns.zone.from_text(ZONE_HEAD + text, origin="example.com")
     options = ("dns", "example.com", "--target", "www.example.com")
     printed = run("--config", ROOT / "examples/autoconfig.toml", *options).stdout
 
     def records(zone: str) -> list[str]:
-        return re.findall(r"^[^;\s].*$", re.sub(r" \d+ 7200 ", " 1 7200 ", zone), re.M)
+        return re.findall(r"^[^;\s].*$", zone, re.M)
 
     assert records(text) == records(printed)
 

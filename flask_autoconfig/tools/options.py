@@ -46,8 +46,8 @@ class _ConnectTo(click.ParamType[tuple[tuple[str, int], tuple[str, int]]]):
         return (parts[0].lower(), int(parts[1])), (parts[2], int(parts[3]))
 
 
-def network_options(command: Any) -> Any:
-    """The options that say how servers are reached; see :func:`network`."""
+def resolver_options(command: Any) -> Any:
+    """The options that say how DNS is asked; see :func:`resolver_of`."""
     for option in (
         click.option(
             "--resolver",
@@ -61,6 +61,15 @@ def network_options(command: Any) -> Any:
             type=click.FloatRange(0.1, 600),
             help="Seconds for each step.",
         ),
+    ):
+        command = option(command)
+    return command
+
+
+def network_options(command: Any) -> Any:
+    """The options that say how servers are reached; see :func:`network`."""
+    command = resolver_options(command)
+    for option in (
         click.option(
             "--connect-to",
             multiple=True,
@@ -79,6 +88,16 @@ def network_options(command: Any) -> Any:
     return command
 
 
+def resolver_of(resolver: tuple[str, int] | None, timeout: float) -> Resolver:
+    """Who is asked for names, from what those options say."""
+    if resolver and not is_ip(resolver[0]):
+        addresses = Resolver(None, timeout).addresses(resolver[0])
+        if not addresses:
+            raise click.BadParameter(f"{resolver[0]} has no address")
+        resolver = (addresses[0], resolver[1])
+    return Resolver(resolver, timeout)
+
+
 def network(
     resolver: tuple[str, int] | None,
     timeout: float,
@@ -86,13 +105,8 @@ def network(
     allow_private: bool,
 ) -> Network:
     """How servers are reached, from what those options say."""
-    if resolver and not is_ip(resolver[0]):
-        addresses = Resolver(None, timeout).addresses(resolver[0])
-        if not addresses:
-            raise click.BadParameter(f"{resolver[0]} has no address")
-        resolver = (addresses[0], resolver[1])
     return Network(
-        Resolver(resolver, timeout),
+        resolver_of(resolver, timeout),
         timeout,
         dict(connect_to),
         allow_private=allow_private,

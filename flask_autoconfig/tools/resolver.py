@@ -84,6 +84,16 @@ class Resolver:
         records = sorted(self._answers(name, "SRV"), key=lambda it: int(it.priority))
         return [(_host(it.target), int(it.port)) for it in records]
 
+    def records(self, name: str, type_: str) -> list[str]:
+        """The data of the records of that type there, as a zone file has it.
+
+        Names in it are whole, in lower case; a text is one string in quotes.
+        """
+        if type_ == "TXT":
+            return [f'"{text}"' for text in self.txt(name)]
+        found = self._answers(name, type_)
+        return [str(it.to_text()).lower() for it in found if it.rdtype.name == type_]
+
     def txt(self, name: str) -> list[str]:
         """The TXT records, the strings of each joined."""
         records = self._answers(name, "TXT")

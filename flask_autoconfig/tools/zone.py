@@ -116,23 +116,3 @@ def certificate_names(
     """The names that the web server's certificates must be valid for."""
     labels = [it.label for it in families if it.label and it.writes(provider, domain)]
     return [*(f"{label}.{domain}" for label in labels), domain]
-
-
-def zone(
-    domain: str, published: Iterable[Record], certificates: Iterable[str], serial: int
-) -> str:
-    """The records as a zone file (RFC 1035, section 5).
-
-    `certificates` are the names that certificates are needed for.
-    """
-    lines = [
-        f"; {domain}: what mail clients look up",
-        f"; certificates are needed for: {' '.join(certificates)}",
-        f"$ORIGIN {domain}.",
-        f"$TTL {TTL}",
-        "; The next two make this a zone of its own: leave them out where the zone exists.",
-        f"@ IN SOA ns.invalid. hostmaster.{domain}. {serial} 7200 3600 1209600 {TTL}",
-        "@ IN NS ns.invalid.",
-    ]
-    lines += [f"{it.name} IN {it.type} {it.data}" for it in published]
-    return "\n".join(lines) + "\n"
