@@ -17,10 +17,13 @@ from .documents import Format, Recipient, apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
 from .handlers import (
     Handler,
+    account_code,
     autodiscover,
     autodiscover_v2,
     by_domain,
+    colours,
     document,
+    logo,
     page,
     page_file,
     qr_code,
@@ -181,6 +184,9 @@ FAMILIES: tuple[Family, ...] = (
         (
             Route(_PAGE, page, endpoint="setup"),
             Route(f"{_PAGE}/qr.svg", qr_code),
+            Route(f"{_PAGE}/account.svg", account_code),
+            Route(f"{_PAGE}/logo", logo),
+            Route(f"{_PAGE}/colours.css", colours),
             Route(f"{_PAGE}/style.css", page_file("style.css")),
             Route(f"{_PAGE}/script.js", page_file("script.js")),
         ),

@@ -177,9 +177,30 @@ def page(lookup: Lookup, request: Request) -> Answer:
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
     """The picture that leads a phone to the page of an address."""
-    from .page import view
+    from .page import pictures
 
-    return view.qr_code(lookup, request)
+    return pictures.qr_code(lookup, request)
+
+
+def account_code(lookup: Lookup, request: Request) -> Answer:
+    """The picture that sets up Thunderbird for Android."""
+    from .page import pictures
+
+    return pictures.account_code(lookup, request)
+
+
+def logo(lookup: Lookup, request: Request) -> Answer:
+    """The provider's logo."""
+    from .page import pictures
+
+    return pictures.logo(lookup, request)
+
+
+def colours(lookup: Lookup, request: Request) -> Answer:
+    """The style sheet with a provider's colour."""
+    from .page import pictures
+
+    return pictures.colours(lookup, request)
 
 
 def page_file(name: str) -> Handler:

@@ -122,6 +122,10 @@ def _checked(told: Provider | Mapping[str, Any], domain: str) -> Provider:
     if "domains_file" in told:  # a row must not choose files of this machine
         problem = Problem("domains_file", "it names a file", "give domains, or none")
         raise ConfigError([problem])
+    page = told.get("page")
+    if isinstance(page, Mapping) and "logo" in page:
+        problem = Problem("page.logo", "it names a file", "leave the logo to the file")
+        raise ConfigError([problem])
     table = {"domains": [domain], **told}
     return from_raw({"provider": [table]}).providers[0]
 

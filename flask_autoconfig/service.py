@@ -169,6 +169,11 @@ class Service:
                 return it.routes[0].path
         return None
 
+    @property
+    def family_names(self) -> frozenset[str]:
+        """The names of the families that are served."""
+        return frozenset(it.name for it in self.families)
+
     # --- Whom a request is about ----------------------------------------------------
 
     def find(self, query: str, host: str) -> Served | Answer:

@@ -209,6 +209,14 @@ class Lookup(Protocol):
         """Where a family is asked first, None for one that is not served."""
 
     @property
+    def family_names(self) -> frozenset[str]:
+        """The names of the families that are served."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration that answers now."""
+
+    @property
     def stage(self) -> Stage:
         """Where the page is shown."""
 

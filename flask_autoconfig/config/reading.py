@@ -19,14 +19,17 @@ from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
+from .logo import Logo, UnusableLogoError, read_logo
 from .rules import Origin, Source
 from .tables import (
     Config,
+    Contact,
     Incoming,
     OAuth2,
     Outgoing,
     Pop3,
     Provider,
+    ProviderPage,
     Sign,
     Table,
     Webmail,
@@ -45,6 +48,8 @@ _HOMES = {
     "[provider.incoming.pop3]": Pop3,
     "[[provider.incoming]]": Incoming,
     "[[provider.outgoing]]": Outgoing,
+    "[provider.page]": ProviderPage,
+    "[provider.page.contact]": Contact,
 }
 _HOMES_OF_INCLUDED = {"the file that includes this one": Config} | {
     head: table for head, table in _HOMES.items() if table is not Config
@@ -75,6 +80,7 @@ class Loaded(NamedTuple):
     origins: tuple[Origin, ...] = ()  # of each provider: where it stands
     claims: Mapping[bytes, int] = {}  # domain or pattern -> provider
     signer: Signer | None = None  # made of the files of `[sign]`
+    logos: Mapping[int, Logo] = {}  # by provider
     watched: tuple[Path, ...] = ()  # the files that it names, beside the TOML itself
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
@@ -201,6 +207,7 @@ class _Reading:
         sources = list(self._sources())
         claims = rules.claims(sources)
         signer = self._signer(config.sign, builder)
+        logos = dict(self._logos(sources))
 
         self._raise_problems(config.include)
         return Loaded(
@@ -209,6 +216,7 @@ class _Reading:
             tuple(source.origin for source in sources),
             claims,
             signer,
+            logos,
             tuple(self._watched),
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
@@ -270,6 +278,21 @@ class _Reading:
             message = f"no line of {quote(str(path))} is a domain"
             builder.add(place, message, "give a text file with a domain a line")
         return listing
+
+    def _logos(self, sources: list[Source]) -> Iterator[tuple[int, Logo]]:
+        """The pictures that pages have, each with its provider's number."""
+        bases = [part.base for part, _ in self._opened for _ in part.providers]
+        for index, (source, base) in enumerate(zip(sources, bases, strict=True)):
+            page = source.provider.page
+            if page is None or page.logo is None:
+                continue
+            path = base / page.logo
+            self._watched[path] = None
+            try:
+                yield index, read_logo(path)
+            except UnusableLogoError as error:
+                place = f"{source.origin.place}.page.logo"
+                source.builder.add(place, error.message, error.cure)
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None:

@@ -1,10 +1,6 @@
 """The tables of autoconfig.toml as frozen typed structs, with their defaults.
 
-Each attribute has the name of its TOML key. A type's `Meta` says in `description` what
-the key means (the JSON Schema has it), and in `extra` how its value is read: `value` is
-the function of :mod:`values` that a string must pass, `single` lets one item stand
-without a list, `item` is the word for one of a list that must not be empty,
-`example` is what an error proposes.
+Each attribute has the name of its TOML key; `kinds.py` says how a value is read.
 """
 
 from __future__ import annotations
@@ -13,30 +9,14 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 
+from .kinds import Filled, Host, Identifier, Line, Texts, Url
+from .kinds import Table as Table
+from .page import Contact as Contact
+from .page import ProviderPage as ProviderPage
 from .ports import standard_port
-from .values import (
-    domain_pattern,
-    exact_domain,
-    file_pattern,
-    host_name,
-    identifier,
-    language_tag,
-    line,
-    placeholder_text,
-    prose,
-    url,
-)
-
-Line = Annotated[str, Meta(extra={"value": line})]
-Prose = Annotated[str, Meta(extra={"value": prose})]
-Filled = Annotated[str, Meta(extra={"value": placeholder_text})]
-Identifier = Annotated[str, Meta(extra={"value": identifier})]
-Host = Annotated[str, Meta(extra={"value": host_name})]
-Url = Annotated[str, Meta(extra={"value": url})]
-Language = Annotated[str, Meta(extra={"value": language_tag})]
-Texts = dict[Language, Prose]
+from .values import domain_pattern, exact_domain, file_pattern
 
 # The client families; families.py says what each of them asks and gets.
 FamilyName = Literal["thunderbird", "outlook", "apple", "pacc", "dav", "page", "ispdb"]
@@ -52,12 +32,6 @@ SocketType = Annotated[
     Literal["SSL", "STARTTLS", "plain"],
     Meta(description="Encryption: SSL (TLS from the first byte), STARTTLS or plain."),
 ]
-
-
-class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; `computed` keys have a default that depends on others."""
-
-    computed: ClassVar[tuple[str, ...]] = ()
 
 
 class AuthenticationMethod(Table, frozen=True):
@@ -380,6 +354,9 @@ class Provider(Table, frozen=True):
     oauth2: Annotated[OAuth2 | None, Meta(description="The authorization server.")] = (
         None
     )
+    page: Annotated[
+        ProviderPage | None, Meta(description="The page for people, in its clothes.")
+    ] = None
 
     @property
     def all_domains(self) -> Iterator[str]:

@@ -32,7 +32,7 @@ class InSite:
         folder = current_app.config.get("AUTOCONFIG_LOCALE")
         return Path(current_app.root_path) / folder if folder else None
 
-    def show(self, page: object, policy: str) -> Shown:
+    def show(self, page: Any, policy: str) -> Shown:
         """The page in the site's own template, or in ours.
 
         The policy is for ours alone, since the site's style and pictures come from
@@ -41,7 +41,8 @@ class InSite:
         template = current_app.jinja_env.get_template(TEMPLATE)
         said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
         try:
-            html = render_template(template, **{VARIABLE: page})
+            in_site = page._replace(is_in_site=not _is_ours(template))
+            html = render_template(template, **{VARIABLE: in_site})
         except UndefinedError as error:
             if _is_ours(template):
                 raise

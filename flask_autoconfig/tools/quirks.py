@@ -21,6 +21,7 @@ from ..config.tables import FamilyName, Provider, Server, SocketType
 from ..documents import pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
+from ..page import look
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -257,6 +258,21 @@ def _long_list(of: Subject) -> Complaints:
         )
 
 
+def _pale_colour(of: Subject) -> Complaints:
+    colour = of.provider.page.colour if of.provider.page else None
+    if colour is None:
+        return
+    contrast = look.contrast(colour, look.PAPER)
+    if contrast < look.ENOUGH:
+        shade = look.legible(colour, look.PAPER)
+        yield (
+            "page.colour",
+            f"its contrast on the page is {contrast:.1f}:1, under {look.ENOUGH}:1, so that "
+            f"links are written in {shade} instead",
+            f"write a darker one, as {shade}",
+        )
+
+
 QUIRKS = (
     Quirk("Every client", _in_clear),
     Quirk("Every client", _page_in_clear),
@@ -273,6 +289,7 @@ QUIRKS = (
     Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
     Quirk("Delta Chat", _reference_in_value, "thunderbird"),
     Quirk("Delta Chat", _no_user_name, "thunderbird"),
+    Quirk("The page", _pale_colour, "page"),
     Quirk("PACC", _short_name, "pacc"),
     Quirk("PACC", _not_in_pacc, "pacc"),
 )
