@@ -32,6 +32,7 @@ class Step(NamedTuple):
     title: Markup
     text: tuple[Markup, ...] = ()
     groups: tuple[Group, ...] = ()
+    then: Markup | None = None  # what ends it
     note: Markup | None = None
     # What the template adds: the form of a name, a button or a QR code.
     part: str = ""

@@ -62,8 +62,8 @@ def gmail(account: Account, words: Words) -> list[Step]:
         ),
         Step(
             words.say("Enter your address"),
-            (words.say("Tap %(next)s, then %(kind)s.", next=next_, kind=type_),),
-            (Group(None, [plain(email, account.shown)]),),
+            groups=(Group(None, [plain(email, account.shown)]),),
+            then=words.say("Tap %(next)s, then %(kind)s.", next=next_, kind=type_),
         ),
         Step(
             words.say("Type your e-mail password"),
@@ -72,6 +72,7 @@ def gmail(account: Account, words: Words) -> list[Step]:
         Step(
             words.label("gmail.incoming", N_("Enter the server for incoming mail")),
             groups=(Group(None, _gmail_fields(words, incoming, "gmail.server")),),
+            then=words.say("Tap %(next)s.", next=next_),
         ),
         Step(
             words.label("gmail.outgoing", N_("Enter the server for outgoing mail")),
@@ -84,6 +85,7 @@ def gmail(account: Account, words: Words) -> list[Step]:
                     ],
                 ),
             ),
+            then=words.say("Tap %(next)s.", next=next_),
         ),
         Step(
             words.say("Your name, as others see it"),
@@ -125,8 +127,8 @@ def samsung(account: Account, words: Words) -> list[Step]:
         ),
         Step(
             words.say("Enter your address and password"),
-            (words.say("Do not sign in yet: choose the set-up by hand."),),
-            (Group(None, fields),),
+            groups=(Group(None, fields),),
+            then=words.say("Do not sign in yet: choose the set-up by hand."),
         ),
         Step(
             words.say("Choose %(kind)s and enter the servers", kind=kind(box[0])),

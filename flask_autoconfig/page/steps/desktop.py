@@ -83,19 +83,19 @@ def thunderbird(account: Account, words: Words) -> list[Step]:
         ),
         Step(
             words.say("Enter your name and address"),
-            (words.say("Then %(next)s.", next=go_on),),
-            (Group(None, identity),),
+            groups=(Group(None, identity),),
+            then=words.say("Then %(next)s.", next=go_on),
         ),
         *_servers(account, words, go_on),
         Step(
             words.say("Type your e-mail password"),
-            (words.say("Then %(next)s.", next=go_on),),
-            (
+            groups=(
                 Group(
                     None,
                     [own_password(words, words.label("thunderbird.password"))],
                 ),
             ),
+            then=words.say("Then %(next)s.", next=go_on),
         ),
     ]
     if account.davs:
@@ -127,7 +127,8 @@ def _servers(account: Account, words: Words, go_on: Markup) -> list[Step]:
         Group(words.label("thunderbird.outgoing"), thunderbird_fields(words, outgoing)),
     )
     title = words.say("Choose %(way)s and enter the servers", way=by_hand)
-    return [Step(title, groups=groups)]
+    then = words.say("Then %(next)s.", next=go_on)
+    return [Step(title, groups=groups, then=then)]
 
 
 def evolution(account: Account, words: Words) -> list[Step]:
@@ -153,8 +154,8 @@ def evolution(account: Account, words: Words) -> list[Step]:
         ),
         Step(
             words.say("Enter your name and address"),
-            (words.say("Leave %(tick)s ticked, and go on.", tick=look_up),),
-            (Group(None, identity),),
+            groups=(Group(None, identity),),
+            then=words.say("Leave %(tick)s ticked, and go on.", tick=look_up),
         ),
         *_evolution_servers(account, words),
         Step(
@@ -163,7 +164,6 @@ def evolution(account: Account, words: Words) -> list[Step]:
                 words.say("Evolution asks for it when it fetches mail."),
                 words.say("Tick %(remember)s.", remember=remember),
             ),
-            (),
         ),
     ]
     if account.davs:
@@ -220,11 +220,14 @@ def _evolution_calendars(account: Account, words: Words) -> Step:
         if dav.username:
             fields.append(plain(words.label("evolution.user"), dav.username))
         groups.append(Group(new, fields))
-    find = words.path(
-        words.label("evolution.find-calendars"), words.label("evolution.find-books")
+    buttons = ("evolution.find-calendars", "evolution.find-books")
+    find = Markup(" / ").join(words.label(it) for it in buttons)
+    text = words.say("Make one of each:")
+    then = words.say(
+        "In each, click on %(button)s, and tick what is found.", button=find
     )
-    text = words.say("Make one of each, and let it look: %(path)s.", path=find)
-    return Step(words.say("Calendars and contacts"), (text,), tuple(groups))
+    title = words.say("Calendars and contacts")
+    return Step(title, (text,), tuple(groups), then)
 
 
 def other(account: Account, words: Words) -> list[Step]:

@@ -41,11 +41,9 @@ def new(account: Account, words: Words) -> list[Step]:
     return [
         Step(
             words.say("Add an account"),
-            (
-                words.say("Choose %(path)s.", path=path),
-                words.say("Type the address and go on."),
-            ),
+            (words.say("Choose %(path)s.", path=path),),
             (Group(None, [plain(email, account.shown)]),),
+            words.say("Type the address and go on."),
         ),
         Step(
             words.say("Choose %(kind)s", kind=kind(incoming)),
@@ -110,8 +108,8 @@ def classic(account: Account, words: Words) -> list[Step]:
     steps.append(
         Step(
             words.say("Type your e-mail password"),
-            (words.say("Then %(next)s.", next=connect),),
-            (Group(None, [own_password(words, words.say(PASSWORD))]),),
+            groups=(Group(None, [own_password(words, words.say(PASSWORD))]),),
+            then=words.say("Then %(next)s.", next=connect),
         )
     )
     if finds:
