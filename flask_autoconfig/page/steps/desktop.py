@@ -64,7 +64,7 @@ def thunderbird_fields(words: Words, server: Ready) -> list[Field]:
 def thunderbird(account: Account, words: Words) -> list[Step]:
     """The steps in Thunderbird."""
     add = words.path(
-        Markup('<b class="label">≡</b>'),
+        words.say("the menu ≡"),
         words.label("thunderbird.add-account"),
         words.label("thunderbird.email"),
     )
