@@ -73,6 +73,7 @@ def thunderbird(account: Account, words: Words) -> list[Step]:
         own_name(account, words, words.label("thunderbird.full-name")),
         plain(words.label("thunderbird.email-address"), account.shown),
     ]
+    finds = "thunderbird" in account.families
     steps = [
         Step(
             words.say("Open Thunderbird"),
@@ -84,7 +85,7 @@ def thunderbird(account: Account, words: Words) -> list[Step]:
         Step(
             words.say("Enter your name and address"),
             groups=(Group(None, identity),),
-            then=words.say("Then %(next)s.", next=go_on),
+            then=words.say("Then %(next)s.", next=go_on) if finds else None,
         ),
         *_servers(account, words, go_on),
         Step(
@@ -121,7 +122,7 @@ def _servers(account: Account, words: Words, go_on: Markup) -> list[Step]:
     if box is None:
         return []
     incoming, outgoing = box
-    by_hand = words.label("thunderbird.configure-manually")
+    by_hand = words.label("thunderbird.manual-configuration")
     groups = (
         Group(words.label("thunderbird.incoming"), thunderbird_fields(words, incoming)),
         Group(words.label("thunderbird.outgoing"), thunderbird_fields(words, outgoing)),
