@@ -47,8 +47,9 @@ class Visit:
     @property
     def name(self) -> str:
         """The person's name, "" for none or for what can be none."""
-        name = self._keys.get("name", "").strip()
-        is_one = 1 <= len(name) <= LONGEST_NAME and not CONTROL.search(name)
+        said = self._keys.get("name", "")
+        name = said.strip()
+        is_one = len(name) <= LONGEST_NAME and not CONTROL.search(said)
         return name if is_one else ""
 
     @property
