@@ -11,11 +11,13 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from seen import (
     ADDRESS,
@@ -81,7 +83,8 @@ def take(browser: Browser, url: str) -> None:
         page.goto(f"{url}?{query}")
         if look == "print":
             page.emulate_media(media="print")
-        page.screenshot(path=HERE / f"{name}.png", full_page=True)
+        shot = Image.open(BytesIO(page.screenshot(full_page=True)))
+        shot.quantize(64).save(HERE / f"{name}.png", optimize=True)
         context.close()
 
 

@@ -36,7 +36,9 @@ class Alone:
 def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, auto_reload=False
+    )
     return environment.get_template(TEMPLATE)
 
 

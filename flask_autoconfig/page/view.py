@@ -29,7 +29,7 @@ from .languages import best_match, languages, translations
 from .programs import Program, chosen, usable
 from .steps import Step, security
 from .visit import Visit
-from .words import Words, value
+from .words import Words, value, words_in
 
 # Nothing from elsewhere, not to be framed.
 POLICY = (
@@ -152,7 +152,7 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
     own = lookup.stage.catalogs()
     there = languages(own)
     language = _language(lookup, visit, there)
-    words = Words(language, translations(language, own).gettext)
+    words = words_in(language, translations(language, own))
     path = visit.path()
     typed = visit.typed
     lang = language if visit.lang else ""

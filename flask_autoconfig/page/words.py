@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from gettext import NullTranslations
 from pathlib import Path
 
 from markupsafe import Markup, escape
@@ -41,6 +42,9 @@ class Words:
     def __init__(self, language: str, translate: Callable[[str], str]) -> None:
         self.language = language
         self._translate = translate
+        # What does not depend on who asks: texts of the code and of labels.toml.
+        self._said: dict[str, Markup] = {}
+        self._labels: dict[tuple[str, str], Markup] = {}
 
     @property
     def direction(self) -> str:
@@ -50,7 +54,9 @@ class Words:
 
     def say(self, text: str, /, **parts: object) -> Markup:
         """A sentence of ours, with `%(name)s` in it filled in."""
-        said = escape(self._translate(text))
+        said = self._said.get(text)
+        if said is None:
+            said = self._said[text] = escape(self._translate(text))
         return said % parts if parts else said
 
     def label(self, name: str, description: str = "") -> Markup:
@@ -58,6 +64,12 @@ class Words:
 
         Where nobody saw it in the language, it is described, and not quoted.
         """
+        key = (name, description)
+        if key not in self._labels:
+            self._labels[key] = self._label(name, description)
+        return self._labels[key]
+
+    def _label(self, name: str, description: str) -> Markup:
         words = labels().get(name, {})
         tag = best_match([self.language], (it for it in words if it != "source"))
         if tag is None and description:
@@ -71,6 +83,12 @@ class Words:
     def path(self, *labels: Markup) -> Markup:
         """One label after the other, as one goes from menu to menu."""
         return Markup('<span class="path">%s</span>') % Markup(" › ").join(labels)
+
+
+@cache
+def words_in(language: str, catalog: NullTranslations) -> Words:
+    """The words of a language, by its tag, in a catalog."""
+    return Words(language, catalog.gettext)
 
 
 def value(text: str) -> Markup:
