@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import seen
@@ -10,9 +13,24 @@ from support import serving, until
 from test_labels import thunderbird_says
 from thunderbird import Thunderbird, thunderbird
 
+from flask_autoconfig.config.page import ProgramName
 from flask_autoconfig.page.words import labels
 
 ADDRESS = "anna@harmony.test"
+WALKS = Path(__file__).parent / "walks.md"
+
+
+def test_there_is_a_walk_for_each_program() -> None:
+    text = WALKS.read_text(encoding="utf-8")
+    told = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
+    assert sorted(told) == sorted(get_args(ProgramName))
+    for walk in text.split("\n## ")[1:]:
+        assert re.search(r"\b(Tried|Not tried): ", walk), walk.partition("\n")[0]
+
+
+def test_every_test_that_a_walk_names_is_there() -> None:
+    for name in re.findall(r"`(test_\w+\.py)`", WALKS.read_text(encoding="utf-8")):
+        assert (WALKS.parent / name).exists(), name
 
 
 @pytest.fixture(scope="module")
