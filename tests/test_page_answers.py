@@ -481,6 +481,19 @@ def test_a_hook_clothes_its_provider_but_names_no_file(toml: Write) -> None:
     assert Client(door).get(target).status_code == 503
 
 
+def test_a_customer_whom_a_hook_names_is_no_slip(toml: Write) -> None:
+    door = AutoconfigMiddleware(
+        lambda *_: [],
+        toml(TWO_DOMAINS),
+        find_provider=lambda it: "example.com" if it == "exampel.com" else None,
+    )
+    client = Client(door)
+    for domain, status in (("exampel.com", 200), ("exmple.com", 404)):
+        target = f"/mail/setup?emailaddress=fred@{domain}"
+        reply = client.get(target, headers={"Host": "autoconfig.example.com"})
+        assert reply.status_code == status
+
+
 def test_the_tables_hold_what_the_file_says() -> None:
     (provider,) = loads(TWO_DOMAINS + CLOTHES).provider
     assert provider.page is not None

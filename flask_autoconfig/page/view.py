@@ -193,8 +193,7 @@ def _found(lookup: Lookup, visit: Visit) -> Served | Answer:
     served = lookup.find(f"emailaddress={quote(visit.typed)}", visit.asked.host)
     if isinstance(served, Answer) or served.own or served.address is None:
         return served
-    directory = served.snapshot.directory
-    is_named = directory.by_domain(served.address.domain) is not None
+    is_named = lookup.find_domain(served.address.domain) is not None
     return served if is_named or served.provider.mx_domains else NOT_SERVED
 
 
