@@ -91,14 +91,15 @@ def take(browser: Browser, url: str) -> None:
 def look_at_all(browser: Browser, url: str) -> int:
     """Tell what is wrong; gives how much it is."""
     count = faults = 0
-    for values in product(PROGRAMS, LANGUAGES, WIDTHS, LOOKS, (True, False)):
-        case = Case(*values)
-        with shown(browser, url, case) as page:
-            for complaint in complaints(page, case):
-                print(f"{case}: {complaint}")
-                faults += 1
-        count += 1
-    print(f"{count} pages, {faults} complaints")
+    for program in PROGRAMS:
+        for values in product(LANGUAGES, WIDTHS, LOOKS, (True, False)):
+            case = Case(program, *values)
+            with shown(browser, url, case) as page:
+                for complaint in complaints(page, case):
+                    print(f"{case}: {complaint}")
+                    faults += 1
+            count += 1
+        print(f"{program}: {count} pages until here, {faults} complaints", flush=True)
     return faults
 
 
