@@ -85,7 +85,7 @@ def thunderbird(account: Account, words: Words) -> list[Step]:
         Step(
             words.say("Enter your name and address"),
             groups=(Group(None, identity),),
-            then=words.say("Then %(next)s.", next=go_on) if finds else None,
+            then=words.say("Then click on %(next)s.", next=go_on) if finds else None,
         ),
         *_servers(account, words, go_on),
         Step(
@@ -96,7 +96,7 @@ def thunderbird(account: Account, words: Words) -> list[Step]:
                     [own_password(words, words.label("thunderbird.password"))],
                 ),
             ),
-            then=words.say("Then %(next)s.", next=go_on),
+            then=words.say("Then click on %(next)s.", next=go_on),
         ),
     ]
     if account.davs:
@@ -128,7 +128,7 @@ def _servers(account: Account, words: Words, go_on: Markup) -> list[Step]:
         Group(words.label("thunderbird.outgoing"), thunderbird_fields(words, outgoing)),
     )
     title = words.say("Choose %(way)s and enter the servers", way=by_hand)
-    then = words.say("Then %(next)s.", next=go_on)
+    then = words.say("Then click on %(next)s.", next=go_on)
     return [Step(title, groups=groups, then=then)]
 
 

@@ -61,7 +61,7 @@ def new(account: Account, words: Words) -> list[Step]:
         ),
         Step(
             words.say("Type your e-mail password in both password fields"),
-            (words.say("Then %(next)s.", next=go_on),),
+            (words.say("Then click on %(next)s.", next=go_on),),
         ),
         *without_calendars(account, words),
     ]
@@ -109,7 +109,7 @@ def classic(account: Account, words: Words) -> list[Step]:
         Step(
             words.say("Type your e-mail password"),
             groups=(Group(None, [own_password(words, words.say(PASSWORD))]),),
-            then=words.say("Then %(next)s.", next=connect),
+            then=words.say("Then click on %(next)s.", next=connect),
         )
     )
     if finds:
@@ -127,7 +127,7 @@ def _by_hand(words: Words, box: tuple[Ready, Ready], connect: Markup) -> Step:
             words.say(
                 "Open %(options)s, and tick %(tick)s.", options=options, tick=tick
             ),
-            words.say("Then %(next)s.", next=connect),
+            words.say("Then click on %(next)s.", next=connect),
         ),
         both_groups(words, box),
     )
