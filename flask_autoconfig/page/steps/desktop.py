@@ -151,6 +151,7 @@ def evolution(account: Account, words: Words) -> list[Step]:
             (
                 words.say("At its first start it asks for an account by itself."),
                 words.say("Else choose %(path)s.", path=new),
+                words.say("Go on until it asks for your name."),
             ),
         ),
         Step(
