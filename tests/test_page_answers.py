@@ -194,8 +194,12 @@ CLOTHES = """
 colour = "#123"
 privacy_url = "https://www.%EMAILDOMAIN%/privacy"
 programs = ["thunderbird", "iphone", "thunderbird"]
-intro = { en = "Welcome, members.", de = "Willkommen." }
-contact = { phone = "+41 (0)44 123 45 67", email = "help@example.com" }
+intro = { en = "Welcome, members of %EMAILDOMAIN%.", de = "Willkommen." }
+
+[provider.page.contact]
+phone = "+41 (0)44 123 45 67"
+email = "help@example.com"
+url = "https://help.%EMAILDOMAIN%/"
 """
 
 
@@ -218,7 +222,9 @@ def test_its_words_and_its_tiles_are_those_of_the_file(toml: Write) -> None:
     assert 'href="mailto:help@example.com"' in empty
     assert "colours.css?colour=112233" in empty
     assert 'href="https://www.example.com/privacy"' in empty
+    assert 'href="https://help.example.com/"' in empty
     page = ask(file, "emailaddress=fred@example.com")
+    assert "Welcome, members of example.com." in page
     assert [it.partition("#")[0] for it in page.split("program=")[1:]] == [
         "thunderbird",
         "iphone",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
+from msgspec import structs
 
 from ..address import Address, fill_in, fill_in_url, parse_address, unfold
 from ..answers import (
@@ -264,14 +265,18 @@ def _with_brand(page: Page, served: Served, visit: Visit, words: Words) -> Page:
     look = provider.page
     brand = Brand(name)
     if look is not None:
-        privacy = fill_in_url(look.privacy_url, domain, served.address)
+        contact = look.contact
+        if contact is not None:
+            url = fill_in_url(contact.url, domain, served.address) or None
+            contact = structs.replace(contact, url=url)
+        intro = content.best_text(look.intro, words.language)
         brand = Brand(
             name,
-            content.best_text(look.intro, words.language),
+            fill_in(intro, domain, served.address),
             pictures.logo_path(page.path, served),
             f"{page.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
-            look.contact,
-            privacy,
+            contact,
+            fill_in_url(look.privacy_url, domain, served.address),
         )
     origin = visit.origin if _is_own(served, visit) else ""
     example = unfold(known) if known else page.example
