@@ -286,6 +286,14 @@ def test_a_phone_reads_the_qr_code_of_a_state_from_the_screen(
     assert unquote(done.stdout.strip()) == unquote(target)
 
 
+def test_any_state_can_be_had_as_a_qr_code(visit: Open, url: str) -> None:
+    page = visit(f"{url}{ANNA}&program=evolution&lang=de", "linux")
+    page.get_by_role("link", name="Diese Schritte als QR-Code").click()
+    state = f"emailaddress={quote(ADDRESS)}&program=evolution&lang=de"
+    page.wait_for_url(f"{url}/qr.svg?{state}")
+    assert page.evaluate("document.documentElement.localName") == "svg"
+
+
 def test_a_code_that_would_be_too_large_is_left_out(visit: Open, url: str) -> None:
     address = quote("ü" * 32 + "@harmony.example")
     target = f"{url}?emailaddress={address}&program=iphone"
