@@ -128,6 +128,14 @@ FAMILIES: tuple[Family, ...] = (
                 is_file=True,
                 at_domain=True,
             ),
+            # The URL of the draft's earlier revisions, which GNOME Online Accounts asks
+            # at the MX host and SnappyMail at `autoconfig.D`, and no other over https.
+            Route(
+                "/.well-known/mail-v1.xml",
+                document(_THUNDERBIRD),
+                is_file=True,
+                at_domain=True,
+            ),
             Route("/v1.1/mail/config-v1.1.xml", document(_THUNDERBIRD)),
         ),
         (_THUNDERBIRD,),

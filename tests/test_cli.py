@@ -250,6 +250,7 @@ def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
 PATHS = (
     "mail/config-v1.1.xml",
     ".well-known/autoconfig/mail/config-v1.1.xml",
+    ".well-known/mail-v1.xml",
     ".well-known/user-agent-configuration.json",
     ".well-known/apple-mail.mobileconfig",
     "email.mobileconfig",

@@ -297,6 +297,20 @@ def test_the_attributes_that_the_format_knows_are_no_loss() -> None:
     assert read(document)[1] == []
 
 
+def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() -> None:
+    text = TWO_DOMAINS.replace("domains =", "mx_domains = {}\ndomains =")
+    for mx in (["mx.example"], ["example.com", "mx.example"]):
+        config = loads(text.replace("{}", str(mx).replace("'", '"')))
+        document = thunderbird.write(config.provider[0])
+        for name in mx:
+            plain = f"<domain>{name}</domain>".encode()
+            assert document.count(plain) == 1
+            assert f'<domain purpose="mx">{name}</domain>'.encode() in document
+        provider, lost = read(document)
+        assert lost == []
+        assert provider == config.provider[0]
+
+
 def test_what_is_lost_is_told_once() -> None:
     document = config("").replace(b"password-cleartext", b"carrier-pigeon", 1)
     _, lost = read(document)

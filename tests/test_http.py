@@ -241,6 +241,22 @@ def test_a_customer_found_through_the_mx_record_gets_the_hosters_settings(
         assert b"<domain>customer.test</domain>" in reply.data
         assert b"<hostname>h.customer.test</hostname>" in reply.data
         assert b'<domain purpose="mx">mx.example</domain>' in reply.data
+        assert b"<domain>mx.example</domain>" in reply.data  # all that Mustang reads
+
+
+@pytest.mark.parametrize("query", ["", "?emailaddress=fred@example.com"])
+@pytest.mark.parametrize(
+    "host", ["autoconfig.example.com", "example.com", "autoconfig.mx.example"]
+)
+def test_the_url_of_the_drafts_earlier_revisions_has_the_same_document(
+    serve: Callable[[str], Ask], host: str, query: str
+) -> None:
+    text = TWO_DOMAINS.replace("domains =", 'mx_domains = ["mx.example"]\ndomains =')
+    ask = serve(text)
+    old = ask(f"/.well-known/mail-v1.xml{query}", Host=host)
+    assert old.status_code == 200
+    assert old.headers["Content-Type"].startswith("text/xml")
+    assert old.data == ask(f"{CONFIG}{query}", Host=host).data
 
 
 def test_the_host_of_an_mx_domain_says_nothing_of_the_customers_domain(

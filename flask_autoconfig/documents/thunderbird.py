@@ -161,10 +161,15 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     root = ET.Element("clientConfig", version="1.1")
     identity = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
     email_provider = ET.SubElement(root, "emailProvider", id=identity)
+    listed = set()
     for name in _listed(provider, recipient):
+        listed.add(name)
         ET.SubElement(email_provider, "domain").text = name
     for name in provider.mx_domains:
         ET.SubElement(email_provider, "domain", purpose="mx").text = name
+        # Mustang cannot read the attribute. Behind it the name is no domain of addresses.
+        if name not in listed:
+            ET.SubElement(email_provider, "domain").text = name
 
     _write(EMAIL_PROVIDER, provider, email_provider)
     _write(CLIENT_CONFIG, provider, root)
