@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .config.tables import Provider
-from .documents import Format, Recipient, apple, outlook, pacc, thunderbird
+from .documents import Format, Recipient, activesync, apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
 from .handlers import (
     Handler,
@@ -91,6 +91,9 @@ _THUNDERBIRD = Format(
     stand_in=thunderbird.stand_in,
 )
 _OUTLOOK = Format("outlook", outlook.CONTENT_TYPE, outlook.write, differs_by="address")
+_ACTIVESYNC = Format(
+    "activesync", activesync.CONTENT_TYPE, activesync.write, differs_by="address"
+)
 _APPLE = Format(
     "apple",
     apple.CONTENT_TYPE,
@@ -145,14 +148,19 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "outlook",
         (
-            Route(_POX, autodiscover(_POX, _OUTLOOK), ("GET", "POST"), any_case=True),
+            Route(
+                _POX,
+                autodiscover(_POX, _OUTLOOK, _ACTIVESYNC),
+                ("GET", "POST"),
+                any_case=True,
+            ),
             Route(
                 _V2, autodiscover_v2(_V2, _POX), rest="(?:/v1.0/[^/]+)?", any_case=True
             ),
         ),
-        (_OUTLOOK,),
+        (_OUTLOOK, _ACTIVESYNC),
         label="autodiscover",
-        askers="Outlook and Delta Chat",
+        askers="Outlook, ActiveSync phones and Delta Chat",
         srv="_autodiscover._tcp",
     ),
     Family(

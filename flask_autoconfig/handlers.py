@@ -88,8 +88,11 @@ def _url_of(served: Served, type_: str) -> str:
 # --- Outlook --------------------------------------------------------------------------
 
 
-def autodiscover(path: str, format_: Format) -> Handler:
-    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5)."""
+def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
+    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5).
+
+    By POST an ActiveSync phone says that it wants the document `mobile`.
+    """
 
     def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
@@ -103,7 +106,7 @@ def autodiscover(path: str, format_: Format) -> Handler:
             return by_host(lookup, request)
         try:
             asked = outlook.read_request(request.body(outlook.MOST_BYTES))
-            address = parse_address(asked)
+            address = parse_address(asked.address)
         except outlook.RequestError as error:
             return _pox_error(error.code)
         except ValueError:
@@ -111,14 +114,19 @@ def autodiscover(path: str, format_: Format) -> Handler:
         served = lookup.find_address(address, request.host)
         if served is None:
             return _pox_error(outlook.NOT_SERVED)
-        return served.snapshot.document(format_, served)
+        wanted = mobile if asked.is_mobile else format_
+        document = served.snapshot.document(wanted, served)
+        if document is not NO_SUCH_SERVICE:
+            return document
+        code = outlook.SCHEMA_NOT_SUPPORTED if asked.is_mobile else outlook.NOT_SERVED
+        return _pox_error(code)
 
     return answer
 
 
 def _pox_error(code: int) -> Answer:
     """An error has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
-    outcome = "not served" if code == outlook.NOT_SERVED else "bad request"
+    outcome = "bad request" if code == outlook.INVALID_REQUEST else "not served"
     headers = [("Content-Type", outlook.CONTENT_TYPE)]
     return private(outlook.error(code), headers, outcome=outcome)
 

@@ -226,9 +226,97 @@ def test_what_outlook_cannot_have_is_told_in_its_own_format(
 @given(st.one_of(st.binary(), st.text().map(lambda text: pox(email=text))))
 def test_any_request_is_read_or_gets_an_error_of_outlooks(body: bytes) -> None:
     try:
-        assert outlook.read_request(body)
+        assert outlook.read_request(body).address
     except outlook.RequestError as error:
         fromstring(outlook.error(error.code))
+
+
+# --- ActiveSync and Exchange Web Services ----------------------------------------------
+
+MOBILE = (
+    "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/responseschema/2006"
+)
+EAS = '[[provider.incoming]]\ntype = "activesync"\nurl = "https://eas.{}/"\n'
+EXCHANGE_ALONE = """
+[[provider]]
+domains = ["example.com"]
+display_name = "A Company"
+[[provider.incoming]]
+type = "{}"
+url = "https://exchange.example.com/{}"
+"""
+
+
+@pytest.mark.parametrize("accepted", [MOBILE, ""])
+def test_a_phone_gets_the_url_of_an_activesync_server(
+    serve: Callable[[str], Ask], accepted: str
+) -> None:
+    ask = serve(TWO_DOMAINS + EAS.format("%EMAILDOMAIN%"))
+    body = pox("fred@example2.com", kind="mobilesync", accepted=accepted)
+    reply = ask(POX, "POST", data=body)
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    (response,) = fromstring(reply.data)
+    found = {
+        str(it.tag).removeprefix(f"{{{MOBILE}}}"): (it.text or "").strip()
+        for it in response.iter()
+    }
+    assert found == {
+        "Response": "",
+        "Culture": "en:us",
+        "User": "",
+        "EMailAddress": "fred@example2.com",
+        "Action": "",
+        "Settings": "",
+        "Server": "",
+        "Type": "MobileSync",
+        "Url": "https://eas.example2.com/",
+        "Name": "https://eas.example2.com/",
+    }
+
+
+def test_the_url_of_an_older_exchange_table_is_as_good(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = EXCHANGE_ALONE.format("exchange", "eas").replace("url =", "eas_url =")
+    ask = serve(text)
+    reply = ask(POX, "POST", data=pox(kind="mobilesync", accepted=MOBILE))
+    assert "<Url>https://exchange.example.com/eas</Url>" in reply.text
+    v2 = "/autodiscover/autodiscover.json?Email=a@example.com&Protocol=ActiveSync"
+    told = ask(v2).json
+    assert told is not None
+    assert told["Url"] == "https://exchange.example.com/eas"
+
+
+def test_outlook_gets_no_account_without_mail(serve: Callable[[str], Ask]) -> None:
+    ask = serve(EXCHANGE_ALONE.format("activesync", "eas"))
+    assert error_code(ask(POX, "POST", data=pox())) == "500"
+    assert ask(POX).status_code == 404
+    mobile = pox(kind="mobilesync", accepted=MOBILE)
+    assert error_code(ask(POX, "POST", data=mobile)) is None
+    calendar = '[[provider]]\ndomains = ["example.com"]\n[[provider.calendar]]\n'
+    calendar += 'type = "caldav"\nurl = "https://dav.example.com/"\n'
+    assert error_code(serve(calendar)(POX, "POST", data=pox())) == "500"
+
+
+def test_exchange_web_services_alone_are_an_exchange_account(
+    serve: Callable[[str], Ask],
+) -> None:
+    url = "https://exchange.example.com/ews"
+    found = protocols(
+        serve(EXCHANGE_ALONE.format("ews", "ews"))(POX, "POST", data=pox()).data
+    )
+    assert found == [{"Type": it, "EwsUrl": url} for it in ("EXCH", "EXPR")]
+    ews = f'[[provider.incoming]]\ntype = "ews"\nurl = "{url}"\n'
+    found = protocols(serve(TWO_DOMAINS + ews)(POX, "POST", data=pox()).data)
+    assert [it["Type"] for it in found] == ["IMAP", "POP3", "SMTP"]
+
+
+def test_nobody_sends_mail_under_the_providers_name(
+    serve: Callable[[str], Ask],
+) -> None:
+    reply = serve(FULL)(POX, "POST", data=pox())
+    assert not [it for it in fromstring(reply.data).iter() if "User" in str(it.tag)]
+    assert "Example &amp; S" not in reply.text
 
 
 def test_a_limit_of_the_site_does_not_turn_into_a_413(toml: Write) -> None:
@@ -762,9 +850,8 @@ def test_a_wildcard_without_a_domain_leaves_no_placeholder_to_who_knows_none(
     for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
         reply = ask(path, host="127.0.0.1")
         assert b"%" not in reply.data
-        assert reply.status_code == (200 if path == POX else 404)
+        assert reply.status_code == 404
         assert reply.data
-    assert protocols(ask(POX, host="127.0.0.1").data) == []
     for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
         reply = ask(path, host="autoconfig.customer.test")
         assert b"customer.test" in reply.data

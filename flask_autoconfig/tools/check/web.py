@@ -284,6 +284,11 @@ def _unreadable(url: str, error: Exception) -> Finding:
 def _autodiscover(case: Case, network: Network, host: str, path: str) -> Seen:
     url = f"https://{host}{path}"
     address = case.address or Address(NOBODY, case.domain)
+    document = None
+    if case.provider:
+        document = outlook.write(case.provider, Recipient(case.domain, address))
+        if document is None:  # ActiveSync alone, or nothing that Outlook can use
+            return Seen()
     reply, findings = ask(
         network,
         url,
@@ -303,10 +308,7 @@ def _autodiscover(case: Case, network: Network, host: str, path: str) -> Seen:
     except ValueError as error:
         return Seen((*findings, failure("https", url, str(error), why, cure)))
 
-    wanted = servers
-    if case.provider:
-        recipient = Recipient(case.domain, address)
-        wanted = outlook.read_servers(outlook.write(case.provider, recipient))
+    wanted = outlook.read_servers(document) if document else servers
     if servers != wanted:
         seen = f"it says {_listed(servers)}, the file says {_listed(wanted)}"
         return Seen((*findings, failure("document", url, seen, why, cure)))
