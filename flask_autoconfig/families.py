@@ -23,6 +23,7 @@ from .handlers import (
     document,
     page,
     page_file,
+    profile,
     qr_code,
     redirect,
 )
@@ -77,6 +78,11 @@ class Family(NamedTuple):
     digest: Digest | None = None
     on_demand: bool = False  # served only where it is named
 
+    @property
+    def implies_login(self) -> bool:
+        """Whether its clients log in with the address, whatever a site's hook says."""
+        return any(it.implies_login for it in self.formats)
+
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether it has something to say of the provider."""
         recipient = Recipient(domain)
@@ -102,7 +108,13 @@ _APPLE = Format(
     is_signed=True,
     extension="mobileconfig",
 )
-_PACC = Format("pacc", pacc.CONTENT_TYPE, pacc.write, differs_by="nothing")
+_PACC = Format(
+    "pacc",
+    pacc.CONTENT_TYPE,
+    pacc.write,
+    differs_by="nothing",
+    implies_login=True,
+)
 
 _POX = "/autodiscover/autodiscover.xml"
 _V2 = "/autodiscover/autodiscover.json"
@@ -166,11 +178,11 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "apple",
         (
-            Route("/mail/mobileconfig", document(_APPLE), endpoint="profile"),
-            Route("/email.mobileconfig", document(_APPLE), is_file=True),
+            Route("/mail/mobileconfig", profile(_APPLE), endpoint="profile"),
+            Route("/email.mobileconfig", profile(_APPLE), is_file=True),
             Route(
                 "/.well-known/apple-mail.mobileconfig",
-                document(_APPLE),
+                profile(_APPLE),
                 is_file=True,
                 at_domain=True,
             ),

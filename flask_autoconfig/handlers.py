@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from .address import fold, host_of, known_part, parse_address
+from .address import CONTROL, fold, host_of, known_part, parse_address
 from .answers import (
     NO_SUCH_SERVICE,
     NOT_KEPT,
@@ -38,6 +38,33 @@ def document(format_: Format) -> Handler:
     return answer
 
 
+def profile(format_: Format) -> Handler:
+    """A document with a person's name and words for people, both by the query.
+
+    The language is never the browser's: one URL has one document, whoever keeps it.
+    """
+
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        served = lookup.find(request.query, request.host)
+        if isinstance(served, Answer):
+            return served
+        keys = _lower_keys(request.query)
+        served = served._replace(
+            person=_one_line(keys.get("name", "")), language=keys.get("lang", "")[:35]
+        )
+        return served.snapshot.document(format_, served)
+
+    return answer
+
+
+_LONGEST_PERSON = 100  # in characters
+
+
+def _one_line(text: str) -> str:
+    """A name that somebody typed, fit for a line of a document."""
+    return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON]
+
+
 def by_domain(start: str, format_: Format) -> Handler:
     """A document by the domain that stands in the path after `start`."""
 
@@ -62,7 +89,7 @@ def redirect(type_: str) -> Handler:
         if isinstance(served, Answer):
             return served
         url = _url_of(served, type_)
-        if not url:
+        if not url or _is_where(url, request):
             return NO_SUCH_SERVICE
         # 301 would let a client turn PROPFIND into GET.
         stays = request.method not in ("GET", "HEAD")
@@ -75,14 +102,21 @@ def redirect(type_: str) -> Handler:
 
 
 def _url_of(served: Served, type_: str) -> str:
-    """Where the provider has such a server, up to where the URL takes an address."""
-    domain = served.domain_or_name
+    """Where the provider's best such server is, up to where the URL takes an address."""
     for _, server in served.provider.servers:
-        if server.type == type_ and server.url:
-            url = known_part(server.url, domain)
-            if url:
-                return url
+        if server.type == type_:
+            return known_part(server.url or "", served.domain_or_name)
     return ""
+
+
+def _is_where(url: str, request: Request) -> bool:
+    """Whether it is the URL that was asked: no client would come out of that circle."""
+    parts = urlsplit(url)
+    asked_port = request.host.partition(":")[2] or "443"
+    is_here = parts.hostname == host_of(request.host)
+    return (
+        is_here and parts.path == request.path and str(parts.port or 443) == asked_port
+    )
 
 
 # --- Outlook --------------------------------------------------------------------------

@@ -29,7 +29,8 @@ from .directory import Directory, Match
 from .families import Family, Place, Places, Route
 from .hooks import HookFailed, Hooks, Own
 from .page.alone import ALONE
-from .reload import Live, Still
+from .page.words import CatalogWords
+from .reload import Live, Still, tell_of
 from .signals import answered
 from .snapshot import Served, Snapshot, Stage
 
@@ -73,6 +74,7 @@ class Service:
         """
         self.hooks = hooks or Hooks()
         self.stage = stage
+        self._words = CatalogWords(stage)
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self._unserved = _Unserved()
@@ -80,6 +82,7 @@ class Service:
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
             self.live = Still(self._made_of(source))
+            tell_of(source)
         else:
             self.live = Live(source, self._made_of, None if strict else self._without())
         self.at_start = self.live.built.families
@@ -102,7 +105,7 @@ class Service:
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
         served = wanted if self._fixed is None else self._fixed
-        snapshot = Snapshot(loaded, families.labels())
+        snapshot = Snapshot(loaded, families.labels(), self._words)
         return Current(snapshot, served, Places(served))
 
     @property
@@ -201,7 +204,9 @@ class Service:
         snapshot = self.snapshot
         directory = snapshot.directory
         match = directory.by_domain(domain) or directory.by_mx(domain)
-        return Served(snapshot, match) if match else self._hooked(snapshot, domain)
+        return (
+            self._served(snapshot, match) if match else self._hooked(snapshot, domain)
+        )
 
     def serves_host(self, host: str) -> bool:
         """Whether clients ask at this host name: a domain served, or a label before one.
@@ -234,7 +239,7 @@ class Service:
                 return own
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return Served(snapshot, match) if match else None
+        return self._served(snapshot, match) if match else None
 
     def _by_host(
         self, snapshot: Snapshot, directory: Directory, host: str
@@ -245,7 +250,13 @@ class Service:
             if own is not None:
                 return own
             match = directory.only()
-        return Served(snapshot, match) if match else None
+        return self._served(snapshot, match) if match else None
+
+    def _served(
+        self, snapshot: Snapshot, match: Match, own: Own | None = None
+    ) -> Served:
+        has_own_logins = self.hooks.find_username is not None
+        return Served(snapshot, match, own=own, has_own_logins=has_own_logins)
 
     # --- The site's own database -----------------------------------------------------
 
@@ -258,12 +269,12 @@ class Service:
         if told is None:
             return None
         if isinstance(told, Own):
-            return Served(snapshot, Match(-1, domain, True), own=told)
+            return self._served(snapshot, Match(-1, domain, True), told)
         match = snapshot.directory.by_id(told, domain)
         if match is None:
             log.error("find_provider named %r, which the file does not have", told)
             raise HookFailed("find_provider")
-        return Served(snapshot, match)
+        return self._served(snapshot, match)
 
 
 def _tell(place: Place, error: Exception) -> None:

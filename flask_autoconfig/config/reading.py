@@ -79,6 +79,7 @@ class Loaded(NamedTuple):
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
+    ended: tuple[Problem, ...] = ()  # certificates of `[sign]` that are no longer good
     modified: float = 0.0  # when it was read, in seconds since 1970
     # What need not be read again where it did not change.
     parts: Mapping[Path, Part] = {}
@@ -188,6 +189,7 @@ class _Reading:
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
+        self._ended: list[Problem] = []
 
     def of(self, raw: dict[str, Any]) -> Loaded:
         """The whole of it, from the parsed text; raises ConfigError."""
@@ -213,6 +215,7 @@ class _Reading:
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
             tuple(self._unmatched),
+            tuple(self._ended),
             parts=self._parts,
             listings=self._listings,
         )
@@ -282,10 +285,15 @@ class _Reading:
         from ..signing import Signer, UnusableError
 
         try:
-            return Signer(*files)
+            signer = Signer(*files)
         except UnusableError as error:
             builder.add(f"sign.{error.key}", error.message, error.cure)
             return None
+        if signer.ended:
+            message = f"the certificate ended on {signer.ended:%Y-%m-%d}"
+            cure = "renew it: devices warn of what is signed with it"
+            self._ended.append(Problem("sign.certificate", message, cure))
+        return signer
 
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
         problems = [it for _, builder in self._opened for it in builder.in_order()]

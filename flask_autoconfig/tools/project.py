@@ -53,11 +53,30 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     """
     own = None if named_file() else _service_of(_app())
     if own is not None:
-        return own.families
+        return tuple(it for it in own.families if not _is_silent(it, own))
     override = families.overriding()
     if override is not None:
         return override
     return families.chosen(loaded.tables.clients, "clients")
+
+
+def silent_families() -> list[Problem]:
+    """Families that the hooks of a Flask project keep silent, each with the reason."""
+    own = None if named_file() else _service_of(_app())
+    return [
+        Problem(
+            "",
+            "it says nothing, since find_username knows other logins than the address",
+            "leave `clients` without it, if you like",
+            it.name,
+        )
+        for it in (own.families if own else ())
+        if own and _is_silent(it, own)
+    ]
+
+
+def _is_silent(family: Family, service: Service) -> bool:
+    return family.implies_login and service.hooks.find_username is not None
 
 
 def clients_of_app() -> Any:

@@ -172,7 +172,7 @@ def _judged(
     """The document by each client's quirks, and held against the file."""
     problems = quirks.document_warnings(document)
     if case.provider is None:  # a file's own warnings are the file's step
-        problems += quirks.warnings([provider])
+        problems += quirks.warnings([provider], ours=False)
     for problem in problems:
         yield from_problem("document", url, problem)
 

@@ -177,7 +177,7 @@ def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list
 
 def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
     served = project.served_families(loaded)
-    skipped = [*loaded.skipped, *loaded.unmatched]
+    skipped = [*loaded.skipped, *loaded.unmatched, *loaded.ended]
     problems = [*skipped, *quirks.warnings(loaded.providers, served, loaded.origins)]
     if not problems:
         return [check.ok("file", str(file), "no problems, no warnings")]

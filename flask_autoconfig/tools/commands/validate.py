@@ -28,6 +28,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         served = project.served_families(loaded)
         warnings = [
             *loaded.unmatched,
+            *loaded.ended,
+            *project.silent_families(),
             *quirks.warnings(loaded.providers, served, loaded.origins),
         ]
     except ConfigError as error:
