@@ -39,6 +39,7 @@ class Route(NamedTuple):
     any_case: bool = False  # clients spell the path as they like
     # `export` writes it: it is a function of the domain alone, and has one spelling.
     is_file: bool = False
+    is_document: bool = True  # any site's script may read it
     at_domain: bool = False  # asked at the domain itself, beside its own web site
     endpoint: str = ""  # what a site calls it for `url_for`; else by its family's name
 
@@ -132,6 +133,10 @@ def _to_service(type_: str) -> Route:
     return Route(path, redirect(type_), _DAV_METHODS, at_domain=True)
 
 
+def _for_people(path: str, handler: Handler, endpoint: str = "") -> Route:
+    return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
+
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         "thunderbird",
@@ -207,10 +212,10 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            Route(_PAGE, page, endpoint="setup"),
-            Route(f"{_PAGE}/qr.svg", qr_code),
-            Route(f"{_PAGE}/style.css", page_file("style.css")),
-            Route(f"{_PAGE}/script.js", page_file("script.js")),
+            _for_people("", page, endpoint="setup"),
+            _for_people("/qr.svg", qr_code),
+            _for_people("/style.css", page_file("style.css")),
+            _for_people("/script.js", page_file("script.js")),
         ),
     ),
     Family(

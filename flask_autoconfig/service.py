@@ -22,6 +22,7 @@ from .answers import (
     UNAVAILABLE,
     Answer,
     Request,
+    preflight,
     wrong_method,
 )
 from .config.reading import Loaded
@@ -162,7 +163,9 @@ class Service:
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
         if request.method not in route.allowed:
-            return wrong_method(route.allowed)
+            if request.method == "OPTIONS" and route.is_document:
+                return preflight(route.allowed)
+            return wrong_method(route.allowed, preflights=route.is_document)
         return route.handler(self, request)
 
     def path_of(self, family: str) -> str | None:

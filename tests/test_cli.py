@@ -15,6 +15,7 @@ from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
+from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.folder import Folder, opened
@@ -218,6 +219,25 @@ def test_import_names_file_and_element_of_what_is_lost() -> None:
     (warning,) = done.stderr.splitlines()
     assert "slips.test.xml" in warning
     assert "<displayNameShort>" in warning
+
+
+def test_import_keeps_the_order_of_servers_and_says_what_it_does(
+    tmp_path: Path,
+) -> None:
+    text = TWO_DOMAINS.replace('"imap"', '"x"').replace('"pop3"', '"imap"')
+    (provider,) = loads(text.replace('"x"', '"pop3"')).provider
+    file = tmp_path / "old.xml"
+    file.write_bytes(thunderbird.write(provider))
+    done = run("import", file)
+    assert [it.type for it in loads(done.stdout).provider[0].incoming] == [
+        "pop3",
+        "imap",
+    ]
+    assert f"{file}: pop3 stays before imap" in done.stderr
+    assert "FairEmail" in done.stderr
+    (tmp_path / "new.toml").write_text(done.stdout)
+    validated = run("--config", tmp_path / "new.toml", "validate")
+    assert "FairEmail:\n  warning: provider[0].incoming[0]: " in validated.stdout
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
