@@ -212,7 +212,7 @@ def test_export_keeps_to_it_and_names_what_is_left_over(
     run("--config", toml(TWO_DOMAINS), "export", folder)
     assert len(list(folder.glob("example.com/**/*.*"))) == 6 + 1  # and .well-known
     done = run("--config", toml(THUNDERBIRD_ALONE), "export", folder)
-    assert "4 files written" in done.stderr
+    assert "6 files written" in done.stderr
     assert done.stderr.count("is no longer served; remove it") == 2 * 3
     run("--config", toml(THUNDERBIRD_ALONE), "export", tmp_path / "new")
     files = {path.name for path in (tmp_path / "new").rglob("*.*") if path.is_file()}
