@@ -103,7 +103,8 @@ def pox(document: bytes) -> Account | None:
         security = (
             {"SSL": "SSL", "TLS": "STARTTLS"}[said["Encryption"]] if is_tls else ""
         )
-        login = said.get("LoginName") if said["AuthRequired"] == "on" else None
+        asked = "whatever it asks the user for"
+        login = said.get("LoginName", asked) if said["AuthRequired"] == "on" else None
         settings.append(
             Setting(
                 type_, said["Server"], int(said["Port"]), security or "plain", login
@@ -153,9 +154,17 @@ class Pacc(NamedTuple):
 
 
 def pacc(document: bytes, address: str) -> Pacc:
-    """PACC: IMAP before POP3, TLS on the standard ports, the address for a login."""
+    """PACC: IMAP before POP3, TLS on the standard ports, the address for a login.
+
+    Hosts are names, and URLs are at the standard port of one.
+    """
     said = json.loads(document)
     protocols = said["protocols"]
+    for protocol in protocols.values():
+        parts = urlsplit(protocol.get("url") or f"https://{protocol['host']}")
+        assert parts.scheme == "https"
+        assert parts.port in (None, 443)
+        assert not set(parts.hostname or "1") <= set("0123456789.:abcdef")
 
     def settings(names: dict[str, tuple[str, int]]) -> tuple[Setting, ...]:
         return tuple(

@@ -734,6 +734,24 @@ def test_pacc_announces_a_method_only_if_every_server_takes_it(
     assert said["authentication"] == (authentication or {"password": True})
 
 
+def test_pacc_leaves_out_a_server_that_takes_no_method_of_the_best_one() -> None:
+    raw = {
+        "domains": ["example.com"],
+        "incoming": [{"type": "imap", "hostname": "a.test"}],
+        "outgoing": [
+            {"type": "smtp", "hostname": "c.test", "authentication": "OAuth2"}
+        ],
+        "oauth2": {"issuer": "login.example.com"},
+    }
+    (provider,) = from_raw({"provider": [raw]}).providers
+    document = pacc.write(provider, Recipient("example.com"))
+    assert document is not None
+    said = json.loads(document)
+    assert set(said["protocols"]) == {"imap"}
+    assert said["authentication"] == {"password": True}
+    assert [place for place, _ in pacc.left_out(provider)] == ["outgoing[0]"]
+
+
 def test_pacc_prefers_no_imap_where_the_file_prefers_pop3() -> None:
     raw = {
         "domains": ["example.com"],
