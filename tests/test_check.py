@@ -546,6 +546,18 @@ def test_a_missing_name_is_told(
     assert f"autoconfig.{DOMAIN}" in failed
 
 
+def test_the_drafts_older_url_without_the_document_is_told(
+    here: World, findings: Ask, service: str
+) -> None:
+    nothing = "} location = /.well-known/mail-v1.xml { return 404;"
+    web = here.certificates["web"]
+    with nginx(here.folder / "older", service, web, nothing) as port:
+        found = only(findings(here.toml, port=port))
+    assert found["status"] == "warning"
+    assert "/.well-known/mail-v1.xml?emailaddress=" in found["subject"]
+    assert "GNOME Online Accounts and SnappyMail" in found["why"]
+
+
 def test_a_wrong_srv_record_is_told(
     here: World, findings: Ask, front: int, zone: str
 ) -> None:
