@@ -70,7 +70,8 @@ class Snapshot:
         provider = served.public_provider
         body = text
         if not is_shared:
-            body = format_.write(provider, served.recipient)
+            everybody = served.recipient._replace(address=None, person="")
+            body = format_.write(provider, everybody)
         elif domain and text is not None:
             body = text.replace(_PLACEHOLDER, domain.encode())
         if body is None:

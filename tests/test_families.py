@@ -33,7 +33,7 @@ from support import (
     running,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 from world import radicale
 
 from flask_autoconfig import (
@@ -1075,6 +1075,8 @@ def test_a_profile_has_the_persons_name_where_the_request_says_it(
         ("&name=Fr%C3%A9d%C3%A9ric+Dupont", "Frédéric Dupont"),
         ("&name=%20Ann%0D%0A%00%20Lee%20", "Ann Lee"),
         ("&name=" + "x" * 200, "x" * 100),
+        ("&name=%F0%9F%98%80", "\U0001f600"),
+        ("&name=%25EMAILADDRESS%25", "%EMAILADDRESS%"),
     ):
         reply = ask(PROFILE + query)
         assert payloads(reply.data)["com.apple.mail.managed"][key] == name
@@ -1165,3 +1167,14 @@ def test_a_signing_certificate_that_has_ended_is_told_everywhere(
     file = toml(sign.replace("signer", "good") + TWO_DOMAINS)
     assert good[0].is_file()
     assert "ended" not in run("--config", file, "validate").stdout
+
+
+def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
+    environ = EnvironBuilder("/mail/mobileconfig").get_environ()
+    environ["QUERY_STRING"] = (
+        "emailaddress=fred@example.com&name=Frédéric".encode().decode("latin-1")
+    )
+    body, status, _ = run_wsgi_app(create_app(toml(FULL)), environ)
+    assert status.startswith("200")
+    mail = payloads(b"".join(body))["com.apple.mail.managed"]
+    assert mail["EmailAccountName"] == "Frédéric"

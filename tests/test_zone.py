@@ -98,6 +98,7 @@ URLS = {
         "https://dav.test/u/%EMAILADDRESS%/",
         ["0 1 443 dav.test.", '"path=/u/"'],
     ),
+    "a path without end": ("caldav", f"https://dav.test/{'x' * 250}/", None),
     "no encryption": ("caldav", "http://dav.test/", None),
     "a user's host": ("caldav", "https://%EMAILLOCALPART%.test/", None),
     "an IP address": ("carddav", "https://[2001:db8::1]/", None),

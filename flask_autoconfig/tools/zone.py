@@ -34,6 +34,7 @@ URL_SERVICES = (
     ("_jmap._tcp", "jmap"),
 )
 _SIEVE = "_sieve._tcp"
+_LONGEST_PATH = 250  # with `path=` before it a string of RFC 1035, section 3.3
 
 
 class Record(NamedTuple):
@@ -187,6 +188,8 @@ def _reason_against_url(server: Server, domain: str) -> str:
     parts = urlsplit(known)
     if server.type == "jmap" and known != f"https://{parts.netloc}/.well-known/jmap":
         return "RFC 8620 implies the path /.well-known/jmap, and its url has another"
+    if len(parts.path) > _LONGEST_PATH:
+        return f"a path has {_LONGEST_PATH} characters at most"
     return _reason_against_host(parts.hostname or "%")
 
 
