@@ -216,7 +216,7 @@ def test_export_keeps_to_it_and_names_what_is_left_over(
     assert done.stderr.count("is no longer served; remove it") == 2 * 3
     run("--config", toml(THUNDERBIRD_ALONE), "export", tmp_path / "new")
     files = {path.name for path in (tmp_path / "new").rglob("*.*") if path.is_file()}
-    assert files == {"config-v1.1.xml"}
+    assert files == {"config-v1.1.xml", "mail-v1.xml"}
 
 
 def _records(*command: str | Path, cwd: Path | None = None) -> dict[str, list[str]]:

@@ -99,18 +99,20 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
 
     common: frozenset[str] = frozenset()
     readable: set[str] = set()
-    reader = ""  # the best of the types that mail is read from, if it cannot be said
+    # The place of a server that the file prefers to those that follow, where a program
+    # would not set it up: it is not said, or is POP3, to which programs prefer IMAP.
+    preferred = ""
     for type_, (place, server) in firsts.items():
         methods = _methods(provider, server)
         reason = _reason_against(server, methods)
-        if not reason and reader and type_ in ("imap", "pop3"):
-            reason = f"the file prefers {reader}, and programs choose for themselves"
+        if not reason and preferred and type_ in ("imap", "pop3"):
+            reason = f"the file prefers {preferred}, and programs would take this one"
         elif not reason and type_ == "smtp" and not readable:
             reason = "there would be sending and no reading"
         elif not reason and common and not methods & common:
             reason = "it takes no method of those that come before it"
         if type_ in ("imap", "pop3") and (reason or type_ == "pop3"):
-            reader = reader or firsts[type_][0]
+            preferred = preferred or place
         if not reason:
             common = methods & common if common else methods
             if type_ in ("imap", "pop3", "jmap"):
