@@ -313,3 +313,38 @@ def test_alone_what_is_off_is_not_there_whatever_the_method(
         status = client.open(path, method=method).status_code
         allowed = {"GET": 200, "OPTIONS": 204}.get(method, 405)
         assert status == (allowed if name == "thunderbird" else 404), path
+
+
+HOOKED_SITE = """
+from flask import Flask
+from flask_autoconfig import Autoconfig
+
+autoconfig = Autoconfig()
+autoconfig.find_username(lambda address: "u1001")
+app = Flask(__name__)
+app.config["AUTOCONFIG_FILE"] = {file!r}
+app.register_blueprint(autoconfig)
+"""
+
+
+def test_in_a_site_with_logins_of_its_own_pacc_is_published_nowhere(
+    toml: Write, tmp_path: Path
+) -> None:
+    file = toml(TWO_DOMAINS)
+    (tmp_path / "hooked.py").write_text(HOOKED_SITE.format(file=str(file)))
+    flask = ("flask", "--app", "hooked", "autoconfig")
+    found = _records(*flask, "dns", "--target", "www.test", "--json", cwd=tmp_path)
+    assert not [name for name in found["records"] if "ua-auto-config" in name]
+    assert "autodiscover" in found["records"]
+    validated = subprocess.run(
+        [BIN / "flask", *flask[1:], "validate"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert (
+        "PACC clients:\n  warning: they get nothing (pacc), since" in validated.stdout
+    )
+    alone = run("--config", file, "validate")
+    assert "find_username" not in alone.stdout

@@ -66,9 +66,10 @@ def silent_families() -> list[Problem]:
     return [
         Problem(
             "",
-            "it says nothing, since find_username knows other logins than the address",
-            "leave `clients` without it, if you like",
-            it.name,
+            f"they get nothing ({it.name}), since they log in with the address, and "
+            "find_username has other logins",
+            "leave `clients` without that family, if you like",
+            it.askers,
         )
         for it in (own.families if own else ())
         if own and _is_silent(it, own)
