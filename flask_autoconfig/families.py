@@ -52,12 +52,17 @@ class Route(NamedTuple):
     def pattern(self) -> str:
         """The regular expression of all paths that it answers, without groups."""
         pattern = re.escape(self.path) + self.rest
-        return f"(?i:{pattern})" if self.any_case else pattern
+        # Only of ASCII: no client spells `s` as the long one, which folds to it.
+        return f"(?ai:{pattern})" if self.any_case else pattern
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """The methods that it is asked with, HEAD among them."""
         return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
+
+    def takes(self, method: str) -> bool:
+        """Whether it is asked with that method; each request comes by here."""
+        return method in self.methods or method in self.allowed
 
 
 class Digest(NamedTuple):
@@ -172,7 +177,10 @@ FAMILIES: tuple[Family, ...] = (
                 any_case=True,
             ),
             Route(
-                _V2, autodiscover_v2(_V2, _POX), rest="(?:/v1.0/[^/]+)?", any_case=True
+                _V2,
+                autodiscover_v2(_V2, _POX),
+                rest=r"(?:/v1\.0/[^/]+)?",
+                any_case=True,
             ),
         ),
         (_OUTLOOK, _ACTIVESYNC),

@@ -131,8 +131,9 @@ def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
     def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
         if request.came_unencrypted and name:  # Outlook wants nothing but a 302 there
-            headers = [("Location", f"https://{name}{path}"), NOT_KEPT]
-            return Answer("302 Found", b"", headers)
+            url = f"https://{name}{path}"
+            headers = [("Location", url), ("Content-Type", TEXT), NOT_KEPT]
+            return Answer("302 Found", f"{url}\n".encode(), headers)
         return document(format_)(lookup, request)
 
     def answer(lookup: Lookup, request: Request) -> Answer:

@@ -40,6 +40,8 @@ class Live(Generic[Built]):
     did not survive a fork, the next request looks instead.
     """
 
+    is_still = False  # whether it never changes
+
     def __init__(
         self,
         file: str | os.PathLike[str],
@@ -184,8 +186,10 @@ class Live(Generic[Built]):
 class Still(Live[Built]):
     """What was made of a configuration that no file says: it never changes."""
 
+    is_still = True
+
     def __init__(self, built: Built) -> None:
-        self.file = Path()
+        self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
         self.built = built
 
     def current(self) -> Built:

@@ -149,6 +149,8 @@ class Service:
         except (Unavailable, HookFailed):
             answer = UNAVAILABLE
         except Exception as error:
+            if self.stage.takes(error):
+                raise
             _tell(place, error)
             answer = FAILED
         if answered.receivers:
@@ -162,7 +164,7 @@ class Service:
             log.exception("A receiver of the signal failed")
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
-        if request.method not in route.allowed:
+        if not route.takes(request.method):
             if request.method == "OPTIONS" and route.is_document:
                 return preflight(route.allowed)
             return wrong_method(route.allowed, preflights=route.is_document)
@@ -189,18 +191,22 @@ class Service:
         return self.find_address(address, host) or NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
-        """By an address, else by host."""
-        snapshot = self.snapshot
-        found = self._found(snapshot, address, host)
+        """By an address, else by host; the log has a domain that is not served."""
+        found = self.look_up(address, host)
         if found is None:
-            domain = address.domain if address else host_of(host)
-            self._unserved.tell(domain)
+            self._unserved.tell(address.domain if address else host_of(host))
+        return found
+
+    def look_up(self, address: Address | None, host: str) -> Served | None:
+        """The same for somebody who is no client, so that nothing is told."""
+        found = self._found(self.snapshot, address, host)
+        if found is None:
             return None
         asks = self.hooks.find_username is not None and address is not None
         if address is None or not asks or address.local == NOBODY:
-            return found._replace(address=address)
+            return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
-        return found._replace(address=address, login=login, login_was_asked=True)
+        return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """By a folded domain alone, that of an address or of an MX host."""
@@ -239,10 +245,10 @@ class Service:
         if match is None:
             own = self._hooked(snapshot, domain)
             if own is not None:
-                return own
+                return own._replace(address=address)
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return self._served(snapshot, match) if match else None
+        return self._served(snapshot, match, address=address) if match else None
 
     def _by_host(
         self, snapshot: Snapshot, directory: Directory, host: str
@@ -256,10 +262,14 @@ class Service:
         return self._served(snapshot, match) if match else None
 
     def _served(
-        self, snapshot: Snapshot, match: Match, own: Own | None = None
+        self,
+        snapshot: Snapshot,
+        match: Match,
+        own: Own | None = None,
+        address: Address | None = None,
     ) -> Served:
         has_own_logins = self.hooks.find_username is not None
-        return Served(snapshot, match, own=own, has_own_logins=has_own_logins)
+        return Served(snapshot, match, address, own=own, has_own_logins=has_own_logins)
 
     # --- The site's own database -----------------------------------------------------
 
@@ -275,8 +285,8 @@ class Service:
             return self._served(snapshot, Match(-1, domain, True), told)
         match = snapshot.directory.by_id(told, domain)
         if match is None:
-            log.error("find_provider named %r, which the file does not have", told)
-            raise HookFailed("find_provider")
+            words = f"it named {told!r}, which the file does not have"
+            raise self.hooks.refuse(domain, words)
         return self._served(snapshot, match)
 
 
@@ -305,6 +315,6 @@ class _Unserved:
             return
         self._told.add(domain)
         if len(self._told) > _MOST_TOLD:
-            log.info("More domains are asked for and not served than are told")
+            log.warning("More domains are asked for and not served than are told")
             return
-        log.info("%s is asked for and not served", domain)
+        log.warning("%s is asked for and not served", domain)

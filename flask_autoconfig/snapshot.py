@@ -250,5 +250,8 @@ class Stage(Protocol):
     def catalogs(self) -> Path | None:
         """A folder with catalogs of the site's own, if it has some."""
 
+    def takes(self, error: Exception) -> bool:
+        """Whether the site itself wants to answer a request that met this error."""
+
     def show(self, page: object, policy: str) -> Shown:
         """The page in its template, with that policy unless another is wanted."""

@@ -665,6 +665,7 @@ def test_a_foreign_document_is_judged_by_each_clients_rules(
         ("Kontact and Evolution", "provider[0].incoming[0].authentication"),
         ("Delta Chat", "a reference or CDATA in a server's value"),
         ("Delta Chat", "provider[0].outgoing[0].username"),
+        ("Every client", "provider[0].outgoing[0].username"),
     }
 
 

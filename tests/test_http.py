@@ -566,8 +566,7 @@ def test_a_certificate_is_wanted_for_the_names_that_clients_ask(
     toml: Callable[..., Path], host: str, is_asked: bool
 ) -> None:
     mx = 'mx_domains = ["mx.hoster.test"]'
-    hooks = Hooks()
-    hooks.find_provider = {"hooked.test": "hoster.test"}.get
+    hooks = Hooks({"hooked.test": "hoster.test"}.get)
     file = toml(provider("h", ["hoster.test", "*.wild.test"], mx))
     assert Service(file, hooks=hooks).serves_host(host) == is_asked
 

@@ -131,7 +131,8 @@ def test_an_unfinished_placeholder_is_told_of(tmp_path: Path) -> None:
     file.write_text(run("import", ISP / "slips.test.xml").stdout)
     done = run("--config", file, "validate")
     assert done.returncode == 0
-    assert "incoming[1].username: %EMAILADDRESS without its last %" in done.stdout
+    told = "incoming[1].username (slips.test): %EMAILADDRESS without its last %"
+    assert told in done.stdout
 
 
 @pytest.mark.parametrize("file", ISP_FILES, ids=lambda file: file.stem)

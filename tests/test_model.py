@@ -19,7 +19,8 @@ from flask_autoconfig.tools import quirks
 def problems_of(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         reading.loads(text)
-    return [str(problem) for problem in caught.value.problems]
+    problems = caught.value.problems
+    return [str(it._replace(line=None, column=None, domain="")) for it in problems]
 
 
 def provider(more: str = "", *, incoming: str = "", outgoing: str = "") -> str:
@@ -119,7 +120,7 @@ FAULTY = {
     "a port in quotes": (
         provider(incoming='port = "993"'),
         "provider[0].incoming[0].port: expected an integer from 1 to 65535, "
-        'got "993"; write it without quotes',
+        'got "993"; write port = 993',
     ),
     "a port out of range": (
         provider(incoming="port = 65536"),
@@ -134,7 +135,7 @@ FAULTY = {
     "an encryption in lower case": (
         provider(incoming='socket_type = "ssl"'),
         'provider[0].incoming[0].socket_type: expected one of "SSL", "STARTTLS", '
-        '"plain", got "ssl"; did you mean "SSL"?',
+        '"plain", got "ssl"; write "SSL"',
     ),
     "an encryption by its other name": (
         provider(incoming='socket_type = "TLS"'),
@@ -144,8 +145,7 @@ FAULTY = {
     "a host with a scheme": (
         provider().replace('"imap.example.com"', '"https://imap.example.com"'),
         "provider[0].incoming[0].hostname: expected a host name, "
-        'got "https://imap.example.com"; write a name like mail.example.com, '
-        "without a scheme, port or space",
+        'got "https://imap.example.com"; write "imap.example.com"',
     ),
     "white space around a value": (
         provider(incoming='username = " %EMAILADDRESS%"'),
@@ -163,7 +163,7 @@ FAULTY = {
     "an unknown placeholder": (
         provider(incoming='username = "%USER%"'),
         "provider[0].incoming[0].username: no client knows the placeholder %USER%; "
-        "use %EMAILADDRESS%, %EMAILLOCALPART%, %EMAILDOMAIN% or %REALNAME%",
+        "write %EMAILADDRESS%, or %EMAILLOCALPART% for what stands before the @",
     ),
     "a placeholder in lower case": (
         provider(incoming='username = "%emailaddress%"'),
@@ -185,7 +185,7 @@ FAULTY = {
     ),
     "a number without end": (
         "max_age = " + "9" * 5000,
-        "not TOML: Exceeds the limit (4300 digits); mend the line that it names",
+        "not TOML: Exceeds the limit (4300 digits); mend that line",
     ),
     "a pattern in the middle": (
         provider().replace('["example.com"]', '["a.*.com"]'),
@@ -200,7 +200,7 @@ FAULTY = {
     "one domain for a list": (
         provider().replace('["example.com"]', '"example.com"'),
         'provider[0].domains: expected a list, got "example.com"; '
-        'write domains = ["…"]',
+        'write domains = ["example.com"]',
     ),
     "a domain of two providers": (
         provider() + provider(),
@@ -264,12 +264,12 @@ FAULTY = {
         provider() + '[[provider.documentation]]\nurl = "https://example.com/"\n'
         'descr = "Help"',
         'provider[0].documentation[0].descr: expected a table, got "Help"; '
-        'name the language: {en = "…"}',
+        'name the language: {en = "Help"}',
     ),
     "a URL without a scheme": (
         provider('logo_url = "www.example.com/logo.png"'),
         'provider[0].logo_url: expected a URL, got "www.example.com/logo.png"; '
-        "write one like https://www.example.com/",
+        'write "https://www.example.com/logo.png"',
     ),
     "a URL that runs a script": (
         provider('logo_url = "javascript://example.com/%0aalert(1)"'),
@@ -294,12 +294,11 @@ FAULTY = {
     "a boolean in quotes": (
         provider('list_domains = "no"'),
         'provider[0].list_domains: expected true or false, got "no"; '
-        "write it without quotes",
+        "write list_domains = false",
     ),
     "no TOML": (
         "domains: [example.com]",
-        "not TOML: Expected '=' after a key in a key/value pair (at line 1, column 8);"
-        " mend the line that it names",
+        'not TOML: a : stands where an = belongs; write domains = ["example.com"]',
     ),
 }
 
@@ -463,7 +462,7 @@ WARNED = {
         "display_short_name",
     ),
     "a user name with an ampersand": (
-        provider(incoming='username = "a&b"'),
+        provider(incoming='username = "%EMAILLOCALPART%&b"'),
         ["Delta Chat", BY_RECORDS],
         "incoming[0].username",
     ),
@@ -528,6 +527,148 @@ def test_what_a_client_cannot_take_is_a_warning_that_names_it(
     # What else there is follows from it: families whose documents have no word for it.
     others = {warning.client for warning in found if warning not in here}
     assert others <= {"PACC", APPLE, BY_RECORDS}
+
+
+def warnings_of(text: str) -> list[tuple[str, str]]:
+    return [
+        (it.place.removeprefix("provider[0]."), f"{it.message}; {it.cure}")
+        for it in quirks.warnings(reading.loads(text).provider)
+        if it.client == "Every client"
+    ]
+
+
+ADDRESS = 'write username = "%EMAILADDRESS%"'
+OR_LOCAL_PART = ', or "%EMAILLOCALPART%" for what stands before the @'
+NAMES = {
+    "fred": f'everybody gets the same name, "fred"; {ADDRESS}{OR_LOCAL_PART}',
+    "fred@example.com": f"everybody gets the same name, {ADDRESS}",
+    "email": f"everybody gets the same name, {ADDRESS}",
+    "localpart": 'write username = "%EMAILLOCALPART%"',
+    r"OFFICE\\fred": r'write username = "OFFICE\%EMAILLOCALPART%"',
+    "%EMAILDOMAIN%": "everybody gets the same name",
+    "%u": f"takes %u as it stands, and everybody gets the same name; {ADDRESS}",
+    "%n": 'write username = "%EMAILLOCALPART%"',
+    "%n@%d": ADDRESS,
+    "%Lu": ADDRESS,
+    "%{user | username}@%{user | domain}": ADDRESS,
+    "%{user | username | lower}": ADDRESS,
+    "%{user | username}": 'write username = "%EMAILLOCALPART%"',
+    "{localpart}": 'write username = "%EMAILLOCALPART%"',
+    "{0}": ADDRESS,
+    "{{ email }}": ADDRESS,
+    "$local_part": 'write username = "%EMAILLOCALPART%"',
+    "${local_part}@${domain}": ADDRESS,
+    "$user": ADDRESS,
+    "<email>": ADDRESS,
+    "[username]": ADDRESS,
+    "%(user)s@%(domain)s": ADDRESS,
+    "%EMAILLOCALPART%@%d": f"takes %d as it stands; {ADDRESS}",
+}
+
+
+@pytest.mark.parametrize(("name", "told"), NAMES.items(), ids=NAMES.keys())
+def test_a_name_that_everybody_gets_is_warned_of(name: str, told: str) -> None:
+    ((place, words),) = warnings_of(provider(incoming=f'username = "{name}"'))
+    assert place == "incoming[0].username"
+    head, _, cure = told.partition(", write")
+    assert head in words
+    assert cure in words
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "%EMAILADDRESS%",
+        "%EMAILLOCALPART%",
+        "%REALNAME%",
+        "x-%EMAILLOCALPART%-y",
+        r"OFFICE\\%EMAILLOCALPART%",
+        "%EMAILLOCALPART%%%EMAILDOMAIN%",
+    ],
+)
+def test_a_name_of_ones_own_is_not_warned_of(name: str) -> None:
+    assert warnings_of(provider(incoming=f'username = "{name}"')) == []
+
+
+def test_a_name_that_nobody_logs_in_with_is_not_warned_of() -> None:
+    line = 'username = "relay"\nauthentication = "client-IP-address"'
+    assert warnings_of(provider(outgoing=line)) == []
+
+
+OWN = "only your own network"
+HOSTS = {
+    "localhost": "localhost is each reader's own device",
+    "mail.localhost": "each reader's own device",
+    "127.0.0.1": "127.0.0.1 is each reader's own device",
+    "::1": "::1 is each reader's own device",
+    "::ffff:127.0.0.1": "each reader's own device",
+    "0.0.0.0": "0.0.0.0 is no server's address",
+    "224.0.0.1": "no server's address",
+    "10.1.2.3": f"10.1.2.3 is a private address: {OWN} reaches it",
+    "192.168.1.5": f"a private address: {OWN} reaches it",
+    "172.16.0.1": "a private address",
+    "100.64.0.1": "a private address",
+    "fd00::1": "a private address",
+    "169.254.1.1": f"a link-local address: {OWN} reaches it",
+    "fe80::1": "a link-local address",
+    "192.0.2.1": "192.0.2.1 is a reserved address: no server has it",
+    "240.0.0.1": "a reserved address",
+    "2001:db8::1": "a reserved address",
+    "9.9.9.9": "hardly any certificate has an address",
+    "mail": f"mail has no dot: {OWN} may know it",
+    "server.local": f"{OWN} knows a name in .local",
+    "server.lan": f"{OWN} knows a name in .lan",
+    "mail.home.arpa": f"{OWN} knows a name in .home.arpa",
+    "mail.fritz.box": f"{OWN} knows a name in .fritz.box",
+}
+
+
+@pytest.mark.parametrize(("host", "told"), HOSTS.items(), ids=HOSTS.keys())
+def test_a_server_that_nobody_outside_reaches_is_warned_of(
+    host: str, told: str
+) -> None:
+    text = provider().replace('"imap.example.com"', f'"{host}"')
+    ((place, words),) = warnings_of(text)
+    assert place == "incoming[0].hostname"
+    assert told in words
+    assert "write the name that the internet knows the server by" in words
+
+
+def test_a_page_that_nobody_outside_reaches_is_warned_of() -> None:
+    text = provider() + (
+        '[[provider.calendar]]\ntype = "caldav"\nurl = "https://nas.local/dav/"\n'
+        '[provider.webmail]\nlogin_page = "https://192.168.1.5/mail/"\n'
+    )
+    assert [place for place, _ in warnings_of(text)] == [
+        "calendar[0].url",
+        "webmail.login_page",
+    ]
+
+
+@pytest.mark.parametrize(
+    "host", ["mail.example.com", "mail.%EMAILDOMAIN%", "%EMAILDOMAIN%", "local.example"]
+)
+def test_a_server_of_the_internet_is_not_warned_of(host: str) -> None:
+    assert warnings_of(provider().replace('"imap.example.com"', f'"{host}"')) == []
+
+
+def test_warnings_come_in_the_order_of_harm() -> None:
+    text = provider(
+        'display_short_name = "The Example Mail Company"',
+        incoming='username = "fred"\nauthentication = "GSSAPI"',
+    ) + provider(outgoing='socket_type = "plain"\nauthentication = "OAuth2"').replace(
+        '["example.com"]', '["example.net"]'
+    )
+    found = quirks.warnings(reading.loads(text).provider)
+    assert "mail and passwords travel unencrypted" in found[0].message
+    assert found[0].place == "provider[1].outgoing[0].socket_type"
+    clients = list(dict.fromkeys(it.client for it in found))
+    assert clients == [
+        "Every client",
+        "Thunderbird for Android (K-9)",
+        "Thunderbird and Evolution",
+        "PACC",
+    ]
 
 
 def test_a_well_run_server_has_no_warnings() -> None:

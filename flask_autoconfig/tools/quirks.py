@@ -21,7 +21,7 @@ from ..config.tables import FamilyName, Provider, Server, SocketType
 from ..documents import LONGEST_NAME, LONGEST_SHORT_NAME, apple, pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
-from . import zone
+from . import novices, zone
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -330,15 +330,18 @@ def _long_list(of: Subject) -> Complaints:
         )
 
 
+# What hurts most comes first: passwords that anybody can read, what no client can use,
+# what some drop the whole document for, what single ones do otherwise, and style.
 QUIRKS = (
     Quirk("Every client", _in_clear),
     Quirk("Every client", _page_in_clear),
-    Quirk("Every client", _odd_port),
+    Quirk("Every client", novices.unreachable_hosts),
+    Quirk("Every client", novices.same_names),
     Quirk("Every client", _unfinished_placeholder),
-    Quirk("Every client", _long_list),
-    Quirk("Every client", _long_name),
+    Quirk("Every client", _odd_port),
     Quirk("Every client", _usual_url),
     Quirk("Every client", _no_authorization_server),
+    Quirk("Every client", novices.unreachable_pages),
     Quirk("Thunderbird", _no_mail, "thunderbird"),
     Quirk("Thunderbird", _certificate_alone, "thunderbird"),
     Quirk(K9, _drops_unencrypted, "thunderbird"),
@@ -351,11 +354,15 @@ QUIRKS = (
     Quirk("Delta Chat", _no_user_name, "thunderbird"),
     Quirk("FairEmail", _pop3_first, "thunderbird"),
     Quirk("Outlook", _no_account, "outlook"),
-    Quirk("PACC", _not_in_pacc, "pacc", is_of_ours=True),
+    Quirk("Every client", _long_list),
+    Quirk("Every client", _long_name),
     Quirk("iPhone, iPad and Mac", _not_in_profile, "apple", is_of_ours=True),
     Quirk(_BY_RECORDS, _not_in_dns, is_of_ours=True),
     Quirk(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
+    Quirk("PACC", _not_in_pacc, "pacc", is_of_ours=True),
 )
+# The row before which what hurts the own site alone is told.
+_BEFORE_STYLE = [it.complaints for it in QUIRKS].index(_long_list)
 
 
 def warnings(
@@ -365,30 +372,32 @@ def warnings(
     *,
     ours: bool = True,
 ) -> list[Problem]:
-    """What one client or another cannot take, in the file's order.
+    """What one client or another cannot take, the worst first: in the order of QUIRKS.
 
-    `served` are the families whose clients count, `origins` say where each provider
-    stands: without them in one file. Unless they are `ours`, others publish the settings.
+    What one of them finds is in the file's order. `served` are the families whose
+    clients count, `origins` say where each provider stands: without them in one file.
+    Unless they are `ours`, others publish the settings.
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
     names = {family.name for family in served}
-    quirks = [
-        it
-        for it in QUIRKS
-        if (it.family is None or it.family in names) and (ours or not it.is_of_ours)
-    ]
-    problems = []
+    found: list[list[Problem]] = [[] for _ in QUIRKS]
+    same_ids = found[_BEFORE_STYLE]
     seen: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
         first = seen.setdefault(provider.identity, origin)
         if first is not origin:
-            problems.append(_same_id(provider, origin, first))
+            same_ids.append(_same_id(provider, origin, first))
         subject = Subject(provider, _mail_servers(provider))
-        for client, complaints, *_ in quirks:
+        for problems, quirk in zip(found, QUIRKS, strict=True):
+            client, complaints, family, is_of_ours = quirk
+            if (family is not None and family not in names) or (
+                is_of_ours and not ours
+            ):
+                continue
             for where, message, cure in complaints(subject):
                 place = f"{origin.place}.{where}" if where else origin.place
                 problems.append(Problem(place, message, cure, client, origin.file))
-    return problems
+    return [problem for problems in found for problem in problems]
 
 
 def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
