@@ -115,6 +115,14 @@ class Service:
         return self.live.current().families
 
     @property
+    def speaking(self) -> tuple[Family, ...]:
+        """Those of them that have something to say, whatever logins the site tells."""
+        has_own_logins = self.hooks.find_username is not None
+        return tuple(
+            it for it in self.families if not (it.implies_login and has_own_logins)
+        )
+
+    @property
     def snapshot(self) -> Snapshot:
         """The configuration that answers now; raises Unavailable before there is one."""
         snapshot = self.live.current().snapshot

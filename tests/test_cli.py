@@ -251,7 +251,8 @@ def test_import_keeps_the_order_of_servers_and_says_what_it_does(
     assert "FairEmail" in done.stderr
     (tmp_path / "new.toml").write_text(done.stdout)
     validated = run("--config", tmp_path / "new.toml", "validate")
-    assert "FairEmail:\n  warning: provider[0].incoming[0]: " in validated.stdout
+    warnings = validated.stdout.partition("FairEmail:\n  warning: ")[2]
+    assert "provider[0].incoming[0] (example.com): " in warnings.partition("\n")[0]
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ def test_an_edit_that_changes_nothing_for_the_site_is_not_talked_about(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
-    untold = site(toml(TWO_DOMAINS))
-    toml(TWO_DOMAINS.replace("imap.", "mail."))
+    untold = site(toml(TWO_DOMAINS, "untold.toml"))
+    toml(TWO_DOMAINS.replace("imap.", "mail."), "untold.toml")
     _taken_up(untold)
     toml(THUNDERBIRD_ALONE)
     _taken_up(told)
@@ -343,8 +343,7 @@ def test_in_a_site_with_logins_of_its_own_pacc_is_published_nowhere(
         cwd=tmp_path,
         check=True,
     )
-    assert (
-        "PACC clients:\n  warning: they get nothing (pacc), since" in validated.stdout
-    )
+    told = validated.stdout.partition("PACC clients:\n  warning: ")[2]
+    assert "they get nothing (pacc), since" in told.partition("\n")[0]
     alone = run("--config", file, "validate")
     assert "find_username" not in alone.stdout

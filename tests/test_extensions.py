@@ -70,6 +70,7 @@ QUESTIONS = [
     Question("GET", CONFIG),
     Question("HEAD", CONFIG),
     Question("GET", f"/.well-known/autoconfig{CONFIG}"),
+    Question("GET", "/.well-known/mail-v1.xml"),
     Question("GET", f"/v1.1{CONFIG}"),
     Question("POST", OUTLOOK, POX),
     Question("GET", "/autodiscover/autodiscover.xml"),

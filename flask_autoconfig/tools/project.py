@@ -206,7 +206,7 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     """
     own = None if named_file() else _service_of(_app())
     if own is not None:
-        return tuple(it for it in own.families if not _is_silent(it, own))
+        return own.speaking
     override = families.overriding()
     if override is not None:
         return override
@@ -225,12 +225,8 @@ def silent_families() -> list[Problem]:
             it.askers,
         )
         for it in (own.families if own else ())
-        if own and _is_silent(it, own)
+        if own and it not in own.speaking
     ]
-
-
-def _is_silent(family: Family, service: Service) -> bool:
-    return family.implies_login and service.hooks.find_username is not None
 
 
 def domain(text: str) -> str:

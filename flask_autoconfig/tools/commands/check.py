@@ -170,14 +170,14 @@ def _cases(
         if address is not None:
             served = project.served_address(service, address)
         exact = served.match.exact
-        cases.append(Case(name, service.families, served.provider, exact, address))
+        cases.append(Case(name, service.speaking, served.provider, exact, address))
     return cases
 
 
 def _of_file(service: Service) -> list[Finding]:
     file, loaded = service.live.file, service.snapshot.loaded
     skipped = [*loaded.skipped, *loaded.unmatched, *loaded.ended]
-    found = quirks.warnings(loaded.providers, service.families, loaded.origins)
+    found = quirks.warnings(loaded.providers, service.speaking, loaded.origins)
     found = with_lines(found, file, loaded.providers, loaded.origins)
     problems = [*skipped, *found]
     if not problems:

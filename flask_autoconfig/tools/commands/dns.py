@@ -29,7 +29,7 @@ def command(domain: str, target: str, previous: Path | None, as_json: bool) -> N
     """Print the DNS records to publish, as a zone file for each domain."""
     target = _host(target)
     service = project.service()
-    families = service.families
+    families = service.speaking
     before = read(previous) if previous else None
 
     output: dict[str, Any] = {}
