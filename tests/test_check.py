@@ -182,7 +182,10 @@ def test_init_leaves_an_odd_url_out_and_says_so(here: World) -> None:
     done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
     assert done.returncode == 0, done.stderr
     assert f"note: caldav https://dav.{DOMAIN}/a b is left out: " in done.stderr
-    assert f"note: carddav https://_dav.{DOMAIN}/ is left out: " in done.stderr
+    assert (
+        f"note: carddav https://_dav.{DOMAIN}/.well-known/carddav is left out: "
+        in done.stderr
+    )
     (provider,) = loads(done.stdout).provider
     assert not provider.calendar
     assert not provider.address_book
@@ -543,6 +546,18 @@ def test_a_missing_name_is_told(
     assert f"autoconfig.{DOMAIN}" in failed
 
 
+def test_the_drafts_older_url_without_the_document_is_told(
+    here: World, findings: Ask, service: str
+) -> None:
+    nothing = "} location = /.well-known/mail-v1.xml { return 404;"
+    web = here.certificates["web"]
+    with nginx(here.folder / "older", service, web, nothing) as port:
+        found = only(findings(here.toml, port=port))
+    assert found["status"] == "warning"
+    assert "/.well-known/mail-v1.xml?emailaddress=" in found["subject"]
+    assert "GNOME Online Accounts and SnappyMail" in found["why"]
+
+
 def test_a_wrong_srv_record_is_told(
     here: World, findings: Ask, front: int, zone: str
 ) -> None:
@@ -650,6 +665,7 @@ def test_a_foreign_document_is_judged_by_each_clients_rules(
         ("Kontact and Evolution", "provider[0].incoming[0].authentication"),
         ("Delta Chat", "a reference or CDATA in a server's value"),
         ("Delta Chat", "provider[0].outgoing[0].username"),
+        ("Every client", "provider[0].outgoing[0].username"),
     }
 
 

@@ -414,7 +414,7 @@ LAYERS = (
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},
-    {"snapshot"},
+    {"snapshot", "later"},
     {"page"},
     {"handlers"},
     {"families"},

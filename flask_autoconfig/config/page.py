@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ..address import parse_address
-from .kinds import Line, Table, Texts, Url
+from .keys import Line, Table, Texts, Url
 from .values import line, quote
 
 # The tiles of the page; page/programs.py says what each of them needs and does.

@@ -8,12 +8,11 @@ from urllib.parse import parse_qsl, quote
 
 from werkzeug.wrappers import Request as HttpRequest
 
-from ..address import CONTROL, LONGEST_ADDRESS, Address, address_in_query
+from ..address import CONTROL, LONGEST_ADDRESS, Address, address_in_query, is_authority
 from ..answers import Request
 from .device import Device, device_of
 
 LONGEST_NAME = 64  # of a person, in characters
-_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
 _LONGEST_QUERY = 4096
 # Around an address a plus is a space that a form has sent; within one it is a plus.
 _SPACES_BEFORE = re.compile(r"(?i)((?:^|&)email(?:address)?=)(?:\+|%20|%09)+")
@@ -74,7 +73,7 @@ class Visit:
     @property
     def origin(self) -> str:
         """Scheme and host, "" where the client names no host."""
-        if not _AUTHORITY.fullmatch(self.asked.host):
+        if not is_authority(self.asked.host):
             return ""
         scheme = "https" if self.http.scheme == "https" else "http"  # a proxy says it
         return f"{scheme}://{self.asked.host}"

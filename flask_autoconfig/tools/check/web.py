@@ -66,8 +66,10 @@ def _steps(case: Case, network: Network, family: Family) -> Iterator[Step]:
     if family.name == "thunderbird":
         asker = case.address or Address(NOBODY, case.domain)
         query = f"?emailaddress={quote(str(asker))}"
-        first, second = (route.path + query for route in family.routes[:2])
+        first, second, older = (route.path + query for route in family.routes[:3])
         yield partial(_both_documents, case, network, host, first, second)
+        at_older = partial(_older, network, f"https://{host}{older}")
+        yield partial(_if_there, network, host, at_older)
         yield partial(_unencrypted, network, f"http://{host}{first}")
     elif family.name == "outlook":
         posted = partial(_autodiscover, case, network, host, family.routes[0].path)
@@ -172,7 +174,7 @@ def _judged(
     """The document by each client's quirks, and held against the file."""
     problems = quirks.document_warnings(document)
     if case.provider is None:  # a file's own warnings are the file's step
-        problems += quirks.warnings([provider])
+        problems += quirks.warnings([provider], ours=False)
     for problem in problems:
         yield from_problem("document", url, problem)
 
@@ -215,6 +217,19 @@ def _differences(case: Case, seen: Provider) -> Iterator[tuple[str, str, str]]:
                 one, other = getattr(our, field.name), getattr(their, field.name)
                 if one != other:
                     yield f"{key}[{index}].{field.name}", str(other), str(one)
+
+
+def _older(network: Network, url: str) -> Seen:
+    """The URL of the draft's earlier revisions, which two clients ask before others."""
+    try:
+        reply = fetch(network, url)
+    except ProbeError:
+        return Seen()  # what is wrong with the host is told of its first document
+    trouble = _not_a_document(reply)
+    if trouble is None:
+        return Seen()
+    why = "GNOME Online Accounts and SnappyMail ask there"
+    return Seen((trouble._replace(status=WARNING, why=why),))
 
 
 def _unencrypted(network: Network, url: str) -> Seen:
@@ -284,6 +299,11 @@ def _unreadable(url: str, error: Exception) -> Finding:
 def _autodiscover(case: Case, network: Network, host: str, path: str) -> Seen:
     url = f"https://{host}{path}"
     address = case.address or Address(NOBODY, case.domain)
+    document = None
+    if case.provider:
+        document = outlook.write(case.provider, Recipient(case.domain, address))
+        if document is None:  # ActiveSync alone, or nothing that Outlook can use
+            return Seen()
     reply, findings = ask(
         network,
         url,
@@ -303,10 +323,7 @@ def _autodiscover(case: Case, network: Network, host: str, path: str) -> Seen:
     except ValueError as error:
         return Seen((*findings, failure("https", url, str(error), why, cure)))
 
-    wanted = servers
-    if case.provider:
-        recipient = Recipient(case.domain, address)
-        wanted = outlook.read_servers(outlook.write(case.provider, recipient))
+    wanted = outlook.read_servers(document) if document else servers
     if servers != wanted:
         seen = f"it says {_listed(servers)}, the file says {_listed(wanted)}"
         return Seen((*findings, failure("document", url, seen, why, cure)))

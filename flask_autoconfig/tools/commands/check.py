@@ -6,17 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ... import families
 from ...address import Address, parse_address
-from ...config.reading import Loaded, read
-from ...directory import Directory
-from ...errors import ConfigError, Problem
+from ...config.reading import with_lines
+from ...errors import ConfigError
 from ...files import file_in_environment
+from ...service import Service
 from .. import check, options, project, quirks
 from ..check import FAILURE, OK, WARNING, Case, Finding
 from ..cleaning import clean
@@ -66,15 +65,15 @@ def command(
     login = login or password_fd is not None
     if login and address is None:
         raise click.UsageError("--login takes an ADDRESS to log in with")
-    file, loaded = _file_to_check(subject)
-    cases = _cases(loaded, subject, address)
-    if unpublished and loaded is None:
+    service = _service_to_check(subject)
+    cases = _cases(service, subject, address)
+    if unpublished and service is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
-    if login and not (loaded or yes or sys.stdin.isatty()):
+    if login and not (service or yes or sys.stdin.isatty()):
         message = "without a file --login asks at a terminal; name a file, or say --yes"
         raise click.UsageError(message)
 
-    findings = _of_file(file, loaded) if loaded else []
+    findings = _of_file(service) if service else []
     around = options.network(**network)
     for case in cases:
         reach = check.reach(case, around)
@@ -136,52 +135,54 @@ def _address(subject: str) -> Address | None:
         raise click.BadParameter(f"{subject!r} is no e-mail address") from None
 
 
-def _file_to_check(subject: str) -> tuple[Path, Loaded | None]:
-    """The file, None unless one is named, or lies here and serves the domain."""
+def _service_to_check(subject: str) -> Service | None:
+    """What is to be served, None unless a file is named, or one here serves the domain."""
     told = project.named_file() or file_in_environment()
-    file = project.file()
-    if not told and not file.is_file():
-        return file, None
-    loaded = read(file)
-    directory = Directory(loaded)
-    if subject and directory.by_domain(project.domain(subject)) is None:
-        if told:
-            cure = "add it to a provider's domains"
-            problem = Problem(subject, "the file does not serve it", cure)
-            raise ConfigError([problem], str(file))
-        return file, None
-    return file, loaded
+    if not told and not project.is_there():
+        return None
+    service = project.service()
+    if subject:
+        try:
+            project.served(service, project.domain(subject))
+        except ConfigError:
+            if told:
+                raise
+            return None
+    return service
 
 
-def _cases(loaded: Loaded | None, subject: str, address: Address | None) -> list[Case]:
-    if loaded is None:
+def _cases(
+    service: Service | None, subject: str, address: Address | None
+) -> list[Case]:
+    if service is None:
         if not subject:
             message = "name an ADDRESS or DOMAIN, or a file with --config"
             raise click.UsageError(message)
         usual = families.chosen(None, "")
         return [Case(project.domain(subject), usual, address=address)]
 
-    names = project.domains(loaded, subject)
+    names = project.domains(service, subject)
     if len(names) > _MOST_DOMAINS:
         raise click.UsageError(f"the file has {len(names)} domains: name one")
-    served = project.served_families(loaded)
-    directory = Directory(loaded)
     cases = []
     for name in names:
-        match = directory.by_domain(name)
-        assert match is not None  # noqa: S101 (see project.domains)
-        provider = loaded.providers[match.provider_index]
-        cases.append(Case(name, served, provider, match.exact, address))
+        served = project.served(service, name)
+        if address is not None:
+            served = project.served_address(service, address)
+        exact = served.match.exact
+        cases.append(Case(name, service.speaking, served.provider, exact, address))
     return cases
 
 
-def _of_file(file: Path, loaded: Loaded) -> list[Finding]:
-    served = project.served_families(loaded)
-    skipped = [*loaded.skipped, *loaded.unmatched]
-    problems = [*skipped, *quirks.warnings(loaded.providers, served, loaded.origins)]
+def _of_file(service: Service) -> list[Finding]:
+    file, loaded = service.live.file, service.snapshot.loaded
+    skipped = [*loaded.skipped, *loaded.unmatched, *loaded.ended]
+    found = quirks.warnings(loaded.providers, service.speaking, loaded.origins)
+    found = with_lines(found, file, loaded.providers, loaded.origins)
+    problems = [*skipped, *found]
     if not problems:
         return [check.ok("file", str(file), "no problems, no warnings")]
-    return [check.from_problem("file", it.file or str(file), it) for it in problems]
+    return [check.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
 def _password(descriptor: int | None, where: str) -> str:

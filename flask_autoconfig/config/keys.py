@@ -1,4 +1,4 @@
-"""How the values of the tables are read, and what every table is.
+"""What tables of the TOML are made of: the kinds of their values, and their base.
 
 A type's `Meta` says in `description` what the key means (the JSON Schema has it), and in
 `extra` how its value is read: `value` is the function of :mod:`values` that a string must
