@@ -45,7 +45,7 @@ def profile(format_: Format) -> Handler:
     """
 
     def answer(lookup: Lookup, request: Request) -> Answer:
-        served = lookup.find(request.query, request.host)
+        served = lookup.find_person(request.query, request.host)
         if isinstance(served, Answer):
             return served
         keys = _lower_keys(request.query)

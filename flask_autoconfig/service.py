@@ -203,6 +203,19 @@ class Service:
                 return BAD_ADDRESS
         return self.find_address(address, host) or NOT_SERVED
 
+    def find_person(self, query: str, host: str) -> Served | Answer:
+        """The same of a person's question: a slip in an address is served by nobody.
+
+        A program that asks at a hoster's host gets its settings for any domain; a person
+        who types a domain that nobody named has most likely mistyped it, unless the
+        provider serves customers whom only their MX records name.
+        """
+        served = self.find(query, host)
+        if isinstance(served, Answer) or served.own or served.address is None:
+            return served
+        is_named = self.find_domain(served.address.domain) is not None
+        return served if is_named or served.provider.mx_domains else NOT_SERVED
+
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """By an address, else by host; the log has a domain that is not served."""
         found = self.look_up(address, host)

@@ -220,6 +220,9 @@ class Lookup(Protocol):
     def find(self, query: str, host: str) -> Served | Answer:
         """By the address in the query, else by host; the answer if that is nobody."""
 
+    def find_person(self, query: str, host: str) -> Served | Answer:
+        """The same of a person's question: a slip in an address is served by nobody."""
+
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """By an address, else by host."""
 

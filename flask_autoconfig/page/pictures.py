@@ -36,7 +36,7 @@ def fits(url: str) -> bool:
 
 def qr_code(lookup: Lookup, asked: Request) -> Answer:
     """The picture of the address of somebody's page, for the camera of a phone."""
-    served = lookup.find(asked.query, asked.host)
+    served = lookup.find_person(asked.query, asked.host)
     if isinstance(served, Answer):
         return served
     visit = Visit(asked)
@@ -49,7 +49,7 @@ def qr_code(lookup: Lookup, asked: Request) -> Answer:
 
 def account_code(lookup: Lookup, asked: Request) -> Answer:
     """The picture of an account, which Thunderbird for Android reads."""
-    served = lookup.find(asked.query, asked.host)
+    served = lookup.find_person(asked.query, asked.host)
     if isinstance(served, Answer):
         return served
     visit = Visit(asked)
@@ -103,7 +103,7 @@ def _logo(served: Served) -> Logo | None:
 
 def logo(lookup: Lookup, asked: Request) -> Answer:
     """The provider's logo, by the address or by the host."""
-    served = lookup.find(asked.query, asked.host)
+    served = lookup.find_person(asked.query, asked.host)
     if isinstance(served, Answer):
         return served
     picture = _logo(served)

@@ -26,6 +26,7 @@ from ..documents import apple
 from ..snapshot import Lookup, Served
 from . import content, near, pictures
 from .account import MANY, Account, Ready
+from .alone import body_of
 from .languages import best_match, languages, translations
 from .programs import Program, chosen, usable
 from .steps import Step, security
@@ -109,6 +110,12 @@ class Page(NamedTuple):
     is_in_site: bool = False  # in a site's own template
     is_unknown: bool = False  # the error: nobody here serves the address
     program_asked: str = ""  # what the address of the page says
+    nonce: str = ""  # of a site's policy, for its script and style
+
+    @property
+    def content(self) -> Markup:
+        """All that the page says, without a layout, as HTML."""
+        return Markup(body_of(self))  # noqa: S704 (our own template escapes)
 
     @property
     def shown(self) -> Markup:
@@ -163,7 +170,8 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
         device=visit.device,
         program_asked=visit.program[:_LONGEST_ID],
     )
-    served = _found(lookup, visit) if typed else lookup.find("", asked.host)
+    query = f"emailaddress={quote(typed)}" if typed else ""
+    served = lookup.find_person(query, asked.host)
 
     status, address = OK, None
     if isinstance(served, Served) and typed and served.address is not None:
@@ -182,20 +190,6 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
     shown = lookup.stage.show(page, POLICY)
     body = shown.html.encode()
     return Answer(status, body, _headers(shown.policy), common=SECURITY_HEADERS)
-
-
-def _found(lookup: Lookup, visit: Visit) -> Served | Answer:
-    """Whom the address is served by; a person's slip is served by nobody.
-
-    A program that asks at a hoster's host gets its settings for any domain; a person who
-    types a domain that nobody named has most likely mistyped it, unless the provider
-    serves customers whom only their MX records name.
-    """
-    served = lookup.find(f"emailaddress={quote(visit.typed)}", visit.asked.host)
-    if isinstance(served, Answer) or served.own or served.address is None:
-        return served
-    is_named = lookup.find_domain(served.address.domain) is not None
-    return served if is_named or served.provider.mx_domains else NOT_SERVED
 
 
 def _language(lookup: Lookup, visit: Visit, there: dict[str, str]) -> str:

@@ -17,7 +17,7 @@ from ...documents import Recipient, outlook, thunderbird
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...errors import ConfigError
 from ...families import Family
-from .. import quirks
+from .. import quirks, written
 from ..network import REDIRECTS, Network, ProbeError, Reply, fetch
 from ..resolver import LookupFailed
 from .findings import (
@@ -172,7 +172,7 @@ def _judged(
     case: Case, url: str, document: bytes, provider: Provider
 ) -> Iterator[Finding]:
     """The document by each client's quirks, and held against the file."""
-    problems = quirks.document_warnings(document)
+    problems = written.document_warnings(document)
     if case.provider is None:  # a file's own warnings are the file's step
         problems += quirks.warnings([provider], ours=False)
     for problem in problems:
