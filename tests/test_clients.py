@@ -281,7 +281,7 @@ def test_check_keeps_to_it(toml: Write) -> None:
 
     def subjects(text: str) -> str:
         done = run("--config", toml(text), "check", "example.com", *nobody)
-        return " ".join(it["subject"] for it in json.loads(done.stdout))
+        return " ".join(it["subject"] for it in json.loads(done.stdout)["findings"])
 
     assert "autodiscover.example.com" in subjects(TWO_DOMAINS)
     alone = subjects(THUNDERBIRD_ALONE)

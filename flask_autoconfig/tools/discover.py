@@ -177,7 +177,10 @@ def _try_all(
             except ProbeError as error:
                 if error.kind == "private":
                     refused[str(error)] = None
-                elif error.kind not in ("connect", "dns") or candidate.source == "SRV":
+                elif (
+                    error.kind not in ("connect", "silent", "dns")
+                    or candidate.source == "SRV"
+                ):
                     tell(f"{candidate}: {error}")
                 continue
             tell(f"{candidate}: {_described(answered[candidate])}")

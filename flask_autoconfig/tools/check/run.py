@@ -1,0 +1,424 @@
+"""Looks at one domain: plays every client, compares, and finds the causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...address import NOBODY, with_domain
+from ...config.ports import standard_port
+from ...config.tables import Provider
+from ...families import Family
+from ..mail import PATIENCE
+from ..network import Network, ProbeError
+from ..resolver import LookupFailed
+from ..zone import MAIL_SERVICES, URL_SERVICES
+from . import journeys, setups
+from .causes import connections, dav, documents, names, profile, servers, single
+from .facts import Ask, Facts, side_by_side
+from .findings import (
+    FAILURE,
+    NOTE,
+    OK,
+    WARNING,
+    Case,
+    Finding,
+    failure,
+    merged,
+    note,
+)
+from .journeys import CLIENTS, Client
+from .playing import Play, asks, expected, play, steps_of
+from .setups import Setup
+
+_SECONDS = 14.0  # for a domain, whatever happens, at the timeout that is the default
+_TIMEOUTS = 2.8  # so many of them, where another is told
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fare:
+    """How one client fares: what `--json` says of it."""
+
+    client: str
+    works: bool | None  # None: nothing is published for it
+    sets_up: Setup | None
+    stopped_by: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found of a domain."""
+
+    domain: str
+    fares: tuple[Fare, ...]
+    findings: tuple[Finding, ...]
+    provider: Provider | None  # whose servers were looked at
+    is_trusted: bool  # they stand in the file, or came whole over verified https
+
+    def with_findings(self, more: Iterable[Finding]) -> Report:
+        """The same with further findings."""
+        return replace(self, findings=tuple(merged([*self.findings, *more])))
+
+
+def reach(case: Case, network: Network) -> Network:
+    """The network for a domain: what its file names is one's own; one deadline for all."""
+    network = replace(network, own=network.own | frozenset(_own(case)))
+    return network.step(min(_SECONDS, _TIMEOUTS * network.timeout))
+
+
+def unhurried(case: Case, network: Network) -> Network:
+    """The same for logins, which servers hold back."""
+    network = replace(network, own=network.own | frozenset(_own(case)))
+    return network.step(PATIENCE + network.timeout)
+
+
+def _own(case: Case) -> Iterator[tuple[str, int]]:
+    """Hosts and ports that one's own file names, and those of the web for its domain.
+
+    The domain of a pattern is its customer's, whose DNS may say anything.
+    """
+    if case.provider is None:
+        return
+    if case.exact:
+        labels = [f"{family.label}." for family in case.families if family.label]
+        for label in ("", *labels):
+            yield from ((f"{label}{case.domain}", port) for port in (80, 443))
+    for _, server in case.provider.servers:
+        host = with_domain(server.hostname or "", case.domain)
+        yield host, server.port or 0
+        for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
+            yield host, standard_port(server.type, socket_type) or 0
+        parts = urlsplit(with_domain(server.url or "", case.domain))
+        yield (
+            parts.hostname or "",
+            parts.port or (80 if parts.scheme == "http" else 443),
+        )
+
+
+def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
+    """The file's own servers, before anything is published."""
+    assert case.provider is not None  # noqa: S101 (the command sees to it)
+    tell(f"{case.domain}: asking the servers of the file")
+    published = servers.endpoints(case, case.provider)
+    findings = servers.look(case, facts, published, {})
+    findings += connections.look(facts, published)
+    findings += dav.look(case, facts, case.provider)
+    return Report(case.domain, (), tuple(merged(findings)), case.provider, True)
+
+
+def published(case: Case, facts: Facts, tell: Tell) -> Report:
+    """Every client's way, and the causes of what stops it."""
+    tell(f"{case.domain}: asking DNS and the web for what clients ask")
+    clients = _clients(case)
+    all_asks = _prefetch(case, facts, clients)
+    seen = documents.found(_xml_asks(all_asks), case, facts)
+    plays = _play_all(case, facts, clients)
+
+    provider = case.provider or _read(seen, plays)
+    tell(f"{case.domain}: asking the servers, and holding all of it side by side")
+    published_servers = servers.endpoints(case, provider)
+    for it in seen if case.provider is None else ():
+        published_servers = {
+            **servers.endpoints(case, it.provider),
+            **published_servers,
+        }
+    set_up = servers.set_up_by(
+        (it.client, it.setup.servers) for it in plays if it.setup is not None
+    )
+    tasks: list[Callable[[], list[Finding]]] = [
+        partial(names.look, case, facts, provider),
+        partial(servers.look, case, facts, published_servers, set_up),
+        partial(dav.look, case, facts, provider),
+        partial(connections.look, facts, [*published_servers, *set_up]),
+        partial(connections.look, facts, _web_targets(all_asks, facts)),
+        partial(documents.look, case, seen, _readers(plays)),
+    ]
+    findings = [it for found in side_by_side(tasks) for it in found]
+    findings += _differences(case, clients, plays, findings)
+    for played in plays:
+        findings += played.findings
+    findings += _nothing(case, facts, seen, plays)
+    listed = merged(_once(findings))
+    fares = tuple(_fare(case, it, listed) for it in plays)
+    is_trusted = case.provider is not None or _is_trusted(provider, seen)
+    return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+
+
+def _once(findings: list[Finding]) -> Iterator[Finding]:
+    """One thing at one place is told once, as the worst that it is to somebody."""
+    worst: dict[tuple[str, str], Finding] = {}
+    for it in findings:
+        for place in it.places:
+            key = (place, it.seen)
+            other = worst.get(key)
+            if other is None:
+                worst[key] = it._replace(subject=place, places=(place,))
+            else:
+                order = (FAILURE, WARNING, NOTE, OK)
+                keep, drop = sorted(
+                    (other, it), key=lambda each: order.index(each.status)
+                )
+                hurt = drop.clients if keep.status == drop.status else ()
+                keep = keep.hurting(*hurt)._replace(subject=place, places=(place,))
+                worst[key] = keep
+    yield from worst.values()
+
+
+# --- Playing --------------------------------------------------------------------------
+
+
+def _clients(case: Case) -> list[Client]:
+    """Whose ways count: those of the families that are served, any other's too."""
+    served = {family.name for family in case.families}
+    known = [it for it in CLIENTS if it.family in served]
+    families = {it.family for it in CLIENTS}
+    others = [
+        journeys.generic(family)
+        for family in case.families
+        if family.name not in families and family.label and family.formats
+    ]
+    return [*known, *others]
+
+
+def _prefetch(case: Case, facts: Facts, clients: list[Client]) -> list[Ask]:
+    """Ask all at once, so that what is silent costs one timeout; gives the requests."""
+
+    def quietly(look: Callable[..., Any], *arguments: Any) -> None:
+        with suppress(ProbeError, LookupFailed):
+            look(*arguments)
+
+    steps = list(dict.fromkeys(step for it in clients for step in steps_of(it, case)))
+    near = [step for step in steps if not step.place.startswith("mx")]
+    far = [step for step in steps if step.place.startswith("mx")]
+    listed = [ask for step in near for ask in asks(step, case, facts)]
+    listed += profile.asks(case) if _plays(clients, "apple") else []
+    listed += [dav.ask_for(url) for _, url in dav.well_known(case)]
+    listed += [Ask(single.url_of(case, it)) for it in case.families if _is_single(it)]
+
+    def by_mx() -> None:
+        quietly(facts.mx, case.domain)
+        further = [ask for step in far for ask in asks(step, case, facts)]
+        side_by_side(partial(quietly, facts.answer, ask) for ask in further)
+
+    services = [name for name, *_ in (*MAIL_SERVICES, *URL_SERVICES)]
+    tasks: list[Callable[[], None]] = [by_mx]
+    tasks += [partial(quietly, facts.answer, ask) for ask in dict.fromkeys(listed)]
+    tasks += [partial(quietly, facts.srv, f"{it}.{case.domain}") for it in services]
+    tasks += [
+        partial(quietly, facts.server, it)
+        for it in servers.endpoints(case, case.provider)
+    ]
+    side_by_side(tasks)
+    return list(dict.fromkeys(listed))
+
+
+def _plays(clients: list[Client], family: str) -> bool:
+    return any(it.family == family for it in clients)
+
+
+def _is_single(family: Family) -> bool:
+    known = {it.family for it in CLIENTS if it.family != "pacc"}
+    return bool(family.label and family.formats) and family.name not in known
+
+
+def _xml_asks(listed: list[Ask]) -> list[Ask]:
+    paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
+    found = [it for it in listed if urlsplit(it.url).path in paths]
+    return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
+
+
+def _play_all(case: Case, facts: Facts, clients: list[Client]) -> list[Play]:
+    return side_by_side(partial(_play_one, case, facts, it) for it in clients)
+
+
+def _play_one(case: Case, facts: Facts, client: Client) -> Play:
+    if client.steps:
+        return play(client, case, facts)
+    played = Play(client.name, client.family)
+    if client.family == "apple":
+        seen = profile.look(case, facts)
+        played.findings, played.setup, played.url = seen
+    elif client.family == "dav":
+        ways = dav.play(case, facts)
+        accounts = tuple(it.account for it in ways if it.account is not None)
+        played.setup = Setup(accounts) if accounts else None
+        played.findings = [it.finding for it in ways if it.finding is not None]
+        if case.provider is not None and not accounts:
+            played.findings = [_worse(it) for it in played.findings]
+    else:
+        (family,) = [it for it in case.families if it.name == client.family]
+        seen_ = single.look(case, facts, family)
+        played.findings = seen_.findings
+        played.setup, played.url = seen_.setup, single.url_of(case, family)
+        if seen_.reply is not None and played.setup is None:
+            played.setup = Setup(())
+    hurt = (client.name,)
+    played.findings = [
+        it if it.status == OK else it.hurting(*hurt) for it in played.findings
+    ]
+    return played
+
+
+def _worse(finding: Finding) -> Finding:
+    return finding._replace(status=FAILURE) if finding.status == WARNING else finding
+
+
+# --- Comparing ------------------------------------------------------------------------
+
+
+def _read(seen: list[documents.Document], plays: list[Play]) -> Provider | None:
+    """What is published, where there is no file: the document that clients take."""
+    for played in plays:
+        for document in seen:
+            urls = {ask.url for ask in document.asks}
+            if played.found is not None and played.found.url in urls:
+                return document.provider
+    return seen[0].provider if seen else None
+
+
+def _readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
+    readers: dict[str, tuple[str, ...]] = {}
+    for it in plays:
+        if it.found is not None:
+            readers[it.found.url] = (*readers.get(it.found.url, ()), it.client)
+    return readers
+
+
+def _is_trusted(provider: Provider | None, seen: list[documents.Document]) -> bool:
+    return any(it.provider is provider and it.is_verified for it in seen)
+
+
+def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
+    """Hosts and ports of the web that answered, to be looked at address by address."""
+    found: dict[tuple[str, int], None] = {}
+    for ask in all_asks:
+        parts = urlsplit(ask.url)
+        with suppress(ProbeError):
+            facts.reply(ask)
+            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
+    return [it for it in found if it[1] == 443 or (it[0], 443) not in found]
+
+
+def _differences(
+    case: Case, clients: list[Client], plays: list[Play], findings: list[Finding]
+) -> Iterator[Finding]:
+    """What a client would set up otherwise than the file, or than the first client."""
+    told = {
+        name
+        for it in findings
+        if it.status == FAILURE and it.step == "document"
+        for name in it.clients
+    }
+    first = next(
+        (it for it in plays if it.setup is not None and it.setup.servers), None
+    )
+    for client, played in zip(clients, plays, strict=True):
+        if played.setup is None or client.name in told or client.family == "dav":
+            continue
+        ours, whose = _reference(case, client, first)
+        if ours is None or (case.provider is None and played is first):
+            continue
+        for our, their in setups.differences(ours, played.setup, case.asker):
+            yield failure(
+                "document",
+                played.place,
+                f"{client.name} would set up {setups.in_words(their, our)}, "
+                f"{whose} {setups.in_words(our, their)}",
+                "it gets other settings than you think",
+                "serve what the file says there: reload what serves it"
+                if case.provider
+                else "publish the same settings in every form",
+            ).hurting(client.name)
+
+
+def _reference(
+    case: Case, client: Client, first: Play | None
+) -> tuple[Setup | None, str]:
+    if case.provider is None:
+        if first is None:
+            return None, ""
+        return first.setup, f"{first.client}"
+    says = "the file says"
+    if client.steps:
+        return expected(client, case), says
+    if client.family == "apple":
+        return profile.expected(case), says
+    return None, says
+
+
+# --- The verdict ----------------------------------------------------------------------
+
+
+def _nothing(
+    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+) -> Iterator[Finding]:
+    """That there is no document where there should be one."""
+    wants = any(family.name == "thunderbird" for family in case.families)
+    if seen or not wants:
+        return
+    if case.provider is None:
+        has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
+        if has_any:
+            return
+        yield failure(
+            "document",
+            case.domain,
+            "no document with mail settings is published",
+            "a mail client can only guess the servers",
+            "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
+        )
+        return
+    family = next(it for it in case.families if it.name == "thunderbird")
+    name = f"{family.label}.{case.domain}"
+    has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
+    told = note if has_cause else failure
+    if facts.exists(name):
+        url = f"https://{name}{family.routes[0].path}"
+        yield told(
+            "https",
+            url,
+            f"there is no document for {case.domain} (status 404)"
+            if not has_cause
+            else f"there is no document for {case.domain}",
+            f"{family.askers} get nothing",
+            "serve the document there; if it is this service that answers, add the "
+            "domain to its file, or let the proxy pass the host name on",
+        )
+        return
+    yield told(
+        "dns",
+        name,
+        "no document with mail settings is published for the domain",
+        f"{family.askers} ask there first",
+        f"publish a CNAME {name} to the host that serves the settings, and serve them "
+        "there",
+    )
+
+
+def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
+    causes = [
+        it for it in findings if it.status == FAILURE and played.client in it.clients
+    ]
+    setup = played.setup
+    if setup is not None and case.address is None:
+        setup = Setup(tuple(_for_anybody(case, it) for it in setup.servers))
+    if causes:
+        return Fare(played.client, False, setup, str(causes[0]))
+    if setup is None:
+        return Fare(played.client, None, None, "")
+    return Fare(played.client, True, setup, "")
+
+
+def _for_anybody(case: Case, account: setups.Account) -> setups.Account:
+    """Without the name of who asked for nobody in particular."""
+    name = account.username
+    if name == str(case.asker):
+        return account._replace(username="%EMAILADDRESS%")
+    if name == case.asker.local:
+        return account._replace(username="%EMAILLOCALPART%")
+    return account
