@@ -7,6 +7,7 @@ place of the web server.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -29,7 +30,12 @@ from namespace import Namespace, namespace, until_there
 from strangers import Behaviour
 from support import BIN, certificate_for, open_folder, program
 from werkzeug.test import Client
-from world import PASSWORD, NameServer, dovecot_configuration
+from world import (
+    PASSWORD,
+    NameServer,
+    dovecot_configuration,
+    radicale_configuration,
+)
 
 from flask_autoconfig import create_app
 from flask_autoconfig.tools.cli import cli
@@ -54,7 +60,8 @@ pop IN A {IMAP}
 smtp IN A {SMTP}
 dav IN A {DAV}
 """
-_SOA = "@ IN SOA ns hostmaster {serial} 7200 3600 1209600 60\n@ IN NS ns\nns IN A 127.0.0.53\n"
+_SOA = "@ IN SOA ns hostmaster {serial} 7200 3600 1209600 60\n"
+_SOA += "@ IN NS ns\nns IN A 127.0.0.53\n"
 
 TOML = f"""
 [[provider]]
@@ -67,6 +74,10 @@ hostname = "imap.{DOMAIN}"
 [[provider.outgoing]]
 type = "smtp"
 hostname = "smtp.{DOMAIN}"
+
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.{DOMAIN}/"
 """
 
 
@@ -105,10 +116,10 @@ class Bind:
         (folder / "named.conf").write_text(text)
         self._write("")
 
-    def _write(self, records: str) -> None:
+    def _write(self, records: str, addresses: str = ADDRESSES) -> None:
         soa = _SOA.format(serial=self._serial)
         texts = {
-            DOMAIN: ADDRESSES + records + soa,
+            DOMAIN: addresses + records + soa,
             HOSTER: f"$ORIGIN {HOSTER}.\n$TTL 60\nmx IN A {SMTP}\n"
             f"autoconfig IN A {HOSTER_WEB}\n" + soa,
             "customer.test": f"$ORIGIN customer.test.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
@@ -117,10 +128,10 @@ class Bind:
         for name, text in texts.items():
             (self._folder / name).write_text(text)
 
-    def load(self, records: str) -> None:
+    def load(self, records: str, addresses: str = ADDRESSES) -> None:
         """Serve these records beside the hosts' addresses."""
         self._serial += 1
-        self._write(records)
+        self._write(records, addresses)
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
         until_there(lambda: self._inside.call(self._is_new))
@@ -149,7 +160,7 @@ def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
 def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     """A BIND that asks the world's, and expects signatures that its zone does not have."""
     folder.mkdir()
-    key = "mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="
+    key = base64.b64encode(bytes(range(64))).decode()  # nobody's
     more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
     zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
     text = _NAMED.format(folder=folder, address=address, more=more, zones=zones)
@@ -254,6 +265,18 @@ def real_dovecot(
         yield folder / "auth-smtp"
 
 
+@contextmanager
+def radicale(
+    inside: Namespace, folder: Path, address: str, certificate: tuple[Path, Path]
+) -> Iterator[None]:
+    """A real calendar server at 443."""
+    folder.mkdir()
+    config = radicale_configuration(folder, f"{address}:443", certificate)
+    command = (BIN / "python", "-m", "radicale", "--config", config)
+    with inside.running(*command, port=443, address=address, log=folder / "out"):
+        yield
+
+
 # --- The web --------------------------------------------------------------------------
 
 _NGINX = """
@@ -312,7 +335,9 @@ Answer = tuple[int, Mapping[str, str], bytes]
 class Asked:
     """A request, and what the service itself would answer."""
 
-    def __init__(self, app: Client, method: str, host: str, path: str, body: bytes, secure: bool) -> None:
+    def __init__(
+        self, app: Client, method: str, host: str, path: str, body: bytes, secure: bool
+    ) -> None:
         self.method, self.host, self.secure = method, host, secure
         self.path, _, self.query = path.partition("?")
         self.body = body
@@ -332,7 +357,7 @@ class Asked:
             headers={"Host": self.host},
             base_url=f"{'https' if self.secure else 'http'}://{self.host}/",
         )
-        named = {key: value for key, value in reply.headers.items()}
+        named = dict(reply.headers.items())
         named |= {key.replace("_", "-"): value for key, value in headers.items()}
         return reply.status_code, named, reply.data
 
@@ -405,6 +430,7 @@ def front(
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256  # all clients ask at once
 
     def __init__(self, where: Any, handler: Any, context: ssl.SSLContext) -> None:
         self.context = context
@@ -412,9 +438,11 @@ class _Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self.server_address[1] == 443:
-            with suppress(OSError):
-                with self.context.wrap_socket(request, server_side=True) as secure:
-                    super().finish_request(secure, client_address)
+            with (
+                suppress(OSError),
+                self.context.wrap_socket(request, server_side=True) as secure,
+            ):
+                super().finish_request(secure, client_address)
             return
         super().finish_request(request, client_address)
 
@@ -498,6 +526,12 @@ class Real:
             env={**os.environ, "SSL_CERT_FILE": str(self.folder / "ca.pem"), **env},
         )
 
+    def records(self, file: Path) -> str:
+        """What `dns` says of the domain, without what makes it a zone of its own."""
+        done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
+        lines = done.stdout.splitlines(True)
+        return "".join(it for it in lines if not it.startswith("@ "))
+
     def invoke(self, *arguments: str | Path) -> Result:
         """The command in this process, which is quicker."""
         words = [str(it) for it in arguments]
@@ -543,6 +577,7 @@ def real() -> Iterator[Real]:
             real_dovecot(inside, folder / "dovecot", certificates["mail"], IMAP)
         )
         enter(postfix(inside, folder / "postfix", SMTP, certificates["mail"], sasl))
+        enter(radicale(inside, folder / "radicale", DAV, certificates["dav"]))
         bind_ = enter(bind(folder / "bind", inside))
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         web = enter(front(inside, folder / "true.toml", WEB, certificates["web"]))

@@ -275,17 +275,25 @@ def radicale(folder: Path, certificate: tuple[Path, Path]) -> Iterator[int]:
     """A real CalDAV and CardDAV server over TLS."""
     folder.mkdir()
     port = free_port()
+    config = radicale_configuration(folder, f"127.0.0.1:{port}", certificate)
+    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+        yield port
+
+
+def radicale_configuration(
+    folder: Path, where: str, certificate: tuple[Path, Path]
+) -> Path:
+    """What Radicale reads, with one account; gives the file."""
     (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
     config = folder / "radicale"
     config.write_text(
-        f"[server]\nhosts = 127.0.0.1:{port}\nssl = True\n"
+        f"[server]\nhosts = {where}\nssl = True\n"
         f"certificate = {certificate[0]}\nkey = {certificate[1]}\n"
         f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
         f"htpasswd_encryption = plain\n"
         f"[storage]\nfilesystem_folder = {folder}/collections\n"
     )
-    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
-        yield port
+    return config
 
 
 _NGINX = """

@@ -104,16 +104,16 @@ _TURNS_AWAY = {
 
 
 def _no_greeting(protocol: str, line: str) -> ProbeError:
-    shown = line[:100]
+    shown = f"“{line[:100]}”"
     for starts, who in _OTHERS:
         if line.upper().startswith(starts):
-            message = f"no {protocol} greeting: {who} answers there ({shown!r})"
+            message = f"no {protocol} greeting: {who} answers there ({shown})"
             return ProbeError("protocol", message, "publish the port of the right one")
     if line.upper().startswith(_TURNS_AWAY[protocol]):
-        message = f"no {protocol} greeting: it turns clients away ({shown!r})"
+        message = f"no {protocol} greeting: it turns clients away ({shown})"
         cure = "look at the server's log, and at what it refuses this address for"
         return ProbeError("protocol", message, cure)
-    return ProbeError("protocol", f"no {protocol} greeting: {shown!r}")
+    return ProbeError("protocol", f"no {protocol} greeting: {shown}")
 
 
 class _Imap:
@@ -334,7 +334,7 @@ class _Session:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
         lines = protocol.command(talk, protocol.starttls)
         if not protocol.is_good(lines):
-            raise ProbeError("starttls", f"STARTTLS is refused: {lines[-1][:100]!r}")
+            raise ProbeError("starttls", f"STARTTLS is refused: “{lines[-1][:100]}”")
         return talk.sock
 
 

@@ -26,9 +26,10 @@ class LookupFailed(OSError):  # noqa: N818 (it is what the field calls it)
     anything else; `cure` says what to do, where the kind knows.
     """
 
-    def __init__(self, message: str, kind: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, name: str, reason: str, kind: str = "") -> None:
+        super().__init__(f"{name}: {reason}")
         self.kind = kind
+        self.reason = reason  # without the name
 
     @property
     def cure(self) -> str:
@@ -76,7 +77,7 @@ class Resolver:
     def _left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())
         if left <= 0:
-            raise LookupFailed(f"{name}: no time is left to ask for it", "timeout")
+            raise LookupFailed(name, "no time is left to ask for it", "timeout")
         return left
 
     def _answers(self, name: str, type_: str) -> list[Any]:
@@ -97,7 +98,7 @@ class Resolver:
         kind, reason = _reason(error)
         if kind == "servfail" and self._is_there_unchecked(name, type_):
             kind, reason = "dnssec", "its DNSSEC signatures are not valid"
-        return LookupFailed(f"{name} {type_}: {reason}", kind)
+        return LookupFailed(f"{name} {type_}", reason, kind)
 
     def _is_there_unchecked(self, name: str, type_: str) -> bool:
         """Whether it is answered where nobody checks the signatures."""
@@ -191,7 +192,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     """The kind of a failure, and the failure in words."""
     said = getattr(error, "kwargs", {}).get("errors") or []
     if isinstance(error, dns.exception.Timeout):
-        asked = sorted({f"{it[0]} port {it[2]}" for it in said if len(it) > 2})
+        asked = sorted({f"{_server(it[0])} port {it[2]}" for it in said if len(it) > 2})
         beside = f" ({', '.join(map(str, asked[:3]))})" if asked else ""
         return "timeout", f"no name server answers{beside}"
     for each in said:
@@ -204,9 +205,17 @@ def _reason(error: Exception) -> tuple[str, str]:
         if answer.rcode() == dns.rcode.SERVFAIL:
             return "servfail", "the name server fails at it (SERVFAIL)"
         if answer.rcode() == dns.rcode.REFUSED:
-            return "refused", f"the name server {each[0]} refuses to answer (REFUSED)"
+            who = f"the name server {_server(each[0])}"
+            return "refused", f"{who} refuses to answer (REFUSED)"
     text = str(error).partition("\n")[0][:200]
     return "", text or type(error).__name__
+
+
+def _server(nameserver: Any) -> str:
+    said = str(getattr(nameserver, "address", nameserver))
+    return (
+        said.partition(":")[2].rpartition("@")[0] if said.startswith("Do53:") else said
+    )
 
 
 def _of_code(code: int, text: str) -> tuple[str, str]:
@@ -226,7 +235,7 @@ def _system_addresses(host: str) -> list[str]:
         if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
             return []
         kind = "servfail" if error.errno == socket.EAI_AGAIN else ""
-        raise LookupFailed(f"{host}: {error.strerror}", kind) from error
+        raise LookupFailed(host, str(error.strerror), kind) from error
     except UnicodeError:
         return []
     found = dict.fromkeys(str(info[4][0]) for info in infos)
@@ -249,7 +258,7 @@ def _in_time(
     thread.start()
     thread.join(seconds)
     if not results:
-        raise LookupFailed(f"{host}: no name server answers", "timeout")
+        raise LookupFailed(host, "no name server answers", "timeout")
     if isinstance(results[0], LookupFailed):
         raise results[0]
     return results[0]

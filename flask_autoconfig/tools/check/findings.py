@@ -125,4 +125,13 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         causes[key] = same.hurting(*it.clients)._replace(
             places=places, subject=", ".join(places)
         )
-    return sorted(causes.values(), key=lambda it: STATUSES.index(it.status))
+    return sorted(causes.values(), key=_weight)
+
+
+# What a cause is in before what follows from it.
+_STEPS = ("file", "https", "document", "dns", "server", "login")
+
+
+def _weight(it: Finding) -> tuple[int, int]:
+    step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
+    return STATUSES.index(it.status), step

@@ -34,6 +34,7 @@ from .findings import (
 from .journeys import Client, Step, family_of, label_of
 from .setups import Account, Setup
 
+NO_SETTINGS = "it finds no settings in the document"
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
@@ -164,27 +165,34 @@ def _ends(client: Client, outcome: Outcome) -> bool:
 
 def _tell(played: Play, client: Client, met: list[Outcome]) -> None:
     """What it met on its way: a failure where it stopped there, else less."""
+    causes: set[str] = set()
     for outcome in met:
         trouble = outcome.trouble
-        if trouble is None:
+        if trouble is None or (trouble.is_absent and not trouble.ends):
             continue
         finding = trouble.finding
-        if _ends(client, outcome):
-            told = finding._replace(status=FAILURE)
-        elif trouble.is_absent and not trouble.ends:
-            continue
-        elif played.setup is None and not trouble.is_absent:
-            told = finding._replace(status=FAILURE)
+        is_way_out = (
+            bool(causes) and _is_way_out(outcome) and finding.seen not in causes
+        )
+        is_stop = played.setup is None and not (trouble.is_absent or is_way_out)
+        if is_stop or _ends(client, outcome):
+            status = FAILURE
+            causes.add(finding.seen)
         else:
             is_own = outcome.place == "host" and outcome.url.startswith("https:")
             is_own = is_own and not trouble.is_absent
             status = WARNING if is_own else NOTE
-            told = finding._replace(status=status)
-        played.findings.append(told.hurting(client.name))
+        played.findings.append(finding._replace(status=status).hurting(client.name))
     found = played.found
     if found is not None and found.reply is not None:
         for each in _beside(found.reply):
             played.findings.append(each.hurting(client.name))
+
+
+def _is_way_out(outcome: Outcome) -> bool:
+    """Whether a client only goes there because nothing else worked."""
+    is_far = outcome.place == "srv" or outcome.place.startswith("mx")
+    return is_far or outcome.url.startswith("http:")
 
 
 def _beside(reply: Reply) -> Iterator[Finding]:
@@ -228,14 +236,14 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
         return _redirected(client, step, ask, case, facts)
     outcome = Outcome(ask.url, step.place, reply)
     trouble_ = web.of_reply(case, reply, ask.url)
+    if step.kind == "xml":
+        trouble_ = _because_of_form(step, ask, case, facts, trouble_)
     if trouble_ is None:
         trouble_, setup = _read(client, step, ask, case, facts, reply)
         if setup is not None:
             return outcome._replace(setup=setup)
     if step.kind == "v2":
         return _without_v2(outcome, trouble_)
-    if step.kind == "xml":
-        trouble_ = _because_of_form(step, ask, case, facts, trouble_)
     return outcome._replace(trouble=trouble_)
 
 
@@ -256,8 +264,7 @@ def _read(
     except (reading.UnreadableError, setups.MeaninglessError) as error:
         default = "let this service answer there"
         cure = getattr(error, "cure", default)
-        why = "it finds no settings in the document"
-        told = failure("document", shown(ask.url), str(error), why, cure)
+        told = failure("document", shown(ask.url), str(error), NO_SETTINGS, cure)
         return Trouble(told), None
     return None, _as_told(case, setup)
 
@@ -404,9 +411,8 @@ def _redirected(
     seen = f"status {reply.status}, not a 302 to https"
     why = "Outlook ignores anything else there, and asks no further that way"
     cure = "redirect it by 302 to https (this service does, behind a trusted proxy)"
-    return Outcome(
-        ask.url, "domain", reply, trouble=Trouble(note("https", url, seen, why, cure))
-    )
+    finding = failure("https", url, seen, why, cure)
+    return Outcome(ask.url, "domain", reply, trouble=Trouble(finding))
 
 
 def _by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
@@ -441,7 +447,7 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", journeys.pox_path(), kind="pox")
             ask = _ask(step, case, f"https://{authority}{step.path}")
-            return _outcome(client, step, ask, case, facts)
+            return _outcome(client, step, ask, case, facts)._replace(place="srv")
     return None
 
 

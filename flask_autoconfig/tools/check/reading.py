@@ -92,6 +92,9 @@ def read(document: bytes, rules: Rules, who: Address) -> Setup:
     """What a client with these rules sets up for an address; raises UnreadableError."""
     root = _root(document, rules)
     providers = root.findall("emailProvider")
+    if str(root.tag).startswith("{"):
+        message = "its elements have a namespace, with which no client knows them"
+        raise UnreadableError(message, "remove the xmlns")
     if root.tag != "clientConfig" or not providers:
         raise UnreadableError(
             "no <clientConfig> with an <emailProvider> in it: the root is "
@@ -108,15 +111,16 @@ def read(document: bytes, rules: Rules, who: Address) -> Setup:
             f'write id="{who.domain}"',
         )
 
-    incoming = list(_servers(provider, "incomingServer", rules, who))
-    outgoing = list(_servers(provider, "outgoingServer", rules, who))
+    dropped: list[str] = []
+    incoming = list(_servers(provider, "incomingServer", rules, who, dropped))
+    outgoing = list(_servers(provider, "outgoingServer", rules, who, dropped))
     if rules.only_first_incoming:
         incoming = _first_alone(provider, incoming)
     chosen = [
         _picked(incoming, "imap", rules) or _picked(incoming, "pop3", rules),
         _picked(outgoing, "smtp", rules),
     ]
-    return _whole(chosen)
+    return _whole(chosen, rules, dropped)
 
 
 def _first_alone(provider: Element, incoming: list[Account]) -> list[Account]:
@@ -134,22 +138,27 @@ def _picked(accounts: list[Account], type_: str, rules: Rules) -> Account | None
     return found[-1 if rules.pick == "last" else 0] if found else None
 
 
-def _whole(chosen: list[Account | None]) -> Setup:
+def _whole(chosen: list[Account | None], rules: Rules, dropped: list[str]) -> Setup:
     incoming, outgoing = chosen
     if incoming is None or outgoing is None:
         missing = "incoming" if incoming is None else "outgoing"
+        why = f": {'; '.join(dropped[:3])}" if dropped else ""
         raise UnreadableError(
-            f"no {missing} server in it that it can use",
+            f"no {missing} server in it that it can use{why}",
             "publish an imap and an smtp server with host, port, socketType, username "
             "and a password method",
         )
     for account in (incoming, outgoing):
         try:
+            if rules.domain == "empty" and account.hostname.endswith("."):
+                raise ValueError
             fold(account.hostname)
         except ValueError:
             name = account.hostname[:80]
             kept = DOMAIN_PLACEHOLDER in name
             why = "it does not fill that in" if kept else "which is no host name"
+            if rules.domain == "empty" and name.endswith("."):
+                why = f"it makes {DOMAIN_PLACEHOLDER} empty"
             raise UnreadableError(
                 f"the {account.type} server is {name!r} to it: {why}",
                 "write the host name out, without white space or placeholders",
@@ -187,8 +196,9 @@ def _is_domain(name: str) -> bool:
 
 
 def _servers(
-    provider: Element, tag: str, rules: Rules, who: Address
+    provider: Element, tag: str, rules: Rules, who: Address, dropped: list[str]
 ) -> Iterator[Account]:
+    """Those that the client takes; `dropped` gets why it drops the others."""
     for element in provider.findall(tag):
         raw = _raw(element, rules)
         if rules.no_extra_attributes and raw.attributes - {"type"}:
@@ -200,9 +210,10 @@ def _servers(
             continue
         if rules.all_or_nothing and raw.type != "pop3":
             _insist(raw)
-        account = _account(raw, rules, who)
-        if account is not None:
-            yield account
+        try:
+            yield _account(raw, rules, who)
+        except ValueError as error:
+            dropped.append(f"{raw} has {error}")
 
 
 def _raw(element: Element, rules: Rules) -> _Raw:
@@ -247,23 +258,28 @@ def _port(text: str) -> int | None:
     return int(text) if 0 < int(text) < 65536 else None
 
 
-def _account(raw: _Raw, rules: Rules, who: Address) -> Account | None:
-    """The server as the client sets it up, None where it drops it."""
+def _account(raw: _Raw, rules: Rules, who: Address) -> Account:
+    """The server as the client sets it up; raises ValueError where it drops it."""
     host = _filled(raw.values.get("hostname", ""), rules, who)
     socket_type = raw.values.get("socketType", "")
     if socket_type not in _SOCKET_TYPES:
         if not rules.any_socket:
-            return None
+            raise ValueError(f"the socketType {socket_type[:40]!r}")
         socket_type = "plain"
     port = _port(raw.values.get("port", "").strip())
     if port is None and rules.no_port == "standard":
         port = standard_port(raw.type, socket_type)
     username = raw.values.get("username")
-    if not host or port is None or (rules.needs_username and not username):
-        return None
+    if not host:
+        raise ValueError("no hostname")
+    if port is None:
+        raise ValueError(f"{raw.values.get('port', '')[:20]!r} for a port")
+    if rules.needs_username and not username:
+        raise ValueError("no username")
     method = _method(raw.methods, rules)
     if method is None:
-        return None
+        methods = ", ".join(raw.methods)[:60]
+        raise ValueError(f"no method that it knows ({methods})")
     filled = with_domain(username, who.domain) if username else None
     shown_method = "" if rules.ignores_methods else method
     return Account(raw.type, host, port, socket_type, filled, shown_method)

@@ -32,7 +32,7 @@ from .findings import (
     note,
 )
 from .journeys import CLIENTS, Client
-from .playing import Play, asks, expected, play, steps_of
+from .playing import NO_SETTINGS, Play, asks, expected, play, steps_of
 from .setups import Setup
 
 _SECONDS = 14.0  # for a domain, whatever happens, at the timeout that is the default
@@ -115,6 +115,11 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     """Every client's way, and the causes of what stops it."""
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = _clients(case)
+    lost = _without_dns(case, facts)
+    if lost is not None:
+        told = lost.hurting(*(it.name for it in clients))
+        fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
+        return Report(case.domain, fares, (told,), case.provider, False)
     all_asks = _prefetch(case, facts, clients)
     seen = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
@@ -143,10 +148,45 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     for played in plays:
         findings += played.findings
     findings += _nothing(case, facts, seen, plays)
-    listed = merged(_once(findings))
+    listed = merged(_once(list(_without_quirks_told(findings))))
     fares = tuple(_fare(case, it, listed) for it in plays)
     is_trusted = case.provider is not None or _is_trusted(provider, seen)
     return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+
+
+def _without_dns(case: Case, facts: Facts) -> Finding | None:
+    """Where DNS says nothing of the domain at all: whatever else fails, fails by that."""
+    errors: list[LookupFailed] = []
+
+    def look(of: Callable[[str], object]) -> None:
+        try:
+            of(case.domain)
+        except LookupFailed as error:
+            errors.append(error)
+
+    looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
+    side_by_side(partial(look, of) for of in looks)
+    if len(errors) < 2:
+        return None
+    why = "nobody finds anything of the domain, no client and no mail server"
+    return names.failed(case.domain, errors[0], why)
+
+
+def _without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
+    """A client that stopped at a document is not warned of it as well."""
+    stopped = {
+        (place, client)
+        for it in findings
+        if it.why == NO_SETTINGS
+        for place in it.places
+        for client in it.clients
+    }
+    for it in findings:
+        names_ = [name for each in it.clients for name in each.split(" and ")]
+        is_quirk = it.status == WARNING and it.why.startswith("it hurts") and names_
+        at_once = all((it.subject, name) in stopped for name in names_)
+        if not (is_quirk and at_once):
+            yield it
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
@@ -320,6 +360,8 @@ def _differences(
     for client, played in zip(clients, plays, strict=True):
         if played.setup is None or client.name in told or client.family == "dav":
             continue
+        if played.stopping():
+            continue  # there is a cause, and it comes first
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
@@ -327,9 +369,9 @@ def _differences(
             yield failure(
                 "document",
                 played.place,
-                f"{client.name} would set up {setups.in_words(their, our)}, "
+                f"{setups.in_words(their, our)} would be set up, "
                 f"{whose} {setups.in_words(our, their)}",
-                "it gets other settings than you think",
+                "people get other settings than you think",
                 "serve what the file says there: reload what serves it"
                 if case.provider
                 else "publish the same settings in every form",
@@ -342,7 +384,10 @@ def _reference(
     if case.provider is None:
         if first is None:
             return None, ""
-        return first.setup, f"{first.client}"
+        # Not every form can say every method: that is the quirks' matter.
+        accounts = first.setup.servers if first.setup else ()
+        setup = Setup(tuple(it._replace(authentication="") for it in accounts))
+        return setup, f"{first.client} sets up"
     says = "the file says"
     if client.steps:
         return expected(client, case), says

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER
+from ....address import DOMAIN_PLACEHOLDER, with_domain
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
 from ....documents import Recipient, thunderbird
@@ -77,7 +77,7 @@ def look(
         if case.provider is not None:
             told += _against_the_file(case, it)
         elif reference is not None and it is not reference:
-            told += _against_another(it, reference)
+            told += _against_another(case, it, reference)
         hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
         if not any(each.status != OK for each in told):
             told.append(_good(case, it))
@@ -139,7 +139,7 @@ def _covers(pattern: str, domain: str) -> bool:
 
 def _against_the_file(case: Case, it: Document) -> Iterator[Finding]:
     cached = web.from_cache(it.reply)
-    for place, theirs, ours in differences(_of_the_file(case), it.provider):
+    for place, theirs, ours in differences(case, _of_the_file(case), it.provider):
         seen = f"{place} is {theirs}, the file says {ours}"
         cure = "reload what serves it, or publish the file that is meant"
         if cached:
@@ -158,7 +158,7 @@ def _of_the_file(case: Case) -> Provider:
     return provider
 
 
-def _against_another(it: Document, other: Document) -> Iterator[Finding]:
+def _against_another(case: Case, it: Document, other: Document) -> Iterator[Finding]:
     """Whoever asks there sets up something else."""
     where = other.place
     if where == it.place:
@@ -166,7 +166,7 @@ def _against_another(it: Document, other: Document) -> Iterator[Finding]:
     cached = web.from_cache(it.reply) or web.from_cache(other.reply)
     cure = "serve one document at all of them"
     cure = f"{web.PURGE}; {cure}" if cached else cure
-    for place, theirs, ours in differences(other.provider, it.provider):
+    for place, theirs, ours in differences(case, other.provider, it.provider):
         yield failure(
             "document",
             it.place,
@@ -177,7 +177,9 @@ def _against_another(it: Document, other: Document) -> Iterator[Finding]:
         )
 
 
-def differences(ours: Provider, theirs: Provider) -> Iterator[tuple[str, str, str]]:
+def differences(
+    case: Case, ours: Provider, theirs: Provider
+) -> Iterator[tuple[str, str, str]]:
     """Where two providers' servers differ: the place, theirs, ours."""
     for key in SERVER_KEYS:
         one, other = getattr(ours, key), getattr(theirs, key)
@@ -187,8 +189,12 @@ def differences(ours: Provider, theirs: Provider) -> Iterator[tuple[str, str, st
         for index, (our, their) in enumerate(zip(one, other, strict=True)):
             for field in structs.fields(our):
                 mine, its = getattr(our, field.name), getattr(their, field.name)
-                if mine != its:
+                if _filled(case, mine) != _filled(case, its):
                     yield f"{key}[{index}].{field.name}", in_words(its), in_words(mine)
+
+
+def _filled(case: Case, value: Any) -> Any:
+    return with_domain(value, case.domain) if isinstance(value, str) else value
 
 
 def _counted(number: int) -> str:

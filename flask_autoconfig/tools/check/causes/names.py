@@ -38,7 +38,8 @@ def _is_needed(case: Case, family: Family) -> bool:
 
 def failed(subject: str, error: LookupFailed, why: str = "nobody finds it") -> Finding:
     """A look-up that gave no answer."""
-    return failure("dns", subject, str(error), why, error.cure or _LOOK_AT_SERVERS)
+    cure = error.cure or _LOOK_AT_SERVERS
+    return failure("dns", subject, error.reason, why, cure)
 
 
 def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
@@ -163,7 +164,8 @@ def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]
     except LookupFailed as error:
         return [failed(subject, error)]
     offered = [target for target in targets if target[0]]
-    if set(offered) == set(wanted.targets):
+    is_part = bool(set(offered) & set(wanted.targets)) and not case.provider
+    if is_part or set(offered) == set(wanted.targets):
         if not targets:
             return []
         if wanted.path and paths and wanted.path not in paths:

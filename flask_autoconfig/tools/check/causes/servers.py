@@ -15,7 +15,16 @@ from ...mail import MECHANISMS, Endpoint, MailServer
 from ...network import ProbeError
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
-from ..findings import IF_PRIVATE, Case, Finding, failure, ok, warning
+from ..findings import (
+    IF_PRIVATE,
+    NOTE,
+    OK,
+    Case,
+    Finding,
+    failure,
+    ok,
+    warning,
+)
 from ..setups import Account
 from .certificates import of_certificate
 
@@ -56,7 +65,7 @@ def look(
     asked = listed if case.provider else listed[:_MOST_SERVERS]
     tasks = [partial(_server, facts, it, published.get(it, ())) for it in asked]
     findings = [
-        each.hurting(*set_up.get(endpoint, ()))
+        _weighed(case, each, endpoint in published).hurting(*set_up.get(endpoint, ()))
         for endpoint, found in zip(asked, side_by_side(tasks), strict=True)
         for each in found
     ]
@@ -66,6 +75,16 @@ def look(
         why = "nobody needs so many, and a stranger names them"
         findings.append(warning("server", case.domain, seen[:500], why))
     return findings
+
+
+def _weighed(case: Case, finding: Finding, is_published: bool) -> Finding:
+    """What is wrong with a server that the file does not name comes second.
+
+    That a document names it is the fault, and is told.
+    """
+    if case.provider is None or is_published or finding.status == OK:
+        return finding
+    return finding._replace(status=NOTE)
 
 
 def set_up_by(

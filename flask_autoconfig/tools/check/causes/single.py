@@ -45,10 +45,7 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
     trouble = web.of_reply(case, reply, url)
     if trouble is not None:
         return _without(trouble)
-    findings = [
-        *_content(family, reply, expected),
-        *_digest(case, facts, family, reply),
-    ]
+    findings = _content(family, reply, expected)
     setup = None
     if family.name == "pacc":
         try:
@@ -56,7 +53,7 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
         except setups.MeaninglessError as error:
             cure = "let this service answer there"
             findings.append(failure("document", url, str(error), _why(family), cure))
-    return Seen(findings, reply, setup)
+    return Seen([*findings, *_digest(case, facts, family, reply)], reply, setup)
 
 
 def _without(trouble: web.Trouble) -> Seen:

@@ -97,7 +97,7 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Trouble:
         target = facts.alias(host)
     except LookupFailed as failed:
         cure = failed.cure or "look at the domain's name servers"
-        return _trouble(url, str(failed), NOTHING, cure)
+        return Trouble(failure("dns", host, failed.reason, NOTHING, cure))
     if target:
         return Trouble(dead_alias(host, target))
     return _absent(url, f"{host} has no address in DNS")
