@@ -87,7 +87,7 @@ def works(report: dict[str, Any]) -> dict[str, bool | None]:
     return {it["client"]: it["works"] for it in report["clients"]}
 
 
-# --- Right worlds -------------------------------------------------------------------------
+# --- Right worlds ---------------------------------------------------------------------
 
 
 def test_every_client_works_where_all_is_right_and_real(here: Real) -> None:
@@ -222,7 +222,7 @@ def test_a_pop3_server_without_capa_has_user_and_pass(
     assert any("it offers LOGIN" in it for it in seen)
 
 
-# --- A real name server that validates -----------------------------------------------------
+# --- A real name server that validates ------------------------------------------------
 
 
 def test_a_domain_whose_signatures_do_not_hold_is_told_by_name(here: Real) -> None:
@@ -234,7 +234,7 @@ def test_a_domain_whose_signatures_do_not_hold_is_told_by_name(here: Real) -> No
     assert set(works(report).values()) == {False}
 
 
-# --- One cause once -------------------------------------------------------------------------
+# --- One cause once -------------------------------------------------------------------
 
 
 def test_an_expired_certificate_is_one_cause_with_all_its_places(here: Real) -> None:
@@ -263,16 +263,14 @@ def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> 
     file = tmp_path / "three.toml"
     names = f'["{DOMAIN}", "two.test", "three.test"]'
     file.write_text(TOML.replace(f'["{DOMAIN}"]', names))
-    done = here.invoke(
-        *("--config", file, "check", "--all", "--unpublished", "--json"),
-        *("--resolver", OTHER_NAMES),
-    )
+    options = ("--all", "--unpublished", "--json", "--resolver", OTHER_NAMES)
+    done = here.invoke("--config", file, "check", *options)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [it["domain"] for it in lines] == [DOMAIN, "two.test", "three.test"]
     assert len(asked) == 1
 
 
-# --- For people, programs and cron ------------------------------------------------------------
+# --- For people, programs and cron ----------------------------------------------------
 
 
 def person(here: Real, *arguments: str, file: Path | None = None) -> Any:
@@ -405,7 +403,7 @@ def test_the_worst_world_is_told_within_fifteen_seconds(here: Real) -> None:
     assert any("did not finish in time" in it for it in wrong(report))
 
 
-# --- Login ------------------------------------------------------------------------------------
+# --- Login ----------------------------------------------------------------------------
 
 
 def log_in(
@@ -476,7 +474,7 @@ def test_nobody_is_tried_once_more_unasked(here: Real, tmp_path: Path) -> None:
 def test_a_wrong_password_is_wrong_under_both_names(here: Real, tmp_path: Path) -> None:
     file = here.folder / "true.toml"
     told = logins(log_in(here, file, "--yes", password="wrong-one"))
-    assert len([it for it in told if it["status"] == "failure"]) == 2
+    assert len([it for it in told if it["status"] == "failure"]) == 2, told
     (again,) = [it for it in told if it["status"] == "note"]
     assert again["seen"].startswith("fred is refused too")
 

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
-from ...address import NOBODY, Address
+from ...address import NOBODY
 from ...documents import Recipient, outlook, thunderbird
 from ..network import ProbeError, Reply
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
+from .asking import ask_of, asks, steps_of
 from .causes import web
 from .causes.web import Trouble
 from .facts import Ask, Facts
@@ -31,7 +32,7 @@ from .findings import (
     shown,
     warning,
 )
-from .journeys import Client, Step, family_of, label_of
+from .journeys import Client, Step
 from .setups import Account, Setup
 
 NO_SETTINGS = "it finds no settings in the document"
@@ -69,64 +70,6 @@ class Play:
         return [it for it in self.findings if it.status == FAILURE]
 
 
-# --- Which URLs a step is -----------------------------------------------------------------
-
-
-def mx_domains(hosts: list[str], domain: str) -> list[str]:
-    """The domains that MX hosts belong to: one label off, and the last two labels."""
-    found: dict[str, None] = {}
-    for host in hosts[:2]:
-        labels = host.split(".")
-        for name in (".".join(labels[1:]), ".".join(labels[-2:])):
-            if "." in name and name != domain:
-                found[name] = None
-    return list(found)
-
-
-def steps_of(client: Client, case: Case) -> list[Step]:
-    """Its steps, without those to families that a file does not serve."""
-    served = {family.name for family in case.families}
-    return [
-        step
-        for step in client.steps
-        if case.provider is None or family_of(step) in served
-    ]
-
-
-def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
-    """The requests of a step; of the MX host's there may be several, or none."""
-    label = label_of(step)
-    bases = [f"{label}.{case.domain}"]
-    if step.place == "domain":
-        bases = [case.domain]
-    elif step.place.startswith("mx"):
-        hosts: list[str] = []
-        with suppress(LookupFailed):
-            hosts = facts.mx(case.domain)
-        if step.place == "mx domain":
-            hosts = mx_domains(hosts, case.domain)
-        bases = [f"{label}.{host}" for host in hosts[:2]]
-    return [_ask(step, case, f"{step.scheme}://{base}{step.path}") for base in bases]
-
-
-def _ask(step: Step, case: Case, url: str) -> Ask:
-    who = str(case.asker)
-    if step.kind == "pox":
-        headers = (("Content-Type", "text/xml"),)
-        return Ask(url, "POST", outlook.request(who), headers)
-    if step.kind == "v2":
-        return Ask(f"{url}?Email={quote(who)}&Protocol=AutodiscoverV1&RedirectCount=1")
-    named = {
-        "address": quote(who),
-        "raw": who,
-        "evolution": quote(str(Address(NOBODY, case.domain))),
-        "none": "",
-    }[step.form]
-    if step.form == "raw" and not who.isascii():
-        named = quote(who, safe="@")  # no request line carries it otherwise
-    return Ask(f"{url}?emailaddress={named}" if named else url)
-
-
 # --- Playing --------------------------------------------------------------------------
 
 
@@ -151,7 +94,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             met.append(by_srv)
             played.setup = by_srv.setup
             played.found = by_srv if by_srv.setup is not None else None
-    _tell(played, client, met)
+    _tell(played, client, case, facts, met)
     return played
 
 
@@ -163,7 +106,9 @@ def _ends(client: Client, outcome: Outcome) -> bool:
     return client.takes_empty_404 if status in (404, 410) else client.takes_empty
 
 
-def _tell(played: Play, client: Client, met: list[Outcome]) -> None:
+def _tell(
+    played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
+) -> None:
     """What it met on its way: a failure where it stopped there, else less."""
     causes: set[str] = set()
     for outcome in met:
@@ -185,7 +130,7 @@ def _tell(played: Play, client: Client, met: list[Outcome]) -> None:
         played.findings.append(finding._replace(status=status).hurting(client.name))
     found = played.found
     if found is not None and found.reply is not None:
-        for each in _beside(found.reply):
+        for each in _beside(case, facts, found.reply):
             played.findings.append(each.hurting(client.name))
 
 
@@ -195,7 +140,7 @@ def _is_way_out(outcome: Outcome) -> bool:
     return is_far or outcome.url.startswith("http:")
 
 
-def _beside(reply: Reply) -> Iterator[Finding]:
+def _beside(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     """What hurts of a way that led to settings nevertheless."""
     first = shown(reply.redirects[0] if reply.redirects else reply.url)
     hop = web.unencrypted_hop(reply)
@@ -208,7 +153,7 @@ def _beside(reply: Reply) -> Iterator[Finding]:
             "refuse it",
             "redirect to https, or answer there",
         )
-    elif not first.startswith("https:"):
+    elif not first.startswith("https:") and not _is_there_by_https(case, facts, reply):
         yield warning(
             "https",
             first,
@@ -224,6 +169,15 @@ def _beside(reply: Reply) -> Iterator[Finding]:
             "Thunderbird gives up after 5",
             "look at what the service waits for",
         )
+
+
+def _is_there_by_https(case: Case, facts: Facts, reply: Reply) -> bool:
+    """Whether what came by http is there by https too, for all who ask so."""
+    first = reply.redirects[0] if reply.redirects else reply.url
+    url = first.replace("http:", "https:", 1)
+    with suppress(ProbeError):
+        return web.of_reply(case, facts.answer(Ask(url)), url) is None
+    return False
 
 
 def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> Outcome:
@@ -330,7 +284,7 @@ def _because_of_form(
     """Whether the answer would be there for a request of another form."""
     if trouble is None or step.form not in ("none", "evolution"):
         return trouble
-    other = _ask(step._replace(form="address"), case, ask.url.partition("?")[0])
+    other = ask_of(step._replace(form="address"), case, ask.url.partition("?")[0])
     try:
         reply = facts.answer(other)
     except ProbeError:
@@ -401,7 +355,7 @@ def _redirected(
     reply = facts.reply(ask)
     url = shown(ask.url)
     if reply.status == 302 and reply.target.startswith("https:"):
-        post = _ask(step._replace(kind="pox"), case, reply.target)
+        post = ask_of(step._replace(kind="pox"), case, reply.target)
         told = _outcome(client, step._replace(kind="pox"), post, case, facts)
         return told._replace(url=ask.url)
     if reply.status in (404, 410):
@@ -446,7 +400,7 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
         if host:
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", journeys.pox_path(), kind="pox")
-            ask = _ask(step, case, f"https://{authority}{step.path}")
+            ask = ask_of(step, case, f"https://{authority}{step.path}")
             return _outcome(client, step, ask, case, facts)._replace(place="srv")
     return None
 

@@ -18,6 +18,7 @@ from ..network import Network, ProbeError
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import journeys, setups
+from .asking import asks, steps_of
 from .causes import connections, dav, documents, names, profile, servers, single
 from .facts import Ask, Facts, side_by_side
 from .findings import (
@@ -32,7 +33,7 @@ from .findings import (
     note,
 )
 from .journeys import CLIENTS, Client
-from .playing import NO_SETTINGS, Play, asks, expected, play, steps_of
+from .playing import NO_SETTINGS, Play, expected, play
 from .setups import Setup
 
 _SECONDS = 14.0  # for a domain, whatever happens, at the timeout that is the default
