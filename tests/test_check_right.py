@@ -263,8 +263,8 @@ def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> 
     file = tmp_path / "three.toml"
     names = f'["{DOMAIN}", "two.test", "three.test"]'
     file.write_text(TOML.replace(f'["{DOMAIN}"]', names))
-    options = ("--all", "--unpublished", "--json", "--resolver", OTHER_NAMES)
-    done = here.invoke("--config", file, "check", *options)
+    options = ("check", "--all", "--unpublished", "--json", "--resolver", OTHER_NAMES)
+    done = here.invoke("--config", str(file), *options)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [it["domain"] for it in lines] == [DOMAIN, "two.test", "three.test"]
     assert len(asked) == 1
@@ -526,3 +526,74 @@ def test_a_postfix_that_asks_nobody_for_passwords_is_told(
         report = here.check(DOMAIN, "--unpublished", file=here.folder / "true.toml")
     (found,) = [it for it in report["findings"] if it["status"] == "failure"]
     assert found["subject"].startswith(f"smtp smtp.{DOMAIN}")
+
+
+# --- From nothing to all green --------------------------------------------------------
+
+
+def test_from_nothing_to_all_green_with_no_hand_edit(
+    here: Real, tmp_path: Path
+) -> None:
+    moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    here.bind.load("", moved)
+    tmp_path.chmod(0o755)
+    file = tmp_path / "autoconfig.toml"
+    resolver = ("--resolver", f"{BIND}:53")
+    done = here.run("init", DOMAIN, "--allow-private", *resolver, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1]
+    told = last.partition("next: ")[2]
+    assert told == f"flask-autoconfig check --unpublished --resolver {BIND}:53"
+    done = here.run(*told.split()[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    text = file.read_text()
+    reason = (
+        "# it has the customary name; TLS from the first byte; it offers LOGIN, PLAIN"
+    )
+    assert f"{reason}; its certificate is good until " in text
+    with real_web(here, file):
+        here.bind.load(here.records(file), moved)
+        report = here.check(USER, file=file, names=BIND)
+    assert wrong(report) == []
+    fares = works(report)
+    assert fares.pop("Calendars") is None
+    assert set(fares.values()) == {True}
+
+
+def test_init_names_the_file_in_the_next_command(here: Real, tmp_path: Path) -> None:
+    file = tmp_path / "my mail.toml"
+    options = ("--allow-private", "--resolver", f"{BIND}:53")
+    here.bind.load("")
+    done = here.run("init", DOMAIN, "-o", file, *options)
+    assert (
+        f"next: flask-autoconfig --config '{file}' check --unpublished" in done.stderr
+    )
+
+
+def test_init_goes_on_over_odd_answers(here: Real) -> None:
+    here.names.load(
+        "_imaps._tcp IN SRV 0 0 0 imap\n_pop3s._tcp IN SRV 0 0 995 odd\n",
+        "odd IN A 127.0.1.2\n",
+    )
+    behave = talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n."))
+    certificate = here.certificate(f"pop.{DOMAIN}")
+    here.stack.enter_context(stub(here.inside, "127.0.1.2", 995, behave, certificate))
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert done.returncode == 0, done.stderr
+    assert f'hostname = "imap.{DOMAIN}"' in done.stdout
+
+
+def test_init_prefers_the_server_whose_logins_every_client_can_do(here: Real) -> None:
+    zone = (
+        f"_imaps._tcp IN SRV 0 0 993 cram.{DOMAIN}.\n_imaps._tcp IN SRV 1 0 993 imap\n"
+    )
+    capabilities = "* CAPABILITY LOGINDISABLED AUTH=CRAM-MD5\r\na OK"
+    behave = talks("* OK", ("CAPABILITY", capabilities))
+    certificate = here.certificate(f"cram.{DOMAIN}")
+    here.stack.enter_context(stub(here.inside, ELSEWHERE, 993, behave, certificate))
+    here.names.load(zone, f"cram IN A {ELSEWHERE}\n")
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert f'hostname = "imap.{DOMAIN}"' in done.stdout
+    assert f"imap cram.{DOMAIN}:993 SSL is left out" in done.stderr
