@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -552,7 +553,10 @@ class Real:
         return told
 
     def certificate(self, *names: str, **options: Any) -> tuple[Path, Path]:
-        return certificate_for(*names, folder=self.folder, **options)
+        """A certificate of this world's authority, in files of its own."""
+        folder = self.folder / f"certificate-{time.monotonic_ns()}"
+        folder.mkdir(mode=0o755)
+        return certificate_for(*names, folder=folder, **options)
 
 
 @contextmanager

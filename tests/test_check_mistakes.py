@@ -567,6 +567,12 @@ FAMILIES = {
     "Outlook's own login method": Mistake(
         where(POX, edited(("<SPA>off", "<SPA>on"))), "NTLM", POX, "Outlook"
     ),
+    "no 302 at Outlook's third step": Mistake(
+        web(lambda it: says(404)(it) if it.path == POX and it.secure else None),
+        "status 200, not a 302 to https",
+        f"http://autodiscover.{DOMAIN}{POX}",
+        "Outlook",
+    ),
     "version 2 without a URL": Mistake(
         where(
             "/autodiscover/autodiscover.json",
@@ -1254,6 +1260,13 @@ HOSTERS = {
     ),
     "a hoster's web page": Mistake(
         hoster(page("Hosting")), "a web page", AT_HOSTER, file=None
+    ),
+    "a hoster's 204 for domains of nobody": Mistake(
+        web(lambda it: says(204, "")(it) if "unknown.invalid" in it.query else None),
+        "an empty answer (status 204)",
+        AT_CONFIG,
+        status="warning",
+        file=TOML.replace("domains =", f'mx_domains = ["{DOMAIN}"]\ndomains ='),
     ),
     "a hoster's failure": Mistake(
         hoster(says(500)), "status 500", AT_HOSTER, file=None

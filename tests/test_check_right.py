@@ -183,6 +183,22 @@ def test_a_domain_that_publishes_by_well_known_alone_is_right(here: Real) -> Non
         assert f"autoconfig.{DOMAIN}" in {it["subject"] for it in notes} or file is None
 
 
+def test_a_wildcard_that_leads_to_a_web_site_publishes_nothing(here: Real) -> None:
+    site = here.certificates["site"]
+    folder = here.folder / f"site-{time.monotonic_ns()}"
+    here.stack.enter_context(
+        real_nginx(here.inside, folder, SITE, site, "location / { return 200 hello; }")
+    )
+    hosts = "autoconfig IN A {0}\nautodiscover IN A {0}\nua-auto-config IN A {0}\n"
+    other = "no-such-name-e3b0c442 IN A {0}\n"
+    here.names.serve(ADDRESSES + (hosts + other).format(SITE))
+    report = here.check(USER, "--allow-private")
+    assert wrong(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is fares["Kontact"] is True  # by .well-known
+    assert fares["PACC"] is None
+
+
 def test_a_customer_of_a_hoster_gets_the_hosters_settings(here: Real) -> None:
     here.names.serve(
         f"$ORIGIN customer.test.\n@ IN MX 1 mx.{HOSTER}.\n"
@@ -263,7 +279,14 @@ def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> 
     file = tmp_path / "three.toml"
     names = f'["{DOMAIN}", "two.test", "three.test"]'
     file.write_text(TOML.replace(f'["{DOMAIN}"]', names))
-    options = ("check", "--all", "--unpublished", "--json", "--resolver", OTHER_NAMES)
+    options: tuple[str, ...] = (
+        "check",
+        "--all",
+        "--unpublished",
+        "--json",
+        "--resolver",
+        OTHER_NAMES,
+    )
     done = here.invoke("--config", str(file), *options)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [it["domain"] for it in lines] == [DOMAIN, "two.test", "three.test"]
@@ -275,10 +298,8 @@ def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> 
 
 def person(here: Real, *arguments: str, file: Path | None = None) -> Any:
     file = file or here.folder / "true.toml"
-    return here.invoke(
-        *("--config", file, "check", *arguments),
-        *("--resolver", OTHER_NAMES, "--timeout", "2"),
-    )
+    options = ("--resolver", OTHER_NAMES, "--timeout", "2")
+    return here.invoke("--config", str(file), "check", *arguments, *options)
 
 
 def broken(here: Real) -> None:

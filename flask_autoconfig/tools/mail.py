@@ -352,8 +352,15 @@ def _conversation(
             yield talk, session.server
             with suppress(OSError):  # a polite end, which the server's log likes
                 talk.send("a LOGOUT" if endpoint.type == "imap" else "QUIT")
+    except ProbeError as error:
+        address = session.server.address
+        if not address or address in str(error):
+            raise
+        message = f"{address} port {endpoint.port}: {error}"
+        raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, ValueError) as error:
-        raise ProbeError("protocol", reason_of(error)[:200]) from error
+        at = f"{session.server.address} port {endpoint.port}"
+        raise ProbeError("protocol", f"{at}: {reason_of(error)[:200]}") from error
     finally:
         for each in opened:
             each.close()

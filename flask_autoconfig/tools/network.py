@@ -453,6 +453,11 @@ def fetch_once(
             reply.status = response.status
             reply.headers = {name.lower(): it for name, it in response.getheaders()}
             reply.body = response.read(MOST_BODY + 1)
+    except ProbeError as error:
+        if not connection.address or connection.address in str(error):
+            raise
+        message = f"{connection.address}: {error}"
+        raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         at = f"{connection.address}: " if connection.address else ""
         message = f"{at}no HTTP answer: {reason_of(error)[:200]}"

@@ -106,6 +106,14 @@ class Facts:
             return bool(self.addresses(host))
         return False
 
+    def is_by_wildcard(self, host: str, domain: str) -> bool:
+        """Whether a name below a domain is there only as every other name is."""
+        other = f"no-such-name-e3b0c442.{domain}"
+        with suppress(LookupFailed):
+            addresses = self.addresses(other)
+            return bool(addresses) and set(addresses) == set(self.addresses(host))
+        return False
+
     def alias(self, name: str) -> str:
         """What the name is another name of, "" for its own; raises LookupFailed."""
         return self._once(

@@ -119,19 +119,29 @@ def _tell(
         is_way_out = (
             bool(causes) and _is_way_out(outcome) and finding.seen not in causes
         )
-        is_stop = played.setup is None and not (trouble.is_absent or is_way_out)
+        is_chance = _is_by_chance(played, outcome, case, facts)
+        is_less = trouble.is_absent or is_way_out or is_chance
+        is_stop = played.setup is None and not is_less
         if is_stop or _ends(client, outcome):
             status = FAILURE
             causes.add(finding.seen)
         else:
             is_own = outcome.place == "host" and outcome.url.startswith("https:")
-            is_own = is_own and not trouble.is_absent
+            is_own = is_own and not (trouble.is_absent or is_chance)
             status = WARNING if is_own else NOTE
         played.findings.append(finding._replace(status=status).hurting(client.name))
     found = played.found
     if found is not None and found.reply is not None:
         for each in _beside(case, facts, found.reply):
             played.findings.append(each.hurting(client.name))
+
+
+def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
+    """Whether a wildcard record led there, and nobody meant to publish anything."""
+    is_meant = played.family == "thunderbird" and played.setup is None
+    if outcome.place != "host" or is_meant:
+        return False
+    return facts.is_by_wildcard(host_of(outcome.url), case.domain)
 
 
 def _is_way_out(outcome: Outcome) -> bool:

@@ -17,7 +17,7 @@ from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES, URL_SERVICES
-from . import journeys, setups
+from . import comparing, journeys, setups
 from .asking import asks, steps_of
 from .causes import connections, dav, documents, names, profile, servers, single
 from .facts import Ask, Facts, side_by_side
@@ -28,12 +28,10 @@ from .findings import (
     WARNING,
     Case,
     Finding,
-    failure,
     merged,
-    note,
 )
 from .journeys import CLIENTS, Client
-from .playing import NO_SETTINGS, Play, expected, play
+from .playing import Play, play
 from .setups import Setup
 
 _SECONDS = 14.0  # for a domain, whatever happens, at the timeout that is the default
@@ -125,7 +123,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     seen = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
-    provider = case.provider or _read(seen, plays)
+    provider = case.provider or comparing.read(seen, plays)
     tell(f"{case.domain}: asking the servers, and holding all of it side by side")
     published_servers = servers.endpoints(case, provider)
     for it in seen if case.provider is None else ():
@@ -142,16 +140,17 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         partial(dav.look, case, facts, provider),
         partial(connections.look, facts, [*published_servers, *set_up]),
         partial(connections.look, facts, _web_targets(all_asks, facts)),
-        partial(documents.look, case, seen, _readers(plays)),
+        partial(documents.look, case, seen, comparing.readers(plays)),
     ]
     findings = [it for found in side_by_side(tasks) for it in found]
-    findings += _differences(case, clients, plays, findings)
+    findings += comparing.differences(case, clients, plays, findings)
     for played in plays:
         findings += played.findings
-    findings += _nothing(case, facts, seen, plays)
-    listed = merged(_once(list(_without_quirks_told(findings))))
+    findings += comparing.nothing(case, facts, seen, plays)
+    findings += comparing.hosters(case, facts)
+    listed = merged(comparing.once(list(comparing.without_quirks_told(findings))))
     fares = tuple(_fare(case, it, listed) for it in plays)
-    is_trusted = case.provider is not None or _is_trusted(provider, seen)
+    is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
     return Report(case.domain, fares, tuple(listed), provider, is_trusted)
 
 
@@ -171,43 +170,6 @@ def _without_dns(case: Case, facts: Facts) -> Finding | None:
         return None
     why = "nobody finds anything of the domain, no client and no mail server"
     return names.failed(case.domain, errors[0], why)
-
-
-def _without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
-    """A client that stopped at a document is not warned of it as well."""
-    stopped = {
-        (place, client)
-        for it in findings
-        if it.why == NO_SETTINGS
-        for place in it.places
-        for client in it.clients
-    }
-    for it in findings:
-        names_ = [name for each in it.clients for name in each.split(" and ")]
-        is_quirk = it.status == WARNING and it.why.startswith("it hurts") and names_
-        at_once = all((it.subject, name) in stopped for name in names_)
-        if not (is_quirk and at_once):
-            yield it
-
-
-def _once(findings: list[Finding]) -> Iterator[Finding]:
-    """One thing at one place is told once, as the worst that it is to somebody."""
-    worst: dict[tuple[str, str], Finding] = {}
-    for it in findings:
-        for place in it.places:
-            key = (place, it.seen)
-            other = worst.get(key)
-            if other is None:
-                worst[key] = it._replace(subject=place, places=(place,))
-            else:
-                order = (FAILURE, WARNING, NOTE, OK)
-                keep, drop = sorted(
-                    (other, it), key=lambda each: order.index(each.status)
-                )
-                hurt = drop.clients if keep.status == drop.status else ()
-                keep = keep.hurting(*hurt)._replace(subject=place, places=(place,))
-                worst[key] = keep
-    yield from worst.values()
 
 
 # --- Playing --------------------------------------------------------------------------
@@ -295,6 +257,9 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         (family,) = [it for it in case.families if it.name == client.family]
         seen_ = single.look(case, facts, family)
         played.findings = seen_.findings
+        host = f"{family.label}.{case.domain}"
+        if seen_.reply is None and facts.is_by_wildcard(host, case.domain):
+            played.findings = [it._replace(status=NOTE) for it in seen_.findings]
         played.setup, played.url = seen_.setup, single.url_of(case, family)
         if seen_.reply is not None and played.setup is None:
             played.setup = Setup(())
@@ -309,31 +274,6 @@ def _worse(finding: Finding) -> Finding:
     return finding._replace(status=FAILURE) if finding.status == WARNING else finding
 
 
-# --- Comparing ------------------------------------------------------------------------
-
-
-def _read(seen: list[documents.Document], plays: list[Play]) -> Provider | None:
-    """What is published, where there is no file: the document that clients take."""
-    for played in plays:
-        for document in seen:
-            urls = {ask.url for ask in document.asks}
-            if played.found is not None and played.found.url in urls:
-                return document.provider
-    return seen[0].provider if seen else None
-
-
-def _readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
-    readers: dict[str, tuple[str, ...]] = {}
-    for it in plays:
-        if it.found is not None:
-            readers[it.found.url] = (*readers.get(it.found.url, ()), it.client)
-    return readers
-
-
-def _is_trusted(provider: Provider | None, seen: list[documents.Document]) -> bool:
-    return any(it.provider is provider and it.is_verified for it in seen)
-
-
 def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
     """Hosts and ports of the web that answered, to be looked at address by address."""
     found: dict[tuple[str, int], None] = {}
@@ -345,105 +285,7 @@ def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
     return [it for it in found if it[1] == 443 or (it[0], 443) not in found]
 
 
-def _differences(
-    case: Case, clients: list[Client], plays: list[Play], findings: list[Finding]
-) -> Iterator[Finding]:
-    """What a client would set up otherwise than the file, or than the first client."""
-    told = {
-        name
-        for it in findings
-        if it.status == FAILURE and it.step == "document"
-        for name in it.clients
-    }
-    first = next(
-        (it for it in plays if it.setup is not None and it.setup.servers), None
-    )
-    for client, played in zip(clients, plays, strict=True):
-        if played.setup is None or client.name in told or client.family == "dav":
-            continue
-        if played.stopping():
-            continue  # there is a cause, and it comes first
-        ours, whose = _reference(case, client, first)
-        if ours is None or (case.provider is None and played is first):
-            continue
-        for our, their in setups.differences(ours, played.setup, case.asker):
-            yield failure(
-                "document",
-                played.place,
-                f"{setups.in_words(their, our)} would be set up, "
-                f"{whose} {setups.in_words(our, their)}",
-                "people get other settings than you think",
-                "serve what the file says there: reload what serves it"
-                if case.provider
-                else "publish the same settings in every form",
-            ).hurting(client.name)
-
-
-def _reference(
-    case: Case, client: Client, first: Play | None
-) -> tuple[Setup | None, str]:
-    if case.provider is None:
-        if first is None:
-            return None, ""
-        # Not every form can say every method: that is the quirks' matter.
-        accounts = first.setup.servers if first.setup else ()
-        setup = Setup(tuple(it._replace(authentication="") for it in accounts))
-        return setup, f"{first.client} sets up"
-    says = "the file says"
-    if client.steps:
-        return expected(client, case), says
-    if client.family == "apple":
-        return profile.expected(case), says
-    return None, says
-
-
 # --- The verdict ----------------------------------------------------------------------
-
-
-def _nothing(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
-) -> Iterator[Finding]:
-    """That there is no document where there should be one."""
-    wants = any(family.name == "thunderbird" for family in case.families)
-    if seen or not wants:
-        return
-    if case.provider is None:
-        has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
-        if has_any:
-            return
-        yield failure(
-            "document",
-            case.domain,
-            "no document with mail settings is published",
-            "a mail client can only guess the servers",
-            "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
-        )
-        return
-    family = next(it for it in case.families if it.name == "thunderbird")
-    name = f"{family.label}.{case.domain}"
-    has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
-    told = note if has_cause else failure
-    if facts.exists(name):
-        url = f"https://{name}{family.routes[0].path}"
-        yield told(
-            "https",
-            url,
-            f"there is no document for {case.domain} (status 404)"
-            if not has_cause
-            else f"there is no document for {case.domain}",
-            f"{family.askers} get nothing",
-            "serve the document there; if it is this service that answers, add the "
-            "domain to its file, or let the proxy pass the host name on",
-        )
-        return
-    yield told(
-        "dns",
-        name,
-        "no document with mail settings is published for the domain",
-        f"{family.askers} ask there first",
-        f"publish a CNAME {name} to the host that serves the settings, and serve them "
-        "there",
-    )
 
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:

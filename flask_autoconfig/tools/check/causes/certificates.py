@@ -13,8 +13,8 @@ def certificate_trouble(
 ) -> Finding:
     """Why no client takes it."""
     seen = f"the certificate is not good: {certificate.problem}"
-    if certificate.kind == "name":  # which says the host already
-        seen = f"the certificate is not good for {host}: {certificate.problem}"
+    if certificate.address:
+        seen += f" ({certificate.address})"
     cure = certificate.cure or f"install a valid certificate for {host}, with its chain"
     return failure(step, subject, seen, "clients refuse to connect", cure)
 
