@@ -417,6 +417,8 @@ EXTRA += (
     "<socketType>SSL</socketType><authentication>password-cleartext</authentication>"
 )
 EXTRA += "<username>%EMAILADDRESS%</username></incomingServer><outgoing"
+POP3 = EXTRA.replace('"imap"', '"pop3"').replace("two.", "pop.").replace("993", "995")
+POP3 = POP3.removesuffix("<outgoing")
 
 
 def document(
@@ -466,6 +468,17 @@ DOCUMENTS = {
         "it does not fill that in",
         ("<hostname>imap.example.test", "<hostname>imap.%EMAILDOMAIN%"),
         clients="GNOME",
+    ),
+    "somebody's own user name": document(
+        "the user name is anna@example.test for everybody",
+        ("%EMAILADDRESS%", "anna@example.test"),
+        file=None,
+    ),
+    "POP3 first": document(
+        "the first incomingServer is pop3",
+        ('<incomingServer type="imap">', POP3 + '<incomingServer type="imap">'),
+        clients="FairEmail",
+        file=None,
     ),
     "two servers of a type": document(
         "incoming is 2 servers, the file says 1", ("<outgoing", EXTRA)
@@ -696,6 +709,7 @@ NAMES = {
         without("autoconfig", f"autoconfig2 IN A {WEB}\nAUTOCONFIG IN CNAME gone\n"),
         f"it is an alias (CNAME) of gone.{DOMAIN}, which has no address",
         f"autoconfig.{DOMAIN}",
+        status="warning",
     ),
     "a mail server that is an alias of nothing": Mistake(
         without("imap", "IMAP IN CNAME gone\n"),
@@ -756,6 +770,13 @@ NAMES = {
         "there is no digest",
         f"_ua-auto-config.{DOMAIN}",
         "PACC",
+    ),
+    "a domain that is misspelt": Mistake(
+        lambda here: None,
+        "there is no such domain in DNS",
+        "exampel.test",
+        options=("exampel.test",),
+        file=None,
     ),
     "SERVFAIL with an extended error": Mistake(
         answering_names("127.0.1.53", dns.rcode.SERVFAIL, 22),

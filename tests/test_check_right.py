@@ -44,6 +44,7 @@ from test_check_mistakes import (
     good,
     lead,
     mail,
+    page,
     says,
     talks,
 )
@@ -140,15 +141,19 @@ class real_web:  # noqa: N801 (it reads as the function that it could be)
         self._stack.close()
 
 
-def _own_site(asked: Asked) -> Any:
-    """The domain's web site, which knows nothing of mail."""
-    if asked.host == DOMAIN:
-        return says(404, "Not Found here")(asked)
-    return None
+SITES = {
+    "404": says(404, "Not Found here"),
+    "403": says(403, "Forbidden"),
+    "405": says(405, "Method Not Allowed"),
+    "a page for every path": page("<div id=app></div>"),
+}
 
 
-def test_a_domain_whose_web_site_knows_nothing_of_mail_is_right(here: Real) -> None:
-    here.front.answer = _own_site
+@pytest.mark.parametrize("site", SITES)
+def test_a_domain_whose_web_site_knows_nothing_of_mail_is_right(
+    here: Real, site: str
+) -> None:
+    here.front.answer = lambda it: SITES[site](it) if it.host == DOMAIN else None
     for file in (here.folder / "true.toml", None):
         rest = () if file else ("--allow-private",)
         report = here.check(USER, *rest, file=file)
@@ -490,6 +495,22 @@ def test_nobody_is_tried_once_more_unasked(here: Real, tmp_path: Path) -> None:
     told = logins(log_in(here, local_part_alone(tmp_path)))
     assert len(told) == 2
     assert all(it["status"] == "failure" for it in told)
+
+
+def test_a_person_at_a_terminal_is_asked_before_the_other_name_is_tried(
+    here: Real, tmp_path: Path
+) -> None:
+    file = str(local_part_alone(tmp_path))
+    options = ["--config", file, "check", USER, "--login", "--unpublished"]
+    options += ["--resolver", OTHER_NAMES]
+    question = f"Refused. Try once more as {USER} at imap imap.{DOMAIN}:993"
+    for answer, again in (("y", True), ("n", False)):
+        typed = {"465 SSL: ": PASSWORD, "[y/N]: ": answer}
+        code, shown = here.inside.call(at_terminal, *options, typed=typed)
+        assert code == 1
+        assert question in shown
+        assert (f"{USER} is let in" in shown) == again
+        assert PASSWORD not in shown
 
 
 def test_a_wrong_password_is_wrong_under_both_names(here: Real, tmp_path: Path) -> None:

@@ -141,6 +141,18 @@ class Resolver:
             raise failed[0]
         return records
 
+    def is_known(self, name: str) -> bool:
+        """Whether DNS knows the name, whatever it has of it; True where nobody says."""
+        try:
+            self._resolver.resolve(
+                f"{name}.", "SOA", search=False, lifetime=self._left(name)
+            )
+        except dns.resolver.NXDOMAIN:
+            return False
+        except (dns.exception.DNSException, OSError):
+            return True
+        return True
+
     def alias(self, name: str) -> str:
         """What the name is another name of (its CNAME), "" where it is its own."""
         if is_ip(name):

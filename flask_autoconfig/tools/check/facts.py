@@ -120,6 +120,12 @@ class Facts:
             "alias", name, look=partial(self.network.resolver.alias, name)
         )
 
+    def is_known(self, name: str) -> bool:
+        """Whether DNS knows the name at all."""
+        return self._once(
+            "known", name, look=partial(self.network.resolver.is_known, name)
+        )
+
     def mx(self, domain: str) -> list[str]:
         """The hosts that take the domain's mail; raises LookupFailed."""
         return self._once("mx", domain, look=partial(self.network.resolver.mx, domain))

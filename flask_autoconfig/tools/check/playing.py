@@ -32,7 +32,7 @@ from .findings import (
     shown,
     warning,
 )
-from .journeys import Client, Step
+from .journeys import Client, Step, label_of
 from .setups import Account, Setup
 
 NO_SETTINGS = "it finds no settings in the document"
@@ -138,10 +138,22 @@ def _tell(
 
 def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
     """Whether a wildcard record led there, and nobody meant to publish anything."""
+    if _is_sites_own(outcome, case, facts):
+        return True
     is_meant = played.family == "thunderbird" and played.setup is None
     if outcome.place != "host" or is_meant:
         return False
     return facts.is_by_wildcard(host_of(outcome.url), case.domain)
+
+
+def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:
+    """Whether a web site that knows nothing of Autodiscover refuses a POST there."""
+    path = journeys.pox_path()
+    is_pox = outcome.place == "domain" and outcome.url.partition("?")[0].endswith(path)
+    status = outcome.reply.status if outcome.reply else 0
+    refuses = status in (200, 400, 403, 405, 501)
+    host = f"{label_of(journeys.OUTLOOK.steps[0])}.{case.domain}"
+    return is_pox and refuses and not facts.exists(host)
 
 
 def _is_way_out(outcome: Outcome) -> bool:

@@ -9,10 +9,12 @@ import click
 
 from ..cleaning import clean
 from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Finding
+from .journeys import CALENDARS
 from .run import Fare, Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = " " * 9
+_NO_MAIL = (CALENDARS.name,)
 _MOST_PLACES = 6  # that people are shown of one cause
 
 
@@ -61,7 +63,6 @@ def verdict(report: Report) -> Iterator[str]:
     """What works and what fails, in a few lines that begin with the domain."""
     name = report.domain
     works = [it.client for it in report.fares if it.works]
-    fails = [it for it in report.fares if it.works is False]
     if not report.fares:
         yield _of_servers(report)
         return
@@ -69,17 +70,29 @@ def verdict(report: Report) -> Iterator[str]:
     if works:
         green = click.style("works in", fg="green")
         lines.append(f"{green} {', '.join(works)}")
-    causes: dict[str, list[str]] = {}
-    for it in fails:
-        causes.setdefault(it.stopped_by, []).append(it.client)
-    for cause, clients in causes.items():
+    for cause, clients in _causes(report).items():
         red = click.style("fails in", fg="red")
         lines.append(f"{red} {', '.join(clients)}: {clean(cause, 300)}")
+    without = [it.client for it in report.fares if it.works is None]
     if not lines:
         lines.append(click.style("works in no client: nothing is published", fg="red"))
+    elif without:
+        lines.append(f"nothing is published for {', '.join(without)}")
     margin = " " * (len(name) + 2)
     for number, text in enumerate(lines):
         yield f"{margin if number else f'{name}  '}{text}"
+
+
+def _causes(report: Report) -> dict[str, list[str]]:
+    """What stops clients, each with these: without the place where it has several."""
+    causes: dict[str, list[str]] = {}
+    for fare in report.fares:
+        if fare.works is False:
+            place, _, seen = fare.stopped_by.partition(": ")
+            is_web = place.startswith("http")
+            cause = seen if is_web and seen else fare.stopped_by
+            causes.setdefault(cause, []).append(fare.client)
+    return causes
 
 
 def _of_servers(report: Report) -> str:
@@ -99,7 +112,7 @@ def details(report: Report, *, verbose: bool, quiet: bool = False) -> Iterator[s
         if it.status in folded and not (verbose or is_asked_for):
             folded[it.status] += 1
         else:
-            yield from _told(it)
+            yield from _told(it, {fare.client for fare in report.fares})
     parts = []
     if folded[NOTE]:
         parts.append(_counted(folded[NOTE], "note"))
@@ -109,7 +122,7 @@ def details(report: Report, *, verbose: bool, quiet: bool = False) -> Iterator[s
         yield f"{', '.join(parts)} (--verbose shows them)"
 
 
-def _told(it: Finding) -> Iterator[str]:
+def _told(it: Finding, everybody: set[str]) -> Iterator[str]:
     status = click.style(f"{it.status:8}", fg=_COLOURS[it.status], bold=True)
     if len(it.places) > 1:
         yield f"{status} {it.step}: {it.seen}"
@@ -124,7 +137,9 @@ def _told(it: Finding) -> Iterator[str]:
     if it.why:
         yield f"{_INDENT}why: {it.why}"
     if it.clients:
-        yield f"{_INDENT}for: {', '.join(it.clients)}"
+        is_all = len(everybody) > 1 and everybody <= {*it.clients, *_NO_MAIL}
+        who = "every mail client" if is_all else ", ".join(it.clients)
+        yield f"{_INDENT}for: {who}"
     if it.cure:
         yield f"{_INDENT}do:  {it.cure}"
 

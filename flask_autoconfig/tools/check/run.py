@@ -28,6 +28,7 @@ from .findings import (
     WARNING,
     Case,
     Finding,
+    failure,
     merged,
 )
 from .journeys import CLIENTS, Client
@@ -166,10 +167,26 @@ def _without_dns(case: Case, facts: Facts) -> Finding | None:
 
     looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
     side_by_side(partial(look, of) for of in looks)
+    if not errors and _is_unknown(case, facts):
+        return failure(
+            "dns",
+            case.domain,
+            "there is no such domain in DNS",
+            "nobody finds anything of it",
+            "look at how it is spelt, and whether it is still registered",
+        )
     if len(errors) < 2:
         return None
     why = "nobody finds anything of the domain, no client and no mail server"
     return names.failed(case.domain, errors[0], why)
+
+
+def _is_unknown(case: Case, facts: Facts) -> bool:
+    """Whether there is no such domain; some name servers say so of what is only empty."""
+    if facts.mx(case.domain) or facts.addresses(case.domain):
+        return False
+    hosts = [f"{it.label}.{case.domain}" for it in case.families if it.label]
+    return not facts.is_known(case.domain) and not any(map(facts.exists, hosts))
 
 
 # --- Playing --------------------------------------------------------------------------
@@ -296,7 +313,8 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     if setup is not None and case.address is None:
         setup = Setup(tuple(_for_anybody(case, it) for it in setup.servers))
     if causes:
-        return Fare(played.client, False, setup, str(causes[0]))
+        first = causes[0]
+        return Fare(played.client, False, setup, f"{first.places[0]}: {first.seen}")
     if setup is None:
         return Fare(played.client, None, None, "")
     return Fare(played.client, True, setup, "")

@@ -96,7 +96,8 @@ def in_words(account: Account, beside: Account) -> str:
     words = str(account)
     if account.username != beside.username and account.username:
         words += f", user name {account.username}"
-    if account.authentication != beside.authentication and account.authentication:
+    methods = {account.authentication, beside.authentication}
+    if len(methods) > 1 and "" not in methods:
         words += f", {account.authentication}"
     return words
 

@@ -65,6 +65,8 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
     if case.provider is not None and not wanted:
         return Way()
     by_srv = _by_srv(case, facts, type_)
+    if not (wanted or by_srv):
+        return _by_chance(case, facts, type_, url)
     start = by_srv or url
     try:
         reply = facts.answer(ask_for(start))
@@ -86,6 +88,19 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
     if is_start and reply.status in (404, 405, 410, 501):
         return _not_published(url, type_, wanted)
     return Way(finding=_no_dav(reply, place, type_))
+
+
+def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
+    """Where nobody says that there is a calendar, a web site's own answers are no fault."""
+    try:
+        reply = facts.answer(ask_for(url))
+    except ProbeError:
+        return Way()
+    if reply.is_forged or not _is_dav(reply):
+        return Way()
+    return Way(
+        of_url(type_, reply.url), ok("https", shown(url), f"{type_}: it answers")
+    )
 
 
 def _without_path(case: Case, wanted: str, reply: Reply) -> str:

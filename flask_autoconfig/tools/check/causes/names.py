@@ -12,7 +12,6 @@ from ... import zone
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import OK, Case, Finding, failure, note, ok, warning
-from .web import dead_alias
 
 _LOOK_AT_SERVERS = "look at the domain's name servers"
 
@@ -49,11 +48,10 @@ def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
         addresses = facts.addresses(name)
         if addresses:
             return [ok("dns", name, ", ".join(addresses[:8]))]
-        target = facts.alias(name)
+        if facts.alias(name):
+            return []  # it leads to nothing, which is told by who wants to go there
     except LookupFailed as error:
         return [failed(name, error)]
-    if target:
-        return [dead_alias(name, target)]
     return [
         note(
             "dns",
