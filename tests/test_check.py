@@ -642,13 +642,13 @@ def test_a_foreign_document_is_judged_by_each_clients_rules(
         elsewhere = World(**{**vars(here), "folder": tmp_path})
         done = elsewhere.flask_autoconfig("check", DOMAIN, "--json", *TIMEOUT, web=port)
     said = {
-        (it["why"].removeprefix("it hurts people who use "), it["seen"])
+        (" ".join(it["clients"]), it["seen"].replace(f"{it['clients'][0]}: ", "")[:25])
         for it in of(done)
         if it["step"] == "document" and it["status"] == "warning"
     }
-    said = {(client, seen.replace(f"{client}: ", "")[:25]) for client, seen in said}
+    said = {it for it in said if not it[1].startswith("the user name is a&b")}
     assert said == {
-        ("Evolution", "a byte order mark: it dro"),
+        ("Evolution", "a byte order mark stands "),
         ("Evolution", "incomingServer[0]: an att"),
         ("Kontact and Evolution", "incomingServer[0].hostnam"),
         ("Kontact and Evolution", "incoming[0].authenticatio"),

@@ -365,11 +365,11 @@ def test_all_domains_are_checked_side_by_side_for_cron(
     done = person(here, "--all", "--json", file=file)
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["domain"], second["domain"]) == (DOMAIN, "second.test")
-    assert done.exit_code == 1  # nothing is published for the second
+    assert done.exit_code == 1  # there is no second
     done = person(here, "--all", file=file)
     assert done.stdout.startswith(f"{DOMAIN}  works in ")
     assert "\nsecond.test  " in done.stdout
-    assert "no document with mail settings is published" in done.stdout
+    assert "there is no such domain in DNS" in done.stdout
     done = person(here, "--all", "--quiet", file=file)
     assert not done.stdout.startswith(DOMAIN)
     assert "second.test  " in done.stdout

@@ -168,20 +168,27 @@ def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
                 yield trouble.finding._replace(status=WARNING)
 
 
+def _is_told(quirk: Finding, told: set[tuple[str, str]]) -> bool:
+    return any((quirk.subject, it) in told and it in quirk.seen for it in _SAME)
+
+
+# What a quirk and a client's own way say of the same fault.
+_SAME = ("byte order mark", "attribute beside type", "username>", "socketType")
+
+
 def without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
-    """A client that stopped at a document is not warned of it as well."""
-    stopped = {
-        (place, client)
+    """A client that stopped at a fault is not warned of the same as well."""
+    told = {
+        (place, fault)
         for it in findings
         if it.why == NO_SETTINGS
         for place in it.places
-        for client in it.clients
+        for fault in _SAME
+        if fault.strip(">") in it.seen
     }
     for it in findings:
-        names_ = [name for each in it.clients for name in each.split(" and ")]
-        is_quirk = it.status == WARNING and it.why.startswith("it hurts") and names_
-        at_once = all((it.subject, name) in stopped for name in names_)
-        if not (is_quirk and at_once):
+        is_quirk = it.why.startswith("it hurts")
+        if not (is_quirk and _is_told(it, told)):
             yield it
 
 

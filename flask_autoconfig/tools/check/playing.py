@@ -24,11 +24,13 @@ from .facts import Ask, Facts
 from .findings import (
     FAILURE,
     NOTE,
+    OK,
     WARNING,
     Case,
     Finding,
     failure,
     note,
+    ok,
     shown,
     warning,
 )
@@ -133,7 +135,8 @@ def _tell(
     found = played.found
     if found is not None and found.reply is not None:
         for each in _beside(case, facts, found.reply):
-            played.findings.append(each.hurting(client.name))
+            hurt = () if each.status == OK else (client.name,)
+            played.findings.append(each.hurting(*hurt))
 
 
 def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
@@ -165,6 +168,8 @@ def _is_way_out(outcome: Outcome) -> bool:
 def _beside(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     """What hurts of a way that led to settings nevertheless."""
     first = shown(reply.redirects[0] if reply.redirects else reply.url)
+    if reply.redirects:
+        yield ok("https", first, f"it leads to {shown(reply.url)}")
     hop = web.unencrypted_hop(reply)
     if hop:
         yield warning(

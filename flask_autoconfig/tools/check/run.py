@@ -115,12 +115,15 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     """Every client's way, and the causes of what stops it."""
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = _clients(case)
-    lost = _without_dns(case, facts)
+    looks: list[Callable[[], Any]] = [
+        partial(_without_dns, case, facts),
+        partial(_prefetch, case, facts, clients),
+    ]
+    lost, all_asks = side_by_side(looks)
     if lost is not None:
         told = lost.hurting(*(it.name for it in clients))
         fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
         return Report(case.domain, fares, (told,), case.provider, False)
-    all_asks = _prefetch(case, facts, clients)
     seen = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
