@@ -478,6 +478,7 @@ DOCUMENTS = {
         "the first incomingServer is pop3",
         ('<incomingServer type="imap">', POP3 + '<incomingServer type="imap">'),
         clients="FairEmail",
+        status="warning",  # it goes on to Autodiscover
         file=None,
     ),
     "two servers of a type": document(

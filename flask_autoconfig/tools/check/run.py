@@ -35,8 +35,8 @@ from .journeys import CLIENTS, Client
 from .playing import Play, play
 from .setups import Setup
 
-_SECONDS = 14.0  # for a domain, whatever happens, at the timeout that is the default
-_TIMEOUTS = 2.8  # so many of them, where another is told
+_SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
+_TIMEOUTS = 2.6  # so many of them, where another is told
 Tell = Callable[[str], None]
 
 

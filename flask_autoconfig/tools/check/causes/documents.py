@@ -136,7 +136,7 @@ def _names(case: Case, it: Document) -> Iterator[Finding]:
     for name in sorted(names):
         who = case.asker
         if "%" not in name and name not in (str(who), who.local, NOBODY):
-            yield warning(
+            yield failure(
                 "document",
                 it.place,
                 f"the user name is {name} for everybody",
