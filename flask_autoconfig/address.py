@@ -54,7 +54,9 @@ def fold(domain: str) -> str:
     if not domain.isascii():
         domain = _to_a_labels(domain)
     domain = domain.lower().removesuffix(".")
-    if len(domain) > 253 or not _HOST.fullmatch(domain) or _LONG_LABEL.search(domain):
+    if len(domain) > 63 and (len(domain) > 253 or _LONG_LABEL.search(domain)):
+        raise ValueError("not a host name")
+    if not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
 
@@ -110,6 +112,14 @@ def address_in_query(query: str) -> str:
                 value = value.encode("latin-1", "replace").decode("utf-8", "replace")
             return unquote(value) if "%" in value else value
     return ""
+
+
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
+
+
+def is_authority(host: str) -> bool:
+    """Whether a Host header may stand in a URL: a name or IP address, a port or none."""
+    return _AUTHORITY.fullmatch(host) is not None
 
 
 def host_of(authority: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,12 +20,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from . import families
-from .answers import Answer, Request
+from .answers import KEPT_BY_NOBODY_ELSE, Answer, Request
+from .config.mapping import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
 from .families import Family, Place, Route
 from .files import DEFAULT_FILE, file_in_environment
-from .hooks import FindProvider, FindUsername, Hooks
+from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .page.in_site import IN_SITE
 from .reload import log
 from .service import Service
@@ -68,7 +71,7 @@ class Autoconfig(Blueprint):
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
         super().__init__(name, import_name, template_folder="page/templates")
-        self._hooks = Hooks()
+        self.functions = Functions()  # what find_provider and find_username were given
         self.record(self._set_up)
         self.url_value_preprocessor(self._exempt_from_csrf)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
@@ -80,7 +83,7 @@ class Autoconfig(Blueprint):
         of `[[provider]]`, or None; it is asked for domains that the file does not know.
         The answer is kept for the file's `hook_max_age`.
         """
-        self._hooks.find_provider = function
+        self.functions.find_provider = function
         return function
 
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
@@ -90,17 +93,21 @@ class Autoconfig(Blueprint):
         nobody can tell which mailboxes exist, it should give a name for those that do
         not exist as well. The answer is kept for the file's `hook_max_age`.
         """
-        self._hooks.find_username = function
+        self.functions.find_username = function
         return function
 
-    def settings(self, address: str) -> Settings | None:
+    def settings(self, address: str | None) -> Settings | None:
         """The settings of an address, None where none are served or can be told now.
 
-        It takes an app context. In a request its URLs are at the host that was asked,
-        elsewhere at `https://autoconfig.DOMAIN`. Templates have it as
-        `autoconfig_settings(address)`.
+        What is no address, as None, has none. It takes an app context. In a request its
+        URLs are at the host that was asked, elsewhere at `https://autoconfig.DOMAIN`.
+        Templates have it as `autoconfig_settings(address)`.
         """
-        service: Service = current_app.extensions["autoconfig"]
+        service: Service | None = current_app.extensions.get("autoconfig")
+        if service is None:
+            raise RuntimeError(
+                "this app has no autoconfig: app.register_blueprint(autoconfig) first"
+            )
         environ = request.environ if has_request_context() else None
         return settings_of(service, address, environ)
 
@@ -117,7 +124,12 @@ class Autoconfig(Blueprint):
             raise _refusal(
                 "register_blueprint", "this app has it already", "register it once"
             )
-        super().register(app, options)
+        _check_page(app)
+        try:
+            super().register(app, options)
+        except ConfigError:  # which may be mended, and this done again
+            app.blueprints.pop(options.get("name", self.name), None)
+            raise
 
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = state.app
@@ -125,15 +137,19 @@ class Autoconfig(Blueprint):
             _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             fixed=True,
-            hooks=self._hooks,
+            hooks=Hooks(functions=self.functions),
             strict=_is_strict(app),
             stage=IN_SITE,
         )
         app.extensions["autoconfig"] = service
         _warn_of_refused_hosts(app, service)
+        taken = {it.rule for it in app.url_map.iter_rules()}
         for family in service.at_start:
             for endpoint, routes in _by_endpoint(family).items():
+                _warn_of_taken_paths(taken, family, routes)
                 _add(state, service, family.name, endpoint, routes)
+        if app.url_map.host_matching and "host" not in state.options:
+            app.url_defaults(partial(_add_host, f"{state.name}."))
 
     def _exempt_from_csrf(self, _endpoint: str | None, _values: object) -> None:
         """Tell Flask-WTF that these views take no token, before it looks for one.
@@ -144,6 +160,28 @@ class Autoconfig(Blueprint):
         csrf = current_app.extensions.get("csrf")
         if csrf is not None and hasattr(csrf, "exempt"):
             csrf.exempt(self)
+
+
+def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
+    """Tell of paths that the site answers itself, since its route came first."""
+    paths = [it.path for it in routes if it.path in taken]
+    if paths:
+        log.warning(
+            "The site answers %s itself: leave the family %s out with "
+            "AUTOCONFIG_CLIENTS, or register autoconfig before that route",
+            ", ".join(paths),
+            family.name,
+        )
+
+
+def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
+    """Let `url_for` lead to the host that is asked, where hosts are matched."""
+    if endpoint.startswith(ours) and _HOST not in values:
+        host = request.host if has_request_context() else None
+        values[_HOST] = host or current_app.config["SERVER_NAME"]
+
+
+_HOST = "autoconfig_host"  # the variable in the rules of an app that matches hosts
 
 
 def _by_endpoint(family: Family) -> dict[str, list[Route]]:
@@ -171,7 +209,7 @@ def _add(
     app = state.app
     options: dict[str, Any] = {"provide_automatic_options": False}
     if app.url_map.host_matching:
-        options["host"] = state.options.get("host", "<autoconfig_host>")
+        options["host"] = state.options.get("host", f"<{_HOST}>")
     places = {_rule(app, route): Place(family, route) for route in routes}
     view = _view(service, endpoint, places)
     for rule in places:
@@ -215,13 +253,26 @@ def _view(
     def view(**_: str) -> Response:  # the host's and the path's variables: not needed
         now: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
-        environ = now.environ
+        environ = _with_its_body(now)
         query = environ["QUERY_STRING"]
         asked = Request(now.path, query, now.host, now.method, environ)
-        return _Prepared(service.answer_at(places[now.url_rule.rule], asked))
+        # A site may lead further paths to a view; they are asked as its first one is.
+        place = places.get(now.url_rule.rule) or next(iter(places.values()))
+        return _Prepared(service.answer_at(place, asked))
 
     view.__name__ = view.__qualname__ = endpoint
     return view
+
+
+def _with_its_body(asked: FlaskRequest) -> WSGIEnvironment:
+    """The request's environment, with the body where the site has read it before us.
+
+    A site that keeps a record of what is sent to it must not take Outlook's question away.
+    """
+    read: bytes | None = getattr(asked, "_cached_data", None)
+    if not read:
+        return asked.environ
+    return {**asked.environ, "wsgi.input": BytesIO(read)}
 
 
 def _refuse_useless(app: App, options: dict[str, Any]) -> None:
@@ -256,6 +307,8 @@ class _Prepared(Response):
         self.headers[:] = answer.headers
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        if "Set-Cookie" in self.headers:  # of the site's: it is for one visitor
+            self.headers["Cache-Control"] = KEPT_BY_NOBODY_ELSE[1]
         return self.headers
 
 
@@ -269,7 +322,7 @@ def _source(app: App) -> Path | Loaded:
         return find_file(app)
     if isinstance(mapping, Mapping):
         try:
-            return from_raw(dict(mapping), base=app.root_path)
+            return from_raw(plain(mapping), base=app.root_path)
         except ConfigError as error:
             raise ConfigError(error.problems, "AUTOCONFIG") from error
     message = f"expected a mapping with the TOML's keys, got {mapping!r}"
@@ -279,8 +332,29 @@ def _source(app: App) -> Path | Loaded:
 
 def _is_strict(app: App) -> bool:
     said = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
-    is_wanted = said not in (None, "", "0", "false", "False", False)
-    return is_wanted or bool(app.debug) or bool(app.testing)
+    words = str(said or "").strip().lower()
+    if words not in _YES + _NO:
+        raise _refusal("AUTOCONFIG_STRICT", f"it is {said!r}", "write true or false")
+    return words in _YES or bool(app.debug) or bool(app.testing)
+
+
+_YES = ("true", "1", "yes", "on")
+_NO = ("", "false", "0", "no", "off")
+
+
+def _check_page(app: App) -> None:
+    """Refuse what could not be used when the page is asked; raises ConfigError."""
+    policy = app.config.get("AUTOCONFIG_PAGE_CSP")
+    if policy is not None and not (isinstance(policy, str) and policy.isprintable()):
+        message = f"expected a policy as the header has it, got {policy!r}"
+        raise _refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
+    folder = app.config.get("AUTOCONFIG_LOCALE")
+    if folder is None:
+        return
+    is_path = isinstance(folder, str | os.PathLike)
+    if not is_path or not (Path(app.root_path) / folder).is_dir():
+        message = f"there is no folder {folder!r}"
+        raise _refusal("AUTOCONFIG_LOCALE", message, "name one with catalogs in it")
 
 
 def find_file(app: App) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .answers import Request
+from .config.mapping import plain
 from .config.reading import from_raw
 from .hooks import FindProvider, FindUsername, Hooks
 from .service import Service
@@ -55,7 +56,7 @@ class AutoconfigMiddleware:
     ) -> None:
         self.app = app
         self.service = Service(
-            from_raw(dict(file))
+            from_raw(plain(file))
             if isinstance(file, Mapping)
             else Path(file).absolute(),
             clients=clients,
@@ -69,15 +70,18 @@ class AutoconfigMiddleware:
     ) -> Iterable[bytes]:
         """Answer the request, or let the application do so (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
-        place = self.service.place_of(path)
+        try:
+            place = self.service.place_of(path)
+        except TypeError:  # of a server that gives no text
+            place = None
         if place is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:
             environ = self._forwarded(environ)
         if not path.isascii():  # WSGI hands bytes over as latin-1
             path = path.encode("latin-1", "replace").decode("utf-8", "replace")
-        method = environ["REQUEST_METHOD"]
-        query, host = environ.get("QUERY_STRING", ""), environ.get("HTTP_HOST", "")
+        method = environ.get("REQUEST_METHOD", "GET")
+        query, host = environ.get("QUERY_STRING") or "", environ.get("HTTP_HOST") or ""
         request = Request(path, query, host, method, environ)
         answer = self.service.answer_at(place, request)
         start_response(answer.status, list(answer.headers))

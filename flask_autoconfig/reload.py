@@ -40,6 +40,8 @@ class Live(Generic[Built]):
     did not survive a fork, the next request looks instead.
     """
 
+    is_still = False  # whether it never changes
+
     def __init__(
         self,
         file: str | os.PathLike[str],
@@ -63,7 +65,7 @@ class Live(Generic[Built]):
             loaded = self._loaded = read(self.file)
             watched, patterns = loaded.watched, loaded.patterns
             self.built = build(loaded)  # what answers
-            _tell_of(loaded)
+            tell_of(loaded)
         except ConfigError as error:
             if instead is None:
                 raise
@@ -159,7 +161,7 @@ class Live(Generic[Built]):
         took = round((time.monotonic() - clock) * 1000)
         content = _content(loaded)
         log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
-        _tell_of(loaded, before)
+        tell_of(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:
         """It with a time that HTTP, which counts seconds, tells from the last one's."""
@@ -184,8 +186,10 @@ class Live(Generic[Built]):
 class Still(Live[Built]):
     """What was made of a configuration that no file says: it never changes."""
 
+    is_still = True
+
     def __init__(self, built: Built) -> None:
-        self.file = Path()
+        self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
         self.built = built
 
     def current(self) -> Built:
@@ -202,7 +206,7 @@ def _content(loaded: Loaded) -> str:
     return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
 
 
-def _tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
+def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
     """Log what is skipped of each file that was read anew, and patterns for nothing."""
     known = before.listings if before else {}
     for path, listing in loaded.listings.items():
@@ -210,6 +214,8 @@ def _tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
             log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
     if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
         log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
+    if loaded.ended and (before is None or loaded.ended != before.ended):
+        log.warning("%s", _few(loaded.ended, "Profiles are signed in vain"))
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:

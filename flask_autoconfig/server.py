@@ -18,7 +18,7 @@ import stat
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -38,11 +38,18 @@ _STOP_SECONDS = 7
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def _worker_class() -> type:
+def _worker_class(at_start: Callable[[], object]) -> type:
     from gunicorn.workers.gthread import ThreadWorker
 
     class Worker(ThreadWorker):  # type: ignore[misc]
         """A worker whose clients can hold no more than a thread, and that not for long."""
+
+        def load_wsgi(self) -> None:
+            super().load_wsgi()
+            try:
+                at_start()
+            except Exception as error:  # a worker without it answers what it can
+                log.error("%s: %s", type(error).__name__, error)
 
         def init_signals(self) -> None:
             super().init_signals()
@@ -157,6 +164,33 @@ def shown(value: object) -> str:
     return str(value).encode("unicode_escape").decode("ascii")
 
 
+def _watching(look: Callable[[], object]) -> type:
+    """What runs gunicorn with an eye on the files in its own process too.
+
+    gunicorn comes by about once a second to see whether its workers are alive.
+    """
+    from gunicorn.app.base import BaseApplication
+    from gunicorn.arbiter import Arbiter
+
+    class Watching(Arbiter):  # type: ignore[misc]
+        def murder_workers(self) -> None:
+            super().murder_workers()
+            log.disabled = True  # the workers tell of it
+            try:
+                look()
+            finally:
+                log.disabled = False
+
+    class Runner(BaseApplication):  # type: ignore[misc]
+        def run(self) -> None:
+            try:
+                Watching(self).run()
+            except RuntimeError as error:
+                raise SystemExit(f"Error: {error}") from error
+
+    return Runner
+
+
 # --- Settings ------------------------------------------------------------------------
 
 
@@ -177,11 +211,11 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _kept() -> dict[str, Any]:
+def _kept(at_start: Callable[[], object]) -> dict[str, Any]:
     """What no argument of gunicorn's changes."""
     return {
         # The guard against slow clients, which knows HTTP/1.1 alone.
-        "worker_class": _worker_class(),
+        "worker_class": _worker_class(at_start),
         "protocol": "http",
         "http_protocols": "h1",
         # Without the query: it holds the address.
@@ -241,12 +275,14 @@ def _faulty(message: str) -> UnusableError:
     )
 
 
-def _configured(told: Mapping[str, Any]) -> tuple[Any, list[str]]:
+def _configured(
+    told: Mapping[str, Any], at_start: Callable[[], object]
+) -> tuple[Any, list[str]]:
     """gunicorn's configuration, and the names of what was given and does not count."""
     from gunicorn.config import Config
 
     config = Config(prog="flask-autoconfig")
-    given, kept = _given(config), _kept()
+    given, kept = _given(config), _kept(at_start)
     for name, value in {**_defaults(), **given, **told, **kept}.items():
         if name in config.settings:  # no release has them all, nor a file only them
             _set(config, name, value)
@@ -283,7 +319,7 @@ def _check_addresses(config: Any) -> None:
             if isinstance(address, int):
                 continue
             try:
-                held.enter_context(_listener(address, config.reuse_port))
+                held.enter_context(_holder(address, config))
             except (OSError, OverflowError) as error:  # the second: of a port's number
                 raise _taken(address, error) from error
             if isinstance(address, str) and not address.startswith("\0"):
@@ -297,7 +333,8 @@ def _taken(address: Any, error: Exception) -> UnusableError:
     return UnusableError(f"cannot serve at {_written(address)}: {reason}; {cure}")
 
 
-def _listener(address: Any, shares_port: bool) -> socket.socket:
+def _holder(address: Any, config: Any) -> socket.socket:
+    """A socket that holds the address, as long as nobody else does."""
     from gunicorn.util import is_ipv6
 
     if isinstance(address, str):
@@ -308,10 +345,12 @@ def _listener(address: Any, shares_port: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shares_port:
+        if config.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen()
+        # Only then are two that are the same told. Who connected would be cut off.
+        if len(config.address) > 1:
+            listener.listen()
     except OSError:
         listener.close()
         raise
@@ -360,17 +399,26 @@ def _check_tls(config: Any) -> None:
 # --- Serving -------------------------------------------------------------------------
 
 
-def prepare(app: WSGIApplication, **told: Any) -> Any:
+def prepare(
+    app: WSGIApplication,
+    at_start: Callable[[], object] = bool,
+    look: Callable[[], object] = bool,
+    **told: Any,
+) -> Any:
     """gunicorn, ready to serve the app by `run()`; raises UnusableError.
 
+    Each worker calls `at_start` before its first request; what that raises is logged.
+    The server's own process calls `look` about once a second: a worker that it starts
+    later has the configuration of then, and not that of the service's start.
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
     from gunicorn.app.base import Application
 
+    watching = _watching(look)
     told = {name: value for name, value in told.items() if value is not None}
 
-    class Server(Application):  # type: ignore[misc]
+    class Server(Application, watching):  # type: ignore[misc, valid-type]
         """`ignored` names the settings that were given and do not count."""
 
         ignored: list[str]
@@ -381,7 +429,7 @@ def prepare(app: WSGIApplication, **told: Any) -> Any:
             gunicorn's own would parse our command line again.
             """
             try:
-                self.cfg, self.ignored = _configured(told)
+                self.cfg, self.ignored = _configured(told, at_start)
             except UnusableError as error:
                 if self.cfg is None:
                     raise

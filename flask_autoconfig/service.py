@@ -22,6 +22,7 @@ from .answers import (
     UNAVAILABLE,
     Answer,
     Request,
+    preflight,
     wrong_method,
 )
 from .config.reading import Loaded
@@ -29,7 +30,8 @@ from .directory import Directory, Match
 from .families import Family, Place, Places, Route
 from .hooks import HookFailed, Hooks, Own
 from .page.alone import ALONE
-from .reload import Live, Still
+from .page.words import CatalogWords
+from .reload import Live, Still, tell_of
 from .signals import answered
 from .snapshot import Served, Snapshot, Stage
 
@@ -73,6 +75,7 @@ class Service:
         """
         self.hooks = hooks or Hooks()
         self.stage = stage
+        self._words = CatalogWords(stage)
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self._unserved = _Unserved()
@@ -80,6 +83,7 @@ class Service:
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
             self.live = Still(self._made_of(source))
+            tell_of(source)
         else:
             self.live = Live(source, self._made_of, None if strict else self._without())
         self.at_start = self.live.built.families
@@ -102,13 +106,21 @@ class Service:
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
         served = wanted if self._fixed is None else self._fixed
-        snapshot = Snapshot(loaded, families.labels())
+        snapshot = Snapshot(loaded, families.labels(), self._words)
         return Current(snapshot, served, Places(served))
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families that are served now."""
         return self.live.current().families
+
+    @property
+    def speaking(self) -> tuple[Family, ...]:
+        """Those of them that have something to say, whatever logins the site tells."""
+        has_own_logins = self.hooks.find_username is not None
+        return tuple(
+            it for it in self.families if not (it.implies_login and has_own_logins)
+        )
 
     @property
     def snapshot(self) -> Snapshot:
@@ -145,6 +157,8 @@ class Service:
         except (Unavailable, HookFailed):
             answer = UNAVAILABLE
         except Exception as error:
+            if self.stage.takes(error):
+                raise
             _tell(place, error)
             answer = FAILED
         if answered.receivers:
@@ -158,8 +172,10 @@ class Service:
             log.exception("A receiver of the signal failed")
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
-        if request.method not in route.allowed:
-            return wrong_method(route.allowed)
+        if not route.takes(request.method):
+            if request.method == "OPTIONS" and route.is_document:
+                return preflight(route.allowed)
+            return wrong_method(route.allowed, preflights=route.is_document)
         return route.handler(self, request)
 
     def path_of(self, family: str) -> str | None:
@@ -183,25 +199,31 @@ class Service:
         return self.find_address(address, host) or NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
-        """By an address, else by host."""
-        snapshot = self.snapshot
-        found = self._found(snapshot, address, host)
+        """By an address, else by host; the log has a domain that is not served."""
+        found = self.look_up(address, host)
         if found is None:
-            domain = address.domain if address else host_of(host)
-            self._unserved.tell(domain)
+            self._unserved.tell(address.domain if address else host_of(host))
+        return found
+
+    def look_up(self, address: Address | None, host: str) -> Served | None:
+        """The same for somebody who is no client, so that nothing is told."""
+        found = self._found(self.snapshot, address, host)
+        if found is None:
             return None
         asks = self.hooks.find_username is not None and address is not None
         if address is None or not asks or address.local == NOBODY:
-            return found._replace(address=address)
+            return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
-        return found._replace(address=address, login=login, login_was_asked=True)
+        return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """By a folded domain alone, that of an address or of an MX host."""
         snapshot = self.snapshot
         directory = snapshot.directory
         match = directory.by_domain(domain) or directory.by_mx(domain)
-        return Served(snapshot, match) if match else self._hooked(snapshot, domain)
+        return (
+            self._served(snapshot, match) if match else self._hooked(snapshot, domain)
+        )
 
     def serves_host(self, host: str) -> bool:
         """Whether clients ask at this host name: a domain served, or a label before one.
@@ -231,10 +253,10 @@ class Service:
         if match is None:
             own = self._hooked(snapshot, domain)
             if own is not None:
-                return own
+                return own._replace(address=address)
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return Served(snapshot, match) if match else None
+        return self._served(snapshot, match, address=address) if match else None
 
     def _by_host(
         self, snapshot: Snapshot, directory: Directory, host: str
@@ -245,7 +267,17 @@ class Service:
             if own is not None:
                 return own
             match = directory.only()
-        return Served(snapshot, match) if match else None
+        return self._served(snapshot, match) if match else None
+
+    def _served(
+        self,
+        snapshot: Snapshot,
+        match: Match,
+        own: Own | None = None,
+        address: Address | None = None,
+    ) -> Served:
+        has_own_logins = self.hooks.find_username is not None
+        return Served(snapshot, match, address, own=own, has_own_logins=has_own_logins)
 
     # --- The site's own database -----------------------------------------------------
 
@@ -258,12 +290,12 @@ class Service:
         if told is None:
             return None
         if isinstance(told, Own):
-            return Served(snapshot, Match(-1, domain, True), own=told)
+            return self._served(snapshot, Match(-1, domain, True), told)
         match = snapshot.directory.by_id(told, domain)
         if match is None:
-            log.error("find_provider named %r, which the file does not have", told)
-            raise HookFailed("find_provider")
-        return Served(snapshot, match)
+            words = f"it named {told!r}, which the file does not have"
+            raise self.hooks.refuse(domain, words)
+        return self._served(snapshot, match)
 
 
 def _tell(place: Place, error: Exception) -> None:
@@ -291,6 +323,6 @@ class _Unserved:
             return
         self._told.add(domain)
         if len(self._told) > _MOST_TOLD:
-            log.info("More domains are asked for and not served than are told")
+            log.warning("More domains are asked for and not served than are told")
             return
-        log.info("%s is asked for and not served", domain)
+        log.warning("%s is asked for and not served", domain)

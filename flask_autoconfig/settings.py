@@ -7,7 +7,14 @@ from urllib.parse import quote
 
 from msgspec import structs
 
-from .address import Address, fill_in, fill_in_host, fill_in_url, host_of, parse_address
+from .address import (
+    Address,
+    fill_in,
+    fill_in_host,
+    fill_in_url,
+    is_authority,
+    parse_address,
+)
 from .config.tables import SERVER_KEYS, Incoming, Outgoing, Provider, Server
 from .hooks import HookFailed
 from .service import Service, Unavailable
@@ -41,16 +48,18 @@ class Settings(NamedTuple):
 
 
 def settings_of(
-    service: Service, address: str, environ: WSGIEnvironment | None = None
+    service: Service, address: str | None, environ: WSGIEnvironment | None = None
 ) -> Settings | None:
     """The settings of an address, None where none are served or can be told now.
 
-    A text that is no address is served by nobody. The URLs are at the host of the
-    request, without one at `https://autoconfig.DOMAIN`.
+    What is no address is served by nobody: a user of the site may have none. The URLs
+    are at the host of the request, without one at `https://autoconfig.DOMAIN`.
     """
+    if not isinstance(address, str):
+        return None
     try:
         whom = parse_address(address)
-        served = service.find_address(whom, "")
+        served = service.look_up(whom, "")
     except (ValueError, Unavailable, HookFailed):
         return None
     if served is None:
@@ -68,7 +77,7 @@ def settings_of(
 
 def _root_of(environ: WSGIEnvironment | None) -> str:
     """The URL that a request's paths count from, "" where it names no host."""
-    if environ is None or not host_of(environ.get("HTTP_HOST", "")):
+    if environ is None or not is_authority(environ.get("HTTP_HOST", "")):
         return ""
     from werkzeug.wsgi import get_current_url
 

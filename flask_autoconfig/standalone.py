@@ -19,6 +19,7 @@ from .answers import NOT_SERVED, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
+from .later import name_in_environment, named
 from .middleware import AutoconfigMiddleware
 from .service import Service
 
@@ -41,7 +42,9 @@ def create_app(
     file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
     directory. `proxies` is how many proxies before it are trusted to say the host and
     the scheme. `hooks` is an object or module with `find_provider`, `find_username` or
-    both. Raises ConfigError where the file is missing or faulty, or the hooks are none.
+    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which each process imports by
+    itself; by default that name is the environment's `AUTOCONFIG_HOOKS`. Raises
+    ConfigError where the file is missing or faulty, or the hooks are none.
     """
     app = Flask("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
@@ -50,7 +53,7 @@ def create_app(
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _in_words)
     try:
-        given = hooks if isinstance(hooks, Hooks) else _hooks(hooks)
+        given = _hooks(hooks)
         door = _Standalone(
             app.wsgi_app,
             _source(app, config),
@@ -90,7 +93,13 @@ def _source(
 
 def _hooks(source: object) -> Hooks:
     if source is None:
+        source = name_in_environment()
+    if source is None:
         return Hooks()
+    if isinstance(source, Hooks):
+        return source
+    if isinstance(source, str):
+        return named(source)[1]
     try:
         return Hooks.of(source)
     except TypeError as error:
@@ -139,4 +148,4 @@ def _stop_gunicorn(error: ConfigError) -> None:
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]
             """The one ends a worker with its words alone, the other a preload."""
 
-        raise FaultyError(str(error)) from None
+        raise FaultyError(error.shown()) from None

@@ -53,6 +53,16 @@ hostname = "smtp.example.com"
 """
 
 
+def outlook_asks(email: str) -> str:
+    """What Outlook posts to find the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
+    place = "http://schemas.microsoft.com/exchange/autodiscover/outlook/"
+    return f"""<?xml version="1.0" encoding="utf-8"?>
+<Autodiscover xmlns="{place}requestschema/2006"><Request>
+<EMailAddress>{email}</EMailAddress>
+<AcceptableResponseSchema>{place}responseschema/2006a</AcceptableResponseSchema>
+</Request></Autodiscover>"""
+
+
 def lacking(what: str) -> NoReturn:
     """Skip for want of something, or fail where everything has to be there."""
     if os.environ.get("CI") == "true":

@@ -470,9 +470,10 @@ DOCUMENTS = {
         clients="GNOME",
     ),
     "somebody's own user name": document(
-        "the user name is anna@example.test for everybody",
+        "everybody gets the same name",
         ("%EMAILADDRESS%", "anna@example.test"),
         file=None,
+        status="warning",
     ),
     "POP3 first": document(
         "the first incomingServer is pop3",

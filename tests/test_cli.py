@@ -15,6 +15,7 @@ from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
+from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.folder import Folder, opened
@@ -31,22 +32,28 @@ def test_validate_is_content_with_a_good_file(toml: Write) -> None:
 
 
 def test_validate_prints_every_problem_and_exits_1(toml: Write) -> None:
-    done = run("--config", toml(FAULTY), "validate")
+    file = toml(FAULTY)
+    done = run("--config", file, "validate")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 2
-    assert "provider[0].incoming[0].type: expected one of" in done.stdout
-    assert "provider[0].outgoing[0].hostname: expected a host name" in done.stdout
+    first, second = done.stdout.splitlines()
+    place = "provider[0].incoming[0].type (example.com)"
+    assert first.startswith(f"{file}:6: {place}: expected one of")
+    place = "provider[0].outgoing[0].hostname (example.com)"
+    assert second.startswith(f"{file}:15: {place}: expected a host name")
 
 
 def test_validate_prints_warnings_under_the_clients_name_and_exits_0(
     toml: Write,
 ) -> None:
     text = TWO_DOMAINS + 'socket_type = "plain"\n'
-    done = run("--config", toml(text), "validate")
+    file = toml(text)
+    done = run("--config", file, "validate")
     assert done.returncode == 0
     head, warning = done.stdout.splitlines()[:2]
     assert head == "Every client:"
-    assert warning.startswith("  warning: provider[0].outgoing[0].socket_type: ")
+    place = "provider[0].outgoing[0].socket_type (example.com)"
+    assert warning.startswith(f"  warning: {file}:16: {place}: ")
 
 
 def test_validate_for_programs_is_json(toml: Write) -> None:
@@ -57,8 +64,10 @@ def test_validate_for_programs_is_json(toml: Write) -> None:
         "provider[0].incoming[0].type",
         "provider[0].outgoing[0].hostname",
     ]
-    keys = {"file", "place", "message", "cure", "client"}
+    keys = {"file", "line", "column", "place", "domain", "message", "cure", "client"}
     assert set(report["problems"][0]) == keys
+    assert [it["line"] for it in report["problems"]] == [6, 15]
+    assert {it["domain"] for it in report["problems"]} == {"example.com"}
 
 
 def test_the_file_is_the_options_then_the_environments_then_here(
@@ -108,7 +117,8 @@ def test_gunicorn_with_a_faulty_file_ends_with_the_problems(
         check=False,
     )
     assert done.returncode != 0
-    assert "provider[0].incoming[0].type: expected one of" in done.stderr
+    place = "provider[0].incoming[0].type (example.com)"
+    assert f"  line 6: {place}: expected one of" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -159,6 +169,10 @@ def test_the_schema_is_json() -> None:
     assert json.loads(run("schema").stdout)["title"] == "autoconfig.toml"
 
 
+def _count(log: Path, line: str) -> int:
+    return log.read_text().count(line)
+
+
 def test_serve_logs_requests_without_the_query(toml: Write, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with serving(toml(TWO_DOMAINS), "--workers", "1", log=log) as url:
@@ -167,9 +181,10 @@ def test_serve_logs_requests_without_the_query(toml: Write, tmp_path: Path) -> N
             path = f"/autodiscover/autodiscover.json/v1.0/secret{at}example.com"
             fetch(f"{url}{path}?Protocol=AutodiscoverV1")
         line = "GET /autodiscover/autodiscover.json/v1.0/… HTTP/1.1"
-        until(lambda: log.read_text().count(line) == 2)  # it follows the answer
+        first = "GET /mail/config-v1.1.xml HTTP/1.1"
+        # They follow the answers, in whatever order.
+        until(lambda: (_count(log, first), _count(log, line)) == (1, 2))
     text = log.read_text()
-    assert "GET /mail/config-v1.1.xml HTTP/1.1" in text
     assert "secret" not in text
 
 
@@ -220,6 +235,26 @@ def test_import_names_file_and_element_of_what_is_lost() -> None:
     assert "<displayNameShort>" in warning
 
 
+def test_import_keeps_the_order_of_servers_and_says_what_it_does(
+    tmp_path: Path,
+) -> None:
+    text = TWO_DOMAINS.replace('"imap"', '"x"').replace('"pop3"', '"imap"')
+    (provider,) = loads(text.replace('"x"', '"pop3"')).provider
+    file = tmp_path / "old.xml"
+    file.write_bytes(thunderbird.write(provider))
+    done = run("import", file)
+    assert [it.type for it in loads(done.stdout).provider[0].incoming] == [
+        "pop3",
+        "imap",
+    ]
+    assert f"{file}: pop3 stays before imap" in done.stderr
+    assert "FairEmail" in done.stderr
+    (tmp_path / "new.toml").write_text(done.stdout)
+    validated = run("--config", tmp_path / "new.toml", "validate")
+    warnings = validated.stdout.partition("FairEmail:\n  warning: ")[2]
+    assert "provider[0].incoming[0] (example.com): " in warnings.partition("\n")[0]
+
+
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
     bad = tmp_path / "bad.xml"
     for content in ("<html/>", '<!DOCTYPE a [<!ENTITY b "c">]><clientConfig/>', ""):
@@ -250,6 +285,7 @@ def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
 PATHS = (
     "mail/config-v1.1.xml",
     ".well-known/autoconfig/mail/config-v1.1.xml",
+    ".well-known/mail-v1.xml",
     ".well-known/user-agent-configuration.json",
     ".well-known/apple-mail.mobileconfig",
     "email.mobileconfig",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
 import tomllib
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import click
@@ -183,3 +185,40 @@ def test_the_readme_has_every_command_and_option() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.opts[-1] in row, (name, parameter.opts)
+
+
+def test_own_pages_show_the_settings_and_the_welcome_mail_has_them() -> None:
+    port = free_port()
+    with running(*_flask("own_pages.py"), "--port", str(port), port=port):
+        url = f"http://127.0.0.1:{port}"
+        page = fetch(f"{url}/me").body.decode()
+        assert "imap: imap.example.com, port 993" in " ".join(page.split())
+        (setup, profile) = re.findall(r'href="([^"]+)"', page)
+        assert setup.startswith(url)
+        assert "imap.example.com" in fetch(setup).body.decode()
+        assert b"<plist" in fetch(profile).body
+    command = (*_flask("own_pages.py")[:-1], "welcome")
+    printed = subprocess.run(
+        [*command, "fred@example.com"], capture_output=True, check=True
+    ).stdout
+    mail = message_from_bytes(printed, policy=policy.default).get_content()
+    assert "Reading: imap.example.com, port 993 (SSL)" in mail
+    assert "https://autoconfig.example.com/mail/setup?emailaddress=fred" in mail
+    other = subprocess.run(
+        [*command, "fred@elsewhere.test"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "autoconfig" not in other
+
+
+def test_the_counting_site_counts_answers_without_addresses() -> None:
+    port = free_port()
+    with running(*_flask("counting.py"), "--port", str(port), port=port):
+        url = f"http://127.0.0.1:{port}"
+        fetch(url + CONFIG)
+        fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred@elsewhere.test")
+        told = fetch(f"{url}/metrics").body.decode()
+    counter = 'autoconfig_answers_total{family="thunderbird",outcome="%s"} 1.0'
+    assert counter % "served" in told
+    assert counter % "not served" in told
+    assert "fred" not in told
+    assert "elsewhere" not in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import (
@@ -243,6 +245,13 @@ def test_a_faulty_argument_ends_with_one_line(
     line = refused("--config", toml(TWO_DOMAINS), "serve", arguments=arguments)
     assert line.startswith(f"Error: GUNICORN_CMD_ARGS: {told}"), line
     assert line.endswith("; `gunicorn --help` tells what it may hold")
+
+
+def test_who_asks_while_the_address_is_tried_is_refused_and_not_cut_off() -> None:
+    address = ("127.0.0.1", free_port())
+    config = SimpleNamespace(reuse_port=False, address=[address])
+    with server._holder(address, config), socket.socket() as early:
+        assert early.connect_ex(address) == errno.ECONNREFUSED
 
 
 def test_a_taken_address_ends_with_one_line_at_once(

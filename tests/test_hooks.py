@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
-from support import TWO_DOMAINS
+from support import TWO_DOMAINS, outlook_asks, until
+from werkzeug.exceptions import NotFound
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app, hooks
@@ -37,12 +40,6 @@ EVERY_FAMILY = {
     "picture": "/mail/setup/qr.svg?emailaddress=fred@{}",
     "ispdb": "/v1.1/{}",
 }
-POX = (
-    '<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
-    'requestschema/2006"><Request><EMailAddress>fred@{}</EMailAddress>'
-    "<AcceptableResponseSchema>http://schemas.microsoft.com/exchange/autodiscover/"
-    "outlook/responseschema/2006a</AcceptableResponseSchema></Request></Autodiscover>"
-)
 
 
 class Database:
@@ -166,7 +163,7 @@ FAULTY = {
         {**OF_A_ROW, "domains_file": "/etc/passwd"},
         "domains_file",
     ),
-    "a number": (5, "TypeError"),
+    "a number": (5, "it gave int"),
     "an id that the file does not have": ("nowhere.test", "does not have"),
 }
 
@@ -242,7 +239,7 @@ def test_while_one_asks_anew_the_others_have_the_last_answer(
         assert goes_on.wait(10)
         return OF_A_ROW
 
-    of.hooks.find_provider = wait
+    of.hooks.take(SimpleNamespace(find_provider=wait))
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(ask, of, target)
         assert asks.wait(10)
@@ -307,7 +304,7 @@ def test_outlooks_post_gets_503_too(toml: Write) -> None:
     base.is_away = True
     app = create_app(toml(TWO_DOMAINS), hooks=Hooks(base))
     reply = Client(app).post(
-        "/autodiscover/autodiscover.xml", data=POX.format("c.test")
+        "/autodiscover/autodiscover.xml", data=outlook_asks("fred@c.test")
     )
     assert reply.status_code == 503
     assert reply.headers["Retry-After"]
@@ -378,7 +375,7 @@ def test_every_door_takes_them(
 def test_hooks_without_a_function_are_refused_with_a_cure(toml: Write) -> None:
     from flask_autoconfig import ConfigError
 
-    with pytest.raises(ConfigError, match="has no function find_provider or find_user"):
+    with pytest.raises(ConfigError, match="no function find_provider or find_user"):
         create_app(toml(TWO_DOMAINS), hooks=object())
 
 
@@ -391,3 +388,124 @@ def test_health_says_503_while_nothing_can_be_known(toml: Write) -> None:
     base.is_away = True
     assert client.get(f"{host}other.test").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+# --- What databases give, and what they do --------------------------------------------
+
+
+def test_a_row_as_a_database_gives_it_is_taken(toml: Write) -> None:
+    """NULL is "not set", whatever kind of row it stands in."""
+    base = sqlite3.connect(":memory:")
+    base.row_factory = sqlite3.Row
+    row = base.execute("SELECT 'Customer' AS display_name, NULL AS logo_url").fetchone()
+    servers = {
+        "incoming": ({"type": "imap", "hostname": "imap.c.test", "port": None},),
+        "outgoing": [MappingProxyType({"type": "smtp", "hostname": "smtp.c.test"})],
+    }
+    for told in ({**row, **servers}, MappingProxyType({**row, **servers})):
+        of = service(toml(TWO_DOMAINS), lambda domain, told=told: told)
+        body = ask(of, f"{CONFIG}?emailaddress=fred@c.test").body
+        assert b"<displayName>Customer</displayName>" in body
+        assert b"<port>993</port>" in body
+    of = service(toml(TWO_DOMAINS), lambda domain: row)
+    assert ask(of, f"{CONFIG}?emailaddress=fred@c.test").status.startswith("503")
+
+
+def test_a_row_that_names_other_domains_serves_the_one_that_asks_too(
+    toml: Write,
+) -> None:
+    of = service(toml(TWO_DOMAINS), lambda domain: {**OF_A_ROW, "domains": ["a.test"]})
+    body = ask(of, f"{CONFIG}?emailaddress=fred@b.test").body
+    assert b"<domain>a.test</domain>" in body
+    assert b"<domain>b.test</domain>" in body
+
+
+def test_first_or_404_says_that_there_is_no_such_customer(toml: Write) -> None:
+    def find(domain: str) -> str:
+        raise NotFound
+
+    of = service(toml(TWO_DOMAINS), find)
+    assert ask(of, f"{CONFIG}?emailaddress=fred@c.test").status.startswith("404")
+
+
+@pytest.mark.parametrize("end", [SystemExit, RecursionError, KeyError])
+def test_whatever_a_function_raises_the_client_is_told_to_come_again(
+    toml: Write, caplog: pytest.LogCaptureFixture, end: type[BaseException]
+) -> None:
+    def find(domain: str) -> str:
+        raise end("why")
+
+    of = service(toml(TWO_DOMAINS), find)
+    assert ask(of, f"{CONFIG}?emailaddress=fred@c.test").status.startswith("503")
+    assert "find_provider failed for c.test" in caplog.text
+    assert "fred" not in caplog.text
+
+
+def test_a_row_in_itself_is_a_failure_and_no_endless_one(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    row: dict[str, Any] = dict(OF_A_ROW)
+    row["webmail"] = row
+    of = service(toml(TWO_DOMAINS), lambda domain: row)
+    assert ask(of, f"{CONFIG}?emailaddress=fred@c.test").status.startswith("503")
+    assert "nested too deeply" in caplog.text
+
+
+@pytest.mark.parametrize(("login", "words"), [(5, "gave int"), (b"x", "gave bytes")])
+def test_a_login_of_the_wrong_kind_is_told_by_its_kind(
+    toml: Write, caplog: pytest.LogCaptureFixture, login: object, words: str
+) -> None:
+    of = service(toml(TWO_DOMAINS), None, lambda address: login)
+    assert ask(of, f"{CONFIG}?emailaddress=fred@example.com").status.startswith("503")
+    assert f"find_username failed for example.com: it {words}" in caplog.text
+    assert "fred" not in caplog.text
+
+
+def test_an_unknown_id_is_told_with_its_domain_once_a_second(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    of = service(toml(TWO_DOMAINS), lambda domain: "gone.test")
+    for number in range(20):
+        ask(of, f"{CONFIG}?emailaddress=fred@c{number}.test")
+    (line,) = caplog.messages
+    assert "for c0.test: it named 'gone.test'" in line
+
+
+def test_functions_that_hang_do_not_hold_every_thread(
+    toml: Write, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_TURN", 0.01)
+    goes_on = threading.Event()
+    of = service(toml(TWO_DOMAINS), lambda domain: goes_on.wait(30) and None)
+    targets = [f"{CONFIG}?emailaddress=fred@c{number}.test" for number in range(40)]
+    with ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(ask, of, target) for target in targets]
+        until(lambda: sum(it.done() for it in answers) == 40 - hooks._MOST_OPEN)
+        assert {it.result().status[:3] for it in answers if it.done()} == {"503"}
+        assert ask(of, f"{CONFIG}?emailaddress=fred@example.com").status == "200 OK"
+        goes_on.set()
+    assert "16 questions wait for answers" in caplog.text
+
+
+def test_a_question_that_is_open_for_long_is_told_and_the_last_answer_goes_on(
+    toml: Write, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = Database({"customer.test": "example.com"})
+    of = service(toml(TWO_DOMAINS), base)
+    target = f"{CONFIG}?emailaddress=fred@customer.test"
+    ask(of, target)
+    goes_on, asks = threading.Event(), threading.Event()
+
+    def hang(domain: str) -> None:
+        asks.set()
+        goes_on.wait(30)
+
+    of.hooks.take(SimpleNamespace(find_provider=hang))
+    clock.now += 61
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask, of, target)
+        assert asks.wait(10)
+        clock.now += 12
+        assert ask(of, target).status == "200 OK"
+        assert "for customer.test: it has not answered for 12 seconds" in caplog.text
+        goes_on.set()

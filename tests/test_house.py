@@ -398,7 +398,7 @@ LAYERS = (
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},
-    {"snapshot"},
+    {"snapshot", "later"},
     {"page"},
     {"handlers"},
     {"families"},

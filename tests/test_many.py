@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current, Service
+from flask_autoconfig.tools.commands.check import _of_file
 
 Write = Callable[..., Path]
 LISTED = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
@@ -97,12 +99,12 @@ def test_a_domains_file_is_read_as_if_line_by_line(
             word = words[0]
             names.append(domain_pattern(f"*{word}" if word[0] == "." else word))
         except ValueError:
-            faulty.append(f"line {number}")
+            faulty.append(number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "_SLICE", size)
         found = listing.read_listing(file)
     assert list(found) == names
-    assert [it.place for it in found.skipped] == faulty
+    assert [it.line for it in found.skipped] == faulty
 
 
 def test_a_line_that_is_no_domain_is_skipped_at_the_start_and_told_of(
@@ -145,10 +147,9 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
     done = run("--config", toml(LISTED), "validate")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f'{tmp_path}/customers: line 2: "192.0.2.1" is an IP address; '
-        "write the mail domain",
-        f'{tmp_path}/customers: line 4: expected a host name, got "a_b.test"; '
-        "write a name like mail.example.com, without a scheme, port or space",
+        f'{tmp_path}/customers:2: "192.0.2.1" is an IP address; write the mail domain',
+        f'{tmp_path}/customers:4: expected a host name, got "a_b.test"; '
+        "write it as the DNS has it: there is no _ in a host name",
     ]
     assert done.stderr.endswith("2 problems, no warnings\n")
 
@@ -158,22 +159,42 @@ def test_a_file_without_any_domain_is_the_wrong_file(
 ) -> None:
     (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
     (problem,) = problems_of(toml(LISTED))
-    assert "domains_file: no line of " in problem
+    assert "domains_file (example.com): no line of " in problem
     assert problem.endswith("is a domain; give a text file with a domain a line")
+
+
+def test_check_has_the_line_of_what_is_no_domain(toml: Write, tmp_path: Path) -> None:
+    (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\n")
+    file = toml(LISTED + "username = 'fred'\n")
+    line = file.read_text().splitlines().index("username = 'fred'") + 1
+    with click.Context(click.Command("check")) as context:
+        context.meta["flask_autoconfig.file"] = file
+        subjects = [it.subject for it in _of_file(Service(file))]
+    assert subjects[:2] == [f"{tmp_path}/customers:2", f"{file}:{line}"]
+
+
+def test_the_line_of_a_listed_name_is_found_however_it_is_written(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "customers"
+    many = "".join(f"d{number}.test\n" for number in range(2000))
+    file.write_text(f"{many}# a.test\nA.TEST. x\n.b.test\nbücher.test\na.test\n")
+    names = {b"a.test": 2002, b"*.b.test": 2003, b"xn--bcher-kva.test": 2004}
+    assert listing.lines_of(file, names.keys()) == names
 
 
 def test_of_a_list_that_is_claimed_twice_some_are_named(
     toml: Write, tmp_path: Path
 ) -> None:
     names = "".join(f"d{it:03}.test\n" for it in range(100))
-    (tmp_path / "customers").write_text(names)
+    (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     file = toml(LISTED + brand("other.test", more='domains_file = "customers"'))
     problems = problems_of(file)
     assert problems[0] == (
-        "provider[1].domains_file: d000.test is claimed by provider[0] too; "
-        "remove it from one of them"
+        "line 20: provider[1].domains_file (other.test): d000.test (line 3 of "
+        "customers) is claimed by provider[0] too; remove it from one of them"
     )
-    assert problems[-1].startswith("provider[1].domains_file: 80 more of its domains ")
+    assert "domains_file (other.test): 80 more of its domains " in problems[-1]
     assert len(problems) == 21
 
 
@@ -235,7 +256,7 @@ def test_brands_come_and_go_and_faulty_ones_change_nothing(
     looks(service.live)
     assert not serves(service, "b.test")
     assert caplog.text.count("goes on answering") == 1
-    sentence = "brands/b.toml: provider[0].domains[0]: a.test is claimed by "
+    sentence = "brands/b.toml:3: provider[0].domains[0] (a.test): a.test is claimed by "
     assert f"{sentence}provider[0] of brands/a.toml too;" in caplog.text
 
     (brands / "a.toml").unlink()
@@ -275,16 +296,17 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
     problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
     heads = [it.partition("; ")[0].partition(" (at")[0] for it in problems]
     assert heads == [
-        'provider[0].incoming[0].hostname: expected a host name, got "a b"',
-        'brands/a.toml: max_age: there is no key "max_age" here',
-        'brands/a.toml: include: there is no key "include" here',
-        "brands/b.toml: not TOML: Expected ']]' at the end of an array declaration",
+        "line 8: provider[0].incoming[0].hostname (example.com): expected a host name, "
+        'got "a b"',
+        'brands/a.toml:1: max_age: there is no key "max_age" here',
+        'brands/a.toml:2: include: there is no key "include" here',
+        "brands/b.toml:1:11: not TOML: the heading has not as many [ as ]",
         "brands/c.toml: it has no provider",
         "brands/d.toml: cannot read it: it is no ordinary file",
-        "brands/e.toml: not UTF-8 at byte 0",
-        "brands/f.toml: provider[0].domains[0]: example2.com is claimed by "
-        "provider[0] of autoconfig.toml too",
-        'brands/f.toml: provider[0].colour: there is no key "colour" here',
+        "brands/e.toml:1:1: not UTF-8 at byte 0",
+        "brands/f.toml:3: provider[0].domains[0] (example2.com): example2.com is "
+        "claimed by provider[0] of autoconfig.toml too",
+        'brands/f.toml:4: provider[0].colour (example2.com): there is no key "colour" here',
     ]
     cure = "belongs into the file that includes this one"
     assert problems[1].endswith(f"; max_age {cure}")
@@ -300,7 +322,7 @@ def test_a_pattern_without_a_file_yet_is_no_error(
     done = run("--config", file, "validate")
     assert done.returncode == 0
     assert done.stdout == (
-        'warning: include[0]: no file matches "brands/*.toml"; '
+        f'warning: {file}:1: include[0]: no file matches "brands/*.toml"; '
         "put a file there, or correct the pattern\n"
     )
     (brands / "a.toml").write_text(brand("a.test"))
@@ -311,7 +333,8 @@ def test_a_pattern_without_a_file_yet_is_no_error(
 def test_a_file_that_is_named_and_is_not_there_is_an_error(toml: Write) -> None:
     (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
     assert problem == (
-        'include[0]: there is no file "brands/a.toml"; correct the name, or remove it'
+        'line 1: include[0]: there is no file "brands/a.toml"; '
+        "correct the name, or remove it"
     )
 
 
@@ -329,7 +352,7 @@ def test_a_file_that_is_named_cures_the_file_when_it_comes(
 
 def test_patterns_stay_in_a_folder_each(toml: Write, brands: Path) -> None:
     (problem,) = problems_of(toml(BRANDS.replace("brands/*", "**/*")))
-    assert problem.startswith('include[0]: "**/*.toml" is no pattern here')
+    assert problem.startswith('line 1: include[0]: "**/*.toml" is no pattern here')
     (brands / ".hidden.toml").write_text("[")
     (brands / "a.toml").write_text(brand("a.test"))
     file = toml(BRANDS.replace('"brands/*.toml"', '"*.toml", "*/a.toml", "b*/*"'))
@@ -355,4 +378,5 @@ def test_the_commands_know_the_brands(
     assert warning["file"] == "brands/b.toml"
     assert warning["place"] == "provider[0].incoming[0].port"
     done = run("--config", file, "validate")
-    assert "  warning: brands/b.toml: provider[0].incoming[0].port: " in done.stdout
+    place = "provider[0].incoming[0].port (b.test)"
+    assert f"  warning: brands/b.toml:9: {place}: " in done.stdout

@@ -333,7 +333,8 @@ def test_init_writes_no_url_that_leads_inside(here: World) -> None:
         "_carddavs._tcp IN SRV 0 1 443 127.0.0.1.\n",
     )
     done = run("init", DOMAIN, "-o", "-", *here.options, cwd=here.folder)
-    for url in (f"https://inside.{DOMAIN}:8443/", "https://127.0.0.1/"):
+    inside = f"https://inside.{DOMAIN}:8443/.well-known/caldav"
+    for url in (inside, "https://127.0.0.1/.well-known/carddav"):
         assert f"{url} is left out: " in done.stderr
     assert "which is not on the internet" in done.stderr
 

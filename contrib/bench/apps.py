@@ -1,4 +1,4 @@
-"""The applications that the benchmark compares, each for one gunicorn worker."""
+"""The applications that the benchmark compares, each for one worker of a server."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response
 
-from flask_autoconfig import Autoconfig, create_app
+from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from werkzeug.test import TestResponse
 
 PATH = "/mail/config-v1.1.xml"
 
 
-def _document() -> bytes:
+def _document() -> TestResponse:
     client = create_app(os.environ["AUTOCONFIG_FILE"]).test_client()
-    body: bytes = client.get(f"{PATH}?emailaddress=fred@example.com").data
-    return body
+    return client.get(f"{PATH}?emailaddress=fred@example.com")
 
 
 def view() -> Flask:
     """A Flask view that returns the same bytes and does nothing else."""
     app = Flask(__name__)
-    body = _document()
+    body = _document().data
 
     @app.get(PATH)
     def config() -> Response:
@@ -43,12 +43,23 @@ def blueprint() -> Flask:
 
 def function() -> WSGIApplication:
     """A bare WSGI function that returns the same bytes."""
-    body = _document()
-    headers = [
-        ("Content-Type", "text/xml; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-    ]
+    body = _document().data
+    return _constant(
+        body,
+        [
+            ("Content-Type", "text/xml; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+        ],
+    )
 
+
+def function_with_headers() -> WSGIApplication:
+    """A bare WSGI function that returns the same bytes and the same headers."""
+    document = _document()
+    return _constant(document.data, list(document.headers))
+
+
+def _constant(body: bytes, headers: list[tuple[str, str]]) -> WSGIApplication:
     def config(
         environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
@@ -56,6 +67,11 @@ def function() -> WSGIApplication:
         return (body,)
 
     return config
+
+
+def middleware() -> WSGIApplication:
+    """The middleware over that function, which it asks for all but our paths."""
+    return AutoconfigMiddleware(function(), os.environ["AUTOCONFIG_FILE"])
 
 
 def standalone() -> Flask:

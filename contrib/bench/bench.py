@@ -1,9 +1,11 @@
 """How fast the service answers: `python contrib/bench/bench.py`.
 
 One gunicorn sync worker for each application, all up at once, in alternating rounds of
-load; what counts is the ratio of the medians within one run, since machines are shared
-and their speed drifts. The load comes from wrk where it is installed, else from Python
-threads. automx2 joins in where it is installed.
+load; what counts is the ratio of two within a round, the median of all rounds, since
+machines are shared and their speed drifts; and that of the processor's time they take for
+an answer, which others on the machine change less. The load comes from wrk where it is
+installed, else from Python threads. automx2 and granian join in where they are.
+`--quick` leaves out all but the middleware.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+import timeit
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -76,15 +79,31 @@ def _pin(pid: int, cpu: int) -> None:
 _CPUS = os.sched_getaffinity(0)
 
 
-class Server:
-    """One application under gunicorn, in a process of its own."""
+_GUNICORN = (
+    *("--workers=1", "--log-level=error", "--no-control-socket"),
+    "--bind=127.0.0.1:{port}",
+)
+_GRANIAN = (
+    *("--interface=wsgi", "--factory", "--workers=1", "--blocking-threads=1"),
+    *("--no-log", "--port={port}"),
+)
 
-    def __init__(self, name: str, target: str, file: Path, **env: str) -> None:
+
+class Server:
+    """One application under gunicorn or granian, in a process of its own."""
+
+    def __init__(
+        self, name: str, target: str, file: Path, under: str = "gunicorn", **env: str
+    ) -> None:
         self.name = name
         self.port = free_port()
         self.rates: list[float] = []
-        command = [sys.executable, "-m", "gunicorn", "--workers=1", "--log-level=error"]
-        command += [f"--bind=127.0.0.1:{self.port}", "--no-control-socket", target]
+        self.seconds = 0.0  # of a processor, for all that it answered in the rounds
+        self.answers = 0.0
+        options = _GUNICORN if under == "gunicorn" else _GRANIAN
+        command = [sys.executable, "-m", under]
+        command += [it.format(port=self.port) for it in options]
+        command.append(target if under == "gunicorn" else target.removesuffix("()"))
         env = {**os.environ, "AUTOCONFIG_FILE": str(file), **env}
         env["PYTHONPATH"] = str(HERE)
         self.process = subprocess.Popen(command, env=env)
@@ -111,6 +130,24 @@ class Server:
             return 0
         finally:
             connection.close()
+
+    def spent(self) -> float:
+        """The processor's time that it and its workers have taken, in seconds."""
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        workers = " ".join(it.read_text() for it in children).split()
+        ticks = 0
+        for pid in (self.process.pid, *workers):
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(words[11]) + int(words[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def take_a_round(self, seconds: int) -> None:
+        """Some seconds of load that count."""
+        before = self.spent()
+        self.rates.append(self.load(seconds))
+        self.seconds += self.spent() - before
+        self.answers += self.rates[-1] * seconds
 
     def load(self, seconds: int, domain: str = "example.com") -> float:
         """Requests a second under load."""
@@ -183,19 +220,26 @@ def measure(servers: list[Server], rounds: int, seconds: int) -> None:
     for number in range(rounds):
         order = servers if number % 2 == 0 else servers[::-1]
         for server in order:
-            server.rates.append(server.load(seconds))
+            server.take_a_round(seconds)
 
 
 def report(servers: list[Server], pairs: list[tuple[str, str]]) -> None:
-    medians = {it.name: statistics.median(it.rates) for it in servers}
-    print(f"\n{'':34}{'median':>9}{'min':>9}{'max':>9}   requests a second")
+    rates = {it.name: it.rates for it in servers}
+    print(f"\n{'':36}{'requests a second':^27}{'processor':>11}")
+    print(f"{'':36}{'median':>9}{'min':>9}{'max':>9}{'µs each':>11}")
     for it in servers:
         low, high = min(it.rates), max(it.rates)
-        print(f"{it.name:34}{medians[it.name]:9.0f}{low:9.0f}{high:9.0f}")
-    print("\nratios of the medians")
+        middle, each = statistics.median(it.rates), it.seconds / it.answers * 1e6
+        print(f"{it.name:36}{middle:9.0f}{low:9.0f}{high:9.0f}{each:11.1f}")
+    costs = {it.name: it.seconds / it.answers for it in servers}
+    print("\nratios: the rounds' median, their middle half; by the processor's time")
     for one, other in pairs:
-        if one in medians and other in medians:
-            print(f"  {medians[one] / medians[other]:5.2f}  {one} : {other}")
+        if one in rates and other in rates:
+            ratios = [a / b for a, b in zip(rates[one], rates[other], strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            by_cost = costs[other] / costs[one]
+            numbers = f"{middle:5.2f} ({low:.2f} to {high:.2f})  {by_cost:5.2f}"
+            print(f"  {numbers}  {one} : {other}")
 
 
 def loading(folder: Path) -> None:
@@ -278,6 +322,53 @@ def beside_the_least(folder: Path) -> None:
         print(text)
 
 
+def before_a_site(stack: ExitStack, folder: Path, rounds: int, seconds: int) -> None:
+    """The middleware over a bare function, and that function by itself."""
+    file = configuration(folder, 1)
+    unders = ["gunicorn"]
+    unders += ["granian"] if importlib.util.find_spec("granian") else []
+    kinds = {
+        "bare function": "apps:function()",
+        "bare function, our headers": "apps:function_with_headers()",
+        "middleware": "apps:middleware()",
+    }
+    with stack:
+        servers = [
+            stack.enter_context(Server(f"{kind}, {under}", target, file, under))
+            for under in unders
+            for kind, target in kinds.items()
+        ]
+        _pin(0, 1)
+        measure(servers, rounds, seconds)
+        pairs = [
+            (f"middleware, {under}", f"{kind}, {under}")
+            for under in unders
+            for kind in list(kinds)[:2]
+        ]
+        report(servers, [*pairs, ("middleware, granian", "middleware, gunicorn")])
+    if len(unders) == 1:
+        print("(granian is not installed: pip install granian to compare with it)")
+
+
+def passing(folder: Path) -> None:
+    """What the middleware costs a request that is not ours, in this process."""
+    from flask_autoconfig import AutoconfigMiddleware
+
+    def site(_environ: object, _start_response: object) -> tuple[bytes, ...]:
+        return ()
+
+    door = AutoconfigMiddleware(site, configuration(folder, 1))
+    environ = {"PATH_INFO": "/shop/item/1", "REQUEST_METHOD": "GET"}
+    times: dict[str, list[float]] = {"site": [], "door": []}
+    names = {"site": site, "door": door, "environ": environ}
+    for _ in range(15):
+        for name, kept in times.items():
+            call = f"{name}(environ, None)"
+            kept.append(timeit.timeit(call, number=100_000, globals=names) * 10)
+    alone, behind = map(statistics.median, times.values())
+    print(f"\na request that is not ours: {behind - alone:.2f} microseconds more")
+
+
 def reloading(server: Server, file: Path, what: str) -> None:
     """The longest wait of a request while that file is taken up anew."""
     waits = []
@@ -305,7 +396,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=1, help="a round's length")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure the middleware alone"
+    )
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        before_a_site(stack, Path(name), options.rounds, options.seconds)
+        passing(Path(name))
+    if options.quick:
+        return
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         one = configuration(folder, 1)

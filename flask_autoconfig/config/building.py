@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
+from . import hints
+from .places import below, holder
+from .spelling import SMALL
 from .values import quote
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {
     inspect.StrType: "a string",
     inspect.BoolType: "true or false",
@@ -21,31 +23,7 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-
-# What other programs call it.
-_SYNONYMS = {
-    "plain": "password-cleartext",
-    "login": "password-cleartext",
-    "password": "password-cleartext",
-    "cram-md5": "password-encrypted",
-    "secure": "password-encrypted",
-    "xoauth2": "OAuth2",
-    "kerberos": "GSSAPI",
-    "tls": "SSL",
-    "ssl/tls": "SSL",
-    "none": "plain",
-    "pop": "pop3",
-    "imaps": "imap",
-    "pop3s": "pop3",
-    "submission": "smtp",
-    "smtps": "smtp",
-    "ios": "apple",
-    "mobileconfig": "apple",
-    "autodiscover": "outlook",
-    "autoconfig": "thunderbird",
-    "caldav": "dav",
-    "carddav": "dav",
-}
+_MOST_GUESSED = 1000  # unlike keys of a file that are compared with known ones
 
 
 @cache
@@ -81,35 +59,49 @@ class Builder:
 
         `file` is where the values stand, if problems are to name it.
         """
-        self._homes = homes or {}
+        self._homes = {head: _keys_of(cls)[0] for head, cls in (homes or {}).items()}
         self._file = file
         self.problems: list[Problem] = []
         self._read: list[tuple[str, Any]] = []  # the tables, each with its place
+        self._guessed: set[str] = set()  # keys that were compared with known ones
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
         self._faulty: set[str] = set()  # places with a problem, and what holds them
+        # Of a list that lost faulty items: the number that each other one had.
+        self._numbers: dict[str, list[int]] = {}
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Remember a problem."""
         self.problems.append(Problem(place, message, cure, file=self._file))
         while place and place not in self._faulty:
             self._faulty.add(place)
-            place = _holder(place)
+            place = holder(place)
 
     def is_faulty(self, place: str) -> bool:
         """Whether a problem is known there or in what it holds."""
         return place in self._misspelt or place in self._faulty
 
+    def item(self, place: str, index: int) -> str:
+        """The place of an item of a list as it was built, which has no faulty ones."""
+        numbers = self._numbers.get(place)
+        return f"{place}[{numbers[index] if numbers else index}]"
+
+    def domains(self) -> list[str]:
+        """What each provider of the file is known by, as far as the file says so."""
+        tables = next((raw.get("provider") for _, raw in self._read), None)
+        return list(map(_domain_in, tables)) if isinstance(tables, list) else []
+
     def in_order(self) -> list[Problem]:
         """Every problem, in the file's order."""
         if len(self.problems) < 2:
             return self.problems
-        read = (it for place, raw in self._read for it in _places_in(raw, place))
+        faulty = self._faulty
+        read = (it for at, raw in self._read for it in _places_in(raw, at, faulty))
         positions = {place: number for number, place in enumerate(read)}
 
         def position(problem: Problem) -> int:
             place = problem.place
             while place and place not in positions:
-                place = _holder(place)
+                place = holder(place)
             return positions.get(place, -1)
 
         return sorted(self.problems, key=position)
@@ -124,7 +116,7 @@ class Builder:
         values = {}
         for key, value in raw.items():
             if key not in keys:
-                self._unknown_key(place, key, keys)
+                self._unknown_key(place, raw, key, keys)
                 continue
             at = f"{place}.{key}" if place else key  # which is a bare key
             of_key = keys[key].table if isinstance(value, dict) else keys[key].value
@@ -138,19 +130,39 @@ class Builder:
             values.setdefault(key, "")
         return kind.cls(**values)
 
-    def _unknown_key(self, place: str, key: str, known: Iterable[str]) -> None:
-        near = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
-        cure = f"known are {', '.join(known)}"
-        homes = [head for head, cls in self._homes.items() if key in _keys_of(cls)[0]]
-        if homes:
-            cure = f"{key} belongs into {homes[0]}"
-        elif near:
-            cure = f"did you mean {near[0]}?"
-            self._misspelt.add(_below(place, near[0]))
-        self.add(_below(place, key), f"there is no key {quote(key)} here", cure)
+    def _unknown_key(
+        self, place: str, raw: dict[str, Any], key: str, known: dict[str, _Key]
+    ) -> None:
+        cure, meant = hints.for_key(key, raw, known) or hints.Hint("")
+        name = key.lower().replace("-", "_")
+        if not cure and name not in known:
+            cure = self._home_of(name, raw[key])
+            cure = cure or hints.elsewhere(key, raw, self._homes)
+        if not cure and (key in self._guessed or len(self._guessed) < _MOST_GUESSED):
+            self._guessed.add(key)
+            meant = _nearest(key, tuple(known))
+            cure = f"did you mean {meant}?" if meant else ""
+        if meant:
+            self._misspelt.add(below(place, meant))
+        cure = cure or f"known are {', '.join(known)}"
+        self.add(below(place, key), f"there is no key {quote(key)} here", cure)
+
+    def _home_of(self, key: str, value: Any) -> str:
+        """The cure for a key that belongs into another table, "" for any other key."""
+        for head, keys in self._homes.items():
+            if key not in keys:
+                continue
+            if not hints.is_tables(value) or not head.startswith("["):
+                return f"{key} belongs into {head}"
+            path = f"{head.strip('[]')}.{key}"
+            is_list = isinstance(keys[key].value[0], inspect.VarTupleType)
+            return (
+                f"head it {f'[[{path}]]' if is_list else f'[{path}]'}, below its {head}"
+            )
+        return ""
 
     def _missing(self, place: str, key: str, extra: dict[str, Any]) -> None:
-        if _below(place, key) not in self._misspelt:
+        if below(place, key) not in self._misspelt:
             example = extra.get("example", "…")
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
@@ -179,14 +191,14 @@ class Builder:
             return raw
 
         wanted = _expected(kind)
-        self.add(at, f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw))
+        self.add(at, f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw, at))
         return NODEFAULT
 
     def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
         _, key_extra = _unwrapped(kind.key_type)
         texts = {}
         for key, value in raw.items():
-            where = _below(at, key)
+            where = below(at, key)
             self._accepted(key_extra["value"], key, where)
             texts[key] = self._value(kind.value_type, value, where)
         return texts
@@ -198,10 +210,9 @@ class Builder:
             value = self._value(kind.item_type, raw, at)
             return NODEFAULT if value is NODEFAULT else (value,)
         if not isinstance(raw, list):
-            cure = f'write {at.rpartition(".")[2]} = ["…"]'
-            item = _unwrapped(kind.item_type)[0]
-            if isinstance(item, inspect.StructType):
-                cure = f"head it [[{_header(at)}]], with two brackets"
+            cure = f"write {_key(at)} = {hints.listed(raw)}"
+            if isinstance(_unwrapped(kind.item_type)[0], inspect.StructType):
+                cure = _list_heading(at, raw)
             self.add(at, f"expected a list, got {quote(raw)}", cure)
             return NODEFAULT
         if kind.min_length and not raw:
@@ -216,7 +227,13 @@ class Builder:
         values = []
         for index, item in enumerate(raw):
             values.append(self._value(item_type, item, f"{at}[{index}]"))
-        return tuple(value for value in values if value is not NODEFAULT)
+        good = [index for index, it in enumerate(values) if it is not NODEFAULT]
+        if len(good) == len(values):
+            return tuple(values)
+        if isinstance(_unwrapped(item_type)[0], inspect.StructType):
+            return NODEFAULT  # no table may get the number of another
+        self._numbers[at] = good
+        return tuple(values[index] for index in good)
 
     def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
         """The strings of a long list, None if one of them has a problem."""
@@ -240,11 +257,13 @@ class Builder:
             return raw
         words = [str(word) for word in kind.values]
         by_lower = {word.lower(): word for word in words}
-        near = difflib.get_close_matches(raw.lower(), by_lower, 1, 0.6)
-        cure = f'did you mean "{by_lower[near[0]]}"?' if near else "use one of them"
-        synonym = _SYNONYMS.get(raw.lower())
-        if synonym in words:
+        near = _nearest(raw, tuple(by_lower))
+        cure = f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+        synonym = hints.synonym(_key(at), raw, words)
+        if synonym:
             cure = f'write "{synonym}"'
+        elif _key(at) == "type":
+            cure = hints.for_type(raw, _key(holder(at))) or cure
         wanted = ", ".join(f'"{word}"' for word in words)
         if len(words) > 1:
             wanted = "one of " + wanted
@@ -269,7 +288,7 @@ def strings_read_by(
         value = raw.get(field.encode_name)
         if not value:
             continue
-        at = _below(place, field.encode_name)
+        at = below(place, field.encode_name)
         kind, extra = _unwrapped(field.type, value)
         if extra.get("value") is accept and isinstance(value, str):
             yield Found(raw, field.encode_name, place, at)
@@ -284,33 +303,32 @@ def strings_read_by(
                     )
 
 
-def _below(place: str, key: str) -> str:
-    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
-    name = key if _BARE_KEY.fullmatch(key) else quote(key)
-    return f"{place}.{name}" if place else name
-
-
-def _places_in(raw: Any, place: str) -> Iterator[str]:
-    """The place of every key and every table of a list, in their order."""
+def _places_in(raw: Any, place: str, among: set[str]) -> Iterator[str]:
+    """The place of every key and every item of a list that is one of those, in order."""
+    inner: Iterable[tuple[str, Any]] = ()
     if isinstance(raw, dict):
-        for key, value in raw.items():
-            yield (at := _below(place, key))
-            yield from _places_in(value, at)
+        inner = ((below(place, key), value) for key, value in raw.items())
     elif isinstance(raw, list):
-        for index, item in enumerate(raw):
-            if isinstance(item, dict):
-                yield (at := f"{place}[{index}]")
-                yield from _places_in(item, at)
+        inner = ((f"{place}[{index}]", item) for index, item in enumerate(raw))
+    for at, value in inner:
+        if at in among:
+            yield at
+            yield from _places_in(value, at, among)
+
+
+def _domain_in(raw: Any) -> str:
+    """The first domain of a raw provider, its id where it has none, or ""."""
+    if not isinstance(raw, dict):
+        return ""
+    domains = raw.get("domains")
+    names = [*domains[:1], raw.get("id")] if isinstance(domains, list) else [domains]
+    texts = [it.strip() for it in (*names, raw.get("id")) if isinstance(it, str)]
+    return next((quote(it)[1:-1] for it in texts if it), "")
 
 
 def _header(at: str) -> str:
     """The place as a table's header names it: without the numbers."""
     return ".".join(part.partition("[")[0] for part in at.split("."))
-
-
-def _holder(place: str) -> str:
-    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
-    return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 def _unwrapped(
@@ -337,17 +355,83 @@ def _expected(kind: inspect.Type) -> str:
     return _KINDS[type(kind)]
 
 
-def _spelling(kind: inspect.Type, raw: Any) -> str:
-    if isinstance(kind, inspect.IntType) and isinstance(raw, str) and raw.isdigit():
-        return "write it without quotes"
-    if isinstance(kind, inspect.BoolType) and isinstance(raw, str):
-        return "write it without quotes"
+def _spelling(kind: inspect.Type, raw: Any, at: str) -> str:
+    """What to write for a value of another type."""
+    key = _key(at)
+    if isinstance(kind, inspect.StructType):
+        return _table_for(kind, raw, at)
     if isinstance(kind, inspect.DictType) and isinstance(raw, str):
-        return 'name the language: {en = "…"}'
-    if isinstance(kind, inspect.StrType | inspect.LiteralType) and not isinstance(
-        raw, dict | list
-    ):
-        return "write it in quotes"
+        return f"name the language: {{en = {quote(raw)}}}"
+    if isinstance(kind, inspect.IntType) and isinstance(raw, str | float):
+        around = r"\D*" if key == "port" else ""
+        number = re.fullmatch(rf"{around}(\d+)(?:\.0*)?{around}", str(raw))
+        if number and _fits(kind, number[1]):
+            return f"write {key} = {int(number[1])}"
+    if isinstance(kind, inspect.BoolType):
+        word = str(raw).lower() if raw in (0, 1) or isinstance(raw, str) else ""
+        meant = {"1": "true", "0": "false"}.get(word, SMALL.get(word, word))
+        if meant in ("true", "false"):
+            return f"write {key} = {meant}"
     if isinstance(kind, inspect.LiteralType):
-        return "write one of them, in quotes"
+        return _word_for(kind, raw, key)
+    if isinstance(kind, inspect.StrType) and not isinstance(raw, dict | list):
+        text = quote(raw)
+        return f'write "{text}"' if at.endswith("]") else f'write {key} = "{text}"'
+    if isinstance(kind, inspect.StrType) and isinstance(raw, list):
+        first = raw[0] if raw and isinstance(raw[0], str) else "…"
+        more = "; another server is another table" if len(raw) > 1 else ""
+        return f"write {key} = {quote(first)}{more}"
     return f"write {_expected(kind)}"
+
+
+def _fits(kind: inspect.IntType, digits: str) -> bool:
+    return len(digits) < 10 and (kind.ge or 0) <= int(digits) <= (kind.le or 0)
+
+
+def _word_for(kind: inspect.LiteralType, raw: Any, key: str) -> str:
+    first = raw[0] if isinstance(raw, list) and raw else raw
+    if key == "socket_type" and isinstance(first, bool | str):
+        more = "; another server is another table" if isinstance(raw, list) else ""
+        return f'write socket_type = "{hints.socket_type(first)}"{more}'
+    if isinstance(raw, bool):
+        meant = hints.synonym(key, str(raw).lower(), map(str, kind.values))
+        return f'write {key} = "{meant}"' if meant else "write one of them, in quotes"
+    if not isinstance(raw, dict | list):
+        return "write it in quotes"
+    return "write one of them, in quotes"
+
+
+def _table_for(kind: inspect.StructType, raw: Any, at: str) -> str:
+    """What to write for what has to be a table."""
+    path = _header(at)
+    if isinstance(raw, list):
+        return f"head it [{path}], with one bracket"
+    if "[" in at.rpartition(".")[2]:  # an item of a list of tables
+        return f"write a table below [[{path}]]"
+    _, required = _keys_of(kind.cls)
+    if isinstance(raw, str) and len(required) == 1:
+        return f"write {required[0]} = {quote(raw)} below [{path}]"
+    return f"write its keys below [{path}]"
+
+
+def _list_heading(at: str, raw: Any) -> str:
+    path = _header(at)
+    if not isinstance(raw, dict):
+        return f"write a table below [[{path}]]"
+    if path == "provider" and raw and all(map(hints.is_tables, raw.values())):
+        return "begin with [[provider]] and its domains; its other tables follow it"
+    return f"head it [[{path}]], with two brackets"
+
+
+def _key(at: str) -> str:
+    """The key that a place ends with."""
+    return at.rpartition(".")[2].partition("[")[0]
+
+
+@lru_cache(maxsize=1024)
+def _nearest(word: str, words: tuple[str, ...]) -> str:
+    """The one of the words that was probably meant, "" for none."""
+    if len(word) > 2 * max(map(len, words)):
+        return ""
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), words, 1, 0.6)
+    return near[0] if near else ""

@@ -7,7 +7,7 @@ read in slices, so that requests are answered in between.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import Problem
@@ -28,14 +28,16 @@ _PLAIN_LINE = re.compile(rb"(%b)(?=[ \t#]|\Z)" % _NAME)
 class Listing:
     """What a domains file lists: domains and patterns as A-labels, in its order."""
 
-    __slots__ = ("names", "skipped", "state")
+    __slots__ = ("names", "path", "skipped", "state")
 
     def __init__(
         self,
+        path: Path,
         names: list[bytes],
         skipped: tuple[Problem, ...],
         state: State | None,
     ) -> None:
+        self.path = path
         self.names = names
         self.skipped = skipped  # the lines that list nothing, each with its cure
         self.state = state  # of the file; None: it has to be read again
@@ -79,7 +81,23 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
                 continue
         names += _names_of(lines, first, str(path), skipped)
         first += len(lines)
-    return Listing(names, _fewer(skipped, str(path)), state)
+    return Listing(path, names, _fewer(skipped, str(path)), state)
+
+
+def lines_of(path: Path, names: Collection[bytes]) -> dict[bytes, int]:
+    """The first line of the file that lists each of these names; raises OSError."""
+    found: dict[bytes, int] = {}
+    first = 1
+    for piece in _slices(path):
+        # An ASCII slice has the name as it is served, but for its case and Postfix's star.
+        text = piece.lower()
+        if not piece.isascii() or any(it.removeprefix(b"*") in text for it in names):
+            for number, line in enumerate(piece.splitlines(), first):
+                for name in _names_of([line], number, "", []):
+                    if name in names:
+                        found.setdefault(name, number)
+        first += len(piece.splitlines())
+    return found
 
 
 def _slices(path: Path) -> Iterator[bytes]:
@@ -103,7 +121,7 @@ def _names_of(
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
-            skipped.append(Problem(f"line {number}", message, cure, file=file))
+            skipped.append(Problem("", message, cure, file=file, line=number))
 
 
 def _word_of(line: str) -> str:

@@ -9,16 +9,19 @@ import glob
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import structs
 
+from ..address import unfold
 from ..errors import ConfigError, Problem
 from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
+from .places import located
 from .rules import Origin, Source
 from .tables import (
     Config,
@@ -79,6 +82,7 @@ class Loaded(NamedTuple):
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
+    ended: tuple[Problem, ...] = ()  # certificates of `[sign]` that are no longer good
     modified: float = 0.0  # when it was read, in seconds since 1970
     # What need not be read again where it did not change.
     parts: Mapping[Path, Part] = {}
@@ -95,7 +99,7 @@ def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
 
     Raises ConfigError with every problem.
     """
-    return from_raw(_parsed(text), base=base).tables
+    return _Reading(Path(base)).of(_parsed(text), text).tables
 
 
 def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
@@ -106,8 +110,8 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     """
     path = Path(file)
     try:
-        raw = _parsed(_text_of(path))
-        loaded = _Reading(path.parent, path, before).of(raw)
+        text = _text_of(path)
+        loaded = _Reading(path.parent, path, before).of(_parsed(text), text)
     except OSError as error:
         raise ConfigError([_unreadable(path, error)], str(path)) from error
     except ConfigError as error:
@@ -144,12 +148,15 @@ def matching(
 def _text_of(path: Path) -> str:
     """What is in a file; raises OSError where it is none, ConfigError for no text."""
     try:
-        return read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem("", f"not UTF-8 at byte {error.start}", "save it as UTF-8")
-        raise ConfigError([problem]) from error
+        data = read_file(path)
     except ValueError as error:  # of a path with a null byte
         raise OSError(None, str(error), str(path)) from error
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        from .syntax import not_utf8
+
+        raise ConfigError([not_utf8(data, error)]) from error
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:
@@ -166,11 +173,9 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # of a number without end, too
-        what = str(error).partition(" for integer string")[0]
-        if isinstance(error, RecursionError):
-            what = "tables nested too deep"
-        cure = "mend the line that it names"
-        raise ConfigError([Problem("", f"not TOML: {what}", cure)]) from error
+        from .syntax import explain
+
+        raise ConfigError([explain(text, error)]) from error
 
 
 class _Reading:
@@ -184,20 +189,23 @@ class _Reading:
         self._parts_before = before.parts if before else {}
         self._listings_before = before.listings if before else {}
         self._opened: list[tuple[Part, Builder]] = []
+        self._texts: dict[str, str] = {}  # by a part's name: problems have its lines
         self._parts: dict[Path, Part] = {}  # those that are included
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
+        self._ended: list[Problem] = []
 
-    def of(self, raw: dict[str, Any]) -> Loaded:
-        """The whole of it, from the parsed text; raises ConfigError."""
+    def of(self, raw: dict[str, Any], text: str = "") -> Loaded:
+        """The whole of it, from the parsed text, if it is one; raises ConfigError."""
+        self._texts[""] = text
         builder = Builder(_HOMES)
         config: Config = builder.struct(Config, raw, "")
         self._opened.append((Part("", self._base, config.provider), builder))
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
         for index, pattern in enumerate(config.include):
-            self._include(pattern, f"include[{index}]", builder)
+            self._include(pattern, builder.item("include", index), builder)
         sources = list(self._sources())
         claims = rules.claims(sources)
         signer = self._signer(config.sign, builder)
@@ -212,7 +220,8 @@ class _Reading:
             tuple(self._watched),
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
-            tuple(self._unmatched),
+            tuple(located(self._unmatched, text)),
+            tuple(located(self._ended, text)),
             parts=self._parts,
             listings=self._listings,
         )
@@ -239,7 +248,8 @@ class _Reading:
         part = self._parts_before.get(path)
         state = lasting_state(path)
         if part is None or part.state is None or part.state != state:
-            part = Part(name, path.parent, _providers_in(path, builder), state)
+            providers = self._providers_in(path, builder, name)
+            part = Part(name, path.parent, providers, state)
         self._parts[path] = part
         self._opened.append((part, builder))
 
@@ -282,32 +292,89 @@ class _Reading:
         from ..signing import Signer, UnusableError
 
         try:
-            return Signer(*files)
+            signer = Signer(*files)
         except UnusableError as error:
             builder.add(f"sign.{error.key}", error.message, error.cure)
             return None
+        if signer.ended:
+            message = f"the certificate ended on {signer.ended:%Y-%m-%d}"
+            cure = "renew it: devices warn of what is signed with it"
+            self._ended.append(Problem("sign.certificate", message, cure))
+        return signer
 
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
-        problems = [it for _, builder in self._opened for it in builder.in_order()]
+        problems: list[Problem] = []
+        for part, builder in self._opened:
+            found = builder.in_order()
+            if found:
+                text = self._texts.get(part.file)
+                if text is None:  # it was read some time ago
+                    text = _text_as_read(part)
+                domains = builder.domains() or list(map(domain_of, part.providers))
+                problems += located(found, text, domains)
         if problems:
             raise ConfigError(problems, named=self._watched, patterns=patterns)
 
+    def _providers_in(
+        self, path: Path, builder: Builder, name: str
+    ) -> tuple[Provider, ...]:
+        """The providers of an included file; its problems go to the builder."""
+        try:
+            text = self._texts[name] = _text_of(path)
+            raw = _parsed(text)
+        except OSError as error:
+            message = f"cannot read it: {error.strerror}"
+            builder.add("", message, "make it a readable file, or remove it")
+            return ()
+        except ConfigError as error:
+            builder.problems += (it._replace(file=name) for it in error.problems)
+            return ()
+        included: Included = builder.struct(Included, raw, "")
+        rules.apply(included.provider, builder)
+        return included.provider
 
-def _providers_in(path: Path, builder: Builder) -> tuple[Provider, ...]:
-    """The providers of an included file; its problems go to the builder."""
+
+def domain_of(provider: Provider) -> str:
+    """The domain that problems name a provider by, "" where it has none."""
+    return unfold(provider.domains[0] if provider.domains else provider.identity)
+
+
+def with_lines(
+    problems: Iterable[Problem],
+    main: Path,
+    providers: Iterable[Provider] = (),
+    origins: Iterable[Origin] = (),
+) -> list[Problem]:
+    """Problems of files that were read, and are sound, with their lines and domains.
+
+    `main` is the file that was asked about; the providers are all that were read, and
+    the origins say where each of them stands.
+    """
+    domains: dict[str, list[str]] = {}
+    for provider, origin in zip(providers, origins, strict=False):
+        domains.setdefault(origin.file, []).append(domain_of(provider))
+    problems = list(problems)
+    found: dict[int, Problem] = {}
+    for file in dict.fromkeys(it.file for it in problems):
+        own = [index for index, it in enumerate(problems) if it.file == file]
+        path = main.parent / file if file else main
+        text = ""
+        if any(problems[index].line is None for index in own):
+            with suppress(OSError, ConfigError):  # it is gone since it was read
+                text = _text_of(path)
+        its = located((problems[index] for index in own), text, domains.get(file, ()))
+        found |= zip(own, its, strict=True)
+    return [found[index] for index in range(len(problems))]
+
+
+def _text_as_read(part: Part) -> str:
+    """The text of a part that was read some time ago, "" where it changed since."""
+    path = part.base / PurePath(part.file).name
     try:
-        raw = _parsed(_text_of(path))
-    except OSError as error:
-        message = f"cannot read it: {error.strerror}"
-        builder.add("", message, "make it a readable file, or remove it")
-        return ()
-    except ConfigError as error:
-        for problem in error.problems:
-            builder.add(problem.place, problem.message, problem.cure)
-        return ()
-    included: Included = builder.struct(Included, raw, "")
-    rules.apply(included.provider, builder)
-    return included.provider
+        text = _text_of(path)
+        return text if lasting_state(path) == part.state else ""
+    except (OSError, ConfigError):
+        return ""
 
 
 def _with_listing(source: Source) -> Provider:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .building import Builder
-from .listing import Listing
+from .listing import Listing, lines_of
 from .ports import MAIL_TYPES
 from .tables import SERVER_KEYS, Provider, Server
 
@@ -50,34 +50,50 @@ def apply(providers: Sequence[Provider], builder: Builder) -> None:
 def claims(sources: Sequence[Source]) -> dict[bytes, int]:
     """Which provider claims a domain or pattern; one that two claim is a problem."""
     claimed: dict[bytes, int] = {}
-    for index, (provider, listing, _, _) in enumerate(sources):
+    for index, (provider, listing, origin, builder) in enumerate(sources):
         for number, domain in enumerate(provider.domains):
             first = claimed.setdefault(domain.encode(), index)
             if first != index:
-                _add_claimed(sources, index, f"domains[{number}]", domain, first)
+                at = builder.item(f"{origin.place}.domains", number)
+                _add_claimed(sources, index, at, domain, first)
 
+        listed = f"{origin.place}.domains_file"
         twice: list[tuple[bytes, int]] = []
         for name in listing.names if listing else ():
             first = claimed.setdefault(name, index)
             if first != index:
                 twice.append((name, first))
+        lines = _lines_of(listing, [name for name, _ in twice[:_MOST_TOLD]])
         for name, first in twice[:_MOST_TOLD]:
-            _add_claimed(sources, index, "domains_file", name.decode(), first)
+            what = f"{name.decode()}{lines.get(name, '')}"
+            _add_claimed(sources, index, listed, what, first)
         if len(twice) > _MOST_TOLD:
             told = f"{len(twice) - _MOST_TOLD} more of its domains"
-            _add_claimed(sources, index, "domains_file", told, twice[-1][1])
+            _add_claimed(sources, index, listed, told, twice[-1][1])
         _some_domain(sources[index])
     return claimed
 
 
 def _add_claimed(
-    sources: Sequence[Source], index: int, key: str, what: str, first: int
+    sources: Sequence[Source], index: int, place: str, what: str, first: int
 ) -> None:
     _, _, origin, builder = sources[index]
     owner = sources[first].origin.seen_from(origin)
-    verb = "are" if " " in what else "is"
+    verb = "are" if what.endswith("domains") else "is"
     message = f"{what} {verb} claimed by {owner} too"
-    builder.add(f"{origin.place}.{key}", message, "remove it from one of them")
+    builder.add(place, message, "remove it from one of them")
+
+
+def _lines_of(listing: Listing | None, names: list[bytes]) -> dict[bytes, str]:
+    """Where each of the names stands in its domains file, in words."""
+    if listing is None or not names:
+        return {}
+    try:
+        lines = lines_of(listing.path, names)
+    except OSError:  # it is gone since it was read
+        return {}
+    file = listing.path.name
+    return {name: f" (line {line} of {file})" for name, line in lines.items()}
 
 
 def _some_domain(source: Source) -> None:

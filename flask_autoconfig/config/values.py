@@ -16,6 +16,10 @@ _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
+_PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
+_WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
+_LONGEST_GUESS = 300  # characters of a value that a cure is made of
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -27,6 +31,8 @@ def quote(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, int) and value.bit_length() > 300:
+        return "a number of very many digits"  # which Python refuses to write out
     text = f'"{CONTROL.sub("?", value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
@@ -76,9 +82,14 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    raise ValueError(
-        f"no client knows the placeholder {found}", f"use {_or(PLACEHOLDERS)}"
-    )
+    from .foreign import LOCAL_PART, meaning_of, translated
+
+    cure = f"use {_or(PLACEHOLDERS)}"
+    if meaning_of(found.strip("%")):
+        cure = f"write {translated(found)}"
+        if meaning_of(found.strip("%")) == LOCAL_PART != translated(found):
+            cure += f", or {LOCAL_PART} for what stands before the @"
+    raise ValueError(f"no client knows the placeholder {found}", cure)
 
 
 def _or(words: tuple[str, ...]) -> str:
@@ -108,10 +119,36 @@ def _fold(value: str) -> str:
     try:
         return fold(value)
     except ValueError:
-        raise ValueError(
-            f"expected a host name, got {quote(value)}",
-            "write a name like mail.example.com, without a scheme, port or space",
-        ) from None
+        message = f"expected a host name, got {quote(value)}"
+        raise ValueError(message, _host_cure(value)) from None
+
+
+def _host_cure(value: str) -> str:
+    if bare_host(value):
+        port = _PORT.search(value)
+        return f"write {quote(bare_host(value))}" + (
+            f", and port = {port[1]}" if port else ""
+        )
+    from .foreign import theirs_in, translated
+
+    ours = translated(value)
+    if theirs_in(value) and not re.search("[^A-Za-z0-9.%-]", ours):
+        return f"write {quote(ours)}"
+    if "_" in value and re.fullmatch(r"[\w.-]+", value):
+        return "write it as the DNS has it: there is no _ in a host name"
+    return "write a name like mail.example.com, without a scheme, port or space"
+
+
+def bare_host(value: str) -> str:
+    """The host name in a URL, an address or `host:port`; "" where there is none."""
+    if len(value) > _LONGEST_GUESS:
+        return ""
+    authority = re.split("[/?#]", _SCHEME.sub("", value.strip()), maxsplit=1)[0]
+    name = _PORT.sub("", authority.rpartition("@")[2]).strip("[]\"'<>")
+    try:
+        return name.lower() if is_ip(name) else fold(name)
+    except ValueError:
+        return ""
 
 
 def exact_domain(value: str) -> str:
@@ -173,9 +210,10 @@ def url(value: str) -> str:
     """
     for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("/", line(value))):
         _check_placeholder(match[0])
-    wrong = ValueError(
-        f"expected a URL, got {quote(value)}", "write one like https://www.example.com/"
-    )
+    cure = "write one like https://www.example.com/"
+    if _WITHOUT_SCHEME.fullmatch(value):
+        cure = f"write {quote('https://' + value)}"
+    wrong = ValueError(f"expected a URL, got {quote(value)}", cure)
 
     if not _URL.fullmatch(value):
         raise wrong

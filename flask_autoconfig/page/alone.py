@@ -27,6 +27,10 @@ class Alone:
         """There are no others than ours."""
         return None
 
+    def takes(self, _error: Exception) -> bool:
+        """There is no site."""
+        return False
+
     def show(self, page: object, policy: str) -> Shown:
         """The page in our template."""
         return Shown(_template().render({VARIABLE: page}), policy)

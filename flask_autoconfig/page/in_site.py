@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import current_app, render_template
 from jinja2 import Template, UndefinedError
+from werkzeug.exceptions import HTTPException
 
 from ..snapshot import Shown
 from .alone import ALONE, TEMPLATE, TEMPLATES, VARIABLE
@@ -31,6 +32,13 @@ class InSite:
         """`AUTOCONFIG_LOCALE`, which counts from the app's folder."""
         folder = current_app.config.get("AUTOCONFIG_LOCALE")
         return Path(current_app.root_path) / folder if folder else None
+
+    def takes(self, error: Exception) -> bool:
+        """What a site's template wants to be an answer, and all while it is developed."""
+        propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
+        if propagates is None:
+            propagates = current_app.testing or current_app.debug
+        return bool(propagates) or isinstance(error, HTTPException)
 
     def show(self, page: object, policy: str) -> Shown:
         """The page in the site's own template, or in ours.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
 from werkzeug.wrappers import Request as Visit
 
-from ..address import Address, address_in_query, unfold
+from ..address import Address, address_in_query, is_authority, unfold
 from ..answers import (
     BAD_ADDRESS,
     KEPT_BY_NOBODY_ELSE,
@@ -125,13 +124,12 @@ def _here(asked: Request, visit: Visit, address: Address) -> str:
     """The page's own address for somebody, without a host where the client's is none."""
     path = quote(_path(asked, visit))
     target = f"{path}?emailaddress={quote(str(address))}"
-    if not _AUTHORITY.fullmatch(asked.host):
+    if not is_authority(asked.host):
         return target
     scheme = "https" if visit.scheme == "https" else "http"  # a proxy says it
     return f"{scheme}://{asked.host}{target}"
 
 
-_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
 NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
 
 

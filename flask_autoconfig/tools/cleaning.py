@@ -18,3 +18,8 @@ def clean(text: str, most: int = _MOST) -> str:
     else:
         shown = "".join(char if is_seen(char) else "?" for char in text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def clean_lines(text: str) -> str:
+    """The same for each line of a text that we broke into lines ourselves."""
+    return "\n".join(map(clean, text.split("\n")))

@@ -52,7 +52,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            _tell(str(error))
+            _tell(error.shown())
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read along has seen enough
                 raise
@@ -62,11 +62,10 @@ class _Group(click.Group):
 
 
 def _tell(message: str) -> None:
-    from .cleaning import clean
+    from .cleaning import clean_lines
 
-    lines = [clean(line) for line in f"Error: {message}".split("\n")]
     with suppress(OSError):
-        click.echo("\n".join(lines), err=True)
+        click.echo(clean_lines(f"Error: {message}"), err=True)
 
 
 def _give_up_unwritten() -> None:

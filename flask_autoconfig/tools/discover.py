@@ -383,8 +383,9 @@ def _url_by_srv(name: str, type_: str, net: Network) -> str:
     for host, port in targets:
         if host and port:
             authority = host if port == 443 else f"{host}:{port}"
-            default = "/.well-known/jmap" if type_ == "jmap" else "/"
-            return f"https://{authority}{paths[0] if paths else default}"
+            # Without a path it is at that place (RFC 6764, section 6; RFC 8620, 2.2).
+            path = paths[0] if paths else f"/.well-known/{type_}"
+            return f"https://{authority}{path}"
     return ""
 
 

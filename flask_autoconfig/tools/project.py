@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from .. import families
-from ..config.reading import Loaded
+from ..address import Address
+from ..config.mapping import plain
+from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
+from ..hooks import HookFailed, Hooks
+from ..later import (
+    ChildError,
+    Later,
+    imported,
+    in_a_child,
+    name_in_environment,
+    named,
+    names_of,
+)
 from ..service import Service
+from ..snapshot import Served
 
 if TYPE_CHECKING:
     from flask import Flask
+    from flask.cli import ScriptInfo
 
 
 def named_file() -> Path | None:
@@ -35,15 +51,152 @@ def file() -> Path:
     return Path(file_in_environment() or DEFAULT_FILE)
 
 
+def loaded() -> Loaded:
+    """The configuration to work on; raises ConfigError.
+
+    It is the file's, or the mapping that a Flask project's app has for one.
+    """
+    own = None if named_file() else _service_of(_app())
+    if own is not None and own.live.is_still:
+        return own.snapshot.loaded
+    return read(file())
+
+
 def service() -> Service:
-    """What a client would ask: of a Flask project the app's own, with its hooks."""
+    """What a client would ask: of a Flask project the app's own, with its hooks.
+
+    Raises ConfigError.
+    """
     app = None if named_file() else _app()
     own = _service_of(app)
     if app is None or own is None:
-        return Service(file())
+        name = name_in_environment()
+        return Service(file(), hooks=imported(name) if name else None)
+    if own.live.current().snapshot is None:  # the site started without a sound file
+        raise ConfigError(_problems_of(own.live.file), str(own.live.file))
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
     return own
+
+
+def is_there() -> bool:
+    """Whether there is a configuration to work on, that a project or a file has."""
+    own = None if named_file() else _service_of(_app())
+    return (own is not None and own.live.is_still) or file().is_file()
+
+
+def served_address(service: Service, address: Address) -> Served:
+    """Who serves an address, with the login that the hooks tell; raises ConfigError."""
+    with asking(service, address.domain):
+        found = service.find_address(address, "")
+    return _sure(service, found, address.domain)
+
+
+def served(service: Service, domain: str) -> Served:
+    """Who serves a folded domain, by the file or the hooks; raises ConfigError."""
+    with asking(service, domain):
+        found = service.find_domain(domain)
+    return _sure(service, found, domain)
+
+
+@contextmanager
+def asking(service: Service, subject: str) -> Iterator[None]:
+    """Tell of a hook that fails while it is asked, as a ConfigError."""
+    try:
+        yield
+    except HookFailed as error:
+        message, cure = f"{error} failed", "see the line above"
+        problem = Problem(subject, message, cure)
+        raise ConfigError([problem], str(service.live.file)) from None
+
+
+def _sure(service: Service, found: Served | None, domain: str) -> Served:
+    if found is None:
+        cure = "add it to a provider's domains"
+        problem = Problem(domain, "the file does not serve it", cure)
+        raise ConfigError([problem], str(service.live.file))
+    return found
+
+
+# --- What is to run in processes of its own ---------------------------------------------
+
+
+class Site(NamedTuple):
+    """What the service by itself is to serve, as a Flask project's site does."""
+
+    name: str  # of its file, for people
+    config: dict[str, Any]  # keys of the app's configuration
+    hooks: Sequence[str] = ()  # names of those that the site has
+
+
+def site() -> Site:
+    """The file, or what a Flask project serves; raises ConfigError.
+
+    The project's app is made in a child: what it opens must not live here.
+    """
+    if named_file() is None and _script_info() is not None:
+        try:
+            return in_a_child(_site_of_project)
+        except ChildError as error:
+            raise click.ClickException(str(error)) from None
+    return _site_of(file())
+
+
+def hooks(name: str | None, site: Site | None = None) -> tuple[Later | None, Hooks]:
+    """The hooks that a name says, else the site's, else the environment's.
+
+    Before them comes what gives them in each worker. Raises ConfigError.
+    """
+    if name is None and site is not None and site.hooks:
+        info = _script_info()
+        later = Later(lambda: _in_context(info.load_app() if info else None))
+        return later, later.hooks(site.hooks)
+    name = name or name_in_environment()
+    if not name:
+        return None, Hooks()
+    return named(name)
+
+
+def _site_of(file: Path) -> Site:
+    return Site(str(file), {"AUTOCONFIG_FILE": file})
+
+
+def _site_of_project() -> Site:
+    try:
+        app = _app()
+    except ConfigError as error:
+        return _site_of(_file_of(error))
+    own = _service_of(app)
+    if app is None or own is None:
+        return _site_of(file())
+    keys = ("AUTOCONFIG", "AUTOCONFIG_CLIENTS")
+    config = {key: app.config[key] for key in keys if key in app.config}
+    if own.live.is_still:
+        config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # of whatever kind it was
+    if not own.live.is_still:
+        config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": own.live.file}
+    return Site(str(own.live.file), config, names_of(own.hooks))
+
+
+def _in_context(app: Flask | None) -> Hooks:
+    """A site's hooks, each asked with the site's context: they may ask its database."""
+    own = _service_of(app)
+    assert app is not None and own is not None  # noqa: S101, PT018 (see site)
+
+    def within(function: Callable[[str], Any] | None) -> Callable[[str], Any] | None:
+        if function is None:
+            return None
+
+        def ask(key: str) -> Any:
+            with app.app_context():
+                return function(key)
+
+        return ask
+
+    return Hooks(within(own.hooks.find_provider), within(own.hooks.find_username))
+
+
+# --- Which families and domains ---------------------------------------------------------
 
 
 def served_families(loaded: Loaded) -> tuple[Family, ...]:
@@ -53,17 +206,27 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     """
     own = None if named_file() else _service_of(_app())
     if own is not None:
-        return own.families
+        return own.speaking
     override = families.overriding()
     if override is not None:
         return override
     return families.chosen(loaded.tables.clients, "clients")
 
 
-def clients_of_app() -> Any:
-    """What a Flask project's own `AUTOCONFIG_CLIENTS` says, None without."""
-    app = None if named_file() else _app()
-    return app.config.get("AUTOCONFIG_CLIENTS") if app else None
+def silent_families() -> list[Problem]:
+    """Families that the hooks of a Flask project keep silent, each with the reason."""
+    own = None if named_file() else _service_of(_app())
+    return [
+        Problem(
+            "",
+            f"they get nothing ({it.name}), since they log in with the address, and "
+            "find_username has other logins",
+            "leave `clients` without that family, if you like",
+            it.askers,
+        )
+        for it in (own.families if own else ())
+        if own and it not in own.speaking
+    ]
 
 
 def domain(text: str) -> str:
@@ -78,28 +241,35 @@ def domain(text: str) -> str:
         ) from None
 
 
-def domains(loaded: Loaded, asked: str) -> list[str]:
+def domains(service: Service, asked: str) -> list[str]:
     """The domain asked about, or every exact domain of the file; raises ConfigError."""
-    from ..directory import Directory
-
     if asked:
         name = domain(asked)
-        if Directory(loaded).by_domain(name) is None:
-            cure = "add it to a provider's domains"
-            raise ConfigError([Problem(name, "the file does not serve it", cure)])
+        served(service, name)
         return [name]
-    names = [name.decode() for name in loaded.claims if not name.startswith(b"*")]
+    names = [
+        name.decode()
+        for name in service.snapshot.loaded.claims
+        if not name.startswith(b"*")
+    ]
     if not names:
         cure = "name one of the domains that its patterns stand for"
         raise ConfigError([Problem("", "the file has no exact domain", cure)])
     return names
 
 
+def _script_info() -> ScriptInfo | None:
+    """What `flask autoconfig …` knows of its project; None without one."""
+    from flask.cli import ScriptInfo
+
+    return click.get_current_context().find_object(ScriptInfo)
+
+
 def _app() -> Flask | None:
     """In `flask autoconfig …`, the project's app; raises ConfigError if it is faulty."""
-    from flask.cli import NoAppException, ScriptInfo
+    from flask.cli import NoAppException
 
-    info = click.get_current_context().find_object(ScriptInfo)
+    info = _script_info()
     if info is None:
         return None
     try:
@@ -119,8 +289,22 @@ def _file_of_project() -> Path | None:
     """In `flask autoconfig …`, the file that the project's app was registered with."""
     try:
         own = _service_of(_app())
-    except ConfigError as error:  # the app stops at a faulty file; name that file
-        if Path(error.file).is_absolute():
-            return Path(error.file)
-        raise
+    except ConfigError as error:
+        return _file_of(error)
     return None if own is None else Path(own.live.file)
+
+
+def _file_of(error: ConfigError) -> Path:
+    """The file that an app stops at; raises the error where it names none."""
+    if Path(error.file).is_absolute():
+        return Path(error.file)
+    raise error
+
+
+def _problems_of(file: Path) -> tuple[Problem, ...]:
+    """Why a file is not served."""
+    try:
+        read(file)
+    except ConfigError as error:
+        return error.problems
+    return (Problem("", "it has just been mended", "run this again"),)

@@ -18,9 +18,10 @@ from ..config.building import strings_read_by
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import FamilyName, Provider, Server, SocketType
-from ..documents import pacc, xml
+from ..documents import LONGEST_NAME, LONGEST_SHORT_NAME, apple, pacc, xml
 from ..errors import Problem
 from ..families import FAMILIES, Family
+from . import novices, zone
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,6 +30,7 @@ _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
 )
 
+_BY_RECORDS = "Programs that go by SRV records"
 K9 = "Thunderbird for Android (K-9)"
 # Of each thing that hurts: its place in the provider, what is wrong, what would be right.
 Complaints = Iterator[tuple[str, str, str]]
@@ -47,6 +49,7 @@ class Quirk(NamedTuple):
     client: str
     complaints: Callable[[Subject], Complaints]
     family: FamilyName | None = None  # the client asks for nothing else; None: any
+    is_of_ours: bool = False  # about what we make of the settings, not about them
 
 
 def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
@@ -202,6 +205,16 @@ def _no_mail(of: Subject) -> Complaints:
         )
 
 
+def _no_account(of: Subject) -> Complaints:
+    types = {server.type for server in of.provider.incoming}
+    if not types.intersection(("imap", "pop3", "ews", "exchange")):
+        yield (
+            "",
+            "it gets no account without a server to read mail from, but error 500",
+            "add the server, if there is one",
+        )
+
+
 _USUAL = {
     standard_port(type_, socket_type): socket_type
     for type_ in MAIL_TYPES
@@ -221,18 +234,18 @@ def _odd_port(of: Subject) -> Complaints:
             )
 
 
-def _short_name(of: Subject) -> Complaints:
+def _long_name(of: Subject) -> Complaints:
     limits = {
-        "display_name": pacc.LONGEST_NAME,
-        "display_short_name": pacc.LONGEST_SHORT_NAME,
+        "display_name": LONGEST_NAME,
+        "display_short_name": LONGEST_SHORT_NAME,
     }
     for key, limit in limits.items():
         name = getattr(of.provider, key)
         if name and len(name) > limit:
             yield (
                 key,
-                f"it takes {limit} characters at most, this has {len(name)}",
-                "shorten it, or the name is cut there",
+                f"the documents take {limit} characters at most, this has {len(name)}",
+                "shorten it, or it is cut there",
             )
 
 
@@ -243,6 +256,66 @@ def _not_in_pacc(of: Subject) -> Complaints:
             f"it is left out there: {reason}",
             "offer it so too, or leave PACC's clients without it",
         )
+
+
+def _not_in_dns(of: Subject) -> Complaints:
+    for place, reason in zone.left_out(of.provider):
+        yield (
+            place,
+            f"it has no record: {reason}",
+            "offer it so too, or leave those programs without it",
+        )
+
+
+def _login_not_in_dns(of: Subject) -> Complaints:
+    known = {"%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%"}
+    for at, server in of.mail:
+        if server.username and server.username not in known:
+            yield (
+                f"{at}.username",
+                "records name no login: they try the address, then what stands before "
+                "the @ (RFC 6186, section 4)",
+                "let people log in with one of these, too",
+            )
+
+
+def _not_in_profile(of: Subject) -> Complaints:
+    for place, reason in apple.left_out(of.provider):
+        yield (
+            place,
+            f"it is left out of profiles: {reason}",
+            "offer it so too, or leave Apple's programs without it",
+        )
+
+
+def _pop3_first(of: Subject) -> Complaints:
+    types = [server.type for server in of.provider.incoming]
+    if "imap" in types[1:] and types[0] != "imap":
+        yield (
+            "incoming[0]",
+            f"it reads the first server alone, and finds no settings in {types[0]}",
+            "let the imap server stand first",
+        )
+
+
+def _usual_url(of: Subject) -> Complaints:
+    for at, server in of.provider.servers:
+        if server.is_url_usual:
+            yield (
+                f"{at}.hostname",
+                f"they are told {server.url}, where such a service is by its standard",
+                "give the real url instead of hostname",
+            )
+
+
+def _no_authorization_server(of: Subject) -> Complaints:
+    for at, server in of.provider.servers:
+        if "OAuth2" in server.authentication and of.provider.oauth2 is None:
+            yield (
+                f"{at}.authentication",
+                "where it does not know the provider it finds no authorization server",
+                "add [provider.oauth2], or take OAuth2 out",
+            )
 
 
 def _long_list(of: Subject) -> Complaints:
@@ -257,12 +330,18 @@ def _long_list(of: Subject) -> Complaints:
         )
 
 
+# What hurts most comes first: passwords that anybody can read, what no client can use,
+# what some drop the whole document for, what single ones do otherwise, and style.
 QUIRKS = (
     Quirk("Every client", _in_clear),
     Quirk("Every client", _page_in_clear),
-    Quirk("Every client", _odd_port),
+    Quirk("Every client", novices.unreachable_hosts),
+    Quirk("Every client", novices.same_names),
     Quirk("Every client", _unfinished_placeholder),
-    Quirk("Every client", _long_list),
+    Quirk("Every client", _odd_port),
+    Quirk("Every client", _usual_url),
+    Quirk("Every client", _no_authorization_server),
+    Quirk("Every client", novices.unreachable_pages),
     Quirk("Thunderbird", _no_mail, "thunderbird"),
     Quirk("Thunderbird", _certificate_alone, "thunderbird"),
     Quirk(K9, _drops_unencrypted, "thunderbird"),
@@ -273,36 +352,52 @@ QUIRKS = (
     Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
     Quirk("Delta Chat", _reference_in_value, "thunderbird"),
     Quirk("Delta Chat", _no_user_name, "thunderbird"),
-    Quirk("PACC", _short_name, "pacc"),
-    Quirk("PACC", _not_in_pacc, "pacc"),
+    Quirk("FairEmail", _pop3_first, "thunderbird"),
+    Quirk("Outlook", _no_account, "outlook"),
+    Quirk("Every client", _long_list),
+    Quirk("Every client", _long_name),
+    Quirk("iPhone, iPad and Mac", _not_in_profile, "apple", is_of_ours=True),
+    Quirk(_BY_RECORDS, _not_in_dns, is_of_ours=True),
+    Quirk(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
+    Quirk("PACC", _not_in_pacc, "pacc", is_of_ours=True),
 )
+# The row before which what hurts the own site alone is told.
+_BEFORE_STYLE = [it.complaints for it in QUIRKS].index(_long_list)
 
 
 def warnings(
     providers: Sequence[Provider],
     served: Iterable[Family] = FAMILIES,
     origins: Sequence[Origin] = (),
+    *,
+    ours: bool = True,
 ) -> list[Problem]:
-    """What one client or another cannot take, in the file's order.
+    """What one client or another cannot take, the worst first: in the order of QUIRKS.
 
-    `served` are the families whose clients count, `origins` say where each provider
-    stands: without them in one file.
+    What one of them finds is in the file's order. `served` are the families whose
+    clients count, `origins` say where each provider stands: without them in one file.
+    Unless they are `ours`, others publish the settings.
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
     names = {family.name for family in served}
-    quirks = [it for it in QUIRKS if it.family is None or it.family in names]
-    problems = []
+    found: list[list[Problem]] = [[] for _ in QUIRKS]
+    same_ids = found[_BEFORE_STYLE]
     seen: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
         first = seen.setdefault(provider.identity, origin)
         if first is not origin:
-            problems.append(_same_id(provider, origin, first))
+            same_ids.append(_same_id(provider, origin, first))
         subject = Subject(provider, _mail_servers(provider))
-        for client, complaints, _ in quirks:
+        for problems, quirk in zip(found, QUIRKS, strict=True):
+            client, complaints, family, is_of_ours = quirk
+            if (family is not None and family not in names) or (
+                is_of_ours and not ours
+            ):
+                continue
             for where, message, cure in complaints(subject):
                 place = f"{origin.place}.{where}" if where else origin.place
                 problems.append(Problem(place, message, cure, client, origin.file))
-    return problems
+    return [problem for problems in found for problem in problems]
 
 
 def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:

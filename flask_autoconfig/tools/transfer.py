@@ -57,6 +57,7 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         provider = reader.read(_read(file))
         reader.lost += _without_odd_urls(provider)
+        reader.lost += _kept_order(provider)
         from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
@@ -72,6 +73,16 @@ def _import(file: Path) -> tuple[dict[str, Any], list[str]]:
             ]
         ) from error
     return provider, reader.lost
+
+
+def _kept_order(provider: dict[str, Any]) -> Iterator[str]:
+    """Tell of an order that one client stumbles over: it is the file's, and stays so."""
+    types = [server.get("type") for server in provider.get("incoming", ())]
+    if "imap" in types[1:] and types[0] != "imap":
+        yield (
+            f"{types[0]} stays before imap, as it is there: FairEmail, which reads the "
+            "first server alone, finds no settings; let imap stand first"
+        )
 
 
 def _read(file: Path) -> bytes:

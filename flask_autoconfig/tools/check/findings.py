@@ -28,6 +28,7 @@ class Case:
     exact: bool = True  # the file claims the domain by name
     address: Address | None = None  # to ask with
     signs: bool = False  # the file has `[sign]`
+    has_own_login: bool = False  # a hook of the site says the asker's login name
 
     @property
     def asker(self) -> Address:

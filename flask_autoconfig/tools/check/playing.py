@@ -443,7 +443,7 @@ def expected(client: Client, case: Case) -> Setup | None:
     if client.family == "outlook":
         body = outlook.write(case.provider, Recipient(case.domain, who))
         with suppress(setups.MeaninglessError):
-            return setups.of_pox(body)
+            return setups.of_pox(body) if body else None
         return None
     alone = structs.replace(case.provider, list_domains=False)
     document = thunderbird.write(alone, Recipient(case.domain, exact=case.exact))

@@ -7,18 +7,18 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ... import families
 from ...address import Address, parse_address
-from ...config.reading import Loaded, read
-from ...directory import Directory
+from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
+from ...service import Service
 from .. import check, options, project, quirks
 from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
 from ..check import login as logins
@@ -88,13 +88,13 @@ def command(
         raise click.UsageError("--login takes an ADDRESS to log in with")
     if every and subject:
         raise click.UsageError("--all takes no ADDRESS or DOMAIN: it is every domain")
-    file, loaded = _file_to_check(subject)
-    if every and loaded is None:
+    service = _service_to_check(subject)
+    if every and service is None:
         raise click.UsageError("--all takes a file: name one with --config")
-    cases = _cases(loaded, subject, address, every)
-    if unpublished and loaded is None:
+    cases = _cases(service, subject, address, every)
+    if unpublished and service is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
-    if login and not (loaded or yes or sys.stdin.isatty()):
+    if login and not (service or yes or sys.stdin.isatty()):
         message = "without a file --login asks at a terminal; name a file, or say --yes"
         raise click.UsageError(message)
 
@@ -103,7 +103,7 @@ def command(
     around = options.network(**network)
     facts = Facts(around)
     look = check.unpublished if unpublished else check.published
-    with_file = partial(_of_file, file, loaded)
+    with_file = partial(_of_file, service)
     several = every or len(cases) > 1
     failed = False
     for case, found in _side_by_side(cases, look, facts, around, tell):
@@ -222,62 +222,66 @@ def _address(subject: str) -> Address | None:
         raise click.BadParameter(f"{subject!r} is no e-mail address") from None
 
 
-def _file_to_check(subject: str) -> tuple[Path, Loaded | None]:
-    """The file, None unless one is named, or lies here and serves the domain."""
+def _service_to_check(subject: str) -> Service | None:
+    """What is to be served, None unless a file is named, or one here serves the domain."""
     told = project.named_file() or file_in_environment()
-    file = project.file()
-    if not told and not file.is_file():
-        return file, None
-    loaded = read(file)
-    directory = Directory(loaded)
-    if subject and directory.by_domain(project.domain(subject)) is None:
-        if told:
-            cure = "add it to a provider's domains"
-            problem = Problem(subject, "the file does not serve it", cure)
-            raise ConfigError([problem], str(file))
-        return file, None
-    return file, loaded
+    if not told and not project.is_there():
+        return None
+    service = project.service()
+    if subject:
+        try:
+            project.served(service, project.domain(subject))
+        except ConfigError:
+            if told:
+                raise
+            return None
+    return service
 
 
 def _cases(
-    loaded: Loaded | None, subject: str, address: Address | None, every: bool
+    service: Service | None, subject: str, address: Address | None, every: bool
 ) -> list[Case]:
-    if loaded is None:
+    if service is None:
         if not subject:
             message = "name an ADDRESS or DOMAIN, or a file with --config"
             raise click.UsageError(message)
         usual = families.chosen(None, "")
         return [Case(project.domain(subject), usual, address=address)]
 
-    names = project.domains(loaded, subject)
+    names = project.domains(service, subject)
     if len(names) > _MOST_DOMAINS and not every:
         message = f"the file has {len(names)} domains: name one, or say --all"
         raise click.UsageError(message)
-    served = project.served_families(loaded)
-    directory = Directory(loaded)
-    signs = loaded.tables.sign is not None
+    signs = service.snapshot.loaded.tables.sign is not None
     cases = []
     for name in names:
-        match = directory.by_domain(name)
-        assert match is not None  # noqa: S101 (see project.domains)
-        provider = loaded.providers[match.provider_index]
-        cases.append(Case(name, served, provider, match.exact, address, signs))
+        served = project.served(service, name)
+        if address is not None:
+            served = project.served_address(service, address)
+        case = Case(name, service.families, served.provider, served.match.exact)
+        has_login = served.login is not None
+        cases.append(
+            replace(case, address=address, signs=signs, has_own_login=has_login)
+        )
     return cases
 
 
-def _of_file(file: Path, loaded: Loaded | None, case: Case) -> list[Finding]:
-    """What the file itself has against the domain's provider."""
-    if loaded is None:
+def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]:
+    """What the file itself has against the domain's provider, or against all of them."""
+    if service is None:
         return []
-    served = project.served_families(loaded)
+    file, loaded = service.live.file, service.snapshot.loaded
     skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched]
-    at = next((n for n, it in enumerate(loaded.providers) if it is case.provider), None)
-    own = [] if at is None else [loaded.providers[at]]
-    origins = () if at is None or not loaded.origins else (loaded.origins[at],)
-    problems = [*skipped, *quirks.warnings(own, served, origins)]
+    own, origins = list(loaded.providers), list(loaded.origins)
+    if case is not None:
+        name = case.provider.identity if case.provider else ""
+        at = [n for n, it in enumerate(own) if it.identity == name][:1]
+        own, origins = [own[n] for n in at], [origins[n] for n in at if origins]
+    found = quirks.warnings(own, service.families, origins)
+    problems = [*skipped, *with_lines(found, file, own, origins)]
     if not problems:
         return [findings.ok("file", str(file), "no problems, no warnings")]
-    return [findings.from_problem("file", it.file or str(file), it) for it in problems]
+    return [findings.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
 def _password(descriptor: int | None, where: str) -> str:

@@ -28,17 +28,14 @@ from .. import project, zone
 def command(domain: str, target: str, previous: Path | None, as_json: bool) -> None:
     """Print the DNS records to publish, as a zone file for each domain."""
     target = _host(target)
-    loaded = read(project.file())
-    families = project.served_families(loaded)
-    directory = Directory(loaded)
+    service = project.service()
+    families = service.speaking
     before = read(previous) if previous else None
 
     output: dict[str, Any] = {}
     zones = []
-    for name in project.domains(loaded, domain):
-        match = directory.by_domain(name)
-        assert match is not None  # noqa: S101 (they are the file's own)
-        provider = loaded.providers[match.provider_index]
+    for name in project.domains(service, domain):
+        provider = project.served(service, name).public_provider
         digests = _digests_before(before, families, name)
         records = list(zone.records(families, provider, name, target, digests))
         certificates = zone.certificate_names(families, provider, name)

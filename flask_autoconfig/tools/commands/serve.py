@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ...service import Service
 from .. import project
 
 
@@ -32,25 +33,38 @@ def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | Non
     type=click.IntRange(0, 16),
     help="How many proxies in front may say the host; with 0 none is believed.",
 )
-def command(bind: str | None, workers: int | None, proxies: int) -> None:
+@click.option(
+    "--hooks",
+    metavar="MODULE[:OBJECT]",
+    help="Whose find_provider and find_username are asked; each worker imports it.",
+)
+def command(
+    bind: str | None, workers: int | None, proxies: int, hooks: str | None
+) -> None:
     """Run the service by itself, under gunicorn.
 
     GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
     """
     from ... import server, standalone
 
-    config = {
-        "AUTOCONFIG_FILE": project.file(),
-        "AUTOCONFIG_CLIENTS": project.clients_of_app(),
-    }
-    app = standalone.create_app(config, proxies=proxies)
+    site = project.site()
+    later, given = project.hooks(hooks, site)
+    app = standalone.create_app(site.config, proxies=proxies, hooks=given)
+    own: Service = app.extensions["autoconfig"]
+
+    def at_start() -> None:
+        if later is not None:
+            own.hooks.take(later.get())
+
     try:
-        service = server.prepare(app, bind=bind, workers=workers)
+        service = server.prepare(
+            app, at_start, own.live.look, bind=bind, workers=workers
+        )
     except server.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if service.ignored:
         names = ", ".join(service.ignored)
         click.echo(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
     places = ", ".join(service.cfg.bind)
-    click.echo(f"Serving {app.config['AUTOCONFIG_FILE']} at {places}", err=True)
+    click.echo(f"Serving {site.name} at {places}", err=True)
     service.run()

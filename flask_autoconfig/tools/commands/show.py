@@ -29,7 +29,8 @@ def command(address: str, name: str) -> None:
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         raise _nothing(service, f"{name} is not among the clients that are served")
-    served = _whom(service, address)
+    with project.asking(service, address):
+        served = _whom(service, address)
     if served is None:
         whom = f"for {address}" if address else "without an address"
         cure = "name an address, or add its domain to a provider's domains"

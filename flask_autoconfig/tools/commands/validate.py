@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ...config.reading import read
+from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from .. import project, quirks
+from ..cleaning import clean, clean_lines
 
 
 @click.command("validate")
@@ -23,12 +25,15 @@ def command(ctx: click.Context, as_json: bool) -> None:
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     try:
-        loaded = read(file)
+        loaded = project.loaded()
         problems = loaded.skipped
         served = project.served_families(loaded)
+        found = quirks.warnings(loaded.providers, served, loaded.origins)
         warnings = [
+            *with_lines(found, file, loaded.providers, loaded.origins),
             *loaded.unmatched,
-            *quirks.warnings(loaded.providers, served, loaded.origins),
+            *loaded.ended,
+            *project.silent_families(),
         ]
     except ConfigError as error:
         problems = error.problems
@@ -37,8 +42,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(_report(file, problems, warnings), indent=2))
     else:
         for problem in problems:
-            click.echo(problem)
-        _echo_warnings(warnings)
+            click.echo(clean_lines(_in_file(problem, file).shown()))
+        _echo_warnings([_in_file(warning, file) for warning in warnings])
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
         click.echo(f"{file}: {counts}", err=True)
     ctx.exit(1 if problems else 0)
@@ -59,16 +64,20 @@ def _report(
     }
 
 
-def _named(problem: Problem, file: Path) -> dict[str, str]:
-    return problem._asdict() | {"file": problem.file or str(file)}
+def _named(problem: Problem, file: Path) -> dict[str, str | int | None]:
+    told = _in_file(problem, file)._asdict()
+    del told["excerpt"]  # a program has the line and the column
+    return told
+
+
+def _in_file(problem: Problem, file: Path) -> Problem:
+    return problem if problem.file else problem._replace(file=str(file))
 
 
 def _echo_warnings(warnings: Sequence[Problem]) -> None:
-    by_client: dict[str, list[Problem]] = {}
-    for it in warnings:
-        by_client.setdefault(it.client, []).append(it._replace(client=""))
-    for client, problems in by_client.items():
+    for client, problems in groupby(warnings, key=lambda it: it.client):
         if client:
             click.echo(f"{client}:")
         for it in problems:
-            click.echo(f"{'  ' if client else ''}warning: {it}")
+            warning = clean(str(it._replace(client="")))
+            click.echo(f"{'  ' if client else ''}warning: {warning}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER, NOBODY, with_domain
+from ....address import DOMAIN_PLACEHOLDER, with_domain
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
 from ....documents import Recipient, thunderbird
@@ -76,10 +76,8 @@ def look(
         told += _domains(case, it)
         if case.provider is not None:
             told += _against_the_file(case, it)
-        else:
-            told += _names(case, it)
-            if reference is not None and it is not reference:
-                told += _against_another(case, it, reference)
+        elif reference is not None and it is not reference:
+            told += _against_another(case, it, reference)
         hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
         if not any(each.status != OK for each in told):
             told.append(_good(case, it))
@@ -105,7 +103,7 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
     if case.provider is None:  # a file's own warnings are the file's step
         problems += [
             each._replace(place=each.place.removeprefix("provider[0]."))
-            for each in quirks.warnings([it.provider])
+            for each in quirks.warnings([it.provider], ours=False)
         ]
     for problem in problems:
         yield from_problem("document", it.place, problem)
@@ -128,21 +126,6 @@ def _domains(case: Case, it: Document) -> Iterator[Finding]:
         "it may have been copied from somebody else's",
         f"write <domain>{case.domain}</domain>, and see that its servers are yours",
     )
-
-
-def _names(case: Case, it: Document) -> Iterator[Finding]:
-    """A login name that everybody gets, since somebody's own was written down."""
-    names = {server.username for _, server in it.provider.servers if server.username}
-    for name in sorted(names):
-        who = case.asker
-        if "%" not in name and name not in (str(who), who.local, NOBODY):
-            yield failure(
-                "document",
-                it.place,
-                f"the user name is {name} for everybody",
-                "nobody else can log in with it",
-                "write %EMAILADDRESS%, which clients fill in",
-            )
 
 
 def _covers(pattern: str, domain: str) -> bool:
@@ -206,6 +189,8 @@ def differences(
         for index, (our, their) in enumerate(zip(one, other, strict=True)):
             for field in structs.fields(our):
                 mine, its = getattr(our, field.name), getattr(their, field.name)
+                if case.has_own_login and field.name == "username":
+                    continue  # who asks without an address is told of no login
                 if _filled(case, mine) != _filled(case, its):
                     yield f"{key}[{index}].{field.name}", in_words(its), in_words(mine)
 

@@ -1,0 +1,136 @@
+"""What somebody new to this writes, and no client anywhere can use: rows of the quirks.
+
+A server that only the own network reaches, a name that everybody would log in with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip
+from ..config.foreign import login_for, theirs_in
+from ..config.tables import WITHOUT_LOGIN
+from ..config.values import quote
+
+if TYPE_CHECKING:
+    from .quirks import Complaints, Subject
+
+_NAME_IT = "write the name that the internet knows the server by, as mail.example.com"
+# Endings that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and
+# what routers and old guides take.
+_OWN_NETWORKS = [
+    ".local",
+    ".localdomain",
+    ".lan",
+    ".home",
+    ".home.arpa",
+    ".internal",
+    ".intranet",
+    ".corp",
+    ".private",
+    ".workgroup",
+    ".fritz.box",
+    ".invalid",
+]
+_DOCUMENTATION = tuple(  # RFC 5737, RFC 3849
+    map(
+        ip_network,
+        ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"),
+    )
+)
+_URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
+
+
+def unreachable_hosts(of: Subject) -> Complaints:
+    """Servers that are in no public DNS, or at no public address."""
+    for at, server in of.provider.servers:
+        trouble = _trouble_with(server.hostname or "")
+        if trouble:
+            yield f"{at}.hostname", trouble, _NAME_IT
+        elif is_ip(server.hostname or "") and server.socket_type != "plain":
+            yield (
+                f"{at}.hostname",
+                f"hardly any certificate has an address, as {server.hostname}, in it, "
+                "and clients refuse the server",
+                _NAME_IT,
+            )
+
+
+def unreachable_pages(of: Subject) -> Complaints:
+    """The same of the services that have a URL, and of the webmail."""
+    pages = [
+        (f"{at}.{key}", getattr(server, key, None))
+        for at, server in of.provider.servers
+        for key in _URL_KEYS
+    ]
+    if of.provider.webmail:
+        pages.append(("webmail.login_page", of.provider.webmail.login_page))
+    for at, url in pages:
+        trouble = _trouble_with(urlsplit(url).hostname or "") if url else ""
+        if trouble:
+            yield at, trouble, "write the URL that the internet knows it by"
+
+
+def _trouble_with(host: str) -> str:
+    """Why nobody outside reaches a host, "" for one that may be reached."""
+    if not host or "%" in host:
+        return ""
+    if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
+        return f"{host} is each reader's own device"
+    if is_ip(host):
+        return _trouble_with_address(host)
+    if "." not in host:
+        return f"{host} has no dot: only your own network may know it"
+    ending = next((it for it in _OWN_NETWORKS if host.endswith(it)), "")
+    return f"only your own network knows a name in {ending}" if ending else ""
+
+
+def _trouble_with_address(host: str) -> str:
+    address = ip_address(host)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_loopback:
+        return f"{host} is each reader's own device"
+    if address.is_unspecified or address.is_multicast:
+        return f"{host} is no server's address"
+    if address.is_global:
+        return ""
+    if address.is_link_local:
+        return f"{host} is a link-local address: only your own network reaches it"
+    if address.is_reserved or any(address in it for it in _DOCUMENTATION):
+        return f"{host} is a reserved address: no server has it"
+    return f"{host} is a private address: only your own network reaches it"
+
+
+def same_names(of: Subject) -> Complaints:
+    """Login names that are the same for everybody, or hold what clients do not fill in."""
+    for at, name in _names(of):
+        theirs = theirs_in(name)
+        same = is_for_all(name)
+        if not (theirs or same) or _is_unfinished(name):
+            continue
+        message = f"every client takes {theirs} as it stands"
+        if not theirs:
+            message = f"everybody gets the same name, {quote(name)}"
+        elif same:
+            message += ", and everybody gets the same name"
+        cure = f"write username = {quote(login_for(name))}"
+        if not theirs:
+            cure += f', or "{USER_PLACEHOLDERS[1]}" for what stands before the @'
+        yield at, message, cure
+
+
+def _names(of: Subject) -> Iterator[tuple[str, str]]:
+    for at, server in of.provider.servers:
+        if server.username and not WITHOUT_LOGIN.issuperset(server.authentication):
+            yield f"{at}.username", server.username
+    webmail = of.provider.webmail
+    if webmail and webmail.login_page_info:
+        yield "webmail.login_page_info.username", webmail.login_page_info.username
+
+
+def _is_unfinished(name: str) -> bool:
+    """Whether a placeholder lacks its last %, which is a complaint of its own."""
+    return any(it[:-1] in name.replace(it, "") for it in PLACEHOLDERS)

@@ -1,0 +1,162 @@
+"""What the clients of every family ask, from the table of families, for every WSGI door."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+from flask_autoconfig.families import FAMILIES, Route
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# Two domains with a server of every kind, and all families.
+FILE = Path(__file__).parent / "django_shop/autoconfig.toml"
+HOST = "autoconfig.example.com"
+QUERY = "emailaddress=fred%40example2.com&Protocol=AutodiscoverV1"
+POX = (
+    b'<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
+    b'requestschema/2006"><Request><EMailAddress>fred@example2.com</EMailAddress></Request>'
+    b"</Autodiscover>"
+)
+
+
+class Ask(NamedTuple):
+    """A request, headers named as in an environ."""
+
+    path: str
+    method: str = "GET"
+    query: str = QUERY
+    body: bytes = b""
+    host: str = HOST
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def _spellings(route: Route) -> Iterator[str]:
+    path = route.path + ("example2.com" if route.path.endswith("/") else "")
+    yield path
+    if route.any_case:
+        yield path.upper()
+        yield path.title()
+
+
+def asks_of(family: str) -> Iterator[Ask]:
+    """Every path of a family with every method that it is asked with."""
+    (routes,) = (it.routes for it in FAMILIES if it.name == family)
+    for route in routes:
+        for path in _spellings(route):
+            for method in route.allowed:
+                yield Ask(path, method, body=POX if method == "POST" else b"")
+
+
+class Got(NamedTuple):
+    """An answer."""
+
+    status: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def lasting(self) -> tuple[str, dict[str, str], bytes]:
+        """It without the time of whichever service took the file up."""
+        kept = {key: it for key, it in self.headers.items() if key != "Last-Modified"}
+        return self.status, kept, self.body
+
+
+def environ_of(ask: Ask) -> WSGIEnvironment:
+    """What a server makes of the request (PEP 3333)."""
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": ask.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": ask.path.encode().decode("latin-1"),
+        "QUERY_STRING": ask.query,
+        "HTTP_HOST": ask.host,
+        "CONTENT_LENGTH": str(len(ask.body)),
+        "wsgi.input": BytesIO(ask.body),
+        "wsgi.errors": sys.stderr,
+        **{f"HTTP_{name}": it for name, it in ask.headers},
+    }
+    if ask.body:
+        environ["CONTENT_TYPE"] = "text/xml"
+    setup_testing_defaults(environ)
+    return environ
+
+
+def got(app: WSGIApplication, ask: Ask, **changes: Any) -> Got:
+    """The answer of an application that is held to PEP 3333 meanwhile."""
+    return heard(validator(app), {**environ_of(ask), **changes})
+
+
+def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
+    """The answer of an application, as it gives it."""
+    begun: list[tuple[str, list[tuple[str, str]]]] = []
+    written: list[bytes] = []
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        assert not begun or exc_info
+        begun.append((status, headers))
+        return written.append
+
+    body = app(environ, start)
+    try:
+        written.extend(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    status, headers = begun[-1]
+    return Got(status, dict(headers), b"".join(written))
+
+
+# --- A little site, for WSGI servers ---------------------------------------------------
+
+
+class _Counted:
+    """Three pieces; `closed` counts how many of it a server has closed."""
+
+    closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"one ", b"two ", b"three")
+
+    def close(self) -> None:
+        _Counted.closed += 1
+
+
+def little_site(
+    environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """A site that does what PEP 3333 lets an application do."""
+    path, mine = environ["PATH_INFO"], [("X-Site", "mine"), ("Content-Type", "text/x")]
+    if path == "/stream":
+        start_response("200 OK", mine)
+        return _Counted()
+    if path == "/closed":
+        start_response("200 OK", mine)
+        return [str(_Counted.closed).encode()]
+    if path == "/file":
+        start_response("200 OK", mine)
+        wrap = environ["wsgi.file_wrapper"]
+        return wrap(FILE.open("rb"))  # type: ignore[no-any-return]
+    if path == "/echo":
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        start_response("202 Accepted", mine)
+        return [body.upper()]
+    if path == "/fails":
+        start_response("200 OK", mine)
+        try:
+            raise ValueError("of the site")
+        except ValueError:
+            start_response("500 Of The Site", mine, sys.exc_info())
+        return [b"sorry"]
+    if path == "/writes":
+        start_response("200 OK", mine)(b"written")
+        return []
+    start_response("404 Of The Site", mine)
+    return [b"The site has no " + path.encode("latin-1")]

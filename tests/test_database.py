@@ -1,0 +1,151 @@
+"""Customers in a real PostgreSQL, which is stopped under load and started again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from postgres import Postgres, postgres
+from support import BIN, ROOT, TWO_DOMAINS, Reply, fetch, free_port, run, running, until
+
+Write = Callable[..., Path]
+CUSTOMERS = 20_000
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """With the example's table, in which every second customer has own servers."""
+    with postgres() as server:
+        until(lambda: _takes_connections(server))
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute((EXAMPLES / "customers.sql").read_bytes())
+            connection.execute(
+                """INSERT INTO customer
+                SELECT d, CASE WHEN n %% 2 = 0 THEN 'example.com' END, 'Customer ' || n,
+                'imap.' || d, 'smtp.' || d
+                FROM (SELECT n, 'c' || n || '.test' AS d FROM generate_series(1, %s) AS n)
+                AS numbers""",
+                [CUSTOMERS],
+            )
+            connection.execute("ANALYZE customer")
+        yield server
+
+
+def _takes_connections(server: Postgres) -> bool:
+    try:
+        psycopg.connect(server.url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture
+def url(server: Postgres, toml: Write) -> Iterator[str]:
+    """The example, served by one worker that keeps an answer for a second."""
+    port = free_port()
+    file = toml(f"hook_max_age = 1\n{TWO_DOMAINS}")
+    command = (BIN / "flask-autoconfig", "--config", file, "serve", "--workers", "1")
+    options = ("--bind", f"127.0.0.1:{port}", "--hooks", "customers")
+    log = file.with_name("log")
+    env = {"DATABASE_URL": server.url, "PYTHONPATH": str(EXAMPLES)}
+    with running(*command, *options, port=port, log=log, env=env, at_once=True):
+        yield f"http://127.0.0.1:{port}"
+    assert "fred" not in log.read_text()
+
+
+def ask(url: str, number: int) -> Reply:
+    return fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred@c{number}.test")
+
+
+def is_right(reply: Reply, number: int) -> bool:
+    own = f"<hostname>imap.c{number}.test</hostname>".encode() in reply.body
+    of_file = b"<hostname>imap.example.com</hostname>" in reply.body
+    is_its_own = f"<domain>c{number}.test</domain>".encode() in reply.body
+    return is_its_own and (of_file if number % 2 == 0 else own)
+
+
+def test_every_customer_has_their_own_settings(url: str) -> None:
+    for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS):
+        assert is_right(ask(url, number), number)
+    assert ask(url, CUSTOMERS + 1).status == 404
+
+
+class Load:
+    """Clients that ask for the same customers over and over, and for new ones."""
+
+    def __init__(self, url: str, known: range, new: range) -> None:
+        self.statuses: dict[str, set[int]] = defaultdict(set)
+        self.wrong: list[tuple[int, Reply]] = []
+        self._ends = threading.Event()
+        self._url = url
+        self._known = known
+        self._new = iter(new)
+        self._threads = [threading.Thread(target=self._ask) for _ in range(6)]
+
+    def _ask(self) -> None:
+        while not self._ends.is_set():
+            for kind, number in [("new", next(self._new)), *self._numbered()]:
+                reply = ask(self._url, number)
+                self.statuses[kind].add(reply.status)
+                is_good = is_right(reply, number) if reply.status == 200 else False
+                says_when = reply.status == 503 and "Retry-After" in reply.headers
+                if not (is_good or says_when):
+                    self.wrong.append((number, reply))
+
+    def _numbered(self) -> list[tuple[str, int]]:
+        return [("known", number) for number in self._known]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_database_that_stops_and_comes_back_makes_no_answer_wrong(
+    server: Postgres, url: str
+) -> None:
+    known = range(101, 121)
+    for number in known:
+        assert is_right(ask(url, number), number)
+    with Load(url, known, range(1000, CUSTOMERS)) as load:
+        time.sleep(2)
+        assert load.statuses == {"known": {200}, "new": {200}}
+        server.stop()
+        until(lambda: 503 in load.statuses["new"])
+        time.sleep(3)  # longer than an answer is kept
+        server.start()
+        until(lambda: ask(url, 500).status == 200)
+    assert not load.wrong
+    assert load.statuses["known"] == {200}
+    assert load.statuses["new"] == {200, 503}
+    with Load(url, known, range(600, 1000)) as load:
+        time.sleep(1)
+    assert load.statuses == {"known": {200}, "new": {200}}
+
+
+def test_the_commands_ask_the_database_too(
+    server: Postgres, toml: Write, tmp_path: Path
+) -> None:
+    env: Any = {"DATABASE_URL": server.url, "AUTOCONFIG_HOOKS": "customers"}
+    env |= {"PYTHONPATH": str(EXAMPLES), "AUTOCONFIG_FILE": str(toml(TWO_DOMAINS))}
+    shown = run("show", "fred@c7.test", **env)
+    assert "<hostname>imap.c7.test</hostname>" in shown.stdout
+    records = run("dns", "c7.test", "--target", "www.example.com", **env)
+    assert "_imaps._tcp IN SRV 0 1 993 imap.c7.test." in records.stdout
+    checked = run("check", "fred@c7.test", "--unpublished", **env)
+    assert "imap.c7.test" in checked.stdout
+    nobody = run("dns", "c0.test", "--target", "www.example.com", **env)
+    assert nobody.returncode == 1
+    assert "the file does not serve it" in nobody.stderr

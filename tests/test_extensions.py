@@ -1,0 +1,473 @@
+"""A Flask site with the extensions that people have: every client is answered in it.
+
+The lines that the site itself must say stand in a table of the README, from where they
+are taken to be run here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask, Response, redirect, request
+from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, outlook_asks, running
+from werkzeug.test import Client, TestResponse
+
+from flask_autoconfig import Autoconfig
+from flask_autoconfig.families import FAMILIES, Places
+
+Write = Callable[..., Path]
+Plug = Callable[[Flask, Autoconfig], object]
+HOST = "autoconfig.example.com"
+FILE = (
+    f"""clients = {[family.name for family in FAMILIES]}
+{TWO_DOMAINS}"""
+    + """
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.example.com/cal/"
+
+[[provider.address_book]]
+type = "carddav"
+url = "https://dav.example.com/card/"
+"""
+)
+POX = outlook_asks("fred@example.com")
+CONFIG = "/mail/config-v1.1.xml"
+OUTLOOK = "/Autodiscover/Autodiscover.xml"
+FRED = "?emailaddress=fred@example.com"
+
+
+class Question(NamedTuple):
+    """What a client asks."""
+
+    method: str
+    target: str
+    body: str = ""
+
+    def ask(self, client: Client, **headers: str) -> TestResponse:
+        """Send it to the site, over TLS."""
+        path, _, query = self.target.partition("?")
+        return client.open(
+            path,
+            method=self.method,
+            query_string=query,
+            data=self.body or None,
+            content_type="text/xml" if self.body else None,
+            base_url=f"https://{HOST}/",
+            headers={name.replace("_", "-"): it for name, it in headers.items()},
+        )
+
+
+# At every path of every family, and what is refused there.
+QUESTIONS = [
+    Question("GET", f"{CONFIG}{FRED}"),
+    Question("GET", CONFIG),
+    Question("HEAD", CONFIG),
+    Question("GET", f"/.well-known/autoconfig{CONFIG}"),
+    Question("GET", "/.well-known/mail-v1.xml"),
+    Question("GET", f"/v1.1{CONFIG}"),
+    Question("POST", OUTLOOK, POX),
+    Question("GET", "/autodiscover/autodiscover.xml"),
+    Question("GET", f"/autodiscover/autodiscover.json/v1.0/{FRED[14:]}?Protocol=EWS"),
+    Question(
+        "GET", f"/autodiscover/autodiscover.json?Email={FRED[14:]}&Protocol=ActiveSync"
+    ),
+    Question("GET", f"/mail/mobileconfig{FRED}"),
+    Question("GET", f"/email.mobileconfig?email={FRED[14:]}"),
+    Question("GET", "/.well-known/apple-mail.mobileconfig"),
+    Question("GET", "/.well-known/user-agent-configuration.json"),
+    Question("PROPFIND", "/.well-known/caldav"),
+    Question("GET", "/.well-known/carddav"),
+    Question("GET", "/.well-known/jmap"),
+    Question("GET", f"/mail/setup{FRED}"),
+    Question("GET", f"/mail/setup/qr.svg{FRED}"),
+    Question("GET", "/mail/setup/style.css"),
+    Question("GET", "/mail/setup/script.js"),
+    Question("GET", "/v1.1/example2.com"),
+    Question("GET", f"{CONFIG}?emailaddress=fred@elsewhere.test"),
+    Question("GET", f"{CONFIG}?emailaddress=nonsense"),
+    Question("POST", OUTLOOK, "<nonsense"),
+    Question("POST", CONFIG, POX),
+    Question("DELETE", "/mail/mobileconfig"),
+    Question("POST", "/mail/setup"),
+    Question("MKCOL", OUTLOOK),
+]
+
+
+def test_every_path_of_every_family_is_asked_here() -> None:
+    places = Places(FAMILIES)
+    asked = {places.find(it.target.partition("?")[0]) for it in QUESTIONS}
+    there = {(family.name, route) for family in FAMILIES for route in family.routes}
+    assert {tuple(it) for it in asked if it} == there
+
+
+# --- What the README says --------------------------------------------------------------
+
+
+def lines_of(extension: str) -> list[str]:
+    """The code that the README's table has for an extension."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
+    return [
+        code for code in re.findall(r"`([^`]+)`", row) if "(" in code or ":" in code
+    ]
+
+
+def say(extension: str, place: int = 0, **names: object) -> None:
+    """Run a line of that table with these names."""
+    exec(lines_of(extension)[place], dict(names))  # noqa: S102 (our own README)
+
+
+# --- The extensions --------------------------------------------------------------------
+
+
+def flask_wtf(app: Flask, _: Autoconfig) -> None:
+    from flask_wtf import CSRFProtect
+
+    CSRFProtect(app)
+
+
+def flask_login(app: Flask, _: Autoconfig) -> None:
+    from flask_login import LoginManager, current_user
+
+    manager = LoginManager(app)
+    manager.login_view = "login"
+    manager.user_loader(lambda _: None)
+    app.add_url_rule("/login", "login", lambda: "Who are you?")
+    wall = "def wall():\n    {}\n    if not user.is_authenticated: return ask()"
+    names: dict[str, Any] = {"request": request, "user": current_user}
+    names["ask"] = manager.unauthorized
+    exec(wall.format(lines_of("Flask-Login")[0]), names)  # noqa: S102 (see say)
+    app.before_request(names["wall"])
+
+
+def flask_limiter(app: Flask, autoconfig: Autoconfig) -> None:
+    from flask_limiter import Limiter
+
+    limiter = Limiter(
+        lambda: "somebody", app=app, default_limits=["1/day"], storage_uri="memory://"
+    )
+    say("Flask-Limiter", 0, limiter=limiter, autoconfig=autoconfig)
+
+
+def flask_talisman(app: Flask, _: Autoconfig) -> None:
+    from flask_talisman import Talisman
+
+    policy = {"default-src": "'self'", "script-src": "'self'"}
+    nonce_in = ["script-src"]
+    Talisman(
+        app, content_security_policy=policy, content_security_policy_nonce_in=nonce_in
+    )
+
+
+def flask_seasurf(app: Flask, _: Autoconfig) -> None:
+    from flask_seasurf import SeaSurf
+
+    csrf = SeaSurf(app)
+    # Its line names the views, which have to be there.
+    app.config["AT_THE_END"].append(lambda: say("Flask-SeaSurf", csrf=csrf, app=app))
+
+
+def flask_debugtoolbar(app: Flask, _: Autoconfig) -> None:
+    from flask_debugtoolbar import DebugToolbarExtension
+
+    app.debug = True
+    app.config["DEBUG_TB_INTERCEPT_REDIRECTS"] = False
+    DebugToolbarExtension(app)
+
+
+def flask_caching(app: Flask, _: Autoconfig) -> None:
+    from flask_caching import Cache
+
+    Cache(app, config={"CACHE_TYPE": "SimpleCache"})
+
+
+def flask_compress(app: Flask, _: Autoconfig) -> None:
+    from flask_compress import Compress
+
+    Compress(app)
+
+
+def flask_babel(app: Flask, _: Autoconfig) -> None:
+    from flask_babel import Babel
+
+    Babel(app, locale_selector=lambda: "en")
+
+
+def flask_cors(app: Flask, _: Autoconfig) -> None:
+    from flask_cors import CORS
+
+    CORS(app)
+
+
+PLUGS: dict[str, Plug] = {
+    "Flask-WTF": flask_wtf,
+    "Flask-Login": flask_login,
+    "Flask-Limiter": flask_limiter,
+    "Flask-Talisman": flask_talisman,
+    "Flask-SeaSurf": flask_seasurf,
+    "Flask-DebugToolbar": flask_debugtoolbar,
+    "Flask-Caching": flask_caching,
+    "Flask-Compress": flask_compress,
+    "Flask-Babel": flask_babel,
+    "Flask-CORS": flask_cors,
+}
+
+
+def without_answer(read: Callable[[], object]) -> Callable[[], None]:
+    """What a site does with each request before anybody answers it."""
+
+    def reading() -> None:
+        read()
+
+    return reading
+
+
+def create_site(file: Path, *plugs: Plug, is_first: bool = False) -> Flask:
+    """A site with these extensions, by an application factory.
+
+    It has all that a site may put in the way, whatever its extensions are: an idea of
+    slashes, of hosts and of errors, a route for all paths, a record of what is sent.
+    """
+    app = Flask("site")
+    app.url_map.strict_slashes = False
+    app.config.update(
+        SECRET_KEY="secret",
+        SERVER_NAME="www.example.com",
+        TRUSTED_HOSTS=[".example.com"],
+        AUTOCONFIG_FILE=file,
+        AT_THE_END=[],
+    )
+    autoconfig = Autoconfig()
+    if is_first:
+        app.register_blueprint(autoconfig)
+    app.before_request(without_answer(lambda: request.get_data()))
+    for code in (404, 405, 500):
+        app.register_error_handler(code, lambda error: ("<h1>Oh!</h1>", error.code))
+    everything = ["GET", "POST", "DELETE"]
+    app.add_url_rule("/<path:path>", "all", lambda path: path, methods=everything)
+    app.add_url_rule("/", "home", lambda: "Welcome!")
+    for plug in plugs:
+        plug(app, autoconfig)
+    if not is_first:
+        app.register_blueprint(autoconfig)
+    for last in app.config["AT_THE_END"]:
+        last()
+    return app
+
+
+def served() -> Flask:
+    """The site with everything, for a server; the environment says where the file is."""
+    file = Path(os.environ["AUTOCONFIG_FILE"])
+    plugs = [plug for plug in PLUGS.values() if plug is not flask_debugtoolbar]
+    return create_site(file, *plugs)
+
+
+# --- What clients get ------------------------------------------------------------------
+
+# What is not the same in two sites of the same file.
+VARYING = {"Last-Modified"}
+# What an extension may say beside or over what we say; caches keep what they may.
+ADDED = {
+    "Flask-Login": {"Vary"},
+    "Flask-Talisman": {
+        *("Content-Security-Policy", "Strict-Transport-Security", "X-Frame-Options"),
+        *("Permissions-Policy", "Referrer-Policy"),
+    },
+    "Flask-SeaSurf": {"Vary"},
+    "Flask-DebugToolbar": {"Vary"},
+    "Flask-Compress": {"Vary"},
+    "Flask-CORS": {"Access-Control-Allow-Origin"},
+}
+
+
+def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
+    """What a client sees, but for what a site may add."""
+    length = answer.headers.get("Content-Length", type=int)
+    if answer.request.method != "HEAD":
+        assert length == len(answer.get_data())
+    assert len(answer.headers.getlist("Access-Control-Allow-Origin")) <= 1
+    others = sorted(
+        pair
+        for pair in answer.headers
+        if pair[0] not in {*VARYING, *added, "Content-Length"}
+    )
+    body = answer.get_data(as_text=True)
+    body = re.sub(r' nonce="[^"]+"', "", body)  # Talisman's, of the page's script
+    body = re.sub(r'(<Error Time=")[^"]+', r"\1", body)
+    body = re.sub(r'<div id="flDebug".*</div>', "", body, flags=re.S)  # the toolbar
+    return answer.status, others, re.sub(r"\s+", "", body)
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["we first", "we last"])
+@pytest.mark.parametrize("name", [*PLUGS, "all of them"])
+def test_every_client_is_answered_as_in_a_bare_site(
+    toml: Write, name: str, is_first: bool
+) -> None:
+    file = toml(FILE)
+    bare = Flask("bare")
+    bare.config["AUTOCONFIG_FILE"] = file
+    bare.register_blueprint(Autoconfig())
+    plugs = [PLUGS[name]] if name in PLUGS else [*PLUGS.values()]
+    added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
+    site = Client(create_site(file, *plugs, is_first=is_first))
+    for question in QUESTIONS:
+        expected = told(question.ask(Client(bare)), added)
+        for _ in range(2):  # a limit, a cache, a session begin with the second
+            assert told(question.ask(site), added) == expected, question
+
+
+def test_the_site_itself_goes_on_with_its_extensions(toml: Write) -> None:
+    """The walls stand for the site's own pages, or the test above would show nothing."""
+    file = toml(FILE)
+    for name, question, status in [
+        ("Flask-WTF", Question("POST", "/form"), 400),
+        ("Flask-Login", Question("GET", "/page"), 302),
+        ("Flask-SeaSurf", Question("POST", "/form"), 403),
+        ("Flask-Limiter", Question("GET", "/page"), 429),
+    ]:
+        site = Client(create_site(file, PLUGS[name]))
+        question.ask(site)
+        assert question.ask(site).status_code == status, name
+
+
+def test_all_of_them_under_a_real_server(toml: Write) -> None:
+    port = free_port()
+    command = (
+        BIN / "gunicorn",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "test_extensions:served()",
+    )
+    env = {"AUTOCONFIG_FILE": str(toml(FILE)), "PYTHONPATH": str(ROOT / "tests")}
+    with running(*command, port=port, env=env, at_once=True):
+        url = f"http://127.0.0.1:{port}"
+        # Talisman's own: whoever asks without TLS is sent to where there is some.
+        plain = fetch(f"{url}{CONFIG}", Host=HOST)
+        assert plain.status == 302
+        assert plain.headers["Location"] == f"https://{HOST}{CONFIG}"
+        secure: Any = {"Host": HOST, "X_Forwarded_Proto": "https"}
+        answer = fetch(f"{url}{CONFIG}", Accept_Encoding="gzip", **secure)
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert b"imap.example.com" in gzip.decompress(answer.body)
+        answer = fetch(
+            f"{url}{OUTLOOK}",
+            method="POST",
+            data=POX.encode(),
+            Content_Type="text/xml",
+            **secure,
+        )
+        assert b"<Server>imap.example.com</Server>" in answer.body
+
+
+# --- Single extensions -----------------------------------------------------------------
+
+
+def test_a_limit_of_the_site_counts_where_the_site_wants_it_to(toml: Write) -> None:
+    def strict(app: Flask, autoconfig: Autoconfig) -> None:
+        from flask_limiter import Limiter
+
+        limiter = Limiter(lambda: "somebody", app=app, storage_uri="memory://")
+        say("Flask-Limiter", 1, limiter=limiter, autoconfig=autoconfig)
+
+    for is_first in (True, False):
+        site = Client(create_site(toml(FILE), strict, is_first=is_first))
+        statuses = [QUESTIONS[0].ask(site).status_code for _ in range(61)]
+        assert statuses == [200] * 60 + [429]
+        assert Question("GET", "/page").ask(site).status_code == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
+def test_what_a_site_compresses_can_be_kept_like_the_rest(
+    toml: Write, coding: str
+) -> None:
+    site = Client(create_site(toml(FILE), flask_compress))
+    question = Question("GET", f"{CONFIG}{FRED}")
+    packed = question.ask(site, Accept_Encoding=coding)
+    assert packed.headers.get("Content-Encoding") == coding
+    assert packed.headers["ETag"] != question.ask(site).headers["ETag"]
+    for tag in (packed.headers["ETag"], f"W/{packed.headers['ETag']}"):
+        again = question.ask(site, Accept_Encoding=coding, If_None_Match=tag)
+        assert (again.status_code, again.get_data()) == (304, b"")
+    other = question.ask(site, Accept_Encoding=coding, If_None_Match='"x:gzip"')
+    assert other.status_code == 200
+
+
+def test_the_page_speaks_the_sites_language(toml: Write) -> None:
+    def babel(app: Flask, _: Autoconfig) -> None:
+        from flask_babel import Babel
+
+        Babel(app, locale_selector=lambda: "fr_CA")
+
+    question = Question("GET", f"/mail/setup{FRED}")
+    site = Client(create_site(toml(FILE), babel))
+    assert '<html lang="fr">' in question.ask(site, Accept_Language="en").text
+
+
+def test_the_pages_script_carries_talismans_nonce(toml: Write) -> None:
+    site = Client(create_site(toml(FILE), flask_talisman))
+    page = Question("GET", f"/mail/setup{FRED}").ask(site)
+    (nonce,) = re.findall(r'<script [^>]*nonce="([^"]+)"', page.text)
+    assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
+
+
+def test_a_site_that_reads_what_is_sent_to_it_leaves_outlook_its_answer(
+    toml: Write,
+) -> None:
+    readers: list[Callable[[], object]] = [
+        lambda: request.get_data(),
+        lambda: request.get_json(force=True, silent=True),
+        lambda: request.form,
+        lambda: request.values,
+    ]
+    for read in readers:
+        app = Flask("site")
+        app.config["AUTOCONFIG_FILE"] = toml(FILE)
+        app.before_request(without_answer(read))
+        app.register_blueprint(Autoconfig())
+        answer = Question("POST", OUTLOOK, POX).ask(Client(app))
+        assert b"<Server>imap.example.com</Server>" in answer.get_data()
+
+
+def test_the_sites_own_way_with_answers_still_counts(toml: Write) -> None:
+    app = create_site(toml(FILE))
+
+    @app.after_request
+    def mark(response: Response) -> Response:
+        response.headers["X-Site"] = "mine"
+        return response
+
+    assert QUESTIONS[0].ask(Client(app)).headers["X-Site"] == "mine"
+
+
+def test_a_sites_own_route_at_the_same_path_is_the_one_that_came_first(
+    toml: Write,
+) -> None:
+    """As in Flask everywhere; `AUTOCONFIG_CLIENTS` leaves the paths of a family alone."""
+    app = Flask("site")
+    app.config.update(AUTOCONFIG_FILE=toml(FILE), AUTOCONFIG_CLIENTS="thunderbird")
+    app.register_blueprint(Autoconfig())
+    app.add_url_rule("/mail/setup", "own", lambda: redirect("/help"))
+    assert Client(app).get("/mail/setup").status_code == 302
+
+
+def test_settings_come_from_the_prefixed_environment(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(toml(FILE)))
+    monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
+    monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")
+    app = Flask("site")
+    app.config.from_prefixed_env()
+    app.register_blueprint(Autoconfig())
+    client = Client(app)
+    assert QUESTIONS[0].ask(client).status_code == 200
+    assert Question("GET", "/mail/mobileconfig").ask(client).status_code == 404
+    page = Question("GET", f"/mail/setup{FRED}").ask(client)
+    assert page.headers["Content-Security-Policy"] == "default-src 'self'"

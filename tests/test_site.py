@@ -1,0 +1,522 @@
+"""What a Flask site has of it beside the answers: keys, hosts, settings, page, numbers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, abort, current_app, render_template_string, session, url_for
+from support import BIN, ROOT, TWO_DOMAINS, outlook_asks, run
+from werkzeug.test import Client
+
+from flask_autoconfig import (
+    Autoconfig,
+    AutoconfigMiddleware,
+    ConfigError,
+    Settings,
+    create_app,
+)
+from flask_autoconfig.page.view import Page
+from flask_autoconfig.signals import answered
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml"
+MAPPING: dict[str, Any] = {
+    "provider": [
+        {
+            "domains": ["example.com"],
+            "incoming": [{"type": "imap", "hostname": "imap.example.com"}],
+            "outgoing": [{"type": "smtp", "hostname": "smtp.example.com"}],
+        }
+    ]
+}
+
+
+def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
+    app = Flask("site", root_path=str(file.parent))
+    app.config.update(AUTOCONFIG_FILE=file, **config)
+    app.register_blueprint(autoconfig or Autoconfig())
+    return app
+
+
+# --- The configuration itself ----------------------------------------------------------
+
+
+def test_the_configuration_may_be_a_mapping() -> None:
+    app = Flask("site")
+    app.config["AUTOCONFIG"] = {**MAPPING, "clients": ["thunderbird"]}
+    app.register_blueprint(Autoconfig())
+    assert b"imap.example.com" in Client(app).get(CONFIG).get_data()
+    assert Client(app).get("/mail/setup").status_code == 404
+    door = AutoconfigMiddleware(app, MAPPING)
+    assert Client(door).get("/mail/setup").status_code == 200
+    alone = create_app({"AUTOCONFIG": MAPPING})
+    assert Client(alone).get(CONFIG).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({"provider": []}, "provider"),
+        ({"provider": [{"domains": ["example.com"], "incomming": []}]}, "incoming"),
+        ("autoconfig.toml", "a file's path belongs into AUTOCONFIG_FILE"),
+    ],
+)
+def test_a_faulty_mapping_is_an_error_of_the_sites_code(
+    mapping: object, words: str
+) -> None:
+    app = Flask("site")
+    app.config["AUTOCONFIG"] = mapping
+    with pytest.raises(ConfigError) as caught:
+        app.register_blueprint(Autoconfig())
+    assert words in str(caught.value)
+
+
+POX = outlook_asks("fred@example.com")
+
+# --- A faulty file ----------------------------------------------------------------------
+
+FAULTS = {"faulty": "[[provider]]\ndomains = 5", "no TOML": "[[", "gone": None}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_faulty_file_stops_nothing_but_our_answers_until_it_is_mended(
+    toml: Write, caplog: pytest.LogCaptureFixture, fault: str | None
+) -> None:
+    file = toml(fault or "")
+    if fault is None:
+        file.unlink()
+    app = site(file)
+    app.add_url_rule("/", "home", lambda: "Welcome!")
+    assert [it.levelname for it in caplog.records] == ["ERROR"]
+    assert str(file) in caplog.text
+    client = Client(app)
+    assert client.get("/").text == "Welcome!"
+    for path in (CONFIG, "/mail/setup?emailaddress=fred@example.com"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+    answer = client.post("/autodiscover/autodiscover.xml", data=POX)
+    assert answer.status_code == 503
+    with app.test_request_context():
+        text = "{{ autoconfig_settings('fred@example.com') }}"
+        assert render_template_string(text) == "None"
+    toml(TWO_DOMAINS)
+    service = app.extensions["autoconfig"]
+    for _ in range(3):  # a change is taken up when two looks agree
+        service.live.look()
+    assert client.get(CONFIG).status_code == 200
+
+
+@pytest.mark.parametrize("key", ["DEBUG", "TESTING", "AUTOCONFIG_STRICT"])
+def test_whoever_develops_or_wants_it_so_is_stopped_by_a_faulty_file(
+    toml: Write, key: str
+) -> None:
+    said: Any = {key: True}
+    with pytest.raises(ConfigError):
+        site(toml("[["), **said)
+
+
+def test_strictness_may_come_from_the_environment(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOCONFIG_STRICT", "1")
+    with pytest.raises(ConfigError):
+        site(toml("[["))
+    monkeypatch.setenv("AUTOCONFIG_STRICT", "0")
+    site(toml("[["))
+
+
+def test_the_service_by_itself_refuses_its_first_start(toml: Write) -> None:
+    ended = run("--config", toml("[["), "serve")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+# --- Hosts ------------------------------------------------------------------------------
+
+HOSTS = ("autoconfig", "autodiscover", "ua-auto-config")
+
+
+def test_one_registration_serves_all_hosts_of_an_app_that_tells_them_apart(
+    toml: Write,
+) -> None:
+    app = Flask("site", subdomain_matching=True)
+    app.config.update(SERVER_NAME="example.com", AUTOCONFIG_FILE=toml(TWO_DOMAINS))
+    app.register_blueprint(Autoconfig())
+    app.add_url_rule("/", "shop", lambda: "The shop.", subdomain="shop")
+    client = Client(app)
+    for host in ("example.com", *(f"{label}.example.com" for label in HOSTS)):
+        answer = client.get(CONFIG, headers={"Host": host})
+        assert answer.status_code == 200, host
+    pacc = "/.well-known/user-agent-configuration.json"
+    ua = {"Host": "ua-auto-config.example.com"}
+    assert client.get(pacc, headers=ua).status_code == 200
+    shop = {"Host": "shop.example.com"}
+    assert client.get("/", headers=shop).text == "The shop."
+    assert client.get(CONFIG, headers=shop).status_code == 404
+
+
+def test_hosts_that_the_site_refuses_are_told_at_the_start(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
+    (line,) = caplog.messages
+    assert "autoconfig.example.com, autodiscover.example.com" in line
+    assert "example2" not in line
+    assert '".example.com"' in line
+    headers = {"Host": "autoconfig.example.com"}
+    assert Client(app).get(CONFIG, headers=headers).status_code == 400
+    caplog.clear()
+    site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
+    assert not caplog.messages
+
+
+# --- Settings ---------------------------------------------------------------------------
+
+
+def test_settings_are_those_of_a_client_with_everything_filled_in(toml: Write) -> None:
+    text = TWO_DOMAINS + '\n[[provider.calendar]]\ntype = "caldav"\n'
+    text += 'url = "https://dav.example.com/%EMAILLOCALPART%/"\n'
+    autoconfig = Autoconfig()
+    app = site(toml(text), autoconfig)
+    with app.app_context():
+        settings = autoconfig.settings("Fred@Example.COM")
+    assert isinstance(settings, Settings)
+    assert settings.address == "Fred@example.com"
+    assert settings.incoming[0].hostname == "imap.example.com"
+    assert settings.incoming[0].username == "Fred@example.com"
+    assert settings.outgoing[0].port == 465
+    assert settings.servers[-1].url == "https://dav.example.com/Fred/"
+    query = "?emailaddress=Fred%40example.com"
+    assert settings.page_url == f"https://autoconfig.example.com/mail/setup{query}"
+    assert (
+        settings.profile_url
+        == f"https://autoconfig.example.com/mail/mobileconfig{query}"
+    )
+
+
+def test_in_a_request_the_urls_are_at_the_host_that_was_asked(toml: Write) -> None:
+    autoconfig = Autoconfig()
+    app = site(toml(TWO_DOMAINS), autoconfig)
+    with app.test_request_context(base_url="https://www.example.com/shop"):
+        settings = autoconfig.settings("fred@example.com")
+        assert settings is not None
+        query = "?emailaddress=fred%40example.com"
+        assert settings.page_url == f"https://www.example.com/shop/mail/setup{query}"
+        assert url_for("autoconfig.setup").endswith("/mail/setup")
+        assert url_for("autoconfig.profile").endswith("/mail/mobileconfig")
+
+
+@pytest.mark.parametrize("address", ["fred@elsewhere.test", "fred", "", "a@b@c", "@"])
+def test_nobody_has_no_settings(toml: Write, address: str) -> None:
+    autoconfig = Autoconfig()
+    with site(toml(TWO_DOMAINS), autoconfig).app_context():
+        assert autoconfig.settings(address) is None
+
+
+def test_settings_have_the_login_that_the_hook_tells_and_templates_have_them(
+    toml: Write,
+) -> None:
+    autoconfig = Autoconfig()
+    autoconfig.find_username(lambda address: "u1001")
+    app = site(toml(TWO_DOMAINS), autoconfig)
+    text = "{{ autoconfig_settings('fred@example.com').incoming[0].username }}"
+    app.add_url_rule("/me", "me", lambda: render_template_string(text))
+    assert Client(app).get("/me").text == "u1001"
+
+
+def test_what_is_not_served_has_no_url(toml: Write) -> None:
+    door = AutoconfigMiddleware(lambda *_: [], toml(TWO_DOMAINS), clients="thunderbird")
+    settings = door.settings("fred@example.com")
+    assert settings is not None
+    assert (settings.page_url, settings.profile_url) == (None, None)
+
+
+# --- The page in the site's own clothes -------------------------------------------------
+
+BASE = """<!doctype html><title>{% block title %}{% endblock %}</title>
+<link rel="stylesheet" href="https://cdn.example.com/site.css"><nav>Our site</nav>
+{% block content %}{% endblock %}"""
+OWN = """{% extends "base.html" %}
+{% block title %}Mail{% endblock %}
+{% block content %}{% include "autoconfig/content.html" %}{% endblock %}"""
+PAGE = "/mail/setup?emailaddress=fred@example.com"
+
+
+@pytest.fixture
+def clothes(tmp_path: Path) -> Iterator[Path]:
+    """A site's folder with templates of its own."""
+    (tmp_path / "templates/autoconfig").mkdir(parents=True)
+    (tmp_path / "templates/base.html").write_text(BASE)
+    (tmp_path / "templates/autoconfig/setup.html").write_text(OWN)
+    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
+    yield tmp_path
+    shutil.rmtree(tmp_path / "templates")
+
+
+def test_three_lines_put_the_page_into_the_sites_own_clothes(clothes: Path) -> None:
+    app = site(clothes / "autoconfig.toml")
+    app.jinja_env.globals["_"] = lambda text: f"site's {text}"
+    page = Client(app).get(PAGE)
+    assert "<nav>Our site</nav>" in page.text
+    assert "imap.example.com" in page.text
+    assert "site's" not in page.text
+    # The site's own style, pictures and fonts are to load.
+    assert "Content-Security-Policy" not in page.headers
+    assert Client(app).get("/mail/setup/style.css").status_code == 200
+
+
+def test_the_policy_is_ours_on_our_own_template_and_another_where_one_is_said(
+    clothes: Path, toml: Write
+) -> None:
+    name = "Content-Security-Policy"
+    bare = Client(site(toml(TWO_DOMAINS, "bare.toml"), TEMPLATES_AUTO_RELOAD=True))
+    shutil.move(clothes / "templates/autoconfig", clothes / "kept")
+    assert "default-src 'none'" in bare.get(PAGE).headers[name]
+    shutil.move(clothes / "kept", clothes / "templates/autoconfig")
+    file = clothes / "autoconfig.toml"
+    said = Client(site(file, AUTOCONFIG_PAGE_CSP="default-src https:"))
+    assert said.get(PAGE).headers[name] == "default-src https:"
+    assert name not in Client(site(file, AUTOCONFIG_PAGE_CSP="")).get(PAGE).headers
+
+
+def test_the_readmes_three_lines_are_those(clothes: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```html\n(.*?)```", readme, re.S)
+    (clothes / "templates/autoconfig/setup.html").write_text(lines)
+    page = Client(site(clothes / "autoconfig.toml")).get(PAGE)
+    assert "<title>Set up your e-mail</title>" in page.text
+    assert "<nav>Our site</nav>" in page.text
+    assert "imap.example.com" in page.text
+    (words,) = re.findall(r"stands in `autoconfig_page`: (.*?); `_`", readme, re.S)
+    assert set(re.findall(r"`(\w+)`", words)) == set(Page._fields) - {"here_text"}
+
+
+def test_a_catalog_of_the_sites_own_goes_before_ours(clothes: Path) -> None:
+    folder = clothes / "words/sv/LC_MESSAGES"
+    folder.mkdir(parents=True)
+    text = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n\n'
+    text += 'msgid "Set up your e-mail"\nmsgstr "Ställ in e-post"\n'
+    (folder / "autoconfig.po").write_text(text, encoding="utf-8")
+    subprocess.run(
+        [BIN / "pybabel", "compile", "--domain", "autoconfig", "-d", clothes / "words"],
+        check=True,
+        capture_output=True,
+    )
+    shutil.rmtree(clothes / "templates/autoconfig")
+    client = Client(site(clothes / "autoconfig.toml", AUTOCONFIG_LOCALE="words"))
+    swedish = client.get("/mail/setup", headers={"Accept-Language": "sv"})
+    assert '<html lang="sv">' in swedish.text
+    assert "Ställ in e-post" in swedish.text
+    french = client.get("/mail/setup", headers={"Accept-Language": "fr"})
+    assert "Ställ" not in french.text
+
+
+# --- What is counted and told -----------------------------------------------------------
+
+
+def test_a_signal_tells_family_and_outcome_of_each_answer_and_no_address(
+    toml: Write,
+) -> None:
+    seen: list[tuple[str, str]] = []
+    others: list[object] = []
+
+    def count(sender: object, family: str, outcome: str, **more: object) -> None:
+        seen.append((family, outcome))
+        others.extend(more.values())
+
+    client = Client(site(toml(TWO_DOMAINS)))
+    tag = client.get(CONFIG).headers["ETag"]
+    with answered.connected_to(count):
+        client.get(CONFIG)
+        client.get(CONFIG, headers={"If-None-Match": tag})
+        client.get(f"{CONFIG}?emailaddress=fred@elsewhere.test")
+        client.get(f"{CONFIG}?emailaddress=fred")
+        client.post(CONFIG)
+        client.get("/mail/setup")
+        client.post("/autodiscover/autodiscover.xml", data=b"<nonsense")
+        client.get("/.well-known/caldav")
+    assert seen == [
+        ("thunderbird", "served"),
+        ("thunderbird", "not modified"),
+        ("thunderbird", "not served"),
+        ("thunderbird", "bad request"),
+        ("thunderbird", "wrong method"),
+        ("page", "served"),
+        ("outlook", "bad request"),
+        ("dav", "not served"),
+    ]
+    assert not others
+
+
+def test_a_receiver_that_fails_changes_no_answer(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("counting is broken")
+
+    client = Client(site(toml(TWO_DOMAINS)))
+    with answered.connected_to(fail):
+        assert client.get(CONFIG).status_code == 200
+    assert "counting is broken" in caplog.text
+
+
+def test_a_domain_that_is_not_served_is_told_once_and_an_address_never(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(site(toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))))
+    caplog.set_level(logging.INFO)
+    for local in ("fred", "anna"):
+        client.get(f"{CONFIG}?emailaddress={local}@elsewhere.test")
+        client.get(CONFIG, headers={"Host": "autoconfig.nowhere.test"})
+        client.get(CONFIG, headers={"Host": "127.0.0.1:8000"})
+        client.get(CONFIG, headers={"Host": "%0d%0aX: y"})
+    assert sorted(caplog.messages) == [
+        "autoconfig.nowhere.test is asked for and not served",
+        "elsewhere.test is asked for and not served",
+    ]
+
+
+def test_strangers_fill_no_log_with_made_up_domains(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(site(toml(TWO_DOMAINS)))
+    for number in range(300):
+        client.get(f"{CONFIG}?emailaddress=fred@d{number}.test")
+    assert len(caplog.messages) == 101
+    assert "More domains" in caplog.messages[-1]
+
+
+# --- What a site does that we had not thought of ----------------------------------------
+
+
+def test_two_apps_with_one_blueprint_ask_their_own_databases(toml: Write) -> None:
+    autoconfig = Autoconfig()
+    autoconfig.find_provider(lambda domain: current_app.config["CUSTOMERS"].get(domain))
+    file = toml(TWO_DOMAINS)
+    empty = Client(site(file, autoconfig, CUSTOMERS={}))
+    full = Client(site(file, autoconfig, CUSTOMERS={"customer.test": "example.com"}))
+    target = f"{CONFIG}?emailaddress=fred@customer.test"
+    assert empty.get(target, headers={"Host": "x.test"}).status_code == 404
+    assert full.get(target, headers={"Host": "x.test"}).status_code == 200
+
+
+def test_where_a_visitor_gets_a_cookie_nobody_else_keeps_the_answer(
+    toml: Write,
+) -> None:
+    app = site(toml(TWO_DOMAINS), SECRET_KEY="secret")
+
+    @app.before_request
+    def see() -> None:
+        session["seen"] = True
+
+    client = Client(app)
+    first = client.get(CONFIG)
+    assert "Set-Cookie" in first.headers
+    assert first.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("address", [None, b"fred@example.com", 5])
+def test_a_user_without_an_address_has_no_settings(toml: Write, address: Any) -> None:
+    autoconfig = Autoconfig()
+    with site(toml(TWO_DOMAINS), autoconfig).app_context():
+        assert autoconfig.settings(address) is None
+
+
+def test_settings_of_an_app_without_it_say_what_to_do() -> None:
+    with Flask("other").app_context(), pytest.raises(RuntimeError, match="register"):
+        Autoconfig().settings("fred@example.com")
+
+
+def test_asking_for_settings_is_not_told_as_a_clients_question(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    autoconfig = Autoconfig()
+    with site(toml(TWO_DOMAINS), autoconfig).app_context():
+        autoconfig.settings("fred@elsewhere.test")
+    assert not caplog.messages
+
+
+def test_on_an_app_that_matches_hosts_urls_lead_to_the_host_that_is_asked(
+    toml: Write,
+) -> None:
+    app = Flask("site", host_matching=True, static_host="static.example.com")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(Autoconfig())
+    with app.test_request_context(base_url="https://www.example.com"):
+        url = url_for("autoconfig.setup", emailaddress="fred@example.com")
+        assert url == "/mail/setup?emailaddress=fred@example.com"
+
+
+def test_a_further_path_of_the_sites_leads_to_the_same_view(toml: Write) -> None:
+    app = site(toml(TWO_DOMAINS))
+    app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
+    page = Client(app).get("/help/mail?emailaddress=fred@example.com")
+    assert "imap.example.com" in page.text
+
+
+def test_a_path_that_the_site_answers_itself_is_told_at_registration(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.add_url_rule("/mail/setup", "own", lambda: "Our own page.")
+    app.register_blueprint(Autoconfig())
+    assert Client(app).get("/mail/setup").text == "Our own page."
+    (line,) = caplog.messages
+    assert "/mail/setup" in line
+    assert "AUTOCONFIG_CLIENTS" in line
+
+
+@pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
+def test_strictness_is_off_in_every_spelling(toml: Write, value: object) -> None:
+    said: Any = {"AUTOCONFIG_STRICT": value}
+    site(toml("[["), **said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("AUTOCONFIG_STRICT", "perhaps"),
+        ("AUTOCONFIG_PAGE_CSP", {"default-src": "'self'"}),
+        ("AUTOCONFIG_PAGE_CSP", "a\nb"),
+        ("AUTOCONFIG_LOCALE", "nope"),
+        ("AUTOCONFIG_LOCALE", 5),
+        ("AUTOCONFIG", {"provider": [], 5: 1}),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told_at_registration_and_may_be_mended(
+    toml: Write, key: str, value: object
+) -> None:
+    app = Flask("site")
+    app.config.update({"AUTOCONFIG_FILE": toml(TWO_DOMAINS), key: value})
+    with pytest.raises(ConfigError):
+        app.register_blueprint(Autoconfig())
+    del app.config[key]
+    app.register_blueprint(Autoconfig())
+    assert Client(app).get(CONFIG).status_code == 200
+
+
+def test_an_error_in_the_sites_template_is_the_sites_while_it_is_developed(
+    clothes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (clothes / "templates/autoconfig/setup.html").write_text("{{ 1 / 0 }}")
+    file = clothes / "autoconfig.toml"
+    assert Client(site(file)).get(PAGE).status_code == 500
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        Client(site(file, TESTING=True)).get(PAGE)
+
+
+def test_what_a_sites_template_aborts_with_is_the_answer(clothes: Path) -> None:
+    (clothes / "templates/autoconfig/setup.html").write_text("{{ refuse() }}")
+    app = site(clothes / "autoconfig.toml")
+    app.jinja_env.globals["refuse"] = lambda: abort(403)
+    assert Client(app).get(PAGE).status_code == 403

@@ -1,0 +1,90 @@
+"""What people have from version 1.0.0 goes on under this one: its examples, files, page.
+
+`v1.0.0` beside this file holds them, unchanged since that release.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.cli import ScriptInfo
+from support import run
+from werkzeug.test import Client
+
+from flask_autoconfig import AutoconfigMiddleware, autoconfig
+
+OLD = Path(__file__).parent / "v1.0.0"
+EXAMPLES = OLD / "examples"
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@"
+# Each site, how `flask --app` names it, and an address that it serves.
+SITES = {
+    "existing_site.py": "fred@example.net",
+    "subdomain.py": "fred@example.com",
+    "user_database.py:create_app": "fred@customer.example",
+    "app_factory": "fred@example.com",
+}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Flask]]:
+    """A site of the examples of 1.0.0, as the command `flask` loads it."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield lambda name: ScriptInfo(app_import_path=str(EXAMPLES / name)).load_app()
+    for name, module in list(sys.modules.items()):
+        if str(EXAMPLES) in str(getattr(module, "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_site_of_the_examples_answers(
+    load: Callable[[str], Flask], name: str
+) -> None:
+    client = Client(load(name))
+    for path in ("/mail/config-v1.1.xml", "/mail/setup", "/mail/mobileconfig"):
+        answer = client.get(f"{path}?emailaddress={SITES[name]}")
+        assert answer.status_code == 200
+        assert b"imap.example.com" in answer.get_data()
+
+
+def test_every_site_of_the_examples_is_loaded() -> None:
+    sites = {file.name for file in EXAMPLES.iterdir() if not file.name.startswith("_")}
+    assert {name.partition(":")[0] for name in SITES} == {
+        name for name in sites if name.endswith(".py") or (EXAMPLES / name).is_dir()
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*(f"examples/{file.name}" for file in EXAMPLES.glob("*.toml")), "full.toml"],
+)
+def test_a_file_is_taken_as_it_is(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
+    file = shutil.copy(OLD / name, tmp_path / "autoconfig.toml")
+    with caplog.at_level(logging.WARNING):
+        service = AutoconfigMiddleware(lambda *_: [], file).service
+        assert not caplog.records
+    asked = next(iter(service.snapshot.loaded.claims)).decode().lstrip("*.")
+    assert service.find(f"emailaddress=fred@{asked or 'any.test'}", "")
+    assert run("--config", file, "validate").returncode == 0
+
+
+def test_a_page_template_of_1_0_is_told_its_cure_and_ours_is_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "templates/autoconfig").mkdir(parents=True)
+    shutil.copy(OLD / "setup.html", tmp_path / "templates/autoconfig/setup.html")
+    app = Flask("site", root_path=str(tmp_path))
+    app.config["AUTOCONFIG_FILE"] = EXAMPLES / "autoconfig.toml"
+    app.register_blueprint(autoconfig)
+    page = Client(app).get("/mail/setup?emailaddress=fred@example.com")
+    assert page.status_code == 200
+    assert "imap.example.com" in page.text
+    assert '{% include "autoconfig/content.html" %}' in caplog.text

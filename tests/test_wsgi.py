@@ -1,0 +1,507 @@
+"""The middleware in front of any WSGI site: ours is answered, all else passes untouched."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.validate import validator
+
+import bottle
+import pytest
+from asks import FILE, HOST, Ask, asks_of, environ_of, got, heard, little_site
+from flask import Flask, redirect, request
+from flask_limiter import Limiter
+from flask_wtf import CSRFProtect
+from support import TWO_DOMAINS, until
+from werkzeug.test import Client
+
+from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
+from flask_autoconfig.families import FAMILIES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml"
+POX = "/autodiscover/autodiscover.xml"
+NAMES = [family.name for family in FAMILIES]
+# wsgiref's list of methods is that of HTTP without WebDAV.
+pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+
+
+# --- Sites, each with one line ---------------------------------------------------------
+
+
+def django_site() -> WSGIApplication:
+    site: WSGIApplication = importlib.import_module("django_shop.wsgi").application
+    return site
+
+
+def bottle_site() -> WSGIApplication:
+    app = bottle.Bottle()
+
+    @app.route("/echo", method="POST")  # type: ignore[untyped-decorator]
+    def echo() -> bytes:
+        bottle.response.status = 202
+        body: bytes = bottle.request.body.read()
+        return body.upper()
+
+    @app.route("/stream")  # type: ignore[untyped-decorator]
+    def stream() -> Iterator[bytes]:
+        yield from (b"one ", b"two ", b"three")
+
+    @app.route("<path:path>")  # type: ignore[untyped-decorator]
+    def anything(path: str) -> str:
+        return f"The shop at {path}"
+
+    return AutoconfigMiddleware(app, FILE)
+
+
+def flask_site() -> Flask:
+    """A site that lets nobody in without a login, a token or more than once a day."""
+    app = Flask("shop")
+    app.config.update(SECRET_KEY="of a test", TRUSTED_HOSTS=["www.example.com"])
+    CSRFProtect(app)
+    Limiter(lambda: "all", app=app, default_limits=["1/day"], storage_uri="memory://")
+
+    @app.before_request
+    def login_wall() -> Any:
+        return None if request.path == "/login" else redirect("/login")
+
+    @app.route("/login")
+    def login() -> str:
+        return "The shop at /login"
+
+    app.wsgi_app = AutoconfigMiddleware(  # type: ignore[method-assign]
+        app.wsgi_app, FILE
+    )
+    return app
+
+
+SITES: dict[str, Callable[[], WSGIApplication]] = {
+    "django": django_site,
+    "bottle": bottle_site,
+    "flask": flask_site,
+}
+
+
+@pytest.fixture(scope="module", params=SITES)
+def site(request: pytest.FixtureRequest) -> WSGIApplication:
+    return SITES[request.param]()
+
+
+@pytest.fixture(scope="module")
+def alone() -> WSGIApplication:
+    return create_app(FILE)
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_family_is_answered_before_a_site_as_by_the_service_alone(
+    site: WSGIApplication, alone: WSGIApplication, family: str
+) -> None:
+    for ask in asks_of(family):
+        answer = got(site, ask)
+        assert answer.status[0] in "23", ask
+        assert answer.lasting == got(alone, ask).lasting, ask
+        if ask.method == "HEAD":
+            assert not answer.body
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_a_wrong_method_is_refused_in_words_before_a_site(
+    site: WSGIApplication, alone: WSGIApplication, family: str
+) -> None:
+    for path in {ask.path for ask in asks_of(family)}:
+        ask = Ask(path, "BREW", body=b"coffee")
+        answer = got(site, ask)
+        assert answer.status == "405 Method Not Allowed"
+        assert answer.body.startswith(b"This is asked with ")
+        assert answer == got(alone, ask)
+
+
+def test_a_text_that_is_no_address_is_refused_before_a_site(
+    site: WSGIApplication,
+) -> None:
+    answer = got(site, Ask(CONFIG, query="emailaddress=fred"))
+    assert answer.status == "400 Bad Request"
+    assert b"must be an e-mail address" in answer.body
+
+
+def test_a_client_that_has_the_document_is_told_so_before_a_site(
+    site: WSGIApplication,
+) -> None:
+    etag = got(site, Ask(CONFIG)).headers["ETag"]
+    again = got(site, Ask(CONFIG, headers=(("IF_NONE_MATCH", etag),)))
+    assert (again.status, again.body) == ("304 Not Modified", b"")
+    assert again.headers["ETag"] == etag
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_site_goes_on_behind_it(name: str) -> None:
+    site, path = SITES[name](), "/login"
+    answer = got(site, Ask(path, query="", host="www.example.com"))
+    assert (answer.status, answer.body) == ("200 OK", b"The shop at /login")
+
+
+@pytest.mark.parametrize("name", ["django", "bottle"])
+def test_a_site_reads_bodies_and_streams_behind_it(name: str) -> None:
+    site = SITES[name]()
+    echoed = got(site, Ask("/echo", "POST", "", b"hello", "www.example.com"))
+    assert (echoed.status, echoed.body) == ("202 Accepted", b"HELLO")
+    streamed = got(site, Ask("/stream", host="www.example.com"))
+    assert streamed.body == b"one two three"
+
+
+def test_a_flask_site_keeps_its_own_rules_for_all_else() -> None:
+    site = flask_site()
+    mine = "www.example.com"
+    walled = got(site, Ask("/orders", host=mine))
+    assert (walled.status, walled.headers["Location"]) == ("302 FOUND", "/login")
+    assert got(site, Ask("/login", host=HOST)).status == "400 BAD REQUEST"
+    for _ in range(3):
+        assert got(site, Ask(CONFIG)).status == "200 OK"
+        assert got(site, Ask(POX, "POST", body=b"<a/>")).status == "200 OK"
+    assert got(site, Ask("/login", host=mine)).status == "200 OK"
+    assert got(site, Ask("/login", host=mine)).status == "429 TOO MANY REQUESTS"
+
+
+# --- What is not ours -------------------------------------------------------------------
+
+
+class Recorder:
+    """An application that keeps what it was given, and gives what only it has."""
+
+    def __init__(self) -> None:
+        self.body: Any = iter([b"mine"])
+        self.environ: WSGIEnvironment | None = None
+        self.start: StartResponse | None = None
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterator[bytes]:
+        self.environ, self.start = environ, start_response
+        body: Iterator[bytes] = self.body
+        return body
+
+
+NOT_OURS = {
+    "the site's own root": "/",
+    "nothing": "",
+    "the asterisk of OPTIONS": "*",
+    "a page of the site": "/shop/item/1",
+    "another case of a path that has one": "/Mail/Config-v1.1.xml",
+    "a slash behind": "/mail/config-v1.1.xml/",
+    "a slash more": "//mail/config-v1.1.xml",
+    "a dot for another letter": "/mail/config-v1_1.xml",
+    "the beginning of a path": "/mail",
+    "something behind": "/mail/config-v1.1.xmlx",
+    "a line end behind": "/autodiscover/autodiscover.xml\n",
+    "Outlook's path with a slash behind": "/autodiscover/autodiscover.xml/",
+    "Outlook's path below another": "/x/autodiscover/autodiscover.xml",
+    "a version that is none": "/autodiscover/autodiscover.json/v1x0/fred@example.com",
+    "two addresses": "/autodiscover/autodiscover.json/v1.0/a@b.test/c@d.test",
+    "a letter that only folds to one of ours": "/autod\u0131scover/autodiscover.xml",
+    "a long s": "/autodi\u017fcover/autodiscover.xml",
+    "letters beyond ASCII": "/b\xfccher",
+    "a way up": "/mail/../mail/config-v1.1.xml",
+    "the page's folder": "/mail/setup/",
+    "another file of the page": "/mail/setup/other.css",
+    "an absolute URL": "http://example.com/mail/config-v1.1.xml",
+    "a family that is off": "/v1.1/example.com",
+}
+
+
+@pytest.mark.parametrize("path", NOT_OURS.values(), ids=NOT_OURS)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PROPFIND"])
+def test_what_is_not_ours_reaches_the_application_as_it_came(
+    toml: Write, path: str, method: str
+) -> None:
+    app, body = Recorder(), Unread()
+    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS), proxies=1)
+    headers = (("X_FORWARDED_HOST", "other.example"),)
+    environ = environ_of(Ask(path, method, body=b"x", headers=headers))
+    environ["wsgi.input"] = body
+    before = dict(environ)
+
+    def start(*_: object) -> Any: ...
+
+    answer = door(environ, start)
+    assert answer is app.body  # so that its close(), its length and its kind stay
+    assert app.environ is environ
+    assert environ == before
+    assert app.start is start
+
+
+@pytest.mark.parametrize("path", ["/autod\u0131scover", "/autodi\u017fcover"])
+def test_only_the_cases_of_ascii_are_ours_in_a_flask_site_too(
+    toml: Write, path: str
+) -> None:
+    app = Flask("shop")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(Autoconfig())
+    assert Client(app).get(f"{path}/autodiscover.xml").status_code == 404
+
+
+class Unread:
+    """A body that nobody may read."""
+
+    def read(self, *_: object) -> bytes:
+        raise AssertionError("it was read")
+
+    readline = readlines = __iter__ = read
+
+
+def test_a_body_of_a_request_that_takes_none_is_not_read(toml: Write) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    for path, method in ((CONFIG, "POST"), ("/.well-known/caldav", "PROPFIND")):
+        environ = environ_of(Ask(path, method, body=b"x"))
+        environ["wsgi.input"] = Unread()
+        assert heard(door, environ).status[0] == "4"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/stream", "200 OK", b"one two three"),
+        ("/fails", "500 Of The Site", b"sorry"),
+        ("/writes", "200 OK", b"written"),
+        ("/b\xfccher", "404 Of The Site", "The site has no /b\xfccher".encode()),
+    ],
+)
+def test_an_application_and_its_server_keep_to_wsgi_on_both_sides(
+    toml: Write, path: str, status: str, body: bytes
+) -> None:
+    door = AutoconfigMiddleware(validator(little_site), toml(TWO_DOMAINS))
+    answer = got(door, Ask(path))
+    assert (answer.status, answer.body) == (status, body)
+    assert answer.headers == {"X-Site": "mine", "Content-Type": "text/x"}
+
+
+def test_an_error_of_the_application_is_its_servers(toml: Write) -> None:
+    def failing(_environ: WSGIEnvironment, _start: StartResponse) -> Any:
+        raise LookupError("of the site")
+
+    door = AutoconfigMiddleware(failing, toml(TWO_DOMAINS))
+    with pytest.raises(LookupError, match="of the site"):
+        got(door, Ask("/"))
+
+
+def test_under_a_mount_the_path_counts_that_is_left(toml: Write) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    assert got(door, Ask(CONFIG), SCRIPT_NAME="/shop").status == "200 OK"
+    ours_in_the_mount = got(door, Ask("/other"), SCRIPT_NAME="/mail")
+    assert ours_in_the_mount.status == "404 Of The Site"
+    mounted = got(door, Ask(""), SCRIPT_NAME=CONFIG)
+    assert mounted.status == "404 Of The Site"
+
+
+# --- Environs that no server should make -----------------------------------------------
+
+
+@pytest.mark.parametrize("lacking", ["QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH"])
+@pytest.mark.parametrize("family", NAMES)
+def test_what_a_server_may_leave_out_is_not_missed(family: str, lacking: str) -> None:
+    door = AutoconfigMiddleware(little_site, FILE)
+    for ask in asks_of(family):
+        environ = environ_of(ask)
+        del environ[lacking]
+        assert heard(door, environ).status[0] in "234", ask
+
+
+HOSTILE: dict[str, dict[str, Any]] = {
+    "no path": {"PATH_INFO": None},
+    "a path of bytes": {"PATH_INFO": CONFIG.encode()},
+    "a path that is a list": {"PATH_INFO": []},
+}
+
+
+@pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE)
+def test_a_path_that_is_no_text_is_the_applications(
+    toml: Write, changes: dict[str, Any]
+) -> None:
+    app = Recorder()
+    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
+    assert door({**environ_of(Ask("/")), **changes}, lambda *_: None) is app.body  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"QUERY_STRING": None}, "200"),
+        ({"HTTP_HOST": None}, "200"),
+        ({"QUERY_STRING": "emailaddress=\udcff@example.com"}, "200"),
+        ({"HTTP_HOST": "\udcff\x00"}, "200"),  # of the one provider
+        ({"HTTP_IF_NONE_MATCH": "\udcff"}, "200"),
+        ({"HTTP_IF_MODIFIED_SINCE": "Mon, 99 Foo 99999999999 99:99:99 GMT"}, "200"),
+        ({"REQUEST_METHOD": ""}, "405"),
+    ],
+)
+def test_an_environ_of_nonsense_gets_an_answer(
+    toml: Write, changes: dict[str, Any], status: str
+) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    environ = {**environ_of(Ask(CONFIG, query="")), **changes}
+    assert heard(door, environ).status[:3] == status
+
+
+def test_a_request_without_a_method_is_a_get(toml: Write) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    environ = environ_of(Ask(CONFIG))
+    del environ["REQUEST_METHOD"]
+    assert heard(door, environ).status == "200 OK"
+
+
+def test_a_request_without_a_path_is_the_applications(toml: Write) -> None:
+    app = Recorder()
+    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
+    environ = environ_of(Ask("/"))
+    del environ["PATH_INFO"]
+    assert door(environ, lambda *_: lambda _: None) is app.body
+
+
+# --- What it takes ---------------------------------------------------------------------
+
+
+def test_the_families_that_are_not_chosen_are_the_sites(toml: Write) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), clients="page, pacc")
+    assert got(door, Ask("/mail/setup")).status == "200 OK"
+    assert got(door, Ask(CONFIG)).status == "404 Of The Site"
+    with pytest.raises(ConfigError, match="there is no family pages"):
+        AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), clients=["pages"])
+
+
+def test_a_new_choice_of_the_file_counts_at_once(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    door = AutoconfigMiddleware(little_site, file)
+    assert got(door, Ask(CONFIG)).status == "200 OK"
+    toml(f'clients = ["page"]\n{TWO_DOMAINS}')
+    until(lambda: got(door, Ask(CONFIG)).status == "404 Of The Site", seconds=5)
+
+
+FORWARDED = (("X_FORWARDED_HOST", "autoconfig.example2.com"),)
+CUT = (*FORWARDED, ("X_FORWARDED_PROTO", "http"))
+
+
+def test_a_forwarded_host_is_believed_from_as_many_proxies_as_said(toml: Write) -> None:
+    ask = Ask(CONFIG, query="", headers=FORWARDED)
+    for proxies, domain in ((0, b"example.com"), (1, b"example2.com")):
+        door = AutoconfigMiddleware(little_site, toml(HOSTS), proxies=proxies)
+        assert b"<domain>" + domain in got(door, ask).body
+
+
+HOSTS = TWO_DOMAINS.replace("[[provider]]", "[[provider]]\nlist_domains = false")
+
+
+def test_outlooks_step_over_plain_http_is_led_to_https_as_wsgi_wants_it(
+    toml: Write,
+) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
+    answer = got(door, Ask(POX, query="", headers=CUT))
+    assert answer.status == "302 Found"
+    assert answer.headers["Location"] == f"https://autoconfig.example2.com{POX}"
+
+
+def test_a_mapping_stands_for_the_file_and_its_faults_are_told() -> None:
+    mapping = tomllib.loads(TWO_DOMAINS)
+    door = AutoconfigMiddleware(little_site, mapping)
+    assert b"imap.example.com" in got(door, Ask(CONFIG)).body
+    mapping["provider"][0]["domain"] = mapping["provider"][0].pop("domains")
+    with pytest.raises(ConfigError, match="domains"):
+        AutoconfigMiddleware(little_site, mapping)
+
+
+def test_the_sites_database_is_asked(toml: Write) -> None:
+    customer = {
+        "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
+        "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test"}],
+    }
+    door = AutoconfigMiddleware(
+        little_site,
+        toml(TWO_DOMAINS),
+        find_provider={"customer.test": customer}.get,
+        find_username={"fred@customer.test": "u1001"}.get,
+    )
+    body = got(door, Ask(CONFIG, query="emailaddress=fred@customer.test")).body
+    assert b"<hostname>imap.customer.test</hostname>" in body
+    assert b"<username>u1001</username>" in body
+
+
+def test_the_site_itself_has_the_settings(toml: Write) -> None:
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
+    settings = door.settings("fred@example2.com")
+    assert settings is not None
+    assert settings.incoming[0].username == "fred@example2.com"
+    root = "https://autoconfig.example2.com"
+    assert settings.page_url == f"{root}/mail/setup?emailaddress=fred%40example2.com"
+    headers = (("X_FORWARDED_HOST", "shop.test"), ("X_FORWARDED_PROTO", "https"))
+    environ = environ_of(Ask("/profile", headers=headers))
+    asked = door.settings("fred@example2.com", environ)
+    assert asked is not None
+    assert asked.page_url == settings.page_url.replace(root, "https://shop.test")
+    assert environ["HTTP_HOST"] == HOST
+    assert door.settings("fred@nowhere.test") is None
+    assert door.settings("nobody") is None
+
+
+# --- A file that is faulty ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["[[provider", None], ids=["faulty", "not there"])
+def test_a_file_that_cannot_be_used_stops_nothing_but_our_answers(
+    toml: Write, caplog: pytest.LogCaptureFixture, text: str | None
+) -> None:
+    file = toml(text or "")
+    if text is None:
+        file.unlink()
+    door = AutoconfigMiddleware(little_site, file)
+    assert str(file) in caplog.text
+    assert got(door, Ask("/stream")).body == b"one two three"
+    for family in NAMES:
+        for ask in asks_of(family):
+            answer = got(door, ask)
+            if family == "ispdb":
+                assert answer.status == "404 Of The Site"
+            elif ask.path.endswith((".css", ".js")) or "qr.svg" in ask.path:
+                assert answer.status[0] in "25"
+            else:
+                assert answer.status == "503 Service Unavailable", ask
+                assert int(answer.headers["Retry-After"]) > 0
+    assert door.settings("fred@example.com") is None
+    toml(TWO_DOMAINS)
+    until(lambda: got(door, Ask(CONFIG)).status == "200 OK", seconds=5)
+
+
+def test_putting_it_before_a_site_starts_no_thread_that_a_fork_would_lose(
+    toml: Write,
+) -> None:
+    before = set(threading.enumerate())
+    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    assert set(threading.enumerate()) <= before
+    assert got(door, Ask("/")).status == "404 Of The Site"
+    assert len(set(threading.enumerate()) - before) == 1
+
+
+def test_the_page_alone_takes_flasks_machinery(toml: Write) -> None:
+    code = (
+        "import sys; from asks import Ask, got, little_site\n"
+        "from flask_autoconfig import AutoconfigMiddleware\n"
+        f"door = AutoconfigMiddleware(little_site, {str(toml(TWO_DOMAINS))!r})\n"
+        f"assert got(door, Ask({CONFIG!r})).status == '200 OK'\n"
+        "print(*[it for it in ('flask', 'jinja2', 'werkzeug') if it in sys.modules])\n"
+        "assert got(door, Ask('/mail/setup')).status == '200 OK'\n"
+        "print(*[it for it in ('flask', 'jinja2') if it in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "\njinja2\n"

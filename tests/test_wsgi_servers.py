@@ -1,0 +1,233 @@
+"""The middleware under WSGI servers, each a process of its own before a little site."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from asks import FILE, POX, Ask, asks_of, got
+from support import BIN, TWO_DOMAINS, Reply, fetch, free_port, running, until
+
+from flask_autoconfig import create_app
+from flask_autoconfig.families import FAMILIES
+
+Write = Callable[..., Path]
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
+EDITED = TWO_DOMAINS.replace("imap.", "mail.")
+# wsgiref's list of methods is that of HTTP without WebDAV.
+pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+
+BEHIND_THE_MIDDLEWARE = """
+import os, time
+from asks import little_site
+from flask_autoconfig import AutoconfigMiddleware
+
+asked = []
+
+def find_provider(domain):
+    asked.append(domain)
+    time.sleep(1)
+    return "example.com"
+
+def site(environ, start_response):
+    if environ["PATH_INFO"] == "/":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"Welcome {os.getpid()} {len(asked)}".encode()]
+    return little_site(environ, start_response)
+
+application = AutoconfigMiddleware(
+    site, os.environ["AUTOCONFIG_FILE"], find_provider=find_provider
+)
+"""
+WITH_THE_BLUEPRINT = """
+import os
+from flask import Flask
+from flask_autoconfig import autoconfig
+
+application = Flask("site")
+application.config["AUTOCONFIG_FILE"] = os.environ["AUTOCONFIG_FILE"]
+application.register_blueprint(autoconfig)
+
+@application.get("/")
+def welcome():
+    return f"Welcome {os.getpid()}"
+"""
+GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
+SERVERS = {
+    "gunicorn-sync": (*GUNICORN, "--worker-class=sync"),
+    "gunicorn-gthread": (*GUNICORN, "--worker-class=gthread", "--threads=4"),
+    "gunicorn-gevent": (*GUNICORN, "--worker-class=gevent"),
+    "gunicorn-gevent-preload": (*GUNICORN, "--worker-class=gevent", "--preload"),
+    "waitress": ("waitress-serve", "--listen=127.0.0.1:{port}", "--threads=8"),
+}
+
+
+@contextmanager
+def served(
+    server: tuple[str, ...], site: str, file: Path, folder: Path
+) -> Iterator[str]:
+    """A site under a server; gives its base URL."""
+    (folder / "our_wsgi_site.py").write_text(site)
+    port = free_port()
+    program, *options = [word.format(port=port) for word in server]
+    path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
+    env = {"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path}
+    options.append("our_wsgi_site:application")
+    with running(
+        BIN / program, *options, port=port, env=env, log=folder / "log", at_once=True
+    ):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module", params=list(SERVERS.values()), ids=list(SERVERS))
+def url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    with served(request.param, BEHIND_THE_MIDDLEWARE, FILE, folder) as url:
+        yield url
+
+
+def sent(url: str, ask: Ask) -> Reply:
+    headers = {name.title(): value for name, value in ask.headers}
+    return fetch(
+        f"{url}{ask.path}?{ask.query}",
+        method=ask.method,
+        data=ask.body or None,
+        Host=ask.host,
+        **headers,
+    )
+
+
+def test_every_family_is_answered_under_a_server_as_by_the_service_alone(
+    url: str,
+) -> None:
+    alone = create_app(FILE)
+    for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
+        expected, reply = got(alone, ask), sent(url, ask)
+        assert str(reply.status) == expected.status[:3], ask
+        assert reply.body == expected.body, ask
+        _, headers, _ = expected.lasting
+        assert {name: reply.headers[name] for name in headers} == headers, ask
+        if etag := reply.headers["ETag"]:
+            again = sent(url, ask._replace(headers=(("IF_NONE_MATCH", etag),)))
+            assert (again.status, again.body) == (304, b""), ask
+
+
+def test_a_wrong_method_and_a_wrong_address_are_told_under_a_server(url: str) -> None:
+    refused = fetch(f"{url}{CONFIG}", method="DELETE")
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
+    assert refused.body == b"This is asked with GET, HEAD.\n"
+    assert fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred").status == 400
+
+
+def test_what_a_site_does_goes_on_under_a_server(url: str) -> None:
+    closed = int(fetch(f"{url}/closed").body)
+    assert fetch(f"{url}/stream").body == b"one two three"
+    assert int(fetch(f"{url}/closed").body) == closed + 1
+    assert fetch(f"{url}/file").body == FILE.read_bytes()
+    echoed = fetch(f"{url}/echo", method="POST", data=b"hello" * 100_000)
+    assert (echoed.status, echoed.body) == (202, b"HELLO" * 100_000)
+    assert echoed.headers["X-Site"] == "mine"
+    assert fetch(f"{url}/fails").status == 500
+    assert fetch(f"{url}/fails").body == b"sorry"
+    assert fetch(f"{url}/writes").body == b"written"
+    other = fetch(f"{url}/b%C3%BCcher")
+    assert (other.status, other.body) == (404, "The site has no /bücher".encode())
+
+
+def test_the_asterisk_of_options_is_the_sites_under_a_server(url: str) -> None:
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+        assert b"404 Of The Site" in sock.makefile("rb").read()
+
+
+def test_requests_for_one_domain_at_a_time_ask_the_site_once_and_hold_nobody_up(
+    url: str,
+) -> None:
+    ours = f"{url}/mail/config-v1.1.xml?emailaddress=fred@customer.test"
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(lambda _: fetch(ours), range(6)))
+    assert {reply.status for reply in replies} == {200}
+    assert all(b"<domain>customer.test</domain>" in it.body for it in replies)
+    assert fetch(f"{url}/").body.split()[2] == b"1"
+
+
+# --- A file that changes ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
+def test_a_file_is_taken_up_as_it_is_mended_and_edited_under_every_server(
+    toml: Write, tmp_path: Path, server: tuple[str, ...]
+) -> None:
+    file = toml("[[provider")
+    with served(server, BEHIND_THE_MIDDLEWARE, file, tmp_path) as url:
+        early = fetch(f"{url}{CONFIG}")
+        assert (early.status, early.headers["Retry-After"]) == (503, "10")
+        assert fetch(f"{url}/").body.startswith(b"Welcome")
+        for text, host in ((TWO_DOMAINS, b">imap."), (EDITED, b">mail.")):
+            toml(text)
+            until(lambda host=host: host in fetch(f"{url}{CONFIG}").body, seconds=5)  # type: ignore[misc]
+        file.unlink()
+        time.sleep(2)
+        assert b">mail." in fetch(f"{url}{CONFIG}").body
+    assert "The last good configuration goes on" in (tmp_path / "log").read_text()
+
+
+def welcome(url: str) -> bytes:
+    """The worker that shows the site's page, which has to be there all the time."""
+    reply = fetch(f"{url}/")
+    assert reply.status == 200
+    return reply.body
+
+
+RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
+
+
+@pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
+@pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, WITH_THE_BLUEPRINT])
+def test_a_file_that_cannot_be_used_takes_no_site_down_as_its_workers_are_recycled(
+    toml: Write, tmp_path: Path, site: str, fault: str | None
+) -> None:
+    file = toml(TWO_DOMAINS)
+    with served(RECYCLING, site, file, tmp_path) as url:
+        assert fetch(f"{url}{CONFIG}").status == 200
+        toml(fault or "")
+        if fault is None:
+            file.unlink()
+        seen = {welcome(url) for _ in range(12)}
+        assert len(seen) >= 4
+        reply = fetch(f"{url}{CONFIG}")
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "10")
+        toml(EDITED)
+        until(lambda: b">mail." in fetch(f"{url}{CONFIG}").body, seconds=10)
+        assert welcome(url)
+    log = (tmp_path / "log").read_text()
+    assert str(file) in log
+    assert "Nothing but 503 is answered until it is mended." in log
+    assert "failed to boot" not in log
+
+
+# --- Bodies that do not come -----------------------------------------------------------
+
+
+def test_a_body_that_does_not_come_holds_nobody_up_under_gevent(
+    toml: Write, tmp_path: Path
+) -> None:
+    server = SERVERS["gunicorn-gevent"]
+    with served(server, BEHIND_THE_MIDDLEWARE, toml(TWO_DOMAINS), tmp_path) as url:
+        port = int(url.rpartition(":")[2])
+        head = "POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: a.test\r\n"
+        head += f"Connection: close\r\nContent-Length: {len(POX)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", port), 20) as sock:
+            sock.sendall(head.encode() + POX[:9])
+            assert fetch(f"{url}{CONFIG}").status == 200
+            assert b"<ErrorCode>600</ErrorCode>" in sock.makefile("rb").read()
+        assert fetch(f"{url}{CONFIG}").status == 200

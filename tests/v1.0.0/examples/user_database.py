@@ -1,0 +1,78 @@
+"""A Flask site whose database knows the customers' domains and their users' logins.
+
+Here a login differs from the address (fred@customer.example logs in as u1001), so no
+placeholder can say it. Try it: `flask --app examples/user_database run`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from flask_autoconfig import Autoconfig
+
+
+class Base(DeclarativeBase):
+    """The site's tables."""
+
+
+db = SQLAlchemy(model_class=Base)
+autoconfig = Autoconfig()
+
+
+class Domain(Base):
+    """A customer's domain, and which provider of autoconfig.toml serves it."""
+
+    __tablename__ = "domain"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str]
+
+
+class User(Base):
+    """A mailbox and its login."""
+
+    __tablename__ = "user"
+    address: Mapped[str] = mapped_column(primary_key=True)
+    login: Mapped[str]
+
+
+@autoconfig.find_provider
+def provider_of(domain: str) -> str | None:
+    """Domains that the file does not know."""
+    return db.session.scalar(select(Domain.provider).where(Domain.name == domain))
+
+
+@autoconfig.find_username
+def login_of(address: str) -> str | None:
+    """The user's login; for an address that nobody has, one that looks just like it.
+
+    Otherwise anybody could try out which mailboxes exist.
+    """
+    login = db.session.scalar(select(User.login).where(User.address == address))
+    return login or f"u{_number(address)}"
+
+
+def _number(address: str) -> int:
+    key = b"a secret of this site"
+    digest = hmac.new(key, address.encode(), hashlib.sha256).digest()
+    return 1000 + int.from_bytes(digest[:4], "big") % 9000
+
+
+def create_app() -> Flask:
+    """The site, with a customer in its database."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"
+    db.init_app(app)
+    app.register_blueprint(autoconfig)
+    with app.app_context():
+        db.create_all()
+        db.session.add(Domain(name="customer.example", provider="example.com"))
+        db.session.add(User(address="fred@customer.example", login="u1001"))
+        db.session.commit()
+    return app
