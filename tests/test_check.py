@@ -188,7 +188,10 @@ def test_init_leaves_an_odd_url_out_and_says_so(here: World) -> None:
     done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
     assert done.returncode == 0, done.stderr
     assert f"note: caldav https://dav.{DOMAIN}/a b is left out: " in done.stderr
-    assert f"note: carddav https://_dav.{DOMAIN}/ is left out: " in done.stderr
+    assert (
+        f"note: carddav https://_dav.{DOMAIN}/.well-known/carddav is left out: "
+        in done.stderr
+    )
     (provider,) = loads(done.stdout).provider
     assert not provider.calendar
     assert not provider.address_book
