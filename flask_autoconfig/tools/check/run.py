@@ -105,9 +105,12 @@ def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
     assert case.provider is not None  # noqa: S101 (the command sees to it)
     tell(f"{case.domain}: asking the servers of the file")
     published = servers.endpoints(case, case.provider)
-    findings = servers.look(case, facts, published, {})
-    findings += connections.look(facts, published)
-    findings += dav.look(case, facts, case.provider)
+    tasks: list[Callable[[], list[Finding]]] = [
+        partial(servers.look, case, facts, published, {}),
+        partial(connections.look, facts, published),
+        partial(dav.look, case, facts, case.provider),
+    ]
+    findings = [it for found in side_by_side(tasks) for it in found]
     return Report(case.domain, (), tuple(merged(findings)), case.provider, True)
 
 
