@@ -544,7 +544,7 @@ class Real:
         """What `check --json` says."""
         start = ["--config", str(file)] if file else []
         done = self.invoke(
-            *start, "check", "--json", "--resolver", names, "--timeout", "2", *arguments
+            *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
         )
         assert done.exit_code in (0, 1), (done.output, done.exception)
         told: dict[str, Any] = json.loads(done.stdout)

@@ -991,7 +991,7 @@ def talks(greeting: str, *replies: tuple[str, str]) -> Callable[[socket.socket],
 
 def silent(connection: socket.socket) -> None:
     connection.recv(10)
-    time.sleep(4)
+    time.sleep(12)
 
 
 def starts_tls(

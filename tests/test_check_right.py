@@ -303,7 +303,7 @@ def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> 
 
 def person(here: Real, *arguments: str, file: Path | None = None) -> Any:
     file = file or here.folder / "true.toml"
-    options = ("--resolver", OTHER_NAMES, "--timeout", "2")
+    options = ("--resolver", OTHER_NAMES, "--timeout", "5")
     return here.invoke("--config", str(file), "check", *arguments, *options)
 
 
