@@ -306,9 +306,7 @@ def test_a_logo_within_itself_is_taken(toml: Write) -> None:
 
 def test_a_logo_that_is_not_there_is_told(toml: Write) -> None:
     file = toml(f'{TWO_DOMAINS}[provider.page]\nlogo = "none.png"\n')
-    with pytest.raises(
-        ConfigError, match=r"page\.logo .*: cannot read .*none\.png"
-    ):
+    with pytest.raises(ConfigError, match=r"page\.logo .*: cannot read .*none\.png"):
         create_app(file)
 
 
