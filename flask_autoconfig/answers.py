@@ -39,6 +39,7 @@ _BODY_SECONDS = 5.0  # for the whole of a body, in however many pieces it comes
 # What came of a request, for who counts them.
 _OUTCOMES = {
     "200": "served",
+    "204": "preflight",
     "301": "redirected",
     "302": "redirected",
     "304": "not modified",
@@ -149,7 +150,7 @@ class Answer:
         self.headers = [*headers, *common]
         self.etag = etag
         self.modified = modified
-        if not status.startswith("304"):
+        if status[:3] not in ("204", "304"):  # they have none (RFC 9110, section 8.6)
             self.headers.append(("Content-Length", str(len(body))))
         if etag:
             self.headers += [("ETag", etag), ("Last-Modified", modified)]
@@ -210,11 +211,29 @@ def in_words(status: str, text: str, *more: Header) -> Answer:
     return Answer(status, text.encode() + b"\n", headers)
 
 
-def wrong_method(methods: Iterable[str]) -> Answer:
-    """What a request gets with none of these methods (RFC 9110, section 15.5.6)."""
-    allowed = ", ".join(methods)
-    text = f"This is asked with {allowed}."
-    return in_words("405 Method Not Allowed", text, ("Allow", allowed))
+def wrong_method(methods: Iterable[str], *, preflights: bool) -> Answer:
+    """What a request gets with none of these methods (RFC 9110, section 15.5.6).
+
+    `preflights` says that OPTIONS is answered as well.
+    """
+    text = f"This is asked with {', '.join(methods)}."
+    allowed = dict.fromkeys((*methods, "OPTIONS") if preflights else methods)
+    return in_words("405 Method Not Allowed", text, ("Allow", ", ".join(allowed)))
+
+
+def preflight(methods: Iterable[str]) -> Answer:
+    """What a browser is told that asks for a page of another site (Fetch, section 3.3).
+
+    Any page's script may ask with these methods, and send a document of its own, as a
+    POST to Autodiscover is.
+    """
+    headers = [
+        ("Access-Control-Allow-Methods", ", ".join(methods)),
+        ("Access-Control-Allow-Headers", "content-type"),
+        ("Access-Control-Max-Age", "86400"),
+        ("Allow", ", ".join((*methods, "OPTIONS"))),
+    ]
+    return Answer("204 No Content", b"", headers)
 
 
 # A client that comes again in a while finds what cannot be told now: 404 would be no.

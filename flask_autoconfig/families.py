@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .config.tables import Provider
-from .documents import Format, Recipient, apple, outlook, pacc, thunderbird
+from .documents import Format, Recipient, activesync, apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
 from .handlers import (
     Handler,
+    account_code,
     autodiscover,
     autodiscover_v2,
     by_domain,
+    colours,
     document,
+    logo,
     page,
     page_file,
+    profile,
     qr_code,
     redirect,
 )
@@ -38,6 +42,7 @@ class Route(NamedTuple):
     any_case: bool = False  # clients spell the path as they like
     # `export` writes it: it is a function of the domain alone, and has one spelling.
     is_file: bool = False
+    is_document: bool = True  # any site's script may read it
     at_domain: bool = False  # asked at the domain itself, beside its own web site
     endpoint: str = ""  # what a site calls it for `url_for`; else by its family's name
 
@@ -82,6 +87,11 @@ class Family(NamedTuple):
     digest: Digest | None = None
     on_demand: bool = False  # served only where it is named
 
+    @property
+    def implies_login(self) -> bool:
+        """Whether its clients log in with the address, whatever a site's hook says."""
+        return any(it.implies_login for it in self.formats)
+
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether it has something to say of the provider."""
         recipient = Recipient(domain)
@@ -96,6 +106,9 @@ _THUNDERBIRD = Format(
     stand_in=thunderbird.stand_in,
 )
 _OUTLOOK = Format("outlook", outlook.CONTENT_TYPE, outlook.write, differs_by="address")
+_ACTIVESYNC = Format(
+    "activesync", activesync.CONTENT_TYPE, activesync.write, differs_by="address"
+)
 _APPLE = Format(
     "apple",
     apple.CONTENT_TYPE,
@@ -104,7 +117,13 @@ _APPLE = Format(
     is_signed=True,
     extension="mobileconfig",
 )
-_PACC = Format("pacc", pacc.CONTENT_TYPE, pacc.write, differs_by="nothing")
+_PACC = Format(
+    "pacc",
+    pacc.CONTENT_TYPE,
+    pacc.write,
+    differs_by="nothing",
+    implies_login=True,
+)
 
 _POX = "/autodiscover/autodiscover.xml"
 _V2 = "/autodiscover/autodiscover.json"
@@ -122,6 +141,10 @@ def _to_service(type_: str) -> Route:
     return Route(path, redirect(type_), _DAV_METHODS, at_domain=True)
 
 
+def _for_people(path: str, handler: Handler, endpoint: str = "") -> Route:
+    return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
+
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         "thunderbird",
@@ -129,6 +152,14 @@ FAMILIES: tuple[Family, ...] = (
             Route("/mail/config-v1.1.xml", document(_THUNDERBIRD), is_file=True),
             Route(
                 "/.well-known/autoconfig/mail/config-v1.1.xml",
+                document(_THUNDERBIRD),
+                is_file=True,
+                at_domain=True,
+            ),
+            # The URL of the draft's earlier revisions, which GNOME Online Accounts asks
+            # at the MX host and SnappyMail at `autoconfig.D`, and no other over https.
+            Route(
+                "/.well-known/mail-v1.xml",
                 document(_THUNDERBIRD),
                 is_file=True,
                 at_domain=True,
@@ -142,7 +173,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "outlook",
         (
-            Route(_POX, autodiscover(_POX, _OUTLOOK), ("GET", "POST"), any_case=True),
+            Route(
+                _POX,
+                autodiscover(_POX, _OUTLOOK, _ACTIVESYNC),
+                ("GET", "POST"),
+                any_case=True,
+            ),
             Route(
                 _V2,
                 autodiscover_v2(_V2, _POX),
@@ -150,19 +186,19 @@ FAMILIES: tuple[Family, ...] = (
                 any_case=True,
             ),
         ),
-        (_OUTLOOK,),
+        (_OUTLOOK, _ACTIVESYNC),
         label="autodiscover",
-        askers="Outlook and Delta Chat",
+        askers="Outlook, ActiveSync phones and Delta Chat",
         srv="_autodiscover._tcp",
     ),
     Family(
         "apple",
         (
-            Route("/mail/mobileconfig", document(_APPLE), endpoint="profile"),
-            Route("/email.mobileconfig", document(_APPLE), is_file=True),
+            Route("/mail/mobileconfig", profile(_APPLE), endpoint="profile"),
+            Route("/email.mobileconfig", profile(_APPLE), is_file=True),
             Route(
                 "/.well-known/apple-mail.mobileconfig",
-                document(_APPLE),
+                profile(_APPLE),
                 is_file=True,
                 at_domain=True,
             ),
@@ -187,10 +223,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            Route(_PAGE, page, endpoint="setup"),
-            Route(f"{_PAGE}/qr.svg", qr_code),
-            Route(f"{_PAGE}/style.css", page_file("style.css")),
-            Route(f"{_PAGE}/script.js", page_file("script.js")),
+            _for_people("", page, endpoint="setup"),
+            _for_people("/qr.svg", qr_code),
+            _for_people("/account.svg", account_code),
+            _for_people("/logo", logo),
+            _for_people("/colours.css", colours),
+            _for_people("/style.css", page_file("style.css")),
+            _for_people("/script.js", page_file("script.js")),
         ),
     ),
     Family(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
-from .address import fold, host_of, known_part, parse_address
+from .address import CONTROL, fold, host_of, known_part, parse_address
 from .answers import (
     NO_SUCH_SERVICE,
     NOT_KEPT,
@@ -38,6 +38,33 @@ def document(format_: Format) -> Handler:
     return answer
 
 
+def profile(format_: Format) -> Handler:
+    """A document with a person's name and words for people, both by the query.
+
+    The language is never the browser's: one URL has one document, whoever keeps it.
+    """
+
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        served = lookup.find_person(request.query, request.host)
+        if isinstance(served, Answer):
+            return served
+        keys = _lower_keys(request.query)
+        served = served._replace(
+            person=_one_line(keys.get("name", "")), language=keys.get("lang", "")[:35]
+        )
+        return served.snapshot.document(format_, served)
+
+    return answer
+
+
+_LONGEST_PERSON = 100  # in characters
+
+
+def _one_line(text: str) -> str:
+    """A name that somebody typed, fit for a line of a document."""
+    return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON]
+
+
 def by_domain(start: str, format_: Format) -> Handler:
     """A document by the domain that stands in the path after `start`."""
 
@@ -62,7 +89,7 @@ def redirect(type_: str) -> Handler:
         if isinstance(served, Answer):
             return served
         url = _url_of(served, type_)
-        if not url:
+        if not url or _is_where(url, request):
             return NO_SUCH_SERVICE
         # 301 would let a client turn PROPFIND into GET.
         stays = request.method not in ("GET", "HEAD")
@@ -75,21 +102,31 @@ def redirect(type_: str) -> Handler:
 
 
 def _url_of(served: Served, type_: str) -> str:
-    """Where the provider has such a server, up to where the URL takes an address."""
-    domain = served.domain_or_name
+    """Where the provider's best such server is, up to where the URL takes an address."""
     for _, server in served.provider.servers:
-        if server.type == type_ and server.url:
-            url = known_part(server.url, domain)
-            if url:
-                return url
+        if server.type == type_:
+            return known_part(server.url or "", served.domain_or_name)
     return ""
+
+
+def _is_where(url: str, request: Request) -> bool:
+    """Whether it is the URL that was asked: no client would come out of that circle."""
+    parts = urlsplit(url)
+    asked_port = request.host.partition(":")[2] or "443"
+    is_here = parts.hostname == host_of(request.host)
+    return (
+        is_here and parts.path == request.path and str(parts.port or 443) == asked_port
+    )
 
 
 # --- Outlook --------------------------------------------------------------------------
 
 
-def autodiscover(path: str, format_: Format) -> Handler:
-    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5)."""
+def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
+    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5).
+
+    By POST an ActiveSync phone says that it wants the document `mobile`.
+    """
 
     def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
@@ -104,7 +141,7 @@ def autodiscover(path: str, format_: Format) -> Handler:
             return by_host(lookup, request)
         try:
             asked = outlook.read_request(request.body(outlook.MOST_BYTES))
-            address = parse_address(asked)
+            address = parse_address(asked.address)
         except outlook.RequestError as error:
             return _pox_error(error.code)
         except ValueError:
@@ -112,14 +149,19 @@ def autodiscover(path: str, format_: Format) -> Handler:
         served = lookup.find_address(address, request.host)
         if served is None:
             return _pox_error(outlook.NOT_SERVED)
-        return served.snapshot.document(format_, served)
+        wanted = mobile if asked.is_mobile else format_
+        document = served.snapshot.document(wanted, served)
+        if document is not NO_SUCH_SERVICE:
+            return document
+        code = outlook.SCHEMA_NOT_SUPPORTED if asked.is_mobile else outlook.NOT_SERVED
+        return _pox_error(code)
 
     return answer
 
 
 def _pox_error(code: int) -> Answer:
     """An error has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
-    outcome = "not served" if code == outlook.NOT_SERVED else "bad request"
+    outcome = "bad request" if code == outlook.INVALID_REQUEST else "not served"
     headers = [("Content-Type", outlook.CONTENT_TYPE)]
     return private(outlook.error(code), headers, outcome=outcome)
 
@@ -158,6 +200,8 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
 
 
 def _lower_keys(query: str) -> dict[str, Any]:
+    if not query.isascii():  # raw bytes, which WSGI hands over as latin-1
+        query = query.encode("latin-1", "replace").decode("utf-8", "replace")
     return {key.lower(): value for key, value in parse_qsl(query[:4096])}
 
 
@@ -178,9 +222,30 @@ def page(lookup: Lookup, request: Request) -> Answer:
 
 def qr_code(lookup: Lookup, request: Request) -> Answer:
     """The picture that leads a phone to the page of an address."""
-    from .page import view
+    from .page import pictures
 
-    return view.qr_code(lookup, request)
+    return pictures.qr_code(lookup, request)
+
+
+def account_code(lookup: Lookup, request: Request) -> Answer:
+    """The picture that sets up Thunderbird for Android."""
+    from .page import pictures
+
+    return pictures.account_code(lookup, request)
+
+
+def logo(lookup: Lookup, request: Request) -> Answer:
+    """The provider's logo."""
+    from .page import pictures
+
+    return pictures.logo(lookup, request)
+
+
+def colours(lookup: Lookup, request: Request) -> Answer:
+    """The style sheet with a provider's colour."""
+    from .page import pictures
+
+    return pictures.colours(lookup, request)
 
 
 def page_file(name: str) -> Handler:

@@ -185,6 +185,10 @@ def _checked(told: Provider | Mapping[str, Any], domain: str) -> Provider:
     if "domains_file" in row:  # a row must not choose files of this machine
         problem = Problem("domains_file", "it names a file", "give domains, or none")
         raise ConfigError([problem])
+    page = row.get("page")
+    if isinstance(page, dict) and "logo" in page:
+        problem = Problem("page.logo", "it names a file", "leave the logo to the file")
+        raise ConfigError([problem])
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider

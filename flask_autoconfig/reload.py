@@ -65,7 +65,7 @@ class Live(Generic[Built]):
             loaded = self._loaded = read(self.file)
             watched, patterns = loaded.watched, loaded.patterns
             self.built = build(loaded)  # what answers
-            _tell_of(loaded)
+            tell_of(loaded)
         except ConfigError as error:
             if instead is None:
                 raise
@@ -161,7 +161,7 @@ class Live(Generic[Built]):
         took = round((time.monotonic() - clock) * 1000)
         content = _content(loaded)
         log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
-        _tell_of(loaded, before)
+        tell_of(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:
         """It with a time that HTTP, which counts seconds, tells from the last one's."""
@@ -206,7 +206,7 @@ def _content(loaded: Loaded) -> str:
     return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
 
 
-def _tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
+def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
     """Log what is skipped of each file that was read anew, and patterns for nothing."""
     known = before.listings if before else {}
     for path, listing in loaded.listings.items():
@@ -214,6 +214,8 @@ def _tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
             log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
     if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
         log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
+    if loaded.ended and (before is None or loaded.ended != before.ended):
+        log.warning("%s", _few(loaded.ended, "Profiles are signed in vain"))
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:

@@ -22,6 +22,7 @@ from .answers import (
     UNAVAILABLE,
     Answer,
     Request,
+    preflight,
     wrong_method,
 )
 from .config.reading import Loaded
@@ -29,7 +30,8 @@ from .directory import Directory, Match
 from .families import Family, Place, Places, Route
 from .hooks import HookFailed, Hooks, Own
 from .page.alone import ALONE
-from .reload import Live, Still
+from .page.document_words import CatalogWords
+from .reload import Live, Still, tell_of
 from .signals import answered
 from .snapshot import Served, Snapshot, Stage
 
@@ -73,6 +75,7 @@ class Service:
         """
         self.hooks = hooks or Hooks()
         self.stage = stage
+        self._words = CatalogWords(stage)
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self._unserved = _Unserved()
@@ -80,6 +83,7 @@ class Service:
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
             self.live = Still(self._made_of(source))
+            tell_of(source)
         else:
             self.live = Live(source, self._made_of, None if strict else self._without())
         self.at_start = self.live.built.families
@@ -102,13 +106,21 @@ class Service:
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
         served = wanted if self._fixed is None else self._fixed
-        snapshot = Snapshot(loaded, families.labels())
+        snapshot = Snapshot(loaded, families.labels(), self._words)
         return Current(snapshot, served, Places(served))
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families that are served now."""
         return self.live.current().families
+
+    @property
+    def speaking(self) -> tuple[Family, ...]:
+        """Those of them that have something to say, whatever logins the site tells."""
+        has_own_logins = self.hooks.find_username is not None
+        return tuple(
+            it for it in self.families if not (it.implies_login and has_own_logins)
+        )
 
     @property
     def snapshot(self) -> Snapshot:
@@ -161,7 +173,9 @@ class Service:
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
         if not route.takes(request.method):
-            return wrong_method(route.allowed)
+            if request.method == "OPTIONS" and route.is_document:
+                return preflight(route.allowed)
+            return wrong_method(route.allowed, preflights=route.is_document)
         return route.handler(self, request)
 
     def path_of(self, family: str) -> str | None:
@@ -170,6 +184,11 @@ class Service:
             if it.name == family:
                 return it.routes[0].path
         return None
+
+    @property
+    def family_names(self) -> frozenset[str]:
+        """The names of the families that are served."""
+        return frozenset(it.name for it in self.families)
 
     # --- Whom a request is about ----------------------------------------------------
 
@@ -183,6 +202,19 @@ class Service:
             except ValueError:
                 return BAD_ADDRESS
         return self.find_address(address, host) or NOT_SERVED
+
+    def find_person(self, query: str, host: str) -> Served | Answer:
+        """The same of a person's question: a slip in an address is served by nobody.
+
+        A program that asks at a hoster's host gets its settings for any domain; a person
+        who types a domain that nobody named has most likely mistyped it, unless the
+        provider serves customers whom only their MX records name.
+        """
+        served = self.find(query, host)
+        if isinstance(served, Answer) or served.own or served.address is None:
+            return served
+        is_named = self.find_domain(served.address.domain) is not None
+        return served if is_named or served.provider.mx_domains else NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """By an address, else by host; the log has a domain that is not served."""
@@ -207,7 +239,9 @@ class Service:
         snapshot = self.snapshot
         directory = snapshot.directory
         match = directory.by_domain(domain) or directory.by_mx(domain)
-        return Served(snapshot, match) if match else self._hooked(snapshot, domain)
+        return (
+            self._served(snapshot, match) if match else self._hooked(snapshot, domain)
+        )
 
     def serves_host(self, host: str) -> bool:
         """Whether clients ask at this host name: a domain served, or a label before one.
@@ -240,7 +274,7 @@ class Service:
                 return own._replace(address=address)
             by_host = directory.by_host(host)
             match = by_host and Match(by_host.provider_index, domain, False)
-        return Served(snapshot, match, address) if match else None
+        return self._served(snapshot, match, address=address) if match else None
 
     def _by_host(
         self, snapshot: Snapshot, directory: Directory, host: str
@@ -251,7 +285,17 @@ class Service:
             if own is not None:
                 return own
             match = directory.only()
-        return Served(snapshot, match) if match else None
+        return self._served(snapshot, match) if match else None
+
+    def _served(
+        self,
+        snapshot: Snapshot,
+        match: Match,
+        own: Own | None = None,
+        address: Address | None = None,
+    ) -> Served:
+        has_own_logins = self.hooks.find_username is not None
+        return Served(snapshot, match, address, own=own, has_own_logins=has_own_logins)
 
     # --- The site's own database -----------------------------------------------------
 
@@ -264,12 +308,12 @@ class Service:
         if told is None:
             return None
         if isinstance(told, Own):
-            return Served(snapshot, Match(-1, domain, True), own=told)
+            return self._served(snapshot, Match(-1, domain, True), told)
         match = snapshot.directory.by_id(told, domain)
         if match is None:
             words = f"it named {told!r}, which the file does not have"
             raise self.hooks.refuse(domain, words)
-        return Served(snapshot, match)
+        return self._served(snapshot, match)
 
 
 def _tell(place: Place, error: Exception) -> None:

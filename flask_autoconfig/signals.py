@@ -6,9 +6,10 @@
     def count(sender, family, outcome, **_): ...
 
 `family` is a name of the families' table; `outcome` is `served`, `not modified`,
-`redirected`, `not served`, `bad request`, `wrong method`, `unavailable` or `failed`. No
-address is told. The sender is the service that answered (`app.extensions["autoconfig"]`,
-`AutoconfigMiddleware.service`). A receiver that raises is logged, and changes no answer.
+`redirected`, `preflight`, `not served`, `bad request`, `wrong method`, `unavailable` or
+`failed`. No address is told. The sender is the service that answered
+(`app.extensions["autoconfig"]`, `AutoconfigMiddleware.service`). A receiver that raises is
+logged, and changes no answer.
 """
 
 from __future__ import annotations

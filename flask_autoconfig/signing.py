@@ -5,6 +5,7 @@ It needs the extra `[sign]` (cryptography), which only a file with `[sign]` impo
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,12 @@ class Signer:
             raise UnusableError(
                 "key", "it is not the certificate's key", "give the one made with it"
             )
+
+    @property
+    def ended(self) -> datetime | None:
+        """When its certificate or one of the chain ended (UTC), None while all are good."""
+        ends = min(it.not_valid_after_utc for it in (self._certificate, *self._chain))
+        return ends if ends < datetime.now(UTC) else None
 
     def sign(self, document: bytes) -> bytes:
         """The document inside its signature, as DER."""

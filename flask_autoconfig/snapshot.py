@@ -15,34 +15,42 @@ from .answers import NO_SUCH_SERVICE, Answer, Header, kept_for, private, public
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
-from .documents import Format, Recipient
+from .documents import ENGLISH, Format, Recipient, Words
 from .hooks import Own
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
-_Key = tuple[str, int, str | None, str | None]
+_Key = tuple[str, int, str | None, str | None, str]
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
 
 
 class Snapshot:
     """One configuration with its look-up tables and its rendered documents."""
 
-    def __init__(self, loaded: Loaded, labels: Iterable[str]) -> None:
-        """`labels` are the first labels of the host names that clients ask."""
+    def __init__(
+        self, loaded: Loaded, labels: Iterable[str], words: Words = ENGLISH
+    ) -> None:
+        """`labels` are the first labels of the host names that clients ask.
+
+        `words` are what documents say to people.
+        """
         self.loaded = loaded
+        self.words = words
         self.directory = Directory(loaded, labels)
         self.cache_control = kept_for(loaded.tables.max_age)
         # (format, provider, whom it is written for) -> the text with the placeholder for
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-        # (format, provider, domain where it matters, else that of MX hosts) -> answer,
-        # the oldest first.
+        # (format, provider, domain where it matters, else that of MX hosts, language) ->
+        # answer, the oldest first.
         self._answers: dict[_Key, Answer] = {}
         self._bytes = 0  # how much `_answers` takes
         self._lock = threading.Lock()  # around changes of `_answers` and `_bytes`
 
     def document(self, format_: Format, served: Served) -> Answer:
         """The document for whoever asks; the same one is rendered once."""
+        if format_.implies_login and served.has_own_logins:
+            return NO_SUCH_SERVICE
         if served.is_private(format_):
             return self._for_one(format_, served)
         match = served.match
@@ -53,7 +61,8 @@ class Snapshot:
         if is_shared:
             text, varies = self._text(format_, match)
             domain = match.domain if varies else None
-        key = (format_.name, served.number, domain, match.mx_domain)
+        language = "" if is_shared else served.recipient.language
+        key = (format_.name, served.number, domain, match.mx_domain, language)
         answer = self._answers.get(key)
         if answer is not None:
             return answer
@@ -61,7 +70,8 @@ class Snapshot:
         provider = served.public_provider
         body = text
         if not is_shared:
-            body = format_.write(provider, _recipient(match))
+            everybody = served.recipient._replace(address=None, person="")
+            body = format_.write(provider, everybody)
         elif domain and text is not None:
             body = text.replace(_PLACEHOLDER, domain.encode())
         if body is None:
@@ -121,8 +131,8 @@ class Snapshot:
         return answer
 
 
-def _recipient(match: Match, address: Address | None = None) -> Recipient:
-    return Recipient(match.domain, address, match.exact, match.mx_domain)
+def _recipient(match: Match) -> Recipient:
+    return Recipient(match.domain, None, match.exact, match.mx_domain)
 
 
 class Served(NamedTuple):
@@ -134,6 +144,9 @@ class Served(NamedTuple):
     login: str | None = None  # what the site's hook find_username says
     login_was_asked: bool = False  # that hook decided, if only to say nothing
     own: Own | None = None  # the provider, where a hook told it and not the file
+    person: str = ""  # the person's name, as the request says it
+    language: str = ""  # the tag of the language that it wants words in
+    has_own_logins: bool = False  # a site's hook knows them, for some address or other
 
     @property
     def public_provider(self) -> Provider:
@@ -162,7 +175,13 @@ class Served(NamedTuple):
     @property
     def recipient(self) -> Recipient:
         """Whom a document is to be written for."""
-        return _recipient(self.match, self.address)
+        words = self.snapshot.words
+        return _recipient(self.match)._replace(
+            address=self.address,
+            person=self.person,
+            language=words.best(self.language) if self.language else "en",
+            words=words,
+        )
 
     @property
     def domain_or_name(self) -> str:
@@ -171,9 +190,11 @@ class Served(NamedTuple):
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document is for this address alone, so that nobody may keep it."""
+        if format_.differs_by == "address" and (self.address or self.person):
+            return True
         if self.address is None or format_.differs_by == "nothing":
             return False
-        return self.login_was_asked or format_.differs_by == "address"
+        return self.login_was_asked
 
 
 _OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
@@ -199,6 +220,9 @@ class Lookup(Protocol):
     def find(self, query: str, host: str) -> Served | Answer:
         """By the address in the query, else by host; the answer if that is nobody."""
 
+    def find_person(self, query: str, host: str) -> Served | Answer:
+        """The same of a person's question: a slip in an address is served by nobody."""
+
     def find_address(self, address: Address | None, host: str) -> Served | None:
         """By an address, else by host."""
 
@@ -207,6 +231,14 @@ class Lookup(Protocol):
 
     def path_of(self, family: str) -> str | None:
         """Where a family is asked first, None for one that is not served."""
+
+    @property
+    def family_names(self) -> frozenset[str]:
+        """The names of the families that are served."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration that answers now."""
 
     @property
     def stage(self) -> Stage:

@@ -1,6 +1,7 @@
 """The service by itself, under gunicorn or any other WSGI server.
 
-It is the middleware around a small Flask app that knows only `/healthz` and 404.
+It is the middleware around a small Flask app that knows only `/healthz`, `/` (which leads
+to the page for people) and 404.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from .answers import NOT_SERVED, UNAVAILABLE, Answer, in_words
+from .answers import NOT_KEPT, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
@@ -51,6 +52,7 @@ def create_app(
         app.config.from_mapping(config)
         config = None
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
+    app.add_url_rule("/", "root", _to_the_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _in_words)
     try:
         given = _hooks(hooks)
@@ -123,6 +125,17 @@ def _health() -> Response:
     except HookFailed:
         return _response(UNAVAILABLE)
     return _response(in_words("404 Not Found", "That host is not served."))
+
+
+def _to_the_page() -> Response:
+    """Whoever types the bare host name is a person."""
+    service: Service = current_app.extensions["autoconfig"]
+    page = service.path_of("page")
+    if page is None:
+        return _response(NOT_SERVED)
+    target = request.root_path.rstrip("/") + page
+    headers = [("Location", target), ("Content-Type", TEXT), NOT_KEPT]
+    return _response(Answer("302 Found", f"{target}\n".encode(), headers))
 
 
 def _in_words(error: HTTPException) -> Response:

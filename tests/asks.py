@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Two domains with a server of every kind, and all families.
 FILE = Path(__file__).parent / "django_shop/autoconfig.toml"
 HOST = "autoconfig.example.com"
-QUERY = "emailaddress=fred%40example2.com&Protocol=AutodiscoverV1"
+QUERY = (
+    "emailaddress=fred%40example2.com&Protocol=AutodiscoverV1&name=Fred&colour=123456"
+)
 POX = (
     b'<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
     b'requestschema/2006"><Request><EMailAddress>fred@example2.com</EMailAddress></Request>'

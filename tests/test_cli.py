@@ -15,6 +15,7 @@ from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
+from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.folder import Folder, opened
@@ -234,6 +235,26 @@ def test_import_names_file_and_element_of_what_is_lost() -> None:
     assert "<displayNameShort>" in warning
 
 
+def test_import_keeps_the_order_of_servers_and_says_what_it_does(
+    tmp_path: Path,
+) -> None:
+    text = TWO_DOMAINS.replace('"imap"', '"x"').replace('"pop3"', '"imap"')
+    (provider,) = loads(text.replace('"x"', '"pop3"')).provider
+    file = tmp_path / "old.xml"
+    file.write_bytes(thunderbird.write(provider))
+    done = run("import", file)
+    assert [it.type for it in loads(done.stdout).provider[0].incoming] == [
+        "pop3",
+        "imap",
+    ]
+    assert f"{file}: pop3 stays before imap" in done.stderr
+    assert "FairEmail" in done.stderr
+    (tmp_path / "new.toml").write_text(done.stdout)
+    validated = run("--config", tmp_path / "new.toml", "validate")
+    warnings = validated.stdout.partition("FairEmail:\n  warning: ")[2]
+    assert "provider[0].incoming[0] (example.com): " in warnings.partition("\n")[0]
+
+
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
     bad = tmp_path / "bad.xml"
     for content in ("<html/>", '<!DOCTYPE a [<!ENTITY b "c">]><clientConfig/>', ""):
@@ -264,6 +285,7 @@ def test_import_of_a_missing_file_exits_1(tmp_path: Path) -> None:
 PATHS = (
     "mail/config-v1.1.xml",
     ".well-known/autoconfig/mail/config-v1.1.xml",
+    ".well-known/mail-v1.xml",
     ".well-known/user-agent-configuration.json",
     ".well-known/apple-mail.mobileconfig",
     "email.mobileconfig",

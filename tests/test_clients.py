@@ -160,8 +160,8 @@ def test_an_edit_that_changes_nothing_for_the_site_is_not_talked_about(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
-    untold = site(toml(TWO_DOMAINS))
-    toml(TWO_DOMAINS.replace("imap.", "mail."))
+    untold = site(toml(TWO_DOMAINS, "untold.toml"))
+    toml(TWO_DOMAINS.replace("imap.", "mail."), "untold.toml")
     _taken_up(untold)
     toml(THUNDERBIRD_ALONE)
     _taken_up(told)
@@ -210,13 +210,13 @@ def test_export_keeps_to_it_and_names_what_is_left_over(
 ) -> None:
     folder = tmp_path / "out"
     run("--config", toml(TWO_DOMAINS), "export", folder)
-    assert len(list(folder.glob("example.com/**/*.*"))) == 5 + 1  # and .well-known
+    assert len(list(folder.glob("example.com/**/*.*"))) == 6 + 1  # and .well-known
     done = run("--config", toml(THUNDERBIRD_ALONE), "export", folder)
-    assert "4 files written" in done.stderr
+    assert "6 files written" in done.stderr
     assert done.stderr.count("is no longer served; remove it") == 2 * 3
     run("--config", toml(THUNDERBIRD_ALONE), "export", tmp_path / "new")
     files = {path.name for path in (tmp_path / "new").rglob("*.*") if path.is_file()}
-    assert files == {"config-v1.1.xml"}
+    assert files == {"config-v1.1.xml", "mail-v1.xml"}
 
 
 def _records(*command: str | Path, cwd: Path | None = None) -> dict[str, list[str]]:
@@ -279,18 +279,15 @@ def test_a_projects_own_setting_counts_in_its_commands(
 def test_check_keeps_to_it(toml: Write) -> None:
     nobody = ("--resolver", "127.0.0.1:9", "--timeout", "0.2", "--json")
 
-    def subjects(text: str) -> str:
+    def played(text: str) -> list[str]:
         done = run("--config", toml(text), "check", "example.com", *nobody)
-        return " ".join(it["subject"] for it in json.loads(done.stdout))
+        return [it["client"] for it in json.loads(done.stdout)["clients"]]
 
-    assert "autodiscover.example.com" in subjects(TWO_DOMAINS)
-    alone = subjects(THUNDERBIRD_ALONE)
-    assert "autoconfig.example.com" in alone
-    assert "autodiscover" not in alone
-    assert "ua-auto-config" not in alone
-    assert "autoconfig.example.com" not in subjects(
-        f'clients = ["page"]\n{TWO_DOMAINS}'
-    )
+    assert {"Thunderbird", "Outlook (classic)", "PACC"} < set(played(TWO_DOMAINS))
+    alone = played(THUNDERBIRD_ALONE)
+    assert "Thunderbird" in alone
+    assert not {"Outlook (classic)", "PACC"} & set(alone)
+    assert played(f'clients = ["page"]\n{TWO_DOMAINS}') == []
 
 
 def test_validate_and_check_warn_of_no_client_that_is_not_served(toml: Write) -> None:
@@ -311,5 +308,39 @@ def test_alone_what_is_off_is_not_there_whatever_the_method(
     client = Client(create_app(toml(THUNDERBIRD_ALONE)))
     for name, path in PATHS.items():
         status = client.open(path, method=method).status_code
-        allowed = 200 if method == "GET" else 405
+        allowed = {"GET": 200, "OPTIONS": 204}.get(method, 405)
         assert status == (allowed if name == "thunderbird" else 404), path
+
+
+HOOKED_SITE = """
+from flask import Flask
+from flask_autoconfig import Autoconfig
+
+autoconfig = Autoconfig()
+autoconfig.find_username(lambda address: "u1001")
+app = Flask(__name__)
+app.config["AUTOCONFIG_FILE"] = {file!r}
+app.register_blueprint(autoconfig)
+"""
+
+
+def test_in_a_site_with_logins_of_its_own_pacc_is_published_nowhere(
+    toml: Write, tmp_path: Path
+) -> None:
+    file = toml(TWO_DOMAINS)
+    (tmp_path / "hooked.py").write_text(HOOKED_SITE.format(file=str(file)))
+    flask = ("flask", "--app", "hooked", "autoconfig")
+    found = _records(*flask, "dns", "--target", "www.test", "--json", cwd=tmp_path)
+    assert not [name for name in found["records"] if "ua-auto-config" in name]
+    assert "autodiscover" in found["records"]
+    validated = subprocess.run(
+        [BIN / "flask", *flask[1:], "validate"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    told = validated.stdout.partition("PACC clients:\n  warning: ")[2]
+    assert "they get nothing (pacc), since" in told.partition("\n")[0]
+    alone = run("--config", file, "validate")
+    assert "find_username" not in alone.stdout

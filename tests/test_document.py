@@ -102,7 +102,7 @@ def test_the_whole_format_reads_back_as_it_was() -> None:
     back = read_back(thunderbird.write(provider))
     # What the format has no place for, and the pattern, which it cannot say.
     expected = structs.replace(
-        provider, logo_url=None, list_domains=True, domains=("*",)
+        provider, logo_url=None, list_domains=True, domains=("*",), page=None
     )
     assert back == expected
 
@@ -177,7 +177,13 @@ def test_an_address_book_is_there_in_the_words_of_both_versions() -> None:
     url = "https://dav.example.com/contacts/"
     assert old.findtext("serverURL") == new.findtext("url") == url
     assert old.findtext("authentication") == "http-basic"
-    assert [it.get("system") for it in new.findall("authentication")] == [None, "http"]
+    # In the order of 1.1, 1.2 and Mustang, which drops a server of the first two alone.
+    methods = [(it.get("system"), it.text) for it in new.findall("authentication")]
+    assert methods == [
+        (None, "http-basic"),
+        ("http", "Basic"),
+        (None, "password-cleartext"),
+    ]
 
 
 def test_instructions_without_a_page_are_words_alone() -> None:
@@ -235,7 +241,9 @@ def test_the_draft_and_the_older_version_are_read_as_one() -> None:
         "https://b.test/",
         "https://a.test/",
     ]
-    assert {it.authentication for it in provider.address_book} == {("http-basic",)}
+    # Over HTTP that is how a password is sent as it is.
+    methods = {it.authentication for it in provider.address_book}
+    assert methods == {("password-cleartext",)}
     assert lost == []
 
 
@@ -295,6 +303,20 @@ def test_the_attributes_that_the_format_knows_are_no_loss() -> None:
         1,
     )
     assert read(document)[1] == []
+
+
+def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() -> None:
+    text = TWO_DOMAINS.replace("domains =", "mx_domains = {}\ndomains =")
+    for mx in (["mx.example"], ["example.com", "mx.example"]):
+        config = loads(text.replace("{}", str(mx).replace("'", '"')))
+        document = thunderbird.write(config.provider[0])
+        for name in mx:
+            plain = f"<domain>{name}</domain>".encode()
+            assert document.count(plain) == 1
+            assert f'<domain purpose="mx">{name}</domain>'.encode() in document
+        provider, lost = read(document)
+        assert lost == []
+        assert provider == config.provider[0]
 
 
 def test_what_is_lost_is_told_once() -> None:

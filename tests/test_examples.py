@@ -160,6 +160,8 @@ def _first_column(section: str) -> set[str]:
         ("`[provider.webmail]`", tables.Webmail),
         ("`[provider.webmail.login_page_info]`", tables.LoginPageInfo),
         ("`[provider.oauth2]`", tables.OAuth2),
+        ("`[provider.page]`", tables.ProviderPage),
+        ("`[provider.page.contact]`", tables.Contact),
     ],
 )
 def test_the_readme_has_every_key_of_the_model_and_no_other(

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,12 +33,19 @@ from support import (
     running,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 from world import radicale
 
-from flask_autoconfig import ConfigError, autoconfig, create_app, load
-from flask_autoconfig.config.reading import loads
+from flask_autoconfig import (
+    AutoconfigMiddleware,
+    ConfigError,
+    autoconfig,
+    create_app,
+    load,
+)
+from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
+from flask_autoconfig.page.languages import languages
 from flask_autoconfig.tools import quirks
 
 Write = Callable[..., Path]
@@ -226,9 +234,97 @@ def test_what_outlook_cannot_have_is_told_in_its_own_format(
 @given(st.one_of(st.binary(), st.text().map(lambda text: pox(email=text))))
 def test_any_request_is_read_or_gets_an_error_of_outlooks(body: bytes) -> None:
     try:
-        assert outlook.read_request(body)
+        assert outlook.read_request(body).address
     except outlook.RequestError as error:
         fromstring(outlook.error(error.code))
+
+
+# --- ActiveSync and Exchange Web Services ----------------------------------------------
+
+MOBILE = (
+    "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/responseschema/2006"
+)
+EAS = '[[provider.incoming]]\ntype = "activesync"\nurl = "https://eas.{}/"\n'
+EXCHANGE_ALONE = """
+[[provider]]
+domains = ["example.com"]
+display_name = "A Company"
+[[provider.incoming]]
+type = "{}"
+url = "https://exchange.example.com/{}"
+"""
+
+
+@pytest.mark.parametrize("accepted", [MOBILE, ""])
+def test_a_phone_gets_the_url_of_an_activesync_server(
+    serve: Callable[[str], Ask], accepted: str
+) -> None:
+    ask = serve(TWO_DOMAINS + EAS.format("%EMAILDOMAIN%"))
+    body = pox("fred@example2.com", kind="mobilesync", accepted=accepted)
+    reply = ask(POX, "POST", data=body)
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    (response,) = fromstring(reply.data)
+    found = {
+        str(it.tag).removeprefix(f"{{{MOBILE}}}"): (it.text or "").strip()
+        for it in response.iter()
+    }
+    assert found == {
+        "Response": "",
+        "Culture": "en:us",
+        "User": "",
+        "EMailAddress": "fred@example2.com",
+        "Action": "",
+        "Settings": "",
+        "Server": "",
+        "Type": "MobileSync",
+        "Url": "https://eas.example2.com/",
+        "Name": "https://eas.example2.com/",
+    }
+
+
+def test_the_url_of_an_older_exchange_table_is_as_good(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = EXCHANGE_ALONE.format("exchange", "eas").replace("url =", "eas_url =")
+    ask = serve(text)
+    reply = ask(POX, "POST", data=pox(kind="mobilesync", accepted=MOBILE))
+    assert "<Url>https://exchange.example.com/eas</Url>" in reply.text
+    v2 = "/autodiscover/autodiscover.json?Email=a@example.com&Protocol=ActiveSync"
+    told = ask(v2).json
+    assert told is not None
+    assert told["Url"] == "https://exchange.example.com/eas"
+
+
+def test_outlook_gets_no_account_without_mail(serve: Callable[[str], Ask]) -> None:
+    ask = serve(EXCHANGE_ALONE.format("activesync", "eas"))
+    assert error_code(ask(POX, "POST", data=pox())) == "500"
+    assert ask(POX).status_code == 404
+    mobile = pox(kind="mobilesync", accepted=MOBILE)
+    assert error_code(ask(POX, "POST", data=mobile)) is None
+    calendar = '[[provider]]\ndomains = ["example.com"]\n[[provider.calendar]]\n'
+    calendar += 'type = "caldav"\nurl = "https://dav.example.com/"\n'
+    assert error_code(serve(calendar)(POX, "POST", data=pox())) == "500"
+
+
+def test_exchange_web_services_alone_are_an_exchange_account(
+    serve: Callable[[str], Ask],
+) -> None:
+    url = "https://exchange.example.com/ews"
+    found = protocols(
+        serve(EXCHANGE_ALONE.format("ews", "ews"))(POX, "POST", data=pox()).data
+    )
+    assert found == [{"Type": it, "EwsUrl": url} for it in ("EXCH", "EXPR")]
+    ews = f'[[provider.incoming]]\ntype = "ews"\nurl = "{url}"\n'
+    found = protocols(serve(TWO_DOMAINS + ews)(POX, "POST", data=pox()).data)
+    assert [it["Type"] for it in found] == ["IMAP", "POP3", "SMTP"]
+
+
+def test_nobody_sends_mail_under_the_providers_name(
+    serve: Callable[[str], Ask],
+) -> None:
+    reply = serve(FULL)(POX, "POST", data=pox())
+    assert not [it for it in fromstring(reply.data).iter() if "User" in str(it.tag)]
+    assert "Example &amp; S" not in reply.text
 
 
 def test_a_limit_of_the_site_does_not_turn_into_a_413(toml: Write) -> None:
@@ -529,10 +625,7 @@ def test_pacc_says_what_it_can(serve: Callable[[str], Ask]) -> None:
             "carddav": {"url": "https://dav.example.com/contacts/"},
             "webdav": {"url": "https://files.example.com/"},
         },
-        "authentication": {
-            "password": True,
-            "oauth-public": {"issuer": "https://login.example.com"},
-        },
+        "authentication": {"password": True},  # what each of them takes
         "info": {
             "provider": {
                 "name": "Example & Söhne",
@@ -549,11 +642,153 @@ def test_pacc_says_what_it_can(serve: Callable[[str], Ask]) -> None:
     }
 
 
-def test_pacc_calls_smtp_submit(serve: Callable[[str], Ask]) -> None:
+def test_pacc_calls_smtp_as_each_of_its_drafts_does(
+    serve: Callable[[str], Ask],
+) -> None:
     found = serve(TWO_DOMAINS)(PACC).json
     assert found is not None
-    assert found["protocols"]["submit"] == {"host": "smtp.example.com"}
+    for name in ("submit", "smtp"):
+        assert found["protocols"][name] == {"host": "smtp.example.com"}
     assert found["authentication"] == {"password": True}
+
+
+SAID_BY_PACC = {
+    "a login that is not the address": (
+        'username = "%EMAILLOCALPART%"',
+        "",
+        set(),
+    ),
+    "the address in two parts": (
+        'username = "%EMAILLOCALPART%@%EMAILDOMAIN%"',
+        "",
+        {"imap", "pop3", "submit", "smtp"},
+    ),
+    "an IMAP server that PACC cannot say": ('socket_type = "STARTTLS"', "", set()),
+    "a login that only sending has": (
+        "",
+        'username = "%EMAILLOCALPART%"',
+        {"imap", "pop3"},
+    ),
+    "no login": ("", 'authentication = "client-IP-address"', {"imap", "pop3"}),
+    "an IP address": ('hostname = "192.0.2.1"', "", set()),
+    "another port": ("port = 994", "", set()),
+    "no method in common": (
+        'authentication = "GSSAPI"',
+        "",
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("of_imap", "of_smtp", "said"), SAID_BY_PACC.values(), ids=SAID_BY_PACC.keys()
+)
+def test_pacc_says_nothing_else_than_the_file(
+    serve: Callable[[str], Ask], of_imap: str, of_smtp: str, said: set[str]
+) -> None:
+    text = TWO_DOMAINS
+    for type_, line in (("imap", of_imap), ("smtp", of_smtp)):
+        head = f'type = "{type_}"\nhostname = "{type_}.example.com"'
+        assert head in text
+        with_host = line if line.startswith("hostname") else f"{line}\n{head[13:]}"
+        text = text.replace(head, f'type = "{type_}"\n{with_host}' if line else head)
+    reply = serve(text)(PACC)
+    if said:
+        assert reply.json is not None
+        assert set(reply.json["protocols"]) == said
+    else:
+        assert reply.status_code == 404
+    reasons = [it.message for it in quirks.warnings(loads(text).provider)]
+    left_out = [it for it in reasons if it.startswith("it is left out there")]
+    assert bool(left_out) == (said != {"imap", "pop3", "submit", "smtp"})
+
+
+@pytest.mark.parametrize(
+    ("of_imap", "of_smtp", "authentication"),
+    [
+        (["OAuth2", "password-cleartext"], ["password-cleartext"], {"password": True}),
+        (
+            ["OAuth2", "password-cleartext"],
+            ["OAuth2"],
+            {
+                "password": False,
+                "oauth-public": {"issuer": "https://login.example.com"},
+            },
+        ),
+        ([{"system": "sasl", "name": "SCRAM-SHA-256"}], ["password-cleartext"], None),
+    ],
+)
+def test_pacc_announces_a_method_only_if_every_server_takes_it(
+    of_imap: list[Any], of_smtp: list[Any], authentication: dict[str, Any] | None
+) -> None:
+    raw = {
+        "domains": ["example.com"],
+        "incoming": [{"type": "imap", "hostname": "a.test", "authentication": of_imap}],
+        "outgoing": [{"type": "smtp", "hostname": "b.test", "authentication": of_smtp}],
+        "oauth2": {"issuer": "login.example.com"},
+    }
+    (provider,) = from_raw({"provider": [raw]}).providers
+    document = pacc.write(provider, Recipient("example.com"))
+    assert document is not None
+    said = json.loads(document)
+    assert set(said["protocols"]) == {"imap", "submit", "smtp"}
+    assert said["authentication"] == (authentication or {"password": True})
+
+
+def test_pacc_leaves_out_a_server_that_takes_no_method_of_the_best_one() -> None:
+    raw = {
+        "domains": ["example.com"],
+        "incoming": [{"type": "imap", "hostname": "a.test"}],
+        "outgoing": [
+            {"type": "smtp", "hostname": "c.test", "authentication": "OAuth2"}
+        ],
+        "oauth2": {"issuer": "login.example.com"},
+    }
+    (provider,) = from_raw({"provider": [raw]}).providers
+    document = pacc.write(provider, Recipient("example.com"))
+    assert document is not None
+    said = json.loads(document)
+    assert set(said["protocols"]) == {"imap"}
+    assert said["authentication"] == {"password": True}
+    assert [place for place, _ in pacc.left_out(provider)] == ["outgoing[0]"]
+
+
+def test_pacc_prefers_no_imap_where_the_file_prefers_pop3() -> None:
+    raw = {
+        "domains": ["example.com"],
+        "incoming": [
+            {"type": "pop3", "hostname": "a.test"},
+            {"type": "imap", "hostname": "b.test"},
+        ],
+        "outgoing": [{"type": "smtp", "hostname": "c.test"}],
+    }
+    (provider,) = from_raw({"provider": [raw]}).providers
+    document = pacc.write(provider, Recipient("example.com"))
+    assert document is not None
+    assert set(json.loads(document)["protocols"]) == {"pop3", "submit", "smtp"}
+    assert [place for place, _ in pacc.left_out(provider)] == ["incoming[1]"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://dav.test:8443/", "https://192.0.2.1/", "https://[2001:db8::1]/"]
+    + ["http://dav.test/", "https://dav.test/%EMAILLOCALPART%/"],
+)
+def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
+    calendar = f'[[provider.calendar]]\ntype = "caldav"\nurl = "{url}"\n'
+    (provider,) = loads(TWO_DOMAINS + calendar).provider
+    document = pacc.write(provider, Recipient("example.com"))
+    assert document is not None
+    assert "caldav" not in json.loads(document)["protocols"]
+    assert [place for place, _ in pacc.left_out(provider)] == ["calendar[0]"]
+
+
+def test_pacc_is_silent_where_a_sites_hook_has_the_logins(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    headers = {"Host": "ua-auto-config.example.com"}
+    for hook, status in ((None, 200), (lambda address: None, 404)):
+        app = AutoconfigMiddleware(Flask("site"), file, find_username=hook)
+        assert Client(app).get(PACC, headers=headers).status_code == status
 
 
 def test_a_provider_of_which_pacc_can_say_nothing_is_404(
@@ -608,7 +843,7 @@ def test_what_is_for_everybody_names_nobody(
     )
     document = ask(PACC).json
     assert document is not None
-    assert set(document["protocols"]) == {"imap", "pop3", "submit"}
+    assert set(document["protocols"]) == {"imap", "pop3", "submit", "smtp"}
     assert document["info"] == {"provider": {"name": "example.com"}}
     moved = ask("/.well-known/caldav", host="example.com")
     assert moved.headers["Location"] == "https://dav.example.com/"
@@ -762,9 +997,8 @@ def test_a_wildcard_without_a_domain_leaves_no_placeholder_to_who_knows_none(
     for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
         reply = ask(path, host="127.0.0.1")
         assert b"%" not in reply.data
-        assert reply.status_code == (200 if path == POX else 404)
+        assert reply.status_code == 404
         assert reply.data
-    assert protocols(ask(POX, host="127.0.0.1").data) == []
     for path in (PACC, "/.well-known/caldav", "/mail/mobileconfig", POX):
         reply = ask(path, host="autoconfig.customer.test")
         assert b"customer.test" in reply.data
@@ -792,3 +1026,156 @@ def test_odd_local_parts_are_as_good_as_any(
     assert protocols(ask(POX, "POST", data=body).data)[0]["LoginName"] == (
         f"{local}@example.com"
     )
+
+
+# --- A calendar of which only the host is known ------------------------------------------
+
+BY_HOST = '[[provider.calendar]]\ntype = "caldav"\nhostname = "{}"\nport = 8443\n'
+
+
+def test_every_family_tells_the_same_url_of_a_calendar_known_by_host(
+    serve: Callable[[str], Ask], toml: Write
+) -> None:
+    ask = serve(TWO_DOMAINS + BY_HOST.format("dav.test"))
+    url = "https://dav.test:8443/.well-known/caldav"
+    assert f"<url>{url}</url>" in ask("/mail/config-v1.1.xml").text
+    moved = ask("/.well-known/caldav", host="example.com")
+    assert moved.headers["Location"] == url
+    found = protocols(ask(POX, "POST", data=pox()).data)
+    assert found[-1]["Server"] == url
+    calendar = payloads(ask(PROFILE).data)["com.apple.caldav.account"]
+    assert (calendar["CalDAVHostName"], calendar["CalDAVPort"]) == ("dav.test", 8443)
+    assert "CalDAVPrincipalURL" not in calendar  # it looks at that place by itself
+    file = toml(TWO_DOMAINS + BY_HOST.format("dav.test"))
+    zone = run("--config", file, "dns", "--target", "www.example.com").stdout
+    assert "_caldavs._tcp IN SRV 0 1 8443 dav.test." in zone
+    assert "_caldavs._tcp IN TXT" not in zone
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("example.com", 404), ("www.example.com", 301)]
+)
+def test_a_redirect_never_leads_to_itself(
+    serve: Callable[[str], Ask], host: str, status: int
+) -> None:
+    text = BY_HOST.format(host).replace("8443", "443")
+    reply = serve(TWO_DOMAINS + text)("/.well-known/caldav", host="example.com")
+    assert reply.status_code == status
+
+
+# --- Words for people, and whose ----------------------------------------------------------
+
+
+def test_a_profile_has_the_persons_name_where_the_request_says_it(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+    key = "EmailAccountName"
+    assert key not in payloads(ask(PROFILE).data)["com.apple.mail.managed"]
+    for query, name in (
+        ("&name=Fr%C3%A9d%C3%A9ric+Dupont", "Frédéric Dupont"),
+        ("&name=%20Ann%0D%0A%00%20Lee%20", "Ann Lee"),
+        ("&name=" + "x" * 200, "x" * 100),
+        ("&name=%F0%9F%98%80", "\U0001f600"),
+        ("&name=%25EMAILADDRESS%25", "%EMAILADDRESS%"),
+    ):
+        reply = ask(PROFILE + query)
+        assert payloads(reply.data)["com.apple.mail.managed"][key] == name
+        assert reply.headers["Cache-Control"] == "private, no-store"
+    for query in ("&name=", "&name=%20"):
+        assert key not in payloads(ask(PROFILE + query).data)["com.apple.mail.managed"]
+
+
+def test_a_name_without_an_address_is_kept_by_nobody(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+    reply = ask("/mail/mobileconfig?name=Ann")
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    assert "Ann" in reply.text
+    assert "Ann" not in ask("/mail/mobileconfig").text
+
+
+def test_a_profile_speaks_the_language_that_its_url_says(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+
+    def said(target: str, **headers: str) -> str:
+        root = plistlib.loads(ask(target, headers=headers).data)
+        words = [root["PayloadDescription"]]
+        words += [it["PayloadDisplayName"] for it in root["PayloadContent"]]
+        assert len(set(words)) == 4  # each payload has a name of its own
+        return " ".join(words)
+
+    for target in (PROFILE, "/mail/mobileconfig?x=y"):
+        assert "Configure le compte" in said(f"{target}&lang=fr")
+        assert "Agenda (CalDAV)" in said(f"{target}&lang=fr-CA")
+        for other in ("", "&lang=", "&lang=tlh", "&lang=" + "x" * 500):
+            assert "Sets up the account" in said(target + other)
+            header = {"Accept-Language": "fr"}
+            assert said(target + other, **header) == said(target + other)
+
+
+def test_a_profile_asks_for_consent_in_every_language(
+    serve: Callable[[str], Ask],
+) -> None:
+    ask = serve(FULL)
+    consent = plistlib.loads(ask(PROFILE).data)["ConsentText"]
+    assert set(consent) == {"default", *languages()}
+    assert consent["default"] == consent["en"] != consent["fr"]
+    for text in consent.values():
+        assert "Example & Söhne" in text
+        assert "fred@example.com" in text
+    french = plistlib.loads(ask(f"{PROFILE}&lang=fr").data)["ConsentText"]
+    assert french["default"] == french["fr"] == consent["fr"]
+
+
+def test_show_prints_the_profile_that_is_served(
+    serve: Callable[[str], Ask], toml: Write
+) -> None:
+    served = serve(FULL)("/mail/mobileconfig?emailaddress=fred@example.com").text
+    option = ("show", "fred@example.com", "--format", "apple")
+    assert run("--config", toml(FULL), *option).stdout == served
+
+
+def test_what_no_profile_has_a_word_for_is_told(toml: Write) -> None:
+    text = TWO_DOMAINS.replace(
+        'type = "imap"', 'type = "imap"\nauthentication = "GSSAPI"'
+    )
+    found = quirks.warnings(load(toml(text)).provider)
+    (told,) = (it for it in found if it.client == "iPhone, iPad and Mac")
+    assert told.place == "provider[0].incoming[0]"
+
+
+def test_a_signing_certificate_that_has_ended_is_told_everywhere(
+    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = datetime(2020, 2, 3, tzinfo=UTC)
+    names_ = certificate_for("signer", folder=tmp_path, not_after=ended)
+    sign = f'[sign]\ncertificate = "{names_[0].name}"\nkey = "{names_[1].name}"\n'
+    file = toml(sign + TWO_DOMAINS)
+    said = "sign.certificate: the certificate ended on 2020-02-03; renew it"
+    create_app(file)
+    assert said in caplog.text
+    validated = run("--config", file, "validate")
+    assert said in validated.stdout
+    assert validated.returncode == 0  # it goes on
+    options = ("--unpublished", "--timeout", "1", "--resolver", "127.0.0.1:9")
+    checked = run("--config", file, "check", "example.com", *options)
+    assert "the certificate ended on 2020-02-03" in checked.stdout
+    good = certificate_for("good", folder=tmp_path)
+    file = toml(sign.replace("signer", "good") + TWO_DOMAINS)
+    assert good[0].is_file()
+    assert "ended" not in run("--config", file, "validate").stdout
+
+
+def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:
+    environ = EnvironBuilder("/mail/mobileconfig").get_environ()
+    environ["QUERY_STRING"] = (
+        "emailaddress=fred@example.com&name=Frédéric".encode().decode("latin-1")
+    )
+    body, status, _ = run_wsgi_app(create_app(toml(FULL)), environ)
+    assert status.startswith("200")
+    mail = payloads(b"".join(body))["com.apple.mail.managed"]
+    assert mail["EmailAccountName"] == "Frédéric"

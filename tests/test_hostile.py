@@ -22,8 +22,8 @@ from flask_autoconfig.tools.check.findings import failure
 from flask_autoconfig.tools.cleaning import clean
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
-from flask_autoconfig.tools.quirks import document_warnings
 from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.written import document_warnings
 
 NETWORK = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
 

@@ -11,6 +11,8 @@ from support import TWO_DOMAINS
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, ConfigError, autoconfig, create_app
+from flask_autoconfig.answers import SECURITY_HEADERS
+from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.hooks import Hooks
 from flask_autoconfig.service import Service
 
@@ -99,10 +101,52 @@ def test_an_address_that_is_none_is_400_and_not_echoed(ask: Ask) -> None:
 
 
 def test_other_methods_are_405_with_allow(ask: Ask) -> None:
-    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
         reply = ask(CONFIG, method)
         assert reply.status_code == 405
-        assert set(reply.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+        allowed = {"GET", "HEAD", "OPTIONS"}
+        assert set(reply.headers["Allow"].split(", ")) == allowed
+
+
+PREFLIGHT = {"Origin": "https://other.test", "Access_Control_Request_Method": "GET"}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (CONFIG, {"GET", "HEAD"}),
+        ("/autodiscover/autodiscover.xml", {"GET", "POST", "HEAD"}),
+        ("/mail/mobileconfig", {"GET", "HEAD"}),
+        ("/.well-known/user-agent-configuration.json", {"GET", "HEAD"}),
+    ],
+)
+def test_a_script_of_any_site_may_ask_for_a_document(
+    ask: Ask, path: str, methods: set[str]
+) -> None:
+    reply = ask(path, "OPTIONS", **PREFLIGHT)
+    assert (reply.status_code, reply.data) == (204, b"")
+    assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    assert set(reply.headers["Access-Control-Allow-Methods"].split(", ")) == methods
+    assert reply.headers["Access-Control-Allow-Headers"] == "content-type"
+    assert "Content-Length" not in reply.headers
+
+
+def test_the_page_for_people_is_no_other_sites_to_read(ask: Ask) -> None:
+    reply = ask("/mail/setup", "OPTIONS", **PREFLIGHT)
+    assert reply.status_code == 405
+    assert "Access-Control-Allow-Methods" not in reply.headers
+
+
+def test_a_refusal_has_the_same_security_headers(ask: Ask) -> None:
+    served = ask(CONFIG).headers
+    for family in FAMILIES:
+        for route in family.routes:
+            if family.on_demand:
+                continue
+            reply = ask(route.path, "PATCH")
+            assert reply.status_code == 405, route.path
+            for name, value in SECURITY_HEADERS:
+                assert served[name] == reply.headers[name] == value
 
 
 def test_head_is_get_without_the_body(ask: Ask) -> None:
@@ -241,6 +285,22 @@ def test_a_customer_found_through_the_mx_record_gets_the_hosters_settings(
         assert b"<domain>customer.test</domain>" in reply.data
         assert b"<hostname>h.customer.test</hostname>" in reply.data
         assert b'<domain purpose="mx">mx.example</domain>' in reply.data
+        assert b"<domain>mx.example</domain>" in reply.data  # all that Mustang reads
+
+
+@pytest.mark.parametrize("query", ["", "?emailaddress=fred@example.com"])
+@pytest.mark.parametrize(
+    "host", ["autoconfig.example.com", "example.com", "autoconfig.mx.example"]
+)
+def test_the_url_of_the_drafts_earlier_revisions_has_the_same_document(
+    serve: Callable[[str], Ask], host: str, query: str
+) -> None:
+    text = TWO_DOMAINS.replace("domains =", 'mx_domains = ["mx.example"]\ndomains =')
+    ask = serve(text)
+    old = ask(f"/.well-known/mail-v1.xml{query}", Host=host)
+    assert old.status_code == 200
+    assert old.headers["Content-Type"].startswith("text/xml")
+    assert old.data == ask(f"{CONFIG}{query}", Host=host).data
 
 
 def test_the_host_of_an_mx_domain_says_nothing_of_the_customers_domain(

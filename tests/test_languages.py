@@ -15,7 +15,7 @@ from flask_autoconfig import create_app
 from flask_autoconfig.page import languages
 
 Ask = Callable[[str], str]
-TITLES = {"de": "E-Mail einrichten", "pt_BR": "Configurar seu e-mail"}
+TITLES = {"da": "Opsæt din e-mail", "pt_BR": "Configurar seu e-mail"}
 NOTES = """
 [[provider.instruction]]
 descr = { en = "Call us.", fr = "Appelez-nous.", pt-BR = "Ligue.", pt-PT = "Telefone." }
@@ -70,6 +70,7 @@ def ask(locale: None, toml: Callable[[str], Path]) -> Ask:
     [
         ("fr", "fr"),
         ("fr-CA,en;q=0.8", "fr"),
+        ("da,en;q=0.5", "da"),
         ("de-AT,en;q=0.5", "de"),
         ("de-CH-1996", "de"),
         ("en;q=0.5,de;q=0.9", "de"),
@@ -91,7 +92,7 @@ def test_the_first_language_that_is_there_is_taken(
 
 
 def test_the_words_are_those_of_the_language_that_the_page_names(ask: Ask) -> None:
-    assert "E-Mail einrichten" in ask("de-AT")
+    assert "Opsæt din e-mail" in ask("da-DK")
     assert "Configurar seu e-mail" in ask("pt-BR")
 
 
@@ -111,7 +112,9 @@ def test_the_files_own_texts_are_matched_like_the_pages(
 def test_every_text_is_translated_into_every_language() -> None:
     wanted = {message.id for message in catalogs.texts() if message.id}
     files = catalogs.files()
-    assert [file.parent.parent.name for file in files] == ["fr"]
+    assert [file.parent.parent.name for file in files] == [
+        *("de", "es", "fr", "it", "nl")
+    ]
     for file in files:
         catalog = catalogs.read(file)
         assert {message.id for message in catalog if message.id} == wanted
@@ -136,7 +139,7 @@ def test_a_new_language_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_a_language_without_a_word_is_not_offered(tmp_path: Path) -> None:
-    catalogs.main(["es"], tmp_path)
+    catalogs.main(["fi"], tmp_path)
     assert [file.suffix for file in tmp_path.rglob("*.?o")] == [".po"]
 
 

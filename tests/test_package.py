@@ -54,7 +54,11 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
     for name in (
         "py.typed",
         "page/templates/autoconfig/setup.html",
+        "page/templates/autoconfig/parts/steps.html",
+        "page/labels.toml",
+        "page/static/style.css",
         "page/locale/fr/LC_MESSAGES/autoconfig.mo",
+        "page/locale/nl/LC_MESSAGES/autoconfig.mo",
     ):
         assert f"flask_autoconfig/{name}" in names
     tops = {name.partition("/")[0] for name in names}

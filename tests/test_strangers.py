@@ -81,6 +81,10 @@ class World:
         real = self._stack.enter_context(server(behave, certificate))
         self._mapped += ["--connect-to", f"{host}:{port}:127.0.0.1:{real}"]
 
+    def map(self, host: str, port: int, real: int) -> None:
+        """Let a host be what listens there."""
+        self._mapped += ["--connect-to", f"{host}:{port}:127.0.0.1:{real}"]
+
     def good(self, host: str) -> tuple[Path, Path]:
         return certificate_for(host, folder=self.folder)
 
@@ -141,7 +145,8 @@ def test_what_a_forged_certificate_leads_to_gets_no_password(here: World) -> Non
     assert done.returncode == 1
     assert not here.listener.has_the_password()
     assert f"imap.{EVIL}" not in done.stdout
-    assert "the certificate is not good for autoconfig.example.test" in done.stdout
+    assert "the certificate is not good: no intermediate certificate" in done.stdout
+    assert f"at   https://autoconfig.{DOMAIN}/" in done.stdout
 
 
 def test_what_http_leads_to_gets_no_password(here: World) -> None:
@@ -222,11 +227,13 @@ def test_of_many_servers_that_a_stranger_names_few_are_asked_in_time(
 
     with server(silence) as port:
         servers = "".join(
-            f'<incomingServer type="imap"><hostname>localhost</hostname><port>{port}'
-            "</port><socketType>SSL</socketType><authentication>password-cleartext"
-            f"</authentication><username>u{number}</username></incomingServer>"
+            f'<incomingServer type="imap"><hostname>m{number}.test</hostname>'
+            "<port>993</port><socketType>SSL</socketType><authentication>"
+            "password-cleartext</authentication><username>u</username></incomingServer>"
             for number in range(90)
         )
+        for number in range(90):
+            here.map(f"m{number}.test", 993, port)
         body = DOCUMENT.format(DOMAIN).replace("<outgoing", f"{servers}<outgoing", 1)
         reply = found(DOMAIN).partition(b"Content-Length")[0].decode()
         reply += f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -326,7 +333,8 @@ def test_init_writes_no_url_that_leads_inside(here: World) -> None:
         "_carddavs._tcp IN SRV 0 1 443 127.0.0.1.\n",
     )
     done = run("init", DOMAIN, "-o", "-", *here.options, cwd=here.folder)
-    for url in (f"https://inside.{DOMAIN}:8443/", "https://127.0.0.1/"):
+    inside = f"https://inside.{DOMAIN}:8443/.well-known/caldav"
+    for url in (inside, "https://127.0.0.1/.well-known/carddav"):
         assert f"{url} is left out: " in done.stderr
     assert "which is not on the internet" in done.stderr
 

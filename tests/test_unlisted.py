@@ -71,7 +71,7 @@ ANSWERS = {
     "POX by GET": (get(POX, "autodiscover.second.test"), "second.test"),
     "POX by GET and MX host": (
         get(POX, "autodiscover.mx.hoster.test"),
-        "mx.hoster.test",
+        "pop.example.com",  # it has no place for a name
     ),
     "version 2": (get(f"{V2}&Email={SECOND}", "192.0.2.1"), "autodiscover.second.test"),
     "version 2 by MX host": (get(V2, "mx.hoster.test"), "//mx.hoster.test/"),

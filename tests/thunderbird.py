@@ -70,6 +70,40 @@ done(texts.map(([text, email]) => {
 """
 
 
+# What stands on the screens of the account hub, in its shadow roots.
+_SCREEN = """
+const window = Services.wm.getMostRecentWindow("mail:3pane");
+const all = [];
+const walk = root => { for (const it of root.querySelectorAll("*")) {
+  if (it.shadowRoot) walk(it.shadowRoot);
+  const box = it.getBoundingClientRect();
+  if (box.width && box.height) all.push(it);
+} };
+walk(window.document);
+"""
+_SEEN = f"""
+const [, done] = arguments;{_SCREEN}
+done(all.filter(it => it.dataset.l10nId?.startsWith("account-hub"))
+  .map(it => it.textContent.trim()));
+"""
+_ACT = f"""
+const [[typed, button], done] = arguments;{_SCREEN}
+for (const [id, text] of Object.entries(typed)) {{
+  const field = all.find(it => it.localName === "input" && it.id === id);
+  if (!field) {{ done(false); return; }}
+  field.focus();
+  field.value = text;
+  field.dispatchEvent(new window.Event("input", {{ bubbles: true, composed: true }}));
+}}
+window.setTimeout(() => {{
+  const found = all.find(
+    it => it.localName === "button" && it.textContent.trim() === button);
+  found?.click();
+  done(!!found);
+}}, 500);
+"""
+
+
 class Thunderbird:
     def __init__(self, client: Marionette) -> None:
         self._client = client
@@ -95,6 +129,16 @@ class Thunderbird:
         with self._client.using_prefs(preferences):
             yield
 
+    def seen(self) -> list[str]:
+        """The texts of the set-up's screen, as a person sees them."""
+        texts: list[str] = self._run(_SEEN, None)
+        return texts
+
+    def act(self, button: str, **typed: str) -> bool:
+        """Type into fields of that screen and press a button; False if one is not there."""
+        found: bool = self._run(_ACT, [typed, button])
+        return found
+
     def read(self, texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """The account that each document says for each address."""
         read: list[dict[str, Any]] = self._run(_READ, [list(pair) for pair in texts])
@@ -102,10 +146,13 @@ class Thunderbird:
 
 
 @contextmanager
-def thunderbird(profile: Path, *, service_port: int) -> Iterator[Thunderbird]:
+def thunderbird(
+    profile: Path, *, service_port: int, language: str = "en-US"
+) -> Iterator[Thunderbird]:
     """A Thunderbird with an empty profile, whose http requests reach the service."""
     port = free_port()
     preferences = _PREFERENCES.format(marionette=port, service=service_port)
+    preferences += f'user_pref("intl.locale.requested", "{language}");\n'
     (profile / "user.js").write_text(preferences)
     process = subprocess.Popen(
         [

@@ -55,18 +55,24 @@ class _Chasing(ZoneResolver):  # type: ignore[misc]
 class NameServer:
     """A DNS server whose zone can be exchanged while it runs."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
-        self._resolver = _Chasing(BASE_ZONE)
+    def __init__(
+        self, port: int = 0, address: str = "127.0.0.1", base: str = BASE_ZONE
+    ) -> None:
+        self.port = port or free_port()
+        self._base = base
+        self._resolver = _Chasing(base)
         quiet = DNSLogger("-request,-reply,-truncated,-error,-recv,-send,-data")
-        options = {"port": self.port, "address": "127.0.0.1", "logger": quiet}
+        options = {"port": self.port, "address": address, "logger": quiet}
         self._servers = [
             DNSServer(self._resolver, tcp=tcp, **options) for tcp in (False, True)
         ]
 
     def load(self, *zones: str) -> None:
         """Serve these zones' records beside the hosts' addresses."""
-        text = BASE_ZONE + "".join(zones)
+        self.serve(self._base + "".join(zones))
+
+    def serve(self, text: str) -> None:
+        """Serve the records of this zone file, and no others."""
         self._resolver.zone = ZoneResolver(text).zone
 
     def drop(self, type_: str) -> None:
@@ -137,7 +143,17 @@ service anvil {{
 service stats {{
   chroot =
 }}
+{more}
 """
+# Where Postfix asks whether a login is good.
+_AUTH_SOCKET = """
+service auth {{
+  unix_listener {folder}/auth-smtp {{
+    mode = 0666
+  }}
+}}
+"""
+_REAL_PORTS = {"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
 
 
 _AS_MYSELF = """default_internal_user = {0}
@@ -168,8 +184,36 @@ def dovecot(
     address: str = "127.0.0.1",
 ) -> Iterator[Dovecot]:
     """A real IMAP and POP3 server with one account."""
-    folder.mkdir(mode=0o755)
     server = Dovecot()
+    configuration = _configured(
+        folder,
+        certificate,
+        vars(server),
+        mechanisms=mechanisms,
+        ssl=ssl,
+        disable_plaintext=disable_plaintext,
+        address=address,
+        more="",
+    )
+    command = (program("dovecot"), "-F", "-c", configuration)
+    with running(*command, port=server.imap, address=address):
+        yield server
+
+
+def dovecot_configuration(
+    folder: Path, certificate: tuple[Path, Path], *, address: str, **options: str
+) -> Path:
+    """The same on its real ports, with a socket for Postfix's logins; gives the file."""
+    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    more = _AUTH_SOCKET.format(folder=folder) + options.pop("more", "")
+    options = {**usual, **options, "address": address, "more": more}
+    return _configured(folder, certificate, _REAL_PORTS, **options)
+
+
+def _configured(
+    folder: Path, certificate: tuple[Path, Path], ports: dict[str, int], **options: str
+) -> Path:
+    folder.mkdir(mode=0o755)
     me = pwd.getpwuid(os.getuid())
     users = "" if me.pw_uid == 0 else _AS_MYSELF.format(me.pw_name, _group_of(me))
     mail = pwd.getpwnam("nobody") if me.pw_uid == 0 else me
@@ -185,16 +229,11 @@ def dovecot(
             gid=mail.pw_gid,
             certificate=certificate[0],
             key=certificate[1],
-            mechanisms=mechanisms,
-            ssl=ssl,
-            disable_plaintext=disable_plaintext,
-            address=address,
-            **vars(server),
+            **options,
+            **ports,
         )
     )
-    command = (program("dovecot"), "-F", "-c", configuration)
-    with running(*command, port=server.imap, address=address):
-        yield server
+    return configuration
 
 
 def _authenticate(
@@ -236,17 +275,25 @@ def radicale(folder: Path, certificate: tuple[Path, Path]) -> Iterator[int]:
     """A real CalDAV and CardDAV server over TLS."""
     folder.mkdir()
     port = free_port()
+    config = radicale_configuration(folder, f"127.0.0.1:{port}", certificate)
+    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+        yield port
+
+
+def radicale_configuration(
+    folder: Path, where: str, certificate: tuple[Path, Path]
+) -> Path:
+    """What Radicale reads, with one account; gives the file."""
     (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
     config = folder / "radicale"
     config.write_text(
-        f"[server]\nhosts = 127.0.0.1:{port}\nssl = True\n"
+        f"[server]\nhosts = {where}\nssl = True\n"
         f"certificate = {certificate[0]}\nkey = {certificate[1]}\n"
         f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
         f"htpasswd_encryption = plain\n"
         f"[storage]\nfilesystem_folder = {folder}/collections\n"
     )
-    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
-        yield port
+    return config
 
 
 _NGINX = """

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-# (type, socket_type) -> port: RFC 8314, RFC 6120 and XEP-0368, RFC 4513, RFC 9110.
+# (type, socket_type) -> port: RFC 8314, RFC 6120 and XEP-0368, RFC 5804, RFC 4513, RFC
+# 9110. ManageSieve has no port of its own for TLS from the first byte.
 _PORTS: dict[str, dict[str, int]] = {
     "imap": {"SSL": 993, "STARTTLS": 143, "plain": 143},
     "pop3": {"SSL": 995, "STARTTLS": 110, "plain": 110},
     "smtp": {"SSL": 465, "STARTTLS": 587, "plain": 25},
+    "managesieve": {"SSL": 4190, "STARTTLS": 4190, "plain": 4190},
     "xmpp": {"SSL": 5223, "STARTTLS": 5222, "plain": 5222},
+    "xmpptcp": {"SSL": 5223, "STARTTLS": 5222, "plain": 5222},
     "ldap": {"SSL": 636, "STARTTLS": 389, "plain": 389},
 }
 _HTTP_PORTS = {"SSL": 443, "plain": 80}
 _MICROSOFT_TYPES = {"exchange", "ews", "owa", "activesync", "graph"}
-_HTTP_TYPES = {*_MICROSOFT_TYPES, "jmap", "caldav", "carddav", "webdav"}
+# Where a service is found at a host of which nothing else is known: RFC 6764, section 5;
+# RFC 8620, section 2.2; WebDAV has no such place.
+_PLACES = {
+    "caldav": "/.well-known/caldav",
+    "carddav": "/.well-known/carddav",
+    "jmap": "/.well-known/jmap",
+    "webdav": "/",
+}
+_HTTP_TYPES = {*_MICROSOFT_TYPES, *_PLACES}
 MAIL_TYPES = ("imap", "pop3", "smtp")  # what speaks a mail protocol at host and port
 
 
@@ -20,3 +31,14 @@ def standard_port(type_: str, socket_type: str) -> int | None:
     """The port that a service of this type has under this encryption, if one is."""
     ports = _HTTP_PORTS if type_ in _HTTP_TYPES else _PORTS.get(type_, {})
     return ports.get(socket_type)
+
+
+def usual_url(type_: str, host: str, port: int | None, socket_type: str) -> str | None:
+    """Where a service that speaks HTTP is by its standard, None for any other service."""
+    if type_ not in _PLACES:
+        return None
+    scheme = "http" if socket_type == "plain" else "https"
+    authority = f"[{host}]" if ":" in host else host
+    if port and port != _HTTP_PORTS["plain" if socket_type == "plain" else "SSL"]:
+        authority += f":{port}"
+    return f"{scheme}://{authority}{_PLACES[type_]}"

@@ -21,15 +21,18 @@ from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
+from .logo import Logo, UnusableLogoError, read_logo
 from .places import located
 from .rules import Origin, Source
 from .tables import (
     Config,
+    Contact,
     Incoming,
     OAuth2,
     Outgoing,
     Pop3,
     Provider,
+    ProviderPage,
     Sign,
     Table,
     Webmail,
@@ -48,6 +51,8 @@ _HOMES = {
     "[provider.incoming.pop3]": Pop3,
     "[[provider.incoming]]": Incoming,
     "[[provider.outgoing]]": Outgoing,
+    "[provider.page]": ProviderPage,
+    "[provider.page.contact]": Contact,
 }
 _HOMES_OF_INCLUDED = {"the file that includes this one": Config} | {
     head: table for head, table in _HOMES.items() if table is not Config
@@ -78,10 +83,12 @@ class Loaded(NamedTuple):
     origins: tuple[Origin, ...] = ()  # of each provider: where it stands
     claims: Mapping[bytes, int] = {}  # domain or pattern -> provider
     signer: Signer | None = None  # made of the files of `[sign]`
+    logos: Mapping[int, Logo] = {}  # by provider
     watched: tuple[Path, ...] = ()  # the files that it names, beside the TOML itself
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
+    ended: tuple[Problem, ...] = ()  # certificates of `[sign]` that are no longer good
     modified: float = 0.0  # when it was read, in seconds since 1970
     # What need not be read again where it did not change.
     parts: Mapping[Path, Part] = {}
@@ -193,6 +200,7 @@ class _Reading:
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
+        self._ended: list[Problem] = []
 
     def of(self, raw: dict[str, Any], text: str = "") -> Loaded:
         """The whole of it, from the parsed text, if it is one; raises ConfigError."""
@@ -207,6 +215,7 @@ class _Reading:
         sources = list(self._sources())
         claims = rules.claims(sources)
         signer = self._signer(config.sign, builder)
+        logos = dict(self._logos(sources))
 
         self._raise_problems(config.include)
         return Loaded(
@@ -215,10 +224,12 @@ class _Reading:
             tuple(source.origin for source in sources),
             claims,
             signer,
+            logos,
             tuple(self._watched),
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
             tuple(located(self._unmatched, text)),
+            tuple(located(self._ended, text)),
             parts=self._parts,
             listings=self._listings,
         )
@@ -278,6 +289,21 @@ class _Reading:
             builder.add(place, message, "give a text file with a domain a line")
         return listing
 
+    def _logos(self, sources: list[Source]) -> Iterator[tuple[int, Logo]]:
+        """The pictures that pages have, each with its provider's number."""
+        bases = [part.base for part, _ in self._opened for _ in part.providers]
+        for index, (source, base) in enumerate(zip(sources, bases, strict=True)):
+            page = source.provider.page
+            if page is None or page.logo is None:
+                continue
+            path = base / page.logo
+            self._watched[path] = None
+            try:
+                yield index, read_logo(path)
+            except UnusableLogoError as error:
+                place = f"{source.origin.place}.page.logo"
+                source.builder.add(place, error.message, error.cure)
+
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None:
             return None
@@ -289,10 +315,15 @@ class _Reading:
         from ..signing import Signer, UnusableError
 
         try:
-            return Signer(*files)
+            signer = Signer(*files)
         except UnusableError as error:
             builder.add(f"sign.{error.key}", error.message, error.cure)
             return None
+        if signer.ended:
+            message = f"the certificate ended on {signer.ended:%Y-%m-%d}"
+            cure = "renew it: devices warn of what is signed with it"
+            self._ended.append(Problem("sign.certificate", message, cure))
+        return signer
 
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
         problems: list[Problem] = []

@@ -1,220 +1,36 @@
 """The tables of autoconfig.toml as frozen typed structs, with their defaults.
 
-Each attribute has the name of its TOML key. A type's `Meta` says in `description` what
-the key means (the JSON Schema has it), and in `extra` how its value is read: `value` is
-the function of :mod:`values` that a string must pass, `single` lets one item stand
-without a list, `item` is the word for one of a list that must not be empty,
-`example` is what an error proposes.
+Each attribute has the name of its TOML key. What they are made of is in :mod:`keys`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta
 
-from .ports import standard_port
-from .values import (
-    domain_pattern,
-    exact_domain,
-    file_pattern,
-    host_name,
-    identifier,
-    language_tag,
-    line,
-    placeholder_text,
-    prose,
-    url,
-)
-
-Line = Annotated[str, Meta(extra={"value": line})]
-Prose = Annotated[str, Meta(extra={"value": prose})]
-Filled = Annotated[str, Meta(extra={"value": placeholder_text})]
-Identifier = Annotated[str, Meta(extra={"value": identifier})]
-Host = Annotated[str, Meta(extra={"value": host_name})]
-Url = Annotated[str, Meta(extra={"value": url})]
-Language = Annotated[str, Meta(extra={"value": language_tag})]
-Texts = dict[Language, Prose]
+from .keys import Filled, Identifier, Line, Texts, Url
+from .keys import Table as Table
+from .page import Contact as Contact
+from .page import ProviderPage as ProviderPage
+from .servers import HTTP_SCHEMES as HTTP_SCHEMES
+from .servers import HTTP_WORDS as HTTP_WORDS
+from .servers import WITHOUT_LOGIN as WITHOUT_LOGIN
+from .servers import AuthenticationMethod as AuthenticationMethod
+from .servers import Incoming as Incoming
+from .servers import IncomingType as IncomingType
+from .servers import Method as Method
+from .servers import Outgoing as Outgoing
+from .servers import OutgoingType as OutgoingType
+from .servers import Pop3 as Pop3
+from .servers import Server as Server
+from .servers import SocketType as SocketType
+from .values import domain_pattern, exact_domain, file_pattern
 
 # The client families; families.py says what each of them asks and gets.
 FamilyName = Literal["thunderbird", "outlook", "apple", "pacc", "dav", "page", "ispdb"]
-IncomingType = Literal[
-    "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
-]
-OutgoingType = Literal["smtp"]
-Port = Annotated[
-    int,
-    Meta(ge=1, le=65535, description="TCP port; the standard one of type by default."),
-]
-SocketType = Annotated[
-    Literal["SSL", "STARTTLS", "plain"],
-    Meta(description="Encryption: SSL (TLS from the first byte), STARTTLS or plain."),
-]
-
-
-class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; `computed` keys have a default that depends on others."""
-
-    computed: ClassVar[tuple[str, ...]] = ()
-
-
-class AuthenticationMethod(Table, frozen=True):
-    """A method by the name that another standard gives it."""
-
-    system: Annotated[
-        Line, Meta(description="The standard that names it: sasl or http.")
-    ]
-    name: Annotated[Line, Meta(description="Its name there, as SCRAM-SHA-256.")]
-
-
-Method = (
-    Literal[
-        "password-cleartext",
-        "password-encrypted",
-        "OAuth2",
-        "GSSAPI",
-        "NTLM",
-        "TLS-client-cert",
-        "client-IP-address",
-        "smtp-after-pop",
-        "none",
-        "http-basic",
-        "http-digest",
-    ]
-    | AuthenticationMethod
-)
-
-# Two spellings of one scheme of RFC 9110, section 11: the format's 1.1 has the word,
-# its 1.2 a method with system "http" and the scheme's name.
-HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
-HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
-WITHOUT_LOGIN: frozenset[Method] = frozenset(
-    ("none", "client-IP-address", "smtp-after-pop")
-)
-
-
-def _one_spelling(method: Method) -> Method:
-    if isinstance(method, AuthenticationMethod) and method.system == "http":
-        return HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
-    return method
-
-
-class Server(Table, frozen=True):
-    """What every server has, whatever it serves."""
-
-    computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username")
-
-    type: Annotated[
-        Line,
-        Meta(
-            description="The protocol, as carddav or xmpp.",
-            extra={"example": "carddav"},
-        ),
-    ]
-    hostname: Annotated[
-        Host | None,
-        Meta(description="The server's host name; %EMAILDOMAIN% may stand in it."),
-    ] = None
-    port: Port | None = None
-    socket_type: SocketType | None = None
-    url: Annotated[
-        Url | None, Meta(description="Where a service that speaks HTTP is.")
-    ] = None
-    username: Annotated[
-        Filled | None,
-        Meta(
-            description="The login name, a text with placeholders: "
-            "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
-        ),
-    ] = None
-    authentication: Annotated[
-        tuple[Method, ...],
-        Meta(
-            min_length=1,
-            extra={"single": True, "item": "method"},
-            description="How to log in: one method, or a list, the best first.",
-        ),
-    ] = ("password-cleartext",)
-
-    def __post_init__(self) -> None:
-        methods = tuple(map(_one_spelling, self.authentication))
-        structs.force_setattr(self, "authentication", methods)
-        if self.username is None and not WITHOUT_LOGIN.issuperset(methods):
-            structs.force_setattr(self, "username", "%EMAILADDRESS%")
-        if self.hostname is None:
-            return
-        if self.socket_type is None:
-            structs.force_setattr(self, "socket_type", "SSL")
-        if self.port is None and self.socket_type is not None:
-            port = standard_port(self.type, self.socket_type)
-            structs.force_setattr(self, "port", port)
-
-
-Days = Annotated[int, Meta(ge=0, le=36500)]
-Minutes = Annotated[int, Meta(ge=1, le=525600)]
-
-
-class Pop3(Table, frozen=True):
-    """What a POP3 client does with the messages that it has fetched."""
-
-    leave_messages_on_server: Annotated[
-        bool | None, Meta(description="Whether fetched messages stay there.")
-    ] = None
-    days_to_leave_messages_on_server: Annotated[
-        Days | None, Meta(description="For how many days they stay.")
-    ] = None
-    download_on_biff: Annotated[
-        bool | None, Meta(description="Whether new mail is fetched at once.")
-    ] = None
-    check_interval: Annotated[
-        Minutes | None, Meta(description="Minutes between two looks.")
-    ] = None
-
-
-_PREFERRED = Meta(
-    description="Whether a client should use the server of its other accounts instead."
-)
-
-
-class Incoming(Server, frozen=True):
-    """A server that mail is read from."""
-
-    type: Annotated[
-        IncomingType,
-        Meta(
-            description="The protocol; exchange and owa are the older files' words.",
-            extra={"example": "imap"},
-        ),
-    ]
-    owa_url: Annotated[
-        Url | None, Meta(description="Outlook on the web, of type exchange.")
-    ] = None
-    ews_url: Annotated[
-        Url | None, Meta(description="Exchange Web Services, of type exchange.")
-    ] = None
-    eas_url: Annotated[
-        Url | None, Meta(description="Exchange ActiveSync, of type exchange.")
-    ] = None
-    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
-    pop3: Annotated[Pop3 | None, Meta(description="Options of a pop3 server.")] = None
-
-
-class Outgoing(Server, frozen=True):
-    """A server that mail is sent through."""
-
-    type: Annotated[
-        OutgoingType,
-        Meta(description="The protocol: smtp.", extra={"example": "smtp"}),
-    ]
-    add_this_server: Annotated[
-        bool | None, Meta(description="Whether a client should add this server.")
-    ] = None
-    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
-    restriction: Annotated[
-        Line | None, Meta(description="Who may use it, as client-IP-address.")
-    ] = None
 
 
 class Documentation(Table, frozen=True):
@@ -380,6 +196,9 @@ class Provider(Table, frozen=True):
     oauth2: Annotated[OAuth2 | None, Meta(description="The authorization server.")] = (
         None
     )
+    page: Annotated[
+        ProviderPage | None, Meta(description="The page for people, in its clothes.")
+    ] = None
 
     @property
     def all_domains(self) -> Iterator[str]:

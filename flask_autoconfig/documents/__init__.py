@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from ..address import Address
+from ..address import PLACEHOLDERS, Address
 from ..config.tables import Provider
+
+# Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
+LONGEST_NAME = 60
+LONGEST_SHORT_NAME = 20
+
+
+def shortened(name: str, most: int) -> str:
+    """A provider's name in so many characters at most, no placeholder cut through."""
+    for placeholder in re.finditer("|".join(PLACEHOLDERS), name):
+        if placeholder.start() < most < placeholder.end():
+            most = placeholder.start()
+    return name[:most].rstrip()
+
+
+class Words(Protocol):
+    """What a document says to people, in each language that there is."""
+
+    def best(self, wanted: str) -> str:
+        """The tag of the language for whoever wants that one; English for nobody's."""
+
+    def languages(self) -> list[str]:
+        """The tags of all languages, English first."""
+
+    def say(self, text: str, language: str) -> str:
+        """A text in the language of that tag; as it is where nobody translated it."""
+
+
+class _English:
+    """The words as they are in the code."""
+
+    def best(self, wanted: str) -> str:
+        return "en"
+
+    def languages(self) -> list[str]:
+        return ["en"]
+
+    def say(self, text: str, language: str) -> str:
+        return text
+
+
+ENGLISH: Words = _English()
 
 
 class Recipient(NamedTuple):
@@ -16,6 +58,9 @@ class Recipient(NamedTuple):
     address: Address | None = None
     exact: bool = True  # the provider claims the domain by name, not by a pattern
     mx_domain: str | None = None  # of the MX hosts that were asked, without a domain
+    person: str = ""  # the person's name, as recipients of mail see it
+    language: str = "en"  # the tag of one of the words' languages
+    words: Words = ENGLISH
 
     def name_of(self, provider: Provider) -> str:
         """What the provider is called to them: its id, or what stands for that.
@@ -46,5 +91,8 @@ class Format(NamedTuple):
     # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
     # to write it for, given the one who asks.
     stand_in: Callable[[Provider, Recipient], Recipient] | None = None
+    # Its readers log in with the address, so that it says nothing where a site's hook has
+    # the login names.
+    implies_login: bool = False
     is_signed: bool = False  # with the certificate of the file's `[sign]`
     extension: str = ""  # of the file that a browser saves it as

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import plistlib
 import uuid
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,34 +45,58 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     whose = str(address) if address else name
     description = fill_in(provider.display_name, name, address) or name
 
-    payloads = [
-        payload
-        for payload in (
-            _mail(provider, address, name, description),
-            _dav(provider.calendar, "caldav", "CalDAV", address, name, description),
-            _dav(
-                provider.address_book, "carddav", "CardDAV", address, name, description
-            ),
-        )
-        if payload
+    def say(text: str, language: str = recipient.language) -> str:
+        return recipient.words.say(text, language)
+
+    calendar, contacts = provider.calendar, provider.address_book
+    named = [
+        (say("Mail"), _mail(provider, recipient, name, description)),
+        (
+            say("Calendar (CalDAV)"),
+            _dav(calendar, "caldav", "CalDAV", address, name, description),
+        ),
+        (
+            say("Address book (CardDAV)"),
+            _dav(contacts, "carddav", "CardDAV", address, name, description),
+        ),
     ]
+    payloads = [(kind, payload) for kind, payload in named if payload]
     if not payloads:
         return None
 
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
-    for payload in payloads:
+    for kind, payload in payloads:
         _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
-        payload["PayloadDisplayName"] = description
+        payload["PayloadDisplayName"] = f"{description}: {kind}"
 
+    def consent(language: str) -> str:
+        text = say(
+            "This profile of %(provider)s sets up the account %(account)s on your "
+            "device. Your password is not in it: the device asks you for it.",
+            language,
+        )
+        return text % {"provider": description, "account": whose}
+
+    consents = {tag: consent(tag) for tag in recipient.words.languages()}
+    description_of_all = say("Sets up the account %(account)s.") % {"account": whose}
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
-        "PayloadDescription": f"Sets up the account {whose}.",
-        "PayloadContent": payloads,
+        "PayloadDescription": description_of_all,
+        # A device takes its owner's language, or the one that was asked for.
+        "ConsentText": {"default": consent(recipient.language), **consents},
+        "PayloadContent": [payload for _, payload in payloads],
     }
     _identify(profile, identifier, whose)
     return plistlib.dumps(profile)
+
+
+def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
+    """The mail servers that no profile says, each with its place and the reason."""
+    for place, server in provider.servers:
+        if server.type in (*_MAIL_TYPES, "smtp") and _method(server) is None:
+            yield place, "a profile has no word for its methods"
 
 
 def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
@@ -83,8 +108,9 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 
 
 def _mail(
-    provider: Provider, address: Address | None, domain: str, description: str
+    provider: Provider, recipient: Recipient, domain: str, description: str
 ) -> dict[str, Any] | None:
+    address = recipient.address
     incoming = _first(provider.incoming, _MAIL_TYPES, address, domain)
     outgoing = _first(provider.outgoing, ["smtp"], address, domain)
     if incoming is None or outgoing is None:
@@ -99,7 +125,9 @@ def _mail(
     }
 
     if address:
-        payload |= {"EmailAddress": str(address), "EmailAccountName": str(address)}
+        payload["EmailAddress"] = str(address)
+    if recipient.person:  # else the device asks: it is what recipients of mail see
+        payload["EmailAccountName"] = recipient.person
     return payload
 
 
@@ -149,6 +177,8 @@ def _dav(
         known = url or ("" if address else known_part(server.url, domain))
         parts = urlsplit(known)
         host, path = parts.hostname or "", parts.path if url else ""
+        if path == f"/.well-known/{type_}":  # where it looks by itself
+            path = ""
         ssl = "SSL" if parts.scheme == "https" else "plain"
         port = parts.port or (443 if ssl == "SSL" else 80)
     if not host:

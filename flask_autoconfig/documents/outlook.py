@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url
@@ -28,7 +29,7 @@ _MESSAGES = {
     NOT_SERVED: "The e-mail address cannot be found.",
 }
 
-_NAMESPACE = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
+NAMESPACE = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
 _OUTLOOK = (
     "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 )
@@ -44,7 +45,9 @@ _ENCRYPTION = {  # STARTTLS with SSL off, as some write it, makes Thunderbird go
     "plain": ("off", "None"),
 }
 # Of version 2: the protocols that a provider may have a URL for.
-_URL_TYPES = {"activesync": "ActiveSync", "ews": "EWS"}
+_ExchangeType = Literal["activesync", "ews"]
+_URL_TYPES: dict[_ExchangeType, str] = {"activesync": "ActiveSync", "ews": "EWS"}
+_KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type exchange
 
 
 class RequestError(ValueError):
@@ -55,8 +58,18 @@ class RequestError(ValueError):
         super().__init__(_MESSAGES[code])
 
 
-def read_request(body: bytes) -> str:
-    """The address that a POX request names (section 2.2.3.1); raises RequestError."""
+class Asked(NamedTuple):
+    """What a POX request asks."""
+
+    address: str  # as it was sent
+    is_mobile: bool  # it wants ActiveSync's answer, not Outlook's
+
+
+def read_request(body: bytes) -> Asked:
+    """What a POX request asks (section 2.2.3.1); raises RequestError.
+
+    Its own schema or the one that it accepts says that it is a phone's.
+    """
     if len(body) > MOST_BYTES:
         raise RequestError(INVALID_REQUEST)
     try:
@@ -73,28 +86,38 @@ def read_request(body: bytes) -> str:
     }
     if local_name(root) != "Autodiscover" or not asked.get("EMailAddress"):
         raise RequestError(INVALID_REQUEST)
-    if "/mobilesync/" in namespace + asked.get("AcceptableResponseSchema", ""):
-        raise RequestError(SCHEMA_NOT_SUPPORTED)
-    return asked["EMailAddress"]
+    said = namespace + asked.get("AcceptableResponseSchema", "")
+    return Asked(asked["EMailAddress"], "/mobilesync/" in said)
 
 
-def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """The settings (section 2.2.4), a Protocol for each server in the file's order.
 
+    None where no mail is to be read: an account without it is none. Exchange Web Services
+    alone are said as an Exchange server's protocols; beside mail they are not, since
+    Outlook would take them for its best.
+
     `LoginName` is filled in, since Outlook knows no placeholders; it is left out where
-    that takes an address and there is none.
+    that takes an address and there is none. There is no `User`: its `DisplayName` is the
+    user's (section 2.2.4.1.1.1.2), who would send mail under the provider's name.
     """
     domain, address = recipient.domain, recipient.address
-    root = ET.Element("Autodiscover", xmlns=_NAMESPACE)
+    root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=_OUTLOOK)
-    user = ET.SubElement(response, "User")
-    called = recipient.name_of(provider)
-    name = provider.display_name or (str(address) if address else called)
-    _add(user, "DisplayName", fill_in(name, domain, address) or domain)
-
     account = ET.SubElement(response, "Account")
     _add(account, "AccountType", "email")
     _add(account, "Action", "settings")
+    readable = [it for it in provider.incoming if _host_of(it, domain, address)]
+    if not readable:
+        url = exchange_url(provider, "ews", recipient)
+        if not url:
+            return None
+        for type_ in ("EXCH", "EXPR"):  # inside a company's network, and outside
+            protocol = ET.SubElement(account, "Protocol")
+            _add(protocol, "Type", type_)
+            _add(protocol, "EwsUrl", url)
+        return to_bytes(root)
+
     for _, server in provider.servers:
         if server.type in _TYPES:
             _write_mail(account, server, domain, address)
@@ -103,11 +126,35 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     return to_bytes(root)
 
 
+def exchange_url(
+    provider: Provider, type_: _ExchangeType, recipient: Recipient
+) -> str | None:
+    """Where one of Exchange's services is, None where the provider does not have it."""
+    for server in provider.incoming:
+        key = _KEYS_OF_EXCHANGE[type_] if server.type == "exchange" else "url"
+        if server.type in (type_, "exchange"):
+            url = getattr(server, key)
+            filled = fill_in_url(url, recipient.domain, recipient.address)
+            if filled:
+                return filled
+    return None
+
+
+def _host_of(server: Server, domain: str | None, address: Address | None) -> str:
+    """A mail server's host, "" where there is none.
+
+    It takes a domain, and there is none, or an address that fits it.
+    """
+    if server.type not in _TYPES:
+        return ""
+    return fill_in_host(server.hostname, domain, address)
+
+
 def _write_mail(
     account: ET.Element, server: Server, domain: str | None, address: Address | None
 ) -> None:
-    host = fill_in_host(server.hostname, domain, address)
-    if not host:  # it takes a domain, and there is none, or an address that fits it
+    host = _host_of(server, domain, address)
+    if not host:
         return
 
     protocol = ET.SubElement(account, "Protocol")
@@ -174,7 +221,7 @@ def read_servers(body: bytes) -> list[tuple[str, str, str]]:
 
 def error(code: int) -> bytes:
     """The answer for what cannot be answered."""
-    root = ET.Element("Autodiscover", xmlns=_NAMESPACE)
+    root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")
     element = ET.SubElement(response, "Error", Time=time, Id=str(code))
@@ -191,11 +238,10 @@ def write_v2(
     if protocol.lower() == "autodiscoverv1":
         answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
         return json.dumps(answer).encode()
-    for server in provider.incoming:
-        name = _URL_TYPES.get(server.type, "")
-        url = fill_in_url(server.url, recipient.domain, recipient.address)
-        if url and name.lower() == protocol.lower():
-            return json.dumps({"Protocol": name, "Url": url}).encode()
+    for type_, name in _URL_TYPES.items():
+        if name.lower() == protocol.lower():
+            url = exchange_url(provider, type_, recipient)
+            return json.dumps({"Protocol": name, "Url": url}).encode() if url else None
     return None
 
 

@@ -9,43 +9,46 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from ..address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
+from ..address import DOMAIN_PLACEHOLDER, is_for_all, is_ip, with_domain
 from ..config.ports import standard_port
-from ..config.tables import Provider, Server
-from . import ANYBODY, Recipient
+from ..config.tables import AuthenticationMethod, Provider, Server
+from . import ANYBODY, LONGEST_NAME, LONGEST_SHORT_NAME, Recipient, shortened
 
 CONTENT_TYPE = "application/json"
-LONGEST_NAME = 60
-LONGEST_SHORT_NAME = 20
-
-# The standard TLS ports are implied: a server elsewhere, or with STARTTLS, cannot be said.
-_HOSTS = {"imap": "imap", "pop3": "pop3", "smtp": "submit"}
+# The draft's `submit` was `smtp` up to -02, which is what its readers know so far.
+_HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
+_SAID = (*_HOSTS, *_URLS, "managesieve")
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
+_SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
+# It has no user names: whoever reads it logs in with the address.
+_LOGINS = ("%EMAILADDRESS%", f"%EMAILLOCALPART%@{DOMAIN_PLACEHOLDER}")
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     """The document for a domain, None if PACC can say nothing of the provider.
 
-    Of several servers of a kind the first that can be said is taken.
+    Of each kind it has the file's best server, or none. The host or the URL of each is
+    the same for all users of the domain.
     """
-    protocols: dict[str, dict[str, str]] = {}
-    servers = []
-    for _, server in provider.servers:
-        said = _protocol(server)
-        if said and said[0] not in protocols:
-            protocols[said[0]] = said[1]
-            servers.append(server)
-
-    if not protocols:
+    listed = [it.server for it in _verdicts(provider) if not it.reason]
+    if not listed:
         return None
+    protocols: dict[str, dict[str, str]] = {}
+    for server in listed:
+        for name in _HOSTS.get(server.type, ()):
+            protocols[name] = {"host": server.hostname or ""}
+        if server.type in _URLS:
+            protocols[server.type] = {"url": server.url or ""}
     document = {
         "protocols": protocols,
-        "authentication": _authentication(provider, servers),
+        "authentication": _authentication(provider, listed),
         "info": _info(provider, recipient),
     }
 
@@ -62,36 +65,125 @@ def digest_record(document: bytes) -> str:
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
-    """The servers that PACC cannot say, each with its place and the reason."""
+    """The servers that PACC does not say, each with its place and the reason.
+
+    Of a kind that has its best server there, the others are not told of.
+    """
+    verdicts = {it.server.type: it for it in _verdicts(provider)}
     for place, server in provider.servers:
-        if server.type not in _HOSTS and server.type not in _URLS:
-            continue
-        if _protocol(server) is None:
-            reason = "it has no https URL for everybody"
-            if server.type in _HOSTS:
-                name, port = _HOSTS[server.type], standard_port(server.type, "SSL")
-                reason = f"{name} can only be TLS on port {port}"
-            yield place, reason
+        first = verdicts.get(server.type)
+        if first and first.reason:
+            before = f"{first.place}, which comes before it, is left out"
+            yield place, first.reason if place == first.place else before
 
 
-def _protocol(server: Server) -> tuple[str, dict[str, str]] | None:
-    if server.type in _HOSTS:
-        name, port = _HOSTS[server.type], standard_port(server.type, "SSL")
-        usual = server.socket_type == "SSL" and server.port == port
-        host = server.hostname or ""
-        return (name, {"host": host}) if usual and is_for_all(host) else None
-    if server.type in _URLS and server.url and server.url.startswith("https://"):
-        return (server.type, {"url": server.url}) if is_for_all(server.url) else None
-    return None
+class _Verdict(NamedTuple):
+    """A server, and why it is not in the document, if it is not."""
+
+    place: str
+    server: Server
+    reason: str
+
+
+def _verdicts(provider: Provider) -> Iterator[_Verdict]:
+    """What becomes of the best server of each type, in the file's order.
+
+    So that nobody sets up another account than by the file: where the best server cannot
+    be said, no other one that mail is read from is; sending alone is no account; and a
+    method counts only where every server takes it.
+    """
+    firsts: dict[str, tuple[str, Server]] = {}
+    for place, server in provider.servers:
+        if server.type in _SAID:
+            firsts.setdefault(server.type, (place, server))
+
+    common: frozenset[str] = frozenset()
+    readable: set[str] = set()
+    # The place of a server that the file prefers to those that follow, where a program
+    # would not set it up: it is not said, or is POP3, to which programs prefer IMAP.
+    preferred = ""
+    for type_, (place, server) in firsts.items():
+        methods = _methods(provider, server)
+        reason = _reason_against(server, methods)
+        if not reason and preferred and type_ in ("imap", "pop3"):
+            reason = f"the file prefers {preferred}, and programs would take this one"
+        elif not reason and type_ == "smtp" and not readable:
+            reason = "there would be sending and no reading"
+        elif not reason and common and not methods & common:
+            reason = "it takes no method of those that come before it"
+        if type_ in ("imap", "pop3") and (reason or type_ == "pop3"):
+            preferred = preferred or place
+        if not reason:
+            common = methods & common if common else methods
+            if type_ in ("imap", "pop3", "jmap"):
+                readable.add(type_)
+        yield _Verdict(place, server, reason)
+
+
+def _reason_against(server: Server, methods: frozenset[str]) -> str:
+    """Why PACC cannot say a server, "" where it can."""
+    if server.type == "managesieve":
+        return "PACC has no port for it that speaks TLS from the first byte"
+    reason = _of_host(server) if server.type in _HOSTS else _of_url(server)
+    if reason:
+        return reason
+    if server.username not in _LOGINS:
+        return "it implies that one logs in with the address"
+    if not methods:
+        return "it knows passwords, and OAuth2 with an issuer in [provider.oauth2]"
+    return ""
+
+
+def _of_host(server: Server) -> str:
+    name, port = _HOSTS[server.type][0], standard_port(server.type, "SSL")
+    host = server.hostname or ""
+    if server.socket_type != "SSL" or server.port != port:
+        return f"{name} can only be TLS on port {port}"
+    if not is_for_all(host):
+        return "its host is not the same for everybody"
+    return "it names a host, never an IP address" if is_ip(host) else ""
+
+
+def _of_url(server: Server) -> str:
+    url = server.url or ""
+    if not url.startswith("https://") or not is_for_all(url):
+        return "it has no https URL for everybody"
+    parts = urlsplit(url)
+    if parts.port not in (None, 443):
+        return "its URL can only be on port 443"
+    host = parts.hostname or ""
+    return "its URL names a host, never an IP address" if is_ip(host) else ""
+
+
+def _methods(provider: Provider, server: Server) -> frozenset[str]:
+    """The ways to log in that PACC has a word for."""
+    methods = set()
+    for method in server.authentication:
+        if isinstance(method, AuthenticationMethod):
+            is_sasl = method.system.lower() == "sasl"
+            if is_sasl and _SASL_PASSWORDS.fullmatch(method.name):
+                methods.add("password")
+        elif method in _PASSWORDS:
+            methods.add("password")
+        elif method == "OAuth2" and _issuer(provider):
+            methods.add("oauth-public")
+    return frozenset(methods)
+
+
+def _issuer(provider: Provider) -> str:
+    """The URL of the authorization server, "" where it is not known."""
+    issuer = (provider.oauth2.issuer if provider.oauth2 else None) or ""
+    if not issuer or issuer.startswith("https://"):
+        return issuer
+    return f"https://{issuer}"
 
 
 def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
-    methods = {method for server in servers for method in server.authentication}
-    said: dict[str, Any] = {"password": bool(methods.intersection(_PASSWORDS))}
-    issuer = provider.oauth2.issuer if provider.oauth2 else None
-    if "OAuth2" in methods and issuer:
-        url = issuer if issuer.startswith("https://") else f"https://{issuer}"
-        said["oauth-public"] = {"issuer": url}
+    """The methods that every one of the servers takes."""
+    common = frozenset.intersection(*(_methods(provider, it) for it in servers))
+    said: dict[str, Any] = {"password": "password" in common}
+    if "oauth-public" in common:
+        said["oauth-public"] = {"issuer": _issuer(provider)}
     return said
 
 
@@ -99,10 +191,10 @@ def _info(provider: Provider, recipient: Recipient) -> dict[str, Any]:
     name = provider.display_name or ""
     if not name or not is_for_all(name):
         name = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
-    said: dict[str, Any] = {"name": name[:LONGEST_NAME]}
+    said: dict[str, Any] = {"name": shortened(name, LONGEST_NAME)}
     short_name = provider.display_short_name
     if short_name and is_for_all(short_name):
-        said["shortName"] = short_name[:LONGEST_SHORT_NAME]
+        said["shortName"] = shortened(short_name, LONGEST_SHORT_NAME)
     if provider.logo_url and is_for_all(provider.logo_url):
         logo = {"url": provider.logo_url}
         kind = mimetypes.guess_type(provider.logo_url.partition("?")[0])[0]

@@ -21,7 +21,7 @@ from ..config.tables import (
     Provider,
     Server,
 )
-from . import ANYBODY, Recipient, xml
+from . import ANYBODY, LONGEST_NAME, LONGEST_SHORT_NAME, Recipient, shortened, xml
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 
@@ -34,6 +34,7 @@ class Text(Struct, frozen=True):
     attribute: str = ""
     kind: type = str
     also: str = ""  # the element's name in the format's other version
+    most: int = 0  # so many characters are written; 0: all
 
 
 class Texts(Struct, frozen=True):
@@ -109,8 +110,8 @@ _EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
 # What stands in <emailProvider>, beside its domains, and what in <clientConfig>.
 EMAIL_PROVIDER: tuple[Field, ...] = (
-    Text("display_name", "displayName"),
-    Text("display_short_name", "displayShortName"),
+    Text("display_name", "displayName", most=LONGEST_NAME),
+    Text("display_short_name", "displayShortName", most=LONGEST_SHORT_NAME),
     Table("incoming", "incomingServer", _INCOMING, many=True),
     Table("outgoing", "outgoingServer", _OUTGOING, many=True),
     Table("documentation", "documentation", _EXPLANATION, many=True),
@@ -161,10 +162,15 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     root = ET.Element("clientConfig", version="1.1")
     identity = recipient.name_of(provider) or DOMAIN_PLACEHOLDER
     email_provider = ET.SubElement(root, "emailProvider", id=identity)
+    listed = set()
     for name in _listed(provider, recipient):
+        listed.add(name)
         ET.SubElement(email_provider, "domain").text = name
     for name in provider.mx_domains:
         ET.SubElement(email_provider, "domain", purpose="mx").text = name
+        # Mustang cannot read the attribute. Behind it the name is no domain of addresses.
+        if name not in listed:
+            ET.SubElement(email_provider, "domain").text = name
 
     _write(EMAIL_PROVIDER, provider, email_provider)
     _write(CLIENT_CONFIG, provider, root)
@@ -221,7 +227,7 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
                 _write_texts(field, value, element)
             case Methods():
                 http = isinstance(values, Server) and values.url is not None
-                _write_methods(field, value, element, both=http)
+                _write_methods(field, value, element, http=http)
             case Table():
                 for item in value if field.many else [value]:
                     for tag in filter(None, (field.tag, field.also)):
@@ -238,6 +244,7 @@ def _write_table(table: Table, tag: str, value: object, parent: ET.Element) -> N
 
 def _write_text(field: Text, value: object, element: ET.Element) -> None:
     text = str(value).lower() if field.kind is bool else str(value)
+    text = shortened(text, field.most) if field.most else text
     for tag in (field.tag, field.also) if field.also else (field.tag,):
         child = ET.SubElement(element, tag) if tag else element
         if field.attribute:
@@ -258,15 +265,29 @@ def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> No
         ET.SubElement(element, field.tag, attributes).text = text
 
 
+# A password in each version's words, for servers that speak HTTP: the format's 1.1, its
+# 1.2, and the only word that Mustang takes there.
+_BASIC: tuple[Method, ...] = (
+    "http-basic",
+    AuthenticationMethod(system="http", name="Basic"),
+    "password-cleartext",
+)
+
+
 def _write_methods(
-    field: Methods, methods: Iterable[Method], element: ET.Element, *, both: bool
+    field: Methods, methods: Iterable[Method], element: ET.Element, *, http: bool
 ) -> None:
     for method in methods:
-        if isinstance(method, AuthenticationMethod):
-            child = ET.SubElement(element, field.tag, system=method.system)
-            child.text = method.name
-            continue
-        ET.SubElement(element, field.tag).text = method
-        if both and method in HTTP_SCHEMES:
-            child = ET.SubElement(element, field.tag, system="http")
-            child.text = HTTP_SCHEMES[method]
+        words: tuple[Method, ...] = (method,)
+        if http and method == "password-cleartext":
+            words = _BASIC
+        elif http and method in HTTP_SCHEMES:
+            name = HTTP_SCHEMES[str(method)]
+            words = (method, AuthenticationMethod(system="http", name=name))
+        for word in words:
+            child = ET.SubElement(element, field.tag)
+            if isinstance(word, AuthenticationMethod):
+                child.set("system", word.system)
+                child.text = word.name
+            else:
+                child.text = word

@@ -106,12 +106,16 @@ class Reader:
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
+        again: dict[str, None] = {}  # plain ones behind their own with purpose="mx"
         for element in provider.findall("domain"):
             self._lose_attributes(element, {"purpose"})
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
             name = self._domain(text_of(element))
-            if name:
+            if name and key == "domains" and name in found["mx_domains"]:
+                again[name] = None  # it is there for Mustang
+            elif name:
                 found[key][name] = None
+        found["domains"] = found["domains"] or again
 
         raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
         identity = provider.get("id", "").strip()

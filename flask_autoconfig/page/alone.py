@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from ..snapshot import Shown
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = "autoconfig/setup.html"
+# What a site may have a template of its own for.
+TO_OVERRIDE = (TEMPLATE, "autoconfig/base.html", "autoconfig/content.html")
+BODY = "autoconfig/parts/body.html"
 VARIABLE = "autoconfig_page"
 
 
@@ -33,15 +36,24 @@ class Alone:
 
     def show(self, page: object, policy: str) -> Shown:
         """The page in our template."""
-        return Shown(_template().render({VARIABLE: page}), policy)
+        return Shown(_template(TEMPLATE).render({VARIABLE: page}), policy)
+
+
+def body_of(page: object) -> str:
+    """What the page says, as HTML without a layout."""
+    return _template(BODY).render({VARIABLE: page})
 
 
 @cache
-def _template() -> Template:
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    return environment.get_template(TEMPLATE)
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, auto_reload=False)
+
+
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
 
 
 ALONE = Alone()

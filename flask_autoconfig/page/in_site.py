@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app, render_template
-from jinja2 import Template, UndefinedError
+from jinja2 import TemplateNotFound, UndefinedError
 from werkzeug.exceptions import HTTPException
 
 from ..snapshot import Shown
-from .alone import ALONE, TEMPLATE, TEMPLATES, VARIABLE
+from .alone import ALONE, TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -40,24 +40,25 @@ class InSite:
             propagates = current_app.testing or current_app.debug
         return bool(propagates) or isinstance(error, HTTPException)
 
-    def show(self, page: object, policy: str) -> Shown:
+    def show(self, page: Any, policy: str) -> Shown:
         """The page in the site's own template, or in ours.
 
         The policy is for ours alone, since the site's style and pictures come from
         wherever it keeps them; `AUTOCONFIG_PAGE_CSP` says another for both.
         """
-        template = current_app.jinja_env.get_template(TEMPLATE)
         said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
+        ours = policy if said is None else said
+        page = page._replace(nonce=_nonce())
+        if not _is_the_sites():
+            return ALONE.show(page, ours)
+        in_site = {VARIABLE: page._replace(is_in_site=True)}
         try:
-            html = render_template(template, **{VARIABLE: page})
+            return Shown(render_template(TEMPLATE, **in_site), said)
         except UndefinedError as error:
-            if _is_ours(template):
+            if self.takes(error):
                 raise
             log.error(_OLD, TEMPLATE, error)
-            return ALONE.show(page, policy if said is None else said)
-        if said is None and _is_ours(template):
-            said = policy
-        return Shown(html, said)
+            return ALONE.show(page, ours)
 
 
 _OLD = (
@@ -67,10 +68,33 @@ _OLD = (
 )
 
 
-def _is_ours(template: Template) -> bool:
-    return (
-        template.filename is not None and TEMPLATES in Path(template.filename).parents
+def _is_the_sites() -> bool:
+    """Whether the site has one of the page's templates: then all go by its own Jinja."""
+    return any(
+        TEMPLATES not in Path(found).parents
+        for name in TO_OVERRIDE
+        if (found := _file_of(name)) is not None
     )
+
+
+def _file_of(name: str) -> str | None:
+    """Where a template of the site's stands, "" for one that is no file."""
+    environment = current_app.jinja_env
+    if environment.loader is None:
+        return None
+    try:
+        return environment.loader.get_source(environment, name)[1] or ""
+    except TemplateNotFound:  # the site has a loader of its own, without ours
+        return None
+
+
+def _nonce() -> str:
+    """That of the site's policy (Talisman's `csp_nonce`), "" without one."""
+    context: dict[str, Any] = {}
+    current_app.update_template_context(context)
+    found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
+    nonce = found() if callable(found) else found
+    return nonce if isinstance(nonce, str) else ""
 
 
 IN_SITE = InSite()

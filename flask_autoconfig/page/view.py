@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
-from werkzeug.wrappers import Request as Visit
+from markupsafe import Markup
+from msgspec import structs
 
-from ..address import Address, address_in_query, is_authority, unfold
+from ..address import Address, fill_in, fill_in_url, parse_address, unfold
 from ..answers import (
     BAD_ADDRESS,
     KEPT_BY_NOBODY_ELSE,
+    NOT_SERVED,
     OK,
     SECURITY_HEADERS,
     Answer,
     Header,
     Request,
-    in_words,
 )
+from ..config.page import Contact
 from ..documents import apple
 from ..snapshot import Lookup, Served
-from . import content, qr
+from . import content, near, pictures
+from .account import MANY, Account, Ready
+from .alone import body_of
 from .languages import best_match, languages, translations
+from .programs import Program, chosen, usable
+from .steps import Step, security
+from .visit import Visit
+from .words import Words, value, words_in
 
-_LONGEST_SHOWN = 254  # of what was typed (RFC 5321, section 4.5.3.1.3)
 # Nothing from elsewhere, not to be framed.
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -32,10 +40,44 @@ POLICY = (
 )
 
 
+_LONGEST_ID = 40  # of a program
+
+
+class Tile(NamedTuple):
+    """A program that can be chosen."""
+
+    id: str
+    name: str
+    href: str
+    is_here: bool  # it runs on this device
+    is_chosen: bool
+    is_on_phone: bool
+    where: str = ""  # the device that it runs on, for those who hold another
+
+
+class Brand(NamedTuple):
+    """The provider's clothes; each of them may be missing."""
+
+    name: str = ""
+    intro: str = ""
+    logo: str = ""  # where the picture is
+    colours: str = ""  # where the style sheet with its colour is
+    contact: Contact | None = None
+    privacy_url: str = ""
+
+
+class Language(NamedTuple):
+    """A language that can be chosen."""
+
+    tag: str
+    name: str  # in itself
+    href: str
+
+
 class Page(NamedTuple):
     """What the templates know, as `autoconfig_page`."""
 
-    say: Callable[[str], str]  # a text of ours in the visitor's language
+    say: Callable[..., str]  # a text of ours in the visitor's language
     language: str  # its tag
     path: str  # the page's own; its style and script lie below
     typed: str  # what was asked for
@@ -46,52 +88,204 @@ class Page(NamedTuple):
     here_text: str = ""  # the same, short
     picture: str | None = None  # where the QR code of `here` is
     profile: str | None = None  # where the Apple profile is
+    direction: str = "ltr"  # of the language
+    brand: Brand = Brand()
+    languages: tuple[Language, ...] = ()  # the others
+    lang: str = ""  # the language that was asked for, "" for the browser's
+    device: str = ""
+    meant: str = ""  # the address that was probably meant
+    meant_href: str = ""
+    tiles: tuple[Tile, ...] = ()
+    program: Program | None = None  # the one that is chosen
+    title: str = ""  # over its steps
+    steps: tuple[Step, ...] = ()
+    name: str = ""  # the person's
+    code: str | None = None  # where the QR code of the account is
+    document: str | None = None  # the document for programs and administrators
+    origin: str = ""  # the page's own, where it is surely the provider's
+    change: str = ""  # the page for another address
+    example: str = "example.com"  # a domain to type an address of
+    user: str = ""  # the user name to read mail with
+    outgoing: str = ""  # the server to send through, in words
+    is_in_site: bool = False  # in a site's own template
+    is_unknown: bool = False  # the error: nobody here serves the address
+    program_asked: str = ""  # what the address of the page says
+    nonce: str = ""  # of a site's policy, for its script and style
+
+    @property
+    def content(self) -> Markup:
+        """All that the page says, without a layout, as HTML."""
+        return Markup(body_of(self))  # noqa: S704 (our own template escapes)
+
+    @property
+    def shown(self) -> Markup:
+        """The address, bold."""
+        return Markup("<strong>%s</strong>") % value(self.address)
+
+    @property
+    def here_shown(self) -> Markup:
+        """The page's own address, which breaks in fit places."""
+        return value(self.here_text)
+
+    @property
+    def user_shown(self) -> Markup:
+        """The user name, bold."""
+        return Markup("<strong>%s</strong>") % value(self.user)
+
+    @property
+    def origin_shown(self) -> Markup:
+        """The page's origin, bold."""
+        return Markup("<strong>%s</strong>") % value(f"{self.origin}/")
+
+    @property
+    def dialled(self) -> str:
+        """The contact's telephone number as a link has it (RFC 3966)."""
+        phone = (self.brand.contact and self.brand.contact.phone) or ""
+        return re.sub(r"(?!^\+)[^0-9]", "", phone.replace("(0)", ""))
+
+    @property
+    def first_tiles(self) -> list[Tile]:
+        """Those of this device, and the chosen one."""
+        return [it for it in self.tiles if it.is_here or it.is_chosen]
+
+    @property
+    def other_tiles(self) -> list[Tile]:
+        """The rest."""
+        return [it for it in self.tiles if not (it.is_here or it.is_chosen)]
 
 
 def answer(lookup: Lookup, asked: Request) -> Answer:
     """The page for whoever asks; the template says how it looks."""
-    visit = Visit(asked.environ or {})
+    visit = Visit(asked)
     own = lookup.stage.catalogs()
-    language = _language(lookup, visit, languages(own))
-    say = translations(language, own).gettext
-    typed = address_in_query(asked.query)[:_LONGEST_SHOWN]
-    served = lookup.find(asked.query, asked.host) if typed else None
+    there = languages(own)
+    language = _language(lookup, visit, there)
+    words = words_in(language, translations(language, own))
+    path = visit.path()
+    typed = visit.typed
+    lang = language if visit.lang else ""
+    page = Page(words.say, language, path, visit.shown, lang=lang)
+    page = page._replace(
+        direction=words.direction,
+        device=visit.device,
+        program_asked=visit.program[:_LONGEST_ID],
+    )
+    query = f"emailaddress={quote(typed)}" if typed else ""
+    served = lookup.find_person(query, asked.host)
 
-    page = Page(say, language, _path(asked, visit), typed)
-    status = OK
-    if isinstance(served, Answer):
-        status = served.status
-        page = page._replace(
-            error=say("That is no e-mail address. It looks like name@example.com.")
-            if served is BAD_ADDRESS
-            else say("There are no settings here for that address.")
-        )
-    elif served is not None and served.address is not None:
-        page = _with_settings(page, lookup, served, served.address, asked, visit)
+    status, address = OK, None
+    if isinstance(served, Served) and typed and served.address is not None:
+        address = served.address
+        page = _with_brand(page, served, visit, words)
+        page = _with_settings(page, lookup, served, address, visit, words)
+    elif typed:
+        status = served.status if isinstance(served, Answer) else NOT_SERVED.status
+        page = _with_error(page, lookup, visit, words, is_address=served != BAD_ADDRESS)
+    elif isinstance(served, Served):
+        page = _with_brand(page, served, visit, words)
+    page = page._replace(
+        languages=tuple(_others(page, visit, there, address)),
+        change=f"{path}?{query}" if (query := visit.query()) else path,
+    )
     shown = lookup.stage.show(page, POLICY)
     body = shown.html.encode()
     return Answer(status, body, _headers(shown.policy), common=SECURITY_HEADERS)
 
 
 def _language(lookup: Lookup, visit: Visit, there: dict[str, str]) -> str:
-    """The site's choice, else the browser's, as far as there is a catalog."""
-    wanted = [tag for tag, quality in visit.accept_languages if quality > 0]
-    chosen = lookup.stage.language()
-    return best_match([chosen, *wanted] if chosen else wanted, there) or "en"
+    """What was asked for, the site's choice, else the browser's; as far as it is there."""
+    accepted = visit.http.accept_languages
+    wanted = [tag for tag, quality in accepted if quality > 0]
+    said = [visit.lang, lookup.stage.language() or ""]
+    return best_match([*filter(None, said), *wanted], there) or "en"
 
 
-def qr_code(lookup: Lookup, asked: Request) -> Answer:
-    """The picture of the address of somebody's page, for the camera of a phone."""
-    served = lookup.find(asked.query, asked.host)
-    if isinstance(served, Answer):
-        return served
-    visit = Visit(asked.environ or {})
-    here = _here(asked, visit, served.address) if served.address else "/"
-    if here.startswith("/") or not qr.fits(here):
-        return NO_PICTURE
-    headers = [("Content-Type", "image/svg+xml"), KEPT_BY_NOBODY_ELSE]
-    headers.append(("Content-Security-Policy", "default-src 'none'"))
-    return Answer(OK, qr.picture(here), headers, common=SECURITY_HEADERS)
+def _others(
+    page: Page, visit: Visit, there: dict[str, str], address: Address | None
+) -> list[Language]:
+    """The other languages, each by its own name."""
+    found = []
+    for tag in there:
+        if tag == page.language:
+            continue
+        query = visit.query(address, lang=tag, name=visit.name)
+        if address is None and page.typed:
+            query = f"emailaddress={quote(page.typed)}&{query}"
+        found.append(Language(tag, _NAMES.get(tag, tag), f"{page.path}?{query}"))
+    return found
+
+
+_NAMES = {
+    "de": "Deutsch",
+    "en": "English",
+    "es": "Español",
+    "fr": "Français",
+    "it": "Italiano",
+    "nl": "Nederlands",
+    "pt-BR": "Português (Brasil)",
+}
+
+
+def _with_error(
+    page: Page, lookup: Lookup, visit: Visit, words: Words, *, is_address: bool
+) -> Page:
+    """Why there is nothing, what was probably meant, and whom to ask."""
+    served = lookup.find("", visit.asked.host)
+    if isinstance(served, Served):
+        page = _with_brand(page, served, visit, words)
+    if not is_address:
+        error = words.say("That is no e-mail address. It looks like name@example.com.")
+        return page._replace(error=error)
+    address = parse_address(visit.typed)
+    domain = unfold(address.domain)
+    error = words.say("“%(domain)s” is not one of our domains.", domain=domain)
+    page = page._replace(error=error, is_unknown=True)
+    meant = near.meant(address.domain, lookup.snapshot.loaded)
+    if meant is None:
+        return page
+    better = Address(address.local, meant)
+    return page._replace(
+        meant=f"{better.local}@{unfold(meant)}",
+        meant_href=f"{page.path}?{visit.query(better)}",
+    )
+
+
+def _with_brand(page: Page, served: Served, visit: Visit, words: Words) -> Page:
+    provider = served.public_provider
+    domain = served.match.domain
+    known = served.domain_or_name
+    named = fill_in(provider.display_name, domain, served.address)
+    name = named or unfold(known)
+    look = provider.page
+    brand = Brand(name)
+    if look is not None:
+        contact = look.contact
+        if contact is not None:
+            url = fill_in_url(contact.url, domain, served.address) or None
+            contact = structs.replace(contact, url=url)
+        intro = content.best_text(look.intro, words.language)
+        brand = Brand(
+            name,
+            fill_in(intro, domain, served.address),
+            pictures.logo_path(page.path, served),
+            f"{page.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
+            contact,
+            fill_in_url(look.privacy_url, domain, served.address),
+        )
+    origin = visit.origin if _is_own(served, visit) else ""
+    example = unfold(known) if known else page.example
+    return page._replace(brand=brand, origin=origin, example=example)
+
+
+def _is_own(served: Served, visit: Visit) -> bool:
+    """Whether the page was asked for over https on a name of the provider's."""
+    if not visit.origin.startswith("https://") or served.own:
+        return False
+    directory = served.snapshot.directory
+    match = directory.by_host(visit.asked.host)
+    if match is None or match.provider_index != served.match.provider_index:
+        return False
+    return bool(match.mx_domain) or directory.claims(match.domain or "")
 
 
 def _with_settings(
@@ -99,53 +293,101 @@ def _with_settings(
     lookup: Lookup,
     served: Served,
     address: Address,
-    asked: Request,
     visit: Visit,
+    words: Words,
 ) -> Page:
-    here = _here(asked, visit, address)
-    query = here.partition("?")[2]
-    shows_picture = not here.startswith("/") and qr.fits(here)
+    provider = served.provider
+    profile = _profile(lookup, served)
+    account = Account(
+        provider,
+        address,
+        page.brand.name,
+        frozenset(lookup.family_names),
+        visit.device,
+        visit.name,
+        served.snapshot.loaded.signer is not None,
+        profile,
+    )
+    wanted = provider.page.programs if provider.page else None
+    programs = usable(account, wanted)
+    if any(it.id == "davx5" for it in programs):
+        davx5 = visit.query(address, program="davx5", name=visit.name)
+        account = account._replace(davx5=f"{page.path}?{davx5}")
+    program = chosen(programs, visit.program, visit.device)
+    query = visit.query(address, program=program.id if program else "")
+    here = f"{visit.origin}{quote(page.path)}?{query}"
+    steps = tuple(program.steps(account, words)) if program else ()
+    title = words.say(program.title, program=words.say(program.name)) if program else ""
+    box = account.box(MANY)
     return page._replace(
-        settings=content.settings(served.provider, address, page.language, page.say),
-        address=f"{address.local}@{unfold(address.domain)}",
+        settings=content.settings(provider, address, words),
+        address=account.shown,
         here=here,
         here_text=here.partition("?")[0].rpartition("://")[2],
-        picture=f"{page.path}/qr.svg?{query}" if shows_picture else None,
-        profile=_profile(lookup, served, visit, query),
+        picture=f"{page.path}/qr.svg?{query}" if pictures.fits(here) else None,
+        profile=f"{visit.root}{profile}" if profile else None,
+        tiles=tuple(_tiles(page, programs, program, visit, address, words)),
+        program=program,
+        title=title,
+        steps=steps,
+        name=visit.name,
+        code=pictures.code_path(page.path, account, visit),
+        document=_document(lookup, visit, address),
+        user=box[0].username if box else "",
+        outgoing=_in_words(box[1], words) if box else "",
     )
 
 
-def _path(asked: Request, visit: Visit) -> str:
-    """The page's own path, below which its picture is."""
-    return visit.root_path.rstrip("/") + asked.path.removesuffix("/qr.svg")
+def _in_words(server: Ready, words: Words) -> str:
+    return words.say(
+        "%(host)s, port %(port)s, %(encryption)s",
+        host=value(server.host),
+        port=server.port,
+        encryption=security(words, server),
+    )
 
 
-def _here(asked: Request, visit: Visit, address: Address) -> str:
-    """The page's own address for somebody, without a host where the client's is none."""
-    path = quote(_path(asked, visit))
-    target = f"{path}?emailaddress={quote(str(address))}"
-    if not is_authority(asked.host):
-        return target
-    scheme = "https" if visit.scheme == "https" else "http"  # a proxy says it
-    return f"{scheme}://{asked.host}{target}"
+def _tiles(
+    page: Page,
+    programs: list[Program],
+    program: Program | None,
+    visit: Visit,
+    address: Address,
+    words: Words,
+) -> list[Tile]:
+    return [
+        Tile(
+            it.id,
+            words.say(it.name),
+            f"{page.path}?{visit.query(address, program=it.id, name=visit.name)}#steps",
+            bool(visit.device) and visit.device in it.devices,
+            it is program,
+            it.is_on_phone,
+            it.where,
+        )
+        for it in programs
+    ]
 
 
-NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
-
-
-def _profile(lookup: Lookup, served: Served, visit: Visit, query: str) -> str | None:
+def _profile(lookup: Lookup, served: Served) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
     path = lookup.path_of("apple")
     if path is None or apple.write(served.provider, served.recipient) is None:
         return None
-    return f"{visit.root_path.rstrip('/')}{path}?{query}"
+    return path
+
+
+def _document(lookup: Lookup, visit: Visit, address: Address) -> str | None:
+    path = lookup.path_of("thunderbird")
+    query = f"emailaddress={quote(str(address))}"
+    return f"{visit.root}{path}?{query}" if path else None
 
 
 def _headers(policy: str | None) -> list[Header]:
     """Nothing is kept by anybody else."""
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
-        ("Vary", "Accept-Language"),
+        ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
         KEPT_BY_NOBODY_ELSE,
     ]
     if policy:

@@ -50,10 +50,15 @@ class Answered(NamedTuple):
 
 
 class Discovery(NamedTuple):
-    """The configuration that fits, and in sentences what was left out and why."""
+    """The configuration that fits, and in sentences what was left out and why.
+
+    `reasons` say of each server of the configuration, by its key in the provider and in
+    its order, why it was taken.
+    """
 
     config: Config | None
     notes: list[str]
+    reasons: dict[str, list[str]]
 
 
 Tell = Callable[[str], None]
@@ -65,15 +70,23 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     notes: list[str] = []
     candidates = list(_candidates(domain, net, tell, notes))
     answered = _try_all(candidates, net, tell, notes)
-    urls = _url_servers(domain, net, tell, notes)
+    urls, url_reasons = _url_servers(domain, net, tell, notes)
+    best = {type_: _best(type_, answered, notes) for type_ in _LABELS}
+    reasons = {
+        "incoming": [
+            *(reason for type_ in ("imap", "pop3") for _, reason in best[type_]),
+            *url_reasons.pop("incoming", []),
+        ],
+        "outgoing": [reason for _, reason in best["smtp"]],
+        **url_reasons,
+    }
     raw: dict[str, Any] = {
         "domains": [domain],
         "incoming": [
-            *_best("imap", answered, notes),
-            *_best("pop3", answered, notes),
+            *(entry for entry, _ in (*best["imap"], *best["pop3"])),
             *urls.pop("incoming", []),
         ],
-        "outgoing": _best("smtp", answered, notes),
+        "outgoing": [entry for entry, _ in best["smtp"]],
         **urls,
     }
 
@@ -83,8 +96,9 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
             "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
         )
         notes.append(f"{missing} was found for {domain}")
-        return Discovery(None, notes)
-    return Discovery(from_raw({"provider": [_without_empty(raw)]}).tables, notes)
+        return Discovery(None, notes, {})
+    tables = from_raw({"provider": [_without_empty(raw)]}).tables
+    return Discovery(tables, notes, reasons)
 
 
 def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +123,9 @@ def _candidates(
             )
             if host and not _is_host_name(host):
                 notes.append(f"{host}: left out, since it is no host name")
+                continue
+            if host and not port:
+                notes.append(f"{host}: left out, since its SRV record has the port 0")
                 continue
             named += bool(host)
             if host and named <= _MOST_TARGETS:
@@ -177,8 +194,15 @@ def _try_all(
             except ProbeError as error:
                 if error.kind == "private":
                     refused[str(error)] = None
-                elif error.kind not in ("connect", "dns") or candidate.source == "SRV":
+                elif (
+                    error.kind not in ("connect", "silent", "dns")
+                    or candidate.source == "SRV"
+                ):
                     tell(f"{candidate}: {error}")
+                continue
+            except Exception as error:  # an answer that nobody has thought of
+                kind = type(error).__name__
+                notes.append(f"{candidate} is left out: an odd answer ({kind})")
                 continue
             tell(f"{candidate}: {_described(answered[candidate])}")
     notes += [f"{it}: not asked, unless you say --allow-private" for it in refused]
@@ -217,8 +241,11 @@ def _described(server: MailServer) -> str:
 
 def _best(
     type_: str, answered: dict[Candidate, MailServer], notes: list[str]
-) -> list[dict[str, object]]:
-    """The safest server of a type, as the TOML has it; the others become notes."""
+) -> list[tuple[dict[str, object], str]]:
+    """The safest server of a type, as the TOML has it, and why it is that.
+
+    The others become notes.
+    """
     usable: list[Answered] = []
     for candidate, server in answered.items():
         if candidate.endpoint.type != type_:
@@ -229,19 +256,49 @@ def _best(
         else:
             usable.append(Answered(candidate, server))
 
-    # TLS from the first byte before STARTTLS (RFC 8314), then what SRV says, then as found.
-    usable.sort(
-        key=lambda it: (
-            it.candidate.endpoint.socket_type != "SSL",
-            it.candidate.source != "SRV",
-        )
-    )
+    usable.sort(key=_rank)
     for other in usable[1:]:
         notes.append(
             f"{other.candidate} is left out: all clients agree only on one {type_} "
             f"server, and {usable[0].candidate} comes first"
         )
-    return [_entry(usable[0], notes)] if usable else []
+    return [(_entry(usable[0], notes), _reason_for(usable[0]))] if usable else []
+
+
+def _rank(it: Answered) -> tuple[bool, bool, bool, bool]:
+    """The better first: what clients can do, then safely, then as the domain says.
+
+    TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
+    """
+    candidate, server = it
+    days = server.certificate.days_left if server.certificate else None
+    return (
+        _authentication(server) != "password-cleartext",
+        candidate.endpoint.socket_type != "SSL",
+        candidate.source != "SRV",
+        days is not None and days < _FEW_DAYS,
+    )
+
+
+_SOURCES = {
+    "SRV": "an SRV record of the domain names it",
+    "MX": "it is the MX host, or called so in its domain",
+    "name": "it has the customary name",
+}
+_FEW_DAYS = 14
+
+
+def _reason_for(it: Answered) -> str:
+    """Why a server was taken, in a sentence for the file."""
+    candidate, server = it
+    endpoint = candidate.endpoint
+    direct = endpoint.socket_type == "SSL"
+    safe = "TLS from the first byte" if direct else "STARTTLS, nothing safer answers"
+    words = [_SOURCES[candidate.source], safe]
+    words.append(f"it offers {', '.join(sorted(server.mechanisms))}")
+    if server.certificate is not None and server.certificate.ends:
+        words.append(f"its certificate is good until {server.certificate.ends}")
+    return "; ".join(words)
 
 
 def _reason_against(server: MailServer) -> str:
@@ -285,16 +342,19 @@ _URL_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"
 
 def _url_servers(
     domain: str, net: Network, tell: Tell, notes: list[str]
-) -> dict[str, list[dict[str, object]]]:
+) -> tuple[dict[str, list[dict[str, object]]], dict[str, list[str]]]:
     """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known.
 
-    One whose URL the file cannot have becomes a note.
+    The second are the reasons. One whose URL the file cannot have becomes a note.
     """
     servers: dict[str, list[dict[str, object]]] = {}
+    reasons: dict[str, list[str]] = {}
     for service, type_ in URL_SERVICES:
-        url = _url_by_srv(f"{service}.{domain}", type_, net) or _url_by_redirect(
-            f"https://{domain}/.well-known/{type_}", net
-        )
+        name = f"{service}.{domain}"
+        url, reason = _url_by_srv(name, type_, net), f"the SRV record {name} names it"
+        if not url:
+            start = f"https://{domain}/.well-known/{type_}"
+            url, reason = _url_by_redirect(start, net), f"{start} leads there"
         if not url:
             continue
         tell(f"{type_} {url}")
@@ -307,8 +367,10 @@ def _url_servers(
         except ValueError as error:
             notes.append(f"{type_} {url} is left out: {error.args[0]}")
         else:
-            servers.setdefault(_URL_KEYS[type_], []).append({"type": type_, "url": url})
-    return servers
+            key = _URL_KEYS[type_]
+            servers.setdefault(key, []).append({"type": type_, "url": url})
+            reasons.setdefault(key, []).append(reason)
+    return servers, reasons
 
 
 def _url_by_srv(name: str, type_: str, net: Network) -> str:
@@ -319,10 +381,11 @@ def _url_by_srv(name: str, type_: str, net: Network) -> str:
         return ""
     paths = [it.removeprefix("path=") for it in texts if it.startswith("path=/")]
     for host, port in targets:
-        if host:
+        if host and port:
             authority = host if port == 443 else f"{host}:{port}"
-            default = "/.well-known/jmap" if type_ == "jmap" else "/"
-            return f"https://{authority}{paths[0] if paths else default}"
+            # Without a path it is at that place (RFC 6764, section 6; RFC 8620, 2.2).
+            path = paths[0] if paths else f"/.well-known/{type_}"
+            return f"https://{authority}{path}"
     return ""
 
 

@@ -10,14 +10,16 @@ import hmac
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..config.tables import Method
-from .network import Certificate, Network, ProbeError, clock, reason_of, start_tls
+from .network import Network, ProbeError, clock, reason_of, start_tls
+from .tls import Certificate, address_of
 
 LONGEST_LINE = 8 * 1024
 MOST_TEXT = 64 * 1024  # of one conversation
+PATIENCE = 25.0  # seconds for a login: Dovecot holds a refusal back for up to 17
 
 
 class Endpoint(NamedTuple):
@@ -41,6 +43,8 @@ class MailServer:
     mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
     plain_before_tls: bool = False  # passwords are taken unencrypted
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
+    before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
+    address: str = ""  # where it was reached
 
 
 # What a server offers, by SASL names, for each method of a file; inside TLS the first
@@ -84,6 +88,34 @@ class Conversation:
         self.sock.sendall(text.encode() + b"\r\n")
 
 
+# What a server of another kind says first.
+_OTHERS = (
+    (("* OK", "* PREAUTH"), "an IMAP server"),
+    (("+OK",), "a POP3 server"),
+    (("220",), "an SMTP server"),
+    (("HTTP/", "<"), "a web server"),
+    (("SSH-",), "an SSH server"),
+)
+_TURNS_AWAY = {
+    "IMAP": ("* BYE", "* NO", "* BAD"),
+    "POP3": ("-ERR",),
+    "SMTP": ("4", "5"),
+}
+
+
+def _no_greeting(protocol: str, line: str) -> ProbeError:
+    shown = f"“{line[:100]}”"
+    for starts, who in _OTHERS:
+        if line.upper().startswith(starts):
+            message = f"no {protocol} greeting: {who} answers there ({shown})"
+            return ProbeError("protocol", message, "publish the port of the right one")
+    if line.upper().startswith(_TURNS_AWAY[protocol]):
+        message = f"no {protocol} greeting: it turns clients away ({shown})"
+        cure = "look at the server's log, and at what it refuses this address for"
+        return ProbeError("protocol", message, cure)
+    return ProbeError("protocol", f"no {protocol} greeting: {shown}")
+
+
 class _Imap:
     """RFC 9051."""
 
@@ -93,7 +125,7 @@ class _Imap:
     def greeting(talk: Conversation) -> None:
         line = talk.line()
         if not line.upper().startswith(("* OK", "* PREAUTH")):
-            raise ProbeError("protocol", f"no IMAP greeting: {line[:100]!r}")
+            raise _no_greeting("IMAP", line)
 
     @staticmethod
     def command(talk: Conversation, text: str) -> list[str]:
@@ -146,7 +178,7 @@ class _Pop3:
     def greeting(talk: Conversation) -> None:
         line = talk.line()
         if not line.upper().startswith("+OK"):
-            raise ProbeError("protocol", f"no POP3 greeting: {line[:100]!r}")
+            raise _no_greeting("POP3", line)
 
     @staticmethod
     def command(talk: Conversation, text: str) -> list[str]:
@@ -158,11 +190,13 @@ class _Pop3:
         talk.send("CAPA")
         words: set[str] = set()
         mechanisms: set[str] = set()
-        if talk.line().upper().startswith("+OK"):
-            while (line := talk.line().upper()) != ".":
-                first, *rest = line.split() or [""]
-                words.add("STARTTLS" if first == "STLS" else first)
-                mechanisms |= set(rest) if first == "SASL" else set()
+        if not talk.line().upper().startswith("+OK"):
+            # No CAPA is no sign of no methods: every server has these (RFC 1939).
+            return words, {"LOGIN"}
+        while (line := talk.line().upper()) != ".":
+            first, *rest = line.split() or [""]
+            words.add("STARTTLS" if first == "STLS" else first)
+            mechanisms |= set(rest) if first == "SASL" else set()
         if "USER" in words:
             mechanisms.add("LOGIN")  # USER and PASS
         return words, mechanisms
@@ -194,7 +228,7 @@ class _Smtp:
     def greeting(cls, talk: Conversation) -> None:
         lines = cls.wait(talk)
         if not lines[-1].startswith("220"):
-            raise ProbeError("protocol", f"no SMTP greeting: {lines[-1][:100]!r}")
+            raise _no_greeting("SMTP", lines[-1])
 
     @classmethod
     def command(cls, talk: Conversation, text: str) -> list[str]:
@@ -265,7 +299,10 @@ class _Session:
             talk = Conversation(self._by_tcp())
         else:
             connect = self._by_tcp if socket_type == "SSL" else self._by_starttls
-            secure, server.certificate = start_tls(connect, self._endpoint.host)
+            after = " after STARTTLS" if socket_type == "STARTTLS" else ""
+            where = f" port {self._endpoint.port}{after}"
+            secure, certificate = start_tls(connect, self._endpoint.host, where)
+            server.certificate = certificate
             self.sockets.append(secure)
             talk = Conversation(secure)
         if socket_type != "STARTTLS":
@@ -280,6 +317,7 @@ class _Session:
 
     def _by_tcp(self) -> socket.socket:
         sock = self._network.connect(self._endpoint.host, self._endpoint.port)
+        self.server.address = address_of(sock)
         self.sockets.append(sock)
         return sock
 
@@ -291,20 +329,21 @@ class _Session:
         words, mechanisms = protocol.capabilities(talk)
         self.server.starttls = "STARTTLS" in words
         self.server.plain_before_tls = bool(mechanisms & _PASSWORDS)
+        self.server.before_tls = mechanisms
         if not self.server.starttls:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
         lines = protocol.command(talk, protocol.starttls)
         if not protocol.is_good(lines):
-            raise ProbeError("starttls", f"STARTTLS is refused: {lines[-1][:100]!r}")
+            raise ProbeError("starttls", f"STARTTLS is refused: “{lines[-1][:100]}”")
         return talk.sock
 
 
 @contextmanager
 def _conversation(
-    network: Network, endpoint: Endpoint
+    network: Network, endpoint: Endpoint, seconds: float | None = None
 ) -> Iterator[tuple[Conversation, MailServer]]:
     """A conversation that has begun, ended politely; raises ProbeError."""
-    network = network.step()
+    network = network.step(seconds)
     session = _Session(network, endpoint)
     opened = session.sockets
     try:
@@ -313,8 +352,15 @@ def _conversation(
             yield talk, session.server
             with suppress(OSError):  # a polite end, which the server's log likes
                 talk.send("a LOGOUT" if endpoint.type == "imap" else "QUIT")
+    except ProbeError as error:
+        address = session.server.address
+        if not address or address in str(error):
+            raise
+        message = f"{address} port {endpoint.port}: {error}"
+        raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, ValueError) as error:
-        raise ProbeError("protocol", reason_of(error)[:200]) from error
+        at = f"{session.server.address} port {endpoint.port}"
+        raise ProbeError("protocol", f"{at}: {reason_of(error)[:200]}") from error
     finally:
         for each in opened:
             each.close()
@@ -332,12 +378,14 @@ def log_in(
     """Log in; gives "" or the server's refusal. Raises ProbeError.
 
     `mechanism` is PLAIN, LOGIN (the protocol's own command) or CRAM-MD5. The password is
-    sent to nobody whose certificate is not good.
+    sent to nobody whose certificate is not good. A server may think for as long as
+    PATIENCE: many hold a refusal back, and one that is late is no refusal.
     """
     protocol = _PROTOCOLS[endpoint.type]
     if any(char in user + password for char in "\r\n\0"):
         raise ProbeError("login", "a line break or NUL in the user name or password")
-    with _conversation(network, endpoint) as (talk, server):
+    patient = replace(network, timeout=max(network.timeout, PATIENCE))
+    with _conversation(patient, endpoint, PATIENCE) as (talk, server):
         if server.certificate is None or server.certificate.problem:
             raise ProbeError("login", "not tried: the connection cannot be trusted")
         if mechanism == "LOGIN":

@@ -7,20 +7,25 @@ bodies have a greatest length.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import math
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from . import tls
 from .resolver import LookupFailed, Resolver
+from .tls import Certificate, HandshakeError, address_of
+
+__all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
 
 MOST_BODY = 1024 * 1024
 MOST_REDIRECTS = 5
@@ -28,26 +33,22 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class ProbeError(Exception):
-    """Why a conversation came to nothing; `kind` says what stage it was."""
+    """Why a conversation came to nothing; `kind` says what stage it was.
 
-    def __init__(self, kind: str, message: str) -> None:
+    `cure` says what to do, where the stage knows.
+    """
+
+    def __init__(self, kind: str, message: str, cure: str = "") -> None:
         self.kind = kind
+        self.cure = cure
         super().__init__(message)
-
-
-@dataclass
-class Certificate:
-    """What a server showed: whether it is good for the name, and for how long."""
-
-    names: list[str] = field(default_factory=list)
-    days_left: int | None = None
-    problem: str = ""  # why no client would take it
 
 
 # Below 1024 only what mail and web servers have: nobody's document leads us elsewhere.
 _SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
-_MOST_ADDRESSES = 4  # of a host, that are tried
+_MOST_ADDRESSES = 8  # of a host, that are tried
+_HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
 _UNICAST = ip_network("2000::/3")  # all that is given out of IPv6
 _DOCUMENTATION = ip_network("3fff::/20")  # RFC 9637
@@ -72,6 +73,7 @@ class Network:
     own: frozenset[tuple[str, int]] = frozenset()
     allow_private: bool = False  # the network is one's own
     until: float = math.inf  # on the monotonic clock: when the step is over
+    only: str = ""  # of a host's addresses, go to this one
 
     def step(self, seconds: float | None = None) -> Network:
         """The same for one step, whatever happens in it: all within the timeout."""
@@ -98,26 +100,108 @@ class Network:
         try:
             addresses = self.resolver.addresses(host)
         except LookupFailed as error:
-            raise ProbeError("dns", str(error)) from error
+            raise ProbeError("dns", str(error), error.cure) from error
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
         if not is_own:
             _refuse_private(host, port, addresses)
         return addresses
 
-    def connect(self, host: str, port: int) -> socket.socket:
-        """A TCP connection to the first address that answers; raises ProbeError."""
-        mapped = self.connect_to.get((host, port))
-        addresses = self._judged(host, port)
-        host, port = mapped or (host, port)
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Where connections to it may go; raises ProbeError where none may."""
+        return self._judged(host, port)[:_MOST_ADDRESSES]
 
-        reason = ""
-        for address in addresses[:_MOST_ADDRESSES]:
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A TCP connection to the first address that answers; raises ProbeError.
+
+        The addresses are tried side by side, each with a head start before the next
+        (RFC 8305), so that a silent one costs no more than that.
+        """
+        mapped = self.connect_to.get((host, port))
+        addresses = self.addresses(host, port)
+        port = mapped[1] if mapped else port
+        if self.only:
+            addresses = [it for it in addresses if it == self.only] or [self.only]
+        if len(addresses) == 1:
             try:
-                return socket.create_connection((address, port), self.left())
+                return socket.create_connection((addresses[0], port), self.left())
             except OSError as error:
-                reason = reason_of(error)
-        raise ProbeError("connect", f"{host} port {port}: {reason}")
+                raise _no_connection({addresses[0]: error}, port) from error
+        return _first_of(addresses, port, self.left())
+
+
+def _first_of(addresses: list[str], port: int, seconds: float) -> socket.socket:
+    until = time.monotonic() + seconds
+    errors: dict[str, Exception] = {}
+    tries: dict[Future[socket.socket], str] = {}
+    for number, address in enumerate(addresses):
+        tries[_beside(address, port, until)] = address
+        is_last = number + 1 == len(addresses)
+        # The last of them waits for all that are still under way.
+        while pending := [it for it in tries if tries[it] not in errors]:
+            left = until - time.monotonic()
+            patience = left if is_last else min(left, _HEAD_START)
+            done, _ = wait(pending, max(patience, 0), FIRST_COMPLETED)
+            for each in done:
+                error = each.exception()
+                if error is None:
+                    _close_others(tries, each)
+                    return each.result()
+                assert isinstance(error, Exception)  # noqa: S101 (nothing else is put in)
+                errors[tries[each]] = error
+            if not done:
+                break
+    _close_others(tries, None)
+    late = {it: TimeoutError() for it in addresses if it not in errors}
+    raise _no_connection({**errors, **late}, port)
+
+
+def _beside(address: str, port: int, until: float) -> Future[socket.socket]:
+    """A connection that comes about in a thread of its own."""
+    future: Future[socket.socket] = Future()
+
+    def run() -> None:
+        try:
+            left = max(until - time.monotonic(), 0.01)
+            future.set_result(socket.create_connection((address, port), left))
+        except Exception as error:  # whatever it is, it is who waits that wants to know
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def _close_others(
+    tries: Mapping[Future[socket.socket], str], taken: Future[socket.socket] | None
+) -> None:
+    def close(future: Future[socket.socket]) -> None:
+        if future.exception() is None:
+            future.result().close()
+
+    for each in tries:
+        if each is not taken:
+            each.add_done_callback(close)
+
+
+def _no_connection(errors: Mapping[str, Exception], port: int) -> ProbeError:
+    """That nobody is there, with each address; those out of reach from here come last."""
+    reasons: dict[str, list[str]] = {}
+    for address, error in sorted(errors.items(), key=lambda it: is_out_of_reach(it[1])):
+        reasons.setdefault(reason_of(error), []).append(address)
+    told = "; ".join(
+        f"{' and '.join(addresses)} port {port}: {reason}"
+        for reason, addresses in reasons.items()
+    )
+    is_late = all(isinstance(it, TimeoutError) for it in errors.values())
+    return ProbeError("silent" if is_late else "connect", told)
+
+
+_NO_WAY = frozenset((errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
+
+
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether this machine has no way there at all, as without IPv6."""
+    return isinstance(error, OSError) and error.errno in _NO_WAY
 
 
 _TOO_LATE = "the server did not finish in time"
@@ -160,6 +244,8 @@ def reason_of(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
+    if is_out_of_reach(error):
+        return "this machine has no way there"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -187,6 +273,8 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
     try:
         yield
     except Exception as error:
+        if isinstance(error, ProbeError) and error.kind == "silent":
+            raise  # which says where nobody answered
         if over or isinstance(error, TimeoutError):
             raise ProbeError("timeout", _TOO_LATE) from error
         raise
@@ -199,58 +287,26 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
 _AGAIN = 0.1  # seconds after which a connection that came too late is closed as well
 
 
-# --- TLS -----------------------------------------------------------------------------
-
-
 def start_tls(
-    connect: Callable[[], socket.socket], host: str
-) -> tuple[ssl.SSLSocket, Certificate]:
-    """TLS over a connection, and what its certificate is worth.
+    connect: Callable[[], socket.socket], host: str, where: str = ""
+) -> tuple[Any, Certificate]:
+    """TLS over a connection, and what its certificate is worth; raises ProbeError.
 
-    Where no client would take the certificate, `connect` is called again and the
-    conversation goes on without believing it, so that the rest can be seen too.
+    Where no client would take the certificate the conversation goes on without
+    believing it. `where` is what an error says of the place.
     """
-    context = ssl.create_default_context()
-    context.check_hostname = False  # told apart from the chain below
-    certificate = Certificate()
-    connection = connect()
+    address = ""
+
+    def connected() -> socket.socket:
+        nonlocal address
+        connection = connect()
+        address = address_of(connection)
+        return connection
+
     try:
-        secure = context.wrap_socket(connection, server_hostname=host)
-    except ssl.SSLCertVerificationError as error:
-        certificate.problem = error.verify_message or str(error)
-        connection.close()
-        loose = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        loose.check_hostname = False
-        loose.verify_mode = ssl.CERT_NONE
-        return loose.wrap_socket(connect(), server_hostname=host), certificate
-    except (ssl.SSLError, OSError, ValueError) as error:
-        connection.close()
-        if isinstance(error, TimeoutError):
-            raise
-        reason = getattr(error, "reason", None) or reason_of(error)
-        raise ProbeError("tls", f"no TLS there: {reason}") from error
-
-    _describe(secure, certificate, host)
-    return secure, certificate
-
-
-def _describe(secure: ssl.SSLSocket, certificate: Certificate, host: str) -> None:
-    told: dict[str, Any] = dict(secure.getpeercert() or {})
-    alternatives = told.get("subjectAltName", ())
-    certificate.names = [str(value) for kind, value in alternatives if kind != "email"]
-    ends = ssl.cert_time_to_seconds(told["notAfter"])
-    certificate.days_left = int((ends - time.time()) // 86400)
-    if not any(_matches(host, name) for name in certificate.names):
-        listed = ", ".join(certificate.names[:5]) or "no name"
-        certificate.problem = f"it is for {listed}, not for {host}"
-
-
-def _matches(host: str, name: str) -> bool:
-    """RFC 6125, section 6.4.3: a wildcard is one whole label, the leftmost."""
-    host, name = host.lower().rstrip("."), name.lower()
-    if name.startswith("*."):
-        return host.partition(".")[2] == name[2:] and "." in name[2:]
-    return host == name
+        return tls.start_tls(connected, host)
+    except HandshakeError as error:
+        raise ProbeError("tls", f"{address}{where}: {error}", error.cure) from error
 
 
 # --- HTTP ----------------------------------------------------------------------------
@@ -267,12 +323,31 @@ class Reply:
     certificate: Certificate | None = None
     redirects: list[str] = field(default_factory=list)
     is_verified: bool = False  # it came whole over https with good certificates
+    address: str = ""  # of the server that answered
+    seconds: float = 0.0  # until all of it was there
 
     @property
     def content_type(self) -> str:
         """The media type, without parameters."""
         kind = self.headers.get("content-type", "")
         return kind.partition(";")[0].strip().lower()
+
+    @property
+    def is_forged(self) -> bool:
+        """Whether it came with a certificate that no client takes."""
+        return self.certificate is not None and bool(self.certificate.problem)
+
+    @property
+    def target(self) -> str:
+        """Where it redirects to, "" where it does not; raises ProbeError."""
+        location = self.headers.get("location")
+        if not location or self.status not in REDIRECTS or self.is_forged:
+            return ""
+        try:
+            return urljoin(self.url, location)
+        except ValueError as error:
+            message = f"it leads to no web address: {location[:200]}"
+            raise ProbeError("redirect", message) from error
 
 
 class _Connection(http.client.HTTPConnection):
@@ -282,14 +357,17 @@ class _Connection(http.client.HTTPConnection):
         self._secure = secure
         self.certificate: Certificate | None = None
         self.held: socket.socket | None = None  # http.client lets go of sock early
+        self.address = ""
 
     def connect(self) -> None:
         def by_tcp() -> socket.socket:
             self.held = self._network.connect(self.host, self.port)
+            self.address = address_of(self.held)
             return self.held
 
         if self._secure:
-            self.held, self.certificate = start_tls(by_tcp, self.host)
+            where = f" port {self.port}"
+            self.held, self.certificate = start_tls(by_tcp, self.host, where)
         else:
             by_tcp()
         self.sock = self.held
@@ -304,30 +382,36 @@ def fetch(
     headers: dict[str, str] | None = None,
     follow: bool = True,
 ) -> Reply:
-    """One request, redirects followed; raises ProbeError. All of it is one step.
+    """One request, redirects followed; raises ProbeError. All of it is one step."""
+    network = network.step()
+
+    def ask(place: str) -> Reply:
+        return fetch_once(network, place, method, body, headers or {})
+
+    return following(ask, url) if follow else _judged_alone(ask(url))
+
+
+def _judged_alone(reply: Reply) -> Reply:
+    reply.is_verified = _is_good(reply)
+    return reply
+
+
+def following(ask: Callable[[str], Reply], url: str) -> Reply:
+    """What a URL gives, redirects followed by what `ask` gives; raises ProbeError.
 
     A redirect that comes with a certificate that no client takes is not followed: whoever
     sent it may be anybody.
     """
-    network = network.step()
     seen: list[str] = []
     is_verified = True
     while True:
-        reply = _fetch_once(network, url, method, body, headers or {})
-        reply.redirects = list(seen)
+        reply = ask(url)
         is_verified = is_verified and _is_good(reply)
-        reply.is_verified = is_verified
-        location = reply.headers.get("location")
-        is_forged = reply.certificate is not None and bool(reply.certificate.problem)
-        if not (follow and location and reply.status in REDIRECTS) or is_forged:
-            return reply
-
+        target = reply.target
+        if not target:
+            return replace(reply, redirects=seen, is_verified=is_verified)
         seen.append(url)
-        try:
-            url = urljoin(url, location)
-        except ValueError as error:
-            message = f"it leads to no web address: {location[:200]}"
-            raise ProbeError("redirect", message) from error
+        url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
             message = f"redirects without end, by way of {url[:200]}"
             raise ProbeError("redirect", message)
@@ -338,13 +422,14 @@ def _is_good(reply: Reply) -> bool:
     return reply.certificate is not None and not reply.certificate.problem
 
 
-def _fetch_once(
+def fetch_once(
     network: Network,
     url: str,
     method: str,
     body: bytes | None,
     headers: dict[str, str],
 ) -> Reply:
+    """One request, no redirect followed; raises ProbeError."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -358,19 +443,29 @@ def _fetch_once(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     reply = Reply(url)
     sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}
+    start = time.monotonic()
     try:
         with clock(network, lambda: connection.held):
             connection.request(method, target, body, sending)
             reply.certificate = connection.certificate
+            reply.address = connection.address
             response = connection.getresponse()
             reply.status = response.status
             reply.headers = {name.lower(): it for name, it in response.getheaders()}
             reply.body = response.read(MOST_BODY + 1)
+    except ProbeError as error:
+        if not connection.address or connection.address in str(error):
+            raise
+        message = f"{connection.address}: {error}"
+        raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ProbeError("http", f"no HTTP answer: {reason_of(error)[:200]}") from error
+        at = f"{connection.address}: " if connection.address else ""
+        message = f"{at}no HTTP answer: {reason_of(error)[:200]}"
+        raise ProbeError("http", message) from error
     finally:
         connection.close()
 
+    reply.seconds = time.monotonic() - start
     if len(reply.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return reply

@@ -1,6 +1,6 @@
 """`export --nginx`: each document once, and the map by which nginx finds it.
 
-A tree of `DOMAIN/PATH` has five files for each domain, most of them the same, or the same
+A tree of `DOMAIN/PATH` has six files for each domain, most of them the same, or the same
 but for the domain in them. Here a file has the digest of what is in it for a name, nginx
 puts the domain in, and of thousands of domains each is a line of a `map $host`.
 """

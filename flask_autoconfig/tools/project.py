@@ -206,11 +206,27 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
     """
     own = None if named_file() else _service_of(_app())
     if own is not None:
-        return own.families
+        return own.speaking
     override = families.overriding()
     if override is not None:
         return override
     return families.chosen(loaded.tables.clients, "clients")
+
+
+def silent_families() -> list[Problem]:
+    """Families that the hooks of a Flask project keep silent, each with the reason."""
+    own = None if named_file() else _service_of(_app())
+    return [
+        Problem(
+            "",
+            f"they get nothing ({it.name}), since they log in with the address, and "
+            "find_username has other logins",
+            "leave `clients` without that family, if you like",
+            it.askers,
+        )
+        for it in (own.families if own else ())
+        if own and it not in own.speaking
+    ]
 
 
 def domain(text: str) -> str:

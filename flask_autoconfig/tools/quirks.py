@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import json, to_builtins
 
@@ -17,19 +17,21 @@ from ..config import values
 from ..config.building import strings_read_by
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
-from ..config.tables import FamilyName, Provider, Server, SocketType
-from ..documents import pacc, xml
+from ..config.tables import FamilyName, Provider, Server
+from ..documents import LONGEST_NAME, LONGEST_SHORT_NAME, apple, pacc
 from ..errors import Problem
 from ..families import FAMILIES, Family
-from . import novices
+from ..page import look
+from . import novices, zone
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+    pass
 
 _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
 )
 
+_BY_RECORDS = "Programs that go by SRV records"
 K9 = "Thunderbird for Android (K-9)"
 # Of each thing that hurts: its place in the provider, what is wrong, what would be right.
 Complaints = Iterator[tuple[str, str, str]]
@@ -48,6 +50,7 @@ class Quirk(NamedTuple):
     client: str
     complaints: Callable[[Subject], Complaints]
     family: FamilyName | None = None  # the client asks for nothing else; None: any
+    is_of_ours: bool = False  # about what we make of the settings, not about them
 
 
 def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
@@ -203,6 +206,16 @@ def _no_mail(of: Subject) -> Complaints:
         )
 
 
+def _no_account(of: Subject) -> Complaints:
+    types = {server.type for server in of.provider.incoming}
+    if not types.intersection(("imap", "pop3", "ews", "exchange")):
+        yield (
+            "",
+            "it gets no account without a server to read mail from, but error 500",
+            "add the server, if there is one",
+        )
+
+
 _USUAL = {
     standard_port(type_, socket_type): socket_type
     for type_ in MAIL_TYPES
@@ -222,18 +235,18 @@ def _odd_port(of: Subject) -> Complaints:
             )
 
 
-def _short_name(of: Subject) -> Complaints:
+def _long_name(of: Subject) -> Complaints:
     limits = {
-        "display_name": pacc.LONGEST_NAME,
-        "display_short_name": pacc.LONGEST_SHORT_NAME,
+        "display_name": LONGEST_NAME,
+        "display_short_name": LONGEST_SHORT_NAME,
     }
     for key, limit in limits.items():
         name = getattr(of.provider, key)
         if name and len(name) > limit:
             yield (
                 key,
-                f"it takes {limit} characters at most, this has {len(name)}",
-                "shorten it, or the name is cut there",
+                f"the documents take {limit} characters at most, this has {len(name)}",
+                "shorten it, or it is cut there",
             )
 
 
@@ -244,6 +257,66 @@ def _not_in_pacc(of: Subject) -> Complaints:
             f"it is left out there: {reason}",
             "offer it so too, or leave PACC's clients without it",
         )
+
+
+def _not_in_dns(of: Subject) -> Complaints:
+    for place, reason in zone.left_out(of.provider):
+        yield (
+            place,
+            f"it has no record: {reason}",
+            "offer it so too, or leave those programs without it",
+        )
+
+
+def _login_not_in_dns(of: Subject) -> Complaints:
+    known = {"%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%"}
+    for at, server in of.mail:
+        if server.username and server.username not in known:
+            yield (
+                f"{at}.username",
+                "records name no login: they try the address, then what stands before "
+                "the @ (RFC 6186, section 4)",
+                "let people log in with one of these, too",
+            )
+
+
+def _not_in_profile(of: Subject) -> Complaints:
+    for place, reason in apple.left_out(of.provider):
+        yield (
+            place,
+            f"it is left out of profiles: {reason}",
+            "offer it so too, or leave Apple's programs without it",
+        )
+
+
+def _pop3_first(of: Subject) -> Complaints:
+    types = [server.type for server in of.provider.incoming]
+    if "imap" in types[1:] and types[0] != "imap":
+        yield (
+            "incoming[0]",
+            f"it reads the first server alone, and finds no settings in {types[0]}",
+            "let the imap server stand first",
+        )
+
+
+def _usual_url(of: Subject) -> Complaints:
+    for at, server in of.provider.servers:
+        if server.is_url_usual:
+            yield (
+                f"{at}.hostname",
+                f"they are told {server.url}, where such a service is by its standard",
+                "give the real url instead of hostname",
+            )
+
+
+def _no_authorization_server(of: Subject) -> Complaints:
+    for at, server in of.provider.servers:
+        if "OAuth2" in server.authentication and of.provider.oauth2 is None:
+            yield (
+                f"{at}.authentication",
+                "where it does not know the provider it finds no authorization server",
+                "add [provider.oauth2], or take OAuth2 out",
+            )
 
 
 def _long_list(of: Subject) -> Complaints:
@@ -258,6 +331,21 @@ def _long_list(of: Subject) -> Complaints:
         )
 
 
+def _pale_colour(of: Subject) -> Complaints:
+    colour = of.provider.page.colour if of.provider.page else None
+    if colour is None:
+        return
+    contrast = look.contrast(colour, look.PAPER)
+    if contrast < look.ENOUGH:
+        shade = look.legible(colour, look.PAPER)
+        yield (
+            "page.colour",
+            f"its contrast on the page is {contrast:.1f}:1, under {look.ENOUGH}:1, so that "
+            f"links are written in {shade} instead",
+            f"write a darker one, as {shade}",
+        )
+
+
 # What hurts most comes first: passwords that anybody can read, what no client can use,
 # what some drop the whole document for, what single ones do otherwise, and style.
 QUIRKS = (
@@ -267,6 +355,8 @@ QUIRKS = (
     Quirk("Every client", novices.same_names),
     Quirk("Every client", _unfinished_placeholder),
     Quirk("Every client", _odd_port),
+    Quirk("Every client", _usual_url),
+    Quirk("Every client", _no_authorization_server),
     Quirk("Every client", novices.unreachable_pages),
     Quirk("Thunderbird", _no_mail, "thunderbird"),
     Quirk("Thunderbird", _certificate_alone, "thunderbird"),
@@ -278,9 +368,15 @@ QUIRKS = (
     Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
     Quirk("Delta Chat", _reference_in_value, "thunderbird"),
     Quirk("Delta Chat", _no_user_name, "thunderbird"),
+    Quirk("FairEmail", _pop3_first, "thunderbird"),
+    Quirk("Outlook", _no_account, "outlook"),
     Quirk("Every client", _long_list),
-    Quirk("PACC", _short_name, "pacc"),
-    Quirk("PACC", _not_in_pacc, "pacc"),
+    Quirk("Every client", _long_name),
+    Quirk("The page", _pale_colour, "page"),
+    Quirk("iPhone, iPad and Mac", _not_in_profile, "apple", is_of_ours=True),
+    Quirk(_BY_RECORDS, _not_in_dns, is_of_ours=True),
+    Quirk(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
+    Quirk("PACC", _not_in_pacc, "pacc", is_of_ours=True),
 )
 # The row before which what hurts the own site alone is told.
 _BEFORE_STYLE = [it.complaints for it in QUIRKS].index(_long_list)
@@ -290,11 +386,14 @@ def warnings(
     providers: Sequence[Provider],
     served: Iterable[Family] = FAMILIES,
     origins: Sequence[Origin] = (),
+    *,
+    ours: bool = True,
 ) -> list[Problem]:
     """What one client or another cannot take, the worst first: in the order of QUIRKS.
 
     What one of them finds is in the file's order. `served` are the families whose
     clients count, `origins` say where each provider stands: without them in one file.
+    Unless they are `ours`, others publish the settings.
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
     names = {family.name for family in served}
@@ -306,8 +405,11 @@ def warnings(
         if first is not origin:
             same_ids.append(_same_id(provider, origin, first))
         subject = Subject(provider, _mail_servers(provider))
-        for problems, (client, complaints, family) in zip(found, QUIRKS, strict=True):
-            if family is not None and family not in names:
+        for problems, quirk in zip(found, QUIRKS, strict=True):
+            client, complaints, family, is_of_ours = quirk
+            if (family is not None and family not in names) or (
+                is_of_ours and not ours
+            ):
                 continue
             for where, message, cure in complaints(subject):
                 place = f"{origin.place}.{where}" if where else origin.place
@@ -324,69 +426,3 @@ def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
         "Your own site",
         origin.file,
     )
-
-
-# --- What only the written document shows ---------------------------------------------
-
-# A value of a server up to the first thing that is no plain text. It never looks back,
-# so that its time grows with the document's length alone.
-_VALUE = re.compile(rb"<(?:hostname|port|username)>([^<]*)(<!\[CDATA\[)?")
-_NEEDED = ("port", "socketType", "username")
-_SOCKET_TYPES = get_args(get_args(SocketType)[0])
-
-
-def document_warnings(document: bytes) -> list[Problem]:
-    """What clients stumble over in a config-v1.1.xml as it is written, whoever wrote it.
-
-    The document must be well-formed (it was read before).
-    """
-    problems = []
-    if document.startswith(b"\xef\xbb\xbf"):
-        message = "a byte order mark: it drops the whole document"
-        problems.append(Problem("", message, "write the file without it", "Evolution"))
-    if any(b"&" in it[1] or it[2] for it in _VALUE.finditer(document)):
-        message = "a reference or CDATA in a server's value: it cuts the value off"
-        problems.append(Problem("", message, "write the plain value", "Delta Chat"))
-
-    root = xml.parse(document)
-    if len(root.findall("emailProvider")) > 1:
-        message = "several <emailProvider>: some take the first, some the last"
-        problems.append(Problem("", message, "keep one", K9))
-    for tag in ("incomingServer", "outgoingServer"):
-        for index, server in enumerate(root.iterfind(f"emailProvider/{tag}")):
-            problems += _server_warnings(server, f"{tag}[{index}]")
-    return problems
-
-
-def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
-    if set(server.attrib) - {"type"}:
-        yield Problem(
-            place,
-            "an attribute beside type: it drops the whole document",
-            "remove it",
-            "Evolution",
-        )
-    if server.find("hostname") is None:
-        return
-
-    for tag in _NEEDED:
-        if server.find(tag) is None:
-            message = f"no <{tag}>: it drops the whole document"
-            yield Problem(place, message, f"write <{tag}>", K9)
-
-    for child in server:
-        text = child.text or ""
-        if not len(child) and text != text.strip():
-            yield Problem(
-                f"{place}.{child.tag}",
-                "white space around the value is taken for a part of it",
-                "remove it",
-                "Kontact and Evolution",
-            )
-        if child.tag == "socketType" and text.strip() not in _SOCKET_TYPES:
-            yield Problem(
-                f"{place}.socketType",
-                f"{text.strip()[:40]} means no encryption to them",
-                "write SSL, STARTTLS or plain",
-                "Kontact and Evolution",
-            )

@@ -59,6 +59,7 @@ def _import(file: Path) -> moving.Read:
         providers, lost = (moving.reader_of(data) or _read_xml)(file, data)
         for provider in providers:
             lost += _without_odd_urls(provider)
+            lost += _kept_order(provider)
             from_raw({"provider": [provider]})
     except OSError as error:
         problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
@@ -83,6 +84,16 @@ def _read_xml(_file: Path, data: bytes) -> moving.Read:
     reader = Reader()
     provider = reader.read(data)
     return moving.Read([provider], reader.lost)
+
+
+def _kept_order(provider: dict[str, Any]) -> Iterator[str]:
+    """Tell of an order that one client stumbles over: it is the file's, and stays so."""
+    types = [server.get("type") for server in provider.get("incoming", ())]
+    if "imap" in types[1:] and types[0] != "imap":
+        yield (
+            f"{types[0]} stays before imap, as it is there: FairEmail, which reads the "
+            "first server alone, finds no settings; let imap stand first"
+        )
 
 
 def _read(file: Path) -> bytes:

@@ -1,5 +1,17 @@
-// Shows the buttons that copy a value: without a script there is nothing to press.
+// An iPad calls itself a Mac: its touch screen tells, and the tile of the iPad is taken.
+const guess = document.querySelector(".autoconfig[data-guess=mac]");
+if (guess && navigator.maxTouchPoints > 1) {
+  const tile = guess.querySelector("a.tile[href*='program=iphone']");
+  if (tile) location.replace(tile.href.split("#")[0]);
+}
+
+// Shows the buttons that copy a value or print: without a script there is nothing to press.
 for (const button of document.querySelectorAll(".autoconfig button.copy")) {
+  const status = document.createElement("span");
+  let timer;
+  status.className = "status";
+  status.setAttribute("role", "status");
+  button.after(status);
   button.hidden = false;
   button.addEventListener("click", async () => {
     const text = button.dataset.copy;
@@ -12,10 +24,17 @@ for (const button of document.querySelectorAll(".autoconfig button.copy")) {
       area.remove();
       button.focus();
     }
-    const status = document.querySelector(".autoconfig [role=status]");
-    status.textContent = status.dataset.copied + " " + text;
-    const before = button.textContent;
-    button.textContent = "✓";
-    setTimeout(() => { button.textContent = before }, 1500);
+    status.textContent = "";  // so that it is said again when it is copied again
+    button.classList.add("done");
+    clearTimeout(timer);
+    setTimeout(() => { status.textContent = button.dataset.copied }, 50);
+    timer = setTimeout(() => {
+      status.textContent = "";
+      button.classList.remove("done");
+    }, 4000);
   });
+}
+for (const button of document.querySelectorAll(".autoconfig button.print")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
 }

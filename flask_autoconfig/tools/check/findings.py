@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from ...address import Address
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
 from ..cleaning import clean
-from ..network import Certificate
 
-OK, WARNING, FAILURE = "ok", "warning", "failure"
+OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
+STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 IF_PRIVATE = "if the network there is your own, say so with --allow-private"
-_FEW_DAYS = 14  # before a certificate's end that deserve a warning
-_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -29,22 +27,43 @@ class Case:
     provider: Provider | None = None  # what the file says of it, if there is a file
     exact: bool = True  # the file claims the domain by name
     address: Address | None = None  # to ask with
+    signs: bool = False  # the file has `[sign]`
+    has_own_login: bool = False  # a hook of the site says the asker's login name
+
+    @property
+    def asker(self) -> Address:
+        """Who asks: a mailbox that every domain has (RFC 5321, 4.5.1) for nobody."""
+        return self.address or Address("postmaster", self.domain)
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One thing that was looked at, or one cause with all its places."""
 
     step: str  # file, dns, https, document, server, login
-    subject: str  # the URL, name or server
-    status: str  # ok, warning, failure
+    subject: str  # the URL, name or server; several with ", " between
+    status: str  # ok, note, warning, failure
     seen: str
     why: str = ""
     cure: str = ""
+    clients: tuple[str, ...] = ()  # whom it hurts
+    places: tuple[str, ...] = ()  # the subject's parts
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.seen}"
+
+    def hurting(self, *clients: str) -> Finding:
+        """The same, with the clients that it hurts."""
+        return self._replace(clients=tuple(dict.fromkeys((*self.clients, *clients))))
 
 
 def ok(step: str, subject: str, seen: str) -> Finding:
     """Something that is as it should be."""
     return _finding(step, subject, OK, seen)
+
+
+def note(step: str, subject: str, seen: str, why: str = "", cure: str = "") -> Finding:
+    """Something to know that hurts nobody."""
+    return _finding(step, subject, NOTE, seen, why, cure)
 
 
 def warning(step: str, subject: str, seen: str, why: str, cure: str = "") -> Finding:
@@ -57,9 +76,11 @@ def failure(step: str, subject: str, seen: str, why: str, cure: str) -> Finding:
     return _finding(step, subject, FAILURE, seen, why, cure)
 
 
-def _finding(*parts: str) -> Finding:
+def _finding(step: str, subject: str, *parts: str) -> Finding:
     """What strangers say is in there: it is shown clean."""
-    return Finding(*map(clean, parts))
+    status, seen, why, cure = [*map(clean, parts), "", ""][:4]
+    subject = clean(subject)
+    return Finding(clean(step), subject, status, seen, why, cure, places=(subject,))
 
 
 def has_failure(findings: Iterable[Finding]) -> bool:
@@ -67,41 +88,51 @@ def has_failure(findings: Iterable[Finding]) -> bool:
     return any(it.status == FAILURE for it in findings)
 
 
+def shown(url: str) -> str:
+    """A URL as people are shown it: without the query, which has nothing but who asks."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
+
+
 def from_problem(step: str, subject: str, problem: Problem) -> Finding:
-    """A client's quirk as a finding."""
+    """A client's quirk as a finding; what only PACC leaves out hurts nobody else."""
     place = f"{problem.place}: " if problem.place else ""
-    seen = f"{place}{problem.message}"
-    return warning(step, subject, seen, problem.client, problem.cure)
+    client = f"{problem.client}: " if problem.client else ""
+    why = f"it hurts {problem.client[:1].lower()}{problem.client[1:]}"
+    if not problem.client.startswith("Every"):
+        why = (
+            f"it hurts people who use {problem.client}" if client else "it is left out"
+        )
+    told = note if problem.client == "PACC" else warning
+    found = told(step, subject, f"{place}{client}{problem.message}", why, problem.cure)
+    return found.hurting(problem.client) if client else found
 
 
-Task = Callable[[], list[Finding]]
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """One cause once, with all its places and clients; the worst first."""
+    causes: dict[tuple[str, ...], Finding] = {}
+    for it in findings:
+        # What is well is told of each place by itself.
+        place = it.subject if it.status == OK else ""
+        key = (it.status, it.seen, it.why, it.cure, place)
+        same = causes.get(key)
+        if same is None:
+            causes[key] = it
+            continue
+        places = tuple(dict.fromkeys((*same.places, *it.places)))
+        causes[key] = same.hurting(*it.clients)._replace(
+            places=places, subject=", ".join(places)
+        )
+    return sorted(causes.values(), key=_weight)
 
 
-def side_by_side(tasks: Iterable[Task]) -> list[Finding]:
-    """The tasks' findings in the tasks' order. The tasks share nothing that changes."""
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        results = [pool.submit(task) for task in tasks]
-        return [finding for result in results for finding in result.result()]
+# What a cause is in before what follows from it.
+_STEPS = ("file", "https", "document", "dns", "server", "login")
 
 
-def of_certificate(
-    step: str, subject: str, certificate: Certificate, host: str
-) -> list[Finding]:
-    """Whether clients take it, and for how long."""
-    if certificate.problem:
-        return [
-            failure(
-                step,
-                subject,
-                f"the certificate is not good for {host}: {certificate.problem}",
-                "clients refuse to connect",
-                f"install a valid certificate for {host}, with its chain",
-            )
-        ]
-
-    days = certificate.days_left
-    if days is not None and days < _FEW_DAYS:
-        seen = f"the certificate ends in {days} days"
-        why = "clients will refuse to connect"
-        return [warning(step, subject, seen, why, "renew it")]
-    return [ok(step, subject, f"the certificate is good for {days} days")]
+def _weight(it: Finding) -> tuple[int, int]:
+    step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
+    return STATUSES.index(it.status), step

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
@@ -13,19 +16,25 @@ import click
 from ... import families
 from ...address import Address, parse_address
 from ...config.reading import with_lines
-from ...errors import ConfigError
+from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
 from .. import check, options, project, quirks
-from ..check import FAILURE, OK, WARNING, Case, Finding
+from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
+from ..check import login as logins
+from ..check.causes.servers import endpoint_of
 from ..cleaning import clean
 from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
+_SIDE_BY_SIDE = 6  # domains at a time
 
 
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
+@click.option(
+    "--all", "every", is_flag=True, help="Every domain of the file, fit for cron."
+)
 @click.option("--login", is_flag=True, help="Log in too; asks for the password.")
 @click.option(
     "--password-fd",
@@ -35,62 +44,128 @@ _MOST_DOMAINS = 50  # of a file, checked unasked
 @click.option(
     "--yes",
     is_flag=True,
-    help="Without a file: log in at the published servers without being asked.",
+    help="Ask nothing: log in at the published servers without a file, and try a "
+    "refused login once more with the other name.",
 )
 @click.option(
     "--unpublished",
     is_flag=True,
     help="Only the file and its servers, before anything is published.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("-q", "--quiet", is_flag=True, help="Only what is wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="What is well, too.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="As JSON, an object; of several domains one a line.",
+)
 @options.network_options
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     subject: str,
+    every: bool,
     login: bool,
     password_fd: int | None,
     yes: bool,
     unpublished: bool,
+    quiet: bool,
+    verbose: bool,
     as_json: bool,
     **network: Any,
 ) -> None:
-    """Does it work? DNS, HTTPS, documents and servers, the way a client goes.
+    """Does it work? Plays every client: DNS, HTTPS, documents and servers.
 
-    With a file, what is published is held against it; without one, what is published for
-    the domain is checked by itself.
+    The verdict comes first, then what is wrong, the worst first, each with its cause and
+    what to do. With a file, what is published is held against it; without one, what is
+    published for the domain is checked by itself.
     """
     address = _address(subject)
     login = login or password_fd is not None
     if login and address is None:
         raise click.UsageError("--login takes an ADDRESS to log in with")
+    if every and subject:
+        raise click.UsageError("--all takes no ADDRESS or DOMAIN: it is every domain")
     service = _service_to_check(subject)
-    cases = _cases(service, subject, address)
+    if every and service is None:
+        raise click.UsageError("--all takes a file: name one with --config")
+    cases = _cases(service, subject, address, every)
     if unpublished and service is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
     if login and not (service or yes or sys.stdin.isatty()):
         message = "without a file --login asks at a terminal; name a file, or say --yes"
         raise click.UsageError(message)
 
-    findings = _of_file(service) if service else []
+    tell = _Progress()
+    tell(f"checking {_counted(cases)}")
     around = options.network(**network)
-    for case in cases:
-        reach = check.reach(case, around)
-        look = check.unpublished if unpublished else check.published
-        outcome = look(case, reach)
-        findings += outcome.findings
+    facts = Facts(around)
+    look = check.unpublished if unpublished else check.published
+    with_file = partial(_of_file, service)
+    several = every or len(cases) > 1
+    failed = False
+    for case, found in _side_by_side(cases, look, facts, around, tell):
+        told = found.with_findings(with_file(case))
         if login:
-            findings += _logins(case, around, outcome, password_fd, yes)
-    findings = list(dict.fromkeys(findings))
-    _report(findings, as_json)
-    ctx.exit(1 if any(it.status == FAILURE for it in findings) else 0)
+            tell.end()
+            told = told.with_findings(_logins(case, around, found, password_fd, yes))
+        failed = failed or findings.has_failure(told.findings)
+        tell.end()
+        _print(told, as_json, quiet, verbose, several)
+    tell.end()
+    ctx.exit(1 if failed else 0)
+
+
+def _counted(cases: list[Case]) -> str:
+    return cases[0].domain if len(cases) == 1 else f"{len(cases)} domains"
+
+
+class _Progress:
+    """One line on a terminal's stderr that says what is being done; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_seen = sys.stderr.isatty()
+        self._length = 0
+
+    def __call__(self, text: str) -> None:
+        """Say it in the place of what was said before."""
+        if self._is_seen:
+            text = clean(text, 78)
+            blank = " " * max(self._length - len(text), 0)
+            click.echo(f"\r{text}{blank}", nl=False, err=True)
+            self._length = len(text)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._length:
+            click.echo(f"\r{' ' * self._length}\r", nl=False, err=True)
+            self._length = 0
+
+
+def _side_by_side(
+    cases: list[Case], look: Any, facts: Facts, around: Network, tell: _Progress
+) -> Iterator[tuple[Case, Report]]:
+    """The reports in the cases' order, each as soon as those before it are told."""
+
+    def one(case: Case) -> Report:
+        said: Any = tell if len(cases) == 1 else (lambda _: None)
+        report: Report = look(case, facts.within(check.reach(case, around)), said)
+        return report
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        futures = [pool.submit(one, case) for case in cases]
+        for number, (case, future) in enumerate(zip(cases, futures, strict=True)):
+            if len(cases) > 1:
+                tell(f"{case.domain} ({number + 1} of {len(cases)} domains)")
+            yield case, future.result()
 
 
 def _logins(
     case: Case,
     around: Network,
-    outcome: check.Outcome,
+    outcome: Report,
     password_fd: int | None,
     yes: bool,
 ) -> list[Finding]:
@@ -105,22 +180,34 @@ def _logins(
     if not outcome.is_trusted:
         seen = "not tried: the settings did not come whole over verified https"
         why = "whoever stands between could have named servers of his own"
-        return [check.failure("login", subject, seen, why, _NAME_A_FILE)]
-    servers, findings = check.servers.for_login(
-        case, outcome.provider, outcome.findings
-    )
+        return [findings.failure("login", subject, seen, why, _NAME_A_FILE)]
+    servers, others = logins.for_login(case, outcome.provider, outcome.findings)
     if not servers:
-        return findings
+        return others
 
-    endpoints = [str(check.servers.endpoint_of(case, server)) for server in servers]
+    endpoints = [str(endpoint_of(case, server)) for server in servers]
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
-        return [*findings, check.warning("login", subject, "not tried", "you said no")]
+        return [
+            *others,
+            findings.warning("login", subject, "not tried", "you said no"),
+        ]
     password = _password(password_fd, where)
-    network = check.reach(case, around)
-    return findings + check.servers.log_in_at(case, network, servers, password)
+    network = check.unhurried(case, around)
+    told, refused = logins.log_in_at(case, network, servers, password)
+    may = partial(_may_try, yes)
+    network = check.unhurried(case, around)
+    return [*others, *told, *logins.once_more(case, network, refused, password, may)]
+
+
+def _may_try(yes: bool, user: str, server: str) -> bool:
+    """Whether a refused login may be tried once more, with another name."""
+    if yes or not sys.stdin.isatty():
+        return yes
+    text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
+    return click.confirm(text, err=True)
 
 
 _NAME_A_FILE = "name a file with --config that says what the servers are"
@@ -152,7 +239,7 @@ def _service_to_check(subject: str) -> Service | None:
 
 
 def _cases(
-    service: Service | None, subject: str, address: Address | None
+    service: Service | None, subject: str, address: Address | None, every: bool
 ) -> list[Case]:
     if service is None:
         if not subject:
@@ -162,27 +249,39 @@ def _cases(
         return [Case(project.domain(subject), usual, address=address)]
 
     names = project.domains(service, subject)
-    if len(names) > _MOST_DOMAINS:
-        raise click.UsageError(f"the file has {len(names)} domains: name one")
+    if len(names) > _MOST_DOMAINS and not every:
+        message = f"the file has {len(names)} domains: name one, or say --all"
+        raise click.UsageError(message)
+    signs = service.snapshot.loaded.tables.sign is not None
     cases = []
     for name in names:
         served = project.served(service, name)
         if address is not None:
             served = project.served_address(service, address)
-        exact = served.match.exact
-        cases.append(Case(name, service.families, served.provider, exact, address))
+        case = Case(name, service.families, served.provider, served.match.exact)
+        has_login = served.login is not None
+        cases.append(
+            replace(case, address=address, signs=signs, has_own_login=has_login)
+        )
     return cases
 
 
-def _of_file(service: Service) -> list[Finding]:
+def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]:
+    """What the file itself has against the domain's provider, or against all of them."""
+    if service is None:
+        return []
     file, loaded = service.live.file, service.snapshot.loaded
-    skipped = [*loaded.skipped, *loaded.unmatched]
-    found = quirks.warnings(loaded.providers, service.families, loaded.origins)
-    found = with_lines(found, file, loaded.providers, loaded.origins)
-    problems = [*skipped, *found]
+    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched]
+    own, origins = list(loaded.providers), list(loaded.origins)
+    if case is not None:
+        name = case.provider.identity if case.provider else ""
+        at = [n for n, it in enumerate(own) if it.identity == name][:1]
+        own, origins = [own[n] for n in at], [origins[n] for n in at if origins]
+    found = quirks.warnings(own, service.families, origins)
+    problems = [*skipped, *with_lines(found, file, own, origins)]
     if not problems:
-        return [check.ok("file", str(file), "no problems, no warnings")]
-    return [check.from_problem("file", it.source(str(file)), it) for it in problems]
+        return [findings.ok("file", str(file), "no problems, no warnings")]
+    return [findings.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
 def _password(descriptor: int | None, where: str) -> str:
@@ -200,20 +299,22 @@ def _password(descriptor: int | None, where: str) -> str:
         ) from None
 
 
-_COLOURS = {OK: "green", WARNING: "yellow", FAILURE: "red"}
-
-
-def _report(findings: Sequence[Finding], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps([it._asdict() for it in findings], indent=2))
+def _print(
+    told: Report, as_json: bool, quiet: bool, verbose: bool, several: bool
+) -> None:
+    is_wrong = any(it.status in (FAILURE, WARNING) for it in told.findings)
+    if quiet and not is_wrong:
         return
-    for it in findings:
-        status = click.style(f"{it.status:8}", fg=_COLOURS[it.status], bold=True)
-        click.echo(f"{status}{it.step:9}{it.subject}: {it.seen}")
-        if it.why:
-            click.echo(f"{'':17}why: {it.why}")
-        if it.cure:
-            click.echo(f"{'':17}do:  {it.cure}")
-    counts = {name: sum(it.status == name for it in findings) for name in _COLOURS}
-    told = f"{counts[OK]} ok, {counts[WARNING]} warnings, {counts[FAILURE]} failures"
-    click.echo(told, err=True)
+    if as_json:
+        found = report.line(told)
+        text = found if several else json.dumps(report.as_json(told), indent=2)
+        click.echo(text)
+        return
+    is_failed = findings.has_failure(told.findings)
+    for line in report.verdict(told):
+        click.echo(line)
+    if not several or is_failed or verbose or quiet:
+        for line in report.details(told, verbose=verbose, quiet=quiet or several):
+            click.echo(line)
+    if not quiet and not several:
+        click.echo(report.counts(told.findings), err=True)

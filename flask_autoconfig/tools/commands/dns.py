@@ -93,7 +93,7 @@ def _published(
     service: Service, asked: str, target: str, previous: Path | None
 ) -> Iterator[Published]:
     before = read(previous) if previous else None
-    families = service.families
+    families = service.speaking
     for name in project.domains(service, asked):
         provider = project.served(service, name).public_provider
         digests = _digests_before(before, families, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,41 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         )
         raise ConfigError([Problem(domain, "too little was found", cure)], "init")
     head = f"# {domain}: what `flask-autoconfig init` found\n"
-    text = head + dumps(discovery.config)
+    text = head + _explained(dumps(discovery.config), discovery.reasons)
     if to_stdout:
         click.echo(text, nl=False)
         return
     _write(output, text, force)
-    tell(f"{output} is written; next: flask-autoconfig check")
+    tell(f"{output} is written; next: {_next(output)}")
+
+
+def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
+    """The TOML with the reason of each server above it, as a comment."""
+    left = {f"[[provider.{key}]]": list(it) for key, it in reasons.items()}
+    lines = []
+    for line in text.splitlines():
+        if left.get(line):
+            lines.append(f"# {clean(left[line].pop(0))}")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _next(output: Path) -> str:
+    """The command that fits: this file's servers, before anything is published."""
+    program = click.get_current_context().find_root().info_name or "flask-autoconfig"
+    if program == "flask":
+        program = "flask autoconfig"
+    file = (
+        "" if str(output) == DEFAULT_FILE else f" --config {shlex.quote(str(output))}"
+    )
+    parameters = click.get_current_context().params
+    options = [f"{program}{file} check --unpublished"]
+    if parameters.get("resolver"):
+        host, port = parameters["resolver"]
+        options.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
+    for (host, port), (real, real_port) in parameters.get("connect_to") or ():
+        options.append(f"--connect-to {host}:{port}:{real}:{real_port}")
+    return " ".join(options)
 
 
 def _write(output: Path, text: str, force: bool) -> None:

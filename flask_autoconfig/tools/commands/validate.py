@@ -32,6 +32,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         warnings = [
             *with_lines(found, file, loaded.providers, loaded.origins),
             *loaded.unmatched,
+            *loaded.ended,
+            *project.silent_families(),
         ]
     except ConfigError as error:
         problems = error.problems

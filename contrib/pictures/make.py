@@ -1,0 +1,125 @@
+"""Look at the whole page, and keep the best pictures: `python contrib/pictures/make.py`.
+
+Goes over every program, language, width and appearance, with and without a script, in a
+real Chromium, tells what is wrong there, and takes the pictures that lie here. With
+`--pictures` it takes the pictures alone.
+Needs what the tests need: `pip install '.[test]'`, chromium.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+from seen import (
+    ADDRESS,
+    AGENTS,
+    LANGUAGES,
+    LOOKS,
+    PROGRAMS,
+    WIDTHS,
+    Case,
+    complaints,
+    configuration,
+    shown,
+)
+
+from flask_autoconfig import create_app
+
+HERE = Path(__file__).parent
+# Name of the picture, device, width, query, appearance.
+PICTURES = (
+    ("empty", "ios", 390, "", "light"),
+    ("iphone", "ios", 390, f"emailaddress={ADDRESS}&program=iphone", "light"),
+    ("gmail", "android", 390, f"emailaddress={ADDRESS}&program=gmail", "light"),
+    ("unknown", "ios", 390, "emailaddress=anna@harmonie.example", "light"),
+    (
+        "outlook",
+        "windows",
+        1000,
+        f"emailaddress={ADDRESS}&program=outlook-new",
+        "light",
+    ),
+    (
+        "thunderbird-mobile",
+        "windows",
+        1000,
+        f"emailaddress={ADDRESS}&program=thunderbird-mobile&name=Anna",
+        "dark",
+    ),
+    (
+        "thunderbird-de",
+        "linux",
+        1000,
+        f"emailaddress={ADDRESS}&program=thunderbird&lang=de",
+        "light",
+    ),
+    ("print", "windows", 780, f"emailaddress={ADDRESS}&program=outlook-new", "print"),
+)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+def take(browser: Browser, url: str) -> None:
+    """Take the pictures."""
+    for name, device, width, query, look in PICTURES:
+        context = browser.new_context(
+            viewport={"width": width, "height": 760},
+            user_agent=AGENTS[device],
+            color_scheme="dark" if look == "dark" else "light",
+        )
+        page = context.new_page()
+        page.goto(f"{url}?{query}")
+        if look == "print":
+            page.emulate_media(media="print")
+        shot = Image.open(BytesIO(page.screenshot(full_page=True)))
+        shot.quantize(64).save(HERE / f"{name}.png", optimize=True)
+        context.close()
+
+
+def look_at_all(browser: Browser, url: str) -> int:
+    """Tell what is wrong; gives how much it is."""
+    count = faults = 0
+    for program in PROGRAMS:
+        for values in product(LANGUAGES, WIDTHS, LOOKS, (True, False)):
+            case = Case(program, *values)
+            with shown(browser, url, case) as page:
+                for complaint in complaints(page, case):
+                    print(f"{case}: {complaint}")
+                    faults += 1
+            count += 1
+        print(f"{program}: {count} pages until here, {faults} complaints", flush=True)
+    return faults
+
+
+def main() -> int:
+    """Serve the page, look at it, take the pictures."""
+    chromium = shutil.which("chromium")
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        app = create_app(configuration(Path(folder)))
+        server = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/mail/setup"
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        take(browser, url)
+        faults = 0 if "--pictures" in sys.argv else look_at_all(browser, url)
+        browser.close()
+        server.shutdown()
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The tables of servers: where each is, and how to log in there."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta, structs
+
+from .keys import Filled, Host, Line, Table, Url
+from .ports import standard_port, usual_url
+
+IncomingType = Literal[
+    "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
+]
+OutgoingType = Literal["smtp"]
+Port = Annotated[
+    int,
+    Meta(ge=1, le=65535, description="TCP port; the standard one of type by default."),
+]
+SocketType = Annotated[
+    Literal["SSL", "STARTTLS", "plain"],
+    Meta(description="Encryption: SSL (TLS from the first byte), STARTTLS or plain."),
+]
+
+
+class AuthenticationMethod(Table, frozen=True):
+    """A method by the name that another standard gives it."""
+
+    system: Annotated[
+        Line, Meta(description="The standard that names it: sasl or http.")
+    ]
+    name: Annotated[Line, Meta(description="Its name there, as SCRAM-SHA-256.")]
+
+
+Method = (
+    Literal[
+        "password-cleartext",
+        "password-encrypted",
+        "OAuth2",
+        "GSSAPI",
+        "NTLM",
+        "TLS-client-cert",
+        "client-IP-address",
+        "smtp-after-pop",
+        "none",
+        "http-basic",
+        "http-digest",
+    ]
+    | AuthenticationMethod
+)
+
+# Two spellings of one scheme of RFC 9110, section 11: the format's 1.1 has the word,
+# its 1.2 a method with system "http" and the scheme's name.
+HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
+HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
+_BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
+WITHOUT_LOGIN: frozenset[Method] = frozenset(
+    ("none", "client-IP-address", "smtp-after-pop")
+)
+
+
+def _one_spelling(method: Method) -> Method:
+    if isinstance(method, AuthenticationMethod) and method.system == "http":
+        return HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
+    return method
+
+
+class Server(Table, frozen=True):
+    """What every server has, whatever it serves."""
+
+    computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username", "url")
+
+    type: Annotated[
+        Line,
+        Meta(
+            description="The protocol, as carddav or xmpp.",
+            extra={"example": "carddav"},
+        ),
+    ]
+    hostname: Annotated[
+        Host | None,
+        Meta(description="The server's host name; %EMAILDOMAIN% may stand in it."),
+    ] = None
+    port: Port | None = None
+    socket_type: SocketType | None = None
+    url: Annotated[
+        Url | None, Meta(description="Where a service that speaks HTTP is.")
+    ] = None
+    username: Annotated[
+        Filled | None,
+        Meta(
+            description="The login name, a text with placeholders: "
+            "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
+        ),
+    ] = None
+    authentication: Annotated[
+        tuple[Method, ...],
+        Meta(
+            min_length=1,
+            extra={"single": True, "item": "method"},
+            description="How to log in: one method, or a list, the best first.",
+        ),
+    ] = ("password-cleartext",)
+
+    def __post_init__(self) -> None:
+        self._complete_place()
+        methods = tuple(map(_one_spelling, self.authentication))
+        if self.url is not None:
+            # Basic is how HTTP sends a password as it is (RFC 7617): one method.
+            methods = tuple(dict.fromkeys(_BASIC.get(it, it) for it in methods))
+        structs.force_setattr(self, "authentication", methods)
+        if self.username is None and not WITHOUT_LOGIN.issuperset(methods):
+            structs.force_setattr(self, "username", "%EMAILADDRESS%")
+
+    def _complete_place(self) -> None:
+        """Fill in where it is, as far as its standards say that."""
+        if self.hostname is None:
+            return
+        if self.socket_type is None:
+            # RFC 5804 knows no TLS from the first byte.
+            usual = "STARTTLS" if self.type == "managesieve" else "SSL"
+            structs.force_setattr(self, "socket_type", usual)
+        if self.port is None and self.socket_type is not None:
+            port = standard_port(self.type, self.socket_type)
+            structs.force_setattr(self, "port", port)
+        if self.url is None:
+            structs.force_setattr(self, "url", self._usual_url)
+
+    @property
+    def _usual_url(self) -> str | None:
+        host, socket_type = self.hostname or "", self.socket_type or "SSL"
+        return usual_url(self.type, host, self.port, socket_type)
+
+    @property
+    def is_url_usual(self) -> bool:
+        """Whether it has a `url` that is no more than its host and its standard say."""
+        known = self.hostname is not None and self.url is not None
+        return known and self.url == self._usual_url
+
+
+Days = Annotated[int, Meta(ge=0, le=36500)]
+Minutes = Annotated[int, Meta(ge=1, le=525600)]
+
+
+class Pop3(Table, frozen=True):
+    """What a POP3 client does with the messages that it has fetched."""
+
+    leave_messages_on_server: Annotated[
+        bool | None, Meta(description="Whether fetched messages stay there.")
+    ] = None
+    days_to_leave_messages_on_server: Annotated[
+        Days | None, Meta(description="For how many days they stay.")
+    ] = None
+    download_on_biff: Annotated[
+        bool | None, Meta(description="Whether new mail is fetched at once.")
+    ] = None
+    check_interval: Annotated[
+        Minutes | None, Meta(description="Minutes between two looks.")
+    ] = None
+
+
+_PREFERRED = Meta(
+    description="Whether a client should use the server of its other accounts instead."
+)
+
+
+class Incoming(Server, frozen=True):
+    """A server that mail is read from."""
+
+    type: Annotated[
+        IncomingType,
+        Meta(
+            description="The protocol; exchange and owa are the older files' words.",
+            extra={"example": "imap"},
+        ),
+    ]
+    owa_url: Annotated[
+        Url | None, Meta(description="Outlook on the web, of type exchange.")
+    ] = None
+    ews_url: Annotated[
+        Url | None, Meta(description="Exchange Web Services, of type exchange.")
+    ] = None
+    eas_url: Annotated[
+        Url | None, Meta(description="Exchange ActiveSync, of type exchange.")
+    ] = None
+    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
+    pop3: Annotated[Pop3 | None, Meta(description="Options of a pop3 server.")] = None
+
+
+class Outgoing(Server, frozen=True):
+    """A server that mail is sent through."""
+
+    type: Annotated[
+        OutgoingType,
+        Meta(description="The protocol: smtp.", extra={"example": "smtp"}),
+    ]
+    add_this_server: Annotated[
+        bool | None, Meta(description="Whether a client should add this server.")
+    ] = None
+    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
+    restriction: Annotated[
+        Line | None, Meta(description="Who may use it, as client-IP-address.")
+    ] = None

@@ -1,0 +1,41 @@
+"""Autodiscover for ActiveSync phones: the mobilesync schema (MS-ASCMD, section 4.2.4).
+
+They ask at Outlook's path, by the same request in another namespace, and get Outlook's
+errors (see :mod:`outlook`).
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from ..config.tables import Provider
+from . import ANYBODY, Recipient, outlook
+from .xml import to_bytes
+
+CONTENT_TYPE = outlook.CONTENT_TYPE
+NAMESPACE = (
+    "http://schemas.microsoft.com/exchange/autodiscover/mobilesync/responseschema/2006"
+)
+
+
+def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
+    """The server's URL (MS-ASCMD, section 2.2.3.103); None where there is no server.
+
+    It is written twice, as `Url` and as `Name`, which is its URL too. `User/DisplayName`
+    would be the user's name, which nobody has told us.
+    """
+    url = outlook.exchange_url(provider, "activesync", recipient)
+    if not url:
+        return None
+    root = ET.Element("Autodiscover", xmlns=outlook.NAMESPACE)
+    response = ET.SubElement(root, "Response", xmlns=NAMESPACE)
+    ET.SubElement(response, "Culture").text = "en:us"
+    if recipient.address:
+        user = ET.SubElement(response, "User")
+        ET.SubElement(user, "EMailAddress").text = str(recipient.address)
+    settings = ET.SubElement(ET.SubElement(response, "Action"), "Settings")
+    server = ET.SubElement(settings, "Server")
+    ET.SubElement(server, "Type").text = "MobileSync"
+    ET.SubElement(server, "Url").text = url
+    ET.SubElement(server, "Name").text = url
+    return to_bytes(root)

@@ -1,0 +1,86 @@
+"""What a visitor asks of the page, and the addresses of its states."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from urllib.parse import parse_qsl, quote
+
+from werkzeug.wrappers import Request as HttpRequest
+
+from ..address import CONTROL, LONGEST_ADDRESS, Address, address_in_query, is_authority
+from ..answers import Request
+from .device import Device, device_of
+
+LONGEST_NAME = 64  # of a person, in characters
+_LONGEST_QUERY = 4096
+# Around an address a plus is a space that a form has sent; within one it is a plus.
+_SPACES_BEFORE = re.compile(r"(?i)((?:^|&)email(?:address)?=)(?:\+|%20|%09)+")
+_SPACES_AFTER = re.compile(
+    r"(?i)(?<![^&])(?P<key>email(?:address)?=)(?P<value>[^&]*?)(?:\+|%20|%09)+(?=&|$)"
+)
+
+
+class Visit:
+    """A request of the page."""
+
+    def __init__(self, asked: Request) -> None:
+        self.asked = asked
+        self.http = HttpRequest(asked.environ or {})
+        self._keys = dict(parse_qsl(asked.query[:_LONGEST_QUERY]))
+        self.program = self._keys.get("program", "")
+        self.lang = self._keys.get("lang", "")
+
+    @cached_property
+    def typed(self) -> str:
+        """The address as it was typed, without the spaces of a pasted one."""
+        query = _SPACES_AFTER.sub(r"\1\2", self.asked.query[:_LONGEST_QUERY])
+        query = _SPACES_BEFORE.sub(r"\1", query)
+        return address_in_query(query).strip()
+
+    @property
+    def shown(self) -> str:
+        """The same, as far as an address can go (RFC 5321, section 4.5.3.1.3)."""
+        return self.typed[:LONGEST_ADDRESS]
+
+    @property
+    def name(self) -> str:
+        """The person's name, "" for none or for what can be none."""
+        said = self._keys.get("name", "")
+        name = said.strip()
+        is_one = len(name) <= LONGEST_NAME and not CONTROL.search(said)
+        return name if is_one else ""
+
+    @property
+    def device(self) -> Device:
+        """The device that it comes from, by its headers."""
+        headers = self.http.headers
+        agent = headers.get("User-Agent", "")
+        return device_of(agent, headers.get("Sec-CH-UA-Platform", ""))
+
+    @property
+    def root(self) -> str:
+        """Where the application is mounted, without a slash at the end."""
+        return self.http.root_path.rstrip("/")
+
+    def path(self, *suffixes: str) -> str:
+        """The page's own path, below which its pictures are."""
+        path = self.asked.path
+        for suffix in suffixes:
+            path = path.removesuffix(suffix)
+        return self.root + path
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host, "" where the client names no host."""
+        if not is_authority(self.asked.host):
+            return ""
+        scheme = "https" if self.http.scheme == "https" else "http"  # a proxy says it
+        return f"{scheme}://{self.asked.host}"
+
+    def query(self, address: Address | None = None, **changed: str) -> str:
+        """The query of a state of the page: what was asked, with something changed."""
+        keys = {"program": self.program, "lang": self.lang, **changed}
+        pairs = [f"emailaddress={quote(str(address))}"] if address else []
+        pairs += [f"{key}={quote(said)}" for key, said in keys.items() if said]
+        return "&".join(pairs)

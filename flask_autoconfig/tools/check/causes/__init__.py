@@ -1,0 +1,1 @@
+"""Why something does not work: one module for each place where causes lie."""

@@ -1,0 +1,67 @@
+"""Every address of a name, IPv6 first: what works at one may not at the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from ...mail import Endpoint
+from ...network import ProbeError, is_out_of_reach
+from ..facts import AtAddress, Facts, side_by_side
+from ..findings import Finding, note, warning
+from .certificates import certificate_trouble
+
+Target = Endpoint | tuple[str, int]
+
+
+def look(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
+    """What single addresses of hosts lack, where others have it."""
+    tasks = [partial(_look, facts, it) for it in dict.fromkeys(targets)]
+    return [it for found in side_by_side(tasks) for it in found]
+
+
+def _look(facts: Facts, target: Target) -> list[Finding]:
+    try:
+        seen = facts.at_addresses(target)
+    except ProbeError:
+        return []  # nobody gets there: that is told elsewhere
+    good = [it for it in seen if it.error is None]
+    if not good:
+        return []
+    host = target.host if isinstance(target, Endpoint) else target[0]
+    step = "server" if isinstance(target, Endpoint) else "https"
+    subject = str(target) if isinstance(target, Endpoint) else f"{host}:{target[1]}"
+    findings = []
+    for it in seen:
+        if it.error is not None:
+            findings.append(_lost(step, subject, host, len(seen), it, it.error))
+        elif _is_bad(it) and not all(map(_is_bad, good)):
+            assert it.certificate is not None  # noqa: S101 (a bad one is there)
+            told = certificate_trouble(step, subject, it.certificate, host)
+            where = f"{host} has {len(seen)} addresses; at {it.address} {told.seen}"
+            findings.append(told._replace(seen=where))
+    return findings
+
+
+def _is_bad(it: AtAddress) -> bool:
+    return it.certificate is not None and bool(it.certificate.problem)
+
+
+def _lost(
+    step: str, subject: str, host: str, count: int, it: AtAddress, error: ProbeError
+) -> Finding:
+    words = str(error)
+    if it.address not in words:
+        words = f"{it.address}: {words}"
+    seen = f"{host} has {count} addresses; {words}"
+    if "this machine has no way there" in words or is_out_of_reach(error):
+        why = "it could not be tried from here"
+        return note(step, subject, seen, why, "check from a host that has IPv6, too")
+    kind = "AAAA" if ":" in it.address else "A"
+    return warning(
+        step,
+        subject,
+        seen,
+        "clients that take this address first wait for it, or fail",
+        f"let the server listen there too, or take the {kind} record out of DNS",
+    )

@@ -1,0 +1,234 @@
+"""Calendars and address books: from SRV or `.well-known` to a principal, as clients go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ....address import fill_in_url, known_part
+from ....config.tables import Provider, Server
+from ....families import FAMILIES
+from ...network import ProbeError, Reply
+from ...resolver import LookupFailed
+from ..facts import Ask, Facts, side_by_side
+from ..findings import (
+    Case,
+    Finding,
+    failure,
+    note,
+    ok,
+    shown,
+    warning,
+)
+from ..setups import Account, of_url
+from . import web
+from .certificates import of_certificate
+
+_PROPFIND = (
+    b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
+    b"<current-user-principal/></prop></propfind>"
+)
+_HEADERS = (("Content-Type", "application/xml"), ("Depth", "0"))
+_TYPES = ("caldav", "carddav")
+_URL_TYPES = (*_TYPES, "webdav", "jmap")
+
+
+class Way(NamedTuple):
+    """Where a client came to, or what stopped it."""
+
+    account: Account | None = None
+    finding: Finding | None = None
+
+
+def ask_for(url: str) -> Ask:
+    """The first request of a client, without a login."""
+    return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
+
+
+def well_known(case: Case) -> list[tuple[str, str]]:
+    """Type and URL of what clients ask at the domain."""
+    (family,) = [it for it in FAMILIES if it.name == "dav"]
+    paths = {route.path.rpartition("/")[2]: route.path for route in family.routes}
+    return [(it, f"https://{case.domain}{paths[it]}") for it in _TYPES]
+
+
+def play(case: Case, facts: Facts) -> list[Way]:
+    """Both kinds, each by SRV, else by .well-known (RFC 6764, section 6)."""
+    return [_way(case, facts, type_, url) for type_, url in well_known(case)]
+
+
+def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
+    wanted = _wanted(case.provider, type_)
+    if case.provider is not None and not wanted:
+        return Way()
+    by_srv = _by_srv(case, facts, type_)
+    if not (wanted or by_srv):
+        return _by_chance(case, facts, type_, url)
+    start = by_srv or url
+    try:
+        reply = facts.answer(ask_for(start))
+    except ProbeError as error:
+        trouble = web.of_error(facts, case, start, error)
+        if trouble.is_absent and not by_srv:
+            return _not_published(url, type_, wanted)
+        return Way(finding=_demoted(trouble.finding, type_))
+    place = shown(start)
+    if reply.is_forged and reply.certificate is not None:
+        host = urlsplit(reply.url).hostname or ""
+        told = of_certificate("https", shown(reply.url), reply.certificate, host)[0]
+        return Way(finding=told)
+    if _is_dav(reply):
+        account = of_url(type_, _without_path(case, wanted, reply))
+        led = f"leads to {shown(reply.url)}" if reply.redirects else "it answers itself"
+        return Way(account, ok("https", place, f"{type_}: {led}"))
+    is_start = not (by_srv or reply.redirects)
+    if is_start and reply.status in (404, 405, 410, 501):
+        return _not_published(url, type_, wanted)
+    return Way(finding=_no_dav(reply, place, type_))
+
+
+def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
+    """Where nobody says that there is a calendar, a web site's own answers are no fault."""
+    try:
+        reply = facts.answer(ask_for(url))
+    except ProbeError:
+        return Way()
+    if reply.is_forged or not _is_dav(reply):
+        return Way()
+    return Way(
+        of_url(type_, reply.url), ok("https", shown(url), f"{type_}: it answers")
+    )
+
+
+def _without_path(case: Case, wanted: str, reply: Reply) -> str:
+    """The file's own URL where the way ended at it, which a server may lead on from."""
+    known = known_part(wanted, case.domain) if wanted else ""
+    return known if known and known in (*reply.redirects, reply.url) else reply.url
+
+
+def _wanted(provider: Provider | None, type_: str) -> str:
+    """The URL that the file has of it."""
+    for _, server in provider.servers if provider else ():
+        if server.type == type_ and server.url:
+            return server.url
+    return ""
+
+
+def _by_srv(case: Case, facts: Facts, type_: str) -> str:
+    name = f"_{type_}s._tcp.{case.domain}"
+    with suppress(LookupFailed):
+        for host, port in facts.srv(name):
+            if not host:
+                continue
+            texts = facts.txt(name)
+            paths = [
+                it.removeprefix("path=") for it in texts if it.startswith("path=/")
+            ]
+            path = paths[0] if paths else f"/.well-known/{type_}"
+            return f"https://{host}{'' if port == 443 else f':{port}'}{path}"
+    return ""
+
+
+def _not_published(url: str, type_: str, wanted: str) -> Way:
+    if not wanted:
+        return Way()
+    return Way(
+        finding=note(
+            "https",
+            shown(url),
+            f"nothing leads to {type_} there, and no SRV record does",
+            "calendar and address book programs look at these two places",
+            f"redirect it to {wanted}, or publish the SRV record (see "
+            "`flask-autoconfig dns`)",
+        )
+    )
+
+
+def _demoted(finding: Finding, type_: str) -> Finding:
+    return finding._replace(why=f"no client finds {type_} there")
+
+
+def _is_dav(reply: Reply) -> bool:
+    """The end of the way: DAV's own answer, or its wish for a login (RFC 4918)."""
+    if reply.status == 207:
+        return True
+    if reply.status == 401:
+        return bool(reply.headers.get("www-authenticate"))
+    return "dav" in reply.headers and reply.status in (200, 204, 403)
+
+
+def _no_dav(reply: Reply, place: str, type_: str) -> Finding:
+    seen = f"status {reply.status}"
+    cure = f"redirect it to the {type_} server, or let this service answer"
+    if reply.status == 401:
+        seen = "status 401 without WWW-Authenticate"
+        cure = "let the calendar server itself ask for the login (RFC 9110, 11.6.1)"
+    elif web.is_web_page(reply):
+        seen = f"a web page, a login page perhaps ({shown(reply.url)}): no {type_}"
+        cure = (
+            f"redirect it to the {type_} server's own URL, and let PROPFIND reach it "
+            "without the web site's login"
+        )
+    elif reply.status == 405:
+        seen = "PROPFIND is refused (status 405)"
+    elif reply.redirects:
+        seen += f" at {shown(reply.url)}, where it leads"
+        cure = f"redirect it to where {type_} really is"
+    return warning("https", place, seen, f"no client finds {type_} there", cure)
+
+
+# --- The servers of a file --------------------------------------------------------------
+
+
+def look(case: Case, facts: Facts, provider: Provider | None) -> list[Finding]:
+    """Whether each server that speaks HTTP does, as the file or a document names it."""
+    servers = [
+        server
+        for _, server in (provider.servers if provider else ())
+        if server.type in _URL_TYPES and server.url
+    ]
+    tasks = [partial(_server, case, facts, it) for it in dict.fromkeys(servers)]
+    return [it for found in side_by_side(tasks) for it in found]
+
+
+def _server(case: Case, facts: Facts, server: Server) -> list[Finding]:
+    return list(_of_server(case, facts, server))
+
+
+def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
+    url = fill_in_url(server.url, case.domain, case.address)
+    url = url or known_part(server.url or "", case.domain)
+    if not url:
+        yield warning(
+            "server", server.url or "", "not tried", "its host name takes an address"
+        )
+        return
+    ask = Ask(url) if server.type == "jmap" else ask_for(url)
+    try:
+        reply = facts.answer(ask)
+    except ProbeError as error:
+        trouble = web.of_error(facts, case, url, error).finding
+        cure = trouble.cure or "start the server, open its port, or correct the url"
+        yield failure(
+            "server", url, trouble.seen, f"no client finds {server.type} there", cure
+        )
+        return
+
+    if reply.certificate is not None:
+        host = urlsplit(reply.url).hostname or ""
+        told = of_certificate("server", url, reply.certificate, host)
+        yield from told
+        if reply.is_forged:
+            return
+    speaks = _is_dav(reply) or (server.type == "jmap" and reply.status in (200, 401))
+    if speaks:
+        yield ok("server", url, f"{server.type}: it answers")
+        return
+    found = _no_dav(reply, url, server.type)
+    cure = f"correct the url, or start the service; {found.cure}"
+    if "redirect it to" in found.cure:
+        cure = f"correct the url to where {server.type} answers, or start the service"
+    yield failure("server", url, found.seen, found.why, cure)

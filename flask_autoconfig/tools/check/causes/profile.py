@@ -1,0 +1,246 @@
+"""The Apple profile: fetched as an iPhone fetches it, its signature verified."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from ....documents import Recipient, apple
+from ...network import ProbeError, Reply
+from .. import setups
+from ..facts import Ask, Facts
+from ..findings import Case, Finding, failure, note, ok, shown, warning
+from ..journeys import profile_paths
+from ..setups import Setup
+from . import web
+
+_TYPE = "application/x-apple-aspen-config"
+_FEW_DAYS = 14
+_SECONDS = 4  # for openssl
+
+
+class Seen(NamedTuple):
+    """What an iPhone got."""
+
+    findings: list[Finding]
+    setup: Setup | None = None
+    url: str = ""
+
+
+def asks(case: Case) -> list[Ask]:
+    """Where people find a profile: with the address, and the one that asks for it."""
+    first, *_, last = profile_paths()
+    who = quote(str(case.asker))
+    return [
+        Ask(f"https://autoconfig.{case.domain}{first}?emailaddress={who}"),
+        Ask(f"https://{case.domain}{last}"),
+    ]
+
+
+def look(case: Case, facts: Facts) -> Seen:
+    """The first profile that is there."""
+    findings: list[Finding] = []
+    for ask in asks(case):
+        try:
+            reply = facts.answer(ask)
+        except ProbeError:
+            continue  # the host itself is told of by those who ask there for settings
+        trouble = web.of_reply(case, reply, ask.url)
+        if trouble is None:
+            return _profile(case, ask, reply)
+        if not trouble.is_absent and ask is asks(case)[0]:
+            findings.append(trouble.finding._replace(status="note"))
+    return Seen(findings)
+
+
+def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:
+    url = shown(ask.url)
+    body = web.unpacked(reply)
+    is_signed = not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist"))
+    findings: list[Finding] = []
+    if is_signed:
+        plain, findings = _verified(url, body)
+    else:
+        plain = body
+        if case.signs:
+            findings.append(
+                failure(
+                    "document",
+                    url,
+                    "the profile is not signed, although the file says so ([sign])",
+                    "the device warns of it, and of whoever put himself between",
+                    "reload what serves it",
+                )
+            )
+        else:
+            findings.append(
+                note(
+                    "document",
+                    url,
+                    "the profile is not signed",
+                    "the device says so when people install it",
+                    "sign it with [sign] in the file",
+                )
+            )
+    if reply.content_type != _TYPE:
+        findings.append(
+            failure(
+                "https",
+                url,
+                f"content type {reply.content_type or 'missing'}",
+                "Safari shows it as text, and installs nothing",
+                f"send Content-Type: {_TYPE}",
+            )
+        )
+    try:
+        setup = setups.of_profile(plain)
+    except setups.MeaninglessError as error:
+        cure = "let this service answer there"
+        findings.append(failure("document", url, str(error), "nothing is set up", cure))
+        return Seen(findings, None, url)
+    if not any(it.status == "failure" for it in findings):
+        findings.append(ok("document", url, f"an iPhone gets {setup}"))
+    return Seen(findings, setup, url)
+
+
+def expected(case: Case) -> Setup | None:
+    """What the file's own profile sets up."""
+    if case.provider is None:
+        return None
+    body = apple.write(case.provider, Recipient(case.domain, case.asker))
+    with suppress(setups.MeaninglessError):
+        return setups.of_profile(body) if body else None
+    return None
+
+
+# --- The signature ----------------------------------------------------------------------
+
+
+def _verified(url: str, signed: bytes) -> tuple[bytes, list[Finding]]:
+    """What is inside, and whether its signature is good."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        return _inside(signed), [
+            note(
+                "document",
+                url,
+                "the profile is signed; the signature was not verified",
+                "the program openssl is not here",
+                "install it",
+            )
+        ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "signed").write_bytes(signed)
+        plain, signer = folder / "plain", folder / "signer"
+        command = [openssl, "cms", "-verify", "-inform", "DER", "-binary"]
+        command += ["-in", str(folder / "signed"), "-out", str(plain)]
+        command += ["-signer", str(signer), "-purpose", "any"]
+        fault = _run(command)
+        untrusted = ""
+        if fault:
+            untrusted, fault = fault, _run([*command, "-noverify"])
+        inside = plain.read_bytes() if plain.is_file() else b""
+        if fault or not inside:
+            return _inside(signed), [_broken(url)]
+        findings = _ending(url, signer, openssl)
+        if untrusted and not findings:
+            findings = [_untrusted(url, untrusted)]
+    return inside, findings or [ok("document", url, "the profile's signature is good")]
+
+
+def _run(command: list[str]) -> str:
+    """The reason of a failure, "" for none."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    reasons = [
+        it.rpartition("Verify error:")[2] for it in lines if "Verify error" in it
+    ]
+    return (reasons or lines or ["it fails"])[-1][-200:]
+
+
+def _broken(url: str) -> Finding:
+    return failure(
+        "document",
+        url,
+        "the profile's signature is broken: it was changed after it was signed",
+        "the device refuses to install it",
+        "serve the bytes as they were signed (no proxy may compress or change them)",
+    )
+
+
+def _untrusted(url: str, reason: str) -> Finding:
+    return warning(
+        "document",
+        url,
+        f"the profile's signer is not trusted: {reason}",
+        "the device shows it as “not verified”",
+        "sign with a certificate of an authority that clients know, with its chain",
+    )
+
+
+def _ending(url: str, signer: Path, openssl: str) -> list[Finding]:
+    """The signer's end: past, or near."""
+    try:
+        told = subprocess.run(
+            [
+                openssl,
+                "x509",
+                "-in",
+                str(signer),
+                "-noout",
+                "-enddate",
+                "-dateopt",
+                "iso_8601",
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+            text=True,
+        ).stdout
+        text = told.strip().partition("=")[2].removesuffix("Z")
+        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    days = (ends - datetime.now(UTC)).days
+    if days < 0:
+        return [
+            failure(
+                "document",
+                url,
+                f"the certificate that signed the profile has ended on {ends:%Y-%m-%d}",
+                "the device shows it as “not verified”, or refuses it",
+                "renew it: [sign] in the file names it",
+            )
+        ]
+    if days < _FEW_DAYS:
+        seen = f"the certificate that signed the profile ends on {ends:%Y-%m-%d}"
+        why = "devices will show it as “not verified”"
+        return [warning("document", url, seen, why, "renew it")]
+    return []
+
+
+def _inside(signed: bytes) -> bytes:
+    """The property list inside of DER, as it stands there in one piece."""
+    start, end = signed.find(b"<?xml"), signed.rfind(b"</plist>")
+    return signed[start : end + 8] if 0 <= start < end else b""

@@ -1,0 +1,316 @@
+"""What is wrong with an HTTP answer, or why there is none: the cause and its cure."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ...network import REDIRECTS, ProbeError, Reply, is_public
+from ...resolver import LookupFailed
+from ..facts import Ask, Facts
+from ..findings import IF_PRIVATE, Case, Finding, failure, shown
+from .certificates import certificate_trouble
+
+NOTHING = "clients that ask there get nothing"
+_MOST = 1024 * 1024  # bytes of a document, once unpacked
+
+
+class Trouble(NamedTuple):
+    """Why a request gave nothing that can be used."""
+
+    finding: Finding  # a failure; who plays the client knows how bad it is
+    is_absent: bool = False  # nothing is published there, and that is no fault
+    ends: bool = False  # some clients take it for an answer, and look no further
+
+
+def _absent(url: str, seen: str) -> Trouble:
+    finding = failure("https", shown(url), seen, "nothing is published there", "")
+    return Trouble(finding, is_absent=True)
+
+
+def _trouble(
+    url: str, seen: str, why: str, cure: str, *, ends: bool = False
+) -> Trouble:
+    return Trouble(failure("https", shown(url), seen, why, cure), ends=ends)
+
+
+# --- No answer ------------------------------------------------------------------------
+
+_CURES = {
+    "connect": "start the web server, open the port in the firewall, or correct the "
+    "address in DNS",
+    "silent": "open the port in the firewall, or correct the address in DNS: packets "
+    "to it are dropped",
+    "tls": "give the web server a certificate for the name",
+    "timeout": "make it answer faster: Thunderbird waits 5 seconds",
+    "http": "look at the web server: is it one that answers there?",
+    "redirect": "redirect straight to a URL that answers",
+    "private": IF_PRIVATE,
+}
+
+
+def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Trouble:
+    """Why nobody answered."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if error.kind == "dns":
+        return _of_name(facts, url, host, error)
+    lost = error.kind in ("connect", "silent")
+    if lost and (parts.scheme == "http" or host == case.domain):
+        return _absent(url, str(error))  # a domain need not have a web site
+    cure = error.cure or _CURES.get(error.kind, "look at the web server")
+    if error.kind in ("private", "redirect") and _leads_inside(facts, url):
+        cure = (
+            _LET_HOST_THROUGH
+            if error.kind == "redirect"
+            else f"{_LET_HOST_THROUGH}; {cure}"
+        )
+    return _trouble(url, str(error), NOTHING, cure)
+
+
+_LET_HOST_THROUGH = (
+    "let the proxy pass the host name on, so that no redirect leads inside (nginx: "
+    "proxy_set_header Host $host; and X-Forwarded-Host $host; `serve --proxies 1`)"
+)
+
+
+def _leads_inside(facts: Facts, url: str) -> bool:
+    """Whether a redirect from there names a host that only the server itself knows."""
+    try:
+        target = facts.reply(Ask(url)).target
+        host = urlsplit(target).hostname or ""
+    except (ProbeError, ValueError):
+        return False
+    is_number = bool(re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host))
+    inside = is_number and not is_public(host)
+    is_short = "." not in host and not is_number
+    return bool(target) and (inside or is_short)
+
+
+def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Trouble:
+    """No address: not published, unless it is an alias that leads to nothing."""
+    try:
+        if facts.addresses(host):  # it is a redirect's host that is not there
+            return _trouble(url, str(error), NOTHING, "correct where it redirects to")
+        target = facts.alias(host)
+    except LookupFailed as failed:
+        cure = failed.cure or "look at the domain's name servers"
+        return Trouble(failure("dns", host, failed.reason, NOTHING, cure))
+    if target:
+        return Trouble(dead_alias(host, target))
+    return _absent(url, f"{host} has no address in DNS")
+
+
+def dead_alias(name: str, target: str) -> Finding:
+    """A CNAME that leads to nothing."""
+    return failure(
+        "dns",
+        name,
+        f"it is an alias (CNAME) of {target}, which has no address",
+        NOTHING,
+        f"publish an address of {target}, or let the CNAME lead to the host that serves "
+        "the settings",
+    )
+
+
+# --- An answer that is no document ------------------------------------------------------
+
+
+def of_reply(case: Case, reply: Reply, asked: str) -> Trouble | None:
+    """What is wrong with an answer whatever document is wanted; None for nothing."""
+    if reply.is_forged and reply.certificate is not None:
+        host = urlsplit(reply.url).hostname or ""
+        found = certificate_trouble("https", shown(reply.url), reply.certificate, host)
+        return Trouble(found)
+    if reply.status in (404, 410):
+        if reply.body.strip():
+            return _absent(reply.url, f"status {reply.status}")
+        seen = f"status {reply.status} with an empty body"
+        cure = "send a line of text with it"
+        why = "Kontact takes it for an answer and ends its search"
+        trouble = _trouble(reply.url, seen, why, cure, ends=True)
+        return trouble._replace(is_absent=True)
+    if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
+        seen = "an empty answer" + (" (status 204)" if reply.status == 204 else "")
+        return _trouble(
+            reply.url,
+            seen,
+            "Delta Chat and others take it for an answer and guess",
+            "serve the document, or 404 with words in it",
+            ends=True,
+        )
+    wall = _login_wall(reply, asked)
+    if wall:
+        return wall
+    if reply.status != 200:
+        return _status(reply)
+    if is_web_page(reply):
+        return _web_page(case, reply)
+    return None
+
+
+_LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
+_LET_OUT = (
+    "let these paths through without a login: in nginx a location of their own without "
+    "auth_basic, in a Flask site before the login that guards everything"
+)
+
+
+def _login_wall(reply: Reply, asked: str) -> Trouble | None:
+    url = shown(reply.url)
+    if reply.status in (401, 407):
+        return _trouble(
+            reply.url,
+            f"status {reply.status}: it wants a login",
+            "clients have none yet, and one that does send it sends the mail password",
+            _LET_OUT,
+        )
+    led = reply.redirects and _LOGIN_WORDS.search(urlsplit(url).path)
+    has_field = re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I)
+    if reply.status == 200 and (led or has_field) and is_web_page(reply):
+        seen = f"a login page ({url})" if led else "a login page"
+        return _trouble(asked, seen, NOTHING, _LET_OUT)
+    return None
+
+
+_UPSTREAM = (
+    "start the service behind the proxy, and look where the proxy looks for it "
+    "(proxy_pass, the socket, its rights)"
+)
+
+
+def _status(reply: Reply) -> Trouble:
+    text = reply.body[:4000].decode("utf-8", "replace").lower()
+    host = urlsplit(reply.url).hostname or ""
+    seen = f"status {reply.status}"
+    cure = "look at the log of what answers there"
+    if "csrf" in text:
+        seen += ": a CSRF check refuses it"
+        cure = "exempt these paths from the CSRF check (csrf.exempt(autoconfig))"
+    elif reply.status in (400, 421):
+        seen += f": the server does not take the host {host}"
+        cure = (
+            f"let it take {host}: TRUSTED_HOSTS in Flask, ALLOWED_HOSTS in Django, "
+            "server_name and the certificate's site in nginx"
+        )
+    elif reply.status == 403:
+        seen += ": it is forbidden"
+        cure = (
+            "let everybody read these paths: look at the web server's rules (location "
+            "~ /\\. forbids .well-known too), a firewall, bot protection, file rights"
+        )
+    elif reply.status == 405:
+        seen += f": the method is refused (it takes {reply.headers.get('allow', '?')})"
+        cure = "let POST through to the service: static files answer GET alone"
+    elif reply.status == 429:
+        seen += ": too many requests"
+        cure = "raise the limit: an office's clients come from one address"
+    elif reply.status in (502, 504):
+        seen += ": the proxy gets no answer from what is behind it"
+        cure = _UPSTREAM
+    elif reply.status == 503:
+        cure = (
+            "if it is this service, its file is faulty: see `flask-autoconfig validate` "
+            f"and its log; otherwise {_UPSTREAM}"
+        )
+    elif reply.status in REDIRECTS:
+        seen += " without a Location"
+        cure = "redirect straight to the document"
+    elif reply.status >= 500:
+        seen += ": it fails at the request"
+    why = "clients that ask there get nothing"
+    return _trouble(reply.url, seen, why, cure)
+
+
+# --- A page for people ------------------------------------------------------------------
+
+_PARKED = re.compile(
+    r"domain (?:is|may be|name is) (?:parked|for sale)|buy this domain"
+    r"|parked (?:free|domain)|parkingcrew|sedoparking|domain parking"
+    r"|this domain is available",
+    re.I,
+)
+_CHALLENGE = re.compile(
+    r"cf-chl|challenge-platform|just a moment|enable javascript and cookies|captcha"
+    r"|checking your browser|ddos-guard",
+    re.I,
+)
+_DEFAULT = re.compile(
+    r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
+    r"|caddy.{0,30}works|iis windows server|default web site page",
+    re.I,
+)
+
+
+def is_web_page(reply: Reply) -> bool:
+    """Whether it is HTML, whatever it says of itself."""
+    start = reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or (
+        reply.content_type == "text/html" and b"<clientconfig" not in start
+    )
+
+
+def _web_page(case: Case, reply: Reply) -> Trouble:
+    text = reply.body[:20_000].decode("utf-8", "replace")
+    host = urlsplit(reply.url).hostname or ""
+    title = re.search(r"<title[^>]*>([^<]{1,80})", text, re.I)
+    called = f" (“{' '.join(title[1].split())}”)" if title else ""
+    seen = f"a web page{called} where the settings should be"
+    if _PARKED.search(text):
+        seen = f"a parked domain's page{called} where the settings should be"
+        cure = (
+            f"let {host} lead to the host that serves the settings: take the "
+            "registrar's parking (often a wildcard record) out of DNS"
+        )
+    elif _CHALLENGE.search(text):
+        seen = f"a page{called} that wants a browser (bot protection)"
+        cure = (
+            "exempt these paths from the bot protection: mail clients are no browsers"
+        )
+    elif _DEFAULT.search(text):
+        seen = f"the web server's default page{called} where the settings should be"
+        cure = (
+            f"give the web server a site for {host} (server_name, ServerAlias) that "
+            "passes on to this service"
+        )
+    else:
+        cure = (
+            f"the web server knows no site for {host}, or its site answers every path: "
+            f"pass {urlsplit(reply.url).path} on to this service before that"
+        )
+    return _trouble(reply.url, seen, NOTHING, cure)
+
+
+# --- What beside a document hurts -------------------------------------------------------
+
+
+def unpacked(reply: Reply) -> bytes:
+    """The body, unpacked if it came compressed; as it is where that cannot be done."""
+    if reply.headers.get("content-encoding", "").lower() not in ("gzip", "deflate"):
+        return reply.body
+    try:
+        return zlib.decompressobj(47).decompress(reply.body, _MOST)
+    except zlib.error:
+        return reply.body
+
+
+def from_cache(reply: Reply) -> str:
+    """Words that say it came from a cache, "" where nothing says so."""
+    age = reply.headers.get("age", "")
+    said = reply.headers.get("x-cache", "") or reply.headers.get("cf-cache-status", "")
+    if age.isdecimal() and int(age[:9]) > 0:
+        return f"it comes from a cache, {age[:9]} seconds old"
+    return f"it comes from a cache ({said[:60]})" if "hit" in said.lower() else ""
+
+
+PURGE = "purge the cache in front of the service: a reload of the service does not help"
+
+
+def unencrypted_hop(reply: Reply) -> str:
+    """The first http URL that https leads to, "" where there is none."""
+    way = [*reply.redirects, reply.url]
+    if urlsplit(way[0]).scheme != "https":
+        return ""
+    return next((it for it in way if urlsplit(it).scheme == "http"), "")

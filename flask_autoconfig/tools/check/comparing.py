@@ -1,0 +1,212 @@
+"""Holds what clients would set up side by side, and each with the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from ...config.tables import Provider
+from ..network import ProbeError
+from . import journeys, setups
+from .asking import ask_of, asks
+from .causes import documents, profile, web
+from .facts import Facts
+from .findings import (
+    FAILURE,
+    NOTE,
+    OK,
+    WARNING,
+    Case,
+    Finding,
+    failure,
+    note,
+)
+from .journeys import Client
+from .playing import NO_SETTINGS, Play, expected
+from .setups import Setup
+
+
+def read(seen: list[documents.Document], plays: list[Play]) -> Provider | None:
+    """What is published, where there is no file: the document that clients take."""
+    for played in plays:
+        for document in seen:
+            urls = {ask.url for ask in document.asks}
+            if played.found is not None and played.found.url in urls:
+                return document.provider
+    return seen[0].provider if seen else None
+
+
+def readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
+    readers: dict[str, tuple[str, ...]] = {}
+    for it in plays:
+        if it.found is not None:
+            readers[it.found.url] = (*readers.get(it.found.url, ()), it.client)
+    return readers
+
+
+def is_trusted(provider: Provider | None, seen: list[documents.Document]) -> bool:
+    return any(it.provider is provider and it.is_verified for it in seen)
+
+
+def differences(
+    case: Case, clients: list[Client], plays: list[Play], findings: list[Finding]
+) -> Iterator[Finding]:
+    """What a client would set up otherwise than the file, or than the first client."""
+    told = {
+        name
+        for it in findings
+        if it.status == FAILURE and it.step == "document"
+        for name in it.clients
+    }
+    first = next(
+        (it for it in plays if it.setup is not None and it.setup.servers), None
+    )
+    for client, played in zip(clients, plays, strict=True):
+        if played.setup is None or client.name in told or client.family == "dav":
+            continue
+        if played.stopping():
+            continue  # there is a cause, and it comes first
+        ours, whose = _reference(case, client, first)
+        if ours is None or (case.provider is None and played is first):
+            continue
+        for our, their in setups.differences(ours, played.setup, case.asker):
+            yield failure(
+                "document",
+                played.place,
+                f"{setups.in_words(their, our)} would be set up, "
+                f"{whose} {setups.in_words(our, their)}",
+                "people get other settings than you think",
+                "serve what the file says there: reload what serves it"
+                if case.provider
+                else "publish the same settings in every form",
+            ).hurting(client.name)
+
+
+def _reference(
+    case: Case, client: Client, first: Play | None
+) -> tuple[Setup | None, str]:
+    if case.provider is None:
+        if first is None:
+            return None, ""
+        # Not every form can say every method: that is the quirks' matter.
+        accounts = first.setup.servers if first.setup else ()
+        setup = Setup(tuple(it._replace(authentication="") for it in accounts))
+        return setup, f"{first.client} sets up"
+    says = "the file says"
+    if client.steps:
+        return expected(client, case), says
+    if client.family == "apple":
+        return profile.expected(case), says
+    return None, says
+
+
+# --- What is not published ----------------------------------------------------------
+
+
+def nothing(
+    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+) -> Iterator[Finding]:
+    """That there is no document where there should be one."""
+    wants = any(family.name == "thunderbird" for family in case.families)
+    if seen or not wants:
+        return
+    if case.provider is None:
+        has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
+        if has_any:
+            return
+        yield failure(
+            "document",
+            case.domain,
+            "no document with mail settings is published",
+            "a mail client can only guess the servers",
+            "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
+        )
+        return
+    family = next(it for it in case.families if it.name == "thunderbird")
+    name = f"{family.label}.{case.domain}"
+    has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
+    told = note if has_cause else failure
+    if facts.exists(name):
+        url = f"https://{name}{family.routes[0].path}"
+        yield told(
+            "https",
+            url,
+            f"there is no document for {case.domain} (status 404)"
+            if not has_cause
+            else f"there is no document for {case.domain}",
+            f"{family.askers} get nothing",
+            "serve the document there; if it is this service that answers, add the "
+            "domain to its file, or let the proxy pass the host name on",
+        )
+        return
+    yield told(
+        "dns",
+        name,
+        "no document with mail settings is published for the domain",
+        f"{family.askers} ask there first",
+        f"publish a CNAME {name} to the host that serves the settings, and serve them "
+        "there",
+    )
+
+
+def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
+    """What the MX host's domain answers, for this domain and for one that nobody has.
+
+    It is 404 with words, or settings: other clients take anything else for an answer.
+    """
+    (step,) = [it for it in journeys.THUNDERBIRD.steps if it.place == "mx domain"]
+    unknown = replace(case, domain="unknown.invalid", address=None)
+    listed = asks(step, case, facts)
+    for name in (case.provider.mx_domains if case.provider else ())[:2]:
+        url = f"https://{journeys.label_of(step)}.{name}{step.path}"
+        listed.append(ask_of(step, unknown, url))
+    for ask in dict.fromkeys(listed):
+        with suppress(ProbeError):
+            trouble = web.of_reply(case, facts.answer(ask), ask.url)
+            if trouble is not None and trouble.ends:
+                yield trouble.finding._replace(status=WARNING)
+
+
+def _is_told(quirk: Finding, told: set[tuple[str, str]]) -> bool:
+    return any((quirk.subject, it) in told and it in quirk.seen for it in _SAME)
+
+
+# What a quirk and a client's own way say of the same fault.
+_SAME = ("byte order mark", "attribute beside type", "username>", "socketType")
+
+
+def without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
+    """A client that stopped at a fault is not warned of the same as well."""
+    told = {
+        (place, fault)
+        for it in findings
+        if it.why == NO_SETTINGS
+        for place in it.places
+        for fault in _SAME
+        if fault.strip(">") in it.seen
+    }
+    for it in findings:
+        is_quirk = it.why.startswith("it hurts")
+        if not (is_quirk and _is_told(it, told)):
+            yield it
+
+
+def once(findings: list[Finding]) -> Iterator[Finding]:
+    """One thing at one place is told once, as the worst that it is to somebody."""
+    worst: dict[tuple[str, str], Finding] = {}
+    for it in findings:
+        for place in it.places:
+            key = (place, it.seen)
+            other = worst.get(key)
+            if other is None:
+                worst[key] = it._replace(subject=place, places=(place,))
+            else:
+                order = (FAILURE, WARNING, NOTE, OK)
+                keep, drop = sorted(
+                    (other, it), key=lambda each: order.index(each.status)
+                )
+                hurt = drop.clients if keep.status == drop.status else ()
+                keep = keep.hurting(*hurt)._replace(subject=place, places=(place,))
+                worst[key] = keep
+    yield from worst.values()

@@ -1,0 +1,336 @@
+"""Looks at one domain: plays every client, compares, and finds the causes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...address import NOBODY, with_domain
+from ...config.ports import standard_port
+from ...config.tables import Provider
+from ...families import Family
+from ..mail import PATIENCE
+from ..network import Network, ProbeError
+from ..resolver import LookupFailed
+from ..zone import MAIL_SERVICES, URL_SERVICES
+from . import comparing, journeys, setups
+from .asking import asks, steps_of
+from .causes import connections, dav, documents, names, profile, servers, single
+from .facts import Ask, Facts, side_by_side
+from .findings import (
+    FAILURE,
+    NOTE,
+    OK,
+    WARNING,
+    Case,
+    Finding,
+    failure,
+    merged,
+)
+from .journeys import CLIENTS, Client
+from .playing import Play, play
+from .setups import Setup
+
+_SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
+_TIMEOUTS = 2.6  # so many of them, where another is told
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fare:
+    """How one client fares: what `--json` says of it."""
+
+    client: str
+    works: bool | None  # None: nothing is published for it
+    sets_up: Setup | None
+    stopped_by: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that was found of a domain."""
+
+    domain: str
+    fares: tuple[Fare, ...]
+    findings: tuple[Finding, ...]
+    provider: Provider | None  # whose servers were looked at
+    is_trusted: bool  # they stand in the file, or came whole over verified https
+
+    def with_findings(self, more: Iterable[Finding]) -> Report:
+        """The same with further findings."""
+        return replace(self, findings=tuple(merged([*self.findings, *more])))
+
+
+def reach(case: Case, network: Network) -> Network:
+    """The network for a domain: what its file names is one's own; one deadline for all."""
+    network = replace(network, own=network.own | frozenset(_own(case)))
+    return network.step(min(_SECONDS, _TIMEOUTS * network.timeout))
+
+
+def unhurried(case: Case, network: Network) -> Network:
+    """The same for logins, which servers hold back."""
+    network = replace(network, own=network.own | frozenset(_own(case)))
+    return network.step(PATIENCE + network.timeout)
+
+
+def _own(case: Case) -> Iterator[tuple[str, int]]:
+    """Hosts and ports that one's own file names, and those of the web for its domain.
+
+    The domain of a pattern is its customer's, whose DNS may say anything.
+    """
+    if case.provider is None:
+        return
+    if case.exact:
+        labels = [f"{family.label}." for family in case.families if family.label]
+        for label in ("", *labels):
+            yield from ((f"{label}{case.domain}", port) for port in (80, 443))
+    for _, server in case.provider.servers:
+        host = with_domain(server.hostname or "", case.domain)
+        yield host, server.port or 0
+        for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
+            yield host, standard_port(server.type, socket_type) or 0
+        parts = urlsplit(with_domain(server.url or "", case.domain))
+        yield (
+            parts.hostname or "",
+            parts.port or (80 if parts.scheme == "http" else 443),
+        )
+
+
+def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
+    """The file's own servers, before anything is published."""
+    assert case.provider is not None  # noqa: S101 (the command sees to it)
+    tell(f"{case.domain}: asking the servers of the file")
+    published = servers.endpoints(case, case.provider)
+    tasks: list[Callable[[], list[Finding]]] = [
+        partial(servers.look, case, facts, published, {}),
+        partial(connections.look, facts, published),
+        partial(dav.look, case, facts, case.provider),
+    ]
+    findings = [it for found in side_by_side(tasks) for it in found]
+    return Report(case.domain, (), tuple(merged(findings)), case.provider, True)
+
+
+def published(case: Case, facts: Facts, tell: Tell) -> Report:
+    """Every client's way, and the causes of what stops it."""
+    tell(f"{case.domain}: asking DNS and the web for what clients ask")
+    clients = _clients(case)
+    looks: list[Callable[[], Any]] = [
+        partial(_without_dns, case, facts),
+        partial(_prefetch, case, facts, clients),
+    ]
+    lost, all_asks = side_by_side(looks)
+    if lost is not None:
+        told = lost.hurting(*(it.name for it in clients))
+        fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
+        return Report(case.domain, fares, (told,), case.provider, False)
+    seen = documents.found(_xml_asks(all_asks), case, facts)
+    plays = _play_all(case, facts, clients)
+
+    provider = case.provider or comparing.read(seen, plays)
+    tell(f"{case.domain}: asking the servers, and holding all of it side by side")
+    published_servers = servers.endpoints(case, provider)
+    for it in seen if case.provider is None else ():
+        published_servers = {
+            **servers.endpoints(case, it.provider),
+            **published_servers,
+        }
+    set_up = servers.set_up_by(
+        (it.client, it.setup.servers) for it in plays if it.setup is not None
+    )
+    tasks: list[Callable[[], list[Finding]]] = [
+        partial(names.look, case, facts, provider),
+        partial(servers.look, case, facts, published_servers, set_up),
+        partial(dav.look, case, facts, provider),
+        partial(connections.look, facts, [*published_servers, *set_up]),
+        partial(connections.look, facts, _web_targets(all_asks, facts)),
+        partial(documents.look, case, seen, comparing.readers(plays)),
+    ]
+    findings = [it for found in side_by_side(tasks) for it in found]
+    findings += comparing.differences(case, clients, plays, findings)
+    for played in plays:
+        findings += played.findings
+    findings += comparing.nothing(case, facts, seen, plays)
+    findings += comparing.hosters(case, facts)
+    listed = merged(comparing.once(list(comparing.without_quirks_told(findings))))
+    fares = tuple(_fare(case, it, listed) for it in plays)
+    is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
+    return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+
+
+def _without_dns(case: Case, facts: Facts) -> Finding | None:
+    """Where DNS says nothing of the domain at all: whatever else fails, fails by that."""
+    errors: list[LookupFailed] = []
+
+    def look(of: Callable[[str], object]) -> None:
+        try:
+            of(case.domain)
+        except LookupFailed as error:
+            errors.append(error)
+
+    looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
+    side_by_side(partial(look, of) for of in looks)
+    if not errors and _is_unknown(case, facts):
+        return failure(
+            "dns",
+            case.domain,
+            "there is no such domain in DNS",
+            "nobody finds anything of it",
+            "look at how it is spelt, and whether it is still registered",
+        )
+    if len(errors) < 2:
+        return None
+    why = "nobody finds anything of the domain, no client and no mail server"
+    return names.failed(case.domain, errors[0], why)
+
+
+def _is_unknown(case: Case, facts: Facts) -> bool:
+    """Whether there is no such domain; some name servers say so of what is only empty."""
+    if facts.mx(case.domain) or facts.addresses(case.domain):
+        return False
+    hosts = [f"{it.label}.{case.domain}" for it in case.families if it.label]
+    return not facts.is_known(case.domain) and not any(map(facts.exists, hosts))
+
+
+# --- Playing --------------------------------------------------------------------------
+
+
+def _clients(case: Case) -> list[Client]:
+    """Whose ways count: those of the families that are served, any other's too."""
+    served = {family.name for family in case.families}
+    known = [it for it in CLIENTS if it.family in served]
+    families = {it.family for it in CLIENTS}
+    others = [
+        journeys.generic(family)
+        for family in case.families
+        if family.name not in families and family.label and family.formats
+    ]
+    return [*known, *others]
+
+
+def _prefetch(case: Case, facts: Facts, clients: list[Client]) -> list[Ask]:
+    """Ask all at once, so that what is silent costs one timeout; gives the requests."""
+
+    def quietly(look: Callable[..., Any], *arguments: Any) -> None:
+        with suppress(ProbeError, LookupFailed):
+            look(*arguments)
+
+    steps = list(dict.fromkeys(step for it in clients for step in steps_of(it, case)))
+    near = [step for step in steps if not step.place.startswith("mx")]
+    far = [step for step in steps if step.place.startswith("mx")]
+    listed = [ask for step in near for ask in asks(step, case, facts)]
+    listed += profile.asks(case) if _plays(clients, "apple") else []
+    listed += [dav.ask_for(url) for _, url in dav.well_known(case)]
+    listed += [Ask(single.url_of(case, it)) for it in case.families if _is_single(it)]
+
+    def by_mx() -> None:
+        quietly(facts.mx, case.domain)
+        further = [ask for step in far for ask in asks(step, case, facts)]
+        side_by_side(partial(quietly, facts.answer, ask) for ask in further)
+
+    services = [name for name, *_ in (*MAIL_SERVICES, *URL_SERVICES)]
+    tasks: list[Callable[[], None]] = [by_mx]
+    tasks += [partial(quietly, facts.answer, ask) for ask in dict.fromkeys(listed)]
+    tasks += [partial(quietly, facts.srv, f"{it}.{case.domain}") for it in services]
+    tasks += [
+        partial(quietly, facts.server, it)
+        for it in servers.endpoints(case, case.provider)
+    ]
+    side_by_side(tasks)
+    return list(dict.fromkeys(listed))
+
+
+def _plays(clients: list[Client], family: str) -> bool:
+    return any(it.family == family for it in clients)
+
+
+def _is_single(family: Family) -> bool:
+    known = {it.family for it in CLIENTS if it.family != "pacc"}
+    return bool(family.label and family.formats) and family.name not in known
+
+
+def _xml_asks(listed: list[Ask]) -> list[Ask]:
+    paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
+    found = [it for it in listed if urlsplit(it.url).path in paths]
+    return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
+
+
+def _play_all(case: Case, facts: Facts, clients: list[Client]) -> list[Play]:
+    return side_by_side(partial(_play_one, case, facts, it) for it in clients)
+
+
+def _play_one(case: Case, facts: Facts, client: Client) -> Play:
+    if client.steps:
+        return play(client, case, facts)
+    played = Play(client.name, client.family)
+    if client.family == "apple":
+        seen = profile.look(case, facts)
+        played.findings, played.setup, played.url = seen
+    elif client.family == "dav":
+        ways = dav.play(case, facts)
+        accounts = tuple(it.account for it in ways if it.account is not None)
+        played.setup = Setup(accounts) if accounts else None
+        played.findings = [it.finding for it in ways if it.finding is not None]
+        if case.provider is not None and not accounts:
+            played.findings = [_worse(it) for it in played.findings]
+    else:
+        (family,) = [it for it in case.families if it.name == client.family]
+        seen_ = single.look(case, facts, family)
+        played.findings = seen_.findings
+        host = f"{family.label}.{case.domain}"
+        if seen_.reply is None and facts.is_by_wildcard(host, case.domain):
+            played.findings = [it._replace(status=NOTE) for it in seen_.findings]
+        played.setup, played.url = seen_.setup, single.url_of(case, family)
+        if seen_.reply is not None and played.setup is None:
+            played.setup = Setup(())
+    hurt = (client.name,)
+    played.findings = [
+        it if it.status == OK else it.hurting(*hurt) for it in played.findings
+    ]
+    return played
+
+
+def _worse(finding: Finding) -> Finding:
+    return finding._replace(status=FAILURE) if finding.status == WARNING else finding
+
+
+def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
+    """Hosts and ports of the web that answered, to be looked at address by address."""
+    found: dict[tuple[str, int], None] = {}
+    for ask in all_asks:
+        parts = urlsplit(ask.url)
+        with suppress(ProbeError):
+            facts.reply(ask)
+            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
+    return [it for it in found if it[1] == 443 or (it[0], 443) not in found]
+
+
+# --- The verdict ----------------------------------------------------------------------
+
+
+def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
+    causes = [
+        it for it in findings if it.status == FAILURE and played.client in it.clients
+    ]
+    setup = played.setup
+    if setup is not None and case.address is None:
+        setup = Setup(tuple(_for_anybody(case, it) for it in setup.servers))
+    if causes:
+        first = causes[0]
+        return Fare(played.client, False, setup, f"{first.places[0]}: {first.seen}")
+    if setup is None:
+        return Fare(played.client, None, None, "")
+    return Fare(played.client, True, setup, "")
+
+
+def _for_anybody(case: Case, account: setups.Account) -> setups.Account:
+    """Without the name of who asked for nobody in particular."""
+    name = account.username
+    if name == str(case.asker):
+        return account._replace(username="%EMAILADDRESS%")
+    if name == case.asker.local:
+        return account._replace(username="%EMAILLOCALPART%")
+    return account

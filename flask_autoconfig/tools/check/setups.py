@@ -1,0 +1,232 @@
+"""What a client sets up, in one form whatever it read, so that two can be compared."""
+
+from __future__ import annotations
+
+import json
+import plistlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ...address import Address, fill_in, is_ip, with_domain
+from ...config.ports import MAIL_TYPES, standard_port
+from ...config.tables import Provider
+from ...documents.xml import NotXmlError, local_name, parse
+from ..mail import Endpoint
+
+
+class Account(NamedTuple):
+    """A server as a client sets it up. What it was not told is None or ""."""
+
+    type: str  # imap, pop3, smtp, caldav, carddav
+    hostname: str
+    port: int
+    socket_type: str
+    username: str | None = None  # with placeholders, or filled in
+    authentication: str = ""
+    url: str = ""  # of what speaks HTTP
+
+    def __str__(self) -> str:
+        if self.url:
+            return f"{self.type} {self.url}"
+        return f"{self.type} {self.hostname}:{self.port} {self.socket_type}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is, and how it is spoken to."""
+        return Endpoint(self.type, self.hostname, self.port, self.socket_type)
+
+    def as_json(self) -> dict[str, object]:
+        """With the TOML's keys, without those that were not told."""
+        said = {key: value for key, value in self._asdict().items() if value}
+        if self.url:
+            return {"type": self.type, "url": self.url}
+        return said
+
+
+class Setup(NamedTuple):
+    """All that a client sets up."""
+
+    servers: tuple[Account, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.servers)) or "nothing"
+
+
+def of_provider(provider: Provider, domain: str) -> list[Account]:
+    """The mail servers of a provider, as a client that reads all of it sets them up."""
+    return [
+        Account(
+            server.type,
+            with_domain(server.hostname, domain),
+            server.port or 0,
+            server.socket_type or "SSL",
+            with_domain(server.username, domain) if server.username else None,
+            str(server.authentication[0]),
+        )
+        for _, server in provider.servers
+        if server.type in MAIL_TYPES and server.hostname
+    ]
+
+
+def differences(
+    ours: Setup, theirs: Setup, who: Address
+) -> Iterator[tuple[Account, Account]]:
+    """Servers of one type that two would set up differently: ours, theirs."""
+    for our in ours.servers:
+        same_type = [it for it in theirs.servers if it.type == our.type]
+        if same_type and not any(_is_same(our, it, who) for it in same_type):
+            yield our, same_type[0]
+
+
+def _is_same(one: Account, other: Account, who: Address) -> bool:
+    if one.url or other.url:
+        return one.url.rstrip("/") == other.url.rstrip("/")
+    if one[1:4] != other[1:4]:
+        return False
+    methods = {one.authentication, other.authentication} - {""}
+    if len(methods) > 1:
+        return False
+    names = [fill_in(it.username, who.domain, who) for it in (one, other)]
+    return not all(names) or names[0] == names[1]
+
+
+def in_words(account: Account, beside: Account) -> str:
+    """A server in words, with whatever else makes it another than the one beside it."""
+    words = str(account)
+    if account.username != beside.username and account.username:
+        words += f", user name {account.username}"
+    methods = {account.authentication, beside.authentication}
+    if len(methods) > 1 and "" not in methods:
+        words += f", {account.authentication}"
+    return words
+
+
+# --- What the other documents say -----------------------------------------------------
+
+
+class MeaninglessError(ValueError):
+    """Why a document says nothing to its client."""
+
+
+_OUTLOOK = (
+    "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
+)
+_POX_TYPES = {"IMAP": "imap", "POP3": "pop3", "SMTP": "smtp"}
+
+
+def of_pox(body: bytes) -> Setup:
+    """What Outlook sets up (MS-OXDSCLI, 2.2.4); raises MeaninglessError."""
+    try:
+        root = parse(body)
+    except NotXmlError as error:
+        raise MeaninglessError("the answer is no XML") from error
+    for element in root.iter():
+        if local_name(element) == "ErrorCode":
+            raise MeaninglessError(f"Autodiscover error {(element.text or '')[:20]}")
+    accounts = []
+    for protocol in root.iter(f"{_OUTLOOK}Protocol"):
+        said = {local_name(child): (child.text or "").strip() for child in protocol}
+        type_ = _POX_TYPES.get(said.get("Type", "").upper())
+        if type_ and said.get("Server"):
+            accounts.append(_of_protocol(type_, said))
+    if not accounts:
+        if any(True for _ in root.iter(f"{_OUTLOOK}Protocol")):
+            return Setup(())
+        raise MeaninglessError("the answer has no server in it")
+    return Setup(tuple(accounts))
+
+
+def _of_protocol(type_: str, said: dict[str, str]) -> Account:
+    is_secure = said.get("SSL", "on").lower() == "on"
+    kind = said.get("Encryption", "").upper()
+    socket_type = {"TLS": "STARTTLS", "NONE": "plain"}.get(kind, "SSL")
+    socket_type = socket_type if is_secure else "plain"
+    port = said.get("Port", "")
+    number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else 0
+    number = number or standard_port(type_, socket_type) or 0
+    username = said.get("LoginName") or None
+    method = "NTLM" if said.get("SPA", "on").lower() == "on" else "password-cleartext"
+    return Account(type_, said["Server"], number, socket_type, username, method)
+
+
+_PACC_TYPES = {"imap": "imap", "pop3": "pop3", "submit": "smtp", "smtp": "smtp"}
+
+
+def of_pacc(body: bytes) -> Setup:
+    """What a PACC client sets up; raises MeaninglessError."""
+    try:
+        said = json.loads(body)
+        protocols = said["protocols"]
+        hosts = {
+            kind: str(protocols[kind]["host"])
+            for kind in _PACC_TYPES
+            if kind in protocols
+        }
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise MeaninglessError("it is no JSON with protocols in it") from error
+    return Setup(
+        tuple(
+            Account(
+                _PACC_TYPES[kind],
+                host,
+                standard_port(_PACC_TYPES[kind], "SSL") or 0,
+                "SSL",
+            )
+            for kind, host in hosts.items()
+        )
+    )
+
+
+_APPLE_TYPES = {"EmailTypeIMAP": "imap", "EmailTypePOP": "pop3"}
+_APPLE_METHODS = {
+    "EmailAuthPassword": "password-cleartext",
+    "EmailAuthCRAMMD5": "password-encrypted",
+    "EmailAuthNTLM": "NTLM",
+    "EmailAuthNone": "none",
+}
+
+
+def of_profile(property_list: bytes) -> Setup:
+    """What an iPhone sets up from a profile; raises MeaninglessError."""
+    try:
+        profile = plistlib.loads(property_list)
+        payloads = [dict(it) for it in profile["PayloadContent"]]
+    except Exception as error:  # plistlib raises whatever its parsers do
+        raise MeaninglessError("it is no configuration profile") from error
+    accounts: list[Account] = []
+    for payload in payloads:
+        kind = payload.get("PayloadType")
+        if kind == "com.apple.mail.managed":
+            incoming = _APPLE_TYPES.get(str(payload.get("EmailAccountType")), "imap")
+            accounts.append(_of_payload(payload, "Incoming", incoming))
+            accounts.append(_of_payload(payload, "Outgoing", "smtp"))
+    if not payloads:
+        raise MeaninglessError("the profile has nothing in it")
+    return Setup(tuple(accounts))
+
+
+def _of_payload(payload: dict[str, Any], way: str, type_: str) -> Account:
+    def said(key: str) -> Any:
+        return payload.get(f"{way}MailServer{key}")
+
+    is_secure = said("UseSSL") is True
+    port = said("PortNumber")
+    port = port if isinstance(port, int) else standard_port(type_, "SSL") or 0
+    direct = port == standard_port(type_, "SSL")
+    socket_type = ("SSL" if direct else "STARTTLS") if is_secure else "plain"
+    username = said("Username")
+    method = _APPLE_METHODS.get(str(said("Authentication")), "")
+    name = username if isinstance(username, str) and username else None
+    return Account(type_, str(said("HostName") or ""), port, socket_type, name, method)
+
+
+def of_url(type_: str, url: str) -> Account:
+    """A calendar or an address book."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+    except ValueError:
+        host, port = "", 0
+    host = f"[{host}]" if is_ip(host) and ":" in host else host
+    return Account(type_, host, port, "SSL", url=url)

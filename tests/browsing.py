@@ -1,0 +1,54 @@
+"""A real Chromium for tests of the page; whatever it complains of is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from seen import AGENTS
+from support import program
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-background-networking"]
+        browser = playwright.chromium.launch(
+            executable_path=program("chromium"), args=options
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Open an address in a fresh context, as a device of `seen.AGENTS`."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # as a download, or by the next page
+            complaints.append(f"{request.url}: {request.failure}")
+
+    def visit(
+        target: str, device: str = "windows", *, width: int = 1280, **options: object
+    ) -> Page:
+        viewport = {"width": width, "height": 900}
+        agent = AGENTS.get(device, "somebody")
+        context = browser.new_context(viewport=viewport, user_agent=agent, **options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("requestfailed", failed)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(target)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    statuses = "Failed to load resource: the server responded with a status of 4"
+    assert [it for it in complaints if not it.startswith(statuses)] == []

@@ -1,0 +1,111 @@
+"""A network of one's own: real ports on a loopback that nobody else has."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from support import end, lacking, program, wait_for
+
+T = TypeVar("T")
+_CLONE_NEWNET = 0x40000000
+
+
+class Namespace:
+    """A network namespace, its loopback up, that lives as long as a process does."""
+
+    def __init__(self, holder: subprocess.Popen[bytes]) -> None:
+        self._path = f"/proc/{holder.pid}/ns/net"
+
+    def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """What the function gives in there: its threads, sockets and processes too."""
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                self._enter()
+                results.append(function(*arguments, **named))
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def _enter(self) -> None:
+        """Move this thread in; it must end there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        finally:
+            os.close(descriptor)
+
+    def start(self, *command: str | Path, log: Path) -> subprocess.Popen[bytes]:
+        """A process in there, the leader of a session."""
+        with log.open("ab") as out:
+            return self.call(
+                subprocess.Popen,
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @contextmanager
+    def running(
+        self, *command: str | Path, port: int, address: str, log: Path
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A server in there, until the block ends."""
+        process = self.start(*command, log=log)
+        try:
+            self.call(wait_for, port, process, address=address)
+            yield process
+        finally:
+            end(process)
+
+
+@contextmanager
+def namespace() -> Iterator[Namespace]:
+    """A new one; without the rights for it the test is skipped with that reason."""
+    unshare, ip = program("unshare"), program("ip")
+    # BIND listens only at addresses that the interface has.
+    more = f"{ip} addr add 127.0.0.53/8 dev lo && {ip} addr add 127.0.0.55/8 dev lo"
+    script = f"{ip} link set lo up && {more} && echo up && exec sleep infinity"
+    holder = subprocess.Popen(
+        [unshare, "--net", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert holder.stdout is not None
+        if holder.stdout.readline() != b"up\n":
+            lacking("the right to make a network namespace")
+        yield Namespace(holder)
+    finally:
+        end(holder)
+        with suppress(AttributeError):
+            holder.stdout.close()  # type: ignore[union-attr]
+
+
+def until_there(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Return as soon as the condition holds; fail if it does not in time."""
+    over = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < over, f"not within {seconds} seconds"
+        time.sleep(0.02)

@@ -1,0 +1,256 @@
+"""What clients make of what they read: each by its own rules, without our code.
+
+Every reader gives the servers that its client would set an account up with, the best
+first, with the login that it would use there.
+"""
+
+from __future__ import annotations
+
+import json
+import plistlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from defusedxml.ElementTree import fromstring
+
+
+class Setting(NamedTuple):
+    """A mail server as a client sets it up."""
+
+    type: str
+    host: str
+    port: int
+    security: str  # SSL, STARTTLS or plain
+    login: str | None  # None: without one, or whatever the client thinks of
+
+
+class Account(NamedTuple):
+    """What a client sets up: where mail is read and sent, the best first."""
+
+    reading: tuple[Setting, ...] = ()
+    sending: tuple[Setting, ...] = ()
+    urls: tuple[tuple[str, str], ...] = ()  # type and URL of the other services
+
+
+_POX = (
+    "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
+)
+
+
+def filled(text: str, address: str) -> str:
+    """The text with the placeholders that a client fills in by itself."""
+    local, _, domain = address.rpartition("@")
+    for name, value in (
+        ("%EMAILADDRESS%", address),
+        ("%EMAILLOCALPART%", local),
+        ("%EMAILDOMAIN%", domain),
+    ):
+        text = text.replace(name, value)
+    return text
+
+
+def config_v1(document: bytes, address: str) -> Account:
+    """Thunderbird's kin: the first emailProvider, every server in the document's order."""
+    root: Any = fromstring(document)  # what is missing in it is an error of the test
+    provider = root.find("emailProvider")
+    domains = {element.text for element in provider.findall("domain")}
+    assert address.rpartition("@")[2] in domains
+    settings: dict[str, list[Setting]] = {"incomingServer": [], "outgoingServer": []}
+    for tag, found in settings.items():
+        for server in provider.findall(tag):
+            if server.get("type") not in ("imap", "pop3", "smtp"):
+                continue
+            login = server.findtext("username")
+            found.append(
+                Setting(
+                    server.get("type"),
+                    filled(server.findtext("hostname"), address).lower(),
+                    int(server.findtext("port")),
+                    server.findtext("socketType"),
+                    None if login is None else filled(login, address),
+                )
+            )
+    tags = {"calendar": "caldav", "addressbook": "carddav", "fileShare": "webdav"}
+    urls = [
+        (server.get("type"), filled(server.findtext("url"), address))
+        for tag in tags
+        for server in root.findall(tag)
+    ]
+    return Account(
+        tuple(settings["incomingServer"]),
+        tuple(settings["outgoingServer"]),
+        tuple(urls),
+    )
+
+
+def pox(document: bytes) -> Account | None:
+    """Outlook: each Protocol of the one Account; None for an error."""
+    root = fromstring(document)
+    if any(str(element.tag).endswith("}ErrorCode") for element in root.iter()):
+        return None
+    (account,) = root.iter(f"{_POX}Account")
+    settings: list[Setting] = []
+    urls: list[tuple[str, str]] = []
+    for protocol in account.iter(f"{_POX}Protocol"):
+        said = {str(it.tag).removeprefix(_POX): it.text or "" for it in protocol}
+        type_ = said["Type"].lower()
+        if type_ in ("caldav", "carddav"):
+            urls.append((type_, said["Server"]))
+        if type_ not in ("imap", "pop3", "smtp"):
+            continue
+        is_tls = said["SSL"] == "on"
+        security = (
+            {"SSL": "SSL", "TLS": "STARTTLS"}[said["Encryption"]] if is_tls else ""
+        )
+        asked = "whatever it asks the user for"
+        login = said.get("LoginName", asked) if said["AuthRequired"] == "on" else None
+        settings.append(
+            Setting(
+                type_, said["Server"], int(said["Port"]), security or "plain", login
+            )
+        )
+    return Account(
+        tuple(it for it in settings if it.type != "smtp"),
+        tuple(it for it in settings if it.type == "smtp"),
+        tuple(urls),
+    )
+
+
+def mobileconfig(document: bytes) -> Account:
+    """Apple's programs: one server of each kind. TLS or STARTTLS they find out."""
+    payloads = {
+        it["PayloadType"]: it for it in plistlib.loads(document)["PayloadContent"]
+    }
+    urls = [
+        (type_, f"{scheme}://{said[f'{prefix}HostName']}:{said[f'{prefix}Port']}")
+        for type_, prefix in (("caldav", "CalDAV"), ("carddav", "CardDAV"))
+        if (said := payloads.get(f"com.apple.{type_}.account"))
+        for scheme in ["https" if said[f"{prefix}UseSSL"] else "http"]
+    ]
+    mail = payloads.get("com.apple.mail.managed")
+    if mail is None:
+        return Account(urls=tuple(urls))
+
+    def setting(way: str, type_: str) -> Setting:
+        return Setting(
+            type_,
+            mail[f"{way}MailServerHostName"],
+            mail[f"{way}MailServerPortNumber"],
+            "SSL" if mail[f"{way}MailServerUseSSL"] else "plain",
+            mail.get(f"{way}MailServerUsername"),
+        )
+
+    type_ = {"EmailTypeIMAP": "imap", "EmailTypePOP": "pop3"}[mail["EmailAccountType"]]
+    reading, sending = setting("Incoming", type_), setting("Outgoing", "smtp")
+    return Account((reading,), (sending,), tuple(urls))
+
+
+class Pacc(NamedTuple):
+    """What a PACC client sets up, and the methods that it is told of."""
+
+    account: Account
+    methods: frozenset[str]
+
+
+def pacc(document: bytes, address: str) -> Pacc:
+    """PACC: IMAP before POP3, TLS on the standard ports, the address for a login.
+
+    Hosts are names, and URLs are at the standard port of one.
+    """
+    said = json.loads(document)
+    protocols = said["protocols"]
+    for protocol in protocols.values():
+        parts = urlsplit(protocol.get("url") or f"https://{protocol['host']}")
+        assert parts.scheme == "https"
+        assert parts.port in (None, 443)
+        assert not set(parts.hostname or "1") <= set("0123456789.:abcdef")
+
+    def settings(names: dict[str, tuple[str, int]]) -> tuple[Setting, ...]:
+        return tuple(
+            Setting(type_, protocols[name]["host"], port, "SSL", address)
+            for name, (type_, port) in names.items()
+            if name in protocols
+        )
+
+    reading = settings({"imap": ("imap", 993), "pop3": ("pop3", 995)})
+    sending = settings({"submit": ("smtp", 465)})
+    assert protocols.get("smtp") == protocols.get("submit")
+    urls = [
+        (name, protocols[name]["url"])
+        for name in ("jmap", "caldav", "carddav", "webdav")
+        if name in protocols
+    ]
+    told = said["authentication"]
+    methods = {"password"} if told["password"] else set()
+    if "oauth-public" in told:
+        methods.add("OAuth2")
+    return Pacc(Account(reading, sending, tuple(urls)), frozenset(methods))
+
+
+_SERVICES = {
+    "_imaps._tcp": ("imap", "SSL"),
+    "_imap._tcp": ("imap", "STARTTLS"),
+    "_pop3s._tcp": ("pop3", "SSL"),
+    "_pop3._tcp": ("pop3", "STARTTLS"),
+    "_submissions._tcp": ("smtp", "SSL"),
+    "_submission._tcp": ("smtp", "STARTTLS"),
+}
+
+
+class Srv(NamedTuple):
+    """What a program that goes by SRV records sets up, and what it is denied."""
+
+    account: Account
+    denied: frozenset[tuple[str, str]]  # type and security
+
+
+def srv(records: Iterable[tuple[str, str, str]]) -> Srv:
+    """RFC 6186, 3.4 and 6764: of all records the lowest priority, IMAP or POP3.
+
+    `records` are name, type and data as in a zone file.
+    """
+    records = list(records)
+    paths = {
+        name: data.strip('"').removeprefix("path=")
+        for name, type_, data in records
+        if type_ == "TXT"
+    }
+    ranked: list[tuple[int, Setting]] = []
+    denied = set()
+    urls: list[tuple[str, str]] = []
+    for name, type_, data in records:
+        if type_ != "SRV":
+            continue
+        priority, _, port, target = data.split()
+        host = target.removesuffix(".")
+        if name not in _SERVICES:
+            kind = {"_caldavs._tcp": "caldav", "_carddavs._tcp": "carddav"}.get(name)
+            kind = kind or {"_jmap._tcp": "jmap"}.get(name)
+            if kind:
+                assert host, "programs look no further than a denial"
+                path = paths.get(name, f"/.well-known/{kind}")
+                urls.append((kind, f"https://{host}:{port}{path}"))
+            continue
+        kind, security = _SERVICES[name]
+        if host:
+            setting = Setting(kind, host, int(port), security, None)
+            ranked.append((int(priority), setting))
+        else:
+            denied.add((kind, security))
+    ranked.sort(key=lambda it: it[0])
+    found = [setting for _, setting in ranked]
+    account = Account(
+        tuple(it for it in found if it.type != "smtp"),
+        tuple(it for it in found if it.type == "smtp"),
+        tuple(urls),
+    )
+    return Srv(account, frozenset(denied))
+
+
+def with_port(url: str) -> str:
+    """A URL whose port is always there, to be compared."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return parts._replace(netloc=f"{host}:{port}").geturl()

@@ -1,0 +1,641 @@
+"""Worlds that are right stay green; logins; what a person, a program and cron are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real import (
+    ADDRESSES,
+    BIND,
+    DOMAIN,
+    HOSTER,
+    HOSTER_WEB,
+    OTHER_NAMES,
+    PROXY,
+    SITE,
+    TOML,
+    USER,
+    WEB,
+    Asked,
+    Real,
+    front,
+    postfix,
+    real,
+    real_nginx,
+    stub,
+    validating,
+)
+from strangers import at_terminal
+from support import BIN
+from test_check_mistakes import (
+    AT_CONFIG,
+    ELSEWHERE,
+    at_web,
+    expired,
+    good,
+    lead,
+    mail,
+    page,
+    says,
+    talks,
+)
+from world import PASSWORD
+
+ALL = [
+    *("Thunderbird", "Thunderbird for Android (K-9)", "Evolution", "Kontact"),
+    *("Delta Chat", "Outlook (classic)", "iPhone", "PACC", "GNOME Online Accounts"),
+    *("SnappyMail", "FairEmail", "Calendars"),
+]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Real]:
+    with pytest.MonkeyPatch.context() as patch, real() as world:
+        patch.setenv("SSL_CERT_FILE", str(world.folder / "ca.pem"))
+        patch.delenv("AUTOCONFIG_FILE", raising=False)
+        file = world.folder / "true.toml"
+        world.zone = world.records(file)
+        yield world
+
+
+@pytest.fixture
+def here(world: Real) -> Iterator[Real]:
+    world.names.load(world.zone)
+    world.front.answer = lambda asked: None
+    with ExitStack() as stack:
+        world.stack = stack
+        yield world
+
+
+def wrong(report: dict[str, Any]) -> list[str]:
+    return [
+        f"{it['status']} {it['subject']}: {it['seen']}"
+        for it in report["findings"]
+        if it["status"] in ("warning", "failure")
+    ]
+
+
+def works(report: dict[str, Any]) -> dict[str, bool | None]:
+    return {it["client"]: it["works"] for it in report["clients"]}
+
+
+# --- Right worlds ---------------------------------------------------------------------
+
+
+def test_every_client_works_where_all_is_right_and_real(here: Real) -> None:
+    file = here.folder / "true.toml"
+    with real_web(here, file):
+        report = here.check(USER, file=file, names=BIND)
+    assert wrong(report) == []
+    assert works(report) == dict.fromkeys(ALL, True)
+    for client in report["clients"]:
+        assert client["stopped_by"] is None
+        assert client["sets_up"]
+    (kontact,) = [it for it in report["clients"] if it["client"] == "Kontact"]
+    assert kontact["sets_up"][0] == {
+        "type": "imap",
+        "hostname": f"imap.{DOMAIN}",
+        "port": 993,
+        "socket_type": "SSL",
+        "username": "%EMAILADDRESS%",
+        "authentication": "password-cleartext",
+    }
+
+
+class real_web:  # noqa: N801 (it reads as the function that it could be)
+    """The service behind a real nginx, at the address that BIND's zone gives the web."""
+
+    def __init__(self, here: Real, file: Path) -> None:
+        self._here, self._file = here, file
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        here = self._here
+        folder = here.folder / f"web-{time.monotonic_ns()}"
+        enter = self._stack.enter_context
+        folder.mkdir()
+        command = (BIN / "flask-autoconfig", "--config", self._file, "serve")
+        options = ("--bind", "127.0.0.1:8000", "--workers", "1", "--proxies", "1")
+        enter(
+            here.inside.running(
+                *command, *options, port=8000, address="127.0.0.1", log=folder / "log"
+            )
+        )
+        locations = PROXY.format(service="http://127.0.0.1:8000")
+        certificate = here.certificates["web"]
+        enter(
+            real_nginx(here.inside, folder / "nginx", ELSEWHERE, certificate, locations)
+        )
+        here.bind.load(here.zone, ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}"))
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+SITES = {
+    "404": says(404, "Not Found here"),
+    "403": says(403, "Forbidden"),
+    "405": says(405, "Method Not Allowed"),
+    "a page for every path": page("<div id=app></div>"),
+}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_domain_whose_web_site_knows_nothing_of_mail_is_right(
+    here: Real, site: str
+) -> None:
+    here.front.answer = lambda it: SITES[site](it) if it.host == DOMAIN else None
+    for file in (here.folder / "true.toml", None):
+        rest = () if file else ("--allow-private",)
+        report = here.check(USER, *rest, file=file)
+        assert wrong(report) == []
+        assert set(works(report).values()) == {True}
+
+
+def test_submission_by_starttls_is_right(here: Real, tmp_path: Path) -> None:
+    file = tmp_path / "starttls.toml"
+    line = 'type = "smtp"\nsocket_type = "STARTTLS"'
+    file.write_text(TOML.replace('type = "smtp"', line))
+    with front(here.inside, file, ELSEWHERE, here.certificates["web"]):
+        zone = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+        here.names.serve(zone + here.records(file))
+        report = here.check(USER, file=file)
+        assert wrong(report) == []
+        assert set(works(report).values()) == {True}
+        alone = here.check(USER, "--allow-private")
+        assert wrong(alone) == []
+
+
+def test_a_domain_that_publishes_by_well_known_alone_is_right(here: Real) -> None:
+    here.names.serve(ADDRESSES)
+    for file in (here.folder / "true.toml", None):
+        rest = () if file else ("--allow-private",)
+        report = here.check(USER, *rest, file=file)
+        assert wrong(report) == []
+        fares = works(report)
+        assert fares["Thunderbird"] is fares["Kontact"] is fares["Delta Chat"] is True
+        assert fares["PACC"] is None  # nothing is published for it
+        notes = [it for it in report["findings"] if it["status"] == "note"]
+        assert f"autoconfig.{DOMAIN}" in {it["subject"] for it in notes} or file is None
+
+
+def test_a_wildcard_that_leads_to_a_web_site_publishes_nothing(here: Real) -> None:
+    site = here.certificates["site"]
+    folder = here.folder / f"site-{time.monotonic_ns()}"
+    here.stack.enter_context(
+        real_nginx(here.inside, folder, SITE, site, "location / { return 200 hello; }")
+    )
+    hosts = "autoconfig IN A {0}\nautodiscover IN A {0}\nua-auto-config IN A {0}\n"
+    other = "no-such-name-e3b0c442 IN A {0}\n"
+    here.names.serve(ADDRESSES + (hosts + other).format(SITE))
+    report = here.check(USER, "--allow-private")
+    assert wrong(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is fares["Kontact"] is True  # by .well-known
+    assert fares["PACC"] is None
+
+
+def test_a_customer_of_a_hoster_gets_the_hosters_settings(here: Real) -> None:
+    here.names.serve(
+        f"$ORIGIN customer.test.\n@ IN MX 1 mx.{HOSTER}.\n"
+        f"mx.{HOSTER}. IN A {SITE}\nautoconfig.{HOSTER}. IN A {WEB}\n"
+        f"imap.{DOMAIN}. IN A 127.0.0.12\nsmtp.{DOMAIN}. IN A 127.0.0.13\n"
+        f"dav.{DOMAIN}. IN A 127.0.0.11\n"
+    )
+
+    def answer(asked: Asked) -> Any:
+        if asked.host == f"autoconfig.{HOSTER}" and "config-v1" in asked.path:
+            asked.host, asked.query = f"autoconfig.{DOMAIN}", ""
+            status, headers, body = asked.served()
+            name = b"<domain>customer.test</domain><incomingServer"
+            return status, headers, body.replace(b"<incomingServer", name, 1)
+        return None
+
+    here.front.answer = answer
+    report = here.check("fred@customer.test", "--allow-private")
+    assert wrong(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is True
+    assert fares["Evolution"] is None
+    assert HOSTER_WEB != WEB
+
+
+def test_a_pop3_server_without_capa_has_user_and_pass(
+    here: Real, tmp_path: Path
+) -> None:
+    behave = talks("+OK hello", ("CAPA", "-ERR what"))
+    mail("pop", 995, behave, good(f"pop.{DOMAIN}"))(here)
+    file = tmp_path / "pop.toml"
+    text = f'\n[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.{DOMAIN}"\n'
+    file.write_text(TOML + text)
+    report = here.check(DOMAIN, "--unpublished", file=file)
+    assert wrong(report) == []
+    seen = [it["seen"] for it in report["findings"] if "pop3" in it["subject"]]
+    assert any("it offers LOGIN" in it for it in seen)
+
+
+# --- A real name server that validates ------------------------------------------------
+
+
+def test_a_domain_whose_signatures_do_not_hold_is_told_by_name(here: Real) -> None:
+    with validating(here.folder / "validating", here.inside, "127.0.0.55"):
+        report = here.check(USER, file=here.folder / "true.toml", names="127.0.0.55")
+    (found,) = [it for it in report["findings"] if it["status"] == "failure"]
+    assert "DNSSEC" in found["seen"]
+    assert "DS record" in found["cure"]
+    assert set(works(report).values()) == {False}
+
+
+# --- One cause once -------------------------------------------------------------------
+
+
+def test_an_expired_certificate_is_one_cause_with_all_its_places(here: Real) -> None:
+    names = [
+        f"{it}.{DOMAIN}" for it in ("autoconfig", "autodiscover", "ua-auto-config")
+    ]
+    at_web(expired(*names, DOMAIN))(here)
+    report = here.check(USER, file=here.folder / "true.toml")
+    found = [it for it in report["findings"] if it["status"] == "failure"]
+    (cause,) = [it for it in found if "certificate has expired" in it["seen"]]
+    for name in names:
+        assert f"https://{name}/" in cause["subject"]
+    assert f"https://{DOMAIN}/" in cause["subject"]
+    assert "PACC" in cause["clients"]
+    assert "Kontact" not in cause["clients"] or "Delta Chat" in cause["clients"]
+
+
+def test_three_domains_on_one_server_ask_it_once(here: Real, tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def count(connection: socket.socket) -> None:
+        asked.append(b"somebody came")
+        talks("* OK", ("CAPABILITY", "* CAPABILITY AUTH=PLAIN\r\na OK"))(connection)
+
+    mail("imap", 993, count, good(f"imap.{DOMAIN}"))(here)
+    file = tmp_path / "three.toml"
+    names = f'["{DOMAIN}", "two.test", "three.test"]'
+    file.write_text(TOML.replace(f'["{DOMAIN}"]', names))
+    options: tuple[str, ...] = (
+        "check",
+        "--all",
+        "--unpublished",
+        "--json",
+        "--resolver",
+        OTHER_NAMES,
+    )
+    done = here.invoke("--config", str(file), *options)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [it["domain"] for it in lines] == [DOMAIN, "two.test", "three.test"]
+    assert len(asked) == 1
+
+
+# --- For people, programs and cron ----------------------------------------------------
+
+
+def person(here: Real, *arguments: str, file: Path | None = None) -> Any:
+    file = file or here.folder / "true.toml"
+    options = ("--resolver", OTHER_NAMES, "--timeout", "5")
+    return here.invoke("--config", str(file), "check", *arguments, *options)
+
+
+def broken(here: Real) -> None:
+    here.front.answer = lambda it: (
+        says(500)(it) if not it.query and "config-v1" in it.path else None
+    )
+
+
+def test_the_verdict_comes_first(here: Real) -> None:
+    broken(here)
+    done = person(here, USER)
+    works_in, fails_in, *rest = done.stdout.splitlines()
+    assert works_in.startswith(f"{DOMAIN}  works in Thunderbird, Evolution, Delta Chat")
+    assert fails_in.startswith(" " * len(DOMAIN) + "  fails in Thunderbird for Android")
+    assert "Kontact: " in fails_in
+    assert "without an address the server answers 500" in fails_in
+    assert rest[0].startswith("failure  https: without an address")
+    assert any(line.strip() == f"at   {AT_CONFIG}" for line in rest)
+    assert "(--verbose shows them)" in rest[-1]
+    assert done.exit_code == 1
+
+
+def test_verbose_lists_what_is_well_and_quiet_only_what_is_wrong(here: Real) -> None:
+    assert "it offers LOGIN, PLAIN" in person(here, USER, "--verbose").stdout
+    done = person(here, USER, "--quiet")
+    assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
+    broken(here)
+    done = person(here, USER, "--quiet")
+    assert "without an address" in done.stdout
+    assert "--verbose" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_the_form_for_programs_stays(here: Real) -> None:
+    broken(here)
+    report = here.check(USER, file=here.folder / "true.toml")
+    assert list(report) == ["domain", "clients", "findings"]
+    assert report["domain"] == DOMAIN
+    assert [it["client"] for it in report["clients"]] == ALL
+    for client in report["clients"]:
+        assert list(client) == ["client", "works", "sets_up", "stopped_by"]
+        assert (client["works"] is False) == bool(client["stopped_by"])
+    for found in report["findings"]:
+        assert list(found) == [
+            *("status", "step", "subject", "seen", "why", "cure", "clients")
+        ]
+        assert found["status"] in ("ok", "note", "warning", "failure")
+    order = [it["status"] for it in report["findings"]]
+    worst_first = ["failure", "warning", "note", "ok"]
+    assert order == sorted(order, key=worst_first.index)
+
+
+def test_all_domains_are_checked_side_by_side_for_cron(
+    here: Real, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text(TOML.replace(f'["{DOMAIN}"]', f'["{DOMAIN}", "second.test"]'))
+    done = person(here, "--all", "--json", file=file)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["domain"], second["domain"]) == (DOMAIN, "second.test")
+    assert done.exit_code == 1  # there is no second
+    done = person(here, "--all", file=file)
+    assert done.stdout.startswith(f"{DOMAIN}  works in ")
+    assert "\nsecond.test  " in done.stdout
+    assert "there is no such domain in DNS" in done.stdout
+    done = person(here, "--all", "--quiet", file=file)
+    assert not done.stdout.startswith(DOMAIN)
+    assert "second.test  " in done.stdout
+    assert person(here, "--all", "--quiet").stdout == ""
+
+
+def test_all_takes_a_file_and_no_domain(here: Real, tmp_path: Path) -> None:
+    assert person(here, "--all", DOMAIN).exit_code == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert here.invoke("check", "--all").exit_code == 2
+
+
+def test_another_providers_warnings_are_nobody_elses(
+    here: Real, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.toml"
+    other = TOML.replace(DOMAIN, "other.test").replace(
+        '"imap"', '"imap"\nsocket_type = "plain"'
+    )
+    file.write_text(TOML + other)
+    report = here.check(USER, "--unpublished", file=file)
+    assert wrong(report) == []
+
+
+def test_it_tells_what_it_does_while_it_runs(here: Real) -> None:
+    file = str(here.folder / "true.toml")
+    options = ["--config", file, "check", USER, "--resolver", OTHER_NAMES]
+    _, shown = here.inside.call(at_terminal, *options, typed={})
+    assert shown.startswith(f"\rchecking {DOMAIN}")
+    assert "asking DNS and the web" in shown
+
+
+def test_the_worst_world_is_told_within_fifteen_seconds(here: Real) -> None:
+    """Every address takes connections and says nothing, or is silent."""
+
+    def silent(connection: socket.socket) -> None:
+        connection.recv(10)
+        time.sleep(20)
+
+    for port in (443, 80, 993, 465, 143, 587):
+        here.stack.enter_context(stub(here.inside, ELSEWHERE, port, silent))
+    zone = (ADDRESSES + here.zone).splitlines(True)
+    text = "".join(zone)
+    for address in (WEB, "127.0.0.11", "127.0.0.12", "127.0.0.13"):
+        text = text.replace(f"IN A {address}", f"IN A {ELSEWHERE}")
+    here.names.serve(text)
+    start = time.monotonic()
+    file = here.folder / "true.toml"
+    done = here.run(
+        *("--config", file, "check", USER, "--resolver", OTHER_NAMES, "--json")
+    )
+    took = time.monotonic() - start
+    report = json.loads(done.stdout)
+    assert took < 15 + 5  # and a slow machine
+    assert set(works(report).values()) <= {False, None}
+    assert any("did not finish in time" in it for it in wrong(report))
+
+
+# --- Login ----------------------------------------------------------------------------
+
+
+def log_in(
+    here: Real, file: Path, *options: str, password: str = PASSWORD
+) -> dict[str, Any]:
+    read, write = os.pipe()
+    os.write(write, f"{password}\n".encode())
+    os.close(write)
+    try:
+        done = here.inside.call(
+            subprocess.run,
+            [
+                *(str(BIN / "flask-autoconfig"), "--config", str(file), "check", USER),
+                *("--unpublished", "--json", "--password-fd", str(read)),
+                *("--resolver", OTHER_NAMES, *options),
+            ],
+            pass_fds=[read],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(read)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert password not in done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def logins(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [it for it in report["findings"] if it["step"] == "login"]
+
+
+def test_dovecot_and_postfix_let_in_who_knows_the_password(here: Real) -> None:
+    told = logins(log_in(here, here.folder / "true.toml"))
+    assert {it["seen"] for it in told} == {f"{USER} is let in"}
+    assert [it["subject"].split()[0] for it in told] == ["imap", "smtp"]
+
+
+def local_part_alone(tmp_path: Path) -> Path:
+    """A file that publishes the local part, where the servers want the address."""
+    file = tmp_path / "local.toml"
+    line = 'username = "%EMAILLOCALPART%"'
+    file.write_text(
+        TOML.replace('"imap"', f'"imap"\n{line}').replace('"smtp"', f'"smtp"\n{line}')
+    )
+    return file
+
+
+def test_a_refused_name_is_tried_once_more_as_the_other_at_one_server(
+    here: Real, tmp_path: Path
+) -> None:
+    told = logins(log_in(here, local_part_alone(tmp_path), "--yes"))
+    refused = [it for it in told if it["status"] == "failure"]
+    assert [it["seen"].partition(":")[0] for it in refused] == ["fred is refused"] * 2
+    (again,) = [it for it in told if it["status"] == "warning"]
+    assert again["subject"].startswith("imap ")
+    assert again["seen"] == f"{USER} is let in, the name that is published is not"
+    assert 'username = "%EMAILADDRESS%"' in again["cure"]
+
+
+def test_nobody_is_tried_once_more_unasked(here: Real, tmp_path: Path) -> None:
+    told = logins(log_in(here, local_part_alone(tmp_path)))
+    assert len(told) == 2
+    assert all(it["status"] == "failure" for it in told)
+
+
+def test_a_person_at_a_terminal_is_asked_before_the_other_name_is_tried(
+    here: Real, tmp_path: Path
+) -> None:
+    file = str(local_part_alone(tmp_path))
+    options = ["--config", file, "check", USER, "--login", "--unpublished"]
+    options += ["--resolver", OTHER_NAMES]
+    question = f"Refused. Try once more as {USER} at imap imap.{DOMAIN}:993"
+    for answer, again in (("y", True), ("n", False)):
+        typed = {"465 SSL: ": PASSWORD, "[y/N]: ": answer}
+        code, shown = here.inside.call(at_terminal, *options, typed=typed)
+        assert code == 1
+        assert question in shown
+        assert (f"{USER} is let in" in shown) == again
+        assert PASSWORD not in shown
+
+
+def test_a_wrong_password_is_wrong_under_both_names(here: Real, tmp_path: Path) -> None:
+    file = here.folder / "true.toml"
+    told = logins(log_in(here, file, "--yes", password="wrong-one"))
+    assert len([it for it in told if it["status"] == "failure"]) == 2, told
+    (again,) = [it for it in told if it["status"] == "note"]
+    assert again["seen"].startswith("fred is refused too")
+
+
+def test_a_server_that_holds_its_answer_back_is_waited_for(
+    here: Real, tmp_path: Path
+) -> None:
+    def slow(connection: socket.socket) -> None:
+        connection.sendall(b"* OK\r\n")
+        while line := connection.recv(4096):
+            if b"CAPABILITY" in line:
+                connection.sendall(b"* CAPABILITY AUTH=PLAIN\r\na OK\r\n")
+            elif b"AUTHENTICATE" in line:
+                connection.sendall(b"+ \r\n")
+            elif b"LOGOUT" not in line:
+                time.sleep(3)
+                connection.sendall(b"a NO [AUTHENTICATIONFAILED] wrong\r\n")
+
+    mail("imap", 993, slow, good(f"imap.{DOMAIN}"))(here)
+    told = logins(log_in(here, here.folder / "true.toml", "--timeout", "2"))
+    (imap,) = [it for it in told if it["subject"].startswith("imap ")]
+    assert "is refused: a NO [AUTHENTICATIONFAILED]" in imap["seen"]
+
+
+def test_a_login_without_an_answer_is_no_refusal(here: Real) -> None:
+    def hang_up(connection: socket.socket) -> None:
+        connection.sendall(b"* OK\r\n")
+        while line := connection.recv(4096):
+            if b"CAPABILITY" in line:
+                connection.sendall(b"* CAPABILITY AUTH=PLAIN\r\na OK\r\n")
+            elif b"AUTHENTICATE" in line:
+                return
+
+    mail("imap", 993, hang_up, good(f"imap.{DOMAIN}"))(here)
+    told = logins(log_in(here, here.folder / "true.toml"))
+    (imap,) = [it for it in told if it["subject"].startswith("imap ")]
+    assert f"{USER} gets no answer" in imap["seen"]
+    assert "that is no refusal" in imap["why"]
+
+
+def test_a_postfix_that_asks_nobody_for_passwords_is_told(
+    here: Real, tmp_path: Path
+) -> None:
+    folder = here.folder / f"postfix-{time.monotonic_ns()}"
+    certificate = here.certificate(f"smtp.{DOMAIN}")
+    nobody = folder / "nobody"
+    with postfix(here.inside, folder, ELSEWHERE, certificate, nobody):
+        lead("smtp", ELSEWHERE)(here)
+        report = here.check(DOMAIN, "--unpublished", file=here.folder / "true.toml")
+    (found,) = [it for it in report["findings"] if it["status"] == "failure"]
+    assert found["subject"].startswith(f"smtp smtp.{DOMAIN}")
+
+
+# --- From nothing to all green --------------------------------------------------------
+
+
+def test_from_nothing_to_all_green_with_no_hand_edit(
+    here: Real, tmp_path: Path
+) -> None:
+    moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    here.bind.load("", moved)
+    tmp_path.chmod(0o755)
+    file = tmp_path / "autoconfig.toml"
+    resolver = ("--resolver", f"{BIND}:53")
+    done = here.run("init", DOMAIN, "--allow-private", *resolver, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1]
+    told = last.partition("next: ")[2]
+    assert told == f"flask-autoconfig check --unpublished --resolver {BIND}:53"
+    done = here.run(*told.split()[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    text = file.read_text()
+    reason = (
+        "# it has the customary name; TLS from the first byte; it offers LOGIN, PLAIN"
+    )
+    assert f"{reason}; its certificate is good until " in text
+    with real_web(here, file):
+        here.bind.load(here.records(file), moved)
+        report = here.check(USER, file=file, names=BIND)
+    assert wrong(report) == []
+    fares = works(report)
+    assert fares.pop("Calendars") is None
+    assert set(fares.values()) == {True}
+
+
+def test_init_names_the_file_in_the_next_command(here: Real, tmp_path: Path) -> None:
+    file = tmp_path / "my mail.toml"
+    options = ("--allow-private", "--resolver", f"{BIND}:53")
+    here.bind.load("")
+    done = here.run("init", DOMAIN, "-o", file, *options)
+    assert (
+        f"next: flask-autoconfig --config '{file}' check --unpublished" in done.stderr
+    )
+
+
+def test_init_goes_on_over_odd_answers(here: Real) -> None:
+    here.names.load(
+        "_imaps._tcp IN SRV 0 0 0 imap\n_pop3s._tcp IN SRV 0 0 995 odd\n",
+        "odd IN A 127.0.1.2\n",
+    )
+    behave = talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n."))
+    certificate = here.certificate(f"pop.{DOMAIN}")
+    here.stack.enter_context(stub(here.inside, "127.0.1.2", 995, behave, certificate))
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert done.returncode == 0, done.stderr
+    assert f'hostname = "imap.{DOMAIN}"' in done.stdout
+
+
+def test_init_prefers_the_server_whose_logins_every_client_can_do(here: Real) -> None:
+    zone = (
+        f"_imaps._tcp IN SRV 0 0 993 cram.{DOMAIN}.\n_imaps._tcp IN SRV 1 0 993 imap\n"
+    )
+    capabilities = "* CAPABILITY LOGINDISABLED AUTH=CRAM-MD5\r\na OK"
+    behave = talks("* OK", ("CAPABILITY", capabilities))
+    certificate = here.certificate(f"cram.{DOMAIN}")
+    here.stack.enter_context(stub(here.inside, ELSEWHERE, 993, behave, certificate))
+    here.names.load(zone, f"cram IN A {ELSEWHERE}\n")
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert f'hostname = "imap.{DOMAIN}"' in done.stdout
+    assert f"imap cram.{DOMAIN}:993 SSL is left out" in done.stderr

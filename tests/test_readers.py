@@ -1,0 +1,128 @@
+"""Other people's programs read what is served: independent readers from PyPI.
+
+exchangelib is none of them: since version 5 it asks for Autodiscover by SOAP alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import aiohttp
+import dns.resolver
+import maildiscover
+import pytest
+from maildiscover.autoconfig import Autoconfig
+from support import BIN, TWO_DOMAINS, certificate_for, free_port, names, run, running
+from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
+from world import DOMAIN, PASSWORD, USER, NameServer
+
+Write = Callable[..., Path]
+SETTINGS = (
+    TWO_DOMAINS.replace("example.com", DOMAIN)
+    + '[[provider.calendar]]\ntype = "caldav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'
+    + '[[provider.address_book]]\ntype = "carddav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'
+)
+DOOR = """
+from radicale import application
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from flask_autoconfig import AutoconfigMiddleware
+
+site = DispatcherMiddleware(NotFound(), {{"/dav": application}})
+app = AutoconfigMiddleware(site, {file!r})
+"""
+
+
+@pytest.fixture
+def site(
+    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A real calendar server with the middleware in front, at the domain and its names.
+
+    Gives the TOML file.
+    """
+    file = toml(SETTINGS)
+    hosts = (DOMAIN, f"autoconfig.{DOMAIN}")
+    certificate, key = certificate_for(*hosts, folder=tmp_path)
+    (tmp_path / "door.py").write_text(DOOR.format(file=str(file)))
+    (tmp_path / "users").write_text(f"{USER}:{PASSWORD}\n")
+    (tmp_path / "radicale").write_text(
+        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {tmp_path}/users\n"
+        f"htpasswd_encryption = plain\n"
+        f"[storage]\nfilesystem_folder = {tmp_path}/collections\n"
+    )
+    port = free_port()
+    command = (BIN / "gunicorn", "--bind", f"127.0.0.1:{port}", "--chdir", tmp_path)
+    tls = ("--certfile", certificate, "--keyfile", key, "--no-control-socket")
+    env = {"RADICALE_CONFIG": str(tmp_path / "radicale")}
+    at_443 = {(host, 443): port for host in hosts}
+    at_443["autoconfig.thunderbird.net", 443] = free_port()  # where nobody answers
+    with (
+        running(*command, *tls, "door:app", port=port, env=env, at_once=True),
+        names(monkeypatch, at_443),
+    ):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+        yield file
+
+
+def _found(config: maildiscover.MailConfig) -> dict[str, tuple[str, int]]:
+    said = {name: it.to_tuple()[:2] for name, it in vars(config).items() if it}
+    return {name: (str(host), int(port)) for name, (host, port) in said.items()}
+
+
+SERVERS = {
+    "imaps": (f"imap.{DOMAIN}", 993),
+    "pop3s": (f"pop.{DOMAIN}", 995),
+    "smtp": (f"smtp.{DOMAIN}", 465),
+}
+
+
+@pytest.mark.usefixtures("site")
+def test_maildiscover_finds_hosts_ports_and_methods() -> None:
+    found = Autoconfig(USER).get()
+    assert _found(found) == SERVERS
+    assert found.imaps.auth_type == ["password-cleartext"]
+
+
+def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zone = run("--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}").stdout
+    resolver = dns.resolver.Resolver(configure=False)
+    with NameServer() as server:
+        server.load(zone)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], server.port
+        monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+        by_dns = maildiscover.DNSSRV(USER).get()
+        assert _found(by_dns) == {name: SERVERS[name] for name in ("imaps", "pop3s")}
+        assert _found(maildiscover.get(USER)) == SERVERS  # else it raises
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's, over TLS
+@pytest.mark.parametrize("storage", [CalDAVStorage, CardDAVStorage])
+def test_vdirsyncer_finds_a_real_servers_collections_from_the_domain_alone(
+    site: Path, storage: Any
+) -> None:
+    assert site.is_file()
+
+    async def collections() -> list[str]:
+        async with aiohttp.TCPConnector() as connector:
+            account = {
+                "url": f"https://{DOMAIN}/",
+                "username": USER,
+                "password": PASSWORD,
+                "verify": str(site.parent / "ca.pem"),
+                "connector": connector,
+            }
+            await storage.create_collection("work", **account)
+            return [it["url"] async for it in storage.discover(**account)]
+
+    # The domain's own site has nothing at its root: the redirect led there.
+    found = [unquote(url).rstrip("/") for url in asyncio.run(collections())]
+    assert found == [f"https://{DOMAIN}/dav/{USER}/work"]
+    gc.collect()  # what is left unclosed is told of here, and not to another test

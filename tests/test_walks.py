@@ -1,0 +1,68 @@
+"""The walks of walks.md that the real programs were led through: Thunderbird's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import seen
+from support import serving, until
+from test_labels import thunderbird_says
+from thunderbird import Thunderbird, thunderbird
+
+from flask_autoconfig.config.page import ProgramName
+from flask_autoconfig.page.words import labels
+
+ADDRESS = "anna@harmony.test"
+WALKS = Path(__file__).parent / "walks.md"
+
+
+def test_there_is_a_walk_for_each_program() -> None:
+    text = WALKS.read_text(encoding="utf-8")
+    told = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
+    assert sorted(told) == sorted(get_args(ProgramName))
+    for walk in text.split("\n## ")[1:]:
+        assert re.search(r"\b(Tried|Not tried): ", walk), walk.partition("\n")[0]
+
+
+def test_every_test_that_a_walk_names_is_there() -> None:
+    for name in re.findall(r"`(test_\w+\.py)`", WALKS.read_text(encoding="utf-8")):
+        assert (WALKS.parent / name).exists(), name
+
+
+@pytest.fixture(scope="module")
+def german(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Thunderbird]:
+    """A German Thunderbird at its first start, which the service can reach."""
+    thunderbird_says(
+        "de", labels()["thunderbird.continue"]["source"]
+    )  # it is installed
+    folder = tmp_path_factory.mktemp("walk")
+    file = seen.configuration(folder)
+    text = file.read_text(encoding="utf-8").replace("harmony.example", "harmony.test")
+    file.write_text(text, encoding="utf-8")
+    profile = folder / "profile"
+    profile.mkdir()
+    with serving(file) as url:
+        port = int(url.rpartition(":")[2])
+        with thunderbird(profile, service_port=port, language="de") as program:
+            yield program
+
+
+def label(name: str) -> str:
+    return labels()[f"thunderbird.{name}"]["de"]
+
+
+@pytest.mark.client
+def test_thunderbird_goes_the_pages_way_to_the_password(german: Thunderbird) -> None:
+    until(lambda: label("full-name") in german.seen(), 90)  # it asks by itself
+    assert label("email-address") in german.seen()
+    assert label("manual-configuration") in german.seen()
+    typed = {"realName": "Anna Muster", "email": ADDRESS}
+    assert german.act(label("continue"), **typed)
+    until(lambda: label("recommended") in german.seen(), 90)
+    assert german.act(label("continue"))
+    until(lambda: label("password") in german.seen(), 90)
+    assert label("continue") in german.seen()
