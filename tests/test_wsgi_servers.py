@@ -58,7 +58,12 @@ application.register_blueprint(autoconfig)
 def welcome():
     return f"Welcome {os.getpid()}"
 """
-GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
+# In a folder without the package's source, which gunicorn would import before what is
+# installed, and which has no compiled catalogs.
+GUNICORN = (
+    *("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}"),
+    f"--chdir={Path(__file__).parent}",
+)
 SERVERS = {
     "gunicorn-sync": (*GUNICORN, "--worker-class=sync"),
     "gunicorn-gthread": (*GUNICORN, "--worker-class=gthread", "--threads=4"),
