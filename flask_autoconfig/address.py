@@ -117,6 +117,14 @@ def address_in_query(query: str) -> str:
 _AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
 
 
+_LONGEST_PERSON = 64  # in characters
+
+
+def person_name(text: str) -> str:
+    """A name that somebody typed, fit for a line: without control characters, and cut."""
+    return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON].rstrip()
+
+
 def is_authority(host: str) -> bool:
     """Whether a Host header may stand in a URL: a name or IP address, a port or none."""
     return _AUTHORITY.fullmatch(host) is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .address import CONTROL, fold, host_of, known_part, parse_address
+from .address import fold, host_of, known_part, parse_address, person_name
 from .answers import (
     NO_SUCH_SERVICE,
     NOT_KEPT,
@@ -50,19 +50,11 @@ def profile(format_: Format) -> Handler:
             return served
         keys = _lower_keys(request.query)
         served = served._replace(
-            person=_one_line(keys.get("name", "")), language=keys.get("lang", "")[:35]
+            person=person_name(keys.get("name", "")), language=keys.get("lang", "")[:35]
         )
         return served.snapshot.document(format_, served)
 
     return answer
-
-
-_LONGEST_PERSON = 100  # in characters
-
-
-def _one_line(text: str) -> str:
-    """A name that somebody typed, fit for a line of a document."""
-    return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON]
 
 
 def by_domain(start: str, format_: Format) -> Handler:

@@ -46,6 +46,7 @@ from real import (
 
 CONFIG = "/mail/config-v1.1.xml"
 WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
+ANYWHERE = (CONFIG, WELL_KNOWN, "/.well-known/mail-v1.xml")
 POX = "/autodiscover/autodiscover.xml"
 ELSEWHERE = "127.0.1.1"  # of servers that are wrong
 DEAD = "127.0.1.9"  # where nothing listens
@@ -165,13 +166,13 @@ def only_for(form: str, answer: Callable[[Asked], Answer]) -> Web:
 
 
 def login_wall(asked: Asked) -> Answer | None:
-    if asked.path in (CONFIG, WELL_KNOWN):
+    if asked.path in ANYWHERE:
         return moved(f"https://{asked.host}/login?next={asked.path}")(asked)
     return page("Sign in")(asked) if asked.path == "/login" else None
 
 
 def loop(asked: Asked) -> Answer | None:
-    is_it = asked.path in (CONFIG, WELL_KNOWN) and asked.secure
+    is_it = asked.path in ANYWHERE and asked.secure
     return moved(f"https://{asked.host}{asked.path}?x")(asked) if is_it else None
 
 
@@ -192,7 +193,7 @@ def relative(asked: Asked) -> Answer | None:
 
 def everywhere(answer: Callable[[Asked], Answer]) -> Callable[[Real], None]:
     def decide(asked: Asked) -> Answer | None:
-        return answer(asked) if asked.path in (CONFIG, WELL_KNOWN) else None
+        return answer(asked) if asked.path in ANYWHERE else None
 
     return web(decide)
 
@@ -469,11 +470,11 @@ DOCUMENTS = {
         ("<hostname>imap.example.test", "<hostname>imap.%EMAILDOMAIN%"),
         clients="GNOME",
     ),
-    "somebody's own user name": document(
-        "everybody gets the same name",
-        ("%EMAILADDRESS%", "anna@example.test"),
+    "somebody's own user name": Mistake(
+        everywhere(edited(("%EMAILADDRESS%", "anna@example.test"))),
+        "user name fred@example.test would be set up, Thunderbird sets up",
+        POX,
         file=None,
-        status="warning",
     ),
     "POP3 first": document(
         "the first incomingServer is pop3",

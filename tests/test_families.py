@@ -1075,7 +1075,7 @@ def test_a_profile_has_the_persons_name_where_the_request_says_it(
     for query, name in (
         ("&name=Fr%C3%A9d%C3%A9ric+Dupont", "Frédéric Dupont"),
         ("&name=%20Ann%0D%0A%00%20Lee%20", "Ann Lee"),
-        ("&name=" + "x" * 200, "x" * 100),
+        ("&name=" + "x" * 200, "x" * 64),
         ("&name=%F0%9F%98%80", "\U0001f600"),
         ("&name=%25EMAILADDRESS%25", "%EMAILADDRESS%"),
     ):

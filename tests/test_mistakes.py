@@ -710,8 +710,10 @@ INSTEAD = [
      '13 provider[0].webmail.login_page: write "https://m.test"'),
     ("# prov", 'domainsfile = "x"',
      "4 provider[0].domainsfile: did you mean domains_file?"),
+    ("# prov", 'flavour = "red"',
+     "4 provider[0].flavour: known are"),
     ("# prov", 'colour = "red"',
-     "4 provider[0].colour: known are"),
+     "4 provider[0].colour: colour belongs into [provider.page]"),
 ]
 # fmt: on
 

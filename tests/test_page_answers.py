@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -504,3 +505,64 @@ def test_the_tables_hold_what_the_file_says() -> None:
     assert provider.page.colour == "#112233"
     assert provider.page.programs == ("thunderbird", "iphone", "thunderbird")
     assert structs.asdict(provider.page)["intro"]["de"] == "Willkommen."
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "%E2%80%8Bfred@example.com",
+        "fred@example.com%EF%BB%BF",
+        "%E2%80%AEfred@example.com",
+        "Fred+Miller+%3Cfred@example.com%3E",
+    ],
+    ids=["a width of none", "a byte order mark", "a direction", "a name before it"],
+)
+def test_what_is_pasted_around_an_address_is_forgiven(toml: Write, typed: str) -> None:
+    page = ask(toml(TWO_DOMAINS), f"emailaddress={typed}")
+    assert 'data-copy="fred@example.com"' in page
+
+
+@pytest.mark.parametrize(
+    ("login", "told"),
+    [
+        ("", "with the same user name and password"),
+        ('username = "u-%EMAILLOCALPART%"', "with the user name"),
+        ('authentication = "none"', "The program does not sign in there."),
+    ],
+)
+def test_what_to_do_where_mail_cannot_be_sent_is_what_the_file_says(
+    toml: Write, login: str, told: str
+) -> None:
+    query = "emailaddress=fred@example.com&program=thunderbird"
+    page = ask(toml(f"{TWO_DOMAINS}{login}"), query)
+    assert told in page
+    others = {"with the same user name", "with the user name", "does not sign in there"}
+    assert sum(it in page for it in others) == 1
+
+
+def test_a_program_that_there_is_not_leads_to_the_devices_own(toml: Write) -> None:
+    phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1"
+    for asked in ("x", "IPHONE", ""):
+        query = f"emailaddress=fred@example.com&program={asked}"
+        page = ask(toml(TWO_DOMAINS), query, User_Agent=phone)
+        assert "Get the profile" in page, asked
+
+
+def test_the_profile_is_called_what_the_page_says_that_it_is_called(
+    toml: Write,
+) -> None:
+    app = create_app(toml(TWO_DOMAINS))
+    address = "emailaddress=fred@example.com"
+    profile = plistlib.loads(
+        app.test_client().get(f"/mail/mobileconfig?{address}").data
+    )
+    page = ask(toml(TWO_DOMAINS), f"{address}&program=iphone")
+    assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
+
+
+def test_exchange_has_its_place_in_the_table(toml: Write) -> None:
+    text = '[[provider]]\ndomains = ["example.com"]\n[[provider.incoming]]\n'
+    text += 'type = "ews"\nurl = "https://mail.example.com/EWS/Exchange.asmx"\n'
+    page = ask(toml(text), "emailaddress=fred@example.com")
+    assert "Exchange (EWS)" in page
+    assert "https://mail.example.com/EWS/Exchange.asmx" in page

@@ -163,8 +163,7 @@ def test_an_international_domain_is_written_in_ascii(visit: Open, toml: Write) -
         ("", 404),
         ("emailaddress=fred@example.com", 404),  # the name belongs into it
         ("emailaddress=fred@example.com&name=", 404),
-        ("emailaddress=fred@example.com&name=%0aEvil", 404),
-        (f"emailaddress=fred@example.com&name={'x' * 65}", 404),
+        ("emailaddress=fred@example.com&name=%0a", 404),
         (f"emailaddress={quote('füße@example.com')}&name=Fred", 404),  # ASCII only
         ("emailaddress=fred@nowhere.test&name=Fred", 404),
         ("emailaddress=fred&name=Fred", 400),

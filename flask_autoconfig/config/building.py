@@ -137,7 +137,9 @@ class Builder:
         name = key.lower().replace("-", "_")
         if not cure and name not in known:
             cure = self._home_of(name, raw[key])
-            cure = cure or hints.elsewhere(key, raw, self._homes)
+            # The page's contact has a name, which is what others call a provider's.
+            if not cure or "[provider.page" in cure:
+                cure = hints.elsewhere(key, raw, self._homes) or cure
         if not cure and (key in self._guessed or len(self._guessed) < _MOST_GUESSED):
             self._guessed.add(key)
             meant = _nearest(key, tuple(known))

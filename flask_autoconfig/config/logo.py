@@ -24,7 +24,10 @@ _SVG = "image/svg+xml"
 _FOREIGN = frozenset(
     ("script", "foreignObject", "iframe", "object", "embed", "image", "a", "handler")
 )
-_FOREIGN_STYLE = re.compile(r"@import|expression\s*\(|url\(\s*['\"]?\s*(?!#)", re.I)
+# An escape may spell any of them.
+_FOREIGN_STYLE = re.compile(
+    r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*['\"]?\s*(?!#)", re.I
+)
 
 
 class Logo(NamedTuple):
@@ -64,13 +67,18 @@ def _check_svg(data: bytes, path: Path) -> None:
     from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"
+    if b"<!DOCTYPE" in data and b"<svg" in data:
+        raise UnusableLogoError(
+            f"{path} has a DOCTYPE", "remove that line, or save as PNG"
+        )
     try:
         root = fromstring(data, forbid_dtd=True)
     except Exception as error:  # of each way to be no XML
         message = f"{path} is no picture that browsers show everywhere"
         raise UnusableLogoError(message, cure) from error
-    if _local(root.tag) != "svg":
-        raise UnusableLogoError(f"{path} is XML, but no SVG picture", cure)
+    if root.tag != "{http://www.w3.org/2000/svg}svg":
+        message = f"{path} is XML, but no SVG picture by its namespace"
+        raise UnusableLogoError(message, cure)
     found = b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter()))
     if found:
         raise UnusableLogoError(

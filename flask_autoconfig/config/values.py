@@ -129,9 +129,11 @@ def _host_cure(value: str) -> str:
         return f"write {quote(bare_host(value))}" + (
             f", and port = {port[1]}" if port else ""
         )
-    from .foreign import theirs_in, translated
+    from .foreign import ADDRESS, theirs_in, translated
 
     ours = translated(value)
+    if theirs_in(value) and ADDRESS in ours:  # of something that we have no word for
+        return "write the real name here, as mail.example.com: nothing fills it in"
     if theirs_in(value) and not re.search("[^A-Za-z0-9.%-]", ours):
         return f"write {quote(ours)}"
     if "_" in value and re.fullmatch(r"[\w.-]+", value):

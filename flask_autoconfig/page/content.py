@@ -20,6 +20,10 @@ _TITLES = {
     "carddav": N_("Address book (CardDAV)"),
     "webdav": N_("Files (WebDAV)"),
     "xmpp": N_("Chat (XMPP)"),
+    # Names that are the same in every language.
+    "jmap": "JMAP",
+    "ews": "Exchange (EWS)",
+    "activesync": "Exchange (ActiveSync)",
 }
 _ENCRYPTION = {
     "SSL": "SSL/TLS",

@@ -175,9 +175,7 @@ def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Progr
 def chosen(programs: list[Program], asked: str, device: Device) -> Program | None:
     """The one that is asked for, else the one that every such device has."""
     for program in programs:
-        if program.id == asked:
+        if program.id == asked.lower():
             return program
-    if asked:
-        return None
     own = (it for it in programs if it.is_of_device and device in it.devices)
     return next(own, programs[0] if len(programs) == 1 else None)

@@ -107,6 +107,7 @@ class Page(NamedTuple):
     example: str = "example.com"  # a domain to type an address of
     user: str = ""  # the user name to read mail with
     outgoing: str = ""  # the server to send through, in words
+    outgoing_user: str = ""  # the user name there, "" where nobody signs in
     is_in_site: bool = False  # in a site's own template
     is_unknown: bool = False  # the error: nobody here serves the address
     program_asked: str = ""  # what the address of the page says
@@ -131,6 +132,11 @@ class Page(NamedTuple):
     def user_shown(self) -> Markup:
         """The user name, bold."""
         return Markup("<strong>%s</strong>") % value(self.user)
+
+    @property
+    def outgoing_user_shown(self) -> Markup:
+        """The user name to send with, bold."""
+        return Markup("<strong>%s</strong>") % value(self.outgoing_user)
 
     @property
     def origin_shown(self) -> Markup:
@@ -335,10 +341,15 @@ def _with_settings(
         document=_document(lookup, visit, address),
         user=box[0].username if box else "",
         outgoing=_in_words(box[1], words) if box else "",
+        outgoing_user=box[1].username if box else "",
     )
 
 
 def _in_words(server: Ready, words: Words) -> str:
+    if server.socket_type == "plain":
+        return words.say(
+            "%(host)s, port %(port)s", host=value(server.host), port=server.port
+        )
     return words.say(
         "%(host)s, port %(port)s, %(encryption)s",
         host=value(server.host),

@@ -8,11 +8,19 @@ from urllib.parse import parse_qsl, quote
 
 from werkzeug.wrappers import Request as HttpRequest
 
-from ..address import CONTROL, LONGEST_ADDRESS, Address, address_in_query, is_authority
+from ..address import (
+    LONGEST_ADDRESS,
+    Address,
+    address_in_query,
+    is_authority,
+    person_name,
+)
 from ..answers import Request
 from .device import Device, device_of
 
-LONGEST_NAME = 64  # of a person, in characters
+# What is pasted with an address and not seen: marks of width and of direction.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_IN_BRACKETS = re.compile(r"<([^<>\s]+@[^<>\s]+)>$")
 _LONGEST_QUERY = 4096
 # Around an address a plus is a space that a form has sent; within one it is a plus.
 _SPACES_BEFORE = re.compile(r"(?i)((?:^|&)email(?:address)?=)(?:\+|%20|%09)+")
@@ -36,7 +44,9 @@ class Visit:
         """The address as it was typed, without the spaces of a pasted one."""
         query = _SPACES_AFTER.sub(r"\1\2", self.asked.query[:_LONGEST_QUERY])
         query = _SPACES_BEFORE.sub(r"\1", query)
-        return address_in_query(query).strip()
+        typed = _UNSEEN.sub("", address_in_query(query)).strip()
+        in_brackets = _IN_BRACKETS.search(typed)  # as programs show a person
+        return in_brackets[1] if in_brackets else typed
 
     @property
     def shown(self) -> str:
@@ -45,11 +55,8 @@ class Visit:
 
     @property
     def name(self) -> str:
-        """The person's name, "" for none or for what can be none."""
-        said = self._keys.get("name", "")
-        name = said.strip()
-        is_one = len(name) <= LONGEST_NAME and not CONTROL.search(said)
-        return name if is_one else ""
+        """The person's name, "" for none."""
+        return person_name(self._keys.get("name", ""))
 
     @property
     def device(self) -> Device:

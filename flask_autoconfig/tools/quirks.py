@@ -216,15 +216,26 @@ def _no_account(of: Subject) -> Complaints:
         )
 
 
-_USUAL = {
-    standard_port(type_, socket_type): socket_type
+_STANDARD = {
+    (type_, socket_type): standard_port(type_, socket_type)
     for type_ in MAIL_TYPES
     for socket_type in ("SSL", "STARTTLS")
 }
+_USUAL = {port: socket_type for (_, socket_type), port in _STANDARD.items()}
+_OWNER = {port: type_ for (type_, _), port in _STANDARD.items()}
 
 
 def _odd_port(of: Subject) -> Complaints:
     for at, server in of.mail:
+        owner = _OWNER.get(server.port)
+        if owner and owner != server.type:
+            yield (
+                f"{at}.port",
+                f"port {server.port} is {owner}'s, and this server is of type "
+                f"{server.type}",
+                "write the port that it really has",
+            )
+            continue
         expected = _USUAL.get(server.port)
         if expected and server.socket_type not in (expected, "plain"):
             yield (

@@ -99,7 +99,9 @@ def _not_signed(account: Account, words: Words) -> tuple[Markup, ...]:
         words.say(
             "%(not_signed)s is normal here; the profile must be called %(name)s.",
             not_signed=not_signed,
-            name=Markup("<strong>%s</strong>") % name(account.display_name),
+            # As documents/apple.py calls it.
+            name=Markup("<strong>%s</strong>")
+            % name(f"{account.display_name}: {account.address}"),
         ),
     )
 

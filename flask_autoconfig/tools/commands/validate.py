@@ -35,8 +35,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
             *loaded.ended,
             *project.silent_families(),
         ]
+        is_faulty = False
     except ConfigError as error:
-        problems = error.problems
+        problems, is_faulty = error.problems, True
 
     if as_json:
         click.echo(json.dumps(_report(file, problems, warnings), indent=2))
@@ -45,6 +46,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
             click.echo(clean_lines(_in_file(problem, file).shown()))
         _echo_warnings([_in_file(warning, file) for warning in warnings])
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
+        if is_faulty:  # what is wrong goes first
+            counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
         click.echo(f"{file}: {counts}", err=True)
     ctx.exit(1 if problems else 0)
 

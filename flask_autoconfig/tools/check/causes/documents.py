@@ -98,12 +98,17 @@ def _good(case: Case, it: Document) -> Finding:
     return ok("document", it.place, f"it is valid{agreed}: {servers}")
 
 
+# Its journey stops at what the quirk says of it.
+_TOLD_BY_JOURNEYS = frozenset(("FairEmail",))
+
+
 def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
     problems = written.document_warnings(it.body)
     if case.provider is None:  # a file's own warnings are the file's step
         problems += [
             each._replace(place=each.place.removeprefix("provider[0]."))
             for each in quirks.warnings([it.provider], ours=False)
+            if each.client not in _TOLD_BY_JOURNEYS
         ]
     for problem in problems:
         yield from_problem("document", it.place, problem)
