@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tomllib
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BIN, fetch, free_port, run, running, serving
+from support import BIN, fetch, free_port, lacking, run, running, serving
 
 from flask_autoconfig.documents.thunderbird_reader import Reader
 
@@ -107,7 +108,8 @@ def test_what_ldap_tells_a_seeds_domain_is_lost_and_said(tmp_path: Path) -> None
 @pytest.fixture
 def database(tmp_path: Path) -> tuple[Path, Path]:
     """A database that automx2 itself made of the seed, and its configuration."""
-    pytest.importorskip("automx2", reason="automx2 is not installed")
+    if find_spec("automx2") is None:
+        lacking("automx2")
     conf, base = tmp_path / "automx2.conf", tmp_path / "db.sqlite"
     conf.write_text(f"[automx2]\nloglevel = ERROR\ndb_uri = sqlite:///{base}\n")
     made = (

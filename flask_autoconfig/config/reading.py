@@ -167,7 +167,10 @@ def _text_of(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
-        cure = "give the file's path with --config, or in AUTOCONFIG_FILE"
+        cure = (
+            "let `flask-autoconfig init DOMAIN` write one, or name yours with --config "
+            "or in AUTOCONFIG_FILE"
+        )
         return Problem("", f"there is no file {path}", cure)
     reason = error.strerror or error
     return Problem("", f"cannot read {path}: {reason}", "make it a readable file")
