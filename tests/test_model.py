@@ -339,7 +339,7 @@ def test_all_problems_come_at_once_and_in_the_order_of_the_file() -> None:
 
 
 def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml; give"):
+    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml; let"):
         load(tmp_path / "nowhere.toml")
 
 
