@@ -219,6 +219,7 @@ def running(
     port: int,
     log: Path | None = None,
     env: dict[str, str] | None = None,
+    cwd: Path | None = None,
     address: str = "127.0.0.1",
     at_once: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -233,6 +234,7 @@ def running(
         stdout=out,
         stderr=subprocess.STDOUT,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
         start_new_session=True,
     )
     try:

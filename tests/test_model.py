@@ -798,6 +798,11 @@ BY_HOST = {
         "https://a.test:8443/.well-known/carddav",
     ),
     "webdav": ('hostname = "%EMAILDOMAIN%"', "https://%EMAILDOMAIN%/"),
+    "activesync": (
+        'hostname = "a.test"',
+        "https://a.test/Microsoft-Server-ActiveSync",
+    ),
+    "ews": ('hostname = "a.test"', "https://a.test/EWS/Exchange.asmx"),
     "jmap": ('hostname = "2001:db8::1"', "https://[2001:db8::1]/.well-known/jmap"),
 }
 
@@ -806,7 +811,8 @@ BY_HOST = {
 def test_a_service_of_the_web_has_the_url_that_its_host_and_standard_say(
     type_: str, said: tuple[str, str]
 ) -> None:
-    key = "incoming" if type_ == "jmap" else "calendar"
+    of_mail = type_ in ("jmap", "activesync", "ews")
+    key = "incoming" if of_mail else "calendar"
     text = f'[[provider.{key}]]\ntype = "{type_}"\n{said[0]}'
     config = reading.loads(provider() + text)
     found = getattr(config.provider[0], key)[-1]

@@ -58,12 +58,7 @@ application.register_blueprint(autoconfig)
 def welcome():
     return f"Welcome {os.getpid()}"
 """
-# In a folder without the package's source, which gunicorn would import before what is
-# installed, and which has no compiled catalogs.
-GUNICORN = (
-    *("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}"),
-    f"--chdir={Path(__file__).parent}",
-)
+GUNICORN = ("gunicorn", "--log-level=info", "--bind=127.0.0.1:{port}")
 SERVERS = {
     "gunicorn-sync": (*GUNICORN, "--worker-class=sync"),
     "gunicorn-gthread": (*GUNICORN, "--worker-class=gthread", "--threads=4"),
@@ -84,8 +79,14 @@ def served(
     path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
     env = {"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path}
     options.append("our_wsgi_site:application")
+    # gunicorn would import the package's source, were it there, before what is installed.
     with running(
-        BIN / program, *options, port=port, env=env, log=folder / "log", at_once=True
+        *(str(BIN / program), *options),
+        port=port,
+        env=env,
+        cwd=folder,
+        log=folder / "log",
+        at_once=True,
     ):
         yield f"http://127.0.0.1:{port}"
 

@@ -22,6 +22,9 @@ _PLACES = {
     "carddav": "/.well-known/carddav",
     "jmap": "/.well-known/jmap",
     "webdav": "/",
+    # Where Exchange has them, and what stands in for it (MS-ASHTTP, 2.2.1.1).
+    "activesync": "/Microsoft-Server-ActiveSync",
+    "ews": "/EWS/Exchange.asmx",
 }
 _HTTP_TYPES = {*_MICROSOFT_TYPES, *_PLACES}
 MAIL_TYPES = ("imap", "pop3", "smtp")  # what speaks a mail protocol at host and port
