@@ -77,8 +77,11 @@ def command(
         names = ", ".join(service.ignored)
         click.echo(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
     own = app.extensions["autoconfig"]
-    count = len(own.snapshot.loaded.claims)
+    # What was read at the start: to look for more begins a thread, which no fork keeps.
+    built = own.live.built
+    count = len(built.snapshot.loaded.claims) if built.snapshot else 0
     domains = f"{count} {'domain' if count == 1 else 'domains'}"
-    places = _places(service.cfg, own.path_of("page") or "")
+    pages = [it.routes[0].path for it in built.families if it.name == "page"]
+    places = _places(service.cfg, pages[0] if pages else "")
     click.echo(f"Serving {site.name}, {domains}, at {places}", err=True)
     service.run()
