@@ -49,6 +49,7 @@ def test_an_iphone_is_led_from_the_address_to_the_profile(
     page = visit(url, "ios", width=390)
     page.get_by_label("Your e-mail address").fill(ADDRESS)
     page.get_by_role("button", name="Show me how").click()
+    page.wait_for_url("**emailaddress=**")
     assert tiles(page) == ["iPhone, iPad", "Outlook"]
     assert steps(page) == [
         "Your name, as others see it",
@@ -90,6 +91,7 @@ def test_it_works_without_a_script(visit: Open, url: str) -> None:
     page = visit(url, "android", java_script_enabled=False)
     page.get_by_label("Your e-mail address").fill(ADDRESS)
     page.get_by_role("button", name="Show me how").click()
+    page.wait_for_url("**emailaddress=**")
     page.get_by_role("link", name="Gmail").click()
     assert steps(page)[0] == "Open Gmail, and tap your picture at the top"
     assert page.get_by_role("button", name="Copy").count() == 0
