@@ -559,6 +559,7 @@ NAMES = {
     "$local_part": 'write username = "%EMAILLOCALPART%"',
     "${local_part}@${domain}": ADDRESS,
     "$user": ADDRESS,
+    "$EMAILADDRESS$": ADDRESS,
     "<email>": ADDRESS,
     "[username]": ADDRESS,
     "%(user)s@%(domain)s": ADDRESS,

@@ -16,7 +16,7 @@ _OURS = re.compile("|".join(PLACEHOLDERS))
 # Their word for it, in whatever brackets it stands, or Dovecot's letter behind a %.
 _THEIRS = re.compile(
     r"%\{(?P<a>[^}]*)\}|%\((?P<b>\w+)\)s"
-    r"|\$\{\s*(?P<c>\w+)[^}]*\}|\$(?P<d>[A-Za-z_]\w*)"
+    r"|\$\{\s*(?P<c>\w+)[^}]*\}|\$(?P<d>[A-Za-z_]\w*)\$?"
     r"|\{\{?\s*(?P<e>[\w@.-]*)[^}]*\}\}?"
     r"|<(?P<f>[\w@. -]+)>|\[(?P<g>[\w@. -]+)\]"
     r"|%(?P<h>[A-Za-z]\w*)%|%[LU]?(?P<i>[a-z])(?![A-Za-z])"
