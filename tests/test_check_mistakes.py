@@ -129,6 +129,13 @@ def says(status: int, body: str = "no", **headers: str) -> Callable[[Asked], Ans
     return lambda asked: (status, named, body.encode())
 
 
+def to_front_page(asked: Asked) -> Answer | None:
+    """As a site does that wants everybody at www."""
+    if asked.host.startswith("www."):
+        return page("welcome")(asked)
+    return says(301, Location=f"https://www.{DOMAIN}/")(asked)
+
+
 def page(text: str) -> Callable[[Asked], Answer]:
     body = f"<!DOCTYPE html><html><head><title>Home</title></head><body>{text}</body>"
     return says(200, body, Content_Type="text/html")
@@ -208,7 +215,7 @@ def slowly(asked: Asked) -> Answer:
     return asked.served()
 
 
-OTHER = ("imap.example.test", "old.example.test")
+OTHER = ("imap.example.test", "pop.example.test")
 AT_CONFIG = f"https://autoconfig.{DOMAIN}{CONFIG}"
 AT_WELL_KNOWN = f"https://{DOMAIN}{WELL_KNOWN}"
 ANSWERS = {
@@ -251,7 +258,7 @@ ANSWERS = {
     ),
     "without an address another document": Mistake(
         web(without_address(edited(OTHER))),
-        "incoming[0].hostname is old.example.test, the file says imap.example.test",
+        "incoming[0].hostname is pop.example.test, the file says imap.example.test",
         AT_CONFIG,
         "Kontact",
     ),
@@ -269,18 +276,18 @@ ANSWERS = {
     ),
     "http has another document than https": Mistake(
         web(lambda it: None if it.secure or it.path != CONFIG else edited(OTHER)(it)),
-        "old.example.test, but imap.example.test at https://autoconfig.example.test",
+        "pop.example.test, but imap.example.test at https://autoconfig.example.test",
         f"http://autoconfig.{DOMAIN}",
         file=None,
     ),
     "the domain itself has another document": Mistake(
         where(WELL_KNOWN, edited(OTHER)),
-        "incoming[0].hostname is old.example.test",
+        "incoming[0].hostname is pop.example.test",
         AT_WELL_KNOWN,
     ),
     "the domain itself has another document, and no file": Mistake(
         where(WELL_KNOWN, edited(OTHER)),
-        "old.example.test, but imap.example.test at https://autoconfig",
+        "pop.example.test, but imap.example.test at https://autoconfig",
         AT_WELL_KNOWN,
         file=None,
     ),
@@ -412,7 +419,7 @@ ANSWERS = {
 # --- Documents ----------------------------------------------------------------------------
 
 EXTRA = (
-    '<incomingServer type="imap"><hostname>two.example.test</hostname><port>993</port>'
+    '<incomingServer type="imap"><hostname>pop.example.test</hostname><port>993</port>'
 )
 EXTRA += (
     "<socketType>SSL</socketType><authentication>password-cleartext</authentication>"
@@ -472,9 +479,33 @@ DOCUMENTS = {
     ),
     "somebody's own user name": Mistake(
         everywhere(edited(("%EMAILADDRESS%", "anna@example.test"))),
-        "user name fred@example.test would be set up, Thunderbird sets up",
-        POX,
+        'the user name is "anna@example.test" for everybody',
+        AT_CONFIG,
         file=None,
+    ),
+    "another program's placeholder": Mistake(
+        everywhere(edited(("%EMAILADDRESS%", "$EMAILADDRESS$"))),
+        'the user name is "$EMAILADDRESS$" for everybody',
+        AT_CONFIG,
+        file=None,
+    ),
+    "a document with a dead server, and no file": Mistake(
+        everywhere(edited((">993<", ">143<"))),
+        "what answers there does not speak TLS",
+        f"imap imap.{DOMAIN}:143 SSL",
+        clients="Thunderbird",
+        file=None,
+    ),
+    "an old document from a cache": Mistake(
+        where(CONFIG, edited((">993<", ">143<"), (">SSL<", ">STARTTLS<"), Age="99")),
+        "incoming[0].socket_type is STARTTLS, the file says SSL; outgoing",
+        AT_CONFIG,
+    ),
+    "a redirect of everything to the front page": Mistake(
+        web(to_front_page),
+        "the path is lost",
+        AT_CONFIG,
+        options=("--allow-private",),
     ),
     "POP3 first": document(
         "the first incomingServer is pop3",
@@ -484,10 +515,12 @@ DOCUMENTS = {
         file=None,
     ),
     "two servers of a type": document(
-        "incoming is 2 servers, the file says 1", ("<outgoing", EXTRA)
+        "imap pop.example.test:993 SSL would be set up, the file says imap imap",
+        ("<outgoing", EXTRA),
+        clients="Evolution",
     ),
     "two servers of a type, and no file": document(
-        "imap two.example.test:993 SSL",
+        "imap pop.example.test:993 SSL",
         ("<outgoing", EXTRA),
         clients="Evolution",
         file=None,
@@ -576,7 +609,7 @@ FAMILIES = {
     ),
     "another server for Outlook": Mistake(
         where(POX, edited(OTHER)),
-        "imap old.example.test:993",
+        "imap pop.example.test:993",
         POX,
         "Outlook",
     ),
@@ -643,7 +676,7 @@ FAMILIES = {
     ),
     "a profile with another server": Mistake(
         where(PROFILE, edited(OTHER)),
-        "imap old.example.test:993",
+        "imap pop.example.test:993",
         PROFILE,
         "iPhone",
     ),

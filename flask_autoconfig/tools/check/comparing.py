@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
+from ...config.ports import MAIL_TYPES
 from ...config.tables import Provider
 from ..network import ProbeError
 from . import journeys, setups
 from .asking import ask_of, asks
-from .causes import documents, profile, web
+from .causes import documents, profile, servers, web
 from .facts import Facts
 from .findings import (
     FAILURE,
@@ -24,17 +26,26 @@ from .findings import (
 )
 from .journeys import Client
 from .playing import NO_SETTINGS, Play, expected
-from .setups import Setup
+from .setups import Account, Setup
 
 
-def read(seen: list[documents.Document], plays: list[Play]) -> Provider | None:
-    """What is published, where there is no file: the document that clients take."""
-    for played in plays:
-        for document in seen:
-            urls = {ask.url for ask in document.asks}
-            if played.found is not None and played.found.url in urls:
-                return document.provider
-    return seen[0].provider if seen else None
+def read(
+    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+) -> Provider | None:
+    """What is published, where there is no file: the document that clients take.
+
+    Of several that differ, one whose servers all work comes first.
+    """
+    taken = [
+        document.provider
+        for played in plays
+        for document in seen
+        if played.found and played.found.url in {ask.url for ask in document.asks}
+    ]
+    listed = [*taken, *(document.provider for document in seen)]
+    if len(seen) > 1:
+        listed.sort(key=lambda it: servers.has_dead(case, facts, it))
+    return listed[0] if listed else None
 
 
 def readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
@@ -50,18 +61,25 @@ def is_trusted(provider: Provider | None, seen: list[documents.Document]) -> boo
 
 
 def differences(
-    case: Case, clients: list[Client], plays: list[Play], findings: list[Finding]
+    case: Case,
+    facts: Facts,
+    clients: list[Client],
+    plays: list[Play],
+    findings: list[Finding],
 ) -> Iterator[Finding]:
-    """What a client would set up otherwise than the file, or than the first client."""
+    """What a client would set up otherwise than the file, or than the first client.
+
+    Where there is no file, a server that was tried and fails is compared with nothing:
+    it is the fault, and whoever sets up another one is right.
+    """
     told = {
         name
         for it in findings
         if it.status == FAILURE and it.step == "document"
         for name in it.clients
     }
-    first = next(
-        (it for it in plays if it.setup is not None and it.setup.servers), None
-    )
+    with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
+    first = min(with_mail, key=partial(_faults, case, facts), default=None)
     for client, played in zip(clients, plays, strict=True):
         if played.setup is None or client.name in told or client.family == "dav":
             continue
@@ -71,16 +89,43 @@ def differences(
         if ours is None or (case.provider is None and played is first):
             continue
         for our, their in setups.differences(ours, played.setup, case.asker):
-            yield failure(
-                "document",
-                played.place,
-                f"{setups.in_words(their, our)} would be set up, "
-                f"{whose} {setups.in_words(our, their)}",
-                "people get other settings than you think",
-                "serve what the file says there: reload what serves it"
-                if case.provider
-                else "publish the same settings in every form",
-            ).hurting(client.name)
+            if case.provider is None and (
+                _is_faulty(case, facts, our) or _is_faulty(case, facts, their)
+            ):
+                continue
+            yield (
+                failure(
+                    "document",
+                    played.place,
+                    f"{setups.in_words(their, our)} would be set up, "
+                    f"{whose} {setups.in_words(our, their)}",
+                    "people get other settings than you think",
+                    _cure(case, facts, our, their),
+                )
+                ._replace(follows=case.provider is None)
+                .hurting(client.name)
+            )
+
+
+def _is_faulty(case: Case, facts: Facts, account: Account) -> bool:
+    """Whether whoever sets it up gets no mail, as far as was tried."""
+    if account.url or account.type not in MAIL_TYPES:
+        return False
+    is_dead = servers.is_dead(facts, account.endpoint)
+    return is_dead or documents.is_nobodys(case, account.username or "")
+
+
+def _faults(case: Case, facts: Facts, played: Play) -> int:
+    accounts = played.setup.servers if played.setup else ()
+    return sum(_is_faulty(case, facts, it) for it in accounts)
+
+
+def _cure(case: Case, facts: Facts, our: Account, their: Account) -> str:
+    if case.provider is None:
+        return "publish the same settings in every form"
+    if _is_faulty(case, facts, our) and not _is_faulty(case, facts, their):
+        return "correct the file: what is published works, what the file says does not"
+    return "serve what the file says there: reload what serves it"
 
 
 def _reference(

@@ -47,6 +47,7 @@ class Finding(NamedTuple):
     cure: str = ""
     clients: tuple[str, ...] = ()  # whom it hurts
     places: tuple[str, ...] = ()  # the subject's parts
+    follows: bool = False  # it compares two things: what stops one of them comes first
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.seen}"
@@ -100,15 +101,16 @@ def shown(url: str) -> str:
 def from_problem(step: str, subject: str, problem: Problem) -> Finding:
     """A client's quirk as a finding; what only PACC leaves out hurts nobody else."""
     place = f"{problem.place}: " if problem.place else ""
-    client = f"{problem.client}: " if problem.client else ""
+    is_all = problem.client.startswith("Every")
+    client = f"{problem.client}: " if problem.client and not is_all else ""
     why = f"it hurts {problem.client[:1].lower()}{problem.client[1:]}"
-    if not problem.client.startswith("Every"):
+    if not is_all:
         why = (
             f"it hurts people who use {problem.client}" if client else "it is left out"
         )
     told = note if problem.client == "PACC" else warning
     found = told(step, subject, f"{place}{client}{problem.message}", why, problem.cure)
-    return found.hurting(problem.client) if client else found
+    return found.hurting(problem.client) if problem.client else found
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -133,6 +135,6 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 _STEPS = ("file", "https", "document", "dns", "server", "login")
 
 
-def _weight(it: Finding) -> tuple[int, int]:
+def _weight(it: Finding) -> tuple[int, bool, int]:
     step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
-    return STATUSES.index(it.status), step
+    return STATUSES.index(it.status), it.follows, step

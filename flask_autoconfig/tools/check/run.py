@@ -130,7 +130,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     seen = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
-    provider = case.provider or comparing.read(seen, plays)
+    provider = case.provider or comparing.read(case, facts, seen, plays)
     tell(f"{case.domain}: asking the servers, and holding all of it side by side")
     published_servers = servers.endpoints(case, provider)
     for it in seen if case.provider is None else ():
@@ -147,10 +147,10 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         partial(dav.look, case, facts, provider),
         partial(connections.look, facts, [*published_servers, *set_up]),
         partial(connections.look, facts, _web_targets(all_asks, facts)),
-        partial(documents.look, case, seen, comparing.readers(plays)),
+        partial(documents.look, case, facts, seen, comparing.readers(plays)),
     ]
     findings = [it for found in side_by_side(tasks) for it in found]
-    findings += comparing.differences(case, clients, plays, findings)
+    findings += comparing.differences(case, facts, clients, plays, findings)
     for played in plays:
         findings += played.findings
     findings += comparing.nothing(case, facts, seen, plays)

@@ -8,17 +8,28 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER, with_domain
+from ....address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
+from ....config.foreign import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
+from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError
 from ... import quirks, written
 from ...network import ProbeError, Reply
 from ..facts import Ask, Facts
-from ..findings import OK, Case, Finding, failure, from_problem, ok, shown, warning
-from . import web
+from ..findings import (
+    OK,
+    Case,
+    Finding,
+    failure,
+    from_problem,
+    ok,
+    shown,
+    warning,
+)
+from . import servers, web
 
 
 class Document(NamedTuple):
@@ -62,6 +73,7 @@ def found(asks: Iterable[Ask], case: Case, facts: Facts) -> list[Document]:
 
 def look(
     case: Case,
+    facts: Facts,
     documents: list[Document],
     readers: Mapping[str, tuple[str, ...]],
 ) -> list[Finding]:
@@ -71,6 +83,10 @@ def look(
     """
     findings: list[Finding] = []
     reference = documents[0] if documents else None
+    if len(documents) > 1 and case.provider is None:
+        # The one that works is what the others are held against.
+        dead = [servers.has_dead(case, facts, it.provider) for it in documents]
+        reference = documents[dead.index(min(dead))]
     for it in documents:
         told = list(_by_quirks(case, it))
         told += _domains(case, it)
@@ -110,8 +126,38 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
             for each in quirks.warnings([it.provider], ours=False)
             if each.client not in _TOLD_BY_JOURNEYS
         ]
+    nobodys: dict[str, str] = {}
+    for at, server in it.provider.servers:
+        if is_nobodys(case, server.username or ""):
+            nobodys[f"{at}.username"] = server.username or ""
     for problem in problems:
-        yield from_problem("document", it.place, problem)
+        if problem.place not in nobodys:
+            yield from_problem("document", it.place, problem)
+    for name in dict.fromkeys(nobodys.values()):
+        yield failure(
+            "document",
+            it.place,
+            f"the user name is {quote(name)} for everybody: no client fills that in",
+            "people log in under a name that is not theirs: every login fails",
+            f"write <username>{login_for(name)}</username>",
+        )
+
+
+def is_nobodys(case: Case, username: str) -> bool:
+    """Whether no client makes the asker's login name of it.
+
+    It holds another program's placeholder, or is one name for all, and not the asker's.
+    """
+    if not username:
+        return False
+    if theirs_in(username):
+        return True
+    who = case.address
+    return (
+        who is not None
+        and is_for_all(username)
+        and username not in (str(who), who.local)
+    )
 
 
 def _domains(case: Case, it: Document) -> Iterator[Finding]:
@@ -143,14 +189,35 @@ def _covers(pattern: str, domain: str) -> bool:
 
 
 def _against_the_file(case: Case, it: Document) -> Iterator[Finding]:
+    found = list(differences(case, _of_the_file(case), it.provider))
+    if not found:
+        return
+    seen = _told(found, "{place} is {theirs}, the file says {ours}")
+    cure = "reload what serves it, or publish the file that is meant"
     cached = web.from_cache(it.reply)
-    for place, theirs, ours in differences(case, _of_the_file(case), it.provider):
-        seen = f"{place} is {theirs}, the file says {ours}"
-        cure = "reload what serves it, or publish the file that is meant"
-        if cached:
-            seen, cure = f"{seen}; {cached}", web.PURGE
-        why = "clients get other settings than you think"
-        yield failure("document", it.place, seen, why, cure)
+    if cached:
+        seen, cure = f"{seen}; {cached}", web.PURGE
+    why = "clients get other settings than you think"
+    yield _weighed("document", it.place, found, seen, why, cure)
+
+
+def _weighed(
+    step: str, place: str, found: list[Difference], seen: str, why: str, cure: str
+) -> Finding:
+    """Servers beside those of the other are a warning, any other difference a failure."""
+    if all(it.is_beside for it in found):
+        why = f"{why}: what each takes of several servers differs"
+        return warning(step, place, seen, why, cure)
+    return failure(step, place, seen, why, cure)
+
+
+_MOST_TOLD = 4  # differences of two documents, in one finding
+
+
+def _told(found: list[Difference], form: str) -> str:
+    listed = [form.format(**it._asdict()) for it in found[:_MOST_TOLD]]
+    more = len(found) - len(listed)
+    return "; ".join([*listed, *([f"and {more} more"] if more else [])])
 
 
 def _of_the_file(case: Case) -> Provider:
@@ -168,36 +235,53 @@ def _against_another(case: Case, it: Document, other: Document) -> Iterator[Find
     where = other.place
     if where == it.place:
         where = "the same URL, asked with another form of the address"
+    found = list(differences(case, other.provider, it.provider))
+    if not found:
+        return
     cached = web.from_cache(it.reply) or web.from_cache(other.reply)
     cure = "serve one document at all of them"
     cure = f"{web.PURGE}; {cure}" if cached else cure
-    for place, theirs, ours in differences(case, other.provider, it.provider):
-        yield failure(
-            "document",
-            it.place,
-            f"{place} is {theirs}, but {ours} at {where}"
-            + (f"; {cached}" * bool(cached)),
-            "which servers a person gets depends on the client",
-            cure,
-        )
+    seen = _told(found, "{place} is {theirs}, but {ours}") + f" at {where}"
+    why = "which servers a person gets depends on the client"
+    seen += f"; {cached}" if cached else ""
+    told = _weighed("document", it.place, found, seen, why, cure)
+    yield told._replace(follows=True)
 
 
-def differences(
-    case: Case, ours: Provider, theirs: Provider
-) -> Iterator[tuple[str, str, str]]:
-    """Where two providers' servers differ: the place, theirs, ours."""
+class Difference(NamedTuple):
+    """Where two providers' servers differ, in words."""
+
+    place: str
+    theirs: str
+    ours: str
+    is_beside: bool = False  # one has all that the other has, and more
+
+
+def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
+    """Where two providers' servers differ."""
     for key in SERVER_KEYS:
         one, other = getattr(ours, key), getattr(theirs, key)
         if len(one) != len(other):
-            yield key, _counted(len(other)), str(len(one))
+            fewer, more = sorted((one, other), key=len)
+            is_beside = bool(fewer) and all(
+                any(not list(_fields(case, it, each)) for each in more) for it in fewer
+            )
+            yield Difference(key, _counted(len(other)), str(len(one)), is_beside)
             continue
         for index, (our, their) in enumerate(zip(one, other, strict=True)):
-            for field in structs.fields(our):
-                mine, its = getattr(our, field.name), getattr(their, field.name)
-                if case.has_own_login and field.name == "username":
-                    continue  # who asks without an address is told of no login
-                if _filled(case, mine) != _filled(case, its):
-                    yield f"{key}[{index}].{field.name}", in_words(its), in_words(mine)
+            for name, mine, its in _fields(case, our, their):
+                place = f"{key}[{index}].{name}"
+                yield Difference(place, in_words(its), in_words(mine))
+
+
+def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The fields in which two servers differ, with each one's value."""
+    for field in structs.fields(our):
+        mine, its = getattr(our, field.name), getattr(their, field.name)
+        if case.has_own_login and field.name == "username":
+            continue  # who asks without an address is told of no login
+        if _filled(case, mine) != _filled(case, its):
+            yield field.name, mine, its
 
 
 def _filled(case: Case, value: Any) -> Any:

@@ -9,9 +9,11 @@ from functools import partial
 from ....config.tables import Provider
 from ....families import Family
 from ... import zone
+from ...mail import Endpoint
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import OK, Case, Finding, failure, note, ok, warning
+from . import servers
 
 _LOOK_AT_SERVERS = "look at the domain's name servers"
 
@@ -178,8 +180,18 @@ def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]
         return [note("dns", subject, "there is none", why, cure)]
     if not case.provider and not (offered and wanted.targets):
         return []  # what only one of the two names is no contradiction
+    if not case.provider and any(_is_dead(facts, name, it) for it in wanted.targets):
+        return []  # what the documents say is what is wrong, and it is told
     seen = _listed(offered) or "“not offered”"
     return [_wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")]
+
+
+def _is_dead(facts: Facts, name: str, target: tuple[str, int]) -> bool:
+    """Whether the mail server of a service's record is tried and fails."""
+    for service, type_, socket_type in zone.MAIL_SERVICES:
+        if service == name:
+            return servers.is_dead(facts, Endpoint(type_, *target, socket_type))
+    return False
 
 
 def _targets(
@@ -213,4 +225,4 @@ def _wrong(case: Case, subject: str, seen: str, wanted: str) -> Finding:
         f"it says {seen}, {says} {wanted}",
         "clients that go by it set up something else",
         f"publish {wanted} (see `flask-autoconfig dns`)",
-    )
+    )._replace(follows=case.provider is None)

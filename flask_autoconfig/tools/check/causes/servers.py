@@ -12,7 +12,7 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
 from ... import zone
 from ...mail import MECHANISMS, Endpoint, MailServer
-from ...network import ProbeError
+from ...network import ProbeError, is_out_of_reach
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import (
@@ -49,6 +49,22 @@ def endpoints(
             methods = (*found.get(endpoint, ()), *server.authentication)
             found[endpoint] = tuple(dict.fromkeys(methods))
     return found
+
+
+def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
+    """Whether it was tried, and no client gets as far as a login there."""
+    try:
+        seen = facts.server(endpoint)
+    except ProbeError as error:
+        return error.kind != "private" and not is_out_of_reach(error)
+    is_refused = seen.certificate is not None and bool(seen.certificate.problem)
+    return is_refused or not seen.mechanisms
+
+
+def has_dead(case: Case, facts: Facts, provider: Provider) -> bool:
+    """Whether one of its mail servers is dead."""
+    listed = list(endpoints(case, provider))[:_MOST_SERVERS]
+    return any(side_by_side(partial(is_dead, facts, it) for it in listed))
 
 
 def look(

@@ -124,6 +124,9 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Trouble | None:
         host = urlsplit(reply.url).hostname or ""
         found = certificate_trouble("https", shown(reply.url), reply.certificate, host)
         return Trouble(found)
+    lost = _lost_path(reply, asked)
+    if lost:
+        return lost
     if reply.status in (404, 410):
         if reply.body.strip():
             return _absent(reply.url, f"status {reply.status}")
@@ -147,8 +150,27 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Trouble | None:
     if reply.status != 200:
         return _status(reply)
     if is_web_page(reply):
-        return _web_page(case, reply)
+        return _web_page(reply)
     return None
+
+
+def _lost_path(reply: Reply, asked: str) -> Trouble | None:
+    """A redirect of everything to a site's front page, in the place of the document."""
+    path = urlsplit(asked).path
+    led = urlsplit(reply.url).path
+    is_front = reply.redirects and led in ("", "/") and path not in ("", "/")
+    if not is_front or not (is_web_page(reply) or reply.status in (404, 410)):
+        return None
+    if re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I):
+        return None  # a login page, which has a cure of its own
+    return _trouble(
+        asked,
+        f"it redirects everything to {shown(reply.url)}: the path is lost",
+        NOTHING,
+        "exempt these paths from the redirect and pass them on to this service; a "
+        "redirect that keeps the path (nginx: return 301 "
+        "https://HOST$request_uri;) helps only where that host serves them",
+    )
 
 
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
@@ -252,16 +274,15 @@ def is_web_page(reply: Reply) -> bool:
     )
 
 
-def _web_page(case: Case, reply: Reply) -> Trouble:
+def _web_page(reply: Reply) -> Trouble:
     text = reply.body[:20_000].decode("utf-8", "replace")
-    host = urlsplit(reply.url).hostname or ""
     title = re.search(r"<title[^>]*>([^<]{1,80})", text, re.I)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
     seen = f"a web page{called} where the settings should be"
     if _PARKED.search(text):
         seen = f"a parked domain's page{called} where the settings should be"
         cure = (
-            f"let {host} lead to the host that serves the settings: take the "
+            "let the name lead to the host that serves the settings: take the "
             "registrar's parking (often a wildcard record) out of DNS"
         )
     elif _CHALLENGE.search(text):
@@ -272,13 +293,13 @@ def _web_page(case: Case, reply: Reply) -> Trouble:
     elif _DEFAULT.search(text):
         seen = f"the web server's default page{called} where the settings should be"
         cure = (
-            f"give the web server a site for {host} (server_name, ServerAlias) that "
+            "give the web server a site for the name (server_name, ServerAlias) that "
             "passes on to this service"
         )
     else:
         cure = (
-            f"the web server knows no site for {host}, or its site answers every path: "
-            f"pass {urlsplit(reply.url).path} on to this service before that"
+            "the web server knows no site for the name, or its site answers every path: "
+            "pass these paths on to this service before that"
         )
     return _trouble(reply.url, seen, NOTHING, cure)
 
