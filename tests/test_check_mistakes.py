@@ -31,6 +31,7 @@ from real import (
     IMAP,
     PROXY,
     SITE,
+    SMTP,
     TOML,
     USER,
     WEB,
@@ -594,7 +595,36 @@ def signed(names: str, *, days: int, broken: bool = False) -> Callable[[Real], N
     return seed
 
 
+V2 = "/autodiscover/autodiscover.json"
+V2_ELSEWHERE = says(
+    200,
+    '{"Protocol": "AutodiscoverV1", "Url": "https://elsewhere.example.test/a.xml"}',
+    Content_Type="application/json",
+)
 FAMILIES = {
+    "version 2 that leads elsewhere": Mistake(
+        where(V2, V2_ELSEWHERE),
+        "version 2 leads to https://elsewhere.example.test/a.xml",
+        V2,
+        "Outlook",
+        status="warning",
+    ),
+    "a web page in the place of a profile": Mistake(
+        web(lambda it: page("hello")(it) if "mobileconfig" in it.path else None),
+        "a web page",
+        PROFILE,
+        "iPhone",
+    ),
+    "no profile": Mistake(
+        web(lambda it: says(404)(it) if "mobileconfig" in it.path else None),
+        "the file serves apple",
+        PROFILE,
+        "iPhone",
+        status="warning",
+    ),
+    "no document for PACC": Mistake(
+        where(PACC, says(404)), "the file serves pacc", PACC, "PACC", status="warning"
+    ),
     "Autodiscover's error": Mistake(
         where(POX, says(200, POX_ERROR, Content_Type="text/xml")),
         "Autodiscover error 600",
@@ -740,7 +770,66 @@ def answering_names(address: str, rcode: Any, code: int = 0) -> Callable[[Real],
     return seed
 
 
+def shop(here: Real, *names: str) -> None:
+    """A web host that has nothing to do with mail."""
+    made = here.stack.enter_context(
+        front(here.inside, here.folder / "true.toml", SITE, here.certificate(*names))
+    )
+    made.answer = page("shop")
+
+
+def someone_elses(here: Real) -> None:
+    shop(here, f"autoconfig.{DOMAIN}", "shop.other.test")
+    without(
+        "autoconfig",
+        f"AUTOCONFIG IN CNAME shop.other.test.\nshop.other.test. IN A {SITE}\n",
+    )(here)
+
+
+def wildcard(here: Real) -> None:
+    """What a wildcard record makes of the names: any other name has the same address."""
+    shop(here, DOMAIN, f"*.{DOMAIN}")
+    names = ("@", "autoconfig", "autodiscover", "no-such-name-e3b0c442")
+    lines = "".join(f"{name} IN A {SITE}\n" for name in names)
+    here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 10 imap\n{lines}")
+
+
+LOOP = "IN CNAME one\none IN CNAME two\ntwo IN CNAME one\n"
 NAMES = {
+    "an alias that leads back to itself": Mistake(
+        without("autoconfig", f"AUTOCONFIG {LOOP}"),
+        f"a loop: autoconfig.{DOMAIN} → one.{DOMAIN} → two.{DOMAIN} → one.{DOMAIN}",
+        f"autoconfig.{DOMAIN}",
+        status="warning",
+    ),
+    "a mail server's alias that leads back to itself": Mistake(
+        without("imap", f"IMAP {LOOP}"),
+        f"a loop: imap.{DOMAIN} → one.{DOMAIN}",
+        f"imap imap.{DOMAIN}:993",
+    ),
+    "an MX record with an address in it": Mistake(
+        zone((f"MX 10 mx.{DOMAIN}.", f"MX 10 {SMTP}.")),
+        f"it names the address {SMTP}",
+        f"{DOMAIN} MX",
+    ),
+    "an alias of somebody else's web host": Mistake(
+        someone_elses,
+        f"(autoconfig.{DOMAIN} is an alias of shop.other.test)",
+        AT_CONFIG,
+        status="warning",
+    ),
+    "a wildcard record that leads to the web site": Mistake(
+        wildcard,
+        f"(a wildcard record, *.{DOMAIN}, leads there)",
+        AT_CONFIG,
+        file=None,
+    ),
+    "a mail server at a private address": Mistake(
+        lambda here: None,
+        f"imap.{DOMAIN} leads to {IMAP}, which is not on the internet",
+        f"imap imap.{DOMAIN}:993",
+        status="note",
+    ),
     "an alias of nothing": Mistake(
         without("autoconfig", f"autoconfig2 IN A {WEB}\nAUTOCONFIG IN CNAME gone\n"),
         f"it is an alias (CNAME) of gone.{DOMAIN}, which has no address",
@@ -749,7 +838,7 @@ NAMES = {
     ),
     "a mail server that is an alias of nothing": Mistake(
         without("imap", "IMAP IN CNAME gone\n"),
-        f"imap.{DOMAIN} is an alias (CNAME) of gone.{DOMAIN}, which has no address",
+        f"it is an alias (CNAME) of gone.{DOMAIN}, which has no address",
         f"imap imap.{DOMAIN}:993",
     ),
     "an MX host that is an alias": Mistake(
@@ -1071,7 +1160,7 @@ SERVERS = {
     ),
     "a certificate of another name": Mistake(
         at_web(good("other.test")),
-        "it is for other.test, not for autoconfig",
+        "it is for other.test, not for the name",
         AT_CONFIG,
     ),
     "an authority that nobody knows": Mistake(
@@ -1269,7 +1358,42 @@ def _dav_server(
         yield
 
 
+def astray(asked: Asked) -> Answer | None:
+    if asked.path == "/login":
+        return page('<input type="password">')(asked)
+    if asked.path == CALDAV:
+        return says(302, Location=f"https://{DOMAIN}/login")(asked)
+    return None
+
+
+def unled(here: Real) -> None:
+    """No SRV record, and 404 at the domain itself."""
+    records = (ADDRESSES + here.zone).splitlines(keepends=True)
+    here.names.serve("".join(it for it in records if not it.startswith("_caldav")))
+    here.front.answer = lambda it: says(404)(it) if it.path == CALDAV else None
+
+
 CALENDAR = {
+    "a redirect of calendars to a login page": Mistake(
+        web(astray), "a login page perhaps", CALDAV, "Calendars", status="warning"
+    ),
+    "a redirect of calendars to http": Mistake(
+        where(CALDAV, says(301, Location=f"http://dav.{DOMAIN}/")),
+        "it redirects from https to http",
+        CALDAV,
+        "Calendars",
+        status="warning",
+    ),
+    "a redirect loop of calendars": Mistake(
+        where(CALDAV, says(301, Location=CALDAV)),
+        "redirects without end",
+        CALDAV,
+        "Calendars",
+        status="warning",
+    ),
+    "a calendar that nothing leads to": Mistake(
+        unled, "nothing leads to caldav there", CALDAV, "Calendars"
+    ),
     "a login page for a calendar": Mistake(
         dav(page('<input type="password">')),
         "a web page, a login page perhaps",

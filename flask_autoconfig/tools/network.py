@@ -413,8 +413,14 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
         seen.append(url)
         url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
-            message = f"redirects without end, by way of {url[:200]}"
+            hosts = dict.fromkeys(map(_origin, [*seen[-2:], url]))
+            message = f"redirects without end, by way of {' and '.join(hosts)}"
             raise ProbeError("redirect", message)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"[:200]
 
 
 def _is_good(reply: Reply) -> bool:

@@ -7,10 +7,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Provider
+from ...documents import Recipient, outlook, thunderbird
 from ..network import ProbeError
-from . import journeys, setups
+from . import journeys, reading, setups
 from .asking import ask_of, asks
 from .causes import documents, profile, servers, web
 from .facts import Facts
@@ -25,7 +28,7 @@ from .findings import (
     note,
 )
 from .journeys import Client
-from .playing import NO_SETTINGS, Play, expected
+from .playing import NO_SETTINGS, Play
 from .setups import Account, Setup
 
 
@@ -144,6 +147,23 @@ def _reference(
     if client.family == "apple":
         return profile.expected(case), says
     return None, says
+
+
+def expected(client: Client, case: Case) -> Setup | None:
+    """What the client would set up if it got what the file makes; None without."""
+    if case.provider is None:
+        return None
+    who = case.asker
+    if client.family == "outlook":
+        body = outlook.write(case.provider, Recipient(case.domain, who))
+        with suppress(setups.MeaninglessError):
+            return setups.of_pox(body) if body else None
+        return None
+    alone = structs.replace(case.provider, list_domains=False)
+    document = thunderbird.write(alone, Recipient(case.domain, exact=case.exact))
+    with suppress(reading.UnreadableError):
+        return reading.read(document, client.rules, who)
+    return None
 
 
 # --- What is not published ----------------------------------------------------------

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from msgspec import structs
-
 from ...address import NOBODY
-from ...documents import Recipient, outlook, thunderbird
 from ..network import ProbeError, Reply
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES
@@ -212,17 +209,21 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
         reply = facts.answer(ask)
     except ProbeError as error:
         trouble = web.of_error(facts, case, ask.url, error)
-        return Outcome(ask.url, step.place, trouble=trouble)
+        told = web.by_name(case, facts, trouble, ask.url)
+        return Outcome(ask.url, step.place, trouble=told)
     if step.kind == "302":
         return _redirected(client, step, ask, case, facts)
     outcome = Outcome(ask.url, step.place, reply)
     trouble_ = web.of_reply(case, reply, ask.url)
     if step.kind == "xml":
         trouble_ = _because_of_form(step, ask, case, facts, trouble_)
-    if trouble_ is None:
+    if trouble_ is None and step.kind != "v2":
         trouble_, setup = _read(client, step, ask, case, facts, reply)
         if setup is not None:
             return outcome._replace(setup=setup)
+    if step.kind == "v2" and trouble_ is None:
+        return _by_v2(client, step, outcome, case, facts)
+    trouble_ = web.by_name(case, facts, trouble_, ask.url)
     if step.kind == "v2":
         return _without_v2(outcome, trouble_)
     return outcome._replace(trouble=trouble_)
@@ -235,8 +236,6 @@ def _read(
     gate = _gate(client, step, ask, facts, reply)
     if gate is not None:
         return gate, None
-    if step.kind == "v2":
-        return _v2(reply), None
     document = web.unpacked(reply)
     try:
         if step.kind != "xml":
@@ -351,19 +350,40 @@ def _because_of_form(
 # --- Outlook --------------------------------------------------------------------------
 
 
-def _v2(reply: Reply) -> Trouble:
-    """Version 2 only leads to the settings, and need not be there."""
+def _by_v2(
+    client: Client, step: Step, outcome: Outcome, case: Case, facts: Facts
+) -> Outcome:
+    """Version 2 says where the settings are: at the URLs asked anyway, or elsewhere."""
+    url = shown(outcome.url)
     try:
-        target = str(json.loads(reply.body)["Url"])
+        target = str(json.loads(outcome.reply.body)["Url"]) if outcome.reply else ""
         is_good = target.startswith("https://")
     except (ValueError, TypeError, KeyError, RecursionError):
         is_good = False
-    if is_good:
-        return Trouble(note("https", shown(reply.url), "version 2 is there"), True)
-    seen = "version 2's answer names no https URL"
-    cure = "answer with Protocol and Url, or with 404"
-    why = "Outlook asks it first"
-    return Trouble(failure("https", shown(reply.url), seen, why, cure))
+    if not is_good:
+        seen = "version 2's answer names no https URL"
+        cure = "answer with Protocol and Url, or with 404"
+        told = failure("https", url, seen, "Outlook asks it first", cure)
+        return outcome._replace(trouble=Trouble(told))
+    known = {ask.url for it in client.steps for ask in asks(it, case, facts)}
+    if target in known:
+        told = note("https", url, "version 2 is there")
+        return outcome._replace(trouble=Trouble(told, is_absent=True))
+    pox = step._replace(kind="pox")
+    there = _outcome(client, pox, ask_of(pox, case, target), case, facts)
+    if there.setup is not None:
+        return there
+    got = there.trouble.finding.seen if there.trouble else "nothing"
+    status = there.reply.status if there.reply else 0
+    if status in (401, 403):  # as Exchange does, which shows nobody else its settings
+        got = f"which wants a login first (status {status})"
+    cure = "let it name this service's own URL, if the mail is not there"
+    why = "Outlook asks version 2 first, and goes where it leads"
+    seen = f"version 2 leads to {shown(target)}: {got}"
+    told = (note if case.provider is None and status in (401, 403) else warning)(
+        "https", url, seen, why, cure
+    )
+    return outcome._replace(trouble=Trouble(told, is_absent=told.status == NOTE))
 
 
 def _without_v2(outcome: Outcome, trouble: Trouble | None) -> Outcome:
@@ -429,26 +449,6 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
             step = Step("host", journeys.pox_path(), kind="pox")
             ask = ask_of(step, case, f"https://{authority}{step.path}")
             return _outcome(client, step, ask, case, facts)._replace(place="srv")
-    return None
-
-
-# --- What the file would have them set up -----------------------------------------------
-
-
-def expected(client: Client, case: Case) -> Setup | None:
-    """What the client would set up if it got what the file makes; None without."""
-    if case.provider is None:
-        return None
-    who = case.asker
-    if client.family == "outlook":
-        body = outlook.write(case.provider, Recipient(case.domain, who))
-        with suppress(setups.MeaninglessError):
-            return setups.of_pox(body) if body else None
-        return None
-    alone = structs.replace(case.provider, list_domains=False)
-    document = thunderbird.write(alone, Recipient(case.domain, exact=case.exact))
-    with suppress(reading.UnreadableError):
-        return reading.read(document, client.rules, who)
     return None
 
 

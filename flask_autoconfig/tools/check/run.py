@@ -273,7 +273,7 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         ways = dav.play(case, facts)
         accounts = tuple(it.account for it in ways if it.account is not None)
         played.setup = Setup(accounts) if accounts else None
-        played.findings = [it.finding for it in ways if it.finding is not None]
+        played.findings = [found for it in ways for found in it.findings]
         if case.provider is not None and not accounts:
             played.findings = [_worse(it) for it in played.findings]
     else:
@@ -322,8 +322,18 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
         first = causes[0]
         return Fare(played.client, False, setup, f"{first.places[0]}: {first.seen}")
     if setup is None:
-        return Fare(played.client, None, None, "")
+        near = [
+            it
+            for it in played.findings
+            if it.status == WARNING and played.family in _OF_ONE_PLACE
+        ]
+        stopped_by = f"{near[0].places[0]}: {near[0].seen}" if near else ""
+        return Fare(played.client, None, None, stopped_by)
     return Fare(played.client, True, setup, "")
+
+
+# Families whose clients have one place to look at: what is wrong there is all they meet.
+_OF_ONE_PLACE = ("apple", "pacc", "dav")
 
 
 def _for_anybody(case: Case, account: setups.Account) -> setups.Account:

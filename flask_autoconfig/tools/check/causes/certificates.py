@@ -12,10 +12,15 @@ def certificate_trouble(
     step: str, subject: str, certificate: Certificate, host: str
 ) -> Finding:
     """Why no client takes it."""
-    seen = f"the certificate is not good: {certificate.problem}"
+    problem, cure = certificate.problem, certificate.cure
+    if certificate.kind == "name" and step == "https":
+        # One cause, and not one for each name of the web: the place says which it is.
+        problem = problem.replace(f"not for {host}", "not for the name that is asked")
+        cure = "get a certificate that has these names too"
+    seen = f"the certificate is not good: {problem}"
     if certificate.address:
         seen += f" ({certificate.address})"
-    cure = certificate.cure or f"install a valid certificate for {host}, with its chain"
+    cure = cure or f"install a valid certificate for {host}, with its chain"
     return failure(step, subject, seen, "clients refuse to connect", cure)
 
 

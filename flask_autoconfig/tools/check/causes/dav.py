@@ -40,7 +40,7 @@ class Way(NamedTuple):
     """Where a client came to, or what stopped it."""
 
     account: Account | None = None
-    finding: Finding | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def ask_for(url: str) -> Ask:
@@ -73,21 +73,50 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
     except ProbeError as error:
         trouble = web.of_error(facts, case, start, error)
         if trouble.is_absent and not by_srv:
-            return _not_published(url, type_, wanted)
-        return Way(finding=_demoted(trouble.finding, type_))
+            return _not_published(case, url, type_, wanted)
+        return Way(findings=(_demoted(trouble.finding, type_),))
     place = shown(start)
     if reply.is_forged and reply.certificate is not None:
         host = urlsplit(reply.url).hostname or ""
         told = of_certificate("https", shown(reply.url), reply.certificate, host)[0]
-        return Way(finding=told)
+        return Way(findings=(told,))
     if _is_dav(reply):
         account = of_url(type_, _without_path(case, wanted, reply))
         led = f"leads to {shown(reply.url)}" if reply.redirects else "it answers itself"
-        return Way(account, ok("https", place, f"{type_}: {led}"))
+        beside = _beside(case, facts, type_, url) if by_srv else ()
+        return Way(account, (ok("https", place, f"{type_}: {led}"), *beside))
     is_start = not (by_srv or reply.redirects)
     if is_start and reply.status in (404, 405, 410, 501):
-        return _not_published(url, type_, wanted)
-    return Way(finding=_no_dav(reply, place, type_))
+        return _not_published(case, url, type_, wanted)
+    return Way(findings=(_no_dav(reply, place, type_),))
+
+
+def _beside(case: Case, facts: Facts, type_: str, url: str) -> tuple[Finding, ...]:
+    """What is wrong at the domain itself, where SRV records lead to the right place.
+
+    Its web site need not know of calendars. But a redirect that leads astray was meant.
+    """
+    why = f"programs that look there before the SRV record find no {type_}"
+    cure = "redirect it to where the SRV record leads, or let it be 404"
+    try:
+        target = facts.reply(ask_for(url)).target
+        if target.startswith("http:"):
+            seen = f"it redirects from https to http: {shown(target)}"
+            return (warning("https", shown(url), seen, why, cure),)
+        reply = facts.answer(ask_for(url))
+    except ProbeError as error:
+        if error.kind in ("dns", "connect", "silent", "private"):
+            return ()
+        trouble = web.of_error(facts, case, url, error)
+        return (warning("https", shown(url), trouble.finding.seen, why, cure),)
+    if reply.is_forged or _is_dav(reply):
+        return ()
+    found = _no_dav(reply, shown(url), type_)
+    is_meant = urlsplit(url).path not in (urlsplit(reply.url).path, "")
+    if reply.redirects and is_meant and urlsplit(reply.url).path.strip("/"):
+        return (found._replace(why=why, cure=cure),)
+    cure = "redirect it to where the SRV record leads"
+    return (note("https", shown(url), found.seen, why, cure),)
 
 
 def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
@@ -99,7 +128,7 @@ def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
     if reply.is_forged or not _is_dav(reply):
         return Way()
     return Way(
-        of_url(type_, reply.url), ok("https", shown(url), f"{type_}: it answers")
+        of_url(type_, reply.url), (ok("https", shown(url), f"{type_}: it answers"),)
     )
 
 
@@ -132,17 +161,21 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> str:
     return ""
 
 
-def _not_published(url: str, type_: str, wanted: str) -> Way:
+def _not_published(case: Case, url: str, type_: str, wanted: str) -> Way:
     if not wanted:
         return Way()
+    # The file says that there is one, and then nobody finds it.
+    told = warning if case.provider is not None else note
     return Way(
-        finding=note(
-            "https",
-            shown(url),
-            f"nothing leads to {type_} there, and no SRV record does",
-            "calendar and address book programs look at these two places",
-            f"redirect it to {wanted}, or publish the SRV record (see "
-            "`flask-autoconfig dns`)",
+        findings=(
+            told(
+                "https",
+                shown(url),
+                f"nothing leads to {type_} there, and no SRV record does",
+                "calendar and address book programs look at these two places",
+                f"redirect it to {wanted}, or publish the SRV record (see "
+                "`flask-autoconfig dns`)",
+            ),
         )
     )
 

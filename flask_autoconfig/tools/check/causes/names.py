@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from ....address import is_ip
 from ....config.tables import Provider
 from ....families import Family
 from ... import zone
@@ -95,6 +96,15 @@ _NULL_MX = "publish the MX record of the mail server, if the domain has mail"
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
     why = "other servers cannot deliver mail there, or refuse to"
+    if is_ip(host):
+        yield failure(
+            "dns",
+            subject,
+            f"it names the address {host}, and must name a host (RFC 5321, 5)",
+            why,
+            f"give {host} a name (mail IN A {host}), and let the MX record name that",
+        )
+        return
     try:
         target = facts.alias(host)
         addresses = facts.addresses(host)

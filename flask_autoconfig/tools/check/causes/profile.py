@@ -13,13 +13,15 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ....documents import Recipient, apple
+from ....families import FAMILIES, Family
 from ...network import ProbeError, Reply
 from .. import setups
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, failure, note, ok, shown, warning
+from ..findings import FAILURE, NOTE, Case, Finding, failure, note, ok, shown, warning
 from ..journeys import profile_paths
 from ..setups import Setup
 from . import web
+from .single import not_served
 
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14
@@ -54,10 +56,25 @@ def look(case: Case, facts: Facts) -> Seen:
             continue  # the host itself is told of by those who ask there for settings
         trouble = web.of_reply(case, reply, ask.url)
         if trouble is None:
-            return _profile(case, ask, reply)
-        if not trouble.is_absent and ask is asks(case)[0]:
-            findings.append(trouble.finding._replace(status="note"))
+            seen = _profile(case, ask, reply)
+            # What is wrong at the first place hurts who goes there, and nobody else.
+            less = [_at_most(WARNING, it) for it in findings]
+            return seen._replace(findings=[*less, *seen.findings])
+        is_first = ask == asks(case)[0]
+        if not trouble.is_absent and is_first:
+            status = NOTE if case.provider is None else FAILURE
+            findings.append(trouble.finding._replace(status=status))
+        elif is_first and expected(case) is not None:
+            findings.append(not_served(_family(), "iPhones", ask.url, trouble))
     return Seen(findings)
+
+
+def _at_most(status: str, finding: Finding) -> Finding:
+    return finding._replace(status=status) if finding.status == FAILURE else finding
+
+
+def _family() -> Family:
+    return next(it for it in FAMILIES if it.name == "apple")
 
 
 def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:

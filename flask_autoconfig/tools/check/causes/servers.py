@@ -12,7 +12,7 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
 from ... import zone
 from ...mail import MECHANISMS, Endpoint, MailServer
-from ...network import ProbeError, is_out_of_reach
+from ...network import ProbeError, is_out_of_reach, is_public
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import (
@@ -22,10 +22,12 @@ from ..findings import (
     Case,
     Finding,
     failure,
+    note,
     ok,
     warning,
 )
 from ..setups import Account
+from . import web
 from .certificates import of_certificate
 
 _MOST_SERVERS = 20  # of those that a stranger names, that are talked to
@@ -134,11 +136,35 @@ def _server(
         findings.append(warning("server", subject, "unencrypted", why, cure))
     elif endpoint.socket_type == "STARTTLS" and seen.plain_before_tls:
         findings.append(_plain_before_tls(subject))
+    findings += _private(facts, endpoint)
     if endpoint.type == "smtp" and endpoint.port == 25:
         why = "most networks shut port 25 to all but mail servers: sending fails there"
         cure = "offer submission on port 465 (SSL) or 587 (STARTTLS), and publish that"
         findings.append(warning("server", subject, "port 25 for sending", why, cure))
-    return findings + _methods(subject, methods, seen)
+    return findings + _methods(endpoint.type, subject, methods, seen)
+
+
+def _private(facts: Facts, endpoint: Endpoint) -> list[Finding]:
+    """That an address is none of the internet: right in one's own network alone."""
+    network, host = facts.network, endpoint.host
+    if network.allow_private or (host, endpoint.port) in network.connect_to:
+        return []
+    addresses: list[str] = []
+    with suppress(LookupFailed):
+        addresses = [it for it in facts.addresses(host) if not is_public(it)]
+    if not addresses:
+        return []
+    return [
+        note(
+            "server",
+            str(endpoint),
+            f"{host} leads to {', '.join(addresses[:4])}, which is not on the internet",
+            "people outside of your own network do not get there",
+            "publish the address that the internet knows; if your own name server alone "
+            "says so, ask a public one (--resolver), and if it is meant, say "
+            "--allow-private",
+        )
+    ]
 
 
 def _plain_before_tls(subject: str) -> Finding:
@@ -172,7 +198,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if error.kind == "dns":
         seen, cure = _no_address(facts, endpoint, error)
     elif error.kind in ("connect", "silent"):
-        cure = _at_other_ports(facts, endpoint) or cure
+        away = "".join(it.cure for it in _private(facts, endpoint))
+        cure = _at_other_ports(facts, endpoint) or away or cure
     elif error.kind in ("tls", "starttls", "timeout", "protocol"):
         other = _with_other_encryption(facts, endpoint)
         if other and not (error.kind == "tls" and "STARTTLS" in seen):
@@ -182,11 +209,10 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
 
 def _no_address(facts: Facts, endpoint: Endpoint, error: ProbeError) -> tuple[str, str]:
     host = endpoint.host
+    if len(web.names_of(facts, host)) > 1:
+        told = web.dead_alias(facts, host, _NO_LOGIN)
+        return told.seen, told.cure
     cure = f"publish an address of {host}, or correct the hostname"
-    with suppress(LookupFailed):
-        target = facts.alias(host)
-        if target:
-            return f"{host} is an alias (CNAME) of {target}, which has no address", cure
     return str(error), error.cure or cure
 
 
@@ -236,7 +262,7 @@ def _answering(facts: Facts, endpoints_: list[Endpoint]) -> list[Endpoint]:
 
 
 def _methods(
-    subject: str, methods: tuple[Method, ...], seen: MailServer
+    endpoint_type: str, subject: str, methods: tuple[Method, ...], seen: MailServer
 ) -> list[Finding]:
     """Whether what is published is really offered, once encrypted."""
     offered = ", ".join(sorted(seen.mechanisms)) or "no method"
@@ -244,7 +270,7 @@ def _methods(
         cure = "allow logins once encrypted (Dovecot: ssl = yes, with a certificate)"
         return [failure("server", subject, "LOGINDISABLED", _NO_LOGIN, cure)]
     if not seen.mechanisms:
-        return [_no_method(subject, seen, methods)]
+        return [_no_method(endpoint_type, subject, seen, methods)]
 
     findings = []
     for method in methods:
@@ -259,15 +285,27 @@ def _methods(
                 "server",
                 subject,
                 f"{name} is published, the server offers {offered}",
-                "Evolution and Kontact obey it to the letter: every login fails",
-                _better(seen.mechanisms),
+                "clients that do what is published cannot log in",
+                _better(endpoint_type, seen.mechanisms),
             )
         )
     at = f" ({seen.address})" if seen.address else ""
     return findings or [ok("server", subject, f"it offers {offered}{at}")]
 
 
-def _no_method(subject: str, seen: MailServer, methods: tuple[Method, ...]) -> Finding:
+# Where logins are switched on, by the type of the server.
+_SWITCH_ON = {
+    "imap": "switch logins on (Dovecot: auth_mechanisms = plain login)",
+    "pop3": "switch logins on: USER in the answer to CAPA, or SASL PLAIN (Dovecot: "
+    "auth_mechanisms = plain login)",
+    "smtp": "switch logins on (Postfix: smtpd_sasl_auth_enable = yes for the submission "
+    "service in master.cf, with Dovecot's auth socket)",
+}
+
+
+def _no_method(
+    endpoint_type: str, subject: str, seen: MailServer, methods: tuple[Method, ...]
+) -> Finding:
     needs_none = methods and not any(it in MECHANISMS for it in methods)
     if needs_none:
         return ok("server", subject, "it offers no login, and none is published")
@@ -285,13 +323,21 @@ def _no_method(subject: str, seen: MailServer, methods: tuple[Method, ...]) -> F
         subject,
         "it offers no login at all",
         _NO_LOGIN,
-        "switch logins on (Postfix: smtpd_sasl_auth_enable = yes for the submission "
-        "service in master.cf, with Dovecot's auth socket; Dovecot: auth_mechanisms)",
+        _SWITCH_ON[endpoint_type],
     )
 
 
-def _better(mechanisms: set[str]) -> str:
+# What all clients know: the others are left out by some.
+_FOR_ALL = ("password-cleartext", "password-encrypted")
+
+
+def _better(endpoint_type: str, mechanisms: set[str]) -> str:
     for method, names in MECHANISMS.items():
         if names & mechanisms:
-            return f'publish authentication = "{method}"'
-    return "switch the method on in the server"
+            said = f'publish authentication = "{method}"'
+            if method in _FOR_ALL:
+                return said
+            return (
+                f"{_SWITCH_ON[endpoint_type]}; or {said}, which some clients know not"
+            )
+    return _SWITCH_ON[endpoint_type]

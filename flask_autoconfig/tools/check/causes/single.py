@@ -10,7 +10,7 @@ from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
 from .. import setups
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, failure, ok, shown
+from ..findings import Case, Finding, failure, ok, shown, warning
 from ..setups import Setup
 from . import web
 from .names import failed
@@ -42,7 +42,9 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
         reply = facts.answer(Ask(url))
     except ProbeError as error:
         return _without(web.of_error(facts, case, url, error))
-    trouble = web.of_reply(case, reply, url)
+    trouble = web.by_name(case, facts, web.of_reply(case, reply, url), url)
+    if trouble is not None and trouble.is_absent and expected is not None:
+        return Seen([not_served(family, family.askers, url, trouble)])
     if trouble is not None:
         return _without(trouble)
     findings = _content(family, reply, expected)
@@ -58,6 +60,17 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
 
 def _without(trouble: web.Trouble) -> Seen:
     return Seen([] if trouble.is_absent else [trouble.finding])
+
+
+def not_served(family: Family, who: str, url: str, trouble: web.Trouble) -> Finding:
+    """That a host answers which has not what the file makes."""
+    return warning(
+        "https",
+        shown(url),
+        f"there is nothing ({trouble.finding.seen}), the file serves {family.name}",
+        f"{who} find no settings",
+        "let this service answer there, or leave the family out of `clients` in the file",
+    )
 
 
 def _why(family: Family) -> str:

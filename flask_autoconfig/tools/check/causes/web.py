@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -99,20 +100,71 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Trouble:
         cure = failed.cure or "look at the domain's name servers"
         return Trouble(failure("dns", host, failed.reason, NOTHING, cure))
     if target:
-        return Trouble(dead_alias(host, target))
+        return Trouble(dead_alias(facts, host, NOTHING))
     return _absent(url, f"{host} has no address in DNS")
 
 
-def dead_alias(name: str, target: str) -> Finding:
-    """A CNAME that leads to nothing."""
+def dead_alias(facts: Facts, name: str, why: str) -> Finding:
+    """A CNAME that leads to nothing, or back to itself."""
+    *way, last = names_of(facts, name)
+    if last in way:
+        return failure(
+            "dns",
+            name,
+            f"its alias (CNAME) is a loop: {' → '.join([*way, last])}",
+            why,
+            f"let {way[-1]} lead to a host that has an address, or give it one",
+        )
     return failure(
         "dns",
         name,
-        f"it is an alias (CNAME) of {target}, which has no address",
-        NOTHING,
-        f"publish an address of {target}, or let the CNAME lead to the host that serves "
-        "the settings",
+        f"it is an alias (CNAME) of {last}, which has no address",
+        why,
+        f"publish an address of {last}, or let {way[-1] if way else name} lead to the "
+        "right host",
     )
+
+
+_MOST_ALIASES = 8
+
+
+def names_of(facts: Facts, name: str) -> list[str]:
+    """The name and what it is an alias of, one after the other; a loop ends as it began."""
+    way = [name]
+    with suppress(LookupFailed):
+        while len(way) <= _MOST_ALIASES and way[-1] not in way[:-1]:
+            target = facts.alias(way[-1])
+            if not target:
+                break
+            way.append(target)
+    return way
+
+
+def by_name(
+    case: Case, facts: Facts, trouble: Trouble | None, url: str
+) -> Trouble | None:
+    """The same, with what DNS has to do with it: somebody else's host, a wildcard."""
+    host = urlsplit(url).hostname or ""
+    if trouble is None or not host.endswith(f".{case.domain}"):
+        return trouble
+    found, target = trouble.finding, names_of(facts, host)[-1]
+    if found.step == "dns":
+        return trouble
+    if target != host and not f".{target}".endswith(f".{case.domain}"):
+        seen = f"{found.seen} ({host} is an alias of {target})"
+        cure = (
+            f"let {host} lead to the host that serves the settings, if {target} is not"
+        )
+        cure = f"{cure}; else {found.cure}" if found.cure else cure
+        return trouble._replace(finding=found._replace(seen=seen, cure=cure))
+    if target == host and facts.is_by_wildcard(host, case.domain):
+        seen = f"{found.seen} (a wildcard record, *.{case.domain}, leads there)"
+        cure = (
+            "give the name a record of its own, which goes before the wildcard, to the "
+            "host that serves the settings"
+        )
+        return trouble._replace(finding=found._replace(seen=seen, cure=cure))
+    return trouble
 
 
 # --- An answer that is no document ------------------------------------------------------
