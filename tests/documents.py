@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
@@ -45,3 +47,13 @@ def section(document: str, heading: str) -> str:
     _, found, rest = text_of(document).partition(f"\n## {heading}\n")
     assert found, (document, heading)
     return rest.partition("\n## ")[0]
+
+
+def cloned(folder: Path) -> Path:
+    """The project in a folder, as a fresh clone has it but for the tests."""
+    skip = shutil.ignore_patterns("__pycache__", "*.mo")
+    for name in ("flask_autoconfig", "contrib", "examples"):
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, folder)
+    return folder
