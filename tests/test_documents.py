@@ -214,6 +214,10 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     )
     assert bash(code + ask.format("va", 1), tmp_path).split() == ["validate"]
     assert "--target" in bash(code + ask.format("dns --ta", 2), tmp_path).split()
+    # The others have their own words; zsh and fish need not be here.
+    told = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
+    assert "compdef" in bash(told.format("zsh"), tmp_path)
+    assert "complete --no-files" in bash(told.format("fish"), tmp_path)
 
 
 def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
@@ -304,6 +308,15 @@ def test_every_link_leads_somewhere(document: str) -> None:
 def test_the_readme_leads_to_every_other_document() -> None:
     for document in DOCUMENTS[1:]:
         assert f"]({document})" in text_of("README.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_names_are_those_that_nobody_has(document: str) -> None:
+    """RFC 2606: example.com, example.net and what ends in .test."""
+    code = "".join(it.code for it in blocks(None) if it.document == document)
+    hosts = re.findall(r"[\w.-]+\.(?:com|net|org|example|test)\b", code)
+    for host in hosts:
+        assert host.endswith(("example.com", "example.net", ".test")), host
 
 
 def test_the_readme_is_two_screens_before_it_says_how_it_is_built() -> None:

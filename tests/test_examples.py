@@ -39,11 +39,11 @@ def test_the_user_database_names_domains_and_logins() -> None:
     command = (*_flask("user_database.py:create_app"), "--port", str(port))
     with running(*command, port=port):
         url = f"http://127.0.0.1:{port}/mail/config-v1.1.xml?emailaddress="
-        fred = fetch(f"{url}fred@customer.example")
-        nobody = fetch(f"{url}nobody@customer.example")
-        assert fetch(f"{url}fred@nowhere.example").status == 404
+        fred = fetch(f"{url}fred@customer.test")
+        nobody = fetch(f"{url}nobody@customer.test")
+        assert fetch(f"{url}fred@nowhere.test").status == 404
     assert fred.body.count(b"<username>u1001</username>") == 3
-    assert b"<domain>customer.example</domain>" in fred.body
+    assert b"<domain>customer.test</domain>" in fred.body
     # What nobody has looks just like what somebody has.
     (login,) = set(re.findall(rb"<username>(u[0-9]{4})</username>", nobody.body))
     assert nobody.body.replace(login, b"u1001") == fred.body
@@ -76,10 +76,10 @@ def test_the_factory_finds_the_file_in_its_instance_folder() -> None:
 @pytest.mark.parametrize(
     ("domain", "host"),
     [
-        ("hoster.example", "imap.hoster.example"),
-        ("customer-1.example", "imap.hoster.example"),
-        ("a.customers.hoster.example", "imap.hoster.example"),
-        ("customer-2.example", "mail.customer-2.example"),
+        ("hoster.test", "imap.hoster.test"),
+        ("customer-1.test", "imap.hoster.test"),
+        ("a.customers.hoster.test", "imap.hoster.test"),
+        ("customer-2.test", "mail.customer-2.test"),
     ],
 )
 def test_the_hosters_file_knows_its_customers(domain: str, host: str) -> None:
@@ -87,7 +87,7 @@ def test_the_hosters_file_knows_its_customers(domain: str, host: str) -> None:
     done = run("--config", file, "show", f"fred@{domain}")
     assert f"<hostname>{host}</hostname>" in done.stdout
     assert f"<domain>{domain}</domain>" in done.stdout
-    others = {"customer-1.example", "customer-3.example"} - {domain}
+    others = {"customer-1.test", "customer-3.test"} - {domain}
     assert not [other for other in others if other in done.stdout]
     assert run("--config", file, "validate").stdout == ""
 
