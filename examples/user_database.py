@@ -1,6 +1,6 @@
 """A Flask site whose database knows the customers' domains and their users' logins.
 
-Here a login differs from the address (fred@customer.example logs in as u1001), so no
+Here a login differs from the address (fred@customer.test logs in as u1001), so no
 placeholder can say it. Try it: `flask --app examples/user_database run`
 """
 
@@ -72,7 +72,7 @@ def create_app() -> Flask:
     app.register_blueprint(autoconfig)
     with app.app_context():
         db.create_all()
-        db.session.add(Domain(name="customer.example", provider="example.com"))
-        db.session.add(User(address="fred@customer.example", login="u1001"))
+        db.session.add(Domain(name="customer.test", provider="example.com"))
+        db.session.add(User(address="fred@customer.test", login="u1001"))
         db.session.commit()
     return app

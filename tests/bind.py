@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from namespace import Namespace
 from support import ZONE_HEAD, free_port, open_folder, program, running, until
 
 SECRET = "c2VjcmV0IG9mIG9uZSB0ZXN0LCBvZiAzMiBieXRlcyE="
@@ -55,10 +56,15 @@ class Bind(NamedTuple):
 
 
 @contextmanager
-def bind(domain: str, zone: str = "") -> Iterator[Bind]:
-    """A server with the domain's zone, an SOA, an NS and those lines in it."""
+def bind(
+    domain: str, zone: str = "", inside: Namespace | None = None
+) -> Iterator[Bind]:
+    """A server with the domain's zone, an SOA, an NS and those lines in it.
+
+    In a namespace it has its own port.
+    """
     with open_folder() as folder:
-        port, key = free_port(), folder / "key"
+        port, key = 53 if inside else free_port(), folder / "key"
         (folder / "zone").write_text(ZONE_HEAD + zone)
         key.write_text(
             f'key "office" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
@@ -68,7 +74,13 @@ def bind(domain: str, zone: str = "") -> Iterator[Bind]:
         )
         (folder / "named.conf").write_text(configuration)
         named = (program("named"), "-f", "-c", folder / "named.conf")
-        with running(*named, port=port, log=folder / "log"):
+        log = folder / "log"
+        if inside:
+            started = inside.running(*named, port=port, address="127.0.0.1", log=log)
+        else:
+            started = running(*named, port=port, log=log)
+        with started:
             here = Bind(domain, port, key)
-            until(lambda: bool(here.ask(domain, "SOA")))
+            call = inside.call if inside else lambda function, *rest: function(*rest)
+            until(lambda: bool(call(here.ask, domain, "SOA")))
             yield here

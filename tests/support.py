@@ -222,6 +222,7 @@ def running(
     cwd: Path | None = None,
     address: str = "127.0.0.1",
     at_once: bool = False,
+    seconds: float = 20,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, until the block ends.
 
@@ -238,7 +239,7 @@ def running(
         start_new_session=True,
     )
     try:
-        wait_for(port, process, address=address)
+        wait_for(port, process, seconds, address)
         yield process
     finally:
         end(process, at_once=at_once)

@@ -6,7 +6,6 @@ as root, and its worker is www-data, as on a real machine.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -15,22 +14,19 @@ import socket
 import ssl
 import stat
 import subprocess
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from authority import authority
 from fronts import CONTRIB, has_ipv6, nginx, nginx_site, replaced
 from support import (
     TWO_DOMAINS,
-    certificate_for,
     free_port,
     lacking,
     open_folder,
     program,
-    running,
     serving,
     until,
 )
@@ -108,42 +104,9 @@ def office() -> Iterator[Office]:
         file = folder / "autoconfig.toml"
         file.write_text(TWO_DOMAINS)
         http = free_port()
-        with serving(file, "--proxies", "1") as url, _authority(folder, http) as port:
+        with serving(file, "--proxies", "1") as url, authority(folder, http) as port:
             service = url.removeprefix("http://")
             yield Office(folder, service, free_port(), http, port)
-
-
-@contextmanager
-def _authority(folder: Path, http: int) -> Iterator[int]:
-    """Pebble, for which every name is this machine; its root is `root.pem`."""
-    certificate, key = certificate_for("localhost", folder=folder)
-    port, management, names, of_names = (free_port() for _ in range(4))
-    settings = {
-        "listenAddress": f"127.0.0.1:{port}",
-        "managementListenAddress": f"127.0.0.1:{management}",
-        "certificate": str(certificate),
-        "privateKey": str(key),
-        "httpPort": http,
-        "tlsPort": free_port(),
-    }
-    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
-    resolver = [
-        *(program("pebble-challtestsrv"), "-dns01", f"127.0.0.1:{names}"),
-        *("-management", f"127.0.0.1:{of_names}", "-defaultIPv6", ""),
-        *("-http01", "", "-https01", "", "-tlsalpn01", ""),
-    ]
-    pebble = [program("pebble"), "-dnsserver", f"127.0.0.1:{names}"]
-    pebble += ["-config", str(folder / "pebble.json")]
-    env = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
-    with (
-        running(*resolver, port=of_names),
-        running(*pebble, port=port, env=env),
-    ):
-        context = ssl.create_default_context(cafile=folder / "ca.pem")
-        root = f"https://localhost:{management}/roots/0"
-        with urllib.request.urlopen(root, context=context, timeout=10) as reply:
-            (folder / "root.pem").write_bytes(reply.read())
-        yield port
 
 
 def _commands(file: str) -> list[str]:

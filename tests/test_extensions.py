@@ -1,7 +1,7 @@
 """A Flask site with the extensions that people have: every client is answered in it.
 
-The lines that the site itself must say stand in a table of the README, from where they
-are taken to be run here.
+The lines that the site itself must say stand in a table of examples/README.md, from
+where they are taken to be run here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from documents import text_of
 from flask import Flask, Response, redirect, request
 from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, outlook_asks, running
 from werkzeug.test import Client, TestResponse
@@ -110,12 +111,12 @@ def test_every_path_of_every_family_is_asked_here() -> None:
     assert {tuple(it) for it in asked if it} == there
 
 
-# --- What the README says --------------------------------------------------------------
+# --- What examples/README.md says ------------------------------------------------------
 
 
 def lines_of(extension: str) -> list[str]:
-    """The code that the README's table has for an extension."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The code that the table has for an extension."""
+    text = text_of("examples/README.md")
     (row,) = re.findall(rf"^\| {re.escape(extension)} \| (.*) \|$", text, re.M)
     return [
         code for code in re.findall(r"`([^`]+)`", row) if "(" in code or ":" in code

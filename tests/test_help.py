@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import BIN, ROOT, run
+from documents import text_of
+from support import BIN, run
 
 from flask_autoconfig.tools.cli import cli
 
@@ -38,9 +39,9 @@ def test_the_list_is_in_the_order_of_the_way_and_nothing_in_it_is_cut(
     assert max(map(len, shown.splitlines())) <= int(columns)
 
 
-def test_the_readmes_table_has_the_same_order() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| command | what it does |")[2].partition("\n\n")[0]
+def test_the_table_of_commands_has_the_same_order() -> None:
+    text = text_of("contrib/README.md")
+    table = text.partition("| command | what it does |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `([a-z]+)", table, re.M) == WAY
 
 

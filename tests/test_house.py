@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
+from documents import text_of
 from flask import Flask
 from msgspec import Struct, structs
 from strangers import answering, server
@@ -31,7 +32,7 @@ from flask_autoconfig.tools.cli import cli
 
 Write = Callable[..., Path]
 PACKAGE = ROOT / "flask_autoconfig"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = text_of("README.md")
 
 
 # --- A new family --------------------------------------------------------------------
@@ -196,8 +197,9 @@ def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-def test_the_readme_has_the_table_of_families() -> None:
-    rows = README.partition("| family | host |")[2].partition("\n\n")[0].splitlines()
+def test_the_table_of_families_is_what_is_served() -> None:
+    _, _, below = text_of("tests/README.md").partition("| family | host |")
+    rows = below.partition("\n\n")[0].splitlines()
     table = {re.findall(r"`(\w+)`", row)[0]: _cells(row) for row in rows[2:]}
     assert list(table) == [family.name for family in families.FAMILIES]
     for family in families.FAMILIES:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from documents import blocks
 from hypothesis import given
 from hypothesis import strategies as st
-from support import ROOT, TWO_DOMAINS
+from support import TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading
@@ -785,11 +786,11 @@ def test_validate_shows_the_line_and_a_log_has_one_for_each_problem(
     ]
 
 
-def test_the_readme_shows_what_validate_says(
+def test_contribs_readme_shows_what_validate_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    _, *told = readme.partition("```text\n")[2].partition("```")[0].split("$ ")
+    (block,) = blocks("text")
+    _, *told = block.code.split("$ ")
     monkeypatch.chdir(tmp_path)
     for line in ("hostname = “imap.example.com”", 'server = "imap.example.com"'):
         Path("autoconfig.toml").write_text(AROUND.replace("@", line), encoding="utf-8")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, ROOT, TWO_DOMAINS, outlook_asks, run
+from support import BIN, TWO_DOMAINS, outlook_asks, run
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -288,15 +289,15 @@ def test_the_policy_is_ours_on_our_own_template_and_another_where_one_is_said(
     assert name not in Client(site(file, AUTOCONFIG_PAGE_CSP="")).get(PAGE).headers
 
 
-def test_the_readmes_three_lines_are_those(clothes: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"```html\n(.*?)```", readme, re.S)
-    (clothes / "templates/autoconfig/setup.html").write_text(lines)
+def test_the_three_lines_that_are_told_are_those(clothes: Path) -> None:
+    (lines,) = blocks("html")
+    (clothes / "templates/autoconfig/setup.html").write_text(lines.code)
     page = Client(site(clothes / "autoconfig.toml")).get(PAGE)
     assert "<title>Set up your e-mail</title>" in page.text
     assert "<nav>Our site</nav>" in page.text
     assert "imap.example.com" in page.text
-    (words,) = re.findall(r"stands in\s+`autoconfig_page`: (.*?); `_`", readme, re.S)
+    text = text_of(lines.document)
+    (words,) = re.findall(r"stands\s+in\s+`autoconfig_page`: (.*?); `_`", text, re.S)
     assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
 
 

@@ -25,19 +25,24 @@ from support import BIN, certificate_for, free_port, program, run, running, serv
 
 DOMAIN = "example.test"
 USER, PASSWORD = f"fred@{DOMAIN}", "secret"
+ACCOUNTS = (USER, "fred@example.com")  # the one of the world, and of examples
 MAIL_HOSTS = ("imap", "pop", "smtp", "dav")
-WEB_NAMES = tuple(f"{it}{DOMAIN}" for it in ("autoconfig.", "autodiscover.", "")) + (
-    f"ua-auto-config.{DOMAIN}",
-)
 
-BASE_ZONE = f"""
-$ORIGIN {DOMAIN}.
-$TTL 60
-@ IN MX 10 mx.{DOMAIN}.
-@ IN A 127.0.0.1
-www IN A 127.0.0.1
-mx IN A 127.0.0.1
-""" + "".join(f"{host} IN A 127.0.0.1\n" for host in MAIL_HOSTS)
+
+def web_names(domain: str) -> tuple[str, ...]:
+    """What the web server of a domain is asked as."""
+    labels = ("autoconfig.", "autodiscover.", "", "ua-auto-config.")
+    return tuple(f"{label}{domain}" for label in labels)
+
+
+def base_zone(domain: str) -> str:
+    """The hosts' addresses, without what `dns` prints."""
+    head = f"$ORIGIN {domain}.\n$TTL 60\n@ IN MX 10 mx.{domain}.\n"
+    hosts = ("@", "www", "mx", *MAIL_HOSTS)
+    return head + "".join(f"{host} IN A 127.0.0.1\n" for host in hosts)
+
+
+WEB_NAMES, BASE_ZONE = web_names(DOMAIN), base_zone(DOMAIN)
 
 
 class _Chasing(ZoneResolver):  # type: ignore[misc]
@@ -219,7 +224,7 @@ def _configured(
     mail = pwd.getpwnam("nobody") if me.pw_uid == 0 else me
     (folder / "mail").mkdir(mode=0o777)
     (folder / "mail").chmod(0o777)
-    (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
+    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
     configuration = folder / "dovecot.conf"
     configuration.write_text(
         _DOVECOT.format(
@@ -240,7 +245,7 @@ def _authenticate(
     server: Any, session: Any, envelope: Any, mechanism: str, data: Any
 ) -> AuthResult:
     good = isinstance(data, LoginPassword) and (
-        data.login == USER.encode() and data.password == PASSWORD.encode()
+        data.login.decode() in ACCOUNTS and data.password == PASSWORD.encode()
     )
     return AuthResult(success=good, handled=False)
 
@@ -284,7 +289,7 @@ def radicale_configuration(
     folder: Path, where: str, certificate: tuple[Path, Path]
 ) -> Path:
     """What Radicale reads, with one account; gives the file."""
-    (folder / "users").write_text(f"{USER}:{PASSWORD}\n")
+    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
     config = folder / "radicale"
     config.write_text(
         f"[server]\nhosts = {where}\nssl = True\n"
@@ -360,29 +365,30 @@ class World:
     submission: int
     dav: int
     certificates: dict[str, tuple[Path, Path]]
+    domain: str = DOMAIN
 
     @property
     def toml(self) -> str:
         """The file that is true of this world."""
         return f"""
 [[provider]]
-domains = ["{DOMAIN}"]
+domains = ["{self.domain}"]
 
 [[provider.incoming]]
 type = "imap"
-hostname = "imap.{DOMAIN}"
+hostname = "imap.{self.domain}"
 
 [[provider.incoming]]
 type = "pop3"
-hostname = "pop.{DOMAIN}"
+hostname = "pop.{self.domain}"
 
 [[provider.outgoing]]
 type = "smtp"
-hostname = "smtp.{DOMAIN}"
+hostname = "smtp.{self.domain}"
 
 [[provider.calendar]]
 type = "caldav"
-url = "https://dav.{DOMAIN}/"
+url = "https://dav.{self.domain}/"
 """
 
     @property
@@ -398,45 +404,50 @@ url = "https://dav.{DOMAIN}/"
             ("dav", 443): self.dav,
         }
 
-    def flask_autoconfig(self, *arguments: str | Path, web: int = 0) -> Any:
+    def flask_autoconfig(
+        self, *arguments: str | Path, web: int = 0, pass_fds: Any = ()
+    ) -> Any:
         """Run a command in this world; `web` is nginx's port."""
-        command, *rest = arguments
+        color = [it for it in arguments if it == "--color"]
+        command, *rest = arguments[len(color) :]
         options = ["--resolver", f"127.0.0.1:{self.names.port}"]
         for (host, port), real in self.places.items():
-            options += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
+            options += ["--connect-to", f"{host}.{self.domain}:{port}:127.0.0.1:{real}"]
         if web:
-            for name in WEB_NAMES:
+            for name in web_names(self.domain):
                 options += ["--connect-to", f"{name}:443:127.0.0.1:{web}"]
         if command == "--config":
             file, command, *rest = rest
-            start: list[str | Path] = ["--config", file, command]
+            start: list[str | Path] = [*color, "--config", file, command]
         else:
-            start = [command]
+            start = [*color, command]
         return run(
             *start,
             *options,
             *rest,
             cwd=self.folder,
+            pass_fds=pass_fds,
             SSL_CERT_FILE=str(self.folder / "ca.pem"),
         )
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, domain: str = DOMAIN) -> Iterator[World]:
     """Start everything but the web server."""
-    hosts = [f"{host}.{DOMAIN}" for host in (*MAIL_HOSTS, "mx", "mail")]
-    mail = certificate_for(f"mail.{DOMAIN}", *hosts, folder=folder)
-    web = certificate_for(f"www.{DOMAIN}", *WEB_NAMES, folder=folder)
+    hosts = [f"{host}.{domain}" for host in (*MAIL_HOSTS, "mx", "mail")]
+    mail = certificate_for(f"mail.{domain}", *hosts, folder=folder)
+    web = certificate_for(f"www.{domain}", *web_names(domain), folder=folder)
     with ExitStack() as stack:
         enter = stack.enter_context
         yield World(
             folder,
-            enter(NameServer()),
+            enter(NameServer(base=base_zone(domain))),
             enter(dovecot(folder / "dovecot", mail)),
             enter(submission(mail, starttls=False)),
             enter(submission(mail, starttls=True)),
             enter(radicale(folder / "radicale", mail)),
             {"mail": mail, "web": web},
+            domain,
         )
 
 

@@ -1,0 +1,156 @@
+"""Take the README's picture, `first.png`: `python contrib/pictures/first.py`.
+
+On the left the page on a phone, on the right what `check` really says at a terminal: of a
+world of the tests with example.com's name server, Dovecot, submission, calendars, nginx and
+this service on loopback. What the picture leaves out of the commands are the options that
+lead there (`--resolver`, `--connect-to`). Another file may be named for it.
+Needs what the tests need: `pip install '.[test]'`, chromium, dovecot, nginx.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import sys
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from seen import AGENTS, LOGO
+
+HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent.parent / "tests"))
+
+from support import run, serving  # noqa: E402 (the path is that of the line before)
+from world import World, web, world  # noqa: E402
+
+DOMAIN = "example.com"
+ADDRESS = f"fred@{DOMAIN}"
+PAGE = """
+[provider.page]
+logo = "logo.svg"
+colour = "#1f5f7a"
+
+[provider.page.contact]
+name = "The office"
+phone = "+1 555 0100"
+"""
+
+
+def configured(here: World) -> Path:
+    """The world's file, with a name and clothes for the page."""
+    (here.folder / "logo.svg").write_text(LOGO.replace("#7a1f3d", "#1f5f7a"))
+    name = 'display_name = "Example Mail"'
+    file = here.folder / "autoconfig.toml"
+    file.write_text(here.toml.replace("]\n", f"]\n{name}\n", 1) + PAGE)
+    return file
+
+
+def conversation(here: World, file: Path, port: int) -> list[tuple[str, str]]:
+    """Commands as a person types them, and what each says, in its colours.
+
+    First a record is missing in DNS; then it is there.
+    """
+    dns = ("dns", f"--target=www.{DOMAIN}")
+    records = run(*dns, cwd=here.folder).stdout.splitlines(True)
+    without = [it for it in records if not it.startswith("_ua-auto-config")]
+
+    def check() -> tuple[str, str]:
+        told = here.flask_autoconfig("--color", "check", ADDRESS, web=port)
+        return f"check {ADDRESS}", told.stdout
+
+    here.names.load(*without)
+    said = [check()]
+    place = f"--resolver=127.0.0.1:{here.names.port}"
+    lacks = run("--color", *dns, "--diff", place, cwd=here.folder).stdout
+    said.append((f"dns --target www.{DOMAIN} --diff", lacks))
+    here.names.load(*records)
+    return [*said, check()]
+
+
+# --- The picture -----------------------------------------------------------------------
+
+COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "36": "#79c0ff"}
+STYLES = {"1": "font-weight:700", "2": "opacity:.6", "4": "text-decoration:underline"}
+STYLES |= {code: f"color:{colour}" for code, colour in COLOURS.items()}
+SHEET = """
+body { margin: 0; padding: 28px; width: 1144px; background: #dfe7ec; display: flex;
+  gap: 28px; align-items: stretch; font-family: sans-serif; box-sizing: border-box }
+.phone { flex: none; width: 360px; border: 10px solid #1b1f24; border-radius: 34px;
+  overflow: hidden; background: #fff; height: 640px }
+.phone img { width: 360px; display: block }
+.screen { flex: 1; background: #12161d; color: #d7dde4; border-radius: 12px;
+  padding: 18px 22px; font: 14.5px/1.45 monospace; white-space: pre-wrap;
+  overflow-wrap: anywhere }
+.screen b { color: #fff }
+"""
+
+
+def as_html(text: str) -> str:
+    """A terminal's text with its colours (ECMA-48, SGR) as HTML."""
+
+    def style(match: re.Match[str]) -> str:
+        codes = [it for it in match[1].split(";") if it.strip("0")]
+        styles = ";".join(STYLES[code] for code in codes)
+        return f'<span style="{styles}">' if styles else "</span>" * 3
+
+    # A reset ends all that were begun; an end without a beginning is nothing to HTML.
+    return re.sub(r"\x1b\[([0-9;]*)m", style, html.escape(text))
+
+
+def phone(browser: Browser, url: str) -> bytes:
+    """The page as an iPhone shows it."""
+    context = browser.new_context(
+        viewport=ViewportSize(width=390, height=693),
+        user_agent=AGENTS["ios"],
+        device_scale_factor=1.5,
+    )
+    page = context.new_page()
+    page.goto(f"{url}/mail/setup?emailaddress={ADDRESS}&program=iphone")
+    shot = page.screenshot()
+    context.close()
+    return shot
+
+
+def picture(browser: Browser, shown: bytes, said: list[tuple[str, str]]) -> Image.Image:
+    """Both side by side."""
+    data = b64encode(shown).decode()
+    lines = [f"<b>$ flask-autoconfig {it}</b>\n{as_html(told)}" for it, told in said]
+    text = "\n".join(lines)
+    context = browser.new_context(
+        viewport=ViewportSize(width=1144, height=716), device_scale_factor=1.5
+    )
+    page = context.new_page()
+    page.set_content(
+        f"<style>{SHEET}</style><div class=phone>"
+        f'<img src="data:image/png;base64,{data}"></div><div class=screen>{text}</div>'
+    )
+    shot = Image.open(BytesIO(page.screenshot(full_page=True)))
+    context.close()
+    return shot.quantize(128, dither=Image.Dither.NONE)
+
+
+def take(file: Path) -> None:
+    """Start the world, look at both, write the picture."""
+    with TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        folder.chmod(0o755)  # Dovecot enters it as another user
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        with world(folder, DOMAIN) as here:
+            toml = configured(here)
+            with serving(toml) as url:
+                shown = phone(browser, url)
+            with web(here, toml, "nginx") as port:
+                said = conversation(here, toml, port)
+        picture(browser, shown, said).save(file, optimize=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1]) if sys.argv[1:] else HERE / "first.png")

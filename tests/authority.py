@@ -1,0 +1,62 @@
+"""A real certificate authority, Pebble, which asks for the same proofs as Let's Encrypt."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from support import certificate_for, free_port, program, running
+
+Start = Callable[..., AbstractContextManager[Any]]
+_ENV = ("env", "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0")
+
+
+def _root(folder: Path, port: int) -> None:
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    url = f"https://localhost:{port}/roots/0"
+    with urllib.request.urlopen(url, context=context, timeout=10) as reply:
+        (folder / "root.pem").write_bytes(reply.read())
+
+
+@contextmanager
+def authority(
+    folder: Path,
+    http: int,
+    names: str = "",
+    start: Start = running,
+    call: Callable[..., Any] = lambda function, *arguments: function(*arguments),
+) -> Iterator[int]:
+    """Pebble at a port; its root is `root.pem`.
+
+    Names are what the name server says; without one every name is this machine. `start`
+    and `call` are those of a namespace.
+    """
+    certificate, key = certificate_for("localhost", folder=folder)
+    port, management, own_names, of_names = (free_port() for _ in range(4))
+    settings = {
+        "listenAddress": f"127.0.0.1:{port}",
+        "managementListenAddress": f"127.0.0.1:{management}",
+        "certificate": str(certificate),
+        "privateKey": str(key),
+        "httpPort": http,
+        "tlsPort": free_port(),
+    }
+    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
+    resolver = [
+        *(program("pebble-challtestsrv"), "-dns01", f"127.0.0.1:{own_names}"),
+        *("-management", f"127.0.0.1:{of_names}", "-defaultIPv6", ""),
+        *("-http01", "", "-https01", "", "-tlsalpn01", ""),
+    ]
+    pebble = [program("pebble"), "-dnsserver", names or f"127.0.0.1:{own_names}"]
+    pebble += ["-config", str(folder / "pebble.json")]
+    with ExitStack() as stack:
+        if not names:
+            stack.enter_context(start(*resolver, port=of_names))
+        stack.enter_context(start(*_ENV, *pebble, port=port))
+        call(_root, folder, management)
+        yield port

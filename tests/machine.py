@@ -1,0 +1,87 @@
+"""A machine of one's own: this one's files, changed in a copy alone, with real ports.
+
+What runs in it sees the whole file system, writes into a layer over it (overlayfs), and
+ends with it (a namespace of processes). Its network is a namespace's; nothing of the
+internet is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from namespace import Namespace
+from support import BIN, lacking, program
+
+_START = """
+set -e
+cd {folder}
+mount -t tmpfs tmpfs layer
+mkdir layer/changed layer/work layer/root
+mount -t overlay overlay \\
+  -o lowerdir=/,upperdir=layer/changed,workdir=layer/work layer/root
+for it in dev sys tmp; do mount --rbind /$it layer/root/$it; done
+mount -t proc proc layer/root/proc
+echo nameserver 127.0.0.1 > layer/root/etc/resolv.conf
+exec chroot layer/root bash -euxo pipefail {folder}/session
+"""
+
+# systemd is not the first process here: it reads the units, and what they say is done.
+_SYSTEMCTL = """#!/bin/bash -eu
+unit=/etc/systemd/system/autoconfig
+case "$*" in
+daemon-reload)
+    ! systemd-analyze verify --man=no $unit.service $unit.socket 2>&1 | grep autoconfig ;;
+"enable --now autoconfig.socket")
+    grep -q '^WantedBy=sockets.target' $unit.socket
+    listen=$(sed -n 's/^ListenStream=/-l /p' $unit.socket)
+    command=$(sed -n 's/^ExecStart=//p' $unit.service)
+    env --ignore-environment systemd-socket-activate $listen $command \\
+        > /var/log/autoconfig 2>&1 &
+    until (: < /dev/tcp/127.0.0.1/8000) 2> /dev/null; do sleep 0.05; done ;;
+"reload nginx")
+    nginx -s reload ;;
+*)
+    echo "no such thing: $*"; exit 1 ;;
+esac
+"""
+# All is installed that can be; Debian starts a web server that it installs.
+_APT_GET = """#!/bin/bash -eu
+[[ $1 == install && " $* " == *" nginx "* ]]
+nginx
+"""
+
+
+class Machine:
+    """Where its own files lie, and its network."""
+
+    def __init__(self, folder: Path, inside: Namespace) -> None:
+        self.folder, self._inside = folder, inside
+        (folder / "layer").mkdir()
+        (folder / "programs").mkdir()
+        for name, text in (("systemctl", _SYSTEMCTL), ("apt-get", _APT_GET)):
+            (folder / "programs" / name).write_text(text)
+            (folder / "programs" / name).chmod(0o755)
+
+    def session(self, code: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """What root's bash makes of it, in a fresh machine that is gone afterwards."""
+        (self.folder / "session").write_text(code)
+        own = (str(self.folder / "programs"), "/usr/local/bin", "/usr/sbin", "/sbin")
+        outer = [it for it in os.environ["PATH"].split(":") if it != str(BIN)]
+        kept = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
+        start = _START.format(folder=shlex.quote(str(self.folder)))
+        done = self._inside.call(
+            subprocess.run,
+            [program("unshare"), "--mount", "--pid", "--fork", "--kill-child"]
+            + [program("bash"), "-c", start],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**kept, **env},
+        )
+        if "mount:" in done.stderr and "+ " not in done.stderr:
+            lacking("the right to lay a file system over this one")
+        return done

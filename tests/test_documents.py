@@ -1,0 +1,381 @@
+"""README.md and the three that it leads to: every block of them runs, every link leads."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from bind import bind
+from browsing import Open, browser, visit
+from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
+from fronts import replaced
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    fetch,
+    free_port,
+    open_folder,
+    program,
+    run,
+    running,
+)
+from world import PASSWORD, World, web
+from world import world as world_of
+
+from flask_autoconfig.config.reading import loads
+from flask_autoconfig.tools.cli import cli
+
+__all__ = ["browser", "visit"]  # fixtures
+EXAMPLE = ROOT / "examples/autoconfig.toml"
+SERVED = "127.0.0.1:8000"
+
+# What each block of shell has in it, and where it is run as it stands.
+RUN_BY = {
+    "examples/autoconfig.toml serve": "test_documents.py::test_the_quick_start_ends_",
+    "init example.com": "test_documents.py::test_ones_own_domain_",
+    "pipx install .": "test_documents.py::test_each_installer_",
+    "pip wheel ": "test_documents.py::test_the_wheel_",
+    "_COMPLETE=": "test_documents.py::test_bash_completes_",
+    "serve --bind ": "test_documents.py::test_the_service_by_itself_",
+    "curl ": "test_documents.py::test_the_service_by_itself_",
+    "gunicorn ": "test_documents.py::test_a_gunicorn_of_ones_own_",
+    "export /srv": "test_documents.py::test_the_files_",
+    "check fred@example.com --login": "test_documents.py::test_a_real_login_",
+    "| nsupdate": "test_documents.py::test_nsupdate_takes_",
+    "import old/": "test_documents.py::test_moving_here_",
+    "schema >": "test_documents.py::test_the_schema_",
+    "serve --hooks customers": "test_database.py::",
+    "pytest": ".ci/run",
+}
+
+
+# --- Blocks ----------------------------------------------------------------------------
+
+
+def test_every_block_is_run_somewhere() -> None:
+    assert {it.language for it in blocks()} == {"sh", "toml", "python", "html", "text"}
+    steps = section("README.md", "Publish it")
+    for block in blocks("sh"):
+        if block.document == "README.md" and block.code.splitlines()[0] in steps:
+            continue  # test_publish.py follows them
+        (where,) = [where for part, where in RUN_BY.items() if part in block.code]
+        file, _, name = where.partition("::")
+        path = ROOT / (file if file == ".ci/run" else f"tests/{file}")
+        assert f"def {name}" in path.read_text() or not name
+    unused = [it for it in RUN_BY if not any(it in b.code for b in blocks("sh"))]
+    assert not unused
+
+
+def test_no_line_of_the_readmes_shell_is_cut_on_a_page() -> None:
+    for block in blocks("sh", "README.md"):
+        assert max(map(len, block.code.splitlines())) <= 80
+
+
+def test_every_block_of_toml_is_a_configuration() -> None:
+    for _, _, code in blocks("toml"):
+        assert tomllib.loads(code) == {} or loads(code)
+
+
+def test_every_block_of_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(EXAMPLE, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "tests")  # Django's settings
+    for number, block in enumerate(blocks("python")):
+        file = tmp_path / f"block_{number}.py"
+        file.write_text(block.code)
+        runpy.run_path(str(file))
+
+
+def test_the_site_on_top_of_the_readme_serves_the_file_below_it(tmp_path: Path) -> None:
+    (site, *_), (file, *_) = blocks("python", "README.md"), blocks("toml", "README.md")
+    (tmp_path / "site_of_mine.py").write_text(site.code)
+    (tmp_path / "autoconfig.toml").write_text(file.code)
+    port = free_port()
+    command = (BIN / "flask", "--app", "site_of_mine", "run", "--port", str(port))
+    with running(*command, port=port, cwd=tmp_path):
+        url = f"http://127.0.0.1:{port}/mail/setup?emailaddress=fred@example.net"
+        assert b"imap.example.com" in fetch(url).body
+
+
+# --- Shell -----------------------------------------------------------------------------
+
+
+def bash(code: str, cwd: Path, **env: str) -> str:
+    """What bash says to a block, our command in its PATH; it must do it all."""
+    done = subprocess.run(
+        [program("bash"), "-euo", "pipefail", "-c", code],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **env},
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return cloned(tmp_path / "clone")
+
+
+def test_the_quick_start_ends_in_a_browser(clone: Path, visit: Open) -> None:
+    port = free_port()
+    code = block_with("examples/autoconfig.toml serve", "README.md").rstrip()
+    assert code.endswith(" serve")
+    (url,) = re.findall(rf"<(http://{SERVED}[^>]+)>", text_of("README.md"))
+    code = f"{code} --bind 127.0.0.1:{port}"
+    with running(program("bash"), "-c", code, port=port, cwd=clone, seconds=200):
+        page = visit(url.replace(SERVED, f"127.0.0.1:{port}"), "ios", width=390)
+        assert "fred@example.com" in page.inner_text("body")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with open_folder() as folder, world_of(folder, "example.com") as there:
+        yield there
+
+
+def test_ones_own_domain_is_found_and_is_well(world: World) -> None:
+    code = block_with("init example.com", "README.md")
+    for line in code.splitlines():
+        words = shlex.split(line)
+        assert words.pop(0) == ".venv/bin/flask-autoconfig"
+        done = world.flask_autoconfig(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    written = (world.folder / "autoconfig.toml").read_text()
+    assert "imap.example.com" in written
+    assert "0 failures" in done.stderr
+
+
+def test_a_real_login_is_tried_as_it_is_told(world: World) -> None:
+    words = shlex.split(block_with("check fred@example.com --login"))[1:]
+    (world.folder / "autoconfig.toml").write_text(world.toml)
+    records = run("dns", "--target", "www.example.com", cwd=world.folder).stdout
+    world.names.load(records)
+    reading, writing = os.pipe()
+    os.write(writing, f"{PASSWORD}\n".encode())
+    os.close(writing)
+    given = ("--password-fd", str(reading))
+    with web(world, world.folder / "autoconfig.toml", "web") as port:
+        done = world.flask_autoconfig(*words, *given, web=port, pass_fds=(reading,))
+    os.close(reading)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("installer", ["pip", "pipx", "uv"])
+def test_each_installer_makes_the_command(
+    clone: Path, tmp_path: Path, installer: str
+) -> None:
+    lines = block_with("pipx install .", "README.md").splitlines()
+    (line,) = [it for it in lines if it.split()[0] == installer]
+    home = tmp_path / "home"
+    venv = home / ".local"  # where the other two have their commands
+    bash(f"python3 -m venv {venv}", tmp_path)
+    env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
+    path = f"{venv}/bin:{BIN}:{os.environ['PATH']}"
+    bash(line, clone, **env, PATH=path)
+    shown = subprocess.run(
+        [venv / "bin/flask-autoconfig", "--version"], capture_output=True, check=True
+    )
+    assert b"flask-autoconfig" in shown.stdout
+
+
+def test_the_wheel_is_made_and_installed(clone: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    bash(f"python3 -m venv {venv}", tmp_path)
+    path = f"{venv}/bin:{os.environ['PATH']}"
+    bash(block_with("pip wheel ", "README.md"), clone, PATH=path)
+    assert (venv / "bin/flask-autoconfig").exists()
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    code = block_with("_COMPLETE=", "README.md")
+    ask = (
+        "COMP_WORDS=(flask-autoconfig {}) COMP_CWORD={}\n"
+        "$(complete -p flask-autoconfig | sed -E 's/.*-F (\\S+).*/\\1/') flask-autoconfig\n"
+        'echo "${{COMPREPLY[@]}}"\n'
+    )
+    assert bash(code + ask.format("va", 1), tmp_path).split() == ["validate"]
+    assert "--target" in bash(code + ask.format("dns --ta", 2), tmp_path).split()
+    # The others have their own words; zsh and fish need not be here.
+    told = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
+    assert "compdef" in bash(told.format("zsh"), tmp_path)
+    assert "complete --no-files" in bash(told.format("fish"), tmp_path)
+
+
+def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path)
+    port = free_port()
+    where = (SERVED, f"127.0.0.1:{port}")
+    serve = f"exec {BIN}/{block_with('serve --bind ', 'contrib/README.md')}"
+    command = (program("bash"), "-c", replaced(serve, where))
+    with running(*command, port=port, cwd=tmp_path, at_once=True):
+        answer = bash(
+            replaced(block_with("curl ", "contrib/README.md"), where), tmp_path
+        )
+    assert "<hostname>imap.example.com</hostname>" in answer
+
+
+def test_a_gunicorn_of_ones_own_serves_it(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path)
+    port = free_port()
+    code = replaced(
+        block_with("gunicorn ", "contrib/README.md"),
+        (" gunicorn ", f" {BIN}/gunicorn "),
+    )
+    env = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}"}
+    command = (program("bash"), "-c", code)
+    with running(*command, port=port, cwd=tmp_path, env=env, at_once=True):
+        assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
+
+
+def test_the_files_are_those_that_are_named(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path)
+    code = block_with("export /srv", "contrib/README.md")
+    bash(replaced(code, ("/srv/autoconfig", "out")), tmp_path)
+    text = section("contrib/README.md", "As files")
+    for path in re.findall(r"`DOMAIN/(\S+)`", text):
+        assert (tmp_path / "out/example.com" / path).is_file(), path
+
+
+def test_nsupdate_takes_what_dns_prints_for_it(tmp_path: Path) -> None:
+    one = TWO_DOMAINS.replace(', "example2.com"', "")
+    (tmp_path / "autoconfig.toml").write_text(one)
+    with bind("example.com") as names:
+        server = f"{{ echo server 127.0.0.1 {names.port}; cat; }}"
+        code = replaced(
+            block_with("| nsupdate", "contrib/README.md"),
+            ("nsupdate -k key", f"{server} | nsupdate -k {names.key}"),
+        )
+        bash(code, tmp_path)
+        assert names.ask("autoconfig.example.com", "CNAME") == ["www.example.com."]
+
+
+def test_moving_here_takes_one_line(tmp_path: Path) -> None:
+    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
+    (tmp_path / "old").mkdir()
+    shown = run("show", "example.com", cwd=tmp_path).stdout
+    (tmp_path / "old/example.com.xml").write_text(shown)
+    (tmp_path / "autoconfig.toml").unlink()
+    bash(block_with("import old/", "contrib/README.md"), tmp_path)
+    assert run("show", "example.com", cwd=tmp_path).stdout == shown
+
+
+def test_the_schema_is_where_the_file_looks_for_it(tmp_path: Path) -> None:
+    bash(block_with("schema >", "contrib/README.md"), tmp_path)
+    (line,) = [it.code for it in blocks("toml") if it.code.startswith("#:schema")]
+    assert (tmp_path / line.split()[1]).is_file()
+
+
+# --- Words -----------------------------------------------------------------------------
+
+
+def _anchors(document: str) -> set[str]:
+    """What GitHub calls the headings: small letters, spaces as hyphens, no signs."""
+    headings = re.findall(r"^#+ (.*)$", text_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        path, _, anchor = link.partition("#")
+        target = (
+            ((ROOT / document).parent / path).resolve() if path else ROOT / document
+        )
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(str(target.relative_to(ROOT))), link
+
+
+def test_the_readme_leads_to_every_other_document() -> None:
+    for document in DOCUMENTS[1:]:
+        assert f"]({document})" in text_of("README.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_names_are_those_that_nobody_has(document: str) -> None:
+    """RFC 2606: example.com, example.net and what ends in .test."""
+    code = "".join(it.code for it in blocks(None) if it.document == document)
+    hosts = re.findall(r"[\w.-]+\.(?:com|net|org|example|test)\b", code)
+    for host in hosts:
+        assert host.endswith(("example.com", "example.net", ".test")), host
+
+
+def test_the_readme_is_two_screens_before_it_says_how_it_is_built() -> None:
+    words = text_of("README.md").partition("\n## How it is built")[0].split()
+    assert len(words) < 1100
+
+
+def test_every_example_is_in_the_list_of_examples() -> None:
+    listed = set(re.findall(r"\]\(([\w-]+(?:\.\w+)?)\)", text_of("examples/README.md")))
+    there = {it.name for it in (ROOT / "examples").iterdir() if it.name[0].isalpha()}
+    assert there - listed <= {"README.md", "logo.svg"}
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    names = {
+        it for d in DOCUMENTS for it in re.findall(r"`(test_\w+\.py)`", text_of(d))
+    }
+    assert names
+    for name in names:
+        assert (ROOT / "tests" / name).exists(), name
+
+
+def test_every_command_and_option_is_told() -> None:
+    told = section("contrib/README.md", "Commands")
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        (row,) = re.findall(rf"^\| `{name}(?:[ `].*)$", told, re.MULTILINE)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.opts[-1] in row, (name, parameter.opts)
+
+
+def _answers_of_automx2(tmp_path: Path) -> Any:
+    conf = tmp_path / "automx2.conf"
+    conf.write_text(f"[automx2]\ndb_uri = sqlite:///{tmp_path}/db.sqlite\n")
+    code = (
+        "import json; from automx2.server import app\n"
+        "client = app.test_client(); client.get('/initdb/')\n"
+        "paths = sorted(str(rule) for rule in app.url_map.iter_rules())\n"
+        "ask = '/mail/config-v1.1.xml'\n"
+        "known = client.get(ask + '?emailaddress=fred@example.com').status_code\n"
+        "print(json.dumps([paths, known, client.get(ask).status_code]))\n"
+    )
+    done = subprocess.run(
+        [BIN / "python", "-c", code],
+        env={**os.environ, "AUTOMX2_CONF": str(conf)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_what_the_readme_says_of_automx2_is_so(tmp_path: Path) -> None:
+    pytest.importorskip("automx2")
+    paths, known, nobody = _answers_of_automx2(tmp_path)
+    thunderbird = [it for it in paths if "config-v1.1" in it or "well-known" in it]
+    assert len(thunderbird) == 1
+    assert (known, nobody) == (200, 400)
+    assert not [it for it in paths if it.endswith(".json")]

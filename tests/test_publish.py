@@ -1,0 +1,151 @@
+"""The README's "Publish it", followed by the letter from a bare Debian to a green `check`.
+
+Everything is real but the internet: BIND, certbot and an authority that asks it, Debian's
+own nginx, Dovecot and Postfix, the units' commands under systemd's socket activation.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
+
+import pytest
+from authority import authority
+from bind import Bind, bind
+from documents import cloned, section
+from fronts import need, replaced
+from machine import Machine
+from namespace import Namespace, namespace
+from real import IMAP, SMTP, postfix, real_dovecot
+from support import BIN, ROOT, certificate_for, lacking, open_folder, program
+from world import PASSWORD
+
+from flask_autoconfig.families import labels
+
+DOMAIN = "example.test"  # "yours"
+STEPS = re.split(r"(?m)^\d\. ", section("README.md", "Publish it"))[1:]
+ZONE = f"""
+@ IN MX 10 mx
+@ IN A 127.0.0.1
+www IN A 127.0.0.1
+mx IN A {SMTP}
+imap IN A {IMAP}
+smtp IN A {SMTP}
+"""
+
+
+def code_of(step: str) -> str:
+    """The commands of a step."""
+    (code,) = re.findall(r"^   ```sh\n(.*?)^   ```$", step, re.DOTALL | re.MULTILINE)
+    return dedent(code)
+
+
+class Office(NamedTuple):
+    """A host that a small office publishes its domain from, and what stands around it."""
+
+    folder: Path
+    inside: Namespace
+    names: Bind
+    machine: Machine
+
+
+@pytest.fixture
+def office() -> Iterator[Office]:
+    if os.getuid() != 0:
+        lacking("root, who publishes")
+    need("::1")
+    for name in ("nginx", "certbot", "nsupdate", "systemd-socket-activate"):
+        program(name)
+    if not Path("/etc/nginx/sites-enabled/default").exists():
+        lacking("Debian's own site of nginx")
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        inside, folder = enter(namespace()), enter(open_folder())
+        mail = certificate_for(
+            *(f"{it}.{DOMAIN}" for it in ("imap", "smtp", "mx")), folder=folder
+        )
+        sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
+        enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
+        names = enter(bind(DOMAIN, ZONE, inside))
+
+        def start(*command: str | Path, port: int) -> object:
+            log = folder / "authority.log"
+            return inside.running(*command, port=port, address="127.0.0.1", log=log)
+
+        port = enter(authority(folder, 80, names.resolver, start, inside.call))  # type: ignore[arg-type]
+        (folder / "cli.ini").write_text(
+            f"server = https://localhost:{port}/dir\nno-verify-ssl = true\n"
+            "agree-tos = true\nregister-unsafely-without-email = true\n"
+            "non-interactive = true\n"
+        )
+        roots = (folder / "ca.pem").read_text() + (folder / "root.pem").read_text()
+        (folder / "roots.pem").write_text(roots)
+        yield Office(folder, inside, names, Machine(folder, inside))
+
+
+def wheels(folder: Path) -> Path:
+    """What pip would fetch, since there is no internet in the machine."""
+    pip = (BIN / "python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", folder)
+    needed = ("hatchling", "babel", "setuptools", ROOT)
+    subprocess.run([*pip, *needed], check=True, capture_output=True)
+    for own in folder.glob("flask_autoconfig-*"):
+        own.unlink()  # it is made there, of the clone
+    return folder
+
+
+def found_by_init(office: Office, project: Path) -> None:
+    """What the quick start ends with: the file of the office's own servers."""
+    command = [BIN / "flask-autoconfig", "init", DOMAIN, "--allow-private"]
+    done = office.inside.call(
+        subprocess.run,
+        [*command, "--resolver", office.names.resolver],
+        cwd=project,
+        env={**os.environ, "SSL_CERT_FILE": str(office.folder / "roots.pem")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_five_steps_lead_from_a_bare_debian_to_a_domain_that_works(
+    office: Office,
+) -> None:
+    service, names, certificate, web, check = map(code_of, STEPS)
+    service = replaced(service, ("domain=example.com", f"domain={DOMAIN}"))
+    project = cloned(office.folder / "project")
+    found_by_init(office, project)
+    # What a person does between the commands: paste the records, type a password.
+    target = 'dns --target "www.$domain"'
+    key = office.names.key
+    names = replaced(names, (target, f"{target} --format nsupdate | nsupdate -k {key}"))
+    check = replaced(check, ("--login", f"--login --password-fd 3 3<<< {PASSWORD}"))
+    before = f"mkdir -p /etc/letsencrypt; cp {office.folder}/cli.ini /etc/letsencrypt\n"
+    lacks = f"flask-autoconfig {target} --diff > {office.folder}/lacks\n"
+    done = office.machine.session(
+        f"cd {project}\n{before}{service}{names}{certificate}{web}"
+        f"{check.rstrip()} > {office.folder}/verdict\n{lacks}",
+        SSL_CERT_FILE=str(office.folder / "roots.pem"),
+        PIP_NO_INDEX="1",
+        PIP_FIND_LINKS=str(wheels(office.folder / "wheels")),
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    verdict = (office.folder / "verdict").read_text()
+    assert f"{DOMAIN}  works in Thunderbird, " in verdict
+    assert "PACC" in verdict.splitlines()[0]
+    assert "fails in" not in verdict
+    assert (office.folder / "lacks").read_text() == ""
+
+
+def test_certbots_line_is_that_of_nginxs_file_and_for_every_name() -> None:
+    line = re.sub(r"\\\n *", "", code_of(STEPS[2])).strip()
+    comments = re.sub(r"\\\n# *", "", (ROOT / "contrib/nginx.conf").read_text())
+    (same,) = re.findall(r"^#   (certbot .*)$", comments, re.MULTILINE)
+    assert line.replace('"', "").replace("$domain", "example.com") == same
+    named = re.findall(r'-d "(\S+)"', line)
+    assert named == [f"{label}.$domain" for label in labels()]

@@ -1,0 +1,146 @@
+"""examples/reference.toml has every key of the model, with its default, and is well."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from msgspec import NODEFAULT, Struct, structs
+from support import ROOT, certificate_for, run
+
+from flask_autoconfig.config import tables
+from flask_autoconfig.config.page import ProgramName
+
+REFERENCE = (ROOT / "examples/reference.toml").read_text(encoding="utf-8")
+# With the keys that are switched off.
+WHOLE = re.sub(r"(?m)^#:", "", REFERENCE)
+MODEL = {
+    table
+    for table in vars(tables).values()
+    if isinstance(table, type) and issubclass(table, tables.Table)
+} - {tables.Table}
+
+
+def _structs_in(kind: Any) -> Iterator[type[Struct]]:
+    """The tables that a key may hold, however they are wrapped."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        yield kind
+    for inner in get_args(kind):
+        yield from _structs_in(inner)
+
+
+def _seen(value: Any, table: type[Struct], found: dict[type, set[str]]) -> None:
+    """Add the keys of this table and of those in it."""
+    found.setdefault(table, set()).update(value)
+    for field in structs.fields(table):
+        for inner in _structs_in(field.type):
+            held = value.get(field.name, ())
+            for item in held if isinstance(held, list) else [held]:
+                if isinstance(item, dict):
+                    _seen(item, inner, found)
+
+
+def test_it_has_every_key_of_the_model_and_no_other() -> None:
+    found: dict[type, set[str]] = {}
+    _seen(tomllib.loads(WHOLE), tables.Config, found)
+    assert found.keys() == MODEL
+    for table, keys in found.items():
+        assert keys == {field.name for field in structs.fields(table)}, table
+
+
+def test_it_is_well_as_it_lies_here() -> None:
+    done = run("--config", ROOT / "examples/reference.toml", "validate")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no problems, no warnings" in done.stderr
+
+
+def test_it_is_well_with_the_keys_that_are_switched_off(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
+    certificate, key = certificate_for("example.com", folder=tmp_path)
+    shutil.copy(certificate, tmp_path / "sign.pem")
+    shutil.copy(key, tmp_path / "sign.key")
+    shutil.copy(tmp_path / "ca.pem", tmp_path / "chain.pem")
+    file = tmp_path / "whole.toml"
+    file.write_text(WHOLE, encoding="utf-8")
+    done = run("--config", file, "validate")
+    assert done.returncode == 0, done.stderr
+    assert "no problems" in done.stderr
+
+
+def _comment_of(key: str, text: str = REFERENCE) -> str:
+    """The comments above the first line of a key."""
+    lines = text.splitlines()
+    at = next(
+        number
+        for number, line in enumerate(lines)
+        if re.match(rf"(#:)?(\[+\S*?\b)?{key}(\]+| =)", line)
+    )
+    comment: list[str] = []
+    while at and re.match(r"#(?!:)|#:|\[|\w", lines[at - 1]):
+        at -= 1
+        comment.insert(0, lines[at])
+        if not lines[at].startswith("# "):
+            comment.pop(0)
+            break
+    return " ".join(comment)
+
+
+SCALARS = [
+    (table, field)
+    for table in (tables.Config, tables.Provider)
+    for field in structs.fields(table)
+    if isinstance(field.default, (bool, int))
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "default"),
+    [(field.name, str(field.default).lower()) for _, field in SCALARS]
+    + [
+        ("socket_type", "SSL"),
+        ("username", "%EMAILADDRESS%"),
+        ("authentication", "password-cleartext"),
+        ("port", "993"),
+    ],
+)
+def test_a_key_with_a_default_says_it(key: str, default: str) -> None:
+    assert re.search(r"\bdefault\b", _comment_of(key))
+    assert default in _comment_of(key)
+
+
+def test_a_key_that_must_be_there_says_so() -> None:
+    for table in MODEL - {tables.AuthenticationMethod}:
+        for field in structs.fields(table):
+            if field.default is NODEFAULT and field.default_factory is NODEFAULT:
+                pattern = rf"# REQUIRED[^\n]*\n(?:# [^\n]*\n)*(?:#:)?{field.name} ="
+                assert re.search(pattern, REFERENCE), (table, field.name)
+
+
+def _words(kind: Any) -> Iterator[str]:
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    for inner in get_args(kind):
+        yield from _words(inner)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tables.FamilyName,
+        tables.IncomingType,
+        tables.OutgoingType,
+        tables.SocketType,
+        tables.Method,
+        ProgramName,
+    ],
+)
+def test_every_word_that_a_key_may_hold_is_there(kind: Any) -> None:
+    words = list(_words(kind))
+    assert words
+    for word in words:
+        assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", REFERENCE), word
