@@ -17,7 +17,18 @@ from ....families import FAMILIES, Family
 from ...network import ProbeError, Reply
 from .. import setups
 from ..facts import Ask, Facts
-from ..findings import FAILURE, NOTE, Case, Finding, failure, note, ok, shown, warning
+from ..findings import (
+    FAILURE,
+    NOTE,
+    WARNING,
+    Case,
+    Finding,
+    failure,
+    note,
+    ok,
+    shown,
+    warning,
+)
 from ..journeys import profile_paths
 from ..setups import Setup
 from . import web
