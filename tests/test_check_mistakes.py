@@ -137,6 +137,11 @@ def to_front_page(asked: Asked) -> Answer | None:
     return says(301, Location=f"https://www.{DOMAIN}/")(asked)
 
 
+def _packed(pack: Callable[[bytes], bytes], asked: Asked) -> Answer:
+    status, headers, body = asked.served()
+    return status, headers, pack(body)
+
+
 def page(text: str) -> Callable[[Asked], Answer]:
     body = f"<!DOCTYPE html><html><head><title>Home</title></head><body>{text}</body>"
     return says(200, body, Content_Type="text/html")
@@ -541,6 +546,26 @@ DOCUMENTS = {
     ),
     "a namespace": document(
         "namespace", ("<clientConfig", '<clientConfig xmlns="x:y"')
+    ),
+    "gzip that nothing says of": Mistake(
+        everywhere(lambda it: _packed(gzip.compress, it)),
+        "it is gzip, and no Content-Encoding says so",
+        AT_CONFIG,
+    ),
+    "another coding than clients know": Mistake(
+        everywhere(edited(Content_Encoding="br")),
+        "it is compressed (br), which nobody asked for",
+        AT_CONFIG,
+    ),
+    "UTF-16": Mistake(
+        everywhere(lambda it: _packed(lambda xml: xml.decode().encode("utf-16"), it)),
+        "it is UTF-16",
+        AT_CONFIG,
+    ),
+    "a program's warning before the document": Mistake(
+        everywhere(lambda it: _packed(lambda xml: b"<br />Warning: x\n" + xml, it)),
+        "it begins with “<br />Warning: x",
+        AT_CONFIG,
     ),
     "no XML": document("not XML: no element found", ("</clientConfig>", "")),
     "no outgoing server": document(

@@ -291,6 +291,7 @@ class _Session:
         self._network = network
         self._endpoint = endpoint
         self._protocol = _PROTOCOLS[endpoint.type]
+        self.is_waiting = False  # for the greeting
 
     def begin(self) -> Conversation:
         """Greeting, encryption as the endpoint says, capabilities; raises ProbeError."""
@@ -306,7 +307,7 @@ class _Session:
             self.sockets.append(secure)
             talk = Conversation(secure)
         if socket_type != "STARTTLS":
-            self._protocol.greeting(talk)
+            self._greeted(talk)
 
         words, server.mechanisms = self._protocol.capabilities(talk)
         server.starttls = server.starttls or "STARTTLS" in words
@@ -314,6 +315,11 @@ class _Session:
         if socket_type == "plain":
             server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
         return talk
+
+    def _greeted(self, talk: Conversation) -> None:
+        self.is_waiting = True
+        self._protocol.greeting(talk)
+        self.is_waiting = False
 
     def _by_tcp(self) -> socket.socket:
         sock = self._network.connect(self._endpoint.host, self._endpoint.port)
@@ -325,7 +331,7 @@ class _Session:
         """A connection whose server waits for TLS to begin."""
         protocol = self._protocol
         talk = Conversation(self._by_tcp())
-        protocol.greeting(talk)
+        self._greeted(talk)
         words, mechanisms = protocol.capabilities(talk)
         self.server.starttls = "STARTTLS" in words
         self.server.plain_before_tls = bool(mechanisms & _PASSWORDS)
@@ -354,6 +360,8 @@ def _conversation(
                 talk.send("a LOGOUT" if endpoint.type == "imap" else "QUIT")
     except ProbeError as error:
         address = session.server.address
+        if error.kind == "timeout" and session.is_waiting:
+            error = _ungreeted(endpoint)
         if not address or address in str(error):
             raise
         message = f"{address} port {endpoint.port}: {error}"
@@ -364,6 +372,17 @@ def _conversation(
     finally:
         for each in opened:
             each.close()
+
+
+def _ungreeted(endpoint: Endpoint) -> ProbeError:
+    """A mail server speaks first, a web server waits to be asked (RFC 9051, 7.1.5)."""
+    after = " after TLS" if endpoint.socket_type == "SSL" else ""
+    return ProbeError(
+        "timeout",
+        f"the server did not finish in time: no greeting came{after}",
+        f"see whether a server for {endpoint.type} listens there, and in its log "
+        "what it waits for (a slow name server, often)",
+    )
 
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:

@@ -64,6 +64,6 @@ def ask_of(step: Step, case: Case, url: str) -> Ask:
         "evolution": quote(str(Address(NOBODY, case.domain))),
         "none": "",
     }[step.form]
-    if step.form == "raw" and not who.isascii():
+    if step.form == "raw" and not (who.isascii() and {*who}.isdisjoint(' "<>\\')):
         named = quote(who, safe="@")  # no request line carries it otherwise
     return Ask(f"{url}?emailaddress={named}" if named else url)

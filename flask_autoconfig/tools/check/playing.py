@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...address import NOBODY
-from ..network import ProbeError, Reply
+from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
@@ -405,10 +405,9 @@ def _redirected(
         post = ask_of(step._replace(kind="pox"), case, reply.target)
         told = _outcome(client, step._replace(kind="pox"), post, case, facts)
         return told._replace(url=ask.url)
-    if reply.status in (404, 410):
-        return Outcome(
-            ask.url, "domain", reply, trouble=web.of_reply(case, reply, ask.url)
-        )
+    trouble = web.of_reply(case, reply, ask.url)
+    if trouble is not None and reply.status not in REDIRECTS:
+        return Outcome(ask.url, "domain", reply, trouble=trouble)
     seen = f"status {reply.status}, not a 302 to https"
     why = "Outlook ignores anything else there, and asks no further that way"
     cure = "redirect it by 302 to https (this service does, behind a trusted proxy)"

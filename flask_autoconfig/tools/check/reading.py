@@ -178,8 +178,21 @@ def _root(document: bytes, rules: Rules) -> Element:
     try:
         return parse(document)
     except NotXmlError as error:
-        cure = "make it with this program's `show` or `export`"
-        raise UnreadableError(str(error)[:300], cure) from error
+        words, cure = beginning(document)
+        raise UnreadableError(f"{str(error)[:200]}; {words}", cure) from error
+
+
+def beginning(document: bytes) -> tuple[str, str]:
+    """What a document that cannot be read is instead, and the cure."""
+    if document.startswith(b"\x1f\x8b"):
+        return "it is gzip, and no Content-Encoding says so", "serve it unpacked"
+    if document.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16", "save the file in UTF-8"
+    cure = "make it with this program's `show` or `export`"
+    text = " ".join(document[:160].decode("utf-8", "replace").split())
+    if text and not text.startswith("<?xml") and b"<?xml" in document[:4000]:
+        cure = "let nothing stand before the <?xml …?> (a program's warning, perhaps)"
+    return f"it begins with “{text[:40]}”" if text else "it is empty", cure
 
 
 def _is_domain(name: str) -> bool:

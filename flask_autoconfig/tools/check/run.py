@@ -86,7 +86,7 @@ def _own(case: Case) -> Iterator[tuple[str, int]]:
         return
     if case.exact:
         labels = [f"{family.label}." for family in case.families if family.label]
-        for label in ("", *labels):
+        for label in ("", "www.", *labels):  # where sites lead on to
             yield from ((f"{label}{case.domain}", port) for port in (80, 443))
     for _, server in case.provider.servers:
         host = with_domain(server.hostname or "", case.domain)

@@ -65,7 +65,7 @@ def look(case: Case, facts: Facts) -> Seen:
             reply = facts.answer(ask)
         except ProbeError:
             continue  # the host itself is told of by those who ask there for settings
-        trouble = web.of_reply(case, reply, ask.url)
+        trouble = web.by_name(case, facts, web.of_reply(case, reply, ask.url), ask.url)
         if trouble is None:
             seen = _profile(case, ask, reply)
             # What is wrong at the first place hurts who goes there, and nobody else.

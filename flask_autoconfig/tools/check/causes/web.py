@@ -201,9 +201,17 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Trouble | None:
         return wall
     if reply.status != 200:
         return _status(reply)
+    coding = reply.headers.get("content-encoding", "").lower()
+    if coding not in ("", "identity", *_CODINGS):
+        seen = f"it is compressed ({coding[:20]}), which nobody asked for"
+        cure = "compress only what Accept-Encoding asks for, and not these paths"
+        return _trouble(reply.url, seen, "clients make nothing of it", cure)
     if is_web_page(reply):
         return _web_page(reply)
     return None
+
+
+_CODINGS = ("gzip", "deflate")  # that can be unpacked here
 
 
 def _lost_path(reply: Reply, asked: str) -> Trouble | None:
@@ -276,7 +284,8 @@ def _status(reply: Reply) -> Trouble:
             "~ /\\. forbids .well-known too), a firewall, bot protection, file rights"
         )
     elif reply.status == 405:
-        seen += f": the method is refused (it takes {reply.headers.get('allow', '?')})"
+        allow = reply.headers.get("allow", "")
+        seen += ": the method is refused" + (f" (it takes {allow})" if allow else "")
         cure = "let POST through to the service: static files answer GET alone"
     elif reply.status == 429:
         seen += ": too many requests"
@@ -361,7 +370,7 @@ def _web_page(reply: Reply) -> Trouble:
 
 def unpacked(reply: Reply) -> bytes:
     """The body, unpacked if it came compressed; as it is where that cannot be done."""
-    if reply.headers.get("content-encoding", "").lower() not in ("gzip", "deflate"):
+    if reply.headers.get("content-encoding", "").lower() not in _CODINGS:
         return reply.body
     try:
         return zlib.decompressobj(47).decompress(reply.body, _MOST)
