@@ -19,6 +19,7 @@ from real import (
     DOMAIN,
     HOSTER,
     HOSTER_WEB,
+    IMAP,
     OTHER_NAMES,
     PROXY,
     SITE,
@@ -38,6 +39,7 @@ from strangers import at_terminal
 from support import BIN
 from test_check_mistakes import (
     AT_CONFIG,
+    DEAD,
     ELSEWHERE,
     at_web,
     expired,
@@ -46,6 +48,7 @@ from test_check_mistakes import (
     mail,
     page,
     says,
+    self_signed,
     talks,
 )
 from world import PASSWORD
@@ -639,3 +642,31 @@ def test_init_prefers_the_server_whose_logins_every_client_can_do(here: Real) ->
     done = here.run("init", DOMAIN, *options)
     assert f'hostname = "imap.{DOMAIN}"' in done.stdout
     assert f"imap cram.{DOMAIN}:993 SSL is left out" in done.stderr
+
+
+def test_init_says_loudly_that_it_takes_pop3_for_want_of_a_good_certificate(
+    here: Real,
+) -> None:
+    behave = talks("* OK", ("CAPABILITY", "* CAPABILITY AUTH=PLAIN\r\na OK"))
+    certificate = self_signed(f"imap.{DOMAIN}")(here)
+    here.stack.enter_context(stub(here.inside, ELSEWHERE, 993, behave, certificate))
+    addresses = ADDRESSES.replace(f"imap IN A {IMAP}", f"imap IN A {ELSEWHERE}")
+    here.names.serve(addresses)
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert done.returncode == 0, done.stderr
+    loss = f"people get POP3 alone, although there is imap imap.{DOMAIN}:993 SSL"
+    assert f"warning: {loss}" in done.stderr
+    assert f"# Warning: {loss}" in done.stdout
+    assert "self-signed" in done.stdout
+    assert f'hostname = "pop.{DOMAIN}"' in done.stdout
+
+
+def test_init_names_the_servers_that_do_not_answer(here: Real) -> None:
+    records = f"_imaps._tcp IN SRV 0 0 993 dead.{DOMAIN}.\ndead IN A {DEAD}\n"
+    here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n{records}")
+    options = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
+    done = here.run("init", DOMAIN, *options)
+    assert done.returncode == 1
+    assert f"DNS names imap dead.{DOMAIN}:993 SSL, and nobody answers" in done.stderr
+    assert "open their ports in the firewall" in " ".join(done.stderr.split())

@@ -53,12 +53,14 @@ class Discovery(NamedTuple):
     """The configuration that fits, and in sentences what was left out and why.
 
     `reasons` say of each server of the configuration, by its key in the provider and in
-    its order, why it was taken.
+    its order, why it was taken. `warnings` say what people lose by what was left out.
     """
 
     config: Config | None
     notes: list[str]
     reasons: dict[str, list[str]]
+    warnings: list[str]
+    cure: str = ""  # what to do where there is no configuration
 
 
 Tell = Callable[[str], None]
@@ -69,7 +71,8 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     net = net.step(_STEPS * net.timeout)
     notes: list[str] = []
     candidates = list(_candidates(domain, net, tell, notes))
-    answered = _try_all(candidates, net, tell, notes)
+    silent: list[Candidate] = []  # although DNS names them
+    answered = _try_all(candidates, net, tell, notes, silent)
     urls, url_reasons = _url_servers(domain, net, tell, notes)
     best = {type_: _best(type_, answered, notes) for type_ in _LABELS}
     reasons = {
@@ -96,9 +99,39 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
             "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
         )
         notes.append(f"{missing} was found for {domain}")
-        return Discovery(None, notes, {})
+        return Discovery(None, notes, {}, [], _cure(answered, silent))
     tables = from_raw({"provider": [_without_empty(raw)]}).tables
-    return Discovery(tables, notes, reasons)
+    warnings = [] if best["imap"] else list(_without_imap(answered))
+    return Discovery(tables, notes, reasons, warnings)
+
+
+def _without_imap(answered: dict[Candidate, MailServer]) -> Iterator[str]:
+    """That there would be IMAP, if somebody mended it."""
+    for candidate, server in answered.items():
+        if candidate.endpoint.type == "imap":
+            yield (
+                f"people get POP3 alone, although there is {candidate}: "
+                f"{_reason_against(server)}; mend that, and run init again"
+            )
+            return
+
+
+def _cure(answered: dict[Candidate, MailServer], silent: list[Candidate]) -> str:
+    """What to do where too little was found: mend what is there, before all else."""
+    for candidate, server in answered.items():
+        reason = _reason_against(server)
+        if reason and candidate.endpoint.type in ("imap", "smtp"):
+            return f"mend {candidate} ({reason}), and run init again"
+    if silent:
+        named = ", ".join(map(str, silent[:4]))
+        return (
+            f"DNS names {named}, and nobody answers there: start the servers, or open "
+            "their ports in the firewall, and run init again"
+        )
+    return (
+        "write the file by hand (examples/autoconfig.toml shows how), or give the servers "
+        "SRV records or customary names such as imap. and smtp."
+    )
 
 
 def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
@@ -174,8 +207,13 @@ def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
 
 
 def _try_all(
-    candidates: list[Candidate], net: Network, tell: Tell, notes: list[str]
+    candidates: list[Candidate],
+    net: Network,
+    tell: Tell,
+    notes: list[str],
+    silent: list[Candidate],
 ) -> dict[Candidate, MailServer]:
+    """Those that answer; `silent` gets those that SRV records name and that do not."""
     unique = list({it.endpoint: it for it in reversed(candidates)}.values())[::-1]
     existing = _existing({it.endpoint.host for it in unique}, net)
     answered: dict[Candidate, MailServer] = {}
@@ -199,6 +237,8 @@ def _try_all(
                     or candidate.source == "SRV"
                 ):
                     tell(f"{candidate}: {error}")
+                if candidate.source == "SRV" and error.kind in ("connect", "silent"):
+                    silent.append(candidate)
                 continue
             except Exception as error:  # an answer that nobody has thought of
                 kind = type(error).__name__
@@ -349,12 +389,18 @@ def _url_servers(
     """
     servers: dict[str, list[dict[str, object]]] = {}
     reasons: dict[str, list[str]] = {}
-    for service, type_ in URL_SERVICES:
+
+    def look(service: str, type_: str) -> tuple[str, str, str]:
         name = f"{service}.{domain}"
         url, reason = _url_by_srv(name, type_, net), f"the SRV record {name} names it"
         if not url:
             start = f"https://{domain}/.well-known/{type_}"
             url, reason = _url_by_redirect(start, net), f"{start} leads there"
+        return type_, url, reason
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        found = list(pool.map(look, *zip(*URL_SERVICES, strict=True)))
+    for type_, url, reason in found:
         if not url:
             continue
         tell(f"{type_} {url}")

@@ -45,12 +45,12 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     for note in discovery.notes:
         tell(f"note: {note}")
     if discovery.config is None:
-        cure = (
-            "write the file by hand (examples/autoconfig.toml shows how), or give the "
-            "servers SRV records or customary names such as imap. and smtp."
-        )
-        raise ConfigError([Problem(domain, "too little was found", cure)], "init")
+        problem = Problem(domain, "too little was found", discovery.cure)
+        raise ConfigError([problem], "init")
+    for warning in discovery.warnings:
+        click.secho(f"warning: {clean(warning)}", fg="yellow", bold=True, err=True)
     head = f"# {domain}: what `flask-autoconfig init` found\n"
+    head += "".join(f"# Warning: {clean(it)}\n" for it in discovery.warnings)
     text = head + _explained(dumps(discovery.config), discovery.reasons)
     if to_stdout:
         click.echo(text, nl=False)
