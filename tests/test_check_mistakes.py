@@ -26,6 +26,7 @@ import pytest
 import trustme
 from real import (
     ADDRESSES,
+    BIND,
     DOMAIN,
     HOSTER,
     IMAP,
@@ -72,10 +73,13 @@ def here(world: Real) -> Iterator[Real]:
         yield world
 
 
+Seed = Callable[[Real], Any]
+
+
 class Mistake(NamedTuple):
     """How it is made, and what must be said of it, where, to whose harm."""
 
-    seed: Callable[[Real], Any]
+    seed: Seed
     seen: str
     at: str
     clients: str = ""  # one that must be named, where not all are
@@ -819,6 +823,23 @@ def wildcard(here: Real) -> None:
     here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 10 imap\n{lines}")
 
 
+def in_bind(*pairs: tuple[str, str], without: str = "-", more: str = "") -> Seed:
+    """A zone that a real name server has, with other words in it."""
+
+    def seed(here: Real) -> None:
+        text = ADDRESSES + here.zone
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new)
+        lines = text.splitlines(keepends=True)
+        kept = [it for it in lines if not it.startswith(f"{without} ")]
+        here.bind.load(more, "".join(kept))
+
+    return seed
+
+
+AT_BIND = ("--resolver", BIND, "--allow-private")
+WITHOUT_DOT = f"{DOMAIN}.{DOMAIN}"
 LOOP = "IN CNAME one\none IN CNAME two\ntwo IN CNAME one\n"
 NAMES = {
     "an alias that leads back to itself": Mistake(
@@ -831,6 +852,32 @@ NAMES = {
         without("imap", f"IMAP {LOOP}"),
         f"a loop: imap.{DOMAIN} → one.{DOMAIN}",
         f"imap imap.{DOMAIN}:993",
+    ),
+    "a loop that the name server itself follows": Mistake(
+        in_bind(without="autoconfig", more=f"autoconfig {LOOP}"),
+        f"a loop: autoconfig.{DOMAIN} → one.{DOMAIN}",
+        f"autoconfig.{DOMAIN}",
+        status="warning",
+        options=AT_BIND,
+    ),
+    "an MX record without the last dot": Mistake(
+        in_bind((f"MX 10 mx.{DOMAIN}.", f"MX 10 mx.{DOMAIN}")),
+        f"mx.{WITHOUT_DOT} has no address",
+        f"{DOMAIN} MX",
+        options=AT_BIND,
+    ),
+    "an SRV record without the last dot": Mistake(
+        in_bind((f"993 imap.{DOMAIN}.", f"993 imap.{DOMAIN}")),
+        f"it says imap.{WITHOUT_DOT}:993, the file says imap.{DOMAIN}:993",
+        "_imaps._tcp",
+        options=AT_BIND,
+    ),
+    "an alias without the last dot": Mistake(
+        in_bind(without="autoconfig", more=f"autoconfig IN CNAME www.{DOMAIN}\n"),
+        f"it is an alias (CNAME) of www.{WITHOUT_DOT}",
+        f"autoconfig.{DOMAIN}",
+        status="warning",
+        options=AT_BIND,
     ),
     "an MX record with an address in it": Mistake(
         zone((f"MX 10 mx.{DOMAIN}.", f"MX 10 {SMTP}.")),
@@ -1513,6 +1560,8 @@ def test_a_mistake_is_named_first_and_at_its_place(
         assert not [it for it in found if it["status"] == "failure"], said
     if mistake.status in ("warning", "failure"):
         assert first["cure"]
+    if WITHOUT_DOT in mistake.seen:
+        assert "with the dot at its end" in first["cure"]
     everything = str(found)
     assert "EVOLUTIONUSER" not in everything
     assert "('" not in "".join(it["seen"] + it["cure"] for it in found)

@@ -110,6 +110,24 @@ def differences(
             )
 
 
+def with_living(
+    case: Case, facts: Facts, findings: list[Finding], plays: list[Play]
+) -> Iterator[Finding]:
+    """What fails at a server that is published, with one that another client sets up."""
+    living = {
+        it.type: it
+        for played in plays
+        for it in (played.setup.servers if played.setup else ())
+        if case.provider is None and not _is_faulty(case, facts, it)
+    }
+    for it in findings:
+        other = living.get(it.subject.partition(" ")[0])
+        if it.step == "server" and it.status == FAILURE and other and not other.url:
+            found = f"{other} works, which others are told of: publish that everywhere"
+            it = it._replace(cure=f"{found}; or {it.cure}" if it.cure else found)
+        yield it
+
+
 def _is_faulty(case: Case, facts: Facts, account: Account) -> bool:
     """Whether whoever sets it up gets no mail, as far as was tried."""
     if account.url or account.type not in MAIL_TYPES:

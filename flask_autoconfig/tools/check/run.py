@@ -149,7 +149,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         partial(connections.look, facts, _web_targets(all_asks, facts)),
         partial(documents.look, case, facts, seen, comparing.readers(plays)),
     ]
-    findings = [it for found in side_by_side(tasks) for it in found]
+    found_ = [it for found in side_by_side(tasks) for it in found]
+    findings = list(comparing.with_living(case, facts, found_, plays))
     findings += comparing.differences(case, facts, clients, plays, findings)
     for played in plays:
         findings += played.findings

@@ -128,7 +128,8 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
         ]
     nobodys: dict[str, str] = {}
     for at, server in it.provider.servers:
-        if is_nobodys(case, server.username or ""):
+        # With a file the difference is told, and that is the cause.
+        if case.provider is None and is_nobodys(case, server.username or ""):
             nobodys[f"{at}.username"] = server.username or ""
     for problem in problems:
         if problem.place not in nobodys:

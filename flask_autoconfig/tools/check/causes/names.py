@@ -14,7 +14,7 @@ from ...mail import Endpoint
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import OK, Case, Finding, failure, note, ok, warning
-from . import servers
+from . import servers, web
 
 _LOOK_AT_SERVERS = "look at the domain's name servers"
 
@@ -54,7 +54,8 @@ def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
         if facts.alias(name):
             return []  # it leads to nothing, which is told by who wants to go there
     except LookupFailed as error:
-        return [failed(name, error)]
+        # A loop is told by who wants to go there.
+        return [] if web.is_loop(facts, name) else [failed(name, error)]
     return [
         note(
             "dns",
@@ -121,6 +122,7 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         )
     if not addresses and not target:
         cure = f"publish an address of {host}, or let the MX record name the right host"
+        cure = web.without_dot(host) or cure
         yield failure("dns", subject, f"{host} has no address in DNS", why, cure)
     elif not addresses:
         yield failure("dns", subject, f"{host} leads to no address", why, _NULL_MX)
@@ -229,10 +231,13 @@ def _listed(targets: list[tuple[str, int]]) -> str:
 
 def _wrong(case: Case, subject: str, seen: str, wanted: str) -> Finding:
     says = "the file says" if case.provider else "the documents say"
+    missing = [web.without_dot(it.partition(":")[0]) for it in seen.split(", ")]
+    dots = "; ".join(filter(None, missing))
     return failure(
         "dns",
         subject,
         f"it says {seen}, {says} {wanted}",
         "clients that go by it set up something else",
-        f"publish {wanted} (see `flask-autoconfig dns`)",
+        f"publish {wanted} (see `flask-autoconfig dns`)"
+        + (f"; {dots}" if dots else ""),
     )._replace(follows=case.provider is None)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ....documents import Recipient, apple
 from ....families import FAMILIES, Family
@@ -73,7 +73,9 @@ def look(case: Case, facts: Facts) -> Seen:
             return seen._replace(findings=[*less, *seen.findings])
         is_first = ask == asks(case)[0]
         if not trouble.is_absent and is_first:
-            status = NOTE if case.provider is None else FAILURE
+            host = urlsplit(ask.url).hostname or ""
+            is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
+            status = FAILURE if is_meant else NOTE
             findings.append(trouble.finding._replace(status=status))
         elif is_first and expected(case) is not None:
             findings.append(not_served(_family(), "iPhones", ask.url, trouble))

@@ -97,6 +97,8 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Trouble:
             return _trouble(url, str(error), NOTHING, "correct where it redirects to")
         target = facts.alias(host)
     except LookupFailed as failed:
+        if is_loop(facts, host):  # a name server that follows it fails at it
+            return Trouble(dead_alias(facts, host, NOTHING))
         cure = failed.cure or "look at the domain's name servers"
         return Trouble(failure("dns", host, failed.reason, NOTHING, cure))
     if target:
@@ -115,14 +117,31 @@ def dead_alias(facts: Facts, name: str, why: str) -> Finding:
             why,
             f"let {way[-1]} lead to a host that has an address, or give it one",
         )
-    return failure(
-        "dns",
-        name,
-        f"it is an alias (CNAME) of {last}, which has no address",
-        why,
+    cure = (
         f"publish an address of {last}, or let {way[-1] if way else name} lead to the "
-        "right host",
+        "right host"
     )
+    seen = f"it is an alias (CNAME) of {last}, which has no address"
+    return failure("dns", name, seen, why, without_dot(last) or cure)
+
+
+def without_dot(host: str) -> str:
+    """The cure where a zone's own name was added to a whole one, "" where it was not."""
+    labels = host.split(".")
+    for length in range(len(labels) // 2, 1, -1):
+        if labels[-length:] == labels[-2 * length : -length]:
+            meant = ".".join(labels[:-length])
+            return (
+                f"write {meant}. in the zone, with the dot at its end: without it the "
+                "zone's own name is added"
+            )
+    return ""
+
+
+def is_loop(facts: Facts, name: str) -> bool:
+    """Whether the name's alias leads back to itself."""
+    *way, last = names_of(facts, name)
+    return last in way
 
 
 _MOST_ALIASES = 8
