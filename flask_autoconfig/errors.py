@@ -26,7 +26,8 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         """All of it on one line, but the excerpt."""
         client = f"{self.client}: " if self.client else ""
-        return f"{self._where()}{client}{self.message}; {self.cure}"
+        cure = f"; {self.cure}" if self.cure else ""
+        return f"{self._where()}{client}{self.message}{cure}"
 
     def _where(self) -> str:
         file, place = self.source(), self.place

@@ -35,25 +35,25 @@ def test_validate_prints_every_problem_and_exits_1(toml: Write) -> None:
     file = toml(FAULTY)
     done = run("--config", file, "validate")
     assert done.returncode == 1
-    assert len(done.stdout.splitlines()) == 2
-    first, second = done.stdout.splitlines()
+    first, line, cure, second, *_ = done.stdout.splitlines()
     place = "provider[0].incoming[0].type (example.com)"
-    assert first.startswith(f"{file}:6: {place}: expected one of")
+    assert first.startswith(f"{file}:6: error: {place}: expected one of")
+    assert line == '  6 | type = "imp"'
+    assert cure == '  do: did you mean "imap"?'
     place = "provider[0].outgoing[0].hostname (example.com)"
-    assert second.startswith(f"{file}:15: {place}: expected a host name")
+    assert second.startswith(f"{file}:15: error: {place}: expected a host name")
 
 
-def test_validate_prints_warnings_under_the_clients_name_and_exits_0(
+def test_validate_prints_warnings_with_the_clients_name_and_exits_0(
     toml: Write,
 ) -> None:
     text = TWO_DOMAINS + 'socket_type = "plain"\n'
     file = toml(text)
     done = run("--config", file, "validate")
     assert done.returncode == 0
-    head, warning = done.stdout.splitlines()[:2]
-    assert head == "Every client:"
+    warning = done.stdout.splitlines()[0]
     place = "provider[0].outgoing[0].socket_type (example.com)"
-    assert warning.startswith(f"  warning: {file}:16: {place}: ")
+    assert warning.startswith(f"{file}:16: warning: {place}: Every client: ")
 
 
 def test_validate_for_programs_is_json(toml: Write) -> None:
@@ -251,8 +251,8 @@ def test_import_keeps_the_order_of_servers_and_says_what_it_does(
     assert "FairEmail" in done.stderr
     (tmp_path / "new.toml").write_text(done.stdout)
     validated = run("--config", tmp_path / "new.toml", "validate")
-    warnings = validated.stdout.partition("FairEmail:\n  warning: ")[2]
-    assert "provider[0].incoming[0] (example.com): " in warnings.partition("\n")[0]
+    place = "provider[0].incoming[0] (example.com)"
+    assert f"warning: {place}: FairEmail: " in validated.stdout
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:

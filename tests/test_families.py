@@ -1155,9 +1155,9 @@ def test_a_signing_certificate_that_has_ended_is_told_everywhere(
     names_ = certificate_for("signer", folder=tmp_path, not_after=ended)
     sign = f'[sign]\ncertificate = "{names_[0].name}"\nkey = "{names_[1].name}"\n'
     file = toml(sign + TWO_DOMAINS)
-    said = "sign.certificate: the certificate ended on 2020-02-03; renew it"
+    said = "sign.certificate: the certificate ended on 2020-02-03"
     create_app(file)
-    assert said in caplog.text
+    assert f"{said}; renew it" in caplog.text
     validated = run("--config", file, "validate")
     assert said in validated.stdout
     assert validated.returncode == 0  # it goes on

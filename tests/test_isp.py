@@ -131,7 +131,7 @@ def test_an_unfinished_placeholder_is_told_of(tmp_path: Path) -> None:
     file.write_text(run("import", ISP / "slips.test.xml").stdout)
     done = run("--config", file, "validate")
     assert done.returncode == 0
-    told = "incoming[1].username (slips.test): %EMAILADDRESS without its last %"
+    told = "incoming[1].username (slips.test): Every client: %EMAILADDRESS without its"
     assert told in done.stdout
 
 

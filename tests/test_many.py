@@ -147,9 +147,12 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
     done = run("--config", toml(LISTED), "validate")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        f'{tmp_path}/customers:2: "192.0.2.1" is an IP address; write the mail domain',
-        f'{tmp_path}/customers:4: expected a host name, got "a_b.test"; '
-        "write it as the DNS has it: there is no _ in a host name",
+        f'{tmp_path}/customers:2: error: "192.0.2.1" is an IP address',
+        "  2 | 192.0.2.1 x",
+        "  do: write the mail domain",
+        f'{tmp_path}/customers:4: error: expected a host name, got "a_b.test"',
+        "  4 | a_b.test",
+        "  do: write it as the DNS has it: there is no _ in a host name",
     ]
     assert done.stderr.endswith("2 problems, no warnings\n")
 
@@ -322,8 +325,9 @@ def test_a_pattern_without_a_file_yet_is_no_error(
     done = run("--config", file, "validate")
     assert done.returncode == 0
     assert done.stdout == (
-        f'warning: {file}:1: include[0]: no file matches "brands/*.toml"; '
-        "put a file there, or correct the pattern\n"
+        f'{file}:1: warning: include[0]: no file matches "brands/*.toml"\n'
+        '  1 | include = ["brands/*.toml"]\n'
+        "  do: put a file there, or correct the pattern\n"
     )
     (brands / "a.toml").write_text(brand("a.test"))
     looks(service.live)
@@ -379,4 +383,5 @@ def test_the_commands_know_the_brands(
     assert warning["place"] == "provider[0].incoming[0].port"
     done = run("--config", file, "validate")
     place = "provider[0].incoming[0].port (b.test)"
-    assert f"  warning: brands/b.toml:9: {place}: " in done.stdout
+    assert f"brands/b.toml:9: warning: {place}: " in done.stdout
+    assert "\n  9 | port = 143\n" in done.stdout

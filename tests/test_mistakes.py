@@ -767,9 +767,10 @@ def test_validate_shows_the_line_and_a_log_has_one_for_each_problem(
     done = CliRunner().invoke(cli, ["--config", str(file), "validate"])
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
-        f"{file}:6:31: {told}",
+        f"{file}:6:31: error: not TOML: true is written small",
         "  6 | use_global_preferred_server = True",
         "    |                               ^",
+        "  do: write use_global_preferred_server = true",
     ]
     with pytest.raises(ConfigError) as caught:
         load(file)
@@ -780,9 +781,10 @@ def test_validate_shows_the_line_and_a_log_has_one_for_each_problem(
     done = CliRunner().invoke(cli, ["--config", str(file), "show"])
     assert done.stderr.splitlines() == [
         f"Error: {file}: 1 problem",
-        f"  line 6, column 31: {told}",
-        "    6 | use_global_preferred_server = True",
-        "      |                               ^",
+        f"{file}:6:31: error: not TOML: true is written small",
+        "  6 | use_global_preferred_server = True",
+        "    |                               ^",
+        "  do: write use_global_preferred_server = true",
     ]
 
 

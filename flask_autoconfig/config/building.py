@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
 from . import hints
+from .hiding import is_secret
 from .places import below, holder
 from .spelling import SMALL
 from .values import quote
@@ -193,7 +194,11 @@ class Builder:
             return raw
 
         wanted = _expected(kind)
-        self.add(at, f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw, at))
+        if is_secret(_key(at)):
+            self.add(at, f"expected {wanted}", f"write {wanted}")
+        else:
+            message = f"expected {wanted}, got {quote(raw)}"
+            self.add(at, message, _spelling(kind, raw, at))
         return NODEFAULT
 
     def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
@@ -251,7 +256,11 @@ class Builder:
         try:
             return accept(raw)
         except ValueError as error:
-            self.add(at, *error.args)
+            message, cure = error.args
+            if is_secret(_key(at)) and quote(raw) in message:
+                message = message.partition(quote(raw))[0] + "it"
+                cure = "remove that"
+            self.add(at, message, cure)
             return NODEFAULT
 
     def _literal(self, kind: inspect.LiteralType, raw: str, at: str) -> Any:

@@ -7,7 +7,9 @@ read in slices, so that requests are answered in between.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import Problem
@@ -58,11 +60,14 @@ class ListingProvider(Provider, frozen=True, kw_only=True):
         yield from self.listing
 
 
-def read_listing(path: Path, before: Listing | None = None) -> Listing:
+def read_listing(
+    path: Path, before: Listing | None = None, most: int = _MOST_SKIPPED
+) -> Listing:
     """What the file lists: the first word of each line. Raises OSError.
 
     `before` is what was read of it the last time: that stands where the file did not
-    change. A line whose word is no domain is skipped.
+    change. A line whose word is no domain is skipped; of so many at most it is kept
+    what is wrong with them.
     """
     state = lasting_state(path)
     if before is not None and before.state is not None and before.state == state:
@@ -81,7 +86,7 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
                 continue
         names += _names_of(lines, first, str(path), skipped)
         first += len(lines)
-    return Listing(path, names, _fewer(skipped, str(path)), state)
+    return Listing(path, names, _fewer(skipped, str(path), most), state)
 
 
 def lines_of(path: Path, names: Collection[bytes]) -> dict[bytes, int]:
@@ -132,10 +137,18 @@ def _word_of(line: str) -> str:
     return f"*{words[0]}" if words[0].startswith(".") else words[0]
 
 
-def _fewer(skipped: list[Problem], file: str) -> tuple[Problem, ...]:
-    more = len(skipped) - _MOST_SKIPPED
+def every_skipped(listing: Listing) -> tuple[Problem, ...]:
+    """What is wrong with each line that lists nothing, however many there are."""
+    if len(listing.skipped) > _MOST_SKIPPED:
+        with suppress(OSError):  # it is gone since it was read
+            return read_listing(listing.path, most=sys.maxsize).skipped
+    return listing.skipped
+
+
+def _fewer(skipped: list[Problem], file: str, most: int) -> tuple[Problem, ...]:
+    more = len(skipped) - most
     if more > 0:
         message = f"{more} more lines are no domains"
         last = Problem("", message, "mend these first", file=file)
-        skipped[_MOST_SKIPPED:] = [last]
+        skipped[most:] = [last]
     return tuple(skipped)

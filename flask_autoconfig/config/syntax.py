@@ -11,10 +11,13 @@ import unicodedata
 
 from ..errors import Problem
 from .guesses import Guess, Stop, guessed
+from .hiding import HIDDEN, hidden_to_the_end
+from .places import last_statement
 from .values import is_seen
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
+_TELLING = re.compile(r"\w{3,}")  # pieces of a secret that say too much
 _LONGEST_LINE = 5000  # characters of a line that a guess looks at
 _MORE_DIGITS = re.compile(r"[0-9_]{4000}")
 
@@ -68,8 +71,25 @@ def _stop(text: str, words: str) -> tuple[str, Stop | None]:
 
 def _problem(message: str, cure: str, stop: Stop, at: int | None) -> Problem:
     at = stop.at if at is None else at
-    excerpt = _excerpt(stop.number, stop.line, at)
+    line, secret = hidden_to_the_end(stop.line)
+    if _goes_on_with_a_secret(stop):
+        line, secret = HIDDEN, stop.line
+    if any(it in cure for it in _TELLING.findall(secret)):
+        cure = "mend that line"
+    excerpt = _excerpt(stop.number, line, min(at, _same(line, stop.line)))
     return Problem("", message, cure, line=stop.number, column=at + 1, excerpt=excerpt)
+
+
+def _goes_on_with_a_secret(stop: Stop) -> bool:
+    """Whether the line is a part of a secret that began further up."""
+    begin = stop.moved(last_statement(stop.text, stop.offset))
+    return begin.number < stop.number and hidden_to_the_end(begin.line)[1] != ""
+
+
+def _same(shown: str, line: str) -> int:
+    """Up to where both are the same."""
+    pairs = enumerate(zip(shown, line, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), len(shown))
 
 
 def _excerpt(number: int, line: str, at: int) -> str:
@@ -78,7 +98,7 @@ def _excerpt(number: int, line: str, at: int) -> str:
     shown = "".join(map(_shown, line[start : start + _WIDTH]))
     before = "…" if start else ""
     after = "…" if start + _WIDTH < len(line) else ""
-    indent = " " * (len(before) + sum(map(_columns, shown[: at - start])))
+    indent = " " * (len(before) + sum(map(columns_of, shown[: at - start])))
     gap = " " * len(str(number))
     return f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
 
@@ -89,7 +109,7 @@ def _shown(char: str) -> str:
     return char if is_seen(char) else "?"
 
 
-def _columns(char: str) -> int:
+def columns_of(char: str) -> int:
     """How many columns of a terminal a character takes."""
     if unicodedata.combining(char):
         return 0

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Problem
 from ..files import DEFAULT_FILE
 
 
@@ -117,7 +117,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            _tell(error.shown())
+            _tell_problems(error)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read along has seen enough
                 raise
@@ -126,12 +126,16 @@ class _Group(click.Group):
         ctx.exit(1)
 
 
-def _tell(message: str) -> None:
-    from .cleaning import clean_lines
+def _tell_problems(error: ConfigError) -> None:
+    from . import problems, terminal
 
     with suppress(OSError):
-        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(clean_lines(message), err=True)
+        for line in problems.of_error(error, terminal.width(err=True)):
+            click.echo(line, err=True)
+
+
+def _tell(message: str) -> None:
+    _tell_problems(ConfigError([Problem("", message, "")]))
 
 
 def _give_up_unwritten() -> None:

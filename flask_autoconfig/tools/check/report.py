@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import click
 
 from ..cleaning import clean
+from ..terminal import columns, wrapped
 from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Finding
 from .journeys import CALENDARS
 from .run import Fare, Report
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
-_INDENT = " " * 9
+_INDENT = 9  # columns that a status takes
+_NARROW = 50  # columns: in fewer an indent takes too much of them
+_URL = re.compile(r"https?://[^\s,;()\"]*[^\s,;:.()\"]")
 _NO_MAIL = (CALENDARS.name,)
 _MOST_PLACES = 6  # that people are shown of one cause
 
@@ -59,28 +63,43 @@ def line(report: Report) -> str:
 # --- For people -------------------------------------------------------------------------
 
 
-def verdict(report: Report) -> Iterator[str]:
-    """What works and what fails, in a few lines that begin with the domain."""
-    name = report.domain
-    works = [it.client for it in report.fares if it.works]
+def verdict(report: Report, width: int | None = None) -> Iterator[str]:
+    """What works and what fails, in a few lines that begin with the domain.
+
+    They are wrapped to the width in columns, if there is one.
+    """
+    lines = list(_outcomes(report))
+    margin = columns(report.domain) + 2
+    if width is not None and margin > width // 3:  # too much of each line
+        yield report.domain
+        margin = 2
+        lines = [f"  {it}" for it in lines]
+    else:
+        lines = [
+            f"{' ' * margin if number else f'{report.domain}  '}{text}"
+            for number, text in enumerate(lines)
+        ]
+    yield from (wrapped(it, width, margin + 2) for it in lines)
+
+
+def _outcomes(report: Report) -> Iterator[str]:
+    """What works, what fails and why, and what nothing is published for."""
     if not report.fares:
         yield _of_servers(report)
         return
-    lines = []
+    works = [it.client for it in report.fares if it.works]
+    causes = _causes(report)
     if works:
         green = click.style("works in", fg="green")
-        lines.append(f"{green} {', '.join(works)}")
-    for cause, clients in _causes(report).items():
+        yield f"{green} {', '.join(works)}"
+    for cause, clients in causes.items():
         red = click.style("fails in", fg="red")
-        lines.append(f"{red} {', '.join(clients)}: {clean(cause, 300)}")
+        yield f"{red} {', '.join(clients)}: {clean(cause, 300)}"
     without = [it.client for it in report.fares if it.works is None]
-    if not lines:
-        lines.append(click.style("works in no client: nothing is published", fg="red"))
+    if not (works or causes):
+        yield click.style("works in no client: nothing is published", fg="red")
     elif without:
-        lines.append(f"nothing is published for {', '.join(without)}")
-    margin = " " * (len(name) + 2)
-    for number, text in enumerate(lines):
-        yield f"{margin if number else f'{name}  '}{text}"
+        yield f"nothing is published for {', '.join(without)}"
 
 
 def _causes(report: Report) -> dict[str, list[str]]:
@@ -99,20 +118,29 @@ def _of_servers(report: Report) -> str:
     wrong = sum(it.status == FAILURE for it in report.findings)
     if wrong:
         said = f"{_counted(wrong, 'failure')} at the servers of the file"
-        return f"{report.domain}  {click.style(said, fg='red')}"
-    said = "the servers of the file are well"
-    return f"{report.domain}  {click.style(said, fg='green')}"
+        return click.style(said, fg="red")
+    return click.style("the servers of the file are well", fg="green")
 
 
-def details(report: Report, *, verbose: bool, quiet: bool = False) -> Iterator[str]:
-    """The findings; what is well and what is only to be known is folded to counts."""
+def details(
+    report: Report,
+    *,
+    verbose: bool,
+    quiet: bool = False,
+    width: int | None = None,
+) -> Iterator[str]:
+    """The findings; what is well and what is only to be known is folded to counts.
+
+    They are wrapped to the width in columns, if there is one.
+    """
     folded = {OK: 0, NOTE: 0}
+    everybody = {fare.client for fare in report.fares}
     for it in report.findings:
         is_asked_for = it.step == "login"  # whoever types a password wants to know
         if it.status in folded and not (verbose or is_asked_for):
             folded[it.status] += 1
         else:
-            yield from _told(it, {fare.client for fare in report.fares})
+            yield from _told(it, everybody, width)
     parts = []
     if folded[NOTE]:
         parts.append(_counted(folded[NOTE], "note"))
@@ -122,26 +150,50 @@ def details(report: Report, *, verbose: bool, quiet: bool = False) -> Iterator[s
         yield f"{', '.join(parts)} (--verbose shows them)"
 
 
-def _told(it: Finding, everybody: set[str]) -> Iterator[str]:
-    status = click.style(f"{it.status:8}", fg=_COLOURS[it.status], bold=True)
+def _told(it: Finding, everybody: set[str], width: int | None) -> Iterator[str]:
+    """What a person is shown of a finding: a line for each part, wrapped to the width."""
+    indent = _INDENT if width is None or width >= _NARROW else 2
+    status = click.style(
+        f"{it.status:{_INDENT - 1}}", fg=_COLOURS[it.status], bold=True
+    )
+    place = "" if len(it.places) > 1 else f" {it.subject}"
+    known: set[str] = set()
+    sentence = _once(f"{it.step}{place}: {it.seen}", known)
+    yield wrapped(f"{status} {sentence}", width, indent)
+    for label, text in _parts(it, everybody):
+        line = f"{' ' * indent}{label:5}{_once(text, known)}"
+        yield wrapped(line, width, indent + 5)
+
+
+def _parts(it: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
+    """What is shown below the sentence about a finding, each with its label."""
     if len(it.places) > 1:
-        yield f"{status} {it.step}: {it.seen}"
         shown = it.places[:_MOST_PLACES]
-        yield from (f"{_INDENT}at   {place}" for place in shown)
+        yield from (("at", place) for place in shown)
         if len(it.places) > len(shown):
-            yield f"{_INDENT}and at {len(it.places) - len(shown)} more"
-    else:
-        yield f"{status} {it.step} {it.subject}: {it.seen}"
+            yield "at", f"{len(it.places) - len(shown)} more"
     if it.status == OK:
         return
     if it.why:
-        yield f"{_INDENT}why: {it.why}"
+        yield "why:", it.why
     if it.clients:
         is_all = len(everybody) > 1 and everybody <= {*it.clients, *_NO_MAIL}
-        who = "every mail client" if is_all else ", ".join(it.clients)
-        yield f"{_INDENT}for: {who}"
+        yield "for:", "every mail client" if is_all else ", ".join(it.clients)
     if it.cure:
-        yield f"{_INDENT}do:  {it.cure}"
+        yield "do:", it.cure
+
+
+def _once(text: str, known: set[str]) -> str:
+    """The text with no URL in it that was shown before; what it shows is added."""
+
+    def shown(found: re.Match[str]) -> str:
+        url = found[0]
+        if url in known:
+            return "this URL"
+        known.add(url)
+        return url
+
+    return _URL.sub(shown, text)
 
 
 def counts(findings: tuple[Finding, ...] | list[Finding]) -> str:

@@ -19,7 +19,7 @@ from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
-from .. import check, options, project, quirks
+from .. import check, options, project, quirks, terminal
 from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
 from ..check import login as logins
 from ..check.causes.servers import endpoint_of
@@ -126,13 +126,14 @@ class _Progress:
     """One line on a terminal's stderr that says what is being done; silent elsewhere."""
 
     def __init__(self) -> None:
-        self._is_seen = sys.stderr.isatty()
+        # One column less: in the last one some terminals begin a new line.
+        self._most = (terminal.width(err=True) or 0) - 1
         self._length = 0
 
     def __call__(self, text: str) -> None:
         """Say it in the place of what was said before."""
-        if self._is_seen:
-            text = clean(text, 78)
+        if self._most > 0:
+            text = clean(text, min(self._most, 78))
             blank = " " * max(self._length - len(text), 0)
             click.echo(f"\r{text}{blank}", nl=False, err=True)
             self._length = len(text)
@@ -311,10 +312,12 @@ def _print(
         click.echo(text)
         return
     is_failed = findings.has_failure(told.findings)
-    for line in report.verdict(told):
+    width = terminal.width()
+    for line in report.verdict(told, width):
         click.echo(line)
     if not several or is_failed or verbose or quiet:
-        for line in report.details(told, verbose=verbose, quiet=quiet or several):
+        is_short = quiet or several
+        for line in report.details(told, verbose=verbose, quiet=is_short, width=width):
             click.echo(line)
     if not quiet and not several:
         click.echo(report.counts(told.findings), err=True)

@@ -36,7 +36,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     if not to_stdout and output.exists() and not force:
         message = "it is there already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"
-        raise ConfigError([Problem(str(output), message, cure)], "init")
+        raise ConfigError([Problem(str(output), message, cure)])
 
     def tell(line: str) -> None:
         click.echo(clean(line), err=True)
@@ -46,7 +46,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         tell(f"note: {note}")
     if discovery.config is None:
         problem = Problem(domain, "too little was found", discovery.cure)
-        raise ConfigError([problem], "init")
+        raise ConfigError([problem])
     for warning in discovery.warnings:
         click.secho(f"warning: {clean(warning)}", fg="yellow", bold=True, err=True)
     head = f"# {domain}: what `flask-autoconfig init` found\n"
@@ -99,4 +99,4 @@ def _write(output: Path, text: str, force: bool) -> None:
         beside.replace(output)
     except OSError as error:
         problem = Problem(str(output), f"cannot write it: {error.strerror}", "try -o")
-        raise ConfigError([problem], "init") from error
+        raise ConfigError([problem]) from error

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ...config.listing import every_skipped
 from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
-from .. import project, quirks
-from ..cleaning import clean, clean_lines
+from .. import project, quirks, terminal
+from ..problems import shown
 
 
 @click.command("validate")
@@ -26,7 +26,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     warnings: Sequence[Problem] = ()
     try:
         loaded = project.loaded()
-        problems = loaded.skipped
+        problems = [it for of in loaded.listings.values() for it in every_skipped(of)]
         served = project.served_families(loaded)
         found = quirks.warnings(loaded.providers, served, loaded.origins)
         warnings = [
@@ -42,13 +42,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_report(file, problems, warnings), indent=2))
     else:
-        for problem in problems:
-            click.echo(clean_lines(_in_file(problem, file).shown()))
-        _echo_warnings([_in_file(warning, file) for warning in warnings])
+        width = terminal.width()
+        for kind, told in (("error", problems), ("warning", warnings)):
+            for line in shown(told, file, kind, width):
+                click.echo(line)
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
         if is_faulty:  # what is wrong goes first
             counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
-        click.echo(f"{file}: {counts}", err=True)
+        terminal.tell(f"{file}: {counts}", err=True)
     ctx.exit(1 if problems else 0)
 
 
@@ -75,12 +76,3 @@ def _named(problem: Problem, file: Path) -> dict[str, str | int | None]:
 
 def _in_file(problem: Problem, file: Path) -> Problem:
     return problem if problem.file else problem._replace(file=str(file))
-
-
-def _echo_warnings(warnings: Sequence[Problem]) -> None:
-    for client, problems in groupby(warnings, key=lambda it: it.client):
-        if client:
-            click.echo(f"{client}:")
-        for it in problems:
-            warning = clean(str(it._replace(client="")))
-            click.echo(f"{'  ' if client else ''}warning: {warning}")

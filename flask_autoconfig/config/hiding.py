@@ -1,0 +1,51 @@
+"""Values that nobody is to read over a shoulder or in a log: passwords, secrets, tokens."""
+
+from __future__ import annotations
+
+import re
+
+# A key by its end (`client_secret`, not `token_url`), and what may stand for its =.
+_NAME = r"(?:secret|password|passwd|passphrase|pwd|token|api[_-]?key|\b(?:pass|pw))"
+_KEY = re.compile(rf"{_NAME}[\"'\u201c\u201d]?\s*[=:]+>?\s*", re.IGNORECASE)
+_FIRST_KEY = re.compile(rf"\W*[\w.-]*{_NAME}\b[^\w\s]*\s*[=:>]*\s*", re.IGNORECASE)
+_VALUE = re.compile(
+    r"\"(?!\"\")(?P<basic>(?:[^\"\\]|\\.)*)|'(?!'')(?P<literal>[^']*)"
+    r"|(?P<bare>[\"']{3}.*|[^,}#\"'\s][^,}#]*)"
+)
+HIDDEN = "\u2026"
+
+
+def is_secret(key: str) -> bool:
+    """Whether the value of a key is one."""
+    return _KEY.search(f"{key}=") is not None
+
+
+def hidden(line: str) -> str:
+    """A line of TOML, or of what was meant to be, without the secrets in it."""
+    shown, at = "", 0
+    for value in _values(line):
+        shown += line[at : value.start] + HIDDEN
+        at = value.stop
+    return shown + line[at:]
+
+
+def hidden_to_the_end(line: str) -> tuple[str, str]:
+    """A line that is no TOML, up to where a secret may begin, and what follows there.
+
+    Where one ends nobody knows there.
+    """
+    found = _FIRST_KEY.match(line) or _KEY.search(line)
+    if found is None or not line[found.end() :].strip():
+        return line, ""
+    return line[: found.end()] + HIDDEN, line[found.end() :]
+
+
+def _values(line: str) -> list[slice]:
+    found, at = [], 0
+    while (key := _KEY.search(line, at)) is not None:
+        value = _VALUE.match(line, key.end())
+        at = key.end()
+        if value is not None and value.lastgroup and value[value.lastgroup].strip():
+            found.append(slice(*value.span(value.lastgroup)))
+            at = value.end()
+    return found
