@@ -187,7 +187,8 @@ def _parts(it: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
         return
     if it.why:
         yield "why:", it.why
-    if it.clients:
+    is_told = len(it.clients) == 1 and it.clients[0].lower() in it.why.lower()
+    if it.clients and not is_told:
         is_all = len(everybody) > 1 and everybody <= {*it.clients, *_NO_MAIL}
         yield "for:", "every mail client" if is_all else ", ".join(it.clients)
     if it.cure:
