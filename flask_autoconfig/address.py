@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 DOMAIN_PLACEHOLDER = "%EMAILDOMAIN%"
+REAL_NAME_PLACEHOLDER = "%REALNAME%"
 USER_PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%")
 PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%", "%REALNAME%")
 _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
@@ -151,13 +152,20 @@ def is_ip(host: str) -> bool:
     return True
 
 
-def fill_in(text: str | None, domain: str | None, address: Address | None) -> str:
+def fill_in(
+    text: str | None, domain: str | None, address: Address | None, person: str = ""
+) -> str:
     """The text with its placeholders written out for whoever asks.
 
-    It is "" where that takes an address that is not known, or where there is no text.
-    What was filled in is not looked at again: an address may hold a placeholder itself.
+    `person` is the name that they gave, if they gave one: else `%REALNAME%` is what
+    stands before the @. The text is "" where that takes an address that is not known,
+    or where there is none. What was filled in is not looked at again: an address, or a
+    name, may hold a placeholder itself.
     """
-    return _filled(text or "", _values(domain, address))
+    values = _values(domain, address)
+    if person:
+        values[REAL_NAME_PLACEHOLDER] = person
+    return _filled(text or "", values)
 
 
 def fill_in_host(host: str | None, domain: str | None, address: Address | None) -> str:

@@ -90,7 +90,7 @@ def at_terminal(
         stderr=inside,
         start_new_session=True,
         cwd=cwd,
-        env={**os.environ, **env},
+        env={**os.environ, "COLUMNS": "500", **env},  # sentences in one line
     )
     os.close(inside)
     try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +26,7 @@ from support import (
     program,
     run,
     serving,
+    until,
 )
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 
@@ -516,6 +520,35 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(here: World) -> N
     assert f"{USER} is let in" in " ".join(shown.split())
     assert PASSWORD not in shown
     assert "\x1b[32m" in shown
+
+
+def test_ctrl_c_at_the_password_gives_the_terminal_its_echo_back(here: World) -> None:
+    words = ["--config", str(here.folder / "true.toml"), "check", USER, "--login"]
+    words += ["--unpublished", "--resolver", f"127.0.0.1:{here.names.port}", *TIMEOUT]
+    for (host, port), real in here.places.items():
+        words += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
+    leader, inside = pty.openpty()
+    process = subprocess.Popen(
+        [BIN / "flask-autoconfig", *words],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        env={**os.environ, "SSL_CERT_FILE": str(here.folder / "ca.pem")},
+    )
+
+    def echoes() -> bool:
+        return bool(termios.tcgetattr(inside)[3] & termios.ECHO)
+
+    try:
+        until(lambda: not echoes())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert echoes()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+        os.close(inside)
 
 
 def test_a_document_that_differs_from_the_file_is_told(

@@ -334,6 +334,9 @@ def test_verbose_lists_what_is_well_and_quiet_only_what_is_wrong(here: Real) -> 
     assert "it offers LOGIN, PLAIN" in person(here, USER, "--verbose").stdout
     done = person(here, USER, "--quiet")
     assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
+    told = json.loads(person(here, USER, "--quiet", "--json").stdout)
+    assert told["findings"] == []
+    assert all(it["works"] for it in told["clients"])
     broken(here)
     done = person(here, USER, "--quiet")
     assert "without an address" in done.stdout

@@ -1086,6 +1086,20 @@ def test_a_profile_has_the_persons_name_where_the_request_says_it(
         assert key not in payloads(ask(PROFILE + query).data)["com.apple.mail.managed"]
 
 
+def test_a_display_name_of_a_profile_has_the_persons_name_where_it_is_said(
+    serve: Callable[[str], Ask],
+) -> None:
+    named = 'display_name = "%REALNAME% at %EMAILDOMAIN%"\n\n[[provider.incoming]]'
+    ask = serve(TWO_DOMAINS.replace("[[provider.incoming]]", named, 1))
+    for query, name in (
+        ("", "fred at example.com"),
+        ("&name=Ann%20Lee", "Ann Lee at example.com"),
+        ("&name=%25EMAILADDRESS%25", "%EMAILADDRESS% at example.com"),
+    ):
+        reply = ask(f"/mail/mobileconfig?emailaddress=fred@example.com{query}")
+        assert plistlib.loads(reply.data)["PayloadOrganization"] == name
+
+
 def test_a_name_without_an_address_is_kept_by_nobody(
     serve: Callable[[str], Ask],
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from documents import text_of
-from support import BIN, run
+from support import BIN, program, run
 
 from flask_autoconfig.tools.cli import cli
 
@@ -52,8 +52,8 @@ def test_each_command_has_an_example_that_it_understands(name: str) -> None:
     _, _, examples = shown.partition("Example")
     words = [line.split() for line in examples.splitlines()[1:] if line]
     assert words
-    for program, *example in words:
-        assert program == "flask-autoconfig"
+    for first, *example in words:
+        assert first == "flask-autoconfig"
         command = example[example.index(name) :]
         if ">" in command:
             command = command[: command.index(">")]
@@ -118,3 +118,31 @@ def test_errors_are_red_at_a_terminal_and_plain_elsewhere(tmp_path: Path) -> Non
     assert red in at_a_terminal("--color", *wrong, NO_COLOR="1")
     assert red not in run(*wrong).stderr
     assert red in run("--color", *wrong).stderr
+
+
+COMPLETE = """
+eval "$(_FLASK_AUTOCONFIG_COMPLETE=bash_source flask-autoconfig)"
+complete_line() {
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+    _flask_autoconfig_completion "$1"
+    printf '%s\\n' "${COMPREPLY[@]}"
+}
+complete -p flask-autoconfig
+complete_line flask-autoconfig val
+complete_line flask-autoconfig check --unp
+complete_line flask-autoconfig show --format out
+"""
+
+
+def test_bash_completes_commands_options_and_choices() -> None:
+    done = subprocess.run(
+        [program("bash"), "--norc", "-c", COMPLETE],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        check=True,
+    )
+    registered, *completed = done.stdout.splitlines()
+    assert registered.endswith("-F _flask_autoconfig_completion flask-autoconfig")
+    assert completed == ["validate", "--unpublished", "outlook"]
+    assert done.stderr == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -372,6 +373,12 @@ type = "smtp"
 hostname = "smtp.example.com"
 # end
 """
+OAUTH2 = """[provider.oauth2]
+issuer = "auth.example.com"
+auth_url = "https://auth.example.com/a"
+token_url = "https://auth.example.com/t"
+client_id = "mail"
+"""
 # What of that file is replaced, and by what; then each problem: its line and place, and
 # what to write.
 # fmt: off
@@ -567,6 +574,12 @@ INSTEAD = [
     ('"imap.example.com"', '"imaps://imap.example.com:993"',
      '7 provider[0].incoming[0].hostname: write "imap.example.com", and port = '
      "993"),
+    ('"imap.example.com"', '"[::1]"',
+     '7 provider[0].incoming[0].hostname: write "::1"'),
+    ('"imap.example.com"', '"[2001:db8::1]"',
+     '7 provider[0].incoming[0].hostname: write "2001:db8::1"'),
+    ('"imap.example.com"', '"[2001:db8::1]:993"',
+     '7 provider[0].incoming[0].hostname: write "2001:db8::1", and port = 993'),
     ('"imap.example.com"', '["imap.example.com"]',
      '7 provider[0].incoming[0].hostname: write hostname = "imap.example.com"'),
     ('"imap.example.com"', '["a.test", "b.test"]',
@@ -588,6 +601,12 @@ INSTEAD = [
      '3 provider[0].domains: write domains = ["example.com"]'),
     ('["example.com"]', '"a.test, b.test"',
      '3 provider[0].domains: write domains = ["a.test", "b.test"]'),
+    ('["example.com"]', '["a.test,b.test"]',
+     '3 provider[0].domains[0]: write "a.test", "b.test"'),
+    ('["example.com"]', '["a.test; b.test;"]',
+     '3 provider[0].domains[0]: write "a.test", "b.test"'),
+    ('["example.com"]', '["[::1]"]',
+     "3 provider[0].domains[0]: write the mail domain"),
     ('["example.com"]', '["https://example.com"]',
      '3 provider[0].domains[0]: write "example.com"'),
     ('["example.com"]', '["@example.com"]',
@@ -659,6 +678,10 @@ INSTEAD = [
      "1 max_age: write max_age = 60"),
     ("# top", 'clients = "outlook"',
      '1 clients: write clients = ["outlook"]'),
+    ("# top", 'clients = "all"',
+     "1 clients: remove the key: without it all are served, but ispdb"),
+    ("# top", 'clients = ["*"]',
+     "1 clients[0]: remove the key: without it all are served, but ispdb"),
     ("# top", 'clients = ["autodiscover", "ios"]',
      '1 clients[0]: write "outlook"',
      '1 clients[1]: write "apple"'),
@@ -705,6 +728,9 @@ INSTEAD = [
     ("# end", '[[provider.caldav]]\nurl="https://x.test"',
      "12 provider[0].caldav: head it [[provider.calendar]], and write type = "
      '"caldav"'),
+    ("# end", OAUTH2 + 'scope = ["https://mail.test/", "offline_access"]',
+     "17 provider[0].oauth2.scope: write scope = "
+     '"https://mail.test/ offline_access"'),
     ("# end", "[incoming.imap]\nx=1",
      "12 incoming: head it [[provider.incoming]], below its [[provider]]"),
     ("# end", '[provider.webmail]\nlogin_page = "m.test"',
@@ -728,6 +754,72 @@ def test_what_other_programs_take_is_told_in_our_words(row: tuple[str, ...]) -> 
     assert len(problems) == len(told)
     for problem, words in zip(problems, told, strict=True):
         assert f"{problem.line} {problem.place}: {problem.cure}".startswith(words)
+
+
+# What is sound and of no use: each warning with its line, place and cure.
+# fmt: off
+WARNED = [
+    ('["example.com"]', '["example.com", "Example.COM"]',
+     "3 provider[0].domains[1]: remove one of the two"),
+    ('["example.com"]', '["example.com", "bücher.test", "xn--bcher-kva.test"]',
+     "3 provider[0].domains[2]: remove one of the two"),
+    ('["example.com"]', '["*.com"]',
+     "3 provider[0].domains[0]: write the domain of your addresses, as "
+     "example.com, or *.example.com"),
+    ('["example.com"]', '["localhost"]',
+     "3 provider[0].domains[0]: write the domain of your addresses, as example.com"),
+    ('["example.com"]', '["localhost.localdomain"]',
+     "3 provider[0].domains[0]: write the domain of your addresses, as example.com"),
+    ("# end", '[[provider.calendar]]\ntype = "carddav"\nurl = "https://d.test/"',
+     "13 provider[0].calendar[0].type: head this server [[provider.address_book]]"),
+    ("# end", '[[provider.address_book]]\ntype = "caldav"\nurl = "https://d.test/"',
+     "13 provider[0].address_book[0].type: head this server [[provider.calendar]]"),
+    ("# end", '[[provider.chat]]\ntype = "imap"\nhostname = "i.test"\nport = 993',
+     "13 provider[0].chat[0].type: head this server [[provider.incoming]]"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("row", WARNED, ids=[row[1] for row in WARNED])
+def test_what_is_of_no_use_is_warned_of_with_what_to_write(
+    row: tuple[str, str, str], tmp_path: Path
+) -> None:
+    old, new, told = row
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(SOUND.replace(old, new, 1), encoding="utf-8")
+    done = CliRunner().invoke(cli, ["--config", str(file), "validate", "--json"])
+    assert done.exit_code == 0
+    warnings = json.loads(done.stdout)["warnings"]
+    assert told in [f"{it['line']} {it['place']}: {it['cure']}" for it in warnings]
+
+
+@pytest.mark.parametrize("domain", ["*", "*.example.com", "office.lan", "mail.test"])
+def test_a_domain_of_any_use_is_not_warned_of(domain: str, tmp_path: Path) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(SOUND.replace("example.com", domain, 1))
+    done = CliRunner().invoke(cli, ["--config", str(file), "validate", "--json"])
+    warnings = json.loads(done.stdout)["warnings"]
+    assert not [it for it in warnings if ".domains" in it["place"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "cure"),
+    [
+        (b"a.example,b.example\n", "write each domain on a line of its own, with "),
+        (b"a.example, b.example\n", "write each domain on a line of its own, with "),
+        (b"a.example;b.example\n", "write each domain on a line of its own, with "),
+        ("bücher.example\n".encode("latin-1"), "save the file as UTF-8"),
+    ],
+)
+def test_a_line_of_a_domains_file_is_told_what_to_write(
+    line: bytes, cure: str, tmp_path: Path
+) -> None:
+    (tmp_path / "names").write_bytes(b"one.example\n" + line)
+    text = SOUND.replace('domains = ["example.com"]', 'domains_file = "names"')
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(text)
+    (problem,) = reading.read(file).skipped
+    assert (problem.line, problem.cure[: len(cure)]) == (2, cure)
 
 
 # --- The display ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker.utils.build
 import pytest
-from support import ROOT, fetch, free_port, running
+from support import BIN, ROOT, fetch, free_port, running
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
@@ -122,14 +122,58 @@ def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_it_installs_into_an_empty_environment_and_serves(
-    built: Path, tmp_path: Path
-) -> None:
-    venv, bin_ = tmp_path / "venv", tmp_path / "venv/bin"
-    _run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
+def test_check_wheel_contents_has_nothing_to_say(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
+    told = _run(BIN / "check-wheel-contents", wheel, cwd=built)
+    assert told == f"{wheel}: OK\n"
+
+
+# --- In environments of its own -----------------------------------------------------------
+
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+
+def interpreter(version: str) -> Path:
+    """A Python of that version, from the PATH, of pyenv or of uv; else it is skipped."""
+    if sys.version.startswith(f"{version}."):
+        return Path(sys.executable)
+    home = Path.home()
+    named = shutil.which(f"python{version}")
+    found = [
+        *([Path(named)] if named else []),
+        *home.glob(f".pyenv/versions/{version}.*/bin/python{version}"),
+        *home.glob(f".local/share/uv/python/cpython-{version}.*/bin/python{version}"),
+    ]
+    for python in found:
+        done = subprocess.run([python, "-c", "import venv"], capture_output=True)
+        if done.returncode == 0:
+            return python
+    pytest.skip(f"no Python {version} is on this machine")
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def bin_(
+    request: pytest.FixtureRequest,
+    built: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The programs of an environment with the wheel and what that needs, no more."""
+    python = interpreter(request.param)
+    venv = tmp_path_factory.mktemp("venv")
+    _run(python, "-m", "venv", "--without-pip", venv, cwd=venv)
+    (wheel,) = built.glob("*.whl")
+    install(venv / "bin", wheel)
+    return venv / "bin"
+
+
+def install(bin_: Path, *what: str | Path) -> None:
     pip = (sys.executable, "-m", "pip", "--python", bin_ / "python")
-    _run(*pip, "install", "--quiet", wheel, cwd=tmp_path)
+    _run(*pip, "install", "--quiet", *what, cwd=bin_)
+
+
+def test_it_installs_into_an_empty_environment_and_serves(
+    bin_: Path, tmp_path: Path
+) -> None:
     assert "1.0.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
     code = "import flask_autoconfig; print(flask_autoconfig.__version__)"
     assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.0.0\n"
@@ -149,3 +193,20 @@ def test_it_installs_into_an_empty_environment_and_serves(
         cwd=tmp_path,
     )
     assert "_imaps._tcp IN SRV" in shown
+
+
+def test_the_sdists_tests_run_where_it_is_unpacked(
+    built: Path, bin_: Path, tmp_path: Path
+) -> None:
+    """A part of them that needs no program; against the wheel, as a distribution does."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    shutil.rmtree(source / "flask_autoconfig")  # it is the wheel that is tested
+    install(bin_, "pytest", "hypothesis", "jsonschema", "trustme")
+    names = ("model", "address")
+    tests = [f"tests/test_{name}.py" for name in names]
+    told = _run(bin_ / "python", "-P", "-m", "pytest", "-q", *tests, cwd=source)
+    assert " passed" in told
+    assert "skipped" not in told

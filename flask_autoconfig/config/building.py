@@ -218,6 +218,7 @@ class Builder:
             return NODEFAULT if value is NODEFAULT else (value,)
         if not isinstance(raw, list):
             cure = f"write {_key(at)} = {hints.listed(raw)}"
+            cure = hints.for_all(_key(at), raw) or cure
             if isinstance(_unwrapped(kind.item_type)[0], inspect.StructType):
                 cure = _list_heading(at, raw)
             self.add(at, f"expected a list, got {quote(raw)}", cure)
@@ -271,8 +272,9 @@ class Builder:
         near = _nearest(raw, tuple(by_lower))
         cure = f'did you mean "{by_lower[near]}"?' if near else "use one of them"
         synonym = hints.synonym(_key(at), raw, words)
-        if synonym:
-            cure = f'write "{synonym}"'
+        for_all = hints.for_all(_key(at), raw)
+        if synonym or for_all:
+            cure = f'write "{synonym}"' if synonym else for_all
         elif _key(at) == "type":
             cure = hints.for_type(raw, _key(holder(at))) or cure
         wanted = ", ".join(f'"{word}"' for word in words)
@@ -389,6 +391,8 @@ def _spelling(kind: inspect.Type, raw: Any, at: str) -> str:
         text = quote(raw)
         return f'write "{text}"' if at.endswith("]") else f'write {key} = "{text}"'
     if isinstance(kind, inspect.StrType) and isinstance(raw, list):
+        if hints.in_one_text(key, raw):
+            return hints.in_one_text(key, raw)
         first = raw[0] if raw and isinstance(raw[0], str) else "…"
         more = "; another server is another table" if len(raw) > 1 else ""
         return f"write {key} = {quote(first)}{more}"

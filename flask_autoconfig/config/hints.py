@@ -127,6 +127,7 @@ _VALUES = {
         "dav": "caldav carddav",
     },
 }
+_ALL = frozenset(["all", "any", "every", "everything", "everybody", "*", "default"])
 _OF_SERVERS = {
     "caldav": "calendar",
     "carddav": "address_book",
@@ -245,6 +246,20 @@ def _value_for(ours: str, key: str, raw: Mapping[str, Any]) -> str:
     if isinstance(value, bool | int) and ours == "max_age":
         return quote(int(value))
     return quote(value) if isinstance(value, str) else '"…"'
+
+
+def for_all(key: str, value: Any) -> str:
+    """The cure for a list of clients that is meant to name all of them, or ""."""
+    if key != "clients" or not isinstance(value, str) or value.lower() not in _ALL:
+        return ""
+    return "remove the key: without it all are served, but ispdb"
+
+
+def in_one_text(key: str, value: list[Any]) -> str:
+    """The text that is meant by a list, for a key whose text holds several words, or ""."""
+    if key != "scope" or not all(isinstance(it, str) for it in value):
+        return ""
+    return f"write {key} = {quote(' '.join(value))}"
 
 
 def listed(value: Any) -> str:

@@ -126,7 +126,17 @@ def _names_of(
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
+            cure = _line_cure(word) or cure
             skipped.append(Problem("", message, cure, file=file, line=number))
+
+
+def _line_cure(word: str) -> str:
+    """What to do about a line of a domains file alone, "" for nothing special."""
+    if "\ufffd" in word:  # what stands for bytes that are no UTF-8
+        return "save the file as UTF-8"
+    if "," in word or ";" in word:
+        return "write each domain on a line of its own, with nothing between"
+    return ""
 
 
 def _word_of(line: str) -> str:

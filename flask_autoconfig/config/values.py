@@ -20,6 +20,7 @@ _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
 _PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
 _LONGEST_GUESS = 300  # characters of a value that a cure is made of
+_SEVERAL = re.compile(r"\s*[,;]\s*")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -177,6 +178,10 @@ def domain_pattern(value: str) -> str:
     if line(value) == "*":
         return value
     star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
+    several = [it for it in _SEVERAL.split(value) if it]
+    if _SEVERAL.search(value) and all(map(bare_host, several)):
+        cure = f"write {', '.join(quote(bare_host(it)) for it in several)}"
+        raise ValueError(f"expected a domain, got {quote(value)}", cure)
     if "@" in value:
         domain = value.rpartition("@")[2]
         raise ValueError(f"{quote(value)} is an address", f"write {quote(domain)}")
@@ -185,7 +190,7 @@ def domain_pattern(value: str) -> str:
             f"expected a domain, got {quote(value)}",
             'write "example.com", "*.example.com" for all below it, or "*" for any',
         )
-    if is_ip(name):
+    if is_ip(name.strip("[]")):
         raise ValueError(f"{quote(value)} is an IP address", "write the mail domain")
     return star + _fold(name)
 

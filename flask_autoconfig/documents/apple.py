@@ -43,7 +43,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     if not name:
         return None
     whose = str(address) if address else name
-    description = fill_in(provider.display_name, name, address) or name
+    named_so = fill_in(provider.display_name, name, address, recipient.person)
+    description = named_so or name
 
     def say(text: str, language: str = recipient.language) -> str:
         return recipient.words.say(text, language)

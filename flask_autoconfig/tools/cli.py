@@ -7,7 +7,6 @@ this module, so that it imports next to nothing: a command is imported when it i
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -113,17 +112,36 @@ class _Group(click.Group):
             ctx.fail(f"No such command {name!r}; did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the arguments; this already prints the help where that is wanted."""
+        try:
+            return super().make_context(*args, **options)
+        except (OSError, KeyboardInterrupt, click.Abort) as error:
+            raise click.exceptions.Exit(_end_of(error)) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             _tell_problems(error)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read along has seen enough
-                raise
+            _give_up_unwritten()
+            ctx.exit(1)
+        except (OSError, KeyboardInterrupt, click.Abort) as error:
+            ctx.exit(_end_of(error))
+
+
+def _end_of(error: BaseException) -> int:
+    """Say what an error says, if anything is to be said; the exit code."""
+    from . import ending
+
+    code = ending.code_of(error)
+    if isinstance(error, OSError):
+        if code is None:
             _tell(error.strerror or str(error))
         _give_up_unwritten()
-        ctx.exit(1)
+    elif code is None:
+        raise error
+    return code or 1
 
 
 def _tell_problems(error: ConfigError) -> None:

@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip
+from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip, unfold
+from ..config import hints
 from ..config.foreign import login_for, theirs_in
 from ..config.tables import WITHOUT_LOGIN
 from ..config.values import quote
@@ -102,6 +103,43 @@ def _trouble_with_address(host: str) -> str:
     if address.is_reserved or any(address in it for it in _DOCUMENTATION):
         return f"{host} is a reserved address: no server has it"
     return f"{host} is a private address: only your own network reaches it"
+
+
+def unknown_domains(of: Subject) -> Complaints:
+    """Domains that nobody's address can have, and those that would be everybody's."""
+    cure = "write the domain of your addresses, as example.com"
+    for index, domain in enumerate(of.provider.domains):
+        name = domain.removeprefix("*.")
+        if "." in name or name in ("*", ""):
+            if name.endswith((".localhost", ".localdomain")):
+                message = f"only your own network has addresses in {name}"
+                yield f"domains[{index}]", message, cure
+        elif name != domain:
+            message = f"{domain} is every domain in .{name}, whosever it is"
+            yield f"domains[{index}]", message, f"{cure}, or *.example.com"
+        else:
+            message = f"{name} has no dot: no address on the internet has such a domain"
+            yield f"domains[{index}]", message, cure
+
+
+def same_domains(of: Subject) -> Complaints:
+    """Domains that a provider names more than once, in whatever spelling."""
+    seen: set[str] = set()
+    for index, domain in enumerate(of.provider.domains):
+        if domain in seen:
+            message = f"{unfold(domain)} stands there twice: case and spelling are one"
+            yield f"domains[{index}]", message, "remove one of the two"
+        seen.add(domain)
+
+
+def misplaced(of: Subject) -> Complaints:
+    """Servers in the table of another service, where no client looks for them."""
+    for at, server in of.provider.servers:
+        key = at.partition("[")[0]
+        cure = "" if key == "setup" else hints.for_type(server.type, key)
+        if cure:
+            message = f"nobody looks for {server.type} among {key} servers"
+            yield f"{at}.type", message, cure
 
 
 def same_names(of: Subject) -> Complaints:

@@ -86,12 +86,14 @@ def _outcomes(report: Report) -> Iterator[str]:
     """What works, what fails and why, and what nothing is published for."""
     if not report.fares:
         yield _of_servers(report)
+        yield from _logins(report)
         return
     works = [it.client for it in report.fares if it.works]
     causes = _causes(report)
     if works:
         green = click.style("works in", fg="green")
         yield f"{green} {', '.join(works)}"
+    yield from _logins(report)
     for cause, clients in causes.items():
         red = click.style("fails in", fg="red")
         yield f"{red} {', '.join(clients)}: {clean(cause, 300)}"
@@ -100,6 +102,14 @@ def _outcomes(report: Report) -> Iterator[str]:
         yield click.style("works in no client: nothing is published", fg="red")
     elif without:
         yield f"nothing is published for {', '.join(without)}"
+
+
+def _logins(report: Report) -> Iterator[str]:
+    """Each login that was tried and failed: what is well with the settings is not all."""
+    for it in report.findings:
+        if it.step == "login" and it.status == FAILURE:
+            red = click.style("the login fails at", fg="red")
+            yield f"{red} {it.subject}: {clean(it.seen, 300)}"
 
 
 def _causes(report: Report) -> dict[str, list[str]]:
@@ -115,7 +125,8 @@ def _causes(report: Report) -> dict[str, list[str]]:
 
 
 def _of_servers(report: Report) -> str:
-    wrong = sum(it.status == FAILURE for it in report.findings)
+    failed = [it for it in report.findings if it.status == FAILURE]
+    wrong = sum(it.step != "login" for it in failed)
     if wrong:
         said = f"{_counted(wrong, 'failure')} at the servers of the file"
         return click.style(said, fg="red")
@@ -176,7 +187,8 @@ def _parts(it: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
         return
     if it.why:
         yield "why:", it.why
-    if it.clients:
+    is_told = len(it.clients) == 1 and it.clients[0].lower() in it.why.lower()
+    if it.clients and not is_told:
         is_all = len(everybody) > 1 and everybody <= {*it.clients, *_NO_MAIL}
         yield "for:", "every mail client" if is_all else ", ".join(it.clients)
     if it.cure:

@@ -19,7 +19,7 @@ from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
-from .. import check, options, project, quirks, terminal
+from .. import check, ending, options, project, quirks, terminal
 from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
 from ..check import login as logins
 from ..check.causes.servers import endpoint_of
@@ -106,14 +106,17 @@ def command(
     with_file = partial(_of_file, service)
     several = every or len(cases) > 1
     failed = False
-    for case, found in _side_by_side(cases, look, facts, around, tell):
-        told = found.with_findings(with_file(case))
-        if login:
+    with ending.at_once():
+        for case, found in _side_by_side(cases, look, facts, around, tell):
+            told = found.with_findings(with_file(case))
+            if login:
+                tell.end()
+                told = told.with_findings(
+                    _logins(case, around, found, password_fd, yes)
+                )
+            failed = failed or findings.has_failure(told.findings)
             tell.end()
-            told = told.with_findings(_logins(case, around, found, password_fd, yes))
-        failed = failed or findings.has_failure(told.findings)
-        tell.end()
-        _print(told, as_json, quiet, verbose, several)
+            _print(told, as_json, quiet, verbose, several)
     tell.end()
     ctx.exit(1 if failed else 0)
 
@@ -190,7 +193,7 @@ def _logins(
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
-    if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
+    if not (is_sure or _is_wanted(f"Send the password of {where}?")):
         return [
             *others,
             findings.warning("login", subject, "not tried", "you said no"),
@@ -208,7 +211,12 @@ def _may_try(yes: bool, user: str, server: str) -> bool:
     if yes or not sys.stdin.isatty():
         return yes
     text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
-    return click.confirm(text, err=True)
+    return _is_wanted(text)
+
+
+def _is_wanted(question: str) -> bool:
+    with ending.asking():
+        return click.confirm(question, err=True)
 
 
 _NAME_A_FILE = "name a file with --config that says what the servers are"
@@ -288,7 +296,8 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
 def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
         text = f"Password of {where}"
-        password: str = click.prompt(text, hide_input=True, err=True)
+        with ending.asking():
+            password: str = click.prompt(text, hide_input=True, err=True)
         return password
     click.echo(f"Logging in as {where}", err=True)
     try:
@@ -303,13 +312,14 @@ def _password(descriptor: int | None, where: str) -> str:
 def _print(
     told: Report, as_json: bool, quiet: bool, verbose: bool, several: bool
 ) -> None:
-    is_wrong = any(it.status in (FAILURE, WARNING) for it in told.findings)
-    if quiet and not is_wrong:
-        return
+    wrong = tuple(it for it in told.findings if it.status in (FAILURE, WARNING))
     if as_json:
+        told = replace(told, findings=wrong) if quiet else told
         found = report.line(told)
         text = found if several else json.dumps(report.as_json(told), indent=2)
         click.echo(text)
+        return
+    if quiet and not wrong:
         return
     is_failed = findings.has_failure(told.findings)
     width = terminal.width()

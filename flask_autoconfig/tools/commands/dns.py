@@ -15,7 +15,7 @@ from ...config.reading import Loaded, read
 from ...directory import Directory
 from ...families import Family
 from ...service import Service
-from .. import options, project, zone
+from .. import ending, options, project, zone
 from ..comparison import compared
 from ..folder import opened
 from ..record_formats import FORMATS, Format, Published, joined
@@ -71,7 +71,7 @@ def command(
     published = _published(service, domain, target, previous)
     if diff:
         compare = partial(compared, resolver=options.resolver_of(**asking))
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ending.at_once(), ThreadPoolExecutor(_AT_ONCE) as pool:
             different = [
                 it for it in pool.map(compare, published) if it.records or it.outdated
             ]

@@ -12,7 +12,7 @@ import click
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
-from .. import options, project
+from .. import ending, options, project
 from ..cleaning import clean
 from ..discover import discover
 
@@ -41,7 +41,8 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     def tell(line: str) -> None:
         click.echo(clean(line), err=True)
 
-    discovery = discover(domain, options.network(**network), tell)
+    with ending.at_once():
+        discovery = discover(domain, options.network(**network), tell)
     for note in discovery.notes:
         tell(f"note: {note}")
     if discovery.config is None:

@@ -1,0 +1,101 @@
+"""The way to the end: `dns` into a real BIND by nsupdate, until `check` is all green."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bind import Bind, bind
+from real import ADDRESSES, DOMAIN, TOML, USER, WEB, Real, real
+from support import BIN, fetch, program, until
+from test_check_mistakes import ELSEWHERE
+from test_check_right import ALL, real_web, works, wrong
+
+_NAMES = "127.0.0.55"
+# The hosts, and no web server of the domain itself.
+_HOSTS = ADDRESSES.replace(f"@ IN A {WEB}\n", "").replace(WEB, ELSEWHERE)
+_NEW = TOML.replace(
+    f'domains = ["{DOMAIN}"]', f'domains = ["{DOMAIN}"]\ndisplay_name = "Example"'
+)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Real]:
+    with pytest.MonkeyPatch.context() as patch, real() as world:
+        patch.setenv("SSL_CERT_FILE", str(world.folder / "ca.pem"))
+        patch.delenv("AUTOCONFIG_FILE", raising=False)
+        yield world
+
+
+@pytest.fixture
+def names(world: Real) -> Iterator[Bind]:
+    """A name server that knows the hosts, and lets a key add the rest."""
+    with bind(DOMAIN, _HOSTS, world.inside, _NAMES) as names:
+        yield names
+
+
+def publish(names: Bind, file: Path, *options: str | Path) -> None:
+    """As the README has it, but that no resolver says where the zone is."""
+    command = (BIN / "flask-autoconfig", "--config", file, "dns")
+    options = ("--target", f"www.{DOMAIN}", "--format", "nsupdate", *options)
+    dns = shlex.join(map(str, (*command, *options)))
+    nsupdate = shlex.join([program("nsupdate"), "-k", str(names.key)])
+    line = f"{{ echo server {names.address}; {dns}; }} | {nsupdate}"
+    done = names.run("sh", "-c", line)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def green(here: Real, file: Path) -> bool:
+    report = here.check(USER, file=file, names=_NAMES)
+    return wrong(report) == [] and works(report) == dict.fromkeys(ALL, True)
+
+
+def digests(names: Bind) -> list[str]:
+    return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
+
+
+def test_dns_and_nsupdate_make_a_domain_all_green(world: Real, names: Bind) -> None:
+    file = world.folder / "true.toml"
+    with real_web(world, file):
+        before = world.check(USER, file=file, names=_NAMES)
+        assert True not in works(before).values()
+        publish(names, file)
+        after = world.check(USER, file=file, names=_NAMES)
+    assert wrong(after) == []
+    assert works(after) == dict.fromkeys(ALL, True)
+
+
+def test_a_change_over_of_the_digest_is_green_before_during_and_after(
+    world: Real, names: Bind
+) -> None:
+    old, new = world.folder / "old.toml", world.folder / "new.toml"
+    served = world.folder / "served.toml"
+    old.write_text(TOML)
+    new.write_text(_NEW)
+    served.write_text(TOML)
+    with real_web(world, served):
+        publish(names, old)
+        assert green(world, served)
+        (first,) = digests(names)
+
+        publish(names, new, "--previous", old)
+        both = digests(names)
+        assert len(both) == 2
+        assert first in both
+        assert green(world, served)
+
+        served.write_text(_NEW)
+        until(lambda: b"<displayName>Example<" in world.inside.call(document))
+        assert digests(names) == both
+        assert green(world, served)
+
+        publish(names, new)
+        assert digests(names) == [it for it in both if it != first]
+        assert green(world, served)
+
+
+def document() -> bytes:
+    url = "http://127.0.0.1:8000/mail/config-v1.1.xml"
+    return fetch(url, Host=f"autoconfig.{DOMAIN}").body
