@@ -36,6 +36,7 @@ from real import (
     TOML,
     USER,
     WEB,
+    WEB_HOSTS,
     Answer,
     Asked,
     Real,
@@ -139,6 +140,15 @@ def to_front_page(asked: Asked) -> Answer | None:
     if asked.host.startswith("www."):
         return page("welcome")(asked)
     return says(301, Location=f"https://www.{DOMAIN}/")(asked)
+
+
+def to_nothing(asked: Asked) -> Answer | None:
+    """The settings' paths go to www, which has never heard of them."""
+    if asked.path not in ANYWHERE and asked.path != POX:
+        return None
+    if asked.host.startswith("www."):
+        return says(404)(asked)
+    return says(301, Location=f"https://www.{DOMAIN}{asked.path}")(asked)
 
 
 def _packed(pack: Callable[[bytes], bytes], asked: Asked) -> Answer:
@@ -493,6 +503,33 @@ DOCUMENTS = {
         AT_CONFIG,
         file=None,
     ),
+    "a placeholder that nobody knows": Mistake(
+        everywhere(edited(("%EMAILADDRESS%", "%EMAIL%"))),
+        "%EMAIL%",
+        AT_CONFIG,
+        file=None,
+    ),
+    "somebody's own user name for Outlook": Mistake(
+        where(POX, edited(("<LoginName>fred@", "<LoginName>anna@"))),
+        'the user name is "anna@example.test" for everybody',
+        POX,
+        "Outlook",
+        file=None,
+    ),
+    "a login method for Outlook that no server offers": Mistake(
+        where(POX, edited(("<SPA>off", "<SPA>on"))),
+        "Outlook (classic) is told NTLM, the server offers LOGIN, PLAIN",
+        f"imap imap.{DOMAIN}:993",
+        "Outlook",
+        file=None,
+    ),
+    "a template for Outlook that nobody filled in": Mistake(
+        where(POX, edited(("<Server>imap.example.test", "<Server>{{ imap_host }}"))),
+        "the server is called '{{ imap_host }}', which is no host name",
+        POX,
+        "Outlook",
+        file=None,
+    ),
     "another program's placeholder": Mistake(
         everywhere(edited(("%EMAILADDRESS%", "$EMAILADDRESS$"))),
         'the user name is "$EMAILADDRESS$" for everybody',
@@ -509,6 +546,26 @@ DOCUMENTS = {
     "an old document from a cache": Mistake(
         where(CONFIG, edited((">993<", ">143<"), (">SSL<", ">STARTTLS<"), Age="99")),
         "incoming[0].socket_type is STARTTLS, the file says SSL; outgoing",
+        AT_CONFIG,
+    ),
+    "a redirect to where there is nothing": Mistake(
+        web(to_nothing),
+        f"it redirects to https://www.{DOMAIN}{CONFIG}: status 404",
+        AT_CONFIG,
+        file=None,
+    ),
+    "a redirect to a dead host": Mistake(
+        where(CONFIG, says(301, Location=f"https://dead.{DOMAIN}/x.xml")),
+        f"it redirects to https://dead.{DOMAIN}/x.xml: ",
+        AT_CONFIG,
+        status="warning",  # the domain itself answers
+        file=None,
+    ),
+    "bot protection by 403": Mistake(
+        everywhere(
+            says(403, "<title>Just a moment...</title>", cf_mitigated="challenge")
+        ),
+        "it wants a browser (bot protection)",
         AT_CONFIG,
     ),
     "a redirect of everything to the front page": Mistake(
@@ -530,10 +587,11 @@ DOCUMENTS = {
         clients="Evolution",
     ),
     "two servers of a type, and no file": document(
-        "imap pop.example.test:993 SSL",
+        "of several imap servers Evolution takes the last",
         ("<outgoing", EXTRA),
         clients="Evolution",
         file=None,
+        status="warning",  # both of them work
     ),
     "an encrypted password that is not offered": Mistake(
         everywhere(edited(("password-cleartext", "password-encrypted"))),
@@ -1223,7 +1281,35 @@ def starts_tls(
 SUBMISSION = TOML.replace('type = "smtp"', 'type = "smtp"\nsocket_type = "STARTTLS"')
 AT_IMAP, AT_SMTP = f"imap imap.{DOMAIN}:993", f"smtp smtp.{DOMAIN}:465"
 IMAP_NAME, SMTP_NAME = f"imap.{DOMAIN}", f"smtp.{DOMAIN}"
+ONLY_STARTTLS = "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\na OK"
+PLAIN = 'socket_type = "plain"\nport = 143\n\n'
+
+
+def ending_web(here: Real) -> None:
+    ends = datetime.now(UTC) + timedelta(days=2, hours=12)
+    names = (DOMAIN, *(f"{it}.{DOMAIN}" for it in WEB_HOSTS))
+    certificate = here.certificate(*names, not_after=ends)
+    here.stack.enter_context(
+        front(here.inside, here.folder / "true.toml", ELSEWHERE, certificate)
+    )
+    zone = (ADDRESSES + here.zone).replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    here.names.serve(zone)
+
+
 SERVERS = {
+    "no encryption published, and STARTTLS wanted": Mistake(
+        mail("imap", 143, talks("* OK", ("CAPABILITY", ONLY_STARTTLS))),
+        "it lets people in after STARTTLS only, and no encryption is published",
+        f"imap imap.{DOMAIN}:143 plain",
+        file=TOML.replace("[[provider.outgoing]]", PLAIN + "[[provider.outgoing]]"),
+        options=("--unpublished",),
+    ),
+    "a certificate of the web that ends soon": Mistake(
+        ending_web,
+        "the certificate ends in 2 days",
+        f"autoconfig.{DOMAIN}:443",
+        status="warning",
+    ),
     "an expired certificate of the web": Mistake(
         at_web(expired(*WEB_NAMES)), "certificate has expired: it ended on", AT_CONFIG
     ),

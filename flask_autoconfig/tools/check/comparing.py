@@ -11,8 +11,10 @@ from msgspec import structs
 
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Provider
+from ...config.values import quote
 from ...documents import Recipient, outlook, thunderbird
 from ..network import ProbeError
+from ..resolver import LookupFailed
 from . import journeys, reading, setups
 from .asking import ask_of, asks
 from .causes import documents, profile, servers, web
@@ -28,7 +30,7 @@ from .findings import (
     note,
 )
 from .journeys import Client
-from .playing import NO_SETTINGS, Play
+from .playing import EXCHANGE, NO_SETTINGS, Outcome, Play
 from .setups import Account, Setup
 
 
@@ -91,13 +93,18 @@ def differences(
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
+        for their in played.setup.servers if case.provider is None else ():
+            yield from _of_account(case, facts, client, played, their)
         for our, their in setups.differences(ours, played.setup, case.asker):
             if case.provider is None and (
                 _is_faulty(case, facts, our) or _is_faulty(case, facts, their)
             ):
                 continue
+            if _is_choice(case, first, played, our):
+                continue
+            is_one = _is_one(case, facts, played, our)
             yield (
-                failure(
+                (note if is_one else failure)(
                     "document",
                     played.place,
                     f"{setups.in_words(their, our)} would be set up, "
@@ -108,6 +115,58 @@ def differences(
                 ._replace(follows=case.provider is None)
                 .hurting(client.name)
             )
+
+
+def _of_account(
+    case: Case, facts: Facts, client: Client, played: Play, account: Account
+) -> Iterator[Finding]:
+    """What is wrong with a server that a client sets up, whatever others do."""
+    name = account.username or ""
+    if documents.is_nobodys(case, name):
+        yield failure(
+            "document",
+            played.place,
+            f"the user name is {quote(name)} for everybody: no client fills that in",
+            "people log in under a name that is not theirs: every login fails",
+            "let it be the name of whoever asks",
+        ).hurting(client.name)
+    if client.family == "outlook" and account.type in MAIL_TYPES:
+        yield from servers.refused_method(facts, account, client.name)
+
+
+def _is_choice(case: Case, first: Play | None, played: Play, our: Account) -> bool:
+    """Whether two clients take different servers of one document: a quirk, told as one."""
+    if case.provider is not None or first is None:
+        return False
+    theirs = [it.endpoint for it in _of_type(played, our.type)]
+    body = _body(first.found)
+    is_same = body is not None and body == _body(played.found)
+    return is_same and our.endpoint not in theirs
+
+
+def _is_one(case: Case, facts: Facts, played: Play, our: Account) -> bool:
+    """Whether another client takes the same server, by another of its names."""
+    addresses = _addresses(facts, our)
+    return case.provider is None and any(
+        it[2:4] == our[2:4] and it[1] != our[1] and addresses == _addresses(facts, it)
+        for it in _of_type(played, our.type)
+        if addresses
+    )
+
+
+def _of_type(played: Play, type_: str) -> list[Account]:
+    accounts = played.setup.servers if played.setup else ()
+    return [it for it in accounts if it.type == type_]
+
+
+def _body(outcome: Outcome | None) -> bytes | None:
+    return outcome.reply.body if outcome and outcome.reply else None
+
+
+def _addresses(facts: Facts, account: Account) -> list[str]:
+    with suppress(LookupFailed):
+        return sorted(facts.addresses(account.hostname))
+    return []
 
 
 def with_living(
@@ -198,12 +257,29 @@ def nothing(
         has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
         if has_any:
             return
-        yield failure(
+        is_exchange = any(
+            it.why == EXCHANGE for played in plays for it in played.findings
+        )
+        is_there = any(
+            it.step == "document" or "an empty answer" in it.seen
+            for played in plays
+            for it in played.stopping()
+        )
+        yield (note if is_exchange or is_there else failure)(
             "document",
             case.domain,
             "no document with mail settings is published",
             "a mail client can only guess the servers",
             "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
+        )
+        return
+    if any(it.found and it.found.place.startswith("mx") for it in plays):
+        yield note(
+            "document",
+            case.domain,
+            "no document is published at the domain itself",
+            "clients that look at the MX host find the settings there, others nothing",
+            "publish the names too (see `flask-autoconfig dns`), for all of them",
         )
         return
     family = next(it for it in case.families if it.name == "thunderbird")

@@ -35,6 +35,7 @@ from .journeys import Client, Step, label_of
 from .setups import Account, Setup
 
 NO_SETTINGS = "it finds no settings in the document"
+EXCHANGE = "Exchange and Microsoft 365 show their settings only after a login"
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
@@ -209,12 +210,18 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
         reply = facts.answer(ask)
     except ProbeError as error:
         trouble = web.of_error(facts, case, ask.url, error)
+        trouble = web.by_redirect(facts, ask, trouble)
         told = web.by_name(case, facts, trouble, ask.url)
         return Outcome(ask.url, step.place, trouble=told)
     if step.kind == "302":
         return _redirected(client, step, ask, case, facts)
     outcome = Outcome(ask.url, step.place, reply)
     trouble_ = web.of_reply(case, reply, ask.url)
+    if trouble_ is not None and trouble_.is_absent and step.place == "host":
+        trouble_ = web.by_redirect(facts, ask, trouble_)
+    if trouble_ is not None and _is_exchange(case, reply):
+        told_ = note("https", shown(ask.url), _at_exchange(reply), EXCHANGE)
+        return outcome._replace(trouble=Trouble(told_, is_absent=True))
     if step.kind == "xml":
         trouble_ = _because_of_form(step, ask, case, facts, trouble_)
     if trouble_ is None and step.kind != "v2":
@@ -227,6 +234,18 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
     if step.kind == "v2":
         return _without_v2(outcome, trouble_)
     return outcome._replace(trouble=trouble_)
+
+
+def _is_exchange(case: Case, reply: Reply) -> bool:
+    """Whether somebody else's host asks for a login first, and there is no file."""
+    host = host_of(reply.url)
+    is_elsewhere = host != case.domain and not host.endswith(f".{case.domain}")
+    wants_login = reply.status == 401 and "www-authenticate" in reply.headers
+    return case.provider is None and is_elsewhere and wants_login
+
+
+def _at_exchange(reply: Reply) -> str:
+    return f"it leads to {host_of(reply.url)}, which wants a login first"
 
 
 def _read(
@@ -242,9 +261,7 @@ def _read(
             return None, _as_told(case, setups.of_pox(document))
         setup = reading.read(document, client.rules, case.asker)
     except (reading.UnreadableError, setups.MeaninglessError) as error:
-        default = "let this service answer there"
-        cure = getattr(error, "cure", default)
-        told = failure("document", shown(ask.url), str(error), NO_SETTINGS, cure)
+        told = failure("document", shown(ask.url), str(error), NO_SETTINGS, error.cure)
         return Trouble(told), None
     return None, _as_told(case, setup)
 

@@ -20,6 +20,7 @@ from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import comparing, journeys, setups
 from .asking import asks, steps_of
 from .causes import connections, dav, documents, names, profile, servers, single
+from .causes.certificates import of_certificate
 from .facts import Ask, Facts, side_by_side
 from .findings import (
     FAILURE,
@@ -127,7 +128,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         told = lost.hurting(*(it.name for it in clients))
         fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
         return Report(case.domain, fares, (told,), case.provider, False)
-    seen = documents.found(_xml_asks(all_asks), case, facts)
+    seen, faulty = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
     provider = case.provider or comparing.read(case, facts, seen, plays)
@@ -151,10 +152,13 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     ]
     found_ = [it for found in side_by_side(tasks) for it in found]
     findings = list(comparing.with_living(case, facts, found_, plays))
+    findings += documents.of_faulty(faulty, comparing.readers(plays))
+    findings += _ending(all_asks, facts)
     findings += comparing.differences(case, facts, clients, plays, findings)
     for played in plays:
         findings += played.findings
-    findings += comparing.nothing(case, facts, seen, plays)
+    if not faulty:
+        findings += comparing.nothing(case, facts, seen, plays)
     findings += comparing.hosters(case, facts)
     listed = merged(comparing.once(list(comparing.without_quirks_told(findings))))
     fares = tuple(_fare(case, it, listed) for it in plays)
@@ -307,6 +311,20 @@ def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
             facts.reply(ask)
             found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
     return [it for it in found if it[1] == 443 or (it[0], 443) not in found]
+
+
+def _ending(all_asks: list[Ask], facts: Facts) -> Iterator[Finding]:
+    """What the web's certificates are good for; a bad one is told by who meets it."""
+    told: set[str] = set()
+    for ask in all_asks:
+        with suppress(ProbeError):
+            reply = facts.reply(ask)
+            host = urlsplit(reply.url).hostname or ""
+            certificate = reply.certificate
+            if certificate is None or certificate.problem or host in told:
+                continue
+            told.add(host)
+            yield from of_certificate("https", f"{host}:443", certificate, host)
 
 
 # --- The verdict ----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ...address import Address, fill_in, is_ip, with_domain
+from ...address import Address, fill_in, fold, is_ip, with_domain
 from ...config.ports import MAIL_TYPES, standard_port
 from ...config.tables import Provider
 from ...documents.xml import NotXmlError, local_name, parse
@@ -106,7 +106,13 @@ def in_words(account: Account, beside: Account) -> str:
 
 
 class MeaninglessError(ValueError):
-    """Why a document says nothing to its client."""
+    """Why a document says nothing to its client; `cure` says what to do."""
+
+    def __init__(
+        self, message: str, cure: str = "let this service answer there"
+    ) -> None:
+        self.cure = cure
+        super().__init__(message)
 
 
 _OUTLOOK = (
@@ -123,18 +129,34 @@ def of_pox(body: bytes) -> Setup:
         raise MeaninglessError("the answer is no XML") from error
     for element in root.iter():
         if local_name(element) == "ErrorCode":
-            raise MeaninglessError(f"Autodiscover error {(element.text or '')[:20]}")
+            code = (element.text or "").strip()[:20]
+            words = ": it does not know the domain" if code in ("500", "603") else ""
+            raise MeaninglessError(
+                f"Autodiscover error {code}{words}",
+                "add the domain to what serves it, or look at its log",
+            )
     accounts = []
     for protocol in root.iter(f"{_OUTLOOK}Protocol"):
         said = {local_name(child): (child.text or "").strip() for child in protocol}
         type_ = _POX_TYPES.get(said.get("Type", "").upper())
         if type_ and said.get("Server"):
+            _insist(said["Server"])
             accounts.append(_of_protocol(type_, said))
     if not accounts:
         if any(True for _ in root.iter(f"{_OUTLOOK}Protocol")):
             return Setup(())
         raise MeaninglessError("the answer has no server in it")
     return Setup(tuple(accounts))
+
+
+def _insist(host: str) -> None:
+    try:
+        fold(host)
+    except ValueError:
+        raise MeaninglessError(
+            f"the server is called {host[:80]!r}, which is no host name",
+            "write the host name out",
+        ) from None
 
 
 def _of_protocol(type_: str, said: dict[str, str]) -> Account:

@@ -199,7 +199,7 @@ def _no_dav(reply: Reply, place: str, type_: str) -> Finding:
     if reply.status == 401:
         seen = "status 401 without WWW-Authenticate"
         cure = "let the calendar server itself ask for the login (RFC 9110, 11.6.1)"
-    elif web.is_web_page(reply):
+    elif reply.status == 200 and web.is_web_page(reply):
         seen = f"a web page, a login page perhaps ({shown(reply.url)}): no {type_}"
         cure = (
             f"redirect it to the {type_} server's own URL, and let PROPFIND reach it "
@@ -245,6 +245,9 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     except ProbeError as error:
         trouble = web.of_error(facts, case, url, error).finding
         cure = trouble.cure or "start the server, open its port, or correct the url"
+        if error.kind == "dns" and not trouble.cure:
+            host = urlsplit(url).hostname
+            cure = f"publish an address of {host}, or correct the url"
         yield failure(
             "server", url, trouble.seen, f"no client finds {server.type} there", cure
         )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER, is_for_all, with_domain
+from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
 from ....config.foreign import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
 from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
-from ....errors import ConfigError
+from ....errors import ConfigError, Problem
 from ... import quirks, written
 from ...network import ProbeError, Reply
 from ..facts import Ask, Facts
@@ -47,9 +48,19 @@ class Document(NamedTuple):
         return shown(self.asks[0].url)
 
 
-def found(asks: Iterable[Ask], case: Case, facts: Facts) -> list[Document]:
-    """The documents among the answers, each once."""
+class Faulty(NamedTuple):
+    """A config-v1.1.xml that was found, with values that no client can take."""
+
+    asks: tuple[Ask, ...]
+    problems: tuple[Problem, ...]
+
+
+def found(
+    asks: Iterable[Ask], case: Case, facts: Facts
+) -> tuple[list[Document], list[Faulty]]:
+    """The documents among the answers, each once, and those that are faulty."""
     documents: dict[bytes, Document] = {}
+    faulty: dict[bytes, Faulty] = {}
     for ask in asks:
         with suppress(ProbeError):
             reply = facts.answer(ask)
@@ -63,12 +74,39 @@ def found(asks: Iterable[Ask], case: Case, facts: Facts) -> list[Document]:
                     is_verified=known.is_verified or reply.is_verified,
                 )
                 continue
-            with suppress(NotAutoconfigError, ConfigError):
-                (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
+            with suppress(NotAutoconfigError):
+                try:
+                    raw = Reader().read(body)
+                    (provider,) = from_raw({"provider": [raw]}).providers
+                except ConfigError as error:
+                    known_ = faulty.get(body, Faulty((), tuple(error.problems)))
+                    faulty[body] = known_._replace(asks=(*known_.asks, ask))
+                    continue
                 documents[body] = Document(
                     (ask,), reply, body, provider, reply.is_verified
                 )
-    return list(documents.values())
+    return list(documents.values()), list(faulty.values())
+
+
+_MOST_PROBLEMS = 3  # of a faulty document
+
+
+def of_faulty(
+    faulty: Iterable[Faulty], readers: Mapping[str, tuple[str, ...]]
+) -> Iterator[Finding]:
+    """What is wrong with documents that cannot be held against anything."""
+    for it in faulty:
+        hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
+        for problem in it.problems[:_MOST_PROBLEMS]:
+            place = problem.place.removeprefix("provider[0].")
+            seen = f"{place}: {problem.message}" if place else problem.message
+            cure = problem.cure or "make it with this program's `show` or `export`"
+            why = "what single clients make of it differs"
+            is_name = place.endswith(".username")
+            why = "every login fails" if is_name else why
+            told = failure if is_name else warning
+            found = told("document", shown(it.asks[0].url), seen, why, cure)
+            yield found.hurting(*hurt)
 
 
 def look(
@@ -144,6 +182,10 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
         )
 
 
+_OURS = re.compile("|".join(PLACEHOLDERS))
+_OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
+
+
 def is_nobodys(case: Case, username: str) -> bool:
     """Whether no client makes the asker's login name of it.
 
@@ -151,7 +193,7 @@ def is_nobodys(case: Case, username: str) -> bool:
     """
     if not username:
         return False
-    if theirs_in(username):
+    if theirs_in(username) or _OTHERS.search(_OURS.sub("", username)):
         return True
     who = case.address
     return (

@@ -60,6 +60,7 @@ def asks(case: Case) -> list[Ask]:
 def look(case: Case, facts: Facts) -> Seen:
     """The first profile that is there."""
     findings: list[Finding] = []
+    missing: list[Finding] = []
     for ask in asks(case):
         try:
             reply = facts.answer(ask)
@@ -78,8 +79,8 @@ def look(case: Case, facts: Facts) -> Seen:
             status = FAILURE if is_meant else NOTE
             findings.append(trouble.finding._replace(status=status))
         elif is_first and expected(case) is not None:
-            findings.append(not_served(_family(), "iPhones", ask.url, trouble))
-    return Seen(findings)
+            missing.append(not_served(_family(), "iPhones", ask.url, trouble))
+    return Seen([*findings, *missing])
 
 
 def _at_most(status: str, finding: Finding) -> Finding:
@@ -119,6 +120,12 @@ def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:
                     "sign it with [sign] in the file",
                 )
             )
+    try:
+        setup = setups.of_profile(plain)
+    except setups.MeaninglessError as error:
+        cure = "let this service answer there"
+        told = failure("document", url, str(error), "nothing is set up", cure)
+        return Seen([told], None, url)
     if reply.content_type != _TYPE:
         findings.append(
             failure(
@@ -129,12 +136,6 @@ def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:
                 f"send Content-Type: {_TYPE}",
             )
         )
-    try:
-        setup = setups.of_profile(plain)
-    except setups.MeaninglessError as error:
-        cure = "let this service answer there"
-        findings.append(failure("document", url, str(error), "nothing is set up", cure))
-        return Seen(findings, None, url)
     if not any(it.status == "failure" for it in findings):
         findings.append(ok("document", url, f"an iPhone gets {setup}"))
     return Seen(findings, setup, url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import get_args
@@ -141,7 +141,13 @@ def _server(
         why = "most networks shut port 25 to all but mail servers: sending fails there"
         cure = "offer submission on port 465 (SSL) or 587 (STARTTLS), and publish that"
         findings.append(warning("server", subject, "port 25 for sending", why, cure))
-    return findings + _methods(endpoint.type, subject, methods, seen)
+    return findings + _methods(
+        endpoint.type,
+        subject,
+        methods,
+        seen,
+        is_plain=endpoint.socket_type == "plain",
+    )
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> list[Finding]:
@@ -165,6 +171,24 @@ def _private(facts: Facts, endpoint: Endpoint) -> list[Finding]:
             "--allow-private",
         )
     ]
+
+
+def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Finding]:
+    """That a client would use a method that the server does not offer."""
+    wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
+    try:
+        seen = facts.server(account.endpoint)
+    except ProbeError:
+        return
+    if wanted and seen.mechanisms and not wanted & seen.mechanisms:
+        offered = ", ".join(sorted(seen.mechanisms))
+        yield failure(
+            "server",
+            str(account.endpoint),
+            f"{client} is told {account.authentication}, the server offers {offered}",
+            "its logins fail",
+            "let Autodiscover say <SPA>off</SPA>",
+        ).hurting(client)
 
 
 def _plain_before_tls(subject: str) -> Finding:
@@ -262,10 +286,19 @@ def _answering(facts: Facts, endpoints_: list[Endpoint]) -> list[Endpoint]:
 
 
 def _methods(
-    endpoint_type: str, subject: str, methods: tuple[Method, ...], seen: MailServer
+    endpoint_type: str,
+    subject: str,
+    methods: tuple[Method, ...],
+    seen: MailServer,
+    *,
+    is_plain: bool,
 ) -> list[Finding]:
     """Whether what is published is really offered, once encrypted."""
     offered = ", ".join(sorted(seen.mechanisms)) or "no method"
+    if is_plain and seen.starttls and not seen.mechanisms - {"LOGIN"}:
+        words = "it lets people in after STARTTLS only, and no encryption is published"
+        cure = 'publish socket_type = "STARTTLS" there'
+        return [failure("server", subject, words, _NO_LOGIN, cure)]
     if seen.login_disabled and not seen.mechanisms - {"LOGIN"}:
         cure = "allow logins once encrypted (Dovecot: ssl = yes, with a certificate)"
         return [failure("server", subject, "LOGINDISABLED", _NO_LOGIN, cure)]

@@ -54,7 +54,8 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
             setup = setups.of_pacc(reply.body)
         except setups.MeaninglessError as error:
             cure = "let this service answer there"
-            findings.append(failure("document", url, str(error), _why(family), cure))
+            told = failure("document", url, str(error), _why(family), cure)
+            return Seen([told], reply)
     return Seen([*findings, *_digest(case, facts, family, reply)], reply, setup)
 
 

@@ -106,6 +106,22 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Trouble:
     return _absent(url, f"{host} has no address in DNS")
 
 
+def by_redirect(facts: Facts, ask: Ask, trouble: Trouble) -> Trouble:
+    """The same; what is met where a redirect leads has the redirect for its cause."""
+    found = trouble.finding
+    try:
+        target = facts.reply(ask).target
+    except ProbeError:
+        return trouble
+    if not target or "redirect" in found.seen or found.step == "dns":
+        return trouble
+    seen = f"it redirects to {shown(target)}: {found.seen}"
+    cure = "answer there, or redirect to where the settings are"
+    cure = f"{cure}; {found.cure}" if found.cure else cure
+    told = failure("https", shown(ask.url), seen, NOTHING, cure)
+    return trouble._replace(finding=told, is_absent=False)
+
+
 def dead_alias(facts: Facts, name: str, why: str) -> Finding:
     """A CNAME that leads to nothing, or back to itself."""
     *way, last = names_of(facts, name)
@@ -287,7 +303,10 @@ def _status(reply: Reply) -> Trouble:
     host = urlsplit(reply.url).hostname or ""
     seen = f"status {reply.status}"
     cure = "look at the log of what answers there"
-    if "csrf" in text:
+    if _CHALLENGE.search(text) or "cf-mitigated" in reply.headers:
+        seen += ": it wants a browser (bot protection)"
+        cure = _NO_BROWSER
+    elif "csrf" in text:
         seen += ": a CSRF check refuses it"
         cure = "exempt these paths from the CSRF check (csrf.exempt(autoconfig))"
     elif reply.status in (400, 421):
@@ -339,6 +358,7 @@ _CHALLENGE = re.compile(
     r"|checking your browser|ddos-guard",
     re.I,
 )
+_NO_BROWSER = "exempt these paths from the bot protection: mail clients are no browsers"
 _DEFAULT = re.compile(
     r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
     r"|caddy.{0,30}works|iis windows server|default web site page",
@@ -367,9 +387,7 @@ def _web_page(reply: Reply) -> Trouble:
         )
     elif _CHALLENGE.search(text):
         seen = f"a page{called} that wants a browser (bot protection)"
-        cure = (
-            "exempt these paths from the bot protection: mail clients are no browsers"
-        )
+        cure = _NO_BROWSER
     elif _DEFAULT.search(text):
         seen = f"the web server's default page{called} where the settings should be"
         cure = (
