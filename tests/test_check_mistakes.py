@@ -340,7 +340,7 @@ ANSWERS = {
                 says(400, "Bad Request")(it) if it.host.startswith("autoc") else None
             )
         ),
-        f"the server does not take the host autoconfig.{DOMAIN}",
+        "the server does not take the name that is asked",
         AT_CONFIG,
         status="warning",
     ),

@@ -16,6 +16,7 @@ import pytest
 from real import (
     ADDRESSES,
     BIND,
+    DAV,
     DOMAIN,
     HOSTER,
     HOSTER_WEB,
@@ -23,6 +24,7 @@ from real import (
     OTHER_NAMES,
     PROXY,
     SITE,
+    SMTP,
     TOML,
     USER,
     WEB,
@@ -38,10 +40,12 @@ from real import (
 from strangers import at_terminal
 from support import BIN
 from test_check_mistakes import (
+    ANYWHERE,
     AT_CONFIG,
     DEAD,
     ELSEWHERE,
     at_web,
+    edited,
     expired,
     good,
     lead,
@@ -51,7 +55,10 @@ from test_check_mistakes import (
     self_signed,
     talks,
 )
+from werkzeug.test import Client
 from world import PASSWORD
+
+from flask_autoconfig import create_app
 
 ALL = [
     *("Thunderbird", "Thunderbird for Android (K-9)", "Evolution", "Kontact"),
@@ -230,6 +237,109 @@ def test_a_customer_of_a_hoster_gets_the_hosters_settings(here: Real) -> None:
     assert fares["Thunderbird"] is True
     assert fares["Evolution"] is None
     assert HOSTER_WEB != WEB
+
+
+def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
+    here: Real, tmp_path: Path
+) -> None:
+    file = tmp_path / "hoster.toml"
+    file.write_text(
+        TOML.replace(
+            f'domains = ["{DOMAIN}"]',
+            f'domains = ["customer.test"]\nmx_domains = ["{HOSTER}"]',
+        )
+    )
+    here.names.serve(
+        f"$ORIGIN customer.test.\n@ IN MX 1 mx.{HOSTER}.\n"
+        f"mx.{HOSTER}. IN A {SITE}\nautoconfig.{HOSTER}. IN A {WEB}\n"
+        f"imap.{DOMAIN}. IN A {IMAP}\nsmtp.{DOMAIN}. IN A {SMTP}\n"
+        f"dav.{DOMAIN}. IN A {DAV}\n"
+    )
+    client = Client(create_app(file))
+
+    def answer(asked: Asked) -> Any:
+        if asked.host != f"autoconfig.{HOSTER}":
+            return None
+        reply = client.get(
+            asked.path,
+            query_string=asked.query,
+            base_url=f"https://{asked.host}/",
+        )
+        return reply.status_code, dict(reply.headers.items()), reply.data
+
+    here.front.answer = answer
+    report = here.check("fred@customer.test", "--allow-private", file=file)
+    mail_alone = [it for it in wrong(report) if "caldav" not in it]
+    assert mail_alone == []
+    assert works(report)["Thunderbird"] is True
+
+
+def test_two_good_servers_of_one_document_are_no_failure(here: Real) -> None:
+    second = (
+        '<incomingServer type="imap"><hostname>imap.example.test</hostname>'
+        "<port>143</port><socketType>STARTTLS</socketType>"
+        "<authentication>password-cleartext</authentication>"
+        "<username>%EMAILADDRESS%</username></incomingServer><outgoing"
+    )
+    answer = edited(("<outgoing", second))
+    here.front.answer = lambda it: answer(it) if it.path in ANYWHERE else None
+    report = here.check(USER, "--allow-private")
+    assert [it for it in report["findings"] if it["status"] == "failure"] == []
+    assert works(report)["Evolution"] is True
+
+
+def test_a_domain_at_exchange_is_told_to_publish_nothing(here: Real) -> None:
+    elsewhere = "autodiscover.exchange.test"
+    here.names.serve(
+        f"$ORIGIN {DOMAIN}.\n@ IN MX 1 mx.exchange.test.\nmx.exchange.test. IN A {SMTP}\n"
+        f"autodiscover IN CNAME {elsewhere}.\n{elsewhere}. IN A {ELSEWHERE}\n"
+    )
+    made = here.stack.enter_context(
+        front(
+            here.inside,
+            here.folder / "true.toml",
+            ELSEWHERE,
+            here.certificate(elsewhere),
+        )
+    )
+
+    def answer(asked: Asked) -> Any:
+        if not asked.secure:
+            return says(302, Location=f"https://{elsewhere}{asked.path}")(asked)
+        return says(401, WWW_Authenticate="Basic realm=x")(asked)
+
+    made.answer = answer
+    report = here.check(USER, "--allow-private")
+    assert [it for it in report["findings"] if it["status"] == "failure"] == []
+    seen = [it["seen"] for it in report["findings"] if it["clients"]]
+    assert any(f"it leads to {elsewhere}, which wants a login" in it for it in seen)
+    assert set(works(report).values()) == {None}
+
+
+def test_the_files_of_export_lack_nothing(here: Real, tmp_path: Path) -> None:
+    file = here.folder / "true.toml"
+    done = here.run("--config", file, "export", tmp_path / "www")
+    assert done.returncode == 0, done.stderr
+    types = {
+        "config-v1.1.xml": "text/xml",
+        "mail-v1.xml": "text/xml",
+        "user-agent-configuration.json": "application/json",
+        "apple-mail.mobileconfig": "application/x-apple-aspen-config",
+    }
+
+    def answer(asked: Asked) -> Any:
+        if "autodiscover" in asked.path or "dav" in asked.path:
+            return None  # which files cannot answer
+        name = asked.path.rpartition("/")[2]
+        found = tmp_path / "www" / DOMAIN / asked.path.lstrip("/")
+        if name in types and found.is_file():
+            return 200, {"Content-Type": types[name]}, found.read_bytes()
+        return says(404)(asked)
+
+    here.front.answer = answer
+    report = here.check(USER, file=file)
+    assert wrong(report) == []
+    assert works(report)["iPhone"] is works(report)["PACC"] is True
 
 
 def test_a_pop3_server_without_capa_has_user_and_pass(

@@ -30,7 +30,8 @@ from .findings import (
     note,
 )
 from .journeys import Client
-from .playing import EXCHANGE, NO_SETTINGS, Outcome, Play
+from .playing import EXCHANGE, NO_SETTINGS
+from .plays import Outcome, Play
 from .setups import Account, Setup
 
 

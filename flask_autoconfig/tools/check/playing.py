@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ...address import NOBODY
 from ..network import REDIRECTS, ProbeError, Reply
@@ -31,43 +28,20 @@ from .findings import (
     shown,
     warning,
 )
-from .journeys import Client, Step, label_of
+from .journeys import Client, Step
+from .plays import (
+    Outcome,
+    Play,
+    host_of,
+    is_by_chance,
+    is_elsewhere,
+    is_way_out,
+)
 from .setups import Account, Setup
 
 NO_SETTINGS = "it finds no settings in the document"
 EXCHANGE = "Exchange and Microsoft 365 show their settings only after a login"
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
-
-
-class Outcome(NamedTuple):
-    """What a request gave to a client."""
-
-    url: str
-    place: str
-    reply: Reply | None = None
-    setup: Setup | None = None
-    trouble: Trouble | None = None
-
-
-@dataclass
-class Play:
-    """How a client fared."""
-
-    client: str
-    family: str
-    setup: Setup | None = None
-    found: Outcome | None = None  # where the settings came from
-    findings: list[Finding] = field(default_factory=list)
-    url: str = ""  # where the settings came from, without the query
-
-    @property
-    def place(self) -> str:
-        """Where the settings came from, as people are shown it."""
-        return shown(self.found.url) if self.found else self.url or self.client
-
-    def stopping(self) -> list[Finding]:
-        """What keeps its people from their mail, as far as it met it."""
-        return [it for it in self.findings if it.status == FAILURE]
 
 
 # --- Playing --------------------------------------------------------------------------
@@ -111,23 +85,25 @@ def _tell(
 ) -> None:
     """What it met on its way: a failure where it stopped there, else less."""
     causes: set[str] = set()
+    troubles = [it.trouble.finding.why for it in met if it.trouble is not None]
     for outcome in met:
         trouble = outcome.trouble
         if trouble is None or (trouble.is_absent and not trouble.ends):
             continue
         finding = trouble.finding
-        is_way_out = (
-            bool(causes) and _is_way_out(outcome) and finding.seen not in causes
+        is_further = bool(causes) and is_way_out(outcome) and finding.seen not in causes
+        is_chance = is_by_chance(played, outcome, case, facts)
+        is_exchanges = EXCHANGE in troubles or is_elsewhere(
+            played, outcome, case, facts
         )
-        is_chance = _is_by_chance(played, outcome, case, facts)
-        is_less = trouble.is_absent or is_way_out or is_chance
+        is_less = trouble.is_absent or is_further or is_chance or is_exchanges
         is_stop = played.setup is None and not is_less
         if is_stop or _ends(client, outcome):
             status = FAILURE
             causes.add(finding.seen)
         else:
             is_own = outcome.place == "host" and outcome.url.startswith("https:")
-            is_own = is_own and not (trouble.is_absent or is_chance)
+            is_own = is_own and not (trouble.is_absent or is_chance or is_exchanges)
             status = WARNING if is_own else NOTE
         played.findings.append(finding._replace(status=status).hurting(client.name))
     found = played.found
@@ -135,32 +111,6 @@ def _tell(
         for each in _beside(case, facts, found.reply):
             hurt = () if each.status == OK else (client.name,)
             played.findings.append(each.hurting(*hurt))
-
-
-def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Whether a wildcard record led there, and nobody meant to publish anything."""
-    if _is_sites_own(outcome, case, facts):
-        return True
-    is_meant = played.family == "thunderbird" and played.setup is None
-    if outcome.place != "host" or is_meant:
-        return False
-    return facts.is_by_wildcard(host_of(outcome.url), case.domain)
-
-
-def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Whether a web site that knows nothing of Autodiscover refuses a POST there."""
-    path = journeys.pox_path()
-    is_pox = outcome.place == "domain" and outcome.url.partition("?")[0].endswith(path)
-    status = outcome.reply.status if outcome.reply else 0
-    refuses = status in (200, 400, 403, 405, 501)
-    host = f"{label_of(journeys.OUTLOOK.steps[0])}.{case.domain}"
-    return is_pox and refuses and not facts.exists(host)
-
-
-def _is_way_out(outcome: Outcome) -> bool:
-    """Whether a client only goes there because nothing else worked."""
-    is_far = outcome.place == "srv" or outcome.place.startswith("mx")
-    return is_far or outcome.url.startswith("http:")
 
 
 def _beside(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
@@ -221,7 +171,7 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
         trouble_ = web.by_redirect(facts, ask, trouble_)
     if trouble_ is not None and _is_exchange(case, reply):
         told_ = note("https", shown(ask.url), _at_exchange(reply), EXCHANGE)
-        return outcome._replace(trouble=Trouble(told_, is_absent=True))
+        return outcome._replace(trouble=Trouble(told_))
     if step.kind == "xml":
         trouble_ = _because_of_form(step, ask, case, facts, trouble_)
     if trouble_ is None and step.kind != "v2":
@@ -466,11 +416,3 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
             ask = ask_of(step, case, f"https://{authority}{step.path}")
             return _outcome(client, step, ask, case, facts)._replace(place="srv")
     return None
-
-
-def host_of(url: str) -> str:
-    """The host of a URL, "" where it has none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

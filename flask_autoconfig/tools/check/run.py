@@ -33,7 +33,8 @@ from .findings import (
     merged,
 )
 from .journeys import CLIENTS, Client
-from .playing import Play, play
+from .playing import play
+from .plays import Play
 from .setups import Setup
 
 _SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default

@@ -17,6 +17,8 @@ def certificate_trouble(
         # One cause, and not one for each name of the web: the place says which it is.
         problem = problem.replace(f"not for {host}", "not for the name that is asked")
         cure = "get a certificate that has these names too"
+    if step == "https":
+        cure = cure.replace(f"for {host} ", "for each of these names ")
     seen = f"the certificate is not good: {problem}"
     if certificate.address:
         seen += f" ({certificate.address})"

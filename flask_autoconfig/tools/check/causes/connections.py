@@ -38,7 +38,8 @@ def _look(facts: Facts, target: Target) -> list[Finding]:
         elif _is_bad(it) and not all(map(_is_bad, good)):
             assert it.certificate is not None  # noqa: S101 (a bad one is there)
             told = certificate_trouble(step, subject, it.certificate, host)
-            where = f"{host} has {len(seen)} addresses; at {it.address} {told.seen}"
+            where = f"{_whose(step, host)} {len(seen)} addresses; at {it.address} "
+            where += told.seen
             findings.append(told._replace(seen=where))
     return findings
 
@@ -47,13 +48,18 @@ def _is_bad(it: AtAddress) -> bool:
     return it.certificate is not None and bool(it.certificate.problem)
 
 
+def _whose(step: str, host: str) -> str:
+    """Of the web one cause is told once for all names that lead to the address."""
+    return "it has" if step == "https" else f"{host} has"
+
+
 def _lost(
     step: str, subject: str, host: str, count: int, it: AtAddress, error: ProbeError
 ) -> Finding:
     words = str(error)
     if it.address not in words:
         words = f"{it.address}: {words}"
-    seen = f"{host} has {count} addresses; {words}"
+    seen = f"{_whose(step, host)} {count} addresses; {words}"
     if "this machine has no way there" in words or is_out_of_reach(error):
         why = "it could not be tried from here"
         return note(step, subject, seen, why, "check from a host that has IPv6, too")

@@ -300,7 +300,6 @@ _UPSTREAM = (
 
 def _status(reply: Reply) -> Trouble:
     text = reply.body[:4000].decode("utf-8", "replace").lower()
-    host = urlsplit(reply.url).hostname or ""
     seen = f"status {reply.status}"
     cure = "look at the log of what answers there"
     if _CHALLENGE.search(text) or "cf-mitigated" in reply.headers:
@@ -310,9 +309,9 @@ def _status(reply: Reply) -> Trouble:
         seen += ": a CSRF check refuses it"
         cure = "exempt these paths from the CSRF check (csrf.exempt(autoconfig))"
     elif reply.status in (400, 421):
-        seen += f": the server does not take the host {host}"
+        seen += ": the server does not take the name that is asked"
         cure = (
-            f"let it take {host}: TRUSTED_HOSTS in Flask, ALLOWED_HOSTS in Django, "
+            "let it take these names: TRUSTED_HOSTS in Flask, ALLOWED_HOSTS in Django, "
             "server_name and the certificate's site in nginx"
         )
     elif reply.status == 403:
