@@ -71,6 +71,14 @@ def answering(reply: bytes) -> Behaviour:
     return behave
 
 
+# Whatever started the tests may have them ignore Ctrl-C, as shells do in the background.
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def at_terminal(
     *arguments: str | Path,
     typed: Mapping[str, str],

@@ -15,7 +15,7 @@ from typing import Any
 
 import dns.zone
 import pytest
-from strangers import at_terminal
+from strangers import HEARING, at_terminal
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -529,7 +529,7 @@ def test_ctrl_c_at_the_password_gives_the_terminal_its_echo_back(here: World) ->
         words += ["--connect-to", f"{host}.{DOMAIN}:{port}:127.0.0.1:{real}"]
     leader, inside = pty.openpty()
     process = subprocess.Popen(
-        [BIN / "flask-autoconfig", *words],
+        [BIN / "python", "-c", HEARING, BIN / "flask-autoconfig", *words],
         stdin=inside,
         stdout=inside,
         stderr=inside,

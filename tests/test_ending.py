@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from strangers import HEARING
 from support import BIN, ISP_FILES, TWO_DOMAINS, run
 
 from flask_autoconfig.tools.check import findings, report
@@ -52,18 +53,18 @@ def test_ctrl_c_ends_what_waits_for_servers_at_once(
     file = toml(TWO_DOMAINS)
     resolver = f"127.0.0.1:{silence.getsockname()[1]}"
     words = ("--config", str(file), *command, "--resolver", resolver, *SLOW)
-    process = subprocess.Popen(
-        [BIN / "flask-autoconfig", *words],
+    with subprocess.Popen(
+        [BIN / "python", "-c", HEARING, BIN / "flask-autoconfig", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    silence.recv(512)  # it has begun to ask
-    process.send_signal(number)
-    try:
-        out, told = process.communicate(timeout=5)
-    finally:
-        process.kill()
+    ) as process:
+        silence.recv(512)  # it has begun to ask
+        process.send_signal(number)
+        try:
+            out, told = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert out == ""
     assert "Traceback" not in told

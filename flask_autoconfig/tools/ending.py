@@ -6,10 +6,11 @@ import errno
 import os
 import signal
 import sys
+import termios
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 import click
 
@@ -24,22 +25,15 @@ def at_once() -> Iterator[None]:
 
     Python would wait for every thread first, and no thread that waits for a server can
     be told to stop. SIGTERM ends a process so by itself. What was printed is out:
-    click's echo flushes. A question to a person belongs into :func:`asking`.
+    click's echo flushes.
     """
-    with _on_interrupt(_end):
+    with _hearing():
         try:
             yield
         except OSError as error:
             if error.errno == errno.EPIPE:
                 os._exit(UNREAD)
             raise
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """Within :func:`at_once`, let Ctrl-C raise: a prompt turns the echo on again."""
-    with _on_interrupt(signal.default_int_handler):
-        yield
 
 
 def code_of(error: BaseException) -> int | None:
@@ -52,20 +46,60 @@ def code_of(error: BaseException) -> int | None:
 
 
 @contextmanager
-def _on_interrupt(handler: Any) -> Iterator[None]:
-    """Another answer to Ctrl-C, where a person's would come: not in the background."""
+def _hearing() -> Iterator[None]:
+    """End by Ctrl-C, where a person's would come: not in the background.
+
+    Handlers run in the main thread, which does not wake up from its waiting for others
+    where the system gave the signal to one of those. So a thread hears of it too.
+    """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
-    before = signal.signal(signal.SIGINT, handler)
+    restore = _terminal_as_it_is()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def end(*_: object) -> None:
+        restore()
+        os._exit(INTERRUPTED)
+
+    def watch() -> None:
+        with open(reading, "rb", buffering=0) as numbers:
+            while number := numbers.read(1):
+                if number[0] == signal.SIGINT:
+                    end()
+
+    threading.Thread(target=watch, daemon=True).start()
+    with open(writing, "wb", buffering=0):
+        waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        before = signal.signal(signal.SIGINT, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            signal.set_wakeup_fd(waking)
+
+
+def _terminal_as_it_is() -> Callable[[], None]:
+    """What makes the terminal as it is now: a question for a password hides the echo."""
+    settings: Any = None
+    with suppress(OSError, termios.error), _terminal() as terminal:
+        settings = termios.tcgetattr(terminal)
+
+    def restore() -> None:
+        with suppress(OSError, termios.error), _terminal() as terminal:
+            if settings is not None and termios.tcgetattr(terminal) != settings:
+                termios.tcsetattr(terminal, termios.TCSANOW, settings)
+        if sys.stderr is not None and sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), b"\n")  # the prompt does not stand behind ^C
+
+    return restore
+
+
+def _terminal() -> IO[bytes]:
+    """Where a password is asked for; raises OSError."""
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _end(_signal: int, _frame: object) -> None:
-    if sys.stderr is not None and sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), b"\n")  # the prompt does not stand behind ^C
-    os._exit(INTERRUPTED)
+        return open("/dev/tty", "rb", buffering=0)
+    except OSError:
+        return open(0, "rb", buffering=0, closefd=False)

@@ -193,7 +193,7 @@ def _logins(
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
-    if not (is_sure or _is_wanted(f"Send the password of {where}?")):
+    if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
         return [
             *others,
             findings.warning("login", subject, "not tried", "you said no"),
@@ -211,12 +211,7 @@ def _may_try(yes: bool, user: str, server: str) -> bool:
     if yes or not sys.stdin.isatty():
         return yes
     text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
-    return _is_wanted(text)
-
-
-def _is_wanted(question: str) -> bool:
-    with ending.asking():
-        return click.confirm(question, err=True)
+    return click.confirm(text, err=True)
 
 
 _NAME_A_FILE = "name a file with --config that says what the servers are"
@@ -296,8 +291,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
 def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
         text = f"Password of {where}"
-        with ending.asking():
-            password: str = click.prompt(text, hide_input=True, err=True)
+        password: str = click.prompt(text, hide_input=True, err=True)
         return password
     click.echo(f"Logging in as {where}", err=True)
     try:

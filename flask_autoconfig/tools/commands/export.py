@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .. import project, transfer
+from .. import project, terminal, transfer
 
 
 @click.command("export")
@@ -23,5 +23,5 @@ def command(directory: Path, nginx: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     result = transfer.export(project.service(), directory, for_nginx=nginx)
     for sentence in result.notes:
-        click.echo(f"note: {sentence}", err=True)
+        terminal.tell(f"note: {sentence}", err=True)
     click.echo(f"{result.written} files written below {directory}", err=True)

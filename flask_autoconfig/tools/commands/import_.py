@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .. import transfer
+from .. import terminal, transfer
 from ..cleaning import clean
 
 
@@ -22,5 +22,5 @@ def command(files: tuple[Path, ...]) -> None:
     """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""
     text, lost = transfer.import_files(files)
     for sentence in lost:
-        click.echo(clean(f"warning: {sentence}"), err=True)
+        terminal.tell(clean(f"warning: {sentence}"), err=True)
     click.echo(text.encode(), nl=False)  # TOML is UTF-8 wherever it is written

@@ -12,7 +12,7 @@ import click
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
-from .. import ending, options, project
+from .. import ending, options, project, terminal
 from ..cleaning import clean
 from ..discover import discover
 
@@ -39,7 +39,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         raise ConfigError([Problem(str(output), message, cure)])
 
     def tell(line: str) -> None:
-        click.echo(clean(line), err=True)
+        terminal.tell(clean(line), err=True)
 
     with ending.at_once():
         discovery = discover(domain, options.network(**network), tell)
@@ -57,7 +57,8 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         click.echo(text, nl=False)
         return
     _write(output, text, force)
-    tell(f"{output} is written; next: {_next(output)}")
+    # To be copied: a command that is wrapped here is none.
+    click.echo(clean(f"{output} is written; next: {_next(output)}"), err=True)
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
