@@ -105,9 +105,11 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 
 def _logins(report: Report) -> Iterator[str]:
-    """Each login that was tried and failed: what is well with the settings is not all."""
+    """Each login that failed, but for those that clients are told to fail by."""
+    stopped = {fare.client for fare in report.fares if fare.works is False}
     for it in report.findings:
-        if it.step == "login" and it.status == FAILURE:
+        is_told = bool(it.clients) and stopped.issuperset(it.clients)
+        if it.step == "login" and it.status == FAILURE and not is_told:
             red = click.style("the login fails at", fg="red")
             yield f"{red} {it.subject}: {clean(it.seen, 300)}"
 

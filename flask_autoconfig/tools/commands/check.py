@@ -94,6 +94,10 @@ def command(
     cases = _cases(service, subject, address, every)
     if unpublished and service is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
+    if login and password_fd is None and not sys.stdin.isatty():
+        message = "--login asks for the password at a terminal, and stdin is none: "
+        message += "give it with --password-fd N (--password-fd 0 reads stdin)"
+        raise click.UsageError(message)
     if login and not (service or yes or sys.stdin.isatty()):
         message = "without a file --login asks at a terminal; name a file, or say --yes"
         raise click.UsageError(message)
@@ -111,9 +115,7 @@ def command(
             told = found.with_findings(with_file(case))
             if login:
                 tell.end()
-                told = told.with_findings(
-                    _logins(case, around, found, password_fd, yes)
-                )
+                told = _with_logins(case, around, found, told, password_fd, yes)
             failed = failed or findings.has_failure(told.findings)
             tell.end()
             _print(told, as_json, quiet, verbose, several)
@@ -166,44 +168,51 @@ def _side_by_side(
             yield case, future.result()
 
 
-def _logins(
+def _with_logins(
     case: Case,
     around: Network,
-    outcome: Report,
+    found: Report,
+    told: Report,
     password_fd: int | None,
     yes: bool,
-) -> list[Finding]:
-    """Real logins, if a person who sees where the password goes wants them.
+) -> Report:
+    """The report with real logins, if a person who sees where the password goes wants them.
 
     Without a file strangers name the servers, and so it takes settings that came whole
     over verified https, and a yes.
     """
-    if outcome.provider is None:
-        return []
+    if found.provider is None:
+        return told
     subject = str(case.address)
-    if not outcome.is_trusted:
+    if not found.is_trusted:
         seen = "not tried: the settings did not come whole over verified https"
         why = "whoever stands between could have named servers of his own"
-        return [findings.failure("login", subject, seen, why, _NAME_A_FILE)]
-    servers, others = logins.for_login(case, outcome.provider, outcome.findings)
+        if case.provider is not None:  # nothing was asked, for want of DNS
+            seen, why = "not tried", "what is wrong with the domain comes first"
+            return told.with_findings([findings.warning("login", subject, seen, why)])
+        refused = findings.failure("login", subject, seen, why, _NAME_A_FILE)
+        return told.with_findings([refused])
+    servers, others = logins.for_login(case, found.provider, found.findings)
+    told = told.with_findings(others)
     if not servers:
-        return others
+        return told
 
     endpoints = [str(endpoint_of(case, server)) for server in servers]
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or _is_wanted(f"Send the password of {where}?")):
-        return [
-            *others,
-            findings.warning("login", subject, "not tried", "you said no"),
-        ]
+        no = findings.warning("login", subject, "not tried", "you said no")
+        return told.with_findings([no])
     password = _password(password_fd, where)
-    network = check.unhurried(case, around)
-    told, refused = logins.log_in_at(case, network, servers, password)
+    tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
     may = partial(_may_try, yes)
     network = check.unhurried(case, around)
-    return [*others, *told, *logins.once_more(case, network, refused, password, may)]
+    again = logins.once_more(case, network, tries, password, may)
+    more = logins.told(case, tries, again)
+    more = logins.hurting(more, tries, told.fares)
+    fares = logins.fares_after(told.fares, more)
+    return replace(told, fares=fares).with_findings(more)
 
 
 def _may_try(yes: bool, user: str, server: str) -> bool:
