@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 import dns.edns
 import dns.flags
 import dns.message
+import dns.query
 import dns.rcode
+import dns.rdatatype
 import pytest
 import trustme
 from real import (
@@ -30,6 +32,7 @@ from real import (
     DOMAIN,
     HOSTER,
     IMAP,
+    OTHER_NAMES,
     PROXY,
     SITE,
     SMTP,
@@ -799,6 +802,45 @@ def answering_names(address: str, rcode: Any, code: int = 0) -> Callable[[Real],
     return seed
 
 
+def names_that(
+    address: str, answer: Callable[[dns.message.Message], bytes | None]
+) -> Callable[[Real], None]:
+    """A name server by UDP alone that asks the world's, and answers something else."""
+
+    def seed(here: Real) -> None:
+        sock = here.inside.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        here.inside.call(sock.bind, (address, 53))
+        here.stack.callback(sock.close)
+
+        def serve() -> None:
+            while True:
+                try:
+                    data, peer = sock.recvfrom(4096)
+                except OSError:
+                    return
+                query = dns.message.from_wire(data)
+                given = here.inside.call(answer, query)
+                if given is not None:
+                    sock.sendto(given, peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    return seed
+
+
+def cut(query: dns.message.Message) -> bytes:
+    """All of it is too long."""
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.flags |= dns.flags.TC
+    return reply.to_wire()
+
+
+def without_aaaa(query: dns.message.Message) -> bytes | None:
+    if query.question[0].rdtype == dns.rdatatype.AAAA:
+        return None
+    return dns.query.udp(query, OTHER_NAMES, timeout=5).to_wire()
+
+
 def shop(here: Real, *names: str) -> None:
     """A web host that has nothing to do with mail."""
     made = here.stack.enter_context(
@@ -1022,6 +1064,45 @@ NAMES = {
         f"smtp.{DOMAIN} has 2 addresses; {DEAD} port 465: nothing listens there",
         f"smtp smtp.{DOMAIN}:465",
         status="warning",
+    ),
+    "a name server that knows no such question": Mistake(
+        answering_names("127.0.1.58", dns.rcode.NOTIMP),
+        "the name server 127.0.1.58 knows no such question (NOTIMP)",
+        DOMAIN,
+        options=("--resolver", "127.0.1.58"),
+    ),
+    "a name server that does not understand": Mistake(
+        answering_names("127.0.1.59", dns.rcode.FORMERR),
+        "the name server 127.0.1.59 does not understand the question (FORMERR)",
+        DOMAIN,
+        options=("--resolver", "127.0.1.59"),
+    ),
+    "port 53 shut by TCP": Mistake(
+        names_that("127.0.1.60", cut),
+        "the answer of the name server 127.0.1.60 is too long for UDP, and by TCP (port "
+        "53) it does not answer",
+        DOMAIN,
+        options=("--resolver", "127.0.1.60"),
+    ),
+    "a name server that drops AAAA": Mistake(
+        names_that("127.0.1.61", without_aaaa),
+        "the name server does not answer for AAAA (it does for A)",
+        f"imap.{DOMAIN}",
+        status="warning",
+        options=("--resolver", "127.0.1.61"),
+    ),
+    "a name server that does not recurse": Mistake(
+        in_bind(without="autoconfig", more="AUTOCONFIG IN CNAME www.elsewhere.test.\n"),
+        "it is an alias (CNAME) of www.elsewhere.test, and the name server asked answers "
+        "for its own zones only",
+        f"autoconfig.{DOMAIN}",
+        options=AT_BIND,
+    ),
+    "an MX host whose alias is a loop": Mistake(
+        in_bind(without="mx", more=f"MX {LOOP}"),
+        f"its alias (CNAME) is a loop: mx.{DOMAIN} → one.{DOMAIN}",
+        f"{DOMAIN} MX mx.{DOMAIN}",
+        options=AT_BIND,
     ),
     "nothing published": Mistake(
         zone(

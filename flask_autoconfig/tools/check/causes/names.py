@@ -31,7 +31,35 @@ def look(case: Case, facts: Facts, published: Provider | None) -> list[Finding]:
     if provider is not None:
         for name, wanted in _expected(provider, case.domain).items():
             tasks.append(partial(_srv, case, facts, name, wanted))
-    return [it for found in side_by_side(tasks) for it in found]
+    tasks += [
+        partial(_mail_host, facts, it.host) for it in servers.endpoints(case, provider)
+    ]
+    found = [it for each in side_by_side(tasks) for it in each]
+    return [*found, *_half_answered(case, facts, provider)]
+
+
+def _mail_host(facts: Facts, host: str) -> list[Finding]:
+    """Look for it; that it is not found is told of the server."""
+    facts.exists(host)
+    return []
+
+
+def _half_answered(
+    case: Case, facts: Facts, provider: Provider | None
+) -> Iterator[Finding]:
+    """Hosts of which a name server answers for one kind of address alone."""
+    hosts = {it.host for it in servers.endpoints(case, provider)}
+    for host, kind in sorted(facts.network.resolver.unanswered.items()):
+        if host in hosts or f".{host}".endswith(f".{case.domain}"):
+            other = "A" if kind == "AAAA" else "AAAA"
+            yield warning(
+                "dns",
+                host,
+                f"the name server does not answer for {kind} (it does for {other})",
+                "programs that ask for both wait seconds for it each time, or give up",
+                f"let the domain's name servers answer for {kind}, if only that there is "
+                "none (a firewall that drops such questions, or an old program, often)",
+            )
 
 
 def _is_needed(case: Case, family: Family) -> bool:
@@ -110,7 +138,12 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         target = facts.alias(host)
         addresses = facts.addresses(host)
     except LookupFailed as error:
-        yield failed(f"{subject} {host}", error, why)
+        if web.is_loop(facts, host):
+            found = web.dead_alias(facts, host, why)
+            place = f"{subject} {host}"
+            yield found._replace(subject=place, places=(place,))
+        else:
+            yield failed(f"{subject} {host}", error, why)
         return
     if target:
         yield warning(
