@@ -78,11 +78,6 @@ def test_a_name_server_that_asks_no_other_is_told_by_what_it_leaves_open() -> No
         assert Resolver(server, 2).records("a.test", "A") == []  # which was looked for
 
 
-def test_what_is_no_dns_is_told_in_words() -> None:
-    told = why(lambda query: query.to_wire()[:2] + b"no such thing")
-    assert told.reason == "what the name server 127.0.0.1 answers cannot be read"
-
-
 def test_an_old_name_server_is_asked_again_without_edns() -> None:
     def old(query: dns.message.QueryMessage) -> bytes:
         if query.edns < 0:

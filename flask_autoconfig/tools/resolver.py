@@ -304,11 +304,6 @@ def _reason(error: Exception) -> tuple[str, str]:
             )
             return "tcp", f"{words}(port 53) it does not answer"
     if isinstance(error, dns.exception.Timeout):
-        for each in said:
-            what = each[3]
-            is_odd = isinstance(what, dns.exception.DNSException)
-            if is_odd and not isinstance(what, dns.exception.Timeout):
-                return _of_answer(*each[:5])
         asked = sorted({f"{_server(it[0])} port {it[2]}" for it in said if len(it) > 2})
         beside = f" ({', '.join(map(str, asked[:3]))})" if asked else ""
         return "timeout", f"no name server answers{beside}"
