@@ -7,13 +7,14 @@ first thing that is said: a finding below others that follow from the same cause
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -1485,6 +1486,50 @@ SERVERS = {
     ),
 }
 
+# --- Servers that ask clients for certificates -------------------------------------------
+
+
+def asking_for_certificates(host: str, port: int) -> Callable[[Real], None]:
+    """TLS 1.3, whose server says so after the client's part of the handshake."""
+
+    def seed(here: Real) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
+        context.load_verify_locations(here.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+        def behave(connection: socket.socket) -> None:
+            secure = context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+            with secure, suppress(OSError):
+                with suppress(ssl.SSLError):
+                    secure.do_handshake()
+                while os.read(secure.fileno(), 4096):  # the client's words, unread
+                    pass
+
+        here.stack.enter_context(stub(here.inside, ELSEWHERE, port, behave))
+        lead(host, ELSEWHERE)(here)
+
+    return seed
+
+
+CERTIFICATES = {
+    f"{host} asks clients for certificates": Mistake(
+        asking_for_certificates(host, port),
+        "the server wants a certificate of the client",
+        at,
+        status=status,
+    )
+    for host, port, at, status in (
+        ("imap", 993, AT_IMAP, "failure"),
+        ("smtp", 465, AT_SMTP, "failure"),
+        ("autoconfig", 443, AT_CONFIG, "warning"),
+    )
+}
+
+
 # --- Calendars ----------------------------------------------------------------------------
 
 CALDAV = "/.well-known/caldav"
@@ -1613,6 +1658,7 @@ MISTAKES = {
     **FAMILIES,
     **NAMES,
     **SERVERS,
+    **CERTIFICATES,
     **CALENDAR,
     **HOSTERS,
 }
