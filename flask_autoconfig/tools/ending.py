@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def at_once() -> Iterator[None]:
     be told to stop. SIGTERM ends a process so by itself. What was printed is out:
     click's echo flushes. A question to a person belongs into :func:`asking`.
     """
-    with _on_interrupt(_end):
+    with _on_interrupt(_end), _watched():
         try:
             yield
         except OSError as error:
@@ -65,7 +66,40 @@ def _on_interrupt(handler: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Within, a thread sees to it that :func:`_end` runs.
+
+    Python runs it in the main thread, which a signal may reach just before it waits for
+    another thread: then it would be run when that wait is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, telling = socket.socketpair()
+    telling.setblocking(False)
+
+    def watch() -> None:
+        with told:
+            while number := told.recv(1):
+                if number[0] == signal.SIGINT and signal.getsignal(number[0]) is _end:
+                    _end(signal.SIGINT, None)
+
+    before = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        telling.close()
+
+
+_ending = threading.Lock()
+
+
 def _end(_signal: int, _frame: object) -> None:
+    if not _ending.acquire(blocking=False):
+        return  # the other thread does it
     if sys.stderr is not None and sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\n")  # the prompt does not stand behind ^C
     os._exit(INTERRUPTED)
