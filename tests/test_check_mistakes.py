@@ -1066,6 +1066,12 @@ NAMES = {
         f"smtp smtp.{DOMAIN}:465",
         status="warning",
     ),
+    "a host in the file that is misspelt": Mistake(
+        lambda here: None,
+        f"imaps.{DOMAIN} has no address in DNS",
+        f"imap imaps.{DOMAIN}:993",
+        file=TOML.replace(f"imap.{DOMAIN}", f"imaps.{DOMAIN}"),
+    ),
     "a name server that knows no such question": Mistake(
         answering_names("127.0.1.58", dns.rcode.NOTIMP),
         "the name server 127.0.1.58 knows no such question (NOTIMP)",

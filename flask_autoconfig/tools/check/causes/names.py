@@ -228,7 +228,11 @@ def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]
     if not case.provider and any(_is_dead(facts, name, it) for it in wanted.targets):
         return []  # what the documents say is what is wrong, and it is told
     seen = _listed(offered) or "“not offered”"
-    return [_wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")]
+    found = _wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")
+    if any(_is_dead(facts, name, it) for it in wanted.targets):
+        cure = "correct the file first: clients do not get to the server that it names"
+        found = found._replace(cure=cure, follows=True)
+    return [found]
 
 
 def _is_dead(facts: Facts, name: str, target: tuple[str, int]) -> bool:
