@@ -382,6 +382,37 @@ def test_all_domains_are_checked_side_by_side_for_cron(
     assert person(here, "--all", "--quiet").stdout == ""
 
 
+def test_what_is_the_same_for_many_domains_is_told_in_full_but_once(
+    here: Real, tmp_path: Path
+) -> None:
+    """None of these is in DNS, and one dead server is everybody's."""
+    names = ("one.test", "two.test", "three.test")
+    listed = ", ".join(f'"{it}"' for it in names)
+    file = tmp_path / "three.toml"
+    file.write_text(TOML.replace(f'["{DOMAIN}"]', f"[{listed}]"))
+    lead("imap", DEAD)(here)
+    done = person(here, "--all", "--unpublished", file=file)
+    assert done.exit_code == 1
+    assert done.stdout.count("nothing listens there") == 3
+    assert done.stdout.count("why:") == 1
+    lines = done.stdout.splitlines()
+    same = [it for it in lines if "as for one.test: server imap " in it]
+    assert len(same) == 2
+    assert (
+        done.stderr == "3 domains: 0 are well, 3 fail: one.test, two.test, three.test\n"
+    )
+    told = person(here, "--all", "--unpublished", "--json", file=file)
+    for line in map(json.loads, told.stdout.splitlines()):
+        assert [it["why"] for it in line["findings"] if it["status"] == "failure"]
+    assert person(here, "--all", "--unpublished", "-q", file=file).stderr == ""
+
+
+def test_the_sum_is_told_once(here: Real) -> None:
+    done = person(here, USER)
+    assert "ok (--verbose shows them)" in done.stdout
+    assert done.stderr == ""
+
+
 def test_all_takes_a_file_and_no_domain(here: Real, tmp_path: Path) -> None:
     assert person(here, "--all", DOMAIN).exit_code == 2
     with pytest.MonkeyPatch.context() as patch:

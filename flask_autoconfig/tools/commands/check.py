@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from ..cleaning import clean
 from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
-_SIDE_BY_SIDE = 6  # domains at a time
+_SIDE_BY_SIDE = 10  # domains at a time
 
 
 @click.command("check")
@@ -109,17 +110,21 @@ def command(
     look = check.unpublished if unpublished else check.published
     with_file = partial(_of_file, service)
     several = every or len(cases) > 1
-    failed = False
+    failed: list[str] = []
+    known: report.Known | None = {} if several else None
     with ending.at_once():
         for case, found in _side_by_side(cases, look, facts, around, tell):
             told = found.with_findings(with_file(case))
             if login:
                 tell.end()
                 told = _with_logins(case, around, found, told, password_fd, yes)
-            failed = failed or findings.has_failure(told.findings)
+            if findings.has_failure(told.findings):
+                failed.append(told.domain)
             tell.end()
-            _print(told, as_json, quiet, verbose, several)
-    tell.end()
+            _print(told, as_json, quiet, verbose, known)
+        tell.end()
+        if several and not quiet:
+            terminal.tell(report.closing(len(cases), failed), err=True)
     ctx.exit(1 if failed else 0)
 
 
@@ -131,14 +136,13 @@ class _Progress:
     """One line on a terminal's stderr that says what is being done; silent elsewhere."""
 
     def __init__(self) -> None:
-        # One column less: in the last one some terminals begin a new line.
-        self._most = (terminal.width(err=True) or 0) - 1
         self._length = 0
 
     def __call__(self, text: str) -> None:
         """Say it in the place of what was said before."""
-        if self._most > 0:
-            text = clean(text, min(self._most, 78))
+        most = _room()
+        if most > 0:
+            text = clean(text, min(most, 78))
             blank = " " * max(self._length - len(text), 0)
             click.echo(f"\r{text}{blank}", nl=False, err=True)
             self._length = len(text)
@@ -148,6 +152,20 @@ class _Progress:
         if self._length:
             click.echo(f"\r{' ' * self._length}\r", nl=False, err=True)
             self._length = 0
+
+
+def _room() -> int:
+    """The columns that a line on stderr may take, 0 where that is no terminal.
+
+    One less than there are: in the last one some terminals begin a new line. COLUMNS may
+    say that there are more, and such a line could not be taken away.
+    """
+    told = terminal.width(err=True)
+    if told is None:
+        return 0
+    with suppress(OSError, ValueError):
+        told = min(told, os.get_terminal_size(sys.stderr.fileno()).columns or told)
+    return told - 1
 
 
 def _side_by_side(
@@ -319,8 +337,10 @@ def _password(descriptor: int | None, where: str) -> str:
 
 
 def _print(
-    told: Report, as_json: bool, quiet: bool, verbose: bool, several: bool
+    told: Report, as_json: bool, quiet: bool, verbose: bool, known: report.Known | None
 ) -> None:
+    """`known` is what was told of other domains, None where there is one alone."""
+    several = known is not None
     wrong = tuple(it for it in told.findings if it.status in (FAILURE, WARNING))
     if as_json:
         told = replace(told, findings=wrong) if quiet else told
@@ -334,9 +354,9 @@ def _print(
     width = terminal.width()
     for line in report.verdict(told, width):
         click.echo(line)
-    if not several or is_failed or verbose or quiet:
-        is_short = quiet or several
-        for line in report.details(told, verbose=verbose, quiet=is_short, width=width):
-            click.echo(line)
-    if not quiet and not several:
-        click.echo(report.counts(told.findings), err=True)
+    if several and not (is_failed or verbose or quiet):
+        return
+    for line in report.details(
+        told, verbose=verbose, quiet=quiet or several, width=width, known=known
+    ):
+        click.echo(line)
