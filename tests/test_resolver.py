@@ -6,13 +6,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from support import run
+from support import TWO_DOMAINS, run
 
 from flask_autoconfig.tools.resolver import LookupFailed, Resolver
 
@@ -130,3 +131,16 @@ def test_a_resolver_that_is_not_there_is_wrong_usage(command: str) -> None:
     assert "--resolver" in done.stderr
     assert "no-such-host.invalid" in done.stderr
     assert "(20)" not in done.stderr
+
+
+def test_a_silent_name_server_is_told_of_each_server_that_it_hides(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    with name_server(lambda query: None) as server:
+        options = ("--resolver", f"127.0.0.1:{server[1]}", "--timeout", "0.5")
+        words = ("--config", file, "check", "example.com", "--unpublished", *options)
+        done = run(*words)
+    assert "no name server answers" in done.stdout
+    assert "did not finish in time" not in done.stdout

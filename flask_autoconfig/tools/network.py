@@ -273,8 +273,8 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
     try:
         yield
     except Exception as error:
-        if isinstance(error, ProbeError) and error.kind == "silent":
-            raise  # which says where nobody answered
+        if isinstance(error, ProbeError) and error.kind in ("silent", "dns"):
+            raise  # which says who did not answer
         if over or isinstance(error, TimeoutError):
             raise ProbeError("timeout", _TOO_LATE) from error
         raise
