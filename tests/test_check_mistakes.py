@@ -7,13 +7,14 @@ first thing that is said: a finding below others that follow from the same cause
 from __future__ import annotations
 
 import gzip
+import os
 import socket
 import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,9 @@ from typing import Any, NamedTuple
 import dns.edns
 import dns.flags
 import dns.message
+import dns.query
 import dns.rcode
+import dns.rdatatype
 import pytest
 import trustme
 from real import (
@@ -30,6 +33,7 @@ from real import (
     DOMAIN,
     HOSTER,
     IMAP,
+    OTHER_NAMES,
     PROXY,
     SITE,
     SMTP,
@@ -857,6 +861,45 @@ def answering_names(address: str, rcode: Any, code: int = 0) -> Callable[[Real],
     return seed
 
 
+def names_that(
+    address: str, answer: Callable[[dns.message.Message], bytes | None]
+) -> Callable[[Real], None]:
+    """A name server by UDP alone that asks the world's, and answers something else."""
+
+    def seed(here: Real) -> None:
+        sock = here.inside.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        here.inside.call(sock.bind, (address, 53))
+        here.stack.callback(sock.close)
+
+        def serve() -> None:
+            while True:
+                try:
+                    data, peer = sock.recvfrom(4096)
+                except OSError:
+                    return
+                query = dns.message.from_wire(data)
+                given = here.inside.call(answer, query)
+                if given is not None:
+                    sock.sendto(given, peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    return seed
+
+
+def cut(query: dns.message.Message) -> bytes:
+    """All of it is too long."""
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.flags |= dns.flags.TC
+    return reply.to_wire()
+
+
+def without_aaaa(query: dns.message.Message) -> bytes | None:
+    if query.question[0].rdtype == dns.rdatatype.AAAA:
+        return None
+    return dns.query.udp(query, OTHER_NAMES, timeout=5).to_wire()
+
+
 def shop(here: Real, *names: str) -> None:
     """A web host that has nothing to do with mail."""
     made = here.stack.enter_context(
@@ -1080,6 +1123,51 @@ NAMES = {
         f"smtp.{DOMAIN} has 2 addresses; {DEAD} port 465: nothing listens there",
         f"smtp smtp.{DOMAIN}:465",
         status="warning",
+    ),
+    "a host in the file that is misspelt": Mistake(
+        lambda here: None,
+        f"imaps.{DOMAIN} has no address in DNS",
+        f"imap imaps.{DOMAIN}:993",
+        file=TOML.replace(f"imap.{DOMAIN}", f"imaps.{DOMAIN}"),
+    ),
+    "a name server that knows no such question": Mistake(
+        answering_names("127.0.1.58", dns.rcode.NOTIMP),
+        "the name server 127.0.1.58 knows no such question (NOTIMP)",
+        DOMAIN,
+        options=("--resolver", "127.0.1.58"),
+    ),
+    "a name server that does not understand": Mistake(
+        answering_names("127.0.1.59", dns.rcode.FORMERR),
+        "the name server 127.0.1.59 does not understand the question (FORMERR)",
+        DOMAIN,
+        options=("--resolver", "127.0.1.59"),
+    ),
+    "port 53 shut by TCP": Mistake(
+        names_that("127.0.1.60", cut),
+        "the answer of the name server 127.0.1.60 is too long for UDP, and by TCP (port "
+        "53) it does not answer",
+        DOMAIN,
+        options=("--resolver", "127.0.1.60"),
+    ),
+    "a name server that drops AAAA": Mistake(
+        names_that("127.0.1.61", without_aaaa),
+        "the name server does not answer for AAAA (it does for A)",
+        f"imap.{DOMAIN}",
+        status="warning",
+        options=("--resolver", "127.0.1.61"),
+    ),
+    "a name server that does not recurse": Mistake(
+        in_bind(without="autoconfig", more="AUTOCONFIG IN CNAME www.elsewhere.test.\n"),
+        "it is an alias (CNAME) of www.elsewhere.test, and the name server asked answers "
+        "for its own zones only",
+        f"autoconfig.{DOMAIN}",
+        options=AT_BIND,
+    ),
+    "an MX host whose alias is a loop": Mistake(
+        in_bind(without="mx", more=f"MX {LOOP}"),
+        f"its alias (CNAME) is a loop: mx.{DOMAIN} → one.{DOMAIN}",
+        f"{DOMAIN} MX mx.{DOMAIN}",
+        options=AT_BIND,
     ),
     "nothing published": Mistake(
         zone(
@@ -1490,6 +1578,50 @@ SERVERS = {
     ),
 }
 
+# --- Servers that ask clients for certificates -------------------------------------------
+
+
+def asking_for_certificates(host: str, port: int) -> Callable[[Real], None]:
+    """TLS 1.3, whose server says so after the client's part of the handshake."""
+
+    def seed(here: Real) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
+        context.load_verify_locations(here.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+        def behave(connection: socket.socket) -> None:
+            secure = context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+            with secure, suppress(OSError):
+                with suppress(ssl.SSLError):
+                    secure.do_handshake()
+                while os.read(secure.fileno(), 4096):  # the client's words, unread
+                    pass
+
+        here.stack.enter_context(stub(here.inside, ELSEWHERE, port, behave))
+        lead(host, ELSEWHERE)(here)
+
+    return seed
+
+
+CERTIFICATES = {
+    f"{host} asks clients for certificates": Mistake(
+        asking_for_certificates(host, port),
+        "the server wants a certificate of the client",
+        at,
+        status=status,
+    )
+    for host, port, at, status in (
+        ("imap", 993, AT_IMAP, "failure"),
+        ("smtp", 465, AT_SMTP, "failure"),
+        ("autoconfig", 443, AT_CONFIG, "warning"),
+    )
+}
+
+
 # --- Calendars ----------------------------------------------------------------------------
 
 CALDAV = "/.well-known/caldav"
@@ -1618,6 +1750,7 @@ MISTAKES = {
     **FAMILIES,
     **NAMES,
     **SERVERS,
+    **CERTIFICATES,
     **CALENDAR,
     **HOSTERS,
 }

@@ -492,6 +492,37 @@ def test_all_domains_are_checked_side_by_side_for_cron(
     assert person(here, "--all", "--quiet").stdout == ""
 
 
+def test_what_is_the_same_for_many_domains_is_told_in_full_but_once(
+    here: Real, tmp_path: Path
+) -> None:
+    """None of these is in DNS, and one dead server is everybody's."""
+    names = ("one.test", "two.test", "three.test")
+    listed = ", ".join(f'"{it}"' for it in names)
+    file = tmp_path / "three.toml"
+    file.write_text(TOML.replace(f'["{DOMAIN}"]', f"[{listed}]"))
+    lead("imap", DEAD)(here)
+    done = person(here, "--all", "--unpublished", file=file)
+    assert done.exit_code == 1
+    assert done.stdout.count("nothing listens there") == 3
+    assert done.stdout.count("why:") == 1
+    lines = done.stdout.splitlines()
+    same = [it for it in lines if "as for one.test: server imap " in it]
+    assert len(same) == 2
+    assert (
+        done.stderr == "3 domains: 0 are well, 3 fail: one.test, two.test, three.test\n"
+    )
+    told = person(here, "--all", "--unpublished", "--json", file=file)
+    for line in map(json.loads, told.stdout.splitlines()):
+        assert [it["why"] for it in line["findings"] if it["status"] == "failure"]
+    assert person(here, "--all", "--unpublished", "-q", file=file).stderr == ""
+
+
+def test_the_sum_is_told_once(here: Real) -> None:
+    done = person(here, USER)
+    assert "ok (--verbose shows them)" in done.stdout
+    assert done.stderr == ""
+
+
 def test_all_takes_a_file_and_no_domain(here: Real, tmp_path: Path) -> None:
     assert person(here, "--all", DOMAIN).exit_code == 2
     with pytest.MonkeyPatch.context() as patch:
@@ -549,8 +580,13 @@ def test_the_worst_world_is_told_within_fifteen_seconds(here: Real) -> None:
 
 
 def log_in(
-    here: Real, file: Path, *options: str, password: str = PASSWORD
-) -> dict[str, Any]:
+    here: Real,
+    file: Path,
+    *options: str,
+    password: str = PASSWORD,
+    how: tuple[str, ...] = ("--unpublished", "--json"),
+) -> Any:
+    """What `check --json` says, or with no --json in `how` the text of it."""
     read, write = os.pipe()
     os.write(write, f"{password}\n".encode())
     os.close(write)
@@ -559,7 +595,7 @@ def log_in(
             subprocess.run,
             [
                 *(str(BIN / "flask-autoconfig"), "--config", str(file), "check", USER),
-                *("--unpublished", "--json", "--password-fd", str(read)),
+                *(*how, "--password-fd", str(read)),
                 *("--resolver", OTHER_NAMES, *options),
             ],
             pass_fds=[read],
@@ -571,8 +607,7 @@ def log_in(
         os.close(read)
     assert "Traceback" not in done.stderr, done.stderr
     assert password not in done.stdout + done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+    return json.loads(done.stdout) if "--json" in how else done.stdout
 
 
 def logins(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -599,12 +634,109 @@ def test_a_refused_name_is_tried_once_more_as_the_other_at_one_server(
     here: Real, tmp_path: Path
 ) -> None:
     told = logins(log_in(here, local_part_alone(tmp_path), "--yes"))
-    refused = [it for it in told if it["status"] == "failure"]
-    assert [it["seen"].partition(":")[0] for it in refused] == ["fred is refused"] * 2
-    (again,) = [it for it in told if it["status"] == "warning"]
-    assert again["subject"].startswith("imap ")
-    assert again["seen"] == f"{USER} is let in, the name that is published is not"
-    assert 'username = "%EMAILADDRESS%"' in again["cure"]
+    first, follows = told
+    assert {it["status"] for it in told} == {"failure"}
+    assert first["subject"].startswith("imap ")
+    assert first["seen"].startswith(
+        f"{USER} is let in, the name that is published (fred) is not: a NO "
+    )
+    assert 'username = "%EMAILADDRESS%"' in first["cure"]
+    assert follows["seen"].startswith("fred is refused: ")
+    assert "publish the name" in follows["cure"]
+    assert "password" not in first["cure"] + follows["cure"]
+
+
+def test_clients_whose_servers_refuse_the_name_do_not_work(
+    here: Real, tmp_path: Path
+) -> None:
+    """The domain publishes what this file says."""
+    file = local_part_alone(tmp_path)
+    web = here.stack.enter_context(
+        front(here.inside, file, ELSEWHERE, here.certificates["web"])
+    )
+    assert web
+    zone = here.records(file)
+    text = (ADDRESSES + zone).replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    here.names.serve(text)
+    report = log_in(here, file, "--yes", how=("--json",))
+    told = works(report)
+    assert told["Thunderbird"] is told["Evolution"] is told["iPhone"] is False
+    assert told["Calendars"]
+    first = next(it for it in report["findings"] if it["status"] == "failure")
+    assert (
+        f"{USER} is let in, the name that is published (fred) is not" in first["seen"]
+    )
+    assert "Thunderbird" in first["clients"]
+    (bird,) = [it for it in report["clients"] if it["client"] == "Thunderbird"]
+    assert f"{USER} is let in" in bird["stopped_by"]
+
+    lines = log_in(here, file, "--yes", how=()).splitlines()
+    assert lines[0].startswith(f"{DOMAIN}  works in ")
+    assert "Calendars" in lines[0]
+    assert "Thunderbird" not in lines[0]
+    assert "fails in Thunderbird, " in lines[1]
+    assert lines[1].count("is let in, the name that is published") == 1
+    assert "the login fails at" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "454 4.7.0 Temporary authentication failure: Connection lost to authentication "
+        "server",
+        "535 5.7.8 Error: authentication failed: Connection refused to auth socket",
+        "451 4.3.0 try again later",
+        "535 5.7.8 Error: authentication failed: generic failure",
+    ],
+)
+def test_what_fails_in_the_server_itself_is_not_tried_with_another_name(
+    here: Real, refusal: str
+) -> None:
+    tried = []
+
+    def behave(connection: socket.socket) -> None:
+        tried.append(1)
+        talks(
+            "220 here",
+            ("EHLO", "250-here\r\n250 AUTH PLAIN"),
+            ("AUTH PLAIN", "334 "),
+            ("AG", refusal),  # \0, and then the name
+        )(connection)
+
+    mail("smtp", 465, behave, good(f"smtp.{DOMAIN}"))(here)
+    told = logins(log_in(here, here.folder / "true.toml", "--yes"))
+    let_in, failed = sorted(told, key=lambda it: it["status"] == "failure")
+    assert let_in["status"] == "ok"
+    assert (
+        f"the login of {USER} fails in the server itself: {refusal}" in failed["seen"]
+    )
+    assert "smtpd_sasl_path" in failed["cure"]
+    assert len(tried) == 3  # for what it offers, twice, and for the login
+
+
+def test_a_server_that_refuses_what_another_takes_is_told_to_look_at_itself(
+    here: Real,
+) -> None:
+    smtp = talks(
+        "220 here",
+        ("EHLO", "250-here\r\n250 AUTH PLAIN"),
+        ("AUTH PLAIN", "334 "),
+        ("AG", "535 5.7.8 Error: authentication failed: (reason unavailable)"),
+    )
+    mail("smtp", 465, smtp, good(f"smtp.{DOMAIN}"))(here)
+    told = logins(log_in(here, here.folder / "true.toml", "--yes"))
+    assert [it["status"] for it in told] == ["failure", "ok"]
+    assert told[0]["why"].startswith(f"imap imap.{DOMAIN}:993")
+    assert "takes the same name and password" in told[0]["why"]
+    assert "look at the password" not in told[0]["cure"]
+    assert "smtpd_sasl_path" in told[0]["cure"]
+
+
+def test_a_login_without_a_terminal_asks_for_the_descriptor(here: Real) -> None:
+    done = here.run("--config", here.folder / "true.toml", "check", USER, "--login")
+    assert done.returncode == 2
+    assert "--password-fd" in done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_nobody_is_tried_once_more_unasked(here: Real, tmp_path: Path) -> None:

@@ -159,6 +159,21 @@ def test_a_pipe_gets_a_line_for_each_part_of_a_finding() -> None:
     assert labels == ["why:", "for:", "do:"]
 
 
+@pytest.mark.parametrize("env", [{}, {"COLUMNS": "500"}])
+def test_the_line_of_progress_is_no_wider_than_the_terminal(
+    toml: Write, env: dict[str, str]
+) -> None:
+    """Else what is behind the terminal's edge stays when the line is taken away."""
+    options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
+    file = toml(TWO_DOMAINS)
+    words = ("--config", file, "check", "example.com", *options)
+    _, lines = at_terminal(40, *words, **env)
+    said = [it for line in lines for it in line.split("\r") if "example.com: " in it]
+    (told,) = [it for it in said if it.startswith("example.com: asking")]
+    assert len(told) <= 39
+    assert told.rstrip().endswith("…")
+
+
 # --- Problems: what stands there, what is hidden, what is folded --------------------------
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..config.tables import Method
 from .network import Network, ProbeError, clock, reason_of, start_tls
-from .tls import Certificate, address_of
+from .tls import Certificate, address_of, told_later
 
 LONGEST_LINE = 8 * 1024
 MOST_TEXT = 64 * 1024  # of one conversation
@@ -368,6 +368,9 @@ def _conversation(
         raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, ValueError) as error:
         at = f"{session.server.address} port {endpoint.port}"
+        late = told_later(error)
+        if late is not None:
+            raise ProbeError("tls", f"{at}: {late}", late.cure) from error
         raise ProbeError("protocol", f"{at}: {reason_of(error)[:200]}") from error
     finally:
         for each in opened:

@@ -23,7 +23,7 @@ from urllib.parse import urljoin, urlsplit
 
 from . import tls
 from .resolver import LookupFailed, Resolver
-from .tls import Certificate, HandshakeError, address_of
+from .tls import Certificate, HandshakeError, address_of, told_later
 
 __all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
 
@@ -273,8 +273,8 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
     try:
         yield
     except Exception as error:
-        if isinstance(error, ProbeError) and error.kind == "silent":
-            raise  # which says where nobody answered
+        if isinstance(error, ProbeError) and error.kind in ("silent", "dns"):
+            raise  # which says who did not answer
         if over or isinstance(error, TimeoutError):
             raise ProbeError("timeout", _TOO_LATE) from error
         raise
@@ -466,6 +466,9 @@ def fetch_once(
         raise ProbeError(error.kind, message, error.cure) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         at = f"{connection.address}: " if connection.address else ""
+        late = told_later(error)
+        if late is not None:
+            raise ProbeError("tls", f"{at}{late}", late.cure) from error
         message = f"{at}no HTTP answer: {reason_of(error)[:200]}"
         raise ProbeError("http", message) from error
     finally:

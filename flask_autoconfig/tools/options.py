@@ -8,7 +8,7 @@ import click
 
 from ..address import is_ip
 from .network import Network
-from .resolver import Resolver
+from .resolver import LookupFailed, Resolver
 
 
 class _HostPort(click.ParamType[tuple[str, int]]):
@@ -91,9 +91,14 @@ def network_options(command: Any) -> Any:
 def resolver_of(resolver: tuple[str, int] | None, timeout: float) -> Resolver:
     """Who is asked for names, from what those options say."""
     if resolver and not is_ip(resolver[0]):
-        addresses = Resolver(None, timeout).addresses(resolver[0])
+        addresses, why = [], "it has no address"
+        try:
+            addresses = Resolver(None, timeout).addresses(resolver[0])
+        except LookupFailed as error:
+            why = error.reason
         if not addresses:
-            raise click.BadParameter(f"{resolver[0]} has no address")
+            message = f"there is no name server {resolver[0]!r}: {why}"
+            raise click.BadParameter(message, param_hint="--resolver")
         resolver = (addresses[0], resolver[1])
     return Resolver(resolver, timeout)
 

@@ -8,22 +8,30 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import Any, TypeVar
 
 import dns.edns
 import dns.exception
 import dns.flags
+import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.resolver
 
 from ..address import is_ip
+
+T = TypeVar("T")
 
 
 class LookupFailed(OSError):  # noqa: N818 (it is what the field calls it)
     """Nobody answered a look-up, or with an error.
 
-    `kind` is timeout (no name server is reached), dnssec, servfail or refused, "" for
-    anything else; `cure` says what to do, where the kind knows.
+    `kind` is timeout (no name server is reached), dnssec, servfail, refused, tcp (shut),
+    short (it asks no other name server), kind (A or AAAA alone is answered), loop (of
+    aliases), unknown (it knows no such questions), "" for anything else; `cure` says what
+    to do, where the kind knows.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:
@@ -45,6 +53,14 @@ _CURES = {
     "refused": "ask a name server that answers you, with --resolver",
     "timeout": "see that the name server runs and that port 53 is open to it, "
     "by UDP and by TCP; or name another with --resolver",
+    "tcp": "open port 53 of the name server by TCP, too: answers that are too long for "
+    "UDP come that way",
+    "short": "ask a name server that recurses: another --resolver, or none for the "
+    "system's",
+    "kind": "let the domain's name servers answer for both kinds of addresses, if only "
+    "that there is none",
+    "loop": "let the last of the aliases lead to a host that has an address",
+    "unknown": "ask another name server, with --resolver: this one is too old, or none",
 }
 
 
@@ -67,6 +83,8 @@ class Resolver:
         self._resolver.use_edns(0, 0, 1232)  # which carries extended errors (RFC 8914)
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
+        # Hosts of which one kind of address was answered for, and this one was not.
+        self.unanswered: dict[str, str] = {}
 
     def until(self, moment: float) -> Resolver:
         """The same, which ends every look-up by a moment of the monotonic clock."""
@@ -81,16 +99,34 @@ class Resolver:
         return left
 
     def _answers(self, name: str, type_: str) -> list[Any]:
+        return self._asked(name, type_) or []
+
+    def _asked(self, name: str, type_: str, edns: bool = True) -> list[Any] | None:
+        """The records, None where there is no such name."""
+        asked = self._resolver
+        if not edns:
+            asked = copy.copy(asked)
+            asked.use_edns(-1)
         try:
-            answer = self._resolver.resolve(
+            answer = asked.resolve(
                 f"{name}.", type_, search=False, lifetime=self._left(name)
             )
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        except dns.resolver.NXDOMAIN:
+            return None
+        except dns.resolver.NoAnswer as error:
+            reason = _stops_short(error.kwargs.get("response"))
+            if reason:
+                raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
         except (dns.exception.DNSException, OSError) as error:
             if isinstance(error, LookupFailed):
                 raise
-            raise self._failure(name, type_, error) from error
+            failed = self._failure(name, type_, error)
+            if (
+                failed.kind == "unknown" and edns
+            ):  # RFC 6891, section 7: it is an old one
+                return self._asked(name, type_, edns=False)
+            raise failed from error
         return list(answer)
 
     def _failure(self, name: str, type_: str, error: Exception) -> LookupFailed:
@@ -119,26 +155,59 @@ class Resolver:
             return [host]
         if self._system:  # as every program here does, /etc/hosts included
             try:
-                return _in_time(_system_addresses, host, self._left(host))
+                # The rest of the time is for asking by ourselves.
+                return _in_time(_system_addresses, host, self._left(host) * 0.6)
             except LookupFailed as error:
-                if error.kind != "servfail":
-                    raise  # the system does not say why: ask by ourselves
+                if error.kind not in ("servfail", "timeout"):
+                    raise  # the system does not say why
         both = self.until(time.monotonic() + self._timeout)
         return [str(it.address) for it in both._of_both_kinds(host)]
 
     def _of_both_kinds(self, host: str) -> list[Any]:
-        """IPv6 first, as programs try them. One kind that fails hides not the other."""
+        """IPv6 first, as programs try them, asked for side by side.
+
+        One kind that fails hides not the other. One that is late is waited for half of
+        the time where the other is there: the rest is for who wants to go there.
+        """
+        known = self.unanswered.get(host)
+        asked = {
+            type_: _beside(partial(self._asked, host, type_))
+            for type_ in ("AAAA", "A")
+            if type_ != known
+        }
+        seconds = self._left(host)
+        begun = time.monotonic()
+        over = begun + seconds + _THREADS
+        done, _ = wait(asked.values(), seconds, FIRST_COMPLETED)
+        if any(it.exception() is None for it in done):
+            over = begun + seconds / 2
+        wait(asked.values(), max(over - time.monotonic(), 0))
+
         records: list[Any] = []
-        failed: list[LookupFailed] = []
-        for type_ in ("AAAA", "A"):
+        is_nowhere = False
+        failed: dict[str, LookupFailed] = {}
+        for type_, future in asked.items():
             try:
-                records += self._answers(host, type_)
+                found = future.result(0)
+                records += found or []
+                is_nowhere = is_nowhere or found is None
             except LookupFailed as error:
-                failed.append(error)
-                if error.kind in ("timeout", "dnssec"):
-                    break
+                failed[type_] = error
+            except TimeoutError:
+                failed[type_] = LookupFailed(host, "no name server answers", "timeout")
+        late = [type_ for type_, it in failed.items() if it.kind == "timeout"]
+        if len(failed) < len(asked) and late:
+            other = "A" if late[0] == "AAAA" else "AAAA"
+            reason = (
+                f"the name server does not answer for {late[0]} (it does for {other})"
+            )
+            failed[late[0]] = LookupFailed(host, reason, "kind")
+            if records:
+                self.unanswered[host] = late[0]
+            elif is_nowhere:  # some say so of a name that has the other kind alone
+                return []
         if failed and not records:
-            raise failed[0]
+            raise next(iter(failed.values()))
         return records
 
     def is_known(self, name: str) -> bool:
@@ -191,6 +260,9 @@ class Resolver:
         return [b"".join(it.strings).decode("utf-8", "replace") for it in records]
 
 
+_THREADS = 0.3  # seconds, for what a look-up's own end takes to be told
+
+
 def _host(name: Any) -> str:
     text: str = name.to_text(omit_final_dot=True)
     return "" if text in (".", "@") else text.lower()
@@ -210,27 +282,103 @@ _CODES = {
 }
 
 
+_RCODES = {
+    dns.rcode.SERVFAIL: ("servfail", "the name server fails at it (SERVFAIL)"),
+    dns.rcode.REFUSED: ("refused", "the name server {} refuses to answer (REFUSED)"),
+    dns.rcode.NOTIMP: ("unknown", "the name server {} knows no such question (NOTIMP)"),
+    dns.rcode.FORMERR: (
+        "unknown",
+        "the name server {} does not understand the question (FORMERR)",
+    ),
+}
+
+
 def _reason(error: Exception) -> tuple[str, str]:
     """The kind of a failure, and the failure in words."""
     said = getattr(error, "kwargs", {}).get("errors") or []
+    for server, _, _, what, *_ in said:
+        if isinstance(what, dns.message.Truncated):
+            who = _server(server)
+            words = (
+                f"the answer of the name server {who} is too long for UDP, and by TCP "
+            )
+            return "tcp", f"{words}(port 53) it does not answer"
     if isinstance(error, dns.exception.Timeout):
         asked = sorted({f"{_server(it[0])} port {it[2]}" for it in said if len(it) > 2})
         beside = f" ({', '.join(map(str, asked[:3]))})" if asked else ""
         return "timeout", f"no name server answers{beside}"
-    for each in said:
-        answer = each[4] if len(each) > 4 else None
-        if answer is None:
-            continue
+    found = [_of_answer(*it[:5]) for it in said if len(it) > 4]
+    if found:
+        return next((it for it in found if it[0]), found[0])
+    if isinstance(error, dns.resolver.NoNameservers):
+        return "timeout", "this machine knows no name server"
+    text = str(error).partition("\n")[0][:200]
+    return "", text or type(error).__name__
+
+
+def _of_answer(
+    server: Any, _tcp: bool, _port: int, what: Any, answer: Any
+) -> tuple[str, str]:
+    """The same of what one name server answered, if it did."""
+    who = _server(server)
+    if isinstance(what, dns.message.ChainTooLong) or _is_loop(answer):
+        return "loop", "its alias (CNAME) is a loop"
+    if answer is not None:
         for option in answer.options:
             if isinstance(option, dns.edns.EDEOption):
                 return _of_code(int(option.code), option.text or "")
-        if answer.rcode() == dns.rcode.SERVFAIL:
-            return "servfail", "the name server fails at it (SERVFAIL)"
-        if answer.rcode() == dns.rcode.REFUSED:
-            who = f"the name server {_server(each[0])}"
-            return "refused", f"{who} refuses to answer (REFUSED)"
-    text = str(error).partition("\n")[0][:200]
-    return "", text or type(error).__name__
+        kind, words = _RCODES.get(answer.rcode(), ("", ""))
+        code = dns.rcode.to_text(answer.rcode())
+        words = words or f"the answer of the name server {{}} is of no use ({code})"
+        return kind, words.format(who)
+    if isinstance(what, OSError):
+        said = what.strerror or type(what).__name__
+        return "timeout", f"the name server {who} is not reached: {said}"
+    return "", f"what the name server {who} answers cannot be read"
+
+
+def _way(answer: Any) -> list[Any]:
+    """The name that was asked for and its aliases in an answer, up to one twice."""
+    aliases = {
+        it.name: it[0].target
+        for it in answer.answer
+        if it.rdtype == dns.rdatatype.CNAME
+    }
+    way = [it.name for it in answer.question[:1]]
+    while way and way[-1] in aliases and way[-1] not in way[:-1]:
+        way.append(aliases[way[-1]])
+    return way
+
+
+def _is_loop(answer: Any) -> bool:
+    way = _way(answer) if answer is not None else []
+    return way[-1:] != [] and way[-1] in way[:-1]
+
+
+def _stops_short(answer: Any) -> str:
+    """What a name server leaves open that asks no other, "" where it is the whole answer.
+
+    An answer that there is nothing has the zone's SOA (RFC 2308, section 2.2).
+    """
+    if answer is None or answer.flags & dns.flags.RA:
+        return ""
+    kinds = {it.rdtype for it in answer.authority}
+    if dns.rdatatype.SOA in kinds:
+        return ""
+    only = "the name server asked answers for its own zones only"
+    aliases = {
+        it.name: it[0].target
+        for it in answer.answer
+        if it.rdtype == dns.rdatatype.CNAME
+    }
+    if aliases:
+        name = answer.question[0].name
+        for _ in range(len(aliases)):
+            name = aliases.get(name, name)
+        return f"it is an alias (CNAME) of {_host(name)}, and {only}"
+    if dns.rdatatype.NS in kinds and not answer.flags & dns.flags.AA:
+        return f"{only}, and refers to others"
+    return ""
 
 
 def _server(nameserver: Any) -> str:
@@ -264,23 +412,25 @@ def _system_addresses(host: str) -> list[str]:
     return sorted(found, key=lambda address: ":" not in address)
 
 
+def _beside(look: Callable[[], T]) -> Future[T]:
+    """What it gives, in a thread of its own, which may be left behind."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(look())
+        except Exception as error:  # whatever it is, it is who waits that wants to know
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 def _in_time(
     look_up: Callable[[str], list[str]], host: str, seconds: float
 ) -> list[str]:
     """What it gives; the system's own look-up knows no time, so that it is left behind."""
-    results: list[list[str] | LookupFailed] = []
-
-    def run() -> None:
-        try:
-            results.append(look_up(host))
-        except LookupFailed as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not results:
-        raise LookupFailed(host, "no name server answers", "timeout")
-    if isinstance(results[0], LookupFailed):
-        raise results[0]
-    return results[0]
+    try:
+        return _beside(partial(look_up, host)).result(seconds)
+    except TimeoutError as error:
+        raise LookupFailed(host, "no name server answers", "timeout") from error

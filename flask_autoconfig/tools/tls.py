@@ -246,7 +246,8 @@ _REASONS = (  # a part of OpenSSL's reason, what it means, the cure
     (
         ("CERTIFICATE_REQUIRED",),
         "the server wants a certificate of the client",
-        "do not ask clients for certificates there",
+        "do not ask clients for certificates there (SSLVerifyClient in Apache, "
+        "ssl_verify_client_cert in Dovecot, smtpd_tls_req_ccert in Postfix)",
     ),
     (("INTERNAL_ERROR",), "the server breaks the handshake off (internal error)", _LOG),
 )
@@ -269,6 +270,23 @@ def _why(
             return HandshakeError(words, cure)
     said = reason or getattr(error, "strerror", None) or str(error)
     return HandshakeError(f"the TLS handshake fails: {said}"[:200], _LOG)
+
+
+def told_later(error: Exception) -> HandshakeError | None:
+    """Why a server ends TLS after the handshake, None where it is not TLS that ends.
+
+    In TLS 1.3 a server judges the client's part when the client has long gone on
+    (RFC 8446, section 4.4.2.4): what it says arrives with the first answer.
+    """
+    if not isinstance(error, ssl.SSLError):
+        return None
+    reason = str(error.reason or "").upper().replace(" ", "_")
+    if _is_end(error, reason):
+        return HandshakeError("the server hangs up after the TLS handshake", _LOG)
+    for parts, words, cure in _REASONS:
+        if any(part in reason for part in parts):
+            return HandshakeError(words, cure)
+    return HandshakeError(f"TLS breaks off: {reason or error}"[:200], _LOG)
 
 
 def _is_end(error: Exception, reason: str) -> bool:

@@ -114,7 +114,13 @@ def from_problem(step: str, subject: str, problem: Problem) -> Finding:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """One cause once, with all its places and clients; the worst first."""
+    """One cause once, with all its places and clients; the worst first.
+
+    Of the same status it goes by the step, as a client does: the file, the web, the
+    documents, the servers; then DNS, since whoever makes a record agree with a server
+    that does not answer breaks what was right; then logins. What only compares two things
+    comes behind all of these.
+    """
     causes: dict[tuple[str, ...], Finding] = {}
     for it in findings:
         # What is well is told of each place by itself.
@@ -131,8 +137,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(causes.values(), key=_weight)
 
 
-# What a cause is in before what follows from it.
-_STEPS = ("file", "https", "document", "dns", "server", "login")
+# What a cause is in before what follows from it; see `merged`.
+_STEPS = ("file", "https", "document", "server", "dns", "login")
 
 
 def _weight(it: Finding) -> tuple[int, bool, int]:

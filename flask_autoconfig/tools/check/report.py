@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from ..cleaning import clean
 from ..terminal import columns, wrapped
-from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Finding
+from .findings import FAILURE, NOTE, OK, WARNING, Finding
 from .journeys import CALENDARS
 from .run import Fare, Report
 
@@ -19,6 +19,9 @@ _INDENT = 9  # columns that a status takes
 _NARROW = 50  # columns: in fewer an indent takes too much of them
 _URL = re.compile(r"https?://[^\s,;()\"]*[^\s,;:.()\"]")
 _NO_MAIL = (CALENDARS.name,)
+_MOST_NAMED = 20  # domains in the closing line
+# What was told in full, and of which domain.
+Known = dict[tuple[str, ...], str]
 _MOST_PLACES = 6  # that people are shown of one cause
 
 
@@ -105,9 +108,11 @@ def _outcomes(report: Report) -> Iterator[str]:
 
 
 def _logins(report: Report) -> Iterator[str]:
-    """Each login that was tried and failed: what is well with the settings is not all."""
+    """Each login that failed, but for those that clients are told to fail by."""
+    stopped = {fare.client for fare in report.fares if fare.works is False}
     for it in report.findings:
-        if it.step == "login" and it.status == FAILURE:
+        is_told = bool(it.clients) and stopped.issuperset(it.clients)
+        if it.step == "login" and it.status == FAILURE and not is_told:
             red = click.style("the login fails at", fg="red")
             yield f"{red} {it.subject}: {clean(it.seen, 300)}"
 
@@ -139,19 +144,29 @@ def details(
     verbose: bool,
     quiet: bool = False,
     width: int | None = None,
+    known: Known | None = None,
 ) -> Iterator[str]:
     """The findings; what is well and what is only to be known is folded to counts.
 
-    They are wrapped to the width in columns, if there is one.
+    They are wrapped to the width in columns, if there is one. What is in `known`, of
+    another domain, takes a line; what is told is added to it.
     """
     folded = {OK: 0, NOTE: 0}
     everybody = {fare.client for fare in report.fares}
     for it in report.findings:
         is_asked_for = it.step == "login"  # whoever types a password wants to know
-        if it.status in folded and not (verbose or is_asked_for):
+        if it.status in (OK, NOTE) and not (verbose or is_asked_for):
             folded[it.status] += 1
-        else:
+            continue
+        key = (it.status, it.step, it.seen, it.why, it.cure)
+        first = report.domain
+        if known is not None and it.status != OK:
+            first = known.setdefault(key, first)
+        if first == report.domain:
             yield from _told(it, everybody, width)
+        else:
+            same = f"as for {first}: {it.step} {it.subject}: {it.seen}"
+            yield wrapped(f"{_status(it)} {same}", width, _indent(width))
     parts = []
     if folded[NOTE]:
         parts.append(_counted(folded[NOTE], "note"))
@@ -161,16 +176,21 @@ def details(
         yield f"{', '.join(parts)} (--verbose shows them)"
 
 
+def _indent(width: int | None) -> int:
+    return _INDENT if width is None or width >= _NARROW else 2
+
+
+def _status(it: Finding) -> str:
+    return click.style(f"{it.status:{_INDENT - 1}}", fg=_COLOURS[it.status], bold=True)
+
+
 def _told(it: Finding, everybody: set[str], width: int | None) -> Iterator[str]:
     """What a person is shown of a finding: a line for each part, wrapped to the width."""
-    indent = _INDENT if width is None or width >= _NARROW else 2
-    status = click.style(
-        f"{it.status:{_INDENT - 1}}", fg=_COLOURS[it.status], bold=True
-    )
+    indent = _indent(width)
     place = "" if len(it.places) > 1 else f" {it.subject}"
     known: set[str] = set()
     sentence = _once(f"{it.step}{place}: {it.seen}", known)
-    yield wrapped(f"{status} {sentence}", width, indent)
+    yield wrapped(f"{_status(it)} {sentence}", width, indent)
     for label, text in _parts(it, everybody):
         line = f"{' ' * indent}{label:5}{_once(text, known)}"
         yield wrapped(line, width, indent + 5)
@@ -208,19 +228,15 @@ def _once(text: str, known: set[str]) -> str:
     return _URL.sub(shown, text)
 
 
-def counts(findings: tuple[Finding, ...] | list[Finding]) -> str:
-    """How many there are of each kind."""
-    numbers = {
-        status: sum(it.status == status for it in findings) for status in STATUSES
-    }
-    return ", ".join(
-        (
-            f"{numbers[OK]} ok",
-            _counted(numbers[NOTE], "note"),
-            _counted(numbers[WARNING], "warning"),
-            _counted(numbers[FAILURE], "failure"),
-        )
-    )
+def closing(number: int, failed: Sequence[str]) -> str:
+    """What is said last, of so many domains of which these fail."""
+    well = number - len(failed)
+    said = f"{_counted(number, 'domain')}: {well} {'is' if well == 1 else 'are'} well"
+    if failed:
+        verb = "fails" if len(failed) == 1 else "fail"
+        more = f" and {len(failed) - _MOST_NAMED} more" if failed[_MOST_NAMED:] else ""
+        said += f", {len(failed)} {verb}: {', '.join(failed[:_MOST_NAMED])}{more}"
+    return said
 
 
 def _counted(number: int, word: str) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from ..cleaning import clean
 from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
-_SIDE_BY_SIDE = 6  # domains at a time
+_SIDE_BY_SIDE = 10  # domains at a time
 
 
 @click.command("check")
@@ -94,6 +95,10 @@ def command(
     cases = _cases(service, subject, address, every)
     if unpublished and service is None:
         raise click.UsageError("--unpublished takes a file that serves the domain")
+    if login and password_fd is None and not sys.stdin.isatty():
+        message = "--login asks for the password at a terminal, and stdin is none: "
+        message += "give it with --password-fd N (--password-fd 0 reads stdin)"
+        raise click.UsageError(message)
     if login and not (service or yes or sys.stdin.isatty()):
         message = "without a file --login asks at a terminal; name a file, or say --yes"
         raise click.UsageError(message)
@@ -105,19 +110,21 @@ def command(
     look = check.unpublished if unpublished else check.published
     with_file = partial(_of_file, service)
     several = every or len(cases) > 1
-    failed = False
+    failed: list[str] = []
+    known: report.Known | None = {} if several else None
     with ending.at_once():
         for case, found in _side_by_side(cases, look, facts, around, tell):
             told = found.with_findings(with_file(case))
             if login:
                 tell.end()
-                told = told.with_findings(
-                    _logins(case, around, found, password_fd, yes)
-                )
-            failed = failed or findings.has_failure(told.findings)
+                told = _with_logins(case, around, found, told, password_fd, yes)
+            if findings.has_failure(told.findings):
+                failed.append(told.domain)
             tell.end()
-            _print(told, as_json, quiet, verbose, several)
-    tell.end()
+            _print(told, as_json, quiet, verbose, known)
+        tell.end()
+        if several and not quiet:
+            terminal.tell(report.closing(len(cases), failed), err=True)
     ctx.exit(1 if failed else 0)
 
 
@@ -129,14 +136,13 @@ class _Progress:
     """One line on a terminal's stderr that says what is being done; silent elsewhere."""
 
     def __init__(self) -> None:
-        # One column less: in the last one some terminals begin a new line.
-        self._most = (terminal.width(err=True) or 0) - 1
         self._length = 0
 
     def __call__(self, text: str) -> None:
         """Say it in the place of what was said before."""
-        if self._most > 0:
-            text = clean(text, min(self._most, 78))
+        most = _room()
+        if most > 0:
+            text = clean(text, min(most, 78))
             blank = " " * max(self._length - len(text), 0)
             click.echo(f"\r{text}{blank}", nl=False, err=True)
             self._length = len(text)
@@ -146,6 +152,20 @@ class _Progress:
         if self._length:
             click.echo(f"\r{' ' * self._length}\r", nl=False, err=True)
             self._length = 0
+
+
+def _room() -> int:
+    """The columns that a line on stderr may take, 0 where that is no terminal.
+
+    One less than there are: in the last one some terminals begin a new line. COLUMNS may
+    say that there are more, and such a line could not be taken away.
+    """
+    told = terminal.width(err=True)
+    if told is None:
+        return 0
+    with suppress(OSError, ValueError):
+        told = min(told, os.get_terminal_size(sys.stderr.fileno()).columns or told)
+    return told - 1
 
 
 def _side_by_side(
@@ -166,44 +186,51 @@ def _side_by_side(
             yield case, future.result()
 
 
-def _logins(
+def _with_logins(
     case: Case,
     around: Network,
-    outcome: Report,
+    found: Report,
+    told: Report,
     password_fd: int | None,
     yes: bool,
-) -> list[Finding]:
-    """Real logins, if a person who sees where the password goes wants them.
+) -> Report:
+    """The report with real logins, if a person who sees where the password goes wants them.
 
     Without a file strangers name the servers, and so it takes settings that came whole
     over verified https, and a yes.
     """
-    if outcome.provider is None:
-        return []
+    if found.provider is None:
+        return told
     subject = str(case.address)
-    if not outcome.is_trusted:
+    if not found.is_trusted:
         seen = "not tried: the settings did not come whole over verified https"
         why = "whoever stands between could have named servers of his own"
-        return [findings.failure("login", subject, seen, why, _NAME_A_FILE)]
-    servers, others = logins.for_login(case, outcome.provider, outcome.findings)
+        if case.provider is not None:  # nothing was asked, for want of DNS
+            seen, why = "not tried", "what is wrong with the domain comes first"
+            return told.with_findings([findings.warning("login", subject, seen, why)])
+        refused = findings.failure("login", subject, seen, why, _NAME_A_FILE)
+        return told.with_findings([refused])
+    servers, others = logins.for_login(case, found.provider, found.findings)
+    told = told.with_findings(others)
     if not servers:
-        return others
+        return told
 
     endpoints = [str(endpoint_of(case, server)) for server in servers]
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
-        return [
-            *others,
-            findings.warning("login", subject, "not tried", "you said no"),
-        ]
+        no = findings.warning("login", subject, "not tried", "you said no")
+        return told.with_findings([no])
     password = _password(password_fd, where)
-    network = check.unhurried(case, around)
-    told, refused = logins.log_in_at(case, network, servers, password)
+    tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
     may = partial(_may_try, yes)
     network = check.unhurried(case, around)
-    return [*others, *told, *logins.once_more(case, network, refused, password, may)]
+    again = logins.once_more(case, network, tries, password, may)
+    more = logins.told(case, tries, again)
+    more = logins.hurting(more, tries, told.fares)
+    fares = logins.fares_after(told.fares, more)
+    return replace(told, fares=fares).with_findings(more)
 
 
 def _may_try(yes: bool, user: str, server: str) -> bool:
@@ -304,8 +331,10 @@ def _password(descriptor: int | None, where: str) -> str:
 
 
 def _print(
-    told: Report, as_json: bool, quiet: bool, verbose: bool, several: bool
+    told: Report, as_json: bool, quiet: bool, verbose: bool, known: report.Known | None
 ) -> None:
+    """`known` is what was told of other domains, None where there is one alone."""
+    several = known is not None
     wrong = tuple(it for it in told.findings if it.status in (FAILURE, WARNING))
     if as_json:
         told = replace(told, findings=wrong) if quiet else told
@@ -319,9 +348,9 @@ def _print(
     width = terminal.width()
     for line in report.verdict(told, width):
         click.echo(line)
-    if not several or is_failed or verbose or quiet:
-        is_short = quiet or several
-        for line in report.details(told, verbose=verbose, quiet=is_short, width=width):
-            click.echo(line)
-    if not quiet and not several:
-        click.echo(report.counts(told.findings), err=True)
+    if several and not (is_failed or verbose or quiet):
+        return
+    for line in report.details(
+        told, verbose=verbose, quiet=quiet or several, width=width, known=known
+    ):
+        click.echo(line)

@@ -31,7 +31,35 @@ def look(case: Case, facts: Facts, published: Provider | None) -> list[Finding]:
     if provider is not None:
         for name, wanted in _expected(provider, case.domain).items():
             tasks.append(partial(_srv, case, facts, name, wanted))
-    return [it for found in side_by_side(tasks) for it in found]
+    tasks += [
+        partial(_mail_host, facts, it.host) for it in servers.endpoints(case, provider)
+    ]
+    found = [it for each in side_by_side(tasks) for it in each]
+    return [*found, *_half_answered(case, facts, provider)]
+
+
+def _mail_host(facts: Facts, host: str) -> list[Finding]:
+    """Look for it; that it is not found is told of the server."""
+    facts.exists(host)
+    return []
+
+
+def _half_answered(
+    case: Case, facts: Facts, provider: Provider | None
+) -> Iterator[Finding]:
+    """Hosts of which a name server answers for one kind of address alone."""
+    hosts = {it.host for it in servers.endpoints(case, provider)}
+    for host, kind in sorted(facts.network.resolver.unanswered.items()):
+        if host in hosts or f".{host}".endswith(f".{case.domain}"):
+            other = "A" if kind == "AAAA" else "AAAA"
+            yield warning(
+                "dns",
+                host,
+                f"the name server does not answer for {kind} (it does for {other})",
+                "programs that ask for both wait seconds for it each time, or give up",
+                f"let the domain's name servers answer for {kind}, if only that there is "
+                "none (a firewall that drops such questions, or an old program, often)",
+            )
 
 
 def _is_needed(case: Case, family: Family) -> bool:
@@ -110,7 +138,12 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         target = facts.alias(host)
         addresses = facts.addresses(host)
     except LookupFailed as error:
-        yield failed(f"{subject} {host}", error, why)
+        if web.is_loop(facts, host):
+            found = web.dead_alias(facts, host, why)
+            place = f"{subject} {host}"
+            yield found._replace(subject=place, places=(place,))
+        else:
+            yield failed(f"{subject} {host}", error, why)
         return
     if target:
         yield warning(
@@ -195,7 +228,11 @@ def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]
     if not case.provider and any(_is_dead(facts, name, it) for it in wanted.targets):
         return []  # what the documents say is what is wrong, and it is told
     seen = _listed(offered) or "“not offered”"
-    return [_wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")]
+    found = _wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")
+    if any(_is_dead(facts, name, it) for it in wanted.targets):
+        cure = "correct the file first: clients do not get to the server that it names"
+        found = found._replace(cure=cure, follows=True)
+    return [found]
 
 
 def _is_dead(facts: Facts, name: str, target: tuple[str, int]) -> bool:
