@@ -70,9 +70,13 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
     net = net.step(_STEPS * net.timeout)
     notes: list[str] = []
-    candidates = list(_candidates(domain, net, tell, notes))
+    if reason := _no_name_server(domain, net):
+        return Discovery(None, notes, {}, [], reason)
+    denied: dict[str, list[str]] = {}
+    candidates = list(_candidates(domain, net, tell, notes, denied))
     silent: list[Candidate] = []  # although DNS names them
     answered = _try_all(candidates, net, tell, notes, silent)
+    _leave_out_denied(answered, denied, notes)
     urls, url_reasons = _url_servers(domain, net, tell, notes)
     best = {type_: _best(type_, answered, notes) for type_ in _LABELS}
     reasons = {
@@ -99,10 +103,51 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
             "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
         )
         notes.append(f"{missing} was found for {domain}")
-        return Discovery(None, notes, {}, [], _cure(answered, silent))
+        cure = _cure(answered, silent)
+        if not (answered or silent or net.resolver.is_known(domain)):
+            cure = "there is no such domain in DNS: look at how it is spelt"
+        return Discovery(None, notes, {}, [], cure)
     tables = from_raw({"provider": [_without_empty(raw)]}).tables
     warnings = [] if best["imap"] else list(_without_imap(answered))
     return Discovery(tables, notes, reasons, warnings)
+
+
+def _no_name_server(domain: str, net: Network) -> str:
+    """The cure where no name server is reached, so that nothing can be found."""
+    if net.connect_to:  # the servers are told
+        return ""
+    try:
+        net.resolver.mx(domain)
+    except LookupFailed as error:
+        if error.kind == "timeout":
+            return f"no name server answers ({error}): {error.cure}"
+    return ""
+
+
+def _leave_out_denied(
+    answered: dict[Candidate, MailServer],
+    denied: dict[str, list[str]],
+    notes: list[str],
+) -> None:
+    """Take out what the domain says it does not offer, although it answers.
+
+    One record that denies POP3 denies all of it; of IMAP and submission the encryption
+    that the record is about, since nobody can do without them.
+    """
+    for candidate in list(answered):
+        endpoint = candidate.endpoint
+        names = denied.get(endpoint.type, [])
+        own = [
+            service
+            for service, type_, socket_type in MAIL_SERVICES
+            if (type_, socket_type) == (endpoint.type, endpoint.socket_type)
+        ]
+        said = [it for it in names if endpoint.type == "pop3" or it in own]
+        if said and candidate.source != "SRV":
+            del answered[candidate]
+            notes.append(
+                f'{candidate} is left out: {said[0]} in DNS says "not offered"'
+            )
 
 
 def _without_imap(answered: dict[Candidate, MailServer]) -> Iterator[str]:
@@ -139,9 +184,16 @@ def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _candidates(
-    domain: str, net: Network, tell: Tell, notes: list[str]
+    domain: str,
+    net: Network,
+    tell: Tell,
+    notes: list[str],
+    denied: dict[str, list[str]],
 ) -> Iterator[Candidate]:
-    """What SRV says first, then names of the domain and of its MX hosts."""
+    """What SRV says first, then names of the domain and of its MX hosts.
+
+    `denied` gets the services that SRV says are not offered, by their type.
+    """
     resolver = net.resolver
     named = 0
     for service, type_, socket_type in MAIL_SERVICES:
@@ -154,6 +206,8 @@ def _candidates(
             tell(
                 f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
             )
+            if not host:
+                denied.setdefault(type_, []).append(f"{service}.{domain}")
             if host and not _is_host_name(host):
                 notes.append(f"{host}: left out, since it is no host name")
                 continue
