@@ -84,6 +84,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         snippet,
         ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", service),
+        ("$scheme", "https"),  # else Outlook is led to there first
     )
     site = (
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
@@ -95,6 +96,11 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         path = "/.well-known/autoconfig/mail/config-v1.1.xml"
         assert b"imap.example.com" in fetch(url + path, Host="example.com").body
         assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
+        # Outlook goes to the host that `_autodiscover._tcp` names.
+        for path in ("autodiscover/autodiscover.xml", "Autodiscover/Autodiscover.xml"):
+            asked = outlook.request("fred@example.com")
+            reply = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
+            assert b"imap.example.com" in reply.body
 
 
 def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
