@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
@@ -18,6 +19,7 @@ from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.commands.serve import _places
 from flask_autoconfig.tools.folder import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
@@ -541,6 +543,25 @@ def test_a_port_alone_is_told_what_to_write() -> None:
     done = run("serve", "--bind", "18142")
     assert done.returncode == 2
     assert "write 127.0.0.1:18142" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        (":18141", "http://127.0.0.1:18141/mail/setup"),
+        ("127.0.0.2:1", "http://127.0.0.2:1/mail/setup"),
+        ("unix:/run/it", "unix:/run/it"),
+    ],
+)
+def test_the_address_of_the_start_is_one_to_click(bind: str, url: str) -> None:
+    config = SimpleNamespace(bind=[bind], is_ssl=False)
+    assert _places(config, "/mail/setup") == url
+
+
+def test_defaults_stand_in_the_help_of_serve_without_parentheses() -> None:
+    told = run("serve", "--help").stdout
+    assert "127.0.0.1:8000 by default" in told
+    assert "(127.0.0.1:8000)" not in told
 
 
 def test_show_of_what_is_not_served_says_so_once(toml: Write) -> None:
