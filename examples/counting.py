@@ -1,5 +1,6 @@
 """A Flask site that counts what mail clients get, for Prometheus.
 
+It needs prometheus-client.
 Try it: `flask --app examples/counting run`, ask for some settings, then look at /metrics.
 Under several workers set PROMETHEUS_MULTIPROC_DIR, as prometheus_client's manual has it.
 """

@@ -1,6 +1,7 @@
 """Customers in PostgreSQL: their domains, and servers of their own where they have some.
 
-The table is that of customers.sql, its database is named by the environment:
+It needs psycopg with its pool (`pip install 'psycopg[binary,pool]'`). The table is that of
+customers.sql, its database is named by the environment:
 
     export DATABASE_URL=postgresql:///mail
     flask-autoconfig serve --hooks customers

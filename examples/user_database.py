@@ -1,7 +1,8 @@
 """A Flask site whose database knows the customers' domains and their users' logins.
 
 Here a login differs from the address (fred@customer.test logs in as u1001), so no
-placeholder can say it. Try it: `flask --app examples/user_database run`
+placeholder can say it. It needs flask-sqlalchemy.
+Try it: `flask --app examples/user_database run`
 """
 
 from __future__ import annotations

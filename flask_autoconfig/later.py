@@ -11,6 +11,7 @@ import os
 import pickle
 import signal
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Collection
@@ -84,12 +85,14 @@ def imported(name: str) -> Hooks:
     """
     try:
         return _imported(name)
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:
         raise _refusal(name, _words(error)) from error
 
 
-def _refusal(name: str, message: str) -> ConfigError:
-    cure = (
+def _refusal(name: str, message: str, cure: str = "") -> ConfigError:
+    cure = cure or (
         "name a module with find_provider or find_username, as customers or app:hooks"
     )
     return ConfigError([Problem(name, message, cure)], "hooks")
@@ -100,7 +103,15 @@ def _imported(name: str) -> Hooks:
     if here not in sys.path:
         sys.path.insert(0, here)
     module, _, path = name.partition(":")
-    found: Any = import_module(module)
+    try:
+        found: Any = import_module(module)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if not module or (missing and f"{module}.".startswith(f"{missing}.")):
+            raise
+        message = f"the module is there, and its import fails: {_words(error)}"
+        cure = f"install {missing}" if missing else "mend what it says there"
+        raise _refusal(name, message, cure) from error
     for part in filter(None, path.split(".")):
         found = getattr(found, part)
     return Hooks.of(found() if isinstance(found, type) else found)
@@ -155,6 +166,16 @@ def _outcome(look: Callable[[], object]) -> tuple[object, Exception | None]:
 def _words(error: BaseException) -> str:
     """One line, with the place where it is the imported code that failed."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
-    *_, last = traceback.extract_tb(error.__traceback__)
-    is_ours = last.filename.startswith((str(Path(__file__).parent), "<frozen"))
-    return words if is_ours else f"{words} at {last.filename}:{last.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = (str(Path(__file__).parent), "<frozen")
+    theirs = [it for it in frames if not it.filename.startswith((*ours, _IMPORTLIB))]
+    if not theirs:
+        return words
+    # A person's own line, and not that of a library which she called there.
+    own = [it for it in theirs if not it.filename.startswith(_LIBRARIES)]
+    place = own[-1] if own else theirs[0]
+    return f"{words} at {place.filename}:{place.lineno}"
+
+
+_LIBRARIES = tuple({sysconfig.get_path(it) for it in ("stdlib", "purelib", "platlib")})
+_IMPORTLIB = str(Path(sysconfig.get_path("stdlib")) / "importlib")

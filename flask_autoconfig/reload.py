@@ -47,11 +47,14 @@ class Live(Generic[Built]):
         file: str | os.PathLike[str],
         build: Callable[[Loaded], Built],
         instead: Built | None = None,
+        change: Callable[[Built, Built], str] = lambda _before, _now: "",
     ) -> None:
         """Read the file; raises ConfigError unless there is something `instead`.
 
         That answers until a file that is faulty at the start, or not there, is mended.
+        `change` says what a person has to do after an edit, "" for nothing.
         """
+        self._change = change
         self.file = Path(file).absolute()
         # The files beside it whose change counts: those that the last reading named.
         self._watched: tuple[Path, ...] = ()
@@ -156,11 +159,13 @@ class Live(Generic[Built]):
         if built is None or loaded is None:
             log.error("%s\n%s", trouble, self._goes_on)
             return
-        self.built, self._loaded = built, loaded
+        last, self.built, self._loaded = self.built, built, loaded
         self._goes_on = _LAST_GOOD
         took = round((time.monotonic() - clock) * 1000)
         content = _content(loaded)
-        log.info("%s is taken up: %s, in %d milliseconds", self.file, content, took)
+        todo = self._change(last, built)
+        news = f"{content}, in {took} milliseconds{'; ' if todo else ''}{todo}"
+        log.info("%s is taken up: %s", self.file, news)
         tell_of(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:

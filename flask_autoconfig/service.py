@@ -27,6 +27,7 @@ from .answers import (
 )
 from .config.reading import Loaded
 from .directory import Directory, Match
+from .documents import Recipient
 from .families import Family, Place, Places, Route
 from .hooks import HookFailed, Hooks, Own
 from .page.alone import ALONE
@@ -38,6 +39,7 @@ from .snapshot import Served, Snapshot, Stage
 log = logging.getLogger("flask_autoconfig")
 
 _AN_HOUR = 3600.0
+_MOST_COMPARED = 100  # domains of a file whose documents an edit is held against
 _MOST_TOLD = 100  # domains that the log tells of in an hour
 
 
@@ -85,7 +87,8 @@ class Service:
             self.live = Still(self._made_of(source))
             tell_of(source)
         else:
-            self.live = Live(source, self._made_of, None if strict else self._without())
+            instead = None if strict else self._without()
+            self.live = Live(source, self._made_of, instead, self._change)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -108,6 +111,39 @@ class Service:
         served = wanted if self._fixed is None else self._fixed
         snapshot = Snapshot(loaded, families.labels(), self._words)
         return Current(snapshot, served, Places(served))
+
+    def _change(self, before: Current, now: Current) -> str:
+        """What is to be published after an edit: of a document whose digest is in DNS."""
+        if before.snapshot is None or now.snapshot is None:
+            return ""
+        old, new = before.snapshot.loaded, now.snapshot.loaded
+        if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
+            return ""  # a reload takes no longer for it
+        has_own_logins = self.hooks.find_username is not None
+        digested = [
+            format_
+            for it in now.families
+            if it.digest and not (it.implies_login and has_own_logins)
+            for format_ in it.formats
+        ]
+
+        def documents(of: Loaded, name: bytes) -> list[bytes | None]:
+            provider, whose = of.providers[of.claims[name]], Recipient(name.decode())
+            return [format_.write(provider, whose) for format_ in digested]
+
+        changed = [
+            name.decode()
+            for name in new.claims.keys() & old.claims.keys()
+            if not name.startswith(b"*")
+            and documents(old, name) != documents(new, name)
+        ]
+        if not changed:
+            return ""
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return (
+            f"the PACC document of {min(changed)}{more} changed: publish its digest, "
+            "`flask-autoconfig dns --diff`"
+        )
 
     @property
     def families(self) -> tuple[Family, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dns.zone
 import pytest
+from bind import bind
 from strangers import HEARING, at_terminal
 from support import (
     BIN,
@@ -219,8 +220,43 @@ def test_init_that_finds_nothing_says_what_to_do(here: World, tmp_path: Path) ->
     file = tmp_path / "none.toml"
     done = here.flask_autoconfig("init", "nowhere.test", "-o", file, *TIMEOUT)
     assert done.returncode == 1
-    assert "write the file by hand" in done.stderr
+    assert "there is no such domain in DNS: look at how it is spelt" in done.stderr
     assert not file.exists()
+
+
+def test_init_of_a_domain_without_servers_says_what_to_do() -> None:
+    with bind(DOMAIN) as server:
+        done = run("init", DOMAIN, "-o", "-", "--resolver", server.resolver, *TIMEOUT)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "write the file by hand" in done.stderr
+
+
+def test_init_without_a_name_server_says_so_at_once() -> None:
+    nobody = ("--resolver", "192.0.2.1", "--timeout", "0.2")
+    done = run("init", DOMAIN, "-o", "-", *nobody)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "no name server answers" in done.stderr
+    assert "--resolver" in done.stderr
+
+
+def test_init_leaves_out_what_the_domain_says_it_does_not_offer(here: World) -> None:
+    here.names.load("_pop3s._tcp IN SRV 0 0 0 .\n_imaps._tcp IN SRV 0 0 993 imap\n")
+    done = here.flask_autoconfig("init", DOMAIN, "-o", "-", *TIMEOUT)
+    (provider,) = loads(done.stdout).provider
+    assert [it.type for it in provider.incoming] == ["imap"]
+    assert (
+        f"note: pop3 pop.{DOMAIN}:995 SSL is left out: _pop3s._tcp.{DOMAIN} in DNS says"
+        in done.stderr
+    )
+
+
+def test_init_looks_for_nothing_before_it_knows_where_to_write(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere/mine.toml"
+    done = run("init", DOMAIN, "-o", file, "--resolver", "192.0.2.1")
+    assert done.returncode == 1
+    assert f"{file}: cannot write it: {file.parent}: No such file" in done.stderr
+    assert "DNS" not in done.stderr
 
 
 def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
@@ -243,6 +279,7 @@ def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
 
 def test_init_of_something_that_is_no_domain_is_wrong_usage() -> None:
     assert run("init", "not a domain").returncode == 2
+    assert run("init", "192.0.2.1").returncode == 2
     assert run("init", "example.com", "--resolver", "x:y:z").returncode == 2
 
 

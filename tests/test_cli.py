@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
@@ -18,6 +19,7 @@ from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.commands.serve import _places
 from flask_autoconfig.tools.folder import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
@@ -265,6 +267,18 @@ def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_import_names_the_line_of_a_bad_value(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.xml"
+    text = (ISP / "diary.test.xml").read_text().replace("993", "99333")
+    bad.write_text(text.replace("diary.test", "bad.test"))
+    line = 1 + text[: text.index("99333")].count("\n")
+    done = run("import", ISP / "diary.test.xml", bad)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: nothing is imported: 1 problem\n")
+    assert f"{bad}:{line}: error: " in done.stderr
+    assert f"  {line} | " in done.stderr
+
+
 def test_import_of_a_domain_in_two_files_names_both(tmp_path: Path) -> None:
     original = ISP / "diary.test.xml"
     copy = tmp_path / "copy.xml"
@@ -497,7 +511,63 @@ def test_a_full_disk_behind_stdout_is_told_without_a_traceback(
             check=False,
             env=env if buffered else {**env, "PYTHONUNBUFFERED": "1"},
         )
-    assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: cannot write the output: No space left on device; "
+        "make room there, or send it to another file\n",
+    )
+
+
+BESIDE_THE_COMMAND = {
+    "validate --config a.toml": "--config goes before the command",
+    "check --color": "flask-autoconfig --color check",
+    "--json validate": "flask-autoconfig validate --json",
+}
+
+
+@pytest.mark.parametrize(("words", "cure"), BESIDE_THE_COMMAND.items())
+def test_an_option_on_the_wrong_side_of_the_command_is_told_where_it_goes(
+    words: str, cure: str
+) -> None:
+    done = run(*words.split())
+    assert done.returncode == 2
+    assert cure in " ".join(done.stderr.split())
+
+
+def test_an_option_that_nobody_has_is_told_as_before() -> None:
+    for words in (("--nothing", "validate"), ("validate", "--nothing")):
+        assert "No such option" in run(*words).stderr
+
+
+def test_a_port_alone_is_told_what_to_write() -> None:
+    done = run("serve", "--bind", "18142")
+    assert done.returncode == 2
+    assert "write 127.0.0.1:18142" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"),
+    [
+        (":18141", "http://127.0.0.1:18141/mail/setup"),
+        ("127.0.0.2:1", "http://127.0.0.2:1/mail/setup"),
+        ("unix:/run/it", "unix:/run/it"),
+    ],
+)
+def test_the_address_of_the_start_is_one_to_click(bind: str, url: str) -> None:
+    config = SimpleNamespace(bind=[bind], is_ssl=False)
+    assert _places(config, "/mail/setup") == url
+
+
+def test_defaults_stand_in_the_help_of_serve_without_parentheses() -> None:
+    told = run("serve", "--help").stdout
+    assert "127.0.0.1:8000 by default" in told
+    assert "(127.0.0.1:8000)" not in told
+
+
+def test_show_of_what_is_not_served_says_so_once(toml: Write) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "show", "fred@other.test")
+    assert done.returncode == 1
+    assert done.stderr.count("other.test") == 1
 
 
 def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code(toml: Write) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dns.zone
@@ -84,6 +85,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         snippet,
         ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", service),
+        ("$scheme", "https"),  # else Outlook is led to there first
     )
     site = (
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
@@ -95,6 +97,11 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         path = "/.well-known/autoconfig/mail/config-v1.1.xml"
         assert b"imap.example.com" in fetch(url + path, Host="example.com").body
         assert fetch(f"{url}/.well-known/caldav", Host="example.com").status == 404
+        # Outlook goes to the host that `_autodiscover._tcp` names.
+        for path in ("autodiscover/autodiscover.xml", "Autodiscover/Autodiscover.xml"):
+            asked = outlook.request("fred@example.com")
+            reply = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
+            assert b"imap.example.com" in reply.body
 
 
 def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
@@ -198,24 +205,92 @@ def test_apache_serves_any_number_of_domains(
         ("/var/log/apache2/autoconfig.log", f"{tmp_path}/access.log"),
         ("127.0.0.1:8000", service),
     )
-    names = "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout"
-    modules = "".join(
-        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-        for name in names.split()
-    )
-    (tmp_path / "apache.conf").write_text(
-        f"ServerRoot {tmp_path}\nServerName localhost\nPidFile {tmp_path}/pid\n"
-        f"ErrorLog {tmp_path}/error.log\nMutex file:{tmp_path} default\n"
-        f"DefaultRuntimeDir {tmp_path}\n"
-        f"{_listen(https)}{_listen(http)}"
-        f"{modules}{_user()}{site}"
-    )
-    command = (program("apache2"), "-D", "FOREGROUND", "-f", tmp_path / "apache.conf")
-    with running(*command, port=https):
+    with apache(tmp_path, site, https, http):
         check_front(https, http, address)
     log = (tmp_path / "access.log").read_text()
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
     assert "fred" not in log
+
+
+def apache(
+    folder: Path, site: str, *ports: int
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A real Apache with these virtual hosts at ports of loopback."""
+    names = (
+        "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout "
+        "setenvif"
+    )
+    modules = "".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+        for name in names.split()
+    )
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\n"
+        f"ErrorLog {folder}/error.log\nMutex file:{folder} default\n"
+        f"DefaultRuntimeDir {folder}\n"
+        f"{''.join(map(_listen, ports))}"
+        f"{modules}{_user()}{site}"
+    )
+    command = (program("apache2"), "-D", "FOREGROUND", "-f", folder / "apache.conf")
+    return running(*command, port=ports[0])
+
+
+def asked_of_a_site(port: int) -> None:
+    """What a site that passes mail clients on must do, Outlook at its own name too."""
+    url = f"http://127.0.0.1:{port}"
+    query = "?emailaddress=fred@example.com"
+    path = f"/.well-known/autoconfig/mail/config-v1.1.xml{query}"
+    assert b"imap.example.com" in fetch(url + path, Host="example.com").body
+    asked = outlook.request("fred@example.com")
+    for path in ("autodiscover/autodiscover.xml", "Autodiscover/Autodiscover.xml"):
+        reply = fetch(f"{url}/{path}", data=asked, Host="www.example.com")
+        assert b"imap.example.com" in reply.body or reply.status == 302
+    assert b"imap.example.com" not in fetch(f"{url}/other", Host="example.com").body
+
+
+def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
+    tmp_path: Path, service: str
+) -> None:
+    port = free_port()
+    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
+    lines = "\n".join(
+        it.removeprefix("#   ") for it in lines.splitlines() if it.startswith("#   ")
+    )
+    log = tmp_path / "site.log"
+    lines = replaced(
+        lines,
+        ("127.0.0.1:8000", service),
+        ("/var/log/apache2/access.log", str(log)),
+    )
+    combined = 'LogFormat "%h %t \\"%r\\" %>s" combined\n'
+    site = f"{combined}<VirtualHost *:{port}>\n{lines}\n</VirtualHost>\n"
+    with apache(tmp_path, site, port):
+        asked_of_a_site(port)
+        until(lambda: "GET /other" in log.read_text())
+    assert "config-v1.1" not in log.read_text()
+    assert "fred" not in log.read_text()
+
+
+def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
+    tmp_path: Path, service: str
+) -> None:
+    port, log = free_port(), tmp_path / "site.log"
+    text = (CONTRIB / "Caddyfile").read_text()
+    lines = "\n".join(
+        it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")
+    )
+    (tmp_path / "Caddyfile").write_text(
+        f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\nhttp://:{port} {{\n"
+        f"\tlog {{\n\t\toutput file {log}\n\t}}\n"
+        f"{replaced(lines, ('127.0.0.1:8000', service))}\n}}\n"
+    )
+    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
+    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    with running(*command, "--adapter", "caddyfile", port=port, env=env):
+        asked_of_a_site(port)
+        until(lambda: '"/other"' in log.read_text())
+    assert "config-v1.1" not in log.read_text()
+    assert "fred" not in log.read_text()
 
 
 def _listen(port: int) -> str:

@@ -192,6 +192,79 @@ def test_an_address_that_leads_to_the_same_place_is_as_good_as_an_alias(
     assert dns(file, "--diff", *resolver).returncode == 0
 
 
+def test_a_domain_that_nobody_answers_for_hides_no_other(
+    toml: Write, server: Bind, tmp_path: Path
+) -> None:
+    text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
+    file = toml(text)
+    options = ("dns", *TARGET, "--diff", "--resolver", server.resolver)
+    done = run("--config", file, *options)
+    assert done.returncode == 1
+    assert "$ORIGIN example.com." in done.stdout
+    assert "$ORIGIN static.example.com." in done.stdout
+    assert "refused.test" not in done.stdout
+    assert re.search(
+        r"Error: refused\.test: not compared: .*; .*--resolver", done.stderr
+    )
+    told = json.loads(run("--config", file, *options, "--json").stdout)
+    assert set(told) == {"example.com", "static.example.com"}
+    done = run("--config", file, *options, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert "2 files written" in done.stderr
+    assert "refused.test" in done.stderr
+    names = {it.name for it in (tmp_path / "out").iterdir()}
+    assert names == {"example.com.zone", "static.example.com.zone"}
+
+
+def test_without_any_name_server_no_more_domains_are_asked(toml: Write) -> None:
+    domains = ", ".join(f'"d{number}.test"' for number in range(50))
+    file = toml(TWO_DOMAINS.replace('"example.com", "example2.com"', domains))
+    nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
+    done = run("--config", file, "dns", *TARGET, *nobody)
+    assert done.returncode == 1
+    assert done.stderr.count("Error:") == 17
+    assert "the other domains: not compared either" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["www", "not a host", "192.0.2.1"])
+def test_a_target_is_a_whole_name(toml: Write, target: str) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "dns", "--target", target)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "www.example.com" in done.stderr
+
+
+def test_patterns_beside_domains_are_told_of(toml: Write) -> None:
+    file = toml(TWO_DOMAINS.replace('"example2.com"', '"*.example.net"'))
+    done = run("--config", file, "dns", *TARGET)
+    assert done.returncode == 0
+    assert "note: *.example.net has no records of its own" in done.stderr
+    assert run("--config", file, "dns", "example.com", *TARGET).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command", [("dns", *TARGET, "--output"), ("export",)], ids=["dns", "export"]
+)
+def test_a_folder_that_is_none_is_told_with_its_path_and_what_to_do(
+    toml: Write, command: tuple[str, ...]
+) -> None:
+    done = run("--config", toml(TWO_DOMAINS), *command, "/dev/null")
+    assert done.returncode == 1
+    message = "/dev/null: cannot write: File exists; it is no folder: name another"
+    assert done.stderr == f"Error: {message}\n"
+
+
+def test_one_file_is_one_file(toml: Write, tmp_path: Path) -> None:
+    done = dns(toml(TWO_DOMAINS), "--output", tmp_path / "out")
+    assert done.stderr.startswith("1 file written below ")
+
+
+def test_a_previous_file_that_is_not_there_is_wrong_usage(toml: Write) -> None:
+    done = dns(toml(TWO_DOMAINS), "--previous", "/nosuch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nosuch" in done.stderr
+    assert "init" not in done.stderr
+
+
 def test_a_name_server_that_is_not_there_is_told(toml: Write) -> None:
     nobody = ("--resolver", "127.0.0.1:9", "--timeout", "0.5")
     ended = dns(toml(TWO_DOMAINS), "--diff", *nobody)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 from support import BIN, ROOT, fetch, free_port, run, running, serving
@@ -127,3 +130,23 @@ def test_the_counting_site_counts_answers_without_addresses() -> None:
     assert counter % "not served" in told
     assert "fred" not in told
     assert "elsewhere" not in told
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda it: it.name)
+def test_an_example_names_what_it_needs_in_its_head_and_in_the_table(
+    file: Path,
+) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    head = (ast.get_docstring(tree) or "").lower()
+    table = (ROOT / "examples/README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"(?m)^\| .*\[{file.name}\].*$", table)
+    imported = [it for it in ast.walk(tree) if isinstance(it, ast.ImportFrom)]
+    roots = {str(it.module).partition(".")[0] for it in imported}
+    # What Flask brings along is there.
+    others = roots - sys.stdlib_module_names - {"flask", "flask_autoconfig", "click"}
+    for word in {word for name in others for word in name.split("_")}:
+        assert word in head, word
+        assert word in row, word

@@ -167,7 +167,8 @@ def test_a_configuration_that_is_taken_up_is_logged(
     file, log = toml(TWO_DOMAINS), tmp_path / "log"
     line = re.compile(
         rf"\[INFO\] {re.escape(str(file))} is taken up: "
-        r"1 provider, 2 domains, in \d+ milliseconds\n"
+        r"1 provider, 2 domains, in \d+ milliseconds; the PACC document of example.com "
+        r"and 1 more changed: publish its digest, `flask-autoconfig dns --diff`\n"
     )
     with serving(file, "--workers", "1", log=log) as url:
         fetch(url + CONFIG)
@@ -177,6 +178,17 @@ def test_a_configuration_that_is_taken_up_is_logged(
         until(lambda: "The last good configuration" in log.read_text())
         toml(TWO_DOMAINS)
         until(lambda: len(line.findall(log.read_text())) == 2)
+
+
+def test_an_edit_that_changes_no_digest_says_nothing_of_one(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, log = toml(TWO_DOMAINS), tmp_path / "log"
+    with serving(file, "--workers", "1", log=log) as url:
+        fetch(url + CONFIG)
+        toml("max_age = 60\n" + TWO_DOMAINS)
+        until(lambda: "is taken up" in log.read_text())
+    assert "PACC" not in log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,26 @@ LINES = st.lists(
 )
 
 
+def test_lines_that_are_nobodys_domain_are_warned_of_with_their_line(
+    toml: Write, tmp_path: Path
+) -> None:
+    lines = [
+        "a.test",
+        "single",
+        "bad domain_x!",
+        "*.com",
+        *map("x{}".format, range(20)),
+    ]
+    (tmp_path / "customers").write_text("\n".join(lines))
+    done = run("--config", toml(LISTED), "validate")
+    assert done.returncode == 0
+    shown = done.stdout.replace(f"{tmp_path}/", "")
+    for line, message in ((2, '"single" has no dot'), (3, '"bad" has no dot')):
+        assert f"customers:{line}: warning: Every client: {message}" in shown
+    assert "customers:4: warning: Every client: *.com is every domain" in shown
+    assert "12 more like it" in shown
+
+
 @given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
 def test_a_domains_file_is_read_as_if_line_by_line(
     tmp_path_factory: pytest.TempPathFactory,

@@ -88,8 +88,6 @@ FAULTY = {
     "customer": "No module named 'customer'",
     "customers:nothing": "has no attribute 'nothing'",
     "customers:os": "no function find_provider or find_username",
-    "faulty": "ZeroDivisionError: division by zero at ",
-    "ends": "SystemExit: 3",
 }
 
 
@@ -97,8 +95,6 @@ FAULTY = {
 def test_hooks_that_are_none_end_the_start_with_a_line_that_says_what_to_do(
     folder: Path, name: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "faulty.py").write_text("1 / 0")
-    (folder / "ends.py").write_text("import sys; sys.exit(3)")
     ended = run("serve", "--hooks", name, cwd=folder)
     assert ended.returncode == 1
     assert words in ended.stderr
@@ -108,6 +104,30 @@ def test_hooks_that_are_none_end_the_start_with_a_line_that_says_what_to_do(
     with pytest.raises(ConfigError) as caught:
         create_app("autoconfig.toml", hooks=name)
     assert words in str(caught.value)
+
+
+FAILING = {
+    "1 / 0": "ZeroDivisionError: division by zero at {file}:1; mend",
+    "import sys; sys.exit(3)": "SystemExit: 3 at {file}:1; mend",
+    "import os\nos.environ['NOWHERE']": "KeyError: 'NOWHERE' at {file}:2; mend",
+    "import not_there": "No module named 'not_there' at {file}:1; install not_there",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), FAILING.items())
+def test_a_module_whose_import_fails_is_told_with_the_error_and_its_place(
+    folder: Path, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "faulty.py"
+    file.write_text(text)
+    ended = run("serve", "--hooks", "faulty", cwd=folder)
+    assert ended.returncode == 1
+    assert "faulty: the module is there, and its import fails: " in ended.stderr
+    assert words.format(file=file) in ended.stderr
+    assert "name a module" not in ended.stderr
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match="its import fails"):
+        create_app("autoconfig.toml", hooks="faulty")
 
 
 def test_a_module_that_breaks_later_stops_only_its_own_answers(folder: Path) -> None:

@@ -408,6 +408,15 @@ url = "https://dav.{self.domain}/"
         self, *arguments: str | Path, web: int = 0, pass_fds: Any = ()
     ) -> Any:
         """Run a command in this world; `web` is nginx's port."""
+        return run(
+            *self.words(*arguments, web=web),
+            cwd=self.folder,
+            pass_fds=pass_fds,
+            SSL_CERT_FILE=str(self.folder / "ca.pem"),
+        )
+
+    def words(self, *arguments: str | Path, web: int = 0) -> list[str | Path]:
+        """The same command's arguments, with the options that lead to this world."""
         color = [it for it in arguments if it == "--color"]
         command, *rest = arguments[len(color) :]
         options = ["--resolver", f"127.0.0.1:{self.names.port}"]
@@ -421,14 +430,7 @@ url = "https://dav.{self.domain}/"
             start: list[str | Path] = [*color, "--config", file, command]
         else:
             start = [*color, command]
-        return run(
-            *start,
-            *options,
-            *rest,
-            cwd=self.folder,
-            pass_fds=pass_fds,
-            SSL_CERT_FILE=str(self.folder / "ca.pem"),
-        )
+        return [*start, *options, *rest]
 
 
 @contextmanager

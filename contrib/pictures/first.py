@@ -25,7 +25,8 @@ from seen import AGENTS, LOGO
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent.parent / "tests"))
 
-from support import run, serving  # noqa: E402 (the path is that of the line before)
+from strangers import at_terminal  # noqa: E402 (the path is that of the lines before)
+from support import run, serving  # noqa: E402
 from world import World, web, world  # noqa: E402
 
 DOMAIN = "example.com"
@@ -59,14 +60,24 @@ def conversation(here: World, file: Path, port: int) -> list[tuple[str, str]]:
     records = run(*dns, cwd=here.folder).stdout.splitlines(True)
     without = [it for it in records if not it.startswith("_ua-auto-config")]
 
+    def shown(*words: str | Path) -> str:
+        _, told = at_terminal(
+            *("--color", *words),
+            typed={},
+            cwd=here.folder,
+            COLUMNS=str(COLUMNS),
+            SSL_CERT_FILE=str(here.folder / "ca.pem"),
+        )
+        lines = told.replace("\r\n", "\n").split("\n")
+        return "\n".join(it.rpartition("\r")[2] for it in lines)  # written over
+
     def check() -> tuple[str, str]:
-        told = here.flask_autoconfig("--color", "check", ADDRESS, web=port)
-        return f"check {ADDRESS}", told.stdout
+        return f"check {ADDRESS}", shown(*here.words("check", ADDRESS, web=port))
 
     here.names.load(*without)
     said = [check()]
     place = f"--resolver=127.0.0.1:{here.names.port}"
-    lacks = run("--color", *dns, "--diff", place, cwd=here.folder).stdout
+    lacks = shown(*dns, "--diff", place)
     said.append((f"dns --target www.{DOMAIN} --diff", lacks))
     here.names.load(*records)
     return [*said, check()]
@@ -74,6 +85,7 @@ def conversation(here: World, file: Path, port: int) -> list[tuple[str, str]]:
 
 # --- The picture -----------------------------------------------------------------------
 
+COLUMNS = 80  # that the screen beside the phone has room for
 COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "36": "#79c0ff"}
 STYLES = {"1": "font-weight:700", "2": "opacity:.6", "4": "text-decoration:underline"}
 STYLES |= {code: f"color:{colour}" for code, colour in COLOURS.items()}
@@ -84,7 +96,7 @@ body { margin: 0; padding: 28px; width: 1144px; background: #dfe7ec; display: fl
   overflow: hidden; background: #fff; height: 640px }
 .phone img { width: 360px; display: block }
 .screen { flex: 1; background: #12161d; color: #d7dde4; border-radius: 12px;
-  padding: 18px 22px; font: 14.5px/1.45 monospace; white-space: pre-wrap;
+  padding: 18px 22px; font: 13px/1.45 monospace; white-space: pre-wrap;
   overflow-wrap: anywhere }
 .screen b { color: #fff }
 """
@@ -126,7 +138,7 @@ def picture(browser: Browser, shown: bytes, said: list[tuple[str, str]]) -> Imag
     )
     page = context.new_page()
     page.set_content(
-        f"<style>{SHEET}</style><div class=phone>"
+        f"<!doctype html><style>{SHEET}</style><div class=phone>"
         f'<img src="data:image/png;base64,{data}"></div><div class=screen>{text}</div>'
     )
     shot = Image.open(BytesIO(page.screenshot(full_page=True)))

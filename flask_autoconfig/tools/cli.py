@@ -7,6 +7,7 @@ this module, so that it imports next to nothing: a command is imported when it i
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -116,18 +117,44 @@ class _Group(click.Group):
         """Read the arguments; this already prints the help where that is wanted."""
         try:
             return super().make_context(*args, **options)
+        except click.NoSuchOption as error:
+            raise _better(error, self, args[1] if len(args) > 1 else []) from None
         except (OSError, KeyboardInterrupt, click.Abort) as error:
             raise click.exceptions.Exit(_end_of(error)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.option_name in {opt for it in self.params for opt in it.opts}:
+                name = error.option_name
+                value = "FILE " if name == "--config" else ""
+                example = f"{ctx.command_path} {name} {value}{ctx.invoked_subcommand}"
+                message = f"{name} goes before the command: {example}"
+                raise click.UsageError(message, error.ctx) from None
+            raise
         except ConfigError as error:
             _tell_problems(error)
             _give_up_unwritten()
             ctx.exit(1)
         except (OSError, KeyboardInterrupt, click.Abort) as error:
             ctx.exit(_end_of(error))
+
+
+def _better(
+    error: click.NoSuchOption, group: click.Group, words: list[str]
+) -> click.UsageError:
+    """Of an option that is a command's, and stands before it: where it goes."""
+    ctx = error.ctx
+    name = next((it for it in words if it in _COMMANDS), None)
+    command = group.get_command(ctx, name) if ctx and name else None
+    options = {opt for it in command.params for opt in it.opts} if command else set()
+    if ctx is None or error.option_name not in options:
+        return error
+    example = f"{ctx.command_path} {name} {error.option_name}"
+    return click.UsageError(
+        f"{error.option_name} goes behind the command: {example}", ctx
+    )
 
 
 def _end_of(error: BaseException) -> int:
@@ -137,7 +164,7 @@ def _end_of(error: BaseException) -> int:
     code = ending.code_of(error)
     if isinstance(error, OSError):
         if code is None:
-            _tell(error.strerror or str(error))
+            _tell(*_words_of(error))
         _give_up_unwritten()
     elif code is None:
         raise error
@@ -152,8 +179,22 @@ def _tell_problems(error: ConfigError) -> None:
             click.echo(line, err=True)
 
 
-def _tell(message: str) -> None:
-    _tell_problems(ConfigError([Problem("", message, "")]))
+def _words_of(error: OSError) -> tuple[str, str]:
+    """What is wrong, with the file that it is about, and the cure where it is known."""
+    if error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}", ""
+    if error.errno in _OF_A_STREAM:
+        cure = "make room there, or send it to another file"
+        return f"cannot write the output: {error.strerror}", cure
+    return error.strerror or str(error), ""
+
+
+# What writing to stdout ends with, which has no name that could be told.
+_OF_A_STREAM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _tell(message: str, cure: str = "") -> None:
+    _tell_problems(ConfigError([Problem("", message, cure)]))
 
 
 def _give_up_unwritten() -> None:
@@ -211,6 +252,6 @@ def main() -> None:
     try:
         cli(prog_name="flask-autoconfig")
     except OSError as error:  # of what click itself writes, as the help
-        _tell(error.strerror or str(error))
+        _tell(*_words_of(error))
         _give_up_unwritten()
         sys.exit(1)

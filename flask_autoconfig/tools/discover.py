@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from ..address import fold
-from ..config import values
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from . import mail, network
+from . import mail
+from .discover_urls import url_servers
 from .mail import MECHANISMS, Endpoint, MailServer
-from .network import REDIRECTS, Network, ProbeError
+from .network import Network, ProbeError
 from .resolver import LookupFailed
-from .zone import MAIL_SERVICES, URL_SERVICES
+from .zone import MAIL_SERVICES
 
 _LABELS = {
     "imap": ("imap", "mail", "mx", ""),
@@ -70,10 +69,14 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
     net = net.step(_STEPS * net.timeout)
     notes: list[str] = []
-    candidates = list(_candidates(domain, net, tell, notes))
+    if reason := _no_name_server(domain, net):
+        return Discovery(None, notes, {}, [], reason)
+    denied: dict[str, list[str]] = {}
+    candidates = list(_candidates(domain, net, tell, notes, denied))
     silent: list[Candidate] = []  # although DNS names them
     answered = _try_all(candidates, net, tell, notes, silent)
-    urls, url_reasons = _url_servers(domain, net, tell, notes)
+    _leave_out_denied(answered, denied, notes)
+    urls, url_reasons = url_servers(domain, net, tell, notes)
     best = {type_: _best(type_, answered, notes) for type_ in _LABELS}
     reasons = {
         "incoming": [
@@ -99,10 +102,51 @@ def discover(domain: str, net: Network, tell: Tell) -> Discovery:
             "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
         )
         notes.append(f"{missing} was found for {domain}")
-        return Discovery(None, notes, {}, [], _cure(answered, silent))
+        cure = _cure(answered, silent)
+        if not (answered or silent or net.resolver.is_known(domain)):
+            cure = "there is no such domain in DNS: look at how it is spelt"
+        return Discovery(None, notes, {}, [], cure)
     tables = from_raw({"provider": [_without_empty(raw)]}).tables
     warnings = [] if best["imap"] else list(_without_imap(answered))
     return Discovery(tables, notes, reasons, warnings)
+
+
+def _no_name_server(domain: str, net: Network) -> str:
+    """The cure where no name server is reached, so that nothing can be found."""
+    if net.connect_to:  # the servers are told
+        return ""
+    try:
+        net.resolver.mx(domain)
+    except LookupFailed as error:
+        if error.kind == "timeout":
+            return f"no name server answers ({error}): {error.cure}"
+    return ""
+
+
+def _leave_out_denied(
+    answered: dict[Candidate, MailServer],
+    denied: dict[str, list[str]],
+    notes: list[str],
+) -> None:
+    """Take out what the domain says it does not offer, although it answers.
+
+    One record that denies POP3 denies all of it; of IMAP and submission the encryption
+    that the record is about, since nobody can do without them.
+    """
+    for candidate in list(answered):
+        endpoint = candidate.endpoint
+        names = denied.get(endpoint.type, [])
+        own = [
+            service
+            for service, type_, socket_type in MAIL_SERVICES
+            if (type_, socket_type) == (endpoint.type, endpoint.socket_type)
+        ]
+        said = [it for it in names if endpoint.type == "pop3" or it in own]
+        if said and candidate.source != "SRV":
+            del answered[candidate]
+            notes.append(
+                f'{candidate} is left out: {said[0]} in DNS says "not offered"'
+            )
 
 
 def _without_imap(answered: dict[Candidate, MailServer]) -> Iterator[str]:
@@ -139,9 +183,16 @@ def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _candidates(
-    domain: str, net: Network, tell: Tell, notes: list[str]
+    domain: str,
+    net: Network,
+    tell: Tell,
+    notes: list[str],
+    denied: dict[str, list[str]],
 ) -> Iterator[Candidate]:
-    """What SRV says first, then names of the domain and of its MX hosts."""
+    """What SRV says first, then names of the domain and of its MX hosts.
+
+    `denied` gets the services that SRV says are not offered, by their type.
+    """
     resolver = net.resolver
     named = 0
     for service, type_, socket_type in MAIL_SERVICES:
@@ -154,6 +205,8 @@ def _candidates(
             tell(
                 f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
             )
+            if not host:
+                denied.setdefault(type_, []).append(f"{service}.{domain}")
             if host and not _is_host_name(host):
                 notes.append(f"{host}: left out, since it is no host name")
                 continue
@@ -375,73 +428,3 @@ def _entry(best: Answered, notes: list[str]) -> dict[str, object]:
         "socket_type": endpoint.socket_type,
         "authentication": _authentication(server),
     }
-
-
-_URL_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
-
-
-def _url_servers(
-    domain: str, net: Network, tell: Tell, notes: list[str]
-) -> tuple[dict[str, list[dict[str, object]]], dict[str, list[str]]]:
-    """Calendars, address books and JMAP: by SRV and its TXT path, else by .well-known.
-
-    The second are the reasons. One whose URL the file cannot have becomes a note.
-    """
-    servers: dict[str, list[dict[str, object]]] = {}
-    reasons: dict[str, list[str]] = {}
-
-    def look(service: str, type_: str) -> tuple[str, str, str]:
-        name = f"{service}.{domain}"
-        url, reason = _url_by_srv(name, type_, net), f"the SRV record {name} names it"
-        if not url:
-            start = f"https://{domain}/.well-known/{type_}"
-            url, reason = _url_by_redirect(start, net), f"{start} leads there"
-        return type_, url, reason
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        found = list(pool.map(look, *zip(*URL_SERVICES, strict=True)))
-    for type_, url, reason in found:
-        if not url:
-            continue
-        tell(f"{type_} {url}")
-        try:
-            url = values.url(url)
-            parts = urlsplit(url)
-            net.refuse_private(parts.hostname or "", parts.port or 443)
-        except ProbeError as error:
-            notes.append(f"{type_} {url} is left out: {error}")
-        except ValueError as error:
-            notes.append(f"{type_} {url} is left out: {error.args[0]}")
-        else:
-            key = _URL_KEYS[type_]
-            servers.setdefault(key, []).append({"type": type_, "url": url})
-            reasons.setdefault(key, []).append(reason)
-    return servers, reasons
-
-
-def _url_by_srv(name: str, type_: str, net: Network) -> str:
-    try:
-        targets = net.resolver.srv(name)
-        texts = net.resolver.txt(name)
-    except LookupFailed:
-        return ""
-    paths = [it.removeprefix("path=") for it in texts if it.startswith("path=/")]
-    for host, port in targets:
-        if host and port:
-            authority = host if port == 443 else f"{host}:{port}"
-            # Without a path it is at that place (RFC 6764, section 6; RFC 8620, 2.2).
-            path = paths[0] if paths else f"/.well-known/{type_}"
-            return f"https://{authority}{path}"
-    return ""
-
-
-def _url_by_redirect(url: str, net: Network) -> str:
-    try:
-        reply = network.fetch(net, url, follow=False)
-    except ProbeError:
-        return ""
-    location = reply.headers.get("location", "")
-    moved = reply.status in REDIRECTS
-    trusted = reply.certificate is not None and not reply.certificate.problem
-    is_web = moved and trusted and urlsplit(location).scheme == "https"
-    return location if is_web else ""

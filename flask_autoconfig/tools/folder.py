@@ -6,12 +6,15 @@ nobody can put a link in its place between a look and a write.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ..errors import Problem
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -84,6 +87,28 @@ def opened(path: Path) -> Iterator[Folder]:
     number = os.open(path, _FOLDER)
     with _closing(number):
         yield Folder(number, path)
+
+
+def trouble(error: OSError, directory: Path) -> Problem:
+    """What keeps a command from writing below a directory, with its place and a cure."""
+    where = Path(error.filename or directory)
+    if ".autoconfig-" in str(where):
+        where = directory  # it was a file of our own, which is gone
+    cure = _CURES.get(error.errno, "name another folder")
+    return Problem(str(where), f"cannot write: {error.strerror}", cure)
+
+
+_CURES = {
+    None: "remove it, or name another folder",  # what stands where a folder should
+    errno.EEXIST: "it is no folder: name another",
+    errno.ENOTDIR: "it is no folder: name another",
+    errno.EISDIR: "remove that folder, or name another",
+    errno.EACCES: "name a folder that you may write in, or permit it",
+    errno.EPERM: "name a folder that you may write in, or permit it",
+    errno.EROFS: "name a folder that can be written in",
+    errno.ENOSPC: "make room there, or name another folder",
+    errno.EDQUOT: "make room there, or name another folder",
+}
 
 
 @contextmanager

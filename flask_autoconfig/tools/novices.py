@@ -6,15 +6,19 @@ A server that only the own network reaches, a name that everybody would log in w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip, unfold
 from ..config import hints
 from ..config.foreign import login_for, theirs_in
+from ..config.listing import Listing, lines_of
 from ..config.tables import WITHOUT_LOGIN
 from ..config.values import quote
+from ..errors import Problem
 
 if TYPE_CHECKING:
     from .quirks import Complaints, Subject
@@ -107,19 +111,44 @@ def _trouble_with_address(host: str) -> str:
 
 def unknown_domains(of: Subject) -> Complaints:
     """Domains that nobody's address can have, and those that would be everybody's."""
-    cure = "write the domain of your addresses, as example.com"
     for index, domain in enumerate(of.provider.domains):
-        name = domain.removeprefix("*.")
-        if "." in name or name in ("*", ""):
-            if name.endswith((".localhost", ".localdomain")):
-                message = f"only your own network has addresses in {name}"
-                yield f"domains[{index}]", message, cure
-        elif name != domain:
-            message = f"{domain} is every domain in .{name}, whosever it is"
-            yield f"domains[{index}]", message, f"{cure}, or *.example.com"
-        else:
-            message = f"{name} has no dot: no address on the internet has such a domain"
+        message, cure = _trouble_with_domain(domain)
+        if message:
             yield f"domains[{index}]", message, cure
+
+
+def unknown_listed(listing: Listing) -> Iterator[Problem]:
+    """The same of a domains file's lines, of a thousand at most."""
+    odd = (it for it in listing.names if b"." not in it.removeprefix(b"*."))
+    own = (it for it in listing.names if it.endswith(_NAMES_OF_ONES_OWN))
+    names = list(islice(dict.fromkeys((*odd, *own)), _MOST_LISTED))
+    lines: dict[bytes, int] = {}
+    with suppress(OSError):  # it is gone since it was read
+        lines = lines_of(listing.path, names) if names else {}
+    for name in sorted(names, key=lambda it: lines.get(it, 0)):
+        message, cure = _trouble_with_domain(name.decode())
+        if message:
+            problem = Problem("", message, cure, "Every client")
+            yield problem._replace(file=str(listing.path), line=lines.get(name))
+
+
+_MOST_LISTED = 1000
+_NAMES_OF_ONES_OWN = (b".localhost", b".localdomain")
+
+
+def _trouble_with_domain(domain: str) -> tuple[str, str]:
+    """Why nobody's address is in a domain, and the cure; "" twice where it may be."""
+    cure = "write the domain of your addresses, as example.com"
+    name = domain.removeprefix("*.")
+    if "." in name or name in ("*", ""):
+        if name.endswith((".localhost", ".localdomain")):
+            return f"only your own network has addresses in {name}", cure
+        return "", ""
+    if name != domain:
+        message = f"{domain} is every domain in .{name}, whosever it is"
+        return message, f"{cure}, or *.example.com"
+    words = f"{quote(name)} has no dot"  # in quotes, so that many are told as alike
+    return f"{words}: no address on the internet has such a domain", cure
 
 
 def same_domains(of: Subject) -> Complaints:

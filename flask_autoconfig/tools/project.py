@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from .. import families
-from ..address import Address
+from ..address import Address, fold, is_ip
 from ..config.mapping import plain
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
@@ -28,6 +28,7 @@ from ..later import (
 )
 from ..service import Service
 from ..snapshot import Served
+from . import problems, terminal
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -231,10 +232,11 @@ def silent_families() -> list[Problem]:
 
 def domain(text: str) -> str:
     """A domain as it was typed, or that of an address, folded."""
-    from ..address import fold
-
     try:
-        return fold(text.rpartition("@")[2])
+        folded = fold(text.rpartition("@")[2])
+        if is_ip(folded):
+            raise ValueError("an address of a machine")
+        return folded
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is no domain; write one like example.com", param_hint="DOMAIN"
@@ -256,6 +258,12 @@ def domains(service: Service, asked: str) -> list[str]:
         cure = "name one of the domains that its patterns stand for"
         raise ConfigError([Problem("", "the file has no exact domain", cure)])
     return names
+
+
+def tell_problem(problem: Problem) -> None:
+    """Say on stderr what is wrong, where a command goes on."""
+    for line in problems.of_error(ConfigError([problem]), terminal.width(err=True)):
+        click.echo(line, err=True)
 
 
 def _script_info() -> ScriptInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reade
 from ..errors import ConfigError, Problem
 from ..service import Service
 from . import moving, nginx
-from .folder import Folder, opened
+from .folder import Folder, opened, trouble
 
 _MANY_FILES = 5000  # of which most are the same
 
@@ -49,7 +50,7 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
         raw += providers
 
     if problems:
-        raise ConfigError(problems, "import")
+        raise ConfigError(problems, "nothing is imported")
     return dumps(from_raw({"provider": raw}).tables), lost
 
 
@@ -74,10 +75,23 @@ def _import(file: Path) -> moving.Read:
         raise ConfigError(
             [
                 Problem(f"{file}: {it.place}", it.message, it.cure)
+                if (line := _line_of(it, data)) is None
+                else it._replace(file=str(file), line=line)
                 for it in error.problems
             ]
         ) from error
     return moving.Read(providers, lost)
+
+
+def _line_of(problem: Problem, data: bytes) -> int | None:
+    """The line of an XML file that has the faulty value, if it is one alone."""
+    value = re.search(r'got "?([^"]+)"?$', problem.message)
+    if value is None:
+        return None
+    text = re.compile(rf">\s*{re.escape(value[1])}\s*<")
+    lines = data.decode("utf-8", "replace").splitlines()
+    found = [number for number, line in enumerate(lines, 1) if text.search(line)]
+    return found[0] if len(found) == 1 else None
 
 
 def _read_xml(_file: Path, data: bytes) -> moving.Read:
@@ -191,14 +205,7 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
                 with root.below(path.parent.parts) as folder:
                     folder.take(staging, str(number), path.name)
     except OSError as error:
-        where = Path(error.filename or directory)
-        if directory not in (where, *where.parents) or ".autoconfig-" in str(where):
-            where = directory  # it was a file of our own, which is gone
-        cure = "make room or permit it"
-        if error.errno is None:
-            cure = "remove it, or export into another folder"
-        problem = Problem(str(where), f"cannot write: {error.strerror}", cure)
-        raise ConfigError([problem], "export") from error
+        raise ConfigError([trouble(error, directory)]) from error
 
     if not for_nginx and len(written) > _MANY_FILES:
         notes.append(

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from ...address import fold, is_ip
 from ...config.reading import Loaded, read
 from ...directory import Directory
+from ...errors import ConfigError, Problem
 from ...families import Family
 from ...service import Service
 from .. import ending, options, project, zone
 from ..comparison import compared
-from ..folder import opened
+from ..folder import opened, trouble
 from ..record_formats import FORMATS, Format, Published, joined
+from ..resolver import LookupFailed, Resolver
 
 
 @click.command("dns")
@@ -37,7 +39,7 @@ from ..record_formats import FORMATS, Format, Published, joined
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--previous",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The file of before a change: its PACC digests are published beside the new.",
 )
 @click.option(
@@ -69,24 +71,85 @@ def command(
     target = _host(target)
     service = project.service()
     published = _published(service, domain, target, previous)
-    if diff:
-        compare = partial(compared, resolver=options.resolver_of(**asking))
-        with ending.at_once(), ThreadPoolExecutor(_AT_ONCE) as pool:
-            different = [
-                it for it in pool.map(compare, published) if it.records or it.outdated
-            ]
-        published = iter(different)
-        if not different:
-            return
-    if folder is None:
-        click.echo(joined(name, published), nl=False)
-    else:
-        count = _write(folder, FORMATS[name], published)
-        click.echo(f"{count} files written below {folder}", err=True)
-    ctx.exit(1 if diff else 0)
+    if not domain:
+        _tell_patterns(service)
+    if not diff:
+        _give(name, published, folder)
+        return
+    with ending.at_once():
+        different, failed = _compared(published, options.resolver_of(**asking))
+    if different:
+        _give(name, iter(different), folder)
+    for problem in failed[:_MOST_TOLD]:
+        project.tell_problem(problem)
+    if len(failed) > _MOST_TOLD:
+        click.echo(f"and {len(failed) - _MOST_TOLD:,} more domains", err=True)
+    ctx.exit(1 if different or failed else 0)
 
 
 _AT_ONCE = 16  # domains that DNS is asked about at the same time
+_MOST_TOLD = 30  # domains that DNS says nothing of
+
+
+def _compared(
+    published: Iterator[Published], resolver: Resolver
+) -> tuple[list[Published], list[Problem]]:
+    """What differs of each domain, and those that nobody answers for.
+
+    Where the first ones all run out of time, no name server is there: the others are
+    not asked.
+    """
+    different: list[Published] = []
+    failed: list[Problem] = []
+    silent = 0  # that many, and nobody else was asked yet
+
+    def compare(it: Published) -> tuple[str, Published | LookupFailed]:
+        try:
+            return it.domain, compared(it, resolver)
+        except LookupFailed as error:
+            return it.domain, error
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        done = pool.map(compare, published)
+        with closing(cast("Generator[Any]", done)):  # who waits is not asked then
+            for asked, (domain, outcome) in enumerate(done, 1):
+                if isinstance(outcome, LookupFailed):
+                    cure = outcome.cure or "look at the name servers of the domain"
+                    failed.append(Problem(domain, f"not compared: {outcome}", cure))
+                    silent += outcome.kind == "timeout"
+                elif outcome.records or outcome.outdated:
+                    different.append(outcome)
+                if asked == silent == _AT_ONCE:
+                    message = "not compared either: no name server answered so far"
+                    failed.append(Problem("the other domains", message, ""))
+                    break
+    return different, failed
+
+
+def _tell_patterns(service: Service) -> None:
+    """Say which domains have no records here: those that only patterns stand for."""
+    names = [it for it in service.snapshot.loaded.claims if it.startswith(b"*")]
+    for name in names[:_MOST_PATTERNS]:
+        cure = "name one that it stands for, as `dns DOMAIN`"
+        click.echo(f"note: {name.decode()} has no records of its own: {cure}", err=True)
+    if len(names) > _MOST_PATTERNS:
+        more = len(names) - _MOST_PATTERNS
+        click.echo(f"note: nor have {more:,} more patterns", err=True)
+
+
+_MOST_PATTERNS = 5
+
+
+def _give(name: str, published: Iterator[Published], folder: Path | None) -> None:
+    if folder is None:
+        click.echo(joined(name, published), nl=False)
+        return
+    try:
+        count = _write(folder, FORMATS[name], published)
+    except OSError as error:
+        raise ConfigError([trouble(error, folder)]) from error
+    files = "1 file" if count == 1 else f"{count} files"
+    click.echo(f"{files} written below {folder}", err=True)
 
 
 def _published(
@@ -119,10 +182,16 @@ def _host(target: str) -> str:
     try:
         if is_ip(target):
             raise ValueError("a CNAME leads to a name")
-        return fold(target)
+        host = fold(target)
+        message = f"{target!r} has no dot: write the whole name, as www.example.com"
     except ValueError:
-        message = f"{target!r} is no host name"
-        raise click.BadParameter(message, param_hint="--target") from None
+        host, message = (
+            "",
+            f"{target!r} is no host name; write one like www.example.com",
+        )
+    if "." not in host:
+        raise click.BadParameter(message, param_hint="--target")
+    return host
 
 
 def _digests_before(

@@ -24,4 +24,5 @@ def command(directory: Path, nginx: bool) -> None:
     result = transfer.export(project.service(), directory, for_nginx=nginx)
     for sentence in result.notes:
         terminal.tell(f"note: {sentence}", err=True)
-    click.echo(f"{result.written} files written below {directory}", err=True)
+    files = "1 file" if result.written == 1 else f"{result.written} files"
+    click.echo(f"{files} written below {directory}", err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +39,8 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         message = "it is there already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"
         raise ConfigError([Problem(str(output), message, cure)])
+    if not to_stdout:
+        _check_writable(output)
 
     def tell(line: str) -> None:
         terminal.tell(clean(line), err=True)
@@ -88,6 +92,20 @@ def _next(output: Path) -> str:
     for (host, port), (real, real_port) in parameters.get("connect_to") or ():
         options.append(f"--connect-to {host}:{port}:{real}:{real_port}")
     return " ".join(options)
+
+
+def _check_writable(output: Path) -> None:
+    """Raise ConfigError where the file cannot be written, before all the work."""
+    folder = output.absolute().parent
+    number = 0
+    if not folder.is_dir():
+        number = errno.ENOTDIR if folder.exists() else errno.ENOENT
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number:
+        message = f"cannot write it: {folder}: {os.strerror(number)}"
+        cure = "name a file in another folder with -o, or print it with -o -"
+        raise ConfigError([Problem(str(output), message, cure)])
 
 
 def _write(output: Path, text: str, force: bool) -> None:

@@ -15,28 +15,41 @@ def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | Non
     if value is None:
         return None
     port = value.rpartition(":")[2]
-    if value.startswith(("unix:", "fd:")) or (port.isdigit() and int(port) < 65536):
+    is_tcp = ":" in value and port.isdigit() and int(port) < 65536
+    if value.startswith(("unix:", "fd:")) or is_tcp:
         return value
-    raise click.BadParameter(f"{value!r} is no HOST:PORT", param_hint="--bind")
+    cure = (
+        f"; write 127.0.0.1:{value}" if value.isdigit() and int(value) < 65536 else ""
+    )
+    raise click.BadParameter(f"{value!r} is no HOST:PORT{cure}", param_hint="--bind")
 
 
 def _places(config: Any, page: str) -> str:
     """Where it serves, as URLs to click where a browser can go there."""
     scheme = "https" if config.is_ssl else "http"
-    return ", ".join(
-        it if it.startswith(("unix:", "fd:")) else f"{scheme}://{it}{page}"
-        for it in config.bind
-    )
+
+    def place(bind: str) -> str:
+        if bind.startswith(("unix:", "fd:")):
+            return bind
+        # Without a host it is every address of the machine, this one too.
+        host = "127.0.0.1" if bind.startswith(":") else ""
+        return f"{scheme}://{host}{bind}{page}"
+
+    return ", ".join(map(place, config.bind))
 
 
 @click.command("serve")
 @click.option(
     "--bind",
-    show_default="127.0.0.1:8000",
     metavar="HOST:PORT",
     callback=_checked_bind,
+    help="Where to serve; 127.0.0.1:8000 by default.",
 )
-@click.option("--workers", show_default="2", type=click.IntRange(1, 1024))
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    help="How many processes; 2 by default.",
+)
 @click.option(
     "--proxies",
     default=0,

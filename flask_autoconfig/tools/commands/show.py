@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import click
 
 from ... import families
-from ...answers import BAD_ADDRESS, NOT_SERVED, OK, Answer
+from ...address import parse_address
+from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
 from ...snapshot import Served
@@ -46,18 +45,14 @@ def command(address: str, name: str) -> None:
 
 def _whom(service: Service, address: str) -> Served | None:
     """Whose settings are to be shown, None for somebody who is not served."""
-    if "@" in address:
-        served: Served | Answer | None = service.find(
-            f"emailaddress={quote(address)}", ""
-        )
-    elif address:
-        served = service.find_domain(project.domain(address))
-    else:
-        served = service.find("", "")
-    if served is BAD_ADDRESS:
+    if address and "@" not in address:
+        return service.find_domain(project.domain(address))
+    try:
+        asked = parse_address(address) if address else None
+    except ValueError:
         message = f"{address!r} is no e-mail address"
-        raise click.BadParameter(message, param_hint="ADDRESS")
-    return None if served is NOT_SERVED or isinstance(served, Answer) else served
+        raise click.BadParameter(message, param_hint="ADDRESS") from None
+    return service.look_up(asked, "")
 
 
 def _nothing(service: Service, message: str, cure: str = "") -> ConfigError:

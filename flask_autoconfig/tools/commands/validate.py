@@ -13,6 +13,7 @@ from ...config.listing import every_skipped
 from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from .. import project, quirks, terminal
+from ..novices import unknown_listed
 from ..problems import shown
 
 
@@ -31,6 +32,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         found = quirks.warnings(loaded.providers, served, loaded.origins)
         warnings = [
             *with_lines(found, file, loaded.providers, loaded.origins),
+            *(it for of in loaded.listings.values() for it in unknown_listed(of)),
             *loaded.unmatched,
             *loaded.ended,
             *project.silent_families(),
