@@ -39,8 +39,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_twine_has_nothing_to_say(built: Path) -> None:
     files = sorted(built.iterdir())
     assert [file.name for file in files] == [
-        "flask_autoconfig-1.0.0-py3-none-any.whl",
-        "flask_autoconfig-1.0.0.tar.gz",
+        "flask_autoconfig-1.1.0-py3-none-any.whl",
+        "flask_autoconfig-1.1.0.tar.gz",
     ]
     told = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=built)
     assert told.count("PASSED") == 2
@@ -62,7 +62,7 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
     ):
         assert f"flask_autoconfig/{name}" in names
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {"flask_autoconfig", "flask_autoconfig-1.0.0.dist-info"}
+    assert tops == {"flask_autoconfig", "flask_autoconfig-1.1.0.dist-info"}
 
 
 def test_an_image_is_built_from_the_project_and_none_of_its_users_files(
@@ -174,9 +174,9 @@ def install(bin_: Path, *what: str | Path) -> None:
 def test_it_installs_into_an_empty_environment_and_serves(
     bin_: Path, tmp_path: Path
 ) -> None:
-    assert "1.0.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
+    assert "1.1.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
     code = "import flask_autoconfig; print(flask_autoconfig.__version__)"
-    assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.0.0\n"
+    assert _run(bin_ / "python", "-W", "error", "-c", code, cwd=tmp_path) == "1.1.0\n"
     for command in ("validate", "show", "schema", "init", "dns", "check"):
         _run(bin_ / "flask-autoconfig", command, "--help", cwd=tmp_path)
     example = ROOT / "examples/autoconfig.toml"
