@@ -117,8 +117,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     """One cause once, with all its places and clients; the worst first.
 
     Of the same status it goes by the step, as a client does: the file, the web, the
-    documents, the servers; then DNS, since whoever makes a record agree with a server
-    that does not answer breaks what was right; then logins. What only compares two things
+    documents, the servers; then DNS and what differs from the file, since whoever makes
+    these agree with a server that does not answer breaks what was right; then logins. What only compares two things
     comes behind all of these.
     """
     causes: dict[tuple[str, ...], Finding] = {}
@@ -141,6 +141,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 _STEPS = ("file", "https", "document", "server", "dns", "login")
 
 
-def _weight(it: Finding) -> tuple[int, bool, int]:
+def _weight(it: Finding) -> tuple[int, bool, int, int]:
     step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
-    return STATUSES.index(it.status), it.follows, step
+    is_file = ", the file says " in it.seen
+    late = max(step, _STEPS.index("dns")) if is_file else step
+    return STATUSES.index(it.status), it.follows, late, step
