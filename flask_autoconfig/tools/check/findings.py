@@ -119,7 +119,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     Of the same status it goes by the step, as a client does: the file, the web, the
     documents, the servers; then DNS and what differs from the file, since whoever makes
     these agree with a server that does not answer breaks what was right; then logins.
-    What only compares two things comes behind all of these.
+    What only compares two things
+    comes behind all of these.
     """
     causes: dict[tuple[str, ...], Finding] = {}
     for it in findings:
@@ -141,8 +142,12 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 _STEPS = ("file", "https", "document", "server", "dns", "login")
 
 
+# In what is seen where something is not as the file has it.
+_OF_THE_FILE = (", the file says ", "not the one that the file makes")
+
+
 def _weight(it: Finding) -> tuple[int, bool, int, int]:
     step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
-    is_file = ", the file says " in it.seen
+    is_file = any(said in it.seen for said in _OF_THE_FILE)
     late = max(step, _STEPS.index("dns")) if is_file else step
     return STATUSES.index(it.status), it.follows, late, step
