@@ -119,8 +119,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     Of the same status it goes by the step, as a client does: the file, the web, the
     documents, the servers; then DNS and what differs from the file, since whoever makes
     these agree with a server that does not answer breaks what was right; then logins.
-    What only compares two things
-    comes behind all of these.
+    What only compares two things comes behind all of these.
     """
     causes: dict[tuple[str, ...], Finding] = {}
     for it in findings:
