@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -117,9 +118,9 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     """One cause once, with all its places and clients; the worst first.
 
     Of the same status it goes by the step, as a client does: the file, the web, the
-    documents, the servers; then DNS and what differs from the file, since whoever makes
-    these agree with a server that does not answer breaks what was right; then logins.
-    What only compares two things comes behind all of these.
+    documents, the servers, DNS, then logins. Where a server fails, what differs from the
+    file comes behind it, since whoever makes the rest agree with a server that does not
+    answer breaks what was right. What only compares two things comes behind all of these.
     """
     causes: dict[tuple[str, ...], Finding] = {}
     for it in findings:
@@ -134,7 +135,9 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         causes[key] = same.hurting(*it.clients)._replace(
             places=places, subject=", ".join(places)
         )
-    return sorted(causes.values(), key=_weight)
+    found = list(causes.values())
+    is_dead = any(it.status == FAILURE and it.step == "server" for it in found)
+    return sorted(found, key=partial(_weight, is_dead))
 
 
 # What a cause is in before what follows from it; see `merged`.
@@ -145,8 +148,8 @@ _STEPS = ("file", "https", "document", "server", "dns", "login")
 _OF_THE_FILE = (", the file says ", "not the one that the file makes")
 
 
-def _weight(it: Finding) -> tuple[int, bool, int, int]:
+def _weight(is_dead: bool, it: Finding) -> tuple[int, bool, int, int]:
     step = _STEPS.index(it.step) if it.step in _STEPS else len(_STEPS)
-    is_file = any(said in it.seen for said in _OF_THE_FILE)
-    late = max(step, _STEPS.index("dns")) if is_file else step
+    is_late = is_dead and any(said in it.seen for said in _OF_THE_FILE)
+    late = max(step, _STEPS.index("dns")) if is_late else step
     return STATUSES.index(it.status), it.follows, late, step
