@@ -179,7 +179,8 @@ def _root(document: bytes, rules: Rules) -> Element:
         return parse(document)
     except NotXmlError as error:
         words, cure = beginning(document)
-        raise UnreadableError(f"{str(error)[:200]}; {words}", cure) from error
+        message = "; ".join(filter(None, (str(error)[:200], words)))
+        raise UnreadableError(message, cure) from error
 
 
 def beginning(document: bytes) -> tuple[str, str]:
@@ -188,11 +189,19 @@ def beginning(document: bytes) -> tuple[str, str]:
         return "it is gzip, and no Content-Encoding says so", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it is UTF-16", "save the file in UTF-8"
-    cure = "make it with this program's `show` or `export`"
+    before, xml, _ = document[:4000].partition(b"<?xml")
+    alone = "let nothing stand before the <?xml …?> (a program's warning, perhaps)"
+    if xml and not before.strip(b"\xef\xbb\xbf \t\r\n"):
+        if before.strip(b"\xef\xbb\xbf"):
+            return "white space stands before the <?xml …?>", alone
+        return "", "write & as &amp;, save the file in UTF-8, and close each element"
     text = " ".join(document[:160].decode("utf-8", "replace").split())
-    if text and not text.startswith("<?xml") and b"<?xml" in document[:4000]:
-        cure = "let nothing stand before the <?xml …?> (a program's warning, perhaps)"
-    return f"it begins with “{text[:40]}”" if text else "it is empty", cure
+    if not text:
+        return "it is empty", _MADE
+    return f"it begins with “{text[:40]}”", alone if xml else _MADE
+
+
+_MADE = "make it with this program's `show` or `export`"
 
 
 def _is_domain(name: str) -> bool:
