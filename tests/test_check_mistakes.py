@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -144,6 +145,13 @@ def to_front_page(asked: Asked) -> Answer | None:
     if asked.host.startswith("www."):
         return page("welcome")(asked)
     return says(301, Location=f"https://www.{DOMAIN}/")(asked)
+
+
+def annas(asked: Asked) -> Answer:
+    """Autodiscover's answer as somebody wrote it by hand, for herself."""
+    status, headers, body = asked.served()
+    name = b"<LoginName>anna@example.test<"
+    return status, headers, re.sub(b"<LoginName>[^<]*<", name, body)
 
 
 def to_nothing(asked: Asked) -> Answer | None:
@@ -514,7 +522,14 @@ DOCUMENTS = {
         file=None,
     ),
     "somebody's own user name for Outlook": Mistake(
-        where(POX, edited(("<LoginName>fred@", "<LoginName>anna@"))),
+        where(POX, annas),
+        'the user name is "anna@example.test" for everybody',
+        POX,
+        "Outlook",
+        file=None,
+    ),
+    "somebody's own user name, where Outlook alone is served": Mistake(
+        web(lambda it: annas(it) if it.path == POX else says(404)(it)),
         'the user name is "anna@example.test" for everybody',
         POX,
         "Outlook",

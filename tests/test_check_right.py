@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from real import (
@@ -44,6 +45,7 @@ from test_check_mistakes import (
     AT_CONFIG,
     DEAD,
     ELSEWHERE,
+    POX,
     at_web,
     edited,
     expired,
@@ -272,6 +274,25 @@ def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
     mail_alone = [it for it in wrong(report) if "caldav" not in it]
     assert mail_alone == []
     assert works(report)["Thunderbird"] is True
+
+
+def test_a_login_of_each_persons_own_is_not_everybodys(here: Real) -> None:
+    """A site that knows the logins tells each person's, and nobody's to others."""
+
+    def answer(asked: Asked) -> Any:
+        if asked.path not in (*ANYWHERE, POX):
+            return None
+        status, headers, body = asked.served()
+        is_freds = USER in unquote(asked.query) or USER.encode() in asked.body
+        if is_freds:
+            body = body.replace(b"%EMAILADDRESS%", b"u1001")
+            body = body.replace(f"<LoginName>{USER}<".encode(), b"<LoginName>u1001<")
+        return status, headers, body
+
+    here.front.answer = answer
+    report = here.check(USER, "--allow-private")
+    assert "for everybody" not in str(report)
+    assert works(report)["Thunderbird"] is works(report)["Outlook (classic)"] is True
 
 
 def test_two_good_servers_of_one_document_are_no_failure(here: Real) -> None:

@@ -653,3 +653,14 @@ def test_in_a_flask_project_show_asks_the_projects_hooks(
         check=False,
     )
     assert missing.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--unpublished",), ("--unpublished", "example.com"), ("--all",)]
+)
+def test_check_says_how_to_come_by_the_file_that_it_takes(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = run("check", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "flask-autoconfig init DOMAIN" in done.stderr

@@ -9,9 +9,9 @@ from functools import partial
 
 from msgspec import structs
 
+from ...address import NOBODY, Address
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Provider
-from ...config.values import quote
 from ...documents import Recipient, outlook, thunderbird
 from ..network import ProbeError
 from ..resolver import LookupFailed
@@ -72,12 +72,15 @@ def differences(
     clients: list[Client],
     plays: list[Play],
     findings: list[Finding],
+    for_all: frozenset[str],
 ) -> Iterator[Finding]:
     """What a client would set up otherwise than the file, or than the first client.
 
     Where there is no file, a server that was tried and fails is compared with nothing:
-    it is the fault, and whoever sets up another one is right.
+    it is the fault, and whoever sets up another one is right. So is a user name that is
+    one `for_all`.
     """
+    is_faulty = partial(_is_faulty, facts, for_all)
     told = {
         name
         for it in findings
@@ -85,21 +88,21 @@ def differences(
         for name in it.clients
     }
     with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
-    first = min(with_mail, key=partial(_faults, case, facts), default=None)
+    first = min(
+        with_mail, key=lambda it: sum(map(is_faulty, _mail_of(it))), default=None
+    )
     for client, played in zip(clients, plays, strict=True):
         if played.setup is None or client.name in told or client.family == "dav":
             continue
         if played.stopping():
             continue  # there is a cause, and it comes first
+        for their in _mail_of(played) if case.provider is None else ():
+            yield from _of_account(facts, client, played, their, for_all)
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
-        for their in played.setup.servers if case.provider is None else ():
-            yield from _of_account(case, facts, client, played, their)
         for our, their in setups.differences(ours, played.setup, case.asker):
-            if case.provider is None and (
-                _is_faulty(case, facts, our) or _is_faulty(case, facts, their)
-            ):
+            if case.provider is None and (is_faulty(our) or is_faulty(their)):
                 continue
             if _is_choice(case, first, played, our):
                 continue
@@ -111,7 +114,7 @@ def differences(
                     f"{setups.in_words(their, our)} would be set up, "
                     f"{whose} {setups.in_words(our, their)}",
                     "people get other settings than you think",
-                    _cure(case, facts, our, their),
+                    _cure(case, is_faulty(our) and not is_faulty(their)),
                 )
                 ._replace(follows=case.provider is None)
                 .hurting(client.name)
@@ -119,20 +122,40 @@ def differences(
 
 
 def _of_account(
-    case: Case, facts: Facts, client: Client, played: Play, account: Account
+    facts: Facts,
+    client: Client,
+    played: Play,
+    account: Account,
+    for_all: frozenset[str],
 ) -> Iterator[Finding]:
     """What is wrong with a server that a client sets up, whatever others do."""
     name = account.username or ""
-    if documents.is_nobodys(case, name):
-        yield failure(
-            "document",
-            played.place,
-            f"the user name is {quote(name)} for everybody: no client fills that in",
-            "people log in under a name that is not theirs: every login fails",
-            "let it be the name of whoever asks",
-        ).hurting(client.name)
-    if client.family == "outlook" and account.type in MAIL_TYPES:
+    if name in for_all:
+        cure = "let it be the name of whoever asks"
+        yield documents.one_name(played.place, name, cure).hurting(client.name)
+    if client.family == "outlook":
         yield from servers.refused_method(facts, account, client.name)
+
+
+def names_for_all(
+    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+) -> frozenset[str]:
+    """The user names that everybody gets, in documents and for Outlook."""
+    found = documents.names_for_all(case, seen)
+    step = journeys.OUTLOOK.steps[1]
+    another = replace(case, address=Address(NOBODY, case.domain))
+    for played in plays:
+        names = {it.username or "" for it in _mail_of(played)}
+        found |= set(filter(documents.is_unfilled, names))
+        suspect = {it for it in names if documents.is_anothers(case, it)} - found
+        reply = played.found.reply if played.found else None
+        if not suspect or reply is None or played.family != "outlook":
+            continue
+        with suppress(ProbeError, setups.MeaninglessError):
+            other = facts.answer(ask_of(step, another, reply.url))
+            told = setups.of_pox(web.unpacked(other)).servers
+            found |= suspect & {it.username or "" for it in told}
+    return found
 
 
 def _is_choice(case: Case, first: Play | None, played: Play, our: Account) -> bool:
@@ -155,9 +178,13 @@ def _is_one(case: Case, facts: Facts, played: Play, our: Account) -> bool:
     )
 
 
-def _of_type(played: Play, type_: str) -> list[Account]:
+def _mail_of(played: Play) -> list[Account]:
     accounts = played.setup.servers if played.setup else ()
-    return [it for it in accounts if it.type == type_]
+    return [it for it in accounts if it.type in MAIL_TYPES and not it.url]
+
+
+def _of_type(played: Play, type_: str) -> list[Account]:
+    return [it for it in _mail_of(played) if it.type == type_]
 
 
 def _body(outcome: Outcome | None) -> bytes | None:
@@ -171,40 +198,37 @@ def _addresses(facts: Facts, account: Account) -> list[str]:
 
 
 def with_living(
-    case: Case, facts: Facts, findings: list[Finding], plays: list[Play]
+    facts: Facts,
+    findings: list[Finding],
+    plays: list[Play],
+    for_all: frozenset[str],
 ) -> Iterator[Finding]:
     """What fails at a server that is published, with one that another client sets up."""
     living = {
         it.type: it
         for played in plays
-        for it in (played.setup.servers if played.setup else ())
-        if case.provider is None and not _is_faulty(case, facts, it)
+        for it in _mail_of(played)
+        if not _is_faulty(facts, for_all, it)
     }
     for it in findings:
         other = living.get(it.subject.partition(" ")[0])
-        if it.step == "server" and it.status == FAILURE and other and not other.url:
+        if it.step == "server" and it.status == FAILURE and other:
             found = f"{other} works, which others are told of: publish that everywhere"
             it = it._replace(cure=f"{found}; or {it.cure}" if it.cure else found)
         yield it
 
 
-def _is_faulty(case: Case, facts: Facts, account: Account) -> bool:
+def _is_faulty(facts: Facts, for_all: frozenset[str], account: Account) -> bool:
     """Whether whoever sets it up gets no mail, as far as was tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    is_dead = servers.is_dead(facts, account.endpoint)
-    return is_dead or documents.is_nobodys(case, account.username or "")
+    return account.username in for_all or servers.is_dead(facts, account.endpoint)
 
 
-def _faults(case: Case, facts: Facts, played: Play) -> int:
-    accounts = played.setup.servers if played.setup else ()
-    return sum(_is_faulty(case, facts, it) for it in accounts)
-
-
-def _cure(case: Case, facts: Facts, our: Account, their: Account) -> str:
+def _cure(case: Case, is_files_fault: bool) -> str:
     if case.provider is None:
         return "publish the same settings in every form"
-    if _is_faulty(case, facts, our) and not _is_faulty(case, facts, their):
+    if is_files_fault:
         return "correct the file: what is published works, what the file says does not"
     return "serve what the file says there: reload what serves it"
 

@@ -31,6 +31,10 @@ class Case:
     signs: bool = False  # the file has `[sign]`
     has_own_login: bool = False  # a hook of the site says the asker's login name
 
+    def has(self, host: str) -> bool:
+        """Whether a host is the domain itself, or below it."""
+        return f".{host}".endswith(f".{self.domain}")
+
     @property
     def asker(self) -> Address:
         """Who asks: a mailbox that every domain has (RFC 5321, 4.5.1) for nobody."""

@@ -188,10 +188,8 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
 
 def _is_exchange(case: Case, reply: Reply) -> bool:
     """Whether somebody else's host asks for a login first, and there is no file."""
-    host = host_of(reply.url)
-    is_elsewhere = host != case.domain and not host.endswith(f".{case.domain}")
     wants_login = reply.status == 401 and "www-authenticate" in reply.headers
-    return case.provider is None and is_elsewhere and wants_login
+    return case.provider is None and wants_login and not case.has(host_of(reply.url))
 
 
 def _at_exchange(reply: Reply) -> str:

@@ -62,12 +62,11 @@ def is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bo
 
 def is_elsewhere(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
     """Whether Outlook's host is somebody else's, where no other client is expected."""
-    host, own = host_of(outcome.url), label_of(journeys.OUTLOOK.steps[0])
     if case.provider is not None or played.family == "outlook":
         return False
-    is_outlooks = host == f"{own}.{case.domain}"
-    target = web.names_of(facts, host)[-1] if is_outlooks else host
-    return is_outlooks and not f".{target}".endswith(f".{case.domain}")
+    host = f"{label_of(journeys.OUTLOOK.steps[0])}.{case.domain}"
+    is_outlooks = host_of(outcome.url) == host
+    return is_outlooks and not case.has(web.names_of(facts, host)[-1])
 
 
 def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:

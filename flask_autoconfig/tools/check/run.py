@@ -152,10 +152,14 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         partial(documents.look, case, facts, seen, comparing.readers(plays)),
     ]
     found_ = [it for found in side_by_side(tasks) for it in found]
-    findings = list(comparing.with_living(case, facts, found_, plays))
+    for_all = frozenset[str]()
+    findings = found_
+    if case.provider is None:
+        for_all = comparing.names_for_all(case, facts, seen, plays)
+        findings = list(comparing.with_living(facts, found_, plays, for_all))
     findings += documents.of_faulty(faulty, comparing.readers(plays))
     findings += _ending(all_asks, facts)
-    findings += comparing.differences(case, facts, clients, plays, findings)
+    findings += comparing.differences(case, facts, clients, plays, findings, for_all)
     for played in plays:
         findings += played.findings
     if not faulty:

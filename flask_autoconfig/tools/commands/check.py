@@ -90,11 +90,12 @@ def command(
     if every and subject:
         raise click.UsageError("--all takes no ADDRESS or DOMAIN: it is every domain")
     service = _service_to_check(subject)
-    if every and service is None:
-        raise click.UsageError("--all takes a file: name one with --config")
+    for option in ("--all" * every, "--unpublished" * unpublished):
+        if option and service is None:
+            message = f"{option} takes a file that serves the domain: name one with "
+            message += "--config, or let `flask-autoconfig init DOMAIN` write one"
+            raise click.UsageError(message)
     cases = _cases(service, subject, address, every)
-    if unpublished and service is None:
-        raise click.UsageError("--unpublished takes a file that serves the domain")
     if login and password_fd is None and not sys.stdin.isatty():
         message = "--login asks for the password at a terminal, and stdin is none: "
         message += "give it with --password-fd N (--password-fd 0 reads stdin)"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from msgspec import structs
 
@@ -164,43 +166,71 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
             for each in quirks.warnings([it.provider], ours=False)
             if each.client not in _TOLD_BY_JOURNEYS
         ]
-    nobodys: dict[str, str] = {}
-    for at, server in it.provider.servers:
-        # With a file the difference is told, and that is the cause.
-        if case.provider is None and is_nobodys(case, server.username or ""):
-            nobodys[f"{at}.username"] = server.username or ""
+    # With a file the difference is told, and that is the cause.
+    for_all = names_for_all(case, [it]) if case.provider is None else ()
+    names = {f"{at}.username": server.username for at, server in it.provider.servers}
     for problem in problems:
-        if problem.place not in nobodys:
+        if names.get(problem.place) not in for_all:
             yield from_problem("document", it.place, problem)
-    for name in dict.fromkeys(nobodys.values()):
-        yield failure(
-            "document",
-            it.place,
-            f"the user name is {quote(name)} for everybody: no client fills that in",
-            "people log in under a name that is not theirs: every login fails",
-            f"write <username>{login_for(name)}</username>",
-        )
+    for name in sorted(for_all):
+        cure = f"write <username>{login_for(name)}</username>"
+        yield one_name(it.place, name, cure)
+
+
+def one_name(place: str, name: str, cure: str) -> Finding:
+    """That everybody gets one user name."""
+    return failure(
+        "document",
+        place,
+        f"the user name is {quote(name)} for everybody: no client fills that in",
+        "people log in under a name that is not theirs: every login fails",
+        cure,
+    )
 
 
 _OURS = re.compile("|".join(PLACEHOLDERS))
 _OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
-def is_nobodys(case: Case, username: str) -> bool:
-    """Whether no client makes the asker's login name of it.
+def is_unfilled(username: str) -> bool:
+    """Whether it holds a placeholder that no client fills in."""
+    theirs = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
+    return bool(theirs)
 
-    It holds another program's placeholder, or is one name for all, and not the asker's.
-    """
-    if not username:
-        return False
-    if theirs_in(username) or _OTHERS.search(_OURS.sub("", username)):
-        return True
+
+def is_anothers(case: Case, username: str) -> bool:
+    """Whether it is one name, and not that of who asks, whose address is known."""
     who = case.address
-    return (
+    return bool(username) and (
         who is not None
         and is_for_all(username)
         and username not in (str(who), who.local)
     )
+
+
+def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
+    """The user names that everybody gets, and that no client makes a login of.
+
+    A site may know each person's login: so one name is everybody's only if it is told
+    to who asks for another person, or for nobody.
+    """
+    return frozenset(
+        name
+        for it in documents
+        for _, server in it.provider.servers
+        if (name := server.username or "")
+        and (
+            is_unfilled(name)
+            or (
+                is_anothers(case, name) and not all(map(partial(_is_of, case), it.asks))
+            )
+        )
+    )
+
+
+def _is_of(case: Case, ask: Ask) -> bool:
+    """Whether a request names the asker."""
+    return unquote(urlsplit(ask.url).query) == f"emailaddress={case.asker}"
 
 
 def _domains(case: Case, it: Document) -> Iterator[Finding]:

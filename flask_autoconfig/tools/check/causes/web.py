@@ -180,12 +180,12 @@ def by_name(
 ) -> Trouble | None:
     """The same, with what DNS has to do with it: somebody else's host, a wildcard."""
     host = urlsplit(url).hostname or ""
-    if trouble is None or not host.endswith(f".{case.domain}"):
+    if trouble is None or host == case.domain or not case.has(host):
         return trouble
     found, target = trouble.finding, names_of(facts, host)[-1]
     if found.step == "dns":
         return trouble
-    if target != host and not f".{target}".endswith(f".{case.domain}"):
+    if not case.has(target):
         seen = f"{found.seen} ({host} is an alias of {target})"
         cure = (
             f"let {host} lead to the host that serves the settings, if {target} is not"
