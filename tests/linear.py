@@ -1,0 +1,112 @@
+"""Checks that the time of a function grows linearly with the size of its input."""
+
+from __future__ import annotations
+
+import signal
+import string
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIZES = (4, 64, 256)  # KiB
+# Linear time grows four times from 64 to 256 KiB, quadratic time sixteen times.
+MOST_GROWTH = 8
+UNNOTICED = 0.05  # seconds of CPU time, below which growth does not matter
+LONGEST = 5.0  # seconds of CPU time for one call
+
+# Characters and tokens that parsers, patterns and messages treat specially. An input is
+# one of them repeated, with and without an end that does not match.
+TOKENS = (
+    *(string.punctuation + " \t\n\r\0" + "a0"),
+    *("é", "\u200b", "\ufeff", "\ud800"),
+    *(
+        "a.",
+        "a-",
+        "a@",
+        "a,",
+        "a =",
+        "a: ",
+        "1.",
+        "%4",
+        "%2",
+        "%40",
+        "&a=",
+        "\\0",
+        "\\u",
+    ),
+    *(
+        "[[",
+        "]]",
+        "[a]\n",
+        "{a=",
+        "a = ",
+        '""',
+        "''",
+        '"a", ',
+        "# ",
+        "- ",
+        "--",
+        "\r\n",
+    ),
+    *(
+        "<a>",
+        "<a ",
+        "</a>",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "]]>",
+        "&amp;",
+        "<?a",
+        "<input ",
+    ),
+    *("%EMAILADDRESS%", "%A", "${", "xn--", "user:secret@", "https://", "a b "),
+)
+ENDS = ("", "x", "\n", "@example.com")
+
+
+def assert_linear(call: Callable[[str], object], token: str) -> None:
+    """Raise AssertionError if *call* takes more than linear time for *token* repeated.
+
+    *call* takes a text and may raise only errors that it handles itself.
+    """
+    for end in ENDS:
+        _assert_linear(lambda size, end=end: call(repeated(token, size) + end), token)  # type: ignore[misc]
+
+
+def repeated(token: str, size: int) -> str:
+    """*token* repeated to *size* KiB."""
+    return token * (size * 1024 // len(token))
+
+
+def _assert_linear(call: Callable[[int], object], token: str) -> None:
+    small, middle, large = SIZES
+    assert _seconds(call, small) < 1, f"{token!r}: slow at {small} KiB already"
+    for _ in range(3):  # another process may have disturbed a measurement
+        before, after = _seconds(call, middle), _seconds(call, large)
+        if after < max(UNNOTICED, MOST_GROWTH * before):
+            return
+    raise AssertionError(
+        f"{token!r}: {before:.3f} s, then {after:.3f} s for 4 times as much"
+    )
+
+
+def _seconds(call: Callable[[int], object], size: int) -> float:
+    with _interrupted_after(LONGEST):
+        start = time.process_time()
+        call(size)
+        return time.process_time() - start
+
+
+@contextmanager
+def _interrupted_after(seconds: float) -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise AssertionError(f"it did not end within {seconds:.0f} s of CPU time")
+
+    before = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
