@@ -425,7 +425,7 @@ LAYERS = (
     {"families"},
     {"service"},
     {"settings"},
-    {"blueprint", "middleware"},
+    {"blueprint", "listeners", "middleware"},
     {"standalone", "server"},
     {"__init__"},
     {"tools"},

@@ -69,7 +69,7 @@ def command(
 
     GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
     """
-    from ... import server, standalone
+    from ... import listeners, server, standalone
 
     site = project.site()
     later, given = project.hooks(hooks, site)
@@ -84,7 +84,7 @@ def command(
         service = server.prepare(
             app, at_start, own.live.look, bind=bind, workers=workers
         )
-    except server.UnusableError as error:
+    except listeners.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if service.ignored:
         names = ", ".join(service.ignored)
