@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import resource
 import runpy
+import selectors
 import signal
 import socket
 import sys
@@ -18,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,6 +35,10 @@ if TYPE_CHECKING:
 
 # Clients of one worker that may be slow at the same time; a waiting thread costs little.
 _THREADS = 64
+# File descriptors that a worker needs beside its connections and the one that each thread
+# may have open (a hook's database): its logs, listeners and pipes, and files read again.
+_OWN_DESCRIPTORS = 32
+_HEAD_SECONDS = 5  # for the first byte of a connection, and then for a request's head
 _LAST_SECONDS = 0.2  # in which a client may still take its answer and hang up
 # More than a request may take: a stop waits no longer, whoever still holds on.
 _STOP_SECONDS = 7
@@ -42,9 +49,16 @@ def _worker_class(at_start: Callable[[], object]) -> type:
     from gunicorn.workers.gthread import ThreadWorker
 
     class Worker(ThreadWorker):  # type: ignore[misc]
-        """A worker whose clients can hold no more than a thread, and that not for long."""
+        """A worker whose clients can hold no more than a thread, and that not for long.
+
+        Beside what gunicorn documents it uses `enqueue_req`, `pending_conns`, `poller` and
+        `on_pending_socket_readable` of its class, and `data_ready` and `initialized` of a
+        connection, which gunicorn has from 25.3 on (tried with that and 27.0.1).
+        """
 
         def load_wsgi(self) -> None:
+            # When each connection whose request's head is being read has to have sent it.
+            self.heads: dict[Any, float] = {}
             super().load_wsgi()
             try:
                 at_start()
@@ -55,13 +69,37 @@ def _worker_class(at_start: Callable[[], object]) -> type:
             super().init_signals()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
+        def enqueue_req(self, connection: Any) -> None:
+            """Give a new connection a thread only when its first byte is there."""
+            if connection.initialized or connection.data_ready:
+                super().enqueue_req(connection)
+                return
+            connection.sock.setblocking(False)
+            connection.timeout = time.monotonic() + _HEAD_SECONDS
+            self.pending_conns.append(connection)
+            call = partial(self.on_pending_socket_readable, connection)
+            self.poller.register(connection.sock, selectors.EVENT_READ, call)
+
+        def notify(self) -> None:
+            """About once a second: end the reading of heads that take too long."""
+            super().notify()
+            now = time.monotonic()
+            for connection, until in self.heads.copy().items():
+                if until < now:
+                    stop_reading(connection.sock)
+
         def handle_request(self, request: Any, connection: Any) -> Any:
+            self.heads.pop(connection, None)
             if any(name in _OF_A_BODY for name, _ in request.headers):
                 request.force_close()  # or gunicorn would wait for the rest of the body
             return super().handle_request(request, connection)
 
         def handle(self, connection: Any) -> Any:
-            is_kept = super().handle(connection)
+            self.heads[connection] = time.monotonic() + _HEAD_SECONDS
+            try:
+                is_kept = super().handle(connection)
+            finally:
+                self.heads.pop(connection, None)
             if is_kept is False:
                 _let_go(connection.sock)
             return is_kept
@@ -75,13 +113,10 @@ def _hold_signals_through_forks() -> None:
     It starts with the handlers of its master, who would take the word for its own.
     """
 
-    def hold() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-
-    def release() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-
-    os.register_at_fork(before=hold, after_in_parent=release)
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, _STOPS),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPS),
+    )
 
 
 _OF_A_BODY = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
@@ -286,6 +321,7 @@ def _configured(
         config.address  # noqa: B018 (it is read from its words only when asked for)
     except RuntimeError as error:
         raise _faulty(str(error)) from error
+    _fit_descriptors(config)
     return config, sorted(given.keys() & kept.keys())
 
 
@@ -294,6 +330,26 @@ def _set(config: Any, name: str, value: Any) -> None:
         config.set(name, value)
     except Exception as error:  # each setting has a check of its own
         raise _faulty(f"{name}: {error}") from error
+
+
+def _fit_descriptors(config: Any) -> None:
+    """Let a worker have fewer connections than descriptors: accepting one more ends it.
+
+    The soft limit is raised only as far as the connections need, since a hook may use
+    select(), which takes no descriptor above 1023.
+    """
+    others = config.threads + _OWN_DESCRIPTORS
+    wanted = config.worker_connections + others
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        fitting = max(1, most - others)
+        told = "worker_connections: %d instead of %d, since `ulimit -n` allows %d files"
+        log.warning(told, fitting, config.worker_connections, most)
+        config.set("worker_connections", fitting)
 
 
 def _check_tls(config: Any) -> None:
