@@ -39,6 +39,7 @@ _THREADS = 64
 # may have open (a hook's database): its logs, listeners and pipes, and files read again.
 _OWN_DESCRIPTORS = 32
 _HEAD_SECONDS = 5  # for the first byte of a connection, and then for a request's head
+_ENDS_IDLE = (25, 3)  # the version of gunicorn whose workers can end idle connections
 _LAST_SECONDS = 0.2  # in which a client may still take its answer and hang up
 # More than a request may take: a stop waits no longer, whoever still holds on.
 _STOP_SECONDS = 7
@@ -53,7 +54,8 @@ def _worker_class(at_start: Callable[[], object]) -> type:
 
         Beside what gunicorn documents it uses `enqueue_req`, `pending_conns`, `poller` and
         `on_pending_socket_readable` of its class, and `data_ready` and `initialized` of a
-        connection, which gunicorn has from 25.3 on (tried with that and 27.0.1).
+        connection, which gunicorn has from 25.3 on (tried with that and 27.0.1). With an
+        older one an idle connection holds a thread.
         """
 
         def load_wsgi(self) -> None:
@@ -71,7 +73,8 @@ def _worker_class(at_start: Callable[[], object]) -> type:
 
         def enqueue_req(self, connection: Any) -> None:
             """Give a new connection a thread only when its first byte is there."""
-            if connection.initialized or connection.data_ready:
+            is_old = not hasattr(self, "pending_conns")
+            if is_old or connection.initialized or connection.data_ready:
                 super().enqueue_req(connection)
                 return
             connection.sock.setblocking(False)
@@ -381,6 +384,7 @@ def prepare(
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
+    import gunicorn
     from gunicorn.app.base import Application
 
     watching = _watching(look)
@@ -406,6 +410,12 @@ def prepare(
         def load(self) -> WSGIApplication:
             return app
 
+    if gunicorn.version_info < _ENDS_IDLE:
+        log.warning(
+            "gunicorn %s lets each idle connection hold a thread; %s or newer does not",
+            gunicorn.__version__,
+            ".".join(map(str, _ENDS_IDLE)),
+        )
     server = Server()
     os.chdir(server.cfg.chdir)  # which names of files count from
     _check_tls(server.cfg)
