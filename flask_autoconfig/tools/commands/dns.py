@@ -80,6 +80,7 @@ def command(
         different, failed = _compared(published, options.resolver_of(**asking))
     if different:
         _give(name, iter(different), folder)
+    _tell_too_long(different)
     for problem in failed[:_MOST_TOLD]:
         project.tell_problem(problem)
     if len(failed) > _MOST_TOLD:
@@ -117,7 +118,7 @@ def _compared(
                     cure = outcome.cure or "look at the name servers of the domain"
                     failed.append(Problem(domain, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
-                elif outcome.records or outcome.outdated:
+                elif outcome.records or outcome.outdated or outcome.too_long:
                     different.append(outcome)
                 if asked == silent == _AT_ONCE:
                     message = "not compared either: no name server answered so far"
@@ -138,6 +139,19 @@ def _tell_patterns(service: Service) -> None:
 
 
 _MOST_PATTERNS = 5
+
+
+def _tell_too_long(published: list[Published]) -> None:
+    """Say which records of DNS are too long to be named in the output."""
+    too_long = [(it.domain, record) for it in published for record in it.too_long]
+    for domain, record in too_long[:_MOST_TOLD]:
+        message = f"has a {record.type} record that is too long to be written here"
+        cure = "remove it by hand"
+        tell = Problem(f"{record.name}.{domain}", message, cure)
+        project.tell_problem(tell)
+    if len(too_long) > _MOST_TOLD:
+        more = len(too_long) - _MOST_TOLD
+        terminal.tell(f"and {more:,} more records that are too long", err=True)
 
 
 def _give(name: str, published: Iterator[Published], folder: Path | None) -> None:
