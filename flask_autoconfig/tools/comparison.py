@@ -43,7 +43,9 @@ def compared(published: Published, resolver: Resolver) -> Published:
             if addresses and _leads_there(host, wanted[0], resolver):
                 continue
             outdated += addresses
-        expected = {_key(dns.rdata.from_text("IN", type_, it.data)): it for it in wanted}
+        expected = {
+            _key(dns.rdata.from_text("IN", type_, it.data)): it for it in wanted
+        }
         known = {key for key, _ in found}
         lacking += [it for key, it in expected.items() if key not in known]
         tags = {_tag(key) for key in expected} - {b""}
