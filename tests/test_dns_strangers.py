@@ -104,18 +104,29 @@ def held(server: Bind, name: str, type_: str) -> set[Rdata]:
     return set(Resolver(("127.0.0.1", server.port)).records(f"{name}.{DOMAIN}", type_))
 
 
-def test_no_record_of_a_stranger_is_a_command_of_nsupdate(
-    toml: Write, server: Bind
-) -> None:
-    """The README's way: the output goes into nsupdate with a key for every zone."""
+def publish(file: Path, server: Bind) -> None:
+    """As README has it: the output goes into nsupdate with a key for every zone."""
     words = ("--target", "www.example.com", "--diff", "--resolver", server.resolver)
-    options = ("--format", "nsupdate", *words)
-    command = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS), "dns", DOMAIN)
-    script = shlex.join(map(str, (*command, *options)))
+    command = (BIN / "flask-autoconfig", "--config", file, "dns", DOMAIN, *words)
+    script = shlex.join(map(str, (*command, "--format", "nsupdate")))
     nsupdate = shlex.join([program("nsupdate"), "-k", str(server.key)])
     where = f"server {server.address} {server.port}"
     server.run("sh", "-c", f"{{ echo {where}; {script}; }} | {nsupdate}")
 
+
+@pytest.mark.parametrize("name", ["line ends", "a quote and line ends"])
+def test_no_record_of_a_stranger_changes_another_zone(toml: Write, name: str) -> None:
+    line = wire(DIGEST, 16, text(TEXTS[name]))
+    with bind(DOMAIN, line, others={OTHER: "www IN A 192.0.2.1\n"}) as server:
+        publish(toml(TWO_DOMAINS), server)
+        assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
+        assert dns_of(toml(TWO_DOMAINS), server).returncode == 0
+
+
+def test_nsupdate_removes_exactly_the_hostile_records(
+    toml: Write, server: Bind
+) -> None:
+    publish(toml(TWO_DOMAINS), server)
     assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
     left = held(server, DIGEST, "TXT")
     foreign = {parsed("TXT", text(it)) for it in (*KEPT, TOO_LONG)}
