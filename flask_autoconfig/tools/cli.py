@@ -202,7 +202,7 @@ def _tell_problems(error: ConfigError) -> None:
 
     with suppress(OSError):
         for line in problems.of_error(error, terminal.width(err=True)):
-            terminal.echo(line, err=True)
+            terminal.echo(line, styled=True, err=True)
 
 
 def _words_of(error: OSError) -> tuple[str, str]:

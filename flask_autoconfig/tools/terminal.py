@@ -74,13 +74,15 @@ _PLAIN = re.compile(r"[ -~\n]*")
 _OWN = re.compile(r"(\x1b\[[0-9;]{1,9}m)")  # what `click.style` writes
 
 
-def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
-    """Print lines of text, and nothing in them that a terminal obeys but styles.
+def echo(
+    text: str, *, styled: bool = False, nl: bool = True, err: bool = False
+) -> None:
+    """Print lines of text, clean but for line ends and, if *styled*, styles.
 
     What is from outside is to be cleaned before it is styled or put between line ends.
     """
     if not _PLAIN.fullmatch(text):
-        parts = _OWN.split(text)
+        parts = _OWN.split(text) if styled else [text]
         parts[::2] = map(clean_lines, parts[::2])
         text = "".join(parts)
     click.echo(text, nl=nl, err=err)
@@ -91,8 +93,8 @@ def tell(text: str, *, err: bool = False, **style: Any) -> None:
 
     It is wrapped where it goes to a terminal.
     """
-    styled = click.style(clean(text), **style) if style else clean(text)
-    click.echo(wrapped(styled, width(err=err)), err=err)
+    line = click.style(clean(text), **style) if style else clean(text)
+    click.echo(wrapped(line, width(err=err)), err=err)
 
 
 def replace_line(text: str) -> None:

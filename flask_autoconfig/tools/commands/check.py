@@ -349,10 +349,10 @@ def _print(
     is_failed = findings.has_failure(told.findings)
     width = terminal.width()
     for line in report.verdict(told, width):
-        terminal.echo(line)
+        terminal.echo(line, styled=True)
     if several and not (is_failed or verbose or quiet):
         return
     for line in report.details(
         told, verbose=verbose, quiet=quiet or several, width=width, known=known
     ):
-        terminal.echo(line)
+        terminal.echo(line, styled=True)

@@ -47,7 +47,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         width = terminal.width()
         for kind, told in (("error", problems), ("warning", warnings)):
             for line in shown(told, file, kind, width):
-                terminal.echo(line)
+                terminal.echo(line, styled=True)
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
         if is_faulty:  # what is wrong goes first
             counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
