@@ -58,9 +58,9 @@ def _one_text(text: str) -> None:
 
 
 def _many_texts(text: str) -> None:
-    """A record for each 16 bytes, thousands of them."""
+    """A record for each 48 bytes, thousands of them."""
     data = text.encode("utf-8", "surrogatepass")
-    pieces = [data[at : at + 16] for at in range(0, len(data), 16)]
+    pieces = [data[at : at + 48] for at in range(0, len(data), 48)]
     numbered = (
         b"%s%d %s" % (_OWN, number, piece) for number, piece in enumerate(pieces)
     )
@@ -68,9 +68,9 @@ def _many_texts(text: str) -> None:
 
 
 def _many_names(text: str) -> None:
-    """A host name for each 16 bytes, in aliases and services."""
+    """A host name for each 48 bytes, in aliases and services."""
     data = text.encode("utf-8", "surrogatepass")
-    labels = [b"%d%s" % (at, data[at : at + 16]) for at in range(0, len(data), 16)]
+    labels = [b"%d%s" % (at, data[at : at + 48]) for at in range(0, len(data), 48)]
     names = [bytes([len(it)]) + it + b"\0" for it in labels]
     aliases = [_record("CNAME", it) for it in names]
     services = [_record("SRV", b"\0\0\0\1\3\xe1" + it) for it in names]

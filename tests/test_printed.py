@@ -144,7 +144,7 @@ def strangers(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
         ]
 
         def options(reply: str) -> list[str]:
-            made = ["--resolver", f"127.0.0.1:{port}", "--timeout", "2"]
+            made = ["--resolver", f"127.0.0.1:{port}", "--timeout", "1"]
             made += ["--allow-private"]
             web = {
                 443: stack.enter_context(
@@ -187,7 +187,6 @@ def test_check_and_init_print_nothing_of_strangers_raw(
     options = strangers(reply)
     file = toml(TWO_DOMAINS)
     commands: tuple[tuple[str | Path, ...], ...] = (
-        ("check", DOMAIN, "--verbose", *options),
         ("--color", "--config", file, "check", DOMAIN, "--verbose", *options),
         ("check", DOMAIN, "--json", *options),
         ("init", DOMAIN, "-o", "-", *options),
