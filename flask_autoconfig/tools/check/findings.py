@@ -9,10 +9,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...address import Address
+from ...cleaning import clean
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
-from ..cleaning import clean
 
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
