@@ -245,8 +245,8 @@ def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
             log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
     if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
         log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
-    if loaded.ended and (before is None or loaded.ended != before.ended):
-        log.warning("%s", _few(loaded.ended, "Profiles are signed in vain"))
+    if loaded.unsafe and (before is None or loaded.unsafe != before.unsafe):
+        log.warning("%s", _few(loaded.unsafe, "Profiles are not signed safely"))
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:

@@ -88,7 +88,7 @@ class Loaded(NamedTuple):
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
-    ended: tuple[Problem, ...] = ()  # certificates of `[sign]` that are no longer good
+    unsafe: tuple[Problem, ...] = ()  # warnings of the files of `[sign]`
     modified: float = 0.0  # when it was read, in seconds since 1970
     # What need not be read again where it did not change.
     parts: Mapping[Path, Part] = {}
@@ -205,7 +205,7 @@ class _Reading:
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
-        self._ended: list[Problem] = []
+        self._unsafe: list[Problem] = []
         self._is_unread = False  # a file that is named could not be read
 
     def of(self, raw: dict[str, Any], text: str = "") -> Loaded:
@@ -235,7 +235,7 @@ class _Reading:
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
             tuple(located(self._unmatched, text)),
-            tuple(located(self._ended, text)),
+            tuple(located(self._unsafe, text)),
             parts=self._parts,
             listings=self._listings,
         )
@@ -328,10 +328,8 @@ class _Reading:
             self._is_unread |= isinstance(error.__cause__, OSError)
             builder.add(f"sign.{error.key}", error.message, error.cure)
             return None
-        if signer.ended:
-            message = f"the certificate ended on {signer.ended:%Y-%m-%d}"
-            cure = "renew it: devices warn of what is signed with it"
-            self._ended.append(Problem("sign.certificate", message, cure))
+        for key, message, cure in signer.warnings():
+            self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer
 
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
