@@ -66,7 +66,6 @@ ENTRIES: dict[str, Fill] = {
         "HTTP_ORIGIN": text,
         "HTTP_HOST": text,
     },
-    "qr code": _in_query(f"{PAGE}/qr.svg", "emailaddress="),
     "colours": _in_query(f"{PAGE}/colours.css", "colour="),
     "document": _in_query(CONFIG, "emailaddress="),
     "document host": _in_header("HTTP_HOST", CONFIG, ""),
