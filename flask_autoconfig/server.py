@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .address import host_of, is_ip
 from .answers import stop_reading
+from .families import AUTODISCOVER_V2
 from .listeners import UnusableError
 from .listeners import check as check_addresses
 from .reload import log
@@ -156,7 +157,9 @@ def _logger_class() -> type:
         def atoms(self, *arguments: Any) -> dict[str, Any]:
             """What a line may be made of, nothing that the client could hide there."""
             atoms = super().atoms(*arguments)
-            known = {key: shown(atoms[key]) for key in ("m", "H", "s", "b")}
+            known = {key: shown(atoms[key]) for key in ("H", "s", "b")}
+            method = str(atoms["m"])
+            known["m"] = method if method.isalpha() else "-"
             # A proxy may pass on whatever the client says of its address.
             known["h"] = atoms["h"] if is_ip(str(atoms["h"])) else "-"
             known["host"] = host_of(str(atoms.get("{http_host}e", ""))) or "-"
@@ -189,12 +192,15 @@ _AT = re.compile("@|%(?:25)*40")
 
 
 def _without_address(path: object) -> str:
-    """A path for the log, cut off before the part that holds an address."""
+    """Return a path for the log: of one with an address in it only our own beginning.
+
+    Before the sign a local part may have anything, slashes too (RFC 5322, section 3.2.3).
+    """
     text = str(path)
-    at = _AT.search(text)
-    if at is None:
-        return shown(text)
-    return shown(text[: at.start()].rpartition("/")[0]) + "/…"
+    own = AUTODISCOVER_V2 + "/"
+    if text.lower().startswith(own):
+        return own + "…"
+    return "/…" if _AT.search(text) else shown(text)
 
 
 def shown(value: object) -> str:

@@ -415,7 +415,7 @@ def test_flask_run_loads_the_commands_for_next_to_nothing() -> None:
 
 # What stands further down never imports what stands further up.
 LAYERS = (
-    {"errors", "address", "files", "answers", "cleaning"},
+    {"errors", "address", "files", "answers", "bounded", "cleaning"},
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},

@@ -304,7 +304,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
     if service is None:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
-    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.ended]
+    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
     own, origins = list(loaded.providers), list(loaded.origins)
     if case is not None:
         name = case.provider.identity if case.provider else ""

@@ -34,7 +34,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             *with_lines(found, file, loaded.providers, loaded.origins),
             *(it for of in loaded.listings.values() for it in unknown_listed(of)),
             *loaded.unmatched,
-            *loaded.ended,
+            *loaded.unsafe,
             *project.silent_families(),
         ]
         is_faulty = False
