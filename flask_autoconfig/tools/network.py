@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import math
 import socket
 import threading
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from . import tls
 from .resolver import LookupFailed, Resolver
@@ -28,6 +29,7 @@ from .tls import Certificate, HandshakeError, address_of, told_later
 __all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
 
 MOST_BODY = 1024 * 1024
+MOST_RECEIVED = 2 * MOST_BODY  # with headers and what frames the body
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -47,6 +49,7 @@ class ProbeError(Exception):
 # Below 1024 only what mail and web servers have: nobody's document leads us elsewhere.
 _SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
+_LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a dot at the end
 _MOST_ADDRESSES = 8  # of a host, that are tried
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
@@ -94,6 +97,10 @@ class Network:
 
     def _judged(self, host: str, port: int) -> list[str]:
         """The addresses to go to for a host, of which none is refused."""
+        if not 0 < port < 65536:
+            raise ProbeError("connect", f"the port of {host[:80]} is none")
+        if len(host) > _LONGEST_HOST:
+            raise ProbeError("dns", f"{host[:80]}… is no host name")
         mapped = self.connect_to.get((host, port))
         is_own = self.allow_private or mapped is not None or (host, port) in self.own
         host, port = mapped or (host, port)
@@ -343,14 +350,60 @@ class Reply:
         location = self.headers.get("location")
         if not location or self.status not in REDIRECTS or self.is_forged:
             return ""
-        try:
-            return urljoin(self.url, location)
-        except ValueError as error:
-            message = f"it leads to no web address: {location[:200]}"
-            raise ProbeError("redirect", message) from error
+        with suppress(ValueError):
+            target = urljoin(self.url, location)
+            if split_url(target).hostname:
+                return target
+        raise ProbeError("redirect", f"it leads to no web address: {location[:200]}")
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL that a server sent; each is empty where the URL is not valid.
+
+    Unlike `urlsplit` it raises no ValueError, nor does `port` of the result.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
+
+
+class _Bounded(io.RawIOBase):
+    """What a server sends, up to a greatest length: raises ProbeError beyond that.
+
+    It bounds what :mod:`http.client` does not: chunk sizes, trailers, interim responses.
+    """
+
+    def __init__(self, sent: Any) -> None:
+        self._sent = sent
+        self._left = MOST_RECEIVED
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._sent.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int | None:
+        read: int | None = self._sent.readinto(buffer)
+        self._left -= read or 0
+        if self._left < 0:
+            raise ProbeError("http", f"more than {MOST_RECEIVED // 1024} KiB")
+        return read
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.fp = io.BufferedReader(_Bounded(self.fp.detach()))
 
 
 class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
     def __init__(self, network: Network, host: str, port: int, secure: bool) -> None:
         super().__init__(host, port, timeout=network.timeout)
         self._network = network
@@ -419,7 +472,7 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}"[:200]
 
 
@@ -436,16 +489,18 @@ def fetch_once(
     headers: dict[str, str],
 ) -> Reply:
     """One request, no redirect followed; raises ProbeError."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ProbeError("redirect", f"no URL: {url[:200]}") from error
+    parts = split_url(url)
+    host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
         raise ProbeError("redirect", f"it leads to no web address: {url[:200]}")
 
     secure = parts.scheme == "https"
-    connection = _Connection(network, host, port or (443 if secure else 80), secure)
+    port = parts.port or (443 if secure else 80)
+    try:
+        connection = _Connection(network, host, port, secure)
+    except http.client.InvalidURL as error:
+        message = f"it leads to no web address: {url[:200]}"
+        raise ProbeError("redirect", message) from error
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     reply = Reply(url)
     sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}

@@ -7,14 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...families import Family
 from ..mail import PATIENCE
-from ..network import Network, ProbeError
+from ..network import Network, ProbeError, split_url
 from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import comparing, journeys, setups
@@ -95,7 +94,7 @@ def _own(case: Case) -> Iterator[tuple[str, int]]:
         yield host, server.port or 0
         for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
             yield host, standard_port(server.type, socket_type) or 0
-        parts = urlsplit(with_domain(server.url or "", case.domain))
+        parts = split_url(with_domain(server.url or "", case.domain))
         yield (
             parts.hostname or "",
             parts.port or (80 if parts.scheme == "http" else 443),
@@ -264,7 +263,7 @@ def _is_single(family: Family) -> bool:
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
     paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
-    found = [it for it in listed if urlsplit(it.url).path in paths]
+    found = [it for it in listed if split_url(it.url).path in paths]
     return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
 
 
@@ -311,7 +310,7 @@ def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
     """Hosts and ports of the web that answered, to be looked at address by address."""
     found: dict[tuple[str, int], None] = {}
     for ask in all_asks:
-        parts = urlsplit(ask.url)
+        parts = split_url(ask.url)
         with suppress(ProbeError):
             facts.reply(ask)
             found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
@@ -324,7 +323,7 @@ def _ending(all_asks: list[Ask], facts: Facts) -> Iterator[Finding]:
     for ask in all_asks:
         with suppress(ProbeError):
             reply = facts.reply(ask)
-            host = urlsplit(reply.url).hostname or ""
+            host = split_url(reply.url).hostname or ""
             certificate = reply.certificate
             if certificate is None or certificate.problem or host in told:
                 continue
