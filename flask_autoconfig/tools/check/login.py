@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ...address import fill_in
 from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider, Server
-from ..mail import Endpoint, log_in, mail_server
+from ...config.tables import WITHOUT_LOGIN, Provider, Server
+from ..mail import Endpoint, log_in
 from ..network import Network, ProbeError
 from .causes.servers import endpoint_of
 from .facts import side_by_side
@@ -53,14 +53,21 @@ def for_login(
     sound = {place for it in seen for place in it.places} - faulty
     servers, others = [], []
     for _, server in provider.servers:
-        if server.type not in MAIL_TYPES or not server.username:
+        if server.type not in MAIL_TYPES or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = str(endpoint_of(case, server))
-        if subject in faulty:
+        if server in servers:
+            continue
+        if not server.username:
+            why = "no user name is published for it"
+        elif subject in faulty:
             why = "what is wrong with the server comes first"
-            others.append(warning("login", subject, "not tried", why))
-        elif subject in sound and server not in servers:
+        elif subject not in sound:
+            why = "the server was not looked at"
+        else:
             servers.append(server)
+            continue
+        others.append(warning("login", subject, "not tried", why))
     return servers, others
 
 
@@ -176,13 +183,18 @@ def _try(
         seen = "not tried: unencrypted"
         return ended(_UNKNOWN, finding=warning("login", subject, seen, why))
     try:
-        offered = mail_server(network, endpoint).mechanisms
-        known = _LOGINS[method]
-        mechanism = next((it for it in known if it in offered), known[0])
         refusal = log_in(
-            network, endpoint, mechanism=mechanism, user=user, password=password
+            network,
+            endpoint,
+            mechanisms=_LOGINS[method],
+            user=user,
+            password=password,
         )
     except ProbeError as error:
+        if error.kind in ("login", "private"):
+            seen = f"not tried: {error}"
+            found = warning("login", subject, seen, "", error.cure)
+            return ended(_UNKNOWN, finding=found)
         return ended(_UNKNOWN, finding=_no_answer(subject, user, error))
     if not refusal:
         return ended(_IN)

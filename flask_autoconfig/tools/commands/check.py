@@ -200,9 +200,12 @@ def _with_logins(
     Without a file strangers name the servers, and so it takes settings that came whole
     over verified https, and a yes.
     """
-    if found.provider is None:
-        return told
     subject = str(case.address)
+    if found.provider is None:
+        why = "no settings were found that name a server"
+        return told.with_findings(
+            [findings.warning("login", subject, "not tried", why)]
+        )
     if not found.is_trusted:
         seen = "not tried: the settings did not come whole over verified https"
         why = "whoever stands between could have named servers of his own"
@@ -213,6 +216,11 @@ def _with_logins(
         return told.with_findings([refused])
     servers, others = logins.for_login(case, found.provider, found.findings)
     told = told.with_findings(others)
+    if not servers and not others:
+        why = "the settings name no mail server with a login"
+        return told.with_findings(
+            [findings.warning("login", subject, "not tried", why)]
+        )
     if not servers:
         return told
 
