@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,12 +12,15 @@ from typing import Any, NamedTuple
 from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
-from ..mail import Endpoint, log_in
+from .. import ending
+from ..mail import PATIENCE, Endpoint, log_in
 from ..network import Network, ProbeError
 from .causes.servers import endpoint_of
 from .facts import side_by_side
 from .findings import FAILURE, Case, Finding, failure, note, ok, warning
 from .run import Fare
+
+_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
 _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-cleartext": ("PLAIN", "LOGIN"),
@@ -75,7 +79,10 @@ def log_in_at(
     case: Case, network: Network, servers: Iterable[Server], password: str
 ) -> list[Try]:
     """A real login at each of the servers, with the published name."""
-    return side_by_side(partial(_try, case, network, it, password) for it in servers)
+    with _ended(network):
+        return side_by_side(
+            partial(_try, case, network, it, password) for it in servers
+        )
 
 
 def once_more(
@@ -98,7 +105,8 @@ def once_more(
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    return _try(case, network, first.server, password, other)
+    with _ended(network):
+        return _try(case, network, first.server, password, other)
 
 
 def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
@@ -157,6 +165,11 @@ def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Far
         else it
         for it in fares
     )
+
+
+def _ended(network: Network) -> AbstractContextManager[None]:
+    seconds = PATIENCE + network.timeout + _MARGIN
+    return ending.within(seconds, "the logins")
 
 
 # --- One try --------------------------------------------------------------------------

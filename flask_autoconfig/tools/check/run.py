@@ -69,7 +69,12 @@ class Report:
 def reach(case: Case, network: Network) -> Network:
     """The network for a domain: what its file names is one's own; one deadline for all."""
     network = replace(network, own=network.own | frozenset(_own(case)))
-    return network.step(min(_SECONDS, _TIMEOUTS * network.timeout))
+    return network.step(seconds(network))
+
+
+def seconds(network: Network) -> float:
+    """How long waiting for the servers of one domain may take."""
+    return min(_SECONDS, _TIMEOUTS * network.timeout)
 
 
 def unhurried(case: Case, network: Network) -> Network:
@@ -125,9 +130,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     ]
     lost, all_asks = side_by_side(looks)
     if lost is not None:
-        told = lost.hurting(*(it.name for it in clients))
-        fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
-        return Report(case.domain, fares, (told,), case.provider, False)
+        return _failed(case, lost)
     seen, faulty = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
@@ -168,6 +171,26 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     fares = tuple(_fare(case, it, listed) for it in plays)
     is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
     return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+
+
+def unchecked(case: Case, reason: str) -> Report:
+    """The report on a domain where the check itself failed."""
+    found = failure(
+        "document",
+        case.domain,
+        f"could not be checked: {reason[:300]}",
+        "this is a fault of `check`, which the answer of a server brings out",
+        "report it as an issue, with what is published for the domain",
+    )
+    return _failed(case, found)
+
+
+def _failed(case: Case, found: Finding) -> Report:
+    """The report where one finding stops every client."""
+    clients = [it.name for it in _clients(case)]
+    told = found.hurting(*clients)
+    fares = tuple(Fare(it, False, None, str(told)) for it in clients)
+    return Report(case.domain, fares, (told,), case.provider, False)
 
 
 def _without_dns(case: Case, facts: Facts) -> Finding | None:
