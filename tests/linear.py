@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 SIZES = (4, 64, 256)  # KiB
@@ -65,12 +65,15 @@ TOKENS = (
 ENDS = ("", "x", "\n", "@example.com")
 
 
-def assert_linear(call: Callable[[str], object], token: str) -> None:
+def assert_linear(
+    call: Callable[[str], object], token: str, ends: Iterable[str] = ENDS
+) -> None:
     """Raise AssertionError if *call* takes more than linear time for *token* repeated.
 
-    *call* takes a text and may raise only errors that it handles itself.
+    *call* takes a text and may raise only errors that it handles itself. Each of *ends*
+    is put behind the text once.
     """
-    for end in ENDS:
+    for end in ends:
         _assert_linear(lambda size, end=end: call(repeated(token, size) + end), token)  # type: ignore[misc]
 
 

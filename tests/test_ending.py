@@ -87,7 +87,11 @@ def endless() -> Iterator[Callable[[float], subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(seconds: float) -> subprocess.Popen[str]:
-        command = [BIN / "python", "-c", HEARING, BIN / "python", "-c", ENDLESS]
+        command = [
+            *map(str, (BIN / "python", "-c", HEARING, BIN / "python")),
+            "-c",
+            ENDLESS,
+        ]
         process = subprocess.Popen(
             [*command, str(seconds)],
             stdout=subprocess.PIPE,

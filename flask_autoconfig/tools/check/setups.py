@@ -278,6 +278,8 @@ def _of_payload(payload: dict[str, Any], way: str, type_: str) -> Account:
     name = _text(payload, f"{prefix}Username") or None
     method = _APPLE_METHODS.get(_text(payload, f"{prefix}Authentication"), "")
     host = _text(payload, f"{prefix}HostName")
+    if host:
+        _insist(host)
     return Account(type_, host, port, socket_type, name, method)
 
 
