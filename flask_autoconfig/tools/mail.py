@@ -71,23 +71,23 @@ class Secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Hide a secret as it is, quoted, percent-encoded and in Base64."""
-        escaped = _quoted(secret)[1:-1]
-        self._forms |= {secret, escaped, quote(secret, safe=""), quote_plus(secret)}
-        self._forms.add(_base64(secret).rstrip("="))
+        """Hide a secret as it is, quoted, in Base64, and each of these percent-encoded."""
+        forms = {secret, _quoted(secret)[1:-1], _base64(secret).rstrip("=")}
         # Where it starts in the encoded text, as after a user name, is unknown: these
         # are the characters that depend on the secret alone (RFC 4648, section 4).
         size = len(secret.encode())
         for before in range(3):
             first, end = -(-before * 8 // 6), (before + size) * 8 // 6
             core = _base64("\0" * before + secret)[first:end]
-            if len(core) > 3:
-                self._forms.add(core)
-        self._forms.discard("")
+            forms |= {core} if len(core) > 3 else set()
+        encoded = {
+            encode(it, safe="") for it in forms for encode in (quote, quote_plus)
+        }
+        self._forms |= forms | encoded
 
     def cut_out_of(self, text: str) -> str:
         """The text with `[secret]` in the place of each secret, in whatever case."""
-        forms = sorted(self._forms, key=len, reverse=True)
+        forms = sorted(filter(None, self._forms), key=len, reverse=True)
         pattern = "|".join(map(re.escape, forms))
         return re.sub(pattern, "[secret]", text, flags=re.I) if forms else text
 
