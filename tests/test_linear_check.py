@@ -25,9 +25,10 @@ from flask_autoconfig.tools.check.causes import profile, web
 from flask_autoconfig.tools.check.findings import failure, merged, shown
 from flask_autoconfig.tools.check.login import is_own_fault
 from flask_autoconfig.tools.cleaning import clean
-from flask_autoconfig.tools.mail import Endpoint, Secrets, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch, split_url
+from flask_autoconfig.tools.mail import Endpoint, mail_server
+from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch
 from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.untrusted import Secrets, split_url
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)

@@ -18,9 +18,10 @@ import pytest
 from strangers import Behaviour, server
 from support import certificate_for, run
 
-from flask_autoconfig.tools.mail import Endpoint, Secrets, log_in
+from flask_autoconfig.tools.mail import Endpoint, log_in
 from flask_autoconfig.tools.network import Network, ProbeError
 from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.untrusted import Secrets
 
 HOST, USER = "mail.example.test", "fred@example.test"
 PASSWORD = 'Sécret "of\\fred%/+'

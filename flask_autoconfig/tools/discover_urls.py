@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..config import values
 from . import network
-from .network import REDIRECTS, Network, ProbeError, split_url
+from .network import REDIRECTS, Network, ProbeError
 from .resolver import LookupFailed
+from .untrusted import split_url
 from .zone import URL_SERVICES
 
 _WORKERS = len(URL_SERVICES)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import base64
 import hmac
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
-from urllib.parse import quote, quote_plus
 
 from ..config.tables import Method
 from .network import Network, ProbeError, clock, reason_of, start_tls
 from .tls import Certificate, address_of, told_later
+from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024
 MOST_TEXT = 64 * 1024  # of one conversation
@@ -60,36 +59,6 @@ MECHANISMS: dict[Method, frozenset[str]] = {
     "TLS-client-cert": frozenset(("EXTERNAL",)),
 }
 _PASSWORDS = MECHANISMS["password-cleartext"]  # they show the password
-
-
-class Secrets:
-    """Secrets that were sent to a server, which must not be shown if it repeats them."""
-
-    def __init__(self, *secrets: str) -> None:
-        self._forms: set[str] = set()
-        for secret in secrets:
-            self.add(secret)
-
-    def add(self, secret: str) -> None:
-        """Hide a secret as it is, quoted, in Base64, and each of these percent-encoded."""
-        forms = {secret, _quoted(secret)[1:-1], _base64(secret).rstrip("=")}
-        # Where it starts in the encoded text, as after a user name, is unknown: these
-        # are the characters that depend on the secret alone (RFC 4648, section 4).
-        size = len(secret.encode())
-        for before in range(3):
-            first, end = -(-before * 8 // 6), (before + size) * 8 // 6
-            core = _base64("\0" * before + secret)[first:end]
-            forms |= {core} if len(core) > 3 else set()
-        encoded = {
-            encode(it, safe="") for it in forms for encode in (quote, quote_plus)
-        }
-        self._forms |= forms | encoded
-
-    def cut_out_of(self, text: str) -> str:
-        """The text with `[secret]` in the place of each secret, in whatever case."""
-        forms = sorted(filter(None, self._forms), key=len, reverse=True)
-        pattern = "|".join(map(re.escape, forms))
-        return re.sub(pattern, "[secret]", text, flags=re.I) if forms else text
 
 
 class Conversation:

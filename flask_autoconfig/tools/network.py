@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import http.client
-import io
 import math
 import socket
 import threading
@@ -18,18 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin
 
 from . import tls
 from .resolver import LookupFailed, Resolver
 from .tls import Certificate, HandshakeError, address_of, told_later
+from .untrusted import Response, is_public, split_url
 
 __all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
 
 MOST_BODY = 1024 * 1024
-MOST_RECEIVED = 2 * MOST_BODY  # with headers and what frames the body
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
@@ -52,11 +50,6 @@ _FIRST_USER_PORT = 1024
 _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a dot at the end
 _MOST_ADDRESSES = 8  # of a host, that are tried
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
-_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
-_UNICAST = ip_network("2000::/3")  # all that is given out of IPv6
-_DOCUMENTATION = ip_network("3fff::/20")  # RFC 9637
-_RELAYS = ip_network("192.88.99.0/24")  # RFC 7526: to wherever IPv6 is near
-_IPV4_COMPATIBLE = ip_network("::/96")  # RFC 4291, section 2.5.5.1
 
 
 @dataclass(frozen=True)
@@ -226,25 +219,6 @@ def _refuse_private(host: str, port: int, addresses: list[str]) -> None:
         raise ProbeError("private", message)
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet, also inside one that carries it."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, IPv6Address):
-        carried = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64 or ip in _IPV4_COMPATIBLE:
-            carried = IPv4Address(int(ip) & 0xFFFFFFFF)
-        if carried is not None:
-            return is_public(str(carried))
-        if ip.teredo is not None or ip not in _UNICAST or ip in _DOCUMENTATION:
-            return False
-    elif ip in _RELAYS:
-        return False
-    return ip.is_global and not ip.is_multicast
-
-
 def reason_of(error: Exception) -> str:
     """Why a connection failed, in words."""
     if isinstance(error, TimeoutError):
@@ -357,52 +331,8 @@ class Reply:
         raise ProbeError("redirect", f"it leads to no web address: {location[:200]}")
 
 
-def split_url(url: str) -> SplitResult:
-    """The parts of a URL that a server sent; each is empty where the URL is not valid.
-
-    Unlike `urlsplit` it raises no ValueError, nor does `port` of the result.
-    """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-    return parts
-
-
-class _Bounded(io.RawIOBase):
-    """What a server sends, up to a greatest length: raises ProbeError beyond that.
-
-    It bounds what :mod:`http.client` does not: chunk sizes, trailers, interim responses.
-    """
-
-    def __init__(self, sent: Any) -> None:
-        self._sent = sent
-        self._left = MOST_RECEIVED
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._sent.close()
-        super().close()
-
-    def readinto(self, buffer: Any) -> int | None:
-        read: int | None = self._sent.readinto(buffer)
-        self._left -= read or 0
-        if self._left < 0:
-            raise ProbeError("http", f"more than {MOST_RECEIVED // 1024} KiB")
-        return read
-
-
-class _Response(http.client.HTTPResponse):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.fp = io.BufferedReader(_Bounded(self.fp.detach()))
-
-
 class _Connection(http.client.HTTPConnection):
-    response_class = _Response
+    response_class = Response
 
     def __init__(self, network: Network, host: str, port: int, secure: bool) -> None:
         super().__init__(host, port, timeout=network.timeout)

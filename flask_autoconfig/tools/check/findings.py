@@ -12,7 +12,7 @@ from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
 from ..cleaning import clean
-from ..network import split_url
+from ..untrusted import split_url
 
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first

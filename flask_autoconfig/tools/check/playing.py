@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ...address import NOBODY
-from ..network import REDIRECTS, ProbeError, Reply, split_url
+from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
 from .asking import ask_of, asks, steps_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..network import Reply, split_url
+from ..network import Reply
+from ..untrusted import split_url
 from . import journeys
 from .causes import web
 from .causes.web import Trouble

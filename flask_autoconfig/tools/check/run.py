@@ -13,8 +13,9 @@ from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...families import Family
 from ..mail import PATIENCE
-from ..network import Network, ProbeError, split_url
+from ..network import Network, ProbeError
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import comparing, journeys, setups
 from .asking import asks, steps_of

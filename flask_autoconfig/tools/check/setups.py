@@ -12,7 +12,7 @@ from ...config.ports import MAIL_TYPES, standard_port
 from ...config.tables import Provider
 from ...documents.xml import NotXmlError, local_name, parse
 from ..mail import Endpoint
-from ..network import split_url
+from ..untrusted import split_url
 
 
 class Account(NamedTuple):

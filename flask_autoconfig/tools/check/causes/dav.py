@@ -10,8 +10,9 @@ from typing import NamedTuple
 from ....address import fill_in_url, known_part
 from ....config.tables import Provider, Server
 from ....families import FAMILIES
-from ...network import ProbeError, Reply, split_url
+from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
 from ..findings import (
     Case,

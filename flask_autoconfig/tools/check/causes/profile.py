@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from ....documents import Recipient, apple
 from ....families import FAMILIES, Family
-from ...network import ProbeError, Reply, split_url
+from ...network import ProbeError, Reply
+from ...untrusted import split_url
 from .. import setups
 from ..facts import Ask, Facts
 from ..findings import (

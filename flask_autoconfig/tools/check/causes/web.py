@@ -7,8 +7,9 @@ import zlib
 from contextlib import suppress
 from typing import NamedTuple
 
-from ...network import REDIRECTS, ProbeError, Reply, is_public, split_url
+from ...network import REDIRECTS, ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import IF_PRIVATE, Case, Finding, failure, shown
 from .certificates import certificate_trouble
