@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import plistlib
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -305,3 +307,25 @@ def test_an_error_in_the_check_of_one_domain_leaves_the_others_alone(
     assert not told[0][1].findings
     assert not told[2][1].findings
     assert late == []
+
+
+def test_a_domain_whose_check_does_not_end_holds_the_others_not_up(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_autoconfig.tools.commands.check._MARGIN", 1.0)
+    cases = [Case(f"{name}.test", CASE.families) for name in ("a", "b")]
+    over = threading.Event()
+
+    def look(case: Case, facts: Facts, _: Any) -> Report:
+        if case.domain == "a.test":
+            over.wait(60)
+        return Report(case.domain, (), (), None, False)
+
+    network = replace(here.network, timeout=0.1)
+    late: list[str] = []
+    tell: Any = lambda _: None  # noqa: E731
+    told = list(_side_by_side(cases, look, Facts(network), network, tell, late))
+    over.set()
+    assert late == ["a.test"]
+    assert "could not be checked: it did not end" in told[0][1].findings[0].seen
+    assert told[1][1].findings == ()
