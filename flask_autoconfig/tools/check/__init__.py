@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from .facts import Facts
 from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Case, Finding
-from .run import Fare, Report, published, reach, unhurried, unpublished
+from .run import (
+    Fare,
+    Report,
+    published,
+    reach,
+    seconds,
+    unchecked,
+    unhurried,
+    unpublished,
+)
 
 __all__ = [
     "FAILURE",
@@ -26,6 +35,8 @@ __all__ = [
     "Report",
     "published",
     "reach",
+    "seconds",
+    "unchecked",
     "unhurried",
     "unpublished",
 ]

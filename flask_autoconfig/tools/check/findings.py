@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ...address import Address
 from ...cleaning import clean
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
+from ..untrusted import split_url
 
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
@@ -96,10 +96,7 @@ def has_failure(findings: Iterable[Finding]) -> bool:
 
 def shown(url: str) -> str:
     """A URL as people are shown it: without the query, which has nothing but who asks."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
+    parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
 
 

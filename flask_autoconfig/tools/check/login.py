@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...address import fill_in
 from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider, Server
-from ..mail import Endpoint, log_in, mail_server
+from ...config.tables import WITHOUT_LOGIN, Provider, Server
+from .. import ending
+from ..mail import PATIENCE, Endpoint, log_in
 from ..network import Network, ProbeError
 from .causes.servers import endpoint_of
 from .facts import side_by_side
 from .findings import FAILURE, Case, Finding, failure, note, ok, warning
 from .run import Fare
+
+_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
 _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-cleartext": ("PLAIN", "LOGIN"),
@@ -53,14 +57,21 @@ def for_login(
     sound = {place for it in seen for place in it.places} - faulty
     servers, others = [], []
     for _, server in provider.servers:
-        if server.type not in MAIL_TYPES or not server.username:
+        if server.type not in MAIL_TYPES or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = str(endpoint_of(case, server))
-        if subject in faulty:
+        if server in servers:
+            continue
+        if not server.username:
+            why = "no user name is published for it"
+        elif subject in faulty:
             why = "what is wrong with the server comes first"
-            others.append(warning("login", subject, "not tried", why))
-        elif subject in sound and server not in servers:
+        elif subject not in sound:
+            why = "the server was not looked at"
+        else:
             servers.append(server)
+            continue
+        others.append(warning("login", subject, "not tried", why))
     return servers, others
 
 
@@ -68,7 +79,10 @@ def log_in_at(
     case: Case, network: Network, servers: Iterable[Server], password: str
 ) -> list[Try]:
     """A real login at each of the servers, with the published name."""
-    return side_by_side(partial(_try, case, network, it, password) for it in servers)
+    with _ended(network):
+        return side_by_side(
+            partial(_try, case, network, it, password) for it in servers
+        )
 
 
 def once_more(
@@ -91,7 +105,8 @@ def once_more(
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    return _try(case, network, first.server, password, other)
+    with _ended(network):
+        return _try(case, network, first.server, password, other)
 
 
 def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
@@ -152,6 +167,11 @@ def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Far
     )
 
 
+def _ended(network: Network) -> AbstractContextManager[None]:
+    seconds = PATIENCE + network.timeout + _MARGIN
+    return ending.within(seconds, "the logins")
+
+
 # --- One try --------------------------------------------------------------------------
 
 
@@ -176,13 +196,18 @@ def _try(
         seen = "not tried: unencrypted"
         return ended(_UNKNOWN, finding=warning("login", subject, seen, why))
     try:
-        offered = mail_server(network, endpoint).mechanisms
-        known = _LOGINS[method]
-        mechanism = next((it for it in known if it in offered), known[0])
         refusal = log_in(
-            network, endpoint, mechanism=mechanism, user=user, password=password
+            network,
+            endpoint,
+            mechanisms=_LOGINS[method],
+            user=user,
+            password=password,
         )
     except ProbeError as error:
+        if error.kind in ("login", "private"):
+            seen = f"not tried: {error}"
+            found = warning("login", subject, seen, "", error.cure)
+            return ended(_UNKNOWN, finding=found)
         return ended(_UNKNOWN, finding=_no_answer(subject, user, error))
     if not refusal:
         return ended(_IN)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from ...address import NOBODY
 from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
 from .asking import ask_of, asks, steps_of
@@ -322,10 +323,10 @@ def _by_v2(
     url = shown(outcome.url)
     try:
         target = str(json.loads(outcome.reply.body)["Url"]) if outcome.reply else ""
-        is_good = target.startswith("https://")
     except (ValueError, TypeError, KeyError, RecursionError):
-        is_good = False
-    if not is_good:
+        target = ""
+    parts = split_url(target)
+    if parts.scheme != "https" or not parts.hostname or not target.isprintable():
         seen = "version 2's answer names no https URL"
         cure = "answer with Protocol and Url, or with 404"
         told = failure("https", url, seen, "Outlook asks it first", cure)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
@@ -16,6 +15,7 @@ from ...families import Family
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import comparing, journeys, setups
 from .asking import asks, steps_of
@@ -70,7 +70,12 @@ class Report:
 def reach(case: Case, network: Network) -> Network:
     """The network for a domain: what its file names is one's own; one deadline for all."""
     network = replace(network, own=network.own | frozenset(_own(case)))
-    return network.step(min(_SECONDS, _TIMEOUTS * network.timeout))
+    return network.step(seconds(network))
+
+
+def seconds(network: Network) -> float:
+    """How long waiting for the servers of one domain may take."""
+    return min(_SECONDS, _TIMEOUTS * network.timeout)
 
 
 def unhurried(case: Case, network: Network) -> Network:
@@ -95,7 +100,7 @@ def _own(case: Case) -> Iterator[tuple[str, int]]:
         yield host, server.port or 0
         for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
             yield host, standard_port(server.type, socket_type) or 0
-        parts = urlsplit(with_domain(server.url or "", case.domain))
+        parts = split_url(with_domain(server.url or "", case.domain))
         yield (
             parts.hostname or "",
             parts.port or (80 if parts.scheme == "http" else 443),
@@ -126,9 +131,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     ]
     lost, all_asks = side_by_side(looks)
     if lost is not None:
-        told = lost.hurting(*(it.name for it in clients))
-        fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
-        return Report(case.domain, fares, (told,), case.provider, False)
+        return _failed(case, lost)
     seen, faulty = documents.found(_xml_asks(all_asks), case, facts)
     plays = _play_all(case, facts, clients)
 
@@ -169,6 +172,26 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     fares = tuple(_fare(case, it, listed) for it in plays)
     is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
     return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+
+
+def unchecked(case: Case, reason: str) -> Report:
+    """The report on a domain where the check itself failed."""
+    found = failure(
+        "document",
+        case.domain,
+        f"could not be checked: {reason[:300]}",
+        "this is a fault of `check`, which the answer of a server brings out",
+        "report it as an issue, with what is published for the domain",
+    )
+    return _failed(case, found)
+
+
+def _failed(case: Case, found: Finding) -> Report:
+    """The report where one finding stops every client."""
+    clients = [it.name for it in _clients(case)]
+    told = found.hurting(*clients)
+    fares = tuple(Fare(it, False, None, str(told)) for it in clients)
+    return Report(case.domain, fares, (told,), case.provider, False)
 
 
 def _without_dns(case: Case, facts: Facts) -> Finding | None:
@@ -264,7 +287,7 @@ def _is_single(family: Family) -> bool:
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
     paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
-    found = [it for it in listed if urlsplit(it.url).path in paths]
+    found = [it for it in listed if split_url(it.url).path in paths]
     return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
 
 
@@ -311,7 +334,7 @@ def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
     """Hosts and ports of the web that answered, to be looked at address by address."""
     found: dict[tuple[str, int], None] = {}
     for ask in all_asks:
-        parts = urlsplit(ask.url)
+        parts = split_url(ask.url)
         with suppress(ProbeError):
             facts.reply(ask)
             found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
@@ -324,7 +347,7 @@ def _ending(all_asks: list[Ask], facts: Facts) -> Iterator[Finding]:
     for ask in all_asks:
         with suppress(ProbeError):
             reply = facts.reply(ask)
-            host = urlsplit(reply.url).hostname or ""
+            host = split_url(reply.url).hostname or ""
             certificate = reply.certificate
             if certificate is None or certificate.problem or host in told:
                 continue

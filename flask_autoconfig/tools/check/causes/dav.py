@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ....address import fill_in_url, known_part
 from ....config.tables import Provider, Server
 from ....families import FAMILIES
 from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
 from ..findings import (
     Case,
@@ -77,7 +77,7 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
         return Way(findings=(_demoted(trouble.finding, type_),))
     place = shown(start)
     if reply.is_forged and reply.certificate is not None:
-        host = urlsplit(reply.url).hostname or ""
+        host = split_url(reply.url).hostname or ""
         told = of_certificate("https", shown(reply.url), reply.certificate, host)[0]
         return Way(findings=(told,))
     if _is_dav(reply):
@@ -112,8 +112,8 @@ def _beside(case: Case, facts: Facts, type_: str, url: str) -> tuple[Finding, ..
     if reply.is_forged or _is_dav(reply):
         return ()
     found = _no_dav(reply, shown(url), type_)
-    is_meant = urlsplit(url).path not in (urlsplit(reply.url).path, "")
-    if reply.redirects and is_meant and urlsplit(reply.url).path.strip("/"):
+    is_meant = split_url(url).path not in (split_url(reply.url).path, "")
+    if reply.redirects and is_meant and split_url(reply.url).path.strip("/"):
         return (found._replace(why=why, cure=cure),)
     cure = "redirect it to where the SRV record leads"
     return (note("https", shown(url), found.seen, why, cure),)
@@ -246,7 +246,7 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
         trouble = web.of_error(facts, case, url, error).finding
         cure = trouble.cure or "start the server, open its port, or correct the url"
         if error.kind == "dns" and not trouble.cure:
-            host = urlsplit(url).hostname
+            host = split_url(url).hostname
             cure = f"publish an address of {host}, or correct the url"
         yield failure(
             "server", url, trouble.seen, f"no client finds {server.type} there", cure
@@ -254,7 +254,7 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
         return
 
     if reply.certificate is not None:
-        host = urlsplit(reply.url).hostname or ""
+        host = split_url(reply.url).hostname or ""
         told = of_certificate("server", url, reply.certificate, host)
         yield from told
         if reply.is_forged:

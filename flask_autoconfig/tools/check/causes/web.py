@@ -6,16 +6,20 @@ import re
 import zlib
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from ...network import REDIRECTS, ProbeError, Reply, is_public
+from ...network import REDIRECTS, ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import IF_PRIVATE, Case, Finding, failure, shown
 from .certificates import certificate_trouble
 
 NOTHING = "clients that ask there get nothing"
 _MOST = 1024 * 1024  # bytes of a document, once unpacked
+_MOST_PAGE = 64 * 1024  # bytes of a page for people that are searched
+# Up to the next tag only: so the time grows linearly with the length of the page.
+_PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
+_TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
 
 
 class Trouble(NamedTuple):
@@ -54,7 +58,7 @@ _CURES = {
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Trouble:
     """Why nobody answered."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     host = parts.hostname or ""
     if error.kind == "dns":
         return _of_name(facts, url, host, error)
@@ -81,10 +85,10 @@ def _leads_inside(facts: Facts, url: str) -> bool:
     """Whether a redirect from there names a host that only the server itself knows."""
     try:
         target = facts.reply(Ask(url)).target
-        host = urlsplit(target).hostname or ""
-    except (ProbeError, ValueError):
+    except ProbeError:
         return False
-    is_number = bool(re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host))
+    host = split_url(target).hostname or ""
+    is_number = ":" in host or {*host} <= {*"0123456789."}
     inside = is_number and not is_public(host)
     is_short = "." not in host and not is_number
     return bool(target) and (inside or is_short)
@@ -179,7 +183,7 @@ def by_name(
     case: Case, facts: Facts, trouble: Trouble | None, url: str
 ) -> Trouble | None:
     """The same, with what DNS has to do with it: somebody else's host, a wildcard."""
-    host = urlsplit(url).hostname or ""
+    host = split_url(url).hostname or ""
     if trouble is None or host == case.domain or not case.has(host):
         return trouble
     found, target = trouble.finding, names_of(facts, host)[-1]
@@ -208,7 +212,7 @@ def by_name(
 def of_reply(case: Case, reply: Reply, asked: str) -> Trouble | None:
     """What is wrong with an answer whatever document is wanted; None for nothing."""
     if reply.is_forged and reply.certificate is not None:
-        host = urlsplit(reply.url).hostname or ""
+        host = split_url(reply.url).hostname or ""
         found = certificate_trouble("https", shown(reply.url), reply.certificate, host)
         return Trouble(found)
     lost = _lost_path(reply, asked)
@@ -251,12 +255,12 @@ _CODINGS = ("gzip", "deflate")  # that can be unpacked here
 
 def _lost_path(reply: Reply, asked: str) -> Trouble | None:
     """A redirect of everything to a site's front page, in the place of the document."""
-    path = urlsplit(asked).path
-    led = urlsplit(reply.url).path
+    path = split_url(asked).path
+    led = split_url(reply.url).path
     is_front = reply.redirects and led in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(reply) or reply.status in (404, 410)):
         return None
-    if re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I):
+    if _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE]):
         return None  # a login page, which has a cure of its own
     return _trouble(
         asked,
@@ -284,8 +288,8 @@ def _login_wall(reply: Reply, asked: str) -> Trouble | None:
             "clients have none yet, and one that does send it sends the mail password",
             _LET_OUT,
         )
-    led = reply.redirects and _LOGIN_WORDS.search(urlsplit(url).path)
-    has_field = re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I)
+    led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
+    has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
     if reply.status == 200 and (led or has_field) and is_web_page(reply):
         seen = f"a login page ({url})" if led else "a login page"
         return _trouble(asked, seen, NOTHING, _LET_OUT)
@@ -375,7 +379,7 @@ def is_web_page(reply: Reply) -> bool:
 
 def _web_page(reply: Reply) -> Trouble:
     text = reply.body[:20_000].decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>([^<]{1,80})", text, re.I)
+    title = _TITLE.search(text)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
     seen = f"a web page{called} where the settings should be"
     if _PARKED.search(text):
@@ -429,6 +433,6 @@ PURGE = "purge the cache in front of the service: a reload of the service does n
 def unencrypted_hop(reply: Reply) -> str:
     """The first http URL that https leads to, "" where there is none."""
     way = [*reply.redirects, reply.url]
-    if urlsplit(way[0]).scheme != "https":
+    if split_url(way[0]).scheme != "https":
         return ""
-    return next((it for it in way if urlsplit(it).scheme == "http"), "")
+    return next((it for it in way if split_url(it).scheme == "http"), "")
