@@ -47,6 +47,7 @@ _SERVED_FOR = {
 
 MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
 _MOST_SERVERS = 100
+_MOST_ELEMENTS = 2000  # beside domains: some are compared with all the others
 
 
 class NotAutoconfigError(ValueError):
@@ -311,5 +312,9 @@ def _client_config(data: bytes) -> ET.Element:
     servers = sum(1 for it in root.iter() if local_name(it).endswith("Server"))
     if servers > _MOST_SERVERS:
         message = f"it has {servers} servers, more than {_MOST_SERVERS}"
+        raise NotAutoconfigError(message)
+    others = sum(1 for it in root.iter() if it.tag != "domain")
+    if others > _MOST_ELEMENTS:
+        message = f"it has {others:,} elements beside domains, over {_MOST_ELEMENTS:,}"
         raise NotAutoconfigError(message)
     return root

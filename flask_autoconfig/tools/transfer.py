@@ -17,9 +17,9 @@ from ..config.values import domain_pattern, url
 from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
+from ..files import Folder, opened, trouble
 from ..service import Service
 from . import moving, nginx
-from .folder import Folder, opened, trouble
 
 _MANY_FILES = 5000  # of which most are the same
 _MOST_REASONS = 3  # why nothing of a file can be served
@@ -207,8 +207,8 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
 
     With `for_nginx` each document is written once, with nginx's map to it. Everything
     is written beside the old files first and then moved over them, so that a failure
-    leaves the old ones whole. Nothing outside the directory is touched: a link in a
-    folder's place is refused, one in a file's place replaced. Raises ConfigError.
+    leaves the old ones whole. Nothing outside the directory is touched: a link in the
+    place of a folder or of a file is refused. Raises ConfigError.
     """
     notes: list[str] = []
     try:
@@ -218,13 +218,7 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
                 written = list(nginx.stage(static, directory, staging))
             else:
                 written = list(_stage(static, staging))
-            os.sync()  # once for all: a crash must not leave empty files behind
-            for path in written:  # whatever is wrong with a folder, before any move
-                with root.below(path.parent.parts):
-                    pass
-            for number, path in enumerate(written):
-                with root.below(path.parent.parts) as folder:
-                    folder.take(staging, str(number), path.name)
+            root.take(staging, written)
     except OSError as error:
         raise ConfigError([trouble(error, directory)]) from error
 
