@@ -57,16 +57,17 @@ WITH_EVERY_TOKEN = ("anything", "XML with an attribute", "automx.conf")
 # Tokens that some format reads as a unit of its own, for the other formats.
 UNITS = (
     *("<enable/>", "<emailProvider/>", "<domain>a</domain>", "<a/>"),
-    *('<authentication system="a">b</authentication>', "<pop3/>", "a\n", "=a\n"),
+    *('<authentication system="N">b</authentication>', "<pop3/>", "a\n", "=a\n"),
     *("a = b\n", " a\n", "[a.b]\nimap = yes\n", "example.com ", "\n ", "\n", "a     "),
 )
 
 
 def numbered(token: str, text: str) -> str:
-    """The text with a number in each repetition of a token that has an `a`."""
+    """The text with a number in each repetition of a token, for its `N` or `a`."""
+    mark = "N" if "N" in token else "a"
     parts = text.split(token)
     return "".join(
-        part + (token.replace("a", f"a{number}", 1) if number else "")
+        part + (token.replace(mark, f"{mark}{number}", 1) if number else "")
         for number, part in enumerate(parts)
     )
 
