@@ -11,8 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from .errors import Problem
-
 State = tuple[int, ...]  # of a file: what changes when it does
 CLOCK_STEP = 20_000_000  # nanoseconds: file systems stamp by a coarse clock
 MOST_BYTES = 256 * 1024 * 1024  # millions of domains; what is larger is a mistake
@@ -173,7 +171,7 @@ class Folder:
 
         It is for files alone. Its name is random: nobody can take it beforehand.
         """
-        name = f"{_STAGING}{os.urandom(8).hex()}"
+        name = f"{STAGING}{os.urandom(8).hex()}"
         try:
             os.mkdir(name, 0o700, dir_fd=self._number)
         except OSError as error:
@@ -250,7 +248,7 @@ class Folder:
             raise OSError(error.errno, error.strerror, path) from error
 
 
-_STAGING = ".autoconfig-"
+STAGING = ".autoconfig-"  # what the name of a staging folder begins with
 
 
 @contextmanager
@@ -266,32 +264,6 @@ def _held(path: Path) -> Iterator[Folder]:
     number = os.open(path, _FOLDER)
     with _closing(number):
         yield Folder(number, path)
-
-
-def trouble(error: OSError, named: Path) -> Problem:
-    """What keeps a command from writing, with its place and a cure.
-
-    `named` is the file or the folder that a person named.
-    """
-    where = Path(error.filename or named)
-    if _STAGING in str(where):
-        where = named  # it was a file of our own, which is gone
-    cure = _CURES.get(error.errno, "name another place")
-    return Problem(str(where), f"cannot write: {error.strerror}", cure)
-
-
-_CURES = {
-    None: "remove it, or name another place",  # no ordinary file, or no folder
-    errno.EEXIST: "remove it, or name another place",
-    errno.ENOTDIR: "it is no folder: name another",
-    errno.EISDIR: "remove that folder, or name another place",
-    errno.EACCES: "name a folder that you may write in, or permit it",
-    errno.EPERM: "name a folder that you may write in, or permit it",
-    errno.EROFS: "name a folder that can be written in",
-    errno.ENOSPC: "make room there, or name another place",
-    errno.EDQUOT: "make room there, or name another place",
-    errno.EFBIG: "make room there, or name another place",
-}
 
 
 @contextmanager

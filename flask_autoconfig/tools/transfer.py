@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from .. import families
 from ..answers import OK, Request
@@ -17,9 +20,11 @@ from ..config.values import domain_pattern, url
 from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
-from ..files import Folder, opened, trouble
+from ..files import Folder, opened
 from ..service import Service
 from . import moving, nginx
+from .automx import automx
+from .problems import trouble
 
 _MANY_FILES = 5000  # of which most are the same
 _MOST_REASONS = 3  # why nothing of a file can be served
@@ -59,7 +64,7 @@ def _import(file: Path) -> moving.Read:
     data = b""
     try:
         data = _read(file)
-        providers, lost = moving.read(file, data) or _read_xml(data)
+        providers, lost = _read_foreign(file, data) or _read_xml(data)
         if not providers:
             reasons = "; ".join(lost[:_MOST_REASONS]) or "it has no domain with servers"
             raise moving.UnreadableError(f"nothing in it can be served: {reasons}")
@@ -83,6 +88,31 @@ def _import(file: Path) -> moving.Read:
             [_in_file(it, file, lines) for it in error.problems]
         ) from error
     return moving.Read(providers, lost)
+
+
+def _read_foreign(path: Path, data: bytes) -> moving.Read | None:
+    """Read another server's file, whose content is *data*; None for any other file.
+
+    Raises UnreadableError.
+    """
+    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if data.startswith(b"SQLite format 3\0"):
+        return _checked("database of automx2", lambda: moving.automx2_database(path))
+    if text.startswith(b"{"):
+        return _checked("seed of automx2", lambda: moving.automx2_seed(text))
+    if re.search(rb"(?m)^[ \t]*\[automx\]", text):
+        return _checked("automx.conf", lambda: automx(text))
+    return None
+
+
+def _checked(name: str, call: Callable[[], moving.Read]) -> moving.Read:
+    """The result of *call*, with any error of a foreign value as UnreadableError."""
+    try:
+        return call()
+    except moving.UnreadableError:
+        raise
+    except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
+        raise moving.UnreadableError(f"it is no readable {name}: {error}") from error
 
 
 def _in_file(problem: Problem, file: Path, lines: dict[str, list[int]]) -> Problem:

@@ -13,10 +13,11 @@ import click
 
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
-from ...files import DEFAULT_FILE, check_replaceable, trouble, write_file
+from ...files import DEFAULT_FILE, check_replaceable, write_file
 from .. import ending, options, project, terminal
 from ..cleaning import clean
 from ..discover import discover
+from ..problems import trouble
 
 
 @click.command("init")
