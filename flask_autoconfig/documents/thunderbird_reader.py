@@ -204,15 +204,15 @@ class Reader:
         return texts or None
 
     def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
-        methods: list[Any] = []
+        methods: dict[str, Any] = {}
         for element in elements:
             self._lose_attributes(element, {"system"})
             method = _method(element)
             if isinstance(method, str) and method and method not in _METHODS:
                 self._lose(element, f"no client knows the method {method[:40]}")
-            elif method and method not in methods:
-                methods.append(method)
-        return methods or None
+            elif method:
+                methods.setdefault(repr(method), method)
+        return list(methods.values()) or None
 
     def _tables(self, field: Table, element: ET.Element) -> Any:
         tables = [
