@@ -18,9 +18,9 @@ from flask_autoconfig import load
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.files import Folder, opened
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.serve import _places
+from flask_autoconfig.tools.files import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]

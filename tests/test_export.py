@@ -14,8 +14,8 @@ from support import TWO_DOMAINS, Reply, fetch, free_port, program, run, running
 from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
-from flask_autoconfig.files import Folder
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.files import Folder
 from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]

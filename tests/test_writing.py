@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from support import TWO_DOMAINS, run
 
-from flask_autoconfig.files import check_replaceable, write_file
+from flask_autoconfig.tools.files import check_replaceable, write_file
 
 Write = Callable[..., Path]
 WRITE = (
-    "import sys; from pathlib import Path; from flask_autoconfig.files import *; "
+    "import sys; from pathlib import Path; from flask_autoconfig.tools.files import *; "
     "write_file(Path(sys.argv[1]), b'new' * 10_000, replace=bool(sys.argv[2]))"
 )
 

@@ -21,7 +21,7 @@ import click
 from ..cleaning import clean
 from ..config.hiding import hidden
 from ..errors import ConfigError, Problem
-from ..files import STAGING
+from .files import STAGING
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown

@@ -20,10 +20,10 @@ from ..config.values import domain_pattern, url
 from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
-from ..files import Folder, opened
 from ..service import Service
 from . import moving, nginx
 from .automx import automx
+from .files import Folder, opened
 from .problems import trouble
 
 _MANY_FILES = 5000  # of which most are the same

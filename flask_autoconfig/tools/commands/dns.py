@@ -15,10 +15,10 @@ from ...config.reading import Loaded, read
 from ...directory import Directory
 from ...errors import ConfigError, Problem
 from ...families import Family
-from ...files import opened
 from ...service import Service
 from .. import ending, options, project, terminal, zone
 from ..comparison import compared
+from ..files import opened
 from ..problems import trouble
 from ..record_formats import FORMATS, Format, Published, joined
 from ..resolver import LookupFailed, Resolver

@@ -14,9 +14,10 @@ import click
 from ...cleaning import clean
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
-from ...files import DEFAULT_FILE, check_replaceable, write_file
+from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import discover, seconds
+from ..files import check_replaceable, write_file
 from ..problems import trouble
 
 _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
