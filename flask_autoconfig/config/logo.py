@@ -26,7 +26,7 @@ _FOREIGN = frozenset(
 )
 # An escape may spell any of them.
 _FOREIGN_STYLE = re.compile(
-    r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*['\"]?\s*(?!#)", re.I
+    r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
 
 
