@@ -29,7 +29,8 @@ _MOST_OF_AN_ERROR = 30  # problems that a command other than `validate` shows
 _LONGEST_EXCERPT = 100  # columns
 _LONGEST_LINE = 5000  # characters of a line that are looked at
 _COLOURS = {"error": "red", "warning": "yellow"}
-_DIFFERENT = re.compile(r'"[^"]*"|\d+|[^\s"]+\.[^\s"]+')  # in problems of one kind
+# What may differ in problems of one kind.
+_DIFFERENT = re.compile(r'"[^"]*"|(?<![^\s"])[^\s"][^\s".]*+\.[^\s"]++|\d+')
 
 
 def shown(
