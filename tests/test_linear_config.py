@@ -253,7 +253,8 @@ MANY: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("one", MANY.values(), ids=MANY)
 def test_many_of_one_kind(one: Callable[[int], str]) -> None:
     def explain(text: str) -> None:
-        parts, size = [], 0
+        parts: list[str] = []
+        size = 0
         while size < len(text):
             parts.append(one(len(parts)))
             size += len(parts[-1])
