@@ -10,8 +10,9 @@ for what stands behind a difference or a stop. `report` says it to people and pr
 from __future__ import annotations
 
 from .facts import Facts
-from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Case, Finding
+from .findings import Case, Finding
 from .run import Fare, Report, published, reach, unhurried, unpublished
+from .weigh import FAILURE, NOTE, OK, STATUSES, WARNING
 
 __all__ = [
     "FAILURE",

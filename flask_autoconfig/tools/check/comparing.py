@@ -17,22 +17,13 @@ from ..network import ProbeError
 from ..resolver import LookupFailed
 from . import journeys, reading, setups
 from .asking import ask_of, asks
-from .causes import documents, profile, servers, web
 from .facts import Facts
-from .findings import (
-    FAILURE,
-    NOTE,
-    OK,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    note,
-)
+from .findings import Case, Finding, finding
 from .journeys import Client
-from .playing import EXCHANGE, NO_SETTINGS
 from .plays import Outcome, Play
+from .rules import documents, profile, servers, web
 from .setups import Account, Setup
+from .weigh import FAILURE
 
 
 def read(
@@ -71,7 +62,6 @@ def differences(
     facts: Facts,
     clients: list[Client],
     plays: list[Play],
-    findings: list[Finding],
     for_all: frozenset[str],
 ) -> Iterator[Finding]:
     """What a client would set up otherwise than the file, or than the first client.
@@ -81,18 +71,12 @@ def differences(
     one `for_all`.
     """
     is_faulty = partial(_is_faulty, facts, for_all)
-    told = {
-        name
-        for it in findings
-        if it.status == FAILURE and it.step == "document"
-        for name in it.clients
-    }
     with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
     first = min(
         with_mail, key=lambda it: sum(map(is_faulty, _mail_of(it))), default=None
     )
     for client, played in zip(clients, plays, strict=True):
-        if played.setup is None or client.name in told or client.family == "dav":
+        if played.setup is None or client.family == "dav":
             continue
         if played.stopping():
             continue  # there is a cause, and it comes first
@@ -106,17 +90,18 @@ def differences(
                 continue
             if _is_choice(case, first, played, our):
                 continue
+            is_outdated = is_faulty(our) and not is_faulty(their)
+            code = "setup.file-outdated" if is_outdated else "setup.differs"
             is_one = _is_one(case, facts, played, our)
             yield (
-                (note if is_one else failure)(
-                    "document",
+                finding(
+                    code if case.provider else "setup.contradicts",
                     played.place,
-                    f"{setups.in_words(their, our)} would be set up, "
-                    f"{whose} {setups.in_words(our, their)}",
-                    "people get other settings than you think",
-                    _cure(case, is_faulty(our) and not is_faulty(their)),
+                    theirs=setups.in_words(their, our),
+                    whose=whose,
+                    ours=setups.in_words(our, their),
                 )
-                ._replace(follows=case.provider is None)
+                .marked("same server" if is_one else "")
                 .hurting(client.name)
             )
 
@@ -131,8 +116,7 @@ def _of_account(
     """What is wrong with a server that a client sets up, whatever others do."""
     name = account.username or ""
     if name in for_all:
-        cure = "let it be the name of whoever asks"
-        yield documents.one_name(played.place, name, cure).hurting(client.name)
+        yield documents.one_name(played.place, name).hurting(client.name)
     if client.family == "outlook":
         yield from servers.refused_method(facts, account, client.name)
 
@@ -213,8 +197,7 @@ def with_living(
     for it in findings:
         other = living.get(it.subject.partition(" ")[0])
         if it.step == "server" and it.status == FAILURE and other:
-            found = f"{other} works, which others are told of: publish that everywhere"
-            it = it._replace(cure=f"{found}; or {it.cure}" if it.cure else found)
+            it = it.within("another-works", other=other)
         yield it
 
 
@@ -223,14 +206,6 @@ def _is_faulty(facts: Facts, for_all: frozenset[str], account: Account) -> bool:
     if account.url or account.type not in MAIL_TYPES:
         return False
     return account.username in for_all or servers.is_dead(facts, account.endpoint)
-
-
-def _cure(case: Case, is_files_fault: bool) -> str:
-    if case.provider is None:
-        return "publish the same settings in every form"
-    if is_files_fault:
-        return "correct the file: what is published works, what the file says does not"
-    return "serve what the file says there: reload what serves it"
 
 
 def _reference(
@@ -282,56 +257,36 @@ def nothing(
         has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
         if has_any:
             return
-        is_exchange = any(
-            it.why == EXCHANGE for played in plays for it in played.findings
+        met = [it for played in plays for it in played.findings]
+        is_explained = any(
+            it.code == "http.exchange"
+            or (it.status == FAILURE and (it.step == "document" or _is_empty(it)))
+            for it in met
         )
-        is_there = any(
-            it.step == "document" or "an empty answer" in it.seen
-            for played in plays
-            for it in played.stopping()
-        )
-        yield (note if is_exchange or is_there else failure)(
-            "document",
-            case.domain,
-            "no document with mail settings is published",
-            "a mail client can only guess the servers",
-            "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
-        )
+        none = finding("document.none", case.domain)
+        yield none.marked("explained") if is_explained else none
         return
     if any(it.found and it.found.place.startswith("mx") for it in plays):
-        yield note(
-            "document",
-            case.domain,
-            "no document is published at the domain itself",
-            "clients that look at the MX host find the settings there, others nothing",
-            "publish the names too (see `flask-autoconfig dns`), for all of them",
-        )
+        yield finding("document.none-at-domain", case.domain)
         return
     family = next(it for it in case.families if it.name == "thunderbird")
     name = f"{family.label}.{case.domain}"
     has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
-    told = note if has_cause else failure
     if facts.exists(name):
-        url = f"https://{name}{family.routes[0].path}"
-        yield told(
-            "https",
-            url,
-            f"there is no document for {case.domain} (status 404)"
-            if not has_cause
-            else f"there is no document for {case.domain}",
-            f"{family.askers} get nothing",
-            "serve the document there; if it is this service that answers, add the "
-            "domain to its file, or let the proxy pass the host name on",
+        none = finding(
+            "document.not-there",
+            f"https://{name}{family.routes[0].path}",
+            domain=case.domain,
+            status="" if has_cause else " (status 404)",
+            askers=family.askers,
         )
-        return
-    yield told(
-        "dns",
-        name,
-        "no document with mail settings is published for the domain",
-        f"{family.askers} ask there first",
-        f"publish a CNAME {name} to the host that serves the settings, and serve them "
-        "there",
-    )
+    else:
+        none = finding("document.not-published", name, name=name, askers=family.askers)
+    yield none.marked("explained") if has_cause else none
+
+
+def _is_empty(it: Finding) -> bool:
+    return it.code == "http.empty"
 
 
 def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
@@ -347,50 +302,6 @@ def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
         with suppress(ProbeError):
-            trouble = web.of_reply(case, facts.answer(ask), ask.url)
-            if trouble is not None and trouble.ends:
-                yield trouble.finding._replace(status=WARNING)
-
-
-def _is_told(quirk: Finding, told: set[tuple[str, str]]) -> bool:
-    return any((quirk.subject, it) in told and it in quirk.seen for it in _SAME)
-
-
-# What a quirk and a client's own way say of the same fault.
-_SAME = ("byte order mark", "attribute beside type", "username>", "socketType")
-
-
-def without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
-    """A client that stopped at a fault is not warned of the same as well."""
-    told = {
-        (place, fault)
-        for it in findings
-        if it.why == NO_SETTINGS
-        for place in it.places
-        for fault in _SAME
-        if fault.strip(">") in it.seen
-    }
-    for it in findings:
-        is_quirk = it.why.startswith("it hurts")
-        if not (is_quirk and _is_told(it, told)):
-            yield it
-
-
-def once(findings: list[Finding]) -> Iterator[Finding]:
-    """One thing at one place is told once, as the worst that it is to somebody."""
-    worst: dict[tuple[str, str], Finding] = {}
-    for it in findings:
-        for place in it.places:
-            key = (place, it.seen)
-            other = worst.get(key)
-            if other is None:
-                worst[key] = it._replace(subject=place, places=(place,))
-            else:
-                order = (FAILURE, WARNING, NOTE, OK)
-                keep, drop = sorted(
-                    (other, it), key=lambda each: order.index(each.status)
-                )
-                hurt = drop.clients if keep.status == drop.status else ()
-                keep = keep.hurting(*hurt)._replace(subject=place, places=(place,))
-                worst[key] = keep
-    yield from worst.values()
+            found = web.of_reply(case, facts.answer(ask), ask.url)
+            if found is not None and found.code in web.ENDING:
+                yield found._replace(marks=frozenset(("for others",)))

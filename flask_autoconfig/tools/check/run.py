@@ -19,23 +19,15 @@ from ..resolver import LookupFailed
 from ..zone import MAIL_SERVICES, URL_SERVICES
 from . import comparing, journeys, setups
 from .asking import asks, steps_of
-from .causes import connections, dav, documents, names, profile, servers, single
-from .causes.certificates import of_certificate
 from .facts import Ask, Facts, side_by_side
-from .findings import (
-    FAILURE,
-    NOTE,
-    OK,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    merged,
-)
+from .findings import Case, Finding, finding
 from .journeys import CLIENTS, Client
 from .playing import play
 from .plays import Play
+from .rules import connections, dav, documents, names, profile, servers, single
+from .rules.certificates import of_certificate
 from .setups import Setup
+from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
 _TIMEOUTS = 2.6  # so many of them, where another is told
@@ -159,13 +151,13 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         findings = list(comparing.with_living(facts, found_, plays, for_all))
     findings += documents.of_faulty(faulty, comparing.readers(plays))
     findings += _ending(all_asks, facts)
-    findings += comparing.differences(case, facts, clients, plays, findings, for_all)
+    findings += comparing.differences(case, facts, clients, plays, for_all)
     for played in plays:
         findings += played.findings
     if not faulty:
         findings += comparing.nothing(case, facts, seen, plays)
     findings += comparing.hosters(case, facts)
-    listed = merged(comparing.once(list(comparing.without_quirks_told(findings))))
+    listed = weighed(findings)
     fares = tuple(_fare(case, it, listed) for it in plays)
     is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
     return Report(case.domain, fares, tuple(listed), provider, is_trusted)
@@ -184,17 +176,10 @@ def _without_dns(case: Case, facts: Facts) -> Finding | None:
     looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
     side_by_side(partial(look, of) for of in looks)
     if not errors and _is_unknown(case, facts):
-        return failure(
-            "dns",
-            case.domain,
-            "there is no such domain in DNS",
-            "nobody finds anything of it",
-            "look at how it is spelt, and whether it is still registered",
-        )
+        return finding("domain.unknown", case.domain)
     if len(errors) < 2:
         return None
-    why = "nobody finds anything of the domain, no client and no mail server"
-    return names.failed(case.domain, errors[0], why)
+    return names.failed(case.domain, errors[0], "domain.lookup-failed")
 
 
 def _is_unknown(case: Case, facts: Facts) -> bool:
@@ -285,14 +270,14 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         played.setup = Setup(accounts) if accounts else None
         played.findings = [found for it in ways for found in it.findings]
         if case.provider is not None and not accounts:
-            played.findings = [_worse(it) for it in played.findings]
+            played.findings = [it.marked("only way") for it in played.findings]
     else:
         (family,) = [it for it in case.families if it.name == client.family]
         seen_ = single.look(case, facts, family)
         played.findings = seen_.findings
         host = f"{family.label}.{case.domain}"
         if seen_.reply is None and facts.is_by_wildcard(host, case.domain):
-            played.findings = [it._replace(status=NOTE) for it in seen_.findings]
+            played.findings = [it.marked("by chance") for it in seen_.findings]
         played.setup, played.url = seen_.setup, single.url_of(case, family)
         if seen_.reply is not None and played.setup is None:
             played.setup = Setup(())
@@ -301,10 +286,6 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         it if it.status == OK else it.hurting(*hurt) for it in played.findings
     ]
     return played
-
-
-def _worse(finding: Finding) -> Finding:
-    return finding._replace(status=FAILURE) if finding.status == WARNING else finding
 
 
 def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:

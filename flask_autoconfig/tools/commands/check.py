@@ -23,7 +23,9 @@ from ...service import Service
 from .. import check, ending, options, project, quirks, terminal
 from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
 from ..check import login as logins
-from ..check.causes.servers import endpoint_of
+from ..check.findings import finding
+from ..check.rules.servers import endpoint_of
+from ..check.weigh import has_failure
 from ..cleaning import clean
 from ..network import Network
 
@@ -119,7 +121,7 @@ def command(
             if login:
                 tell.end()
                 told = _with_logins(case, around, found, told, password_fd, yes)
-            if findings.has_failure(told.findings):
+            if has_failure(told.findings):
                 failed.append(told.domain)
             tell.end()
             _print(told, as_json, quiet, verbose, known)
@@ -204,13 +206,9 @@ def _with_logins(
         return told
     subject = str(case.address)
     if not found.is_trusted:
-        seen = "not tried: the settings did not come whole over verified https"
-        why = "whoever stands between could have named servers of his own"
-        if case.provider is not None:  # nothing was asked, for want of DNS
-            seen, why = "not tried", "what is wrong with the domain comes first"
-            return told.with_findings([findings.warning("login", subject, seen, why)])
-        refused = findings.failure("login", subject, seen, why, _NAME_A_FILE)
-        return told.with_findings([refused])
+        # With a file nothing was asked, for want of DNS.
+        code = "login.domain-faulty" if case.provider else "login.untrusted"
+        return told.with_findings([finding(code, subject)])
     servers, others = logins.for_login(case, found.provider, found.findings)
     told = told.with_findings(others)
     if not servers:
@@ -221,8 +219,7 @@ def _with_logins(
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
-        no = findings.warning("login", subject, "not tried", "you said no")
-        return told.with_findings([no])
+        return told.with_findings([finding("login.declined", subject)])
     password = _password(password_fd, where)
     tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
     may = partial(_may_try, yes)
@@ -240,9 +237,6 @@ def _may_try(yes: bool, user: str, server: str) -> bool:
         return yes
     text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
     return click.confirm(text, err=True)
-
-
-_NAME_A_FILE = "name a file with --config that says what the servers are"
 
 
 def _address(subject: str) -> Address | None:
@@ -312,7 +306,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
     found = quirks.warnings(own, service.families, origins)
     problems = [*skipped, *with_lines(found, file, own, origins)]
     if not problems:
-        return [findings.ok("file", str(file), "no problems, no warnings")]
+        return [finding("file.good", str(file))]
     return [findings.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
@@ -345,7 +339,7 @@ def _print(
         return
     if quiet and not wrong:
         return
-    is_failed = findings.has_failure(told.findings)
+    is_failed = has_failure(told.findings)
     width = terminal.width()
     for line in report.verdict(told, width):
         click.echo(line)

@@ -8,7 +8,7 @@ from functools import partial
 from ...mail import Endpoint
 from ...network import ProbeError, is_out_of_reach
 from ..facts import AtAddress, Facts, side_by_side
-from ..findings import Finding, note, warning
+from ..findings import Finding, finding
 from .certificates import certificate_trouble
 
 Target = Endpoint | tuple[str, int]
@@ -38,9 +38,10 @@ def _look(facts: Facts, target: Target) -> list[Finding]:
         elif _is_bad(it) and not all(map(_is_bad, good)):
             assert it.certificate is not None  # noqa: S101 (a bad one is there)
             told = certificate_trouble(step, subject, it.certificate, host)
-            where = f"{_whose(step, host)} {len(seen)} addresses; at {it.address} "
-            where += told.seen
-            findings.append(told._replace(seen=where))
+            whose = _whose(step, host)
+            findings.append(
+                told.within("address", whose=whose, count=len(seen), address=it.address)
+            )
     return findings
 
 
@@ -59,15 +60,13 @@ def _lost(
     words = str(error)
     if it.address not in words:
         words = f"{it.address}: {words}"
-    seen = f"{_whose(step, host)} {count} addresses; {words}"
-    if "this machine has no way there" in words or is_out_of_reach(error):
-        why = "it could not be tried from here"
-        return note(step, subject, seen, why, "check from a host that has IPv6, too")
-    kind = "AAAA" if ":" in it.address else "A"
-    return warning(
-        step,
+    is_far = "this machine has no way there" in words or is_out_of_reach(error)
+    return finding(
+        "address.out-of-reach" if is_far else "address.dead",
         subject,
-        seen,
-        "clients that take this address first wait for it, or fail",
-        f"let the server listen there too, or take the {kind} record out of DNS",
+        step=step,
+        whose=_whose(step, host),
+        count=count,
+        reason=words,
+        kind="AAAA" if ":" in it.address else "A",
     )

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from ...tls import Certificate
-from ..findings import Finding, failure, ok, warning
+from ..findings import Finding, finding
 
 _FEW_DAYS = 14  # before a certificate's end that deserve a warning
+# The code for each kind of problem of a Certificate.
+_CODES = {
+    "expired": "tls.expired",
+    "early": "tls.not-yet-valid",
+    "name": "tls.name-mismatch",
+    "chain": "tls.incomplete-chain",
+    "self-signed": "tls.self-signed",
+    "unknown": "tls.unknown-authority",
+}
 
 
 def certificate_trouble(
@@ -19,11 +28,10 @@ def certificate_trouble(
         cure = "get a certificate that has these names too"
     if step == "https":
         cure = cure.replace(f"for {host} ", "for each of these names ")
-    seen = f"the certificate is not good: {problem}"
     if certificate.address:
-        seen += f" ({certificate.address})"
-    cure = cure or f"install a valid certificate for {host}, with its chain"
-    return failure(step, subject, seen, "clients refuse to connect", cure)
+        problem += f" ({certificate.address})"
+    code = _CODES.get(certificate.kind, "tls.bad")
+    return finding(code, subject, step=step, advice=cure, problem=problem, host=host)
 
 
 def of_certificate(
@@ -35,13 +43,7 @@ def of_certificate(
 
     days = certificate.days_left
     if days is not None and days < _FEW_DAYS:
-        seen = f"the certificate ends in {days} days"
-        if days == 1:
-            seen = "the certificate ends in 1 day"
-        if days == 0:
-            seen = "the certificate ends in less than a day"
-        why = "clients will refuse to connect"
-        cure = "renew it, and see that the renewal runs by itself"
-        return [warning(step, subject, seen, why, cure)]
+        words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
+        return [finding("tls.ends-soon", subject, step=step, days=words)]
     at = f" ({certificate.address}, {certificate.version})"
-    return [ok(step, subject, f"the certificate is good for {days} days{at}")]
+    return [finding("tls.good", subject, step=step, days=days, at=at)]

@@ -15,23 +15,12 @@ from ...mail import MECHANISMS, Endpoint, MailServer
 from ...network import ProbeError, is_out_of_reach, is_public
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
-from ..findings import (
-    IF_PRIVATE,
-    NOTE,
-    OK,
-    Case,
-    Finding,
-    failure,
-    note,
-    ok,
-    warning,
-)
+from ..findings import Case, Finding, finding
 from ..setups import Account
 from . import web
 from .certificates import of_certificate
 
 _MOST_SERVERS = 20  # of those that a stranger names, that are talked to
-_NO_LOGIN = "no client can log in there"
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
@@ -83,26 +72,25 @@ def look(
     asked = listed if case.provider else listed[:_MOST_SERVERS]
     tasks = [partial(_server, facts, it, published.get(it, ())) for it in asked]
     findings = [
-        _weighed(case, each, endpoint in published).hurting(*set_up.get(endpoint, ()))
+        each.marked(_unlisted(case, endpoint, published)).hurting(
+            *set_up.get(endpoint, ())
+        )
         for endpoint, found in zip(asked, side_by_side(tasks), strict=True)
         for each in found
     ]
     if len(listed) > len(asked):
-        seen = f"{len(listed) - len(asked)} more servers are not asked: "
-        seen += ", ".join(it.host for it in listed[len(asked) :])
-        why = "nobody needs so many, and a stranger names them"
-        findings.append(warning("server", case.domain, seen[:500], why))
+        hosts = ", ".join(it.host for it in listed[len(asked) :])[:500]
+        count = len(listed) - len(asked)
+        told = finding("server.not-asked", case.domain, count=count, hosts=hosts)
+        findings.append(told)
     return findings
 
 
-def _weighed(case: Case, finding: Finding, is_published: bool) -> Finding:
-    """What is wrong with a server that the file does not name comes second.
-
-    That a document names it is the fault, and is told.
-    """
-    if case.provider is None or is_published or finding.status == OK:
-        return finding
-    return finding._replace(status=NOTE)
+def _unlisted(
+    case: Case, endpoint: Endpoint, published: Mapping[Endpoint, object]
+) -> str:
+    """The mark of a server that the file does not name: that it is published is told."""
+    return "unlisted" if case.provider and endpoint not in published else ""
 
 
 def set_up_by(
@@ -131,16 +119,12 @@ def _server(
         host = endpoint.host
         findings = of_certificate("server", subject, seen.certificate, host)
     if endpoint.socket_type == "plain":
-        why = "mail and passwords can be read on the way"
-        cure = 'offer TLS and publish socket_type = "SSL"'
-        findings.append(warning("server", subject, "unencrypted", why, cure))
+        findings.append(finding("server.unencrypted", subject))
     elif endpoint.socket_type == "STARTTLS" and seen.plain_before_tls:
-        findings.append(_plain_before_tls(subject))
+        findings.append(finding("server.plain-before-tls", subject))
     findings += _private(facts, endpoint)
     if endpoint.type == "smtp" and endpoint.port == 25:
-        why = "most networks shut port 25 to all but mail servers: sending fails there"
-        cure = "offer submission on port 465 (SSL) or 587 (STARTTLS), and publish that"
-        findings.append(warning("server", subject, "port 25 for sending", why, cure))
+        findings.append(finding("server.port-25", subject))
     return findings + _methods(
         endpoint.type,
         subject,
@@ -160,16 +144,9 @@ def _private(facts: Facts, endpoint: Endpoint) -> list[Finding]:
         addresses = [it for it in facts.addresses(host) if not is_public(it)]
     if not addresses:
         return []
+    listed = ", ".join(addresses[:4])
     return [
-        note(
-            "server",
-            str(endpoint),
-            f"{host} leads to {', '.join(addresses[:4])}, which is not on the internet",
-            "people outside of your own network do not get there",
-            "publish the address that the internet knows; if your own name server alone "
-            "says so, ask a public one (--resolver), and if it is meant, say "
-            "--allow-private",
-        )
+        finding("server.address-private", str(endpoint), host=host, addresses=listed)
     ]
 
 
@@ -181,92 +158,85 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
     except ProbeError:
         return
     if wanted and seen.mechanisms and not wanted & seen.mechanisms:
-        offered = ", ".join(sorted(seen.mechanisms))
-        yield failure(
-            "server",
+        yield finding(
+            "server.spa-not-offered",
             str(account.endpoint),
-            f"{client} is told {account.authentication}, the server offers {offered}",
-            "its logins fail",
-            "let Autodiscover say <SPA>off</SPA>",
+            client=client,
+            method=account.authentication,
+            offered=", ".join(sorted(seen.mechanisms)),
         ).hurting(client)
-
-
-def _plain_before_tls(subject: str) -> Finding:
-    return warning(
-        "server",
-        subject,
-        "it takes passwords before encryption too",
-        "a client that is told not to encrypt sends them in the clear",
-        "switch plain text off before TLS (Dovecot: "
-        "disable_plaintext_auth = yes, Postfix: smtpd_tls_auth_only = yes)",
-    )
 
 
 # --- Not reached ------------------------------------------------------------------------
 
-_CURES = {
-    "private": IF_PRIVATE,
-    "silent": "open the port in the firewall, or correct the address in DNS: packets to "
-    "it are dropped",
-    "starttls": "give the server a certificate and switch STARTTLS on (Dovecot: ssl = "
-    "yes, Postfix: smtpd_tls_security_level = may)",
-    "timeout": "see in the server's log what it waits for (a slow name server, often)",
+# The code for each kind of ProbeError.
+_CODES = {
+    "private": "server.private",
+    "silent": "server.silent",
+    "starttls": "server.no-starttls",
+    "timeout": "server.timeout",
+    "tls": "server.no-tls",
+    "protocol": "server.no-protocol",
 }
 
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
-    cure = error.cure or _CURES.get(
-        error.kind, "start the server, open its port, or publish the one that works"
+    """Why nobody gets as far as a login; another way in is the cure where there is one."""
+    subject, kind = str(endpoint), error.kind
+    if kind == "dns":
+        return _no_address(facts, endpoint, error)
+    code = _CODES.get(kind, "server.no-connection")
+    found = finding(code, subject, advice=error.cure, reason=error)
+    other = None
+    if kind in ("connect", "silent"):
+        for away in _private(facts, endpoint):
+            found = found._replace(advice=away.cure)
+        other = _at_other_ports(facts, endpoint)
+    elif kind in ("tls", "starttls", "timeout", "protocol"):
+        is_refused = kind == "tls" and "STARTTLS" in str(error)
+        other = None if is_refused else _with_other_encryption(facts, endpoint)
+    if other is None:
+        return found
+    code, there = other
+    return finding(
+        code, subject, reason=error, port=there.port, socket_type=there.socket_type
     )
-    seen = str(error)
-    if error.kind == "dns":
-        seen, cure = _no_address(facts, endpoint, error)
-    elif error.kind in ("connect", "silent"):
-        away = "".join(it.cure for it in _private(facts, endpoint))
-        cure = _at_other_ports(facts, endpoint) or away or cure
-    elif error.kind in ("tls", "starttls", "timeout", "protocol"):
-        other = _with_other_encryption(facts, endpoint)
-        if other and not (error.kind == "tls" and "STARTTLS" in seen):
-            cure = other
-    return failure("server", str(endpoint), seen, _NO_LOGIN, cure)
 
 
-def _no_address(facts: Facts, endpoint: Endpoint, error: ProbeError) -> tuple[str, str]:
+def _no_address(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     host = endpoint.host
     if len(web.names_of(facts, host)) > 1:
-        told = web.dead_alias(facts, host, _NO_LOGIN)
-        return told.seen, told.cure
-    cure = f"publish an address of {host}, or correct the hostname"
-    return str(error), error.cure or cure
+        return web.dead_alias("server", facts, host).at(str(endpoint))
+    return finding(
+        "server.unknown-host",
+        str(endpoint),
+        advice=error.cure,
+        reason=error,
+        host=host,
+    )
 
 
-def _at_other_ports(facts: Facts, endpoint: Endpoint) -> str:
+def _at_other_ports(facts: Facts, endpoint: Endpoint) -> tuple[str, Endpoint] | None:
     others = []
     for _, type_, socket_type in zone.MAIL_SERVICES:
         port = standard_port(type_, socket_type)
         if type_ == endpoint.type and port and port != endpoint.port:
             others.append(Endpoint(type_, endpoint.host, port, socket_type))
-    for it in _answering(facts, others):
-        return (
-            f"the server answers at port = {it.port}, "
-            f'socket_type = "{it.socket_type}": publish that'
-        )
-    return ""
+    answering = _answering(facts, others)
+    return ("server.wrong-port", answering[0]) if answering else None
 
 
-def _with_other_encryption(facts: Facts, endpoint: Endpoint) -> str:
+def _with_other_encryption(
+    facts: Facts, endpoint: Endpoint
+) -> tuple[str, Endpoint] | None:
     kinds = get_args(get_args(SocketType)[0])
     others = [
         endpoint._replace(socket_type=it) for it in kinds if it != endpoint.socket_type
     ]
     for it in _answering(facts, others):
-        if it.socket_type == "plain":
-            return (
-                "the server has no encryption there: give it a certificate, and switch "
-                "TLS on"
-            )
-        return f'the server speaks socket_type = "{it.socket_type}" there: publish that'
-    return ""
+        is_plain = it.socket_type == "plain"
+        return "server.no-encryption" if is_plain else "server.wrong-encryption", it
+    return None
 
 
 def _answering(facts: Facts, endpoints_: list[Endpoint]) -> list[Endpoint]:
@@ -295,13 +265,11 @@ def _methods(
 ) -> list[Finding]:
     """Whether what is published is really offered, once encrypted."""
     offered = ", ".join(sorted(seen.mechanisms)) or "no method"
-    if is_plain and seen.starttls and not seen.mechanisms - {"LOGIN"}:
-        words = "it lets people in after STARTTLS only, and no encryption is published"
-        cure = 'publish socket_type = "STARTTLS" there'
-        return [failure("server", subject, words, _NO_LOGIN, cure)]
-    if seen.login_disabled and not seen.mechanisms - {"LOGIN"}:
-        cure = "allow logins once encrypted (Dovecot: ssl = yes, with a certificate)"
-        return [failure("server", subject, "LOGINDISABLED", _NO_LOGIN, cure)]
+    is_shut = not seen.mechanisms - {"LOGIN"}
+    if is_plain and seen.starttls and is_shut:
+        return [finding("server.starttls-first", subject)]
+    if seen.login_disabled and is_shut:
+        return [finding("server.logindisabled", subject)]
     if not seen.mechanisms:
         return [_no_method(endpoint_type, subject, seen, methods)]
 
@@ -313,17 +281,19 @@ def _methods(
             wanted = frozenset((method.name.upper(),))
         if wanted is None or wanted & seen.mechanisms:
             continue
+        code, better = _better(seen.mechanisms)
         findings.append(
-            failure(
-                "server",
+            finding(
+                code,
                 subject,
-                f"{name} is published, the server offers {offered}",
-                "clients that do what is published cannot log in",
-                _better(endpoint_type, seen.mechanisms),
+                method=name,
+                offered=offered,
+                better=better,
+                switch_on=_SWITCH_ON[endpoint_type],
             )
         )
     at = f" ({seen.address})" if seen.address else ""
-    return findings or [ok("server", subject, f"it offers {offered}{at}")]
+    return findings or [finding("server.good", subject, offered=offered, at=at)]
 
 
 # Where logins are switched on, by the type of the server.
@@ -341,36 +311,20 @@ def _no_method(
 ) -> Finding:
     needs_none = methods and not any(it in MECHANISMS for it in methods)
     if needs_none:
-        return ok("server", subject, "it offers no login, and none is published")
+        return finding("server.good-without-login", subject)
     if seen.before_tls:
-        return failure(
-            "server",
-            subject,
-            "it offers logins (AUTH) before STARTTLS only, and none once encrypted",
-            _NO_LOGIN,
-            "offer AUTH inside TLS (Postfix: smtpd_sasl_auth_enable = yes for the "
-            "submission service in master.cf; smtpd_tls_auth_only = yes)",
-        )
-    return failure(
-        "server",
-        subject,
-        "it offers no login at all",
-        _NO_LOGIN,
-        _SWITCH_ON[endpoint_type],
-    )
+        return finding("server.auth-before-tls", subject)
+    return finding("server.no-login", subject, switch_on=_SWITCH_ON[endpoint_type])
 
 
 # What all clients know: the others are left out by some.
 _FOR_ALL = ("password-cleartext", "password-encrypted")
 
 
-def _better(endpoint_type: str, mechanisms: set[str]) -> str:
+def _better(mechanisms: set[str]) -> tuple[str, Method | None]:
+    """The code for a server with these mechanisms, and the method to publish instead."""
     for method, names in MECHANISMS.items():
         if names & mechanisms:
-            said = f'publish authentication = "{method}"'
-            if method in _FOR_ALL:
-                return said
-            return (
-                f"{_SWITCH_ON[endpoint_type]}; or {said}, which some clients know not"
-            )
-    return _SWITCH_ON[endpoint_type]
+            is_usual = method in _FOR_ALL
+            return f"server.method-{'not-offered' if is_usual else 'unusual'}", method
+    return "server.method-unknown", None

@@ -13,10 +13,9 @@ from ... import zone
 from ...mail import Endpoint
 from ...resolver import LookupFailed
 from ..facts import Facts, side_by_side
-from ..findings import OK, Case, Finding, failure, note, ok, warning
+from ..findings import Case, Finding, finding
+from ..weigh import OK
 from . import servers, web
-
-_LOOK_AT_SERVERS = "look at the domain's name servers"
 
 
 def look(case: Case, facts: Facts, published: Provider | None) -> list[Finding]:
@@ -52,24 +51,18 @@ def _half_answered(
     for host, kind in sorted(facts.network.resolver.unanswered.items()):
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
-            yield warning(
-                "dns",
-                host,
-                f"the name server does not answer for {kind} (it does for {other})",
-                "programs that ask for both wait seconds for it each time, or give up",
-                f"let the domain's name servers answer for {kind}, if only that there is "
-                "none (a firewall that drops such questions, or an old program, often)",
-            )
+            yield finding("dns.half-answered", host, kind=kind, other=other)
 
 
 def _is_needed(case: Case, family: Family) -> bool:
     return not case.provider or family.writes(case.provider, case.domain)
 
 
-def failed(subject: str, error: LookupFailed, why: str = "nobody finds it") -> Finding:
-    """A look-up that gave no answer."""
-    cure = error.cure or _LOOK_AT_SERVERS
-    return failure("dns", subject, error.reason, why, cure)
+def failed(
+    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
+) -> Finding:
+    """A lookup that gave no answer."""
+    return finding(code, subject, advice=error.cure, reason=error.reason)
 
 
 def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
@@ -78,21 +71,13 @@ def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
     try:
         addresses = facts.addresses(name)
         if addresses:
-            return [ok("dns", name, ", ".join(addresses[:8]))]
+            return [finding("dns.address", name, addresses=", ".join(addresses[:8]))]
         if facts.alias(name):
             return []  # it leads to nothing, which is told by who wants to go there
     except LookupFailed as error:
         # A loop is told by who wants to go there.
         return [] if web.is_loop(facts, name) else [failed(name, error)]
-    return [
-        note(
-            "dns",
-            name,
-            "the name does not resolve",
-            f"{family.askers} ask there first",
-            f"publish a CNAME {name} to the host that serves the settings",
-        )
-    ]
+    return [finding("dns.no-name", name, askers=family.askers, name=name)]
 
 
 # --- MX -------------------------------------------------------------------------------
@@ -103,62 +88,38 @@ def _mx(case: Case, facts: Facts) -> list[Finding]:
     try:
         hosts = facts.mx(case.domain)
         if not hosts and facts.takes_no_mail(case.domain):
-            seen = "it says that the domain takes no mail (a null MX)"
-            return [
-                warning("dns", subject, seen, "nobody can send mail to it", _NULL_MX)
-            ]
+            return [finding("mx.null", subject)]
     except LookupFailed as error:
-        return [failed(subject, error, "mail cannot be delivered")]
+        return [failed(subject, error, "mx.lookup-failed")]
     if not hosts:
-        why = "nobody can send mail to the domain"
-        cure = "publish an MX record that names its mail server"
-        return [warning("dns", subject, "there is none", why, cure)]
+        return [finding("mx.missing", subject)]
     findings = [it for host in hosts[:4] for it in _mx_host(facts, subject, host)]
     findings += _mx_domains(case, subject, hosts)
     if all(it.status == OK for it in findings):
-        findings.append(ok("dns", subject, ", ".join(hosts[:4])))
+        findings.append(finding("mx.found", subject, hosts=", ".join(hosts[:4])))
     return findings
 
 
-_NULL_MX = "publish the MX record of the mail server, if the domain has mail"
-
-
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
-    why = "other servers cannot deliver mail there, or refuse to"
     if is_ip(host):
-        yield failure(
-            "dns",
-            subject,
-            f"it names the address {host}, and must name a host (RFC 5321, 5)",
-            why,
-            f"give {host} a name (mail IN A {host}), and let the MX record name that",
-        )
+        yield finding("mx.is-address", subject, host=host)
         return
     try:
         target = facts.alias(host)
         addresses = facts.addresses(host)
     except LookupFailed as error:
         if web.is_loop(facts, host):
-            found = web.dead_alias(facts, host, why)
-            place = f"{subject} {host}"
-            yield found._replace(subject=place, places=(place,))
+            yield web.dead_alias("mx", facts, host).at(f"{subject} {host}")
         else:
-            yield failed(f"{subject} {host}", error, why)
+            yield failed(f"{subject} {host}", error, "mx.host-lookup-failed")
         return
     if target:
-        yield warning(
-            "dns",
-            subject,
-            f"{host} is an alias (CNAME) of {target}, which RFC 2181, 10.3 forbids",
-            "some servers refuse to deliver mail there",
-            f"let the MX record name {target} itself, or give {host} an address",
-        )
+        yield finding("mx.is-alias", subject, host=host, target=target)
     if not addresses and not target:
-        cure = f"publish an address of {host}, or let the MX record name the right host"
-        cure = web.without_dot(host) or cure
-        yield failure("dns", subject, f"{host} has no address in DNS", why, cure)
+        advice = web.without_dot(host)
+        yield finding("mx.no-address", subject, advice=advice, host=host)
     elif not addresses:
-        yield failure("dns", subject, f"{host} leads to no address", why, _NULL_MX)
+        yield finding("mx.dead-alias", subject, host=host)
 
 
 def _mx_domains(case: Case, subject: str, hosts: list[str]) -> Iterator[Finding]:
@@ -168,13 +129,7 @@ def _mx_domains(case: Case, subject: str, hosts: list[str]) -> Iterator[Finding]
         for host in hosts
         for name in mx_domains
     ):
-        yield warning(
-            "dns",
-            subject,
-            f"{', '.join(hosts[:4])}: none is below mx_domains",
-            "clients that go by the MX host do not get here",
-            "list the MX host's domain in mx_domains",
-        )
+        yield finding("mx.unlisted", subject, hosts=", ".join(hosts[:4]))
 
 
 # --- SRV ------------------------------------------------------------------------------
@@ -214,25 +169,24 @@ def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]
         if not targets:
             return []
         if wanted.path and paths and wanted.path not in paths:
-            return [_wrong(case, subject, f"TXT {paths[0]}", wanted.path)]
-        seen = _listed(offered) or "not offered, as the file says"
-        return [ok("dns", subject, seen), *_targets(facts, subject, offered)]
+            code = "srv.differs" if case.provider else "srv.contradicts"
+            return [_wrong(code, subject, f"TXT {paths[0]}", wanted.path)]
+        listed = _listed(offered) or "not offered, as the file says"
+        good = finding("srv.found", subject, targets=listed)
+        return [good, *_targets(facts, subject, offered)]
     if not targets:
         if not case.provider:
             return []
-        why = "Evolution, calendar programs and others look there"
-        cure = f"publish it: {_listed(wanted.targets)} (see `flask-autoconfig dns`)"
-        return [note("dns", subject, "there is none", why, cure)]
+        return [finding("srv.missing", subject, wanted=_listed(wanted.targets))]
     if not case.provider and not (offered and wanted.targets):
         return []  # what only one of the two names is no contradiction
-    if not case.provider and any(_is_dead(facts, name, it) for it in wanted.targets):
+    is_dead = any(_is_dead(facts, name, it) for it in wanted.targets)
+    if not case.provider and is_dead:
         return []  # what the documents say is what is wrong, and it is told
+    code = "srv.file-outdated" if is_dead else "srv.differs"
+    code = code if case.provider else "srv.contradicts"
     seen = _listed(offered) or "“not offered”"
-    found = _wrong(case, subject, seen, _listed(wanted.targets) or "“not offered”")
-    if any(_is_dead(facts, name, it) for it in wanted.targets):
-        cure = "correct the file first: clients do not get to the server that it names"
-        found = found._replace(cure=cure, follows=True)
-    return [found]
+    return [_wrong(code, subject, seen, _listed(wanted.targets) or "“not offered”")]
 
 
 def _is_dead(facts: Facts, name: str, target: tuple[str, int]) -> bool:
@@ -253,28 +207,14 @@ def _targets(
         except LookupFailed:
             continue
         if alias:
-            yield note(
-                "dns",
-                subject,
-                f"{host} is an alias (CNAME) of {alias}, which RFC 2782 forbids",
-                "most clients bear it",
-                f"let the record name {alias}",
-            )
+            yield finding("srv.is-alias", subject, host=host, target=alias)
 
 
 def _listed(targets: list[tuple[str, int]]) -> str:
     return ", ".join(f"{host}:{port}" for host, port in targets[:4])
 
 
-def _wrong(case: Case, subject: str, seen: str, wanted: str) -> Finding:
-    says = "the file says" if case.provider else "the documents say"
-    missing = [web.without_dot(it.partition(":")[0]) for it in seen.split(", ")]
-    dots = "; ".join(filter(None, missing))
-    return failure(
-        "dns",
-        subject,
-        f"it says {seen}, {says} {wanted}",
-        "clients that go by it set up something else",
-        f"publish {wanted} (see `flask-autoconfig dns`)"
-        + (f"; {dots}" if dots else ""),
-    )._replace(follows=case.provider is None)
+def _wrong(code: str, subject: str, found: str, wanted: str) -> Finding:
+    missing = [web.without_dot(it.partition(":")[0]) for it in found.split(", ")]
+    dots = "".join(f"; {it}" for it in missing if it)
+    return finding(code, subject, found=found, wanted=wanted, dots=dots)
