@@ -26,6 +26,7 @@ class Case:
     address: Address | None = None  # to ask with
     signs: bool = False  # the file has `[sign]`
     has_own_login: bool = False  # a hook of the site says the asker's login name
+    ignored: frozenset[str] = frozenset()  # codes of findings that are left out
 
     def has(self, host: str) -> bool:
         """Whether a host is the domain itself, or below it."""

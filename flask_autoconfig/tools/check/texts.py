@@ -36,9 +36,19 @@ def template(code: str) -> Text:
     return Text(*(own.get(part, like.get(part, "")) for part in _PARTS))
 
 
+def shared() -> dict[str, str]:
+    """The texts that several codes have in common, by name."""
+    return dict(_file()["shared"])
+
+
 def codes() -> list[str]:
     """Every code, in the order of the file."""
     return [key for key in _file() if "." in key]
+
+
+def means(code: str) -> str:
+    """What *code* stands for, as a sentence."""
+    return str(_file()[code]["means"])
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
@@ -21,7 +22,17 @@ from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
 from .. import check, ending, options, project, quirks, terminal
-from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
+from ..check import (
+    FAILURE,
+    WARNING,
+    Case,
+    Facts,
+    Finding,
+    Report,
+    findings,
+    report,
+    texts,
+)
 from ..check import login as logins
 from ..check.findings import finding
 from ..check.rules.servers import endpoint_of
@@ -31,6 +42,27 @@ from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time
+
+
+def _known_codes(
+    _ctx: click.Context, _option: click.Parameter, codes: tuple[str, ...]
+) -> frozenset[str]:
+    known = texts.codes()
+    for code in codes:
+        if code not in known:
+            near = difflib.get_close_matches(code, known, 1)
+            cure = f"did you mean {near[0]}?" if near else "--list lists all codes"
+            raise click.BadParameter(f"there is no code {code!r}; {cure}")
+    return frozenset(codes)
+
+
+def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if not is_asked:
+        return
+    width = max(map(len, texts.codes()))
+    for code in texts.codes():
+        click.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
+    ctx.exit()
 
 
 @click.command("check")
@@ -63,6 +95,22 @@ _SIDE_BY_SIDE = 10  # domains at a time
     is_flag=True,
     help="As JSON, an object; of several domains one a line.",
 )
+@click.option(
+    "--ignore",
+    "ignored",
+    metavar="CODE",
+    multiple=True,
+    callback=_known_codes,
+    help="Leave out findings of this code; may be given several times.",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_codes,
+    help="List the codes of all findings with their meaning, and exit.",
+)
 @options.network_options
 @click.pass_context
 def command(
@@ -77,6 +125,7 @@ def command(
     quiet: bool,
     verbose: bool,
     as_json: bool,
+    ignored: frozenset[str],
     **network: Any,
 ) -> None:
     """Does it work? Plays every client: DNS, HTTPS, documents and servers.
@@ -97,7 +146,10 @@ def command(
             message = f"{option} takes a file that serves the domain: name one with "
             message += "--config, or let `flask-autoconfig init DOMAIN` write one"
             raise click.UsageError(message)
-    cases = _cases(service, subject, address, every)
+    cases = [
+        replace(case, ignored=ignored)
+        for case in _cases(service, subject, address, every)
+    ]
     if login and password_fd is None and not sys.stdin.isatty():
         message = "--login asks for the password at a terminal, and stdin is none: "
         message += "give it with --password-fd N (--password-fd 0 reads stdin)"

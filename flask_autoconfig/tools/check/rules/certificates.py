@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ...network import ProbeError
 from ...tls import Certificate
 from ..findings import Finding, finding
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 _FEW_DAYS = 14  # before a certificate's end that deserve a warning
 # The code for each kind of problem of a Certificate.
@@ -47,3 +56,17 @@ def of_certificate(
         return [finding("tls.ends-soon", subject, step=step, days=words)]
     at = f" ({certificate.address}, {certificate.version})"
     return [finding("tls.good", subject, step=step, days=days, at=at)]
+
+
+def web(scene: Scene) -> Iterator[Finding]:
+    """How long the web's certificates are good; a bad one is told by who meets it."""
+    told: set[str] = set()
+    for ask in scene.asks:
+        with suppress(ProbeError):
+            reply = scene.facts.reply(ask)
+            host = urlsplit(reply.url).hostname or ""
+            certificate = reply.certificate
+            if certificate is None or certificate.problem or host in told:
+                continue
+            told.add(host)
+            yield from of_certificate("https", f"{host}:443", certificate, host)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ...mail import Endpoint
 from ...network import ProbeError, is_out_of_reach
@@ -11,11 +14,32 @@ from ..facts import AtAddress, Facts, side_by_side
 from ..findings import Finding, finding
 from .certificates import certificate_trouble
 
+if TYPE_CHECKING:
+    from ..scene import Scene
+
 Target = Endpoint | tuple[str, int]
 
 
-def look(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
-    """What single addresses of hosts lack, where others have it."""
+def mail(scene: Scene) -> list[Finding]:
+    """What single addresses of mail servers lack, where others have it."""
+    return _each(scene.facts, [*scene.published, *scene.set_up])
+
+
+def web(scene: Scene) -> list[Finding]:
+    """The same of the web servers that answered."""
+    found: dict[tuple[str, int], None] = {}
+    for ask in scene.asks:
+        parts = urlsplit(ask.url)
+        with suppress(ProbeError):
+            scene.facts.reply(ask)
+            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
+    return _each(
+        scene.facts,
+        [it for it in found if it[1] == 443 or (it[0], 443) not in found],
+    )
+
+
+def _each(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
     tasks = [partial(_look, facts, it) for it in dict.fromkeys(targets)]
     return [it for found in side_by_side(tasks) for it in found]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ....address import fill_in_url, known_part
@@ -18,6 +18,9 @@ from ..findings import Case, Finding, finding, shown
 from ..setups import Account, of_url
 from . import web
 from .certificates import of_certificate
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 _PROPFIND = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -188,8 +191,9 @@ def _no_dav(reply: Reply, place: str, type_: str) -> Finding:
 # --- The servers of a file --------------------------------------------------------------
 
 
-def look(case: Case, facts: Facts, provider: Provider | None) -> list[Finding]:
+def look(scene: Scene) -> list[Finding]:
     """Whether each server that speaks HTTP does, as the file or a document names it."""
+    case, facts, provider = scene.case, scene.facts, scene.provider
     servers = [
         server
         for _, server in (provider.servers if provider else ())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from msgspec import structs
@@ -25,6 +25,9 @@ from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK
 from . import servers, web
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 
 class Document(NamedTuple):
@@ -85,12 +88,10 @@ def found(
 _MOST_PROBLEMS = 3  # of a faulty document
 
 
-def of_faulty(
-    faulty: Iterable[Faulty], readers: Mapping[str, tuple[str, ...]]
-) -> Iterator[Finding]:
+def faulty(scene: Scene) -> Iterator[Finding]:
     """What is wrong with documents that cannot be held against anything."""
-    for it in faulty:
-        hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
+    for it in scene.faulty:
+        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
         for problem in it.problems[:_MOST_PROBLEMS]:
             place = problem.place.removeprefix("provider[0].")
             told = f"{place}: {problem.message}" if place else problem.message
@@ -103,16 +104,9 @@ def of_faulty(
             ).hurting(*hurt)
 
 
-def look(
-    case: Case,
-    facts: Facts,
-    documents: list[Document],
-    readers: Mapping[str, tuple[str, ...]],
-) -> list[Finding]:
-    """What there is to say of them.
-
-    `readers` are the clients that took their settings at a URL (without its query).
-    """
+def look(scene: Scene) -> list[Finding]:
+    """What there is to say of each document."""
+    case, facts, documents = scene.case, scene.facts, scene.documents
     findings: list[Finding] = []
     reference = documents[0] if documents else None
     if len(documents) > 1 and case.provider is None:
@@ -126,7 +120,7 @@ def look(
             told += _against_the_file(case, it)
         elif reference is not None and it is not reference:
             told += _against_another(case, it, reference)
-        hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
+        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
         if not any(each.status != OK for each in told):
             told.append(_good(case, it))
         findings += [

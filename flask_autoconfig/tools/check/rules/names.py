@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ....address import is_ip
 from ....config.tables import Provider
@@ -17,37 +18,40 @@ from ..findings import Case, Finding, finding
 from ..weigh import OK
 from . import servers, web
 
+if TYPE_CHECKING:
+    from ..scene import Scene
 
-def look(case: Case, facts: Facts, published: Provider | None) -> list[Finding]:
-    """What DNS says; `published` is what the documents say, where there is no file."""
+
+def hosts(scene: Scene) -> list[Finding]:
+    """The hosts that clients ask, by the labels of the families."""
+    case = scene.case
     tasks = [
-        partial(_host, case, facts, family)
+        partial(_host, case, scene.facts, family)
         for family in case.families
         if family.label and _is_needed(case, family)
     ]
-    tasks.append(partial(_mx, case, facts))
-    provider = case.provider or published
-    if provider is not None:
-        for name, wanted in _expected(provider, case.domain).items():
-            tasks.append(partial(_srv, case, facts, name, wanted))
-    tasks += [
-        partial(_mail_host, facts, it.host) for it in servers.endpoints(case, provider)
-    ]
-    found = [it for each in side_by_side(tasks) for it in each]
-    return [*found, *_half_answered(case, facts, provider)]
+    return [it for each in side_by_side(tasks) for it in each]
 
 
-def _mail_host(facts: Facts, host: str) -> list[Finding]:
-    """Look for it; that it is not found is told of the server."""
-    facts.exists(host)
-    return []
+def services(scene: Scene) -> list[Finding]:
+    """The SRV records of what the file or the documents say."""
+    case, provider = scene.case, scene.provider
+    expected = _expected(provider, case.domain) if provider else {}
+    tasks = [partial(_srv, case, scene.facts, *it) for it in expected.items()]
+    return [it for each in side_by_side(tasks) for it in each]
 
 
-def _half_answered(
-    case: Case, facts: Facts, provider: Provider | None
-) -> Iterator[Finding]:
+def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
+    """What looks up every service."""
+    names = [it[0] for it in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    return [partial(facts.srv, f"{it}.{case.domain}") for it in names]
+
+
+def half_answered(scene: Scene) -> Iterator[Finding]:
     """Hosts of which a name server answers for one kind of address alone."""
-    hosts = {it.host for it in servers.endpoints(case, provider)}
+    case, facts = scene.case, scene.facts
+    hosts = {it.host for it in servers.endpoints(case, scene.provider)}
+    side_by_side(partial(facts.exists, it) for it in hosts)
     for host, kind in sorted(facts.network.resolver.unanswered.items()):
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
@@ -83,7 +87,9 @@ def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
 # --- MX -------------------------------------------------------------------------------
 
 
-def _mx(case: Case, facts: Facts) -> list[Finding]:
+def mx(scene: Scene) -> list[Finding]:
+    """The MX records, and the hosts that they name."""
+    case, facts = scene.case, scene.facts
     subject = f"{case.domain} MX"
     try:
         hosts = facts.mx(case.domain)

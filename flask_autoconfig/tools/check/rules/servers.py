@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
@@ -19,6 +19,9 @@ from ..findings import Case, Finding, finding
 from ..setups import Account
 from . import web
 from .certificates import of_certificate
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 _MOST_SERVERS = 20  # of those that a stranger names, that are talked to
 
@@ -58,26 +61,18 @@ def has_dead(case: Case, facts: Facts, provider: Provider) -> bool:
     return any(side_by_side(partial(is_dead, facts, it) for it in listed))
 
 
-def look(
-    case: Case,
-    facts: Facts,
-    published: Mapping[Endpoint, tuple[Method, ...]],
-    set_up: Mapping[Endpoint, tuple[str, ...]],
-) -> list[Finding]:
-    """Every server that is published, or that a client would set up.
-
-    `set_up` are the clients that would.
-    """
+def look(scene: Scene) -> list[Finding]:
+    """Every server that is published, or that a client would set up."""
+    case, published, set_up = scene.case, scene.published, scene.set_up
     listed = list(dict.fromkeys((*published, *set_up)))
     asked = listed if case.provider else listed[:_MOST_SERVERS]
-    tasks = [partial(_server, facts, it, published.get(it, ())) for it in asked]
-    findings = [
-        each.marked(_unlisted(case, endpoint, published)).hurting(
-            *set_up.get(endpoint, ())
-        )
-        for endpoint, found in zip(asked, side_by_side(tasks), strict=True)
-        for each in found
-    ]
+    tasks = [partial(_server, scene.facts, it, published.get(it, ())) for it in asked]
+    findings = []
+    for endpoint, found in zip(asked, side_by_side(tasks), strict=True):
+        # That a document names a server which the file does not is told as the fault.
+        is_unlisted = case.provider is not None and endpoint not in published
+        mark, hurt = "unlisted" * is_unlisted, set_up.get(endpoint, ())
+        findings += [each.marked(mark).hurting(*hurt) for each in found]
     if len(listed) > len(asked):
         hosts = ", ".join(it.host for it in listed[len(asked) :])[:500]
         count = len(listed) - len(asked)
@@ -86,23 +81,9 @@ def look(
     return findings
 
 
-def _unlisted(
-    case: Case, endpoint: Endpoint, published: Mapping[Endpoint, object]
-) -> str:
-    """The mark of a server that the file does not name: that it is published is told."""
-    return "unlisted" if case.provider and endpoint not in published else ""
-
-
-def set_up_by(
-    plays: Iterable[tuple[str, Iterable[Account]]],
-) -> dict[Endpoint, tuple[str, ...]]:
-    """The mail servers that clients set up, each with these clients."""
-    found: dict[Endpoint, tuple[str, ...]] = {}
-    for client, accounts in plays:
-        for it in accounts:
-            if it.type in MAIL_TYPES and not it.url:
-                found[it.endpoint] = (*found.get(it.endpoint, ()), client)
-    return found
+def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
+    """What asks the servers of the file."""
+    return [partial(facts.server, it) for it in endpoints(case, case.provider)]
 
 
 def _server(
@@ -159,7 +140,7 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         return
     if wanted and seen.mechanisms and not wanted & seen.mechanisms:
         yield finding(
-            "server.spa-not-offered",
+            "autodiscover.spa-not-offered",
             str(account.endpoint),
             client=client,
             method=account.authentication,

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ...address import NOBODY, Address
-from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider
-from ...documents import Recipient, outlook, thunderbird
-from ..network import ProbeError
-from ..resolver import LookupFailed
-from . import journeys, reading, setups
-from .asking import ask_of, asks
-from .facts import Facts
-from .findings import Case, Finding, finding
-from .journeys import Client
-from .plays import Outcome, Play
-from .rules import documents, profile, servers, web
-from .setups import Account, Setup
-from .weigh import FAILURE
+from ....address import NOBODY, Address
+from ....config.ports import MAIL_TYPES
+from ....config.tables import Provider
+from ....documents import Recipient, outlook, thunderbird
+from ...network import ProbeError
+from ...resolver import LookupFailed
+from .. import journeys, reading, setups
+from ..asking import ask_of, asks
+from ..facts import Facts
+from ..findings import Case, Finding, finding
+from ..journeys import Client
+from ..setups import Account, Setup
+from ..weigh import FAILURE
+from . import documents, profile, servers, web
+
+if TYPE_CHECKING:
+    from ..plays import Outcome, Play
+    from ..scene import Scene
 
 
 def read(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+    case: Case,
+    facts: Facts,
+    seen: Sequence[documents.Document],
+    plays: Iterable[Play],
 ) -> Provider | None:
     """What is published, where there is no file: the document that clients take.
 
@@ -45,43 +52,30 @@ def read(
     return listed[0] if listed else None
 
 
-def readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
-    readers: dict[str, tuple[str, ...]] = {}
-    for it in plays:
-        if it.found is not None:
-            readers[it.found.url] = (*readers.get(it.found.url, ()), it.client)
-    return readers
-
-
-def is_trusted(provider: Provider | None, seen: list[documents.Document]) -> bool:
+def is_trusted(provider: Provider | None, seen: Iterable[documents.Document]) -> bool:
     return any(it.provider is provider and it.is_verified for it in seen)
 
 
-def differences(
-    case: Case,
-    facts: Facts,
-    clients: list[Client],
-    plays: list[Play],
-    for_all: frozenset[str],
-) -> Iterator[Finding]:
+def differences(scene: Scene) -> Iterator[Finding]:
     """What a client would set up otherwise than the file, or than the first client.
 
     Where there is no file, a server that was tried and fails is compared with nothing:
-    it is the fault, and whoever sets up another one is right. So is a user name that is
-    one `for_all`.
+    it is the fault, and whoever sets up another one is right. So is a user name that
+    everybody gets.
     """
-    is_faulty = partial(_is_faulty, facts, for_all)
+    case, facts, plays = scene.case, scene.facts, scene.plays
+    is_faulty = partial(_is_faulty, scene)
     with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
     first = min(
         with_mail, key=lambda it: sum(map(is_faulty, _mail_of(it))), default=None
     )
-    for client, played in zip(clients, plays, strict=True):
+    for client, played in zip(scene.clients, plays, strict=True):
         if played.setup is None or client.family == "dav":
             continue
         if played.stopping():
             continue  # there is a cause, and it comes first
         for their in _mail_of(played) if case.provider is None else ():
-            yield from _of_account(facts, client, played, their, for_all)
+            yield from _of_account(scene, client, played, their)
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
@@ -107,25 +101,20 @@ def differences(
 
 
 def _of_account(
-    facts: Facts,
-    client: Client,
-    played: Play,
-    account: Account,
-    for_all: frozenset[str],
+    scene: Scene, client: Client, played: Play, account: Account
 ) -> Iterator[Finding]:
     """What is wrong with a server that a client sets up, whatever others do."""
     name = account.username or ""
-    if name in for_all:
+    if name in scene.names_for_all:
         yield documents.one_name(played.place, name).hurting(client.name)
     if client.family == "outlook":
-        yield from servers.refused_method(facts, account, client.name)
+        yield from servers.refused_method(scene.facts, account, client.name)
 
 
-def names_for_all(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
-) -> frozenset[str]:
+def names_for_all(scene: Scene) -> frozenset[str]:
     """The user names that everybody gets, in documents and for Outlook."""
-    found = documents.names_for_all(case, seen)
+    case, facts, plays = scene.case, scene.facts, scene.plays
+    found = documents.names_for_all(case, scene.documents)
     step = journeys.OUTLOOK.steps[1]
     another = replace(case, address=Address(NOBODY, case.domain))
     for played in plays:
@@ -181,31 +170,29 @@ def _addresses(facts: Facts, account: Account) -> list[str]:
     return []
 
 
-def with_living(
-    facts: Facts,
-    findings: list[Finding],
-    plays: list[Play],
-    for_all: frozenset[str],
-) -> Iterator[Finding]:
+def with_living(scene: Scene, findings: Iterable[Finding]) -> Iterator[Finding]:
     """What fails at a server that is published, with one that another client sets up."""
     living = {
         it.type: it
-        for played in plays
+        for played in scene.plays
         for it in _mail_of(played)
-        if not _is_faulty(facts, for_all, it)
+        if not _is_faulty(scene, it)
     }
     for it in findings:
         other = living.get(it.subject.partition(" ")[0])
-        if it.step == "server" and it.status == FAILURE and other:
+        is_servers = it.step == "server" and not it.code.startswith("autodiscover.")
+        if is_servers and it.status == FAILURE and other:
             it = it.within("another-works", other=other)
         yield it
 
 
-def _is_faulty(facts: Facts, for_all: frozenset[str], account: Account) -> bool:
+def _is_faulty(scene: Scene, account: Account) -> bool:
     """Whether whoever sets it up gets no mail, as far as was tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    return account.username in for_all or servers.is_dead(facts, account.endpoint)
+    if account.username in scene.names_for_all:
+        return True
+    return servers.is_dead(scene.facts, account.endpoint)
 
 
 def _reference(
@@ -246,12 +233,11 @@ def expected(client: Client, case: Case) -> Setup | None:
 # --- What is not published ----------------------------------------------------------
 
 
-def nothing(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
-) -> Iterator[Finding]:
+def nothing(scene: Scene) -> Iterator[Finding]:
     """That there is no document where there should be one."""
+    case, facts, plays = scene.case, scene.facts, scene.plays
     wants = any(family.name == "thunderbird" for family in case.families)
-    if seen or not wants:
+    if scene.documents or scene.faulty or not wants:
         return
     if case.provider is None:
         has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
@@ -289,11 +275,12 @@ def _is_empty(it: Finding) -> bool:
     return it.code == "http.empty"
 
 
-def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
+def hosters(scene: Scene) -> Iterator[Finding]:
     """What the MX host's domain answers, for this domain and for one that nobody has.
 
     It is 404 with words, or settings: other clients take anything else for an answer.
     """
+    case, facts = scene.case, scene.facts
     (step,) = [it for it in journeys.THUNDERBIRD.steps if it.place == "mx domain"]
     unknown = replace(case, domain="unknown.invalid", address=None)
     listed = asks(step, case, facts)
