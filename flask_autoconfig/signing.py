@@ -70,7 +70,7 @@ class Signer:
         if ends < datetime.now(UTC):
             cure = "renew it: devices warn of what is signed with it"
             yield "certificate", f"the certificate ended on {ends:%Y-%m-%d}", cure
-        if self._mode & 0o077:
+        if self._mode & 0o007:
             cure = f"chmod 600 {shlex.quote(str(self._file))}"
             yield (
                 "key",
