@@ -16,9 +16,9 @@ _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
 # Evolution asks with this local part, for privacy, and puts the real one in its place.
 NOBODY = "EVOLUTIONUSER"
 
-_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}")
-_ONE_LABEL = re.compile("[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_LABEL = "[a-z0-9]++(?:-++[a-z0-9]++)*+"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
 # What no line of text holds: C0, DEL, C1 and what XML 1.0 has no place for.
 _UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
@@ -102,17 +102,27 @@ def parse_address(text: str) -> Address:
 
 
 def address_in_query(query: str) -> str:
-    """The address in a query string, "" where there is none or an empty one.
+    """Return the address in a query string, "" where there is none or an empty one.
 
     A `+` stays a plus: clients that do not encode it mean it so.
     """
+    return decoded(encoded_address(query))
+
+
+def encoded_address(query: str) -> str:
+    """Return the address in a query string as it was sent, percent-encoded, or ""."""
     for pair in query.split("&"):
         key, _, value = pair.partition("=")
         if value and key.lower() in _EMAIL_KEYS:
-            if not value.isascii():  # raw bytes, which WSGI hands over as latin-1
-                value = value.encode("latin-1", "replace").decode("utf-8", "replace")
-            return unquote(value) if "%" in value else value
+            return value
     return ""
+
+
+def decoded(value: str) -> str:
+    """Return a percent-encoded value of a query string as text."""
+    if not value.isascii():  # raw bytes, which WSGI hands over as latin-1
+        value = value.encode("latin-1", "replace").decode("utf-8", "replace")
+    return unquote(value) if "%" in value else value
 
 
 _AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")

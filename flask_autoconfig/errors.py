@@ -59,6 +59,7 @@ class ConfigError(Exception):
     `problems` holds every :class:`Problem`, in the file's order; `file` names the file,
     or is empty for a text; `named` are the files that it names in turn, whose change may
     cure it, and `patterns` those of its `include`, by which further ones may come.
+    `is_unread` says that a file could not be read: the same files may be sound later.
     """
 
     def __init__(
@@ -67,11 +68,14 @@ class ConfigError(Exception):
         file: str = "",
         named: Iterable[Path] = (),
         patterns: Iterable[str] = (),
+        *,
+        is_unread: bool = False,
     ) -> None:
         self.problems = tuple(problems)
         self.file = file
         self.named = tuple(named)
         self.patterns = tuple(patterns)
+        self.is_unread = is_unread
         super().__init__(self.problems, file)
 
     def __str__(self) -> str:

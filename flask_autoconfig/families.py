@@ -126,7 +126,7 @@ _PACC = Format(
 )
 
 _POX = "/autodiscover/autodiscover.xml"
-_V2 = "/autodiscover/autodiscover.json"
+AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # an address may follow
 _PAGE = "/mail/setup"
 _ISPDB = "/v1.1/"
 # PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
@@ -180,8 +180,8 @@ FAMILIES: tuple[Family, ...] = (
                 any_case=True,
             ),
             Route(
-                _V2,
-                autodiscover_v2(_V2, _POX),
+                AUTODISCOVER_V2,
+                autodiscover_v2(AUTODISCOVER_V2, _POX),
                 rest=r"(?:/v1\.0/[^/]+)?",
                 any_case=True,
             ),

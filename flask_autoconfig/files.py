@@ -17,12 +17,16 @@ MOST_BYTES = 256 * 1024 * 1024  # millions of domains; what is larger is a mista
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The bytes of an ordinary file; raises OSError where there is none.
+    """Return the bytes of an ordinary file; raises OSError where there is none.
 
     A file of more than `most` bytes is refused.
     """
     with _ordinary(path) as file:
-        data = file.read(most + 1)
+        size = os.fstat(file.fileno()).st_size
+        _check_size(size, path, most)
+        data = file.read(size + 1)  # takes no more memory than that
+        if len(data) > size:  # it has grown, or its file system tells no size
+            data += file.read(most)
     _check_size(len(data), path, most)
     return data
 

@@ -50,7 +50,7 @@ def profile(format_: Format) -> Handler:
             return served
         keys = _lower_keys(request.query)
         served = served._replace(
-            person=person_name(keys.get("name", "")), language=keys.get("lang", "")[:35]
+            person=person_name(keys.get("name", "")), language=keys.get("lang", "")
         )
         return served.snapshot.document(format_, served)
 

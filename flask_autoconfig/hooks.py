@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from msgspec import structs
 
 from .address import fold
+from .bounded import Bounded
 from .config.mapping import is_mapping, plain
 from .config.reading import from_raw
 from .config.tables import Provider
@@ -39,10 +40,12 @@ _SLOW_AFTER = 10.0  # seconds after which the log tells of a question
 # functions that hang must not hold all threads.
 _MOST_OPEN = 16
 _TURN = 1.0
-# How many answers are kept: a large hoster's domains, and apart from them what strangers
-# make up, which must not push those out.
-_MOST_KNOWN = 65_536
-_MOST_UNKNOWN = 8_192
+# Bytes of answers that are kept: a large hoster's domains, and apart from them what
+# strangers make up, which must not push those out.
+_MOST_KNOWN = 256 * 1024 * 1024
+_MOST_UNKNOWN = 4 * 1024 * 1024
+_ANSWER_BYTES = 500  # what Python spends on an answer beside its key and its content
+_BYTES_OF_A_CHARACTER = 4  # of an answer's repr(), at most
 
 
 class HookFailed(Exception):  # noqa: N818 (what has happened, not what is wrong)
@@ -226,8 +229,9 @@ class Kept(Generic[Answered]):
         self._name = name
         self._ask = ask
         self._turns = turns
-        self._known: dict[str, _Kept[Answered]] = {}  # the oldest first
-        self._unknown: dict[str, _Kept[Answered]] = {}  # "no such domain", failures
+        self._known: Bounded[str, _Kept[Answered]] = Bounded(_MOST_KNOWN)
+        # "no such domain", failures
+        self._unknown: Bounded[str, _Kept[Answered]] = Bounded(_MOST_UNKNOWN)
         self._asking: dict[str, _Open] = {}
         self._lock = threading.Lock()
         self.failures = _Telling(name, in_full=name == "find_provider")
@@ -301,14 +305,12 @@ class Kept(Generic[Answered]):
         return self._keep(key, kept)
 
     def _keep(self, key: str, kept: _Kept[Answered]) -> _Kept[Answered]:
+        content = _BYTES_OF_A_CHARACTER * len(repr(kept.answer))
         with self._lock:
-            self._known.pop(key, None)
-            self._unknown.pop(key, None)
-            is_known = kept.answer is not None
-            there = self._known if is_known else self._unknown
-            there[key] = kept
-            if len(there) > (_MOST_KNOWN if is_known else _MOST_UNKNOWN):
-                del there[next(iter(there))]
+            self._known.pop(key)
+            self._unknown.pop(key)
+            there = self._unknown if kept.answer is None else self._known
+            there.put(key, kept, _ANSWER_BYTES + len(key) + content)
         return kept
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -64,6 +64,7 @@ class Live(Generic[Built]):
         self._loaded: Loaded | None = None  # the last good one
         self._build = build
         self._goes_on = _LAST_GOOD
+        unread = False
         try:
             loaded = self._loaded = read(self.file)
             watched, patterns = loaded.watched, loaded.patterns
@@ -75,8 +76,14 @@ class Live(Generic[Built]):
             watched, patterns, self.built = error.named, error.patterns, instead
             self._goes_on = "Nothing but 503 is answered until it is mended."
             log.error("%s\n%s", error, self._goes_on)
+            unread = error.is_unread
         # The files' state that `built` was made of, or that was refused for good.
         self._known = self._now_known(watched, signature, started)
+        # The last state that could not be read, and was logged; it is read again.
+        self._unread: Signature = {}
+        self._again_at = 0.0  # when, on the monotonic clock
+        if unread:
+            self._unread, self._known = self._known, {}
         self._patterns = patterns
         # Their state at the last look: a change is taken up when two looks agree.
         self._pending = self._known
@@ -96,19 +103,24 @@ class Live(Generic[Built]):
         if self._pid != os.getpid():  # the first request, here or after a fork
             self._pid = os.getpid()
             self._lock = threading.Lock()  # the parent's may have been held
-            threading.Thread(
+            watcher = threading.Thread(
                 target=_watch, args=(weakref.ref(self),), daemon=True
-            ).start()
+            )
+            with suppress(RuntimeError):  # no thread is to be had: requests look
+                watcher.start()
         self.look()
 
     def look(self) -> None:
         """Take up what has changed, if it is whole; one thread at a time."""
         if not self._lock.acquire(blocking=False):
             return
-        signature = self._signature()
+        signature = self._pending
         try:
+            signature = self._signature()
             if signature != self._known and self._is_settled(signature):
                 self._take_up(signature)
+        except (OSError, MemoryError):
+            pass  # there is not enough of something: the next look will do
         except Exception:  # a fault of ours must not reach the requests
             self._known = signature
             log.exception("Cannot take up %s, the last one stays", self.file)
@@ -135,8 +147,12 @@ class Live(Generic[Built]):
 
     def _take_up(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
+        if signature == self._unread and clock < self._again_at:
+            return
+        is_unread = False
         built: Built | None = None
         loaded: Loaded | None = None
+        watched, patterns = self._watched, self._patterns
         before, trouble = self._loaded, ""
         try:
             with _requests_first():
@@ -144,14 +160,24 @@ class Live(Generic[Built]):
                 watched, patterns = loaded.watched, loaded.patterns
                 built = self._build(loaded)
         except ConfigError as error:
-            trouble = str(error)
+            trouble, is_unread = str(error), error.is_unread
             watched = tuple(dict.fromkeys([*self._watched, *error.named]))
             patterns = tuple(dict.fromkeys([*self._patterns, *error.patterns]))
+
+        except (OSError, MemoryError) as error:
+            trouble, is_unread = f"{self.file}: {error or 'no memory'}", True
 
         if self._signature() != signature:
             return  # it changed while it was read: look again
         if built is None and self._doubted != signature:
             self._doubted = signature  # a slow disk may still hold the rest back
+            return
+        if is_unread:
+            self._again_at = time.monotonic() + _SHARE * (time.monotonic() - clock)
+            if self._unread != signature:
+                log.error("%s\n%s", trouble, self._goes_on)
+            self._unread = self._now_known(watched, signature, started)
+            self._patterns = patterns
             return
 
         self._known = self._now_known(watched, signature, started)
@@ -219,8 +245,8 @@ def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
             log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
     if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
         log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
-    if loaded.ended and (before is None or loaded.ended != before.ended):
-        log.warning("%s", _few(loaded.ended, "Profiles are signed in vain"))
+    if loaded.unsafe and (before is None or loaded.unsafe != before.unsafe):
+        log.warning("%s", _few(loaded.unsafe, "Profiles are not signed safely"))
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:

@@ -7,24 +7,28 @@ The environment's GUNICORN_CMD_ARGS counts for all else.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
+import resource
 import runpy
+import selectors
 import signal
 import socket
-import stat
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .address import host_of, is_ip
 from .answers import stop_reading
+from .families import AUTODISCOVER_V2
+from .listeners import UnusableError
+from .listeners import check as check_addresses
 from .reload import log
 
 if TYPE_CHECKING:
@@ -32,6 +36,11 @@ if TYPE_CHECKING:
 
 # Clients of one worker that may be slow at the same time; a waiting thread costs little.
 _THREADS = 64
+# File descriptors that a worker needs beside its connections and the one that each thread
+# may have open (a hook's database): its logs, listeners and pipes, and files read again.
+_OWN_DESCRIPTORS = 32
+_HEAD_SECONDS = 5  # for the first byte of a connection, and then for a request's head
+_ENDS_IDLE = (25, 3)  # the version of gunicorn whose workers can end idle connections
 _LAST_SECONDS = 0.2  # in which a client may still take its answer and hang up
 # More than a request may take: a stop waits no longer, whoever still holds on.
 _STOP_SECONDS = 7
@@ -42,9 +51,17 @@ def _worker_class(at_start: Callable[[], object]) -> type:
     from gunicorn.workers.gthread import ThreadWorker
 
     class Worker(ThreadWorker):  # type: ignore[misc]
-        """A worker whose clients can hold no more than a thread, and that not for long."""
+        """A worker whose clients can hold no more than a thread, and that not for long.
+
+        Beside what gunicorn documents it uses `enqueue_req`, `pending_conns`, `poller` and
+        `on_pending_socket_readable` of its class, and `data_ready` and `initialized` of a
+        connection, which gunicorn has from 25.3 on (tried with that and 27.0.1). With an
+        older one an idle connection holds a thread.
+        """
 
         def load_wsgi(self) -> None:
+            # When each connection whose request's head is being read has to have sent it.
+            self.heads: dict[Any, float] = {}
             super().load_wsgi()
             try:
                 at_start()
@@ -55,13 +72,38 @@ def _worker_class(at_start: Callable[[], object]) -> type:
             super().init_signals()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
+        def enqueue_req(self, connection: Any) -> None:
+            """Give a new connection a thread only when its first byte is there."""
+            is_old = not hasattr(self, "pending_conns")
+            if is_old or connection.initialized or connection.data_ready:
+                super().enqueue_req(connection)
+                return
+            connection.sock.setblocking(False)
+            connection.timeout = time.monotonic() + _HEAD_SECONDS
+            self.pending_conns.append(connection)
+            call = partial(self.on_pending_socket_readable, connection)
+            self.poller.register(connection.sock, selectors.EVENT_READ, call)
+
+        def notify(self) -> None:
+            """About once a second: end the reading of heads that take too long."""
+            super().notify()
+            now = time.monotonic()
+            for connection, until in self.heads.copy().items():
+                if until < now:
+                    stop_reading(connection.sock)
+
         def handle_request(self, request: Any, connection: Any) -> Any:
+            self.heads.pop(connection, None)
             if any(name in _OF_A_BODY for name, _ in request.headers):
                 request.force_close()  # or gunicorn would wait for the rest of the body
             return super().handle_request(request, connection)
 
         def handle(self, connection: Any) -> Any:
-            is_kept = super().handle(connection)
+            self.heads[connection] = time.monotonic() + _HEAD_SECONDS
+            try:
+                is_kept = super().handle(connection)
+            finally:
+                self.heads.pop(connection, None)
             if is_kept is False:
                 _let_go(connection.sock)
             return is_kept
@@ -75,13 +117,10 @@ def _hold_signals_through_forks() -> None:
     It starts with the handlers of its master, who would take the word for its own.
     """
 
-    def hold() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-
-    def release() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-
-    os.register_at_fork(before=hold, after_in_parent=release)
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, _STOPS),
+        after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPS),
+    )
 
 
 _OF_A_BODY = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
@@ -118,7 +157,9 @@ def _logger_class() -> type:
         def atoms(self, *arguments: Any) -> dict[str, Any]:
             """What a line may be made of, nothing that the client could hide there."""
             atoms = super().atoms(*arguments)
-            known = {key: shown(atoms[key]) for key in ("m", "H", "s", "b")}
+            known = {key: shown(atoms[key]) for key in ("H", "s", "b")}
+            method = str(atoms["m"])
+            known["m"] = method if method.isalpha() else "-"
             # A proxy may pass on whatever the client says of its address.
             known["h"] = atoms["h"] if is_ip(str(atoms["h"])) else "-"
             known["host"] = host_of(str(atoms.get("{http_host}e", ""))) or "-"
@@ -151,12 +192,15 @@ _AT = re.compile("@|%(?:25)*40")
 
 
 def _without_address(path: object) -> str:
-    """A path for the log, cut off before the part that holds an address."""
+    """Return a path for the log: of one with an address in it only our own beginning.
+
+    Before the sign a local part may have anything, slashes too (RFC 5322, section 3.2.3).
+    """
     text = str(path)
-    at = _AT.search(text)
-    if at is None:
-        return shown(text)
-    return shown(text[: at.start()].rpartition("/")[0]) + "/…"
+    own = AUTODISCOVER_V2 + "/"
+    if text.lower().startswith(own):
+        return own + "…"
+    return "/…" if _AT.search(text) else shown(text)
 
 
 def shown(value: object) -> str:
@@ -192,10 +236,6 @@ def _watching(look: Callable[[], object]) -> type:
 
 
 # --- Settings ------------------------------------------------------------------------
-
-
-class UnusableError(Exception):
-    """What `serve` was told and cannot do: one line, with the cure."""
 
 
 def _defaults() -> dict[str, Any]:
@@ -290,6 +330,7 @@ def _configured(
         config.address  # noqa: B018 (it is read from its words only when asked for)
     except RuntimeError as error:
         raise _faulty(str(error)) from error
+    _fit_descriptors(config)
     return config, sorted(given.keys() & kept.keys())
 
 
@@ -300,88 +341,24 @@ def _set(config: Any, name: str, value: Any) -> None:
         raise _faulty(f"{name}: {error}") from error
 
 
-# --- Addresses -----------------------------------------------------------------------
+def _fit_descriptors(config: Any) -> None:
+    """Let a worker have fewer connections than descriptors: accepting one more ends it.
 
-_CURES = {
-    errno.EADDRINUSE: "end what serves there, or choose another by --bind",
-    errno.EACCES: "choose a port above 1023, or a folder that you may write in, by --bind",
-    errno.EADDRNOTAVAIL: "name one of this machine's own by --bind",
-}
-
-
-def _check_addresses(config: Any) -> None:
-    """Raise UnusableError where gunicorn would try an address again and again."""
-    is_handed_over = os.environ.get("LISTEN_PID") == str(os.getpid())
-    if is_handed_over or "GUNICORN_FD" in os.environ:  # by systemd, or at USR2
+    The soft limit is raised only as far as the connections need, since a hook may use
+    select(), which takes no descriptor above 1023.
+    """
+    others = config.threads + _OWN_DESCRIPTORS
+    wanted = config.worker_connections + others
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
         return
-    with ExitStack() as held:  # all at once: two of them may be the same
-        for address in config.address:
-            if isinstance(address, int):
-                continue
-            try:
-                held.enter_context(_holder(address, config))
-            except (OSError, OverflowError) as error:  # the second: of a port's number
-                raise _taken(address, error) from error
-            if isinstance(address, str) and not address.startswith("\0"):
-                held.callback(os.unlink, address)
-
-
-def _taken(address: Any, error: Exception) -> UnusableError:
-    number = getattr(error, "errno", None) or 0
-    cure = _CURES.get(number, "choose another by --bind")
-    reason = (getattr(error, "strerror", None) or str(error)).lower()
-    return UnusableError(f"cannot serve at {_written(address)}: {reason}; {cure}")
-
-
-def _holder(address: Any, config: Any) -> socket.socket:
-    """A socket that holds the address, as long as nobody else does."""
-    from gunicorn.util import is_ipv6
-
-    if isinstance(address, str):
-        family = socket.AF_UNIX
-        _clear(address)
-    else:
-        family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if config.reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-        # Only then are two that are the same told. Who connected would be cut off.
-        if len(config.address) > 1:
-            listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _clear(path: str) -> None:
-    """Take away the socket that a server left when it died; raises OSError if it lives."""
-    try:
-        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
-    except (FileNotFoundError, ValueError):  # none, or no path: an abstract one
-        return
-    if not is_socket:
-        raise OSError(errno.EEXIST, "there is a file of that name")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.setblocking(False)
-        try:
-            client.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:  # so many are waiting for it
-            pass
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _written(address: Any) -> str:
-    if isinstance(address, str):
-        return "unix:" + address.replace("\0", "@")
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        fitting = max(1, most - others)
+        told = "worker_connections: %d instead of %d, since `ulimit -n` allows %d files"
+        log.warning(told, fitting, config.worker_connections, most)
+        config.set("worker_connections", fitting)
 
 
 def _check_tls(config: Any) -> None:
@@ -413,6 +390,7 @@ def prepare(
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
+    import gunicorn
     from gunicorn.app.base import Application
 
     watching = _watching(look)
@@ -438,10 +416,16 @@ def prepare(
         def load(self) -> WSGIApplication:
             return app
 
+    if gunicorn.version_info < _ENDS_IDLE:
+        log.warning(
+            "gunicorn %s lets each idle connection hold a thread; %s or newer does not",
+            gunicorn.__version__,
+            ".".join(map(str, _ENDS_IDLE)),
+        )
     server = Server()
     os.chdir(server.cfg.chdir)  # which names of files count from
     _check_tls(server.cfg)
-    _check_addresses(server.cfg)
+    check_addresses(server.cfg)
     # Python would print the record of a log that cannot be written: query and all.
     logging.raiseExceptions = False
     _hold_signals_through_forks()

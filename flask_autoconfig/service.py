@@ -195,7 +195,7 @@ class Service:
         except Exception as error:
             if self.stage.takes(error):
                 raise
-            _tell(place, error)
+            log_fault(place.family, error)
             answer = FAILED
         if answered.receivers:
             self._signal(place.family, answer.outcome)
@@ -204,8 +204,8 @@ class Service:
     def _signal(self, family: str, outcome: str) -> None:
         try:
             answered.send(self, family=family, outcome=outcome)
-        except Exception:  # who counts must not keep clients from their answers
-            log.exception("A receiver of the signal failed")
+        except Exception as error:  # who counts must not keep clients from answers
+            log_fault("A receiver of the signal", error)
 
     def _answer_at(self, route: Route, request: Request) -> Answer:
         if not route.takes(request.method):
@@ -352,10 +352,10 @@ class Service:
         return self._served(snapshot, match)
 
 
-def _tell(place: Place, error: Exception) -> None:
-    """Where a fault of ours was; not its words nor the request's, which hold addresses."""
+def log_fault(what: str, error: Exception) -> None:
+    """Log where an error was raised, without its message, which may hold an address."""
     frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s failed at %s\n%s", place.family, type(error).__name__, frames)
+    log.error("%s failed at %s\n%s", what, type(error).__name__, frames)
 
 
 class _Unserved:

@@ -5,6 +5,9 @@ It needs the extra `[sign]` (cryptography), which only a file with `[sign]` impo
 
 from __future__ import annotations
 
+import shlex
+import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 
+_LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
@@ -50,17 +54,36 @@ class Signer:
         if chain is not None:
             self._chain += _certificates("chain", chain)
 
+        self._file = key
         self._key = _private_key(key)
+        self._mode = stat.S_IMODE(key.stat().st_mode)
         if self._key.public_key() != self._certificate.public_key():
             raise UnusableError(
                 "key", "it is not the certificate's key", "give the one made with it"
             )
 
-    @property
-    def ended(self) -> datetime | None:
-        """When its certificate or one of the chain ended (UTC), None while all are good."""
+    def warnings(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what is unsafe: the key in `[sign]`, what is wrong, what to do."""
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
         ends = min(it.not_valid_after_utc for it in (self._certificate, *self._chain))
-        return ends if ends < datetime.now(UTC) else None
+        if ends < datetime.now(UTC):
+            cure = "renew it: devices warn of what is signed with it"
+            yield "certificate", f"the certificate ended on {ends:%Y-%m-%d}", cure
+        if self._mode & 0o007:
+            cure = f"chmod 600 {shlex.quote(str(self._file))}"
+            yield (
+                "key",
+                f"users other than its owner may use it ({self._mode:04o})",
+                cure,
+            )
+        bits = self._key.key_size
+        if isinstance(self._key, rsa.RSAPrivateKey) and bits < _LEAST_BITS:
+            cure = (
+                f"make one of {_LEAST_BITS} bits, and a certificate for it: "
+                f"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{_LEAST_BITS}"
+            )
+            yield "key", f"an RSA key of {bits} bits can be broken", cure
 
     def sign(self, document: bytes) -> bytes:
         """The document inside its signature, as DER."""

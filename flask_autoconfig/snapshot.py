@@ -12,6 +12,7 @@ from msgspec import structs
 
 from .address import DOMAIN_PLACEHOLDER, Address
 from .answers import NO_SUCH_SERVICE, Answer, Header, kept_for, private, public
+from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
@@ -42,10 +43,9 @@ class Snapshot:
         # the domain, and whether it is in there.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
         # (format, provider, domain where it matters, else that of MX hosts, language) ->
-        # answer, the oldest first.
-        self._answers: dict[_Key, Answer] = {}
-        self._bytes = 0  # how much `_answers` takes
-        self._lock = threading.Lock()  # around changes of `_answers` and `_bytes`
+        # answer.
+        self._answers: Bounded[_Key, Answer] = Bounded(_CACHE_BYTES)
+        self._lock = threading.Lock()  # around changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
         """The document for whoever asks; the same one is rendered once."""
@@ -120,14 +120,9 @@ class Snapshot:
 
     def _keep(self, key: _Key, answer: Answer) -> Answer:
         size = len(answer.body) + _ANSWER_BYTES
-        if size > _CACHE_BYTES // 4:
-            return answer
-        with self._lock:
-            if self._answers.setdefault(key, answer) is answer:
-                self._bytes += size
-            while self._bytes > _CACHE_BYTES:
-                oldest = self._answers.pop(next(iter(self._answers)))
-                self._bytes -= len(oldest.body) + _ANSWER_BYTES
+        if size <= _CACHE_BYTES // 4:
+            with self._lock:
+                self._answers.put(key, answer, size)
         return answer
 
 

@@ -22,7 +22,15 @@ from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
 from .later import name_in_environment, named
 from .middleware import AutoconfigMiddleware
-from .service import Service
+from .service import Service, log_fault
+
+
+class _App(Flask):
+    """The small app behind the door."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log where an error was raised; Flask's own line has the path and more."""
+        log_fault("The service", exc_info[1])
 
 
 class _Standalone(AutoconfigMiddleware):
@@ -47,7 +55,7 @@ def create_app(
     itself; by default that name is the environment's `AUTOCONFIG_HOOKS`. Raises
     ConfigError where the file is missing or faulty, or the hooks are none.
     """
-    app = Flask("flask_autoconfig", static_folder=None)
+    app = _App("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
         app.config.from_mapping(config)
         config = None

@@ -1,11 +1,12 @@
-"""A real BIND on loopback, or in a network namespace, with a zone that a key may change."""
+"""A real BIND on loopback, or in a network namespace, with zones that a key may change."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from namespace import Namespace
@@ -18,8 +19,8 @@ options {{ directory "{folder}"; listen-on port {port} {{ {address}; }};
     dnssec-validation no; }};
 controls {{ }};
 key "office" {{ algorithm hmac-sha256; secret "{secret}"; }};
-zone "{domain}" {{ type primary; file "zone"; allow-update {{ key office; }}; }};
 """
+_ZONE = 'zone "{}" {{ type primary; file "{}"; allow-update {{ key office; }}; }};\n'
 
 
 class Bind(NamedTuple):
@@ -61,22 +62,29 @@ class Bind(NamedTuple):
 
 @contextmanager
 def bind(
-    domain: str, zone: str = "", inside: Namespace | None = None, address: str = ""
+    domain: str,
+    zone: str = "",
+    inside: Namespace | None = None,
+    address: str = "",
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Bind]:
     """A server with the domain's zone, an SOA, an NS and those lines in it.
 
-    In a namespace it listens on port 53 of an address of its own.
+    `others` has the lines of further zones by their domains. In a namespace it listens on
+    port 53 of an address of its own.
     """
     with open_folder() as folder:
         port = 53 if inside else free_port()
         here = Bind(domain, port, folder / "key", address or "127.0.0.1", inside)
-        (folder / "zone").write_text(ZONE_HEAD + zone)
         here.key.write_text(
             f'key "office" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
         )
         configuration = _CONFIGURATION.format(
-            folder=folder, port=port, address=here.address, secret=SECRET, domain=domain
+            folder=folder, port=port, address=here.address, secret=SECRET
         )
+        for name, lines in {domain: zone, **others}.items():
+            (folder / name).write_text(ZONE_HEAD + lines)
+            configuration += _ZONE.format(name, name)
         (folder / "named.conf").write_text(configuration)
         named = (program("named"), "-f", "-c", folder / "named.conf")
         start = inside.running if inside else running

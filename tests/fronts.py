@@ -92,6 +92,103 @@ def nginx(
     return running(program("nginx"), "-p", folder, "-c", file, port=port)
 
 
+def apache_site(
+    folder: Path, service: str, https: int, http: int, pair: tuple[Path, Path]
+) -> str:
+    """contrib's virtual hosts at ports of loopback, with this certificate and key."""
+    live = "/etc/letsencrypt/live/autoconfig.example.com"
+    return replaced(
+        (CONTRIB / "apache.conf").read_text(),
+        ("*:443", f"*:{https}"),
+        ("*:80", f"*:{http}"),
+        (f"{live}/fullchain.pem", str(pair[0])),
+        (f"{live}/privkey.pem", str(pair[1])),
+        ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
+        ("127.0.0.1:8000", service),
+    )
+
+
+def apache_lines(folder: Path, service: str) -> str:
+    """contrib's lines for a site that Apache serves already."""
+    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
+    return replaced(
+        "\n".join(
+            it.removeprefix("#   ")
+            for it in lines.splitlines()
+            if it.startswith("#   ")
+        ),
+        ("127.0.0.1:8000", service),
+        ("/var/log/apache2/access.log", f"{folder}/site.log"),
+    )
+
+
+def apache(
+    folder: Path, site: str, *ports: int
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A real Apache with these virtual hosts at ports of loopback."""
+    names = (
+        "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout buffer "
+        "setenvif"
+    )
+    modules = "".join(
+        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+        for name in names.split()
+    )
+    (folder / "apache.conf").write_text(
+        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\n"
+        f"ErrorLog {folder}/error.log\nMutex file:{folder} default\n"
+        f"DefaultRuntimeDir {folder}\n"
+        f"{''.join(map(_listen, ports))}"
+        f"{modules}{_user()}{site}"
+    )
+    command = (program("apache2"), "-D", "FOREGROUND", "-f", folder / "apache.conf")
+    return running(*command, port=ports[0])
+
+
+def _listen(port: int) -> str:
+    addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
+    return "".join(f"Listen {address}:{port}\n" for address in addresses)
+
+
+def _user() -> str:
+    return "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
+
+
+def caddy_site(service: str, https: int, http: int, pair: tuple[Path, Path]) -> str:
+    """contrib's Caddyfile at ports of loopback, with this certificate and key."""
+    bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
+    return replaced(
+        (CONTRIB / "Caddyfile").read_text(),
+        # There is no certificate authority to ask here.
+        ("tls {\n\t\ton_demand\n\t}", f"tls {pair[0]} {pair[1]}"),
+        (
+            "{\n\ton_demand_tls",
+            f"{{\n\tadmin off\n\thttps_port {https}\n"
+            f"\thttp_port {http}\n\tdefault_bind {bind}\n\tauto_https disable_redirects"
+            "\n\ton_demand_tls",
+        ),
+        ("127.0.0.1:8000", service),
+    )
+
+
+def caddy_lines(service: str) -> str:
+    """contrib's lines for a site that Caddy serves already."""
+    text = (CONTRIB / "Caddyfile").read_text()
+    lines = [it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")]
+    return replaced("\n".join(lines), ("127.0.0.1:8000", service))
+
+
+def caddy(
+    folder: Path, text: str, port: int, log: Path | None = None
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A real Caddy with this Caddyfile."""
+    file = folder / "Caddyfile"
+    file.write_text(text)
+    command = (program("caddy"), "run", "--config", file, "--adapter", "caddyfile")
+    env = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    return running(*command, port=port, env=env, log=log)
+
+
 def reaching(https: int, http: int, address: str = "127.0.0.1") -> Network:
     """A client's network in which the front has every name."""
     mapped = {(host, 443): (address, https) for host in HOSTS}

@@ -65,13 +65,31 @@ TOKENS = (
 ENDS = ("", "x", "\n", "@example.com")
 
 
-def assert_linear(call: Callable[[str], object], token: str) -> None:
+def assert_linear(
+    call: Callable[[str], object], token: str, *, most: float = 1.0
+) -> None:
     """Raise AssertionError if *call* takes more than linear time for *token* repeated.
 
-    *call* takes a text and may raise only errors that it handles itself.
+    *call* takes a text and may raise only errors that it handles itself. It may take
+    *most* seconds of CPU time for 4 KiB.
     """
     for end in ENDS:
-        _assert_linear(lambda size, end=end: call(repeated(token, size) + end), token)  # type: ignore[misc]
+        _assert_linear(
+            lambda size, end=end: call(repeated(token, size) + end),  # type: ignore[misc]
+            token,
+            most,
+        )
+
+
+def assert_quick(
+    call: Callable[[str], object], text: str, most: float, name: str = ""
+) -> None:
+    """Raise AssertionError if *call* takes more than *most* seconds of CPU time."""
+    for _ in range(3):  # another process may have disturbed a measurement
+        took = _seconds(lambda _: call(text), 0)
+        if took < most:
+            return
+    raise AssertionError(f"{name or text[:20]!r}: {took:.3f} s")
 
 
 def repeated(token: str, size: int) -> str:
@@ -79,9 +97,9 @@ def repeated(token: str, size: int) -> str:
     return token * (size * 1024 // len(token))
 
 
-def _assert_linear(call: Callable[[int], object], token: str) -> None:
+def _assert_linear(call: Callable[[int], object], token: str, most: float) -> None:
     small, middle, large = SIZES
-    assert _seconds(call, small) < 1, f"{token!r}: slow at {small} KiB already"
+    assert_quick(lambda _: call(small), "", most, f"{token!r} at {small} KiB")
     for _ in range(3):  # another process may have disturbed a measurement
         before, after = _seconds(call, middle), _seconds(call, large)
         if after < max(UNNOTICED, MOST_GROWTH * before):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import ssl
 import subprocess
+import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import dns.zone
@@ -17,6 +19,12 @@ import yaml
 from fronts import (
     CONTRIB,
     HOSTS,
+    apache,
+    apache_lines,
+    apache_site,
+    caddy,
+    caddy_lines,
+    caddy_site,
     check_front,
     has_ipv6,
     need,
@@ -33,6 +41,7 @@ from support import (
     certificate_for,
     fetch,
     free_port,
+    outlook_asks,
     program,
     run,
     running,
@@ -41,6 +50,10 @@ from support import (
 )
 
 from flask_autoconfig.documents import outlook
+
+Pair = tuple[Path, Path]  # a certificate and its key
+Front = AbstractContextManager[subprocess.Popen[bytes]]
+CONFIG = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=fred@example.com"
 
 
 @pytest.fixture
@@ -53,14 +66,14 @@ def service(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     return certificate_for(*HOSTS, "example.com", folder=tmp_path)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_nginx_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
+    tmp_path: Path, service: str, certificate: Pair, address: str
 ) -> None:
     need(address)
     https, http = free_port(), free_port()
@@ -191,48 +204,16 @@ def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_apache_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
+    tmp_path: Path, service: str, certificate: Pair, address: str
 ) -> None:
     need(address)
     https, http = free_port(), free_port()
-    live = "/etc/letsencrypt/live/autoconfig.example.com"
-    site = replaced(
-        (CONTRIB / "apache.conf").read_text(),
-        ("*:443", f"*:{https}"),
-        ("*:80", f"*:{http}"),
-        (f"{live}/fullchain.pem", str(certificate[0])),
-        (f"{live}/privkey.pem", str(certificate[1])),
-        ("/var/log/apache2/autoconfig.log", f"{tmp_path}/access.log"),
-        ("127.0.0.1:8000", service),
-    )
+    site = apache_site(tmp_path, service, https, http, certificate)
     with apache(tmp_path, site, https, http):
         check_front(https, http, address)
     log = (tmp_path / "access.log").read_text()
     assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
     assert "fred" not in log
-
-
-def apache(
-    folder: Path, site: str, *ports: int
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A real Apache with these virtual hosts at ports of loopback."""
-    names = (
-        "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout "
-        "setenvif"
-    )
-    modules = "".join(
-        f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-        for name in names.split()
-    )
-    (folder / "apache.conf").write_text(
-        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\n"
-        f"ErrorLog {folder}/error.log\nMutex file:{folder} default\n"
-        f"DefaultRuntimeDir {folder}\n"
-        f"{''.join(map(_listen, ports))}"
-        f"{modules}{_user()}{site}"
-    )
-    command = (program("apache2"), "-D", "FOREGROUND", "-f", folder / "apache.conf")
-    return running(*command, port=ports[0])
 
 
 def asked_of_a_site(port: int) -> None:
@@ -252,16 +233,7 @@ def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
-    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
-    lines = "\n".join(
-        it.removeprefix("#   ") for it in lines.splitlines() if it.startswith("#   ")
-    )
-    log = tmp_path / "site.log"
-    lines = replaced(
-        lines,
-        ("127.0.0.1:8000", service),
-        ("/var/log/apache2/access.log", str(log)),
-    )
+    log, lines = tmp_path / "site.log", apache_lines(tmp_path, service)
     combined = 'LogFormat "%h %t \\"%r\\" %>s" combined\n'
     site = f"{combined}<VirtualHost *:{port}>\n{lines}\n</VirtualHost>\n"
     with apache(tmp_path, site, port):
@@ -275,56 +247,24 @@ def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port, log = free_port(), tmp_path / "site.log"
-    text = (CONTRIB / "Caddyfile").read_text()
-    lines = "\n".join(
-        it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")
-    )
-    (tmp_path / "Caddyfile").write_text(
+    site = (
         f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\nhttp://:{port} {{\n"
-        f"\tlog {{\n\t\toutput file {log}\n\t}}\n"
-        f"{replaced(lines, ('127.0.0.1:8000', service))}\n}}\n"
+        f"\tlog {{\n\t\toutput file {log}\n\t}}\n{caddy_lines(service)}\n}}\n"
     )
-    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
-    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    with running(*command, "--adapter", "caddyfile", port=port, env=env):
+    with caddy(tmp_path, site, port):
         asked_of_a_site(port)
         until(lambda: '"/other"' in log.read_text())
     assert "config-v1.1" not in log.read_text()
     assert "fred" not in log.read_text()
 
 
-def _listen(port: int) -> str:
-    addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
-    return "".join(f"Listen {address}:{port}\n" for address in addresses)
-
-
-def _user() -> str:
-    return "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_caddy_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: tuple[Path, Path], address: str
+    tmp_path: Path, service: str, certificate: Pair, address: str
 ) -> None:
     need(address)
     https, http = free_port(), free_port()
-    bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
-    site = replaced(
-        (CONTRIB / "Caddyfile").read_text(),
-        # There is no certificate authority to ask here: what it says is tried below.
-        ("tls {\n\t\ton_demand\n\t}", f"tls {certificate[0]} {certificate[1]}"),
-        (
-            "{\n\ton_demand_tls",
-            f"{{\n\tadmin off\n\thttps_port {https}\n"
-            f"\thttp_port {http}\n\tdefault_bind {bind}\n\tauto_https disable_redirects"
-            "\n\ton_demand_tls",
-        ),
-        ("127.0.0.1:8000", service),
-    )
-    (tmp_path / "Caddyfile").write_text(site)
-    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
-    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    with running(*command, "--adapter", "caddyfile", port=https, env=env):
+    with caddy(tmp_path, caddy_site(service, https, http, certificate), https):
         check_front(https, http, address)
 
 
@@ -337,14 +277,105 @@ def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     )
     http = (CONTRIB / "Caddyfile").read_text().partition("http:// {")[2]
     site = f"{text}http:// {{{http}".replace("127.0.0.1:8000", nobody)
-    (tmp_path / "Caddyfile").write_text(site)
-    command = (program("caddy"), "run", "--config", tmp_path / "Caddyfile")
-    env = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     log = tmp_path / "log"
-    with running(*command, "--adapter", "caddyfile", port=port, env=env, log=log):
+    with caddy(tmp_path, site, port, log):
         url = f"http://127.0.0.1:{port}/mail/config-v1.1.xml"
         assert fetch(f"{url}?emailaddress=fred@example.com").status == 502
     assert "fred" not in log.read_text()
+
+
+# --- Slow clients --------------------------------------------------------------------
+
+
+def _behind_nginx(folder: Path, service: str, https: int, pair: Pair) -> Front:
+    live = folder / "letsencrypt/live/autoconfig.example.com"
+    live.mkdir(parents=True)
+    (live / "fullchain.pem").symlink_to(pair[0])
+    (live / "privkey.pem").symlink_to(pair[1])
+    return nginx(folder, nginx_site(folder, service, https, free_port()), https)
+
+
+def _behind_apache(folder: Path, service: str, https: int, pair: Pair) -> Front:
+    http = free_port()
+    site = apache_site(folder, service, https, http, pair)
+    return apache(folder, site, https, http)
+
+
+def _behind_a_site_of_apache(
+    folder: Path, service: str, https: int, pair: Pair
+) -> Front:
+    tls = f"SSLEngine on\nSSLCertificateFile {pair[0]}\nSSLCertificateKeyFile {pair[1]}"
+    lines = apache_lines(folder, service)
+    site = f"<VirtualHost *:{https}>\n{tls}\n{lines}\n</VirtualHost>\n"
+    return apache(folder, f'LogFormat "%>s" combined\n{site}', https)
+
+
+def _behind_caddy(folder: Path, service: str, https: int, pair: Pair) -> Front:
+    return caddy(folder, caddy_site(service, https, free_port(), pair), https)
+
+
+def _behind_a_site_of_caddy(
+    folder: Path, service: str, https: int, pair: Pair
+) -> Front:
+    head = (
+        f"{{\n\tadmin off\n\tauto_https disable_redirects\n\thttps_port {https}\n}}\n"
+    )
+    site = f"https:// {{\n\ttls {pair[0]} {pair[1]}\n{caddy_lines(service)}\n}}\n"
+    return caddy(folder, head + site, https)
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        _behind_nginx,
+        _behind_apache,
+        _behind_a_site_of_apache,
+        _behind_caddy,
+        _behind_a_site_of_caddy,
+    ],
+)
+def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
+    tmp_path: Path,
+    certificate: Pair,
+    monkeypatch: pytest.MonkeyPatch,
+    front: Callable[[Path, str, int, Pair], Front],
+) -> None:
+    # So few threads that one slow body of those below would be felt.
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 1 --threads 2")
+    https, file = free_port(), tmp_path / "autoconfig.toml"
+    file.write_text(TWO_DOMAINS)
+    trusting = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    trusting.check_hostname = False
+    path = "/autodiscover/autodiscover.xml"
+    headers = {"Host": "autodiscover.example.com", "Content-Type": "text/xml"}
+
+    def client() -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            "127.0.0.1", https, timeout=10, context=trusting
+        )
+
+    def answer(data: str | None) -> bytes:
+        with closing(client()) as it:
+            method, where = ("POST", path) if data else ("GET", CONFIG)
+            it.request(method, where, body=data, headers=headers)
+            return it.getresponse().read()
+
+    with (
+        serving(file, "--proxies", "1") as url,
+        front(tmp_path, url.removeprefix("http://"), https, certificate),
+        ExitStack() as slow,
+    ):
+        for _ in range(60):
+            it = slow.enter_context(closing(client()))
+            it.putrequest("POST", path, skip_host=True)
+            for name, value in {**headers, "Content-Length": "60000"}.items():
+                it.putheader(name, value)
+            it.endheaders(b"<" * 20_000)  # more than what Apache waits for by itself
+        start = time.monotonic()
+        for _ in range(10):
+            assert b"imap.example.com" in answer(None)
+            assert b"imap.example.com" in answer(outlook_asks("fred@example.com"))
+        assert time.monotonic() - start < 2
 
 
 def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
@@ -362,6 +393,8 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
         text = (CONTRIB / "systemd" / name).read_text()
         text = text.replace("/opt/autoconfig/bin", str(BIN))
         (tmp_path / name).write_text(text)
+    # systemd-analyze finds nothing wrong with a core dump, which would hold addresses.
+    assert "\nLimitCORE=0\n" in (tmp_path / "autoconfig.service").read_text()
     (tmp_path / "autoconfig.service.d").mkdir()
     signs = (CONTRIB / "systemd/sign.conf").read_text()
     (tmp_path / "autoconfig.service.d/sign.conf").write_text(signs)

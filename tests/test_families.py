@@ -212,7 +212,7 @@ FAULTY = {
     "no namespace": (b"<Autodiscover><EMailAddress>a@b.c</EMailAddress>", "600"),
     "no address": (pox(email=""), "600"),
     "something that is no address": (pox(email="fred"), "600"),
-    "64 KiB and more": (pox() + b" " * 65536, "600"),
+    "16 KiB and more": (pox() + b" " * 16384, "600"),
     "some megabytes": (pox() + b" " * 3_000_000, "600"),
     "a mobilesync request": (pox(kind="mobilesync"), "601"),
     "mobilesync wanted": (
@@ -1182,6 +1182,29 @@ def test_a_signing_certificate_that_has_ended_is_told_everywhere(
     file = toml(sign.replace("signer", "good") + TWO_DOMAINS)
     assert good[0].is_file()
     assert "ended" not in run("--config", file, "validate").stdout
+
+
+def test_a_signing_key_that_is_not_safe_is_told_with_its_cure(
+    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = ("req", "-x509", "-nodes", "-subj", "/CN=signer", "-days", "9")
+    files = ("-keyout", "signer.key", "-out", "signer.pem")
+    file = toml(SIGN.replace('chain = "middle.pem"\n', "") + TWO_DOMAINS)
+    _openssl(*new, "-newkey", "rsa:1024", *files, cwd=tmp_path)
+    key = tmp_path / "signer.key"
+    key.chmod(0o644)
+    create_app(file)
+    validated = run("--config", file, "validate")
+    assert validated.returncode == 0
+    for told in (caplog.text, " ".join(validated.stdout.split())):
+        assert "sign.key: users other than its owner may use it (0644)" in told
+        assert f"chmod 600 {key}" in told
+        assert "sign.key: an RSA key of 1024 bits can be broken" in told
+        assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in told
+    for kind in (("rsa:2048",), ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        _openssl(*new, "-newkey", *kind, *files, cwd=tmp_path)
+        key.chmod(0o600)
+        assert "sign.key" not in run("--config", file, "validate").stdout
 
 
 def test_a_name_in_raw_bytes_is_read_as_utf8(toml: Write) -> None:

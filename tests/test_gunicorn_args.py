@@ -28,7 +28,7 @@ from support import (
     until,
 )
 
-from flask_autoconfig import server
+from flask_autoconfig import listeners, server
 
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
@@ -251,7 +251,7 @@ def test_a_faulty_argument_ends_with_one_line(
 def test_who_asks_while_the_address_is_tried_is_refused_and_not_cut_off() -> None:
     address = ("127.0.0.1", free_port())
     config = SimpleNamespace(reuse_port=False, address=[address])
-    with server._holder(address, config), socket.socket() as early:
+    with listeners._holder(address, config), socket.socket() as early:
         assert early.connect_ex(address) == errno.ECONNREFUSED
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -251,7 +252,7 @@ def test_while_one_asks_anew_the_others_have_the_last_answer(
 def test_what_strangers_make_up_pushes_no_customer_out(
     toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hooks, "_MOST_UNKNOWN", 10)
+    monkeypatch.setattr(hooks, "_MOST_UNKNOWN", 6000)
     base = Database({"customer.test": OF_A_ROW})
     of = service(toml(TWO_DOMAINS), base)
     ask(of, f"{CONFIG}?emailaddress=a@customer.test")
@@ -259,7 +260,24 @@ def test_what_strangers_make_up_pushes_no_customer_out(
         ask(of, f"{CONFIG}?emailaddress=a@d{number}.test")
     ask(of, f"{CONFIG}?emailaddress=a@customer.test")
     assert base.asked.count("customer.test") == 1
-    assert len(of.hooks._providers._unknown) == 10
+    assert 5 < len(of.hooks._providers._unknown) < 12
+
+
+def test_answers_that_are_kept_are_bounded_by_their_bytes(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_MOST_KNOWN", 1024 * 1024)
+    more = [f"d{number}.customer.test" for number in range(1000)]
+    rows = {f"{'a' * 60}{n}.test": {**OF_A_ROW, "domains": more} for n in range(40)}
+    of = service(toml(TWO_DOMAINS), Database(rows)).hooks
+    of.provider_of(next(iter(rows)), 60)  # so that what is imported late is there
+    tracemalloc.start()
+    for domain in rows:
+        assert of.provider_of(domain, 60)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1024 * 1024
+    assert 5 < len(of._providers._known) < 40
 
 
 # --- When it is away -------------------------------------------------------------------

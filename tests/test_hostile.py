@@ -14,12 +14,12 @@ from strangers import Behaviour, answering, server
 from support import run
 
 from flask_autoconfig import ConfigError
+from flask_autoconfig.cleaning import clean
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError
 from flask_autoconfig.tools import network
 from flask_autoconfig.tools.check.findings import finding
-from flask_autoconfig.tools.cleaning import clean
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
 from flask_autoconfig.tools.resolver import Resolver

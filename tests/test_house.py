@@ -415,7 +415,7 @@ def test_flask_run_loads_the_commands_for_next_to_nothing() -> None:
 
 # What stands further down never imports what stands further up.
 LAYERS = (
-    {"errors", "address", "files", "answers"},
+    {"errors", "address", "files", "answers", "bounded", "cleaning"},
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},
@@ -425,7 +425,7 @@ LAYERS = (
     {"families"},
     {"service"},
     {"settings"},
-    {"blueprint", "middleware"},
+    {"blueprint", "listeners", "middleware"},
     {"standalone", "server"},
     {"__init__"},
     {"tools"},
@@ -452,6 +452,16 @@ def test_imports_only_ever_point_one_way() -> None:
         room = _room(file)
         for other in _imported(file):
             assert other == room or floor[other] < floor[room], (file, other)
+
+
+def test_one_module_prints_and_it_prints_clean_text() -> None:
+    printing = r"click\.s?echo\(|\bprint\(|std(out|err)\.(buffer\.)?write\("
+    found = [
+        str(file.relative_to(PACKAGE))
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if re.search(printing, file.read_text(encoding="utf-8"))
+    ]
+    assert found == ["tools/terminal.py"]
 
 
 def test_documents_know_nothing_of_http_nor_anything_below_of_flask() -> None:

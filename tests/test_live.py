@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +19,9 @@ from flask import Flask
 from support import TWO_DOMAINS, fetch, serving, snapshot_of, until
 from werkzeug.test import Client
 
-from flask_autoconfig import Autoconfig, create_app
+from flask_autoconfig import Autoconfig, ConfigError, create_app
 from flask_autoconfig.answers import Request
-from flask_autoconfig.config.reading import Loaded
+from flask_autoconfig.config.reading import Loaded, read
 from flask_autoconfig.service import Current, Service
 
 Write = Callable[..., Path]
@@ -188,8 +190,9 @@ def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
     for number in range(10_000):
         service.answer(Request(CONFIG, f"emailaddress=a@d{number}.test"))
     snapshot = service.snapshot
-    kept = sum(len(answer.body) + 2000 for answer in snapshot._answers.values())
-    assert kept == snapshot._bytes
+    entries = snapshot._answers._entries.values()
+    kept = sum(len(answer.body) + 2000 for answer, _ in entries)
+    assert kept == snapshot._answers.bytes
     assert 100_000 < kept <= 8 * 1024 * 1024
     assert len(snapshot._answers) < 10_000
 
@@ -222,6 +225,82 @@ def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
     for _ in range(6):
         live.look()
     assert "late.example.com" in str(snapshot_of(live).loaded)
+
+
+# Runs in a process of its own, since it limits what that process may have.
+SHORT_OF = """
+import logging, os, resource, sys, time
+from flask_autoconfig.answers import Request
+from flask_autoconfig.service import Service
+
+file, limit, spare = sys.argv[1], getattr(resource, sys.argv[2]), int(sys.argv[3])
+logging.basicConfig()
+service = Service(file)
+ask = lambda: service.answer(Request("/mail/config-v1.1.xml")).body
+ask()  # so that what is imported late is there, and the thread runs
+with open("/proc/self/statm") as statm:
+    size = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+used = size if limit == resource.RLIMIT_AS else len(os.listdir("/proc/self/fd")) - 1
+_, hard = resource.getrlimit(limit)
+resource.setrlimit(limit, (used + spare, hard))
+os.rename(file + ".new", file)
+time.sleep(3)
+print(b"mail.example.com" in ask())
+resource.setrlimit(limit, (hard, hard))
+until = time.monotonic() + 10
+while b"mail.example.com" not in ask() and time.monotonic() < until:
+    time.sleep(0.05)
+print(b"mail.example.com" in ask())
+"""
+
+
+def _short_of(file: Path, *limit: object) -> tuple[list[str], str]:
+    command = [sys.executable, "-c", SHORT_OF, str(file), *map(str, limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "spare", "padding"),
+    [("RLIMIT_NOFILE", 0, 0), ("RLIMIT_AS", 16 * 1024 * 1024, 40 * 1024 * 1024)],
+)
+def test_an_edit_that_cannot_be_read_is_read_again(
+    toml: Write, limit: str, spare: int, padding: int
+) -> None:
+    file = toml(TWO_DOMAINS)
+    toml(f"{EDITED}# {'x' * padding}\n", f"{file.name}.new")
+    answers, log = _short_of(file, limit, spare)
+    assert answers == ["False", "True"], log
+    assert log.count("The last good configuration goes on answering.") == 1
+
+
+def test_reading_a_small_file_takes_little_memory(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    toml(EDITED, f"{file.name}.new")
+    answers, log = _short_of(file, "RLIMIT_AS", 64 * 1024 * 1024)
+    assert answers == ["True", "True"], log
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'include = ["dir"]\n' + TWO_DOMAINS,
+        TWO_DOMAINS.replace("domains =", 'domains_file = "dir"\ndomains ='),
+        f'{TWO_DOMAINS}[provider.page]\nlogo = "dir"\n',
+        f'{TWO_DOMAINS}[sign]\ncertificate = "dir"\nkey = "dir"\n',
+        None,
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_from_a_faulty_one(
+    toml: Write, tmp_path: Path, text: str | None
+) -> None:
+    (tmp_path / "dir").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        read(toml(text) if text else tmp_path / "dir")
+    assert caught.value.is_unread
+    with pytest.raises(ConfigError) as caught:
+        read(toml("[[provider]]"))
+    assert not caught.value.is_unread
 
 
 def test_a_fault_of_our_own_does_not_reach_the_requests(

@@ -126,6 +126,15 @@ def test_what_cannot_be_shown_is_said_beside_what_was_typed(
     assert len(reply.body) < 5000
 
 
+def test_a_language_and_a_program_are_cut_to_what_they_can_be(toml: Write) -> None:
+    long = "x" * 1000  # RFC 5646, section 4.4.1, has tags of 35 characters
+    asked = f"emailaddress=fred@example.com&lang={long}&program={long}"
+    text = ask(toml(TWO_DOMAINS), asked)
+    assert f"lang={long[:35]}" in text
+    assert long[:41] not in text
+    assert f"lang={long[:36]}" not in text
+
+
 # --- The unknown domain ------------------------------------------------------------------
 
 

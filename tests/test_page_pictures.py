@@ -274,6 +274,7 @@ BAD_LOGOS = {
     "a script's address": f'{SVG}<set to="javascript:alert(1)"/></svg>',
     "a style from elsewhere": f"{SVG}<style>@import 'https://evil.test/';</style></svg>",
     "a fill from elsewhere": f'{SVG}<circle r="1" fill="url(https://evil.test/)"/></svg>',
+    "a quoted fill from elsewhere": f"{SVG}<g fill='url( \"b.svg#a\")'/></svg>",
     "a style sheet": '<?xml-stylesheet href="a.css"?>' + SVG + "</svg>",
     "entities": f'<!DOCTYPE svg [<!ENTITY a "b">]>{SVG}&a;</svg>',
     "another XML": "<html/>",
@@ -298,7 +299,9 @@ def test_a_logo_that_could_do_more_than_be_seen_is_refused(
 def test_a_logo_within_itself_is_taken(toml: Write) -> None:
     text = (
         f'{SVG}<defs><g id="a"><circle r="1"/></g></defs><use href="#a"/>'
-        '<style>.a { fill: url(#b) }</style><circle r="1" fill="url(#b)"/></svg>'
+        '<style>.a { fill: url(#b) }</style><circle r="1" fill="url(#b)"/>'
+        """<style>.b { fill: url('#b') }</style><g fill='url( "#b" )' mask="url(' #b')"/>"""
+        "</svg>"
     )
     assert ask(with_logo(toml, "logo.svg", text.encode()), "/mail/setup/logo").data
 

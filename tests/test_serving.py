@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,17 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 
 import pytest
-from support import BIN, TWO_DOMAINS, end, fetch, free_port, running, serving, until
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    end,
+    fetch,
+    free_port,
+    program,
+    running,
+    serving,
+    until,
+)
 
 Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
@@ -220,6 +231,63 @@ def test_those_who_read_slowly_or_do_not_close_hold_no_more_than_their_thread(
         for request in [get, b"no HTTP\r\n\r\n"] * 50:
             stack.enter_context(half_sent(url, request))
         assert longest_wait(url, 3) < 1.5
+
+
+# --- Clients that send nothing -------------------------------------------------------
+
+
+def _workers(master: int) -> list[int]:
+    children = Path(f"/proc/{master}/task/{master}/children").read_text()
+    return [int(word) for word in children.split()]
+
+
+def test_more_idle_clients_than_descriptors_end_no_worker(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, log, port = toml(TWO_DOMAINS), tmp_path / "log", free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", url[7:])
+    limited = (program("prlimit"), "--nofile=256", *words)
+    with (
+        running(*limited, port=port, log=log, at_once=True) as process,
+        ExitStack() as idle,
+    ):
+        until(lambda: len(_workers(process.pid)) == 2)
+        workers = _workers(process.pid)
+        assert fetch(url + CONFIG).status == 200
+        for _ in range(400):
+            idle.enter_context(half_sent(url))
+        # Those that were there first are ended after five seconds.
+        assert longest_wait(url, 1) < 8
+        file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
+        until(lambda: b"mail.example.com" in fetch(url + CONFIG).body, seconds=8)
+        idle.close()
+        assert longest_wait(url, 1) < 1
+        assert _workers(process.pid) == workers
+    text = log.read_text()
+    assert "worker_connections: 160 instead of 1000, " in text
+    assert "Too many open files" not in text
+
+
+def test_as_many_connections_as_are_asked_for_raise_the_limit_of_descriptors(
+    toml: Write,
+) -> None:
+    port = free_port()
+    words = ("--config", toml(TWO_DOMAINS), "serve", "--bind", f"127.0.0.1:{port}")
+    limited = (program("prlimit"), "--nofile=256:4096", BIN / "flask-autoconfig")
+    env = {"GUNICORN_CMD_ARGS": "--worker-connections 2000 --threads 10"}
+    with running(*limited, *words, port=port, env=env, at_once=True) as process:
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        assert re.search(r"^Max open files +2042 +4096 ", limits, re.MULTILINE)
+
+
+def test_half_a_head_holds_its_thread_for_seconds_and_not_until_it_hangs_up(
+    toml: Write,
+) -> None:
+    with serving(toml(TWO_DOMAINS), "--workers", "1") as url, ExitStack() as stack:
+        for _ in range(100):  # the worker has 64 threads
+            stack.enter_context(half_sent(url, b"GET / HTTP/1.1\r\nHos"))
+        assert longest_wait(url, 1) < 9
 
 
 # --- Being stopped -------------------------------------------------------------------

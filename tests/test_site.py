@@ -517,6 +517,17 @@ def test_an_error_in_the_sites_template_is_the_sites_while_it_is_developed(
         Client(site(file, TESTING=True)).get(PAGE)
 
 
+def test_an_error_in_the_sites_template_is_logged_without_the_address(
+    clothes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = clothes / "templates/autoconfig/setup.html"
+    own.write_text("{{ {}[autoconfig_page.address].login }}")
+    page = Client(site(clothes / "autoconfig.toml")).get(PAGE)
+    assert page.status_code == 200
+    assert f"(undefined in {own}, line 1)" in caplog.text
+    assert "fred@" not in caplog.text
+
+
 def test_what_a_sites_template_aborts_with_is_the_answer(clothes: Path) -> None:
     (clothes / "templates/autoconfig/setup.html").write_text("{{ refuse() }}")
     app = site(clothes / "autoconfig.toml")

@@ -453,6 +453,20 @@ def test_the_site_itself_has_the_settings(toml: Write) -> None:
 # --- A file that is faulty ---------------------------------------------------------------
 
 
+def test_an_error_of_the_standalone_app_is_logged_without_the_request(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(toml(TWO_DOMAINS))
+
+    def fail(address: str) -> str:
+        raise LookupError(address)
+
+    app.add_url_rule("/own/<address>", view_func=fail)
+    assert Client(app).get("/own/fred@example.com").status_code == 500
+    assert "The service failed at LookupError" in caplog.text
+    assert "fred" not in caplog.text
+
+
 @pytest.mark.parametrize("text", ["[[provider", None], ids=["faulty", "not there"])
 def test_a_file_that_cannot_be_used_stops_nothing_but_our_answers(
     toml: Write, caplog: pytest.LogCaptureFixture, text: str | None

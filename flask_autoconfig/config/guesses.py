@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..cleaning import is_seen
 from .places import last_statement
 from .spelling import (
     CURLY,
@@ -22,7 +23,7 @@ from .spelling import (
     without_comment,
 )
 from .tables import SERVER_KEYS
-from .values import is_seen, quote
+from .values import quote
 
 _KEY = re.compile(r"""\s*([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*""")
 _LAST_KEY = re.compile(r"(?<=[{,]) *([A-Za-z0-9_-]+) *$")

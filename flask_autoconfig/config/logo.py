@@ -26,7 +26,7 @@ _FOREIGN = frozenset(
 )
 # An escape may spell any of them.
 _FOREIGN_STYLE = re.compile(
-    r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*['\"]?\s*(?!#)", re.I
+    r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
 
 
@@ -64,6 +64,8 @@ def read_logo(path: Path) -> Logo:
 
 
 def _check_svg(data: bytes, path: Path) -> None:
+    from xml.etree.ElementTree import ParseError
+
     from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"
@@ -73,7 +75,7 @@ def _check_svg(data: bytes, path: Path) -> None:
         )
     try:
         root = fromstring(data, forbid_dtd=True)
-    except Exception as error:  # of each way to be no XML
+    except (ParseError, ValueError, LookupError, RecursionError) as error:
         message = f"{path} is no picture that browsers show everywhere"
         raise UnusableLogoError(message, cure) from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":

@@ -88,7 +88,7 @@ class Loaded(NamedTuple):
     patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
     skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
-    ended: tuple[Problem, ...] = ()  # certificates of `[sign]` that are no longer good
+    unsafe: tuple[Problem, ...] = ()  # warnings of the files of `[sign]`
     modified: float = 0.0  # when it was read, in seconds since 1970
     # What need not be read again where it did not change.
     parts: Mapping[Path, Part] = {}
@@ -118,12 +118,12 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
     try:
         text = _text_of(path)
         loaded = _Reading(path.parent, path, before).of(_parsed(text), text)
-    except OSError as error:
-        raise ConfigError([_unreadable(path, error)], str(path)) from error
+    except (OSError, MemoryError) as error:
+        problem = _unreadable(path, error)
+        raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
-        raise ConfigError(
-            error.problems, str(path), error.named, error.patterns
-        ) from error
+        error.file = str(path)
+        raise
     # Not the file's own time: an older one in its place is news to a client as well.
     return loaded._replace(modified=time.time())
 
@@ -165,13 +165,15 @@ def _text_of(path: Path) -> str:
         raise ConfigError([not_utf8(data, error)]) from error
 
 
-def _unreadable(path: Path, error: OSError) -> Problem:
+def _unreadable(path: Path, error: OSError | MemoryError) -> Problem:
     if isinstance(error, FileNotFoundError):
         cure = (
             "let `flask-autoconfig init DOMAIN` write one, or name yours with --config "
             "or in AUTOCONFIG_FILE"
         )
         return Problem("", f"there is no file {path}", cure)
+    if isinstance(error, MemoryError):
+        return Problem("", f"cannot read {path}: no memory", "give the process more")
     reason = error.strerror or error
     return Problem("", f"cannot read {path}: {reason}", "make it a readable file")
 
@@ -203,7 +205,8 @@ class _Reading:
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
-        self._ended: list[Problem] = []
+        self._unsafe: list[Problem] = []
+        self._is_unread = False  # a file that is named could not be read
 
     def of(self, raw: dict[str, Any], text: str = "") -> Loaded:
         """The whole of it, from the parsed text, if it is one; raises ConfigError."""
@@ -232,7 +235,7 @@ class _Reading:
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
             tuple(located(self._unmatched, text)),
-            tuple(located(self._ended, text)),
+            tuple(located(self._unsafe, text)),
             parts=self._parts,
             listings=self._listings,
         )
@@ -282,6 +285,7 @@ class _Reading:
             try:
                 listing = read_listing(path, self._listings_before.get(path))
             except OSError as error:
+                self._is_unread = True
                 message = f"cannot read {quote(str(path))}: {error.strerror}"
                 builder.add(place, message, "give a text file")
                 return None
@@ -304,6 +308,7 @@ class _Reading:
             try:
                 yield index, read_logo(path)
             except UnusableLogoError as error:
+                self._is_unread |= isinstance(error.__cause__, OSError)
                 place = f"{source.origin.place}.page.logo"
                 source.builder.add(place, error.message, error.cure)
 
@@ -320,12 +325,11 @@ class _Reading:
         try:
             signer = Signer(*files)
         except UnusableError as error:
+            self._is_unread |= isinstance(error.__cause__, OSError)
             builder.add(f"sign.{error.key}", error.message, error.cure)
             return None
-        if signer.ended:
-            message = f"the certificate ended on {signer.ended:%Y-%m-%d}"
-            cure = "renew it: devices warn of what is signed with it"
-            self._ended.append(Problem("sign.certificate", message, cure))
+        for key, message, cure in signer.warnings():
+            self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer
 
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
@@ -339,7 +343,12 @@ class _Reading:
                 domains = builder.domains() or list(map(domain_of, part.providers))
                 problems += located(found, text, domains)
         if problems:
-            raise ConfigError(problems, named=self._watched, patterns=patterns)
+            raise ConfigError(
+                problems,
+                named=self._watched,
+                patterns=patterns,
+                is_unread=self._is_unread,
+            )
 
     def _providers_in(
         self, path: Path, builder: Builder, name: str
@@ -349,6 +358,7 @@ class _Reading:
             text = self._texts[name] = _text_of(path)
             raw = _parsed(text)
         except OSError as error:
+            self._is_unread = True
             message = f"cannot read it: {error.strerror}"
             builder.add("", message, "make it a readable file, or remove it")
             return ()

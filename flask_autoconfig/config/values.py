@@ -11,6 +11,7 @@ from urllib.parse import quote as encoded
 from urllib.parse import urlsplit, urlunsplit
 
 from ..address import CONTROL, PLACEHOLDERS, fold, is_ip
+from ..cleaning import clean
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -34,19 +35,8 @@ def quote(value: object) -> str:
         return "a list"
     if isinstance(value, int) and value.bit_length() > 300:
         return "a number of very many digits"  # which Python refuses to write out
-    text = f'"{CONTROL.sub("?", value)}"' if isinstance(value, str) else str(value)
+    text = f'"{clean(value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
-
-
-def is_seen(char: str) -> bool:
-    """Whether a reader sees the character, and in its place.
-
-    Not those of Unicode's categories C (control, format, surrogate, private), Zl and Zp.
-    """
-    import unicodedata
-
-    category = unicodedata.category(char)
-    return category[0] != "C" and category not in ("Zl", "Zp")
 
 
 def line(value: str) -> str:

@@ -10,8 +10,8 @@ import msgspec
 import tomli_w
 from msgspec import Struct, structs
 
+from ..cleaning import is_seen
 from .tables import Config, Table
-from .values import is_seen
 
 
 def dumps(config: Config) -> str:

@@ -18,7 +18,7 @@ from .xml import NotXmlError, local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 JSON_CONTENT_TYPE = "application/json"
-MOST_BYTES = 64 * 1024  # of a request; a real one has a few hundred
+MOST_BYTES = 16 * 1024  # of a request; a real one has a few hundred
 
 INVALID_REQUEST = 600
 SCHEMA_NOT_SUPPORTED = 601

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from flask import current_app, render_template
@@ -57,7 +58,7 @@ class InSite:
         except UndefinedError as error:
             if self.takes(error):
                 raise
-            log.error(_OLD, TEMPLATE, error)
+            log.error(_OLD, TEMPLATE, _line_of(error))
             return ALONE.show(page, ours)
 
 
@@ -66,6 +67,14 @@ _OLD = (
     '1.0: let it extend the site\'s layout and {%% include "autoconfig/content.html" %%}, '
     "whose values stand in autoconfig_page"
 )
+
+
+def _line_of(error: UndefinedError) -> str:
+    """Return the template's line that raised; the message may hold an address."""
+    frames = extract_tb(error.__traceback__)
+    # Jinja puts the template's own name and lines in the traceback.
+    own = [it for it in frames if not it.filename.endswith(".py")]
+    return f"undefined in {own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
 def _is_the_sites() -> bool:

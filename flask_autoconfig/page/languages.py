@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 
 LOCALE = Path(__file__).parent / "locale"
+# Of a language tag, in characters: RFC 5646, section 4.4.1.
+LONGEST_TAG = 35
+_LONGEST_HEADER = 1024  # of Accept-Language; browsers send less than a hundred
 
 
 @cache
@@ -56,5 +59,14 @@ def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
     return None
 
 
+def accepted(header: str) -> list[str]:
+    """Return the tags in an Accept-Language header, the most wanted first."""
+    from werkzeug.datastructures import LanguageAccept
+    from werkzeug.http import parse_accept_header
+
+    wanted = parse_accept_header(header[:_LONGEST_HEADER], LanguageAccept)
+    return [tag for tag, quality in wanted if quality > 0]
+
+
 def _key(tag: str) -> str:
-    return tag.replace("_", "-").lower()
+    return tag[:LONGEST_TAG].replace("_", "-").lower()

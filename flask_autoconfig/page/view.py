@@ -40,9 +40,6 @@ POLICY = (
 )
 
 
-_LONGEST_ID = 40  # of a program
-
-
 class Tile(NamedTuple):
     """A program that can be chosen."""
 
@@ -174,7 +171,7 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
     page = page._replace(
         direction=words.direction,
         device=visit.device,
-        program_asked=visit.program[:_LONGEST_ID],
+        program_asked=visit.program,
     )
     query = f"emailaddress={quote(typed)}" if typed else ""
     served = lookup.find_person(query, asked.host)
@@ -200,10 +197,8 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
 
 def _language(lookup: Lookup, visit: Visit, there: dict[str, str]) -> str:
     """What was asked for, the site's choice, else the browser's; as far as it is there."""
-    accepted = visit.http.accept_languages
-    wanted = [tag for tag, quality in accepted if quality > 0]
     said = [visit.lang, lookup.stage.language() or ""]
-    return best_match([*filter(None, said), *wanted], there) or "en"
+    return best_match([*filter(None, said), *visit.languages], there) or "en"
 
 
 def _others(

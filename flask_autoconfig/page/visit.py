@@ -11,22 +11,23 @@ from werkzeug.wrappers import Request as HttpRequest
 from ..address import (
     LONGEST_ADDRESS,
     Address,
-    address_in_query,
+    decoded,
+    encoded_address,
     is_authority,
     person_name,
 )
 from ..answers import Request
 from .device import Device, device_of
+from .languages import LONGEST_TAG, accepted
 
 # What is pasted with an address and not seen: marks of width and of direction.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_IN_BRACKETS = re.compile(r"<([^<>\s]+@[^<>\s]+)>$")
 _LONGEST_QUERY = 4096
+# Of what was typed: an address, each octet percent-encoded, in brackets after a name.
+_LONGEST_TYPED = 4 * LONGEST_ADDRESS
+_LONGEST_PROGRAM = 40  # of a program's id
 # Around an address a plus is a space that a form has sent; within one it is a plus.
-_SPACES_BEFORE = re.compile(r"(?i)((?:^|&)email(?:address)?=)(?:\+|%20|%09)+")
-_SPACES_AFTER = re.compile(
-    r"(?i)(?<![^&])(?P<key>email(?:address)?=)(?P<value>[^&]*?)(?:\+|%20|%09)+(?=&|$)"
-)
+_SPACES = ("+", "%20", "%09")
 
 
 class Visit:
@@ -36,17 +37,17 @@ class Visit:
         self.asked = asked
         self.http = HttpRequest(asked.environ or {})
         self._keys = dict(parse_qsl(asked.query[:_LONGEST_QUERY]))
-        self.program = self._keys.get("program", "")
-        self.lang = self._keys.get("lang", "")
+        self.program = self._keys.get("program", "")[:_LONGEST_PROGRAM]
+        self.lang = self._keys.get("lang", "")[:LONGEST_TAG]
 
     @cached_property
     def typed(self) -> str:
         """The address as it was typed, without the spaces of a pasted one."""
-        query = _SPACES_AFTER.sub(r"\1\2", self.asked.query[:_LONGEST_QUERY])
-        query = _SPACES_BEFORE.sub(r"\1", query)
-        typed = _UNSEEN.sub("", address_in_query(query)).strip()
-        in_brackets = _IN_BRACKETS.search(typed)  # as programs show a person
-        return in_brackets[1] if in_brackets else typed
+        encoded = encoded_address(self.asked.query[:_LONGEST_QUERY])[:_LONGEST_TYPED]
+        typed = _UNSEEN.sub("", decoded(_stripped(encoded))).strip()
+        _, bracket, address = typed.rpartition("<")  # as programs show a person
+        is_in_brackets = bracket and address.endswith(">")
+        return address[:-1].strip() if is_in_brackets else typed
 
     @property
     def shown(self) -> str:
@@ -57,6 +58,11 @@ class Visit:
     def name(self) -> str:
         """The person's name, "" for none."""
         return person_name(self._keys.get("name", ""))
+
+    @property
+    def languages(self) -> list[str]:
+        """The tags of the languages that the browser wants, the most wanted first."""
+        return accepted(self.http.headers.get("Accept-Language", ""))
 
     @property
     def device(self) -> Device:
@@ -91,3 +97,12 @@ class Visit:
         pairs = [f"emailaddress={quote(str(address))}"] if address else []
         pairs += [f"{key}={quote(said)}" for key, said in keys.items() if said]
         return "&".join(pairs)
+
+
+def _stripped(encoded: str) -> str:
+    """Return a percent-encoded text without the spaces around it."""
+    while encoded.startswith(_SPACES):
+        encoded = encoded[1 if encoded[0] == "+" else 3 :]
+    while encoded.endswith(_SPACES):
+        encoded = encoded[: -1 if encoded[-1] == "+" else -3]
+    return encoded

@@ -11,7 +11,8 @@ import errno
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -115,6 +116,10 @@ class _Group(click.Group):
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """Read the arguments; this already prints the help where that is wanted."""
+        with _cleaned():
+            return self._made(*args, **options)
+
+    def _made(self, *args: Any, **options: Any) -> click.Context:
         try:
             return super().make_context(*args, **options)
         except click.NoSuchOption as error:
@@ -123,6 +128,10 @@ class _Group(click.Group):
             raise click.exceptions.Exit(_end_of(error)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
+        with _cleaned():
+            return self._invoked(ctx)
+
+    def _invoked(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except click.NoSuchOption as error:
@@ -139,6 +148,23 @@ class _Group(click.Group):
             ctx.exit(1)
         except (OSError, KeyboardInterrupt, click.Abort) as error:
             ctx.exit(_end_of(error))
+
+
+@contextmanager
+def _cleaned() -> Iterator[None]:
+    """Clean what click prints of an error, which quotes arguments and names of files."""
+    try:
+        yield
+    except click.ClickException as error:
+        from ..cleaning import clean_lines
+
+        message = error.format_message()
+        cleaned = clean_lines(message)
+        if cleaned == message:
+            raise
+        if isinstance(error, click.UsageError):
+            raise click.UsageError(cleaned, error.ctx) from None
+        raise click.ClickException(cleaned) from None
 
 
 def _better(
@@ -176,7 +202,7 @@ def _tell_problems(error: ConfigError) -> None:
 
     with suppress(OSError):
         for line in problems.of_error(error, terminal.width(err=True)):
-            click.echo(line, err=True)
+            terminal.echo(line, styled=True, err=True)
 
 
 def _words_of(error: OSError) -> tuple[str, str]:
@@ -195,6 +221,15 @@ _OF_A_STREAM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def _tell(message: str, cure: str = "") -> None:
     _tell_problems(ConfigError([Problem("", message, cure)]))
+
+
+def _tell_unexpected(*error: Any) -> None:
+    """Print the traceback of an error in our own code, which may quote strangers."""
+    import traceback
+
+    from . import terminal
+
+    terminal.echo("".join(traceback.format_exception(*error)), nl=False, err=True)
 
 
 def _give_up_unwritten() -> None:
@@ -249,6 +284,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may not have every letter
             stream.reconfigure(errors="backslashreplace")
+    sys.excepthook = _tell_unexpected
     try:
         cli(prog_name="flask-autoconfig")
     except OSError as error:  # of what click itself writes, as the help

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import click
 
+from ..cleaning import clean
 from ..config.hiding import hidden
 from ..errors import ConfigError, Problem
-from .cleaning import clean
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
@@ -62,7 +62,8 @@ def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
     problems = error.problems
     if len(problems) == 1 and not problems[0].line:
         name = f"{error.file}: " if error.file not in str(problems[0]) else ""
-        yield wrapped(f"{_head('Error', 'red')} {name}{clean(str(problems[0]))}", width)
+        sentence = clean(name) + clean(str(problems[0]))
+        yield wrapped(f"{_head('Error', 'red')} {sentence}", width)
         return
     count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
     name = error.file or "the configuration"

@@ -263,7 +263,7 @@ def domains(service: Service, asked: str) -> list[str]:
 def tell_problem(problem: Problem) -> None:
     """Say on stderr what is wrong, where a command goes on."""
     for line in problems.of_error(ConfigError([problem]), terminal.width(err=True)):
-        click.echo(line, err=True)
+        terminal.echo(line, styled=True, err=True)
 
 
 def _script_info() -> ScriptInfo | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -10,12 +11,17 @@ from .zone import TTL, Record
 
 
 class Published(NamedTuple):
-    """What a domain is to have in DNS."""
+    """What a domain is to have in DNS.
+
+    The data of each record is in presentation format, so that every line of a format has
+    printable ASCII alone, whoever published the record.
+    """
 
     domain: str
     certificates: list[str]  # the names that certificates are needed for
     records: list[Record]  # those to add
     outdated: list[Record] = []  # noqa: RUF012 (those to remove, of a comparison alone)
+    too_long: list[Record] = []  # noqa: RUF012 (to be removed too, but by hand)
     was_compared: bool = False  # with what is in DNS: no other record is to change
 
 
@@ -63,13 +69,19 @@ def _table(all_: Iterable[Published]) -> Iterator[str]:
 
 
 def _row(record: Record) -> tuple[str, str, str]:
-    return record.name, record.type, record.data.strip('"')
+    """A text without its quotes, if it is one string without escapes."""
+    plain = _PLAIN_TEXT.fullmatch(record.data)
+    return record.name, record.type, plain[1] if plain else record.data
+
+
+_PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
 
 
 def _nsupdate(all_: Iterable[Published]) -> Iterator[str]:
     """A script for nsupdate, one change for each domain (RFC 2136).
 
-    Of a record set that is ours it makes what it should be; others it leaves alone.
+    Of a record set that is ours it makes what it should be; others it leaves alone. What
+    does not fit one message is sent in several.
     """
     for it in all_:
         lines = [f"; {it.domain}"]
@@ -95,10 +107,22 @@ def _nsupdate(all_: Iterable[Published]) -> Iterator[str]:
             f"update add {record.name}.{it.domain}. {TTL} {record.type} {record.data}"
             for record in it.records
         ]
-        yield _text([*lines, "send"])
+        yield _text([*_in_messages(lines), "send"])
 
 
 _ADDRESSES = ("A", "AAAA")
+# A message has 65,535 bytes, and no command takes more of them than it has characters.
+_LONGEST_MESSAGE = 32_000
+
+
+def _in_messages(lines: Iterable[str]) -> Iterator[str]:
+    size = 0
+    for line in lines:
+        size += len(line)
+        if size > _LONGEST_MESSAGE:
+            yield "send"
+            size = len(line)
+        yield line
 
 
 def _json(all_: Iterable[Published]) -> Iterator[str]:

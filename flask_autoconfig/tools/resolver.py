@@ -19,6 +19,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
+from dns.rdata import Rdata
 
 from ..address import is_ip
 
@@ -244,15 +245,9 @@ class Resolver:
         records = sorted(self._answers(name, "SRV"), key=lambda it: int(it.priority))
         return [(_host(it.target), int(it.port)) for it in records]
 
-    def records(self, name: str, type_: str) -> list[str]:
-        """The data of the records of that type there, as a zone file has it.
-
-        Names in it are whole, in lower case; a text is one string in quotes.
-        """
-        if type_ == "TXT":
-            return [f'"{text}"' for text in self.txt(name)]
-        found = self._answers(name, type_)
-        return [str(it.to_text()).lower() for it in found if it.rdtype.name == type_]
+    def records(self, name: str, type_: str) -> list[Rdata]:
+        """The data of the records of that type at the name."""
+        return [it for it in self._answers(name, type_) if it.rdtype.name == type_]
 
     def txt(self, name: str) -> list[str]:
         """The TXT records, the strings of each joined."""

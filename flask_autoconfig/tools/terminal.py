@@ -1,4 +1,4 @@
-"""Text as a terminal shows it: wrapped at words to its width.
+"""What commands print: clean, and at a terminal wrapped at words to its width.
 
 What goes elsewhere, into a pipe or a file, is not wrapped: there each sentence is one
 line, which `grep` finds whole, and which a pager or a mail program wraps by itself.
@@ -7,11 +7,14 @@ line, which `grep` finds whole, and which a pager or a mail program wraps by its
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
+from ..cleaning import clean, clean_lines
 from ..config.syntax import columns_of
 
 _USUAL = 80  # columns of a terminal that does not say how many it has
@@ -65,6 +68,43 @@ def columns(text: str) -> int:
     return len(plain) if plain.isascii() else sum(map(columns_of, plain))
 
 
-def tell(text: str, *, hang: int = 2, err: bool = False) -> None:
-    """Print one line of text, wrapped where it goes to a terminal."""
-    click.echo(wrapped(text, width(err=err), hang), err=err)
+# --- Printing: nothing else in the package prints ----------------------------------------
+
+_PLAIN = re.compile(r"[ -~\n]*")
+_OWN = re.compile(r"(\x1b\[[0-9;]{1,9}m)")  # what `click.style` writes
+
+
+def echo(
+    text: str, *, styled: bool = False, nl: bool = True, err: bool = False
+) -> None:
+    """Print lines of text, clean but for line ends and, if *styled*, styles.
+
+    What is from outside is to be cleaned before it is styled or put between line ends.
+    """
+    if not _PLAIN.fullmatch(text):
+        parts = _OWN.split(text) if styled else [text]
+        parts[::2] = map(clean_lines, parts[::2])
+        text = "".join(parts)
+    click.echo(text, nl=nl, err=err)
+
+
+def tell(text: str, *, err: bool = False, **style: Any) -> None:
+    """Print *text*, which may be from outside, as one line of a style.
+
+    It is wrapped where it goes to a terminal.
+    """
+    line = click.style(clean(text), **style) if style else clean(text)
+    click.echo(wrapped(line, width(err=err)), err=err)
+
+
+def replace_line(text: str) -> None:
+    """Print *text* over the line of stderr that the cursor is in."""
+    click.echo(f"\r{clean(text)}", nl=False, err=True)
+
+
+def write(document: bytes) -> None:
+    """Print a document: its bytes, or at a terminal its lines as :func:`echo` does."""
+    if width() is None:
+        click.echo(document, nl=False)
+    else:
+        echo(document.decode(errors="replace"), nl=False)

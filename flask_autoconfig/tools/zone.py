@@ -38,7 +38,11 @@ _LONGEST_PATH = 250  # with `path=` before it a string of RFC 1035, section 3.3
 
 
 class Record(NamedTuple):
-    """One record; `name` is relative to the domain, host names in `data` end in a dot."""
+    """One record; `name` is relative to the domain.
+
+    `data` is in presentation format (RFC 1035, section 5.1), host names in it are
+    absolute.
+    """
 
     name: str
     type: str

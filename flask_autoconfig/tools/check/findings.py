@@ -7,10 +7,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...address import Address
+from ...cleaning import clean
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
-from ..cleaning import clean
 from . import texts, weigh
 from .texts import Around, Text, Values
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ..cleaning import clean
+from ...cleaning import clean
 from ..terminal import columns, wrapped
 from .findings import Finding
 from .journeys import CALENDARS
@@ -62,7 +62,7 @@ def _finding(it: Finding) -> dict[str, object]:
 
 def line(report: Report) -> str:
     """The report as one line of JSON."""
-    return json.dumps(as_json(report), ensure_ascii=False)
+    return json.dumps(as_json(report))
 
 
 # --- For people -------------------------------------------------------------------------

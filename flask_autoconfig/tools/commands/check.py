@@ -17,6 +17,7 @@ import click
 
 from ... import families
 from ...address import Address, parse_address
+from ...cleaning import clean
 from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
@@ -37,7 +38,6 @@ from ..check import login as logins
 from ..check.findings import finding
 from ..check.rules.servers import endpoint_of
 from ..check.weigh import has_failure
-from ..cleaning import clean
 from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
@@ -61,7 +61,7 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
         return
     width = max(map(len, texts.codes()))
     for code in texts.codes():
-        click.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
+        terminal.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
     ctx.exit()
 
 
@@ -199,13 +199,14 @@ class _Progress:
         if most > 0:
             text = clean(text, min(most, 78))
             blank = " " * max(self._length - len(text), 0)
-            click.echo(f"\r{text}{blank}", nl=False, err=True)
+            terminal.replace_line(text + blank)
             self._length = len(text)
 
     def end(self) -> None:
         """Take the line away."""
         if self._length:
-            click.echo(f"\r{' ' * self._length}\r", nl=False, err=True)
+            terminal.replace_line(" " * self._length)
+            terminal.replace_line("")
             self._length = 0
 
 
@@ -349,7 +350,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
     if service is None:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
-    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.ended]
+    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
     own, origins = list(loaded.providers), list(loaded.origins)
     if case is not None:
         name = case.provider.identity if case.provider else ""
@@ -367,7 +368,7 @@ def _password(descriptor: int | None, where: str) -> str:
         text = f"Password of {where}"
         password: str = click.prompt(text, hide_input=True, err=True)
         return password
-    click.echo(f"Logging in as {where}", err=True)
+    terminal.echo(f"Logging in as {where}", err=True)
     try:
         with os.fdopen(descriptor, encoding="utf-8", closefd=False) as stream:
             return stream.readline().rstrip("\r\n")
@@ -387,17 +388,17 @@ def _print(
         told = replace(told, findings=wrong) if quiet else told
         found = report.line(told)
         text = found if several else json.dumps(report.as_json(told), indent=2)
-        click.echo(text)
+        terminal.echo(text)
         return
     if quiet and not wrong:
         return
     is_failed = has_failure(told.findings)
     width = terminal.width()
     for line in report.verdict(told, width):
-        click.echo(line)
+        terminal.echo(line, styled=True)
     if several and not (is_failed or verbose or quiet):
         return
     for line in report.details(
         told, verbose=verbose, quiet=quiet or several, width=width, known=known
     ):
-        click.echo(line)
+        terminal.echo(line, styled=True)

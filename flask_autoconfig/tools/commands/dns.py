@@ -16,7 +16,7 @@ from ...directory import Directory
 from ...errors import ConfigError, Problem
 from ...families import Family
 from ...service import Service
-from .. import ending, options, project, zone
+from .. import ending, options, project, terminal, zone
 from ..comparison import compared
 from ..folder import opened, trouble
 from ..record_formats import FORMATS, Format, Published, joined
@@ -80,10 +80,11 @@ def command(
         different, failed = _compared(published, options.resolver_of(**asking))
     if different:
         _give(name, iter(different), folder)
+    _tell_too_long(different)
     for problem in failed[:_MOST_TOLD]:
         project.tell_problem(problem)
     if len(failed) > _MOST_TOLD:
-        click.echo(f"and {len(failed) - _MOST_TOLD:,} more domains", err=True)
+        terminal.tell(f"and {len(failed) - _MOST_TOLD:,} more domains", err=True)
     ctx.exit(1 if different or failed else 0)
 
 
@@ -117,7 +118,7 @@ def _compared(
                     cure = outcome.cure or "look at the name servers of the domain"
                     failed.append(Problem(domain, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
-                elif outcome.records or outcome.outdated:
+                elif outcome.records or outcome.outdated or outcome.too_long:
                     different.append(outcome)
                 if asked == silent == _AT_ONCE:
                     message = "not compared either: no name server answered so far"
@@ -131,25 +132,38 @@ def _tell_patterns(service: Service) -> None:
     names = [it for it in service.snapshot.loaded.claims if it.startswith(b"*")]
     for name in names[:_MOST_PATTERNS]:
         cure = "name one that it stands for, as `dns DOMAIN`"
-        click.echo(f"note: {name.decode()} has no records of its own: {cure}", err=True)
+        note = f"note: {name.decode()} has no records of its own: {cure}"
+        terminal.tell(note, err=True)
     if len(names) > _MOST_PATTERNS:
         more = len(names) - _MOST_PATTERNS
-        click.echo(f"note: nor have {more:,} more patterns", err=True)
+        terminal.tell(f"note: nor have {more:,} more patterns", err=True)
 
 
 _MOST_PATTERNS = 5
 
 
+def _tell_too_long(published: list[Published]) -> None:
+    """Say which records of DNS are too long to be named in the output."""
+    too_long = [(it.domain, record) for it in published for record in it.too_long]
+    for domain, record in too_long[:_MOST_TOLD]:
+        message = f"has a {record.type} record that is too long to be written here"
+        cure = "remove it by hand"
+        project.tell_problem(Problem(f"{record.name}.{domain}", message, cure))
+    if len(too_long) > _MOST_TOLD:
+        more = len(too_long) - _MOST_TOLD
+        terminal.tell(f"and {more:,} more records that are too long", err=True)
+
+
 def _give(name: str, published: Iterator[Published], folder: Path | None) -> None:
     if folder is None:
-        click.echo(joined(name, published), nl=False)
+        terminal.echo(joined(name, published), nl=False)
         return
     try:
         count = _write(folder, FORMATS[name], published)
     except OSError as error:
         raise ConfigError([trouble(error, folder)]) from error
     files = "1 file" if count == 1 else f"{count} files"
-    click.echo(f"{files} written below {folder}", err=True)
+    terminal.echo(f"{files} written below {folder}", err=True)
 
 
 def _published(

@@ -25,4 +25,4 @@ def command(directory: Path, nginx: bool) -> None:
     for sentence in result.notes:
         terminal.tell(f"note: {sentence}", err=True)
     files = "1 file" if result.written == 1 else f"{result.written} files"
-    click.echo(f"{files} written below {directory}", err=True)
+    terminal.echo(f"{files} written below {directory}", err=True)

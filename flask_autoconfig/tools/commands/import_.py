@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from .. import terminal, transfer
-from ..cleaning import clean
 
 
 @click.command("import")
@@ -22,5 +21,5 @@ def command(files: tuple[Path, ...]) -> None:
     """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""
     text, lost = transfer.import_files(files)
     for sentence in lost:
-        terminal.tell(clean(f"warning: {sentence}"), err=True)
-    click.echo(text.encode(), nl=False)  # TOML is UTF-8 wherever it is written
+        terminal.tell(f"warning: {sentence}", err=True)
+    terminal.write(text.encode())  # TOML is UTF-8 wherever it is written

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
+from ...cleaning import clean
 from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
-from ..cleaning import clean
 from ..discover import discover
 
 
@@ -43,7 +43,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         _check_writable(output)
 
     def tell(line: str) -> None:
-        terminal.tell(clean(line), err=True)
+        terminal.tell(line, err=True)
 
     with ending.at_once():
         discovery = discover(domain, options.network(**network), tell)
@@ -53,16 +53,16 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         problem = Problem(domain, "too little was found", discovery.cure)
         raise ConfigError([problem])
     for warning in discovery.warnings:
-        click.secho(f"warning: {clean(warning)}", fg="yellow", bold=True, err=True)
+        terminal.tell(f"warning: {warning}", err=True, fg="yellow", bold=True)
     head = f"# {domain}: what `flask-autoconfig init` found\n"
     head += "".join(f"# Warning: {clean(it)}\n" for it in discovery.warnings)
     text = head + _explained(dumps(discovery.config), discovery.reasons)
     if to_stdout:
-        click.echo(text, nl=False)
+        terminal.write(text.encode())
         return
     _write(output, text, force)
     # To be copied: a command that is wrapped here is none.
-    click.echo(clean(f"{output} is written; next: {_next(output)}"), err=True)
+    terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
 
 
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:

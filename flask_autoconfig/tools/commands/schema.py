@@ -7,9 +7,10 @@ import json
 import click
 
 from ...config import writing
+from .. import terminal
 
 
 @click.command("schema")
 def command() -> None:
     """Print the file's JSON Schema, for editors."""
-    click.echo(json.dumps(writing.schema(), indent=2, ensure_ascii=False))
+    terminal.echo(json.dumps(writing.schema(), indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ...service import Service
-from .. import project
+from .. import project, terminal
 
 
 def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | None:
@@ -69,7 +69,7 @@ def command(
 
     GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
     """
-    from ... import server, standalone
+    from ... import listeners, server, standalone
 
     site = project.site()
     later, given = project.hooks(hooks, site)
@@ -84,11 +84,11 @@ def command(
         service = server.prepare(
             app, at_start, own.live.look, bind=bind, workers=workers
         )
-    except server.UnusableError as error:
+    except listeners.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if service.ignored:
         names = ", ".join(service.ignored)
-        click.echo(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
+        terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
     own = app.extensions["autoconfig"]
     # What was read at the start: to look for more begins a thread, which no fork keeps.
     built = own.live.built
@@ -96,5 +96,5 @@ def command(
     domains = f"{count} {'domain' if count == 1 else 'domains'}"
     pages = [it.routes[0].path for it in built.families if it.name == "page"]
     places = _places(service.cfg, pages[0] if pages else "")
-    click.echo(f"Serving {site.name}, {domains}, at {places}", err=True)
+    terminal.echo(f"Serving {site.name}, {domains}, at {places}", err=True)
     service.run()

@@ -10,7 +10,7 @@ from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
 from ...snapshot import Served
-from .. import project
+from .. import project, terminal
 
 
 @click.command("show")
@@ -40,7 +40,7 @@ def command(address: str, name: str) -> None:
         whom = f"for {address}" if address else "without an address"
         cure = f"{name} has no place for any server of its provider"
         raise _nothing(service, f"nothing is served {whom}", cure)
-    click.echo(answer.body, nl=False)
+    terminal.write(answer.body)
 
 
 def _whom(service: Service, address: str) -> Served | None:

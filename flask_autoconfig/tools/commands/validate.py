@@ -34,7 +34,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             *with_lines(found, file, loaded.providers, loaded.origins),
             *(it for of in loaded.listings.values() for it in unknown_listed(of)),
             *loaded.unmatched,
-            *loaded.ended,
+            *loaded.unsafe,
             *project.silent_families(),
         ]
         is_faulty = False
@@ -42,12 +42,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
         problems, is_faulty = error.problems, True
 
     if as_json:
-        click.echo(json.dumps(_report(file, problems, warnings), indent=2))
+        terminal.echo(json.dumps(_report(file, problems, warnings), indent=2))
     else:
         width = terminal.width()
         for kind, told in (("error", problems), ("warning", warnings)):
             for line in shown(told, file, kind, width):
-                click.echo(line)
+                terminal.echo(line, styled=True)
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
         if is_faulty:  # what is wrong goes first
             counts = f"{_count(problems, 'problem')}; warnings come when it is mended"

@@ -1,0 +1,246 @@
+"""`dns --diff` where strangers publish records that are written to be commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dns.name
+import dns.rdata
+import pytest
+from bind import Bind, bind
+from dns.rdata import Rdata
+from support import BIN, TWO_DOMAINS, ZONE_HEAD, program, run
+
+from flask_autoconfig import families
+from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.families import Digest
+from flask_autoconfig.tools.comparison import compared
+from flask_autoconfig.tools.record_formats import FORMATS, Published
+from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.zone import Record, digest_records
+
+Write = Callable[..., Path]
+DOMAIN, OTHER = "example.com", "other.test"
+DIGEST = "_ua-auto-config"
+COMMANDS = f"\nsend\nupdate delete www.{OTHER}. A\nsend\n".encode()
+
+# Each is the strings of a TXT record that begins as ours do.
+TEXTS: dict[str, list[bytes]] = {
+    "line ends": [b"v=UAAC1" + COMMANDS],
+    "carriage returns": [b"v=UAAC1; \r\rsend\r"],
+    "a quote and line ends": [b'v=UAAC1"' + COMMANDS + b'"'],
+    "quotes": [b'v=UAAC1" TXT "x"; "'],
+    "backslashes": [b"v=UAAC1; \\010send\\\\"],
+    "a backslash at the end": [b"v=UAAC1; \\"],
+    "an escape before a digit": [b"v=UAAC1; \x01" + b"0 \x1b[1m"],
+    "a comment": [b"v=UAAC1; ; comment"],
+    "parentheses": [b"v=UAAC1; ( ) ("],
+    "directives": [b"v=UAAC1; \n$INCLUDE /etc/passwd\n$GENERATE 1-9 a$ A 192.0.2.1\n"],
+    "the longest string": [b"v=UAAC1;" + b"\n" * 247],
+    "several strings": [b"v=UA", b"AC1", b"", COMMANDS],
+    "no UTF-8": [b"v=UAAC1; \xff\xfe\x80\xc3"],
+    "NUL": [b"v=UAAC1; \0"],
+    "ANSI": [b"v=UAAC1; \x1b[31mred\x1b[0m"],
+    "OSC": [b"v=UAAC1; \x1b]0;owned\x07"],
+    "C1": ["v=UAAC1; \x9b31m\x85".encode()],
+    "bidi": ["v=UAAC1; \u202egnp\u2066 \u2028".encode()],
+}
+KEPT = [[b"somebody else's" + COMMANDS], [b"v=UAAC10; d=x"], [b""]]
+TOO_LONG = [b"v=UAAC1; "] + [b"\n" * 255] * 20
+LABELS = [b"a\nsend", b'"; $@', b"\\.\x1b]0;x\x07", b" (\xff\xe2\x80\xae"]
+
+
+def wire(name: str, number: int, data: bytes) -> str:
+    """A line of a zone file, the data as RFC 3597 has it."""
+    return f"{name} IN TYPE{number} \\# {len(data)} {data.hex()}\n"
+
+
+def text(strings: list[bytes]) -> bytes:
+    return b"".join(bytes([len(it)]) + it for it in strings)
+
+
+def target(label: bytes) -> bytes:
+    return dns.name.Name([label, b"test", b""]).to_wire() or b""
+
+
+def parsed(type_: str, data: bytes) -> Rdata:
+    return dns.rdata.from_wire("IN", type_, data, 0, len(data))
+
+
+ALIASES = dict(zip(("autoconfig", "autodiscover", DIGEST[1:]), LABELS, strict=False))
+SERVICE = "_imaps._tcp"
+SRV = b"\0\0\0\x01\x03\xe1"
+HOSTILE = {
+    *((DIGEST, parsed("TXT", text(it))) for it in TEXTS.values()),
+    *((SERVICE, parsed("SRV", SRV + target(it))) for it in LABELS),
+    *((name, parsed("CNAME", target(it))) for name, it in ALIASES.items()),
+}
+ZONE = (
+    "".join(wire(DIGEST, 16, text(it)) for it in (*TEXTS.values(), *KEPT, TOO_LONG))
+    + "".join(wire(SERVICE, 33, SRV + target(it)) for it in LABELS)
+    + "".join(wire(name, 5, target(it)) for name, it in ALIASES.items())
+)
+
+
+@pytest.fixture
+def server() -> Iterator[Bind]:
+    with bind(DOMAIN, ZONE, others={OTHER: "www IN A 192.0.2.1\n"}) as server:
+        yield server
+
+
+def dns_of(file: Path, server: Bind, *options: str | Path) -> Any:
+    words = ("--target", "www.example.com", "--diff", "--resolver", server.resolver)
+    return run("--config", file, "dns", DOMAIN, *words, *options)
+
+
+def held(server: Bind, name: str, type_: str) -> set[Rdata]:
+    return set(Resolver(("127.0.0.1", server.port)).records(f"{name}.{DOMAIN}", type_))
+
+
+def publish(file: Path, server: Bind) -> None:
+    """As README has it: the output goes into nsupdate with a key for every zone."""
+    words = ("--target", "www.example.com", "--diff", "--resolver", server.resolver)
+    command = (BIN / "flask-autoconfig", "--config", file, "dns", DOMAIN, *words)
+    script = shlex.join(map(str, (*command, "--format", "nsupdate")))
+    nsupdate = shlex.join([program("nsupdate"), "-k", str(server.key)])
+    where = f"server {server.address} {server.port}"
+    server.run("sh", "-c", f"{{ echo {where}; {script}; }} | {nsupdate}")
+
+
+@pytest.mark.parametrize("name", ["line ends", "a quote and line ends"])
+def test_no_record_of_a_stranger_changes_another_zone(toml: Write, name: str) -> None:
+    line = wire(DIGEST, 16, text(TEXTS[name]))
+    with bind(DOMAIN, line, others={OTHER: "www IN A 192.0.2.1\n"}) as server:
+        publish(toml(TWO_DOMAINS), server)
+        assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
+        assert dns_of(toml(TWO_DOMAINS), server).returncode == 0
+
+
+def test_nsupdate_removes_exactly_the_hostile_records(
+    toml: Write, server: Bind
+) -> None:
+    publish(toml(TWO_DOMAINS), server)
+    assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
+    left = held(server, DIGEST, "TXT")
+    foreign = {parsed("TXT", text(it)) for it in (*KEPT, TOO_LONG)}
+    assert foreign <= left
+    (own,) = left - foreign
+    assert own.to_text().startswith('"v=UAAC1; a=sha256; d=')
+    assert server.ask(f"{SERVICE}.{DOMAIN}", "SRV") == ["0 1 993 imap.example.com."]
+    assert server.ask(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
+    again = dns_of(toml(TWO_DOMAINS), server, "--format", "nsupdate")
+    assert "update" not in again.stdout
+    assert again.returncode == 1  # there is still a record to be removed by hand
+
+
+def removed(format_: str, output: str) -> set[tuple[str, Rdata]]:
+    """The records that an output tells to remove."""
+    lines = output.splitlines()
+    if format_ == "json":
+        outdated = json.loads(output)[DOMAIN]["outdated"]
+        found: list[Any] = [(it["name"], it["type"], it["data"]) for it in outdated]
+    elif format_ == "zone":
+        prefix = "; remove: "
+        rows = [it.removeprefix(prefix) for it in lines if it.startswith(prefix)]
+        found = [tuple(it.replace(" IN", "", 1).split(" ", 2)) for it in rows]
+    elif format_ == "nsupdate":
+        prefix = "update delete "
+        rows = [it.removeprefix(prefix) for it in lines if it.startswith(prefix)]
+        found = [tuple(it.replace(f".{DOMAIN}.", "", 1).split(" ", 2)) for it in rows]
+    else:
+        matches = (re.fullmatch(r"(\S+) +(\S+) +remove: (.*)", it) for it in lines)
+        found = [match.groups() for match in matches if match]
+    return {
+        (name, dns.rdata.from_text("IN", type_, _quoted(type_, data)))
+        for name, type_, data in found
+    }
+
+
+def _quoted(type_: str, data: str) -> str:
+    """A table shows a text without escapes as it is."""
+    is_bare = type_ == "TXT" and not data.startswith('"')
+    return f'"{data}"' if is_bare else data
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_what_is_written_is_printable_and_names_exactly_the_hostile_records(
+    toml: Write, server: Bind, tmp_path: Path, format_: str
+) -> None:
+    file = toml(TWO_DOMAINS)
+    done = dns_of(file, server, "--format", format_)
+    assert done.returncode == 1
+    for output in (done.stdout, done.stderr):
+        assert re.fullmatch(r"[ -~\n]*", output)
+    assert removed(format_, done.stdout) == HOSTILE
+    assert f"{DIGEST}.{DOMAIN}: has a TXT record that is too long" in done.stderr
+    dns_of(file, server, "--format", format_, "--output", tmp_path / "out")
+    (written,) = (tmp_path / "out").iterdir()
+    assert written.read_text() == done.stdout
+
+
+def test_a_zone_with_removals_holds_the_wanted_records_alone(
+    toml: Write, server: Bind, tmp_path: Path
+) -> None:
+    def records(lines: str) -> list[str]:
+        (tmp_path / "lines").write_text(lines)
+        (tmp_path / "zone").write_text(f"{ZONE_HEAD}$INCLUDE {tmp_path}/lines\n")
+        command = [program("named-checkzone"), "-o", "-", "-D", DOMAIN]
+        done = subprocess.run(
+            [*command, tmp_path / "zone"], capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    file = toml(TWO_DOMAINS)
+    whole = run("--config", file, "dns", DOMAIN, "--target", "www.example.com").stdout
+    known = {line for line in whole.splitlines() if " IN " in line}
+    different = dns_of(file, server).stdout
+    wanted = [line for line in different.splitlines() if line in known]
+    assert len(wanted) > 4
+    assert records(different) == records(
+        f"$ORIGIN {DOMAIN}.\n" + "\n".join(wanted) + "\n"
+    )
+
+
+def test_many_records_go_in_several_messages(toml: Write) -> None:
+    """A message of DNS has 65,535 bytes, and BIND keeps 100 records of a set."""
+    numbers = [b"%03d" % number for number in range(90)]
+    long = b"x" * 255
+    texts = (text([b"v=UAAC1;" + it, long, long, long[:90]]) for it in numbers)
+    labels = (dns.name.Name([*[it + long[:60]] * 3, b""]).to_wire() for it in numbers)
+    lines = [
+        *(wire(DIGEST, 16, it) for it in texts),
+        *(wire(SERVICE, 33, SRV + (it or b"")) for it in labels),
+    ]
+    with bind(DOMAIN, "".join(lines)) as server:
+        script = dns_of(toml(TWO_DOMAINS), server, "--format", "nsupdate").stdout
+        assert script.count("update delete") == len(lines)
+        assert server.update(script).stderr == ""
+        assert dns_of(toml(TWO_DOMAINS), server).returncode == 0
+
+
+def test_a_record_is_ours_by_the_tag_of_its_own_family() -> None:
+    """Also of a family whose digest is not PACC's, and of a text in several strings."""
+    digest = Digest("_greeting", lambda document: f"v=GREET2; n={len(document)}")
+    (pacc,) = (it for it in families.FAMILIES if it.name == "pacc")
+    family = pacc._replace(digest=digest)
+    provider = from_raw(tomllib.loads(TWO_DOMAINS)).providers[0]
+    (wanted,) = digest_records([family], provider, DOMAIN)
+    zone = (
+        '_greeting IN TXT "v=GREET2; n=1"\n_greeting IN TXT "v=GREET; n=1"\n'
+        '_greeting IN TXT "v=UAAC1; d=1"\n'
+    )
+    with bind(DOMAIN, zone) as server:
+        resolver = Resolver(("127.0.0.1", server.port))
+        found = compared(Published(DOMAIN, [], [wanted]), resolver)
+        assert found.outdated == [Record("_greeting", "TXT", '"v=GREET2; n=1"')]
+        assert found.records == [wanted]
+        halves = wanted.data.replace("; ", '; " "')
+        server.update(f"update add _greeting.{DOMAIN}. 60 TXT {halves}\nsend\n")
+        assert compared(Published(DOMAIN, [], [wanted]), resolver).records == []

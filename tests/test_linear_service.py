@@ -1,0 +1,177 @@
+"""Each part of a request takes linear time, at every door of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from itertools import product
+from textwrap import wrap
+from typing import Any
+
+import pytest
+from flask import Flask
+from linear import TOKENS, assert_linear, assert_quick
+from support import TWO_DOMAINS, outlook_asks
+from werkzeug.test import EnvironBuilder
+
+from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.writing import to_raw
+from flask_autoconfig.page import near
+
+PAGE = "/mail/setup"
+FRED = "emailaddress=fred@example.com"
+V2 = "/autodiscover/autodiscover.json"
+MOST_SECONDS = 0.1  # of CPU time for 4 KiB, which every web server lets pass
+PASTED = '<>@+ %\t"'  # what the page takes off an address that was typed
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Fill = Callable[[str], dict[str, Any]]  # a stranger's text -> the environ it stands in
+
+
+def _in_query(path: str, start: str) -> Fill:
+    return lambda text: {"PATH_INFO": path, "QUERY_STRING": start + text}
+
+
+def _in_header(name: str, path: str = PAGE, query: str = FRED) -> Fill:
+    return lambda text: {"PATH_INFO": path, "QUERY_STRING": query, name: text}
+
+
+def _in_body(start: str, end: str = "") -> Fill:
+    def fill(text: str) -> dict[str, Any]:
+        body = f"{start}{text}{end}".encode("utf-8", "replace")
+        return {
+            "PATH_INFO": "/autodiscover/autodiscover.xml",
+            "REQUEST_METHOD": "POST",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": BytesIO(body),
+        }
+
+    return fill
+
+
+CONFIG = "/mail/config-v1.1.xml"
+REQUEST, _, AFTER = outlook_asks("|").partition("|")
+ENTRIES: dict[str, Fill] = {
+    "page email": _in_query(PAGE, "email="),
+    "page lang": _in_query(PAGE, f"{FRED}&lang="),
+    "page name": _in_query(PAGE, f"{FRED}&name="),
+    "page query": _in_query(PAGE, ""),
+    "page headers": lambda text: {
+        "PATH_INFO": PAGE,
+        "HTTP_ACCEPT_LANGUAGE": text,
+        "HTTP_USER_AGENT": text,
+        "HTTP_SEC_CH_UA_PLATFORM": text,
+        "HTTP_COOKIE": text,
+        "HTTP_ORIGIN": text,
+        "HTTP_HOST": text,
+    },
+    "colours": _in_query(f"{PAGE}/colours.css", "colour="),
+    "document": _in_query(CONFIG, "emailaddress="),
+    "document host": _in_header("HTTP_HOST", CONFIG, ""),
+    "document tags": _in_header("HTTP_IF_NONE_MATCH", CONFIG),
+    "profile": _in_query("/email.mobileconfig", f"{FRED}&lang="),
+    "redirect": _in_header("HTTP_HOST", "/.well-known/caldav", ""),
+    "version 2": _in_query(V2, "protocol=autodiscoverv1&email="),
+    "version 2 protocol": _in_query(V2, "email=fred@example.com&protocol="),
+    "version 2 path": lambda text: {"PATH_INFO": f"{V2}/v1.0/{text}"},
+    "body": _in_body(""),
+    "body address": _in_body(REQUEST, AFTER),
+    "body element": _in_body(REQUEST.removesuffix("<EMailAddress>"), AFTER),
+    "domain": lambda text: {"PATH_INFO": f"/v1.1/{text}"},
+    "path": lambda text: {"PATH_INFO": f"/{text}"},
+    "health": _in_query("/healthz", "domain="),
+}
+
+CLIENTS = "thunderbird,outlook,apple,pacc,dav,page,ispdb"
+
+
+def _standalone() -> Wsgi:
+    mapping = to_raw(loads(TWO_DOMAINS))
+    return create_app({"AUTOCONFIG": mapping, "AUTOCONFIG_CLIENTS": CLIENTS}, proxies=1)
+
+
+def _site() -> Wsgi:
+    app = Flask("site")
+    app.config["AUTOCONFIG"] = to_raw(loads(TWO_DOMAINS))
+    app.config["AUTOCONFIG_CLIENTS"] = CLIENTS
+    app.register_blueprint(Autoconfig())
+    return app
+
+
+def _passed(_environ: object, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    start_response("404 Not Found", [])
+    return [b""]
+
+
+def _middleware() -> Wsgi:
+    mapping = to_raw(loads(TWO_DOMAINS))
+    return AutoconfigMiddleware(_passed, mapping, clients=CLIENTS)
+
+
+def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:
+    usual = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
+
+    def ask(text: str) -> None:
+        sent = text.encode("utf-8", "replace").decode(
+            "latin-1"
+        )  # as WSGI hands it over
+        statuses: list[str] = []
+
+        def start_response(status: str, *_: object) -> None:
+            statuses.append(status)
+
+        answer = app({**usual, **fill(sent)}, start_response)
+        assert b"".join(answer) is not None
+        (status,) = statuses
+        assert status < "5", status
+
+    return ask
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_each_part_of_a_request_takes_linear_time(entry: str) -> None:
+    ask = _ask(_standalone(), ENTRIES[entry])
+    for token in TOKENS:
+        assert_linear(ask, token, most=MOST_SECONDS)
+
+
+@pytest.mark.parametrize("door", [_site, _middleware])
+@pytest.mark.parametrize(
+    "entry", ["page query", "page headers", "path", "version 2 path", "body"]
+)
+def test_each_door_takes_linear_time(door: Callable[[], Wsgi], entry: str) -> None:
+    ask = _ask(door(), ENTRIES[entry])
+    for token in TOKENS[::5]:
+        assert_linear(ask, token, most=MOST_SECONDS)
+
+
+@pytest.mark.parametrize("start", PASTED)
+def test_what_stands_around_a_typed_address_takes_little_time(start: str) -> None:
+    ask = _ask(_standalone(), ENTRIES["page email"])
+    for middle, end in product(PASTED, ("", "x", "@", "<", ">", "@example.com")):
+        assert_quick(ask, start * 2020 + middle * 2020 + end, MOST_SECONDS, middle)
+
+
+def test_a_body_of_many_elements_with_a_long_namespace_takes_little_time() -> None:
+    ask = _ask(_standalone(), ENTRIES["body"])
+    head, tail = "http:", "://schemas.microsoft.com/exchange/autodiscover/"
+    namespace = f"{head}{'n' * 30_000}{tail}outlook/requestschema/2006"
+    text = f'<Autodiscover xmlns="{namespace}">{"<b/>" * 8_000}</Autodiscover>'
+    assert_quick(ask, text, MOST_SECONDS, "a long namespace")
+
+
+@pytest.mark.parametrize("length", [20, 40, 253])
+@pytest.mark.parametrize("count", [300, 1000])
+def test_among_alike_domains_the_one_that_was_meant_is_found_quickly(
+    length: int, count: int
+) -> None:
+    def domain(number: object) -> str:
+        labels = f"customer{number}".ljust(length - 12, "a")
+        return f"{'.'.join(wrap(labels, 60))}.example.com"[-length:]
+
+    mapping = to_raw(loads(TWO_DOMAINS))
+    mapping["provider"][0]["domains"] = list(map(domain, range(1000, 1000 + count)))
+    loaded = from_raw(mapping)
+    # A distance of all letters takes 26 ms for 30 characters, and 0.9 s for 253.
+    assert_quick(lambda typed: near.meant(typed, loaded), domain("1x55"), 0.01)

@@ -1,0 +1,304 @@
+"""Whatever strangers say, commands print characters that are seen, and line ends."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import dns.edns
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rrset
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+from strangers import Behaviour, answering, server
+from support import BIN, TWO_DOMAINS
+from test_resolver import kind, name_server
+
+from flask_autoconfig.cleaning import is_seen
+from flask_autoconfig.tools import terminal
+
+Write = Callable[..., Path]
+DOMAIN = "example.com"
+# Escape sequences, C1, line ends of every kind, a title, overrides of the direction.
+EVIL = (
+    "\x1b[31mred\x1b[0m\x1b]0;owned\x07\x9b1m\r\x0b\x0c\x85\u2028\u2029"
+    "\u202egnp\u2066\u200b\ufeff\x7f\0 ok\n"
+)
+ARGUMENT = EVIL.replace("\0", "")  # which no argument of a program holds
+RAW = EVIL.encode() + b"\xff\xed\xa0\x80"
+LABEL = b"\x1bc\n\x9b" + "\u202e".encode()
+TARGET = b"\4imap\7example\3com\0"
+HOSTS = ("imap", "smtp", "pop", "autoconfig", "autodiscover", "mail", "www", "mx")
+
+
+def answer(query: dns.message.QueryMessage) -> bytes:
+    """Records whose names and texts are evil; for some questions only a reason."""
+    made = dns.message.make_response(query, recursion_available=True)
+    name, type_ = query.question[0].name, kind(query)
+    first = name.labels[0]
+    if b"example2" in name.labels or (type_ == "A" and first == b"pop"):
+        reason = dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS, EVIL)
+        made.set_rcode(dns.rcode.SERVFAIL)
+        made.use_edns(0, options=[reason])
+        return made.to_wire()
+    odd = dns.name.Name([LABEL, b"test", b""]).to_wire() or b""
+    texts = [b"v=UAAC1; " + RAW, b"path=/" + RAW]
+    data = {
+        "TXT": [bytes([len(it)]) + it for it in texts],
+        "SRV": [b"\0\0\0\0\x03\xe1" + TARGET, b"\0\1\0\0\x03\xe1" + odd],
+        "MX": [b"\0\1" + odd, b"\0\2" + TARGET],
+        "A": [b"\x7f\0\0\1"],
+        "CNAME": [odd] if first == b"ua-auto-config" else [],
+    }.get(type_, [])
+    rdatas = [dns.rdata.from_wire("IN", type_, it, 0, len(it)) for it in data]
+    if rdatas:
+        made.answer.append(dns.rrset.from_rdata_list(name, 60, rdatas))
+    return made.to_wire()
+
+
+def evil_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of an authority that nobody knows, with evil names."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, EVIL[:60])])
+    now = datetime.datetime.now(datetime.UTC)
+    host = x509.DNSName("\x1b[31m\n\x07.test")
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(1))
+        .not_valid_after(now + datetime.timedelta(90))
+        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "evil.pem", folder / "evil.key"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return files
+
+
+def greeting(start: bytes) -> Behaviour:
+    """A mail server that says evil things, whatever it is asked."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(start + RAW + b"\r\n")
+        while connection.recv(4096):
+            connection.sendall(b"a NO " + RAW + b"\r\n" + start + RAW + b"\r\n")
+
+    return behave
+
+
+_XML = b"""<clientConfig version="1.1"><emailProvider id="%s"><domain>example.com</domain>
+<displayName>%s</displayName><incomingServer type="imap"><hostname>imap.%s</hostname>
+<port>993</port><socketType>SSL</socketType><username>%s</username>
+<authentication>%s</authentication></incomingServer></emailProvider></clientConfig>"""
+# What XML takes: no C0, but all the rest.
+_TOLD = "\x9b1m\x85\u2028\u2029\u202egnp\u2066\u200b\ufeff\x7f".encode()
+DOCUMENT = _XML.replace(b"%s", _TOLD)
+REPLIES = {
+    "a document": b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n" + DOCUMENT,
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n" + RAW,
+    "a status": b"HTTP/1.1 500 " + RAW.replace(b"\n", b"") + b"\r\n\r\n",
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: https://"
+    + RAW.replace(b"\n", b"").replace(b"\r", b"")
+    + b".test/\r\n\r\n",
+    "a type": b"HTTP/1.1 200 OK\r\nServer: \x1b[31m\xc2\x9b\r\nContent-Type: \x1b[31m\xe2"
+    b"\x80\xae/x\r\n\r\n<html>",
+    "no HTTP": RAW,
+}
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
+    """The options that lead a command to strangers, whose web servers give one reply."""
+    with ExitStack() as stack:
+        _, port = stack.enter_context(name_server(answer))
+        certificate = evil_certificate(tmp_path)
+        mail = [
+            stack.enter_context(server(greeting(start), secure))
+            for start in (b"* OK ", b"220 ")
+            for secure in (None, certificate)
+        ]
+
+        def options(reply: str) -> list[str]:
+            made = ["--resolver", f"127.0.0.1:{port}", "--timeout", "1"]
+            made += ["--allow-private"]
+            web = {
+                443: stack.enter_context(
+                    server(answering(REPLIES[reply]), certificate)
+                ),
+                80: stack.enter_context(server(answering(REPLIES[reply]))),
+            }
+            ports = {**web, 143: mail[0], 993: mail[1], 587: mail[2], 465: mail[3]}
+            for host in (DOMAIN, *(f"{label}.{DOMAIN}" for label in HOSTS)):
+                for asked, real in ports.items():
+                    made += ["--connect-to", f"{host}:{asked}:127.0.0.1:{real}"]
+            return made
+
+        yield options
+
+
+def printed(*words: str | Path | bytes, cwd: Path | None = None) -> tuple[str, str]:
+    """What a command prints; it has ended by itself, with a code of its own."""
+    done = subprocess.run(
+        [BIN / "flask-autoconfig", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        cwd=cwd,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        check=False,
+    )
+    assert done.returncode in (0, 1, 2)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def unseen(text: str) -> set[str]:
+    return {char for char in text if char != "\n" and not is_seen(char)}
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_check_and_init_print_nothing_of_strangers_raw(
+    strangers: Callable[[str], list[str]], toml: Write, tmp_path: Path, reply: str
+) -> None:
+    options = strangers(reply)
+    file = toml(TWO_DOMAINS)
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        ("--color", "--config", file, "check", DOMAIN, "--verbose", *options),
+        ("check", DOMAIN, "--json", *options),
+        ("init", DOMAIN, "-o", "-", *options),
+    )
+    for command in commands:
+        out, err = printed(*command, cwd=tmp_path)
+        assert "Traceback" not in err
+        assert "\x1b[31mred" not in out + err
+        styles = r"\x1b\[(?:0|1|3[0-9])m"
+        assert not unseen(re.sub(styles, "", out) if "--color" in command else out)
+        assert not unseen(re.sub(styles, "", err) if "--color" in command else err)
+        if "--json" in command:
+            assert out.isascii()
+            assert json.loads(out)["findings"]
+
+
+def test_dns_prints_nothing_of_strangers_raw(
+    strangers: Callable[[str], list[str]], toml: Write
+) -> None:
+    options = strangers("a body")[:4]
+    for format_ in ("zone", "table", "nsupdate", "json"):
+        words = ("--target", "www.example.com", "--diff", "--format", format_)
+        out, err = printed("--config", toml(TWO_DOMAINS), "dns", *words, *options)
+        assert "\\027" in out
+        assert "example2.com: not compared" in err
+        assert out.isascii()
+        assert not unseen(out + err)
+
+
+FILES = {
+    "no TOML": b"[[provider]]\n" + RAW,
+    "a value": TWO_DOMAINS.encode().replace(b'"imap"', b'"im' + _TOLD + b'"'),
+    "an escape": TWO_DOMAINS.encode().replace(b'"imap"', rb'"im\u001b[31m\u202e\n"'),
+    "a key": TWO_DOMAINS.encode() + rb'"\u001b[31m\u202e\n\u2028" = 1' + b"\n",
+    "a host": TWO_DOMAINS.encode().replace(b"imap.example.com", b"imap" + _TOLD),
+    "a comment": TWO_DOMAINS.encode() + "# \u202e\nx = \n".encode(),
+    "an include": b'include = ["\\u001b[31m\\u202e\\n.toml"]\n' + TWO_DOMAINS.encode(),
+    "a listing": TWO_DOMAINS.encode() + b'domains_file = "\\u001b[31m\\u2028"\n',
+    "XML": DOCUMENT,
+    "broken XML": b"<clientConfig>" + RAW,
+    "JSON": b'{"a": "' + RAW + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", ["odd.toml", "\x1b[31m\u202e\x9b.toml"])
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES.keys())
+def test_commands_print_nothing_of_a_file_raw(
+    tmp_path: Path, data: bytes, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(data)
+    for command in (
+        ("--config", file, "validate"),
+        ("--config", file, "validate", "--json"),
+        ("--config", file, "show", DOMAIN),
+        ("--config", file, "dns", "--target", "www.example.com"),
+        ("--config", file, "export", tmp_path / "out"),
+        ("import", file),
+    ):
+        out, err = printed(*command)
+        assert "Traceback" not in err
+        assert not unseen(out + err), command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", ARGUMENT),
+        ("--config", ARGUMENT, "validate"),
+        ("import", ARGUMENT),
+        ("import", b"\xff\x1b[31m"),
+        (ARGUMENT,),
+        ("show", "--format", ARGUMENT),
+        ("--" + ARGUMENT,),
+        ("dns", "--target", ARGUMENT),
+        ("serve", "--bind", ARGUMENT),
+        ("--config", "/" + ARGUMENT, "serve"),
+        ("export", "/dev/null/" + ARGUMENT),
+        ("init", DOMAIN, "-o", "/dev/null/" + ARGUMENT),
+    ],
+)
+def test_no_message_repeats_an_argument_raw(words: tuple[str | bytes, ...]) -> None:
+    out, err = printed(*words)
+    assert err
+    assert "Traceback" not in err
+    assert not unseen(out + err)
+
+
+def test_an_error_of_our_own_is_shown_clean_too(tmp_path: Path) -> None:
+    """A traceback quotes what the error was about."""
+    script = (
+        "import sys, flask_autoconfig.tools.commands.schema as it\n"
+        "from flask_autoconfig.tools import cli\n"
+        f"def fail(*_, **__): raise RuntimeError({EVIL!r})\n"
+        "it.command.callback = fail\n"
+        "sys.argv = ['flask-autoconfig', 'schema']\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [BIN / "python", "-c", script], capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: ?[31mred" in done.stderr.decode()
+    assert not unseen(done.stderr.decode())
+
+
+@given(st.text(), st.text())
+def test_any_text_is_printed_clean(one: str, other: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        terminal.tell(one, err=True)
+        terminal.echo(f"{one}\n{other}")
+    assert not unseen(out.getvalue() + err.getvalue())
+    assert err.getvalue().count("\n") == 1
+    assert out.getvalue().count("\n") == (one + other).count("\n") + 2
