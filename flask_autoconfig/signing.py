@@ -74,7 +74,7 @@ class Signer:
             cure = f"chmod 600 {shlex.quote(str(self._file))}"
             yield (
                 "key",
-                f"users other than its owner may use it ({self._mode:04o})",
+                f"every user of the machine may use it ({self._mode:04o})",
                 cure,
             )
         bits = self._key.key_size

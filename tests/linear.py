@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 SIZES = (4, 64, 256)  # KiB
@@ -66,14 +66,18 @@ ENDS = ("", "x", "\n", "@example.com")
 
 
 def assert_linear(
-    call: Callable[[str], object], token: str, *, most: float = 1.0
+    call: Callable[[str], object],
+    token: str,
+    ends: Iterable[str] = ENDS,
+    *,
+    most: float = 1.0,
 ) -> None:
     """Raise AssertionError if *call* takes more than linear time for *token* repeated.
 
-    *call* takes a text and may raise only errors that it handles itself. It may take
-    *most* seconds of CPU time for 4 KiB.
+    *call* takes a text and may raise only errors that it handles itself. Each of *ends*
+    is put behind the text once. For 4 KiB it may take *most* seconds of CPU time.
     """
-    for end in ENDS:
+    for end in ends:
         _assert_linear(
             lambda size, end=end: call(repeated(token, size) + end),  # type: ignore[misc]
             token,

@@ -732,7 +732,7 @@ def test_what_fails_in_the_server_itself_is_not_tried_with_another_name(
         f"the login of {USER} fails in the server itself: {refusal}" in failed["seen"]
     )
     assert "smtpd_sasl_path" in failed["cure"]
-    assert len(tried) == 3  # for what it offers, twice, and for the login
+    assert len(tried) == 2  # for what it offers, and for the login
 
 
 def test_a_server_that_refuses_what_another_takes_is_told_to_look_at_itself(

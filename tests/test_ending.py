@@ -41,15 +41,12 @@ WAITING = {
 
 
 @pytest.mark.parametrize("command", WAITING.values(), ids=WAITING)
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_what_waits_for_servers_at_once(
     toml: Write,
     silence: socket.socket,
     command: tuple[str, ...],
     number: int,
-    code: int,
 ) -> None:
     file = toml(TWO_DOMAINS)
     resolver = f"127.0.0.1:{silence.getsockname()[1]}"
@@ -66,9 +63,70 @@ def test_ctrl_c_ends_what_waits_for_servers_at_once(
             out, told = process.communicate(timeout=20)
         finally:
             process.kill()
-    assert process.returncode == code
+    assert process.returncode == -number  # which shells count as 130 and 143
     assert out == ""
     assert "Traceback" not in told
+
+
+# --- Computations without end ------------------------------------------------------------
+
+# As it happens in `check`: a search in a thread that keeps the interpreter's lock.
+ENDLESS = """
+import re, sys, threading
+from flask_autoconfig.tools import ending
+with ending.at_once(), ending.within(float(sys.argv[1]), "example.com"):
+    search = lambda: re.fullmatch("(a|a)+", "a" * 40 + "b")
+    thread = threading.Thread(target=search)
+    print("begun", flush=True)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.fixture
+def endless() -> Iterator[Callable[[float], subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(seconds: float) -> subprocess.Popen[str]:
+        command = [
+            *map(str, (BIN / "python", "-c", HEARING, BIN / "python")),
+            "-c",
+            ENDLESS,
+        ]
+        process = subprocess.Popen(
+            [*command, str(seconds)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_ends_a_computation_at_once(
+    endless: Callable[[float], subprocess.Popen[str]],
+) -> None:
+    process = endless(300)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert told == ""
+
+
+def test_a_computation_ends_with_the_last_deadline(
+    endless: Callable[[float], subprocess.Popen[str]],
+) -> None:
+    process = endless(1)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert told == "error: example.com: it did not end within 1 seconds\n"
 
 
 # --- A reader that has seen enough ------------------------------------------------------

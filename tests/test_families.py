@@ -1197,7 +1197,7 @@ def test_a_signing_key_that_is_not_safe_is_told_with_its_cure(
     validated = run("--config", file, "validate")
     assert validated.returncode == 0
     for told in (caplog.text, " ".join(validated.stdout.split())):
-        assert "sign.key: users other than its owner may use it (0644)" in told
+        assert "sign.key: every user of the machine may use it (0644)" in told
         assert f"chmod 600 {key}" in told
         assert "sign.key: an RSA key of 1024 bits can be broken" in told
         assert "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048" in told

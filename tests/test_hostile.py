@@ -23,6 +23,7 @@ from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
 from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.untrusted import is_public
 from flask_autoconfig.tools.written import document_warnings
 
 NETWORK = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
@@ -194,12 +195,12 @@ def test_redirects_that_each_lead_further_come_to_an_end() -> None:
     ],
 )
 def test_an_address_that_is_not_on_the_internet_is_known(address: str) -> None:
-    assert not network.is_public(address)
+    assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["9.9.9.9", "2620:fe::fe", "::ffff:9.9.9.9"])
 def test_an_address_of_the_internet_is_known(address: str) -> None:
-    assert network.is_public(address)
+    assert is_public(address)
 
 
 STRANGER = Network(Resolver(timeout=1), timeout=1.0)

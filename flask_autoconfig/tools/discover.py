@@ -65,9 +65,14 @@ class Discovery(NamedTuple):
 Tell = Callable[[str], None]
 
 
+def seconds(net: Network) -> float:
+    """How long waiting for the servers of one domain may take."""
+    return _STEPS * net.timeout
+
+
 def discover(domain: str, net: Network, tell: Tell) -> Discovery:
     """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
-    net = net.step(_STEPS * net.timeout)
+    net = net.step(seconds(net))
     notes: list[str] = []
     if reason := _no_name_server(domain, net):
         return Discovery(None, notes, {}, [], reason)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 from ..config import values
 from . import network
 from .network import REDIRECTS, Network, ProbeError
 from .resolver import LookupFailed
+from .untrusted import split_url
 from .zone import URL_SERVICES
 
 _WORKERS = len(URL_SERVICES)
@@ -42,7 +42,7 @@ def url_servers(
         tell(f"{type_} {url}")
         try:
             url = values.url(url)
-            parts = urlsplit(url)
+            parts = split_url(url)
             net.refuse_private(parts.hostname or "", parts.port or 443)
         except ProbeError as error:
             notes.append(f"{type_} {url} is left out: {error}")
@@ -79,5 +79,5 @@ def _url_by_redirect(url: str, net: Network) -> str:
     location = reply.headers.get("location", "")
     moved = reply.status in REDIRECTS
     trusted = reply.certificate is not None and not reply.certificate.problem
-    is_web = moved and trusted and urlsplit(location).scheme == "https"
+    is_web = moved and trusted and split_url(location).scheme == "https"
     return location if is_web else ""

@@ -1,18 +1,20 @@
-"""How a command ends before its time: by Ctrl-C, or when its reader has seen enough."""
+"""How a command ends before its time: by Ctrl-C, a closed pipe, or a last deadline."""
 
 from __future__ import annotations
 
 import errno
+import faulthandler
 import os
 import signal
-import sys
-import termios
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import IO, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
+
+from ..cleaning import clean
 
 # As shells count a program that a signal has ended: 128 and the signal's number.
 INTERRUPTED = 128 + signal.SIGINT
@@ -23,17 +25,61 @@ UNREAD = 128 + signal.SIGPIPE
 def at_once() -> Iterator[None]:
     """Within, Ctrl-C ends the process at once, and so does a pipe that nobody reads.
 
-    Python would wait for every thread first, and no thread that waits for a server can
-    be told to stop. SIGTERM ends a process so by itself. What was printed is out:
-    click's echo flushes.
+    The system ends it, as it does for SIGTERM. A handler of Python's would wait: for
+    threads that wait for a server, and for a computation that keeps the interpreter's
+    lock. What was printed is out: click's echo flushes.
     """
-    with _hearing():
+    with _default_for_ctrl_c(signal.SIG_DFL):
         try:
             yield
         except OSError as error:
             if error.errno == errno.EPIPE:
                 os._exit(UNREAD)
             raise
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Within `at_once`, let a prompt hear of Ctrl-C: it puts the terminal's echo back."""
+    with _default_for_ctrl_c(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _default_for_ctrl_c(handler: Any) -> Iterator[None]:
+    """Handle SIGINT so, unless it is ignored, as it is in the background."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def within(seconds: float, subject: str) -> Iterator[None]:
+    """End the process with exit code 1 and a message if the block takes longer.
+
+    That ends a computation too which keeps the interpreter's lock (a search of `re` in a
+    thread): faulthandler's watchdog needs no lock. It can only write a stack trace, and
+    the shell that reads it writes the message in its place.
+    """
+    message = f"error: {subject}: it did not end within {seconds:.0f} seconds"
+    script = 'read -r _ && printf "%s\\n" "$0" >&2'
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script, clean(message)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as shell:
+        assert shell.stdin is not None  # noqa: S101 (it is a pipe)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=shell.stdin)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def code_of(error: BaseException) -> int | None:
@@ -43,63 +89,3 @@ def code_of(error: BaseException) -> int | None:
     if isinstance(error, click.Abort):  # which a prompt makes of Ctrl-C and of no input
         error = error.__context__ or error
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else None
-
-
-@contextmanager
-def _hearing() -> Iterator[None]:
-    """End by Ctrl-C, where a person's would come: not in the background.
-
-    Handlers run in the main thread, which does not wake up from its waiting for others
-    where the system gave the signal to one of those. So a thread hears of it too.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield
-        return
-    restore = _terminal_as_it_is()
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-
-    def end(*_: object) -> None:
-        restore()
-        os._exit(INTERRUPTED)
-
-    def watch() -> None:
-        with open(reading, "rb", buffering=0) as numbers:
-            while number := numbers.read(1):
-                if number[0] == signal.SIGINT:
-                    end()
-
-    threading.Thread(target=watch, daemon=True).start()
-    with open(writing, "wb", buffering=0):
-        waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        before = signal.signal(signal.SIGINT, end)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-            signal.set_wakeup_fd(waking)
-
-
-def _terminal_as_it_is() -> Callable[[], None]:
-    """What makes the terminal as it is now: a question for a password hides the echo."""
-    settings: Any = None
-    with suppress(OSError, termios.error), _terminal() as terminal:
-        settings = termios.tcgetattr(terminal)
-
-    def restore() -> None:
-        with suppress(OSError, termios.error), _terminal() as terminal:
-            if settings is not None and termios.tcgetattr(terminal) != settings:
-                termios.tcsetattr(terminal, termios.TCSANOW, settings)
-        if sys.stderr is not None and sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), b"\n")  # the prompt does not stand behind ^C
-
-    return restore
-
-
-def _terminal() -> IO[bytes]:
-    """Where a password is asked for; raises OSError."""
-    try:
-        return open("/dev/tty", "rb", buffering=0)
-    except OSError:
-        return open(0, "rb", buffering=0, closefd=False)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ..config.tables import Method
 from .network import Network, ProbeError, clock, reason_of, start_tls
 from .tls import Certificate, address_of, told_later
+from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024
 MOST_TEXT = 64 * 1024  # of one conversation
@@ -63,8 +64,9 @@ _PASSWORDS = MECHANISMS["password-cleartext"]  # they show the password
 class Conversation:
     """Lines to and from a mail server, of bounded length and number."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, secrets: Secrets) -> None:
         self.sock = sock
+        self._secrets = secrets
         self._buffer = b""
         self._received = 0
 
@@ -87,6 +89,10 @@ class Conversation:
         """Send one line."""
         self.sock.sendall(text.encode() + b"\r\n")
 
+    def quoted(self, line: str, most: int = 100) -> str:
+        """A line of the server's for a message: without secrets, and then cut."""
+        return self._secrets.cut_out_of(line)[:most]
+
 
 # What a server of another kind says first.
 _OTHERS = (
@@ -103,8 +109,8 @@ _TURNS_AWAY = {
 }
 
 
-def _no_greeting(protocol: str, line: str) -> ProbeError:
-    shown = f"“{line[:100]}”"
+def _no_greeting(protocol: str, talk: Conversation, line: str) -> ProbeError:
+    shown = f"“{talk.quoted(line)}”"
     for starts, who in _OTHERS:
         if line.upper().startswith(starts):
             message = f"no {protocol} greeting: {who} answers there ({shown})"
@@ -125,7 +131,7 @@ class _Imap:
     def greeting(talk: Conversation) -> None:
         line = talk.line()
         if not line.upper().startswith(("* OK", "* PREAUTH")):
-            raise _no_greeting("IMAP", line)
+            raise _no_greeting("IMAP", talk, line)
 
     @staticmethod
     def command(talk: Conversation, text: str) -> list[str]:
@@ -178,7 +184,7 @@ class _Pop3:
     def greeting(talk: Conversation) -> None:
         line = talk.line()
         if not line.upper().startswith("+OK"):
-            raise _no_greeting("POP3", line)
+            raise _no_greeting("POP3", talk, line)
 
     @staticmethod
     def command(talk: Conversation, text: str) -> list[str]:
@@ -228,7 +234,7 @@ class _Smtp:
     def greeting(cls, talk: Conversation) -> None:
         lines = cls.wait(talk)
         if not lines[-1].startswith("220"):
-            raise _no_greeting("SMTP", lines[-1])
+            raise _no_greeting("SMTP", talk, lines[-1])
 
     @classmethod
     def command(cls, talk: Conversation, text: str) -> list[str]:
@@ -285,11 +291,12 @@ def _base64(text: str) -> str:
 class _Session:
     """One conversation with a server, from the connection to what it offers."""
 
-    def __init__(self, network: Network, endpoint: Endpoint) -> None:
+    def __init__(self, network: Network, endpoint: Endpoint, secrets: Secrets) -> None:
         self.server = MailServer()
         self.sockets: list[socket.socket] = []  # all that were opened, the latest last
         self._network = network
         self._endpoint = endpoint
+        self._secrets = secrets
         self._protocol = _PROTOCOLS[endpoint.type]
         self.is_waiting = False  # for the greeting
 
@@ -297,7 +304,7 @@ class _Session:
         """Greeting, encryption as the endpoint says, capabilities; raises ProbeError."""
         server, socket_type = self.server, self._endpoint.socket_type
         if socket_type == "plain":
-            talk = Conversation(self._by_tcp())
+            talk = Conversation(self._by_tcp(), self._secrets)
         else:
             connect = self._by_tcp if socket_type == "SSL" else self._by_starttls
             after = " after STARTTLS" if socket_type == "STARTTLS" else ""
@@ -305,7 +312,7 @@ class _Session:
             secure, certificate = start_tls(connect, self._endpoint.host, where)
             server.certificate = certificate
             self.sockets.append(secure)
-            talk = Conversation(secure)
+            talk = Conversation(secure, self._secrets)
         if socket_type != "STARTTLS":
             self._greeted(talk)
 
@@ -330,7 +337,7 @@ class _Session:
     def _by_starttls(self) -> socket.socket:
         """A connection whose server waits for TLS to begin."""
         protocol = self._protocol
-        talk = Conversation(self._by_tcp())
+        talk = Conversation(self._by_tcp(), self._secrets)
         self._greeted(talk)
         words, mechanisms = protocol.capabilities(talk)
         self.server.starttls = "STARTTLS" in words
@@ -340,17 +347,21 @@ class _Session:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
         lines = protocol.command(talk, protocol.starttls)
         if not protocol.is_good(lines):
-            raise ProbeError("starttls", f"STARTTLS is refused: “{lines[-1][:100]}”")
+            said = talk.quoted(lines[-1])
+            raise ProbeError("starttls", f"STARTTLS is refused: “{said}”")
         return talk.sock
 
 
 @contextmanager
 def _conversation(
-    network: Network, endpoint: Endpoint, seconds: float | None = None
+    network: Network,
+    endpoint: Endpoint,
+    seconds: float | None = None,
+    secrets: Secrets | None = None,
 ) -> Iterator[tuple[Conversation, MailServer]]:
     """A conversation that has begun, ended politely; raises ProbeError."""
     network = network.step(seconds)
-    session = _Session(network, endpoint)
+    session = _Session(network, endpoint, secrets or Secrets())
     opened = session.sockets
     try:
         with clock(network, lambda: opened[-1] if opened else None):
@@ -395,30 +406,47 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
 
 
 def log_in(
-    network: Network, endpoint: Endpoint, *, mechanism: str, user: str, password: str
+    network: Network,
+    endpoint: Endpoint,
+    *,
+    mechanisms: tuple[str, ...],
+    user: str,
+    password: str,
 ) -> str:
-    """Log in; gives "" or the server's refusal. Raises ProbeError.
+    """Log in; gives "" or the server's refusal, without the password. Raises ProbeError.
 
-    `mechanism` is PLAIN, LOGIN (the protocol's own command) or CRAM-MD5. The password is
-    sent to nobody whose certificate is not good. A server may think for as long as
-    PATIENCE: many hold a refusal back, and one that is late is no refusal.
+    Of the `mechanisms` PLAIN, LOGIN (the protocol's own command) and CRAM-MD5 the first
+    that the server offers is taken. The password is sent to nobody whose certificate is
+    not good: ProbeError of the kind "login" says that no login was tried. A server may
+    think for as long as PATIENCE: many hold a refusal back, and one that is late is no
+    refusal.
     """
     protocol = _PROTOCOLS[endpoint.type]
     if any(char in user + password for char in "\r\n\0"):
         raise ProbeError("login", "a line break or NUL in the user name or password")
     patient = replace(network, timeout=max(network.timeout, PATIENCE))
-    with _conversation(patient, endpoint, PATIENCE) as (talk, server):
+    secrets = Secrets(password)
+    with _conversation(patient, endpoint, PATIENCE, secrets) as (talk, server):
         if server.certificate is None or server.certificate.problem:
-            raise ProbeError("login", "not tried: the connection cannot be trusted")
-        if mechanism == "LOGIN":
+            raise ProbeError("login", "the connection cannot be trusted")
+        offered = [it for it in mechanisms if it in server.mechanisms]
+        if not offered:
+            wanted = " or ".join(mechanisms)
+            raise ProbeError("login", f"the server does not offer {wanted}")
+        if offered[0] == "LOGIN":
             lines = protocol.login(talk, user, password)
         else:
-            lines = _authenticate(protocol, talk, mechanism, user, password)
-        return "" if protocol.is_good(lines) else str(lines[-1])[:200]
+            lines = _authenticate(protocol, talk, offered[0], user, password, secrets)
+        return "" if protocol.is_good(lines) else talk.quoted(lines[-1], 200)
 
 
 def _authenticate(
-    protocol: Any, talk: Conversation, mechanism: str, user: str, password: str
+    protocol: Any,
+    talk: Conversation,
+    mechanism: str,
+    user: str,
+    password: str,
+    secrets: Secrets,
 ) -> list[str]:
     """RFC 4616 (PLAIN) or RFC 2195 (CRAM-MD5), after the server's challenge."""
     lines: list[str] = protocol.authenticate(talk, mechanism)
@@ -432,6 +460,7 @@ def _authenticate(
         except ValueError:
             challenge = b""
         digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+        secrets.add(digest)  # a weak password can be found out by it
         talk.send(_base64(f"{user} {digest}"))
     answer: list[str] = protocol.wait(talk)
     return answer

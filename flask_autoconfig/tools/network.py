@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from . import tls
 from .resolver import LookupFailed, Resolver
 from .tls import Certificate, HandshakeError, address_of, told_later
+from .untrusted import Response, is_public, split_url
 
 __all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
 
@@ -47,13 +47,9 @@ class ProbeError(Exception):
 # Below 1024 only what mail and web servers have: nobody's document leads us elsewhere.
 _SERVICE_PORTS = frozenset((25, 80, 110, 143, 443, 465, 587, 993, 995))
 _FIRST_USER_PORT = 1024
+_LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a dot at the end
 _MOST_ADDRESSES = 8  # of a host, that are tried
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
-_NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
-_UNICAST = ip_network("2000::/3")  # all that is given out of IPv6
-_DOCUMENTATION = ip_network("3fff::/20")  # RFC 9637
-_RELAYS = ip_network("192.88.99.0/24")  # RFC 7526: to wherever IPv6 is near
-_IPV4_COMPATIBLE = ip_network("::/96")  # RFC 4291, section 2.5.5.1
 
 
 @dataclass(frozen=True)
@@ -94,6 +90,10 @@ class Network:
 
     def _judged(self, host: str, port: int) -> list[str]:
         """The addresses to go to for a host, of which none is refused."""
+        if not 0 < port < 65536:
+            raise ProbeError("connect", f"the port of {host[:80]} is none")
+        if len(host) > _LONGEST_HOST:
+            raise ProbeError("dns", f"{host[:80]}… is no host name")
         mapped = self.connect_to.get((host, port))
         is_own = self.allow_private or mapped is not None or (host, port) in self.own
         host, port = mapped or (host, port)
@@ -219,25 +219,6 @@ def _refuse_private(host: str, port: int, addresses: list[str]) -> None:
         raise ProbeError("private", message)
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet, also inside one that carries it."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, IPv6Address):
-        carried = ip.ipv4_mapped or ip.sixtofour
-        if ip in _NAT64 or ip in _IPV4_COMPATIBLE:
-            carried = IPv4Address(int(ip) & 0xFFFFFFFF)
-        if carried is not None:
-            return is_public(str(carried))
-        if ip.teredo is not None or ip not in _UNICAST or ip in _DOCUMENTATION:
-            return False
-    elif ip in _RELAYS:
-        return False
-    return ip.is_global and not ip.is_multicast
-
-
 def reason_of(error: Exception) -> str:
     """Why a connection failed, in words."""
     if isinstance(error, TimeoutError):
@@ -343,14 +324,16 @@ class Reply:
         location = self.headers.get("location")
         if not location or self.status not in REDIRECTS or self.is_forged:
             return ""
-        try:
-            return urljoin(self.url, location)
-        except ValueError as error:
-            message = f"it leads to no web address: {location[:200]}"
-            raise ProbeError("redirect", message) from error
+        with suppress(ValueError):
+            target = urljoin(self.url, location)
+            if split_url(target).hostname:
+                return target
+        raise ProbeError("redirect", f"it leads to no web address: {location[:200]}")
 
 
 class _Connection(http.client.HTTPConnection):
+    response_class = Response
+
     def __init__(self, network: Network, host: str, port: int, secure: bool) -> None:
         super().__init__(host, port, timeout=network.timeout)
         self._network = network
@@ -419,7 +402,7 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}"[:200]
 
 
@@ -436,16 +419,18 @@ def fetch_once(
     headers: dict[str, str],
 ) -> Reply:
     """One request, no redirect followed; raises ProbeError."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ProbeError("redirect", f"no URL: {url[:200]}") from error
+    parts = split_url(url)
+    host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
         raise ProbeError("redirect", f"it leads to no web address: {url[:200]}")
 
     secure = parts.scheme == "https"
-    connection = _Connection(network, host, port or (443 if secure else 80), secure)
+    port = parts.port or (443 if secure else 80)
+    try:
+        connection = _Connection(network, host, port, secure)
+    except http.client.InvalidURL as error:
+        message = f"it leads to no web address: {url[:200]}"
+        raise ProbeError("redirect", message) from error
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     reply = Reply(url)
     sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}

@@ -401,7 +401,7 @@ def _system_addresses(host: str) -> list[str]:
             return []
         kind = "servfail" if error.errno == socket.EAI_AGAIN else ""
         raise LookupFailed(host, str(error.strerror), kind) from error
-    except UnicodeError:
+    except ValueError:  # no host name, as UnicodeError says too
         return []
     found = dict.fromkeys(str(info[4][0]) for info in infos)
     return sorted(found, key=lambda address: ":" not in address)

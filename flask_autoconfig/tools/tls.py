@@ -116,7 +116,7 @@ def _described(secure: ssl.SSLSocket, host: str) -> Certificate:
     ).hexdigest()
     alternatives = told.get("subjectAltName", ())
     certificate.names = [str(value) for kind, value in alternatives if kind != "email"]
-    if "notAfter" in told:
+    with suppress(KeyError, ValueError):  # a date that is none
         ends = ssl.cert_time_to_seconds(told["notAfter"])
         certificate.ends = time.strftime("%Y-%m-%d", time.gmtime(ends))
         certificate.days_left = int((ends - time.time()) // 86400)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # A value of a server up to the first thing that is no plain text. It never looks back,
 # so that its time grows with the document's length alone.
 _VALUE = re.compile(rb"<(?:hostname|port|username)>([^<]*)(<!\[CDATA\[)?")
+_VALUES = ("hostname", "port", "socketType", "username", "authentication")
 _NEEDED = ("port", "socketType", "username")
 _SOCKET_TYPES = get_args(get_args(SocketType)[0])
 
@@ -60,7 +61,8 @@ def _server_warnings(server: Element, place: str) -> Iterator[Problem]:
             message = f"no <{tag}>: it drops the whole document"
             yield Problem(place, message, f"write <{tag}>", K9)
 
-    for child in server:
+    # The first of each tag counts, and clients read no other tags.
+    for child in filter(None, map(server.find, _VALUES)):
         text = child.text or ""
         if not len(child) and text != text.strip():
             yield Problem(

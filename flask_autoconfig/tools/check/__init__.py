@@ -12,7 +12,16 @@ from __future__ import annotations
 
 from .facts import Facts
 from .findings import Case, Finding
-from .run import Fare, Report, published, reach, unhurried, unpublished
+from .run import (
+    Fare,
+    Report,
+    published,
+    reach,
+    seconds,
+    unchecked,
+    unhurried,
+    unpublished,
+)
 from .weigh import FAILURE, NOTE, OK, STATUSES, WARNING
 
 __all__ = [
@@ -28,6 +37,8 @@ __all__ = [
     "Report",
     "published",
     "reach",
+    "seconds",
+    "unchecked",
     "unhurried",
     "unpublished",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ...address import Address
 from ...cleaning import clean
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
+from ..untrusted import split_url
 from . import texts, weigh
 from .texts import Around, Text, Values
 
@@ -117,10 +117,7 @@ def _clean(values: dict[str, object]) -> Values:
 
 def shown(url: str) -> str:
     """A URL as people are shown it: without the query, which has nothing but who asks."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
+    parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...address import fill_in
 from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider, Server
-from ..mail import Endpoint, log_in, mail_server
+from ...config.tables import WITHOUT_LOGIN, Provider, Server
+from .. import ending
+from ..mail import PATIENCE, Endpoint, log_in
 from ..network import Network, ProbeError
 from .facts import side_by_side
 from .findings import Case, Finding, finding
 from .rules.servers import endpoint_of
 from .run import Fare
 from .weigh import FAILURE
+
+_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
 _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-cleartext": ("PLAIN", "LOGIN"),
@@ -54,12 +58,21 @@ def for_login(
     sound = {place for it in seen for place in it.places} - faulty
     servers, others = [], []
     for _, server in provider.servers:
-        if server.type not in MAIL_TYPES or not server.username:
+        if server.type not in MAIL_TYPES or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = str(endpoint_of(case, server))
-        if subject in faulty:
-            others.append(finding("login.server-faulty", subject))
-        elif subject in sound and server not in servers:
+        if server in servers:
+            continue
+        code = ""
+        if not server.username:
+            code = "login.no-user-name"
+        elif subject in faulty:
+            code = "login.server-faulty"
+        elif subject not in sound:
+            code = "login.server-unseen"
+        if code:
+            others.append(finding(code, subject))
+        else:
             servers.append(server)
     return servers, others
 
@@ -68,7 +81,10 @@ def log_in_at(
     case: Case, network: Network, servers: Iterable[Server], password: str
 ) -> list[Try]:
     """A real login at each of the servers, with the published name."""
-    return side_by_side(partial(_try, case, network, it, password) for it in servers)
+    with _ended(network):
+        return side_by_side(
+            partial(_try, case, network, it, password) for it in servers
+        )
 
 
 def once_more(
@@ -91,7 +107,8 @@ def once_more(
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    return _try(case, network, first.server, password, other)
+    with _ended(network):
+        return _try(case, network, first.server, password, other)
 
 
 def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
@@ -151,6 +168,11 @@ def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Far
     )
 
 
+def _ended(network: Network) -> AbstractContextManager[None]:
+    seconds = PATIENCE + network.timeout + _MARGIN
+    return ending.within(seconds, "the logins")
+
+
 # --- One try --------------------------------------------------------------------------
 
 
@@ -172,14 +194,22 @@ def _try(
     if endpoint.socket_type == "plain":
         return ended(_UNKNOWN, found=finding("login.unencrypted", subject))
     try:
-        offered = mail_server(network, endpoint).mechanisms
-        known = _LOGINS[method]
-        mechanism = next((it for it in known if it in offered), known[0])
         refusal = log_in(
-            network, endpoint, mechanism=mechanism, user=user, password=password
+            network,
+            endpoint,
+            mechanisms=_LOGINS[method],
+            user=user,
+            password=password,
         )
     except ProbeError as error:
-        told = finding("login.no-answer", subject, user=user, reason=error)
+        is_refused = error.kind in ("login", "private")
+        told = finding(
+            "login.not-possible" if is_refused else "login.no-answer",
+            subject,
+            advice=error.cure if is_refused else "",
+            user=user,
+            reason=error,
+        )
         return ended(_UNKNOWN, found=told)
     if not refusal:
         return ended(_IN)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from ...address import NOBODY
 from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
 from .asking import ask_of, asks, steps_of
@@ -253,10 +254,10 @@ def _by_v2(
     url = shown(outcome.url)
     try:
         target = str(json.loads(outcome.reply.body)["Url"]) if outcome.reply else ""
-        is_good = target.startswith("https://")
     except (ValueError, TypeError, KeyError, RecursionError):
-        is_good = False
-    if not is_good:
+        target = ""
+    parts = split_url(target)
+    if parts.scheme != "https" or not parts.hostname or not target.isprintable():
         return outcome._replace(trouble=finding("autodiscover.v2-without-url", url))
     known = {ask.url for it in client.steps for ask in asks(it, case, facts)}
     if target in known:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from ..network import Reply
+from ..untrusted import split_url
 from . import journeys
 from .facts import Facts
 from .findings import Case, Finding, shown
@@ -87,7 +87,4 @@ def is_way_out(outcome: Outcome) -> bool:
 
 def host_of(url: str) -> str:
     """The host of a URL, "" where it has none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+    return split_url(url).hostname or ""

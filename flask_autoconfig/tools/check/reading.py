@@ -25,8 +25,11 @@ _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
 _WORDS = {"plain": _PASSWORD, "secure": "password-encrypted"}
 _WITH_PASSWORD = frozenset((_PASSWORD, "password-encrypted"))
 # A value of a server that Delta Chat cuts off at a reference, or does not see in CDATA.
+# CDATA without an end reaches to the end of the document, so that it is searched once.
 _CUT = re.compile(
-    rb"(<(?:hostname|port|username|socketType)>[^<&]*)(?:&[^<]*|<!\[CDATA.*?\]\]>)"
+    rb"(<(?:hostname|port|username|socketType)>[^<&]*)"
+    rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
+    re.DOTALL,
 )
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
@@ -15,6 +14,7 @@ from ...config.tables import Provider
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
+from ..untrusted import split_url
 from . import journeys, setups
 from .asking import asks, steps_of
 from .catalog import OF_THE_FILE, RULES, Rule
@@ -63,7 +63,12 @@ class Report:
 def reach(case: Case, network: Network) -> Network:
     """The network for a domain: what its file names is one's own; one deadline for all."""
     network = replace(network, own=network.own | frozenset(_own(case)))
-    return network.step(min(_SECONDS, _TIMEOUTS * network.timeout))
+    return network.step(seconds(network))
+
+
+def seconds(network: Network) -> float:
+    """How long waiting for the servers of one domain may take."""
+    return min(_SECONDS, _TIMEOUTS * network.timeout)
 
 
 def unhurried(case: Case, network: Network) -> Network:
@@ -88,7 +93,7 @@ def _own(case: Case) -> Iterator[tuple[str, int]]:
         yield host, server.port or 0
         for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
             yield host, standard_port(server.type, socket_type) or 0
-        parts = urlsplit(with_domain(server.url or "", case.domain))
+        parts = split_url(with_domain(server.url or "", case.domain))
         yield (
             parts.hostname or "",
             parts.port or (80 if parts.scheme == "http" else 443),
@@ -113,9 +118,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     ]
     lost, asks = side_by_side(looks)
     if lost is not None and lost.code not in case.ignored:
-        told = lost.hurting(*(it.name for it in clients))
-        fares = tuple(Fare(it.name, False, None, str(told)) for it in clients)
-        return Report(case.domain, fares, (told,), case.provider, False)
+        return _failed(case, lost)
     found, faulty = documents.found(_xml_asks(asks), case, facts)
     plays = side_by_side(partial(_play, case, facts, it) for it in clients)
 
@@ -145,6 +148,19 @@ def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
 
 def _listed(rule: Rule, scene: Scene) -> list[Finding]:
     return list(rule.find(scene))
+
+
+def unchecked(case: Case, reason: str) -> Report:
+    """The report on a domain where the check itself failed."""
+    return _failed(case, finding("check.failed", case.domain, reason=reason[:300]))
+
+
+def _failed(case: Case, found: Finding) -> Report:
+    """The report where one finding stops every client."""
+    clients = [it.name for it in _clients(case)]
+    told = found.hurting(*clients)
+    fares = tuple(Fare(it, False, None, str(told)) for it in clients)
+    return Report(case.domain, fares, (told,), case.provider, False)
 
 
 def _without_dns(case: Case, facts: Facts) -> Finding | None:
@@ -234,7 +250,7 @@ def _asks_of(client: Client, case: Case) -> list[Ask]:
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
     paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
-    found = [it for it in listed if urlsplit(it.url).path in paths]
+    found = [it for it in listed if split_url(it.url).path in paths]
     return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
 
 

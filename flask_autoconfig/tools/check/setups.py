@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import plistlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from ...address import Address, fill_in, fold, is_ip, with_domain
 from ...config.ports import MAIL_TYPES, standard_port
 from ...config.tables import Provider
 from ...documents.xml import NotXmlError, local_name, parse
 from ..mail import Endpoint
+from ..untrusted import split_url
 
 
 class Account(NamedTuple):
@@ -136,17 +136,28 @@ def of_pox(body: bytes) -> Setup:
                 "add the domain to what serves it, or look at its log",
             )
     accounts = []
-    for protocol in root.iter(f"{_OUTLOOK}Protocol"):
+    protocols = list(root.iter(f"{_OUTLOOK}Protocol"))
+    _bounded(protocols)
+    for protocol in protocols:
         said = {local_name(child): (child.text or "").strip() for child in protocol}
         type_ = _POX_TYPES.get(said.get("Type", "").upper())
         if type_ and said.get("Server"):
             _insist(said["Server"])
             accounts.append(_of_protocol(type_, said))
     if not accounts:
-        if any(True for _ in root.iter(f"{_OUTLOOK}Protocol")):
+        if protocols:
             return Setup(())
         raise MeaninglessError("the answer has no server in it")
     return Setup(tuple(accounts))
+
+
+_MOST_SERVERS = 100  # of a document; each is compared with each of another document
+
+
+def _bounded(servers: Sized) -> None:
+    if len(servers) > _MOST_SERVERS:
+        message = f"it has {len(servers)} servers, more than {_MOST_SERVERS}"
+        raise MeaninglessError(message)
 
 
 def _insist(host: str) -> None:
@@ -166,7 +177,8 @@ def _of_protocol(type_: str, said: dict[str, str]) -> Account:
     socket_type = socket_type if is_secure else "plain"
     port = said.get("Port", "")
     number = int(port) if port.isascii() and port.isdecimal() and len(port) < 6 else 0
-    number = number or standard_port(type_, socket_type) or 0
+    if not 0 < number < 65536:
+        number = standard_port(type_, socket_type) or 0
     username = said.get("LoginName") or None
     method = "NTLM" if said.get("SPA", "on").lower() == "on" else "password-cleartext"
     return Account(type_, said["Server"], number, socket_type, username, method)
@@ -187,6 +199,8 @@ def of_pacc(body: bytes) -> Setup:
         }
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MeaninglessError("it is no JSON with protocols in it") from error
+    for host in hosts.values():
+        _insist(host)
     return Setup(
         tuple(
             Account(
@@ -209,18 +223,29 @@ _APPLE_METHODS = {
 }
 
 
+_MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
+
+
 def of_profile(property_list: bytes) -> Setup:
     """What an iPhone sets up from a profile; raises MeaninglessError."""
+    # The objects of a binary one may overlap: each may be as long as the whole.
+    objects = int.from_bytes(property_list[-24:-16])
+    is_binary = property_list.startswith(b"bplist")
+    if is_binary and objects * len(property_list) > _MOST_UNFOLDED:
+        raise MeaninglessError("it is a binary property list without bounds")
     try:
         profile = plistlib.loads(property_list)
-        payloads = [dict(it) for it in profile["PayloadContent"]]
+        payloads = profile["PayloadContent"]
+        _bounded(payloads)
+        kinds = [payload.get("PayloadType") for payload in payloads]
+    except MeaninglessError:
+        raise
     except Exception as error:  # plistlib raises whatever its parsers do
         raise MeaninglessError("it is no configuration profile") from error
     accounts: list[Account] = []
-    for payload in payloads:
-        kind = payload.get("PayloadType")
+    for kind, payload in zip(kinds, payloads, strict=True):
         if kind == "com.apple.mail.managed":
-            incoming = _APPLE_TYPES.get(str(payload.get("EmailAccountType")), "imap")
+            incoming = _APPLE_TYPES.get(_text(payload, "EmailAccountType"), "imap")
             accounts.append(_of_payload(payload, "Incoming", incoming))
             accounts.append(_of_payload(payload, "Outgoing", "smtp"))
     if not payloads:
@@ -228,27 +253,40 @@ def of_profile(property_list: bytes) -> Setup:
     return Setup(tuple(accounts))
 
 
-def _of_payload(payload: dict[str, Any], way: str, type_: str) -> Account:
-    def said(key: str) -> Any:
-        return payload.get(f"{way}MailServer{key}")
+def _text(payload: dict[str, Any], key: str) -> str:
+    """The text of a key, "" for any other kind of value.
 
-    is_secure = said("UseSSL") is True
-    port = said("PortNumber")
-    port = port if isinstance(port, int) else standard_port(type_, "SSL") or 0
+    A binary property list may name one object many times: written out, a list in lists
+    grows without bound.
+    """
+    value = payload.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _of_payload(payload: dict[str, Any], way: str, type_: str) -> Account:
+    prefix = f"{way}MailServer"
+    is_secure = payload.get(f"{prefix}UseSSL") is True
+    port = payload.get(f"{prefix}PortNumber")
+    if not isinstance(port, int):
+        port = standard_port(type_, "SSL") or 0
+    elif not 0 < port < 65536:
+        raise MeaninglessError(
+            f"the port of the {type_} server is none", "write a number below 65536"
+        )
     direct = port == standard_port(type_, "SSL")
     socket_type = ("SSL" if direct else "STARTTLS") if is_secure else "plain"
-    username = said("Username")
-    method = _APPLE_METHODS.get(str(said("Authentication")), "")
-    name = username if isinstance(username, str) and username else None
-    return Account(type_, str(said("HostName") or ""), port, socket_type, name, method)
+    name = _text(payload, f"{prefix}Username") or None
+    method = _APPLE_METHODS.get(_text(payload, f"{prefix}Authentication"), "")
+    host = _text(payload, f"{prefix}HostName")
+    if host:
+        _insist(host)
+    return Account(type_, host, port, socket_type, name, method)
 
 
 def of_url(type_: str, url: str) -> Account:
     """A calendar or an address book."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 443
-    except ValueError:
-        host, port = "", 0
+    parts = split_url(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if host else 0)
     host = f"[{host}]" if is_ip(host) and ":" in host else host
     return Account(type_, host, port, "SSL", url=url)

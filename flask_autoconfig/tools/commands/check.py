@@ -42,6 +42,7 @@ from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time
+_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
 
 def _known_codes(
@@ -166,9 +167,10 @@ def command(
     with_file = partial(_of_file, service)
     several = every or len(cases) > 1
     failed: list[str] = []
+    late: list[str] = []
     known: report.Known | None = {} if several else None
     with ending.at_once():
-        for case, found in _side_by_side(cases, look, facts, around, tell):
+        for case, found in _side_by_side(cases, look, facts, around, tell, late):
             told = found.with_findings(with_file(case))
             if login:
                 tell.end()
@@ -180,6 +182,8 @@ def command(
         tell.end()
         if several and not quiet:
             terminal.tell(report.closing(len(cases), failed), err=True)
+    if late:  # the interpreter would wait for their threads
+        os._exit(1)
     ctx.exit(1 if failed else 0)
 
 
@@ -225,21 +229,42 @@ def _room() -> int:
 
 
 def _side_by_side(
-    cases: list[Case], look: Any, facts: Facts, around: Network, tell: _Progress
+    cases: list[Case],
+    look: Any,
+    facts: Facts,
+    around: Network,
+    tell: _Progress,
+    late: list[str],
 ) -> Iterator[tuple[Case, Report]]:
-    """The reports in the cases' order, each as soon as those before it are told."""
+    """The reports in the cases' order, each as soon as those before it are told.
+
+    An error in the check of one domain is a finding of that domain alone. `late` gets
+    the domains whose check did not end: its thread still runs.
+    """
 
     def one(case: Case) -> Report:
         said: Any = tell if len(cases) == 1 else (lambda _: None)
-        report: Report = look(case, facts.within(check.reach(case, around)), said)
-        return report
+        try:
+            found: Report = look(case, facts.within(check.reach(case, around)), said)
+        except Exception as error:  # an answer that nobody has thought of
+            return check.unchecked(case, f"{type(error).__name__}: {error}")
+        return found
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = [pool.submit(one, case) for case in cases]
-        for number, (case, future) in enumerate(zip(cases, futures, strict=True)):
-            if len(cases) > 1:
-                tell(f"{case.domain} ({number + 1} of {len(cases)} domains)")
-            yield case, future.result()
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    futures = [pool.submit(one, case) for case in cases]
+    for number, (case, future) in enumerate(zip(cases, futures, strict=True)):
+        if len(cases) > 1:
+            tell(f"{case.domain} ({number + 1} of {len(cases)} domains)")
+        seconds = 2 * check.seconds(around) + _MARGIN
+        with ending.within(seconds + _MARGIN, case.domain):
+            try:
+                found = future.result(seconds)
+            except TimeoutError:  # a computation; what waits for servers ends in time
+                reason = f"it did not end within {seconds:.0f} seconds"
+                found = check.unchecked(case, reason)
+                late.append(case.domain)
+        yield case, found
+    pool.shutdown(wait=False)
 
 
 def _with_logins(
@@ -255,15 +280,17 @@ def _with_logins(
     Without a file strangers name the servers, and so it takes settings that came whole
     over verified https, and a yes.
     """
-    if found.provider is None:
-        return told
     subject = str(case.address)
+    if found.provider is None:
+        return told.with_findings([finding("login.no-settings", subject)])
     if not found.is_trusted:
         # With a file nothing was asked, for want of DNS.
         code = "login.domain-faulty" if case.provider else "login.untrusted"
         return told.with_findings([finding(code, subject)])
     servers, others = logins.for_login(case, found.provider, found.findings)
     told = told.with_findings(others)
+    if not servers and not others:
+        return told.with_findings([finding("login.no-server", subject)])
     if not servers:
         return told
 
@@ -271,7 +298,7 @@ def _with_logins(
     # Whole, however long: what is not seen must not get the password.
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
-    if not (is_sure or click.confirm(f"Send the password of {where}?", err=True)):
+    if not (is_sure or _confirmed(f"Send the password of {where}?")):
         return told.with_findings([finding("login.declined", subject)])
     password = _password(password_fd, where)
     tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
@@ -289,7 +316,12 @@ def _may_try(yes: bool, user: str, server: str) -> bool:
     if yes or not sys.stdin.isatty():
         return yes
     text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
-    return click.confirm(text, err=True)
+    return _confirmed(text)
+
+
+def _confirmed(question: str) -> bool:
+    with ending.asking():
+        return click.confirm(question, err=True)
 
 
 def _address(subject: str) -> Address | None:
@@ -366,7 +398,8 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
 def _password(descriptor: int | None, where: str) -> str:
     if descriptor is None:
         text = f"Password of {where}"
-        password: str = click.prompt(text, hide_input=True, err=True)
+        with ending.asking():
+            password: str = click.prompt(text, hide_input=True, err=True)
         return password
     terminal.echo(f"Logging in as {where}", err=True)
     try:

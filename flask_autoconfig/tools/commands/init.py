@@ -16,7 +16,9 @@ from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
-from ..discover import discover
+from ..discover import discover, seconds
+
+_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
 
 @click.command("init")
@@ -45,8 +47,16 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     def tell(line: str) -> None:
         terminal.tell(line, err=True)
 
-    with ending.at_once():
-        discovery = discover(domain, options.network(**network), tell)
+    around = options.network(**network)
+    with ending.at_once(), ending.within(2 * seconds(around) + _MARGIN, domain):
+        try:
+            discovery = discover(domain, around, tell)
+        except (OSError, ConfigError):
+            raise
+        except Exception as error:  # an answer that nobody has thought of
+            reason = f"could not be looked at: {type(error).__name__}: {error}"
+            cure = "this is a fault of `init`: report it as an issue"
+            raise ConfigError([Problem(domain, clean(reason, 300), cure)]) from error
     for note in discovery.notes:
         tell(f"note: {note}")
     if discovery.config is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ...network import ProbeError
 from ...tls import Certificate
+from ...untrusted import split_url
 from ..findings import Finding, finding
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def web(scene: Scene) -> Iterator[Finding]:
     for ask in scene.asks:
         with suppress(ProbeError):
             reply = scene.facts.reply(ask)
-            host = urlsplit(reply.url).hostname or ""
+            host = split_url(reply.url).hostname or ""
             certificate = reply.certificate
             if certificate is None or certificate.problem or host in told:
                 continue

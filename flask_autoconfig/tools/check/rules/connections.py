@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ...mail import Endpoint
 from ...network import ProbeError, is_out_of_reach
+from ...untrusted import split_url
 from ..facts import AtAddress, Facts, side_by_side
 from ..findings import Finding, finding
 from .certificates import certificate_trouble
@@ -29,7 +29,7 @@ def web(scene: Scene) -> list[Finding]:
     """The same of the web servers that answered."""
     found: dict[tuple[str, int], None] = {}
     for ask in scene.asks:
-        parts = urlsplit(ask.url)
+        parts = split_url(ask.url)
         with suppress(ProbeError):
             scene.facts.reply(ask)
             found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from ....address import fill_in_url, known_part
 from ....config.tables import Provider, Server
 from ....families import FAMILIES
 from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
 from ..findings import Case, Finding, finding, shown
 from ..setups import Account, of_url
@@ -72,7 +72,7 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
         return Way(findings=(trouble.within("dav", type=type_),))
     place = shown(start)
     if reply.is_forged and reply.certificate is not None:
-        host = urlsplit(reply.url).hostname or ""
+        host = split_url(reply.url).hostname or ""
         told = of_certificate("https", shown(reply.url), reply.certificate, host)[0]
         return Way(findings=(told,))
     if _is_dav(reply):
@@ -107,8 +107,8 @@ def _beside(case: Case, facts: Facts, type_: str, url: str) -> tuple[Finding, ..
     if reply.is_forged or _is_dav(reply):
         return ()
     got = _no_dav(reply, shown(url), type_).seen
-    is_meant = urlsplit(url).path not in (urlsplit(reply.url).path, "")
-    if reply.redirects and is_meant and urlsplit(reply.url).path.strip("/"):
+    is_meant = split_url(url).path not in (split_url(reply.url).path, "")
+    if reply.redirects and is_meant and split_url(reply.url).path.strip("/"):
         return wrong(got)
     return wrong(got, "dav.well-known-absent")
 
@@ -225,12 +225,12 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
             advice=trouble.cure,
             got=trouble.seen,
             type=server.type,
-            host=urlsplit(url).hostname,
+            host=split_url(url).hostname,
         )
         return
 
     if reply.certificate is not None:
-        host = urlsplit(reply.url).hostname or ""
+        host = split_url(reply.url).hostname or ""
         told = of_certificate("server", url, reply.certificate, host)
         yield from told
         if reply.is_forged:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from msgspec import structs
 
@@ -21,6 +21,7 @@ from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ... import quirks, written
 from ...network import ProbeError, Reply
+from ...untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK
@@ -210,7 +211,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
 
 def _is_of(case: Case, ask: Ask) -> bool:
     """Whether a request names the asker."""
-    return unquote(urlsplit(ask.url).query) == f"emailaddress={case.asker}"
+    return unquote(split_url(ask.url).query) == f"emailaddress={case.asker}"
 
 
 def _domains(case: Case, it: Document) -> Iterator[Finding]:

@@ -10,11 +10,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ....documents import Recipient, apple
 from ....families import FAMILIES, Family
 from ...network import ProbeError, Reply
+from ...untrusted import split_url
 from .. import setups
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
@@ -64,7 +65,7 @@ def look(case: Case, facts: Facts) -> Seen:
             return seen._replace(findings=[*less, *seen.findings])
         is_first = ask == asks(case)[0]
         if web.ABSENT not in trouble.marks and is_first:
-            host = urlsplit(ask.url).hostname or ""
+            host = split_url(ask.url).hostname or ""
             is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
             findings.append(trouble if is_meant else trouble.marked("by chance"))
         elif is_first and expected(case) is not None:

@@ -6,15 +6,19 @@ import re
 import zlib
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
-from ...network import REDIRECTS, ProbeError, Reply, is_public
+from ...network import REDIRECTS, ProbeError, Reply
 from ...resolver import LookupFailed
+from ...untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
 from .certificates import certificate_trouble
 
 _MOST = 1024 * 1024  # bytes of a document, once unpacked
+_MOST_PAGE = 64 * 1024  # bytes of a page for people that are searched
+# Up to the next tag only: so the time grows linearly with the length of the page.
+_PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
+_TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
 ABSENT = "absent"  # the mark of what was not published, and need not be
 # Answers that some clients take for settings, so that they look no further.
 ENDING = frozenset(("http.empty", "http.empty-404"))
@@ -43,7 +47,7 @@ _CODES = {
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Why a request got no answer."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     host = parts.hostname or ""
     if error.kind == "dns":
         return _of_name(facts, url, host, error)
@@ -60,10 +64,10 @@ def _leads_inside(facts: Facts, url: str) -> bool:
     """Whether a redirect from there names a host that only the server itself knows."""
     try:
         target = facts.reply(Ask(url)).target
-        host = urlsplit(target).hostname or ""
-    except (ProbeError, ValueError):
+    except ProbeError:
         return False
-    is_number = bool(re.fullmatch(r"[\d.]+|[\da-f:]*:[\da-f:]*", host))
+    host = split_url(target).hostname or ""
+    is_number = ":" in host or {*host} <= {*"0123456789."}
     inside = is_number and not is_public(host)
     is_short = "." not in host and not is_number
     return bool(target) and (inside or is_short)
@@ -161,7 +165,7 @@ def by_name(
     case: Case, facts: Facts, found: Finding | None, url: str
 ) -> Finding | None:
     """The finding with what DNS has to do with it: an alias of another host, a wildcard."""
-    host = urlsplit(url).hostname or ""
+    host = split_url(url).hostname or ""
     if found is None or host == case.domain or not case.has(host):
         return found
     target = names_of(facts, host)[-1]
@@ -181,7 +185,7 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     """What is wrong with an answer whatever document is wanted; None for nothing."""
     url = reply.url
     if reply.is_forged and reply.certificate is not None:
-        host = urlsplit(url).hostname or ""
+        host = split_url(url).hostname or ""
         return certificate_trouble("https", shown(url), reply.certificate, host)
     lost = _lost_path(reply, asked)
     if lost:
@@ -209,12 +213,12 @@ _CODINGS = ("gzip", "deflate")  # that can be unpacked here
 
 def _lost_path(reply: Reply, asked: str) -> Finding | None:
     """A redirect of everything to a site's front page, in the place of the document."""
-    path = urlsplit(asked).path
-    led = urlsplit(reply.url).path
+    path = split_url(asked).path
+    led = split_url(reply.url).path
     is_front = reply.redirects and led in ("", "/") and path not in ("", "/")
     if not is_front or not (is_web_page(reply) or reply.status in (404, 410)):
         return None
-    if re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I):
+    if _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE]):
         return None  # a login page, which has a cure of its own
     return _found("http.path-lost", asked, target=shown(reply.url))
 
@@ -226,8 +230,8 @@ def _login_wall(reply: Reply, asked: str) -> Finding | None:
     url = shown(reply.url)
     if reply.status in (401, 407):
         return _found("http.login-wanted", url, status=reply.status)
-    led = reply.redirects and _LOGIN_WORDS.search(urlsplit(url).path)
-    has_field = re.search(rb"<input[^>]+type=.?password", reply.body[:_MOST], re.I)
+    led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
+    has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
     if reply.status == 200 and (led or has_field) and is_web_page(reply):
         return _found("http.login-page", asked, where=f" ({url})" if led else "")
     return None
@@ -292,7 +296,7 @@ def is_web_page(reply: Reply) -> bool:
 
 def _web_page(reply: Reply) -> Finding:
     text = reply.body[:20_000].decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>([^<]{1,80})", text, re.I)
+    title = _TITLE.search(text)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
     code = "http.web-page"
     if _PARKED.search(text):
@@ -329,6 +333,6 @@ def from_cache(reply: Reply) -> str:
 def unencrypted_hop(reply: Reply) -> str:
     """The first http URL that https leads to, "" where there is none."""
     way = [*reply.redirects, reply.url]
-    if urlsplit(way[0]).scheme != "https":
+    if split_url(way[0]).scheme != "https":
         return ""
-    return next((it for it in way if urlsplit(it).scheme == "http"), "")
+    return next((it for it in way if split_url(it).scheme == "http"), "")

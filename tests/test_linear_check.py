@@ -1,0 +1,351 @@
+"""What `check` and `init` read from servers is read in linear time and bounded memory."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import plistlib
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from linear import TOKENS, assert_linear
+from strangers import server
+
+from flask_autoconfig import families
+from flask_autoconfig.address import Address
+from flask_autoconfig.cleaning import clean
+from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
+from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.tools import quirks, written
+from flask_autoconfig.tools.check import Case, Report, reading, report, setups
+from flask_autoconfig.tools.check.findings import finding, shown
+from flask_autoconfig.tools.check.login import is_own_fault
+from flask_autoconfig.tools.check.rules import profile, web
+from flask_autoconfig.tools.check.weigh import merged
+from flask_autoconfig.tools.mail import Endpoint, mail_server
+from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch
+from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.untrusted import Secrets, split_url
+
+WHO = Address("fred", "example.com")
+CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
+RULES = (reading.K9, reading.DELTA_CHAT)
+
+Call = Callable[[str], object]
+
+
+@pytest.fixture(autouse=True)
+def _without_collector() -> Iterator[None]:
+    """Measure without the collector, whose runs depend on what else is in memory."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def _clients(text: str) -> None:
+    """What clients make of a document, and what is said of it."""
+    for rules in RULES:
+        with suppress(reading.UnreadableError):
+            reading.read(_bytes(text), rules, WHO)
+
+
+def _documents(text: str) -> None:
+    """The same of the reader, and of what warns of a document."""
+    body = _bytes(text)
+    with suppress(NotAutoconfigError, ConfigError):
+        (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
+        written.document_warnings(body)
+        quirks.warnings([provider], ours=False)
+
+
+def _others(text: str) -> None:
+    body = _bytes(text)
+    for read in (setups.of_pox, setups.of_pacc, setups.of_profile):
+        with suppress(setups.MeaninglessError):
+            read(body)
+    profile._inside(b"<?xml" + body)
+
+
+def _pages(text: str) -> None:
+    """Everything that an HTTP response may be taken for."""
+    body = _bytes(text)
+    for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
+        reply = Reply("https://a.test/", status, {"content-type": text}, start + body)
+        web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        reply.redirects = ["https://a.test/mail/config-v1.1.xml"]
+        web.of_reply(CASE, reply, "https://a.test/mail/config-v1.1.xml")
+        web.unpacked(reply)
+
+
+def _headers(text: str) -> None:
+    names = ("location", "content-encoding", "allow", "age", "x-cache", "content-type")
+    reply = Reply("https://a.test/x", 302, dict.fromkeys(names, text), b"x")
+    with suppress(ProbeError):
+        _ = reply.target
+    web.from_cache(reply)
+    web.of_reply(CASE, reply, "https://a.test/y")
+    for url in (text, f"https://{text}", f"https://a.test/{text}"):
+        split_url(url)
+        shown(url)
+
+
+def _messages(text: str) -> None:
+    """What is shown of a server's words, whatever their length."""
+    clean(text)
+    is_own_fault(text[:200])
+    Secrets("secret").cut_out_of(text)
+    found = finding("document.unusable", text, reason=text, advice=text)
+    told = Report("example.com", (), tuple(merged([found, found])), None, False)
+    list(report.verdict(told, 80))
+    list(report.details(told, verbose=True, width=80))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+SERVER = (
+    "<hostname>imap.example.com</hostname><port>993</port><socketType>SSL</socketType>"
+    "<authentication>password-cleartext</authentication>"
+    "<username>%EMAILADDRESS%</username>"
+)
+# A document with a place for what is repeated in each of its elements.
+START = '<clientConfig version="1.1">'
+PLACES = {
+    "the root": f"{START}{{}}<emailProvider id='a.test'><domain>a.test</domain>",
+    "a provider": f"{START}<emailProvider id='a.test'><domain>a.test</domain>{{}}",
+    "a server": f"{START}<emailProvider id='a.test'><domain>a.test</domain>"
+    f'<incomingServer type="imap">{SERVER}{{}}</incomingServer>',
+}
+END = (
+    f'<incomingServer type="imap">{SERVER}</incomingServer>'
+    f'<outgoingServer type="smtp">{SERVER}</outgoingServer>'
+    "</emailProvider></clientConfig>"
+)
+ELEMENTS = (
+    *("<port><![CDATA[", "<port><![CDATA[]]></port>", "<port>&#49;</port>", "<x/>"),
+    *("<incomingServer>", "<incomingServer/>", "<emailProvider/>", "<enable/>"),
+    *("<domain>b.test</domain>", "<domain> </domain>", "<username> a</username>"),
+    *("<authentication>x</authentication>", "<socketType> x</socketType>"),
+    '<addressBook type="carddav"><url>https://a.test/</url></addressBook>',
+    '<documentation url="https://a.test/"><descr>a</descr></documentation>',
+    '<authentication system="a">b</authentication>',
+)
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("call", [_clients, _documents])
+def test_elements_of_a_document(call: Call, place: str) -> None:
+    for token in ELEMENTS:
+        assert_linear(lambda text: call(place.format(text) + END), token, [""])
+
+
+TEXTS = (
+    *("a", ".", "%", "%EMAILDOMAIN%", "%a%", "a@", " ", "é", "a.", "//", "1", "{"),
+)
+
+
+@pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
+def test_values_of_a_document(tag: str) -> None:
+    place = (
+        PLACES["a server"]
+        .replace(f"<{tag}>", f"<{tag}>{{}}")
+        .replace("{}</inc", "</inc")
+    )
+
+    def call(text: str) -> None:
+        body = place.format(text) + END
+        _clients(body)
+        _documents(body)
+
+    for token in TEXTS:
+        assert_linear(call, token, [""])
+
+
+MARKUP = (
+    "<input ",
+    "<title ",
+    "<input type=",
+    "<title>",
+    "<clientConfig",
+    "type=passwor",
+)
+
+
+@pytest.mark.parametrize(
+    "call", [_clients, _documents, _others, _pages, _headers, _messages]
+)
+def test_whatever_a_server_sends(call: Call) -> None:
+    for token in (*TOKENS, *MARKUP, *ELEMENTS[:5]):
+        assert_linear(call, token, ["", "x"] if call in (_pages, _headers) else [""])
+
+
+# --- Trees ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("<a>", "</a>"),
+        ("<array>", "</array>"),
+        ("[", "]"),
+        ('{"Url":', "}"),
+    ],
+)
+def test_whatever_is_nested(start: str, end: str) -> None:
+    def call(text: str) -> None:
+        nested = text + end * (len(text) // len(start))
+        for head, tail in (("", ""), (PLACES["a provider"].format(""), END)):
+            _clients(head + nested + tail)
+            _documents(head + nested + tail)
+        _others(nested)
+        _others(f"<plist><dict><key>PayloadContent</key>{nested}</dict></plist>")
+        _others(f'{{"protocols": {nested}}}')
+
+    assert_linear(call, start, [""])
+
+
+def test_elements_that_are_all_different() -> None:
+    def call(text: str) -> None:
+        several = "".join(
+            f"<a{number}> x</a{number}>" for number in range(len(text) // 20)
+        )
+        for place in PLACES.values():
+            _clients(place.format(several) + END)
+            _documents(place.format(several) + END)
+
+    assert_linear(call, "a", [""])
+
+
+def test_servers_without_end_are_refused() -> None:
+    protocol = "<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
+    space = setups._OUTLOOK.strip("{}")
+    pox = f'<Response xmlns="{space}">{protocol * 101}</Response>'
+    payload = {"PayloadType": "com.apple.mail.managed"}
+    profile = plistlib.dumps({"PayloadContent": [payload] * 101})
+    for read, body in ((setups.of_pox, pox.encode()), (setups.of_profile, profile)):
+        with pytest.raises(setups.MeaninglessError, match="101 servers, more than 100"):
+            read(body)
+
+
+def _binary(objects: list[bytes]) -> bytes:
+    """A binary property list of these objects, the first of them on top."""
+    starts = itertools.accumulate(map(len, objects), initial=8)
+    offsets = b"".join(struct.pack(">I", it) for it in starts)[:-4]
+    body = b"bplist00" + b"".join(objects)
+    return body + offsets + struct.pack(">6xBBQQQ", 4, 1, len(objects), 0, len(body))
+
+
+def test_a_property_list_that_doubles_is_not_written_out() -> None:
+    keys = ("PayloadContent", "PayloadType", "IncomingMailServerHostName")
+    values = [
+        *(b"\x5f\x10" + bytes([len(key)]) + key.encode() for key in keys),
+        b"\x5f\x10\x16com.apple.mail.managed",
+    ]
+    # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
+    objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
+    doubling = [b"\xa2" + bytes([it + 1] * 2) for it in range(len(objects), 41)]
+    setup = setups.of_profile(_binary([*objects, *doubling, b"\x09"]))
+    assert setup.servers[0].hostname == ""
+
+
+def test_a_property_list_whose_objects_overlap_is_not_unfolded() -> None:
+    size = 400_000
+    text = b"\x5f\x12" + struct.pack(">I", size) + b"a" * size
+    starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
+    tail = struct.pack(">6xBBQQQ", 4, 4, size // 10, 0, 8 + len(text))
+    with pytest.raises(setups.MeaninglessError, match="without bounds"):
+        setups.of_profile(b"bplist00" + text + starts + tail)
+
+
+# --- Conversations ------------------------------------------------------------------------
+
+NETWORK = Network(
+    Resolver(("127.0.0.1", 9), timeout=0.1), timeout=5.0, allow_private=True
+)
+
+
+class Answer:
+    """A server that answers each request or connection with the same bytes."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.sendall(self.sent)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+
+@pytest.fixture(scope="module")
+def answer() -> Iterator[tuple[Answer, int]]:
+    behave = Answer()
+    with server(behave) as port:
+        yield behave, port
+
+
+HTTP = (
+    "a: ",
+    "a",
+    "\r\n ",
+    "a:\r\n",
+    "\r\n",
+    "\0",
+    "=?utf-8?q?",
+    ";",
+    "1\r\nx\r\n",
+    "é",
+)
+HEADS = (
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.1 200 OK\r\na: ",
+    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "",
+)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_http_responses(answer: tuple[Answer, int], head: str) -> None:
+    behave, port = answer
+
+    def call(text: str) -> None:
+        behave.sent = (head + text).encode()
+        with suppress(ProbeError):
+            fetch(NETWORK, f"http://127.0.0.1:{port}/")
+
+    for token in HTTP:
+        assert_linear(call, token, [""])
+
+
+MAIL = (
+    "a",
+    "\r\n",
+    "* ",
+    "* CAPABILITY A=B\r\n",
+    "250-AUTH PLAIN\r\n",
+    "220-",
+    " ",
+    "\0",
+)
+
+
+@pytest.mark.parametrize(
+    ("type_", "greeting"),
+    [("imap", "* OK\r\n"), ("pop3", "+OK\r\n+OK\r\n"), ("smtp", "220 \r\n")],
+)
+def test_mail_servers(answer: tuple[Answer, int], type_: str, greeting: str) -> None:
+    behave, port = answer
+
+    def call(text: str) -> None:
+        behave.sent = (greeting + text).encode()
+        with suppress(ProbeError):
+            mail_server(NETWORK, Endpoint(type_, "127.0.0.1", port, "plain"))
+
+    for token in MAIL:
+        assert_linear(call, token, [""])
