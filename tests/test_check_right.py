@@ -486,7 +486,7 @@ def test_the_form_for_programs_stays(here: Real) -> None:
         assert (client["works"] is False) == bool(client["stopped_by"])
     for found in report["findings"]:
         assert list(found) == [
-            *("status", "step", "subject", "seen", "why", "cure", "clients")
+            *("code", "status", "step", "subject", "seen", "why", "cure", "clients")
         ]
         assert found["status"] in ("ok", "note", "warning", "failure")
     order = [it["status"] for it in report["findings"]]

@@ -14,7 +14,8 @@ import pytest
 from strangers import HEARING
 from support import BIN, ISP_FILES, TWO_DOMAINS, run
 
-from flask_autoconfig.tools.check import findings, report
+from flask_autoconfig.tools.check import report
+from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report
 
 Write = Callable[..., Path]
@@ -176,9 +177,7 @@ def test_quiet_json_of_what_is_well_is_an_object_all_the_same(toml: Write) -> No
     assert set(told) == {"domain", "clients", "findings"}
 
 
-REFUSED = findings.failure(
-    "login", "imap imap.example.com:993", "fred is refused: no", "so it is", "type it"
-)
+REFUSED = finding("login.refused", "imap imap.example.com:993", user="fred", said="no")
 
 
 def test_a_refused_login_is_in_the_verdict() -> None:

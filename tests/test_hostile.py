@@ -19,7 +19,7 @@ from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError
 from flask_autoconfig.tools import network
-from flask_autoconfig.tools.check.findings import failure
+from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError
 from flask_autoconfig.tools.resolver import Resolver
@@ -300,7 +300,7 @@ def test_a_step_ends_however_many_connections_it_takes() -> None:
 )
 def test_what_came_from_outside_is_shown_clean(said: str, shown: str) -> None:
     assert clean(said) == shown
-    assert failure("dns", said, said, said, said).seen == shown
+    assert finding("dns.address", said, addresses=said).seen == shown
 
 
 # --- What costs a stranger little -------------------------------------------------------

@@ -22,9 +22,10 @@ from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Re
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import quirks, written
 from flask_autoconfig.tools.check import Case, Report, reading, report, setups
-from flask_autoconfig.tools.check.causes import profile, web
-from flask_autoconfig.tools.check.findings import failure, merged, shown
+from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import is_own_fault
+from flask_autoconfig.tools.check.rules import profile, web
+from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch
 from flask_autoconfig.tools.resolver import Resolver
@@ -97,7 +98,7 @@ def _messages(text: str) -> None:
     clean(text)
     is_own_fault(text[:200])
     Secrets("secret").cut_out_of(text)
-    found = failure("document", text, text, text, text)
+    found = finding("document.unusable", text, reason=text, advice=text)
     told = Report("example.com", (), tuple(merged([found, found])), None, False)
     list(report.verdict(told, 80))
     list(report.details(told, verbose=True, width=80))

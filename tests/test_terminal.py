@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from support import BIN, TWO_DOMAINS, run
 
 from flask_autoconfig.config.hiding import hidden
-from flask_autoconfig.tools.check import findings, report
+from flask_autoconfig.tools.check import report
+from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report
 from flask_autoconfig.tools.terminal import columns, wrapped
 
@@ -121,12 +122,11 @@ def test_what_is_wrapped_has_the_same_words_and_fits(
 # --- check -------------------------------------------------------------------------------
 
 URL = "https://autoconfig.example.com/mail/config-v1.1.xml?a=" + "b" * 40
-LONG = findings.failure(
-    "https",
+LONG = finding(
+    "http.bad-redirect",
     URL,
-    f"redirects without end, by way of {URL}",
-    "clients that ask there get nothing, whoever they are and whatever they do",
-    f"let {URL} answer by itself, or redirect it straight to what answers",
+    reason=f"redirects without end, by way of {URL}",
+    advice=f"let {URL} answer by itself, or redirect it straight to what answers",
 ).hurting("Thunderbird", "Evolution")
 REPORT = Report(
     "example.com",

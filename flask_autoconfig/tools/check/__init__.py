@@ -1,16 +1,17 @@
 """Plays every client of a domain, and names the cause of what stops it.
 
-Facts (addresses, connections, certificates, greetings, documents) are looked up once,
-side by side, within one deadline (`facts`). Each client's way is a row of a table
+Facts (addresses, connections, certificates, greetings, documents) are gathered once, side
+by side, within one deadline (`facts`). The requests of each client are a row of a table
 (`journeys`, `reading`), which `playing` follows to what the client would set up
-(`setups`). `run` compares these, with each other and with the file, and asks `causes`
-for what stands behind a difference or a stop. `report` says it to people and programs.
+(`setups`). The rules of `catalog` look at all of that (`scene`) and yield findings: a
+code with values. `weigh` sets their status, merges equal causes and drops what follows
+from others; `texts.toml` has the words, and `report` prints them.
 """
 
 from __future__ import annotations
 
 from .facts import Facts
-from .findings import FAILURE, NOTE, OK, STATUSES, WARNING, Case, Finding
+from .findings import Case, Finding
 from .run import (
     Fare,
     Report,
@@ -21,6 +22,7 @@ from .run import (
     unhurried,
     unpublished,
 )
+from .weigh import FAILURE, NOTE, OK, STATUSES, WARNING
 
 __all__ = [
     "FAILURE",

@@ -15,10 +15,11 @@ from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
 from ..mail import PATIENCE, Endpoint, log_in
 from ..network import Network, ProbeError
-from .causes.servers import endpoint_of
 from .facts import side_by_side
-from .findings import FAILURE, Case, Finding, failure, note, ok, warning
+from .findings import Case, Finding, finding
+from .rules.servers import endpoint_of
 from .run import Fare
+from .weigh import FAILURE
 
 _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
@@ -62,16 +63,17 @@ def for_login(
         subject = str(endpoint_of(case, server))
         if server in servers:
             continue
+        code = ""
         if not server.username:
-            why = "no user name is published for it"
+            code = "login.no-user-name"
         elif subject in faulty:
-            why = "what is wrong with the server comes first"
+            code = "login.server-faulty"
         elif subject not in sound:
-            why = "the server was not looked at"
+            code = "login.server-unseen"
+        if code:
+            others.append(finding(code, subject))
         else:
             servers.append(server)
-            continue
-        others.append(warning("login", subject, "not tried", why))
     return servers, others
 
 
@@ -120,10 +122,9 @@ def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
     if again.outcome == _REFUSED:
         findings = [*(_refusal(case, it, let_in) for it in refused), *findings]
         if not let_in:
-            seen = (
-                f"{again.user} is refused too: the password is wrong, or both names are"
+            findings.append(
+                finding("login.both-refused", again.subject, user=again.user)
             )
-            findings.append(note("login", again.subject, seen))
         return findings
     first, *rest = refused
     follow = [
@@ -185,16 +186,13 @@ def _try(
     shown = first if isinstance(first, str) else first.name
     subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {shown}"
 
-    def ended(outcome: str, said: str = "", finding: Finding | None = None) -> Try:
-        return Try(server, subject, endpoint, user, outcome, said, finding)
+    def ended(outcome: str, said: str = "", found: Finding | None = None) -> Try:
+        return Try(server, subject, endpoint, user, outcome, said, found)
 
     if method is None:
-        seen = "not tried: only passwords can be"
-        return ended(_UNKNOWN, finding=warning("login", subject, seen, ""))
+        return ended(_UNKNOWN, found=finding("login.other-method", subject))
     if endpoint.socket_type == "plain":
-        why = "a password must not travel in the clear"
-        seen = "not tried: unencrypted"
-        return ended(_UNKNOWN, finding=warning("login", subject, seen, why))
+        return ended(_UNKNOWN, found=finding("login.unencrypted", subject))
     try:
         refusal = log_in(
             network,
@@ -204,11 +202,15 @@ def _try(
             password=password,
         )
     except ProbeError as error:
-        if error.kind in ("login", "private"):
-            seen = f"not tried: {error}"
-            found = warning("login", subject, seen, "", error.cure)
-            return ended(_UNKNOWN, finding=found)
-        return ended(_UNKNOWN, finding=_no_answer(subject, user, error))
+        is_refused = error.kind in ("login", "private")
+        told = finding(
+            "login.not-possible" if is_refused else "login.no-answer",
+            subject,
+            advice=error.cure if is_refused else "",
+            user=user,
+            reason=error,
+        )
+        return ended(_UNKNOWN, found=told)
     if not refusal:
         return ended(_IN)
     return ended(_OWN_FAULT if is_own_fault(refusal) else _REFUSED, refusal)
@@ -246,71 +248,37 @@ _WHO_JUDGES = {
     "pop3": "Dovecot: its passdb and its auth process",
     "smtp": "Postfix: smtpd_sasl_type and smtpd_sasl_path, which is Dovecot's socket",
 }
-_REFUSED_TOO = "a person who types the same is refused too"
 
 
 def _of_try(it: Try) -> Finding:
     """Of who is let in, and of a server that could not judge."""
     if it.outcome == _IN:
-        return ok("login", it.subject, f"{it.user} is let in")
-    return failure(
-        "login",
-        it.subject,
-        f"the login of {it.user} fails in the server itself: {it.said}",
-        "nobody is let in, whatever the password",
-        "look at the server's log: what it asks for passwords does not answer "
-        f"({_WHO_JUDGES[it.endpoint.type]})",
-    )
+        return finding("login.good", it.subject, user=it.user)
+    return _of_refusal("login.server-fault", it)
 
 
-def _no_answer(subject: str, user: str, error: ProbeError) -> Finding:
-    return failure(
-        "login",
-        subject,
-        f"{user} gets no answer: {error}",
-        "that is no refusal: nobody knows whether the password is right",
-        "look at the server's log: what does its login wait for?",
-    )
+def _of_refusal(code: str, it: Try, **values: Any) -> Finding:
+    judge = _WHO_JUDGES[it.endpoint.type]
+    return finding(code, it.subject, user=it.user, said=it.said, judge=judge, **values)
 
 
 def _wrong_name(first: Try, again: Try) -> Finding:
     placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
-    return failure(
-        "login",
-        first.subject,
-        f"{again.user} is let in, the name that is published ({first.user}) is not: "
-        f"{first.said}",
-        "the published user name is the wrong one: whoever takes it is refused",
-        f'publish username = "{placeholder}"',
+    return _of_refusal(
+        "login.wrong-name", first, other=again.user, placeholder=placeholder
     )
 
 
 def _following(it: Try, again: Try) -> Finding:
-    found = failure(
-        "login",
-        it.subject,
-        f"{it.user} is refused: {it.said}",
-        _REFUSED_TOO,
-        f"publish the name that {again.endpoint.host} takes here too, and try again",
-    )
-    return found._replace(follows=True)
+    host = again.endpoint.host
+    return _of_refusal("login.refused-as-well", it, other_host=host)
 
 
 def _refusal(case: Case, it: Try, let_in: Mapping[str, str]) -> Finding:
     """`let_in` are the names that another server took, with the same password."""
-    why = _REFUSED_TOO
     if it.user in let_in:
-        why = f"{let_in[it.user]} takes the same name and password"
-        cure = (
-            "it is this server's own: look at its log, and at whom it asks for "
-            f"passwords ({_WHO_JUDGES[it.endpoint.type]})"
-        )
-    elif let_in:
-        name, where = next(iter(let_in.items()))
-        cure = f"the password is right: {where} takes it with {name}; see whether this "
-        cure += "server wants that user name"
-    elif it.user != str(case.address):
-        cure = "the published user name is not the address: see whether it should be"
-    else:
-        cure = "look at the password, and whether the server wants another user name"
-    return failure("login", it.subject, f"{it.user} is refused: {it.said}", why, cure)
+        return _of_refusal("login.refused-here-alone", it, other=let_in[it.user])
+    for name, where in let_in.items():
+        return _of_refusal("login.refused-name-here", it, other=where, name=name)
+    is_address = it.user == str(case.address)
+    return _of_refusal("login.refused" if is_address else "login.refused-name", it)

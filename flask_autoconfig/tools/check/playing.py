@@ -13,22 +13,8 @@ from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
 from . import journeys, reading, setups
 from .asking import ask_of, asks, steps_of
-from .causes import web
-from .causes.web import Trouble
 from .facts import Ask, Facts
-from .findings import (
-    FAILURE,
-    NOTE,
-    OK,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    note,
-    ok,
-    shown,
-    warning,
-)
+from .findings import Case, Finding, finding, shown
 from .journeys import Client, Step
 from .plays import (
     Outcome,
@@ -38,10 +24,10 @@ from .plays import (
     is_elsewhere,
     is_way_out,
 )
+from .rules import web
 from .setups import Account, Setup
+from .weigh import FAILURE, OK
 
-NO_SETTINGS = "it finds no settings in the document"
-EXCHANGE = "Exchange and Microsoft 365 show their settings only after a login"
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
@@ -75,7 +61,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
 
 def _ends(client: Client, outcome: Outcome) -> bool:
     """Whether the client takes it for an answer and looks no further."""
-    if outcome.trouble is None or not outcome.trouble.ends:
+    if outcome.trouble is None or outcome.trouble.code not in web.ENDING:
         return False
     status = outcome.reply.status if outcome.reply else 0
     return client.takes_empty_404 if status in (404, 410) else client.takes_empty
@@ -84,67 +70,60 @@ def _ends(client: Client, outcome: Outcome) -> bool:
 def _tell(
     played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
 ) -> None:
-    """What it met on its way: a failure where it stopped there, else less."""
+    """What it met on its way, each with its circumstances: whether it stopped there."""
     causes: set[str] = set()
-    troubles = [it.trouble.finding.why for it in met if it.trouble is not None]
+    meets_exchange = any(
+        it.trouble and it.trouble.code == "http.exchange" for it in met
+    )
     for outcome in met:
-        trouble = outcome.trouble
-        if trouble is None or (trouble.is_absent and not trouble.ends):
+        found = outcome.trouble
+        if found is None or (
+            web.ABSENT in found.marks and found.code not in web.ENDING
+        ):
             continue
-        finding = trouble.finding
-        is_further = bool(causes) and is_way_out(outcome) and finding.seen not in causes
-        is_chance = is_by_chance(played, outcome, case, facts)
-        is_exchanges = EXCHANGE in troubles or is_elsewhere(
-            played, outcome, case, facts
-        )
-        is_less = trouble.is_absent or is_further or is_chance or is_exchanges
-        is_stop = played.setup is None and not is_less
-        if is_stop or _ends(client, outcome):
-            status = FAILURE
-            causes.add(finding.seen)
+        if _ends(client, outcome):
+            found = found._replace(marks=frozenset())
         else:
-            is_own = outcome.place == "host" and outcome.url.startswith("https:")
-            is_own = is_own and not (trouble.is_absent or is_chance or is_exchanges)
-            status = WARNING if is_own else NOTE
-        played.findings.append(finding._replace(status=status).hurting(client.name))
-    found = played.found
-    if found is not None and found.reply is not None:
-        for each in _beside(case, facts, found.reply):
-            hurt = () if each.status == OK else (client.name,)
-            played.findings.append(each.hurting(*hurt))
+            found = found.marked(
+                *_circumstances(played, outcome, case, facts),
+                "exchange" * meets_exchange,
+                "elsewhere"
+                * bool(causes and is_way_out(outcome) and found.seen not in causes),
+            )
+        if found.status == FAILURE:
+            causes.add(found.seen)
+        played.findings.append(found.hurting(client.name))
+    reply = played.found.reply if played.found else None
+    for each in _beside(case, facts, reply) if reply else ():
+        hurt = () if each.status == OK else (client.name,)
+        played.findings.append(each.hurting(*hurt))
+
+
+def _circumstances(
+    played: Play, outcome: Outcome, case: Case, facts: Facts
+) -> Iterator[str]:
+    """The marks of what a client met: whether it was meant, and whether it went on."""
+    if is_by_chance(played, outcome, case, facts):
+        yield "by chance"
+    if is_elsewhere(played, outcome, case, facts):
+        yield "exchange"
+    if played.setup is not None:
+        is_own = outcome.place == "host" and outcome.url.startswith("https:")
+        yield "first place" if is_own else "elsewhere"
 
 
 def _beside(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
-    """What hurts of a way that led to settings nevertheless."""
+    """What is wrong with the requests that led to settings nevertheless."""
     first = shown(reply.redirects[0] if reply.redirects else reply.url)
     if reply.redirects:
-        yield ok("https", first, f"it leads to {shown(reply.url)}")
+        yield finding("http.redirected", first, target=shown(reply.url))
     hop = web.unencrypted_hop(reply)
     if hop:
-        yield warning(
-            "https",
-            first,
-            f"it redirects from https to http: {shown(hop)}",
-            "whoever stands between can name servers of his own, and some clients "
-            "refuse it",
-            "redirect to https, or answer there",
-        )
+        yield finding("http.downgraded", first, target=shown(hop))
     elif not first.startswith("https:") and not _is_there_by_https(case, facts, reply):
-        yield warning(
-            "https",
-            first,
-            "the settings come over unencrypted http alone",
-            "whoever stands between can name servers of his own",
-            "make https work there",
-        )
+        yield finding("http.unencrypted", first)
     if reply.seconds > _SLOW:
-        yield warning(
-            "https",
-            first,
-            f"it takes {reply.seconds:.0f} seconds to answer",
-            "Thunderbird gives up after 5",
-            "look at what the service waits for",
-        )
+        yield finding("http.slow", first, seconds=f"{reply.seconds:.0f}")
 
 
 def _is_there_by_https(case: Case, facts: Facts, reply: Reply) -> bool:
@@ -167,24 +146,25 @@ def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> 
     if step.kind == "302":
         return _redirected(client, step, ask, case, facts)
     outcome = Outcome(ask.url, step.place, reply)
-    trouble_ = web.of_reply(case, reply, ask.url)
-    if trouble_ is not None and trouble_.is_absent and step.place == "host":
-        trouble_ = web.by_redirect(facts, ask, trouble_)
-    if trouble_ is not None and _is_exchange(case, reply):
-        told_ = note("https", shown(ask.url), _at_exchange(reply), EXCHANGE)
-        return outcome._replace(trouble=Trouble(told_))
+    found = web.of_reply(case, reply, ask.url)
+    if found is not None and web.ABSENT in found.marks and step.place == "host":
+        found = web.by_redirect(facts, ask, found)
+    if found is not None and _is_exchange(case, reply):
+        host = host_of(reply.url)
+        at_exchange = finding("http.exchange", shown(ask.url), host=host)
+        return outcome._replace(trouble=at_exchange)
     if step.kind == "xml":
-        trouble_ = _because_of_form(step, ask, case, facts, trouble_)
-    if trouble_ is None and step.kind != "v2":
-        trouble_, setup = _read(client, step, ask, case, facts, reply)
+        found = _because_of_form(step, ask, case, facts, found)
+    if found is None and step.kind != "v2":
+        found, setup = _read(client, step, ask, case, facts, reply)
         if setup is not None:
             return outcome._replace(setup=setup)
-    if step.kind == "v2" and trouble_ is None:
+    if step.kind == "v2" and found is None:
         return _by_v2(client, step, outcome, case, facts)
-    trouble_ = web.by_name(case, facts, trouble_, ask.url)
+    found = web.by_name(case, facts, found, ask.url)
     if step.kind == "v2":
-        return _without_v2(outcome, trouble_)
-    return outcome._replace(trouble=trouble_)
+        return _without_v2(outcome, found)
+    return outcome._replace(trouble=found)
 
 
 def _is_exchange(case: Case, reply: Reply) -> bool:
@@ -193,13 +173,9 @@ def _is_exchange(case: Case, reply: Reply) -> bool:
     return case.provider is None and wants_login and not case.has(host_of(reply.url))
 
 
-def _at_exchange(reply: Reply) -> str:
-    return f"it leads to {host_of(reply.url)}, which wants a login first"
-
-
 def _read(
     client: Client, step: Step, ask: Ask, case: Case, facts: Facts, reply: Reply
-) -> tuple[Trouble | None, Setup | None]:
+) -> tuple[Finding | None, Setup | None]:
     """What the client makes of a document, or why nothing."""
     gate = _gate(client, step, ask, facts, reply)
     if gate is not None:
@@ -210,8 +186,9 @@ def _read(
             return None, _as_told(case, setups.of_pox(document))
         setup = reading.read(document, client.rules, case.asker)
     except (reading.UnreadableError, setups.MeaninglessError) as error:
-        told = failure("document", shown(ask.url), str(error), NO_SETTINGS, error.cure)
-        return Trouble(told), None
+        place, cure = shown(ask.url), error.cure
+        told = finding("document.unusable", place, advice=cure, reason=error)
+        return told, None
     return None, _as_told(case, setup)
 
 
@@ -229,50 +206,25 @@ def _as_told(case: Case, setup: Setup) -> Setup:
 
 def _gate(
     client: Client, step: Step, ask: Ask, facts: Facts, reply: Reply
-) -> Trouble | None:
+) -> Finding | None:
     """What makes a client put an answer away unread."""
     url = shown(reply.url)
     coding = reply.headers.get("content-encoding", "")
     if client.takes_no_compression and coding:
-        return Trouble(
-            failure(
-                "https",
-                url,
-                f"compressed unasked ({coding[:40]})",
-                "Delta Chat reads no compression",
-                "switch it off for this path",
-            )
-        )
-    if client.needs_absolute_location:
-        for hop in reply.redirects:
-            location = facts.reply(ask._replace(url=hop)).headers.get("location", "")
-            if "://" not in location:
-                return Trouble(
-                    failure(
-                        "https",
-                        shown(hop),
-                        f"it redirects to {location[:80]}, which is no whole URL",
-                        "Delta Chat follows only a Location with scheme and host",
-                        "write the whole URL into Location",
-                    )
-                )
+        return finding("http.compressed", url, coding=coding[:40])
+    for hop in reply.redirects if client.needs_absolute_location else ():
+        location = facts.reply(ask._replace(url=hop)).headers.get("location", "")
+        if "://" not in location:
+            return finding("http.relative-location", shown(hop), location=location[:80])
     is_xml = reply.content_type in ("text/xml", "application/xml")
     if step.kind == "xml" and client.needs_xml_type and not is_xml:
-        return Trouble(
-            failure(
-                "https",
-                url,
-                f"content type {reply.content_type or 'missing'}",
-                "Thunderbird reads only text/xml and application/xml",
-                "send Content-Type: text/xml",
-            )
-        )
+        return finding("http.content-type", url, found=reply.content_type or "missing")
     return None
 
 
 def _because_of_form(
-    step: Step, ask: Ask, case: Case, facts: Facts, trouble: Trouble | None
-) -> Trouble | None:
+    step: Step, ask: Ask, case: Case, facts: Facts, trouble: Finding | None
+) -> Finding | None:
     """Whether the answer would be there for a request of another form."""
     if trouble is None or step.form not in ("none", "evolution"):
         return trouble
@@ -283,34 +235,13 @@ def _because_of_form(
         return trouble
     if web.of_reply(case, reply, other.url) is not None:
         return trouble
-    got = trouble.finding.seen
+    url, got = shown(ask.url), trouble.seen
     if step.form == "evolution":
-        finding = failure(
-            "https",
-            shown(ask.url),
-            f"for another local part of the domain the server answers otherwise: {got}",
-            "Evolution asks for nobody in particular, and others learn which mailboxes "
-            "there are",
-            "answer for the domain, whoever asks",
-        )
-        return Trouble(finding, ends=trouble.ends)
-    status = facts.answer(ask).status if "status" in got else 0
-    said = f"the server answers {status}" if status else f"the server gives {got}"
+        return finding("http.local-part-counts", url, got=got)
+    status = facts.answer(ask).status
     is_lost = status in (400, 404, 410, 421)
-    cure = "look at its log: it must answer by the host name where no address is given"
-    if is_lost:
-        cure = (
-            "answer by the host name; a proxy must pass it on (nginx: proxy_set_header "
-            "X-Forwarded-Host $host; and `serve --proxies 1`)"
-        )
-    finding = failure(
-        "https",
-        shown(ask.url),
-        f"without an address {said}",
-        "Kontact, K-9 and Delta Chat ask without one",
-        cure,
-    )
-    return Trouble(finding, ends=trouble.ends)
+    got = f"the server gives {got}" if status == 200 else f"the server answers {status}"
+    return finding("http.host-lost" if is_lost else "http.address-wanted", url, got=got)
 
 
 # --- Outlook --------------------------------------------------------------------------
@@ -327,37 +258,32 @@ def _by_v2(
         target = ""
     parts = split_url(target)
     if parts.scheme != "https" or not parts.hostname or not target.isprintable():
-        seen = "version 2's answer names no https URL"
-        cure = "answer with Protocol and Url, or with 404"
-        told = failure("https", url, seen, "Outlook asks it first", cure)
-        return outcome._replace(trouble=Trouble(told))
+        return outcome._replace(trouble=finding("autodiscover.v2-without-url", url))
     known = {ask.url for it in client.steps for ask in asks(it, case, facts)}
     if target in known:
-        told = note("https", url, "version 2 is there")
-        return outcome._replace(trouble=Trouble(told, is_absent=True))
+        there_ = finding("autodiscover.v2", url).marked(web.ABSENT)
+        return outcome._replace(trouble=there_)
     pox = step._replace(kind="pox")
     there = _outcome(client, pox, ask_of(pox, case, target), case, facts)
     if there.setup is not None:
         return there
-    got = there.trouble.finding.seen if there.trouble else "nothing"
+    got = there.trouble.seen if there.trouble else "nothing"
     status = there.reply.status if there.reply else 0
-    if status in (401, 403):  # as Exchange does, which shows nobody else its settings
+    is_shut = status in (401, 403)  # as Exchange is, which shows nobody its settings
+    if is_shut:
         got = f"which wants a login first (status {status})"
-    cure = "let it name this service's own URL, if the mail is not there"
-    why = "Outlook asks version 2 first, and goes where it leads"
-    seen = f"version 2 leads to {shown(target)}: {got}"
-    told = (note if case.provider is None and status in (401, 403) else warning)(
-        "https", url, seen, why, cure
-    )
-    return outcome._replace(trouble=Trouble(told, is_absent=told.status == NOTE))
+    told = finding("autodiscover.v2-elsewhere", url, target=shown(target), got=got)
+    if is_shut and case.provider is None:
+        told = told.marked(web.ABSENT)
+    return outcome._replace(trouble=told)
 
 
-def _without_v2(outcome: Outcome, trouble: Trouble | None) -> Outcome:
+def _without_v2(outcome: Outcome, trouble: Finding | None) -> Outcome:
     """That version 2 is refused or not there hurts nobody: Outlook goes on."""
     reply = outcome.reply
     quiet = reply is not None and 400 <= reply.status < 500 and not reply.is_forged
     if trouble is not None and quiet:
-        trouble = trouble._replace(is_absent=True)
+        trouble = trouble.marked(web.ABSENT)
     return outcome._replace(trouble=trouble)
 
 
@@ -374,11 +300,8 @@ def _redirected(
     trouble = web.of_reply(case, reply, ask.url)
     if trouble is not None and reply.status not in REDIRECTS:
         return Outcome(ask.url, "domain", reply, trouble=trouble)
-    seen = f"status {reply.status}, not a 302 to https"
-    why = "Outlook ignores anything else there, and asks no further that way"
-    cure = "redirect it by 302 to https (this service does, behind a trusted proxy)"
-    finding = failure("https", url, seen, why, cure)
-    return Outcome(ask.url, "domain", reply, trouble=Trouble(finding))
+    no_302 = finding("autodiscover.no-302", url, status=reply.status)
+    return Outcome(ask.url, "domain", reply, trouble=no_302)
 
 
 def _by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from ..network import Reply
 from ..untrusted import split_url
 from . import journeys
-from .causes import web
-from .causes.web import Trouble
 from .facts import Facts
-from .findings import FAILURE, Case, Finding, shown
+from .findings import Case, Finding, shown
 from .journeys import label_of
+from .rules import web
 from .setups import Setup
+from .weigh import FAILURE
 
 
 class Outcome(NamedTuple):
@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     place: str
     reply: Reply | None = None
     setup: Setup | None = None
-    trouble: Trouble | None = None
+    trouble: Finding | None = None
 
 
 @dataclass

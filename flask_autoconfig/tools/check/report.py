@@ -10,9 +10,10 @@ import click
 
 from ...cleaning import clean
 from ..terminal import columns, wrapped
-from .findings import FAILURE, NOTE, OK, WARNING, Finding
+from .findings import Finding
 from .journeys import CALENDARS
 from .run import Fare, Report
+from .weigh import FAILURE, NOTE, OK, WARNING
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns that a status takes
@@ -48,6 +49,7 @@ def _client(fare: Fare) -> dict[str, object]:
 
 def _finding(it: Finding) -> dict[str, object]:
     return {
+        "code": it.code,
         "status": it.status,
         "step": it.step,
         "subject": it.subject,

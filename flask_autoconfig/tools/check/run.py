@@ -11,31 +11,22 @@ from typing import Any
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
-from ...families import Family
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
 from ..untrusted import split_url
-from ..zone import MAIL_SERVICES, URL_SERVICES
-from . import comparing, journeys, setups
+from . import journeys, setups
 from .asking import asks, steps_of
-from .causes import connections, dav, documents, names, profile, servers, single
-from .causes.certificates import of_certificate
+from .catalog import OF_THE_FILE, RULES, Rule
 from .facts import Ask, Facts, side_by_side
-from .findings import (
-    FAILURE,
-    NOTE,
-    OK,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    merged,
-)
+from .findings import Case, Finding, finding
 from .journeys import CLIENTS, Client
 from .playing import play
 from .plays import Play
+from .rules import comparing, dav, documents, names, profile, single
+from .scene import Scene
 from .setups import Setup
+from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
 _TIMEOUTS = 2.6  # so many of them, where another is told
@@ -61,10 +52,12 @@ class Report:
     findings: tuple[Finding, ...]
     provider: Provider | None  # whose servers were looked at
     is_trusted: bool  # they stand in the file, or came whole over verified https
+    ignored: frozenset[str] = frozenset()  # codes of findings that are left out
 
     def with_findings(self, more: Iterable[Finding]) -> Report:
         """The same with further findings."""
-        return replace(self, findings=tuple(merged([*self.findings, *more])))
+        kept = [it for it in more if it.code not in self.ignored]
+        return replace(self, findings=tuple(merged([*self.findings, *kept])))
 
 
 def reach(case: Case, network: Network) -> Network:
@@ -109,81 +102,57 @@ def _own(case: Case) -> Iterator[tuple[str, int]]:
 
 def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
     """The file's own servers, before anything is published."""
-    assert case.provider is not None  # noqa: S101 (the command sees to it)
     tell(f"{case.domain}: asking the servers of the file")
-    published = servers.endpoints(case, case.provider)
-    tasks: list[Callable[[], list[Finding]]] = [
-        partial(servers.look, case, facts, published, {}),
-        partial(connections.look, facts, published),
-        partial(dav.look, case, facts, case.provider),
-    ]
-    findings = [it for found in side_by_side(tasks) for it in found]
-    return Report(case.domain, (), tuple(merged(findings)), case.provider, True)
+    findings = _by_rules(OF_THE_FILE, Scene(case, facts, case.provider))
+    report = Report(case.domain, (), (), case.provider, True, case.ignored)
+    return report.with_findings(findings)
 
 
 def published(case: Case, facts: Facts, tell: Tell) -> Report:
-    """Every client's way, and the causes of what stops it."""
+    """Play every client, and find what stops it."""
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
     clients = _clients(case)
     looks: list[Callable[[], Any]] = [
         partial(_without_dns, case, facts),
-        partial(_prefetch, case, facts, clients),
+        partial(_fetch, case, facts, clients),
     ]
-    lost, all_asks = side_by_side(looks)
-    if lost is not None:
+    lost, asks = side_by_side(looks)
+    if lost is not None and lost.code not in case.ignored:
         return _failed(case, lost)
-    seen, faulty = documents.found(_xml_asks(all_asks), case, facts)
-    plays = _play_all(case, facts, clients)
+    found, faulty = documents.found(_xml_asks(asks), case, facts)
+    plays = side_by_side(partial(_play, case, facts, it) for it in clients)
 
-    provider = case.provider or comparing.read(case, facts, seen, plays)
+    provider = case.provider or comparing.read(case, facts, found, plays)
     tell(f"{case.domain}: asking the servers, and holding all of it side by side")
-    published_servers = servers.endpoints(case, provider)
-    for it in seen if case.provider is None else ():
-        published_servers = {
-            **servers.endpoints(case, it.provider),
-            **published_servers,
-        }
-    set_up = servers.set_up_by(
-        (it.client, it.setup.servers) for it in plays if it.setup is not None
+    scene = Scene(
+        *(case, facts, provider, tuple(clients), tuple(plays), tuple(asks)),
+        documents=tuple(found),
+        faulty=tuple(faulty),
     )
-    tasks: list[Callable[[], list[Finding]]] = [
-        partial(names.look, case, facts, provider),
-        partial(servers.look, case, facts, published_servers, set_up),
-        partial(dav.look, case, facts, provider),
-        partial(connections.look, facts, [*published_servers, *set_up]),
-        partial(connections.look, facts, _web_targets(all_asks, facts)),
-        partial(documents.look, case, facts, seen, comparing.readers(plays)),
-    ]
-    found_ = [it for found in side_by_side(tasks) for it in found]
-    for_all = frozenset[str]()
-    findings = found_
+    findings = _by_rules(RULES, scene)
     if case.provider is None:
-        for_all = comparing.names_for_all(case, facts, seen, plays)
-        findings = list(comparing.with_living(facts, found_, plays, for_all))
-    findings += documents.of_faulty(faulty, comparing.readers(plays))
-    findings += _ending(all_asks, facts)
-    findings += comparing.differences(case, facts, clients, plays, findings, for_all)
+        findings = list(comparing.with_living(scene, findings))
     for played in plays:
         findings += played.findings
-    if not faulty:
-        findings += comparing.nothing(case, facts, seen, plays)
-    findings += comparing.hosters(case, facts)
-    listed = merged(comparing.once(list(comparing.without_quirks_told(findings))))
+    listed = weighed(it for it in findings if it.code not in case.ignored)
     fares = tuple(_fare(case, it, listed) for it in plays)
-    is_trusted = case.provider is not None or comparing.is_trusted(provider, seen)
-    return Report(case.domain, fares, tuple(listed), provider, is_trusted)
+    is_trusted = case.provider is not None or comparing.is_trusted(provider, found)
+    return Report(case.domain, fares, tuple(listed), provider, is_trusted, case.ignored)
+
+
+def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
+    """What the rules find, all of them side by side."""
+    found = side_by_side(partial(_listed, it, scene) for it in rules)
+    return [it for each in found for it in each]
+
+
+def _listed(rule: Rule, scene: Scene) -> list[Finding]:
+    return list(rule.find(scene))
 
 
 def unchecked(case: Case, reason: str) -> Report:
     """The report on a domain where the check itself failed."""
-    found = failure(
-        "document",
-        case.domain,
-        f"could not be checked: {reason[:300]}",
-        "this is a fault of `check`, which the answer of a server brings out",
-        "report it as an issue, with what is published for the domain",
-    )
-    return _failed(case, found)
+    return _failed(case, finding("check.failed", case.domain, reason=reason[:300]))
 
 
 def _failed(case: Case, found: Finding) -> Report:
@@ -207,17 +176,10 @@ def _without_dns(case: Case, facts: Facts) -> Finding | None:
     looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
     side_by_side(partial(look, of) for of in looks)
     if not errors and _is_unknown(case, facts):
-        return failure(
-            "dns",
-            case.domain,
-            "there is no such domain in DNS",
-            "nobody finds anything of it",
-            "look at how it is spelt, and whether it is still registered",
-        )
+        return finding("domain.unknown", case.domain)
     if len(errors) < 2:
         return None
-    why = "nobody finds anything of the domain, no client and no mail server"
-    return names.failed(case.domain, errors[0], why)
+    return names.failed(case.domain, errors[0], "domain.lookup-failed")
 
 
 def _is_unknown(case: Case, facts: Facts) -> bool:
@@ -244,45 +206,46 @@ def _clients(case: Case) -> list[Client]:
     return [*known, *others]
 
 
-def _prefetch(case: Case, facts: Facts, clients: list[Client]) -> list[Ask]:
-    """Ask all at once, so that what is silent costs one timeout; gives the requests."""
+def _fetch(case: Case, facts: Facts, clients: list[Client]) -> list[Ask]:
+    """Ask for all that clients and rules need at once; gives the clients' requests.
+
+    What is silent costs one timeout so.
+    """
 
     def quietly(look: Callable[..., Any], *arguments: Any) -> None:
         with suppress(ProbeError, LookupFailed):
             look(*arguments)
 
     steps = list(dict.fromkeys(step for it in clients for step in steps_of(it, case)))
-    near = [step for step in steps if not step.place.startswith("mx")]
     far = [step for step in steps if step.place.startswith("mx")]
-    listed = [ask for step in near for ask in asks(step, case, facts)]
-    listed += profile.asks(case) if _plays(clients, "apple") else []
-    listed += [dav.ask_for(url) for _, url in dav.well_known(case)]
-    listed += [Ask(single.url_of(case, it)) for it in case.families if _is_single(it)]
+    listed = [
+        ask for step in steps if step not in far for ask in asks(step, case, facts)
+    ]
+    for client in clients:
+        listed += _asks_of(client, case)
 
     def by_mx() -> None:
         quietly(facts.mx, case.domain)
         further = [ask for step in far for ask in asks(step, case, facts)]
         side_by_side(partial(quietly, facts.answer, ask) for ask in further)
 
-    services = [name for name, *_ in (*MAIL_SERVICES, *URL_SERVICES)]
     tasks: list[Callable[[], None]] = [by_mx]
     tasks += [partial(quietly, facts.answer, ask) for ask in dict.fromkeys(listed)]
-    tasks += [partial(quietly, facts.srv, f"{it}.{case.domain}") for it in services]
     tasks += [
-        partial(quietly, facts.server, it)
-        for it in servers.endpoints(case, case.provider)
+        partial(quietly, fetch) for it in RULES for fetch in it.fetches(case, facts)
     ]
     side_by_side(tasks)
     return list(dict.fromkeys(listed))
 
 
-def _plays(clients: list[Client], family: str) -> bool:
-    return any(it.family == family for it in clients)
-
-
-def _is_single(family: Family) -> bool:
-    known = {it.family for it in CLIENTS if it.family != "pacc"}
-    return bool(family.label and family.formats) and family.name not in known
+def _asks_of(client: Client, case: Case) -> list[Ask]:
+    """The requests of a client that has no steps."""
+    if client.family == "apple":
+        return profile.asks(case)
+    if client.family == "dav":
+        return [dav.ask_for(url) for _, url in dav.well_known(case)]
+    families = [it for it in case.families if it.name == client.family]
+    return [] if client.steps else [Ask(single.url_of(case, it)) for it in families]
 
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
@@ -291,11 +254,7 @@ def _xml_asks(listed: list[Ask]) -> list[Ask]:
     return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
 
 
-def _play_all(case: Case, facts: Facts, clients: list[Client]) -> list[Play]:
-    return side_by_side(partial(_play_one, case, facts, it) for it in clients)
-
-
-def _play_one(case: Case, facts: Facts, client: Client) -> Play:
+def _play(case: Case, facts: Facts, client: Client) -> Play:
     if client.steps:
         return play(client, case, facts)
     played = Play(client.name, client.family)
@@ -308,14 +267,14 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         played.setup = Setup(accounts) if accounts else None
         played.findings = [found for it in ways for found in it.findings]
         if case.provider is not None and not accounts:
-            played.findings = [_worse(it) for it in played.findings]
+            played.findings = [it.marked("only way") for it in played.findings]
     else:
         (family,) = [it for it in case.families if it.name == client.family]
         seen_ = single.look(case, facts, family)
         played.findings = seen_.findings
         host = f"{family.label}.{case.domain}"
         if seen_.reply is None and facts.is_by_wildcard(host, case.domain):
-            played.findings = [it._replace(status=NOTE) for it in seen_.findings]
+            played.findings = [it.marked("by chance") for it in seen_.findings]
         played.setup, played.url = seen_.setup, single.url_of(case, family)
         if seen_.reply is not None and played.setup is None:
             played.setup = Setup(())
@@ -324,35 +283,6 @@ def _play_one(case: Case, facts: Facts, client: Client) -> Play:
         it if it.status == OK else it.hurting(*hurt) for it in played.findings
     ]
     return played
-
-
-def _worse(finding: Finding) -> Finding:
-    return finding._replace(status=FAILURE) if finding.status == WARNING else finding
-
-
-def _web_targets(all_asks: list[Ask], facts: Facts) -> list[tuple[str, int]]:
-    """Hosts and ports of the web that answered, to be looked at address by address."""
-    found: dict[tuple[str, int], None] = {}
-    for ask in all_asks:
-        parts = split_url(ask.url)
-        with suppress(ProbeError):
-            facts.reply(ask)
-            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
-    return [it for it in found if it[1] == 443 or (it[0], 443) not in found]
-
-
-def _ending(all_asks: list[Ask], facts: Facts) -> Iterator[Finding]:
-    """What the web's certificates are good for; a bad one is told by who meets it."""
-    told: set[str] = set()
-    for ask in all_asks:
-        with suppress(ProbeError):
-            reply = facts.reply(ask)
-            host = split_url(reply.url).hostname or ""
-            certificate = reply.certificate
-            if certificate is None or certificate.problem or host in told:
-                continue
-            told.add(host)
-            yield from of_certificate("https", f"{host}:443", certificate, host)
 
 
 # --- The verdict ----------------------------------------------------------------------

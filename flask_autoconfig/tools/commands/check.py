@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
@@ -22,14 +23,47 @@ from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
 from .. import check, ending, options, project, quirks, terminal
-from ..check import FAILURE, WARNING, Case, Facts, Finding, Report, findings, report
+from ..check import (
+    FAILURE,
+    WARNING,
+    Case,
+    Facts,
+    Finding,
+    Report,
+    findings,
+    report,
+    texts,
+)
 from ..check import login as logins
-from ..check.causes.servers import endpoint_of
+from ..check.findings import finding
+from ..check.rules.servers import endpoint_of
+from ..check.weigh import has_failure
 from ..network import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time
 _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
+
+
+def _known_codes(
+    _ctx: click.Context, _option: click.Parameter, codes: tuple[str, ...]
+) -> frozenset[str]:
+    known = texts.codes()
+    for code in codes:
+        if code not in known:
+            near = difflib.get_close_matches(code, known, 1)
+            cure = f"did you mean {near[0]}?" if near else "--list lists all codes"
+            raise click.BadParameter(f"there is no code {code!r}; {cure}")
+    return frozenset(codes)
+
+
+def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if not is_asked:
+        return
+    width = max(map(len, texts.codes()))
+    for code in texts.codes():
+        terminal.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
+    ctx.exit()
 
 
 @click.command("check")
@@ -62,6 +96,22 @@ _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
     is_flag=True,
     help="As JSON, an object; of several domains one a line.",
 )
+@click.option(
+    "--ignore",
+    "ignored",
+    metavar="CODE",
+    multiple=True,
+    callback=_known_codes,
+    help="Leave out findings of this code; may be given several times.",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_codes,
+    help="List the codes of all findings with their meaning, and exit.",
+)
 @options.network_options
 @click.pass_context
 def command(
@@ -76,6 +126,7 @@ def command(
     quiet: bool,
     verbose: bool,
     as_json: bool,
+    ignored: frozenset[str],
     **network: Any,
 ) -> None:
     """Does it work? Plays every client: DNS, HTTPS, documents and servers.
@@ -96,7 +147,10 @@ def command(
             message = f"{option} takes a file that serves the domain: name one with "
             message += "--config, or let `flask-autoconfig init DOMAIN` write one"
             raise click.UsageError(message)
-    cases = _cases(service, subject, address, every)
+    cases = [
+        replace(case, ignored=ignored)
+        for case in _cases(service, subject, address, every)
+    ]
     if login and password_fd is None and not sys.stdin.isatty():
         message = "--login asks for the password at a terminal, and stdin is none: "
         message += "give it with --password-fd N (--password-fd 0 reads stdin)"
@@ -121,7 +175,7 @@ def command(
             if login:
                 tell.end()
                 told = _with_logins(case, around, found, told, password_fd, yes)
-            if findings.has_failure(told.findings):
+            if has_failure(told.findings):
                 failed.append(told.domain)
             tell.end()
             _print(told, as_json, quiet, verbose, known)
@@ -228,25 +282,15 @@ def _with_logins(
     """
     subject = str(case.address)
     if found.provider is None:
-        why = "no settings were found that name a server"
-        return told.with_findings(
-            [findings.warning("login", subject, "not tried", why)]
-        )
+        return told.with_findings([finding("login.no-settings", subject)])
     if not found.is_trusted:
-        seen = "not tried: the settings did not come whole over verified https"
-        why = "whoever stands between could have named servers of his own"
-        if case.provider is not None:  # nothing was asked, for want of DNS
-            seen, why = "not tried", "what is wrong with the domain comes first"
-            return told.with_findings([findings.warning("login", subject, seen, why)])
-        refused = findings.failure("login", subject, seen, why, _NAME_A_FILE)
-        return told.with_findings([refused])
+        # With a file nothing was asked, for want of DNS.
+        code = "login.domain-faulty" if case.provider else "login.untrusted"
+        return told.with_findings([finding(code, subject)])
     servers, others = logins.for_login(case, found.provider, found.findings)
     told = told.with_findings(others)
     if not servers and not others:
-        why = "the settings name no mail server with a login"
-        return told.with_findings(
-            [findings.warning("login", subject, "not tried", why)]
-        )
+        return told.with_findings([finding("login.no-server", subject)])
     if not servers:
         return told
 
@@ -255,8 +299,7 @@ def _with_logins(
     where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
     is_sure = yes or case.provider is not None
     if not (is_sure or _confirmed(f"Send the password of {where}?")):
-        no = findings.warning("login", subject, "not tried", "you said no")
-        return told.with_findings([no])
+        return told.with_findings([finding("login.declined", subject)])
     password = _password(password_fd, where)
     tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
     may = partial(_may_try, yes)
@@ -279,9 +322,6 @@ def _may_try(yes: bool, user: str, server: str) -> bool:
 def _confirmed(question: str) -> bool:
     with ending.asking():
         return click.confirm(question, err=True)
-
-
-_NAME_A_FILE = "name a file with --config that says what the servers are"
 
 
 def _address(subject: str) -> Address | None:
@@ -351,7 +391,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
     found = quirks.warnings(own, service.families, origins)
     problems = [*skipped, *with_lines(found, file, own, origins)]
     if not problems:
-        return [findings.ok("file", str(file), "no problems, no warnings")]
+        return [finding("file.good", str(file))]
     return [findings.from_problem("file", it.source(str(file)), it) for it in problems]
 
 
@@ -385,7 +425,7 @@ def _print(
         return
     if quiet and not wrong:
         return
-    is_failed = findings.has_failure(told.findings)
+    is_failed = has_failure(told.findings)
     width = terminal.width()
     for line in report.verdict(told, width):
         terminal.echo(line, styled=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from msgspec import structs
 
@@ -21,18 +21,14 @@ from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ... import quirks, written
 from ...network import ProbeError, Reply
+from ...untrusted import split_url
 from ..facts import Ask, Facts
-from ..findings import (
-    OK,
-    Case,
-    Finding,
-    failure,
-    from_problem,
-    ok,
-    shown,
-    warning,
-)
+from ..findings import Case, Finding, finding, from_problem, shown
+from ..weigh import OK
 from . import servers, web
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 
 class Document(NamedTuple):
@@ -93,34 +89,25 @@ def found(
 _MOST_PROBLEMS = 3  # of a faulty document
 
 
-def of_faulty(
-    faulty: Iterable[Faulty], readers: Mapping[str, tuple[str, ...]]
-) -> Iterator[Finding]:
+def faulty(scene: Scene) -> Iterator[Finding]:
     """What is wrong with documents that cannot be held against anything."""
-    for it in faulty:
-        hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
+    for it in scene.faulty:
+        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
         for problem in it.problems[:_MOST_PROBLEMS]:
             place = problem.place.removeprefix("provider[0].")
-            seen = f"{place}: {problem.message}" if place else problem.message
-            cure = problem.cure or "make it with this program's `show` or `export`"
-            why = "what single clients make of it differs"
+            told = f"{place}: {problem.message}" if place else problem.message
             is_name = place.endswith(".username")
-            why = "every login fails" if is_name else why
-            told = failure if is_name else warning
-            found = told("document", shown(it.asks[0].url), seen, why, cure)
-            yield found.hurting(*hurt)
+            yield finding(
+                "document.bad-username" if is_name else "document.bad-value",
+                shown(it.asks[0].url),
+                advice=problem.cure,
+                problem=told,
+            ).hurting(*hurt)
 
 
-def look(
-    case: Case,
-    facts: Facts,
-    documents: list[Document],
-    readers: Mapping[str, tuple[str, ...]],
-) -> list[Finding]:
-    """What there is to say of them.
-
-    `readers` are the clients that took their settings at a URL (without its query).
-    """
+def look(scene: Scene) -> list[Finding]:
+    """What there is to say of each document."""
+    case, facts, documents = scene.case, scene.facts, scene.documents
     findings: list[Finding] = []
     reference = documents[0] if documents else None
     if len(documents) > 1 and case.provider is None:
@@ -134,7 +121,7 @@ def look(
             told += _against_the_file(case, it)
         elif reference is not None and it is not reference:
             told += _against_another(case, it, reference)
-        hurt = [name for ask in it.asks for name in readers.get(ask.url, ())]
+        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
         if not any(each.status != OK for each in told):
             told.append(_good(case, it))
         findings += [
@@ -151,7 +138,7 @@ def _good(case: Case, it: Document) -> Finding:
         for _, each in it.provider.servers
         if each.hostname
     )
-    return ok("document", it.place, f"it is valid{agreed}: {servers}")
+    return finding("document.good", it.place, agreed=agreed, servers=servers)
 
 
 # Its journey stops at what the quirk says of it.
@@ -177,15 +164,9 @@ def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
         yield one_name(it.place, name, cure)
 
 
-def one_name(place: str, name: str, cure: str) -> Finding:
+def one_name(place: str, name: str, cure: str = "") -> Finding:
     """That everybody gets one user name."""
-    return failure(
-        "document",
-        place,
-        f"the user name is {quote(name)} for everybody: no client fills that in",
-        "people log in under a name that is not theirs: every login fails",
-        cure,
-    )
+    return finding("document.one-username", place, advice=cure, name=quote(name))
 
 
 _OURS = re.compile("|".join(PLACEHOLDERS))
@@ -230,7 +211,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
 
 def _is_of(case: Case, ask: Ask) -> bool:
     """Whether a request names the asker."""
-    return unquote(urlsplit(ask.url).query) == f"emailaddress={case.asker}"
+    return unquote(split_url(ask.url).query) == f"emailaddress={case.asker}"
 
 
 def _domains(case: Case, it: Document) -> Iterator[Finding]:
@@ -242,14 +223,7 @@ def _domains(case: Case, it: Document) -> Iterator[Finding]:
     if is_mx or not patterns:
         return
     others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-    yield warning(
-        "document",
-        it.place,
-        f"it lists other domains than {case.domain}: {others}",
-        "Mustang takes it only if the domain asked for stands there; "
-        "it may have been copied from somebody else's",
-        f"write <domain>{case.domain}</domain>, and see that its servers are yours",
-    )
+    yield finding("document.other-domain", it.place, domain=case.domain, others=others)
 
 
 def _covers(pattern: str, domain: str) -> bool:
@@ -265,23 +239,14 @@ def _against_the_file(case: Case, it: Document) -> Iterator[Finding]:
     found = list(differences(case, _of_the_file(case), it.provider))
     if not found:
         return
-    seen = _told(found, "{place} is {theirs}, the file says {ours}")
-    cure = "reload what serves it, or publish the file that is meant"
+    is_beside = all(each.is_beside for each in found)
+    told = finding(
+        "document.has-others" if is_beside else "document.differs",
+        it.place,
+        differences=_told(found, "{place} is {theirs}, the file says {ours}"),
+    )
     cached = web.from_cache(it.reply)
-    if cached:
-        seen, cure = f"{seen}; {cached}", web.PURGE
-    why = "clients get other settings than you think"
-    yield _weighed("document", it.place, found, seen, why, cure)
-
-
-def _weighed(
-    step: str, place: str, found: list[Difference], seen: str, why: str, cure: str
-) -> Finding:
-    """Servers beside those of the other are a warning, any other difference a failure."""
-    if all(it.is_beside for it in found):
-        why = f"{why}: what each takes of several servers differs"
-        return warning(step, place, seen, why, cure)
-    return failure(step, place, seen, why, cure)
+    yield told.within("cache", cached=cached) if cached else told
 
 
 _MOST_TOLD = 4  # differences of two documents, in one finding
@@ -311,14 +276,15 @@ def _against_another(case: Case, it: Document, other: Document) -> Iterator[Find
     found = list(differences(case, other.provider, it.provider))
     if not found:
         return
+    is_beside = all(each.is_beside for each in found)
+    told = finding(
+        "document.has-more" if is_beside else "document.contradicts",
+        it.place,
+        differences=_told(found, "{place} is {theirs}, but {ours}"),
+        where=where,
+    )
     cached = web.from_cache(it.reply) or web.from_cache(other.reply)
-    cure = "serve one document at all of them"
-    cure = f"{web.PURGE}; {cure}" if cached else cure
-    seen = _told(found, "{place} is {theirs}, but {ours}") + f" at {where}"
-    why = "which servers a person gets depends on the client"
-    seen += f"; {cached}" if cached else ""
-    told = _weighed("document", it.place, found, seen, why, cure)
-    yield told._replace(follows=True)
+    yield told.within("caches", cached=cached) if cached else told
 
 
 class Difference(NamedTuple):

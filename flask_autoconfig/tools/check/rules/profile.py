@@ -18,20 +18,10 @@ from ...network import ProbeError, Reply
 from ...untrusted import split_url
 from .. import setups
 from ..facts import Ask, Facts
-from ..findings import (
-    FAILURE,
-    NOTE,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    note,
-    ok,
-    shown,
-    warning,
-)
+from ..findings import Case, Finding, finding, shown
 from ..journeys import profile_paths
 from ..setups import Setup
+from ..weigh import has_failure
 from . import web
 from .single import not_served
 
@@ -71,21 +61,16 @@ def look(case: Case, facts: Facts) -> Seen:
         if trouble is None:
             seen = _profile(case, ask, reply)
             # What is wrong at the first place hurts who goes there, and nobody else.
-            less = [_at_most(WARNING, it) for it in findings]
+            less = [it.marked("first place") for it in findings]
             return seen._replace(findings=[*less, *seen.findings])
         is_first = ask == asks(case)[0]
-        if not trouble.is_absent and is_first:
+        if web.ABSENT not in trouble.marks and is_first:
             host = split_url(ask.url).hostname or ""
             is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
-            status = FAILURE if is_meant else NOTE
-            findings.append(trouble.finding._replace(status=status))
+            findings.append(trouble if is_meant else trouble.marked("by chance"))
         elif is_first and expected(case) is not None:
             missing.append(not_served(_family(), "iPhones", ask.url, trouble))
     return Seen([*findings, *missing])
-
-
-def _at_most(status: str, finding: Finding) -> Finding:
-    return finding._replace(status=status) if finding.status == FAILURE else finding
 
 
 def _family() -> Family:
@@ -101,44 +86,17 @@ def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:
         plain, findings = _verified(url, body)
     else:
         plain = body
-        if case.signs:
-            findings.append(
-                failure(
-                    "document",
-                    url,
-                    "the profile is not signed, although the file says so ([sign])",
-                    "the device warns of it, and of whoever put himself between",
-                    "reload what serves it",
-                )
-            )
-        else:
-            findings.append(
-                note(
-                    "document",
-                    url,
-                    "the profile is not signed",
-                    "the device says so when people install it",
-                    "sign it with [sign] in the file",
-                )
-            )
+        code = "profile.signature-missing" if case.signs else "profile.unsigned"
+        findings.append(finding(code, url))
     try:
         setup = setups.of_profile(plain)
     except setups.MeaninglessError as error:
-        cure = "let this service answer there"
-        told = failure("document", url, str(error), "nothing is set up", cure)
-        return Seen([told], None, url)
+        return Seen([finding("profile.unusable", url, reason=error)], None, url)
     if reply.content_type != _TYPE:
-        findings.append(
-            failure(
-                "https",
-                url,
-                f"content type {reply.content_type or 'missing'}",
-                "Safari shows it as text, and installs nothing",
-                f"send Content-Type: {_TYPE}",
-            )
-        )
-    if not any(it.status == "failure" for it in findings):
-        findings.append(ok("document", url, f"an iPhone gets {setup}"))
+        kind = reply.content_type or "missing"
+        findings.append(finding("profile.content-type", url, found=kind, wanted=_TYPE))
+    if not has_failure(findings):
+        findings.append(finding("profile.good", url, setup=setup))
     return Seen(findings, setup, url)
 
 
@@ -159,15 +117,7 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, list[Finding]]:
     """What is inside, and whether its signature is good."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        return _inside(signed), [
-            note(
-                "document",
-                url,
-                "the profile is signed; the signature was not verified",
-                "the program openssl is not here",
-                "install it",
-            )
-        ]
+        return _inside(signed), [finding("profile.signature-untested", url)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "signed").write_bytes(signed)
@@ -181,11 +131,11 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, list[Finding]]:
             untrusted, fault = fault, _run([*command, "-noverify"])
         inside = plain.read_bytes() if plain.is_file() else b""
         if fault or not inside:
-            return _inside(signed), [_broken(url)]
+            return _inside(signed), [finding("profile.signature-broken", url)]
         findings = _ending(url, signer, openssl)
         if untrusted and not findings:
-            findings = [_untrusted(url, untrusted)]
-    return inside, findings or [ok("document", url, "the profile's signature is good")]
+            findings = [finding("profile.signer-unknown", url, reason=untrusted)]
+    return inside, findings or [finding("profile.signature-good", url)]
 
 
 def _run(command: list[str]) -> str:
@@ -208,26 +158,6 @@ def _run(command: list[str]) -> str:
         it.rpartition("Verify error:")[2] for it in lines if "Verify error" in it
     ]
     return (reasons or lines or ["it fails"])[-1][-200:]
-
-
-def _broken(url: str) -> Finding:
-    return failure(
-        "document",
-        url,
-        "the profile's signature is broken: it was changed after it was signed",
-        "the device refuses to install it",
-        "serve the bytes as they were signed (no proxy may compress or change them)",
-    )
-
-
-def _untrusted(url: str, reason: str) -> Finding:
-    return warning(
-        "document",
-        url,
-        f"the profile's signer is not trusted: {reason}",
-        "the device shows it as “not verified”",
-        "sign with a certificate of an authority that clients know, with its chain",
-    )
 
 
 def _ending(url: str, signer: Path, openssl: str) -> list[Finding]:
@@ -255,21 +185,10 @@ def _ending(url: str, signer: Path, openssl: str) -> list[Finding]:
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
     days = (ends - datetime.now(UTC)).days
-    if days < 0:
-        return [
-            failure(
-                "document",
-                url,
-                f"the certificate that signed the profile has ended on {ends:%Y-%m-%d}",
-                "the device shows it as “not verified”, or refuses it",
-                "renew it: [sign] in the file names it",
-            )
-        ]
-    if days < _FEW_DAYS:
-        seen = f"the certificate that signed the profile ends on {ends:%Y-%m-%d}"
-        why = "devices will show it as “not verified”"
-        return [warning("document", url, seen, why, "renew it")]
-    return []
+    if days >= _FEW_DAYS:
+        return []
+    code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
+    return [finding(code, url, ends=f"{ends:%Y-%m-%d}")]
 
 
 def _inside(signed: bytes) -> bytes:

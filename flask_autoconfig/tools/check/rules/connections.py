@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ...mail import Endpoint
 from ...network import ProbeError, is_out_of_reach
+from ...untrusted import split_url
 from ..facts import AtAddress, Facts, side_by_side
-from ..findings import Finding, note, warning
+from ..findings import Finding, finding
 from .certificates import certificate_trouble
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 Target = Endpoint | tuple[str, int]
 
 
-def look(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
-    """What single addresses of hosts lack, where others have it."""
+def mail(scene: Scene) -> list[Finding]:
+    """What single addresses of mail servers lack, where others have it."""
+    return _each(scene.facts, [*scene.published, *scene.set_up])
+
+
+def web(scene: Scene) -> list[Finding]:
+    """The same of the web servers that answered."""
+    found: dict[tuple[str, int], None] = {}
+    for ask in scene.asks:
+        parts = split_url(ask.url)
+        with suppress(ProbeError):
+            scene.facts.reply(ask)
+            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
+    return _each(
+        scene.facts,
+        [it for it in found if it[1] == 443 or (it[0], 443) not in found],
+    )
+
+
+def _each(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
     tasks = [partial(_look, facts, it) for it in dict.fromkeys(targets)]
     return [it for found in side_by_side(tasks) for it in found]
 
@@ -38,9 +62,10 @@ def _look(facts: Facts, target: Target) -> list[Finding]:
         elif _is_bad(it) and not all(map(_is_bad, good)):
             assert it.certificate is not None  # noqa: S101 (a bad one is there)
             told = certificate_trouble(step, subject, it.certificate, host)
-            where = f"{_whose(step, host)} {len(seen)} addresses; at {it.address} "
-            where += told.seen
-            findings.append(told._replace(seen=where))
+            whose = _whose(step, host)
+            findings.append(
+                told.within("address", whose=whose, count=len(seen), address=it.address)
+            )
     return findings
 
 
@@ -59,15 +84,13 @@ def _lost(
     words = str(error)
     if it.address not in words:
         words = f"{it.address}: {words}"
-    seen = f"{_whose(step, host)} {count} addresses; {words}"
-    if "this machine has no way there" in words or is_out_of_reach(error):
-        why = "it could not be tried from here"
-        return note(step, subject, seen, why, "check from a host that has IPv6, too")
-    kind = "AAAA" if ":" in it.address else "A"
-    return warning(
-        step,
+    is_far = "this machine has no way there" in words or is_out_of_reach(error)
+    return finding(
+        "address.out-of-reach" if is_far else "address.dead",
         subject,
-        seen,
-        "clients that take this address first wait for it, or fail",
-        f"let the server listen there too, or take the {kind} record out of DNS",
+        step=step,
+        whose=_whose(step, host),
+        count=count,
+        reason=words,
+        kind="AAAA" if ":" in it.address else "A",
     )

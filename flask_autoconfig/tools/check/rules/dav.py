@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ....address import fill_in_url, known_part
 from ....config.tables import Provider, Server
@@ -14,18 +14,13 @@ from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
 from ...untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
-from ..findings import (
-    Case,
-    Finding,
-    failure,
-    note,
-    ok,
-    shown,
-    warning,
-)
+from ..findings import Case, Finding, finding, shown
 from ..setups import Account, of_url
 from . import web
 from .certificates import of_certificate
+
+if TYPE_CHECKING:
+    from ..scene import Scene
 
 _PROPFIND = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -72,9 +67,9 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
         reply = facts.answer(ask_for(start))
     except ProbeError as error:
         trouble = web.of_error(facts, case, start, error)
-        if trouble.is_absent and not by_srv:
-            return _not_published(case, url, type_, wanted)
-        return Way(findings=(_demoted(trouble.finding, type_),))
+        if web.ABSENT in trouble.marks and not by_srv:
+            return _not_published(url, type_, wanted)
+        return Way(findings=(trouble.within("dav", type=type_),))
     place = shown(start)
     if reply.is_forged and reply.certificate is not None:
         host = split_url(reply.url).hostname or ""
@@ -84,10 +79,10 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
         account = of_url(type_, _without_path(case, wanted, reply))
         led = f"leads to {shown(reply.url)}" if reply.redirects else "it answers itself"
         beside = _beside(case, facts, type_, url) if by_srv else ()
-        return Way(account, (ok("https", place, f"{type_}: {led}"), *beside))
+        return Way(account, (_good(place, type_, led), *beside))
     is_start = not (by_srv or reply.redirects)
     if is_start and reply.status in (404, 405, 410, 501):
-        return _not_published(case, url, type_, wanted)
+        return _not_published(url, type_, wanted)
     return Way(findings=(_no_dav(reply, place, type_),))
 
 
@@ -96,27 +91,30 @@ def _beside(case: Case, facts: Facts, type_: str, url: str) -> tuple[Finding, ..
 
     Its web site need not know of calendars. But a redirect that leads astray was meant.
     """
-    why = f"programs that look there before the SRV record find no {type_}"
-    cure = "redirect it to where the SRV record leads, or let it be 404"
+
+    def wrong(got: str, code: str = "dav.well-known") -> tuple[Finding, ...]:
+        return (finding(code, shown(url), got=got, type=type_),)
+
     try:
         target = facts.reply(ask_for(url)).target
         if target.startswith("http:"):
-            seen = f"it redirects from https to http: {shown(target)}"
-            return (warning("https", shown(url), seen, why, cure),)
+            return wrong(f"it redirects from https to http: {shown(target)}")
         reply = facts.answer(ask_for(url))
     except ProbeError as error:
         if error.kind in ("dns", "connect", "silent", "private"):
             return ()
-        trouble = web.of_error(facts, case, url, error)
-        return (warning("https", shown(url), trouble.finding.seen, why, cure),)
+        return wrong(web.of_error(facts, case, url, error).seen)
     if reply.is_forged or _is_dav(reply):
         return ()
-    found = _no_dav(reply, shown(url), type_)
+    got = _no_dav(reply, shown(url), type_).seen
     is_meant = split_url(url).path not in (split_url(reply.url).path, "")
     if reply.redirects and is_meant and split_url(reply.url).path.strip("/"):
-        return (found._replace(why=why, cure=cure),)
-    cure = "redirect it to where the SRV record leads"
-    return (note("https", shown(url), found.seen, why, cure),)
+        return wrong(got)
+    return wrong(got, "dav.well-known-absent")
+
+
+def _good(place: str, type_: str, led: str) -> Finding:
+    return finding("dav.found", place, type=type_, led=led)
 
 
 def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
@@ -127,9 +125,8 @@ def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
         return Way()
     if reply.is_forged or not _is_dav(reply):
         return Way()
-    return Way(
-        of_url(type_, reply.url), (ok("https", shown(url), f"{type_}: it answers"),)
-    )
+    good = _good(shown(url), type_, "it answers")
+    return Way(of_url(type_, reply.url), (good,))
 
 
 def _without_path(case: Case, wanted: str, reply: Reply) -> str:
@@ -161,27 +158,12 @@ def _by_srv(case: Case, facts: Facts, type_: str) -> str:
     return ""
 
 
-def _not_published(case: Case, url: str, type_: str, wanted: str) -> Way:
+def _not_published(url: str, type_: str, wanted: str) -> Way:
+    """The file says that there is one, and then nobody finds it."""
     if not wanted:
         return Way()
-    # The file says that there is one, and then nobody finds it.
-    told = warning if case.provider is not None else note
-    return Way(
-        findings=(
-            told(
-                "https",
-                shown(url),
-                f"nothing leads to {type_} there, and no SRV record does",
-                "calendar and address book programs look at these two places",
-                f"redirect it to {wanted}, or publish the SRV record (see "
-                "`flask-autoconfig dns`)",
-            ),
-        )
-    )
-
-
-def _demoted(finding: Finding, type_: str) -> Finding:
-    return finding._replace(why=f"no client finds {type_} there")
+    told = finding("dav.not-published", shown(url), type=type_, wanted=wanted)
+    return Way(findings=(told,))
 
 
 def _is_dav(reply: Reply) -> bool:
@@ -194,30 +176,24 @@ def _is_dav(reply: Reply) -> bool:
 
 
 def _no_dav(reply: Reply, place: str, type_: str) -> Finding:
-    seen = f"status {reply.status}"
-    cure = f"redirect it to the {type_} server, or let this service answer"
+    code, where = "dav.none", ""
     if reply.status == 401:
-        seen = "status 401 without WWW-Authenticate"
-        cure = "let the calendar server itself ask for the login (RFC 9110, 11.6.1)"
+        code = "dav.no-authenticate"
     elif reply.status == 200 and web.is_web_page(reply):
-        seen = f"a web page, a login page perhaps ({shown(reply.url)}): no {type_}"
-        cure = (
-            f"redirect it to the {type_} server's own URL, and let PROPFIND reach it "
-            "without the web site's login"
-        )
+        code, where = "dav.web-page", shown(reply.url)
     elif reply.status == 405:
-        seen = "PROPFIND is refused (status 405)"
+        code = "dav.method-refused"
     elif reply.redirects:
-        seen += f" at {shown(reply.url)}, where it leads"
-        cure = f"redirect it to where {type_} really is"
-    return warning("https", place, seen, f"no client finds {type_} there", cure)
+        code, where = "dav.led-astray", f" at {shown(reply.url)}, where it leads"
+    return finding(code, place, type=type_, status=reply.status, where=where)
 
 
 # --- The servers of a file --------------------------------------------------------------
 
 
-def look(case: Case, facts: Facts, provider: Provider | None) -> list[Finding]:
+def look(scene: Scene) -> list[Finding]:
     """Whether each server that speaks HTTP does, as the file or a document names it."""
+    case, facts, provider = scene.case, scene.facts, scene.provider
     servers = [
         server
         for _, server in (provider.servers if provider else ())
@@ -235,21 +211,21 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     url = fill_in_url(server.url, case.domain, case.address)
     url = url or known_part(server.url or "", case.domain)
     if not url:
-        yield warning(
-            "server", server.url or "", "not tried", "its host name takes an address"
-        )
+        yield finding("dav.not-tried", server.url or "")
         return
     ask = Ask(url) if server.type == "jmap" else ask_for(url)
     try:
         reply = facts.answer(ask)
     except ProbeError as error:
-        trouble = web.of_error(facts, case, url, error).finding
-        cure = trouble.cure or "start the server, open its port, or correct the url"
-        if error.kind == "dns" and not trouble.cure:
-            host = split_url(url).hostname
-            cure = f"publish an address of {host}, or correct the url"
-        yield failure(
-            "server", url, trouble.seen, f"no client finds {server.type} there", cure
+        trouble = web.of_error(facts, case, url, error)
+        is_unknown = error.kind == "dns" and not trouble.cure
+        yield finding(
+            "dav.server-unknown" if is_unknown else "dav.server-dead",
+            url,
+            advice=trouble.cure,
+            got=trouble.seen,
+            type=server.type,
+            host=split_url(url).hostname,
         )
         return
 
@@ -261,10 +237,13 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
             return
     speaks = _is_dav(reply) or (server.type == "jmap" and reply.status in (200, 401))
     if speaks:
-        yield ok("server", url, f"{server.type}: it answers")
+        yield finding("dav.server-found", url, type=server.type)
         return
     found = _no_dav(reply, url, server.type)
-    cure = f"correct the url, or start the service; {found.cure}"
-    if "redirect it to" in found.cure:
-        cure = f"correct the url to where {server.type} answers, or start the service"
-    yield failure("server", url, found.seen, found.why, cure)
+    is_asked = found.code == "dav.no-authenticate"
+    yield finding(
+        "dav.server-no-authenticate" if is_asked else "dav.server-wrong",
+        url,
+        got=found.seen,
+        type=server.type,
+    )

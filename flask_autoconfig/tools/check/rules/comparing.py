@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from ...address import NOBODY, Address
-from ...config.ports import MAIL_TYPES
-from ...config.tables import Provider
-from ...documents import Recipient, outlook, thunderbird
-from ..network import ProbeError
-from ..resolver import LookupFailed
-from . import journeys, reading, setups
-from .asking import ask_of, asks
-from .causes import documents, profile, servers, web
-from .facts import Facts
-from .findings import (
-    FAILURE,
-    NOTE,
-    OK,
-    WARNING,
-    Case,
-    Finding,
-    failure,
-    note,
-)
-from .journeys import Client
-from .playing import EXCHANGE, NO_SETTINGS
-from .plays import Outcome, Play
-from .setups import Account, Setup
+from ....address import NOBODY, Address
+from ....config.ports import MAIL_TYPES
+from ....config.tables import Provider
+from ....documents import Recipient, outlook, thunderbird
+from ...network import ProbeError
+from ...resolver import LookupFailed
+from .. import journeys, reading, setups
+from ..asking import ask_of, asks
+from ..facts import Facts
+from ..findings import Case, Finding, finding
+from ..journeys import Client
+from ..setups import Account, Setup
+from ..weigh import FAILURE
+from . import documents, profile, servers, web
+
+if TYPE_CHECKING:
+    from ..plays import Outcome, Play
+    from ..scene import Scene
 
 
 def read(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
+    case: Case,
+    facts: Facts,
+    seen: Sequence[documents.Document],
+    plays: Iterable[Play],
 ) -> Provider | None:
     """What is published, where there is no file: the document that clients take.
 
@@ -54,50 +52,30 @@ def read(
     return listed[0] if listed else None
 
 
-def readers(plays: list[Play]) -> dict[str, tuple[str, ...]]:
-    readers: dict[str, tuple[str, ...]] = {}
-    for it in plays:
-        if it.found is not None:
-            readers[it.found.url] = (*readers.get(it.found.url, ()), it.client)
-    return readers
-
-
-def is_trusted(provider: Provider | None, seen: list[documents.Document]) -> bool:
+def is_trusted(provider: Provider | None, seen: Iterable[documents.Document]) -> bool:
     return any(it.provider is provider and it.is_verified for it in seen)
 
 
-def differences(
-    case: Case,
-    facts: Facts,
-    clients: list[Client],
-    plays: list[Play],
-    findings: list[Finding],
-    for_all: frozenset[str],
-) -> Iterator[Finding]:
+def differences(scene: Scene) -> Iterator[Finding]:
     """What a client would set up otherwise than the file, or than the first client.
 
     Where there is no file, a server that was tried and fails is compared with nothing:
-    it is the fault, and whoever sets up another one is right. So is a user name that is
-    one `for_all`.
+    it is the fault, and whoever sets up another one is right. So is a user name that
+    everybody gets.
     """
-    is_faulty = partial(_is_faulty, facts, for_all)
-    told = {
-        name
-        for it in findings
-        if it.status == FAILURE and it.step == "document"
-        for name in it.clients
-    }
+    case, facts, plays = scene.case, scene.facts, scene.plays
+    is_faulty = partial(_is_faulty, scene)
     with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
     first = min(
         with_mail, key=lambda it: sum(map(is_faulty, _mail_of(it))), default=None
     )
-    for client, played in zip(clients, plays, strict=True):
-        if played.setup is None or client.name in told or client.family == "dav":
+    for client, played in zip(scene.clients, plays, strict=True):
+        if played.setup is None or client.family == "dav":
             continue
         if played.stopping():
             continue  # there is a cause, and it comes first
         for their in _mail_of(played) if case.provider is None else ():
-            yield from _of_account(facts, client, played, their, for_all)
+            yield from _of_account(scene, client, played, their)
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
@@ -106,42 +84,37 @@ def differences(
                 continue
             if _is_choice(case, first, played, our):
                 continue
+            is_outdated = is_faulty(our) and not is_faulty(their)
+            code = "setup.file-outdated" if is_outdated else "setup.differs"
             is_one = _is_one(case, facts, played, our)
             yield (
-                (note if is_one else failure)(
-                    "document",
+                finding(
+                    code if case.provider else "setup.contradicts",
                     played.place,
-                    f"{setups.in_words(their, our)} would be set up, "
-                    f"{whose} {setups.in_words(our, their)}",
-                    "people get other settings than you think",
-                    _cure(case, is_faulty(our) and not is_faulty(their)),
+                    theirs=setups.in_words(their, our),
+                    whose=whose,
+                    ours=setups.in_words(our, their),
                 )
-                ._replace(follows=case.provider is None)
+                .marked("same server" if is_one else "")
                 .hurting(client.name)
             )
 
 
 def _of_account(
-    facts: Facts,
-    client: Client,
-    played: Play,
-    account: Account,
-    for_all: frozenset[str],
+    scene: Scene, client: Client, played: Play, account: Account
 ) -> Iterator[Finding]:
     """What is wrong with a server that a client sets up, whatever others do."""
     name = account.username or ""
-    if name in for_all:
-        cure = "let it be the name of whoever asks"
-        yield documents.one_name(played.place, name, cure).hurting(client.name)
+    if name in scene.names_for_all:
+        yield documents.one_name(played.place, name).hurting(client.name)
     if client.family == "outlook":
-        yield from servers.refused_method(facts, account, client.name)
+        yield from servers.refused_method(scene.facts, account, client.name)
 
 
-def names_for_all(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
-) -> frozenset[str]:
+def names_for_all(scene: Scene) -> frozenset[str]:
     """The user names that everybody gets, in documents and for Outlook."""
-    found = documents.names_for_all(case, seen)
+    case, facts, plays = scene.case, scene.facts, scene.plays
+    found = documents.names_for_all(case, scene.documents)
     step = journeys.OUTLOOK.steps[1]
     another = replace(case, address=Address(NOBODY, case.domain))
     for played in plays:
@@ -197,40 +170,29 @@ def _addresses(facts: Facts, account: Account) -> list[str]:
     return []
 
 
-def with_living(
-    facts: Facts,
-    findings: list[Finding],
-    plays: list[Play],
-    for_all: frozenset[str],
-) -> Iterator[Finding]:
+def with_living(scene: Scene, findings: Iterable[Finding]) -> Iterator[Finding]:
     """What fails at a server that is published, with one that another client sets up."""
     living = {
         it.type: it
-        for played in plays
+        for played in scene.plays
         for it in _mail_of(played)
-        if not _is_faulty(facts, for_all, it)
+        if not _is_faulty(scene, it)
     }
     for it in findings:
         other = living.get(it.subject.partition(" ")[0])
-        if it.step == "server" and it.status == FAILURE and other:
-            found = f"{other} works, which others are told of: publish that everywhere"
-            it = it._replace(cure=f"{found}; or {it.cure}" if it.cure else found)
+        is_servers = it.step == "server" and not it.code.startswith("autodiscover.")
+        if is_servers and it.status == FAILURE and other:
+            it = it.within("another-works", other=other)
         yield it
 
 
-def _is_faulty(facts: Facts, for_all: frozenset[str], account: Account) -> bool:
+def _is_faulty(scene: Scene, account: Account) -> bool:
     """Whether whoever sets it up gets no mail, as far as was tried."""
     if account.url or account.type not in MAIL_TYPES:
         return False
-    return account.username in for_all or servers.is_dead(facts, account.endpoint)
-
-
-def _cure(case: Case, is_files_fault: bool) -> str:
-    if case.provider is None:
-        return "publish the same settings in every form"
-    if is_files_fault:
-        return "correct the file: what is published works, what the file says does not"
-    return "serve what the file says there: reload what serves it"
+    if account.username in scene.names_for_all:
+        return True
+    return servers.is_dead(scene.facts, account.endpoint)
 
 
 def _reference(
@@ -271,74 +233,54 @@ def expected(client: Client, case: Case) -> Setup | None:
 # --- What is not published ----------------------------------------------------------
 
 
-def nothing(
-    case: Case, facts: Facts, seen: list[documents.Document], plays: list[Play]
-) -> Iterator[Finding]:
+def nothing(scene: Scene) -> Iterator[Finding]:
     """That there is no document where there should be one."""
+    case, facts, plays = scene.case, scene.facts, scene.plays
     wants = any(family.name == "thunderbird" for family in case.families)
-    if seen or not wants:
+    if scene.documents or scene.faulty or not wants:
         return
     if case.provider is None:
         has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
         if has_any:
             return
-        is_exchange = any(
-            it.why == EXCHANGE for played in plays for it in played.findings
+        met = [it for played in plays for it in played.findings]
+        is_explained = any(
+            it.code == "http.exchange"
+            or (it.status == FAILURE and (it.step == "document" or _is_empty(it)))
+            for it in met
         )
-        is_there = any(
-            it.step == "document" or "an empty answer" in it.seen
-            for played in plays
-            for it in played.stopping()
-        )
-        yield (note if is_exchange or is_there else failure)(
-            "document",
-            case.domain,
-            "no document with mail settings is published",
-            "a mail client can only guess the servers",
-            "make a file with `flask-autoconfig init`, serve it, publish the DNS records",
-        )
+        none = finding("document.none", case.domain)
+        yield none.marked("explained") if is_explained else none
         return
     if any(it.found and it.found.place.startswith("mx") for it in plays):
-        yield note(
-            "document",
-            case.domain,
-            "no document is published at the domain itself",
-            "clients that look at the MX host find the settings there, others nothing",
-            "publish the names too (see `flask-autoconfig dns`), for all of them",
-        )
+        yield finding("document.none-at-domain", case.domain)
         return
     family = next(it for it in case.families if it.name == "thunderbird")
     name = f"{family.label}.{case.domain}"
     has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
-    told = note if has_cause else failure
     if facts.exists(name):
-        url = f"https://{name}{family.routes[0].path}"
-        yield told(
-            "https",
-            url,
-            f"there is no document for {case.domain} (status 404)"
-            if not has_cause
-            else f"there is no document for {case.domain}",
-            f"{family.askers} get nothing",
-            "serve the document there; if it is this service that answers, add the "
-            "domain to its file, or let the proxy pass the host name on",
+        none = finding(
+            "document.not-there",
+            f"https://{name}{family.routes[0].path}",
+            domain=case.domain,
+            status="" if has_cause else " (status 404)",
+            askers=family.askers,
         )
-        return
-    yield told(
-        "dns",
-        name,
-        "no document with mail settings is published for the domain",
-        f"{family.askers} ask there first",
-        f"publish a CNAME {name} to the host that serves the settings, and serve them "
-        "there",
-    )
+    else:
+        none = finding("document.not-published", name, name=name, askers=family.askers)
+    yield none.marked("explained") if has_cause else none
 
 
-def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
+def _is_empty(it: Finding) -> bool:
+    return it.code == "http.empty"
+
+
+def hosters(scene: Scene) -> Iterator[Finding]:
     """What the MX host's domain answers, for this domain and for one that nobody has.
 
     It is 404 with words, or settings: other clients take anything else for an answer.
     """
+    case, facts = scene.case, scene.facts
     (step,) = [it for it in journeys.THUNDERBIRD.steps if it.place == "mx domain"]
     unknown = replace(case, domain="unknown.invalid", address=None)
     listed = asks(step, case, facts)
@@ -347,50 +289,6 @@ def hosters(case: Case, facts: Facts) -> Iterator[Finding]:
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
         with suppress(ProbeError):
-            trouble = web.of_reply(case, facts.answer(ask), ask.url)
-            if trouble is not None and trouble.ends:
-                yield trouble.finding._replace(status=WARNING)
-
-
-def _is_told(quirk: Finding, told: set[tuple[str, str]]) -> bool:
-    return any((quirk.subject, it) in told and it in quirk.seen for it in _SAME)
-
-
-# What a quirk and a client's own way say of the same fault.
-_SAME = ("byte order mark", "attribute beside type", "username>", "socketType")
-
-
-def without_quirks_told(findings: list[Finding]) -> Iterator[Finding]:
-    """A client that stopped at a fault is not warned of the same as well."""
-    told = {
-        (place, fault)
-        for it in findings
-        if it.why == NO_SETTINGS
-        for place in it.places
-        for fault in _SAME
-        if fault.strip(">") in it.seen
-    }
-    for it in findings:
-        is_quirk = it.why.startswith("it hurts")
-        if not (is_quirk and _is_told(it, told)):
-            yield it
-
-
-def once(findings: list[Finding]) -> Iterator[Finding]:
-    """One thing at one place is told once, as the worst that it is to somebody."""
-    worst: dict[tuple[str, str], Finding] = {}
-    for it in findings:
-        for place in it.places:
-            key = (place, it.seen)
-            other = worst.get(key)
-            if other is None:
-                worst[key] = it._replace(subject=place, places=(place,))
-            else:
-                order = (FAILURE, WARNING, NOTE, OK)
-                keep, drop = sorted(
-                    (other, it), key=lambda each: order.index(each.status)
-                )
-                hurt = drop.clients if keep.status == drop.status else ()
-                keep = keep.hurting(*hurt)._replace(subject=place, places=(place,))
-                worst[key] = keep
-    yield from worst.values()
+            found = web.of_reply(case, facts.answer(ask), ask.url)
+            if found is not None and found.code in web.ENDING:
+                yield found._replace(marks=frozenset(("for others",)))

@@ -10,7 +10,7 @@ from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
 from .. import setups
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, failure, ok, shown, warning
+from ..findings import Case, Finding, finding, shown
 from ..setups import Setup
 from . import web
 from .names import failed
@@ -43,7 +43,7 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
     except ProbeError as error:
         return _without(web.of_error(facts, case, url, error))
     trouble = web.by_name(case, facts, web.of_reply(case, reply, url), url)
-    if trouble is not None and trouble.is_absent and expected is not None:
+    if trouble is not None and web.ABSENT in trouble.marks and expected is not None:
         return Seen([not_served(family, family.askers, url, trouble)])
     if trouble is not None:
         return _without(trouble)
@@ -53,45 +53,47 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
         try:
             setup = setups.of_pacc(reply.body)
         except setups.MeaninglessError as error:
-            cure = "let this service answer there"
-            told = failure("document", url, str(error), _why(family), cure)
+            told = finding(
+                "document.meaningless", url, reason=error, askers=family.askers
+            )
             return Seen([told], reply)
     return Seen([*findings, *_digest(case, facts, family, reply)], reply, setup)
 
 
-def _without(trouble: web.Trouble) -> Seen:
-    return Seen([] if trouble.is_absent else [trouble.finding])
+def _without(trouble: Finding) -> Seen:
+    return Seen([] if web.ABSENT in trouble.marks else [trouble])
 
 
-def not_served(family: Family, who: str, url: str, trouble: web.Trouble) -> Finding:
+def not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
     """That a host answers which has not what the file makes."""
-    return warning(
-        "https",
+    return finding(
+        "document.not-served",
         shown(url),
-        f"there is nothing ({trouble.finding.seen}), the file serves {family.name}",
-        f"{who} find no settings",
-        "let this service answer there, or leave the family out of `clients` in the file",
+        reason=trouble.seen,
+        family=family.name,
+        askers=askers,
     )
-
-
-def _why(family: Family) -> str:
-    return f"{family.askers} find no settings"
 
 
 def _content(family: Family, reply: Reply, expected: bytes | None) -> list[Finding]:
     url = shown(reply.redirects[0] if reply.redirects else reply.url)
     wanted = family.formats[0].content_type.partition(";")[0]
     if reply.content_type != wanted:
-        seen = f"content type {reply.content_type or 'missing'}"
-        cure = f"let this service answer there, as {wanted}"
-        return [failure("https", url, seen, _why(family), cure)]
+        kind = reply.content_type or "missing"
+        return [
+            finding(
+                "document.content-type",
+                url,
+                found=kind,
+                wanted=wanted,
+                askers=family.askers,
+            )
+        ]
     if expected is None or reply.body == expected:
-        return [ok("document", url, "it is served")]
+        return [finding("document.served", url)]
+    stale = finding("document.stale", url, askers=family.askers)
     cached = web.from_cache(reply)
-    seen = "the document is not the one that the file makes"
-    cure = web.PURGE if cached else "reload what serves it"
-    seen = f"{seen}; {cached}" if cached else seen
-    return [failure("document", url, seen, _why(family), cure)]
+    return [stale.within("cache", cached=cached) if cached else stale]
 
 
 def _digest(case: Case, facts: Facts, family: Family, reply: Reply) -> list[Finding]:
@@ -104,11 +106,7 @@ def _digest(case: Case, facts: Facts, family: Family, reply: Reply) -> list[Find
         values = facts.txt(name)
     except LookupFailed as error:
         return [failed(name, error)]
-    why = f"{family.askers} believe only a document whose digest is in DNS"
-    cure = f'publish {name} TXT "{wanted}"'
+    code = "digest.differs" if values else "digest.missing"
     if wanted.replace(" ", "") in [it.replace(" ", "") for it in values]:
-        return [ok("dns", name, "the digest is that of the document served")]
-    if not values:
-        return [failure("dns", name, "there is no digest", why, cure)]
-    seen = "the digest is not that of the document served"
-    return [failure("dns", name, seen, why, cure)]
+        code = "digest.found"
+    return [finding(code, name, name=name, wanted=wanted, askers=family.askers)]
