@@ -23,8 +23,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
 LOCALE = PACKAGE / "page/locale"
 _NAME = "LC_MESSAGES/autoconfig.po"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
-# `_` in a template is the site's own.
-_KEYWORDS = {**DEFAULT_KEYWORDS, "say": None}
+# `_` in a template is the site's own; the second argument of `label` describes it.
+_KEYWORDS = {**DEFAULT_KEYWORDS, "say": None, "label": (2,)}
 
 
 def files(locale: Path = LOCALE) -> list[Path]:

@@ -495,10 +495,20 @@ def test_the_readmes_tree_is_the_folder() -> None:
         if file.name != "__init__.py"
     }
     # Of these folders one line says enough.
-    folded = {"tools/commands/", "tools/check/", "page/steps/"}
+    folded = {"tools/commands/", "tools/check/"}
     there = {name for name in there if not name.startswith(tuple(folded))} | folded
     packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
     assert drawn == there | packages | {"__init__.py"}
+
+
+def test_the_html_of_the_page_is_in_its_templates() -> None:
+    for file in sorted((PACKAGE / "page").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                html = re.search(r"</\w+>|(?<!P)<\w+( \w+=|>)|\bclass=", node.value)
+                assert html is None, (file.name, node.lineno, node.value)
+    script = (PACKAGE / "page/static/script.js").read_text(encoding="utf-8")
+    assert not re.search(r"class|[\"' ][.][a-z]", script)
 
 
 def test_no_module_is_too_long_to_read() -> None:

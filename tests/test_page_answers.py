@@ -20,6 +20,7 @@ from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.config.page import ProgramName
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.page import near
+from flask_autoconfig.page.alone import TEMPLATES
 from flask_autoconfig.page.device import device_of
 from flask_autoconfig.page.programs import PROGRAMS
 
@@ -46,6 +47,8 @@ def ask(file: Path, query: str = "", host: str = "localhost", **headers: str) ->
 def test_the_programs_are_those_that_a_file_may_name() -> None:
     names = get_args(ProgramName)
     assert sorted(it.id for it in PROGRAMS) == sorted(names)
+    templates = (TEMPLATES / "autoconfig/steps").glob("*.html")
+    assert sorted(it.stem for it in templates) == sorted(names)
 
 
 @pytest.mark.parametrize("program", [it.id for it in PROGRAMS])
@@ -567,6 +570,23 @@ def test_the_profile_is_called_what_the_page_says_that_it_is_called(
     )
     page = ask(toml(TWO_DOMAINS), f"{address}&program=iphone")
     assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "has_profile"), [("password-cleartext", True), ("OAuth2", False)]
+)
+def test_the_page_leads_to_a_profile_where_there_is_one(
+    toml: Write, method: str, has_profile: bool
+) -> None:
+    text = TWO_DOMAINS.replace(
+        "[[provider.incoming]]", f'[[provider.incoming]]\nauthentication = ["{method}"]'
+    )
+    client = Client(create_app(toml(text)))
+    query = "emailaddress=fred@example.com"
+    page = client.get(f"/mail/setup?{query}&program=mac").text
+    assert ('form id="profile"' in page) == has_profile
+    profile = client.get(f"/mail/mobileconfig?{query}")
+    assert (profile.status_code == 200) == has_profile
 
 
 def test_exchange_has_its_place_in_the_table(toml: Write) -> None:

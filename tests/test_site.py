@@ -290,7 +290,7 @@ def test_the_policy_is_ours_on_our_own_template_and_another_where_one_is_said(
 
 
 def test_the_three_lines_that_are_told_are_those(clothes: Path) -> None:
-    (lines,) = blocks("html")
+    (lines,) = blocks("html", "examples/README.md")
     (clothes / "templates/autoconfig/setup.html").write_text(lines.code)
     page = Client(site(clothes / "autoconfig.toml")).get(PAGE)
     assert "<title>Set up your e-mail</title>" in page.text

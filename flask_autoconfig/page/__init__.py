@@ -1,5 +1,6 @@
 """The page for people: which settings to enter where, at `/mail/setup`.
 
-Its words are English in the code and in the template `autoconfig/setup.html`; `locale/`
-has a gettext catalog for each other language.
+Its HTML is in `templates/autoconfig/`: `setup.html` and `base.html` are the layout,
+`parts/` the content, `steps/` what to do in each program. The texts are English there and
+in the code; `locale/` has a gettext catalog for each other language.
 """

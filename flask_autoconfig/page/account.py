@@ -39,6 +39,11 @@ class Dav(NamedTuple):
     url: str
     username: str
 
+    @property
+    def kind(self) -> str:
+        """The protocol as programs call it."""
+        return "CalDAV" if self.type == "caldav" else "CardDAV"
+
 
 class Account(NamedTuple):
     """Whom the page is for, and what there is for them."""
@@ -67,6 +72,16 @@ class Account(NamedTuple):
         return mailbox(self.provider, self.address, methods, types)
 
     @property
+    def any_box(self) -> tuple[Ready, Ready] | None:
+        """Those for a program that knows every way to log in with a password."""
+        return self.box(MANY)
+
+    @property
+    def is_on_computer(self) -> bool:
+        """Whether the page is read on a computer, and not on a phone."""
+        return self.device in ("windows", "mac", "linux")
+
+    @property
     def calendars(self) -> list[Dav]:
         """The calendars whose place is known."""
         return _davs(self.provider.calendar, "caldav", self.address)
@@ -80,6 +95,11 @@ class Account(NamedTuple):
     def davs(self) -> list[Dav]:
         """Both."""
         return self.calendars + self.address_books
+
+    @property
+    def dav_logins(self) -> list[tuple[str, str]]:
+        """The URL and user name of each of them, without repetition."""
+        return list(dict.fromkeys((it.url, it.username) for it in self.davs))
 
 
 def mailbox(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
 from .languages import best_match
-from .words import N_, Words, value
+from .words import N_, Words
 
 _TITLES = {
     "imap": N_("Incoming mail (IMAP)"),
@@ -56,7 +56,6 @@ class Row(NamedTuple):
     label: str
     value: str
     can_copy: bool
-    text: Markup = Markup("")  # the value as it is shown
 
 
 class Section(NamedTuple):
@@ -147,40 +146,28 @@ def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Se
 def _filled_rows(server: Server, address: Address, words: Words) -> list[Row]:
     """The rows of a server; none where its host cannot be named for the address."""
     rows = []
-    encryption = _ENCRYPTION[server.socket_type or "SSL"]
+    encryption = words.say(_ENCRYPTION[server.socket_type or "SSL"])
     host = fill_in_host(server.hostname, None, address)
     url = fill_in_url(server.url, None, address)
     if not (host or url):
         return []
     if host:
         rows += [
-            _copied(words.say("Server"), host),
-            _copied(words.say("Port"), str(server.port)),
-            _said(words.label("thunderbird.connection-security"), words, encryption),
+            Row(words.say("Server"), host, True),
+            Row(words.say("Port"), str(server.port), True),
+            Row(words.label("thunderbird.connection-security"), encryption, False),
         ]
-
     if url:
-        rows.append(_copied(words.say("Address (URL)"), url))
-
+        rows.append(Row(words.say("Address (URL)"), url, True))
     if server.username:
         username = fill_in(server.username, None, address)
-        rows.append(_copied(words.say("User name"), username))
-    method = _methods(server, words)
+        rows.append(Row(words.say("User name"), username, True))
     if server.type in _MAIL:
         label: str = words.label("thunderbird.authentication-method")
     else:
         label = words.say("Password")
-    rows.append(Row(label, str(method.striptags()), False, method))
+    rows.append(Row(label, _methods(server, words), False))
     return rows
-
-
-def _copied(label: str, text: str) -> Row:
-    return Row(label, text, True, value(text))
-
-
-def _said(label: str, words: Words, text: str) -> Row:
-    said = words.say(text)
-    return Row(label, said, False, said)
 
 
 def _methods(server: Server, words: Words) -> Markup:

@@ -30,15 +30,14 @@ def legible(colour: str, ground: str) -> str:
     return shade
 
 
-def style(colour: str) -> str:
-    """The style sheet of a provider's colour, which goes after ours."""
-    light, dark = legible(colour, PAPER), legible(colour, DARK_PAPER)
-    return (
-        f".autoconfig,.autoconfig-page{{--brand:{colour};"
-        f"--on-brand:{ink_on(colour)};--accent:{light}}}\n"
-        "@media (prefers-color-scheme:dark){.autoconfig-page,"
-        f".autoconfig-page .autoconfig{{--accent:{dark}}}}}\n"
-    )
+def colours(brand: str) -> dict[str, str]:
+    """The colours of the style sheet colours.css, for a provider's own."""
+    return {
+        "brand": brand,
+        "on_brand": ink_on(brand),
+        "accent": legible(brand, PAPER),
+        "dark_accent": legible(brand, DARK_PAPER),
+    }
 
 
 def _rgb(colour: str) -> _Rgb:

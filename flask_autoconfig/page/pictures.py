@@ -19,6 +19,7 @@ from ..config.logo import Logo
 from ..snapshot import Lookup, Served
 from . import look, mobile, qr
 from .account import Account
+from .alone import style_of
 from .visit import Visit
 
 NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
@@ -119,7 +120,7 @@ def colours(_lookup: Lookup, asked: Request) -> Answer:
     said = dict(parse_qsl(asked.query[:100])).get("colour", "")
     if not _COLOUR.fullmatch(f"colour={said}"):
         return NOT_SERVED
-    body = look.style(f"#{said}").encode()
+    body = style_of(look.colours(f"#{said}")).encode()
     headers = [("Content-Type", "text/css; charset=utf-8")]
     headers.append(("Cache-Control", "public, max-age=3600, no-transform"))
     return Answer(OK, body, headers, common=SECURITY_HEADERS)

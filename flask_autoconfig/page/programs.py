@@ -1,6 +1,7 @@
 """The one table of programs: the tiles of the page, and what each of them needs.
 
-A new program is a row here, a function in `steps/`, and a word in `config/page.py`.
+A new program is a row here, a template `autoconfig/steps/ID.html` of its steps, and its
+id in `ProgramName` of `config/page.py`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ..config.page import ProgramName
-from .account import MANY, Account
+from ..config.tables import Method
+from .account import MANY, PASSWORD, Account, Ready
 from .device import Device
-from .steps import Steps, android, apple, desktop, outlook
 from .words import N_
 
 
@@ -22,39 +23,31 @@ class Program(NamedTuple):
     name: str  # on its tile; a proper name stays as it is in any language
     title: str  # over its steps
     devices: tuple[Device, ...]
-    is_usable: Callable[[Account], bool]
-    steps: Steps
     where: str = ""  # the device, on the tile for those who hold another
     is_of_device: bool = False  # everybody with such a device has it
+    methods: frozenset[Method] = PASSWORD  # the ways to log in that it knows
+    types: tuple[str, ...] = ("imap", "pop3")  # of the servers that it reads mail from
+    or_by: Callable[[Account], object] | None = None  # what serves it without them
+
+    @property
+    def template(self) -> str:
+        """The name of the template with its steps."""
+        return f"autoconfig/steps/{self.id}.html"
 
     @property
     def is_on_phone(self) -> bool:
         """Whether its picture is a telephone."""
         return bool({"ios", "android"} & set(self.devices))
 
+    def box(self, account: Account) -> tuple[Ready, Ready] | None:
+        """The servers that it can use, to read mail from and to send it through."""
+        return account.box(self.methods, self.types)
 
-def _by_profile_or_hand(account: Account) -> bool:
-    return account.profile is not None or account.box() is not None
-
-
-def _by_password(account: Account) -> bool:
-    return account.box() is not None
-
-
-def _by_imap(account: Account) -> bool:
-    return account.box(types=["imap"]) is not None
-
-
-def _by_many(account: Account) -> bool:
-    return account.box(MANY) is not None
-
-
-def _by_dav(account: Account) -> bool:
-    return bool(account.davs)
-
-
-def _always(_account: Account) -> bool:
-    return True
+    def is_usable(self, account: Account) -> bool:
+        """Whether it can serve somebody."""
+        if self.or_by is not None and self.or_by(account):
+            return True
+        return self.box(account) is not None
 
 
 _IN = N_("In %(program)s")
@@ -66,36 +59,24 @@ PROGRAMS: tuple[Program, ...] = (
         "iPhone, iPad",
         N_("On your iPhone or iPad"),
         ("ios",),
-        _by_profile_or_hand,
-        apple.iphone,
         is_of_device=True,
+        or_by=lambda account: account.profile,
     ),
     Program(
         "mac",
         "Mac (Mail)",
         N_("On your Mac"),
         ("mac",),
-        _by_profile_or_hand,
-        apple.mac,
         is_of_device=True,
+        or_by=lambda account: account.profile,
     ),
-    Program("gmail", "Gmail", _IN, ("android",), _by_password, android.gmail, _ANDROID),
-    Program(
-        "samsung",
-        "Samsung Email",
-        _IN,
-        ("android",),
-        _by_password,
-        android.samsung,
-        _ANDROID,
-    ),
+    Program("gmail", "Gmail", _IN, ("android",), _ANDROID),
+    Program("samsung", "Samsung Email", _IN, ("android",), _ANDROID),
     Program(
         "thunderbird-mobile",
         "Thunderbird",
         N_("In Thunderbird for Android"),
         ("android",),
-        _by_password,
-        android.thunderbird,
         _ANDROID,
     ),
     Program(
@@ -103,62 +84,43 @@ PROGRAMS: tuple[Program, ...] = (
         N_("Outlook (new)"),
         _IN,
         ("windows",),
-        _by_imap,
-        outlook.new,
         "Windows",
+        types=("imap",),
     ),
-    Program(
-        "outlook-classic",
-        N_("Outlook (classic)"),
-        _IN,
-        ("windows",),
-        _by_password,
-        outlook.classic,
-        "Windows",
-    ),
+    Program("outlook-classic", N_("Outlook (classic)"), _IN, ("windows",), "Windows"),
     Program(
         "outlook-mobile",
         "Outlook",
         N_("In Outlook on the phone"),
         ("ios", "android"),
-        _by_imap,
-        android.outlook,
         "iPhone, Android",
+        types=("imap",),
     ),
     Program(
         "thunderbird",
         "Thunderbird",
         _IN,
         ("windows", "linux", "mac"),
-        _by_many,
-        desktop.thunderbird,
         "Windows, Mac, Linux",
+        methods=MANY,
     ),
-    Program(
-        "evolution",
-        "Evolution",
-        _IN,
-        ("linux",),
-        _by_many,
-        desktop.evolution,
-        "Linux",
-    ),
+    Program("evolution", "Evolution", _IN, ("linux",), "Linux", methods=MANY),
     Program(
         "davx5",
         N_("Calendars: DAVx⁵"),
         N_("Calendars and contacts, by DAVx⁵"),
         ("android",),
-        _by_dav,
-        android.davx5,
         _ANDROID,
+        types=(),
+        or_by=lambda account: account.davs,
     ),
     Program(
         "other",
         N_("Another program"),
         N_("In your program"),
         (),
-        _always,
-        desktop.other,
+        methods=MANY,
+        or_by=lambda _account: True,
     ),
 )
 

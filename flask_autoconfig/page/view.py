@@ -25,13 +25,12 @@ from ..config.page import Contact
 from ..documents import apple
 from ..snapshot import Lookup, Served
 from . import content, near, pictures
-from .account import MANY, Account, Ready
+from .account import Account, Ready
 from .alone import body_of
 from .languages import best_match, languages, translations
 from .programs import Program, chosen, usable
-from .steps import Step, security
 from .visit import Visit
-from .words import Words, value, words_in
+from .words import Words, words_in
 
 # Nothing from elsewhere, not to be framed.
 POLICY = (
@@ -75,6 +74,7 @@ class Page(NamedTuple):
     """What the templates know, as `autoconfig_page`."""
 
     say: Callable[..., str]  # a text of ours in the visitor's language
+    label: Callable[..., str]  # a program's own, see labels.toml
     language: str  # its tag
     path: str  # the page's own; its style and script lie below
     typed: str  # what was asked for
@@ -82,7 +82,6 @@ class Page(NamedTuple):
     settings: content.Settings | None = None  # what to enter by hand
     address: str = ""  # as people write it
     here: str = ""  # the page's own address for that e-mail address
-    here_text: str = ""  # the same, short
     picture: str | None = None  # where the QR code of `here` is
     profile: str | None = None  # where the Apple profile is
     direction: str = "ltr"  # of the language
@@ -94,17 +93,14 @@ class Page(NamedTuple):
     meant_href: str = ""
     tiles: tuple[Tile, ...] = ()
     program: Program | None = None  # the one that is chosen
-    title: str = ""  # over its steps
-    steps: tuple[Step, ...] = ()
+    account: Account | None = None  # what the steps are written for
+    box: tuple[Ready, Ready] | None = None  # the servers that the program can use
     name: str = ""  # the person's
     code: str | None = None  # where the QR code of the account is
     document: str | None = None  # the document for programs and administrators
     origin: str = ""  # the page's own, where it is surely the provider's
     change: str = ""  # the page for another address
     example: str = "example.com"  # a domain to type an address of
-    user: str = ""  # the user name to read mail with
-    outgoing: str = ""  # the server to send through, in words
-    outgoing_user: str = ""  # the user name there, "" where nobody signs in
     is_in_site: bool = False  # in a site's own template
     is_unknown: bool = False  # the error: nobody here serves the address
     program_asked: str = ""  # what the address of the page says
@@ -114,31 +110,6 @@ class Page(NamedTuple):
     def content(self) -> Markup:
         """All that the page says, without a layout, as HTML."""
         return Markup(body_of(self))  # noqa: S704 (our own template escapes)
-
-    @property
-    def shown(self) -> Markup:
-        """The address, bold."""
-        return Markup("<strong>%s</strong>") % value(self.address)
-
-    @property
-    def here_shown(self) -> Markup:
-        """The page's own address, which breaks in fit places."""
-        return value(self.here_text)
-
-    @property
-    def user_shown(self) -> Markup:
-        """The user name, bold."""
-        return Markup("<strong>%s</strong>") % value(self.user)
-
-    @property
-    def outgoing_user_shown(self) -> Markup:
-        """The user name to send with, bold."""
-        return Markup("<strong>%s</strong>") % value(self.outgoing_user)
-
-    @property
-    def origin_shown(self) -> Markup:
-        """The page's origin, bold."""
-        return Markup("<strong>%s</strong>") % value(f"{self.origin}/")
 
     @property
     def dialled(self) -> str:
@@ -167,7 +138,7 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
     path = visit.path()
     typed = visit.typed
     lang = language if visit.lang else ""
-    page = Page(words.say, language, path, visit.shown, lang=lang)
+    page = Page(words.say, words.label, language, path, visit.shown, lang=lang)
     page = page._replace(
         direction=words.direction,
         device=visit.device,
@@ -317,39 +288,19 @@ def _with_settings(
     program = chosen(programs, visit.program, visit.device)
     query = visit.query(address, program=program.id if program else "")
     here = f"{visit.origin}{quote(page.path)}?{query}"
-    steps = tuple(program.steps(account, words)) if program else ()
-    title = words.say(program.title, program=words.say(program.name)) if program else ""
-    box = account.box(MANY)
     return page._replace(
         settings=content.settings(provider, address, words),
         address=account.shown,
         here=here,
-        here_text=here.partition("?")[0].rpartition("://")[2],
         picture=f"{page.path}/qr.svg?{query}" if pictures.fits(here) else None,
         profile=f"{visit.root}{profile}" if profile else None,
         tiles=tuple(_tiles(page, programs, program, visit, address, words)),
         program=program,
-        title=title,
-        steps=steps,
+        account=account,
+        box=program.box(account) if program else None,
         name=visit.name,
         code=pictures.code_path(page.path, account, visit),
         document=_document(lookup, visit, address),
-        user=box[0].username if box else "",
-        outgoing=_in_words(box[1], words) if box else "",
-        outgoing_user=box[1].username if box else "",
-    )
-
-
-def _in_words(server: Ready, words: Words) -> str:
-    if server.socket_type == "plain":
-        return words.say(
-            "%(host)s, port %(port)s", host=value(server.host), port=server.port
-        )
-    return words.say(
-        "%(host)s, port %(port)s, %(encryption)s",
-        host=value(server.host),
-        port=server.port,
-        encryption=security(words, server),
     )
 
 
@@ -378,7 +329,7 @@ def _tiles(
 def _profile(lookup: Lookup, served: Served) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
     path = lookup.path_of("apple")
-    if path is None or apple.write(served.provider, served.recipient) is None:
+    if path is None or not apple.is_there(served.provider, served.recipient):
         return None
     return path
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from .alone import macro
 from .languages import best_match
 
 LABELS = Path(__file__).parent / "labels.toml"
-_BREAK_AFTER = re.compile(r"([/.@])(?=.)")
+_BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 _RIGHT_TO_LEFT = frozenset(("ar", "arc", "dv", "fa", "he", "ku", "ps", "ur", "yi"))
 
 
@@ -77,12 +78,8 @@ class Words:
         if tag is None and "en" not in words:
             raise LookupError(f"labels.toml has no {name}")
         if tag is None:
-            return Markup('<b class="label" lang="en">%s</b>') % words["en"]
-        return Markup('<b class="label">%s</b>') % words[tag]
-
-    def path(self, *labels: Markup) -> Markup:
-        """One label after the other, as one goes from menu to menu."""
-        return Markup('<span class="path">%s</span>') % Markup(" › ").join(labels)
+            return macro("quoted")(words["en"], "en")
+        return macro("quoted")(words[tag])
 
 
 @cache
@@ -91,15 +88,6 @@ def words_in(language: str, catalog: NullTranslations) -> Words:
     return Words(language, catalog.gettext)
 
 
-def value(text: str) -> Markup:
-    """A value that is copied or typed: it breaks after `/`, `.` and `@` alone.
-
-    It is written from left to right in any language.
-    """
-    broken = Markup("<wbr>").join(_BREAK_AFTER.sub("\\1\0", text).split("\0"))
-    return Markup('<bdi dir="ltr" class="value">%s</bdi>') % broken
-
-
-def name(text: str) -> Markup:
-    """A name of a person or provider, in whatever direction it is written."""
-    return Markup("<bdi>%s</bdi>") % text
+def pieces(text: object) -> list[str]:
+    """A long value in the pieces between which a line may break: after `/`, `.`, `@`."""
+    return _BREAK_AFTER.split(str(text))

@@ -1,15 +1,14 @@
 // An iPad calls itself a Mac: its touch screen tells, and the tile of the iPad is taken.
-const guess = document.querySelector(".autoconfig[data-guess=mac]");
+const guess = document.querySelector("[data-guess=mac]");
 if (guess && navigator.maxTouchPoints > 1) {
-  const tile = guess.querySelector("a.tile[href*='program=iphone']");
+  const tile = guess.querySelector("a[href*='program=iphone']");
   if (tile) location.replace(tile.href.split("#")[0]);
 }
 
 // Shows the buttons that copy a value or print: without a script there is nothing to press.
-for (const button of document.querySelectorAll(".autoconfig button.copy")) {
+for (const button of document.querySelectorAll("[data-copy]")) {
   const status = document.createElement("span");
   let timer;
-  status.className = "status";
   status.setAttribute("role", "status");
   button.after(status);
   button.hidden = false;
@@ -25,16 +24,12 @@ for (const button of document.querySelectorAll(".autoconfig button.copy")) {
       button.focus();
     }
     status.textContent = "";  // so that it is said again when it is copied again
-    button.classList.add("done");
     clearTimeout(timer);
     setTimeout(() => { status.textContent = button.dataset.copied }, 50);
-    timer = setTimeout(() => {
-      status.textContent = "";
-      button.classList.remove("done");
-    }, 4000);
+    timer = setTimeout(() => { status.textContent = "" }, 4000);
   });
 }
-for (const button of document.querySelectorAll(".autoconfig button.print")) {
+for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => print());
 }
