@@ -388,7 +388,8 @@ def test_a_site_imports_nothing_that_only_commands_need(toml: Write) -> None:
     )
     ours = [name for name in modules if name.startswith("flask_autoconfig")]
     assert "flask_autoconfig.blueprint" in ours
-    assert not [name for name in ours if name.startswith("flask_autoconfig.tools")]
+    unneeded = ("flask_autoconfig.tools", "flask_autoconfig.config.explain")
+    assert not [name for name in ours if name.startswith(unneeded)]
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
         assert heavy not in modules
 
@@ -495,7 +496,7 @@ def test_the_readmes_tree_is_the_folder() -> None:
         if file.name != "__init__.py"
     }
     # Of these folders one line says enough.
-    folded = {"tools/commands/", "tools/check/"}
+    folded = {"config/explain/", "tools/commands/", "tools/check/"}
     there = {name for name in there if not name.startswith(tuple(folded))} | folded
     packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
     assert drawn == there | packages | {"__init__.py"}

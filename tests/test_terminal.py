@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import BIN, TWO_DOMAINS, run
 
-from flask_autoconfig.config.hiding import hidden
+from flask_autoconfig.config.explain.hiding import hidden
 from flask_autoconfig.tools.check import report
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report

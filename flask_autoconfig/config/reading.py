@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,6 @@ from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
 from .logo import Logo, UnusableLogoError, read_logo
-from .places import located
 from .rules import Origin, Source
 from .tables import (
     Config,
@@ -168,7 +167,7 @@ def _text_of(path: Path) -> str:
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        from .syntax import not_utf8
+        from .explain.syntax import not_utf8
 
         raise ConfigError([not_utf8(data, error)]) from error
 
@@ -199,7 +198,7 @@ def _parsed(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     # ValueError: also of a number of too many digits.
     except (ValueError, RecursionError, MemoryError) as error:
-        from .syntax import explain
+        from .explain.syntax import explain
 
         raise ConfigError([explain(text, error)]) from error
 
@@ -249,8 +248,8 @@ class _Reading:
             tuple(self._watched),
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
-            tuple(located(self._unmatched, text)),
-            tuple(located(self._unsafe, text)),
+            _located(self._unmatched, text),
+            _located(self._unsafe, text),
             parts=self._parts,
             listings=self._listings,
         )
@@ -356,7 +355,7 @@ class _Reading:
                 if text is None:  # it was read some time ago
                     text = _text_as_read(part)
                 domains = builder.domains() or list(map(domain_of, part.providers))
-                problems += located(found, text, domains)
+                problems += _located(found, text, domains)
         if problems:
             raise ConfigError(
                 problems,
@@ -383,6 +382,17 @@ class _Reading:
         included: Included = builder.struct(Included, raw, "")
         rules.apply(included.provider, builder)
         return included.provider
+
+
+def _located(
+    problems: Sequence[Problem], text: str, domains: Sequence[str] = ()
+) -> tuple[Problem, ...]:
+    """The problems with their lines and the domains of their providers."""
+    if not problems:
+        return ()
+    from .explain.lines import located
+
+    return tuple(located(problems, text, domains))
 
 
 def domain_of(provider: Provider) -> str:
@@ -414,7 +424,7 @@ def with_lines(
         if any(problems[index].line is None for index in own):
             with suppress(OSError, ConfigError):  # it is gone since it was read
                 text = _text_of(path)
-        its = located((problems[index] for index in own), text, domains.get(file, ()))
+        its = _located([problems[it] for it in own], text, domains.get(file, ()))
         for index, problem in zip(own, its, strict=True):
             problems[index] = problem
     return problems

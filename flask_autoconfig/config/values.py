@@ -80,7 +80,7 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .foreign import LOCAL_PART, meaning_of, translated
+    from .explain.foreign import LOCAL_PART, meaning_of, translated
 
     cure = f"use {_or(PLACEHOLDERS)}"
     if meaning_of(found.strip("%")):
@@ -127,7 +127,7 @@ def _host_cure(value: str) -> str:
         return f"write {quote(bare_host(value))}" + (
             f", and port = {port[1]}" if port else ""
         )
-    from .foreign import ADDRESS, theirs_in, translated
+    from .explain.foreign import ADDRESS, theirs_in, translated
 
     ours = translated(value)
     if theirs_in(value) and ADDRESS in ours:  # of something that we have no word for

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip, unfold
-from ..config import hints
-from ..config.foreign import login_for, theirs_in
+from ..config.explain import hints
+from ..config.explain.foreign import login_for, theirs_in
 from ..config.listing import Listing, lines_of
 from ..config.tables import WITHOUT_LOGIN
 from ..config.values import quote

@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from ..cleaning import clean
-from ..config.hiding import hidden
+from ..config.explain.hiding import hidden
 from ..errors import ConfigError, Problem
 from .files import STAGING
 from .terminal import wrapped

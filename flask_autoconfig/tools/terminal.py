@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ..cleaning import clean, clean_lines
-from ..config.syntax import columns_of
+from ..config.explain.syntax import columns_of
 
 _USUAL = 80  # columns of a terminal that does not say how many it has
 

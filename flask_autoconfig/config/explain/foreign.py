@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from ..address import DOMAIN_PLACEHOLDER, PLACEHOLDERS
+from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS
+from .words import of
 
 ADDRESS, LOCAL_PART, _, REAL_NAME = PLACEHOLDERS
 _DOMAIN = DOMAIN_PLACEHOLDER
@@ -21,19 +22,8 @@ _THEIRS = re.compile(
     r"|<(?P<f>[\w@. -]+)>|\[(?P<g>[\w@. -]+)\]"
     r"|%(?P<h>[A-Za-z]\w*)%|%[LU]?(?P<i>[a-z])(?![A-Za-z])"
 )
-_MEANS = {
-    ADDRESS: "email emailaddress mail mailaddress address useremail usermail u 0 upn "
-    "userprincipalname e-mail youremail youraddress youremailaddress login account "
-    "accountname primaryemail",
-    LOCAL_PART: "localpart local n uid mailbox lhs emaillocalpart emailuser 1 "
-    "samaccountname user username name yourname yourusername loginname",
-    _DOMAIN: "domain d emaildomain maildomain domainpart dom rhs hostname host 2 "
-    "domainname yourdomain",
-    REAL_NAME: "realname fullname displayname cn",
-}
-_WORDS = {word: ours for ours, words in _MEANS.items() for word in words.split()}
-# Alone these may be the whole address as well.
-_EITHER = {"user", "username", "name", "loginname", "yourname", "yourusername"}
+_WORDS = {word: ours for ours, words in of("placeholders").items() for word in words}
+_EITHER = of("others")["either"]  # alone they may be the whole address as well
 
 
 def meaning_of(word: str) -> str:

@@ -10,8 +10,10 @@ import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..cleaning import is_seen
-from .places import last_statement
+from ...cleaning import is_seen
+from ..tables import SERVER_KEYS
+from ..values import quote
+from .lines import last_statement
 from .spelling import (
     CURLY,
     SMALL,
@@ -22,8 +24,6 @@ from .spelling import (
     value_of,
     without_comment,
 )
-from .tables import SERVER_KEYS
-from .values import quote
 
 _KEY = re.compile(r"""\s*([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*""")
 _LAST_KEY = re.compile(r"(?<=[{,]) *([A-Za-z0-9_-]+) *$")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ..cleaning import is_seen
-from ..errors import Problem
+from ...cleaning import is_seen
+from ...errors import Problem
 from .guesses import Guess, Stop, guessed
 from .hiding import HIDDEN, hidden_to_the_end
-from .places import last_statement
+from .lines import last_statement
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown

@@ -8,8 +8,8 @@ from functools import cache
 
 from msgspec import structs
 
-from . import tables
-from .values import quote
+from .. import tables
+from ..values import quote
 
 _SOUND = re.compile(r"""[+-]?[0-9][0-9_]*|true|false|"[^"\\]*"|'[^']*'|\{.*\}""")
 CURLY = {"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "″": '"', "＂": '"'} | {

@@ -6,128 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..values import bare_host, quote
 from .foreign import ADDRESS, login_for
-from .values import bare_host, quote
+from .words import of
 
-# Our key, and what other programs and people call it.
-_CALLED = {
-    "socket_type": "ssl tls starttls usessl usetls usestarttls enablessl enabletls "
-    "enablestarttls ssltls secure security encryption encrypted connection "
-    "connectionsecurity connectiontype transport socket ssltype tlsmode sslmode "
-    "encryptiontype cryptotype",
-    "hostname": "server host address servername serveraddress mailserver mailhost "
-    "imapserver popserver pop3server smtpserver imaphost pophost pop3host smtphost fqdn "
-    "ip ipaddress hosts hostnames servers incomingserver outgoingserver",
-    "username": "user login loginname account accountname email emailaddress uid userid "
-    "usernameformat",
-    "authentication": "auth authmethod authtype authmechanism authentificate "
-    "authenticationmethod authenticationtype mechanism mechanisms method methods sasl "
-    "saslmechanism loginmethod passwordtype authentification",
-    "type": "protocol proto kind service scheme servertype incomingtype outgoingtype",
-    "port": "ports portnumber tcpport imapport popport pop3port smtpport",
-    "url": "uri link href endpoint baseurl davurl",
-    "domains": "domain domainname domainnames maildomain maildomains emaildomain zone "
-    "realm alias aliases email emails",
-    "display_name": "name title providername company organisation organization label",
-    "display_short_name": "shortname short abbreviation",
-    "domains_file": "domainfile domainlist domainsfrom",
-    "mx_domains": "mx mxhost mxhosts mxdomain mxrecord",
-    "logo_url": "logo icon image picture logourl iconurl",
-    "max_age": "ttl cache cachemaxage maxcacheage expires lifetime refresh",
-    "include": "includes import imports includedir",
-    "clients": "client families family formats protocols services",
-    "login_page": "url loginurl loginpage webmail page link",
-}
-_OURS: dict[str, list[str]] = {}
-for _key, _names in _CALLED.items():
-    for _name in _names.split():
-        _OURS.setdefault(_name, []).append(_key)
-_PASSWORDS = frozenset(("password", "pass", "passwd", "pwd", "pw", "passphrase"))
-# What people head a table with, and the server that they mean.
+_KEYS = of("keys")
 _SERVERS = {
-    "imap": ("incoming", "imap"),
-    "imaps": ("incoming", "imap"),
-    "imap4": ("incoming", "imap"),
-    "pop": ("incoming", "pop3"),
-    "pop3": ("incoming", "pop3"),
-    "pop3s": ("incoming", "pop3"),
-    "jmap": ("incoming", "jmap"),
-    "ews": ("incoming", "ews"),
-    "activesync": ("incoming", "activesync"),
-    "exchange": ("incoming", "exchange"),
-    "incomingserver": ("incoming", "imap"),
-    "incomingmail": ("incoming", "imap"),
-    "inbound": ("incoming", "imap"),
-    "receiving": ("incoming", "imap"),
-    "smtp": ("outgoing", "smtp"),
-    "smtps": ("outgoing", "smtp"),
-    "submission": ("outgoing", "smtp"),
-    "outgoingserver": ("outgoing", "smtp"),
-    "outgoingmail": ("outgoing", "smtp"),
-    "outbound": ("outgoing", "smtp"),
-    "sending": ("outgoing", "smtp"),
-    "caldav": ("calendar", "caldav"),
-    "carddav": ("address_book", "carddav"),
-    "contacts": ("address_book", "carddav"),
-    "webdav": ("file_share", "webdav"),
-    "xmpp": ("chat", "xmpp"),
-    "jabber": ("chat", "xmpp"),
+    name: tuple(ours.split()) for ours, names in of("servers").items() for name in names
 }
-_GENERAL = frozenset(
-    [
-        "general",
-        "default",
-        "defaults",
-        "global",
-        "globals",
-        "main",
-        "config",
-        "configuration",
-        "settings",
-        "autoconfig",
-        "options",
-        "server",
-    ]
-)
-# Values by their other names; the first that the key takes is meant.
-_VALUES = {
-    "socket_type": {
-        "SSL": "tls ssl/tls tls/ssl ssltls ssl tls1.2 tls1.3 tlsv1.2 tlsv1.3 implicit "
-        "implicit-tls tls-on-connect on yes true secure encrypted always required https "
-        "imaps pop3s smtps",
-        "STARTTLS": "starttls start-tls stls start_tls explicit explicit-tls "
-        "opportunistic tls-if-available upgrade",
-        "plain": "none no off false clear cleartext unencrypted nossl plaintext never "
-        "http insecure",
-    },
-    "authentication": {
-        "password-cleartext": "plain login password normal normal-password cleartext "
-        "clear-text plaintext passwd password-plain plain-text basic plain-login auto "
-        "any default yes true password-normal on",
-        "password-encrypted": "cram-md5 cram_md5 crammd5 digest-md5 md5 secure encrypted "
-        "encrypted-password apop",
-        "OAuth2": "xoauth2 oauth oauthbearer modern modern-auth oauth-2.0 oauth2.0 oidc",
-        "GSSAPI": "kerberos kerberos5 krb5 gss",
-        "NTLM": "spa windows",
-        "TLS-client-cert": "external certificate client-cert client-certificate tls-cert",
-        "none": "no off false anonymous",
-        "http-basic": "http basic-auth",
-        "http-digest": "digest",
-    },
-    "type": {
-        "imap": "imaps imap4 imap4rev1 imap/ssl imap-ssl imap+ssl",
-        "pop3": "pop pops pop3s pop-3 pop3/ssl",
-        "smtp": "smtps esmtp submission submissions lmtp smtp/ssl smtp-ssl msa mta",
-        "activesync": "eas mobilesync",
-    },
-    "clients": {
-        "apple": "ios mobileconfig macos iphone",
-        "outlook": "autodiscover microsoft exchange",
-        "thunderbird": "autoconfig mozilla",
-        "dav": "caldav carddav",
-    },
-}
-_ALL = frozenset(["all", "any", "every", "everything", "everybody", "*", "default"])
+_OTHERS = of("others")
 _OF_SERVERS = {
     "caldav": "calendar",
     "carddav": "address_book",
@@ -148,17 +35,22 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_.-]", "", name.lower())
 
 
+def _ours(name: str) -> list[str]:
+    """Our keys that another program or a person calls *name*."""
+    return [ours for ours, names in _KEYS.items() if name in names]
+
+
 def for_key(key: str, raw: Mapping[str, Any], known: Iterable[str]) -> Hint | None:
     """What to write for a key that a raw table does not know, None for no hint.
 
     `known` are the keys that it knows.
     """
     value, name = raw[key], plain(key)
-    if name in _PASSWORDS:
+    if name in _OTHERS["passwords"]:
         return Hint("remove it: everybody can read this, and clients ask for it")
     if is_tables(value):
         return _for_table(key, value, top="provider" in known)
-    for ours in _OURS.get(name, ()):
+    for ours in _ours(name):
         if ours in known:
             if ours in raw:
                 return Hint(f"remove it: {ours} is there", ours)
@@ -173,7 +65,7 @@ def elsewhere(
 
     `homes` are the tables by their heading, each with its keys.
     """
-    for ours in _OURS.get(plain(key), ()):
+    for ours in _ours(plain(key)):
         for heading, keys in homes.items():
             if ours in keys:
                 return f"write {ours} = {_value_for(ours, key, raw)} in {heading}"
@@ -198,7 +90,7 @@ def _for_table(key: str, value: Any, top: bool) -> Hint | None:
         top and isinstance(value, dict)
     ):
         return Hint(f"head it [[provider.incoming]] or [[provider.outgoing]]{below}")
-    if top and isinstance(value, dict) and plain(key) in _GENERAL:
+    if top and isinstance(value, dict) and plain(key) in _OTHERS["general"]:
         return Hint("write its keys at the top of the file, without this heading")
     return None
 
@@ -250,7 +142,11 @@ def _value_for(ours: str, key: str, raw: Mapping[str, Any]) -> str:
 
 def for_all(key: str, value: Any) -> str:
     """The cure for a list of clients that is meant to name all of them, or ""."""
-    if key != "clients" or not isinstance(value, str) or value.lower() not in _ALL:
+    if (
+        key != "clients"
+        or not isinstance(value, str)
+        or value.lower() not in _OTHERS["all"]
+    ):
         return ""
     return "remove the key: without it all are served, but ispdb"
 
@@ -295,11 +191,11 @@ def synonym(key: str, value: Any, words: Iterable[str] = ()) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    known = _VALUES.get(key, {})
+    known = of("values", key)
     given = re.sub(r"[\s_]+", "-", "/".join(map(str.strip, value.lower().split("/"))))
     taken = set(words)
     for word, others in known.items():
-        meant = given == word.lower() or given in others.split()
+        meant = given == word.lower() or given in others
         if meant and (not taken or word in taken):
             return word
     return next((word for word in taken if given == word.lower()), None)

@@ -1,0 +1,1 @@
+"""What was probably meant by a file with problems; imported only where there is one."""

@@ -1,0 +1,22 @@
+"""Other programs' names for keys, tables, values and placeholders: `words.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def _file() -> dict[str, Any]:
+    path = Path(__file__).with_name("words.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@cache
+def of(table: str, key: str = "") -> dict[str, list[str]]:
+    """The words of a table, or of its table *key*, each with its names."""
+    found = _file()[table]
+    found = found.get(key, {}) if key else found
+    return {ours: names.split() for ours, names in found.items()}
