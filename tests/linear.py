@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 SIZES = (4, 64, 256)  # KiB
@@ -65,13 +65,23 @@ TOKENS = (
 ENDS = ("", "x", "\n", "@example.com")
 
 
-def assert_linear(call: Callable[[str], object], token: str) -> None:
+def assert_linear(
+    call: Callable[[str], object],
+    token: str,
+    ends: Iterable[str] = ENDS,
+    unnoticed: float = UNNOTICED,
+) -> None:
     """Raise AssertionError if *call* takes more than linear time for *token* repeated.
 
-    *call* takes a text and may raise only errors that it handles itself.
+    *call* takes a text and handles its errors itself. The text ends with each of *ends*
+    in turn. Growth up to *unnoticed* seconds of CPU time does not matter.
     """
-    for end in ENDS:
-        _assert_linear(lambda size, end=end: call(repeated(token, size) + end), token)  # type: ignore[misc]
+    for end in ends:
+        _assert_linear(
+            lambda size, end=end: call(repeated(token, size) + end),  # type: ignore[misc]
+            token,
+            unnoticed,
+        )
 
 
 def repeated(token: str, size: int) -> str:
@@ -79,15 +89,15 @@ def repeated(token: str, size: int) -> str:
     return token * (size * 1024 // len(token))
 
 
-def _assert_linear(call: Callable[[int], object], token: str) -> None:
+def _assert_linear(call: Callable[[int], object], token: str, unnoticed: float) -> None:
     small, middle, large = SIZES
     assert _seconds(call, small) < 1, f"{token!r}: slow at {small} KiB already"
     for _ in range(3):  # another process may have disturbed a measurement
         before = _seconds(call, middle)
-        if before * (large / middle) ** 2 < UNNOTICED:  # even in quadratic time
+        if before * (large / middle) ** 2 < unnoticed:  # even in quadratic time
             return
         after = _seconds(call, large)
-        if after < max(UNNOTICED, MOST_GROWTH * before):
+        if after < max(unnoticed, MOST_GROWTH * before):
             return
     raise AssertionError(
         f"{token!r}: {before:.3f} s, then {after:.3f} s for 4 times as much"
