@@ -14,6 +14,7 @@ from ..errors import Problem
 from . import hints
 from .hiding import is_secret
 from .places import below, holder
+from .servers import Server
 from .spelling import SMALL
 from .values import quote
 
@@ -129,7 +130,8 @@ class Builder:
             if key not in raw:
                 self._missing(place, key, keys[key].value[1])
             values.setdefault(key, "")
-        return kind.cls(**values)
+        table = kind.cls(**values)
+        return table.completed() if isinstance(table, Server) else table
 
     def _unknown_key(
         self, place: str, raw: dict[str, Any], key: str, known: dict[str, _Key]
