@@ -17,17 +17,12 @@ from .documents import Format, Recipient, activesync, apple, outlook, pacc, thun
 from .errors import ConfigError, Problem
 from .handlers import (
     Handler,
-    account_code,
     autodiscover,
     autodiscover_v2,
     by_domain,
-    colours,
     document,
-    logo,
-    page,
-    page_file,
+    of_page,
     profile,
-    qr_code,
     redirect,
 )
 
@@ -43,7 +38,6 @@ class Route(NamedTuple):
     # `export` writes it: it is a function of the domain alone, and has one spelling.
     is_file: bool = False
     is_document: bool = True  # any site's script may read it
-    at_domain: bool = False  # asked at the domain itself, beside its own web site
     endpoint: str = ""  # what a site calls it for `url_for`; else by its family's name
 
     @property
@@ -138,7 +132,7 @@ _DAV_METHODS = (
 
 def _to_service(type_: str) -> Route:
     path = f"/.well-known/{type_}"
-    return Route(path, redirect(type_), _DAV_METHODS, at_domain=True)
+    return Route(path, redirect(type_), _DAV_METHODS)
 
 
 def _for_people(path: str, handler: Handler, endpoint: str = "") -> Route:
@@ -154,7 +148,6 @@ FAMILIES: tuple[Family, ...] = (
                 "/.well-known/autoconfig/mail/config-v1.1.xml",
                 document(_THUNDERBIRD),
                 is_file=True,
-                at_domain=True,
             ),
             # The URL of the draft's earlier revisions, which GNOME Online Accounts asks
             # at the MX host and SnappyMail at `autoconfig.D`, and no other over https.
@@ -162,7 +155,6 @@ FAMILIES: tuple[Family, ...] = (
                 "/.well-known/mail-v1.xml",
                 document(_THUNDERBIRD),
                 is_file=True,
-                at_domain=True,
             ),
             Route("/v1.1/mail/config-v1.1.xml", document(_THUNDERBIRD)),
         ),
@@ -200,7 +192,6 @@ FAMILIES: tuple[Family, ...] = (
                 "/.well-known/apple-mail.mobileconfig",
                 profile(_APPLE),
                 is_file=True,
-                at_domain=True,
             ),
         ),
         (_APPLE,),
@@ -223,13 +214,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            _for_people("", page, endpoint="setup"),
-            _for_people("/qr.svg", qr_code),
-            _for_people("/account.svg", account_code),
-            _for_people("/logo", logo),
-            _for_people("/colours.css", colours),
-            _for_people("/style.css", page_file("style.css")),
-            _for_people("/script.js", page_file("script.js")),
+            _for_people("", of_page("view"), endpoint="setup"),
+            _for_people("/qr.svg", of_page("pictures", "qr_code")),
+            _for_people("/account.svg", of_page("pictures", "account_code")),
+            _for_people("/logo", of_page("pictures", "logo")),
+            _for_people("/colours.css", of_page("pictures", "colours")),
+            _for_people("/style.css", of_page("files")),
+            _for_people("/script.js", of_page("files")),
         ),
     ),
     Family(

@@ -7,6 +7,7 @@ its clients understand. What the documents say is `documents/`'s.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -205,47 +206,12 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 # --- The page -------------------------------------------------------------------------
 
 
-def page(lookup: Lookup, request: Request) -> Answer:
-    """The page for people."""
-    from .page import view  # only a visitor pays for it
+def of_page(module: str, name: str = "answer") -> Handler:
+    """The handler of that name in a module of `page`, imported by the first request."""
 
-    return view.answer(lookup, request)
-
-
-def qr_code(lookup: Lookup, request: Request) -> Answer:
-    """The picture that leads a phone to the page of an address."""
-    from .page import pictures
-
-    return pictures.qr_code(lookup, request)
-
-
-def account_code(lookup: Lookup, request: Request) -> Answer:
-    """The picture that sets up Thunderbird for Android."""
-    from .page import pictures
-
-    return pictures.account_code(lookup, request)
-
-
-def logo(lookup: Lookup, request: Request) -> Answer:
-    """The provider's logo."""
-    from .page import pictures
-
-    return pictures.logo(lookup, request)
-
-
-def colours(lookup: Lookup, request: Request) -> Answer:
-    """The style sheet with a provider's colour."""
-    from .page import pictures
-
-    return pictures.colours(lookup, request)
-
-
-def page_file(name: str) -> Handler:
-    """The page's style or script, the same for everybody."""
-
-    def answer(_lookup: Lookup, _request: Request) -> Answer:
-        from .page import files
-
-        return files.answer(name)
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        module_ = import_module(f".page.{module}", __package__)  # only visitors pay
+        handler: Handler = getattr(module_, name)
+        return handler(lookup, request)
 
     return answer

@@ -27,7 +27,7 @@ from .answers import (
 )
 from .config.reading import Loaded
 from .directory import Directory, Match
-from .documents import Recipient
+from .documents import Format, Recipient
 from .families import Family, Place, Places, Route
 from .hooks import HookFailed, Hooks, Own
 from .page.alone import ALONE
@@ -113,7 +113,7 @@ class Service:
         return Current(snapshot, served, Places(served))
 
     def _change(self, before: Current, now: Current) -> str:
-        """What is to be published after an edit: of a document whose digest is in DNS."""
+        """Return which digests in DNS an edit has made outdated, "" for none."""
         if before.snapshot is None or now.snapshot is None:
             return ""
         old, new = before.snapshot.loaded, now.snapshot.loaded
@@ -127,23 +127,25 @@ class Service:
             for format_ in it.formats
         ]
 
-        def documents(of: Loaded, name: bytes) -> list[bytes | None]:
-            provider, whose = of.providers[of.claims[name]], Recipient(name.decode())
-            return [format_.write(provider, whose) for format_ in digested]
+        def document(format_: Format, of: Loaded, name: bytes) -> bytes | None:
+            provider = of.providers[of.claims[name]]
+            return format_.write(provider, Recipient(name.decode()))
 
-        changed = [
-            name.decode()
-            for name in new.claims.keys() & old.claims.keys()
-            if not name.startswith(b"*")
-            and documents(old, name) != documents(new, name)
-        ]
-        if not changed:
-            return ""
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return (
-            f"the PACC document of {min(changed)}{more} changed: publish its digest, "
-            "`flask-autoconfig dns --diff`"
-        )
+        changes = []
+        for format_ in digested:
+            changed = [
+                name.decode()
+                for name in new.claims.keys() & old.claims.keys()
+                if not name.startswith(b"*")
+                and document(format_, old, name) != document(format_, new, name)
+            ]
+            if changed:
+                more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+                changes.append(
+                    f"the {format_.name} document of {min(changed)}{more} changed: "
+                    "publish its digest, `flask-autoconfig dns --diff`"
+                )
+        return "; ".join(changes)
 
     @property
     def families(self) -> tuple[Family, ...]:

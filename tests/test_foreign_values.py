@@ -24,7 +24,7 @@ from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import Case, Facts, Report, published, reach, report
 from flask_autoconfig.tools.commands.check import _side_by_side
 from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, fetch
+from flask_autoconfig.tools.network import Network, ProbeError, fetch_once
 from flask_autoconfig.tools.resolver import Resolver
 
 DOMAIN = "example.test"
@@ -269,7 +269,7 @@ def test_a_response_that_is_none_ends_in_words(response: bytes) -> None:
     network = Network(Resolver(timeout=1), timeout=2.0, allow_private=True)
     with server(answering(response)) as port:
         try:
-            reply = fetch(network, f"http://127.0.0.1:{port}/")
+            reply = fetch_once(network.step(), f"http://127.0.0.1:{port}/")
         except ProbeError as error:
             assert str(error)
         else:

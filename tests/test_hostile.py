@@ -87,6 +87,12 @@ def test_a_hostile_mail_server_ends_in_a_finding_in_time(
         assert time.monotonic() - start < 4
 
 
+def fetched(by: Network, url: str) -> network.Reply:
+    """What a URL gives in one step, redirects followed."""
+    step = by.step()
+    return network.following(lambda it: network.fetch_once(step, it), url)
+
+
 @pytest.mark.parametrize("behave", [silence, rubbish, drip, hang_up])
 def test_a_handshake_that_comes_to_nothing_ends_in_time(behave: Behaviour) -> None:
     start = time.monotonic()
@@ -94,7 +100,7 @@ def test_a_handshake_that_comes_to_nothing_ends_in_time(behave: Behaviour) -> No
         with pytest.raises(ProbeError):
             mail_server(NETWORK, Endpoint("imap", "127.0.0.1", port, "SSL"))
         with pytest.raises(ProbeError):
-            network.fetch(NETWORK, f"https://127.0.0.1:{port}/")
+            fetched(NETWORK, f"https://127.0.0.1:{port}/")
         assert time.monotonic() - start < 8
 
 
@@ -161,7 +167,7 @@ def test_a_hostile_web_server_ends_in_a_finding_in_time(
     start = time.monotonic()
     with server(behave) as port:
         with pytest.raises(ProbeError, match=message):
-            network.fetch(NETWORK, f"http://127.0.0.1:{port}/")
+            fetched(NETWORK, f"http://127.0.0.1:{port}/")
         assert time.monotonic() - start < 4
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
@@ -176,7 +182,7 @@ def test_redirects_that_each_lead_further_come_to_an_end() -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\n" + place.encode())
 
     with server(further) as port, pytest.raises(ProbeError, match="without end"):
-        network.fetch(NETWORK, f"http://127.0.0.1:{port}/")
+        fetched(NETWORK, f"http://127.0.0.1:{port}/")
     assert next(count) < 10
 
 
@@ -210,7 +216,7 @@ def test_a_host_that_a_stranger_names_is_not_asked_inside() -> None:
     asked: list[bytes] = []
     with server(lambda _: asked.append(b"somebody came")) as port:
         with pytest.raises(ProbeError, match="which is not on the internet"):
-            network.fetch(STRANGER, f"http://127.0.0.1:{port}/")
+            fetched(STRANGER, f"http://127.0.0.1:{port}/")
         with pytest.raises(ProbeError, match="which is not on the internet"):
             mail_server(STRANGER, Endpoint("imap", "localhost", port, "plain"))
         own = replace(STRANGER, own=frozenset({("localhost", port)}))
@@ -231,7 +237,7 @@ def test_a_redirect_leads_nowhere_inside() -> None:
         with server(answering(reply)) as first:
             mapped = {("evil.test", 80): ("127.0.0.1", first)}
             with pytest.raises(ProbeError, match="not on the internet"):
-                network.fetch(replace(STRANGER, connect_to=mapped), "http://evil.test/")
+                fetched(replace(STRANGER, connect_to=mapped), "http://evil.test/")
     assert asked == []
 
 
@@ -243,7 +249,7 @@ def test_a_port_of_another_service_is_not_asked(
 
     monkeypatch.setattr(socket, "create_connection", leave)
     with pytest.raises(ProbeError, match="is no port of mail or web servers"):
-        network.fetch(STRANGER, "http://192.0.32.8:22/")
+        fetched(STRANGER, "http://192.0.32.8:22/")
 
 
 # --- One deadline ---------------------------------------------------------------------

@@ -17,7 +17,7 @@ from documents import text_of
 from flask import Flask
 from msgspec import Struct, structs
 from strangers import answering, server
-from support import ROOT, TWO_DOMAINS, certificate_for
+from support import ROOT, TWO_DOMAINS, certificate_for, until
 from werkzeug.test import Client
 from world import NameServer
 
@@ -28,6 +28,7 @@ from flask_autoconfig.config.tables import FamilyName, Provider
 from flask_autoconfig.documents import Format, Recipient, thunderbird
 from flask_autoconfig.families import Digest, Family, Route
 from flask_autoconfig.handlers import document
+from flask_autoconfig.service import Service
 from flask_autoconfig.tools.cli import cli
 
 Write = Callable[..., Path]
@@ -45,7 +46,7 @@ def greet(provider: Provider, recipient: Recipient) -> bytes:
 GREETING = Format("greeting", "text/plain", greet, differs_by="nothing")
 PATH = "/.well-known/greeting.txt"
 FAMILY = Family(
-    "greeting",
+    "warm-greeting",
     (Route(PATH, document(GREETING), is_file=True),),
     (GREETING,),
     label="greeting",
@@ -114,6 +115,33 @@ def test_a_family_of_one_row_is_shown_exported_and_listed(
     assert {"name": "greeting", "type": "CNAME", "data": "www.example.com."} in (
         records["example2.com"]["records"]
     )
+
+
+def test_a_family_on_demand_has_dns_records_only_where_it_is_named(
+    toml: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = FAMILY._replace(on_demand=True)
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, family))
+    asking = (toml(TWO_DOMAINS), "dns", "--target", "www.example.com")
+    assert "greeting" not in command(*asking)
+    monkeypatch.setenv("AUTOCONFIG_CLIENTS", FAMILY.name)
+    assert "\ngreeting IN CNAME www.example.com.\n" in command(*asking)
+
+
+def test_the_log_names_the_document_whose_digest_an_edit_changed(
+    toml: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def greet_from(provider: Provider, _: Recipient) -> bytes:
+        return f"Hello from {provider.incoming[0].hostname}\n".encode()
+
+    row = FAMILY._replace(formats=(GREETING._replace(write=greet_from),))
+    monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, row))
+    service = Service(toml(TWO_DOMAINS), clients=FAMILY.name)
+    before = service.live.current()
+    with caplog.at_level("INFO"):
+        toml(TWO_DOMAINS.replace("imap.", "mail."))
+        until(lambda: service.live.current() is not before)
+    assert "the greeting document of example.com and 1 more changed" in caplog.text
 
 
 @pytest.mark.usefixtures("_new_family")
@@ -197,28 +225,34 @@ def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
+def _names(cell: str) -> list[str]:
+    """The names of families or formats in a cell, in its order."""
+    return re.findall(r"`([\w-]+)`", cell)
+
+
 def test_the_table_of_families_is_what_is_served() -> None:
     _, _, below = text_of("tests/README.md").partition("| family | host |")
     rows = below.partition("\n\n")[0].splitlines()
-    table = {re.findall(r"`(\w+)`", row)[0]: _cells(row) for row in rows[2:]}
+    table = {_names(row)[0]: _cells(row) for row in rows[2:]}
     assert list(table) == [family.name for family in families.FAMILIES]
     for family in families.FAMILIES:
         _, host, paths, formats = table[family.name]
         assert host == (f"`{family.label}.DOMAIN`" if family.label else "the site's")
         listed = [path.removesuffix("DOMAIN") for path in re.findall("`(/.*?)`", paths)]
         assert listed == [route.path for route in family.routes]
-        assert re.findall(r"`(\w+)`", formats) == [it.name for it in family.formats]
+        assert _names(formats) == [it.name for it in family.formats]
         methods = {method for route in family.routes for method in route.methods}
         named = set(re.findall(r"\b[A-Z]{3,}\b(?!`)", paths)) - {"DOMAIN"}
         assert named == methods or named < methods
 
 
 def _at_domain() -> list[str]:
+    """The paths asked at the domain itself, beside its own web site, in table order."""
     return [
         route.path
         for family in families.FAMILIES
         for route in family.routes
-        if route.at_domain
+        if route.path.startswith("/.well-known/") and family.name != "pacc"
     ]
 
 
@@ -263,9 +297,9 @@ def test_nginx_keeps_no_page_for_people() -> None:
     )  # its pictures carry an address, and are private
 
 
-def test_the_example_zone_has_the_hosts_of_every_family() -> None:
+def test_the_example_zone_has_the_hosts_of_every_family_that_is_served() -> None:
     zone = _contrib("example.com.zone")
-    for family in families.FAMILIES:
+    for family in families.chosen(None, ""):
         if family.label:
             assert f"\n{family.label} IN CNAME" in zone
         if family.srv:

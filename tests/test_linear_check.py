@@ -27,7 +27,7 @@ from flask_autoconfig.tools.check.login import is_own_fault
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch
+from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch_once
 from flask_autoconfig.tools.resolver import Resolver
 from flask_autoconfig.tools.untrusted import Secrets, split_url
 
@@ -317,7 +317,7 @@ def test_http_responses(answer: tuple[Answer, int], head: str) -> None:
     def call(text: str) -> None:
         behave.sent = (head + text).encode()
         with suppress(ProbeError):
-            fetch(NETWORK, f"http://127.0.0.1:{port}/")
+            fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
 
     for token in HTTP:
         assert_linear(call, token, [""])

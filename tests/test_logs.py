@@ -173,7 +173,7 @@ def test_a_configuration_that_is_taken_up_is_logged(
     file, log = toml(TWO_DOMAINS), tmp_path / "log"
     line = re.compile(
         rf"\[INFO\] {re.escape(str(file))} is taken up: "
-        r"1 provider, 2 domains, in \d+ milliseconds; the PACC document of example.com "
+        r"1 provider, 2 domains, in \d+ milliseconds; the pacc document of example.com "
         r"and 1 more changed: publish its digest, `flask-autoconfig dns --diff`\n"
     )
     with serving(file, "--workers", "1", log=log) as url:

@@ -10,6 +10,7 @@ from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
 from .places import below, holder
+from .servers import Server
 from .values import quote
 
 _KINDS = {
@@ -124,7 +125,8 @@ class Builder:
             if key not in raw:
                 self._missing(place, key, keys[key].value[1])
             values.setdefault(key, "")
-        return kind.cls(**values)
+        table = kind.cls(**values)
+        return table.completed() if isinstance(table, Server) else table
 
     def _unknown_key(
         self, place: str, raw: dict[str, Any], key: str, known: dict[str, Key]

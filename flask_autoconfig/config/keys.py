@@ -8,7 +8,7 @@ that must not be empty, `example` is what an error proposes.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -33,6 +33,4 @@ Texts = dict[Language, Prose]
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; `computed` keys have a default that depends on others."""
-
-    computed: ClassVar[tuple[str, ...]] = ()
+    """A table of the file."""

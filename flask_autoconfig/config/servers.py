@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from msgspec import Meta, structs
 
@@ -68,6 +68,7 @@ def _one_spelling(method: Method) -> Method:
 class Server(Table, frozen=True):
     """What every server has, whatever it serves."""
 
+    # Keys whose default depends on others; `completed` fills them in.
     computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username", "url")
 
     type: Annotated[
@@ -102,40 +103,40 @@ class Server(Table, frozen=True):
         ),
     ] = ("password-cleartext",)
 
-    def __post_init__(self) -> None:
-        self._complete_place()
+    def completed(self) -> Self:
+        """Return a copy with the defaults of the `computed` keys that are None.
+
+        What a file or a site's hook gives comes by here once, when it is read.
+        """
+        socket_type, port, url = self.socket_type, self.port, self.url
+        if self.hostname is not None:
+            if socket_type is None:  # RFC 5804 has no TLS from the first byte
+                socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
+            port = port or standard_port(self.type, socket_type)
+            url = url or usual_url(self.type, self.hostname, port, socket_type)
         methods = tuple(map(_one_spelling, self.authentication))
-        if self.url is not None:
+        if url is not None:
             # Basic is how HTTP sends a password as it is (RFC 7617): one method.
             methods = tuple(dict.fromkeys(_BASIC.get(it, it) for it in methods))
-        structs.force_setattr(self, "authentication", methods)
-        if self.username is None and not WITHOUT_LOGIN.issuperset(methods):
-            structs.force_setattr(self, "username", "%EMAILADDRESS%")
-
-    def _complete_place(self) -> None:
-        """Fill in where it is, as far as its standards say that."""
-        if self.hostname is None:
-            return
-        if self.socket_type is None:
-            # RFC 5804 knows no TLS from the first byte.
-            usual = "STARTTLS" if self.type == "managesieve" else "SSL"
-            structs.force_setattr(self, "socket_type", usual)
-        if self.port is None and self.socket_type is not None:
-            port = standard_port(self.type, self.socket_type)
-            structs.force_setattr(self, "port", port)
-        if self.url is None:
-            structs.force_setattr(self, "url", self._usual_url)
-
-    @property
-    def _usual_url(self) -> str | None:
-        host, socket_type = self.hostname or "", self.socket_type or "SSL"
-        return usual_url(self.type, host, self.port, socket_type)
+        username = self.username
+        if username is None and not WITHOUT_LOGIN.issuperset(methods):
+            username = "%EMAILADDRESS%"
+        return structs.replace(
+            self,
+            socket_type=socket_type,
+            port=port,
+            url=url,
+            authentication=methods,
+            username=username,
+        )
 
     @property
     def is_url_usual(self) -> bool:
         """Whether it has a `url` that is no more than its host and its standard say."""
-        known = self.hostname is not None and self.url is not None
-        return known and self.url == self._usual_url
+        if self.hostname is None or self.url is None:
+            return False
+        without = structs.replace(self, url=None)
+        return self.url == without.completed().url
 
 
 Days = Annotated[int, Meta(ge=0, le=36500)]

@@ -11,7 +11,7 @@ import tomli_w
 from msgspec import Struct, structs
 
 from ..cleaning import is_seen
-from .tables import Config, Table
+from .tables import Config, Server
 
 
 def dumps(config: Config) -> str:
@@ -69,9 +69,9 @@ def _to_value(value: Any) -> Any:
 
 
 def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
-    if isinstance(table, Table) and field.name in table.computed:
+    if isinstance(table, Server) and field.name in table.computed:
         without = structs.replace(table, **{field.name: None})
-        return bool(getattr(without, field.name) == value)
+        return bool(getattr(without.completed(), field.name) == value)
     return not field.required and value in (field.default, {})
 
 

@@ -198,27 +198,6 @@ def request(address: str) -> bytes:
     return to_bytes(root)
 
 
-def read_servers(body: bytes) -> list[tuple[str, str, str]]:
-    """Type, server and port of each Protocol; raises ValueError for anything else."""
-    try:
-        root = parse(body)
-    except NotXmlError as error:
-        raise ValueError("the answer is no XML") from error
-    for element in root.iter():
-        if local_name(element) == "ErrorCode":
-            raise ValueError(f"Autodiscover error {element.text}")
-
-    servers = []
-    for protocol in root.iter(f"{{{_OUTLOOK}}}Protocol"):
-        said = {local_name(child): (child.text or "").strip() for child in protocol}
-        servers.append(
-            (said.get("Type", ""), said.get("Server", ""), said.get("Port", ""))
-        )
-    if not servers:
-        raise ValueError("the answer has no server in it")
-    return servers
-
-
 def error(code: int) -> bytes:
     """The answer for what cannot be answered."""
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)

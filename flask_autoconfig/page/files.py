@@ -6,16 +6,21 @@ from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 
-from ..answers import Answer, kept_for, public
+from ..answers import Answer, Request, kept_for, public
+from ..snapshot import Lookup
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _SECONDS = 3600
 
 
+def answer(_lookup: Lookup, request: Request) -> Answer:
+    """The file that the requested path ends with."""
+    return _file(request.path.rpartition("/")[2])
+
+
 @cache
-def answer(name: str) -> Answer:
-    """A file of that name."""
+def _file(name: str) -> Answer:
     file = STATIC / name
     modified = formatdate(file.stat().st_mtime, usegmt=True)
     kind = _TYPES[name.rpartition(".")[2]]

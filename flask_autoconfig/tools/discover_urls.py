@@ -73,7 +73,7 @@ def _url_by_srv(name: str, type_: str, net: Network) -> str:
 
 def _url_by_redirect(url: str, net: Network) -> str:
     try:
-        reply = network.fetch(net, url, follow=False)
+        reply = network.fetch_once(net.step(), url)
     except ProbeError:
         return ""
     location = reply.headers.get("location", "")

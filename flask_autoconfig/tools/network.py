@@ -25,7 +25,7 @@ from .resolver import LookupFailed, Resolver
 from .tls import Certificate, HandshakeError, address_of, told_later
 from .untrusted import Response, is_public, split_url
 
-__all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch", "fetch_once"]
+__all__ = ["Certificate", "Network", "ProbeError", "Reply", "fetch_once"]
 
 MOST_BODY = 1024 * 1024
 MOST_REDIRECTS = 5
@@ -356,29 +356,6 @@ class _Connection(http.client.HTTPConnection):
         self.sock = self.held
 
 
-def fetch(
-    network: Network,
-    url: str,
-    *,
-    method: str = "GET",
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    follow: bool = True,
-) -> Reply:
-    """One request, redirects followed; raises ProbeError. All of it is one step."""
-    network = network.step()
-
-    def ask(place: str) -> Reply:
-        return fetch_once(network, place, method, body, headers or {})
-
-    return following(ask, url) if follow else _judged_alone(ask(url))
-
-
-def _judged_alone(reply: Reply) -> Reply:
-    reply.is_verified = _is_good(reply)
-    return reply
-
-
 def following(ask: Callable[[str], Reply], url: str) -> Reply:
     """What a URL gives, redirects followed by what `ask` gives; raises ProbeError.
 
@@ -414,11 +391,11 @@ def _is_good(reply: Reply) -> bool:
 def fetch_once(
     network: Network,
     url: str,
-    method: str,
-    body: bytes | None,
-    headers: dict[str, str],
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """One request, no redirect followed; raises ProbeError."""
+    """Send one request and follow no redirect; raises ProbeError."""
     parts = split_url(url)
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host:
@@ -433,7 +410,8 @@ def fetch_once(
         raise ProbeError("redirect", message) from error
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     reply = Reply(url)
-    sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close", **headers}
+    sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
+    sending |= headers or {}
     start = time.monotonic()
     try:
         with clock(network, lambda: connection.held):

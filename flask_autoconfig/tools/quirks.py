@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec import json, to_builtins
 
@@ -23,9 +23,6 @@ from ..errors import Problem
 from ..families import FAMILIES, Family
 from ..page import look
 from . import novices, zone
-
-if TYPE_CHECKING:
-    pass
 
 _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"

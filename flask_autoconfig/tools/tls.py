@@ -5,7 +5,6 @@ OpenSSL's own words name a symptom; people need the cause and the setting that c
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import ssl
 import time
@@ -32,7 +31,6 @@ class Certificate:
     cure: str = ""  # what to do about the problem
     ends: str = ""  # the day, as 2030-12-31
     version: str = ""  # of TLS
-    fingerprint: str = ""  # SHA-256 of the certificate
     address: str = ""  # of the server that showed it
 
 
@@ -111,9 +109,6 @@ def _described(secure: ssl.SSLSocket, host: str) -> Certificate:
     told: dict[str, Any] = dict(secure.getpeercert() or {})
     told = told or next(iter(_chain(secure)), {})
     certificate = Certificate(version=secure.version() or "")
-    certificate.fingerprint = hashlib.sha256(
-        secure.getpeercert(binary_form=True) or b""
-    ).hexdigest()
     alternatives = told.get("subjectAltName", ())
     certificate.names = [str(value) for kind, value in alternatives if kind != "email"]
     with suppress(KeyError, ValueError):  # a date that is none

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ...address import DOMAIN_PLACEHOLDER, Address, fold, with_domain
-from ...config.ports import standard_port
 from ...config.tables import SocketType
 from ...documents.xml import NotXmlError, local_name, parse
 from .setups import Account, Setup
@@ -49,7 +48,6 @@ class Rules(NamedTuple):
     trims: bool = True
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
     oauth: Literal["in turn", "wins", "unknown", "dropped"] = "in turn"
-    no_port: Literal["drop", "standard"] = "drop"
     any_socket: bool = False  # a socketType that it does not know means unencrypted
     needs_domain: bool = False  # a <domain> that is one
     no_extra_attributes: bool = False  # any but `type` at a server: nothing is read
@@ -292,8 +290,6 @@ def _account(raw: _Raw, rules: Rules, who: Address) -> Account:
             raise ValueError(f"the socketType {socket_type[:40]!r}")
         socket_type = "plain"
     port = _port(raw.values.get("port", "").strip())
-    if port is None and rules.no_port == "standard":
-        port = standard_port(raw.type, socket_type)
     username = raw.values.get("username")
     if not host:
         raise ValueError("no hostname")

@@ -7,9 +7,8 @@ import plistlib
 from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
 
-from ...address import Address, fill_in, fold, is_ip, with_domain
-from ...config.ports import MAIL_TYPES, standard_port
-from ...config.tables import Provider
+from ...address import Address, fill_in, fold, is_ip
+from ...config.ports import standard_port
 from ...documents.xml import NotXmlError, local_name, parse
 from ..mail import Endpoint
 from ..untrusted import split_url
@@ -51,22 +50,6 @@ class Setup(NamedTuple):
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.servers)) or "nothing"
-
-
-def of_provider(provider: Provider, domain: str) -> list[Account]:
-    """The mail servers of a provider, as a client that reads all of it sets them up."""
-    return [
-        Account(
-            server.type,
-            with_domain(server.hostname, domain),
-            server.port or 0,
-            server.socket_type or "SSL",
-            with_domain(server.username, domain) if server.username else None,
-            str(server.authentication[0]),
-        )
-        for _, server in provider.servers
-        if server.type in MAIL_TYPES and server.hostname
-    ]
 
 
 def differences(
