@@ -20,7 +20,7 @@ from .answers import NOT_KEPT, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
-from .later import name_in_environment, named
+from .importing import imported, name_in_environment
 from .middleware import AutoconfigMiddleware
 from .service import Service, log_fault
 
@@ -51,9 +51,9 @@ def create_app(
     file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
     directory. `proxies` is how many proxies before it are trusted to say the host and
     the scheme. `hooks` is an object or module with `find_provider`, `find_username` or
-    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which each process imports by
-    itself; by default that name is the environment's `AUTOCONFIG_HOOKS`. Raises
-    ConfigError where the file is missing or faulty, or the hooks are none.
+    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which is imported here; by
+    default that name is the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError where
+    the file is missing or faulty, or the hooks are none.
     """
     app = _App("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
@@ -109,7 +109,7 @@ def _hooks(source: object) -> Hooks:
     if isinstance(source, Hooks):
         return source
     if isinstance(source, str):
-        return named(source)[1]
+        return imported(source)
     try:
         return Hooks.of(source)
     except TypeError as error:

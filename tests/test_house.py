@@ -419,7 +419,7 @@ LAYERS = (
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},
-    {"snapshot", "later"},
+    {"snapshot", "importing"},
     {"page"},
     {"handlers"},
     {"families"},
