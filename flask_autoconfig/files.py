@@ -55,11 +55,11 @@ def _ordinary(path: Path) -> Iterator[BinaryIO]:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:  # what open says of a socket
-            raise _refused("it is no ordinary file", path) from error
+            raise refused("it is no ordinary file", path) from error
         raise
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise _refused("it is no ordinary file", path)
+            raise refused("it is no ordinary file", path)
         with open(number, "rb", closefd=False) as file:
             yield file
     finally:
@@ -68,7 +68,7 @@ def _ordinary(path: Path) -> Iterator[BinaryIO]:
 
 def _check_size(size: int, path: Path, most: int) -> None:
     if size > most:
-        raise _refused(f"it has more than {most // 1024} KiB", path)
+        raise refused(f"it has more than {most // 1024} KiB", path)
 
 
 def state_of(path: str | Path) -> State | None:
@@ -94,7 +94,8 @@ def lasting_state(path: Path) -> State | None:
     return None if state is None or changed_since(state, time.time_ns()) else state
 
 
-def _refused(reason: str, path: Path) -> OSError:
+def refused(reason: str, path: Path) -> OSError:
+    """Return the error that refuses a file, with the reason in words."""
     return OSError(None, reason, str(path))
 
 

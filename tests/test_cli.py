@@ -20,7 +20,7 @@ from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.serve import _places
-from flask_autoconfig.tools.folder import Folder, opened
+from flask_autoconfig.tools.files import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
@@ -399,24 +399,27 @@ def test_export_refuses_a_link_in_a_folders_place(
     assert not list(out.glob(".autoconfig-*"))
 
 
-def test_export_replaces_a_link_in_a_files_place(
-    toml: Write, tmp_path: Path, outside: Path
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("mail/config-v1.1.xml", "mail/config-v1.1.xml"),
+        ("email.mobileconfig", "mail"),
+        (".well-known/apple-mail.mobileconfig", "nowhere"),
+    ],
+)
+def test_export_refuses_a_link_in_a_files_place(
+    toml: Write, tmp_path: Path, outside: Path, name: str, target: str
 ) -> None:
     out = tmp_path / "out"
-    links = {
-        "mail/config-v1.1.xml": outside / "mail/config-v1.1.xml",
-        "email.mobileconfig": outside / "mail",
-        ".well-known/apple-mail.mobileconfig": outside / "nowhere",
-    }
-    for name, target in links.items():
-        (out / "example.com" / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / "example.com" / name).symlink_to(target)
-    before = _below(outside)
     assert run("--config", toml(TWO_DOMAINS), "export", out).returncode == 0
-    assert _below(outside) == before
-    for name in links:
-        assert not (out / "example.com" / name).is_symlink()
-        assert b"imap.example.com" in (out / "example.com" / name).read_bytes()
+    link = out / "example.com" / name
+    link.unlink()
+    link.symlink_to(outside / target)
+    before = _below(out), _below(outside)
+    done = run("--config", toml(TWO_DOMAINS.replace("imap.", "new.")), "export", out)
+    assert done.returncode == 1
+    assert f"{link}: cannot write: it is a link; remove it" in done.stderr
+    assert (_below(out), _below(outside)) == before
 
 
 def test_a_folder_that_becomes_a_link_while_export_writes_is_not_followed(
@@ -424,16 +427,16 @@ def test_a_folder_that_becomes_a_link_while_export_writes_is_not_followed(
 ) -> None:
     out = tmp_path / "out"
     before = _below(outside)
-    take = Folder.take
+    replace = Folder._replace
 
     def swapped(self: Folder, source: Folder, name: str, new_name: str) -> None:
         mail = out / "example.com/mail"
-        if not mail.is_symlink():
+        if self.path == mail and not mail.is_symlink():
             mail.rename(tmp_path / "away")
             mail.symlink_to(outside / "mail")
-        take(self, source, name, new_name)
+        replace(self, source, name, new_name)
 
-    monkeypatch.setattr(Folder, "take", swapped)
+    monkeypatch.setattr(Folder, "_replace", swapped)
     export(Service(toml(TWO_DOMAINS)), out)
     assert _below(outside) == before
     monkeypatch.undo()

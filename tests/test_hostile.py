@@ -317,7 +317,7 @@ def documents() -> dict[str, bytes]:
         "references": head + server + references + tail,
         "elements in elements": head + server + opened + tail,
         "sections": head + b"<x>" + b"<![CDATA[<port>]]>" * 9_000 + b"</x>" + tail,
-        "servers": head + server * 101 + tail,
+        "servers": head + server * 500 + tail,
         "domains": head + b"<domain>b.test</domain>" * 20_000 + tail,
     }
 
@@ -339,7 +339,7 @@ def test_no_document_keeps_a_reader_busy(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("servers", "it has 101 servers, more than 100"),
+        ("servers", "it has 1002 elements, more than 1000"),
         ("domains", "it has more than 256 KiB, which no client reads"),
     ],
 )

@@ -953,4 +953,4 @@ def test_no_value_breaks_the_hints(key: str, value: str) -> None:
 def test_a_key_of_thousands_of_parts_has_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
         reading.loads(f"x = 1\n{'provider.' * 3000}y = 1\n")
-    assert [it.line for it in caught.value.problems] == [1, 2]
+    assert [it.line for it in caught.value.problems] == [2]

@@ -235,14 +235,18 @@ def test_with_any_domain_each_section_counts_but_those_that_filters_lead_to(
 # --- What cannot be read ---------------------------------------------------------------
 
 FAULTY = {
-    "no JSON": (b"{nonsense", "it is no JSON"),
-    "another JSON": (b'{"domains": "x"}', "as a seed of automx2 has"),
-    "deep JSON": (b'{"a":' * 100_000, "it is no JSON"),
-    "no database": (b"SQLite format 3\0nonsense", "its database cannot be read"),
-    "no INI": (b"[automx]\nnonsense", "it is no automx.conf"),
+    "no JSON": (b"{nonsense", "no readable seed of automx2"),
+    "another JSON": (b'{"domains": "x"}', "Expected `array`, got `str`"),
+    "deep JSON": (b'{"a":' * 100_000, "no readable seed of automx2"),
+    "no database": (b"SQLite format 3\0nonsense", "no readable database of automx2"),
+    "no INI": (b"[automx]\nnonsense", "line 2 has no `key = value`"),
     "no domain": (b'{"domains": [5], "servers": []}', "domains"),
     "odd servers": (
         b'{"domains": ["example.com"], "servers": [5, {"type": "imap"}]}',
+        "Expected `object`, got `int`",
+    ),
+    "no host": (
+        b'{"domains": ["example.com"], "servers": [{"type": "imap"}]}',
         "hostname",
     ),
 }

@@ -24,7 +24,7 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-_MOST_GUESSED = 1000  # unlike keys of a file that are compared with known ones
+_MOST_GUESSED = 1000  # unlike words of a file that are compared with known ones
 
 
 @cache
@@ -64,7 +64,7 @@ class Builder:
         self._file = file
         self.problems: list[Problem] = []
         self._read: list[tuple[str, Any]] = []  # the tables, each with its place
-        self._guessed: set[str] = set()  # keys that were compared with known ones
+        self._guessed: set[str] = set()  # words that were compared with known ones
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
         self._faulty: set[str] = set()  # places with a problem, and what holds them
         # Of a list that lost faulty items: the number that each other one had.
@@ -141,14 +141,19 @@ class Builder:
             # The page's contact has a name, which is what others call a provider's.
             if not cure or "[provider.page" in cure:
                 cure = hints.elsewhere(key, raw, self._homes) or cure
-        if not cure and (key in self._guessed or len(self._guessed) < _MOST_GUESSED):
-            self._guessed.add(key)
-            meant = _nearest(key, tuple(known))
+        if not cure:
+            meant = self._nearest(key, known)
             cure = f"did you mean {meant}?" if meant else ""
         if meant:
             self._misspelt.add(below(place, meant))
         cure = cure or f"known are {', '.join(known)}"
         self.add(below(place, key), f"there is no key {quote(key)} here", cure)
+
+    def _nearest(self, word: str, words: Iterable[str]) -> str:
+        """The one of the words that was probably meant, "" for none."""
+        if len(self._guessed) < _MOST_GUESSED:
+            self._guessed.add(word)
+        return _nearest(word, tuple(words)) if word in self._guessed else ""
 
     def _home_of(self, key: str, value: Any) -> str:
         """The cure for a key that belongs into another table, "" for any other key."""
@@ -269,7 +274,7 @@ class Builder:
             return raw
         words = [str(word) for word in kind.values]
         by_lower = {word.lower(): word for word in words}
-        near = _nearest(raw, tuple(by_lower))
+        near = self._nearest(raw, by_lower)
         cure = f'did you mean "{by_lower[near]}"?' if near else "use one of them"
         synonym = hints.synonym(_key(at), raw, words)
         for_all = hints.for_all(_key(at), raw)

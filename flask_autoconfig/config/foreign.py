@@ -15,13 +15,12 @@ _DOMAIN = DOMAIN_PLACEHOLDER
 _OURS = re.compile("|".join(PLACEHOLDERS))
 # Their word for it, in whatever brackets it stands, or Dovecot's letter behind a %.
 _THEIRS = re.compile(
-    r"%\{(?P<a>[^}]*)\}|%\((?P<b>\w+)\)s"
-    r"|\$\{\s*(?P<c>\w+)[^}]*\}|\$(?P<d>[A-Za-z_]\w*)\$?"
-    r"|\{\{?\s*(?P<e>[\w@.-]*)[^}]*\}\}?"
+    r"%\{(?P<a>[^{}]*)\}|%\((?P<b>\w+)\)s"
+    r"|\$\{\s*(?P<c>\w+)[^{}]*\}|\$(?P<d>[A-Za-z_]\w*)\$?"
+    r"|\{\{?\s*+(?P<e>[\w@.-]*+)[^{}]*+\}\}?"
     r"|<(?P<f>[\w@. -]+)>|\[(?P<g>[\w@. -]+)\]"
     r"|%(?P<h>[A-Za-z]\w*)%|%[LU]?(?P<i>[a-z])(?![A-Za-z])"
 )
-_LONGEST = 300  # characters of a text that is looked at
 _MEANS = {
     ADDRESS: "email emailaddress mail mailaddress address useremail usermail u 0 upn "
     "userprincipalname e-mail youremail youraddress youremailaddress login account "
@@ -45,16 +44,12 @@ def meaning_of(word: str) -> str:
 
 def theirs_in(text: str) -> str:
     """The first placeholder of another program in a text, "" where there is none."""
-    if len(text) > _LONGEST:
-        return ""
     found = _THEIRS.search(_OURS.sub(lambda it: " " * len(it[0]), text))
     return found[0] if found else ""
 
 
 def translated(text: str) -> str:
     """The text with our placeholders instead of theirs, if there are any."""
-    if len(text) > _LONGEST:
-        return text
     kept: list[str] = []
 
     def keep(placeholder: str) -> str:
@@ -68,7 +63,8 @@ def translated(text: str) -> str:
         ours = ADDRESS if alone and word.lower() in _EITHER else meaning_of(word)
         return keep(ours or ADDRESS)
 
-    result = _THEIRS.sub(ours_for, _OURS.sub(lambda match: keep(match[0]), text))
+    result = _OURS.sub(lambda match: keep(match[0]), text.replace("\0", ""))
+    result = _THEIRS.sub(ours_for, result)
     result = re.sub("\0(\\d+)\0", lambda it: kept[int(it[1])], result)
     for whole in (f"{LOCAL_PART}@{_DOMAIN}", f"{ADDRESS}@{_DOMAIN}"):
         result = result.replace(whole, ADDRESS)

@@ -27,7 +27,7 @@ from .values import quote
 
 _KEY = re.compile(r"""\s*([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*""")
 _LAST_KEY = re.compile(r"(?<=[{,]) *([A-Za-z0-9_-]+) *$")
-_HEADING = re.compile(r"\s*(\[\[?)\s*([^\[\]#]*?)\s*(\]{0,2})\s*(?:#.*)?$")
+_HEADING = re.compile(r"\s*+(\[\[?+)([^\[\]#]*+)(\]{0,2}+)\s*+(?:#.*)?$")
 _LISTS = {
     "provider",
     *(f"provider.{key}" for key in (*SERVER_KEYS, "documentation", "instruction")),
@@ -86,9 +86,7 @@ def guessed(stop: Stop) -> Guess | None:
 
 def _another_format(stop: Stop) -> Guess | None:
     start = stop.text.lstrip()
-    if stop.text[: stop.offset].count("\n") > len(stop.text) - len(start) + 3:
-        return None
-    if start.startswith("<<<<"):
+    if stop.number > len(stop.text) - len(start) + 4:
         return None
     if start.startswith("<"):
         cure = "`flask-autoconfig import FILE` makes TOML of a config-v1.1.xml"
@@ -97,12 +95,6 @@ def _another_format(stop: Stop) -> Guess | None:
         return Guess("this is JSON", 'write TOML: key = "value" a line', 0)
     if start.startswith("---"):
         return Guess("this is YAML", 'write TOML: key = "value" a line', 0)
-    return None
-
-
-def _merge(stop: Stop) -> Guess | None:
-    if stop.line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-        return Guess("a merge left its marks here", "keep one of the two versions", 0)
     return None
 
 
@@ -237,10 +229,6 @@ def _open_list(stop: Stop) -> Guess | None:
     if begin.line.lstrip().startswith("["):
         return None
     char = stop.rest[:1]
-    comma = re.search(r"\"([^\"]*?)\s*,\s*\"$", stop.line[: stop.at])
-    if comma and stop.says.startswith("Unclosed") and char.isalnum():
-        cure = f'write {quote(comma[1])}, "{stop.rest.partition(chr(34))[0]}"'
-        return Guess("a quote is missing before the comma", cure, comma.end(1))
     if stop.says.startswith("Unclosed") and char and char in "\"'{":
         return Guess("a comma is missing", "write a comma between two values")
     if stop.says.startswith("Unclosed") and re.match(r"[\w.@*-]", char):
@@ -335,10 +323,12 @@ def _heading(stop: Stop) -> Guess | None:
     if not stop.says.startswith(("Expected", "Invalid initial", "Cannot")):
         return None
     found = _HEADING.match(stop.line)
-    if found is None and not without_comment(stop.line).rstrip().endswith("]"):
+    if found is None:
+        if without_comment(stop.line).rstrip().endswith("]"):
+            return None
         cure = "begin a new line behind it"
         return Guess("a heading stands on a line of its own", cure)
-    opening, name, closing = found.groups() if found else _in_brackets(stop.line)
+    opening, name, closing = map(str.strip, found.groups())
     words = re.sub(r"[\s/:>]+", ".", name).strip(".") or "provider"
     many = "[[" in opening or closing == "]]"
     whole = f"[[{words}]]" if many else f"[{words}]"
@@ -348,18 +338,7 @@ def _heading(stop: Stop) -> Guess | None:
         return Guess("a heading without a name", "write [[provider]]")
     if len(opening) != len(closing):
         return Guess("the heading has not as many [ as ]", f"write {whole}")
-    if stop.says.startswith("Cannot"):
-        return None
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "", plain_letters(words)).strip(".")
-    whole = f"{opening}{re.sub('[.]+', '.', name)}{closing}"
-    return Guess("a heading has no such sign between its brackets", f"write {whole}")
-
-
-def _in_brackets(line: str) -> tuple[str, str, str]:
-    """A heading with a bracket, or the sign of a comment, in its name."""
-    text = line.strip()
-    many = text.startswith("[[") or text.endswith("]]")
-    return ("[[" if many else "["), text.strip("[] "), ("]]" if many else "]")
+    return None
 
 
 def _backslash(stop: Stop) -> Guess | None:
@@ -420,7 +399,7 @@ def _twice(stop: Stop) -> Guess | None:
         uneven = _heading(begin)
         if uneven:
             return uneven._replace(stop=begin)
-        return _heading_twice(begin, heading[2], before)
+        return _heading_twice(begin, heading[2].strip(), before)
     key = begin.key
     for number, line in reversed(list(enumerate(before, 1))):
         found = _KEY.match(line)
@@ -435,7 +414,7 @@ def _twice(stop: Stop) -> Guess | None:
 def _heading_twice(begin: Stop, name: str, before: list[str]) -> Guess:
     for number, line in enumerate(before, 1):
         found = _HEADING.match(line)
-        if found and found[2] == name and line.lstrip().startswith("["):
+        if found and found[2].strip() == name and line.lstrip().startswith("["):
             message = f"the heading of {name} stands twice, first on line {number}"
             cure = "keep one, or begin another [[provider]] before this one"
             if name in _LISTS:
@@ -448,7 +427,6 @@ def _heading_twice(begin: Stop, name: str, before: list[str]) -> Guess:
 
 _GUESSES: tuple[Callable[[Stop], Guess | None], ...] = (
     _another_format,
-    _merge,
     _unseen,
     _curly_quote,
     _comment,

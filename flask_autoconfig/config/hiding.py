@@ -7,7 +7,7 @@ import re
 # A key by its end (`client_secret`, not `token_url`), and what may stand for its =.
 _NAME = r"(?:secret|password|passwd|passphrase|pwd|token|api[_-]?key|\b(?:pass|pw))"
 _KEY = re.compile(rf"{_NAME}[\"'\u201c\u201d]?\s*[=:]+>?\s*", re.IGNORECASE)
-_FIRST_KEY = re.compile(rf"\W*[\w.-]*{_NAME}\b[^\w\s]*\s*[=:>]*\s*", re.IGNORECASE)
+_FIRST_KEY = re.compile(rf"\W*+[\w.-]*{_NAME}\b[^\w\s]*\s*[=:>]*\s*", re.IGNORECASE)
 _VALUE = re.compile(
     r"\"(?!\"\")(?P<basic>(?:[^\"\\]|\\.)*)|'(?!'')(?P<literal>[^']*)"
     r"|(?P<bare>[\"']{3}.*|[^,}#\"'\s][^,}#]*)"

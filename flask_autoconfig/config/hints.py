@@ -296,7 +296,7 @@ def synonym(key: str, value: Any, words: Iterable[str] = ()) -> str | None:
     if not isinstance(value, str):
         return None
     known = _VALUES.get(key, {})
-    given = re.sub(r"[\s_]+", "-", re.sub(r"\s*/\s*", "/", value.strip().lower()))
+    given = re.sub(r"[\s_]+", "-", "/".join(map(str.strip, value.lower().split("/"))))
     taken = set(words)
     for word, others in known.items():
         meant = given == word.lower() or given in others.split()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, Problem
+from .places import below
+from .values import quote
 
 _DEEPEST = 16  # tables in tables; the TOML has five
 
@@ -22,10 +24,11 @@ def plain(value: Any, place: str = "", depth: int = 0) -> Any:
         table = {}
         for key in value.keys():  # noqa: SIM118 (a row of sqlite3 iterates over values)
             if not isinstance(key, str):
-                raise _problem(place, f"the key {key!r} is no text", "write it as one")
+                raise _problem(
+                    place, f"the key {quote(key)} is no text", "write it as one"
+                )
             if value[key] is not None:
-                below = f"{place}.{key}" if place else key
-                table[key] = plain(value[key], below, depth + 1)
+                table[key] = plain(value[key], below(place, key), depth + 1)
         return table
     if isinstance(value, list | tuple):
         return [

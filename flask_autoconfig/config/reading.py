@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -42,6 +43,13 @@ from .values import quote
 if TYPE_CHECKING:
     from ..signing import Signer
 
+_MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
+_LONG_KEY = re.compile(
+    r"(?:^|[{,])[ \t]*+\[?+\[?+"
+    r"(?:[ \t]*+(?:[A-Za-z0-9_-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.)"
+    rf"{{{_MOST_PARTS}}}",
+    re.MULTILINE,
+)
 # The tables by their heading, the likelier home of a stray key first.
 _HOMES = {
     "the top of the file, before the first table": Config,
@@ -181,9 +189,16 @@ def _unreadable(path: Path, error: OSError | MemoryError) -> Problem:
 def _parsed(text: str) -> dict[str, Any]:
     import tomllib
 
+    # tomllib takes quadratic time for the parts of a dotted key.
+    if found := _LONG_KEY.search(text):
+        line = text.count("\n", 0, found.end()) + 1
+        message = f"a key of more than {_MOST_PARTS} parts"
+        cure = "remove dots from it, or put it in quotes"
+        raise ConfigError([Problem("", message, cure, line=line)])
     try:
         return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # of a number without end, too
+    # ValueError: also of a number of too many digits.
+    except (ValueError, RecursionError, MemoryError) as error:
         from .syntax import explain
 
         raise ConfigError([explain(text, error)]) from error
@@ -390,17 +405,19 @@ def with_lines(
     for provider, origin in zip(providers, origins, strict=False):
         domains.setdefault(origin.file, []).append(domain_of(provider))
     problems = list(problems)
-    found: dict[int, Problem] = {}
-    for file in dict.fromkeys(it.file for it in problems):
-        own = [index for index, it in enumerate(problems) if it.file == file]
+    of_files: dict[str, list[int]] = {}
+    for index, problem in enumerate(problems):
+        of_files.setdefault(problem.file, []).append(index)
+    for file, own in of_files.items():
         path = main.parent / file if file else main
         text = ""
         if any(problems[index].line is None for index in own):
             with suppress(OSError, ConfigError):  # it is gone since it was read
                 text = _text_of(path)
         its = located((problems[index] for index in own), text, domains.get(file, ()))
-        found |= zip(own, its, strict=True)
-    return [found[index] for index in range(len(problems))]
+        for index, problem in zip(own, its, strict=True):
+            problems[index] = problem
+    return problems
 
 
 def _text_as_read(part: Part) -> str:

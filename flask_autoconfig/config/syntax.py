@@ -18,8 +18,8 @@ from .places import last_statement
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
 _TELLING = re.compile(r"\w{3,}")  # pieces of a secret that say too much
-_LONGEST_LINE = 5000  # characters of a line that a guess looks at
-_MORE_DIGITS = re.compile(r"[0-9_]{4000}")
+_LONGEST_LINE = 300  # characters of a line that a guess looks at
+_MORE_DIGITS = re.compile(r"(?<![0-9_])[0-9_]{4000}")
 
 
 def explain(text: str, error: Exception) -> Problem:

@@ -20,8 +20,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
 _PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
-_LONGEST_GUESS = 300  # characters of a value that a cure is made of
-_SEVERAL = re.compile(r"\s*[,;]\s*")
+_LONGEST_LINE = 2000  # characters, as browsers and servers take of a URL
+_LONGEST_PATTERN = 255  # characters; glob calls itself for each folder
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -35,12 +35,19 @@ def quote(value: object) -> str:
         return "a list"
     if isinstance(value, int) and value.bit_length() > 300:
         return "a number of very many digits"  # which Python refuses to write out
-    text = f'"{clean(value)}"' if isinstance(value, str) else str(value)
+    text = f'"{clean(value[:80])}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
 
-def line(value: str) -> str:
-    """One line of text that says something."""
+def line(value: str, most: int = _LONGEST_LINE) -> str:
+    """One line of text, of so many characters at most."""
+    if len(value) > most:
+        message = f"it has {len(value)} characters, more than {most}"
+        raise ValueError(message, "shorten it")
+    return _text(value)
+
+
+def _text(value: str) -> str:
     control = CONTROL.search(value)
     if control:
         raise ValueError(
@@ -58,7 +65,7 @@ def line(value: str) -> str:
 
 def prose(value: str) -> str:
     """A text for people: as in HTML, a run of white space is one space."""
-    return line(" ".join(value.split()))
+    return _text(" ".join(value.split()))
 
 
 def placeholder_text(value: str) -> str:
@@ -134,8 +141,6 @@ def _host_cure(value: str) -> str:
 
 def bare_host(value: str) -> str:
     """The host name in a URL, an address or `host:port`; "" where there is none."""
-    if len(value) > _LONGEST_GUESS:
-        return ""
     authority = re.split("[/?#]", _SCHEME.sub("", value.strip()), maxsplit=1)[0]
     name = _PORT.sub("", authority.rpartition("@")[2]).strip("[]\"'<>")
     try:
@@ -155,7 +160,7 @@ def exact_domain(value: str) -> str:
 
 def file_pattern(value: str) -> str:
     """A pattern of files as a shell has them: `*`, `?` and `[…]` stay in one folder."""
-    if "**" in line(value):
+    if "**" in line(value, _LONGEST_PATTERN):
         raise ValueError(
             f"{quote(value)} is no pattern here: ** would be every folder below",
             'write one * for each folder, as "brands/*.toml" or "brands/*/*.toml"',
@@ -168,9 +173,10 @@ def domain_pattern(value: str) -> str:
     if line(value) == "*":
         return value
     star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
-    several = [it for it in _SEVERAL.split(value) if it]
-    if _SEVERAL.search(value) and all(map(bare_host, several)):
-        cure = f"write {', '.join(quote(bare_host(it)) for it in several)}"
+    first, *others = map(str.strip, re.split("[,;]", value))
+    hosts = list(map(bare_host, filter(None, (first, *others))))
+    if others and all(hosts):
+        cure = f"write {', '.join(map(quote, hosts))}"
         raise ValueError(f"expected a domain, got {quote(value)}", cure)
     if "@" in value:
         domain = value.rpartition("@")[2]

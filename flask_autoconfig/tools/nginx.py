@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .. import families
 from ..answers import Answer, Header
-from .folder import Folder
+from .files import Folder
 
 DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 MAP = "nginx-map.conf"

@@ -9,6 +9,7 @@ The first line is for editors, which jump to such a place; all of what is wrong 
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ import click
 from ..cleaning import clean
 from ..config.hiding import hidden
 from ..errors import ConfigError, Problem
+from .files import STAGING
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
@@ -27,7 +29,8 @@ _MOST_OF_AN_ERROR = 30  # problems that a command other than `validate` shows
 _LONGEST_EXCERPT = 100  # columns
 _LONGEST_LINE = 5000  # characters of a line that are looked at
 _COLOURS = {"error": "red", "warning": "yellow"}
-_DIFFERENT = re.compile(r'"[^"]*"|\d+|[^\s"]+\.[^\s"]+')  # in problems of one kind
+# What may differ in problems of one kind.
+_DIFFERENT = re.compile(r'"[^"]*"|(?<![^\s"])[^\s"][^\s".]*+\.[^\s"]++|\d+')
 
 
 def shown(
@@ -173,3 +176,32 @@ def _read(path: Path, numbers: set[int]) -> Iterator[tuple[int, str]]:
                     yield number, line[:_LONGEST_LINE]
     except OSError:  # it is gone since it was read
         return
+
+
+# --- What keeps a command from writing ---------------------------------------------------
+
+
+def trouble(error: OSError, named: Path) -> Problem:
+    """What keeps a command from writing, with its place and a cure.
+
+    `named` is the file or the folder that a person named.
+    """
+    where = Path(error.filename or named)
+    if STAGING in str(where):
+        where = named  # it was a file of our own, which is gone
+    cure = _CURES.get(error.errno, "name another place")
+    return Problem(str(where), f"cannot write: {error.strerror}", cure)
+
+
+_CURES = {
+    None: "remove it, or name another place",  # no ordinary file, or no folder
+    errno.EEXIST: "remove it, or name another place",
+    errno.ENOTDIR: "it is no folder: name another",
+    errno.EISDIR: "remove that folder, or name another place",
+    errno.EACCES: "name a folder that you may write in, or permit it",
+    errno.EPERM: "name a folder that you may write in, or permit it",
+    errno.EROFS: "name a folder that can be written in",
+    errno.ENOSPC: "make room there, or name another place",
+    errno.EDQUOT: "make room there, or name another place",
+    errno.EFBIG: "make room there, or name another place",
+}

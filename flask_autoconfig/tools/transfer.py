@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from .. import families
 from ..answers import OK, Request
 from ..config.building import strings_read_by
 from ..config.reading import from_raw
 from ..config.tables import Provider
-from ..config.values import url
+from ..config.values import domain_pattern, url
 from ..config.writing import dumps
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service
 from . import moving, nginx
-from .folder import Folder, opened, trouble
+from .automx import automx
+from .files import Folder, opened
+from .problems import trouble
 
 _MANY_FILES = 5000  # of which most are the same
+_MOST_REASONS = 3  # why nothing of a file can be served
 
 
 def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
@@ -45,8 +51,7 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
             problems += error.problems
             continue
         lost += [f"{file}: {sentence}" for sentence in of_file]
-        for provider in providers:
-            problems += _claimed_twice(provider, file, owners)
+        problems += _claimed_twice(providers, file, owners)
         raw += providers
 
     if problems:
@@ -55,15 +60,21 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
 
 
 def _import(file: Path) -> moving.Read:
+    """What a file holds; each of its errors becomes a ConfigError that names it here."""
+    data = b""
     try:
         data = _read(file)
-        providers, lost = (moving.reader_of(data) or _read_xml)(file, data)
+        providers, lost = _read_foreign(file, data) or _read_xml(data)
+        if not providers:
+            reasons = "; ".join(lost[:_MOST_REASONS]) or "it has no domain with servers"
+            raise moving.UnreadableError(f"nothing in it can be served: {reasons}")
         for provider in providers:
             lost += _without_odd_urls(provider)
             lost += _kept_order(provider)
-            from_raw({"provider": [provider]})
+        from_raw({"provider": providers})
     except OSError as error:
-        problem = Problem(str(file), f"cannot read it: {error.strerror}", "check it")
+        cure = "give a file that you may read"
+        problem = Problem(str(file), f"cannot read it: {error.strerror}", cure)
         raise ConfigError([problem]) from error
     except moving.UnreadableError as error:
         problem = Problem(str(file), str(error), "mend it, or import another file")
@@ -72,29 +83,61 @@ def _import(file: Path) -> moving.Read:
         cure = "give config-v1.1.xml files, or the files of automx2 or automx"
         raise ConfigError([Problem(str(file), str(error), cure)]) from error
     except ConfigError as error:
+        lines = _lines_of_values(data)
         raise ConfigError(
-            [
-                Problem(f"{file}: {it.place}", it.message, it.cure)
-                if (line := _line_of(it, data)) is None
-                else it._replace(file=str(file), line=line)
-                for it in error.problems
-            ]
+            [_in_file(it, file, lines) for it in error.problems]
         ) from error
     return moving.Read(providers, lost)
 
 
-def _line_of(problem: Problem, data: bytes) -> int | None:
-    """The line of an XML file that has the faulty value, if it is one alone."""
+def _read_foreign(path: Path, data: bytes) -> moving.Read | None:
+    """Read another server's file, whose content is *data*; None for any other file.
+
+    Raises UnreadableError.
+    """
+    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if data.startswith(b"SQLite format 3\0"):
+        return _checked("database of automx2", lambda: moving.automx2_database(path))
+    if text.startswith(b"{"):
+        return _checked("seed of automx2", lambda: moving.automx2_seed(text))
+    if re.search(rb"(?m)^[ \t]*\[automx\]", text):
+        return _checked("automx.conf", lambda: automx(text))
+    return None
+
+
+def _checked(name: str, call: Callable[[], moving.Read]) -> moving.Read:
+    """The result of *call*, with any error of a foreign value as UnreadableError."""
+    try:
+        return call()
+    except moving.UnreadableError:
+        raise
+    except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
+        raise moving.UnreadableError(f"it is no readable {name}: {error}") from error
+
+
+def _in_file(problem: Problem, file: Path, lines: dict[str, list[int]]) -> Problem:
+    """The problem with its file, and with its line if one line alone has its value."""
     value = re.search(r'got "?([^"]+)"?$', problem.message)
-    if value is None:
-        return None
-    text = re.compile(rf">\s*{re.escape(value[1])}\s*<")
-    lines = data.decode("utf-8", "replace").splitlines()
-    found = [number for number, line in enumerate(lines, 1) if text.search(line)]
-    return found[0] if len(found) == 1 else None
+    found = lines.get(value[1], []) if value else []
+    if len(found) == 1:
+        return problem._replace(file=str(file), line=found[0])
+    return Problem(f"{file}: {problem.place}", problem.message, problem.cure)
 
 
-def _read_xml(_file: Path, data: bytes) -> moving.Read:
+def _lines_of_values(data: bytes) -> dict[str, list[int]]:
+    """The lines of an XML file by the texts that their elements have."""
+    found: dict[str, list[int]] = {}
+    if len(data) > MOST_BYTES:  # it is no XML file that was read
+        return found
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        for text in re.findall(r">([^<>]*)<", line):
+            lines = found.setdefault(text.strip(), [])
+            if number not in lines[-1:]:
+                lines.append(number)
+    return found
+
+
+def _read_xml(data: bytes) -> moving.Read:
     reader = Reader()
     provider = reader.read(data)
     return moving.Read([provider], reader.lost)
@@ -111,12 +154,20 @@ def _kept_order(provider: dict[str, Any]) -> Iterator[str]:
 
 
 def _read(file: Path) -> bytes:
-    """The file, or as much of it as shows that it is too large.
+    """The content of a file or of a pipe, as a shell's `<(…)` is one.
 
-    It may be a pipe, as a shell's `<(…)` is.
+    A pipe that nobody writes to is empty, and does not hold up the command.
     """
-    with file.open("rb") as stream:
-        return stream.read(MOST_BYTES + 1)
+    number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(number, True)
+    with open(number, "rb") as stream:
+        data = stream.read(moving.MOST_BYTES + 1)
+    if len(data) > moving.MOST_BYTES:
+        limit = f"{moving.MOST_BYTES // 1024 // 1024} MiB"
+        raise moving.UnreadableError(f"it has more than {limit}")
+    if not data:
+        raise moving.UnreadableError("it is empty")
+    return data
 
 
 def _without_odd_urls(provider: dict[str, Any]) -> Iterator[str]:
@@ -162,10 +213,10 @@ def _remove(container: dict[str, Any], table: dict[str, Any]) -> None:
 
 
 def _claimed_twice(
-    provider: dict[str, Any], file: Path, owners: dict[str, Path]
+    providers: Iterable[dict[str, Any]], file: Path, owners: dict[str, Path]
 ) -> Iterator[Problem]:
-    for domain in provider.get("domains", ()):
-        owner = owners.setdefault(domain, file)
+    for domain in (it for provider in providers for it in provider.get("domains", ())):
+        owner = owners.setdefault(domain_pattern(domain), file)
         if owner != file:
             yield Problem(
                 str(file),
@@ -186,8 +237,8 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
 
     With `for_nginx` each document is written once, with nginx's map to it. Everything
     is written beside the old files first and then moved over them, so that a failure
-    leaves the old ones whole. Nothing outside the directory is touched: a link in a
-    folder's place is refused, one in a file's place replaced. Raises ConfigError.
+    leaves the old ones whole. Nothing outside the directory is touched: a link in the
+    place of a folder or of a file is refused. Raises ConfigError.
     """
     notes: list[str] = []
     try:
@@ -197,13 +248,7 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
                 written = list(nginx.stage(static, directory, staging))
             else:
                 written = list(_stage(static, staging))
-            os.sync()  # once for all: a crash must not leave empty files behind
-            for path in written:  # whatever is wrong with a folder, before any move
-                with root.below(path.parent.parts):
-                    pass
-            for number, path in enumerate(written):
-                with root.below(path.parent.parts) as folder:
-                    folder.take(staging, str(number), path.name)
+            root.take(staging, written)
     except OSError as error:
         raise ConfigError([trouble(error, directory)]) from error
 

@@ -18,7 +18,8 @@ from ...families import Family
 from ...service import Service
 from .. import ending, options, project, terminal, zone
 from ..comparison import compared
-from ..folder import opened, trouble
+from ..files import opened
+from ..problems import trouble
 from ..record_formats import FORMATS, Format, Published, joined
 from ..resolver import LookupFailed, Resolver
 
@@ -181,15 +182,14 @@ def _published(
 
 def _write(directory: Path, format_: Format, published: Iterator[Published]) -> int:
     """A file for each domain; either all are new, or none is."""
-    names: list[str] = []
+    paths: list[Path] = []
     with opened(directory) as root, root.staging() as staging:
         for it in published:
             (text,) = format_.write([it])
-            staging.write(str(len(names)), text.encode())
-            names.append(f"{it.domain}.{format_.extension}")
-        for number, name in enumerate(names):
-            root.take(staging, str(number), name)
-    return len(names)
+            staging.write(str(len(paths)), text.encode())
+            paths.append(Path(f"{it.domain}.{format_.extension}"))
+        root.take(staging, paths)
+    return len(paths)
 
 
 def _host(target: str) -> str:

@@ -15,7 +15,7 @@ from .. import terminal, transfer
     nargs=-1,
     required=True,
     metavar="FILE...",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
 )
 def command(files: tuple[Path, ...]) -> None:
     """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""

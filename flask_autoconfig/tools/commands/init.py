@@ -17,6 +17,8 @@ from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import discover, seconds
+from ..files import check_replaceable, write_file
+from ..problems import trouble
 
 _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
 
@@ -37,7 +39,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     """Look for DOMAIN's real servers and write the TOML that fits them."""
     domain = project.domain(domain)
     to_stdout = str(output) == "-"
-    if not to_stdout and output.exists() and not force:
+    if not to_stdout and os.path.lexists(output) and not force:
         message = "it is there already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"
         raise ConfigError([Problem(str(output), message, cure)])
@@ -116,17 +118,14 @@ def _check_writable(output: Path) -> None:
         message = f"cannot write it: {folder}: {os.strerror(number)}"
         cure = "name a file in another folder with -o, or print it with -o -"
         raise ConfigError([Problem(str(output), message, cure)])
+    try:
+        check_replaceable(output)
+    except OSError as error:
+        raise ConfigError([trouble(error, output)]) from error
 
 
 def _write(output: Path, text: str, force: bool) -> None:
     try:
-        if not force:
-            with output.open("x", encoding="utf-8") as out:
-                out.write(text)
-            return
-        beside = output.with_name(f".{output.name}.new")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(output)
+        write_file(output, text.encode(), replace=force)
     except OSError as error:
-        problem = Problem(str(output), f"cannot write it: {error.strerror}", "try -o")
-        raise ConfigError([problem]) from error
+        raise ConfigError([trouble(error, output)]) from error

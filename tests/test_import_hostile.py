@@ -1,0 +1,347 @@
+"""`import` of files that strangers made: each ends with a message, soon, or is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import tomllib
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import BIN, program, run
+from test_moving import AUTOMX, SEED
+
+from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.tools.transfer import import_files
+
+ISP = Path(__file__).parent / "isp"
+# ruff: noqa: S608 (the queries are made of constants)
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+DATABASE = """
+    CREATE TABLE provider (id INTEGER, name TEXT, short_name TEXT);
+    CREATE TABLE domain (id INTEGER, name TEXT, provider_id INTEGER);
+    CREATE TABLE server (id INTEGER, prio INTEGER, name TEXT, port INTEGER, type TEXT,
+        socket_type TEXT, user_name TEXT, authentication TEXT);
+    CREATE TABLE server_domain (server_id INTEGER, domain_id INTEGER);
+    INSERT INTO provider VALUES (1, 'Example Inc.', 'Example');
+    INSERT INTO domain VALUES (1, 'example.com', 1);
+    INSERT INTO server VALUES
+        (1, 1, 'imap.example.com', 993, 'imap', 'SSL', '%EMAILADDRESS%', 'plain'),
+        (2, 1, 'smtp.example.com', 465, 'smtp', 'SSL', '%EMAILADDRESS%', 'plain');
+    INSERT INTO server_domain VALUES (1, 1), (2, 1);
+"""
+
+
+def database(file: Path, script: str = "") -> Path:
+    with closing(sqlite3.connect(file)) as base:
+        base.executescript(DATABASE + script)
+    return file
+
+
+def imported(file: Path) -> list[str]:
+    """The domains that `import` makes of a file."""
+    text, _ = import_files([file])
+    return [it for table in tomllib.loads(text)["provider"] for it in table["domains"]]
+
+
+def little() -> None:
+    """Give this process little memory and time."""
+    resource.setrlimit(resource.RLIMIT_AS, (1024 * 1024 * 1024,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+
+
+def fault_of(file: Path) -> str:
+    """What `import` says of a file at fault, after it ended as it should."""
+    done = subprocess.run(
+        [BIN / "flask-autoconfig", "import", file],
+        stdin=subprocess.DEVNULL,
+        preexec_fn=little,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(file) in done.stderr
+    assert "; " in done.stderr or "do: " in done.stderr  # what to do
+    return done.stderr
+
+
+# --- Databases --------------------------------------------------------------------------
+
+HOSTILE_TABLES = {
+    "an endless view": (
+        f"DROP TABLE domain; CREATE VIEW domain AS {ENDLESS} "
+        "SELECT i AS id, 'a' || i AS name, 1 AS provider_id FROM n;",
+        "domain is no table in it",
+    ),
+    "a view that fills the memory": (
+        "DROP TABLE provider; CREATE VIEW provider AS "
+        "SELECT 1 AS id, hex(zeroblob(400000000)) AS name, NULL AS short_name;",
+        "provider is no table in it",
+    ),
+    "a view that its schema calls a table": (
+        f"DROP TABLE domain; CREATE VIEW domain AS {ENDLESS} SELECT i AS id FROM n;"
+        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET type = 'table', "
+        "rootpage = 2 WHERE name = 'domain';",
+        "database",
+    ),
+    "a virtual table": (
+        "DROP TABLE domain; CREATE VIRTUAL TABLE domain USING fts5(id, name);",
+        "domain is no table in it",
+    ),
+    "a computed column": (
+        "DROP TABLE provider; CREATE TABLE provider (id INTEGER, short_name TEXT, "
+        "name TEXT AS (hex(zeroblob(300000000)))); "
+        "INSERT INTO provider (id) VALUES (1);",
+        "the table provider in it has computed columns",
+    ),
+    "a large value": (
+        "UPDATE provider SET name = zeroblob(200000);",
+        "string or blob too big",
+    ),
+    "a large file": (
+        "UPDATE provider SET name = zeroblob(70000000);",
+        "it has more than 64 MiB",
+    ),
+    "a large default of many rows": (
+        f"ALTER TABLE domain ADD COLUMN ldapserver_id TEXT DEFAULT '{'x' * 90_000}';"
+        f"INSERT INTO domain {ENDLESS} "
+        "SELECT i, 'x.example.com', 1, 1 FROM n LIMIT 10;",
+        "ldapserver_id",
+    ),
+    "many rows": (
+        f"INSERT INTO server_domain {ENDLESS} SELECT 1, i FROM n LIMIT 600000;",
+        "its tables hold more than 64 MiB",
+    ),
+    "a blob for a text": ("UPDATE domain SET name = x'ff00';", "got `bytes`"),
+    "no text": ("UPDATE domain SET name = NULL;", "got `null`"),
+    "a text for a number": ("UPDATE server SET prio = 'first';", "got `str`"),
+    "a fraction for a number": ("UPDATE server SET port = 99.5;", "got `float`"),
+    "a large number": ("UPDATE server SET port = 9223372036854775807;", "port"),
+    "text that is no UTF-8": (
+        "UPDATE domain SET name = CAST(x'ff61' AS TEXT);",
+        "decode",
+    ),
+    "no domains": ("DELETE FROM domain;", "it lists no domains"),
+    "no table of domains": ("DROP TABLE domain;", "it lists no domains"),
+    "no column of names": ("ALTER TABLE domain DROP COLUMN name;", "field `name`"),
+    "no servers": ("DELETE FROM server;", "it has no servers"),
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "words"), HOSTILE_TABLES.values(), ids=HOSTILE_TABLES.keys()
+)
+def test_a_hostile_database_is_a_problem_soon(
+    tmp_path: Path, script: str, words: str
+) -> None:
+    assert words in fault_of(database(tmp_path / "db.sqlite", script))
+
+
+UNREAD = {
+    "views and triggers": f"CREATE VIEW v AS {ENDLESS} SELECT i FROM n; "
+    "CREATE TRIGGER t AFTER INSERT ON domain BEGIN SELECT randomblob(1); END;",
+    "an index of an expression": "CREATE INDEX i ON domain (lower(name));",
+    "a computed column that nobody reads": "ALTER TABLE provider ADD COLUMN big "
+    "AS (hex(zeroblob(300000000)));",
+    "a column with another collation": "CREATE TABLE t (a TEXT COLLATE NOCASE);",
+}
+
+
+@pytest.mark.parametrize("script", UNREAD.values(), ids=UNREAD.keys())
+def test_what_is_not_read_of_a_database_does_no_harm(
+    tmp_path: Path, script: str
+) -> None:
+    assert imported(database(tmp_path / "db.sqlite", script)) == ["example.com"]
+
+
+@pytest.mark.parametrize("name", ["a?mode=rwc&x=.db", "a#b", "100%", "a%3fb", "ä b"])
+def test_a_database_is_found_by_any_name(tmp_path: Path, name: str) -> None:
+    before = database(tmp_path / name).read_bytes()
+    assert imported(tmp_path / name) == ["example.com"]
+    assert [it.name for it in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_changes_that_are_not_in_the_database_yet_are_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "db.sqlite"
+    with closing(sqlite3.connect(file)) as base:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.executescript(DATABASE)
+        assert "db.sqlite-wal has changes that are not in it" in fault_of(file)
+    assert imported(file) == ["example.com"]
+
+
+def test_a_database_through_a_pipe_is_refused(tmp_path: Path) -> None:
+    file = database(tmp_path / "db.sqlite")
+    command = f"{BIN}/flask-autoconfig import <(cat {file})"
+    done = subprocess.run(
+        [program("bash"), "-c", command], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "a database is read from an ordinary file only" in done.stderr
+
+
+# --- Odd files --------------------------------------------------------------------------
+
+XML = (ISP / "diary.test.xml").read_text()
+DIGITS = "9" * 5000
+
+
+def seed(**changes: object) -> bytes:
+    return json.dumps({**SEED, **changes}).encode()
+
+
+ODD: dict[str, bytes] = {
+    "empty": b"",
+    "white space": b" \n\t\n",
+    "binary": bytes(range(256)) * 16,
+    "zeros": bytes(4096),
+    "UTF-16 XML cut": XML.encode("utf-16")[:-3],
+    "UTF-16 INI": AUTOMX.encode("utf-16"),
+    "UTF-16 JSON": json.dumps(SEED).encode("utf-16"),
+    "Latin-1 INI": AUTOMX.replace("Inc.", "Größe").encode("latin-1"),
+    "an encoding that is none": b'<?xml version="1.0" encoding="rot13"?><a/>',
+    "an encoding of several bytes": b'<?xml version="1.0" encoding="utf-7"?><a/>',
+    "an entity": b'<!DOCTYPE a [<!ENTITY b "c">]><clientConfig>&b;</clientConfig>',
+    "deep XML": b"<a>" * 20_000,
+    "a port of many digits in XML": XML.replace("993", DIGITS).encode(),
+    "a port of other digits in XML": XML.replace("993", "९९३").encode(),
+    "deep JSON": b'{"domains": ' + b"[" * 100_000,
+    "a number of many digits": seed(version=0).replace(b"587", DIGITS.encode()),
+    "a large port": seed().replace(b"587", b"1" + b"0" * 30),
+    "a surrogate": seed(provider="\ud800"),
+    "a NUL": seed(provider="a\0b"),
+    "JSON that is no UTF-8": seed().replace(b"Example", b"\xff"),
+    "NaN": seed().replace(b"587", b"NaN"),
+    "an odd provider": seed(provider=[]),
+    "odd domains": seed(domains=[{"name": None}]),
+    "an odd host": seed(servers=[{"type": "imap", "name": {}}]),
+    "an odd type": seed(servers=[{"type": []}]),
+    "an odd priority": seed(servers=[{"type": "imap", "prio": "x"}]),
+    "an odd URL": seed(servers=[{"type": "caldav", "url": "https://[x"}]),
+    "a port of other digits": AUTOMX.replace("587", "²").encode(),
+    "a port of many digits": AUTOMX.replace("587", DIGITS).encode(),
+    "no section": b"a = b\n[automx]\n",
+    "no key": b"[automx]\n= b\n",
+    "no domains": b"[automx]\n",
+    "a section that never ends": b"[automx]\n[example.com\n",
+    "an indented section": b"a = b\n [automx]",
+    "a long setting": AUTOMX.replace("Example Inc.", "x" * 5000).encode(),
+    "TOML": b'[[provider]]\ndomains = ["example.com"]\n',
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD.keys())
+def test_an_odd_file_is_a_problem_with_its_name(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError) as told:
+        import_files([file])
+    for problem in told.value.problems:
+        assert str(file) in str(problem)
+        assert problem.cure
+
+
+PLACES: dict[str, Callable[[Path], object]] = {
+    "no file": lambda file: file,
+    "a folder": Path.mkdir,
+    "a pipe that nobody writes to": os.mkfifo,
+    "a link to itself": lambda file: file.symlink_to(file),
+    "a device without an end": lambda file: file.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("make", PLACES.values(), ids=PLACES.keys())
+def test_what_is_no_file_is_a_problem_with_its_name(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "file")
+    fault_of(tmp_path / "file")
+
+
+def test_every_file_at_fault_is_named(tmp_path: Path) -> None:
+    names = [tmp_path / name for name in ("empty", "folder", "none")]
+    names[0].touch()
+    names[1].mkdir()
+    done = run("import", *names)
+    assert done.returncode == 1
+    assert all(str(it) in done.stderr for it in names)
+
+
+def test_settings_with_percent_signs_are_read_as_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "automx.conf"
+    file.write_text(AUTOMX.replace("Example Inc.", "%(account_name)s %"))
+    text, _ = import_files([file])
+    assert "%(account_name)s %" in text
+
+
+# --- Any change of a good file ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A file of each format."""
+    folder = tmp_path_factory.mktemp("good")
+    return {
+        "xml": XML.encode(),
+        "seed": json.dumps(SEED).encode(),
+        "automx": AUTOMX.encode(),
+        "database": database(folder / "db.sqlite").read_bytes(),
+    }
+
+
+def read_or_told(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    with suppress(ConfigError):
+        import_files([file])
+
+
+@pytest.mark.parametrize("name", ["xml", "seed", "automx"])
+def test_a_file_that_ends_anywhere_is_read_or_told_of(
+    good: dict[str, bytes], tmp_path: Path, name: str
+) -> None:
+    data = good[name]
+    for end in range(0, len(data), max(1, len(data) // 300)):
+        read_or_told(tmp_path / "file", data[:end])
+
+
+PIECES = st.one_of(
+    st.binary(max_size=8),
+    st.sampled_from(
+        [b"\0", b"\xff\xfe", b"[", b"]", b"{", b"}", b'"', b"<", b"&", b"\n"]
+    ),
+    st.sampled_from(
+        [b"null", b"-1", b"1e999", b"[]", b"{}", DIGITS.encode(), b"\\ud800"]
+    ),
+)
+
+
+@pytest.mark.parametrize("name", ["xml", "seed", "automx", "database"])
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=4)
+)
+def test_a_changed_file_is_read_or_told_of(
+    good: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    changes: list[tuple[float, int, bytes]],
+) -> None:
+    data = good[name]
+    for where, gone, piece in changes:
+        at = 16 + int(where * (len(data) - 16))
+        data = (
+            data[:at]
+            + piece
+            + data[at + (len(piece) if name == "database" else gone) :]
+        )
+    read_or_told(tmp_path_factory.getbasetemp() / f"changed-{name}", data)

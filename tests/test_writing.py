@@ -1,0 +1,165 @@
+"""Writing a file where others may write too: nothing planted leads it elsewhere."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import TWO_DOMAINS, run
+
+from flask_autoconfig.tools.files import check_replaceable, write_file
+
+Write = Callable[..., Path]
+WRITE = (
+    "import sys; from pathlib import Path; from flask_autoconfig.tools.files import *; "
+    "write_file(Path(sys.argv[1]), b'new' * 10_000, replace=bool(sys.argv[2]))"
+)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """The ordinary files of a folder; others have no content here."""
+    return {
+        it.name: it.read_bytes() if stat.S_ISREG(it.lstat().st_mode) else b""
+        for it in folder.iterdir()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A shared folder, with a file outside of it that nobody may change."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    return tmp_path / "shared"
+
+
+PLANTED: dict[str, Callable[[Path, Path], None]] = {
+    "a link to a file": lambda file, mine: file.symlink_to(mine),
+    "a link to nowhere": lambda file, mine: file.symlink_to(mine.with_name("new")),
+    "a link to a folder": lambda file, mine: file.symlink_to(mine.parent),
+    "a pipe": lambda file, _: os.mkfifo(file),
+    "a folder": lambda file, _: file.mkdir(),
+}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED.keys())
+def test_what_is_planted_in_a_files_place_is_refused(
+    folder: Path, plant: Callable[[Path, Path], None], replace: bool
+) -> None:
+    file, mine = folder / "autoconfig.toml", folder.parent / "mine"
+    plant(file, mine)
+    with pytest.raises(OSError, match=r"it is a link|no ordinary file|File exists"):
+        write_file(file, b"new", replace=replace)
+    with pytest.raises(OSError, match=r"it is a link|no ordinary file"):
+        check_replaceable(file)
+    assert mine.read_text() == "mine"
+    assert files_in(folder) == {"autoconfig.toml": b""}
+    assert not (folder.parent / "new").exists()
+
+
+def test_init_says_what_to_do_about_a_link_before_it_looks_for_anything(
+    folder: Path,
+) -> None:
+    file = folder / "autoconfig.toml"
+    file.symlink_to(folder.parent / "mine")
+    nobody = ("--resolver", "192.0.2.1")
+    done = run("init", "example.com", "-o", file, "--force", *nobody)
+    assert done.returncode == 1
+    assert f"{file}: cannot write: it is a link; remove it, or name" in done.stderr
+    file.unlink()
+    file.symlink_to(folder.parent / "nowhere")
+    done = run("init", "example.com", "-o", file, *nobody)
+    assert "it is there already" in done.stderr
+
+
+def test_a_link_in_the_place_of_the_former_temporary_file_is_left_alone(
+    folder: Path,
+) -> None:
+    (folder / ".autoconfig.toml.new").symlink_to(folder.parent / "mine")
+    write_file(folder / "autoconfig.toml", b"new", replace=True)
+    assert (folder.parent / "mine").read_text() == "mine"
+    assert (folder / "autoconfig.toml").read_bytes() == b"new"
+
+
+def test_another_name_of_a_replaced_file_keeps_its_content(folder: Path) -> None:
+    os.link(folder.parent / "mine", folder / "autoconfig.toml")
+    write_file(folder / "autoconfig.toml", b"new", replace=True)
+    assert (folder.parent / "mine").read_text() == "mine"
+    assert files_in(folder) == {"autoconfig.toml": b"new"}
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_replaced_file_keeps_its_mode(folder: Path, mode: int) -> None:
+    file = folder / "autoconfig.toml"
+    file.touch()
+    file.chmod(mode)
+    write_file(file, b"new", replace=True)
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_new_file_has_the_mode_that_the_umask_leaves(
+    folder: Path, replace: bool
+) -> None:
+    before = os.umask(0o027)
+    try:
+        write_file(folder / "new", b"new", replace=replace)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / "new").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's file takes root")
+def test_the_mode_of_another_users_file_is_not_kept(folder: Path) -> None:
+    file = folder / "autoconfig.toml"
+    file.touch()
+    file.chmod(0o666)
+    os.chown(file, 65534, 65534)
+    write_file(file, b"new", replace=True)
+    assert not file.stat().st_mode & 0o022
+    assert file.stat().st_uid == 0
+
+
+def small_files() -> None:
+    """Let this process write files of 1 KiB, as a full disk does."""
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(
+    folder: Path, replace: bool
+) -> None:
+    old = {"autoconfig.toml": b"old"} if replace else {}
+    for name, data in old.items():
+        (folder / name).write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE, folder / "autoconfig.toml", "1" * replace],
+        preexec_fn=small_files,
+        capture_output=True,
+        text=True,
+    )
+    assert "File too large" in done.stderr
+    assert files_in(folder) == old
+
+
+def test_records_that_do_not_fit_leave_the_old_ones(toml: Write, folder: Path) -> None:
+    file = toml(TWO_DOMAINS)
+    command = ("dns", "--target", "www.example.com", "--output", folder)
+    assert run("--config", file, *command).returncode == 0
+    before = files_in(folder)
+    (folder / "example2.com.zone").unlink()
+    os.mkfifo(folder / "example2.com.zone")
+    file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
+    done = run("--config", file, *command)
+    assert done.returncode == 1
+    assert "example2.com.zone: cannot write: it is no ordinary file" in done.stderr
+    assert files_in(folder) == {**before, "example2.com.zone": b""}
