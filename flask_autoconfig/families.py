@@ -17,17 +17,12 @@ from .documents import Format, Recipient, activesync, apple, outlook, pacc, thun
 from .errors import ConfigError, Problem
 from .handlers import (
     Handler,
-    account_code,
     autodiscover,
     autodiscover_v2,
     by_domain,
-    colours,
     document,
-    logo,
-    page,
-    page_file,
+    of_page,
     profile,
-    qr_code,
     redirect,
 )
 
@@ -62,10 +57,6 @@ class Route(NamedTuple):
     def allowed(self) -> tuple[str, ...]:
         """The methods that it is asked with, HEAD among them."""
         return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
-
-    def takes(self, method: str) -> bool:
-        """Whether it is asked with that method; each request comes by here."""
-        return method in self.methods or method in self.allowed
 
 
 class Digest(NamedTuple):
@@ -141,7 +132,8 @@ def _to_service(type_: str) -> Route:
     return Route(path, redirect(type_), _DAV_METHODS, at_domain=True)
 
 
-def _for_people(path: str, handler: Handler, endpoint: str = "") -> Route:
+def _for_people(path: str, module: str, name: str, endpoint: str = "") -> Route:
+    handler = of_page(module, name)
     return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
 
 
@@ -223,13 +215,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            _for_people("", page, endpoint="setup"),
-            _for_people("/qr.svg", qr_code),
-            _for_people("/account.svg", account_code),
-            _for_people("/logo", logo),
-            _for_people("/colours.css", colours),
-            _for_people("/style.css", page_file("style.css")),
-            _for_people("/script.js", page_file("script.js")),
+            _for_people("", "view", "answer", endpoint="setup"),
+            _for_people("/qr.svg", "pictures", "qr_code"),
+            _for_people("/account.svg", "pictures", "account_code"),
+            _for_people("/logo", "pictures", "logo"),
+            _for_people("/colours.css", "pictures", "colours"),
+            _for_people("/style.css", "files", "style"),
+            _for_people("/script.js", "files", "script"),
         ),
     ),
     Family(
@@ -288,34 +280,36 @@ def formats(families: Iterable[Family]) -> dict[str, Format]:
     return {it.name: it for family in families for it in family.formats}
 
 
-class Place(NamedTuple):
-    """Where a request comes in: a route of a family."""
+class FamilyRoute(NamedTuple):
+    """A route, and the name of its family."""
 
     family: str
     route: Route
 
 
-class Places:
-    """The routes of some families, to be looked up by a request's path."""
+class Router:
+    """Finds the route of a path among those of some families."""
 
     def __init__(self, families: Iterable[Family]) -> None:
-        self._exact: dict[str, Place] = {}
-        self._others: list[Place] = []
+        self.first_paths: dict[str, str] = {}  # by the family's name
+        self._exact: dict[str, FamilyRoute] = {}
+        self._others: list[FamilyRoute] = []
         for family in families:
+            self.first_paths[family.name] = family.routes[0].path
             for route in family.routes:
-                place = Place(family.name, route)
+                found = FamilyRoute(family.name, route)
                 if route.has_one_spelling:
-                    self._exact[route.path] = place
+                    self._exact[route.path] = found
                 else:
-                    self._others.append(place)
-        patterns = [f"({place.route.pattern})" for place in self._others]
+                    self._others.append(found)
+        patterns = [f"({found.route.pattern})" for found in self._others]
         self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
 
-    def find(self, path: str) -> Place | None:
-        """The route of a path, None where it is none of theirs."""
-        place = self._exact.get(path)
-        if place is not None:
-            return place
+    def find(self, path: str) -> FamilyRoute | None:
+        """Return the route of a path, None where there is none."""
+        found = self._exact.get(path)
+        if found is not None:
+            return found
         match = self._match(path)
         if match is None or match.lastindex is None:
             return None

@@ -7,6 +7,7 @@ its clients understand. What the documents say is `documents/`'s.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,7 +22,8 @@ from .answers import (
     private,
 )
 from .documents import Format, outlook
-from .snapshot import Lookup, Served
+from .lookup import Lookup
+from .snapshot import Served
 
 Handler = Callable[[Lookup, Request], Answer]
 
@@ -205,47 +207,11 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 # --- The page -------------------------------------------------------------------------
 
 
-def page(lookup: Lookup, request: Request) -> Answer:
-    """The page for people."""
-    from .page import view  # only a visitor pays for it
+def of_page(module: str, name: str) -> Handler:
+    """A handler of a module of the page, imported with the first request for it."""
 
-    return view.answer(lookup, request)
-
-
-def qr_code(lookup: Lookup, request: Request) -> Answer:
-    """The picture that leads a phone to the page of an address."""
-    from .page import pictures
-
-    return pictures.qr_code(lookup, request)
-
-
-def account_code(lookup: Lookup, request: Request) -> Answer:
-    """The picture that sets up Thunderbird for Android."""
-    from .page import pictures
-
-    return pictures.account_code(lookup, request)
-
-
-def logo(lookup: Lookup, request: Request) -> Answer:
-    """The provider's logo."""
-    from .page import pictures
-
-    return pictures.logo(lookup, request)
-
-
-def colours(lookup: Lookup, request: Request) -> Answer:
-    """The style sheet with a provider's colour."""
-    from .page import pictures
-
-    return pictures.colours(lookup, request)
-
-
-def page_file(name: str) -> Handler:
-    """The page's style or script, the same for everybody."""
-
-    def answer(_lookup: Lookup, _request: Request) -> Answer:
-        from .page import files
-
-        return files.answer(name)
+    def answer(lookup: Lookup, request: Request) -> Answer:
+        handler: Handler = getattr(import_module(f".page.{module}", __package__), name)
+        return handler(lookup, request)
 
     return answer

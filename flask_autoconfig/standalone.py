@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
@@ -31,12 +31,6 @@ class _App(Flask):
     def log_exception(self, exc_info: Any) -> None:
         """Log where an error was raised; Flask's own line has the path and more."""
         log_fault("The service", exc_info[1])
-
-
-class _Standalone(AutoconfigMiddleware):
-    """There is no site that must go on: a faulty file is an error at the start."""
-
-    _is_strict: ClassVar[bool] = True
 
 
 def create_app(
@@ -64,12 +58,13 @@ def create_app(
     app.register_error_handler(HTTPException, _in_words)
     try:
         given = _hooks(hooks)
-        door = _Standalone(
+        door = AutoconfigMiddleware(
             app.wsgi_app,
             _source(app, config),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             find_provider=given.find_provider,
             find_username=given.find_username,
+            strict=True,  # no site stands behind it that must go on
         )
     except ConfigError as error:
         _stop_gunicorn(error)
@@ -128,7 +123,7 @@ def _health() -> Response:
     )
     host = asked.get("domain")
     try:
-        if host is None or service.serves_host(host):
+        if host is None or service.lookup.serves_host(host):
             return _response(in_words("200 OK", "ok"))
     except HookFailed:
         return _response(UNAVAILABLE)

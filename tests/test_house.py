@@ -420,6 +420,7 @@ LAYERS = (
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},
     {"snapshot", "importing"},
+    {"lookup"},
     {"page"},
     {"handlers"},
     {"families"},

@@ -23,7 +23,8 @@ from ..answers import (
 )
 from ..config.page import Contact
 from ..documents import apple
-from ..snapshot import Lookup, Served
+from ..lookup import Lookup
+from ..snapshot import Served
 from . import content, near, pictures
 from .account import MANY, Account, Ready
 from .alone import body_of
@@ -280,7 +281,7 @@ def _with_brand(page: Page, served: Served, visit: Visit, words: Words) -> Page:
 
 def _is_own(served: Served, visit: Visit) -> bool:
     """Whether the page was asked for over https on a name of the provider's."""
-    if not visit.origin.startswith("https://") or served.own:
+    if not visit.origin.startswith("https://") or served.hooked:
         return False
     directory = served.snapshot.directory
     match = directory.by_host(visit.asked.host)
@@ -303,7 +304,7 @@ def _with_settings(
         provider,
         address,
         page.brand.name,
-        frozenset(lookup.family_names),
+        frozenset(lookup.paths),
         visit.device,
         visit.name,
         served.snapshot.loaded.signer is not None,
@@ -377,14 +378,14 @@ def _tiles(
 
 def _profile(lookup: Lookup, served: Served) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
-    path = lookup.path_of("apple")
+    path = lookup.paths.get("apple")
     if path is None or apple.write(served.provider, served.recipient) is None:
         return None
     return path
 
 
 def _document(lookup: Lookup, visit: Visit, address: Address) -> str | None:
-    path = lookup.path_of("thunderbird")
+    path = lookup.paths.get("thunderbird")
     query = f"emailaddress={quote(str(address))}"
     return f"{visit.root}{path}?{query}" if path else None
 

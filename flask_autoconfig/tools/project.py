@@ -49,7 +49,7 @@ def loaded() -> Loaded:
     It is the file's, or the mapping that a Flask project's app has for one.
     """
     own = None if named_file() else service_of(flask_app())
-    if own is not None and own.live.is_still:
+    if own is not None and own.live.is_static:
         return own.snapshot.loaded
     return read(file())
 
@@ -64,7 +64,7 @@ def service() -> Service:
     if app is None or own is None:
         name = name_in_environment()
         return Service(file(), hooks=imported(name) if name else None)
-    if own.live.current().snapshot is None:  # the site started without a sound file
+    if own.live.current().lookup is None:  # the site started without a sound file
         raise ConfigError(_problems_of(own.live.file), str(own.live.file))
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
@@ -74,20 +74,20 @@ def service() -> Service:
 def is_there() -> bool:
     """Whether there is a configuration to work on, that a project or a file has."""
     own = None if named_file() else service_of(flask_app())
-    return (own is not None and own.live.is_still) or file().is_file()
+    return (own is not None and own.live.is_static) or file().is_file()
 
 
 def served_address(service: Service, address: Address) -> Served:
     """Who serves an address, with the login that the hooks tell; raises ConfigError."""
     with asking(service, address.domain):
-        found = service.find_address(address, "")
+        found = service.lookup.find_address(address, "")
     return _sure(service, found, address.domain)
 
 
 def served(service: Service, domain: str) -> Served:
     """Who serves a folded domain, by the file or the hooks; raises ConfigError."""
     with asking(service, domain):
-        found = service.find_domain(domain)
+        found = service.lookup.find_domain(domain)
     return _sure(service, found, domain)
 
 

@@ -75,7 +75,7 @@ def _site_of_project() -> Site:
         return _site_of(project.file())
     keys = ("AUTOCONFIG", "AUTOCONFIG_CLIENTS")
     config = {key: app.config[key] for key in keys if key in app.config}
-    if own.live.is_still:
+    if own.live.is_static:
         config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # of whatever kind it was
     else:
         config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": own.live.file}

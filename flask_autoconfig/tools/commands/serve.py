@@ -99,7 +99,7 @@ def command(
         terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
     # What was read at the start: to look for more begins a thread, which no fork keeps.
     built = own.live.built
-    count = len(built.snapshot.loaded.claims) if built.snapshot else 0
+    count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
     domains = f"{count} {'domain' if count == 1 else 'domains'}"
     pages = [it.routes[0].path for it in built.families if it.name == "page"]
     places = _places(service.cfg, pages[0] if pages else "")
