@@ -14,7 +14,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, has_request_context, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    has_request_context,
+    request,
+    request_started,
+)
 from flask import Request as FlaskRequest
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
@@ -73,7 +81,6 @@ class Autoconfig(Blueprint):
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()  # what find_provider and find_username were given
         self.record(self._set_up)
-        self.url_value_preprocessor(self._exempt_from_csrf)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
@@ -142,6 +149,7 @@ class Autoconfig(Blueprint):
             stage=IN_SITE,
         )
         app.extensions["autoconfig"] = service
+        self._exempt_from_csrf(app)
         _warn_of_refused_hosts(app, service)
         taken = {it.rule for it in app.url_map.iter_rules()}
         for family in service.at_start:
@@ -151,15 +159,20 @@ class Autoconfig(Blueprint):
         if app.url_map.host_matching and "host" not in state.options:
             app.url_defaults(partial(_add_host, f"{state.name}."))
 
-    def _exempt_from_csrf(self, _endpoint: str | None, _values: object) -> None:
-        """Tell Flask-WTF that these views take no token, before it looks for one.
+    def _exempt_from_csrf(self, app: App) -> None:
+        """Tell Flask-WTF with the app's first request that these views take no token.
 
-        There is no state to forge, and Outlook, which asks by POST, has none. It may have
-        come to the app later than the blueprint did.
+        There is no state to forge, and Outlook, which asks by POST, has none. Until that
+        request the extension may come to the app.
         """
-        csrf = current_app.extensions.get("csrf")
-        if csrf is not None and hasattr(csrf, "exempt"):
-            csrf.exempt(self)
+
+        def exempt(app: Flask, **_: object) -> None:
+            csrf = app.extensions.get("csrf")
+            if csrf is not None and hasattr(csrf, "exempt"):
+                csrf.exempt(self)
+            request_started.disconnect(exempt, app)
+
+        request_started.connect(exempt, app, weak=False)
 
 
 def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:

@@ -308,12 +308,9 @@ class Router:
     def find(self, path: str) -> FamilyRoute | None:
         """Return the route of a path, None where there is none."""
         found = self._exact.get(path)
-        if found is not None:
-            return found
-        match = self._match(path)
-        if match is None or match.lastindex is None:
-            return None
-        return self._others[match.lastindex - 1]
+        if found is None and (match := self._match(path)) is not None:
+            return self._others[(match.lastindex or 1) - 1]
+        return found
 
 
 def labels() -> tuple[str, ...]:

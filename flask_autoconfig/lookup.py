@@ -71,10 +71,14 @@ class Lookup:
 
     def look_up(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host, for somebody who is no client."""
-        found = self._found(address, host)
-        if found is None or address is None or self.hooks.find_username is None:
-            return found
-        if address.local == NOBODY:
+        if address is None:
+            return self._by_host(host)
+        match = self._directory.by_domain(address.domain)
+        if match is not None:
+            found: Served | None = self._served(match, address)
+        else:
+            found = self._unlisted(address, host)
+        if found is None or not found.has_own_logins or address.local == NOBODY:
             return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
@@ -98,19 +102,15 @@ class Lookup:
         names = {name, asked}
         return any(map(directory.claims, names)) or any(map(self._hooked, names))
 
-    def _found(self, address: Address | None, host: str) -> Served | None:
-        if address is None:
-            return self._by_host(host)
-        match = self._directory.by_domain(address.domain)
+    def _unlisted(self, address: Address, host: str) -> Served | None:
+        """Look up an address whose domain the file does not have."""
+        hooked = self._hooked(address.domain)
+        if hooked is not None:
+            return hooked._replace(address=address)
+        match = self._directory.by_host(host)
         if match is None:
-            hooked = self._hooked(address.domain)
-            if hooked is not None:
-                return hooked._replace(address=address)
-            by_host = self._directory.by_host(host)
-            if by_host is None:
-                return None
-            match = Match(by_host.provider_index, address.domain, False)
-        return self._served(match, address)
+            return None
+        return self._served(Match(match.provider_index, address.domain, False), address)
 
     def _by_host(self, host: str) -> Served | None:
         match = self._directory.by_host(host)

@@ -24,7 +24,7 @@ Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
 
 _LOOK_EVERY = 0.4  # seconds between two looks at the files
-_STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
+_STALE_AFTER = 1.2  # seconds after a look after which a request looks itself
 _LAST_GOOD = "The last good configuration goes on answering."
 _SHARE = 10  # of many files: a look's time at most that part of the time between two
 _LONGEST_WAIT = 0.8  # seconds between two looks, however many files there are
@@ -57,7 +57,7 @@ class Live(Generic[Built]):
         if isinstance(source, Loaded):
             self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
             self.built = build(source)
-            self._looked = float("inf")  # nothing has to be looked at, ever
+            self._stale_at = float("inf")
             log_warnings(source)
             return
         self._change = change
@@ -95,13 +95,13 @@ class Live(Generic[Built]):
         self._pending = self._known
         # The state that was refused once: it is read again before it is believed faulty.
         self._doubted = self._known
-        self._looked = float("-inf")  # when, on the monotonic clock
+        self._stale_at = float("-inf")  # on the monotonic clock: requests look then
         self._pid = 0  # of the process that the watching thread runs in
         self._lock = threading.Lock()  # one look at a time
 
     def current(self) -> Built:
         """The configuration to answer with now."""
-        if time.monotonic() - self._looked > _STALE_AFTER:
+        if time.monotonic() > self._stale_at:
             self._catch_up()
         return self.built
 
@@ -132,7 +132,7 @@ class Live(Generic[Built]):
             log.exception("Cannot take up %s, the last one stays", self.file)
         finally:
             self._pending = signature
-            self._looked = time.monotonic()
+            self._stale_at = time.monotonic() + _STALE_AFTER
             self._lock.release()
 
     def _signature(self) -> Signature:
