@@ -49,18 +49,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     def say(text: str, language: str = recipient.language) -> str:
         return recipient.words.say(text, language)
 
-    calendar, contacts = provider.calendar, provider.address_book
-    named = [
-        (say("Mail"), _mail(provider, recipient, name, description)),
-        (
-            say("Calendar (CalDAV)"),
-            _dav(calendar, "caldav", "CalDAV", address, name, description),
-        ),
-        (
-            say("Address book (CardDAV)"),
-            _dav(contacts, "carddav", "CardDAV", address, name, description),
-        ),
-    ]
+    kinds = say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)")
+    named = zip(kinds, _payloads(provider, recipient, name, description), strict=True)
     payloads = [(kind, payload) for kind, payload in named if payload]
     if not payloads:
         return None
@@ -93,6 +83,12 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return plistlib.dumps(profile)
 
 
+def is_there(provider: Provider, recipient: Recipient) -> bool:
+    """Whether there is a profile for a recipient whose address is known."""
+    name = recipient.address.domain if recipient.address else ""
+    return any(_payloads(provider, recipient, name, name))
+
+
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """The mail servers that no profile says, each with its place and the reason."""
     for place, server in provider.servers:
@@ -106,6 +102,16 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
     payload["PayloadVersion"] = 1
     payload["PayloadUUID"] = number
     payload["PayloadIdentifier"] = f"{identifier}.{number}"
+
+
+def _payloads(
+    provider: Provider, recipient: Recipient, domain: str, description: str
+) -> Iterator[dict[str, Any] | None]:
+    """Mail, calendar and address book, each None if the profile cannot hold it."""
+    address, books = recipient.address, provider.address_book
+    yield _mail(provider, recipient, domain, description)
+    yield _dav(provider.calendar, "caldav", "CalDAV", address, domain, description)
+    yield _dav(books, "carddav", "CardDAV", address, domain, description)
 
 
 def _mail(

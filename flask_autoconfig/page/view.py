@@ -379,7 +379,7 @@ def _tiles(
 def _profile(lookup: Lookup, served: Served) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
     path = lookup.paths.get("apple")
-    if path is None or apple.write(served.provider, served.recipient) is None:
+    if path is None or not apple.is_there(served.provider, served.recipient):
         return None
     return path
 

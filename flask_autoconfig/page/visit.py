@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from urllib.parse import parse_qsl, quote
 
 from werkzeug.wrappers import Request as HttpRequest
@@ -36,6 +36,7 @@ class Visit:
     def __init__(self, asked: Request) -> None:
         self.asked = asked
         self.http = HttpRequest(asked.environ or {})
+        self._quote = cache(quote)  # the page has a link for each program and language
         self._keys = dict(parse_qsl(asked.query[:_LONGEST_QUERY]))
         self.program = self._keys.get("program", "")[:_LONGEST_PROGRAM]
         self.lang = self._keys.get("lang", "")[:LONGEST_TAG]
@@ -94,8 +95,8 @@ class Visit:
     def query(self, address: Address | None = None, **changed: str) -> str:
         """The query of a state of the page: what was asked, with something changed."""
         keys = {"program": self.program, "lang": self.lang, **changed}
-        pairs = [f"emailaddress={quote(str(address))}"] if address else []
-        pairs += [f"{key}={quote(said)}" for key, said in keys.items() if said]
+        pairs = [f"emailaddress={self._quote(str(address))}"] if address else []
+        pairs += [f"{key}={self._quote(said)}" for key, said in keys.items() if said]
         return "&".join(pairs)
 
 
