@@ -86,7 +86,7 @@ class Family(NamedTuple):
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether it has something to say of the provider."""
         recipient = Recipient(domain)
-        return any(it.write(provider, recipient) is not None for it in self.formats)
+        return any(format_.is_there(provider, recipient) for format_ in self.formats)
 
 
 _THUNDERBIRD = Format(
@@ -96,15 +96,26 @@ _THUNDERBIRD = Format(
     differs_by="login",
     stand_in=thunderbird.stand_in,
 )
-_OUTLOOK = Format("outlook", outlook.CONTENT_TYPE, outlook.write, differs_by="address")
+_OUTLOOK = Format(
+    "outlook",
+    outlook.CONTENT_TYPE,
+    outlook.write,
+    differs_by="address",
+    is_there=outlook.is_there,
+)
 _ACTIVESYNC = Format(
-    "activesync", activesync.CONTENT_TYPE, activesync.write, differs_by="address"
+    "activesync",
+    activesync.CONTENT_TYPE,
+    activesync.write,
+    differs_by="address",
+    is_there=activesync.is_there,
 )
 _APPLE = Format(
     "apple",
     apple.CONTENT_TYPE,
     apple.write,
     differs_by="address",
+    is_there=apple.is_there,
     is_signed=True,
     extension="mobileconfig",
 )
@@ -113,6 +124,7 @@ _PACC = Format(
     pacc.CONTENT_TYPE,
     pacc.write,
     differs_by="nothing",
+    is_there=pacc.is_there,
     implies_login=True,
 )
 
