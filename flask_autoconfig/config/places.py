@@ -11,23 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 from ..errors import Problem
-from .values import quote
+from .building import below, holder, is_bare
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,78}")
 _PROVIDER = re.compile(r"provider\[(\d+)\]")
 # In quotes and cut to what fits a message, only these are sure to be like no other key.
 _TELLING_KEY = re.compile('[^"?…\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{0,78}')
-
-
-def below(place: str, key: str) -> str:
-    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
-    name = key if _BARE_KEY.fullmatch(key) else quote(key)
-    return f"{place}.{name}" if place else name
-
-
-def holder(place: str) -> str:
-    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
-    return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 def provider_number(place: str) -> int | None:
@@ -247,7 +235,7 @@ def _under(place: str | None, key: str | None) -> str | None:
 def _key_of(written: str) -> str | None:
     """The key as TOML reads it, None for one whose place may be another's as well."""
     if written[0] not in "\"'":
-        return written if _BARE_KEY.fullmatch(written) else None
+        return written if is_bare(written) else None
     key = written[1:-1]
     if written[0] == '"' and "\\" in key:
         import tomllib

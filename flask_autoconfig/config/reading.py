@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,6 @@ from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
 from .logo import Logo, UnusableLogoError, read_logo
-from .places import located
 from .rules import Origin, Source
 from .tables import (
     Config,
@@ -249,8 +248,8 @@ class _Reading:
             tuple(self._watched),
             config.include,
             tuple(it for lines in self._listings.values() for it in lines.skipped),
-            tuple(located(self._unmatched, text)),
-            tuple(located(self._unsafe, text)),
+            tuple(_located(self._unmatched, text)),
+            tuple(_located(self._unsafe, text)),
             parts=self._parts,
             listings=self._listings,
         )
@@ -356,7 +355,7 @@ class _Reading:
                 if text is None:  # it was read some time ago
                     text = _text_as_read(part)
                 domains = builder.domains() or list(map(domain_of, part.providers))
-                problems += located(found, text, domains)
+                problems += _located(found, text, domains)
         if problems:
             raise ConfigError(
                 problems,
@@ -383,6 +382,17 @@ class _Reading:
         included: Included = builder.struct(Included, raw, "")
         rules.apply(included.provider, builder)
         return included.provider
+
+
+def _located(
+    problems: list[Problem], text: str, domains: Sequence[str] = ()
+) -> list[Problem]:
+    """The problems with their lines, if there are some."""
+    if not problems:
+        return []
+    from .places import located
+
+    return located(problems, text, domains)
 
 
 def domain_of(provider: Provider) -> str:
@@ -414,7 +424,7 @@ def with_lines(
         if any(problems[index].line is None for index in own):
             with suppress(OSError, ConfigError):  # it is gone since it was read
                 text = _text_of(path)
-        its = located((problems[index] for index in own), text, domains.get(file, ()))
+        its = _located([problems[index] for index in own], text, domains.get(file, ()))
         for index, problem in zip(own, its, strict=True):
             problems[index] = problem
     return problems
