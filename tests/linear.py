@@ -69,18 +69,21 @@ def assert_linear(
     call: Callable[[str], object],
     token: str,
     ends: Iterable[str] = ENDS,
+    unnoticed: float = UNNOTICED,
     *,
     most: float = 1.0,
 ) -> None:
     """Raise AssertionError if *call* takes more than linear time for *token* repeated.
 
-    *call* takes a text and may raise only errors that it handles itself. Each of *ends*
-    is put behind the text once. For 4 KiB it may take *most* seconds of CPU time.
+    *call* takes a text and handles its errors itself. The text ends with each of *ends*
+    in turn. Growth up to *unnoticed* seconds of CPU time does not matter; for 4 KiB it
+    may take *most* seconds.
     """
     for end in ends:
         _assert_linear(
             lambda size, end=end: call(repeated(token, size) + end),  # type: ignore[misc]
             token,
+            unnoticed,
             most,
         )
 
@@ -101,15 +104,17 @@ def repeated(token: str, size: int) -> str:
     return token * (size * 1024 // len(token))
 
 
-def _assert_linear(call: Callable[[int], object], token: str, most: float) -> None:
+def _assert_linear(
+    call: Callable[[int], object], token: str, unnoticed: float, most: float
+) -> None:
     small, middle, large = SIZES
     assert_quick(lambda _: call(small), "", most, f"{token!r} at {small} KiB")
     for _ in range(3):  # another process may have disturbed a measurement
         before = _seconds(call, middle)
-        if before * (large / middle) ** 2 < UNNOTICED:  # even in quadratic time
+        if before * (large / middle) ** 2 < unnoticed:  # even in quadratic time
             return
         after = _seconds(call, large)
-        if after < max(UNNOTICED, MOST_GROWTH * before):
+        if after < max(unnoticed, MOST_GROWTH * before):
             return
     raise AssertionError(
         f"{token!r}: {before:.3f} s, then {after:.3f} s for 4 times as much"

@@ -102,8 +102,6 @@ def _unseen(stop: Stop) -> Guess | None:
     char = stop.rest[:1]
     if char == "\0" and stop.text.count("\0") > 1 + len(stop.text) // 4:
         return Guess("it is UTF-16, not UTF-8", "save it as UTF-8")
-    if char == "\r":
-        return Guess("a line ends as on an old Mac (CR)", "save it with LF or CRLF")
     if char == "\ufeff":
         return Guess("a byte order mark (U+FEFF)", "remove it: it cannot be seen")
     if not char or char in " \t" or not (char.isspace() or not is_seen(char)):
@@ -189,13 +187,8 @@ def _no_key(stop: Stop) -> Guess | None:
         return Guess("a table in { } goes over several lines", "write it on one line")
     if not stop.says.startswith("Invalid statement"):
         return None
-    if char == "=":
-        return Guess("there is no key before the =", 'write key = "value"')
     if char in ("]", "}", ")"):
         return Guess(f"a {char} that nothing opened", "remove it")
-    found = re.match(r"\s*([^\s=:\"']+)\s*=", stop.line)
-    if found:
-        return Guess(f"a key with {char} in it", f"write {quote(found[1])} in quotes")
     cure = 'write key = "value", or # before it'
     return Guess("neither a key nor a heading nor a comment", cure)
 

@@ -31,9 +31,7 @@ def explain(text: str, error: Exception) -> Problem:
     if stop is None:
         return Problem("", f"not TOML: {says}", "mend the line that it names")
 
-    guess = None
-    if len(stop.line) <= _LONGEST_LINE:
-        guess = guessed(stop)
+    guess = guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
     guess = guess or Guess(says, "mend that line")
     stop = guess.stop or stop
     return _problem(f"not TOML: {guess.message}", guess.cure, stop, guess.at)
