@@ -35,7 +35,6 @@ from .errors import ConfigError, Problem
 from .families import Family, FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .page.in_site import IN_SITE
 from .reload import log
 from .service import Service
 from .settings import Settings, settings_of
@@ -146,7 +145,7 @@ class Autoconfig(Blueprint):
             fixed=True,
             hooks=Hooks(functions=self.functions),
             strict=_is_strict(app),
-            stage=IN_SITE,
+            stage="in_site",
         )
         app.extensions["autoconfig"] = service
         self._exempt_from_csrf(app)

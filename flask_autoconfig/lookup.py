@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer
 from .directory import Match
 from .hooks import HookedProvider, Hooks
-from .snapshot import Served, Snapshot, Stage
+from .snapshot import Served, Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
 _AN_HOUR = 3600.0
 _MOST_LOGGED = 100  # domains that the log names in an hour
+
+
+class Shown(NamedTuple):
+    """A page as a stage shows it."""
+
+    html: str
+    policy: str | None  # its Content-Security-Policy, None where the site has its own
+
+
+class Stage(Protocol):
+    """What shows the page: a site's own templates, or ours by themselves."""
+
+    def language(self) -> str | None:
+        """The tag of the language that the site chose for this visitor, if it did."""
+
+    def catalogs(self) -> Path | None:
+        """A folder with catalogs of the site's own, if it has some."""
+
+    def takes(self, error: Exception) -> bool:
+        """Whether the site itself wants to answer a request that met this error."""
+
+    def show(self, page: object, policy: str) -> Shown:
+        """The page in its template, with that policy unless another is wanted."""
 
 
 class Lookup:
@@ -25,11 +50,14 @@ class Lookup:
         self,
         snapshot: Snapshot,
         hooks: Hooks,
-        stage: Stage,
+        stage: Callable[[], Stage],
         paths: Mapping[str, str],
         unserved: UnservedLog,
     ) -> None:
-        """`paths` has the first path of each family that is served, by its name."""
+        """`stage` gives what shows the page.
+
+        `paths` has the first path of each family that is served, by its name.
+        """
         self.snapshot = snapshot
         self.hooks = hooks
         self.stage = stage

@@ -10,21 +10,21 @@ import logging
 import os
 import time
 import traceback
+from functools import cache
+from importlib import import_module
 from itertools import islice
 from typing import Any, NamedTuple
 
 from . import families
 from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
 from .config.reading import Loaded
-from .documents import Recipient
+from .documents import Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
-from .lookup import Lookup, UnservedLog
-from .page.alone import ALONE
-from .page.document_words import CatalogWords
+from .lookup import Lookup, Stage, UnservedLog
 from .reload import Live
 from .signals import answered
-from .snapshot import Snapshot, Stage
+from .snapshot import Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -54,18 +54,17 @@ class Service:
         fixed: bool = False,
         hooks: Hooks | None = None,
         strict: bool = True,
-        stage: Stage = ALONE,
+        stage: str = "alone",
     ) -> None:
         """Read the file, or take what was read; raises ConfigError.
 
         `clients` are names of families that go before the file's own; with `fixed` the
         families stay what they are now, whatever the file will say. Unless it is
         `strict`, a file that is faulty or not there stops nothing but the answers, until
-        it is mended. `stage` is what shows the page.
+        it is mended. `stage` is the module of `page` that shows it.
         """
         self.hooks = hooks or Hooks()
-        self.stage = stage
-        self._words = CatalogWords(stage)
+        self._stage = stage
         self._override = families.overriding(clients)  # None: the file's own count
         self._fixed: tuple[Family, ...] | None = None  # those that were registered
         self._unserved = UnservedLog()
@@ -93,7 +92,7 @@ class Service:
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
         served = wanted if self._fixed is None else self._fixed
-        snapshot = Snapshot(loaded, families.labels(), self._words)
+        snapshot = Snapshot(loaded, families.labels(), cache(self._words))
         router = Router(served)
         lookup = Lookup(
             snapshot, self.hooks, self.stage, router.first_paths, self._unserved
@@ -192,7 +191,7 @@ class Service:
         except (Unavailable, HookFailed):
             answer = UNAVAILABLE
         except Exception as error:
-            if self.stage.takes(error):
+            if self.stage().takes(error):
                 raise
             log_fault(family, error)
             answer = FAILED
@@ -205,6 +204,16 @@ class Service:
             answered.send(self, family=family, outcome=outcome)
         except Exception as error:  # who counts must not keep clients from answers
             log_fault("A receiver of the signal", error)
+
+    def stage(self) -> Stage:
+        """What shows the page; a site loads it with the first visitor."""
+        module: Any = import_module(f".page.{self._stage}", __package__)
+        return module  # type: ignore[no-any-return]
+
+    def _words(self) -> Words:
+        module: Any = import_module(".page.document_words", __package__)
+        words: Words = module.CatalogWords(self.stage().catalogs)
+        return words
 
     def path_of(self, family: str) -> str | None:
         """Return the first path of a family, None for one that is not served."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -16,7 +15,7 @@ from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
-from .documents import ENGLISH, Format, Recipient, Words
+from .documents import Format, Recipient, Words
 from .hooks import HookedProvider
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
@@ -29,11 +28,11 @@ class Snapshot:
     """One configuration with its look-up tables and its rendered documents."""
 
     def __init__(
-        self, loaded: Loaded, labels: Iterable[str], words: Words = ENGLISH
+        self, loaded: Loaded, labels: Iterable[str], words: Callable[[], Words]
     ) -> None:
         """`labels` are the first labels of the host names that clients ask.
 
-        `words` are what documents say to people.
+        `words` gives what documents say to people; it is called when one says something.
         """
         self.loaded = loaded
         self.words = words
@@ -170,7 +169,7 @@ class Served(NamedTuple):
     @property
     def recipient(self) -> Recipient:
         """Whom a document is to be written for."""
-        words = self.snapshot.words
+        words = self.snapshot.words()
         return _recipient(self.match)._replace(
             address=self.address,
             person=self.person,
@@ -207,26 +206,3 @@ def _with_login(provider: Provider, login: str) -> Provider:
         for key in SERVER_KEYS
     }
     return structs.replace(provider, **changed)
-
-
-class Shown(NamedTuple):
-    """A page as a stage shows it."""
-
-    html: str
-    policy: str | None  # its Content-Security-Policy, None where the site has its own
-
-
-class Stage(Protocol):
-    """What shows the page: a site's own templates, or ours by themselves."""
-
-    def language(self) -> str | None:
-        """The tag of the language that the site chose for this visitor, if it did."""
-
-    def catalogs(self) -> Path | None:
-        """A folder with catalogs of the site's own, if it has some."""
-
-    def takes(self, error: Exception) -> bool:
-        """Whether the site itself wants to answer a request that met this error."""
-
-    def show(self, page: object, policy: str) -> Shown:
-        """The page in its template, with that policy unless another is wanted."""

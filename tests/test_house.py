@@ -389,6 +389,10 @@ def test_a_site_imports_nothing_that_only_commands_need(toml: Write) -> None:
     ours = [name for name in modules if name.startswith("flask_autoconfig")]
     assert "flask_autoconfig.blueprint" in ours
     assert not [name for name in ours if name.startswith("flask_autoconfig.tools")]
+    explaining = ("faults", "hints", "places", "spelling", "guesses", "syntax")
+    unasked = {f"flask_autoconfig.config.{name}" for name in explaining}
+    assert not unasked & set(ours)
+    assert "flask_autoconfig.page" not in ours
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
         assert heavy not in modules
 

@@ -11,55 +11,56 @@ from flask import current_app, render_template
 from jinja2 import TemplateNotFound, UndefinedError
 from werkzeug.exceptions import HTTPException
 
-from ..snapshot import Shown
-from .alone import ALONE, TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
+from ..lookup import Shown
+from . import alone
+from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
 
 log = logging.getLogger("flask_autoconfig")
 
 
-class InSite:
-    """A stage in the Flask site whose request this is."""
+def language() -> str | None:
+    """What Flask-Babel says, where the site has it."""
+    if "babel" not in current_app.extensions:
+        return None
+    from flask_babel import get_locale
 
-    def language(self) -> str | None:
-        """What Flask-Babel says, where the site has it."""
-        if "babel" not in current_app.extensions:
-            return None
-        from flask_babel import get_locale
+    locale: Any = get_locale()
+    return str(locale).replace("_", "-") if locale else None
 
-        locale: Any = get_locale()
-        return str(locale).replace("_", "-") if locale else None
 
-    def catalogs(self) -> Path | None:
-        """`AUTOCONFIG_LOCALE`, which counts from the app's folder."""
-        folder = current_app.config.get("AUTOCONFIG_LOCALE")
-        return Path(current_app.root_path) / folder if folder else None
+def catalogs() -> Path | None:
+    """`AUTOCONFIG_LOCALE`, which counts from the app's folder."""
+    folder = current_app.config.get("AUTOCONFIG_LOCALE")
+    return Path(current_app.root_path) / folder if folder else None
 
-    def takes(self, error: Exception) -> bool:
-        """What a site's template wants to be an answer, and all while it is developed."""
-        propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
-        if propagates is None:
-            propagates = current_app.testing or current_app.debug
-        return bool(propagates) or isinstance(error, HTTPException)
 
-    def show(self, page: Any, policy: str) -> Shown:
-        """The page in the site's own template, or in ours.
+def takes(error: Exception) -> bool:
+    """What a site's template wants to be an answer, and all while it is developed."""
+    propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
+    if propagates is None:
+        propagates = current_app.testing or current_app.debug
+    return bool(propagates) or isinstance(error, HTTPException)
 
-        The policy is for ours alone, since the site's style and pictures come from
-        wherever it keeps them; `AUTOCONFIG_PAGE_CSP` says another for both.
-        """
-        said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
-        ours = policy if said is None else said
-        page = page._replace(nonce=_nonce())
-        if not _is_the_sites():
-            return ALONE.show(page, ours)
-        in_site = {VARIABLE: page._replace(is_in_site=True)}
-        try:
-            return Shown(render_template(TEMPLATE, **in_site), said)
-        except UndefinedError as error:
-            if self.takes(error):
-                raise
-            log.error(_OLD, TEMPLATE, _line_of(error))
-            return ALONE.show(page, ours)
+
+def show(page: Any, policy: str) -> Shown:
+    """The page in the site's own template, or in ours.
+
+    The policy is for ours alone, since the site's style and pictures come from
+    wherever it keeps them; `AUTOCONFIG_PAGE_CSP` says another for both.
+    """
+    said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
+    ours = policy if said is None else said
+    page = page._replace(nonce=_nonce())
+    if not _is_the_sites():
+        return alone.show(page, ours)
+    in_site = {VARIABLE: page._replace(is_in_site=True)}
+    try:
+        return Shown(render_template(TEMPLATE, **in_site), said)
+    except UndefinedError as error:
+        if takes(error):
+            raise
+        log.error(_OLD, TEMPLATE, _line_of(error))
+        return alone.show(page, ours)
 
 
 _OLD = (
@@ -104,6 +105,3 @@ def _nonce() -> str:
     found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
     nonce = found() if callable(found) else found
     return nonce if isinstance(nonce, str) else ""
-
-
-IN_SITE = InSite()

@@ -1,4 +1,4 @@
-"""Answers a visitor of the page; the stage that it is shown on gives the template."""
+"""Answers a visitor of the page; the stage that shows it gives the template."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Page(NamedTuple):
 def answer(lookup: Lookup, asked: Request) -> Answer:
     """The page for whoever asks; the template says how it looks."""
     visit = Visit(asked)
-    own = lookup.stage.catalogs()
+    own = lookup.stage().catalogs()
     there = languages(own)
     language = _language(lookup, visit, there)
     words = words_in(language, translations(language, own))
@@ -191,14 +191,14 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
         languages=tuple(_others(page, visit, there, address)),
         change=f"{path}?{query}" if (query := visit.query()) else path,
     )
-    shown = lookup.stage.show(page, POLICY)
+    shown = lookup.stage().show(page, POLICY)
     body = shown.html.encode()
     return Answer(status, body, _headers(shown.policy), common=SECURITY_HEADERS)
 
 
 def _language(lookup: Lookup, visit: Visit, there: dict[str, str]) -> str:
     """What was asked for, the site's choice, else the browser's; as far as it is there."""
-    said = [visit.lang, lookup.stage.language() or ""]
+    said = [visit.lang, lookup.stage().language() or ""]
     return best_match([*filter(None, said), *visit.languages], there) or "en"
 
 
