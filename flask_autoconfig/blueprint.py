@@ -268,8 +268,11 @@ def _view(
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert current.url_rule is not None  # noqa: S101 (Flask came here by it)
         environ = _with_its_body(current)
+        host = environ.get("HTTP_HOST", "")
+        if not host or host.endswith((":80", ":443")):
+            host = current.host  # without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
-        asked = Request(current.path, query, current.host, method, environ)
+        asked = Request(current.path, query, host, method, environ)
         route = by_rule.get(current.url_rule.rule, first)
         answer = service.answer_at(route, asked)
         response_class: Any = app.response_class

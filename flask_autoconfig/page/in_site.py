@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
 from flask import current_app, render_template
-from jinja2 import TemplateNotFound, UndefinedError
+from jinja2 import Environment, TemplateNotFound, UndefinedError
 from werkzeug.exceptions import HTTPException
 
 from ..lookup import Shown
@@ -51,7 +52,7 @@ def show(page: Any, policy: str) -> Shown:
     said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
     ours = policy if said is None else said
     page = page._replace(nonce=_nonce())
-    if not _is_the_sites():
+    if not _has_templates():
         return alone.show(page, ours)
     in_site = {VARIABLE: page._replace(is_in_site=True)}
     try:
@@ -78,18 +79,28 @@ def _line_of(error: UndefinedError) -> str:
     return f"undefined in {own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
-def _is_the_sites() -> bool:
-    """Whether the site has one of the page's templates: then all go by its own Jinja."""
+def _has_templates() -> bool:
+    """Whether the site has one of the page's templates: then all go by its own Jinja.
+
+    As with Jinja's own cache, a later template counts only where templates are reloaded.
+    """
+    environment = current_app.jinja_env
+    return (_look if environment.auto_reload else _look_once)(environment)
+
+
+def _look(environment: Environment) -> bool:
     return any(
         TEMPLATES not in Path(found).parents
         for name in TO_OVERRIDE
-        if (found := _file_of(name)) is not None
+        if (found := _file_of(environment, name)) is not None
     )
 
 
-def _file_of(name: str) -> str | None:
-    """Where a template of the site's stands, "" for one that is no file."""
-    environment = current_app.jinja_env
+_look_once = lru_cache(maxsize=16)(_look)  # for each app of a process
+
+
+def _file_of(environment: Environment, name: str) -> str | None:
+    """Return the file of a site's template, "" for one that is in no file."""
     if environment.loader is None:
         return None
     try:
