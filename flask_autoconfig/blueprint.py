@@ -28,6 +28,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from . import families
+from .address import is_authority
 from .answers import KEPT_BY_NOBODY_ELSE, Answer, Request
 from .config.mapping import plain
 from .config.reading import Loaded, from_raw
@@ -150,7 +151,7 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         self._exempt_from_csrf(app)
         _warn_of_refused_hosts(app, service)
-        taken = {it.rule for it in app.url_map.iter_rules()}
+        taken = {rule.rule for rule in app.url_map.iter_rules()}
         for family in service.at_start:
             for endpoint, routes in _by_endpoint(family).items():
                 _warn_of_taken_paths(taken, family, routes)
@@ -176,7 +177,7 @@ class Autoconfig(Blueprint):
 
 def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
     """Tell of paths that the site answers itself, since its route came first."""
-    paths = [it.path for it in routes if it.path in taken]
+    paths = [route.path for route in routes if route.path in taken]
     if paths:
         log.warning(
             "The site answers %s itself: leave the family %s out with "
@@ -269,8 +270,8 @@ def _view(
         assert current.url_rule is not None  # noqa: S101 (Flask came here by it)
         environ = _with_its_body(current)
         host = environ.get("HTTP_HOST", "")
-        if not host or host.endswith((":80", ":443")):
-            host = current.host  # without the port that the scheme implies
+        if not is_authority(host) or host.endswith((":80", ":443")):
+            host = current.host  # "", or without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
         asked = Request(current.path, query, host, method, environ)
         route = by_rule.get(current.url_rule.rule, first)
@@ -436,7 +437,7 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
         return
     from werkzeug.sansio.utils import host_is_trusted
 
-    labels = [it.label for it in service.at_start if it.label]
+    labels = [family.label for family in service.at_start if family.label]
     refused = [
         f"{label}.{domain}"
         for domain in service.some_domains()

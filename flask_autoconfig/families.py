@@ -81,7 +81,7 @@ class Family(NamedTuple):
     @property
     def implies_login(self) -> bool:
         """Whether its clients log in with the address, whatever a site's hook says."""
-        return any(it.implies_login for it in self.formats)
+        return any(format_.implies_login for format_ in self.formats)
 
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether it has something to say of the provider."""
@@ -289,7 +289,7 @@ def overriding(clients: Any = None) -> tuple[Family, ...] | None:
 
 def formats(families: Iterable[Family]) -> dict[str, Format]:
     """Their documents by name."""
-    return {it.name: it for family in families for it in family.formats}
+    return {format_.name: format_ for family in families for format_ in family.formats}
 
 
 class FamilyRoute(NamedTuple):

@@ -239,7 +239,7 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:
-    lines = [f"  {it._replace(file='')}" for it in problems[:_MOST_LINES]]
+    lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
     more = len(problems) - len(lines)
     return "\n".join([f"{head}:", *lines, *([f"  and {more} more"] if more else [])])
 

@@ -109,9 +109,9 @@ class Service:
         has_own_logins = self.hooks.find_username is not None
         digested = [
             format_
-            for it in now.families
-            if it.digest and not (it.implies_login and has_own_logins)
-            for format_ in it.formats
+            for family in now.families
+            if family.digest and not (family.implies_login and has_own_logins)
+            for format_ in family.formats
         ]
 
         def documents(of: Loaded, name: bytes) -> list[bytes | None]:
@@ -142,7 +142,9 @@ class Service:
         """Those of them that have something to say, whatever logins the site tells."""
         has_own_logins = self.hooks.find_username is not None
         return tuple(
-            it for it in self.families if not (it.implies_login and has_own_logins)
+            family
+            for family in self.families
+            if not (family.implies_login and has_own_logins)
         )
 
     @property

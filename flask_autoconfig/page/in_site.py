@@ -75,7 +75,7 @@ def _line_of(error: UndefinedError) -> str:
     """Return the template's line that raised; the message may hold an address."""
     frames = extract_tb(error.__traceback__)
     # Jinja puts the template's own name and lines in the traceback.
-    own = [it for it in frames if not it.filename.endswith(".py")]
+    own = [frame for frame in frames if not frame.filename.endswith(".py")]
     return f"undefined in {own[-1].filename}, line {own[-1].lineno}" if own else ""
 
 
