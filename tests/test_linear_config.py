@@ -132,6 +132,8 @@ def test_a_text_as_a_value(template: str) -> None:
     top = "" if template.startswith(("include", "clients")) else "[[provider]]\n"
     raw = tomllib.loads(top + re.sub(r"(?<![/'])\$", "'$'", template))
     assert_all_linear(lambda text: explained_raw(put_in(raw, text)))
+    # White space at the start of a value may be removed before anything looks at it.
+    assert_all_linear(lambda text: explained_raw(put_in(raw, f"x{text}")))
 
 
 def test_a_text_in_a_mapping() -> None:
@@ -263,6 +265,16 @@ def test_many_of_one_kind(one: Callable[[int], str]) -> None:
 def test_what_is_nested_too_deeply_is_a_problem_with_words(text: str) -> None:
     with pytest.raises(ConfigError, match="nested too deep"):
         reading.loads(text)
+
+
+def test_a_pattern_of_very_many_folders_is_a_problem_with_words() -> None:
+    with pytest.raises(ConfigError, match="more than 255"):
+        reading.loads(f'include = ["{"*/" * 999}a"]')
+
+
+def test_a_user_name_with_null_characters_breaks_no_hint() -> None:
+    with pytest.raises(ConfigError, match="there is no key"):
+        reading.from_raw({"provider": [{"incoming": [{"user": "{0}\x007\0"}]}]})
 
 
 @pytest.mark.parametrize("text", ["a." * 50 + "b = 1", "[" + "'a' . " * 50 + "b]"])
