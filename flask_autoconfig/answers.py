@@ -130,7 +130,9 @@ def stop_reading(connection: socket.socket) -> None:
 class Answer:
     """What goes back to the client: status line, headers and body, ready to send."""
 
-    __slots__ = ("body", "etag", "headers", "modified", "outcome", "status")
+    __slots__ = (
+        *("_not_modified", "body", "etag", "headers", "modified", "outcome", "status"),
+    )
 
     def __init__(
         self,
@@ -150,28 +152,34 @@ class Answer:
         self.headers = [*headers, *common]
         self.etag = etag
         self.modified = modified
+        self._not_modified: Answer | None = None  # made when it is first asked for
         if status[:3] not in ("204", "304"):  # they have none (RFC 9110, section 8.6)
             self.headers.append(("Content-Length", str(len(body))))
         if etag:
             self.headers += [("ETag", etag), ("Last-Modified", modified)]
 
     def for_request(self, environ: dict[str, Any]) -> Answer:
-        """This answer, or 304 where the client has it (RFC 9110, section 13)."""
-        if not self.etag or not (
-            "HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MODIFIED_SINCE" in environ
-        ):
+        """Return this answer, or 304 where the client has it (RFC 9110, section 13)."""
+        tag = environ.get("HTTP_IF_NONE_MATCH")
+        if not self.etag or (tag is None and "HTTP_IF_MODIFIED_SINCE" not in environ):
             return self
+        is_same = tag == self.etag and "HTTP_IF_MATCH" not in environ
+        if not is_same and self._is_modified(environ):
+            return self
+        if self._not_modified is None:
+            kept = [pair for pair in self.headers if pair[0] in _KEPT_BY_304]
+            self._not_modified = Answer(
+                "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
+            )
+        return self._not_modified
+
+    def _is_modified(self, environ: dict[str, Any]) -> bool:
         from werkzeug.http import is_resource_modified, parse_date
 
         if _CODING.search(environ.get("HTTP_IF_NONE_MATCH", "")):
             environ = _without_codings(environ)
         modified = parse_date(self.modified)
-        if is_resource_modified(environ, etag=self.etag, last_modified=modified):
-            return self
-        kept = [pair for pair in self.headers if pair[0] in _KEPT_BY_304]
-        return Answer(
-            "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
-        )
+        return is_resource_modified(environ, etag=self.etag, last_modified=modified)
 
 
 _KEPT_BY_304 = frozenset({"Cache-Control"})

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, has_request_context, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    has_request_context,
+    request,
+    request_started,
+)
 from flask import Request as FlaskRequest
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from . import families
+from .address import is_authority
 from .answers import KEPT_BY_NOBODY_ELSE, Answer, Request
 from .config.mapping import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
-from .families import Family, Place, Route
+from .families import Family, FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .page.in_site import IN_SITE
 from .reload import log
 from .service import Service
 from .settings import Settings, settings_of
@@ -73,7 +81,6 @@ class Autoconfig(Blueprint):
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()  # what find_provider and find_username were given
         self.record(self._set_up)
-        self.url_value_preprocessor(self._exempt_from_csrf)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
@@ -139,11 +146,12 @@ class Autoconfig(Blueprint):
             fixed=True,
             hooks=Hooks(functions=self.functions),
             strict=_is_strict(app),
-            stage=IN_SITE,
+            stage="in_site",
         )
         app.extensions["autoconfig"] = service
+        self._exempt_from_csrf(app)
         _warn_of_refused_hosts(app, service)
-        taken = {it.rule for it in app.url_map.iter_rules()}
+        taken = {rule.rule for rule in app.url_map.iter_rules()}
         for family in service.at_start:
             for endpoint, routes in _by_endpoint(family).items():
                 _warn_of_taken_paths(taken, family, routes)
@@ -151,20 +159,25 @@ class Autoconfig(Blueprint):
         if app.url_map.host_matching and "host" not in state.options:
             app.url_defaults(partial(_add_host, f"{state.name}."))
 
-    def _exempt_from_csrf(self, _endpoint: str | None, _values: object) -> None:
-        """Tell Flask-WTF that these views take no token, before it looks for one.
+    def _exempt_from_csrf(self, app: App) -> None:
+        """Tell Flask-WTF with the app's first request that these views take no token.
 
-        There is no state to forge, and Outlook, which asks by POST, has none. It may have
-        come to the app later than the blueprint did.
+        There is no state to forge, and Outlook, which asks by POST, has none. Until that
+        request the extension may come to the app.
         """
-        csrf = current_app.extensions.get("csrf")
-        if csrf is not None and hasattr(csrf, "exempt"):
-            csrf.exempt(self)
+
+        def exempt(app: Flask, **_: object) -> None:
+            csrf = app.extensions.get("csrf")
+            if csrf is not None and hasattr(csrf, "exempt"):
+                csrf.exempt(self)
+            request_started.disconnect(exempt, app)
+
+        request_started.connect(exempt, app, weak=False)
 
 
 def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
     """Tell of paths that the site answers itself, since its route came first."""
-    paths = [it.path for it in routes if it.path in taken]
+    paths = [route.path for route in routes if route.path in taken]
     if paths:
         log.warning(
             "The site answers %s itself: leave the family %s out with "
@@ -210,9 +223,9 @@ def _add(
     options: dict[str, Any] = {"provide_automatic_options": False}
     if app.url_map.host_matching:
         options["host"] = state.options.get("host", f"<{_HOST}>")
-    places = {_rule(app, route): Place(family, route) for route in routes}
-    view = _view(service, endpoint, places)
-    for rule in places:
+    by_rule = {_rule(app, route): FamilyRoute(family, route) for route in routes}
+    view = _view(app, service, endpoint, by_rule)
+    for rule in by_rule:
         for subdomain in _subdomains(state):
             state.add_url_rule(
                 rule, endpoint, view, methods=_METHODS, subdomain=subdomain, **options
@@ -246,19 +259,27 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    service: Service, endpoint: str, places: dict[str, Place]
+    app: App, service: Service, endpoint: str, by_rule: dict[str, FamilyRoute]
 ) -> Callable[..., Response]:
-    """Answers the requests of an endpoint; `places` are by Flask's rule."""
+    """Return the view of an endpoint; `by_rule` has its routes by Flask's rules."""
+    # A site may add rules to an endpoint; they are answered as the first one is.
+    first = next(iter(by_rule.values()))
 
-    def view(**_: str) -> Response:  # the host's and the path's variables: not needed
-        now: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
-        assert now.url_rule is not None  # noqa: S101 (Flask came here by it)
-        environ = _with_its_body(now)
-        query = environ["QUERY_STRING"]
-        asked = Request(now.path, query, now.host, now.method, environ)
-        # A site may lead further paths to a view; they are asked as its first one is.
-        place = places.get(now.url_rule.rule) or next(iter(places.values()))
-        return _Prepared(service.answer_at(place, asked))
+    def view(**_: str) -> Response:  # the variables of host and path are not needed
+        current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
+        assert current.url_rule is not None  # noqa: S101 (Flask came here by it)
+        environ = _with_its_body(current)
+        host = environ.get("HTTP_HOST", "")
+        if not is_authority(host) or host.endswith((":80", ":443")):
+            host = current.host  # "", or without the port that the scheme implies
+        query, method = environ["QUERY_STRING"], current.method
+        asked = Request(current.path, query, host, method, environ)
+        route = by_rule.get(current.url_rule.rule, first)
+        answer = service.answer_at(route, asked)
+        response_class: Any = app.response_class
+        if response_class is Response:
+            return _Prepared(answer)
+        return response_class(answer.body, answer.status, answer.headers)  # type: ignore[no-any-return]
 
     view.__name__ = view.__qualname__ = endpoint
     return view
@@ -300,16 +321,37 @@ def _refusal(place: str, message: str, cure: str) -> ConfigError:
 
 
 class _Prepared(Response):
-    """An answer's response: its headers are complete, nothing is worked out again."""
+    """The response of an answer, whose headers are complete.
+
+    They are copied for the response only where somebody looks at them or changes them.
+    """
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.body, answer.status)
-        self.headers[:] = answer.headers
+        super().__init__([answer.body], answer.status, _NO_DEFAULTS)
+        del self.headers
+        self._answer = answer
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """A copy of the answer's headers."""
+        headers = Headers()
+        headers[:] = self._answer.headers
+        return headers
+
+    def get_wsgi_response(
+        self, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        if "headers" in vars(self):
+            return super().get_wsgi_response(environ)
+        return self.get_app_iter(environ), self.status, list(self._answer.headers)
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        if "Set-Cookie" in self.headers:  # of the site's: it is for one visitor
+        if "Set-Cookie" in self.headers:  # the site's, for one visitor
             self.headers["Cache-Control"] = KEPT_BY_NOBODY_ELSE[1]
         return self.headers
+
+
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # of Response, which would compute some
 
 
 # --- What the app's configuration says -------------------------------------------------
@@ -395,7 +437,7 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
         return
     from werkzeug.sansio.utils import host_is_trusted
 
-    labels = [it.label for it in service.at_start if it.label]
+    labels = [family.label for family in service.at_start if family.label]
     refused = [
         f"{label}.{domain}"
         for domain in service.some_domains()

@@ -52,26 +52,31 @@ class Directory:
 
     def by_domain(self, domain: str) -> Match | None:
         """By an address's folded domain: by name, by the longest pattern, by `*`."""
-        match = self._named(domain)
-        if match is None and self._any is not None:
-            match = Match(self._any, domain, False)
-        return match
-
-    def _named(self, domain: str) -> Match | None:
         index = self._exactly(domain)
         if index is not None:
             return Match(index, domain, True)
+        index = self._by_pattern(domain)
+        if index is None:
+            index = self._any
+        return None if index is None else Match(index, domain, False)
+
+    def _by_pattern(self, domain: str) -> int | None:
+        """Who claims all below one of the names that hold it, the longest first."""
         _, dot, parent = domain.partition(".")
         while dot:
             index = self._below(parent)
             if index is not None:
-                return Match(index, domain, False)
+                return index
             _, dot, parent = parent.partition(".")
         return None
 
     def claims(self, domain: str) -> bool:
         """Whether a provider names the domain, also by a pattern or as that of MX hosts."""
-        return self._named(domain) is not None or domain in self._mx
+        return (
+            self._exactly(domain) is not None
+            or self._by_pattern(domain) is not None
+            or domain in self._mx
+        )
 
     def by_mx(self, domain: str) -> Match | None:
         """By the domain of MX hosts, which says nothing of the customer's."""

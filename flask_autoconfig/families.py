@@ -57,10 +57,6 @@ class Route(NamedTuple):
         """The methods that it is asked with, HEAD among them."""
         return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
 
-    def takes(self, method: str) -> bool:
-        """Whether it is asked with that method; each request comes by here."""
-        return method in self.methods or method in self.allowed
-
 
 class Digest(NamedTuple):
     """A DNS record of a document's digest, and how it is made of the document."""
@@ -84,12 +80,12 @@ class Family(NamedTuple):
     @property
     def implies_login(self) -> bool:
         """Whether its clients log in with the address, whatever a site's hook says."""
-        return any(it.implies_login for it in self.formats)
+        return any(format_.implies_login for format_ in self.formats)
 
     def writes(self, provider: Provider, domain: str) -> bool:
         """Whether it has something to say of the provider."""
         recipient = Recipient(domain)
-        return any(it.write(provider, recipient) is not None for it in self.formats)
+        return any(format_.is_there(provider, recipient) for format_ in self.formats)
 
 
 _THUNDERBIRD = Format(
@@ -99,15 +95,26 @@ _THUNDERBIRD = Format(
     differs_by="login",
     stand_in=thunderbird.stand_in,
 )
-_OUTLOOK = Format("outlook", outlook.CONTENT_TYPE, outlook.write, differs_by="address")
+_OUTLOOK = Format(
+    "outlook",
+    outlook.CONTENT_TYPE,
+    outlook.write,
+    differs_by="address",
+    is_there=outlook.is_there,
+)
 _ACTIVESYNC = Format(
-    "activesync", activesync.CONTENT_TYPE, activesync.write, differs_by="address"
+    "activesync",
+    activesync.CONTENT_TYPE,
+    activesync.write,
+    differs_by="address",
+    is_there=activesync.is_there,
 )
 _APPLE = Format(
     "apple",
     apple.CONTENT_TYPE,
     apple.write,
     differs_by="address",
+    is_there=apple.is_there,
     is_signed=True,
     extension="mobileconfig",
 )
@@ -116,6 +123,7 @@ _PACC = Format(
     pacc.CONTENT_TYPE,
     pacc.write,
     differs_by="nothing",
+    is_there=pacc.is_there,
     implies_login=True,
 )
 
@@ -135,7 +143,8 @@ def _to_service(type_: str) -> Route:
     return Route(path, redirect(type_), _DAV_METHODS)
 
 
-def _for_people(path: str, handler: Handler, endpoint: str = "") -> Route:
+def _for_people(path: str, module: str, name: str, endpoint: str = "") -> Route:
+    handler = of_page(module, name)
     return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
 
 
@@ -214,13 +223,13 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "page",
         (
-            _for_people("", of_page("view"), endpoint="setup"),
-            _for_people("/qr.svg", of_page("pictures", "qr_code")),
-            _for_people("/account.svg", of_page("pictures", "account_code")),
-            _for_people("/logo", of_page("pictures", "logo")),
-            _for_people("/colours.css", of_page("pictures", "colours")),
-            _for_people("/style.css", of_page("files")),
-            _for_people("/script.js", of_page("files")),
+            _for_people("", "view", "answer", endpoint="setup"),
+            _for_people("/qr.svg", "pictures", "qr_code"),
+            _for_people("/account.svg", "pictures", "account_code"),
+            _for_people("/logo", "pictures", "logo"),
+            _for_people("/colours.css", "pictures", "colours"),
+            _for_people("/style.css", "files", "style"),
+            _for_people("/script.js", "files", "script"),
         ),
     ),
     Family(
@@ -276,41 +285,40 @@ def overriding(clients: Any = None) -> tuple[Family, ...] | None:
 
 def formats(families: Iterable[Family]) -> dict[str, Format]:
     """Their documents by name."""
-    return {it.name: it for family in families for it in family.formats}
+    return {format_.name: format_ for family in families for format_ in family.formats}
 
 
-class Place(NamedTuple):
-    """Where a request comes in: a route of a family."""
+class FamilyRoute(NamedTuple):
+    """A route, and the name of its family."""
 
     family: str
     route: Route
 
 
-class Places:
-    """The routes of some families, to be looked up by a request's path."""
+class Router:
+    """Finds the route of a path among those of some families."""
 
     def __init__(self, families: Iterable[Family]) -> None:
-        self._exact: dict[str, Place] = {}
-        self._others: list[Place] = []
+        self.first_paths: dict[str, str] = {}  # by the family's name
+        self._exact: dict[str, FamilyRoute] = {}
+        self._others: list[FamilyRoute] = []
         for family in families:
+            self.first_paths[family.name] = family.routes[0].path
             for route in family.routes:
-                place = Place(family.name, route)
+                found = FamilyRoute(family.name, route)
                 if route.has_one_spelling:
-                    self._exact[route.path] = place
+                    self._exact[route.path] = found
                 else:
-                    self._others.append(place)
-        patterns = [f"({place.route.pattern})" for place in self._others]
+                    self._others.append(found)
+        patterns = [f"({found.route.pattern})" for found in self._others]
         self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
 
-    def find(self, path: str) -> Place | None:
-        """The route of a path, None where it is none of theirs."""
-        place = self._exact.get(path)
-        if place is not None:
-            return place
-        match = self._match(path)
-        if match is None or match.lastindex is None:
-            return None
-        return self._others[match.lastindex - 1]
+    def find(self, path: str) -> FamilyRoute | None:
+        """Return the route of a path, None where there is none."""
+        found = self._exact.get(path)
+        if found is None and (match := self._match(path)) is not None:
+            return self._others[(match.lastindex or 1) - 1]
+        return found
 
 
 def labels() -> tuple[str, ...]:

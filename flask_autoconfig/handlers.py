@@ -22,7 +22,8 @@ from .answers import (
     private,
 )
 from .documents import Format, outlook
-from .snapshot import Lookup, Served
+from .lookup import Lookup
+from .snapshot import Served
 
 Handler = Callable[[Lookup, Request], Answer]
 
@@ -206,12 +207,11 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 # --- The page -------------------------------------------------------------------------
 
 
-def of_page(module: str, name: str = "answer") -> Handler:
-    """The handler of that name in a module of `page`, imported by the first request."""
+def of_page(module: str, name: str) -> Handler:
+    """A handler of a module of the page, imported with the first request for it."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
-        module_ = import_module(f".page.{module}", __package__)  # only visitors pay
-        handler: Handler = getattr(module_, name)
+        handler: Handler = getattr(import_module(f".page.{module}", __package__), name)
         return handler(lookup, request)
 
     return answer

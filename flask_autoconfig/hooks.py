@@ -56,8 +56,8 @@ class WrongAnswerError(TypeError):
     """A function gave what is no answer; the words hold nothing of what it gave."""
 
 
-class Own(NamedTuple):
-    """A provider that a function told, and not the file."""
+class HookedProvider(NamedTuple):
+    """A provider that find_provider returned, and not the file's."""
 
     provider: Provider
     number: int  # another one for another provider
@@ -88,7 +88,7 @@ class Hooks:
     ) -> None:
         self._functions = functions or Functions(find_provider, find_username)
         turns = threading.BoundedSemaphore(_MOST_OPEN)
-        self._providers: Kept[str | Own] = Kept(
+        self._providers: Kept[str | HookedProvider] = Kept(
             "find_provider", self._ask_provider, turns
         )
         self._logins: Kept[str] = Kept("find_username", self._ask_login, turns)
@@ -127,7 +127,7 @@ class Hooks:
             raise TypeError(f"no function find_provider or find_username in {source!r}")
         self._functions = functions
 
-    def provider_of(self, domain: str, max_age: float) -> str | Own | None:
+    def provider_of(self, domain: str, max_age: float) -> str | HookedProvider | None:
         """A provider's id or a provider of its own, None for no such domain.
 
         Raises HookFailed.
@@ -145,7 +145,9 @@ class Hooks:
         self._providers.failures.tell(domain, words)
         return HookFailed("find_provider")
 
-    def _ask_provider(self, domain: str, last: str | Own | None) -> str | Own | None:
+    def _ask_provider(
+        self, domain: str, last: str | HookedProvider | None
+    ) -> str | HookedProvider | None:
         assert self.find_provider is not None  # noqa: S101 (see provider_of)
         told = self.find_provider(domain)
         if told is None:
@@ -153,10 +155,10 @@ class Hooks:
         if isinstance(told, str):
             return fold(told)
         provider = _checked(told, domain)
-        if isinstance(last, Own) and last.provider == provider:
+        if isinstance(last, HookedProvider) and last.provider == provider:
             return last
         self._count += 1
-        return Own(provider, self._count, time.time())
+        return HookedProvider(provider, self._count, time.time())
 
     def _ask_login(self, address: str, _last: str | None) -> str | None:
         assert self.find_username is not None  # noqa: S101 (see Service.find_address)

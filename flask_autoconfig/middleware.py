@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from .answers import Request
 from .config.mapping import plain
@@ -30,19 +30,17 @@ class AutoconfigMiddleware:
 
     `file` is the TOML file, or a mapping with its keys; a relative path counts from the
     working directory. A file that is faulty or not there stops nothing but the answers:
-    the log has its problems, and clients get 503 until it is mended. A faulty mapping
-    raises ConfigError, as do `clients`, the names of the families that are served
-    (before the file's own), where one is unknown. `proxies` is how many proxies in front
-    are trusted to say the host and the scheme: to the application nothing changes.
+    the log has its problems, and clients get 503 until it is mended; with `strict` it
+    raises ConfigError. A faulty mapping always raises it, as do `clients`, the names of
+    the families that are served (before the file's own), where one is unknown. `proxies`
+    is how many proxies in front are trusted to say the host and the scheme: to the
+    application nothing changes.
 
     `find_provider` takes a domain (A-labels) and gives the id of a provider in the file,
     a `Provider`, a mapping with the keys of `[[provider]]`, or None; it is asked for
     domains that the file does not know. `find_username` takes an address and gives the
     login name, or None for what the file says.
     """
-
-    # Whether a file that is faulty at the start is an error.
-    _is_strict: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -53,6 +51,7 @@ class AutoconfigMiddleware:
         proxies: int = 0,
         find_provider: FindProvider | None = None,
         find_username: FindUsername | None = None,
+        strict: bool = False,
     ) -> None:
         self.app = app
         self.service = Service(
@@ -61,8 +60,9 @@ class AutoconfigMiddleware:
             else Path(file).absolute(),
             clients=clients,
             hooks=Hooks(find_provider, find_username),
-            strict=self._is_strict,
+            strict=strict,
         )
+        self._live = self.service.live
         self._forwarded = _believing(proxies) if proxies else None
 
     def __call__(
@@ -71,10 +71,10 @@ class AutoconfigMiddleware:
         """Answer the request, or let the application do so (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
         try:
-            place = self.service.place_of(path)
+            found = self._live.current().router.find(path)
         except TypeError:  # of a server that gives no text
-            place = None
-        if place is None:
+            found = None
+        if found is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:
             environ = self._forwarded(environ)
@@ -83,7 +83,7 @@ class AutoconfigMiddleware:
         method = environ.get("REQUEST_METHOD", "GET")
         query, host = environ.get("QUERY_STRING") or "", environ.get("HTTP_HOST") or ""
         request = Request(path, query, host, method, environ)
-        answer = self.service.answer_at(place, request)
+        answer = self.service.answer_at(found, request)
         start_response(answer.status, list(answer.headers))
         return () if method == "HEAD" else (answer.body,)
 

@@ -24,7 +24,7 @@ Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
 
 _LOOK_EVERY = 0.4  # seconds between two looks at the files
-_STALE_AFTER = 1.2  # seconds after which a request looks itself, having no watcher
+_STALE_AFTER = 1.2  # seconds after a look after which a request looks itself
 _LAST_GOOD = "The last good configuration goes on answering."
 _SHARE = 10  # of many files: a look's time at most that part of the time between two
 _LONGEST_WAIT = 0.8  # seconds between two looks, however many files there are
@@ -33,29 +33,35 @@ _SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
 
 
 class Live(Generic[Built]):
-    """What `build` makes of a file's configuration, made anew when the file changes.
+    """What `build` makes of a configuration, made anew when its file changes.
 
     A thread of its own looks at the files and swaps a new configuration in when it is
     whole and right; until then the last good one stays. Where threads do not run, or
     did not survive a fork, the next request looks instead.
     """
 
-    is_still = False  # whether it never changes
-
     def __init__(
         self,
-        file: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Loaded,
         build: Callable[[Loaded], Built],
-        instead: Built | None = None,
-        change: Callable[[Built, Built], str] = lambda _before, _now: "",
+        fallback: Built | None,
+        change: Callable[[Built, Built], str],
     ) -> None:
-        """Read the file; raises ConfigError unless there is something `instead`.
+        """Read the file, or take a configuration that no file has and nothing changes.
 
-        That answers until a file that is faulty at the start, or not there, is mended.
-        `change` says what a person has to do after an edit, "" for nothing.
+        Raises ConfigError unless there is a `fallback`, which answers until a file that
+        is faulty at the start, or not there, is mended. `change` says what a person has
+        to do after an edit, "" for nothing.
         """
+        self.is_static = isinstance(source, Loaded)
+        if isinstance(source, Loaded):
+            self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
+            self.built = build(source)
+            self._stale_at = float("inf")
+            log_warnings(source)
+            return
         self._change = change
-        self.file = Path(file).absolute()
+        self.file = Path(source).absolute()
         # The files beside it whose change counts: those that the last reading named.
         self._watched: tuple[Path, ...] = ()
         self._patterns: tuple[str, ...] = ()  # of `include`, by which more may come
@@ -69,11 +75,11 @@ class Live(Generic[Built]):
             loaded = self._loaded = read(self.file)
             watched, patterns = loaded.watched, loaded.patterns
             self.built = build(loaded)  # what answers
-            tell_of(loaded)
+            log_warnings(loaded)
         except ConfigError as error:
-            if instead is None:
+            if fallback is None:
                 raise
-            watched, patterns, self.built = error.named, error.patterns, instead
+            watched, patterns, self.built = error.named, error.patterns, fallback
             self._goes_on = "Nothing but 503 is answered until it is mended."
             log.error("%s\n%s", error, self._goes_on)
             unread = error.is_unread
@@ -89,13 +95,13 @@ class Live(Generic[Built]):
         self._pending = self._known
         # The state that was refused once: it is read again before it is believed faulty.
         self._doubted = self._known
-        self._looked = float("-inf")  # when, on the monotonic clock
+        self._stale_at = float("-inf")  # on the monotonic clock: requests look then
         self._pid = 0  # of the process that the watching thread runs in
         self._lock = threading.Lock()  # one look at a time
 
     def current(self) -> Built:
         """The configuration to answer with now."""
-        if time.monotonic() - self._looked > _STALE_AFTER:
+        if time.monotonic() > self._stale_at:
             self._catch_up()
         return self.built
 
@@ -112,7 +118,7 @@ class Live(Generic[Built]):
 
     def look(self) -> None:
         """Take up what has changed, if it is whole; one thread at a time."""
-        if not self._lock.acquire(blocking=False):
+        if self.is_static or not self._lock.acquire(blocking=False):
             return
         signature = self._pending
         try:
@@ -126,7 +132,7 @@ class Live(Generic[Built]):
             log.exception("Cannot take up %s, the last one stays", self.file)
         finally:
             self._pending = signature
-            self._looked = time.monotonic()
+            self._stale_at = time.monotonic() + _STALE_AFTER
             self._lock.release()
 
     def _signature(self) -> Signature:
@@ -192,7 +198,7 @@ class Live(Generic[Built]):
         todo = self._change(last, built)
         news = f"{content}, in {took} milliseconds{'; ' if todo else ''}{todo}"
         log.info("%s is taken up: %s", self.file, news)
-        tell_of(loaded, before)
+        log_warnings(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:
         """It with a time that HTTP, which counts seconds, tells from the last one's."""
@@ -214,31 +220,14 @@ class Live(Generic[Built]):
         }
 
 
-class Still(Live[Built]):
-    """What was made of a configuration that no file says: it never changes."""
-
-    is_still = True
-
-    def __init__(self, built: Built) -> None:
-        self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
-        self.built = built
-
-    def current(self) -> Built:
-        """The configuration to answer with, now and ever."""
-        return self.built
-
-    def look(self) -> None:
-        """There is nothing to look at."""
-
-
 def _content(loaded: Loaded) -> str:
     providers = len(loaded.providers)
     domains = len(loaded.claims)
     return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
 
 
-def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Log what is skipped of each file that was read anew, and patterns for nothing."""
+def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
+    """Log what is skipped of each file that was read anew, and unsafe keys."""
     known = before.listings if before else {}
     for path, listing in loaded.listings.items():
         if listing.skipped and listing is not known.get(path):
@@ -250,7 +239,7 @@ def tell_of(loaded: Loaded, before: Loaded | None = None) -> None:
 
 
 def _few(problems: Sequence[Problem], head: str) -> str:
-    lines = [f"  {it._replace(file='')}" for it in problems[:_MOST_LINES]]
+    lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
     more = len(problems) - len(lines)
     return "\n".join([f"{head}:", *lines, *([f"  and {more} more"] if more else [])])
 

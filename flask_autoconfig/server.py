@@ -47,7 +47,7 @@ _STOP_SECONDS = 7
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def _worker_class(at_start: Callable[[], object]) -> type:
+def _worker_class() -> type:
     from gunicorn.workers.gthread import ThreadWorker
 
     class Worker(ThreadWorker):  # type: ignore[misc]
@@ -63,10 +63,6 @@ def _worker_class(at_start: Callable[[], object]) -> type:
             # When each connection whose request's head is being read has to have sent it.
             self.heads: dict[Any, float] = {}
             super().load_wsgi()
-            try:
-                at_start()
-            except Exception as error:  # a worker without it answers what it can
-                log.error("%s: %s", type(error).__name__, error)
 
         def init_signals(self) -> None:
             super().init_signals()
@@ -245,17 +241,18 @@ def _defaults() -> dict[str, Any]:
         "workers": DEFAULT_WORKERS,
         "threads": _THREADS,
         "graceful_timeout": _STOP_SECONDS,
-        "preload_app": True,
         "accesslog": "-",
         "proc_name": "flask-autoconfig",
     }
 
 
-def _kept(at_start: Callable[[], object]) -> dict[str, Any]:
+def _kept() -> dict[str, Any]:
     """What no argument of gunicorn's changes."""
     return {
+        # Each worker imports the hooks itself.
+        "preload_app": False,
         # The guard against slow clients, which knows HTTP/1.1 alone.
-        "worker_class": _worker_class(at_start),
+        "worker_class": _worker_class(),
         "protocol": "http",
         "http_protocols": "h1",
         # Without the query: it holds the address.
@@ -315,14 +312,12 @@ def _faulty(message: str) -> UnusableError:
     )
 
 
-def _configured(
-    told: Mapping[str, Any], at_start: Callable[[], object]
-) -> tuple[Any, list[str]]:
+def _configured(told: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """gunicorn's configuration, and the names of what was given and does not count."""
     from gunicorn.config import Config
 
     config = Config(prog="flask-autoconfig")
-    given, kept = _given(config), _kept(at_start)
+    given, kept = _given(config), _kept()
     for name, value in {**_defaults(), **given, **told, **kept}.items():
         if name in config.settings:  # no release has them all, nor a file only them
             _set(config, name, value)
@@ -377,16 +372,15 @@ def _check_tls(config: Any) -> None:
 
 
 def prepare(
-    app: WSGIApplication,
-    at_start: Callable[[], object] = bool,
-    look: Callable[[], object] = bool,
+    load_app: Callable[[], WSGIApplication],
+    look: Callable[[], object],
     **told: Any,
 ) -> Any:
-    """gunicorn, ready to serve the app by `run()`; raises UnusableError.
+    """gunicorn, ready to serve an app by `run()`; raises UnusableError.
 
-    Each worker calls `at_start` before its first request; what that raises is logged.
-    The server's own process calls `look` about once a second: a worker that it starts
-    later has the configuration of then, and not that of the service's start.
+    Each worker calls `load_app` at its start. The server's own process calls `look`
+    about once a second: a worker that it starts later has the configuration of then,
+    and not that of the service's start.
     `told` are settings by gunicorn's names, which go before GUNICORN_CMD_ARGS; one that
     is None was not told.
     """
@@ -407,14 +401,14 @@ def prepare(
             gunicorn's own would parse our command line again.
             """
             try:
-                self.cfg, self.ignored = _configured(told, at_start)
+                self.cfg, self.ignored = _configured(told)
             except UnusableError as error:
                 if self.cfg is None:
                     raise
                 log.error("%s", error)
 
         def load(self) -> WSGIApplication:
-            return app
+            return load_app()
 
     if gunicorn.version_info < _ENDS_IDLE:
         log.warning(

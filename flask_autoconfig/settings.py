@@ -59,7 +59,7 @@ def settings_of(
         return None
     try:
         whom = parse_address(address)
-        served = service.look_up(whom, "")
+        served = service.lookup.look_up(whom, "")
     except (ValueError, Unavailable, HookFailed):
         return None
     if served is None:

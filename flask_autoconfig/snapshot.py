@@ -1,12 +1,11 @@
-"""One configuration ready to answer: whom a request is about, and the documents kept."""
+"""One configuration ready to answer, with its rendered documents."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -16,8 +15,8 @@ from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
 from .directory import Directory, Match
-from .documents import ENGLISH, Format, Recipient, Words
-from .hooks import Own
+from .documents import Format, Recipient, Words
+from .hooks import HookedProvider
 
 _ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
@@ -29,11 +28,11 @@ class Snapshot:
     """One configuration with its look-up tables and its rendered documents."""
 
     def __init__(
-        self, loaded: Loaded, labels: Iterable[str], words: Words = ENGLISH
+        self, loaded: Loaded, labels: Iterable[str], words: Callable[[], Words]
     ) -> None:
         """`labels` are the first labels of the host names that clients ask.
 
-        `words` are what documents say to people.
+        `words` gives what documents say to people; it is called when one says something.
         """
         self.loaded = loaded
         self.words = words
@@ -57,7 +56,7 @@ class Snapshot:
         domain = match.domain
         text: bytes | None = None
         # A provider that a hook told has one domain: its text serves no other.
-        is_shared = format_.stand_in is not None and served.own is None
+        is_shared = format_.stand_in is not None and served.hooked is None
         if is_shared:
             text, varies = self._text(format_, match)
             domain = match.domain if varies else None
@@ -135,19 +134,19 @@ class Served(NamedTuple):
 
     snapshot: Snapshot
     match: Match
-    address: Address | None = None
-    login: str | None = None  # what the site's hook find_username says
-    login_was_asked: bool = False  # that hook decided, if only to say nothing
-    own: Own | None = None  # the provider, where a hook told it and not the file
+    address: Address | None
+    has_own_logins: bool  # the site has the hook find_username
+    hooked: HookedProvider | None  # the provider, where it is not the file's
+    login: str | None = None  # what find_username returned
+    login_was_asked: bool = False  # find_username was called, if only to return None
     person: str = ""  # the person's name, as the request says it
-    language: str = ""  # the tag of the language that it wants words in
-    has_own_logins: bool = False  # a site's hook knows them, for some address or other
+    language: str = ""  # the tag of the language that the request wants words in
 
     @property
     def public_provider(self) -> Provider:
         """The provider as everybody of the domain may know it."""
-        if self.own is not None:
-            return self.own.provider
+        if self.hooked is not None:
+            return self.hooked.provider
         return self.snapshot.loaded.providers[self.match.provider_index]
 
     @property
@@ -158,19 +157,19 @@ class Served(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Another one for another provider: below 0 for those that a hook told."""
-        return self.match.provider_index if self.own is None else -self.own.number
+        """A number for each provider, below 0 for those of hooks."""
+        return self.match.provider_index if self.hooked is None else -self.hooked.number
 
     @property
     def modified(self) -> float:
         """When the provider was taken up, in seconds since 1970."""
         loaded = self.snapshot.loaded.modified
-        return loaded if self.own is None else max(self.own.modified, loaded)
+        return loaded if self.hooked is None else max(self.hooked.modified, loaded)
 
     @property
     def recipient(self) -> Recipient:
         """Whom a document is to be written for."""
-        words = self.snapshot.words
+        words = self.snapshot.words()
         return _recipient(self.match)._replace(
             address=self.address,
             person=self.person,
@@ -207,57 +206,3 @@ def _with_login(provider: Provider, login: str) -> Provider:
         for key in SERVER_KEYS
     }
     return structs.replace(provider, **changed)
-
-
-class Lookup(Protocol):
-    """Who finds out whom a request is about, as far as its answer takes it."""
-
-    def find(self, query: str, host: str) -> Served | Answer:
-        """By the address in the query, else by host; the answer if that is nobody."""
-
-    def find_person(self, query: str, host: str) -> Served | Answer:
-        """The same of a person's question: a slip in an address is served by nobody."""
-
-    def find_address(self, address: Address | None, host: str) -> Served | None:
-        """By an address, else by host."""
-
-    def find_domain(self, domain: str) -> Served | None:
-        """By a folded domain alone, that of an address or of an MX host."""
-
-    def path_of(self, family: str) -> str | None:
-        """Where a family is asked first, None for one that is not served."""
-
-    @property
-    def family_names(self) -> frozenset[str]:
-        """The names of the families that are served."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The configuration that answers now."""
-
-    @property
-    def stage(self) -> Stage:
-        """Where the page is shown."""
-
-
-class Shown(NamedTuple):
-    """A page as a stage shows it."""
-
-    html: str
-    policy: str | None  # its Content-Security-Policy, None where the site has its own
-
-
-class Stage(Protocol):
-    """What shows the page: a site's own templates, or ours by themselves."""
-
-    def language(self) -> str | None:
-        """The tag of the language that the site chose for this visitor, if it did."""
-
-    def catalogs(self) -> Path | None:
-        """A folder with catalogs of the site's own, if it has some."""
-
-    def takes(self, error: Exception) -> bool:
-        """Whether the site itself wants to answer a request that met this error."""
-
-    def show(self, page: object, policy: str) -> Shown:
-        """The page in its template, with that policy unless another is wanted."""

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
@@ -20,7 +20,7 @@ from .answers import NOT_KEPT, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
-from .later import name_in_environment, named
+from .importing import imported, name_in_environment
 from .middleware import AutoconfigMiddleware
 from .service import Service, log_fault
 
@@ -31,12 +31,6 @@ class _App(Flask):
     def log_exception(self, exc_info: Any) -> None:
         """Log where an error was raised; Flask's own line has the path and more."""
         log_fault("The service", exc_info[1])
-
-
-class _Standalone(AutoconfigMiddleware):
-    """There is no site that must go on: a faulty file is an error at the start."""
-
-    _is_strict: ClassVar[bool] = True
 
 
 def create_app(
@@ -51,9 +45,9 @@ def create_app(
     file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
     directory. `proxies` is how many proxies before it are trusted to say the host and
     the scheme. `hooks` is an object or module with `find_provider`, `find_username` or
-    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which each process imports by
-    itself; by default that name is the environment's `AUTOCONFIG_HOOKS`. Raises
-    ConfigError where the file is missing or faulty, or the hooks are none.
+    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which is imported here; by
+    default that name is the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError where
+    the file is missing or faulty, or the hooks are none.
     """
     app = _App("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
@@ -64,12 +58,13 @@ def create_app(
     app.register_error_handler(HTTPException, _in_words)
     try:
         given = _hooks(hooks)
-        door = _Standalone(
+        door = AutoconfigMiddleware(
             app.wsgi_app,
             _source(app, config),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             find_provider=given.find_provider,
             find_username=given.find_username,
+            strict=True,  # no site stands behind it that must go on
         )
     except ConfigError as error:
         _stop_gunicorn(error)
@@ -109,7 +104,7 @@ def _hooks(source: object) -> Hooks:
     if isinstance(source, Hooks):
         return source
     if isinstance(source, str):
-        return named(source)[1]
+        return imported(source)
     try:
         return Hooks.of(source)
     except TypeError as error:
@@ -128,7 +123,7 @@ def _health() -> Response:
     )
     host = asked.get("domain")
     try:
-        if host is None or service.serves_host(host):
+        if host is None or service.lookup.serves_host(host):
             return _response(in_words("200 OK", "ok"))
     except HookFailed:
         return _response(UNAVAILABLE)

@@ -152,8 +152,8 @@ def open_folder() -> Iterator[Path]:
 
 def snapshot_of(live: Live[Current]) -> Snapshot:
     """The configuration that answers; there has to be one."""
-    assert live.built.snapshot is not None
-    return live.built.snapshot
+    assert live.built.lookup is not None
+    return live.built.lookup.snapshot
 
 
 class Reply(NamedTuple):

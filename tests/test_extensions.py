@@ -20,7 +20,7 @@ from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, outlook_asks, runn
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig
-from flask_autoconfig.families import FAMILIES, Places
+from flask_autoconfig.families import FAMILIES, Router
 
 Write = Callable[..., Path]
 Plug = Callable[[Flask, Autoconfig], object]
@@ -105,8 +105,8 @@ QUESTIONS = [
 
 
 def test_every_path_of_every_family_is_asked_here() -> None:
-    places = Places(FAMILIES)
-    asked = {places.find(it.target.partition("?")[0]) for it in QUESTIONS}
+    router = Router(FAMILIES)
+    asked = {router.find(it.target.partition("?")[0]) for it in QUESTIONS}
     there = {(family.name, route) for family in FAMILIES for route in family.routes}
     assert {tuple(it) for it in asked if it} == there
 

@@ -307,7 +307,7 @@ def test_the_socket_that_a_dead_server_left_is_in_nobodys_way(
         serving_with(arguments, toml(TWO_DOMAINS)),
         socket.socket(socket.AF_UNIX) as it,
     ):
-        it.connect(str(path))
+        until(lambda: it.connect_ex(str(path)) == 0)
         it.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert it.recv(65536).startswith(b"HTTP/1.0 200 OK")
 

@@ -568,7 +568,7 @@ def test_a_certificate_is_wanted_for_the_names_that_clients_ask(
     mx = 'mx_domains = ["mx.hoster.test"]'
     hooks = Hooks({"hooked.test": "hoster.test"}.get)
     file = toml(provider("h", ["hoster.test", "*.wild.test"], mx))
-    assert Service(file, hooks=hooks).serves_host(host) == is_asked
+    assert Service(file, hooks=hooks).lookup.serves_host(host) == is_asked
 
 
 @pytest.mark.parametrize(
@@ -585,7 +585,7 @@ def test_with_any_domain_a_certificate_is_wanted_for_any_name_with_a_label_in_fr
     toml: Callable[..., Path], host: str, is_asked: bool
 ) -> None:
     service = Service(toml(provider("any", ["*"])))
-    assert service.serves_host(host) == is_asked
+    assert service.lookup.serves_host(host) == is_asked
 
 
 def test_forwarded_hosts_are_believed_from_as_many_proxies_as_said(

@@ -18,8 +18,8 @@ from support import TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading
+from flask_autoconfig.config.building import below
 from flask_autoconfig.config.explain.lines import lines_of
-from flask_autoconfig.config.places import below
 from flask_autoconfig.tools.cli import cli
 
 settings.register_profile(

@@ -146,7 +146,7 @@ def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
     live._pid = os.getpid()  # as if its thread could not run
     file.write_text(EDITED)
     os.utime(file, (1, 1))
-    live._looked = float("-inf")
+    live._stale_at = float("-inf")
     answer = service.answer(Request(CONFIG, "emailaddress=a@example.com"))
     assert answer is not None
     assert b"mail.example.com" in answer.body

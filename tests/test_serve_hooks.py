@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, run, running, until
 
-from flask_autoconfig import ConfigError, create_app, later
+from flask_autoconfig import ConfigError, create_app, importing
 
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@"
@@ -128,6 +128,13 @@ def test_a_module_whose_import_fails_is_told_with_the_error_and_its_place(
     monkeypatch.chdir(folder)
     with pytest.raises(ConfigError, match="its import fails"):
         create_app("autoconfig.toml", hooks="faulty")
+
+
+def test_a_module_that_ends_the_process_is_told_in_one_line(folder: Path) -> None:
+    (folder / "faulty.py").write_text("import os\nos._exit(7)")
+    ended = run("serve", "--hooks", "faulty", cwd=folder)
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: importing the hooks or the app ends the process\n"
 
 
 def test_a_module_that_breaks_later_stops_only_its_own_answers(folder: Path) -> None:
@@ -244,7 +251,7 @@ def test_the_hooks_of_a_blueprint_are_not_its_decorators(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
-        hooks = later.imported("mine:autoconfig")
+        hooks = importing.imported("mine:autoconfig")
         assert hooks.find_username is None
         assert hooks.provider_of("x.test", 60) == "example.com"
 

@@ -72,7 +72,7 @@ def test_a_file_is_taken_as_it_is(
         service = AutoconfigMiddleware(lambda *_: [], file).service
         assert not caplog.records
     asked = next(iter(service.snapshot.loaded.claims)).decode().lstrip("*.")
-    assert service.find(f"emailaddress=fred@{asked or 'any.test'}", "")
+    assert service.lookup.find(f"emailaddress=fred@{asked or 'any.test'}", "")
     assert run("--config", file, "validate").returncode == 0
 
 

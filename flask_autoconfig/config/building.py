@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
-from .places import below, holder
 from .servers import Server
 from .values import quote
 
-_KINDS = {
-    inspect.StrType: "a string",
-    inspect.BoolType: "true or false",
-    inspect.StructType: "a table",
-    inspect.DictType: "a table",
-    inspect.VarTupleType: "a list",
-}
-_MOST_GUESSED = 1000  # unlike words of a file that are compared with known ones
+if TYPE_CHECKING:
+    from .explain.faults import Faults
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,78}")
+
+
+def is_bare(key: str) -> bool:
+    """Whether TOML takes a key without quotes."""
+    return _BARE_KEY.fullmatch(key) is not None
+
+
+def below(place: str, key: str) -> str:
+    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
+    name = key if is_bare(key) else quote(key)
+    return f"{place}.{name}" if place else name
+
+
+def holder(place: str) -> str:
+    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
+    return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 @cache
-def _type_of(cls: type) -> inspect.StructType:
+def type_of(cls: type) -> inspect.StructType:
+    """The type of a struct as msgspec describes it."""
     kind = inspect.type_info(cls)
     assert isinstance(kind, inspect.StructType)  # noqa: S101 (it is given structs)
     return kind
@@ -40,7 +53,7 @@ class Key(NamedTuple):
 @cache
 def keys_of(cls: type) -> tuple[dict[str, Key], tuple[str, ...]]:
     """The keys of a table's type, and those that must be there."""
-    fields = _type_of(cls).fields
+    fields = type_of(cls).fields
     keys = {
         field.encode_name: Key(unwrapped(field.type), unwrapped(field.type, {}))
         for field in fields
@@ -56,11 +69,10 @@ class Builder:
 
         `file` is where the values stand, if problems are to name it.
         """
-        self._homes = {head: keys_of(cls)[0] for head, cls in (homes or {}).items()}
+        self._homes = homes or {}
         self._file = file
         self.problems: list[Problem] = []
         self._read: list[tuple[str, Any]] = []  # the tables, each with its place
-        self._guessed: set[str] = set()  # words that were compared with known ones
         self._misspelt: set[str] = set()  # places of keys that stand there misspelt
         self._faulty: set[str] = set()  # places with a problem, and what holds them
         # Of a list that lost faulty items: the number that each other one had.
@@ -82,31 +94,26 @@ class Builder:
         numbers = self._numbers.get(place)
         return f"{place}[{numbers[index] if numbers else index}]"
 
+    @cached_property
+    def _faults(self) -> Faults:
+        from .explain.faults import Faults  # which few files need
+
+        return Faults(self._homes)
+
     def domains(self) -> list[str]:
         """What each provider of the file is known by, as far as the file says so."""
-        tables = next((raw.get("provider") for _, raw in self._read), None)
-        return list(map(_domain_in, tables)) if isinstance(tables, list) else []
+        return self._faults.domains(self._read)
 
     def in_order(self) -> list[Problem]:
         """Every problem, in the file's order."""
         if len(self.problems) < 2:
             return self.problems
-        faulty = self._faulty
-        read = (it for at, raw in self._read for it in _places_in(raw, at, faulty))
-        positions = {place: number for number, place in enumerate(read)}
-
-        def position(problem: Problem) -> int:
-            place = problem.place
-            while place and place not in positions:
-                place = holder(place)
-            return positions.get(place, -1)
-
-        return sorted(self.problems, key=position)
+        return self._faults.in_order(self.problems, self._read, self._faulty)
 
     def struct(self, cls: type, raw: Any, place: str) -> Any:
         """Build a struct; what is faulty in it gets its default, so that rules run."""
         self._read.append((place, raw))
-        return self._struct(_type_of(cls), raw, place)
+        return self._struct(type_of(cls), raw, place)
 
     def _struct(self, kind: inspect.StructType, raw: Any, place: str) -> Any:
         keys, required = keys_of(kind.cls)
@@ -131,24 +138,10 @@ class Builder:
     def _unknown_key(
         self, place: str, raw: dict[str, Any], key: str, known: dict[str, Key]
     ) -> None:
-        from .explain import cures
-
-        cure, meant = cures.for_unknown_key(raw, key, known, self._homes)
-        if not cure:
-            meant = self._nearest(key, known)
-            cure = f"did you mean {meant}?" if meant else ""
+        cure, meant = self._faults.unknown_key(key, raw, known)
         if meant:
             self._misspelt.add(below(place, meant))
-        cure = cure or f"known are {', '.join(known)}"
         self.add(below(place, key), f"there is no key {quote(key)} here", cure)
-
-    def _nearest(self, word: str, words: Iterable[str]) -> str:
-        """The one of the words that was probably meant, "" for none."""
-        from .explain import cures
-
-        if len(self._guessed) < _MOST_GUESSED:
-            self._guessed.add(word)
-        return cures.nearest(word, tuple(words)) if word in self._guessed else ""
 
     def _missing(self, place: str, key: str, extra: dict[str, Any]) -> None:
         if below(place, key) not in self._misspelt:
@@ -179,9 +172,7 @@ class Builder:
         if isinstance(kind, inspect.BoolType) and isinstance(raw, bool):
             return raw
 
-        from .explain import cures
-
-        self.add(at, *cures.for_type(kind, raw, at))
+        self.add(at, *self._faults.wrong_type(kind, raw, at))
         return NODEFAULT
 
     def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
@@ -200,11 +191,7 @@ class Builder:
             value = self._value(kind.item_type, raw, at)
             return NODEFAULT if value is NODEFAULT else (value,)
         if not isinstance(raw, list):
-            from .explain import cures
-
-            self.add(
-                at, f"expected a list, got {quote(raw)}", cures.for_list(kind, raw, at)
-            )
+            self.add(at, *self._faults.no_list(kind, raw, at))
             return NODEFAULT
         if kind.min_length and not raw:
             cure = f"name a {extra['item']}, or remove the key"
@@ -240,76 +227,14 @@ class Builder:
         try:
             return accept(raw)
         except ValueError as error:
-            from .explain import cures
-
-            message, cure = cures.without_secret(at, raw, *error.args)
-            self.add(at, message, cure)
+            self.add(at, *self._faults.refused(error, raw, at))
             return NODEFAULT
 
     def _literal(self, kind: inspect.LiteralType, raw: str, at: str) -> Any:
         if raw in kind.values:
             return raw
-        from .explain import cures
-
-        words = {str(word).lower(): str(word) for word in kind.values}
-        near = words.get(self._nearest(raw, words), "")
-        self.add(at, *cures.for_word(list(words.values()), raw, at, near))
+        self.add(at, *self._faults.wrong_word(kind, raw, at))
         return NODEFAULT
-
-
-class Found(NamedTuple):
-    """A string of a raw document: the table that it stands in, its key, the two's place."""
-
-    table: dict[str, Any]
-    key: str
-    holder: str  # the table's place
-    place: str  # the string's own
-
-
-def strings_read_by(
-    accept: Callable[[str], str], cls: type, raw: dict[str, Any], place: str
-) -> Iterator[Found]:
-    """Every string of a raw table of that type which `accept` is to read."""
-    for field in _type_of(cls).fields:
-        value = raw.get(field.encode_name)
-        if not value:
-            continue
-        at = below(place, field.encode_name)
-        kind, extra = unwrapped(field.type, value)
-        if extra.get("value") is accept and isinstance(value, str):
-            yield Found(raw, field.encode_name, place, at)
-        elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
-            yield from strings_read_by(accept, kind.cls, value, at)
-        elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
-            item = unwrapped(kind.item_type)[0]
-            if isinstance(item, inspect.StructType):
-                for index, table in enumerate(value):
-                    yield from strings_read_by(
-                        accept, item.cls, table, f"{at}[{index}]"
-                    )
-
-
-def _places_in(raw: Any, place: str, among: set[str]) -> Iterator[str]:
-    """The place of every key and every item of a list that is one of those, in order."""
-    inner: Iterable[tuple[str, Any]] = ()
-    if isinstance(raw, dict):
-        inner = ((below(place, key), value) for key, value in raw.items())
-    elif isinstance(raw, list):
-        inner = ((f"{place}[{index}]", item) for index, item in enumerate(raw))
-    for at, value in inner:
-        if at in among:
-            yield at
-            yield from _places_in(value, at, among)
-
-
-def _domain_in(raw: Any) -> str:
-    """The first domain of a raw provider, its id where it has none, or ""."""
-    if not isinstance(raw, dict):
-        return ""
-    domains = raw.get("domains")
-    names = [*domains[:1], raw.get("id")] if isinstance(domains, list) else [domains]
-    texts = [it.strip() for it in (*names, raw.get("id")) if isinstance(it, str)]
-    return next((quote(it)[1:-1] for it in texts if it), "")
 
 
 def unwrapped(
@@ -326,16 +251,3 @@ def unwrapped(
         tables = [it for it in members if isinstance(it, inspect.StructType)]
         kind = tables[0] if tables and isinstance(raw, dict) else members[0]
     return kind, extra
-
-
-def expected(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.IntType):
-        return f"an integer from {kind.ge} to {kind.le}"
-    if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(f'"{word}"' for word in kind.values)
-    return _KINDS[type(kind)]
-
-
-def last_key(at: str) -> str:
-    """The key that a place ends with."""
-    return at.rpartition(".")[2].partition("[")[0]

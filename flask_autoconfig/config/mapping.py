@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, Problem
-from .places import below
+from .building import below
 from .values import quote
 
 _DEEPEST = 16  # tables in tables; the TOML has five

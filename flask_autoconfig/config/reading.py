@@ -22,7 +22,6 @@ from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
-from .logo import Logo, UnusableLogoError, read_logo
 from .rules import Origin, Source
 from .tables import (
     Config,
@@ -41,6 +40,7 @@ from .values import quote
 
 if TYPE_CHECKING:
     from ..signing import Signer
+    from .logo import Logo
 
 _MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
 _LONG_KEY = re.compile(
@@ -317,6 +317,8 @@ class _Reading:
             page = source.provider.page
             if page is None or page.logo is None:
                 continue
+            from .logo import UnusableLogoError, read_logo
+
             path = base / page.logo
             self._watched[path] = None
             try:

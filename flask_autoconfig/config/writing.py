@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 import tomli_w
-from msgspec import Struct, structs
+from msgspec import Struct, inspect, structs
 
 from ..cleaning import is_seen
+from .building import below, type_of, unwrapped
 from .tables import Config, Server
 
 
@@ -95,3 +96,38 @@ def schema() -> dict[str, Any]:
         "title": "autoconfig.toml",
         **document,
     }
+
+
+# --- The strings of a raw document -----------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A string of a raw document: the table that it stands in, its key, the two's place."""
+
+    table: dict[str, Any]
+    key: str
+    holder: str  # the table's place
+    place: str  # the string's own
+
+
+def strings_read_by(
+    accept: Callable[[str], str], cls: type, raw: dict[str, Any], place: str
+) -> Iterator[Found]:
+    """Every string of a raw table of that type which `accept` is to read."""
+    for field in type_of(cls).fields:
+        value = raw.get(field.encode_name)
+        if not value:
+            continue
+        at = below(place, field.encode_name)
+        kind, extra = unwrapped(field.type, value)
+        if extra.get("value") is accept and isinstance(value, str):
+            yield Found(raw, field.encode_name, place, at)
+        elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
+            yield from strings_read_by(accept, kind.cls, value, at)
+        elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
+            item = unwrapped(kind.item_type)[0]
+            if isinstance(item, inspect.StructType):
+                for index, table in enumerate(value):
+                    yield from strings_read_by(
+                        accept, item.cls, table, f"{at}[{index}]"
+                    )

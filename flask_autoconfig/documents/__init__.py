@@ -88,6 +88,8 @@ class Format(NamedTuple):
     # What makes it another for another person of a domain: nothing (placeholders are
     # the client's to fill in), the login name that a site's hook has, or the address.
     differs_by: Literal["nothing", "login", "address"]
+    # Whether there is a document for a recipient of a known domain; it writes none.
+    is_there: Callable[[Provider, Recipient], bool] = lambda _provider, _recipient: True
     # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
     # to write it for, given the one who asks.
     stand_in: Callable[[Provider, Recipient], Recipient] | None = None

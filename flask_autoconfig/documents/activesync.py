@@ -39,3 +39,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     ET.SubElement(server, "Url").text = url
     ET.SubElement(server, "Name").text = url
     return to_bytes(root)
+
+
+def is_there(provider: Provider, recipient: Recipient) -> bool:
+    """Whether there is a document for the recipient."""
+    return bool(outlook.exchange_url(provider, "activesync", recipient))

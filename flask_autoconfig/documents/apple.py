@@ -84,9 +84,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a profile for a recipient whose address is known."""
-    name = recipient.address.domain if recipient.address else ""
-    return any(_payloads(provider, recipient, name, name))
+    """Whether there is a profile for a recipient whose domain is known."""
+    name = recipient.address.domain if recipient.address else recipient.domain
+    return any(_payloads(provider, recipient, name or "", ""))
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:

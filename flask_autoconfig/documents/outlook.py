@@ -101,17 +101,16 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     that takes an address and there is none. There is no `User`: its `DisplayName` is the
     user's (section 2.2.4.1.1.1.2), who would send mail under the provider's name.
     """
+    if not is_there(provider, recipient):
+        return None
     domain, address = recipient.domain, recipient.address
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=_OUTLOOK)
     account = ET.SubElement(response, "Account")
     _add(account, "AccountType", "email")
     _add(account, "Action", "settings")
-    readable = [it for it in provider.incoming if _host_of(it, domain, address)]
-    if not readable:
+    if not _is_mail_read(provider, recipient):
         url = exchange_url(provider, "ews", recipient)
-        if not url:
-            return None
         for type_ in ("EXCH", "EXPR"):  # inside a company's network, and outside
             protocol = ET.SubElement(account, "Protocol")
             _add(protocol, "Type", type_)
@@ -124,6 +123,19 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         elif server.type in _DAV_TYPES and server.url:
             _write_dav(account, server, domain, address)
     return to_bytes(root)
+
+
+def is_there(provider: Provider, recipient: Recipient) -> bool:
+    """Whether there is a document for the recipient."""
+    return _is_mail_read(provider, recipient) or bool(
+        exchange_url(provider, "ews", recipient)
+    )
+
+
+def _is_mail_read(provider: Provider, recipient: Recipient) -> bool:
+    """Whether the provider has a server that Outlook reads mail from."""
+    domain, address = recipient.domain, recipient.address
+    return any(_host_of(server, domain, address) for server in provider.incoming)
 
 
 def exchange_url(

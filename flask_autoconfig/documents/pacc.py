@@ -58,6 +58,11 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return None if DOMAIN_PLACEHOLDER in text else text.encode()
 
 
+def is_there(provider: Provider, _recipient: Recipient) -> bool:
+    """Whether there is a document for a recipient whose domain is known."""
+    return any(not verdict.reason for verdict in _verdicts(provider))
+
+
 def digest_record(document: bytes) -> str:
     """The value of the TXT record at `_ua-auto-config` for a document."""
     digest = b64encode(hashlib.sha256(document).digest()).decode()

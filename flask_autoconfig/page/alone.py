@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..snapshot import Shown
+from ..lookup import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,24 +24,24 @@ _MACROS = "autoconfig/parts/macros.html"
 VARIABLE = "autoconfig_page"
 
 
-class Alone:
-    """A stage of our own."""
+def language() -> str | None:
+    """The visitor's browser decides."""
+    return None
 
-    def language(self) -> str | None:
-        """The visitor's browser decides."""
-        return None
 
-    def catalogs(self) -> Path | None:
-        """There are no others than ours."""
-        return None
+def catalogs() -> Path | None:
+    """There are no others than ours."""
+    return None
 
-    def takes(self, _error: Exception) -> bool:
-        """There is no site."""
-        return False
 
-    def show(self, page: object, policy: str) -> Shown:
-        """The page in our template."""
-        return Shown(_template(TEMPLATE).render({VARIABLE: page}), policy)
+def takes(_error: Exception) -> bool:
+    """There is no site."""
+    return False
+
+
+def show(page: object, policy: str) -> Shown:
+    """The page in our template."""
+    return Shown(_template(TEMPLATE).render({VARIABLE: page}), policy)
 
 
 def body_of(page: object) -> str:
@@ -79,6 +79,3 @@ def _environment() -> Environment:
 
 def _template(name: str) -> Template:
     return _environment().get_template(name)
-
-
-ALONE = Alone()

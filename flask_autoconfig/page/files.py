@@ -1,4 +1,4 @@
-"""The page's style and script: files of the package, the same for everybody."""
+"""The page's style sheet and script: files of the package, the same for everybody."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from functools import cache
 from pathlib import Path
 
 from ..answers import Answer, Request, kept_for, public
-from ..snapshot import Lookup
+from ..lookup import Lookup
 
 STATIC = Path(__file__).parent / "static"
-_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _SECONDS = 3600
 
 
-def answer(_lookup: Lookup, request: Request) -> Answer:
-    """The file that the requested path ends with."""
-    return _file(request.path.rpartition("/")[2])
+def style(_lookup: Lookup, _request: Request) -> Answer:
+    """The style sheet."""
+    return _answer("style.css", "text/css; charset=utf-8")
+
+
+def script(_lookup: Lookup, _request: Request) -> Answer:
+    """The script."""
+    return _answer("script.js", "text/javascript; charset=utf-8")
 
 
 @cache
-def _file(name: str) -> Answer:
+def _answer(name: str, content_type: str) -> Answer:
     file = STATIC / name
     modified = formatdate(file.stat().st_mtime, usegmt=True)
-    kind = _TYPES[name.rpartition(".")[2]]
     return public(
         file.read_bytes(),
-        [("Content-Type", kind)],
+        [("Content-Type", content_type)],
         cache_control=kept_for(_SECONDS),
         modified=modified,
     )

@@ -16,7 +16,8 @@ from ..answers import (
     in_words,
 )
 from ..config.logo import Logo
-from ..snapshot import Lookup, Served
+from ..lookup import Lookup
+from ..snapshot import Served
 from . import look, mobile, qr
 from .account import Account
 from .alone import style_of
@@ -97,7 +98,7 @@ def logo_path(path: str, served: Served) -> str:
 
 
 def _logo(served: Served) -> Logo | None:
-    if served.own is not None:
+    if served.hooked is not None:
         return None
     return served.snapshot.loaded.logos.get(served.match.provider_index)
 

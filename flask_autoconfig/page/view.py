@@ -1,4 +1,4 @@
-"""Answers a visitor of the page; the stage that it is shown on gives the template."""
+"""Answers a visitor of the page; the stage that shows it gives the template."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ..answers import (
 )
 from ..config.page import Contact
 from ..documents import apple
-from ..snapshot import Lookup, Served
+from ..lookup import Lookup
+from ..snapshot import Served
 from . import content, near, pictures
 from .account import Account, Ready
 from .alone import body_of
@@ -131,7 +132,7 @@ class Page(NamedTuple):
 def answer(lookup: Lookup, asked: Request) -> Answer:
     """The page for whoever asks; the template says how it looks."""
     visit = Visit(asked)
-    own = lookup.stage.catalogs()
+    own = lookup.stage().catalogs()
     there = languages(own)
     language = _language(lookup, visit, there)
     words = words_in(language, translations(language, own))
@@ -161,14 +162,14 @@ def answer(lookup: Lookup, asked: Request) -> Answer:
         languages=tuple(_others(page, visit, there, address)),
         change=f"{path}?{query}" if (query := visit.query()) else path,
     )
-    shown = lookup.stage.show(page, POLICY)
+    shown = lookup.stage().show(page, POLICY)
     body = shown.html.encode()
     return Answer(status, body, _headers(shown.policy), common=SECURITY_HEADERS)
 
 
 def _language(lookup: Lookup, visit: Visit, there: dict[str, str]) -> str:
     """What was asked for, the site's choice, else the browser's; as far as it is there."""
-    said = [visit.lang, lookup.stage.language() or ""]
+    said = [visit.lang, lookup.stage().language() or ""]
     return best_match([*filter(None, said), *visit.languages], there) or "en"
 
 
@@ -251,7 +252,7 @@ def _with_brand(page: Page, served: Served, visit: Visit, words: Words) -> Page:
 
 def _is_own(served: Served, visit: Visit) -> bool:
     """Whether the page was asked for over https on a name of the provider's."""
-    if not visit.origin.startswith("https://") or served.own:
+    if not visit.origin.startswith("https://") or served.hooked:
         return False
     directory = served.snapshot.directory
     match = directory.by_host(visit.asked.host)
@@ -274,7 +275,7 @@ def _with_settings(
         provider,
         address,
         page.brand.name,
-        frozenset(lookup.family_names),
+        frozenset(lookup.paths),
         visit.device,
         visit.name,
         served.snapshot.loaded.signer is not None,
@@ -328,14 +329,14 @@ def _tiles(
 
 def _profile(lookup: Lookup, served: Served) -> str | None:
     """Where the Apple profile is, if that family is served and has one."""
-    path = lookup.path_of("apple")
+    path = lookup.paths.get("apple")
     if path is None or not apple.is_there(served.provider, served.recipient):
         return None
     return path
 
 
 def _document(lookup: Lookup, visit: Visit, address: Address) -> str | None:
-    path = lookup.path_of("thunderbird")
+    path = lookup.paths.get("thunderbird")
     query = f"emailaddress={quote(str(address))}"
     return f"{visit.root}{path}?{query}" if path else None
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import families
 from ..address import Address, fold, is_ip
-from ..config.mapping import plain
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
-from ..hooks import HookFailed, Hooks
-from ..later import (
-    ChildError,
-    Later,
-    imported,
-    in_a_child,
-    name_in_environment,
-    named,
-    names_of,
-)
+from ..hooks import HookFailed
+from ..importing import imported, name_in_environment
 from ..service import Service
 from ..snapshot import Served
 from . import problems, terminal
@@ -57,8 +48,8 @@ def loaded() -> Loaded:
 
     It is the file's, or the mapping that a Flask project's app has for one.
     """
-    own = None if named_file() else _service_of(_app())
-    if own is not None and own.live.is_still:
+    own = None if named_file() else service_of(flask_app())
+    if own is not None and own.live.is_static:
         return own.snapshot.loaded
     return read(file())
 
@@ -68,12 +59,12 @@ def service() -> Service:
 
     Raises ConfigError.
     """
-    app = None if named_file() else _app()
-    own = _service_of(app)
+    app = None if named_file() else flask_app()
+    own = service_of(app)
     if app is None or own is None:
         name = name_in_environment()
         return Service(file(), hooks=imported(name) if name else None)
-    if own.live.current().snapshot is None:  # the site started without a sound file
+    if own.live.current().lookup is None:  # the site started without a sound file
         raise ConfigError(_problems_of(own.live.file), str(own.live.file))
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
@@ -82,21 +73,21 @@ def service() -> Service:
 
 def is_there() -> bool:
     """Whether there is a configuration to work on, that a project or a file has."""
-    own = None if named_file() else _service_of(_app())
-    return (own is not None and own.live.is_still) or file().is_file()
+    own = None if named_file() else service_of(flask_app())
+    return (own is not None and own.live.is_static) or file().is_file()
 
 
 def served_address(service: Service, address: Address) -> Served:
     """Who serves an address, with the login that the hooks tell; raises ConfigError."""
     with asking(service, address.domain):
-        found = service.find_address(address, "")
+        found = service.lookup.find_address(address, "")
     return _sure(service, found, address.domain)
 
 
 def served(service: Service, domain: str) -> Served:
     """Who serves a folded domain, by the file or the hooks; raises ConfigError."""
     with asking(service, domain):
-        found = service.find_domain(domain)
+        found = service.lookup.find_domain(domain)
     return _sure(service, found, domain)
 
 
@@ -119,84 +110,6 @@ def _sure(service: Service, found: Served | None, domain: str) -> Served:
     return found
 
 
-# --- What is to run in processes of its own ---------------------------------------------
-
-
-class Site(NamedTuple):
-    """What the service by itself is to serve, as a Flask project's site does."""
-
-    name: str  # of its file, for people
-    config: dict[str, Any]  # keys of the app's configuration
-    hooks: Sequence[str] = ()  # names of those that the site has
-
-
-def site() -> Site:
-    """The file, or what a Flask project serves; raises ConfigError.
-
-    The project's app is made in a child: what it opens must not live here.
-    """
-    if named_file() is None and _script_info() is not None:
-        try:
-            return in_a_child(_site_of_project)
-        except ChildError as error:
-            raise click.ClickException(str(error)) from None
-    return _site_of(file())
-
-
-def hooks(name: str | None, site: Site | None = None) -> tuple[Later | None, Hooks]:
-    """The hooks that a name says, else the site's, else the environment's.
-
-    Before them comes what gives them in each worker. Raises ConfigError.
-    """
-    if name is None and site is not None and site.hooks:
-        info = _script_info()
-        later = Later(lambda: _in_context(info.load_app() if info else None))
-        return later, later.hooks(site.hooks)
-    name = name or name_in_environment()
-    if not name:
-        return None, Hooks()
-    return named(name)
-
-
-def _site_of(file: Path) -> Site:
-    return Site(str(file), {"AUTOCONFIG_FILE": file})
-
-
-def _site_of_project() -> Site:
-    try:
-        app = _app()
-    except ConfigError as error:
-        return _site_of(_file_of(error))
-    own = _service_of(app)
-    if app is None or own is None:
-        return _site_of(file())
-    keys = ("AUTOCONFIG", "AUTOCONFIG_CLIENTS")
-    config = {key: app.config[key] for key in keys if key in app.config}
-    if own.live.is_still:
-        config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # of whatever kind it was
-    if not own.live.is_still:
-        config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": own.live.file}
-    return Site(str(own.live.file), config, names_of(own.hooks))
-
-
-def _in_context(app: Flask | None) -> Hooks:
-    """A site's hooks, each asked with the site's context: they may ask its database."""
-    own = _service_of(app)
-    assert app is not None and own is not None  # noqa: S101, PT018 (see site)
-
-    def within(function: Callable[[str], Any] | None) -> Callable[[str], Any] | None:
-        if function is None:
-            return None
-
-        def ask(key: str) -> Any:
-            with app.app_context():
-                return function(key)
-
-        return ask
-
-    return Hooks(within(own.hooks.find_provider), within(own.hooks.find_username))
-
-
 # --- Which families and domains ---------------------------------------------------------
 
 
@@ -205,7 +118,7 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
 
     Raises ConfigError for an unknown name.
     """
-    own = None if named_file() else _service_of(_app())
+    own = None if named_file() else service_of(flask_app())
     if own is not None:
         return own.speaking
     override = families.overriding()
@@ -216,7 +129,7 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
 
 def silent_families() -> list[Problem]:
     """Families that the hooks of a Flask project keep silent, each with the reason."""
-    own = None if named_file() else _service_of(_app())
+    own = None if named_file() else service_of(flask_app())
     return [
         Problem(
             "",
@@ -266,18 +179,23 @@ def tell_problem(problem: Problem) -> None:
         terminal.echo(line, styled=True, err=True)
 
 
-def _script_info() -> ScriptInfo | None:
-    """What `flask autoconfig …` knows of its project; None without one."""
+def is_project() -> bool:
+    """Whether a Flask project says what to work on."""
+    return named_file() is None and script_info() is not None
+
+
+def script_info() -> ScriptInfo | None:
+    """Return what `flask autoconfig …` knows of its project, None without one."""
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
 
 
-def _app() -> Flask | None:
+def flask_app() -> Flask | None:
     """In `flask autoconfig …`, the project's app; raises ConfigError if it is faulty."""
     from flask.cli import NoAppException
 
-    info = _script_info()
+    info = script_info()
     if info is None:
         return None
     try:
@@ -288,7 +206,8 @@ def _app() -> Flask | None:
         return None
 
 
-def _service_of(app: Flask | None) -> Service | None:
+def service_of(app: Flask | None) -> Service | None:
+    """Return the service of an app that registered the blueprint, else None."""
     own: Service | None = app.extensions.get("autoconfig") if app else None
     return own
 
@@ -296,13 +215,13 @@ def _service_of(app: Flask | None) -> Service | None:
 def _file_of_project() -> Path | None:
     """In `flask autoconfig …`, the file that the project's app was registered with."""
     try:
-        own = _service_of(_app())
+        own = service_of(flask_app())
     except ConfigError as error:
-        return _file_of(error)
+        return file_of(error)
     return None if own is None else Path(own.live.file)
 
 
-def _file_of(error: ConfigError) -> Path:
+def file_of(error: ConfigError) -> Path:
     """The file that an app stops at; raises the error where it names none."""
     if Path(error.file).is_absolute():
         return Path(error.file)

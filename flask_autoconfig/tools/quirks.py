@@ -14,10 +14,10 @@ from msgspec import json, to_builtins
 
 from ..address import unfold
 from ..config import values
-from ..config.building import strings_read_by
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import FamilyName, Provider, Server
+from ..config.writing import strings_read_by
 from ..documents import LONGEST_NAME, LONGEST_SHORT_NAME, apple, pacc
 from ..errors import Problem
 from ..families import FAMILIES, Family

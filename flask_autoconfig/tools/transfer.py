@@ -13,11 +13,10 @@ import msgspec
 
 from .. import families
 from ..answers import OK, Request
-from ..config.building import strings_read_by
 from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import domain_pattern, url
-from ..config.writing import dumps
+from ..config.writing import dumps, strings_read_by
 from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
 from ..errors import ConfigError, Problem
 from ..service import Service

@@ -11,10 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 from ...errors import Problem
-from ..places import BARE_KEY, below, holder, provider_number
+from ..building import below, holder, is_bare
 
+_PROVIDER = re.compile(r"provider\[(\d+)\]")
 # In quotes and cut to what fits a message, only these are sure to be like no other key.
 _TELLING_KEY = re.compile('[^"?…\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{0,78}')
+
+
+def provider_number(place: str) -> int | None:
+    """Which of a file's providers the place is in, None for none."""
+    found = _PROVIDER.match(place)
+    return int(found[1]) if found else None
 
 
 def located(
@@ -228,7 +235,7 @@ def _under(place: str | None, key: str | None) -> str | None:
 def _key_of(written: str) -> str | None:
     """The key as TOML reads it, None for one whose place may be another's as well."""
     if written[0] not in "\"'":
-        return written if BARE_KEY.fullmatch(written) else None
+        return written if is_bare(written) else None
     key = written[1:-1]
     if written[0] == '"' and "\\" in key:
         import tomllib

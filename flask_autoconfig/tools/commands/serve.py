@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...hooks import Hooks
+from ...reload import log
 from ...service import Service
-from .. import project, terminal
+from .. import terminal
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | None:
@@ -47,6 +52,7 @@ def _places(config: Any, page: str) -> str:
 )
 @click.option(
     "--workers",
+    "processes",
     type=click.IntRange(1, 1024),
     help="How many processes; 2 by default.",
 )
@@ -63,36 +69,37 @@ def _places(config: Any, page: str) -> str:
     help="Whose find_provider and find_username are asked; each worker imports it.",
 )
 def command(
-    bind: str | None, workers: int | None, proxies: int, hooks: str | None
+    bind: str | None, processes: int | None, proxies: int, hooks: str | None
 ) -> None:
     """Run the service by itself, under gunicorn.
 
     GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
     """
     from ... import listeners, server, standalone
+    from .. import workers
 
-    site = project.site()
-    later, given = project.hooks(hooks, site)
-    app = standalone.create_app(site.config, proxies=proxies, hooks=given)
+    site = workers.site(hooks)
+    app = standalone.create_app(site.config, proxies=proxies, hooks=Hooks())
     own: Service = app.extensions["autoconfig"]
+    fetch = workers.fetcher(site, own.hooks)
 
-    def at_start() -> None:
-        if later is not None:
-            own.hooks.take(later.get())
+    def load() -> Flask:
+        try:
+            fetch()
+        except Exception as error:  # a worker without hooks answers what it can
+            log.error("%s: %s", type(error).__name__, error)
+        return app
 
     try:
-        service = server.prepare(
-            app, at_start, own.live.look, bind=bind, workers=workers
-        )
+        service = server.prepare(load, own.live.look, bind=bind, workers=processes)
     except listeners.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if service.ignored:
         names = ", ".join(service.ignored)
         terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
-    own = app.extensions["autoconfig"]
     # What was read at the start: to look for more begins a thread, which no fork keeps.
     built = own.live.built
-    count = len(built.snapshot.loaded.claims) if built.snapshot else 0
+    count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
     domains = f"{count} {'domain' if count == 1 else 'domains'}"
     pages = [it.routes[0].path for it in built.families if it.name == "page"]
     places = _places(service.cfg, pages[0] if pages else "")

@@ -46,13 +46,13 @@ def command(address: str, name: str) -> None:
 def _whom(service: Service, address: str) -> Served | None:
     """Whose settings are to be shown, None for somebody who is not served."""
     if address and "@" not in address:
-        return service.find_domain(project.domain(address))
+        return service.lookup.find_domain(project.domain(address))
     try:
         asked = parse_address(address) if address else None
     except ValueError:
         message = f"{address!r} is no e-mail address"
         raise click.BadParameter(message, param_hint="ADDRESS") from None
-    return service.look_up(asked, "")
+    return service.lookup.look_up(asked, "")
 
 
 def _nothing(service: Service, message: str, cure: str = "") -> ConfigError:

@@ -1,0 +1,75 @@
+"""Imports hooks by name, and says in one line what failed there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, Problem
+from .hooks import Hooks
+
+
+def name_in_environment() -> str | None:
+    """Return the name of the hooks in the environment, if there is one."""
+    return os.environ.get("AUTOCONFIG_HOOKS") or None
+
+
+def imported(name: str) -> Hooks:
+    """Import the hooks that `MODULE` or `MODULE:OBJECT` names.
+
+    Python looks in the working directory as well. An object that is a class is called
+    without arguments. Raises ConfigError where there are none, or the import fails.
+    """
+    try:
+        return _imported(name)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        cure = "name a module with find_provider or find_username, as customers or "
+        raise _refusal(name, in_words(error), f"{cure}app:hooks") from error
+
+
+def _refusal(name: str, message: str, cure: str) -> ConfigError:
+    return ConfigError([Problem(name, message, cure)], "hooks")
+
+
+def _imported(name: str) -> Hooks:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_module(module)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if not module or (missing and f"{module}.".startswith(f"{missing}.")):
+            raise
+        message = f"the module is there, and its import fails: {in_words(error)}"
+        cure = f"install {missing}" if missing else "mend what it says there"
+        raise _refusal(name, message, cure) from error
+    for part in filter(None, path.split(".")):
+        found = getattr(found, part)
+    return Hooks.of(found() if isinstance(found, type) else found)
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error as one line, with the line of the imported code that raised it."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    frames = traceback.extract_tb(error.__traceback__)
+    machinery = (str(Path(__file__).parent), "<frozen", _IMPORTLIB)
+    imported = [frame for frame in frames if not frame.filename.startswith(machinery)]
+    if not imported:
+        return words
+    # The user's own line, not the line of a library that was called there.
+    own = [frame for frame in imported if not frame.filename.startswith(_LIBRARIES)]
+    place = own[-1] if own else imported[0]
+    return f"{words} at {place.filename}:{place.lineno}"
+
+
+_LIBRARIES = tuple({sysconfig.get_path(it) for it in ("stdlib", "purelib", "platlib")})
+_IMPORTLIB = str(Path(sysconfig.get_path("stdlib")) / "importlib")

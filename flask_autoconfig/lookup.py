@@ -1,0 +1,195 @@
+"""Whom a request is about: looked up in the configuration, then in the site's hooks."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from .address import NOBODY, Address, address_in_query, host_of, parse_address
+from .answers import BAD_ADDRESS, NOT_SERVED, Answer
+from .directory import Match
+from .hooks import HookedProvider, Hooks
+from .snapshot import Served, Snapshot
+
+log = logging.getLogger("flask_autoconfig")
+
+_AN_HOUR = 3600.0
+_MOST_LOGGED = 100  # domains that the log names in an hour
+
+
+class Shown(NamedTuple):
+    """A page as a stage shows it."""
+
+    html: str
+    policy: str | None  # its Content-Security-Policy, None where the site has its own
+
+
+class Stage(Protocol):
+    """What shows the page: a site's own templates, or ours by themselves."""
+
+    def language(self) -> str | None:
+        """The tag of the language that the site chose for this visitor, if it did."""
+
+    def catalogs(self) -> Path | None:
+        """A folder with catalogs of the site's own, if it has some."""
+
+    def takes(self, error: Exception) -> bool:
+        """Whether the site itself wants to answer a request that met this error."""
+
+    def show(self, page: object, policy: str) -> Shown:
+        """The page in its template, with that policy unless another is wanted."""
+
+
+class Lookup:
+    """Lookups in one configuration; a request uses the same one to its end."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        hooks: Hooks,
+        stage: Callable[[], Stage],
+        paths: Mapping[str, str],
+        unserved: UnservedLog,
+    ) -> None:
+        """`stage` gives what shows the page.
+
+        `paths` has the first path of each family that is served, by its name.
+        """
+        self.snapshot = snapshot
+        self.hooks = hooks
+        self.stage = stage
+        self.paths = paths
+        self._directory = snapshot.directory
+        self._hook_max_age = snapshot.loaded.tables.hook_max_age
+        self._unserved = unserved
+
+    def find(self, query: str, host: str) -> Served | Answer:
+        """Look up the address in the query, else the host; return an answer for nobody."""
+        text = address_in_query(query)
+        address = None
+        if text:
+            try:
+                address = parse_address(text)
+            except ValueError:
+                return BAD_ADDRESS
+        return self.find_address(address, host) or NOT_SERVED
+
+    def find_person(self, query: str, host: str) -> Served | Answer:
+        """Do what `find` does, but where an address is mistyped return NOT_SERVED.
+
+        A program that asks at a hoster's host gets its settings for any domain; a person
+        who types a domain that nobody named has most likely mistyped it, unless the
+        provider serves customers whom only their MX records name.
+        """
+        served = self.find(query, host)
+        if isinstance(served, Answer) or served.hooked or served.address is None:
+            return served
+        is_named = self.find_domain(served.address.domain) is not None
+        return served if is_named or served.provider.mx_domains else NOT_SERVED
+
+    def find_address(self, address: Address | None, host: str) -> Served | None:
+        """Look up an address, else the host; a domain that is not served is logged."""
+        found = self.look_up(address, host)
+        if found is None:
+            self._unserved.add(address.domain if address else host_of(host))
+        return found
+
+    def look_up(self, address: Address | None, host: str) -> Served | None:
+        """Look up an address, else the host, for somebody who is no client."""
+        if address is None:
+            return self._by_host(host)
+        match = self._directory.by_domain(address.domain)
+        if match is not None:
+            found: Served | None = self._served(match, address)
+        else:
+            found = self._unlisted(address, host)
+        if found is None or not found.has_own_logins or address.local == NOBODY:
+            return found
+        login = self.hooks.login_of(str(address), self._hook_max_age)
+        return found._replace(login=login, login_was_asked=True)
+
+    def find_domain(self, domain: str) -> Served | None:
+        """Look up a folded domain, that of an address or of an MX host."""
+        match = self._directory.by_domain(domain) or self._directory.by_mx(domain)
+        return self._served(match) if match else self._hooked(domain)
+
+    def serves_host(self, host: str) -> bool:
+        """Whether clients ask at this host name: a domain served, or a label before one.
+
+        Where a provider serves any domain (`*`), only names with such a label count.
+        """
+        directory = self._directory
+        name, asked = host_of(host), directory.asked_domain(host)
+        if not name:
+            return False
+        if asked != name and "." in asked and directory.by_domain(asked):
+            return True
+        names = {name, asked}
+        return any(map(directory.claims, names)) or any(map(self._hooked, names))
+
+    def _unlisted(self, address: Address, host: str) -> Served | None:
+        """Look up an address whose domain the file does not have."""
+        hooked = self._hooked(address.domain)
+        if hooked is not None:
+            return hooked._replace(address=address)
+        match = self._directory.by_host(host)
+        if match is None:
+            return None
+        return self._served(Match(match.provider_index, address.domain, False), address)
+
+    def _by_host(self, host: str) -> Served | None:
+        match = self._directory.by_host(host)
+        if match is None:
+            hooked = self._hooked(self._directory.asked_domain(host))
+            if hooked is not None:
+                return hooked
+            match = self._directory.only()
+        return self._served(match) if match else None
+
+    def _served(
+        self,
+        match: Match,
+        address: Address | None = None,
+        hooked: HookedProvider | None = None,
+    ) -> Served:
+        has_own_logins = self.hooks.find_username is not None
+        return Served(self.snapshot, match, address, has_own_logins, hooked)
+
+    def _hooked(self, domain: str) -> Served | None:
+        found = self.hooks.provider_of(domain, self._hook_max_age)
+        if found is None:
+            return None
+        if isinstance(found, HookedProvider):
+            return self._served(Match(-1, domain, True), hooked=found)
+        match = self._directory.by_id(found, domain)
+        if match is None:
+            words = f"it named {found!r}, which the file does not have"
+            raise self.hooks.refuse(domain, words)
+        return self._served(match)
+
+
+class UnservedLog:
+    """Logs domains that are asked for and not served, each once an hour.
+
+    A domain is no mailbox. Strangers make domains up: beyond a number none is logged.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+        self._until = 0.0  # on the monotonic clock
+
+    def add(self, domain: str) -> None:
+        """Write a line, unless there was one for this domain."""
+        now = time.monotonic()
+        if now > self._until:
+            self._logged, self._until = set(), now + _AN_HOUR
+        if not domain or domain in self._logged or len(self._logged) > _MOST_LOGGED:
+            return
+        self._logged.add(domain)
+        if len(self._logged) > _MOST_LOGGED:
+            log.warning("More domains are asked for and not served than are told")
+            return
+        log.warning("%s is asked for and not served", domain)
