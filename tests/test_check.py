@@ -33,6 +33,7 @@ from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web
 
 from flask_autoconfig.config.reading import load, loads
 
+pytestmark = pytest.mark.world
 Findings = list[dict[str, str]]
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 

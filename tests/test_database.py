@@ -14,6 +14,7 @@ import pytest
 from postgres import Postgres, postgres
 from support import BIN, ROOT, TWO_DOMAINS, Reply, fetch, free_port, run, running, until
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 CUSTOMERS = 20_000
 EXAMPLES = ROOT / "examples"

@@ -26,6 +26,7 @@ from flask_autoconfig.tools.record_formats import FORMATS, Published
 from flask_autoconfig.tools.resolver import Resolver
 from flask_autoconfig.tools.zone import Record, digest_records
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 DOMAIN, OTHER = "example.com", "other.test"
 DIGEST = "_ua-auto-config"

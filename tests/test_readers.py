@@ -21,6 +21,7 @@ from support import BIN, TWO_DOMAINS, certificate_for, free_port, names, run, ru
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 SETTINGS = (
     TWO_DOMAINS.replace("example.com", DOMAIN)
