@@ -34,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("first: pip install '.[test-all]'")
 
 
+# The shell is what a command starts itself.
+_EVERYWHERE = (Path(sys.executable), Path("/bin/sh"))
+
+
 class _Guard:
     """Lets no fast test start a program that pip did not install."""
 
@@ -42,7 +46,7 @@ class _Guard:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.is_on and event == "subprocess.Popen":
             path = Path(arguments[0])
-            if path.parent != BIN and path != Path(sys.executable):
+            if path.parent != BIN and path not in _EVERYWHERE:
                 pytest.fail(f"{path} is no program of this environment: mark the test")
 
 

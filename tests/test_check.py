@@ -25,9 +25,11 @@ from support import (
     free_port,
     open_folder,
     program,
-    run,
     serving,
     until,
+)
+from support import (
+    run_process as run,
 )
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 

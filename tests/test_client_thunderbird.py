@@ -16,10 +16,12 @@ from support import (
     fetch,
     free_port,
     program,
-    run,
     running,
     serving,
     shared,
+)
+from support import (
+    run_process as run,
 )
 from thunderbird import Thunderbird, thunderbird
 

@@ -43,10 +43,12 @@ from support import (
     free_port,
     outlook_asks,
     program,
-    run,
     running,
     serving,
     until,
+)
+from support import (
+    run_process as run,
 )
 
 from flask_autoconfig.documents import outlook

@@ -57,7 +57,8 @@ RUN_BY = {
     "import old/": "test_documents.py::test_moving_here_",
     "schema >": "test_documents.py::test_the_schema_",
     "serve --hooks customers": "test_database.py::",
-    "pytest": ".ci/run",
+    "'.[test]'": ".ci/run",
+    "'.[test-all]'": ".ci/run",
 }
 
 
