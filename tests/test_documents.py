@@ -52,6 +52,7 @@ RUN_BY = {
     "curl ": "test_documents.py::test_the_service_by_itself_",
     "gunicorn ": "test_documents.py::test_a_gunicorn_of_ones_own_",
     "export /srv": "test_documents.py::test_the_files_",
+    "check --list": "test_documents.py::test_a_check_for_a_monitor_",
     "check fred@example.com --login": "test_documents.py::test_a_real_login_",
     "| nsupdate": "test_documents.py::test_nsupdate_takes_",
     "import old/": "test_documents.py::test_moving_here_",
@@ -181,6 +182,14 @@ def test_a_real_login_is_tried_as_it_is_told(world: World) -> None:
         done = world.flask_autoconfig(*words, *given, web=port, pass_fds=(reading,))
     os.close(reading)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.world
+def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(world: World) -> None:
+    (world.folder / "autoconfig.toml").write_text(world.toml)
+    for line in block_with("check --list").splitlines():
+        done = world.flask_autoconfig(*shlex.split(line)[1:])
+        assert done.returncode in (0, 1), done.stderr  # 2 for an unknown code
 
 
 @pytest.mark.install
