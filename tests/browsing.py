@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 from seen import AGENTS
 from support import program
 
-Open = Callable[..., Page]
+if TYPE_CHECKING:  # the fast tier has no Playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, Request
+
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-background-networking"]
         browser = playwright.chromium.launch(

@@ -1,14 +1,84 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from support import BIN
 
 # These machines are shared: an example may take its time.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+# --- Tiers ---------------------------------------------------------------------------
+
+_TIERS = ("world", "install")
+_HAS_ALL = find_spec("playwright") is not None
+if not _HAS_ALL:  # these import packages of `test-all`, and have no fast tests
+    collect_ignore = [
+        "test_database.py",
+        "test_package.py",
+        "test_page.py",
+        "test_page_seen.py",
+        "test_readers.py",
+    ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    asked = config.option.markexpr.replace("not ", "not-").split()
+    if not _HAS_ALL and {*_TIERS} & {*asked}:
+        raise pytest.UsageError("first: pip install '.[test-all]'")
+
+
+# The shell is what a command starts itself.
+_EVERYWHERE = (Path(sys.executable), Path("/bin/sh"))
+
+
+class _Guard:
+    """Lets no fast test start a program that pip did not install."""
+
+    is_on = False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.is_on and event == "subprocess.Popen":
+            path = Path(arguments[0])
+            if path.parent != BIN and path not in _EVERYWHERE:
+                pytest.fail(f"{path} is no program of this environment: mark the test")
+
+
+_guard = _Guard()
+sys.addaudithook(_guard)
+
+
+def _is_fast(item: pytest.Item) -> bool:
+    return not any(item.get_closest_marker(tier) for tier in _TIERS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _guard.is_on = _is_fast(item)
+    try:
+        return (yield)
+    finally:
+        _guard.is_on = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A fast test that is skipped has failed: everybody can run it."""
+    report = yield
+    if report.skipped and _is_fast(item):
+        report.outcome = "failed"
+    return report
+
+
+# --- Fixtures ------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ and where the material is."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -14,11 +15,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from datetime import datetime
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
+from unittest.mock import patch
 
 import dns.resolver
 import pytest
@@ -27,6 +29,7 @@ import trustme
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
+from flask_autoconfig.tools.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -307,12 +310,38 @@ def names(
 
 
 def run(
+    *arguments: str | Path, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Call the command `flask-autoconfig`; no terminal, nothing to read.
+
+    It is called in this process, where an error that it does not handle is raised. With
+    the environment variable `COMMAND_PROCESSES`, which `.ci/run` sets, it is `run_process`.
+    """
+    if os.environ.get("COMMAND_PROCESSES"):
+        return run_process(*arguments, cwd=cwd, **env)
+    words = [str(it) for it in arguments]
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(3)]
+    code: Any = 0
+    with ExitStack() as stack:
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            stack.enter_context(patch.object(sys, name, stream))
+        stack.enter_context(patch.dict(os.environ, env))
+        stack.enter_context(chdir(cwd or "."))
+        try:
+            cli(words, prog_name="flask-autoconfig")
+        except SystemExit as ended:
+            code = ended.code
+    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(words, code, out, err)
+
+
+def run_process(
     *arguments: str | Path,
     cwd: Path | None = None,
     pass_fds: Any = (),
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """The command `flask-autoconfig`, as a person runs it; no terminal, nothing to read."""
+    """Start the command `flask-autoconfig`; no terminal, nothing to read."""
     return subprocess.run(
         [BIN / "flask-autoconfig", *arguments],
         stdin=subprocess.DEVNULL,

@@ -33,6 +33,7 @@ from support import (
 
 from flask_autoconfig import families
 
+pytestmark = pytest.mark.world
 WORKER = "www-data"
 HOSTER = (CONTRIB / "nginx-hoster.conf").read_text()
 

@@ -25,14 +25,17 @@ from support import (
     free_port,
     open_folder,
     program,
-    run,
     serving,
     until,
+)
+from support import (
+    run_process as run,
 )
 from world import DOMAIN, PASSWORD, USER, World, dovecot, nginx, submission, web, world
 
 from flask_autoconfig.config.reading import load, loads
 
+pytestmark = pytest.mark.world
 Findings = list[dict[str, str]]
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 

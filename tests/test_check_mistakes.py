@@ -52,6 +52,7 @@ from real import (
     stub,
 )
 
+pytestmark = pytest.mark.world
 CONFIG = "/mail/config-v1.1.xml"
 WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
 ANYWHERE = (CONFIG, WELL_KNOWN, "/.well-known/mail-v1.xml")

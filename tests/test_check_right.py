@@ -62,6 +62,7 @@ from world import PASSWORD
 
 from flask_autoconfig import create_app
 
+pytestmark = pytest.mark.world
 ALL = [
     *("Thunderbird", "Thunderbird for Android (K-9)", "Evolution", "Kontact"),
     *("Delta Chat", "Outlook (classic)", "iPhone", "PACC", "GNOME Online Accounts"),

@@ -15,20 +15,17 @@ from support import (
     TWO_DOMAINS,
     fetch,
     free_port,
-    lacking,
     program,
-    run,
     running,
     serving,
     shared,
 )
+from support import (
+    run_process as run,
+)
+from thunderbird import Thunderbird, thunderbird
 
-try:
-    from thunderbird import Thunderbird, thunderbird
-except ImportError:  # an environment without the extra `test`
-    lacking("marionette-driver")
-
-pytestmark = pytest.mark.client
+pytestmark = [pytest.mark.client, pytest.mark.world]
 
 
 @pytest.fixture(scope="module")

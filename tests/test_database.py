@@ -12,8 +12,21 @@ from typing import Any
 import psycopg
 import pytest
 from postgres import Postgres, postgres
-from support import BIN, ROOT, TWO_DOMAINS, Reply, fetch, free_port, run, running, until
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    Reply,
+    fetch,
+    free_port,
+    running,
+    until,
+)
+from support import (
+    run_process as run,
+)
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 CUSTOMERS = 20_000
 EXAMPLES = ROOT / "examples"

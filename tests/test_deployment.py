@@ -43,10 +43,12 @@ from support import (
     free_port,
     outlook_asks,
     program,
-    run,
     running,
     serving,
     until,
+)
+from support import (
+    run_process as run,
 )
 
 from flask_autoconfig.documents import outlook
@@ -71,6 +73,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return certificate_for(*HOSTS, "example.com", folder=tmp_path)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_nginx_serves_any_number_of_domains(
     tmp_path: Path, service: str, certificate: Pair, address: str
@@ -89,6 +92,7 @@ def test_nginx_serves_any_number_of_domains(
     assert "fred" not in log
 
 
+@pytest.mark.world
 def test_nginx_serves_the_well_known_paths_of_an_existing_site(
     tmp_path: Path, service: str
 ) -> None:
@@ -117,6 +121,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
             assert b"imap.example.com" in reply.body
 
 
+@pytest.mark.world
 def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
     tmp_path: Path, service: str
 ) -> None:
@@ -150,6 +155,7 @@ def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
         until(lambda: b"mail.example.com" in ask(config)[1], seconds=10)
 
 
+@pytest.mark.world
 def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -179,6 +185,7 @@ def _statuses(port: int, count: int, client: str) -> list[int]:
     return statuses
 
 
+@pytest.mark.world
 def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
     tmp_path: Path, service: str
 ) -> None:
@@ -202,6 +209,7 @@ def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
     assert "secret" not in text
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_apache_serves_any_number_of_domains(
     tmp_path: Path, service: str, certificate: Pair, address: str
@@ -229,6 +237,7 @@ def asked_of_a_site(port: int) -> None:
     assert b"imap.example.com" not in fetch(f"{url}/other", Host="example.com").body
 
 
+@pytest.mark.world
 def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
@@ -243,6 +252,7 @@ def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
     assert "fred" not in log.read_text()
 
 
+@pytest.mark.world
 def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
@@ -258,6 +268,7 @@ def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
     assert "fred" not in log.read_text()
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_caddy_serves_any_number_of_domains(
     tmp_path: Path, service: str, certificate: Pair, address: str
@@ -268,6 +279,7 @@ def test_caddy_serves_any_number_of_domains(
         check_front(https, http, address)
 
 
+@pytest.mark.world
 def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     head = f"{{\n\tadmin off\n\thttp_port {port}\n\tdefault_bind 127.0.0.1\n"
@@ -324,6 +336,7 @@ def _behind_a_site_of_caddy(
     return caddy(folder, head + site, https)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "front",
     [
@@ -388,6 +401,7 @@ def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
         assert fetch(f"http://{service}/healthz?domain={host}").status == status
 
 
+@pytest.mark.world
 def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
     for name in ("autoconfig.service", "autoconfig.socket"):
         text = (CONTRIB / "systemd" / name).read_text()
@@ -417,6 +431,7 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.world
 def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_file(
     tmp_path: Path,
 ) -> None:
@@ -451,6 +466,7 @@ def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_fi
     assert b"fred@example.com" in done.stdout
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_the_service_takes_its_sockets_from_systemd(
     tmp_path: Path, address: str

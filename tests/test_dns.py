@@ -38,6 +38,7 @@ def dns(file: Path, *options: str | Path) -> Any:
     return run("--config", file, "dns", "example.com", *TARGET, *options)
 
 
+@pytest.mark.world
 def test_a_zone_is_lines_to_include_in_one_that_is_there(
     toml: Write, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_output_writes_a_file_for_each_domain(toml: Write, tmp_path: Path) -> No
         )
 
 
+@pytest.mark.world
 def test_nsupdate_brings_a_zone_to_where_nothing_is_lacking(
     toml: Write, server: Bind
 ) -> None:
@@ -122,6 +124,7 @@ def test_nsupdate_brings_a_zone_to_where_nothing_is_lacking(
     assert dns(file, "--diff", *resolver).returncode == 0
 
 
+@pytest.mark.world
 def test_both_digests_stand_while_a_change_goes_on_and_then_the_new_one(
     toml: Write, server: Bind
 ) -> None:
@@ -148,6 +151,7 @@ def test_both_digests_stand_while_a_change_goes_on_and_then_the_new_one(
     assert dns(new, "--diff", *resolver).returncode == 0
 
 
+@pytest.mark.world
 def test_what_is_wrong_in_dns_is_shown_in_each_format(
     toml: Write, server: Bind
 ) -> None:
@@ -180,6 +184,7 @@ def test_what_is_wrong_in_dns_is_shown_in_each_format(
     assert whole.returncode != 0
 
 
+@pytest.mark.world
 def test_an_address_that_leads_to_the_same_place_is_as_good_as_an_alias(
     toml: Write, server: Bind
 ) -> None:
@@ -192,6 +197,7 @@ def test_an_address_that_leads_to_the_same_place_is_as_good_as_an_alias(
     assert dns(file, "--diff", *resolver).returncode == 0
 
 
+@pytest.mark.world
 def test_a_domain_that_nobody_answers_for_hides_no_other(
     toml: Write, server: Bind, tmp_path: Path
 ) -> None:

@@ -16,7 +16,8 @@ import dns.rdata
 import pytest
 from bind import Bind, bind
 from dns.rdata import Rdata
-from support import BIN, TWO_DOMAINS, ZONE_HEAD, program, run
+from support import BIN, TWO_DOMAINS, ZONE_HEAD, program
+from support import run_process as run
 
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
@@ -26,6 +27,7 @@ from flask_autoconfig.tools.record_formats import FORMATS, Published
 from flask_autoconfig.tools.resolver import Resolver
 from flask_autoconfig.tools.zone import Record, digest_records
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 DOMAIN, OTHER = "example.com", "other.test"
 DIGEST = "_ua-auto-config"

@@ -13,6 +13,7 @@ from support import BIN, fetch, program, until
 from test_check_mistakes import ELSEWHERE
 from test_check_right import ALL, real_web, works, wrong
 
+pytestmark = pytest.mark.world
 _NAMES = "127.0.0.55"
 # The hosts, and no web server of the domain itself.
 _HOSTS = ADDRESSES.replace(f"@ IN A {WEB}\n", "").replace(WEB, ELSEWHERE)

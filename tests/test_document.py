@@ -62,6 +62,7 @@ def test_what_is_written_is_valid_by_the_grammar() -> None:
         GRAMMAR.assertValid(etree.fromstring(document))
 
 
+@pytest.mark.world
 def test_what_is_written_is_valid_by_the_drafts_grammar_too() -> None:
     drafts = grammar(shared("autoconfig-1.2.rng"))
     for document in full_and_imported():

@@ -52,12 +52,14 @@ RUN_BY = {
     "curl ": "test_documents.py::test_the_service_by_itself_",
     "gunicorn ": "test_documents.py::test_a_gunicorn_of_ones_own_",
     "export /srv": "test_documents.py::test_the_files_",
+    "check --list": "test_documents.py::test_a_check_for_a_monitor_",
     "check fred@example.com --login": "test_documents.py::test_a_real_login_",
     "| nsupdate": "test_documents.py::test_nsupdate_takes_",
     "import old/": "test_documents.py::test_moving_here_",
     "schema >": "test_documents.py::test_the_schema_",
     "serve --hooks customers": "test_database.py::",
-    "pytest": ".ci/run",
+    "'.[test]'": ".ci/run",
+    "'.[test-all]'": ".ci/run",
 }
 
 
@@ -135,6 +137,7 @@ def clone(tmp_path: Path) -> Path:
     return cloned(tmp_path / "clone")
 
 
+@pytest.mark.install
 def test_the_quick_start_ends_in_a_browser(clone: Path, visit: Open) -> None:
     port = free_port()
     code = block_with("examples/autoconfig.toml serve", "README.md").rstrip()
@@ -152,6 +155,7 @@ def world() -> Iterator[World]:
         yield there
 
 
+@pytest.mark.world
 def test_ones_own_domain_is_found_and_is_well(world: World) -> None:
     code = block_with("init example.com", "README.md")
     for line in code.splitlines():
@@ -164,6 +168,7 @@ def test_ones_own_domain_is_found_and_is_well(world: World) -> None:
     assert "the servers of the file are well" in done.stdout
 
 
+@pytest.mark.world
 def test_a_real_login_is_tried_as_it_is_told(world: World) -> None:
     words = shlex.split(block_with("check fred@example.com --login"))[1:]
     (world.folder / "autoconfig.toml").write_text(world.toml)
@@ -179,6 +184,15 @@ def test_a_real_login_is_tried_as_it_is_told(world: World) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.world
+def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(world: World) -> None:
+    (world.folder / "autoconfig.toml").write_text(world.toml)
+    for line in block_with("check --list").splitlines():
+        done = world.flask_autoconfig(*shlex.split(line)[1:])
+        assert done.returncode in (0, 1), done.stderr  # 2 for an unknown code
+
+
+@pytest.mark.install
 @pytest.mark.parametrize("installer", ["pip", "pipx", "uv"])
 def test_each_installer_makes_the_command(
     clone: Path, tmp_path: Path, installer: str
@@ -197,6 +211,7 @@ def test_each_installer_makes_the_command(
     assert b"flask-autoconfig" in shown.stdout
 
 
+@pytest.mark.install
 def test_the_wheel_is_made_and_installed(clone: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     bash(f"python3 -m venv {venv}", tmp_path)
@@ -205,6 +220,7 @@ def test_the_wheel_is_made_and_installed(clone: Path, tmp_path: Path) -> None:
     assert (venv / "bin/flask-autoconfig").exists()
 
 
+@pytest.mark.world
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     code = block_with("_COMPLETE=", "README.md")
     ask = (
@@ -220,6 +236,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert "complete --no-files" in bash(told.format("fish"), tmp_path)
 
 
+@pytest.mark.world
 def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     port = free_port()
@@ -233,6 +250,7 @@ def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
     assert "<hostname>imap.example.com</hostname>" in answer
 
 
+@pytest.mark.world
 def test_a_gunicorn_of_ones_own_serves_it(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     port = free_port()
@@ -246,6 +264,7 @@ def test_a_gunicorn_of_ones_own_serves_it(tmp_path: Path) -> None:
         assert fetch(f"http://127.0.0.1:{port}/healthz").body == b"ok\n"
 
 
+@pytest.mark.world
 def test_the_files_are_those_that_are_named(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     code = block_with("export /srv", "contrib/README.md")
@@ -255,6 +274,7 @@ def test_the_files_are_those_that_are_named(tmp_path: Path) -> None:
         assert (tmp_path / "out/example.com" / path).is_file(), path
 
 
+@pytest.mark.world
 def test_nsupdate_takes_what_dns_prints_for_it(tmp_path: Path) -> None:
     one = TWO_DOMAINS.replace(', "example2.com"', "")
     (tmp_path / "autoconfig.toml").write_text(one)
@@ -268,6 +288,7 @@ def test_nsupdate_takes_what_dns_prints_for_it(tmp_path: Path) -> None:
         assert names.ask("autoconfig.example.com", "CNAME") == ["www.example.com."]
 
 
+@pytest.mark.world
 def test_moving_here_takes_one_line(tmp_path: Path) -> None:
     (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
     (tmp_path / "old").mkdir()
@@ -278,6 +299,7 @@ def test_moving_here_takes_one_line(tmp_path: Path) -> None:
     assert run("show", "example.com", cwd=tmp_path).stdout == shown
 
 
+@pytest.mark.world
 def test_the_schema_is_where_the_file_looks_for_it(tmp_path: Path) -> None:
     bash(block_with("schema >", "contrib/README.md"), tmp_path)
     (line,) = [it.code for it in blocks("toml") if it.code.startswith("#:schema")]
@@ -372,6 +394,7 @@ def _answers_of_automx2(tmp_path: Path) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.world
 def test_what_the_readme_says_of_automx2_is_so(tmp_path: Path) -> None:
     pytest.importorskip("automx2")
     paths, known, nobody = _answers_of_automx2(tmp_path)

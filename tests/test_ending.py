@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from strangers import HEARING
-from support import BIN, ISP_FILES, TWO_DOMAINS, run
+from support import BIN, ISP_FILES, TWO_DOMAINS
+from support import run_process as run
 
 from flask_autoconfig.tools.check import report
 from flask_autoconfig.tools.check.findings import finding

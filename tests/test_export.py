@@ -71,6 +71,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(it.relative_to(folder)): it.read_bytes() for it in found}
 
 
+@pytest.mark.world
 def test_nginx_serves_thousands_of_domains_from_a_few_files(
     many: Path, tmp_path: Path
 ) -> None:

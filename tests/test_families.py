@@ -16,8 +16,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from caldav.davclient import DAVClient
-from caldav.discovery import discover_service
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -566,6 +564,7 @@ chain = "middle.pem"
 """
 
 
+@pytest.mark.world
 def test_a_signed_profile_is_verified_by_openssl(
     serve: Callable[[str], Ask], certificates: Path
 ) -> None:
@@ -579,6 +578,7 @@ def test_a_signed_profile_is_verified_by_openssl(
     assert ask(PROFILE).headers["Content-Type"] == "application/x-apple-aspen-config"
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     ("change", "key", "message"),
     [
@@ -601,6 +601,7 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
         create_app(file)
 
 
+@pytest.mark.world
 def test_without_the_extra_signing_is_a_problem_that_says_how_to_get_it(
     toml: Write, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -903,9 +904,13 @@ def dav_port(tmp_path: Path) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.world
 def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
     toml: Write, tmp_path: Path, dav_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from caldav.davclient import DAVClient
+    from caldav.discovery import discover_service
+
     dav = (
         '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.example.test/"\n'
         '[[provider.address_book]]\ntype = "carddav"\nurl = "https://dav.example.test/"\n'
@@ -974,6 +979,7 @@ def test_a_family_that_is_off_leaves_its_paths_to_the_site(
             assert reply.status_code in status
 
 
+@pytest.mark.world
 def test_an_independent_reader_understands_autoconfig(
     serve: Callable[[str], Ask],
 ) -> None:
@@ -1184,6 +1190,7 @@ def test_a_signing_certificate_that_has_ended_is_told_everywhere(
     assert "ended" not in run("--config", file, "validate").stdout
 
 
+@pytest.mark.world
 def test_a_signing_key_that_is_not_safe_is_told_with_its_cure(
     toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -354,6 +354,7 @@ def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
         assert _resident(pid) - size < 4 * 1024
 
 
+@pytest.mark.world
 def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
     running: Running, tmp_path: Path
 ) -> None:

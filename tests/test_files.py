@@ -11,7 +11,16 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, certificate_for, fetch, run, serving, until
+from support import (
+    TWO_DOMAINS,
+    certificate_for,
+    fetch,
+    serving,
+    until,
+)
+from support import (
+    run_process as run,
+)
 
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import read

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from support import BIN, ROOT, program
 
 PICTURES = ROOT / "contrib/pictures"
 
 
+@pytest.mark.world
 def test_the_script_makes_the_readmes_picture(tmp_path: Path) -> None:
     for name in ("chromium", "dovecot", "nginx"):
         program(name)

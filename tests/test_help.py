@@ -134,6 +134,7 @@ complete_line flask-autoconfig show --format out
 """
 
 
+@pytest.mark.world
 def test_bash_completes_commands_options_and_choices() -> None:
     done = subprocess.run(
         [program("bash"), "--norc", "-c", COMPLETE],

@@ -180,6 +180,7 @@ def test_changes_that_are_not_in_the_database_yet_are_told_of(tmp_path: Path) ->
     assert imported(file) == ["example.com"]
 
 
+@pytest.mark.world
 def test_a_database_through_a_pipe_is_refused(tmp_path: Path) -> None:
     file = database(tmp_path / "db.sqlite")
     command = f"{BIN}/flask-autoconfig import <(cat {file})"

@@ -101,6 +101,7 @@ def _paths(element: etree._Element, above: str = "") -> Iterator[str]:
         yield from _paths(child, path)
 
 
+@pytest.mark.world
 def test_the_real_isp_database_has_no_element_that_the_files_lack() -> None:
     real = shared("ispdb").glob("*.xml")
     theirs = {path for file in real for path in _paths(etree.parse(file).getroot())}
@@ -119,6 +120,7 @@ def test_only_what_is_misspelt_is_lost() -> None:
     )
 
 
+@pytest.mark.world
 def test_the_whole_isp_database_is_imported() -> None:
     files = sorted(shared("ispdb").glob("*.xml"))
     done = run("import", *files)

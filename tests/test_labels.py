@@ -82,12 +82,14 @@ def _plain(label: str) -> str:
     return re.sub(r"\s*:$", "", label)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("name", "language"), [*_of("thunderbird")])
 def test_a_label_of_thunderbird_is_what_it_shows(name: str, language: str) -> None:
     label = TABLES["thunderbird"][name]
     assert label[language] == thunderbird_says(language, label["source"])
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("name", "language"), [*_of("evolution")])
 def test_a_label_of_evolution_is_what_it_shows(name: str, language: str) -> None:
     label = TABLES["evolution"][name]
@@ -97,6 +99,7 @@ def test_a_label_of_evolution_is_what_it_shows(name: str, language: str) -> None
     assert label[language] == _plain(said)
 
 
+@pytest.mark.world
 def test_a_label_that_is_gone_is_noticed() -> None:
     with pytest.raises(AssertionError, match="gone from Thunderbird's de texts"):
         thunderbird_says("de", "messenger/appmenu.ftl appmenu-new-telegram.label")

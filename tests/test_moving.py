@@ -126,6 +126,7 @@ def database(tmp_path: Path) -> tuple[Path, Path]:
     return base, conf
 
 
+@pytest.mark.world
 def test_what_automx2_answers_from_its_database_we_answer_too(
     database: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ import docker.utils.build
 import pytest
 from support import BIN, ROOT, fetch, free_port, running
 
+pytestmark = pytest.mark.install
+
 
 def _run(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run(

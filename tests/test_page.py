@@ -18,6 +18,7 @@ from werkzeug.test import Client
 
 from flask_autoconfig import autoconfig
 
+pytestmark = pytest.mark.world
 __all__ = ["browser", "visit"]  # fixtures
 ANNA = f"?emailaddress={ADDRESS}"
 

@@ -97,6 +97,7 @@ def scan(picture: bytes, open_page: Open) -> bytes:
     return read
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", ["Anna Muster", "Zoë ’t Łąka", "安娜"])
 def test_the_code_sets_up_thunderbird_for_android(
     visit: Open, toml: Write, name: str
@@ -134,6 +135,7 @@ SERVERS = {
 }
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(("server", "expected"), SERVERS.values(), ids=SERVERS.keys())
 def test_each_server_is_written_as_the_format_has_it(
     visit: Open, toml: Write, server: str, expected: list[object]
@@ -150,6 +152,7 @@ def test_each_server_is_written_as_the_format_has_it(
     assert export.outgoing == [0, "smtp.example.com", 25, 0, 0, ""]
 
 
+@pytest.mark.world
 def test_an_international_domain_is_written_in_ascii(visit: Open, toml: Write) -> None:
     file = toml(TWO_DOMAINS.replace("example2.com", "bücher.example"))
     query = f"emailaddress={quote('fred@bücher.example')}&name=Fred"

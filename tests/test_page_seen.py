@@ -22,6 +22,7 @@ from support import fetch, serving
 from flask_autoconfig import create_app
 from flask_autoconfig.page import languages, words
 
+pytestmark = pytest.mark.world
 __all__ = ["browser"]  # a fixture
 
 PAIRS = [

@@ -28,6 +28,7 @@ from world import PASSWORD
 
 from flask_autoconfig.families import labels
 
+pytestmark = pytest.mark.install
 DOMAIN = "example.test"  # "yours"
 STEPS = re.split(r"(?m)^\d\. ", section("README.md", "Publish it"))[1:]
 ZONE = f"""

@@ -17,10 +17,21 @@ import dns.resolver
 import maildiscover
 import pytest
 from maildiscover.autoconfig import Autoconfig
-from support import BIN, TWO_DOMAINS, certificate_for, free_port, names, run, running
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    certificate_for,
+    free_port,
+    names,
+    running,
+)
+from support import (
+    run_process as run,
+)
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 SETTINGS = (
     TWO_DOMAINS.replace("example.com", DOMAIN)

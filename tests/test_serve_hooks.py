@@ -12,7 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, run, running, until
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    fetch,
+    free_port,
+    running,
+    until,
+)
+from support import (
+    run_process as run,
+)
 
 from flask_autoconfig import ConfigError, create_app, importing
 

@@ -241,6 +241,7 @@ def _workers(master: int) -> list[int]:
     return [int(word) for word in children.split()]
 
 
+@pytest.mark.world
 def test_more_idle_clients_than_descriptors_end_no_worker(
     toml: Write, tmp_path: Path
 ) -> None:
@@ -269,6 +270,7 @@ def test_more_idle_clients_than_descriptors_end_no_worker(
     assert "Too many open files" not in text
 
 
+@pytest.mark.world
 def test_as_many_connections_as_are_asked_for_raise_the_limit_of_descriptors(
     toml: Write,
 ) -> None:

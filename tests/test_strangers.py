@@ -15,7 +15,8 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strangers import answering, at_terminal, server
-from support import TWO_DOMAINS, certificate_for, run
+from support import TWO_DOMAINS, certificate_for
+from support import run_process as run
 from world import NameServer
 
 DOMAIN, EVIL = "example.test", "evil.test"

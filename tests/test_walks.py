@@ -55,6 +55,7 @@ def label(name: str) -> str:
     return labels()[f"thunderbird.{name}"]["de"]
 
 
+@pytest.mark.world
 @pytest.mark.client
 def test_thunderbird_goes_the_pages_way_to_the_password(german: Thunderbird) -> None:
     until(lambda: label("full-name") in german.seen(), 90)  # it asks by itself

@@ -21,7 +21,10 @@ Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 # wsgiref's list of methods is that of HTTP without WebDAV.
-pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD"),
+    pytest.mark.world,
+]
 
 BEHIND_THE_MIDDLEWARE = """
 import os, time

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from support import free_port, program, wait_for
 
-with warnings.catch_warnings():
-    # What it imports asks for the Linux distribution in a way that is no longer liked.
-    warnings.simplefilter("ignore", DeprecationWarning)
+if TYPE_CHECKING:  # the fast tests do not have it
     from marionette_driver.marionette import Marionette
 
 # Names under a proxy need no DNS: every http request goes to the service under test,
@@ -150,6 +148,11 @@ def thunderbird(
     profile: Path, *, service_port: int, language: str = "en-US"
 ) -> Iterator[Thunderbird]:
     """A Thunderbird with an empty profile, whose http requests reach the service."""
+    with warnings.catch_warnings():
+        # A package that it imports calls a deprecated function.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from marionette_driver.marionette import Marionette
+
     port = free_port()
     preferences = _PREFERENCES.format(marionette=port, service=service_port)
     preferences += f'user_pref("intl.locale.requested", "{language}");\n'

@@ -21,7 +21,15 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from dnslib import QTYPE
 from dnslib.server import DNSLogger, DNSServer
 from dnslib.zoneresolver import ZoneResolver
-from support import BIN, certificate_for, free_port, program, run, running, serving
+from support import (
+    BIN,
+    certificate_for,
+    free_port,
+    program,
+    run_process,
+    running,
+    serving,
+)
 
 DOMAIN = "example.test"
 USER, PASSWORD = f"fred@{DOMAIN}", "secret"
@@ -408,7 +416,7 @@ url = "https://dav.{self.domain}/"
         self, *arguments: str | Path, web: int = 0, pass_fds: Any = ()
     ) -> Any:
         """Run a command in this world; `web` is nginx's port."""
-        return run(
+        return run_process(
             *self.words(*arguments, web=web),
             cwd=self.folder,
             pass_fds=pass_fds,

@@ -4,7 +4,7 @@ On the left the page on a phone, on the right what `check` really says at a term
 world of the tests with example.com's name server, Dovecot, submission, calendars, nginx and
 this service on loopback. What the picture leaves out of the commands are the options that
 lead there (`--resolver`, `--connect-to`). Another file may be named for it.
-Needs what the tests need: `pip install '.[test]'`, chromium, dovecot, nginx.
+Needs what the tests need: `pip install '.[test-all]'`, chromium, dovecot, nginx.
 """
 
 from __future__ import annotations

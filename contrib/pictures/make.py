@@ -3,7 +3,7 @@
 Goes over every program, language, width and appearance, with and without a script, in a
 real Chromium, tells what is wrong there, and takes the pictures that lie here. With
 `--pictures` it takes the pictures alone.
-Needs what the tests need: `pip install '.[test]'`, chromium.
+Needs what the tests need: `pip install '.[test-all]'`, chromium.
 """
 
 from __future__ import annotations

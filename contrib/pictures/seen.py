@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
-
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from flask_autoconfig.config.page import ProgramName
+
+if TYPE_CHECKING:  # the fast tests have neither Playwright nor axe
+    from playwright.sync_api import Browser, Page
 
 ADDRESS = "anna@harmony.example"
 PROGRAMS: tuple[str, ...] = get_args(ProgramName)
@@ -141,7 +141,7 @@ def shown(
     """The page in that state, its folded parts open."""
     home = HOMES.get(case.program, "windows") if device is None else device
     context = browser.new_context(
-        viewport=ViewportSize(width=case.width, height=900),
+        viewport={"width": case.width, "height": 900},
         user_agent=AGENTS.get(home, "somebody"),
         color_scheme="dark" if case.look == "dark" else "light",
         forced_colors="active" if case.look == "forced" else "none",
@@ -180,6 +180,8 @@ def complaints(page: Page, case: Case) -> list[str]:
 
 def _by_axe(page: Page, case: Case) -> Iterator[str]:
     """Violations and doubts of axe-core."""
+    from axe_playwright_python.sync_playwright import Axe
+
     # Forced colours are the system's own, and axe cannot see them.
     options = {"rules": {"color-contrast": {"enabled": case.look != "forced"}}}
     results = Axe().run(page, options=options).response

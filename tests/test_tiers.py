@@ -1,0 +1,52 @@
+"""The fast tests need nothing but what pip installs: `conftest.py` fails those that do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from support import BIN, ROOT
+
+TESTS = """
+import subprocess
+import pytest
+
+def test_of_python():
+    subprocess.run(["/bin/sh", "-c", "true"], check=True)
+
+def test_that_skips():
+    pytest.skip("no such program")
+
+def test_that_starts_a_program():
+    subprocess.run(["/usr/bin/env"], check=True)
+
+@pytest.mark.world
+def test_of_the_world():
+    subprocess.run(["/usr/bin/env"], check=True)
+
+@pytest.mark.install
+def test_of_installers():
+    pytest.skip("no such program")
+"""
+
+
+def pytest_says(file: Path, *options: str) -> str:
+    """The last line of pytest's output for the tests of a file, by our settings."""
+    done = subprocess.run(
+        [BIN / "pytest", "-p", "conftest", "-c", ROOT / "pyproject.toml"]
+        + ["-p", "no:cacheprovider", *options, file],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (counts,) = re.findall(r"^=+ (.*) in [\d.]+s =+$", done.stdout, re.MULTILINE)
+    return str(counts)
+
+
+def test_a_fast_test_neither_skips_nor_starts_a_program(tmp_path: Path) -> None:
+    file = tmp_path / "test_tiers_of_mine.py"
+    file.write_text(TESTS)
+    assert pytest_says(file) == "2 failed, 1 passed, 2 deselected"
