@@ -193,7 +193,6 @@ def _checked(folder: Path, *arguments: str) -> Any:
             *(*arguments, "--yes", "--login", "--password-fd", str(read)),
             *("--resolver", "127.0.0.1:9", "--timeout", "0.5"),
             cwd=folder,
-            pass_fds=[read],
             SSL_CERT_FILE=str(folder / "ca.pem"),
         )
     finally:

@@ -35,8 +35,10 @@ def test_of_installers():
 def pytest_says(file: Path, *options: str) -> str:
     """The last line of pytest's output for the tests of a file, by our settings."""
     done = subprocess.run(
-        [BIN / "pytest", "-p", "conftest", "-c", ROOT / "pyproject.toml"]
-        + ["-p", "no:cacheprovider", *options, file],
+        [
+            *(str(BIN / "pytest"), "-p", "conftest", "-p", "no:cacheprovider"),
+            *("-c", str(ROOT / "pyproject.toml"), *options, str(file)),
+        ],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
         capture_output=True,
         text=True,
