@@ -386,6 +386,7 @@ def prepare(
     """
     import gunicorn
     from gunicorn.app.base import Application
+    from gunicorn.config import Config
 
     watching = _watching(look)
     told = {name: value for name, value in told.items() if value is not None}
@@ -416,6 +417,8 @@ def prepare(
             gunicorn.__version__,
             ".".join(map(str, _ENDS_IDLE)),
         )
+    if gunicorn.version_info < (23,):  # whose log takes the worker's class for a text
+        Config.worker_class_str = "gthread"
     server = Server()
     os.chdir(server.cfg.chdir)  # which names of files count from
     _check_tls(server.cfg)
