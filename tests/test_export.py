@@ -173,6 +173,6 @@ def test_no_link_leads_the_documents_or_the_map_elsewhere(
 def test_of_many_copies_export_says_how_to_have_fewer(
     toml: Write, tmp_path: Path
 ) -> None:
-    service = Service(listed(toml, tmp_path, CUSTOMERS[:300]))
+    service = Service(listed(toml, tmp_path, CUSTOMERS[:900]))
     (note,) = export(service, tmp_path / "out").notes
     assert "--nginx" in note
