@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-SIZES = (4, 64, 256)  # KiB
-# Linear time grows four times from 64 to 256 KiB, quadratic time sixteen times.
+SIZES = (4, 16, 64)  # KiB
+# Linear time grows four times from 16 to 64 KiB, quadratic time sixteen times.
 MOST_GROWTH = 8
 UNNOTICED = 0.05  # seconds of CPU time, below which growth does not matter
 LONGEST = 5.0  # seconds of CPU time for one call

@@ -33,6 +33,7 @@ from support import (
 from flask_autoconfig.answers import Request
 from flask_autoconfig.service import Service
 
+pytestmark = pytest.mark.world
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 OTHER = TWO_DOMAINS.replace("imap.", "mail.")
 
@@ -354,7 +355,6 @@ def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
         assert _resident(pid) - size < 4 * 1024
 
 
-@pytest.mark.world
 def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
     running: Running, tmp_path: Path
 ) -> None:
