@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ...address import NOBODY
+from ...documents import outlook_reader
+from ...documents.setups import Account, MeaninglessError, Setup
 from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
 from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
-from . import journeys, reading, setups
+from . import journeys, reading
 from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
 from .findings import Case, Finding, finding, shown
@@ -25,7 +27,6 @@ from .plays import (
     is_way_out,
 )
 from .rules import web
-from .setups import Account, Setup
 from .weigh import FAILURE, OK
 
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
@@ -183,9 +184,9 @@ def _read(
     document = web.unpacked(reply)
     try:
         if step.kind != "xml":
-            return None, _as_told(case, setups.of_pox(document))
+            return None, _as_told(case, outlook_reader.read(document))
         setup = reading.read(document, client.rules, case.asker)
-    except (reading.UnreadableError, setups.MeaninglessError) as error:
+    except (reading.UnreadableError, MeaninglessError) as error:
         place, cure = shown(ask.url), error.cure
         told = finding("document.unusable", place, advice=cure, reason=error)
         return told, None

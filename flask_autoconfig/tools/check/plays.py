@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ...documents.setups import Setup
 from ..network import Reply
 from ..untrusted import split_url
 from . import journeys
@@ -12,7 +13,6 @@ from .facts import Facts
 from .findings import Case, Finding, shown
 from .journeys import label_of
 from .rules import web
-from .setups import Setup
 from .weigh import FAILURE
 
 

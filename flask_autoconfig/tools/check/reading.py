@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from ...address import DOMAIN_PLACEHOLDER, Address, fold, with_domain
 from ...config.ports import standard_port
 from ...config.tables import SocketType
+from ...documents.setups import Account, Setup, port_of
 from ...documents.xml import NotXmlError, local_name, parse
-from .setups import Account, Setup
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -265,7 +265,7 @@ def _insist(raw: _Raw) -> None:
         cure = "write SSL or STARTTLS"
         raise UnreadableError(f"{raw} has the socketType {said!r}, {drops}", cure)
     port = raw.values.get("port", "")
-    if not _port(port):
+    if not port_of(port):
         message = f"{raw} has {port[:20]!r} for a port, {drops}"
         raise UnreadableError(message, "write the number alone")
     if "username" not in raw.values:
@@ -277,12 +277,6 @@ def _insist(raw: _Raw) -> None:
         raise UnreadableError(f"{raw} offers {said}, {drops}", cure)
 
 
-def _port(text: str) -> int | None:
-    if not (text.isascii() and text.isdecimal() and len(text) < 6):
-        return None
-    return int(text) if 0 < int(text) < 65536 else None
-
-
 def _account(raw: _Raw, rules: Rules, who: Address) -> Account:
     """The server as the client sets it up; raises ValueError where it drops it."""
     host = _filled(raw.values.get("hostname", ""), rules, who)
@@ -291,7 +285,7 @@ def _account(raw: _Raw, rules: Rules, who: Address) -> Account:
         if not rules.any_socket:
             raise ValueError(f"the socketType {socket_type[:40]!r}")
         socket_type = "plain"
-    port = _port(raw.values.get("port", "").strip())
+    port = port_of(raw.values.get("port", "").strip())
     if port is None and rules.no_port == "standard":
         port = standard_port(raw.type, socket_type)
     username = raw.values.get("username")

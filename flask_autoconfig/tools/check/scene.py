@@ -45,7 +45,8 @@ class Scene:
         for play in self.plays:
             for it in play.setup.servers if play.setup else ():
                 if it.type in MAIL_TYPES and not it.url:
-                    found[it.endpoint] = (*found.get(it.endpoint, ()), play.client)
+                    at = Endpoint.of(it)
+                    found[at] = (*found.get(at, ()), play.client)
         return found
 
     @cached_property
