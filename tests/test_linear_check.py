@@ -27,8 +27,8 @@ from flask_autoconfig.documents import (
 from flask_autoconfig.documents.setups import MeaninglessError
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools import quirks, written
-from flask_autoconfig.tools.check import Case, Report, reading, report
+from flask_autoconfig.tools import clients, quirks, reading
+from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import is_own_fault
 from flask_autoconfig.tools.check.rules import profile, web
@@ -40,7 +40,6 @@ from flask_autoconfig.tools.untrusted import Secrets, split_url
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
-RULES = (reading.K9, reading.DELTA_CHAT)
 
 Call = Callable[[str], object]
 
@@ -55,9 +54,10 @@ def _without_collector() -> Iterator[None]:
 
 def _clients(text: str) -> None:
     """What clients make of a document, and what is said of it."""
-    for rules in RULES:
-        with suppress(reading.UnreadableError):
-            reading.read(_bytes(text), rules, WHO)
+    for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
+        (client,) = [it for it in clients.CLIENTS if it.name == name]
+        seen = reading.read(_bytes(text), client.rules, WHO)
+        assert seen.setup is not None or (seen.reason and seen.cure)
 
 
 def _documents(text: str) -> None:
@@ -65,7 +65,6 @@ def _documents(text: str) -> None:
     body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
         (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
-        written.document_warnings(body)
         quirks.warnings([provider], ours=False)
 
 

@@ -290,7 +290,7 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
     reading = [it for it in world.meant.reading if it.setting.host]
     if found is None:
         assert not reading
-        assert world.meant.reading or world.is_told("Outlook", "")
+        assert world.meant.reading or world.is_told("Outlook (classic)", "")
         return
     assert found.reading == _of(reading)
     assert reading or not found.sending  # Exchange alone

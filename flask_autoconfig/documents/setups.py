@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import NamedTuple
 
-from ..address import fold
+from ..address import fold, is_ip
 
 _MOST_SERVERS = 100  # of a document; each is compared with each of another document
 
@@ -61,9 +61,10 @@ def check_number(servers: Sized) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise MeaninglessError for what is no host name."""
+    """Raise MeaninglessError for what is neither a host name nor an IP address."""
     try:
-        fold(host)
+        if not is_ip(host):
+            fold(host)
     except ValueError:
         raise MeaninglessError(
             f"the server is called {host[:80]!r}, which is no host name",

@@ -12,16 +12,15 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
+from ..clients import CLIENTS, Client, generic
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
 from ..untrusted import split_url
-from . import journeys
 from .asking import asks, steps_of
 from .catalog import OF_THE_FILE, RULES, Rule
 from .facts import Ask, Facts, side_by_side
 from .findings import Case, Finding, finding
-from .journeys import CLIENTS, Client
 from .playing import play
 from .plays import Play
 from .rules import comparing, dav, documents, names, profile, single
@@ -199,7 +198,7 @@ def _clients(case: Case) -> list[Client]:
     known = [it for it in CLIENTS if it.family in served]
     families = {it.family for it in CLIENTS}
     others = [
-        journeys.generic(family)
+        generic(family)
         for family in case.families
         if family.name not in families and family.label and family.formats
     ]

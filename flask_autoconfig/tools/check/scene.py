@@ -8,10 +8,10 @@ from functools import cached_property
 
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Method, Provider
+from ..clients import Client
 from ..mail import Endpoint
 from .facts import Ask, Facts
 from .findings import Case
-from .journeys import Client
 from .plays import Play
 from .rules import comparing, servers
 from .rules.documents import Document, Faulty

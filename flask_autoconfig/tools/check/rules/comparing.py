@@ -8,21 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from ....address import NOBODY, Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....config.tables import Provider
-from ....documents import Recipient, outlook, outlook_reader, thunderbird
+from ....documents import Recipient, outlook_reader
 from ....documents.setups import Account, MeaninglessError, Setup
+from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, reading_of
 from ...mail import Endpoint
 from ...network import ProbeError
 from ...resolver import LookupFailed
-from .. import journeys, reading
 from ..asking import ask_of, asks
 from ..facts import Facts
 from ..findings import Case, Finding, finding
-from ..journeys import Client
 from ..weigh import FAILURE
 from . import documents, profile, servers, web
 
@@ -116,7 +113,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     """The user names that everybody gets, in documents and for Outlook."""
     case, facts, plays = scene.case, scene.facts, scene.plays
     found = documents.names_for_all(case, scene.documents)
-    step = journeys.OUTLOOK.steps[1]
+    step = OUTLOOK.steps[1]
     another = replace(case, address=Address(NOBODY, case.domain))
     for played in plays:
         names = {it.username or "" for it in _mail_of(played)}
@@ -218,17 +215,8 @@ def expected(client: Client, case: Case) -> Setup | None:
     """What the client would set up if it got what the file makes; None without."""
     if case.provider is None:
         return None
-    who = case.asker
-    if client.family == "outlook":
-        body = outlook.write(case.provider, Recipient(case.domain, who))
-        with suppress(MeaninglessError):
-            return outlook_reader.read(body) if body else None
-        return None
-    alone = structs.replace(case.provider, list_domains=False)
-    document = thunderbird.write(alone, Recipient(case.domain, exact=case.exact))
-    with suppress(reading.UnreadableError):
-        return reading.read(document, client.rules, who)
-    return None
+    recipient = Recipient(case.domain, case.asker, exact=case.exact)
+    return reading_of(client, case.provider, recipient).setup
 
 
 # --- Two setups --------------------------------------------------------------------
@@ -318,11 +306,11 @@ def hosters(scene: Scene) -> Iterator[Finding]:
     It is 404 with words, or settings: other clients take anything else for an answer.
     """
     case, facts = scene.case, scene.facts
-    (step,) = [it for it in journeys.THUNDERBIRD.steps if it.place == "mx domain"]
+    (step,) = [it for it in THUNDERBIRD.steps if it.place == "mx domain"]
     unknown = replace(case, domain="unknown.invalid", address=None)
     listed = asks(step, case, facts)
     for name in (case.provider.mx_domains if case.provider else ())[:2]:
-        url = f"https://{journeys.label_of(step)}.{name}{step.path}"
+        url = f"https://{label_of(step)}.{name}{step.path}"
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
         with suppress(ProbeError):

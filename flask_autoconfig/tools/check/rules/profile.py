@@ -15,11 +15,11 @@ from urllib.parse import quote
 from ....documents import Recipient, apple, apple_reader
 from ....documents.setups import MeaninglessError, Setup
 from ....families import FAMILIES, Family
+from ...clients import profile_paths
 from ...network import ProbeError, Reply
 from ...untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from ..journeys import profile_paths
 from ..weigh import has_failure
 from . import web
 from .single import not_served
