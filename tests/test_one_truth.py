@@ -94,7 +94,7 @@ _incoming = st.lists(
     st.one_of(_mail("imap", "pop3"), _mail("imap", "pop3"), _web("jmap"), _exchange),
     max_size=3,
 )
-_services = st.fixed_dictionaries(
+services = st.fixed_dictionaries(
     {
         "incoming": _incoming,
         "outgoing": st.lists(_mail("smtp"), min_size=1, max_size=2),
@@ -225,7 +225,7 @@ class World(NamedTuple):
 
 @st.composite
 def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
-    raw: dict[str, Any] = {"domains": draw(_domains), **draw(_services)}
+    raw: dict[str, Any] = {"domains": draw(_domains), **draw(services)}
     if not raw["incoming"]:
         del raw["outgoing"]
         raw.setdefault("calendar", [{"type": "caldav", "url": "https://dav.test/"}])

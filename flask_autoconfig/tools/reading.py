@@ -329,11 +329,12 @@ class _Reader:
 
     def _picked(self, servers: list[_Server], type_: str) -> _Server | None:
         found = [it for it in servers if it.type == type_]
-        if self.rules.pick == "last" and len(found) > 1:
+        if not found or self.rules.pick == "first":
+            return found[0] if found else None
+        if found[-1][1:] != found[0][1:]:
             message = f"of several {type_} servers it takes the last, others the first"
             self._mislead("takes-last", found[-1].place, message, "keep the best one")
-            found.reverse()
-        return found[0] if found else None
+        return found[-1]
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
