@@ -607,7 +607,7 @@ DOCUMENTS = {
         clients="Evolution",
     ),
     "two servers of a type, and no file": document(
-        "of several imap servers Evolution takes the last",
+        "of several imap servers it takes the last",
         ("<outgoing", EXTRA),
         clients="Evolution",
         file=None,

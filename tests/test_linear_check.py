@@ -18,10 +18,17 @@ from flask_autoconfig import families
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.documents import (
+    apple_reader,
+    outlook,
+    outlook_reader,
+    pacc_reader,
+)
+from flask_autoconfig.documents.setups import MeaninglessError
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools import quirks, written
-from flask_autoconfig.tools.check import Case, Report, reading, report, setups
+from flask_autoconfig.tools import clients, quirks, reading
+from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import is_own_fault
 from flask_autoconfig.tools.check.rules import profile, web
@@ -33,7 +40,6 @@ from flask_autoconfig.tools.untrusted import Secrets, split_url
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
-RULES = (reading.K9, reading.DELTA_CHAT)
 
 Call = Callable[[str], object]
 
@@ -48,9 +54,10 @@ def _without_collector() -> Iterator[None]:
 
 def _clients(text: str) -> None:
     """What clients make of a document, and what is said of it."""
-    for rules in RULES:
-        with suppress(reading.UnreadableError):
-            reading.read(_bytes(text), rules, WHO)
+    for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
+        (client,) = [it for it in clients.CLIENTS if it.name == name]
+        seen = reading.read(_bytes(text), client.rules, WHO)
+        assert seen.setup is not None or (seen.reason and seen.cure)
 
 
 def _documents(text: str) -> None:
@@ -58,14 +65,13 @@ def _documents(text: str) -> None:
     body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
         (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
-        written.document_warnings(body)
         quirks.warnings([provider], ours=False)
 
 
 def _others(text: str) -> None:
     body = _bytes(text)
-    for read in (setups.of_pox, setups.of_pacc, setups.of_profile):
-        with suppress(setups.MeaninglessError):
+    for read in (outlook_reader.read, pacc_reader.read, apple_reader.read):
+        with suppress(MeaninglessError):
             read(body)
     profile._inside(b"<?xml" + body)
 
@@ -223,12 +229,15 @@ def test_elements_that_are_all_different() -> None:
 
 def test_servers_without_end_are_refused() -> None:
     protocol = "<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
-    space = setups._OUTLOOK.strip("{}")
+    space = outlook.RESPONSE
     pox = f'<Response xmlns="{space}">{protocol * 101}</Response>'
     payload = {"PayloadType": "com.apple.mail.managed"}
     profile = plistlib.dumps({"PayloadContent": [payload] * 101})
-    for read, body in ((setups.of_pox, pox.encode()), (setups.of_profile, profile)):
-        with pytest.raises(setups.MeaninglessError, match="101 servers, more than 100"):
+    for read, body in (
+        (outlook_reader.read, pox.encode()),
+        (apple_reader.read, profile),
+    ):
+        with pytest.raises(MeaninglessError, match="101 servers, more than 100"):
             read(body)
 
 
@@ -249,7 +258,7 @@ def test_a_property_list_that_doubles_is_not_written_out() -> None:
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
     doubling = [b"\xa2" + bytes([it + 1] * 2) for it in range(len(objects), 41)]
-    setup = setups.of_profile(_binary([*objects, *doubling, b"\x09"]))
+    setup = apple_reader.read(_binary([*objects, *doubling, b"\x09"]))
     assert setup.servers[0].hostname == ""
 
 
@@ -258,8 +267,8 @@ def test_a_property_list_whose_objects_overlap_is_not_unfolded() -> None:
     text = b"\x5f\x12" + struct.pack(">I", size) + b"a" * size
     starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
     tail = struct.pack(">6xBBQQQ", 4, 4, size // 10, 0, 8 + len(text))
-    with pytest.raises(setups.MeaninglessError, match="without bounds"):
-        setups.of_profile(b"bplist00" + text + starts + tail)
+    with pytest.raises(MeaninglessError, match="without bounds"):
+        apple_reader.read(b"bplist00" + text + starts + tail)
 
 
 # --- Conversations ------------------------------------------------------------------------

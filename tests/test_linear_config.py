@@ -19,14 +19,16 @@ from linear import TOKENS, assert_linear
 from support import TWO_DOMAINS, fetch, serving, until
 
 from flask_autoconfig import ConfigError
+from flask_autoconfig.address import Address
 from flask_autoconfig.config import reading
 from flask_autoconfig.config.listing import read_listing
 from flask_autoconfig.config.logo import MOST_BYTES as LARGEST_LOGO
 from flask_autoconfig.config.logo import UnusableLogoError, read_logo
 from flask_autoconfig.config.mapping import plain
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
-from flask_autoconfig.tools import written
 from flask_autoconfig.tools.cli import cli
+from flask_autoconfig.tools.clients import CLIENTS
+from flask_autoconfig.tools.reading import read as read_by
 
 # Characters that no basic string of TOML holds as they are.
 _ESCAPES = {code: f"\\u{code:04X}" for code in (*range(0x20), 0x22, 0x5C, 0x7F)}
@@ -208,7 +210,8 @@ def test_a_document_to_import(template: str) -> None:
         data = value.encode("utf-8", "replace")
         with suppress(NotAutoconfigError, ConfigError):
             reading.from_raw({"provider": [Reader().read(data)]})
-            written.document_warnings(data)
+            for client in CLIENTS:
+                read_by(data, client.rules, Address("fred", "a.test"))
 
     assert_all_linear(read, "<a/>", "<emailProvider/>", '<domain purpose="mx"/>')
 

@@ -401,6 +401,7 @@ def test_a_url_is_served_in_ascii(written: str, end: str) -> None:
 
 
 BY_RECORDS = "Programs that go by SRV records"
+KIN = "Thunderbird, Evolution, Delta Chat and others"
 APPLE = "iPhone, iPad and Mac"
 WARNED = {
     "a page without encryption": (
@@ -433,7 +434,7 @@ WARNED = {
         provider(
             incoming='[[provider.incoming]]\ntype = "imap"\nhostname = "b.example"'
         ),
-        ["Kontact and Evolution"],
+        ["Evolution"],
         "incoming[1]",
     ),
     "OAuth2 before a password": (
@@ -443,17 +444,17 @@ WARNED = {
     ),
     "OAuth2 alone": (
         provider(incoming='authentication = "OAuth2"'),
-        ["Every client", "Thunderbird and Evolution"],
+        ["Every client", "Thunderbird", "Evolution", "Outlook (classic)"],
         "incoming[0].authentication",
     ),
     "a client certificate alone": (
         provider(incoming='authentication = "TLS-client-cert"'),
-        ["Thunderbird", "Thunderbird for Android (K-9)"],
+        ["Thunderbird", "Thunderbird for Android (K-9)", "Outlook (classic)"],
         "incoming[0].authentication",
     ),
     "GSSAPI alone": (
         provider(incoming='authentication = "GSSAPI"'),
-        ["Thunderbird for Android (K-9)"],
+        ["Thunderbird for Android (K-9)", "Outlook (classic)"],
         "incoming[0].authentication",
     ),
     "a long short name": (
@@ -510,7 +511,7 @@ WARNED = {
         provider()
         .partition("[[provider.incoming]]")[0]
         .__add__('[[provider.incoming]]\ntype="jmap"\nurl="https://jmap.example.com/"'),
-        ["Thunderbird", "Outlook", BY_RECORDS],
+        [KIN, "Outlook (classic)", BY_RECORDS],
         "",
     ),
 }
@@ -667,7 +668,9 @@ def test_warnings_come_in_the_order_of_harm() -> None:
     assert clients == [
         "Every client",
         "Thunderbird for Android (K-9)",
-        "Thunderbird and Evolution",
+        "Thunderbird",
+        "Outlook (classic)",
+        "Evolution",
         APPLE,
         BY_RECORDS,
         "PACC",

@@ -96,7 +96,7 @@ _incoming = st.lists(
     st.one_of(_mail("imap", "pop3"), _mail("imap", "pop3"), _web("jmap"), _exchange),
     max_size=3,
 )
-_services = st.fixed_dictionaries(
+services = st.fixed_dictionaries(
     {
         "incoming": _incoming,
         "outgoing": st.lists(_mail("smtp"), min_size=1, max_size=2),
@@ -227,7 +227,7 @@ class World(NamedTuple):
 
 @st.composite
 def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
-    raw: dict[str, Any] = {"domains": draw(_domains), **draw(_services)}
+    raw: dict[str, Any] = {"domains": draw(_domains), **draw(services)}
     if not raw["incoming"]:
         del raw["outgoing"]
         raw.setdefault("calendar", [{"type": "caldav", "url": "https://dav.test/"}])
@@ -292,7 +292,7 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
     reading = [it for it in world.meant.reading if it.setting.host]
     if found is None:
         assert not reading
-        assert world.meant.reading or world.is_told("Outlook", "")
+        assert world.meant.reading or world.is_told("Outlook (classic)", "")
         return
     assert found.reading == _of(reading)
     assert reading or not found.sending  # Exchange alone

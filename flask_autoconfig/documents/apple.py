@@ -20,8 +20,13 @@ CONTENT_TYPE = "application/x-apple-aspen-config"
 
 # One root of all our UUIDs, so that the same address gets the same profile again.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/flask-autoconfig")
-_MAIL_TYPES = {"imap": "EmailTypeIMAP", "pop3": "EmailTypePOP"}
-_METHODS: dict[Method, str] = {
+MAIL, MAIL_TYPE = "com.apple.mail.managed", "EmailAccountType"
+# The keys of a mail server: one of the first two, and one of the others behind it.
+INCOMING, OUTGOING = "IncomingMailServer", "OutgoingMailServer"
+HOST_NAME, PORT, USE_SSL = "HostName", "PortNumber", "UseSSL"
+METHOD, USERNAME = "Authentication", "Username"
+MAIL_TYPES = {"imap": "EmailTypeIMAP", "pop3": "EmailTypePOP"}
+METHODS: dict[Method, str] = {
     "password-cleartext": "EmailAuthPassword",
     "password-encrypted": "EmailAuthCRAMMD5",
     "NTLM": "EmailAuthNTLM",
@@ -92,7 +97,7 @@ def is_there(provider: Provider, recipient: Recipient) -> bool:
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """The mail servers that no profile says, each with its place and the reason."""
     for place, server in provider.servers:
-        if server.type in (*_MAIL_TYPES, "smtp") and _method(server) is None:
+        if server.type in (*MAIL_TYPES, "smtp") and _method(server) is None:
             yield place, "a profile has no word for its methods"
 
 
@@ -118,17 +123,17 @@ def _mail(
     provider: Provider, recipient: Recipient, domain: str, description: str
 ) -> dict[str, Any] | None:
     address = recipient.address
-    incoming = _first(provider.incoming, _MAIL_TYPES, address, domain)
+    incoming = _first(provider.incoming, MAIL_TYPES, address, domain)
     outgoing = _first(provider.outgoing, ["smtp"], address, domain)
     if incoming is None or outgoing is None:
         return None
     payload = {
-        "PayloadType": "com.apple.mail.managed",
-        "EmailAccountType": _MAIL_TYPES[incoming.type],
+        "PayloadType": MAIL,
+        MAIL_TYPE: MAIL_TYPES[incoming.type],
         "EmailAccountDescription": description,
         "OutgoingPasswordSameAsIncomingPassword": outgoing.username is not None,
-        **_server("Incoming", incoming, address, domain),
-        **_server("Outgoing", outgoing, address, domain),
+        **_server(INCOMING, incoming, address, domain),
+        **_server(OUTGOING, outgoing, address, domain),
     }
 
     if address:
@@ -149,7 +154,7 @@ def _first(
 
 def _method(server: Server) -> str | None:
     """The best of the server's methods that Apple's programs know, None without one."""
-    known = (_METHODS.get(method) for method in server.authentication)
+    known = (METHODS.get(method) for method in server.authentication)
     return next(filter(None, known), None)
 
 
@@ -157,13 +162,13 @@ def _server(
     way: str, server: Server, address: Address | None, domain: str
 ) -> dict[str, Any]:
     said: dict[str, Any] = {
-        f"{way}MailServerHostName": fill_in_host(server.hostname, domain, address),
-        f"{way}MailServerPortNumber": server.port,
-        f"{way}MailServerUseSSL": server.socket_type != "plain",
-        f"{way}MailServerAuthentication": _method(server),
+        way + HOST_NAME: fill_in_host(server.hostname, domain, address),
+        way + PORT: server.port,
+        way + USE_SSL: server.socket_type != "plain",
+        way + METHOD: _method(server),
     }
     username = fill_in(server.username, domain, address)
-    return said | ({f"{way}MailServerUsername": username} if username else {})
+    return said | ({way + USERNAME: username} if username else {})
 
 
 def _dav(

@@ -30,16 +30,19 @@ _MESSAGES = {
 }
 
 NAMESPACE = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
-_OUTLOOK = (
+RESPONSE = (
     "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 )
 _REQUESTS = (
     "://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006",
     "://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006",
 )
-_TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
+# The elements of a server that :mod:`outlook_reader` reads, too.
+PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
+LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
+TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 _DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
-_ENCRYPTION = {  # STARTTLS with SSL off, as some write it, makes Thunderbird go plain
+ENCRYPTION = {  # STARTTLS with SSL off, as some write it, makes Thunderbird go plain
     "SSL": ("on", "SSL"),
     "STARTTLS": ("on", "TLS"),
     "plain": ("off", "None"),
@@ -105,20 +108,20 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return None
     domain, address = recipient.domain, recipient.address
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
-    response = ET.SubElement(root, "Response", xmlns=_OUTLOOK)
+    response = ET.SubElement(root, "Response", xmlns=RESPONSE)
     account = ET.SubElement(response, "Account")
     _add(account, "AccountType", "email")
     _add(account, "Action", "settings")
     if not _is_mail_read(provider, recipient):
         url = exchange_url(provider, "ews", recipient)
         for type_ in ("EXCH", "EXPR"):  # inside a company's network, and outside
-            protocol = ET.SubElement(account, "Protocol")
-            _add(protocol, "Type", type_)
+            protocol = ET.SubElement(account, PROTOCOL)
+            _add(protocol, TYPE, type_)
             _add(protocol, "EwsUrl", url)
         return to_bytes(root)
 
     for _, server in provider.servers:
-        if server.type in _TYPES:
+        if server.type in TYPES:
             _write_mail(account, server, domain, address)
         elif server.type in _DAV_TYPES and server.url:
             _write_dav(account, server, domain, address)
@@ -157,7 +160,7 @@ def _host_of(server: Server, domain: str | None, address: Address | None) -> str
 
     It takes a domain, and there is none, or an address that fits it.
     """
-    if server.type not in _TYPES:
+    if server.type not in TYPES:
         return ""
     return fill_in_host(server.hostname, domain, address)
 
@@ -169,16 +172,16 @@ def _write_mail(
     if not host:
         return
 
-    protocol = ET.SubElement(account, "Protocol")
-    ssl, encryption = _ENCRYPTION[server.socket_type or "SSL"]
-    _add(protocol, "Type", _TYPES[server.type])
-    _add(protocol, "Server", host)
-    _add(protocol, "Port", str(server.port))
+    protocol = ET.SubElement(account, PROTOCOL)
+    ssl, encryption = ENCRYPTION[server.socket_type or "SSL"]
+    _add(protocol, TYPE, TYPES[server.type])
+    _add(protocol, SERVER, host)
+    _add(protocol, PORT, str(server.port))
     _add(protocol, "DomainRequired", "off")
-    _add(protocol, "LoginName", fill_in(server.username, domain, address))
-    _add(protocol, "SPA", "on" if server.authentication[0] == "NTLM" else "off")
-    _add(protocol, "SSL", ssl)
-    _add(protocol, "Encryption", encryption)
+    _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
+    _add(protocol, SPA, "on" if server.authentication[0] == "NTLM" else "off")
+    _add(protocol, SSL, ssl)
+    _add(protocol, ENCRYPTED_BY, encryption)
     _add(protocol, "AuthRequired", "off" if server.username is None else "on")
     if server.type == "smtp":
         _add(protocol, "UsePOPAuth", "off")
@@ -190,10 +193,10 @@ def _write_dav(
 ) -> None:
     url = fill_in_url(server.url, domain, address)
     if url:
-        protocol = ET.SubElement(account, "Protocol")
-        _add(protocol, "Type", _DAV_TYPES[server.type])
-        _add(protocol, "Server", url)
-        _add(protocol, "LoginName", fill_in(server.username, domain, address))
+        protocol = ET.SubElement(account, PROTOCOL)
+        _add(protocol, TYPE, _DAV_TYPES[server.type])
+        _add(protocol, SERVER, url)
+        _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
 
 
 def _add(parent: ET.Element, tag: str, text: str | None) -> None:
@@ -206,7 +209,7 @@ def request(address: str) -> bytes:
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
     asked = ET.SubElement(root, "Request")
     _add(asked, "EMailAddress", address)
-    _add(asked, "AcceptableResponseSchema", _OUTLOOK)
+    _add(asked, "AcceptableResponseSchema", RESPONSE)
     return to_bytes(root)
 
 

@@ -21,10 +21,11 @@ from ..config.tables import AuthenticationMethod, Provider, Server
 from . import ANYBODY, LONGEST_NAME, LONGEST_SHORT_NAME, Recipient, shortened
 
 CONTENT_TYPE = "application/json"
+PROTOCOLS, HOST = "protocols", "host"
 # The draft's `submit` was `smtp` up to -02, which is what its readers know so far.
-_HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
+HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
-_SAID = (*_HOSTS, *_URLS, "managesieve")
+_SAID = (*HOSTS, *_URLS, "managesieve")
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 _SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
 # It has no user names: whoever reads it logs in with the address.
@@ -42,12 +43,12 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return None
     protocols: dict[str, dict[str, str]] = {}
     for server in listed:
-        for name in _HOSTS.get(server.type, ()):
-            protocols[name] = {"host": server.hostname or ""}
+        for name in HOSTS.get(server.type, ()):
+            protocols[name] = {HOST: server.hostname or ""}
         if server.type in _URLS:
             protocols[server.type] = {"url": server.url or ""}
     document = {
-        "protocols": protocols,
+        PROTOCOLS: protocols,
         "authentication": _authentication(provider, listed),
         "info": _info(provider, recipient),
     }
@@ -129,7 +130,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
     """Why PACC cannot say a server, "" where it can."""
     if server.type == "managesieve":
         return "PACC has no port for it that speaks TLS from the first byte"
-    reason = _of_host(server) if server.type in _HOSTS else _of_url(server)
+    reason = _of_host(server) if server.type in HOSTS else _of_url(server)
     if reason:
         return reason
     if server.username not in _LOGINS:
@@ -140,7 +141,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
 
 
 def _of_host(server: Server) -> str:
-    name, port = _HOSTS[server.type][0], standard_port(server.type, "SSL")
+    name, port = HOSTS[server.type][0], standard_port(server.type, "SSL")
     host = server.hostname or ""
     if server.socket_type != "SSL" or server.port != port:
         return f"{name} can only be TLS on port {port}"

@@ -28,7 +28,7 @@ from .thunderbird import (
 from .xml import NotXmlError, local_name, parse, text_of
 
 # The words of older files.
-_OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
+OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
 _METHODS = get_args(get_args(Method)[0])
 _TYPES = {
     "incomingServer": get_args(IncomingType),
@@ -282,7 +282,7 @@ def _method(element: ET.Element) -> Any:
     """A way to log in as the TOML spells it, "" where the element says nothing."""
     name, system = text_of(element), element.get("system", "").strip()
     if not system or not name:
-        return _OLD_METHODS.get(name, name)
+        return OLD_METHODS.get(name, name)
     method = {"system": system, "name": name}
     return HTTP_WORDS.get(name, method) if system == "http" else method
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ..config.tables import Method
+from ..documents.setups import Account
 from .network import Network, ProbeError, clock, reason_of, start_tls
 from .tls import Certificate, address_of, told_later
 from .untrusted import Secrets
@@ -30,6 +31,11 @@ class Endpoint(NamedTuple):
     host: str
     port: int
     socket_type: str  # SSL, STARTTLS or plain
+
+    @classmethod
+    def of(cls, account: Account) -> Endpoint:
+        """Return where a server is that a client sets up."""
+        return cls(*account[:4])
 
     def __str__(self) -> str:
         return f"{self.type} {self.host}:{self.port} {self.socket_type}"

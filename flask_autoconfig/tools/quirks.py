@@ -1,69 +1,71 @@
-"""What single clients cannot take: their quirks, as one table.
+"""What `validate` warns of.
 
-Each quirk is a function of a provider, in a row with the client that it hurts.
+Each client is played over the documents that it would be served (:mod:`clients`): what it
+stumbles over is a warning at that place in the file. What no client's rules explain is a
+row of advice: a function of a provider, with whom it hurts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
 from msgspec import json, to_builtins
 
-from ..address import unfold
+from ..address import Address, unfold
 from ..config import values
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import FamilyName, Provider, Server
 from ..config.writing import strings_read_by
-from ..documents import LONGEST_NAME, LONGEST_SHORT_NAME, apple, pacc
+from ..documents import (
+    LONGEST_NAME,
+    LONGEST_SHORT_NAME,
+    Recipient,
+    apple,
+    pacc,
+)
 from ..errors import Problem
 from ..families import FAMILIES, Family
 from ..page import look
 from . import novices, zone
+from .clients import CLIENTS, Client, reading_of
+from .reading import Fault, Reading
 
 _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
 )
 
 _BY_RECORDS = "Programs that go by SRV records"
-K9 = "Thunderbird for Android (K-9)"
 # Of each thing that hurts: its place in the provider, what is wrong, what would be right.
 Complaints = Iterator[tuple[str, str, str]]
 
 
 class Subject(NamedTuple):
-    """A provider that is looked at, and its servers that mail programs speak to."""
+    """A provider that is looked at."""
 
     provider: Provider
-    mail: list[tuple[str, Server]]  # each with its place in the provider
+
+    @property
+    def mail(self) -> Iterator[tuple[str, Server]]:
+        """Its servers that mail programs speak to, each with its place."""
+        return (it for it in self.provider.servers if it[1].type in MAIL_TYPES)
 
 
-class Quirk(NamedTuple):
-    """A client, and what it stumbles over."""
+class Advice(NamedTuple):
+    """A row of what no client's rules explain."""
 
-    client: str
+    client: str  # whom it hurts
     complaints: Callable[[Subject], Complaints]
     family: FamilyName | None = None  # the client asks for nothing else; None: any
     is_of_ours: bool = False  # about what we make of the settings, not about them
 
-
-def _mail_servers(provider: Provider) -> list[tuple[str, Server]]:
-    return [
-        (at, server) for at, server in provider.servers if server.type in MAIL_TYPES
-    ]
-
-
-def _drops_unencrypted(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if server.socket_type == "plain" and server.type != "pop3":
-            yield (
-                f"{at}.socket_type",
-                "it drops the whole document for an unencrypted server",
-                'offer "SSL" or "STARTTLS"',
-            )
+    def counts(self, families: Container[str], ours: bool) -> bool:
+        """Whether it matters where these families are served, of our settings or not."""
+        is_served = self.family is None or self.family in families
+        return is_served and (ours or not self.is_of_ours)
 
 
 def _in_clear(of: Subject) -> Complaints:
@@ -93,19 +95,6 @@ def _page_in_clear(of: Subject) -> Complaints:
             )
 
 
-def _no_k9_method(of: Subject) -> Complaints:
-    known = {"OAuth2", "password-cleartext", "password-encrypted"}
-    for at, server in of.mail:
-        if server.type != "pop3" and not known.intersection(
-            method for method in server.authentication if isinstance(method, str)
-        ):
-            yield (
-                f"{at}.authentication",
-                "it drops the whole document for a server without a method it knows",
-                'add "password-cleartext" or "OAuth2"',
-            )
-
-
 def _encrypted_password(of: Subject) -> Complaints:
     for at, server in of.mail:
         methods = [it for it in server.authentication if it != "OAuth2"]  # Evolution
@@ -115,71 +104,6 @@ def _encrypted_password(of: Subject) -> Complaints:
                 "it obeys password-encrypted to the letter (CRAM-MD5), even under TLS, "
                 "and where the server offers only PLAIN every login fails",
                 'write "password-cleartext" unless the server offers CRAM-MD5',
-            )
-
-
-def _several(of: Subject) -> Complaints:
-    for key in ("incoming", "outgoing"):
-        seen: dict[str, int] = {}
-        for index, server in enumerate(getattr(of.provider, key)):
-            first = seen.setdefault(server.type, index)
-            if first != index:
-                yield (
-                    f"{key}[{index}]",
-                    f"of several {server.type} servers Evolution takes the last, "
-                    "Kontact the first",
-                    "keep the best one",
-                )
-
-
-def _oauth_in_kontact(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if "OAuth2" in server.authentication and len(server.authentication) > 1:
-            yield (
-                f"{at}.authentication",
-                "OAuth2 wins, even behind a password method",
-                "keep OAuth2 only if Kontact can use it with your server",
-            )
-
-
-def _only_oauth(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if server.authentication == ("OAuth2",):
-            yield (
-                f"{at}.authentication",
-                "Thunderbird does OAuth2 only with providers that it knows and drops "
-                "the server otherwise; Evolution sets up no authentication",
-                'let "password-cleartext" follow it',
-            )
-
-
-def _certificate_alone(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if server.authentication == ("TLS-client-cert",):
-            yield (
-                f"{at}.authentication",
-                "it drops a server with TLS-client-cert alone",
-                "add a method with a password",
-            )
-
-
-def _reference_in_value(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if any(char in (server.username or "") for char in "&<>"):
-            yield (
-                f"{at}.username",
-                "it cuts the name off at a character that XML must escape (& < >)",
-                "choose a login name without it",
-            )
-
-
-def _no_user_name(of: Subject) -> Complaints:
-    for at, server in of.mail:
-        if server.username is None:
-            yield (
-                f"{at}.username",
-                "it drops a server without a user name",
-                'write username = "%EMAILADDRESS%", which others ignore there',
             )
 
 
@@ -194,47 +118,26 @@ def _unfinished_placeholder(of: Subject) -> Complaints:
             )
 
 
-def _no_mail(of: Subject) -> Complaints:
-    if not of.provider.incoming or not of.provider.outgoing:
-        yield (
-            "",
-            "it takes no document without an incoming and an smtp server",
-            "add the servers, if there are any",
-        )
-
-
-def _no_account(of: Subject) -> Complaints:
-    types = {server.type for server in of.provider.incoming}
-    if not types.intersection(("imap", "pop3", "ews", "exchange")):
-        yield (
-            "",
-            "it gets no account without a server to read mail from, but error 500",
-            "add the server, if there is one",
-        )
-
-
 _STANDARD = {
-    (type_, socket_type): standard_port(type_, socket_type)
+    standard_port(type_, socket_type): (type_, socket_type)
     for type_ in MAIL_TYPES
     for socket_type in ("SSL", "STARTTLS")
 }
-_USUAL = {port: socket_type for (_, socket_type), port in _STANDARD.items()}
-_OWNER = {port: type_ for (type_, _), port in _STANDARD.items()}
 
 
 def _odd_port(of: Subject) -> Complaints:
     for at, server in of.mail:
-        owner = _OWNER.get(server.port)
-        if owner and owner != server.type:
+        owner, expected = _STANDARD.get(server.port, (server.type, "plain"))
+        if owner != server.type:
             yield (
                 f"{at}.port",
                 f"port {server.port} is {owner}'s, and this server is of type "
                 f"{server.type}",
                 "write the port that it really has",
             )
-            continue
-        expected = _USUAL.get(server.port)
-        if expected and server.socket_type not in (expected, "plain"):
+        elif "plain" not in (expected, server.socket_type) and (
+            server.socket_type != expected
+        ):
             yield (
                 f"{at}.port",
                 f"port {server.port} is {expected}'s, the server is said to speak "
@@ -258,24 +161,6 @@ def _long_name(of: Subject) -> Complaints:
             )
 
 
-def _not_in_pacc(of: Subject) -> Complaints:
-    for place, reason in pacc.left_out(of.provider):
-        yield (
-            place,
-            f"it is left out there: {reason}",
-            "offer it so too, or leave PACC's clients without it",
-        )
-
-
-def _not_in_dns(of: Subject) -> Complaints:
-    for place, reason in zone.left_out(of.provider):
-        yield (
-            place,
-            f"it has no record: {reason}",
-            "offer it so too, or leave those programs without it",
-        )
-
-
 def _login_not_in_dns(of: Subject) -> Complaints:
     known = {"%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%"}
     for at, server in of.mail:
@@ -286,25 +171,6 @@ def _login_not_in_dns(of: Subject) -> Complaints:
                 "the @ (RFC 6186, section 4)",
                 "let people log in with one of these, too",
             )
-
-
-def _not_in_profile(of: Subject) -> Complaints:
-    for place, reason in apple.left_out(of.provider):
-        yield (
-            place,
-            f"it is left out of profiles: {reason}",
-            "offer it so too, or leave Apple's programs without it",
-        )
-
-
-def _pop3_first(of: Subject) -> Complaints:
-    types = [server.type for server in of.provider.incoming]
-    if "imap" in types[1:] and types[0] != "imap":
-        yield (
-            "incoming[0]",
-            f"it reads the first server alone, and finds no settings in {types[0]}",
-            "let the imap server stand first",
-        )
 
 
 def _usual_url(of: Subject) -> Complaints:
@@ -354,43 +220,72 @@ def _pale_colour(of: Subject) -> Complaints:
         )
 
 
+def _left_out(
+    reasons: Callable[[Provider], Iterable[tuple[str, str]]], message: str, who: str
+) -> Callable[[Subject], Complaints]:
+    """Return the row of a format that has no word for some servers."""
+
+    def complaints(of: Subject) -> Complaints:
+        for place, reason in reasons(of.provider):
+            cure = f"offer it so too, or leave {who} without it"
+            yield place, f"{message}: {reason}", cure
+
+    return complaints
+
+
+_OF_EVERYBODY = (
+    Advice("Every client", _in_clear),
+    Advice("Every client", _page_in_clear),
+    Advice("Every client", novices.unreachable_hosts),
+    Advice("Every client", novices.misplaced),
+    Advice("Every client", novices.unknown_domains, is_of_ours=True),
+    Advice("Every client", novices.same_names),
+    Advice("Every client", _unfinished_placeholder),
+    Advice("Every client", _odd_port),
+    Advice("Every client", _usual_url),
+    Advice("Every client", _no_authorization_server),
+    Advice("Every client", novices.unreachable_pages),
+)
+# They set up what the file says, and whether that works is the server's matter.
+_ENCRYPTED_PASSWORD = Advice(
+    "Kontact and Evolution", _encrypted_password, "thunderbird"
+)
+_OF_STYLE = (
+    Advice("Every client", _long_list),
+    Advice("Every client", _long_name),
+    Advice("Your own site", novices.same_domains, is_of_ours=True),
+    Advice("The page", _pale_colour, "page"),
+    Advice(
+        "iPhone, iPad and Mac",
+        _left_out(apple.left_out, "it is left out of profiles", "Apple's programs"),
+        "apple",
+        is_of_ours=True,
+    ),
+    Advice(
+        _BY_RECORDS,
+        _left_out(zone.left_out, "it has no record", "those programs"),
+        is_of_ours=True,
+    ),
+    Advice(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
+    Advice(
+        "PACC",
+        _left_out(pacc.left_out, "it is left out there", "PACC's clients"),
+        "pacc",
+        is_of_ours=True,
+    ),
+)
+_SAME_ID = "same id"
 # What hurts most comes first: passwords that anybody can read, what no client can use,
 # what some drop the whole document for, what single ones do otherwise, and style.
-QUIRKS = (
-    Quirk("Every client", _in_clear),
-    Quirk("Every client", _page_in_clear),
-    Quirk("Every client", novices.unreachable_hosts),
-    Quirk("Every client", novices.misplaced),
-    Quirk("Every client", novices.unknown_domains, is_of_ours=True),
-    Quirk("Every client", novices.same_names),
-    Quirk("Every client", _unfinished_placeholder),
-    Quirk("Every client", _odd_port),
-    Quirk("Every client", _usual_url),
-    Quirk("Every client", _no_authorization_server),
-    Quirk("Every client", novices.unreachable_pages),
-    Quirk("Thunderbird", _no_mail, "thunderbird"),
-    Quirk("Thunderbird", _certificate_alone, "thunderbird"),
-    Quirk(K9, _drops_unencrypted, "thunderbird"),
-    Quirk(K9, _no_k9_method, "thunderbird"),
-    Quirk("Kontact and Evolution", _encrypted_password, "thunderbird"),
-    Quirk("Kontact and Evolution", _several, "thunderbird"),
-    Quirk("Kontact", _oauth_in_kontact, "thunderbird"),
-    Quirk("Thunderbird and Evolution", _only_oauth, "thunderbird"),
-    Quirk("Delta Chat", _reference_in_value, "thunderbird"),
-    Quirk("Delta Chat", _no_user_name, "thunderbird"),
-    Quirk("FairEmail", _pop3_first, "thunderbird"),
-    Quirk("Outlook", _no_account, "outlook"),
-    Quirk("Every client", _long_list),
-    Quirk("Every client", _long_name),
-    Quirk("Your own site", novices.same_domains, is_of_ours=True),
-    Quirk("The page", _pale_colour, "page"),
-    Quirk("iPhone, iPad and Mac", _not_in_profile, "apple", is_of_ours=True),
-    Quirk(_BY_RECORDS, _not_in_dns, is_of_ours=True),
-    Quirk(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
-    Quirk("PACC", _not_in_pacc, "pacc", is_of_ours=True),
+_ORDER = (
+    *_OF_EVERYBODY,
+    "document",
+    _ENCRYPTED_PASSWORD,
+    "server",
+    "setting",
+    _SAME_ID,
+    *_OF_STYLE,
 )
-# The row before which what hurts the own site alone is told.
-_BEFORE_STYLE = [it.complaints for it in QUIRKS].index(_long_list)
 
 
 def warnings(
@@ -400,32 +295,72 @@ def warnings(
     *,
     ours: bool = True,
 ) -> list[Problem]:
-    """What one client or another cannot take, the worst first: in the order of QUIRKS.
+    """Return what one client or another cannot take, the worst first.
 
-    What one of them finds is in the file's order. `served` are the families whose
-    clients count, `origins` say where each provider stands: without them in one file.
-    Unless they are `ours`, others publish the settings.
+    What is equally bad is in the file's order. `served` are the families whose clients
+    count, `origins` say where each provider stands: without them in one file. Unless the
+    settings are `ours`, others publish them, and no client is played: their documents
+    are read as they are.
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
-    names = {family.name for family in served}
-    found: list[list[Problem]] = [[] for _ in QUIRKS]
-    same_ids = found[_BEFORE_STYLE]
+    families = {family.name: family for family in served}
+    found: dict[object, list[Problem]] = {it: [] for it in _ORDER}
     seen: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
+
+        def add(
+            key: object, client: str, told: tuple[str, str, str], at: Origin = origin
+        ) -> None:
+            where, message, cure = told
+            place = f"{at.place}.{where}" if where else at.place
+            found[key].append(Problem(place, message, cure, client, at.file))
+
         first = seen.setdefault(provider.identity, origin)
         if first is not origin:
-            same_ids.append(_same_id(provider, origin, first))
-        subject = Subject(provider, _mail_servers(provider))
-        for problems, quirk in zip(found, QUIRKS, strict=True):
-            client, complaints, family, is_of_ours = quirk
-            if (family is not None and family not in names) or (
-                is_of_ours and not ours
-            ):
-                continue
-            for where, message, cure in complaints(subject):
-                place = f"{origin.place}.{where}" if where else origin.place
-                problems.append(Problem(place, message, cure, client, origin.file))
-    return [problem for problems in found for problem in problems]
+            found[_SAME_ID].append(_same_id(provider, origin, first))
+        subject = Subject(provider)
+        for it in (*_OF_EVERYBODY, _ENCRYPTED_PASSWORD, *_OF_STYLE):
+            if it.counts(families, ours):
+                for told in it.complaints(subject):
+                    add(it, it.client, told)
+        for name, fault in of_served(provider, families) if ours else ():
+            add(fault.effect, name, (fault.place, fault.message, fault.cure))
+    return [problem for problems in found.values() for problem in problems]
+
+
+def of_served(
+    provider: Provider, families: Mapping[str, Family]
+) -> Iterator[tuple[str, Fault]]:
+    """Yield what clients stumble over in the documents that they would be served."""
+    domain = next(iter(provider.exact_domains), "")
+    exact = bool(domain)
+    if not exact:  # whoever matches the pattern
+        pattern = next(iter(provider.domains), "*")
+        domain = pattern.replace("*", "example" if "." in pattern else "example.com")
+    recipient = Recipient(domain, Address("postmaster", domain), exact=exact)
+    for family in families.values():
+        clients = [it for it in CLIENTS if it.steps and it.family == family.name]
+        readings = ((it, reading_of(it, provider, recipient)) for it in clients)
+        for names, fault in stumbles(readings):
+            is_all = len(names) == len(clients) > 1
+            yield family.askers if is_all else in_words(names), fault
+
+
+def stumbles(
+    readings: Iterable[tuple[Client, Reading]],
+) -> Iterator[tuple[tuple[str, ...], Fault]]:
+    """Yield each fault once, with the names of all clients that stumble over it."""
+    found: dict[Fault, tuple[str, ...]] = {}
+    for client, reading in readings:
+        for fault in reading.faults:
+            found[fault] = (*found.get(fault, ()), client.name)
+    for fault, names in found.items():
+        yield names, fault
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names as an enumeration."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:

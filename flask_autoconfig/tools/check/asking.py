@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from ...address import NOBODY, Address
 from ...documents import outlook
+from ..clients import Client, Step, family_of, label_of
 from ..resolver import LookupFailed
 from .facts import Ask, Facts
 from .findings import Case
-from .journeys import Client, Step, family_of, label_of
 
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:

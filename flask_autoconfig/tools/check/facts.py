@@ -1,6 +1,6 @@
 """What was looked up: each thing once, whoever asks for it, side by side.
 
-A host's addresses, a certificate, a server's greeting, a document: journeys and causes
+A host's addresses, a certificate, a server's greeting, a document: clients and rules
 ask here, from threads of their own, and who comes second waits for the first.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -121,8 +122,13 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
 
 
-def from_problem(step: str, subject: str, problem: Problem) -> Finding:
-    """A client's quirk as a finding; what only PACC leaves out hurts nobody else."""
+def from_problem(
+    step: str, subject: str, problem: Problem, clients: Sequence[str] = ()
+) -> Finding:
+    """Return a warning as a finding; what only PACC leaves out hurts nobody else.
+
+    `clients` are the names in `problem.client`, where it names several.
+    """
     place = f"{problem.place}: " if problem.place else ""
     is_all = problem.client.startswith("Every")
     client = f"{problem.client}: " if problem.client and not is_all else ""
@@ -140,4 +146,4 @@ def from_problem(step: str, subject: str, problem: Problem) -> Finding:
         message=problem.message,
         harm=harm,
     )
-    return found.hurting(problem.client) if problem.client else found
+    return found.hurting(*(clients or filter(None, [problem.client])))

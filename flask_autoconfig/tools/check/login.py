@@ -146,7 +146,7 @@ def hurting(
             for fare in fares
             if fare.sets_up is not None
             and any(
-                not account.url and account.endpoint == places.get(it.subject)
+                not account.url and Endpoint.of(account) == places.get(it.subject)
                 for account in fare.sets_up.servers
             )
         ]

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ...address import NOBODY
+from ...documents import outlook_reader
+from ...documents.setups import Account, MeaninglessError, Setup
+from .. import reading
+from ..clients import Client, Step, pox_path
 from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
 from ..untrusted import split_url
 from ..zone import MAIL_SERVICES
-from . import journeys, reading, setups
 from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
 from .findings import Case, Finding, finding, shown
-from .journeys import Client, Step
 from .plays import (
     Outcome,
     Play,
@@ -25,7 +27,6 @@ from .plays import (
     is_way_out,
 )
 from .rules import web
-from .setups import Account, Setup
 from .weigh import FAILURE, OK
 
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
@@ -181,15 +182,23 @@ def _read(
     if gate is not None:
         return gate, None
     document = web.unpacked(reply)
+    if step.kind == "xml":
+        seen = reading.read(document, client.rules, case.asker)
+        setup, reason, cure = seen.setup, seen.reason, seen.cure
+    else:
+        setup, reason, cure = _of_pox(document)
+    if setup is not None:
+        return None, _as_told(case, setup)
+    place = shown(ask.url)
+    return finding("document.unusable", place, advice=cure, reason=reason), None
+
+
+def _of_pox(document: bytes) -> tuple[Setup | None, str, str]:
+    """What Outlook sets up; None with the reason and the cure where it cannot."""
     try:
-        if step.kind != "xml":
-            return None, _as_told(case, setups.of_pox(document))
-        setup = reading.read(document, client.rules, case.asker)
-    except (reading.UnreadableError, setups.MeaninglessError) as error:
-        place, cure = shown(ask.url), error.cure
-        told = finding("document.unusable", place, advice=cure, reason=error)
-        return told, None
-    return None, _as_told(case, setup)
+        return outlook_reader.read(document), "", ""
+    except MeaninglessError as error:
+        return None, str(error), error.cure
 
 
 def _as_told(case: Case, setup: Setup) -> Setup:
@@ -334,7 +343,7 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
     for host, port in targets[:1]:
         if host:
             authority = host if port == 443 else f"{host}:{port}"
-            step = Step("host", journeys.pox_path(), kind="pox")
+            step = Step("host", pox_path(), kind="pox")
             ask = ask_of(step, case, f"https://{authority}{step.path}")
             return _outcome(client, step, ask, case, facts)._replace(place="srv")
     return None

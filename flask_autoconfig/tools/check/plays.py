@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ...documents.setups import Setup
+from ..clients import OUTLOOK, label_of, pox_path
 from ..network import Reply
 from ..untrusted import split_url
-from . import journeys
 from .facts import Facts
 from .findings import Case, Finding, shown
-from .journeys import label_of
 from .rules import web
-from .setups import Setup
 from .weigh import FAILURE
 
 
@@ -64,18 +63,18 @@ def is_elsewhere(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bo
     """Whether Outlook's host is somebody else's, where no other client is expected."""
     if case.provider is not None or played.family == "outlook":
         return False
-    host = f"{label_of(journeys.OUTLOOK.steps[0])}.{case.domain}"
+    host = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
     is_outlooks = host_of(outcome.url) == host
     return is_outlooks and not case.has(web.names_of(facts, host)[-1])
 
 
 def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:
     """Whether a web site that knows nothing of Autodiscover refuses a POST there."""
-    path = journeys.pox_path()
+    path = pox_path()
     is_pox = outcome.place == "domain" and outcome.url.partition("?")[0].endswith(path)
     status = outcome.reply.status if outcome.reply else 0
     refuses = status in (200, 400, 403, 405, 501)
-    host = f"{label_of(journeys.OUTLOOK.steps[0])}.{case.domain}"
+    host = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
     return is_pox and refuses and not facts.exists(host)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...cleaning import clean
+from ..clients import CALENDARS
 from ..terminal import columns, wrapped
 from .findings import Finding
-from .journeys import CALENDARS
 from .run import Fare, Report
 from .weigh import FAILURE, NOTE, OK, WARNING
 

@@ -11,21 +11,20 @@ from typing import Any
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
+from ...documents.setups import Account, Setup
+from ..clients import CLIENTS, Client, generic
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
 from ..untrusted import split_url
-from . import journeys, setups
 from .asking import asks, steps_of
 from .catalog import OF_THE_FILE, RULES, Rule
 from .facts import Ask, Facts, side_by_side
 from .findings import Case, Finding, finding
-from .journeys import CLIENTS, Client
 from .playing import play
 from .plays import Play
 from .rules import comparing, dav, documents, names, profile, single
 from .scene import Scene
-from .setups import Setup
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
@@ -199,7 +198,7 @@ def _clients(case: Case) -> list[Client]:
     known = [it for it in CLIENTS if it.family in served]
     families = {it.family for it in CLIENTS}
     others = [
-        journeys.generic(family)
+        generic(family)
         for family in case.families
         if family.name not in families and family.label and family.formats
     ]
@@ -313,7 +312,7 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
 _OF_ONE_PLACE = ("apple", "pacc", "dav")
 
 
-def _for_anybody(case: Case, account: setups.Account) -> setups.Account:
+def _for_anybody(case: Case, account: Account) -> Account:
     """Without the name of who asked for nobody in particular."""
     name = account.username
     if name == str(case.asker):

@@ -8,10 +8,10 @@ from functools import cached_property
 
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Method, Provider
+from ..clients import Client
 from ..mail import Endpoint
 from .facts import Ask, Facts
 from .findings import Case
-from .journeys import Client
 from .plays import Play
 from .rules import comparing, servers
 from .rules.documents import Document, Faulty
@@ -45,7 +45,8 @@ class Scene:
         for play in self.plays:
             for it in play.setup.servers if play.setup else ():
                 if it.type in MAIL_TYPES and not it.url:
-                    found[it.endpoint] = (*found.get(it.endpoint, ()), play.client)
+                    at = Endpoint.of(it)
+                    found[at] = (*found.get(at, ()), play.client)
         return found
 
     @cached_property

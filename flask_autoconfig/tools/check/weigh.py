@@ -54,16 +54,8 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
 def _without_followers(findings: list[Finding]) -> Iterator[Finding]:
     """Drop what another finding explains.
 
-    A client that finds no settings in a document is not warned about it as well, and
-    where a document is faulty, what its clients set up differs because of that.
+    Where a document is faulty, what its clients set up differs because of that.
     """
-    stopped = {
-        (place, client)
-        for it in findings
-        if it.code == "document.unusable"
-        for place in it.places
-        for client in it.clients
-    }
     faulty = {
         client
         for it in findings
@@ -71,12 +63,8 @@ def _without_followers(findings: list[Finding]) -> Iterator[Finding]:
         for client in it.clients
     }
     for it in findings:
-        is_told = it.code == "document.warning" and any(
-            (it.subject, client) in stopped for client in it.clients
-        )
-        if is_told or (_compares_setups(it) and faulty.issuperset(it.clients)):
-            continue
-        yield it
+        if not (_compares_setups(it) and faulty.issuperset(it.clients)):
+            yield it
 
 
 def _compares_setups(it: Finding) -> bool:

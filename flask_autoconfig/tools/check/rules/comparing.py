@@ -8,20 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
-from ....address import NOBODY, Address
+from ....address import NOBODY, Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....config.tables import Provider
-from ....documents import Recipient, outlook, thunderbird
+from ....documents import Recipient, outlook_reader
+from ....documents.setups import Account, MeaninglessError, Setup
+from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, reading_of
+from ...mail import Endpoint
 from ...network import ProbeError
 from ...resolver import LookupFailed
-from .. import journeys, reading, setups
 from ..asking import ask_of, asks
 from ..facts import Facts
 from ..findings import Case, Finding, finding
-from ..journeys import Client
-from ..setups import Account, Setup
 from ..weigh import FAILURE
 from . import documents, profile, servers, web
 
@@ -79,7 +77,7 @@ def differences(scene: Scene) -> Iterator[Finding]:
         ours, whose = _reference(case, client, first)
         if ours is None or (case.provider is None and played is first):
             continue
-        for our, their in setups.differences(ours, played.setup, case.asker):
+        for our, their in _differing(ours, played.setup, case.asker):
             if case.provider is None and (is_faulty(our) or is_faulty(their)):
                 continue
             if _is_choice(case, first, played, our):
@@ -91,9 +89,9 @@ def differences(scene: Scene) -> Iterator[Finding]:
                 finding(
                     code if case.provider else "setup.contradicts",
                     played.place,
-                    theirs=setups.in_words(their, our),
+                    theirs=_in_words(their, our),
                     whose=whose,
-                    ours=setups.in_words(our, their),
+                    ours=_in_words(our, their),
                 )
                 .marked("same server" if is_one else "")
                 .hurting(client.name)
@@ -115,7 +113,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     """The user names that everybody gets, in documents and for Outlook."""
     case, facts, plays = scene.case, scene.facts, scene.plays
     found = documents.names_for_all(case, scene.documents)
-    step = journeys.OUTLOOK.steps[1]
+    step = OUTLOOK.steps[1]
     another = replace(case, address=Address(NOBODY, case.domain))
     for played in plays:
         names = {it.username or "" for it in _mail_of(played)}
@@ -124,9 +122,9 @@ def names_for_all(scene: Scene) -> frozenset[str]:
         reply = played.found.reply if played.found else None
         if not suspect or reply is None or played.family != "outlook":
             continue
-        with suppress(ProbeError, setups.MeaninglessError):
+        with suppress(ProbeError, MeaninglessError):
             other = facts.answer(ask_of(step, another, reply.url))
-            told = setups.of_pox(web.unpacked(other)).servers
+            told = outlook_reader.read(web.unpacked(other)).servers
             found |= suspect & {it.username or "" for it in told}
     return found
 
@@ -135,10 +133,10 @@ def _is_choice(case: Case, first: Play | None, played: Play, our: Account) -> bo
     """Whether two clients take different servers of one document: a quirk, told as one."""
     if case.provider is not None or first is None:
         return False
-    theirs = [it.endpoint for it in _of_type(played, our.type)]
+    theirs = [Endpoint.of(it) for it in _of_type(played, our.type)]
     body = _body(first.found)
     is_same = body is not None and body == _body(played.found)
-    return is_same and our.endpoint not in theirs
+    return is_same and Endpoint.of(our) not in theirs
 
 
 def _is_one(case: Case, facts: Facts, played: Play, our: Account) -> bool:
@@ -192,7 +190,7 @@ def _is_faulty(scene: Scene, account: Account) -> bool:
         return False
     if account.username in scene.names_for_all:
         return True
-    return servers.is_dead(scene.facts, account.endpoint)
+    return servers.is_dead(scene.facts, Endpoint.of(account))
 
 
 def _reference(
@@ -217,17 +215,44 @@ def expected(client: Client, case: Case) -> Setup | None:
     """What the client would set up if it got what the file makes; None without."""
     if case.provider is None:
         return None
-    who = case.asker
-    if client.family == "outlook":
-        body = outlook.write(case.provider, Recipient(case.domain, who))
-        with suppress(setups.MeaninglessError):
-            return setups.of_pox(body) if body else None
-        return None
-    alone = structs.replace(case.provider, list_domains=False)
-    document = thunderbird.write(alone, Recipient(case.domain, exact=case.exact))
-    with suppress(reading.UnreadableError):
-        return reading.read(document, client.rules, who)
-    return None
+    recipient = Recipient(case.domain, case.asker, exact=case.exact)
+    return reading_of(client, case.provider, recipient).setup
+
+
+# --- Two setups --------------------------------------------------------------------
+
+
+def _differing(
+    ours: Setup, theirs: Setup, who: Address
+) -> Iterator[tuple[Account, Account]]:
+    """Yield the servers of one type that two set up differently: ours, theirs."""
+    for our in ours.servers:
+        same_type = [it for it in theirs.servers if it.type == our.type]
+        if same_type and not any(_is_same(our, it, who) for it in same_type):
+            yield our, same_type[0]
+
+
+def _is_same(one: Account, other: Account, who: Address) -> bool:
+    if one.url or other.url:
+        return one.url.rstrip("/") == other.url.rstrip("/")
+    if one[1:4] != other[1:4]:
+        return False
+    methods = {one.authentication, other.authentication} - {""}
+    if len(methods) > 1:
+        return False
+    names = [fill_in(it.username, who.domain, who) for it in (one, other)]
+    return not all(names) or names[0] == names[1]
+
+
+def _in_words(account: Account, beside: Account) -> str:
+    """Return a server in words, with what else differs from the one beside it."""
+    words = str(account)
+    if account.username != beside.username and account.username:
+        words += f", user name {account.username}"
+    methods = {account.authentication, beside.authentication}
+    if len(methods) > 1 and "" not in methods:
+        words += f", {account.authentication}"
+    return words
 
 
 # --- What is not published ----------------------------------------------------------
@@ -281,11 +306,11 @@ def hosters(scene: Scene) -> Iterator[Finding]:
     It is 404 with words, or settings: other clients take anything else for an answer.
     """
     case, facts = scene.case, scene.facts
-    (step,) = [it for it in journeys.THUNDERBIRD.steps if it.place == "mx domain"]
+    (step,) = [it for it in THUNDERBIRD.steps if it.place == "mx domain"]
     unknown = replace(case, domain="unknown.invalid", address=None)
     listed = asks(step, case, facts)
     for name in (case.provider.mx_domains if case.provider else ())[:2]:
-        url = f"https://{journeys.label_of(step)}.{name}{step.path}"
+        url = f"https://{label_of(step)}.{name}{step.path}"
         listed.append(ask_of(step, unknown, url))
     for ask in dict.fromkeys(listed):
         with suppress(ProbeError):

@@ -7,15 +7,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ....address import fill_in_url, known_part
+from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Provider, Server
+from ....documents.setups import Account
 from ....families import FAMILIES
 from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
 from ...untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
 from ..findings import Case, Finding, finding, shown
-from ..setups import Account, of_url
 from . import web
 from .certificates import of_certificate
 
@@ -76,7 +76,7 @@ def _way(case: Case, facts: Facts, type_: str, url: str) -> Way:
         told = of_certificate("https", shown(reply.url), reply.certificate, host)[0]
         return Way(findings=(told,))
     if _is_dav(reply):
-        account = of_url(type_, _without_path(case, wanted, reply))
+        account = _account_at(type_, _without_path(case, wanted, reply))
         led = f"leads to {shown(reply.url)}" if reply.redirects else "it answers itself"
         beside = _beside(case, facts, type_, url) if by_srv else ()
         return Way(account, (_good(place, type_, led), *beside))
@@ -126,7 +126,7 @@ def _by_chance(case: Case, facts: Facts, type_: str, url: str) -> Way:
     if reply.is_forged or not _is_dav(reply):
         return Way()
     good = _good(shown(url), type_, "it answers")
-    return Way(of_url(type_, reply.url), (good,))
+    return Way(_account_at(type_, reply.url), (good,))
 
 
 def _without_path(case: Case, wanted: str, reply: Reply) -> str:
@@ -247,3 +247,12 @@ def _of_server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
         got=found.seen,
         type=server.type,
     )
+
+
+def _account_at(type_: str, url: str) -> Account:
+    """Return the account of a calendar or an address book at *url*."""
+    parts = split_url(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if host else 0)
+    host = f"[{host}]" if is_ip(host) and ":" in host else host
+    return Account(type_, host, port, "SSL", url=url)

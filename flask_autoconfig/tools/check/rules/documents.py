@@ -19,8 +19,10 @@ from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
-from ... import quirks, written
+from ... import quirks
+from ...clients import reading_of
 from ...network import ProbeError, Reply
+from ...reading import read
 from ...untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
@@ -115,7 +117,7 @@ def look(scene: Scene) -> list[Finding]:
         dead = [servers.has_dead(case, facts, it.provider) for it in documents]
         reference = documents[dead.index(min(dead))]
     for it in documents:
-        told = list(_by_quirks(case, it))
+        told = [*_by_clients(scene, it), *_by_advice(case, it)]
         told += _domains(case, it)
         if case.provider is not None:
             told += _against_the_file(case, it)
@@ -141,24 +143,38 @@ def _good(case: Case, it: Document) -> Finding:
     return finding("document.good", it.place, agreed=agreed, servers=servers)
 
 
-# Its journey stops at what the quirk says of it.
-_TOLD_BY_JOURNEYS = frozenset(("FairEmail",))
+def _by_clients(scene: Scene, it: Document) -> Iterator[Finding]:
+    """What those stumble over who set up what it says; others say what stops them.
+
+    What they stumble over in the file's own document is told of the file.
+    """
+    case = scene.case
+    names = {name for ask in it.asks for name in scene.readers.get(ask.url, ())}
+    readers = [client for client in scene.clients if client.name in names]
+    known: set[tuple[str, str]] = set()
+    if case.provider is not None:
+        recipient = Recipient(case.domain, case.asker, exact=case.exact)
+        for client in readers:
+            own = reading_of(client, case.provider, recipient)
+            known |= {(each.code, each.place) for each in own.faults}
+    readings = ((who, read(it.body, who.rules, case.asker)) for who in readers)
+    for clients, fault in quirks.stumbles(readings):
+        if (fault.code, fault.place) not in known:
+            told = Problem(fault.place, fault.message, fault.cure)
+            told = told._replace(client=quirks.in_words(clients))
+            yield from_problem("document", it.place, told, clients)
 
 
-def _by_quirks(case: Case, it: Document) -> Iterator[Finding]:
-    problems = written.document_warnings(it.body)
-    if case.provider is None:  # a file's own warnings are the file's step
-        problems += [
-            each._replace(place=each.place.removeprefix("provider[0]."))
-            for each in quirks.warnings([it.provider], ours=False)
-            if each.client not in _TOLD_BY_JOURNEYS
-        ]
-    # With a file the difference is told, and that is the cause.
-    for_all = names_for_all(case, [it]) if case.provider is None else ()
+def _by_advice(case: Case, it: Document) -> Iterator[Finding]:
+    """What is unwise in it; of a file's own settings the file is told."""
+    if case.provider is not None:
+        return
+    for_all = names_for_all(case, [it])
     names = {f"{at}.username": server.username for at, server in it.provider.servers}
-    for problem in problems:
-        if names.get(problem.place) not in for_all:
-            yield from_problem("document", it.place, problem)
+    for problem in quirks.warnings([it.provider], ours=False):
+        place = problem.place.removeprefix("provider[0].")
+        if names.get(place) not in for_all:
+            yield from_problem("document", it.place, problem._replace(place=place))
     for name in sorted(for_all):
         cure = f"write <username>{login_for(name)}</username>"
         yield one_name(it.place, name, cure)

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ....documents import Recipient, apple
+from ....documents import Recipient, apple, apple_reader
+from ....documents.setups import MeaninglessError, Setup
 from ....families import FAMILIES, Family
+from ...clients import profile_paths
 from ...network import ProbeError, Reply
 from ...untrusted import split_url
-from .. import setups
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from ..journeys import profile_paths
-from ..setups import Setup
 from ..weigh import has_failure
 from . import web
 from .single import not_served
@@ -89,8 +88,8 @@ def _profile(case: Case, ask: Ask, reply: Reply) -> Seen:
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         findings.append(finding(code, url))
     try:
-        setup = setups.of_profile(plain)
-    except setups.MeaninglessError as error:
+        setup = apple_reader.read(plain)
+    except MeaninglessError as error:
         return Seen([finding("profile.unusable", url, reason=error)], None, url)
     if reply.content_type != _TYPE:
         kind = reply.content_type or "missing"
@@ -105,8 +104,8 @@ def expected(case: Case) -> Setup | None:
     if case.provider is None:
         return None
     body = apple.write(case.provider, Recipient(case.domain, case.asker))
-    with suppress(setups.MeaninglessError):
-        return setups.of_profile(body) if body else None
+    with suppress(MeaninglessError):
+        return apple_reader.read(body) if body else None
     return None
 
 

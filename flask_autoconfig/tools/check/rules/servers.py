@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
+from ....documents.setups import Account
 from ... import zone
 from ...mail import MECHANISMS, Endpoint, MailServer
 from ...network import ProbeError, is_out_of_reach
@@ -17,7 +18,6 @@ from ...resolver import LookupFailed
 from ...untrusted import is_public
 from ..facts import Facts, side_by_side
 from ..findings import Case, Finding, finding
-from ..setups import Account
 from . import web
 from .certificates import of_certificate
 
@@ -136,13 +136,13 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
     """That a client would use a method that the server does not offer."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     try:
-        seen = facts.server(account.endpoint)
+        seen = facts.server(Endpoint.of(account))
     except ProbeError:
         return
     if wanted and seen.mechanisms and not wanted & seen.mechanisms:
         yield finding(
             "autodiscover.spa-not-offered",
-            str(account.endpoint),
+            str(Endpoint.of(account)),
             client=client,
             method=account.authentication,
             offered=", ".join(sorted(seen.mechanisms)),

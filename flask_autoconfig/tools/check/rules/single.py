@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ....documents import Recipient
+from ....documents import Recipient, pacc_reader
+from ....documents.setups import MeaninglessError, Setup
 from ....families import Family
 from ...network import ProbeError, Reply
 from ...resolver import LookupFailed
-from .. import setups
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from ..setups import Setup
 from . import web
 from .names import failed
 
@@ -51,8 +50,8 @@ def look(case: Case, facts: Facts, family: Family) -> Seen:
     setup = None
     if family.name == "pacc":
         try:
-            setup = setups.of_pacc(reply.body)
-        except setups.MeaninglessError as error:
+            setup = pacc_reader.read(reply.body)
+        except MeaninglessError as error:
             told = finding(
                 "document.meaningless", url, reason=error, askers=family.askers
             )

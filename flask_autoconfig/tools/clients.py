@@ -1,0 +1,292 @@
+"""The table of clients: what each asks, in which order, and how it takes the answers.
+
+What stands here of a client was measured of it, or read in its code. `check` plays the
+table over the network (:mod:`check.playing`), `validate` over the documents that would be
+served (:mod:`quirks`). A new client is one row of CLIENTS; the paths are those of the
+families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from msgspec import structs
+
+from ..address import fill_in_host
+from ..config.tables import AuthenticationMethod, FamilyName, Provider
+from ..documents import Recipient, outlook, outlook_reader, thunderbird
+from ..documents.setups import MeaninglessError, Setup
+from ..families import FAMILIES, Family
+from .reading import Fault, Reading, Rules, read
+
+# Whom a request names: the address; Evolution's local part for everybody; nobody; the
+# address as it is, with no percent-encoding.
+Form = Literal["address", "evolution", "none", "raw"]
+# Where: LABEL.DOMAIN, the domain itself, and the same below the MX host's domain or at
+# the MX host itself.
+Place = Literal["host", "domain", "mx domain", "mx host"]
+Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
+
+
+class Step(NamedTuple):
+    """One request of a client."""
+
+    place: Place
+    path: str
+    form: Form = "address"
+    scheme: Literal["https", "http"] = "https"
+    kind: Kind = "xml"
+
+
+class Client(NamedTuple):
+    """A client: what it asks, and how it takes the answers."""
+
+    name: str
+    family: FamilyName  # whose documents it asks for first
+    steps: tuple[Step, ...] = ()
+    user_agent: str = ""  # that it sends, "" where that is not known
+    redirects: int | None = None  # that it follows, None where that is not known
+    patience: float | None = None  # seconds for an answer, None where not known
+    rules: Rules = Rules()
+    needs_xml_type: bool = False  # text/xml or application/xml
+    takes_no_compression: bool = False
+    takes_empty: bool = False  # an empty 200, and 204, are an answer: it guesses
+    takes_empty_404: bool = False  # it ends its search there
+    needs_absolute_location: bool = False
+    srv: Literal["", "mail", "outlook"] = ""  # what it looks up where nothing was found
+
+
+def _family(name: FamilyName) -> Family:
+    return next(family for family in FAMILIES if family.name == name)
+
+
+_CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
+_MAIL_V1 = "/.well-known/mail-v1.xml"
+_POX, _V2 = (route.path for route in _family("outlook").routes[:2])
+
+
+def _at_both(
+    form: Form, scheme: Literal["https", "http"] = "https"
+) -> tuple[Step, ...]:
+    return (
+        Step("host", _CONFIG, form, scheme),
+        Step("domain", _WELL_KNOWN, form, scheme),
+    )
+
+
+_POSTED = (Step("domain", _POX, kind="pox"), Step("host", _POX, kind="pox"))
+_GOT = tuple(step._replace(kind="pox by get", form="none") for step in _POSTED)
+
+OUTLOOK = Client(
+    "Outlook (classic)",
+    "outlook",
+    (
+        Step("host", _V2, kind="v2"),
+        *_POSTED,
+        Step("host", _POX, "none", "http", kind="302"),
+    ),
+    srv="outlook",
+)
+THUNDERBIRD = Client(
+    "Thunderbird",
+    "thunderbird",
+    (
+        *_at_both("address"),
+        *_at_both("address", "http"),
+        Step("mx domain", _CONFIG),
+    ),
+    redirects=7,  # 153.8
+    patience=5,  # 153.8
+    rules=Rules(
+        # OAuth2 it takes only for hosts that it knows. Of what it does not know it takes
+        # the next method, and without one it drops the server (153.8).
+        methods=frozenset(
+            (
+                *("password-cleartext", "password-encrypted", "GSSAPI", "NTLM"),
+                *("none", "client-IP-address", "smtp-after-pop"),
+            )
+        ),
+        needs_domain=True,
+    ),
+    needs_xml_type=True,
+)
+CALENDARS = Client("Calendars", "dav")
+_UNFILLED = Rules(domain="kept")
+
+CLIENTS = (
+    THUNDERBIRD,
+    Client(
+        "Thunderbird for Android (K-9)",
+        "thunderbird",
+        (
+            *_at_both("none"),
+            *_at_both("none", "http"),
+            Step("mx domain", _CONFIG, "none"),
+        ),
+        rules=Rules(
+            types=("imap", "smtp"),
+            socket_types=("SSL", "STARTTLS"),
+            methods=frozenset(("OAuth2", "password-cleartext", "password-encrypted")),
+            provider="last",
+            trims=False,
+            needs_username=True,
+            all_or_nothing=True,
+        ),
+    ),
+    Client(
+        "Evolution",  # 3.46
+        "thunderbird",
+        (
+            Step("host", _CONFIG, "evolution"),
+            Step("host", _CONFIG, "evolution", "http"),
+            Step("domain", _WELL_KNOWN, "evolution"),
+            Step("domain", _WELL_KNOWN, "evolution", "http"),
+        ),
+        rules=Rules(
+            pick="last",
+            trims=False,
+            domain="empty",
+            oauth="unknown",
+            any_socket=True,
+            no_extra_attributes=True,
+            no_byte_order_mark=True,
+        ),
+        srv="mail",
+    ),
+    Client(
+        "Kontact",  # the account assistant of 22.12
+        "thunderbird",
+        (
+            Step("host", _CONFIG, "none"),
+            Step("host", _CONFIG, "none", "http"),
+            Step("domain", _WELL_KNOWN, "none"),
+        ),
+        rules=Rules(trims=False, oauth="wins", any_socket=True),
+        takes_empty_404=True,
+    ),
+    Client(
+        "Delta Chat",  # core 2.65
+        "thunderbird",
+        (Step("host", _CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
+        patience=60,  # core 2.65
+        rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
+        takes_no_compression=True,
+        takes_empty=True,
+        needs_absolute_location=True,
+    ),
+    OUTLOOK,
+    Client("iPhone", "apple"),
+    Client("PACC", "pacc"),
+    Client(
+        "GNOME Online Accounts",  # 46
+        "thunderbird",
+        (
+            Step("host", _MAIL_V1, "raw"),
+            Step("domain", _MAIL_V1, "raw"),
+            *_at_both("raw"),
+            Step("mx host", _MAIL_V1, "raw"),
+        ),
+        rules=_UNFILLED,
+    ),
+    Client(
+        "SnappyMail",
+        "thunderbird",
+        (
+            Step("host", _MAIL_V1),
+            Step("domain", _WELL_KNOWN),
+            Step("host", _CONFIG, scheme="http"),
+            *_POSTED,
+        ),
+        rules=_UNFILLED,
+    ),
+    Client(
+        "FairEmail",
+        "thunderbird",
+        (Step("host", _CONFIG), Step("mx domain", _CONFIG), *_POSTED),
+        rules=Rules(types=("imap", "smtp"), domain="kept", only_first_incoming=True),
+    ),
+    CALENDARS,
+)
+
+
+def reading_of(client: Client, provider: Provider, recipient: Recipient) -> Reading:
+    """Return what the client makes of the document that *recipient* would be served.
+
+    The client reads config-v1.1.xml or Autodiscover; the recipient has an address.
+    """
+    assert recipient.address is not None  # noqa: S101
+    if client.family == "outlook":
+        return _by_outlook(provider, recipient)
+    alone = structs.replace(provider, list_domains=False)  # only servers count
+    document = thunderbird.write(alone, recipient)
+    return read(document, client.rules, recipient.address)
+
+
+def _by_outlook(provider: Provider, recipient: Recipient) -> Reading:
+    body = outlook.write(provider, recipient)
+    if body is None:
+        message = "it gets no account without a server to read mail from, but error 500"
+        cure = "add the server, if there is one"
+        return Reading(None, (Fault("no-account", "document", "", message, cure),))
+    try:
+        setup = outlook_reader.read(body)
+    except MeaninglessError as error:
+        fault = Fault("meaningless", "document", "", str(error), error.cure)
+        return Reading(None, (fault,))
+    return Reading(setup, tuple(_lost_by_outlook(provider, setup, recipient)))
+
+
+def _lost_by_outlook(
+    provider: Provider, setup: Setup, recipient: Recipient
+) -> Iterator[Fault]:
+    """Yield the mail servers and methods that Autodiscover has no word for."""
+    accounts = iter(setup.servers)
+    for place, server in provider.servers if setup.servers else ():
+        if server.type not in outlook.TYPES:
+            continue
+        at = f"{place}.hostname"
+        if not fill_in_host(server.hostname, recipient.domain, recipient.address):
+            message = "it is not told of a server whose host is not known for everybody"
+            yield Fault("host", "server", at, message, "write the host name out")
+            continue
+        account = next(accounts)
+        # Autodiscover has one word for passwords.
+        known = {account.authentication, "password-encrypted", _SASL}
+        methods = {
+            _SASL if isinstance(it, AuthenticationMethod) else it
+            for it in server.authentication
+        }
+        if account.username and not known & methods:
+            message = f"it logs in by {account.authentication}, which is not offered"
+            cure = f"add {account.authentication}, if the server takes it"
+            at = f"{place}.authentication"
+            yield Fault("authentication", "setting", at, message, cure)
+
+
+_SASL = "sasl"  # any mechanism of it; the common ones take a password
+
+
+def family_of(step: Step) -> FamilyName:
+    """Whose document a step asks for."""
+    return "thunderbird" if step.kind == "xml" else "outlook"
+
+
+def label_of(step: Step) -> str:
+    """The first label of the host that a step asks."""
+    return _family(family_of(step)).label
+
+
+def pox_path() -> str:
+    """Where Autodiscover's settings are."""
+    return _POX
+
+
+def profile_paths() -> tuple[str, ...]:
+    """Where profiles are, the one that takes an address first."""
+    return tuple(route.path for route in _family("apple").routes)
+
+
+def generic(family: Family) -> Client:
+    """A family without ways of its own: its clients get one document at one host."""
+    return Client(family.askers or family.name, family.name)  # type: ignore[arg-type]

@@ -1,0 +1,429 @@
+"""Reads a config-v1.1.xml by a client's rules: what it sets up, and what stops it.
+
+The document is read as it is written, not as it was meant: what a client does not trim,
+fill in or tolerate, is not trimmed, filled in or tolerated here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
+from ..config.tables import SocketType
+from ..documents.setups import Account, Setup, port_of
+from ..documents.thunderbird import EMAIL_PROVIDER, Table, Texts
+from ..documents.thunderbird_reader import OLD_METHODS
+from ..documents.xml import NotXmlError, local_name, parse
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_SOCKET_TYPES = get_args(get_args(SocketType)[0])
+_PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
+_DROPS = "it drops the whole document"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MOST_TOLD = 3  # faults in one sentence
+# Where a server begins or ends; a value that is cut off at a reference, or before CDATA.
+# CDATA without an end reaches to the end of the document, so that it is searched once.
+_CUT = re.compile(
+    rb"<(/?)(incomingServer|outgoingServer)\b"
+    rb"|(<(hostname|port|username|socketType)>[^<&]*)"
+    rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
+    re.DOTALL,
+)
+# The TOML's words for the elements of servers.
+_TABLES = {
+    table.tag: table
+    for table in EMAIL_PROVIDER
+    if isinstance(table, Table) and table.key in ("incoming", "outgoing")
+}
+_KEYS = {
+    field.tag: field.key
+    for table in _TABLES.values()
+    for field in table.fields
+    if not isinstance(field, Texts)
+}
+
+
+class Rules(NamedTuple):
+    """How a client reads. The defaults are those of a tolerant one."""
+
+    types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips servers of others
+    socket_types: tuple[str, ...] = _SOCKET_TYPES
+    methods: frozenset[str] = frozenset()  # that it knows; empty: any
+    pick: Literal["first", "last"] = "first"  # of several servers of a type
+    provider: Literal["first", "last"] = "first"  # of several <emailProvider>
+    trims: bool = True
+    domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
+    # Beside other methods it may win; alone it may be unknown: no authentication then.
+    oauth: Literal["in turn", "wins", "unknown"] = "in turn"
+    any_socket: bool = False  # a socketType that it does not know means unencrypted
+    needs_domain: bool = False  # a <domain> that is one
+    needs_username: bool = False
+    no_extra_attributes: bool = False  # any but `type` at a server: nothing is read
+    no_byte_order_mark: bool = False
+    cuts_references: bool = False
+    ignores_methods: bool = False
+    only_first_incoming: bool = False
+    all_or_nothing: bool = False  # one server that it cannot take: nothing is read
+
+
+# What a fault makes a client do: drop the whole document, drop the server, or set up
+# something else than the document says.
+Effect = Literal["document", "server", "setting"]
+EFFECTS: tuple[Effect, ...] = get_args(Effect)  # the worst first
+
+
+class Fault(NamedTuple):
+    """What a client stumbles over in a document."""
+
+    code: str
+    effect: Effect
+    place: str  # in the provider, with the TOML's keys: incoming[1].socket_type, or ""
+    message: str  # "it" is the client
+    cure: str
+
+
+class Reading(NamedTuple):
+    """What a client makes of a document."""
+
+    setup: Setup | None  # None: it cannot use the document
+    faults: tuple[Fault, ...] = ()  # the worst first, in the document's order
+
+    @property
+    def reason(self) -> str:
+        """Why the client cannot use the document, as a clause."""
+        told = "; ".join(it.message for it in self._stopping[:_MOST_TOLD])
+        if all(it.effect == "server" for it in self._stopping):
+            told = f"it drops every server that it needs: {told}"
+        return told
+
+    @property
+    def cure(self) -> str:
+        """What to do about that."""
+        return "; ".join(dict.fromkeys(it.cure for it in self._stopping[:_MOST_TOLD]))
+
+    @property
+    def _stopping(self) -> list[Fault]:
+        worst = self.faults[0].effect if self.faults else ""
+        return [it for it in self.faults if it.effect == worst]
+
+
+def read(document: bytes, rules: Rules, who: Address) -> Reading:
+    """Return what a client with these rules sets up for an address, and its faults."""
+    reader = _Reader(rules, who)
+    setup = reader.read(document)
+    if any(it.effect == "document" for it in reader.faults):
+        setup = None
+    faults = sorted(reader.faults, key=lambda it: EFFECTS.index(it.effect))
+    return Reading(setup, tuple(faults))
+
+
+class _Server(NamedTuple):
+    """A server as it stands in the document."""
+
+    place: str
+    type: str
+    values: dict[str, str]
+    methods: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the {self.type} server"
+
+
+class _Reader:
+    """Reads one document; `faults` gets what the client stumbles over."""
+
+    def __init__(self, rules: Rules, who: Address) -> None:
+        self.rules = rules
+        self.who = who
+        self.faults: list[Fault] = []
+
+    def _stop(self, code: str, place: str, message: str, cure: str) -> None:
+        self.faults.append(Fault(code, "document", place, message, cure))
+
+    def _mislead(self, code: str, place: str, message: str, cure: str) -> None:
+        self.faults.append(Fault(code, "setting", place, message, cure))
+
+    def read(self, document: bytes) -> Setup | None:
+        """Return what the client sets up, None where it cannot use the document."""
+        root = self._root(document)
+        if root is None:
+            return None
+        provider = self._provider(root)
+        incoming = self._servers(provider, "incomingServer")
+        if self.rules.only_first_incoming and incoming:
+            incoming = self._first_alone(provider, incoming)
+        outgoing = self._servers(provider, "outgoingServer")
+        server = self._picked(incoming, "imap") or self._picked(incoming, "pop3")
+        chosen = {"incoming": server, "outgoing": self._picked(outgoing, "smtp")}
+        return self._set_up(chosen)
+
+    # --- The document -----------------------------------------------------------------
+
+    def _root(self, document: bytes) -> Element | None:
+        if self.rules.no_byte_order_mark and document.startswith(_BYTE_ORDER_MARK):
+            message = f"a byte order mark stands before it, and {_DROPS}"
+            self._stop("byte-order-mark", "", message, "write the file without one")
+        if self.rules.cuts_references:
+            document = self._without_references(document)
+        try:
+            root = _parsed(document)
+        except NotXmlError as error:
+            words, cure = beginning(document)
+            message = "; ".join(filter(None, (str(error)[:200], words)))
+            self._stop("not-xml", "", message, cure)
+            return None
+
+        if str(root.tag).startswith("{"):
+            message = "its elements have a namespace, with which no client knows them"
+            self._stop("namespace", "", message, "remove the xmlns")
+            return None
+        if root.tag != "clientConfig" or root.find("emailProvider") is None:
+            message = (
+                "no <clientConfig> with an <emailProvider> in it: the root is "
+                f"<{local_name(root)[:60]}>"
+            )
+            self._stop("no-provider", "", message, _MADE)
+            return None
+        return root
+
+    def _without_references(self, document: bytes) -> bytes:
+        counts = {"incomingServer": 0, "outgoingServer": 0}
+        server = ""
+
+        def cut(match: re.Match[bytes]) -> bytes:
+            nonlocal server
+            end, tag, start, name = match.groups()
+            if tag:
+                at = counts[tag.decode()]
+                server = "" if end else f"{_TABLES[tag.decode()].key}[{at}]"
+                counts[tag.decode()] += not end
+                return match[0]
+            if server:
+                place = f"{server}.{_KEYS[name.decode()]}"
+                message = "it cuts the value off at a reference (&amp;) or CDATA"
+                cure = "choose a value without & < >"
+                self._mislead("cut-off", place, message, cure)
+            return start
+
+        return _CUT.sub(cut, document)
+
+    def _provider(self, root: Element) -> Element:
+        providers = root.findall("emailProvider")
+        is_last = self.rules.provider == "last"
+        provider = providers[-1 if is_last else 0]
+        if is_last and len(providers) > 1:
+            message = "of several <emailProvider> it takes the last, others the first"
+            self._mislead("several-providers", "", message, "keep one")
+        domains = [(it.text or "").strip() for it in provider.findall("domain")]
+        if self.rules.needs_domain and not any(map(self._is_domain, domains)):
+            cure = f"list {self.who.domain} there"
+            self._stop("no-domain", "", "no <domain> in it is one", cure)
+        identity = provider.get("id", "")
+        if self.rules.all_or_nothing and not self._is_domain(identity):
+            message = f"the id of <emailProvider> is no host name: {identity[:60]!r}"
+            cure = f'write id="{self.who.domain}"'
+            self._stop("id", "id", message, cure)
+        return provider
+
+    @staticmethod
+    def _is_domain(name: str) -> bool:
+        return name == DOMAIN_PLACEHOLDER or _is_host(name)
+
+    # --- Servers ----------------------------------------------------------------------
+
+    def _servers(self, provider: Element, tag: str) -> list[_Server]:
+        """Return the servers that the client takes, in the document's order."""
+        taken = []
+        for index, element in enumerate(provider.findall(tag)):
+            server = self._server(element, f"{_TABLES[tag].key}[{index}]")
+            if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
+                message = f"{server} has an attribute beside type, and {_DROPS}"
+                self._stop("attribute", server.place, message, "remove the attribute")
+            if server.type in self.rules.types:
+                faults = list(self._of_server(server))
+                self.faults += faults
+                if all(it.effect == "setting" for it in faults):
+                    taken.append(server)
+        return taken
+
+    def _server(self, element: Element, place: str) -> _Server:
+        values: dict[str, str] = {}
+        methods: list[str] = []
+        for child in element:
+            text = child.text or ""
+            if child.tag == "authentication":
+                methods.append(OLD_METHODS.get(text.strip(), text.strip()))
+            else:
+                text = text.strip() if self.rules.trims else text
+                values.setdefault(str(child.tag), text)
+        return _Server(place, element.get("type", ""), values, tuple(methods))
+
+    def _of_server(self, server: _Server) -> Iterator[Fault]:
+        """Yield what the client stumbles over in a server."""
+        rules, values = self.rules, server.values
+        effect: Effect = "document" if rules.all_or_nothing else "server"
+        drops = f", and {_DROPS}" if rules.all_or_nothing else ""
+
+        def fault(tag: str, words: str, cure: str) -> Fault:
+            place = f"{server.place}.{_KEYS[tag]}"
+            return Fault(tag, effect, place, f"{server} {words}{drops}", cure)
+
+        if not values.get("hostname"):
+            yield fault("hostname", "has no hostname", "write <hostname>")
+        socket_type = values.get("socketType", "")
+        if socket_type not in rules.socket_types:
+            words = f"has the socketType {socket_type[:40]!r}"
+            told = fault("socketType", words, f"write {_listed(rules.socket_types)}")
+            means = f"{told.message}, which means no encryption to it"
+            is_plain = rules.any_socket
+            yield told._replace(effect="setting", message=means) if is_plain else told
+        port = values.get("port", "")
+        if port_of(port if rules.all_or_nothing else port.strip()) is None:
+            words = f"has {port[:20]!r} for a port"
+            yield fault("port", words, "write the number alone")
+        username = values.get("username", "")
+        if rules.needs_username and not username:
+            cure = "write %EMAILADDRESS%, which others ignore there"
+            yield fault("username", "has no username", cure)
+        elif username != username.strip():
+            told = fault("username", "has white space around the username", "remove it")
+            yield told._replace(
+                effect="setting", message=f"{told.message}: it keeps it"
+            )
+        said = ", ".join(server.methods)[:60]
+        if rules.methods and not rules.methods.intersection(server.methods):
+            words = f"has no method that it knows ({said})"
+            yield fault("authentication", words, f"add {_PASSWORD}")
+        elif _OAUTH in server.methods and not rules.ignores_methods:
+            yield from self._of_oauth(server, fault("authentication", "", ""))
+
+    def _of_oauth(self, server: _Server, fault: Fault) -> Iterator[Fault]:
+        is_alone = set(server.methods) == {_OAUTH}
+        told = fault._replace(effect="setting")
+        if self.rules.oauth == "unknown" and is_alone:
+            message = f"{server} has {_OAUTH} alone: it sets up no authentication"
+            yield told._replace(message=message, cure=f"let {_PASSWORD} follow it")
+        elif self.rules.oauth == "wins" and not is_alone:
+            cure = f"keep {_OAUTH} only if it can use that with your server"
+            message = f"{_OAUTH} wins, even behind a password method"
+            yield told._replace(message=message, cure=cure)
+
+    # --- The choice -------------------------------------------------------------------
+
+    def _first_alone(self, provider: Element, incoming: list[_Server]) -> list[_Server]:
+        first = provider.find("incomingServer")
+        type_ = first.get("type", "") if first is not None else ""
+        if type_ not in self.rules.types:
+            message = (
+                f"the first incomingServer is {type_[:20]}, and it looks at the first "
+                "alone"
+            )
+            cure = f"let the {self.rules.types[0]} server come first"
+            self._stop("only-first", "incoming[0]", message, cure)
+        return [it for it in incoming if it.place == "incoming[0]"]
+
+    def _picked(self, servers: list[_Server], type_: str) -> _Server | None:
+        found = [it for it in servers if it.type == type_]
+        if not found or self.rules.pick == "first":
+            return found[0] if found else None
+        if found[-1][1:] != found[0][1:]:
+            message = f"of several {type_} servers it takes the last, others the first"
+            self._mislead("takes-last", found[-1].place, message, "keep the best one")
+        return found[-1]
+
+    def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
+        """Return the setup of the chosen servers, None where one is missing."""
+        dropped = {
+            it.place.partition("[")[0] for it in self.faults if it.effect != "setting"
+        }
+        missing = [way for way, server in chosen.items() if server is None]
+        absent = [way for way in missing if way not in dropped]
+        if absent:
+            message = f"no {' and no '.join(absent)} server in it that it can use"
+            self._stop("no-server", "", message, "publish an imap and an smtp server")
+        servers = [it for it in chosen.values() if it is not None]
+        return None if missing else Setup(tuple(map(self._account, servers)))
+
+    def _account(self, server: _Server) -> Account:
+        """Return a server as the client sets it up."""
+        values = server.values
+        socket_type = values.get("socketType", "")
+        username = values.get("username")
+        return Account(
+            server.type,
+            self._host(server),
+            port_of(values["port"].strip()) or 0,
+            socket_type if socket_type in _SOCKET_TYPES else "plain",
+            with_domain(username, self.who.domain) if username else None,
+            self._method(server.methods),
+        )
+
+    def _host(self, server: _Server) -> str:
+        host, is_emptied = server.values["hostname"], False
+        why = "which is no host name"
+        if self.rules.domain == "kept":
+            why = "it does not fill that in" if "%" in host else why
+        elif self.rules.domain == "empty" and DOMAIN_PLACEHOLDER in host:
+            host, is_emptied = host.replace(DOMAIN_PLACEHOLDER, ""), True
+            why = f"it makes {DOMAIN_PLACEHOLDER} empty"
+        else:
+            host = fill_in(host, self.who.domain, self.who)
+        if is_emptied or not (is_ip(host) or _is_host(host)):
+            place = f"{server.place}.hostname"
+            message = f"{server} is {host[:80]!r} to it: {why}"
+            cure = "write the host name out, without white space or placeholders"
+            self._stop("host", place, message, cure)
+        return host
+
+    def _method(self, methods: tuple[str, ...]) -> str:
+        rules = self.rules
+        if rules.ignores_methods or not methods:
+            return ""
+        if rules.oauth == "wins" and _OAUTH in methods:
+            return _OAUTH
+        known = [it for it in methods if not rules.methods or it in rules.methods]
+        if rules.oauth == "unknown":
+            known = [it for it in known if it != _OAUTH] or ["none"]
+        return known[0]
+
+
+@lru_cache(maxsize=1)  # every client reads the same document
+def _parsed(document: bytes) -> Element:
+    return parse(document)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _is_host(name: str) -> bool:
+    try:
+        return bool(fold(name))
+    except ValueError:
+        return False
+
+
+def beginning(document: bytes) -> tuple[str, str]:
+    """Return what a document that is no XML is instead, and the cure."""
+    if document.startswith(b"\x1f\x8b"):
+        return "it is gzip, and no Content-Encoding says so", "serve it unpacked"
+    if document.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16", "save the file in UTF-8"
+    before, xml, _ = document[:4000].partition(b"<?xml")
+    alone = "let nothing stand before the <?xml …?> (a program's warning, perhaps)"
+    if xml and not before.strip(_BYTE_ORDER_MARK + b" \t\r\n"):
+        if before.strip(_BYTE_ORDER_MARK):
+            return "white space stands before the <?xml …?>", alone
+        return "", "write & as &amp;, save the file in UTF-8, and close each element"
+    text = " ".join(document[:160].decode("utf-8", "replace").split())
+    if not text:
+        return "it is empty", _MADE
+    return f"it begins with “{text[:40]}”", alone if xml else _MADE
+
+
+_MADE = "make it with this program's `show` or `export`"

@@ -1,0 +1,220 @@
+"""`validate` warns of a client exactly where playing it gives less than the file says.
+
+What the file says is read here by the rules of `test_one_truth`, and what a client sets
+up is compared with that without its faults, which the warnings are made of.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import readers
+from hypothesis import example, given, settings
+from support import TWO_DOMAINS
+from test_one_truth import DOMAIN, Meant, services, truth
+
+from flask_autoconfig.address import Address
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.tables import Provider
+from flask_autoconfig.documents import Recipient, thunderbird
+from flask_autoconfig.documents.setups import Account, Setup
+from flask_autoconfig.families import FAMILIES
+from flask_autoconfig.tools import quirks
+from flask_autoconfig.tools.clients import CLIENTS, OUTLOOK, Client, reading_of
+from flask_autoconfig.tools.reading import Rules, read
+
+WHO = Address("postmaster", DOMAIN)
+PLAYED = [it for it in CLIENTS if it.steps]
+XML = [it for it in PLAYED if it.family == "thunderbird"]
+GOOD = {
+    "incoming": {"type": "imap", "hostname": "imap.test"},
+    "outgoing": {"type": "smtp", "hostname": "smtp.test"},
+}
+NO_LESS = {key: [server] for key, server in GOOD.items()}
+BOTH = ["OAuth2", "password-cleartext"]
+Raw = dict[str, Any]
+
+
+def provider_of(raw: Raw) -> Provider:
+    (provider,) = from_raw({"provider": [{**raw, "domains": [DOMAIN]}]}).providers
+    return provider
+
+
+def setup_of(client: Client, raw: Raw) -> Setup | None:
+    return reading_of(client, provider_of(raw), Recipient(DOMAIN, WHO)).setup
+
+
+def warned(client: Client, raw: Raw) -> set[str]:
+    """The places in the provider where the client is warned of."""
+    everybody = {family.askers: family.name for family in FAMILIES}
+    places = set()
+    for it in quirks.warnings([provider_of(raw)]):
+        names = it.client.replace(" and ", ", ").split(", ")
+        is_all = everybody.get(it.client) == client.family
+        is_advice = "to the letter" in it.message  # it sets up what the file says
+        if (client.name in names or is_all) and not is_advice:
+            places.add(it.place.removeprefix("provider[0]").removeprefix("."))
+    return places
+
+
+def is_as_meant(client: Client, account: Account, meant: Meant) -> bool:
+    login = account.username and readers.filled(account.username, str(WHO))
+    methods = [it if isinstance(it, str) else it["name"] for it in meant.methods]
+    passwords = {"password-encrypted", "SCRAM-SHA-256"}
+    is_password = account.authentication == "password-cleartext"
+    if client is OUTLOOK and is_password and passwords.intersection(methods):
+        methods.append("password-cleartext")  # Autodiscover has one word for passwords
+    is_offered = not account.authentication or account.authentication in methods
+    is_offered = is_offered or (client is OUTLOOK and login is None)
+    return (*account[:4], login) == meant.setting and is_offered
+
+
+def gets_less(client: Client, raw: Raw) -> bool:
+    """Whether the client sets up less than the file says, or something else."""
+    setup = setup_of(client, raw)
+    if setup is None:
+        return True
+    meant = truth(raw, str(WHO), None)
+    best = sorted(meant.reading, key=lambda it: it.setting.type)[:1]  # imap, then pop3
+    listed = [*best, *meant.sending[:1]]
+    if client is OUTLOOK:
+        listed = [*meant.reading, *meant.sending] if meant.reading else []
+    pairs = zip(setup.servers, listed, strict=False)
+    is_whole = len(setup.servers) == len(listed)
+    return not is_whole or not all(is_as_meant(client, *pair) for pair in pairs)
+
+
+def alone(raw: Raw, place: str) -> Raw:
+    """The provider with one of its servers, and one for the other way that works."""
+    key, _, index = place.rstrip("]").partition("[")
+    return {**raw, **NO_LESS, key: [raw[key][int(index)]]}
+
+
+def never_falls_back(client: Client, raw: Raw, place: str) -> bool:
+    """Whether it takes OAuth2 of a server even where a password is the first method."""
+    single = alone(raw, place)
+    key, _, _ = place.partition("[")
+    (server,) = single[key]
+    methods = server.get("authentication")
+    if not isinstance(methods, list):
+        return False
+    single[key] = [{**server, "authentication": methods[::-1]}]
+    setup = setup_of(client, single)
+    return setup is not None and any(
+        it.authentication == "OAuth2" for it in setup.servers
+    )
+
+
+@pytest.mark.parametrize("client", PLAYED, ids=[it.name for it in PLAYED])
+def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> None:
+    @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BOTH}]})
+    @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "type": "pop3"}]})
+    @given(services)
+    @settings(max_examples=100, deadline=None)
+    def holds(raw: Raw) -> None:
+        if not raw["incoming"]:
+            return  # a file with sending alone is no file
+        places = warned(client, raw)
+        listed = [f"{key}[{n}]" for key in GOOD for n in range(len(raw[key]))]
+        if gets_less(client, raw) or any(
+            never_falls_back(client, raw, it) for it in listed
+        ):
+            assert places
+        for place in places:
+            server = place.partition(".")[0]
+            if not server:
+                assert setup_of(client, raw) is None
+                continue
+            assert (
+                gets_less(client, alone(raw, server))
+                or never_falls_back(client, raw, server)
+                or gets_less(client, raw)
+            ), place
+
+    holds()
+
+
+# --- What the rules mean ----------------------------------------------------------------
+
+FAULTS = [
+    (Rules(), "imap.example.com", " imap.example.com", None),
+    (
+        Rules(trims=False),
+        "imap.example.com",
+        " imap.example.com",
+        "incoming[0].hostname",
+    ),
+    (Rules(trims=False), "%EMAILADDRESS%", "%EMAILADDRESS% ", "incoming[0].username"),
+    (Rules(), ">SSL<", ">ssl<", "incoming[0].socket_type"),
+    (Rules(any_socket=True), ">SSL<", ">ssl<", "incoming[0].socket_type"),
+    (Rules(), ">993<", ">99999<", "incoming[0].port"),
+    (Rules(), ">993<", "> 993 <", None),
+    (Rules(all_or_nothing=True, trims=False), ">993<", "> 993 <", "incoming[0].port"),
+    (Rules(), "%EMAILADDRESS%", "%EMAILADDRESS%&amp;x", None),
+    (
+        *(Rules(cuts_references=True), "%EMAILADDRESS%", "%EMAILADDRESS%&amp;x"),
+        "incoming[0].username",
+    ),
+    (
+        *(Rules(cuts_references=True), ">995<", "><![CDATA[995]]><"),
+        "incoming[1].port",
+    ),
+    (
+        Rules(no_extra_attributes=True),
+        "<incomingServer",
+        "<incomingServer a='b'",
+        "incoming[0]",
+    ),
+    (Rules(no_byte_order_mark=True), "<?xml", "\ufeff<?xml", ""),
+    (Rules(needs_domain=True), "<domain>", "<domain>*", ""),
+    (Rules(all_or_nothing=True), 'id="', 'id="!', "id"),
+    (
+        Rules(domain="kept"),
+        "imap.example.com",
+        "imap.%EMAILDOMAIN%",
+        "incoming[0].hostname",
+    ),
+    (
+        Rules(domain="empty"),
+        "imap.example.com",
+        "imap.%EMAILDOMAIN%",
+        "incoming[0].hostname",
+    ),
+    (Rules(), "imap.example.com", "imap.%EMAILDOMAIN%", None),
+    (Rules(pick="last"), 'type="pop3"', 'type="imap"', "incoming[1]"),
+    (
+        Rules(only_first_incoming=True, types=("imap", "smtp")),
+        '<incomingServer type="imap">',
+        '<incomingServer type="x" /><incomingServer type="imap">',
+        "incoming[0]",
+    ),
+    (Rules(), "clientConfig", "config", ""),
+    (Rules(), "<clientConfig", "<clientConfig xmlns='a'", ""),
+]
+
+
+@pytest.mark.parametrize(("rules", "old", "new", "place"), FAULTS)
+def test_a_fault_has_its_place_in_the_file(
+    rules: Rules, old: str, new: str, place: str | None
+) -> None:
+    (provider,) = loads(TWO_DOMAINS).provider
+    document = thunderbird.write(provider).decode()
+    assert old in document
+    count = -1 if old in ("clientConfig", "<domain>") else 1
+    seen = read(document.replace(old, new, count).encode(), rules, WHO)
+    assert [it.place for it in seen.faults][:1] == ([] if place is None else [place])
+    assert seen.setup is not None or (seen.reason and seen.cure)
+    assert all(it.message and it.cure for it in seen.faults)
+
+
+def test_every_fault_is_told_and_not_the_first_alone() -> None:
+    (provider,) = loads(TWO_DOMAINS).provider
+    document = thunderbird.write(provider).decode()
+    document = document.replace(">993<", ">0<").replace(">465<", "><")
+    seen = read(document.replace(">SSL<", ">none<").encode(), Rules(), WHO)
+    assert seen.setup is None
+    assert [it.place for it in seen.faults] == [
+        *("incoming[0].socket_type", "incoming[0].port", "incoming[1].socket_type"),
+        *("outgoing[0].socket_type", "outgoing[0].port"),
+    ]
