@@ -96,7 +96,7 @@ def _messages(text: str) -> None:
     """What is shown of a server's words, whatever their length."""
     clean(text)
     is_own_fault(text[:200])
-    Secrets("secret").cut_out_of(text)
+    Secrets("secret").quoted(text)
     found = failure("document", text, text, text, text)
     told = Report("example.com", (), tuple(merged([found, found])), None, False)
     list(report.verdict(told, 80))
