@@ -253,7 +253,7 @@ def test_a_property_list_that_doubles_is_not_written_out() -> None:
 
 
 def test_a_property_list_whose_objects_overlap_is_not_unfolded() -> None:
-    size = 400_000
+    size = 100_000
     text = b"\x5f\x12" + struct.pack(">I", size) + b"a" * size
     starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
     tail = struct.pack(">6xBBQQQ", 4, 4, size // 10, 0, 8 + len(text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ...address import DOMAIN_PLACEHOLDER, Address, fold, with_domain
@@ -179,11 +180,14 @@ def _root(document: bytes, rules: Rules) -> Element:
     if rules.cuts_references:
         document = _CUT.sub(rb"\1", document)
     try:
-        return parse(document)
+        return _parsed(document)
     except NotXmlError as error:
         words, cure = beginning(document)
         message = "; ".join(filter(None, (str(error)[:200], words)))
         raise UnreadableError(message, cure) from error
+
+
+_parsed = lru_cache(maxsize=8)(parse)  # each client reads the same document
 
 
 def beginning(document: bytes) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ...address import Address, fill_in, fold, is_ip, with_domain
 from ...config.ports import MAIL_TYPES, standard_port
 from ...config.tables import Provider
-from ...documents.xml import NotXmlError, local_name, parse
+from ...documents.xml import MOST_BYTES, NotXmlError, local_name, parse
 from ..mail import Endpoint
 from ..untrusted import split_url
 
@@ -228,6 +228,8 @@ _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 def of_profile(property_list: bytes) -> Setup:
     """What an iPhone sets up from a profile; raises MeaninglessError."""
+    if len(property_list) > MOST_BYTES:
+        raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
     # The objects of a binary one may overlap: each may be as long as the whole.
     objects = int.from_bytes(property_list[-24:-16])
     is_binary = property_list.startswith(b"bplist")
