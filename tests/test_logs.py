@@ -57,17 +57,9 @@ def test_a_request_is_one_line_whatever_is_in_it(toml: Write, tmp_path: Path) ->
 def test_no_address_is_in_a_line(toml: Write, tmp_path: Path) -> None:
     log = tmp_path / "log"
     v2 = "/autodiscover/autodiscover.json"
-    at = ("@", "%40", "%2540", "%252540", "%25252540", "%EF%BC%A0", ";")
-    at += (
-        "%EF%B9%AB",
-        "%u0040",
-        "%25u0040",
-        "=40",
-        "<at>",
-        "%3Cat%3E",
-        "&#64;",
-        "(at)",
-        "%00",
+    at = (
+        *("@", "%40", "%2540", "%252540", "%25252540", "%EF%BC%A0", "%EF%B9%AB", ";"),
+        *("%u0040", "%25u0040", "=40", "<at>", "%3Cat%3E", "&#64;", "(at)", "%00"),
     )
     with serving(toml(TWO_DOMAINS), log=log) as url:
         for sign in at:

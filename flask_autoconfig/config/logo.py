@@ -69,7 +69,9 @@ def read_logo(path: Path) -> Logo:
 
 
 def _check_svg(data: bytes, path: Path) -> None:
-    from ..documents.xml import NotXmlError, parse
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.ElementTree import fromstring
 
     cure = "save it as PNG, SVG, JPEG or WebP"
     if b"<!DOCTYPE" in data and b"<svg" in data:
@@ -77,8 +79,8 @@ def _check_svg(data: bytes, path: Path) -> None:
             f"{path} has a DOCTYPE", "remove that line, or save as PNG"
         )
     try:
-        root = parse(data)
-    except NotXmlError as error:
+        root = fromstring(data, forbid_dtd=True)
+    except (ParseError, ValueError, LookupError, RecursionError) as error:
         message = f"{path} is no picture that browsers show everywhere"
         raise UnusableLogoError(message, cure) from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":
