@@ -204,14 +204,6 @@ def _by_endpoint(family: Family) -> dict[str, list[Route]]:
     return routes
 
 
-# Of whatever method: a wrong one is refused by us, in words, and not by the site's page.
-_METHODS = (
-    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
-    *("PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCALENDAR", "MKCOL", "COPY"),
-    *("MOVE", "LOCK", "UNLOCK", "ACL", "BIND", "LINK", "UNLINK", "PURGE", "QUERY"),
-)
-
-
 def _add(
     state: BlueprintSetupState,
     service: Service,
@@ -227,8 +219,12 @@ def _add(
     view = _view(app, service, endpoint, by_rule)
     for rule in by_rule:
         for subdomain in _subdomains(state):
+            # A wrong method is refused by us, in words, and not by the site's page.
             state.add_url_rule(
-                rule, endpoint, view, methods=_METHODS, subdomain=subdomain, **options
+                *(rule, endpoint, view),
+                methods=families.METHODS,
+                subdomain=subdomain,
+                **options,
             )
 
 

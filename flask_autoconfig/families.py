@@ -131,6 +131,12 @@ _POX = "/autodiscover/autodiscover.xml"
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # an address may follow
 _PAGE = "/mail/setup"
 _ISPDB = "/v1.1/"
+# Those of the web and of WebDAV, whether a path is for them or not.
+METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
+    *("PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCALENDAR", "MKCOL", "COPY"),
+    *("MOVE", "LOCK", "UNLOCK", "ACL", "BIND", "LINK", "UNLINK", "PURGE", "QUERY"),
+)
 # PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
 _DAV_METHODS = (
     *("GET", "POST", "PUT", "DELETE", "OPTIONS"),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .address import host_of, is_ip
 from .answers import stop_reading
-from .families import AUTODISCOVER_V2
+from .families import AUTODISCOVER_V2, METHODS
 from .listeners import UnusableError
 from .listeners import check as check_addresses
 from .reload import log
@@ -155,7 +155,7 @@ def _logger_class() -> type:
             atoms = super().atoms(*arguments)
             known = {key: shown(atoms[key]) for key in ("H", "s", "b")}
             method = str(atoms["m"])
-            known["m"] = method if method.isalpha() else "-"
+            known["m"] = method if method in METHODS else "-"
             # A proxy may pass on whatever the client says of its address.
             known["h"] = atoms["h"] if is_ip(str(atoms["h"])) else "-"
             known["host"] = host_of(str(atoms.get("{http_host}e", ""))) or "-"
@@ -183,12 +183,12 @@ def _logger_class() -> type:
     return WithoutAddresses
 
 
-# What stands for an address's sign, encoded however often.
-_AT = re.compile("@|%(?:25)*40")
+# There are more ways to write an address's sign than can be listed.
+_PLAIN = re.compile("[A-Za-z0-9/._~-]*")
 
 
 def _without_address(path: object) -> str:
-    """Return a path for the log: of one with an address in it only our own beginning.
+    """Return a decoded path for the log: only its beginning where it may hold an address.
 
     Before the sign a local part may have anything, slashes too (RFC 5322, section 3.2.3).
     """
@@ -196,7 +196,7 @@ def _without_address(path: object) -> str:
     own = AUTODISCOVER_V2 + "/"
     if text.lower().startswith(own):
         return own + "…"
-    return "/…" if _AT.search(text) else shown(text)
+    return text if _PLAIN.fullmatch(text) else "/…"
 
 
 def shown(value: object) -> str:

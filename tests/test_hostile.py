@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import resource
 import socket
 import time
@@ -14,11 +15,14 @@ from strangers import Behaviour, answering, server
 from support import run
 
 from flask_autoconfig import ConfigError
-from flask_autoconfig.address import Address
+from flask_autoconfig.address import Address, parse_address
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.documents import apple_reader
+from flask_autoconfig.documents.setups import MeaninglessError
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
-from flask_autoconfig.tools import network
+from flask_autoconfig.documents.xml import NotXmlError, parse
+from flask_autoconfig.tools import network, reading
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.clients import CLIENTS
 from flask_autoconfig.tools.mail import Endpoint, mail_server
@@ -355,6 +359,43 @@ def test_a_document_larger_than_any_real_one_is_refused_with_words(
 ) -> None:
     with pytest.raises(NotAutoconfigError, match=words):
         Reader().read(documents()[name])
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (b"<clientConfig>" + b"<a>" * 80_000, "100 levels"),
+        (b"<a>" * 101 + b"</a>" * 101, "100 levels"),
+        (b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
+        (b"<a %s/>" % b" ".join(b"a%d=''" % it for it in range(20_000)), "attributes"),
+        (b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
+    ],
+    ids=["deep", "just too deep", "elements", "attributes", "bytes"],
+)
+def test_no_xml_is_parsed_beyond_a_bound(document: bytes, words: str) -> None:
+    with pytest.raises(NotXmlError, match=f"it has more than .*{words}"):
+        parse(document)
+
+
+def test_xml_within_the_bounds_is_parsed() -> None:
+    levels, elements = b"<a>" * 99, b"<a/>" * 9_900
+    root = parse(levels + elements + b"</a>" * 99)
+    assert sum(1 for _ in root.iter()) == 9_999
+
+
+def test_a_large_property_list_is_refused() -> None:
+    content = [{"PayloadType": "x", "Icon": b"x" * 2**18}]
+    with pytest.raises(MeaninglessError, match="more than 256 KiB"):
+        apple_reader.read(plistlib.dumps({"PayloadContent": content}))
+
+
+def test_all_clients_together_parse_a_document_once() -> None:
+    text, tail = documents()["servers"], b"<!-- of this test alone -->"
+    misses = reading._parsed.cache_info().misses
+    who = parse_address("fred@a.test")
+    for client in [it for it in CLIENTS if it.family == "thunderbird"][:3]:
+        reading.read(text + tail, client.rules, who)
+    assert reading._parsed.cache_info().misses == misses + 1
 
 
 def test_thousands_of_faulty_servers_are_told_of_at_once() -> None:

@@ -121,6 +121,10 @@ HOSTILE_TABLES = {
         f"INSERT INTO server_domain {ENDLESS} SELECT 1, i FROM n LIMIT 600000;",
         "its tables hold more than 64 MiB",
     ),
+    "many domains": (
+        f"INSERT INTO domain {ENDLESS} SELECT i, 'x', 1 FROM n LIMIT 110000;",
+        "the table domain in it has more than 100,000 different rows",
+    ),
     "a blob for a text": ("UPDATE domain SET name = x'ff00';", "got `bytes`"),
     "no text": ("UPDATE domain SET name = NULL;", "got `null`"),
     "a text for a number": ("UPDATE server SET prio = 'first';", "got `str`"),
@@ -144,6 +148,18 @@ def test_a_hostile_database_is_a_problem_soon(
     tmp_path: Path, script: str, words: str
 ) -> None:
     assert words in fault_of(database(tmp_path / "db.sqlite", script))
+
+
+@pytest.mark.parametrize("row", ["1, 1", "i, 1"])
+def test_a_repeated_server_counts_once(tmp_path: Path, row: str) -> None:
+    script = (
+        f"INSERT INTO server {ENDLESS} SELECT i, 1, 'a.test', 993, 'imap', 'SSL', "
+        "'a', 'plain' FROM n LIMIT 2, 50000;"
+        f"INSERT INTO server_domain {ENDLESS} SELECT {row} FROM n LIMIT 2, 50000;"
+    )
+    text, _ = import_files([database(tmp_path / "db.sqlite", script)])
+    (provider,) = tomllib.loads(text)["provider"]
+    assert len(provider["incoming"]) == len(set(row.split(", ")))
 
 
 UNREAD = {

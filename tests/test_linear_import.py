@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 import pytest
 from linear import TOKENS, assert_linear
 
-from flask_autoconfig.documents import thunderbird_reader
+from flask_autoconfig.documents import xml
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools.transfer import import_files
 
@@ -77,7 +77,9 @@ def test_a_file_of_any_content_takes_linear_time(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Larger ones are refused, which tells nothing of the time for smaller ones.
-    monkeypatch.setattr(thunderbird_reader, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(xml, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(xml, "_MOST_LEVELS", 2**20)
+    monkeypatch.setattr(xml, "_MOST_NODES", 2**20)
     file = tmp_path / "file"
 
     def call(text: str) -> None:

@@ -222,7 +222,13 @@ def _png() -> bytes:
     )
 
 
+REPEATED = (
+    '<svg xmlns="http://www.w3.org/2000/svg"><g id="a"><path d="M0 0" fill="#abc"/></g>'
+    + '<use href="#a"/>' * 1000
+    + "</svg>"
+)
 LOGOS = {
+    "repeated.svg": (REPEATED.encode(), "image/svg+xml"),
     "logo.svg": (seen.LOGO.encode(), "image/svg+xml"),
     "logo.png": (_png(), "image/png"),
     "logo.jpg": (b"\xff\xd8\xff\xe0 and so on", "image/jpeg"),
@@ -267,7 +273,22 @@ def test_another_logo_is_taken_up_with_the_file(toml: Write) -> None:
 
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:x="http://www.w3.org/1999/xlink">'
+
+
+def _doubling(reference: str) -> str:
+    """A picture of 2^30 shapes: each element refers twice to the one before it."""
+    lines = (f'<g id="a{it}">{reference.format(it - 1) * 2}</g>' for it in range(1, 31))
+    return f'{SVG}<path id="a0" d="M0 0"/>{"".join(lines)}</svg>'
+
+
 BAD_LOGOS = {
+    "shapes that double": _doubling('<use href="#a{}"/>'),
+    "shapes that double by an escaped name": _doubling('<use x:href="#%61{}"/>'),
+    "fills that double": _doubling('<path fill="url( #a{} )"/>'),
+    "a shape in itself": f'{SVG}<g id="a"><use href="#a"/></g></svg>',
+    "a long way of references": SVG
+    + "".join(f'<use id="a{it}" href="#a{it + 1}"/>' for it in range(1000))
+    + "</svg>",
     "a script": f"{SVG}<script>alert(1)</script></svg>",
     "a handler": f'{SVG}<circle r="1" onload="alert(1)"/></svg>',
     "a foreign document": f"{SVG}<foreignObject><p/></foreignObject></svg>",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 from ..files import read_file
 
@@ -28,6 +30,9 @@ _FOREIGN = frozenset(
 _FOREIGN_STYLE = re.compile(
     r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
+# To another element: of `use`, of a pattern or a mask, for an animation.
+_REFERENCE = re.compile(r"#([^\s\"');]+)")
+_MOST_DRAWN = 10_000  # elements
 
 
 class Logo(NamedTuple):
@@ -87,6 +92,30 @@ def _check_svg(data: bytes, path: Path) -> None:
             f"{path} holds a script, a link or what comes from elsewhere",
             "save it as plain SVG, shapes alone, or as PNG",
         )
+    named = {it.get("id", ""): it for it in reversed([*root.iter()])}
+    try:
+        drawn = _drawn(root, named, {})
+    except RecursionError:
+        drawn = _MOST_DRAWN + 1
+    if drawn > _MOST_DRAWN:
+        message = f"{path} repeats its shapes to more than {_MOST_DRAWN}"
+        raise UnusableLogoError(message, cure)
+
+
+def _drawn(
+    element: Element, named: Mapping[str, Element], known: dict[Element, int]
+) -> int:
+    """How many elements are drawn for one, with those that it refers to.
+
+    More than the most for one that refers to itself. May raise RecursionError.
+    """
+    if element not in known:
+        known[element] = _MOST_DRAWN + 1  # for whatever leads back to it
+        values = " ".join(value for _, value in element.items())
+        names = (unquote(it) for it in _REFERENCE.findall(values))
+        parts = [*element, *(named[it] for it in names if it in named)]
+        known[element] = 1 + sum(_drawn(it, named, known) for it in parts)
+    return known[element]
 
 
 def _local(tag: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..config.ports import standard_port
 from . import apple
 from .setups import Account, MeaninglessError, Setup, check_host, check_number
+from .xml import MOST_BYTES
 
 _TYPES = {word: type_ for type_, word in apple.MAIL_TYPES.items()}
 # Several methods may have one word: the first of them stands for it.
@@ -17,6 +18,8 @@ _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 def read(property_list: bytes) -> Setup:
     """Return what an iPhone sets up from a profile; raises MeaninglessError."""
+    if len(property_list) > MOST_BYTES:
+        raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
     # The objects of a binary one may overlap: each may be as long as the whole.
     objects = int.from_bytes(property_list[-24:-16])
     is_binary = property_list.startswith(b"bplist")

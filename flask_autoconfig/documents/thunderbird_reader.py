@@ -43,9 +43,6 @@ _SERVED_FOR = {
     "username": "%EMAILADDRESS%",
     "authentication": "password-cleartext",
 }
-
-
-MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
 _MOST_ELEMENTS = 1000  # beside its domains; a real one has 60
 
 
@@ -292,9 +289,6 @@ def _client_config(data: bytes) -> ET.Element:
 
     Raises NotAutoconfigError.
     """
-    if len(data) > MOST_BYTES:
-        message = f"it has more than {MOST_BYTES // 1024} KiB, which no client reads"
-        raise NotAutoconfigError(message)
     try:
         root = parse(data)
     except NotXmlError as error:

@@ -4,21 +4,51 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
+_MOST_LEVELS = 100
+_MOST_NODES = 10_000  # elements and attributes
+
 
 class NotXmlError(ValueError):
     """The text is no XML that is safe to read."""
 
 
-def parse(data: bytes) -> ET.Element:
-    """The root element; raises NotXmlError, also for a DTD or an entity."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
+class _Bounded(ET.TreeBuilder):
+    """Builds a tree of bounded depth and size; raises NotXmlError for a larger one."""
 
+    _level = _nodes = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
+        self._level += 1
+        self._nodes += 1 + len(attrs)
+        if self._level > _MOST_LEVELS:
+            raise NotXmlError(f"it has more than {_MOST_LEVELS} levels of elements")
+        if self._nodes > _MOST_NODES:
+            raise NotXmlError(f"it has more than {_MOST_NODES} elements and attributes")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ET.Element:
+        self._level -= 1
+        return super().end(tag)
+
+
+def parse(data: bytes) -> ET.Element:
+    """The root element; raises NotXmlError, also for a DTD, an entity and a large text."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import XMLParser
+
+    if len(data) > MOST_BYTES:
+        message = f"it has more than {MOST_BYTES // 1024} KiB, which no client reads"
+        raise NotXmlError(message)
+    parser = XMLParser(target=_Bounded(), forbid_dtd=True)
     try:
-        root: ET.Element = fromstring(data, forbid_dtd=True)
+        parser.feed(data)
+        root: ET.Element = parser.close()
     except DefusedXmlException as error:
         message = "it has a DTD or entities, which are refused"
         raise NotXmlError(message) from error
+    except NotXmlError:
+        raise
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
         raise NotXmlError(f"not XML: {error}") from error
     return root

@@ -97,7 +97,7 @@ class Conversation:
 
     def quoted(self, line: str, most: int = 100) -> str:
         """A line of the server's for a message: without secrets, and then cut."""
-        return self._secrets.cut_out_of(line)[:most]
+        return self._secrets.quoted(line)[:most]
 
 
 # What a server of another kind says first.

@@ -103,6 +103,7 @@ def automx2_database(path: Path) -> Read:
 
 
 _MOST_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
+_MOST_ROWS = 100_000  # of a table
 _LONGEST = 100_000  # octets of a value or of a table's definition
 
 
@@ -179,10 +180,14 @@ class _Database:
         if any(hidden[name] for name in names):
             raise UnreadableError(f"the table {table} in it has computed columns")
         query = f"SELECT {', '.join(names) or 1} FROM main.{table}"  # noqa: S608
+        rows = dict.fromkeys(self._bounded(query))  # a repeated row says nothing new
+        if len(rows) > _MOST_ROWS:
+            limit = f"more than {_MOST_ROWS:,} different rows"
+            raise UnreadableError(f"the table {table} in it has {limit}")
         try:
             return [
                 msgspec.convert(dict(zip(names, row, strict=False)), kind)
-                for row in self._bounded(query)
+                for row in rows
             ]
         except msgspec.ValidationError as error:
             raise UnreadableError(f"the table {table} in it: {error}") from error
@@ -247,10 +252,13 @@ def _by_domain(
     servers: Mapping[int, tuple[str, Raw]], links: Iterable[tuple[int, int]]
 ) -> dict[int, list[tuple[str, Raw]]]:
     """The servers by the id of a domain, in the order that they have in *servers*."""
-    order = {number: place for place, number in enumerate(servers)}
-    known = [(order[server], domain) for domain, server in links if server in order]
-    alike: dict[str, tuple[str, Raw]] = {}  # equal servers are one object
-    in_order = [alike.setdefault(repr(it), it) for it in servers.values()]
+    first: dict[str, int] = {}  # the place of the first of equal servers
+    order = {
+        number: first.setdefault(repr(it), place)
+        for place, (number, it) in enumerate(servers.items())
+    }
+    in_order = list(servers.values())
+    known = {(order[server], domain) for domain, server in links if server in order}
     found: dict[int, list[tuple[str, Raw]]] = {}
     for place, domain in sorted(known):
         found.setdefault(domain, []).append(in_order[place])

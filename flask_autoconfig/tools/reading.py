@@ -392,7 +392,7 @@ class _Reader:
         return known[0]
 
 
-@lru_cache(maxsize=1)  # every client reads the same document
+@lru_cache(maxsize=8)  # every client reads the same document
 def _parsed(document: bytes) -> Element:
     return parse(document)
 

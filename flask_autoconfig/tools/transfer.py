@@ -17,7 +17,8 @@ from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import domain_pattern, url
 from ..config.writing import dumps, strings_read_by
-from ..documents.thunderbird_reader import MOST_BYTES, NotAutoconfigError, Reader
+from ..documents.thunderbird_reader import NotAutoconfigError, Reader
+from ..documents.xml import MOST_BYTES
 from ..errors import ConfigError, Problem
 from ..service import Service
 from . import moving, nginx

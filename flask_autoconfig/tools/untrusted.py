@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
 import http.client
 import io
 import re
+import unicodedata
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import SplitResult, quote, quote_plus, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 MOST_RECEIVED = 2 * 1024 * 1024  # bytes of an HTTP response, with all that frames it
 
@@ -86,39 +89,57 @@ class Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Bounded(self.fp.detach()))
 
 
+# The code of a response (RFC 5321, 2034, 9051, 2449).
+_CODE = re.compile(
+    r"((a|\*) )?(OK|NO|BAD|BYE|\+OK|-ERR|[2-5]\d\d([ -][245]\.\d\.\d\d?)?)\b"
+    r"( \[[A-Z/-]{1,21}\])?"
+)
+
+
 class Secrets:
-    """Secrets that were sent to a server, which must not be shown if it repeats them."""
+    """Secrets that were sent to a server: if it repeats one, its words are not shown.
+
+    A server may write a secret in more ways than can be listed. Letters and digits are
+    compared, and half of a secret counts as the whole.
+    """
 
     def __init__(self, *secrets: str) -> None:
-        self._forms: set[str] = set()
+        self._parts: set[str] = set()
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Hide a secret as it is, quoted, in Base64, and each of these percent-encoded."""
-        forms = {
-            secret,
-            re.sub(r'(["\\])', r"\\\1", secret),
-            _base64(secret).rstrip("="),
-        }
-        # Where it starts in the encoded text, as after a user name, is unknown: these
-        # are the characters that depend on the secret alone (RFC 4648, section 4).
-        size = len(secret.encode())
-        for before in range(3):
-            first, end = -(-before * 8 // 6), (before + size) * 8 // 6
-            core = _base64("\0" * before + secret)[first:end]
-            forms |= {core} if len(core) > 3 else set()
-        encoded = {
-            encode(it, safe="") for it in forms for encode in (quote, quote_plus)
-        }
-        self._forms |= forms | encoded
+        """Hide what repeats a secret: as text, backwards, in hex or in Base64."""
+        forms = [form[::way] for form in _readings(secret) for way in (1, -1)]
+        forms += [secret.encode(it).hex() for it in ("utf-8", "utf-16-be")]
+        for before in range(3):  # octets before it in a group (RFC 4648, section 4)
+            encoded = base64.b64encode(bytes(before) + secret.encode()).decode()
+            forms += _readings(encoded.rstrip("=")[-(-before * 8 // 6) :])
+        for form in forms:
+            size = min(len(form), max(4, len(form) // 2))
+            ends = range(size, len(form) + 1)
+            self._parts |= {form[end - size : end] for end in ends} - {""}
 
-    def cut_out_of(self, text: str) -> str:
-        """The text with `[secret]` in the place of each secret, in whatever case."""
-        forms = sorted(filter(None, self._forms), key=len, reverse=True)
-        pattern = "|".join(map(re.escape, forms))
-        return re.sub(pattern, "[secret]", text, flags=re.I) if forms else text
+    def quoted(self, text: str) -> str:
+        """The text, or its response code alone where it repeats a secret."""
+        if not self._are_in(text):
+            return text
+        code = _CODE.match(text)
+        shown = f"{code[0]} " if code and not self._are_in(code[0]) else ""
+        return f"{shown}(the server repeats the password: its words are not shown)"
+
+    def _are_in(self, text: str) -> bool:
+        said = [*_readings(text), re.sub("[^0-9a-f]", "", text.lower())]
+        return any(part in it for part in self._parts for it in said)
 
 
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+def _readings(text: str) -> Iterator[str]:
+    """The letters and digits of a text, and all but its white space, in lower case.
+
+    Each as it is, and decoded once and twice.
+    """
+    for _ in range(3):
+        plain = "".join(unicodedata.normalize("NFKD", it) for it in text).casefold()
+        yield from ("".join(filter(str.isalnum, plain)), "".join(plain.split()))
+        text = re.sub(r"(&#[xX]?)0*(\w{1,7})\w*", r"\1\2", text)  # int() has a limit
+        text = unquote(html.unescape(text).replace("=", "%"))  # quoted-printable, too
