@@ -331,7 +331,7 @@ def run(
             cli(words, prog_name="flask-autoconfig")
         except SystemExit as ended:
             code = ended.code
-    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])  # type: ignore[attr-defined]
+    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
     return subprocess.CompletedProcess(words, code, out, err)
 
 
