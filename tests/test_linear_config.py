@@ -110,12 +110,28 @@ def raw_of(text: str) -> Iterator[dict[str, Any]]:
     yield {"provider": [{"domains": ["example.com"], "incoming": [{"type": text}]}]}
 
 
+# Each place with a few tokens, so that each token is in a few places; the product of all
+# takes minutes.
+@pytest.mark.parametrize(
+    ("number", "template"),
+    [*enumerate([*PLACES.values(), *VALUES.values(), *TOP.values()])],
+    ids=[*PLACES, *VALUES, *TOP],
+)
+def test_a_few_texts_anywhere_in_a_file(number: int, template: str) -> None:
+    if template in VALUES.values():
+        template = f"[[provider]]\n{template}\n"
+    for token in TOKENS[number % 16 :: 16]:
+        assert_linear(lambda text: explained(filled(template, text)), token)
+
+
+@pytest.mark.world
 @pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
 def test_a_text_anywhere_in_a_file(template: str) -> None:
     for token in TOKENS:
         assert_linear(lambda text: explained(filled(template, text)), token)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("template", VALUES.values(), ids=VALUES)
 def test_a_text_as_a_value_of_a_provider(template: str) -> None:
     rest = '[[provider]]\ndomains = ["example.net"]\n'
@@ -126,12 +142,14 @@ def test_a_text_as_a_value_of_a_provider(template: str) -> None:
         )
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("template", TOP.values(), ids=TOP)
 def test_a_text_as_a_value_for_all_providers(template: str) -> None:
     for token in TOKENS:
         assert_linear(lambda text: explained(filled(template, text)), token)
 
 
+@pytest.mark.world
 def test_a_text_in_a_mapping() -> None:
     def explain(text: str) -> None:
         for raw in raw_of(text):
@@ -145,6 +163,7 @@ def test_a_text_in_a_mapping() -> None:
         assert_linear(explain, token)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["words", "JSON"])
 def test_what_validate_says(arguments: list[str], tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
