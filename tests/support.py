@@ -320,7 +320,9 @@ def run(
     if os.environ.get("COMMAND_PROCESSES"):
         return run_process(*arguments, cwd=cwd, **env)
     words = [str(it) for it in arguments]
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(3)]
+    streams = [
+        io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
+    ]
     code: Any = 0
     with ExitStack() as stack:
         for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):

@@ -19,6 +19,7 @@ from flask_autoconfig.tools.check import report
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.check.run import Fare, Report
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 SLOW = ("--timeout", "300")  # seconds that whoever is not ended would wait
 

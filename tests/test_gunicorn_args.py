@@ -30,6 +30,7 @@ from support import (
 
 from flask_autoconfig import listeners, server
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
 
@@ -312,7 +313,6 @@ def test_the_socket_that_a_dead_server_left_is_in_nobodys_way(
         assert it.recv(65536).startswith(b"HTTP/1.0 200 OK")
 
 
-@pytest.mark.world
 def test_a_port_that_is_for_root_alone_ends_with_one_line(toml: Write) -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 80:
         lacking("a port that is for root alone")

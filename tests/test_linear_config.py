@@ -124,11 +124,28 @@ def explained_raw(raw: dict[str, Any]) -> None:
         error.shown()
 
 
+# Each place with a few tokens, so that each token is in a few places: the product of all
+# takes minutes, and is in the tier `world`.
+@pytest.mark.parametrize(
+    ("number", "template"),
+    [*enumerate([*PLACES.values(), *VALUES.values()])],
+    ids=[*PLACES, *VALUES],
+)
+def test_a_few_texts_anywhere_in_a_file(number: int, template: str) -> None:
+    is_value = template in VALUES.values()
+    if is_value and not template.startswith(("include", "clients")):
+        template = f"[[provider]]\n{template}\n"
+    for token in TOKENS[number % 16 :: 16]:
+        assert_linear(lambda text: explained(filled(template, text)), token)
+
+
+@pytest.mark.world
 @pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
 def test_a_text_anywhere_in_a_file(template: str) -> None:
     assert_all_linear(lambda text: explained(filled(template, text)))
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("template", VALUES.values(), ids=VALUES)
 def test_a_text_as_a_value(template: str) -> None:
     top = "" if template.startswith(("include", "clients")) else "[[provider]]\n"
@@ -138,11 +155,13 @@ def test_a_text_as_a_value(template: str) -> None:
     assert_all_linear(lambda text: explained_raw(put_in(raw, f"x{text}")))
 
 
+@pytest.mark.world
 def test_a_text_in_a_mapping() -> None:
     raw: dict[str, Any] = {"$": "$", "$x": [{"$": 1}, "$"] * 2}
     assert_all_linear(lambda text: explained_raw(put_in(raw, text)))
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["words", "JSON"])
 def test_what_validate_says(arguments: list[str], tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
@@ -157,6 +176,7 @@ def test_what_validate_says(arguments: list[str], tmp_path: Path) -> None:
         assert_linear(validate, token, ends=["x"], unnoticed=0.2)
 
 
+@pytest.mark.world
 def test_a_domains_file(tmp_path: Path) -> None:
     file = tmp_path / "domains.txt"
 
@@ -171,6 +191,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" {0}>{1}</svg>'
 STYLES = ("url(", "url( ", "expression ", "image-set ", "@import ", "\\")
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "template",
     ["@", SVG.format("", "@"), SVG.format('style="url(@"', "<style>url(@</style>")],
@@ -198,6 +219,7 @@ DOCUMENT = (
 )
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "template",
     ["@", DOCUMENT.format("a.test", "@"), DOCUMENT.format("$", "")],

@@ -15,7 +15,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from strangers import Behaviour, server
-from support import certificate_for, run
+from support import certificate_for
+from support import run_process as run
 
 from flask_autoconfig.tools.mail import Endpoint, log_in
 from flask_autoconfig.tools.network import Network, ProbeError

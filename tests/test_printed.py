@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from strangers import Behaviour, answering, server
-from support import BIN, TWO_DOMAINS
+from support import BIN, TWO_DOMAINS, run
 from test_resolver import kind, name_server
 
 from flask_autoconfig.cleaning import is_seen
@@ -163,17 +163,9 @@ def strangers(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
 
 def printed(*words: str | Path | bytes, cwd: Path | None = None) -> tuple[str, str]:
     """What a command prints; it has ended by itself, with a code of its own."""
-    done = subprocess.run(
-        [BIN / "flask-autoconfig", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "PYTHONUTF8": "1"},
-        check=False,
-    )
+    done = run(*map(os.fsdecode, words), cwd=cwd, PYTHONUTF8="1")
     assert done.returncode in (0, 1, 2)
-    return done.stdout.decode(), done.stderr.decode()
+    return done.stdout, done.stderr
 
 
 def unseen(text: str) -> set[str]:

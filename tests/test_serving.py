@@ -25,6 +25,7 @@ from support import (
     until,
 )
 
+pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -241,7 +242,6 @@ def _workers(master: int) -> list[int]:
     return [int(word) for word in children.split()]
 
 
-@pytest.mark.world
 def test_more_idle_clients_than_descriptors_end_no_worker(
     toml: Write, tmp_path: Path
 ) -> None:
@@ -270,7 +270,6 @@ def test_more_idle_clients_than_descriptors_end_no_worker(
     assert "Too many open files" not in text
 
 
-@pytest.mark.world
 def test_as_many_connections_as_are_asked_for_raise_the_limit_of_descriptors(
     toml: Write,
 ) -> None:

@@ -32,13 +32,18 @@ def test_of_installers():
 """
 
 
-def pytest_says(file: Path, *options: str) -> str:
+def pytest_says(file: Path) -> str:
     """The last line of pytest's output for the tests of a file, by our settings."""
+    settings = (
+        "-p",
+        "conftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        ROOT / "pyproject.toml",
+    )
     done = subprocess.run(
-        [
-            *(str(BIN / "pytest"), "-p", "conftest", "-p", "no:cacheprovider"),
-            *("-c", str(ROOT / "pyproject.toml"), *options, str(file)),
-        ],
+        [BIN / "pytest", *settings, file],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
         capture_output=True,
         text=True,
@@ -49,6 +54,6 @@ def pytest_says(file: Path, *options: str) -> str:
 
 
 def test_a_fast_test_neither_skips_nor_starts_a_program(tmp_path: Path) -> None:
-    file = tmp_path / "test_tiers_of_mine.py"
+    file = tmp_path / "test_of_mine.py"
     file.write_text(TESTS)
     assert pytest_says(file) == "2 failed, 1 passed, 2 deselected"
