@@ -27,6 +27,8 @@ from flask_autoconfig.tools.mail import Endpoint, mail_server
 from flask_autoconfig.tools.network import Network, ProbeError, fetch_once
 from flask_autoconfig.tools.resolver import Resolver
 
+pytestmark = pytest.mark.world  # the signature of a profile is read by openssl
+
 DOMAIN = "example.test"
 CASE = Case(DOMAIN, families.chosen(None, ""), address=Address("fred", DOMAIN))
 POX = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"

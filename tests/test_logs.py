@@ -127,6 +127,7 @@ def test_behind_a_proxy_the_host_is_the_one_that_it_passes_on(
     assert re.search('"GET /last .* autoconfig.example.com\n', log.read_text())
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("stdout", ["closed", "a pipe that nobody reads", "/dev/full"])
 def test_a_log_that_cannot_be_written_is_not_told_elsewhere(
     toml: Write, tmp_path: Path, stdout: str

@@ -6,6 +6,7 @@ nobody can put a link in its place between a look and a write.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -160,7 +161,10 @@ STAGING = ".autoconfig-"  # what the name of a staging folder begins with
 @contextmanager
 def opened(path: Path) -> Iterator[Folder]:
     """The folder that a person named, made where it is missing; it may be a link."""
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # something else has its name
+        raise OSError(errno.ENOTDIR, error.strerror, str(path)) from error
     with _held(path) as folder:
         yield folder
 
