@@ -21,7 +21,7 @@ from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.tools import quirks
-from flask_autoconfig.tools.clients import CLIENTS, OUTLOOK, Client, reading_of
+from flask_autoconfig.tools.clients import CLIENTS, OUTLOOK, Client, readings_of
 from flask_autoconfig.tools.reading import Rules, read
 
 WHO = Address("postmaster", DOMAIN)
@@ -42,7 +42,8 @@ def provider_of(raw: Raw) -> Provider:
 
 
 def setup_of(client: Client, raw: Raw) -> Setup | None:
-    return reading_of(client, provider_of(raw), Recipient(DOMAIN, WHO)).setup
+    ((_, seen),) = readings_of([client], provider_of(raw), Recipient(DOMAIN, WHO))
+    return seen.setup
 
 
 def warned(client: Client, raw: Raw) -> set[str]:

@@ -61,7 +61,7 @@ class Reader:
 
     def read(self, data: bytes) -> dict[str, Any]:
         """The raw provider table; raises NotAutoconfigError."""
-        root = _client_config(data)
+        root = _bounded(data)
         email_provider, *others = root.findall("emailProvider")
         self._lose_attributes(root, {"version"})
         self._lose_attributes(email_provider, {"id"})
@@ -284,24 +284,28 @@ def _method(element: ET.Element) -> Any:
     return HTTP_WORDS.get(name, method) if system == "http" else method
 
 
-def _client_config(data: bytes) -> ET.Element:
-    """The root of a document that is one, and no larger than any real one.
-
-    Raises NotAutoconfigError.
-    """
+def client_config(data: bytes) -> ET.Element:
+    """Return the root of a config-v1.1.xml; raises NotAutoconfigError."""
     try:
         root = parse(data)
     except NotXmlError as error:
         raise NotAutoconfigError(str(error)) from error
     if str(root.tag).startswith("{"):
         raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
-    providers = root.findall("emailProvider")
-    if root.tag != "clientConfig" or not providers:
+    if root.tag != "clientConfig" or root.find("emailProvider") is None:
         raise NotAutoconfigError(
             "no <clientConfig> with an <emailProvider> in it: "
             f"the root is <{_shown(root)}>"
         )
+    return root
 
+
+def _bounded(data: bytes) -> ET.Element:
+    """Return the root of a document that is no larger than any real one.
+
+    Raises NotAutoconfigError.
+    """
+    root = client_config(data)
     elements = sum(1 for it in root.iter() if it.tag != "domain")
     if elements > _MOST_ELEMENTS:
         message = f"it has {elements} elements, more than {_MOST_ELEMENTS}"

@@ -8,15 +8,14 @@ families.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from msgspec import structs
 
-from ..address import fill_in_host
 from ..config.tables import AuthenticationMethod, FamilyName, Provider
 from ..documents import Recipient, outlook, outlook_reader, thunderbird
-from ..documents.setups import MeaninglessError, Setup
+from ..documents.setups import MeaninglessError
 from ..families import FAMILIES, Family
 from .reading import Fault, Reading, Rules, read
 
@@ -63,7 +62,7 @@ def _family(name: FamilyName) -> Family:
 
 _CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
 _MAIL_V1 = "/.well-known/mail-v1.xml"
-_POX, _V2 = (route.path for route in _family("outlook").routes[:2])
+POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
 def _at_both(
@@ -75,7 +74,7 @@ def _at_both(
     )
 
 
-_POSTED = (Step("domain", _POX, kind="pox"), Step("host", _POX, kind="pox"))
+_POSTED = (Step("domain", POX, kind="pox"), Step("host", POX, kind="pox"))
 _GOT = tuple(step._replace(kind="pox by get", form="none") for step in _POSTED)
 
 OUTLOOK = Client(
@@ -84,7 +83,7 @@ OUTLOOK = Client(
     (
         Step("host", _V2, kind="v2"),
         *_POSTED,
-        Step("host", _POX, "none", "http", kind="302"),
+        Step("host", POX, "none", "http", kind="302"),
     ),
     srv="outlook",
 )
@@ -210,17 +209,24 @@ CLIENTS = (
 )
 
 
-def reading_of(client: Client, provider: Provider, recipient: Recipient) -> Reading:
-    """Return what the client makes of the document that *recipient* would be served.
+def readings_of(
+    clients: Iterable[Client], provider: Provider, recipient: Recipient
+) -> Iterator[tuple[Client, Reading]]:
+    """Yield what each client makes of the document that *recipient* would be served.
 
-    The client reads config-v1.1.xml or Autodiscover; the recipient has an address.
+    The clients read config-v1.1.xml or Autodiscover; the recipient has an address.
     """
     assert recipient.address is not None  # noqa: S101
-    if client.family == "outlook":
-        return _by_outlook(provider, recipient)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     document = thunderbird.write(alone, recipient)
-    return read(document, client.rules, recipient.address)
+    by_rules: dict[Rules, Reading] = {}
+    for client in clients:
+        if client.family == "outlook":
+            yield client, _by_outlook(provider, recipient)
+            continue
+        if client.rules not in by_rules:
+            by_rules[client.rules] = read(document, client.rules, recipient.address)
+        yield client, by_rules[client.rules]
 
 
 def _by_outlook(provider: Provider, recipient: Recipient) -> Reading:
@@ -234,37 +240,20 @@ def _by_outlook(provider: Provider, recipient: Recipient) -> Reading:
     except MeaninglessError as error:
         fault = Fault("meaningless", "document", "", str(error), error.cure)
         return Reading(None, (fault,))
-    return Reading(setup, tuple(_lost_by_outlook(provider, setup, recipient)))
-
-
-def _lost_by_outlook(
-    provider: Provider, setup: Setup, recipient: Recipient
-) -> Iterator[Fault]:
-    """Yield the mail servers and methods that Autodiscover has no word for."""
-    accounts = iter(setup.servers)
-    for place, server in provider.servers if setup.servers else ():
-        if server.type not in outlook.TYPES:
-            continue
-        at = f"{place}.hostname"
-        if not fill_in_host(server.hostname, recipient.domain, recipient.address):
-            message = "it is not told of a server whose host is not known for everybody"
-            yield Fault("host", "server", at, message, "write the host name out")
-            continue
-        account = next(accounts)
-        # Autodiscover has one word for passwords.
-        known = {account.authentication, "password-encrypted", _SASL}
-        methods = {
-            _SASL if isinstance(it, AuthenticationMethod) else it
-            for it in server.authentication
-        }
-        if account.username and not known & methods:
-            message = f"it logs in by {account.authentication}, which is not offered"
-            cure = f"add {account.authentication}, if the server takes it"
-            at = f"{place}.authentication"
-            yield Fault("authentication", "setting", at, message, cure)
-
-
-_SASL = "sasl"  # any mechanism of it; the common ones take a password
+    mail = [it for it in provider.servers if it[1].type in outlook.TYPES]
+    faults = []
+    for (place, server), account in zip(mail, setup.servers, strict=False):
+        told = account.authentication
+        # Autodiscover has one word for all passwords, also those of SASL.
+        is_offered = {told, "password-encrypted"}.intersection(server.authentication)
+        has_sasl = any(
+            isinstance(it, AuthenticationMethod) for it in server.authentication
+        )
+        if account.username and not is_offered and not has_sasl:
+            message = f"it logs in by {told}, which is not offered"
+            cure, at = f"add {told}, if the server takes it", f"{place}.authentication"
+            faults.append(Fault("authentication", "setting", at, message, cure))
+    return Reading(setup, tuple(faults))
 
 
 def family_of(step: Step) -> FamilyName:
@@ -275,18 +264,3 @@ def family_of(step: Step) -> FamilyName:
 def label_of(step: Step) -> str:
     """The first label of the host that a step asks."""
     return _family(family_of(step)).label
-
-
-def pox_path() -> str:
-    """Where Autodiscover's settings are."""
-    return _POX
-
-
-def profile_paths() -> tuple[str, ...]:
-    """Where profiles are, the one that takes an address first."""
-    return tuple(route.path for route in _family("apple").routes)
-
-
-def generic(family: Family) -> Client:
-    """A family without ways of its own: its clients get one document at one host."""
-    return Client(family.askers or family.name, family.name)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ row of advice: a function of a provider, with whom it hurts.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -31,8 +31,8 @@ from ..errors import Problem
 from ..families import FAMILIES, Family
 from ..page import look
 from . import novices, zone
-from .clients import CLIENTS, Client, reading_of
-from .reading import Fault, Reading
+from .clients import CLIENTS, Client, readings_of
+from .reading import Fault, Reading, in_words
 
 _BROKEN_PLACEHOLDER = re.compile(
     r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)"
@@ -61,11 +61,6 @@ class Advice(NamedTuple):
     complaints: Callable[[Subject], Complaints]
     family: FamilyName | None = None  # the client asks for nothing else; None: any
     is_of_ours: bool = False  # about what we make of the settings, not about them
-
-    def counts(self, families: Container[str], ours: bool) -> bool:
-        """Whether it matters where these families are served, of our settings or not."""
-        is_served = self.family is None or self.family in families
-        return is_served and (ours or not self.is_of_ours)
 
 
 def _in_clear(of: Subject) -> Complaints:
@@ -223,7 +218,7 @@ def _pale_colour(of: Subject) -> Complaints:
 def _left_out(
     reasons: Callable[[Provider], Iterable[tuple[str, str]]], message: str, who: str
 ) -> Callable[[Subject], Complaints]:
-    """Return the row of a format that has no word for some servers."""
+    """Return the complaints about a format that has no word for some servers."""
 
     def complaints(of: Subject) -> Complaints:
         for place, reason in reasons(of.provider):
@@ -233,7 +228,16 @@ def _left_out(
     return complaints
 
 
-_OF_EVERYBODY = (
+_NOT_IN_PROFILES = _left_out(
+    apple.left_out, "it is left out of profiles", "Apple's programs"
+)
+_NOT_IN_DNS = _left_out(zone.left_out, "it has no record", "those programs")
+_NOT_IN_PACC = _left_out(pacc.left_out, "it is left out there", "PACC's clients")
+_SAME_ID = "same id"
+# What hurts most comes first: passwords that anybody can read, what no client can use,
+# what some drop the whole document for, what single ones do otherwise, and style. A word
+# stands for the faults of clients that are played, by their effect.
+_ORDER: tuple[Advice | str, ...] = (
     Advice("Every client", _in_clear),
     Advice("Every client", _page_in_clear),
     Advice("Every client", novices.unreachable_hosts),
@@ -245,46 +249,20 @@ _OF_EVERYBODY = (
     Advice("Every client", _usual_url),
     Advice("Every client", _no_authorization_server),
     Advice("Every client", novices.unreachable_pages),
-)
-# They set up what the file says, and whether that works is the server's matter.
-_ENCRYPTED_PASSWORD = Advice(
-    "Kontact and Evolution", _encrypted_password, "thunderbird"
-)
-_OF_STYLE = (
-    Advice("Every client", _long_list),
-    Advice("Every client", _long_name),
-    Advice("Your own site", novices.same_domains, is_of_ours=True),
-    Advice("The page", _pale_colour, "page"),
-    Advice(
-        "iPhone, iPad and Mac",
-        _left_out(apple.left_out, "it is left out of profiles", "Apple's programs"),
-        "apple",
-        is_of_ours=True,
-    ),
-    Advice(
-        _BY_RECORDS,
-        _left_out(zone.left_out, "it has no record", "those programs"),
-        is_of_ours=True,
-    ),
-    Advice(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
-    Advice(
-        "PACC",
-        _left_out(pacc.left_out, "it is left out there", "PACC's clients"),
-        "pacc",
-        is_of_ours=True,
-    ),
-)
-_SAME_ID = "same id"
-# What hurts most comes first: passwords that anybody can read, what no client can use,
-# what some drop the whole document for, what single ones do otherwise, and style.
-_ORDER = (
-    *_OF_EVERYBODY,
     "document",
-    _ENCRYPTED_PASSWORD,
+    # They set up what the file says, and whether that works is the server's matter.
+    Advice("Kontact and Evolution", _encrypted_password, "thunderbird"),
     "server",
     "setting",
+    Advice("Every client", _long_list),
+    Advice("Every client", _long_name),
     _SAME_ID,
-    *_OF_STYLE,
+    Advice("Your own site", novices.same_domains, is_of_ours=True),
+    Advice("The page", _pale_colour, "page"),
+    Advice("iPhone, iPad and Mac", _NOT_IN_PROFILES, "apple", is_of_ours=True),
+    Advice(_BY_RECORDS, _NOT_IN_DNS, is_of_ours=True),
+    Advice(_BY_RECORDS, _login_not_in_dns, is_of_ours=True),
+    Advice("PACC", _NOT_IN_PACC, "pacc", is_of_ours=True),
 )
 
 
@@ -304,27 +282,28 @@ def warnings(
     """
     one_file = (Origin("", f"provider[{it}]", "") for it in count())
     families = {family.name: family for family in served}
-    found: dict[object, list[Problem]] = {it: [] for it in _ORDER}
+    rows = [
+        it
+        for it in _ORDER
+        if isinstance(it, Advice)
+        and (it.family is None or it.family in families)
+        and (ours or not it.is_of_ours)
+    ]
+    found: dict[Advice | str, list[Problem]] = {it: [] for it in _ORDER}
     seen: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
-
-        def add(
-            key: object, client: str, told: tuple[str, str, str], at: Origin = origin
-        ) -> None:
-            where, message, cure = told
-            place = f"{at.place}.{where}" if where else at.place
-            found[key].append(Problem(place, message, cure, client, at.file))
-
         first = seen.setdefault(provider.identity, origin)
         if first is not origin:
             found[_SAME_ID].append(_same_id(provider, origin, first))
         subject = Subject(provider)
-        for it in (*_OF_EVERYBODY, _ENCRYPTED_PASSWORD, *_OF_STYLE):
-            if it.counts(families, ours):
-                for told in it.complaints(subject):
-                    add(it, it.client, told)
-        for name, fault in of_served(provider, families) if ours else ():
-            add(fault.effect, name, (fault.place, fault.message, fault.cure))
+        told: list[tuple[Advice | str, str, tuple[str, str, str]]] = [
+            (row, row.client, it) for row in rows for it in row.complaints(subject)
+        ]
+        for client, fault in of_served(provider, families) if ours else ():
+            told.append((fault.effect, client, fault[2:]))
+        for key, client, (where, message, cure) in told:
+            place = f"{origin.place}.{where}" if where else origin.place
+            found[key].append(Problem(place, message, cure, client, origin.file))
     return [problem for problems in found.values() for problem in problems]
 
 
@@ -334,33 +313,26 @@ def of_served(
     """Yield what clients stumble over in the documents that they would be served."""
     domain = next(iter(provider.exact_domains), "")
     exact = bool(domain)
-    if not exact:  # whoever matches the pattern
+    if not exact:  # somebody's whom the pattern is for
         pattern = next(iter(provider.domains), "*")
         domain = pattern.replace("*", "example" if "." in pattern else "example.com")
     recipient = Recipient(domain, Address("postmaster", domain), exact=exact)
-    for family in families.values():
-        clients = [it for it in CLIENTS if it.steps and it.family == family.name]
-        readings = ((it, reading_of(it, provider, recipient)) for it in clients)
-        for names, fault in stumbles(readings):
-            is_all = len(names) == len(clients) > 1
-            yield family.askers if is_all else in_words(names), fault
+    clients = [it for it in CLIENTS if it.steps and it.family in families]
+    everybody = [it.name for it in clients if it.family == "thunderbird"]
+    for names, fault in stumbles(readings_of(clients, provider, recipient)):
+        is_all = names == everybody
+        yield families["thunderbird"].askers if is_all else in_words(names), fault
 
 
 def stumbles(
     readings: Iterable[tuple[Client, Reading]],
-) -> Iterator[tuple[tuple[str, ...], Fault]]:
-    """Yield each fault once, with the names of all clients that stumble over it."""
-    found: dict[Fault, tuple[str, ...]] = {}
+) -> Iterable[tuple[list[str], Fault]]:
+    """Return each fault once, with the names of all clients that stumble over it."""
+    found: dict[Fault, list[str]] = {}
     for client, reading in readings:
         for fault in reading.faults:
-            found[fault] = (*found.get(fault, ()), client.name)
-    for fault, names in found.items():
-        yield names, fault
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Return names as an enumeration."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+            found.setdefault(fault, []).append(client.name)
+    return [(names, fault) for fault, names in found.items()]
 
 
 def _same_id(provider: Provider, origin: Origin, first: Origin) -> Problem:

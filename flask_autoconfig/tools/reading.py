@@ -7,7 +7,7 @@ fill in or tolerate, is not trimmed, filled in or tolerated here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -15,8 +15,12 @@ from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_do
 from ..config.tables import SocketType
 from ..documents.setups import Account, Setup, port_of
 from ..documents.thunderbird import EMAIL_PROVIDER, Table, Texts
-from ..documents.thunderbird_reader import OLD_METHODS
-from ..documents.xml import NotXmlError, local_name, parse
+from ..documents.thunderbird_reader import (
+    OLD_METHODS,
+    NotAutoconfigError,
+    client_config,
+)
+from ..documents.xml import NotXmlError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -96,20 +100,17 @@ class Reading(NamedTuple):
     @property
     def reason(self) -> str:
         """Why the client cannot use the document, as a clause."""
-        told = "; ".join(it.message for it in self._stopping[:_MOST_TOLD])
-        if all(it.effect == "server" for it in self._stopping):
-            told = f"it drops every server that it needs: {told}"
-        return told
+        return "; ".join(it.message for it in self._worst)
 
     @property
     def cure(self) -> str:
         """What to do about that."""
-        return "; ".join(dict.fromkeys(it.cure for it in self._stopping[:_MOST_TOLD]))
+        return "; ".join(dict.fromkeys(it.cure for it in self._worst))
 
     @property
-    def _stopping(self) -> list[Fault]:
-        worst = self.faults[0].effect if self.faults else ""
-        return [it for it in self.faults if it.effect == worst]
+    def _worst(self) -> list[Fault]:
+        told = [it for it in self.faults if it.effect == self.faults[0].effect]
+        return told[:_MOST_TOLD]
 
 
 def read(document: bytes, rules: Rules, who: Address) -> Reading:
@@ -148,6 +149,21 @@ class _Reader:
     def _mislead(self, code: str, place: str, message: str, cure: str) -> None:
         self.faults.append(Fault(code, "setting", place, message, cure))
 
+    def _tell(
+        self,
+        server: _Server,
+        tag: str,
+        words: str,
+        cure: str,
+        *,
+        misleads: bool = False,
+    ) -> None:
+        effect: Effect = "document" if self.rules.all_or_nothing else "server"
+        effect = "setting" if misleads else effect
+        drops = f", and {_DROPS}" if effect == "document" else ""
+        place, message = f"{server.place}.{_KEYS[tag]}", f"{server} {words}{drops}"
+        self.faults.append(Fault(tag, effect, place, message, cure))
+
     def read(self, document: bytes) -> Setup | None:
         """Return what the client sets up, None where it cannot use the document."""
         root = self._root(document)
@@ -171,25 +187,13 @@ class _Reader:
         if self.rules.cuts_references:
             document = self._without_references(document)
         try:
-            root = _parsed(document)
-        except NotXmlError as error:
-            words, cure = beginning(document)
+            return _parsed(document)
+        except NotAutoconfigError as error:
+            is_xml = not isinstance(error.__cause__, NotXmlError)
+            words, cure = ("", _MADE) if is_xml else beginning(document)
             message = "; ".join(filter(None, (str(error)[:200], words)))
-            self._stop("not-xml", "", message, cure)
+            self._stop("not-autoconfig", "", message, cure)
             return None
-
-        if str(root.tag).startswith("{"):
-            message = "its elements have a namespace, with which no client knows them"
-            self._stop("namespace", "", message, "remove the xmlns")
-            return None
-        if root.tag != "clientConfig" or root.find("emailProvider") is None:
-            message = (
-                "no <clientConfig> with an <emailProvider> in it: the root is "
-                f"<{local_name(root)[:60]}>"
-            )
-            self._stop("no-provider", "", message, _MADE)
-            return None
-        return root
 
     def _without_references(self, document: bytes) -> bytes:
         counts = {"incomingServer": 0, "outgoingServer": 0}
@@ -244,11 +248,8 @@ class _Reader:
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 message = f"{server} has an attribute beside type, and {_DROPS}"
                 self._stop("attribute", server.place, message, "remove the attribute")
-            if server.type in self.rules.types:
-                faults = list(self._of_server(server))
-                self.faults += faults
-                if all(it.effect == "setting" for it in faults):
-                    taken.append(server)
+            if server.type in self.rules.types and self._takes(server):
+                taken.append(server)
         return taken
 
     def _server(self, element: Element, place: str) -> _Server:
@@ -263,66 +264,50 @@ class _Reader:
                 values.setdefault(str(child.tag), text)
         return _Server(place, element.get("type", ""), values, tuple(methods))
 
-    def _of_server(self, server: _Server) -> Iterator[Fault]:
-        """Yield what the client stumbles over in a server."""
-        rules, values = self.rules, server.values
-        effect: Effect = "document" if rules.all_or_nothing else "server"
-        drops = f", and {_DROPS}" if rules.all_or_nothing else ""
-
-        def fault(tag: str, words: str, cure: str) -> Fault:
-            place = f"{server.place}.{_KEYS[tag]}"
-            return Fault(tag, effect, place, f"{server} {words}{drops}", cure)
-
+    def _takes(self, server: _Server) -> bool:
+        """Whether the client takes the server; what it stumbles over is told."""
+        rules, values, methods = self.rules, server.values, server.methods
+        before = len(self.faults)
         if not values.get("hostname"):
-            yield fault("hostname", "has no hostname", "write <hostname>")
+            self._tell(server, "hostname", "has no hostname", "write <hostname>")
         socket_type = values.get("socketType", "")
         if socket_type not in rules.socket_types:
             words = f"has the socketType {socket_type[:40]!r}"
-            told = fault("socketType", words, f"write {_listed(rules.socket_types)}")
-            means = f"{told.message}, which means no encryption to it"
-            is_plain = rules.any_socket
-            yield told._replace(effect="setting", message=means) if is_plain else told
+            words += ", which means no encryption to it" * rules.any_socket
+            cure = "write " + in_words(rules.socket_types, "or")
+            self._tell(server, "socketType", words, cure, misleads=rules.any_socket)
         port = values.get("port", "")
         if port_of(port if rules.all_or_nothing else port.strip()) is None:
             words = f"has {port[:20]!r} for a port"
-            yield fault("port", words, "write the number alone")
-        username = values.get("username", "")
-        if rules.needs_username and not username:
+            self._tell(server, "port", words, "write the number alone")
+        name = values.get("username", "")
+        if rules.needs_username and not name:
             cure = "write %EMAILADDRESS%, which others ignore there"
-            yield fault("username", "has no username", cure)
-        elif username != username.strip():
-            told = fault("username", "has white space around the username", "remove it")
-            yield told._replace(
-                effect="setting", message=f"{told.message}: it keeps it"
-            )
-        said = ", ".join(server.methods)[:60]
-        if rules.methods and not rules.methods.intersection(server.methods):
-            words = f"has no method that it knows ({said})"
-            yield fault("authentication", words, f"add {_PASSWORD}")
-        elif _OAUTH in server.methods and not rules.ignores_methods:
-            yield from self._of_oauth(server, fault("authentication", "", ""))
+            self._tell(server, "username", "has no username", cure)
+        elif name != name.strip():
+            words = "has white space around the username, which it keeps"
+            self._tell(server, "username", words, "remove it", misleads=True)
 
-    def _of_oauth(self, server: _Server, fault: Fault) -> Iterator[Fault]:
-        is_alone = set(server.methods) == {_OAUTH}
-        told = fault._replace(effect="setting")
-        if self.rules.oauth == "unknown" and is_alone:
-            message = f"{server} has {_OAUTH} alone: it sets up no authentication"
-            yield told._replace(message=message, cure=f"let {_PASSWORD} follow it")
-        elif self.rules.oauth == "wins" and not is_alone:
+        words, cure, misleads = "", f"let {_PASSWORD} follow it", True
+        if rules.methods and rules.methods.isdisjoint(methods):
+            words = f"has no method that it knows ({', '.join(methods)[:60]})"
+            cure, misleads = f"add {_PASSWORD}", False
+        elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
+            words = f"has {_OAUTH} alone: it sets up no authentication"
+        elif rules.oauth == "wins" and _OAUTH in methods and set(methods) != {_OAUTH}:
+            words = f"has {_OAUTH}, which wins even behind a password method"
             cure = f"keep {_OAUTH} only if it can use that with your server"
-            message = f"{_OAUTH} wins, even behind a password method"
-            yield told._replace(message=message, cure=cure)
+        if words:
+            self._tell(server, "authentication", words, cure, misleads=misleads)
+        return all(it.effect == "setting" for it in self.faults[before:])
 
     # --- The choice -------------------------------------------------------------------
 
     def _first_alone(self, provider: Element, incoming: list[_Server]) -> list[_Server]:
         first = provider.find("incomingServer")
-        type_ = first.get("type", "") if first is not None else ""
+        type_ = first.get("type", "")[:20] if first is not None else ""
         if type_ not in self.rules.types:
-            message = (
-                f"the first incomingServer is {type_[:20]}, and it looks at the first "
-                "alone"
-            )
+            message = f"the first incomingServer is {type_}, and it looks at no other"
             cure = f"let the {self.rules.types[0]} server come first"
             self._stop("only-first", "incoming[0]", message, cure)
         return [it for it in incoming if it.place == "incoming[0]"]
@@ -371,7 +356,7 @@ class _Reader:
         elif self.rules.domain == "empty" and DOMAIN_PLACEHOLDER in host:
             host, is_emptied = host.replace(DOMAIN_PLACEHOLDER, ""), True
             why = f"it makes {DOMAIN_PLACEHOLDER} empty"
-        else:
+        elif "%" in host:
             host = fill_in(host, self.who.domain, self.who)
         if is_emptied or not (is_ip(host) or _is_host(host)):
             place = f"{server.place}.hostname"
@@ -394,11 +379,12 @@ class _Reader:
 
 @lru_cache(maxsize=8)  # every client reads the same document
 def _parsed(document: bytes) -> Element:
-    return parse(document)
+    return client_config(document)
 
 
-def _listed(words: tuple[str, ...]) -> str:
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+def in_words(names: Sequence[str], last: str = "and") -> str:
+    """Return names as an enumeration."""
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _is_host(name: str) -> bool:

@@ -10,7 +10,7 @@ from ...address import NOBODY
 from ...documents import outlook_reader
 from ...documents.setups import Account, MeaninglessError, Setup
 from .. import reading
-from ..clients import Client, Step, pox_path
+from ..clients import POX, Client, Step
 from ..network import REDIRECTS, ProbeError, Reply
 from ..resolver import LookupFailed
 from ..untrusted import split_url
@@ -343,7 +343,7 @@ def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
     for host, port in targets[:1]:
         if host:
             authority = host if port == 443 else f"{host}:{port}"
-            step = Step("host", pox_path(), kind="pox")
+            step = Step("host", POX, kind="pox")
             ask = ask_of(step, case, f"https://{authority}{step.path}")
             return _outcome(client, step, ask, case, facts)._replace(place="srv")
     return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...documents.setups import Setup
-from ..clients import OUTLOOK, label_of, pox_path
+from ..clients import OUTLOOK, POX, label_of
 from ..network import Reply
 from ..untrusted import split_url
 from .facts import Facts
@@ -70,7 +70,7 @@ def is_elsewhere(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bo
 
 def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:
     """Whether a web site that knows nothing of Autodiscover refuses a POST there."""
-    path = pox_path()
+    path = POX
     is_pox = outcome.place == "domain" and outcome.url.partition("?")[0].endswith(path)
     status = outcome.reply.status if outcome.reply else 0
     refuses = status in (200, 400, 403, 405, 501)

@@ -12,7 +12,7 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
-from ..clients import CLIENTS, Client, generic
+from ..clients import CLIENTS, Client
 from ..mail import PATIENCE
 from ..network import Network, ProbeError
 from ..resolver import LookupFailed
@@ -198,7 +198,7 @@ def _clients(case: Case) -> list[Client]:
     known = [it for it in CLIENTS if it.family in served]
     families = {it.family for it in CLIENTS}
     others = [
-        generic(family)
+        Client(family.askers or family.name, family.name)  # type: ignore[arg-type]
         for family in case.families
         if family.name not in families and family.label and family.formats
     ]

@@ -13,7 +13,7 @@ from ....config.ports import MAIL_TYPES
 from ....config.tables import Provider
 from ....documents import Recipient, outlook_reader
 from ....documents.setups import Account, MeaninglessError, Setup
-from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, reading_of
+from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...mail import Endpoint
 from ...network import ProbeError
 from ...resolver import LookupFailed
@@ -216,7 +216,8 @@ def expected(client: Client, case: Case) -> Setup | None:
     if case.provider is None:
         return None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
-    return reading_of(client, case.provider, recipient).setup
+    ((_, seen),) = readings_of([client], case.provider, recipient)
+    return seen.setup
 
 
 # --- Two setups --------------------------------------------------------------------

@@ -20,8 +20,9 @@ from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ... import quirks
-from ...clients import reading_of
+from ...clients import readings_of
 from ...network import ProbeError, Reply
+from ...reading import in_words as enumerated
 from ...reading import read
 from ...untrusted import split_url
 from ..facts import Ask, Facts
@@ -154,14 +155,13 @@ def _by_clients(scene: Scene, it: Document) -> Iterator[Finding]:
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
-        for client in readers:
-            own = reading_of(client, case.provider, recipient)
+        for _, own in readings_of(readers, case.provider, recipient):
             known |= {(each.code, each.place) for each in own.faults}
     readings = ((who, read(it.body, who.rules, case.asker)) for who in readers)
     for clients, fault in quirks.stumbles(readings):
         if (fault.code, fault.place) not in known:
             told = Problem(fault.place, fault.message, fault.cure)
-            told = told._replace(client=quirks.in_words(clients))
+            told = told._replace(client=enumerated(clients))
             yield from_problem("document", it.place, told, clients)
 
 

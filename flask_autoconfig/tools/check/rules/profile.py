@@ -15,7 +15,6 @@ from urllib.parse import quote
 from ....documents import Recipient, apple, apple_reader
 from ....documents.setups import MeaninglessError, Setup
 from ....families import FAMILIES, Family
-from ...clients import profile_paths
 from ...network import ProbeError, Reply
 from ...untrusted import split_url
 from ..facts import Ask, Facts
@@ -39,7 +38,7 @@ class Seen(NamedTuple):
 
 def asks(case: Case) -> list[Ask]:
     """Where people find a profile: with the address, and the one that asks for it."""
-    first, *_, last = profile_paths()
+    first, *_, last = (route.path for route in _family().routes)
     who = quote(str(case.asker))
     return [
         Ask(f"https://autoconfig.{case.domain}{first}?emailaddress={who}"),
