@@ -16,8 +16,8 @@ _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
 # Evolution asks with this local part, for privacy, and puts the real one in its place.
 NOBODY = "EVOLUTIONUSER"
 
-_LABEL = "[a-z0-9]++(?:-++[a-z0-9]++)*+"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_LABEL = "[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
+_HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
 # What no line of text holds: C0, DEL, C1 and what XML 1.0 has no place for.

@@ -561,3 +561,12 @@ def test_the_placeholders_are_spelled_in_one_place() -> None:
         for node in ast.walk(tree):
             cuts = isinstance(node, ast.Constant) and node.value == "%EMAIL"
             assert not cuts, file
+
+
+def test_no_pattern_has_a_possessive_group() -> None:
+    """Python before 3.11.5, as in Debian 12, matches them wrongly; atomic groups do."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        found = re.findall(
+            r"\)(?:[*+?]|{[0-9,]*})\+(?!\+)", file.read_text(encoding="utf-8")
+        )
+        assert not found, file

@@ -144,7 +144,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(
     for name, data in old.items():
         (folder / name).write_bytes(data)
     done = subprocess.run(
-        [sys.executable, "-c", WRITE, folder / "autoconfig.toml", "1" * replace],
+        [sys.executable, "-B", "-c", WRITE, folder / "autoconfig.toml", "1" * replace],
         preexec_fn=small_files,
         capture_output=True,
         text=True,

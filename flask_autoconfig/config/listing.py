@@ -21,9 +21,9 @@ _SLICE = 1 << 13  # bytes: a fraction of a millisecond
 _MOST_SKIPPED = 1000  # lines that are told of one by one
 _BOM = b"\xef\xbb\xbf"
 # A name in its one spelling, which no IP address is: their last character is a digit.
-_NAME = rb"[a-z0-9]++(?:(?:-++|\.)[a-z0-9]++)*+(?<![0-9])"
+_NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
 _LONGEST_NAME = 63  # in which no label is too long
-_PLAIN_LINES = re.compile(rb"(?:%b\n)*+" % _NAME)
+_PLAIN_LINES = re.compile(rb"(?>(?:%b\n)*)" % _NAME)
 _PLAIN_LINE = re.compile(rb"(%b)(?=[ \t#]|\Z)" % _NAME)
 
 

@@ -75,23 +75,23 @@ class _LostError(Exception):
     """What stands there is not understood: nothing behind it is looked for."""
 
 
-_STRING = r'"(?:[^"\\\n]++|\\.)*+"'
+_STRING = r'"(?>(?:[^"\\\n]++|\\.)*)"'
 _LITERAL = r"'[^'\n]*+'"
 _KEY = re.compile(rf"[A-Za-z0-9_-]++|{_STRING}|{_LITERAL}")
 _VALUE = re.compile(
-    r'"""(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*+"{3,5}'
-    r"|'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
+    r'"""(?>(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*)"{3,5}'
+    r"|'''(?>(?:[^']++|'{1,2}(?!'))*)'{3,5}"
     rf"|{_STRING}|{_LITERAL}"
     r"|[^\s,\[\]{}#\"'][^,\[\]{}#\n]*+"
 )
 # A list without lists, tables, comments or long strings in it: most are so.
 _FLAT_LIST = re.compile(
-    rf"\[(?:[^\[\]{{}}\"'#]++|(?!\"\"\"){_STRING}|(?!'''){_LITERAL})*+\]"
+    rf"\[(?>(?:[^\[\]{{}}\"'#]++|(?!\"\"\"){_STRING}|(?!'''){_LITERAL})*)\]"
 )
 _CLOSING = {"[": "]", "{": "}"}
 _SPACE = re.compile(r"[ \t]*+")
-_BLANK = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_BETWEEN = re.compile(r"(?:[ \t\r\n,]++|#[^\n]*+)*+")
+_BLANK = re.compile(r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)")
+_BETWEEN = re.compile(r"(?>(?:[ \t\r\n,]++|#[^\n]*+)*)")
 
 
 class _Scan:
