@@ -418,10 +418,12 @@ def fetch_once(
             connection.request(method, target, body, sending)
             reply.certificate = connection.certificate
             reply.address = connection.address
-            response = connection.getresponse()
-            reply.status = response.status
-            reply.headers = {name.lower(): it for name, it in response.getheaders()}
-            reply.body = response.read(MOST_BODY + 1)
+            with connection.getresponse() as response:
+                reply.status = response.status
+                reply.headers = {
+                    name.lower(): value for name, value in response.getheaders()
+                }
+                reply.body = response.read(MOST_BODY + 1)
     except ProbeError as error:
         if not connection.address or connection.address in str(error):
             raise
