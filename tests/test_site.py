@@ -297,7 +297,7 @@ def test_the_three_lines_that_are_told_are_those(clothes: Path) -> None:
     assert "<nav>Our site</nav>" in page.text
     assert "imap.example.com" in page.text
     text = text_of(lines.document)
-    (words,) = re.findall(r"stands\s+in\s+`autoconfig_page`: (.*?); `_`", text, re.S)
+    (words,) = re.findall(r"`autoconfig_page`, with (.*?)\. `_` remains", text, re.S)
     assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
 
 
