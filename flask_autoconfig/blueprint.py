@@ -1,4 +1,4 @@
-"""The Flask door: a blueprint for an existing site.
+"""The Flask blueprint for an existing site.
 
 State belongs to the app (`app.extensions["autoconfig"]`), so that one process may hold
 several apps, each with a file of its own.
@@ -427,19 +427,15 @@ def find_file(app: App) -> Path:
 
 
 def _warn_of_refused_hosts(app: App, service: Service) -> None:
-    """Tell of hosts that clients ask and that the site's `TRUSTED_HOSTS` refuses."""
+    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
     trusted = app.config.get("TRUSTED_HOSTS")
     if not trusted:
         return
     from werkzeug.sansio.utils import host_is_trusted
 
     labels = [family.label for family in service.at_start if family.label]
-    refused = [
-        f"{label}.{domain}"
-        for domain in service.some_domains()
-        for label in labels
-        if not host_is_trusted(f"{label}.{domain}", trusted)
-    ]
+    names = (f"{at}.{name}" for name in service.some_domains() for at in labels)
+    refused = [name for name in names if not host_is_trusted(name, trusted)]
     if refused:
         log.warning(
             "TRUSTED_HOSTS refuses the mail clients that ask at %s: add these names, or "
