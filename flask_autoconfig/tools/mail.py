@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..config.tables import Method
 from ..documents.setups import Account
 from .conversations import PROTOCOLS, Conversation, in_base64
-from .network import Network, ProbeError, clock, reason_of, start_tls
+from .network import Network, ProbeError, clock, reason_of
 from .tls import Certificate, address_of, told_later
 from .untrusted import Secrets
 
@@ -87,7 +87,8 @@ class _Session:
             connect = self._by_tcp if socket_type == "SSL" else self._by_starttls
             after = " after STARTTLS" if socket_type == "STARTTLS" else ""
             where = f" port {self._endpoint.port}{after}"
-            secure, certificate = start_tls(connect, self._endpoint.host, where)
+            host = self._endpoint.host
+            secure, certificate = self._network.start_tls(connect, host, where)
             server.certificate = certificate
             self.sockets.append(secure)
             talk = Conversation(secure, self._secrets)

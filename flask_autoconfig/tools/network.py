@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 from urllib.parse import urljoin
 
 from . import tls
@@ -124,46 +124,79 @@ class Network:
             addresses = [it for it in addresses if it == self.only] or [self.only]
         if len(addresses) == 1:
             try:
-                return socket.create_connection((addresses[0], port), self.left())
+                return self.dial(addresses[0], port, self.left())
             except OSError as error:
                 raise _no_connection({addresses[0]: error}, port) from error
-        return _first_of(addresses, port, self.left())
+        return self._first_of(addresses, port)
+
+    def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        """A TCP connection to one address; raises OSError."""
+        return socket.create_connection((address, port), seconds)
+
+    def handshake(
+        self, connect: Callable[[], socket.socket], host: str
+    ) -> tuple[socket.socket, Certificate]:
+        """TLS over a connection; see :func:`.tls.start_tls`."""
+        return tls.start_tls(connect, host)
+
+    def start_tls(
+        self, connect: Callable[[], socket.socket], host: str, where: str = ""
+    ) -> tuple[socket.socket, Certificate]:
+        """TLS over a connection, with the certificate judged; raises ProbeError.
+
+        Where no client would take the certificate the conversation goes on without
+        believing it. *where* is what an error says of the place.
+        """
+        address = ""
+
+        def connected() -> socket.socket:
+            nonlocal address
+            connection = connect()
+            address = address_of(connection)
+            return connection
+
+        try:
+            return self.handshake(connected, host)
+        except HandshakeError as error:
+            message = f"{address}{where}: {error}"
+            raise ProbeError("tls", message, error.cure) from error
+
+    def _first_of(self, addresses: list[str], port: int) -> socket.socket:
+        until = time.monotonic() + self.left()
+        errors: dict[str, Exception] = {}
+        tries: dict[Future[socket.socket], str] = {}
+        for number, address in enumerate(addresses):
+            tries[_beside(partial(self.dial, address, port), until)] = address
+            is_last = number + 1 == len(addresses)
+            # The last of them waits for all that are still under way.
+            while pending := [it for it in tries if tries[it] not in errors]:
+                left = until - time.monotonic()
+                patience = left if is_last else min(left, _HEAD_START)
+                done, _ = wait(pending, max(patience, 0), FIRST_COMPLETED)
+                for each in done:
+                    error = each.exception()
+                    if error is None:
+                        _close_others(tries, each)
+                        return each.result()
+                    assert isinstance(error, Exception)  # noqa: S101 (nothing else is put in)
+                    errors[tries[each]] = error
+                if not done:
+                    break
+        _close_others(tries, None)
+        late = {it: TimeoutError() for it in addresses if it not in errors}
+        raise _no_connection({**errors, **late}, port)
 
 
-def _first_of(addresses: list[str], port: int, seconds: float) -> socket.socket:
-    until = time.monotonic() + seconds
-    errors: dict[str, Exception] = {}
-    tries: dict[Future[socket.socket], str] = {}
-    for number, address in enumerate(addresses):
-        tries[_beside(address, port, until)] = address
-        is_last = number + 1 == len(addresses)
-        # The last of them waits for all that are still under way.
-        while pending := [it for it in tries if tries[it] not in errors]:
-            left = until - time.monotonic()
-            patience = left if is_last else min(left, _HEAD_START)
-            done, _ = wait(pending, max(patience, 0), FIRST_COMPLETED)
-            for each in done:
-                error = each.exception()
-                if error is None:
-                    _close_others(tries, each)
-                    return each.result()
-                assert isinstance(error, Exception)  # noqa: S101 (nothing else is put in)
-                errors[tries[each]] = error
-            if not done:
-                break
-    _close_others(tries, None)
-    late = {it: TimeoutError() for it in addresses if it not in errors}
-    raise _no_connection({**errors, **late}, port)
-
-
-def _beside(address: str, port: int, until: float) -> Future[socket.socket]:
+def _beside(
+    dial: Callable[[float], socket.socket], until: float
+) -> Future[socket.socket]:
     """A connection that comes about in a thread of its own."""
     future: Future[socket.socket] = Future()
 
     def run() -> None:
         try:
             left = max(until - time.monotonic(), 0.01)
-            future.set_result(socket.create_connection((address, port), left))
+            future.set_result(dial(left))
         except Exception as error:  # whatever it is, it is who waits that wants to know
             future.set_exception(error)
 
@@ -268,28 +301,6 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
 _AGAIN = 0.1  # seconds after which a connection that came too late is closed as well
 
 
-def start_tls(
-    connect: Callable[[], socket.socket], host: str, where: str = ""
-) -> tuple[Any, Certificate]:
-    """TLS over a connection, and what its certificate is worth; raises ProbeError.
-
-    Where no client would take the certificate the conversation goes on without
-    believing it. `where` is what an error says of the place.
-    """
-    address = ""
-
-    def connected() -> socket.socket:
-        nonlocal address
-        connection = connect()
-        address = address_of(connection)
-        return connection
-
-    try:
-        return tls.start_tls(connected, host)
-    except HandshakeError as error:
-        raise ProbeError("tls", f"{address}{where}: {error}", error.cure) from error
-
-
 # --- HTTP ----------------------------------------------------------------------------
 
 
@@ -350,7 +361,9 @@ class _Connection(http.client.HTTPConnection):
 
         if self._secure:
             where = f" port {self.port}"
-            self.held, self.certificate = start_tls(by_tcp, self.host, where)
+            self.held, self.certificate = self._network.start_tls(
+                by_tcp, self.host, where
+            )
         else:
             by_tcp()
         self.sock = self.held

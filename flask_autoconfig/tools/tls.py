@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +69,8 @@ def start_tls(
         connection.close()
         secure = _loose().wrap_socket(connect(), server_hostname=host)
         certificate = _described(secure, host)
-        _judge(certificate, secure, host, error.verify_code, error.verify_message)
+        why = error.verify_code, error.verify_message
+        judge(certificate, host, _chain(secure), *why)
     except (ssl.SSLError, OSError, ValueError) as error:
         connection.close()
         if isinstance(error, TimeoutError):
@@ -77,11 +78,7 @@ def start_tls(
         raise _why(error, connect, host) from error
     else:
         certificate = _described(secure, host)
-        if not _is_for(host, certificate.names):
-            listed = ", ".join(certificate.names[:5]) or "no name"
-            certificate.kind = "name"
-            certificate.problem = f"it is for {listed}, not for {host}"
-            certificate.cure = f"get a certificate that has the name {host} too"
+        judge(certificate, host)
     certificate.address = address
     return secure, certificate
 
@@ -122,18 +119,27 @@ _EARLY, _EXPIRED, _SELF_SIGNED, _ROOT = 9, 10, 18, 19  # X509_V_ERR_…
 _NO_ISSUER = frozenset((2, 20, 21, 27))
 
 
-def _judge(
+def judge(
     certificate: Certificate,
-    secure: ssl.SSLSocket,
     host: str,
-    code: int,
-    message: str,
+    sent: Sequence[Mapping[str, Any]] = (),
+    code: int = 0,
+    message: str = "",
 ) -> None:
-    """Why the chain was not taken, in words, with the cure."""
-    sent = _chain(secure)
+    """Set the certificate's problem and cure, if it has one.
+
+    *code* and *message* are OpenSSL's on the chain *sent*; 0 stands for a good one.
+    """
     own = sent[0] if sent else {}
     issuer = _common_name(own.get("issuer"))
-    if code == _EXPIRED:
+    if code == 0 and _is_for(host, certificate.names):
+        return
+    if code == 0:
+        listed = ", ".join(certificate.names[:5]) or "no name"
+        certificate.kind = "name"
+        certificate.problem = f"it is for {listed}, not for {host}"
+        certificate.cure = f"get a certificate that has the name {host} too"
+    elif code == _EXPIRED:
         certificate.kind = "expired"
         when = f": it ended on {certificate.ends}" if certificate.ends else ""
         if certificate.days_left is not None and certificate.days_left >= 0:

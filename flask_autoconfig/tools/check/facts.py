@@ -22,7 +22,6 @@ from ..network import (
     Reply,
     fetch_once,
     following,
-    start_tls,
 )
 from ..resolver import LookupFailed
 from ..tls import Certificate, address_of
@@ -203,7 +202,7 @@ class Facts:
             if port == 80:
                 connect().close()
                 return None
-            secure, certificate = start_tls(connect, host, f" port {port}")
+            secure, certificate = network.start_tls(connect, host, f" port {port}")
             certificate.address = certificate.address or address_of(secure)
             secure.close()
         except OSError as error:
