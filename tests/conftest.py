@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from paper import Paper
 from support import BIN
+from world import Real, real
 
 # These machines are shared: an example may take its time.
 settings.register_profile("shared", deadline=None)
@@ -91,3 +93,29 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
         return file
 
     return write
+
+
+@pytest.fixture(scope="session")
+def _real() -> Iterator[Real]:
+    with real() as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def _paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    return Paper(tmp_path_factory.mktemp("paper"))
+
+
+@pytest.fixture
+def really(_real: Real) -> Iterator[Real]:
+    """The world of real servers as it should be, for one test."""
+    with _real.fresh():
+        yield _real
+
+
+@pytest.fixture
+def on_paper(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
+    """The same world without servers."""
+    monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
+    with _paper.fresh():
+        yield _paper

@@ -16,49 +16,61 @@ from pathlib import Path
 
 from support import BIN, free_port
 
-Behaviour = Callable[[socket.socket], None]
+# Of a connection; where TLS is not there at once, also of what begins it.
+Behaviour = Callable[..., None]
+
+
+@contextmanager
+def listening(
+    listener: socket.socket,
+    behave: Behaviour,
+    certificate: tuple[Path, Path] | None = None,
+    *,
+    at_once: bool = True,
+) -> Iterator[None]:
+    """Treat each connection so, over TLS *at_once* or by STARTTLS with a certificate."""
+    over = threading.Event()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if certificate:
+        context.load_cert_chain(*certificate)
+
+    def serve(connection: socket.socket) -> None:
+        def start_tls() -> socket.socket:
+            return context.wrap_socket(connection, server_side=True)
+
+        with suppress(OSError), connection:
+            if certificate and not at_once:
+                behave(connection, start_tls)
+                return
+            with start_tls() if certificate else connection as line:
+                behave(line)
+
+    def accept() -> None:
+        listener.settimeout(0.1)
+        while not over.is_set():
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                connection.settimeout(None)
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        listener.close()
 
 
 @contextmanager
 def server(
     behave: Behaviour, certificate: tuple[Path, Path] | None = None
 ) -> Iterator[int]:
-    """A server on loopback that treats each connection so, over TLS with a certificate."""
+    """The same on a free port of loopback; gives the port."""
     port = free_port()
-    over = threading.Event()
-    context = None
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certificate)
-
-    def serve(connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            if context is None:
-                behave(connection)
-                return
-            with context.wrap_socket(connection, server_side=True) as secure:
-                behave(secure)
-
-    def accept() -> None:
-        with socket.create_server(("127.0.0.1", port)) as listener:
-            listener.settimeout(0.1)
-            ready.set()
-            while not over.is_set():
-                with suppress(TimeoutError):
-                    connection, _ = listener.accept()
-                    threading.Thread(
-                        target=serve, args=(connection,), daemon=True
-                    ).start()
-
-    ready = threading.Event()
-    thread = threading.Thread(target=accept)
-    thread.start()
-    ready.wait()
-    try:
+    with listening(socket.create_server(("127.0.0.1", port)), behave, certificate):
         yield port
-    finally:
-        over.set()
-        thread.join()
 
 
 def answering(reply: bytes) -> Behaviour:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from bind import Bind, bind
-from real import ADDRESSES, DOMAIN, TOML, USER, WEB, Real, real
 from support import BIN, fetch, program, until
-from test_check_mistakes import ELSEWHERE
-from test_check_right import ALL, real_web, works, wrong
+from test_check_right import ALL, works, wrong
+from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 
 pytestmark = pytest.mark.world
 _NAMES = "127.0.0.55"
@@ -22,18 +21,13 @@ _NEW = TOML.replace(
 )
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Real]:
-    with pytest.MonkeyPatch.context() as patch, real() as world:
-        patch.setenv("SSL_CERT_FILE", str(world.folder / "ca.pem"))
-        patch.delenv("AUTOCONFIG_FILE", raising=False)
-        yield world
+pytestmark = pytest.mark.world
 
 
 @pytest.fixture
-def names(world: Real) -> Iterator[Bind]:
+def names(really: Real) -> Iterator[Bind]:
     """A name server that knows the hosts, and lets a key add the rest."""
-    with bind(DOMAIN, _HOSTS, world.inside, _NAMES) as names:
+    with bind(DOMAIN, _HOSTS, really.inside, _NAMES) as names:
         yield names
 
 
@@ -57,44 +51,44 @@ def digests(names: Bind) -> list[str]:
     return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
 
 
-def test_dns_and_nsupdate_make_a_domain_all_green(world: Real, names: Bind) -> None:
-    file = world.folder / "true.toml"
-    with real_web(world, file):
-        before = world.check(USER, file=file, names=_NAMES)
+def test_dns_and_nsupdate_make_a_domain_all_green(really: Real, names: Bind) -> None:
+    file = really.folder / "true.toml"
+    with really.service(file):
+        before = really.check(USER, file=file, names=_NAMES)
         assert True not in works(before).values()
         publish(names, file)
-        after = world.check(USER, file=file, names=_NAMES)
+        after = really.check(USER, file=file, names=_NAMES)
     assert wrong(after) == []
     assert works(after) == dict.fromkeys(ALL, True)
 
 
 def test_a_change_over_of_the_digest_is_green_before_during_and_after(
-    world: Real, names: Bind
+    really: Real, names: Bind
 ) -> None:
-    old, new = world.folder / "old.toml", world.folder / "new.toml"
-    served = world.folder / "served.toml"
+    old, new = really.folder / "old.toml", really.folder / "new.toml"
+    served = really.folder / "served.toml"
     old.write_text(TOML)
     new.write_text(_NEW)
     served.write_text(TOML)
-    with real_web(world, served):
+    with really.service(served):
         publish(names, old)
-        assert green(world, served)
+        assert green(really, served)
         (first,) = digests(names)
 
         publish(names, new, "--previous", old)
         both = digests(names)
         assert len(both) == 2
         assert first in both
-        assert green(world, served)
+        assert green(really, served)
 
         served.write_text(_NEW)
-        until(lambda: b"<displayName>Example<" in world.inside.call(document))
+        until(lambda: b"<displayName>Example<" in really.inside.call(document))
         assert digests(names) == both
-        assert green(world, served)
+        assert green(really, served)
 
         publish(names, new)
         assert digests(names) == [it for it in both if it != first]
-        assert green(world, served)
+        assert green(really, served)
 
 
 def document() -> bytes:

@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,11 @@ from support import (
     TWO_DOMAINS,
     fetch,
     free_port,
-    open_folder,
     program,
     run,
     running,
 )
-from world import PASSWORD, World, web
-from world import world as world_of
+from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, TOML, WEB, Real
 
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.tools.cli import cli
@@ -149,46 +146,53 @@ def test_the_quick_start_ends_in_a_browser(clone: Path, visit: Open) -> None:
         assert "fred@example.com" in page.inner_text("body")
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with open_folder() as folder, world_of(folder, "example.com") as there:
-        yield there
+def of_examples(text: str) -> str:
+    """A text of the tests' world for the domain of the examples."""
+    return text.replace(DOMAIN, "example.com")
+
+
+INSIDE = ("--resolver", OTHER_NAMES, "--allow-private")
 
 
 @pytest.mark.world
-def test_ones_own_domain_is_found_and_is_well(world: World) -> None:
+def test_ones_own_domain_is_found_and_is_well(really: Real, tmp_path: Path) -> None:
+    really.names.serve(of_examples(ADDRESSES))
     code = block_with("init example.com", "README.md")
     for line in code.splitlines():
         words = shlex.split(line)
         assert words.pop(0) == ".venv/bin/flask-autoconfig"
-        done = world.flask_autoconfig(*words)
+        done = really.run(*words, *INSIDE, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
-    written = (world.folder / "autoconfig.toml").read_text()
+    written = (tmp_path / "autoconfig.toml").read_text()
     assert "imap.example.com" in written
     assert "the servers of the file are well" in done.stdout
 
 
 @pytest.mark.world
-def test_a_real_login_is_tried_as_it_is_told(world: World) -> None:
+def test_a_real_login_is_tried_as_it_is_told(really: Real, tmp_path: Path) -> None:
     words = shlex.split(block_with("check fred@example.com --login"))[1:]
-    (world.folder / "autoconfig.toml").write_text(world.toml)
-    records = run("dns", "--target", "www.example.com", cwd=world.folder).stdout
-    world.names.load(records)
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(of_examples(TOML))
+    records = run("dns", "--target", "www.example.com", cwd=tmp_path).stdout
+    hosts = of_examples(ADDRESSES).replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    really.names.serve(hosts + records)
+    really.web(ELSEWHERE, really.web_certificate, file)
     reading, writing = os.pipe()
     os.write(writing, f"{PASSWORD}\n".encode())
     os.close(writing)
-    given = ("--password-fd", str(reading))
-    with web(world, world.folder / "autoconfig.toml", "web") as port:
-        done = world.flask_autoconfig(*words, *given, web=port, pass_fds=(reading,))
+    words += ["--password-fd", str(reading)]
+    done = really.run(*words, *INSIDE, cwd=tmp_path, pass_fds=(reading,))
     os.close(reading)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.world
-def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(world: World) -> None:
-    (world.folder / "autoconfig.toml").write_text(world.toml)
+def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(
+    really: Real, tmp_path: Path
+) -> None:
+    (tmp_path / "autoconfig.toml").write_text(of_examples(TOML))
     for line in block_with("check --list").splitlines():
-        done = world.flask_autoconfig(*shlex.split(line)[1:])
+        done = really.run(*shlex.split(line)[1:], *INSIDE, cwd=tmp_path)
         assert done.returncode in (0, 1), done.stderr  # 2 for an unknown code
 
 

@@ -14,7 +14,7 @@ PICTURES = ROOT / "contrib/pictures"
 
 @pytest.mark.world
 def test_the_script_makes_the_readmes_picture(tmp_path: Path) -> None:
-    for name in ("chromium", "dovecot", "nginx"):
+    for name in ("chromium", "dovecot", "postfix", "named"):
         program(name)
     made = tmp_path / "first.png"
     subprocess.run([BIN / "python", PICTURES / "first.py", made], check=True)

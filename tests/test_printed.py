@@ -46,7 +46,7 @@ TARGET = b"\4imap\7example\3com\0"
 HOSTS = ("imap", "smtp", "pop", "autoconfig", "autodiscover", "mail", "www", "mx")
 
 
-def answer(query: dns.message.QueryMessage) -> bytes:
+def answer(query: dns.message.Message) -> dns.message.Message:
     """Records whose names and texts are evil; for some questions only a reason."""
     made = dns.message.make_response(query, recursion_available=True)
     name, type_ = query.question[0].name, kind(query)
@@ -55,7 +55,7 @@ def answer(query: dns.message.QueryMessage) -> bytes:
         reason = dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS, EVIL)
         made.set_rcode(dns.rcode.SERVFAIL)
         made.use_edns(0, options=[reason])
-        return made.to_wire()
+        return made
     odd = dns.name.Name([LABEL, b"test", b""]).to_wire() or b""
     texts = [b"v=UAAC1; " + RAW, b"path=/" + RAW]
     data = {
@@ -68,7 +68,7 @@ def answer(query: dns.message.QueryMessage) -> bytes:
     rdatas = [dns.rdata.from_wire("IN", type_, it, 0, len(it)) for it in data]
     if rdatas:
         made.answer.append(dns.rrset.from_rdata_list(name, 60, rdatas))
-    return made.to_wire()
+    return made
 
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:

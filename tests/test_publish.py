@@ -22,9 +22,8 @@ from documents import cloned, section
 from fronts import need, replaced
 from machine import Machine
 from namespace import Namespace, namespace
-from real import IMAP, SMTP, postfix, real_dovecot
 from support import BIN, ROOT, certificate_for, lacking, open_folder, program
-from world import PASSWORD
+from world import IMAP, PASSWORD, SMTP, postfix, real_dovecot
 
 from flask_autoconfig.families import labels
 
@@ -114,6 +113,7 @@ def found_by_init(office: Office, project: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.world
 def test_the_five_steps_lead_from_a_bare_debian_to_a_domain_that_works(
     office: Office,
 ) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,48 +12,34 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from support import TWO_DOMAINS, run
+from world import NameServer, Respond
 
 from flask_autoconfig.tools.resolver import LookupFailed, Resolver
 
-Answer = Callable[[dns.message.QueryMessage], bytes | None]
-
 
 @contextmanager
-def name_server(answer: Answer) -> Iterator[tuple[str, int]]:
+def name_server(answer: Respond) -> Iterator[tuple[str, int]]:
     """By UDP alone; None is no answer."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-
-        def serve() -> None:
-            while True:
-                try:
-                    data, peer = sock.recvfrom(4096)
-                except OSError:
-                    return
-                query = dns.message.from_wire(data)
-                assert isinstance(query, dns.message.QueryMessage)
-                given = answer(query)
-                if given is not None:
-                    sock.sendto(given, peer)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield sock.getsockname()
+    with NameServer(respond=answer) as server:
+        yield "127.0.0.1", server.port
 
 
-def reply(query: dns.message.QueryMessage, *lines: str, ra: bool = True) -> bytes:
+def reply(
+    query: dns.message.Message, *lines: str, ra: bool = True
+) -> dns.message.Message:
     """These records, whatever is asked."""
     made = dns.message.make_response(query, recursion_available=ra)
     for line in lines:
         name, ttl, *rest = line.split(maxsplit=4)
         made.answer.append(dns.rrset.from_text(name, int(ttl), *rest))
-    return made.to_wire()
+    return made
 
 
-def kind(query: dns.message.QueryMessage) -> str:
+def kind(query: dns.message.Message) -> str:
     return dns.rdatatype.to_text(query.question[0].rdtype)
 
 
-def why(answer: Answer, type_: str = "MX") -> LookupFailed:
+def why(answer: Respond, type_: str = "MX") -> LookupFailed:
     with name_server(answer) as server, pytest.raises(LookupFailed) as told:
         Resolver(server, 2).records("a.test", type_)
     assert "Do53" not in str(told.value)
@@ -80,12 +64,12 @@ def test_a_name_server_that_asks_no_other_is_told_by_what_it_leaves_open() -> No
 
 
 def test_an_old_name_server_is_asked_again_without_edns() -> None:
-    def old(query: dns.message.QueryMessage) -> bytes:
+    def old(query: dns.message.Message) -> dns.message.Message:
         if query.edns < 0:
             return reply(query, "a.test. 60 IN MX 10 mx.a.test.")
         made = dns.message.make_response(query)
         made.set_rcode(dns.rcode.FORMERR)
-        return made.to_wire()
+        return made
 
     with name_server(old) as server:
         assert Resolver(server, 2).mx("a.test") == ["mx.a.test"]
@@ -95,7 +79,7 @@ def test_an_old_name_server_is_asked_again_without_edns() -> None:
 def test_one_kind_of_address_is_enough_where_the_other_is_dropped(dropped: str) -> None:
     asked = []
 
-    def half(query: dns.message.QueryMessage) -> bytes | None:
+    def half(query: dns.message.Message) -> dns.message.Message | None:
         asked.append(kind(query))
         if kind(query) == dropped:
             return None
@@ -114,7 +98,7 @@ def test_one_kind_of_address_is_enough_where_the_other_is_dropped(dropped: str) 
 
 
 def test_a_name_that_has_no_address_of_one_kind_and_no_answer_of_the_other() -> None:
-    def half(query: dns.message.QueryMessage) -> bytes | None:
+    def half(query: dns.message.Message) -> dns.message.Message | None:
         return None if kind(query) == "AAAA" else reply(query)
 
     with name_server(half) as server, pytest.raises(LookupFailed) as told:

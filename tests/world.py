@@ -1,84 +1,170 @@
-"""A small world on loopback: DNS, Dovecot, submission, Radicale, nginx, the service.
+"""A domain's world on real ports, in a network namespace, and what `paper.py` shares.
 
-Names of example.test are answered by a DNS server of its own; ports are free ones, and
-clients are led there with --connect-to. Certificates come from a root of its own.
+BIND, Dovecot, Postfix, Radicale and nginx run there. Every server has a loopback address
+of its own, as hosts have. A mistake is made by a server at another address, by a zone of
+another name server, or by what answers in the place of the web server.
 """
 
 from __future__ import annotations
 
-import grp
+import base64
+import json
 import os
 import pwd
+import shutil
+import signal
+import socket
+import socketserver
 import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+import struct
+import subprocess
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from datetime import datetime
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
-from dnslib import QTYPE
-from dnslib.server import DNSLogger, DNSServer
-from dnslib.zoneresolver import ZoneResolver
-from support import (
-    BIN,
-    certificate_for,
-    free_port,
-    program,
-    run_process,
-    running,
-    serving,
-)
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+from namespace import Namespace, namespace, until_there
+from strangers import Behaviour, listening
+from support import BIN, certificate_for, free_port, open_folder, program, running
+from werkzeug.test import Client
 
-DOMAIN = "example.test"
+from flask_autoconfig import create_app
+from flask_autoconfig.tools.cli import cli
+
+DOMAIN, HOSTER = "example.test", "hoster.test"
 USER, PASSWORD = f"fred@{DOMAIN}", "secret"
-ACCOUNTS = (USER, "fred@example.com")  # the one of the world, and of examples
-MAIL_HOSTS = ("imap", "pop", "smtp", "dav")
+OWN = (DOMAIN, "example.com")  # the domain of the world, and that of examples
+ACCOUNTS = tuple(f"fred@{it}" for it in OWN)
+BIND, OTHER_NAMES = "127.0.0.53", "127.0.0.54"
+WEB, DAV, IMAP, SMTP, HOSTER_WEB = (f"127.0.0.{it}" for it in (10, 11, 12, 13, 14))
+SITE = "127.0.0.15"  # the domain's own web site, which knows nothing of mail
+MAIL_HOSTS = ("imap", "pop", "smtp", "mx", "mail")
+ELSEWHERE = "127.0.1.1"  # of servers that are wrong
+DEAD = "127.0.1.9"  # where nothing listens
+WEB_HOSTS = ("autoconfig", "autodiscover", "ua-auto-config", "www")
+
+ADDRESSES = f"""
+$ORIGIN {DOMAIN}.
+$TTL 60
+@ IN MX 10 mx.{DOMAIN}.
+@ IN A {WEB}
+www IN A {WEB}
+mx IN A {SMTP}
+imap IN A {IMAP}
+pop IN A {IMAP}
+smtp IN A {SMTP}
+dav IN A {DAV}
+"""
 
 
-def web_names(domain: str) -> tuple[str, ...]:
-    """What the web server of a domain is asked as."""
-    labels = ("autoconfig.", "autodiscover.", "", "ua-auto-config.")
-    return tuple(f"{label}{domain}" for label in labels)
+def bind_zones(records: str, addresses: str = ADDRESSES) -> dict[str, str]:
+    """The zones that BIND has: the domain's with these records, and those of others."""
+    return {
+        DOMAIN: addresses + records,
+        HOSTER: f"mx IN A {SMTP}\nautoconfig IN A {HOSTER_WEB}\n",
+        "customer.test": f"@ IN MX 1 mx.{HOSTER}.\n@ IN A {SITE}\n",
+    }
 
 
-def base_zone(domain: str) -> str:
-    """The hosts' addresses, without what `dns` prints."""
-    head = f"$ORIGIN {domain}.\n$TTL 60\n@ IN MX 10 mx.{domain}.\n"
-    hosts = ("@", "www", "mx", *MAIL_HOSTS)
-    return head + "".join(f"{host} IN A 127.0.0.1\n" for host in hosts)
+TOML = f"""
+[[provider]]
+domains = ["{DOMAIN}"]
+
+[[provider.incoming]]
+type = "imap"
+hostname = "imap.{DOMAIN}"
+
+[[provider.outgoing]]
+type = "smtp"
+hostname = "smtp.{DOMAIN}"
+
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.{DOMAIN}/"
+"""
 
 
-WEB_NAMES, BASE_ZONE = web_names(DOMAIN), base_zone(DOMAIN)
+# --- Names ----------------------------------------------------------------------------
+
+Respond = Callable[[dns.message.Message], dns.message.Message | None]
 
 
-class _Chasing(ZoneResolver):  # type: ignore[misc]
-    """Answers with what a CNAME leads to as well, as a recursive name server does."""
+class Zone:
+    """What a name server answers that has these records."""
 
-    def resolve(self, request: Any, handler: Any) -> Any:
-        reply = super().resolve(request, handler)
-        for alias in [it for it in reply.rr if QTYPE[it.rtype] == "CNAME"]:
-            for name, type_, record in self.zone:
-                if name == alias.rdata.label and type_ == QTYPE[request.q.qtype]:
-                    reply.add_answer(record)
+    def __init__(self, text: str, own: Collection[str] = ()) -> None:
+        """*own* are the zones of a name server that asks no other."""
+        head = f"$TTL 60\n{text}"
+        self._zone = dns.zone.from_text(
+            head, dns.name.root, relativize=False, check_origin=False
+        )
+        self._own = [dns.name.from_text(it) for it in own]
+
+    def respond(self, query: dns.message.Message) -> dns.message.Message:
+        """The answer, with what aliases lead to."""
+        reply = dns.message.make_response(query, recursion_available=not self._own)
+        reply.flags |= dns.flags.AA
+        name, type_ = query.question[0].name, query.question[0].rdtype
+        seen = set()
+        while name not in seen:
+            seen.add(name)
+            node = self._node(name)
+            found = node.get_rdataset(dns.rdataclass.IN, type_) if node else None
+            if found:
+                reply.answer.append(dns.rrset.from_rdata_list(name, 60, found))
+                return reply
+            alias = node and node.get_rdataset(dns.rdataclass.IN, dns.rdatatype.CNAME)
+            if not alias:
+                self._deny(reply, name, node is not None)
+                return reply
+            reply.answer.append(dns.rrset.from_rdata_list(name, 60, alias))
+            name = alias[0].target
         return reply
 
+    def _node(self, name: dns.name.Name) -> Any:
+        node = self._zone.get_node(name)
+        if node is None and any(it.is_subdomain(name) for it in self._zone):
+            return dns.node.Node()  # type: ignore[no-untyped-call] # there are names below it
+        while node is None and name != dns.name.root:
+            name = name.parent()
+            node = self._zone.get_node(dns.name.Name((b"*", *name.labels)))
+            if node is None and self._zone.get_node(name):
+                break
+        return node
 
-class NameServer:
-    """A DNS server whose zone can be exchanged while it runs."""
+    def _deny(self, reply: dns.message.Message, name: Any, is_there: bool) -> None:
+        tops = [top for top in self._own if name.is_subdomain(top)]
+        for top in tops:
+            soa = "ns.test. hostmaster.test. 1 7200 3600 1209600 60"
+            reply.authority.append(dns.rrset.from_text(top, 60, "IN", "SOA", soa))
+        if not is_there and (tops or not self._own):
+            reply.set_rcode(dns.rcode.NXDOMAIN)
 
-    def __init__(
-        self, port: int = 0, address: str = "127.0.0.1", base: str = BASE_ZONE
-    ) -> None:
-        self.port = port or free_port()
+
+class Names:
+    """A name server's records, which can be exchanged while it runs."""
+
+    def __init__(self, base: str) -> None:
         self._base = base
-        self._resolver = _Chasing(base)
-        quiet = DNSLogger("-request,-reply,-truncated,-error,-recv,-send,-data")
-        options = {"port": self.port, "address": address, "logger": quiet}
-        self._servers = [
-            DNSServer(self._resolver, tcp=tcp, **options) for tcp in (False, True)
-        ]
+        self._zone = Zone(base)
 
     def load(self, *zones: str) -> None:
         """Serve these zones' records beside the hosts' addresses."""
@@ -86,22 +172,479 @@ class NameServer:
 
     def serve(self, text: str) -> None:
         """Serve the records of this zone file, and no others."""
-        self._resolver.zone = ZoneResolver(text).zone
+        self._zone = Zone(text)
 
-    def drop(self, type_: str) -> None:
-        """Serve no record of a type any more."""
-        zone = self._resolver.zone
-        self._resolver.zone = [record for record in zone if record[1] != type_]
+    def respond(self, query: dns.message.Message) -> dns.message.Message:
+        """The answer to a query."""
+        return self._zone.respond(query)
+
+
+class _ByUdp(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        data, sock = self.request
+        query = dns.message.from_wire(data)
+        reply = self.server.respond(query)  # type: ignore[attr-defined]
+        if reply is None:
+            return
+        try:
+            wire = reply.to_wire()
+        except dns.exception.TooBig:
+            cut = dns.message.make_response(query)
+            cut.flags |= dns.flags.TC
+            wire = cut.to_wire()
+        sock.sendto(wire, self.client_address)
+
+
+class _ByTcp(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        while head := self.rfile.read(2):
+            query = dns.message.from_wire(self.rfile.read(*struct.unpack("!H", head)))
+            reply = self.server.respond(query)  # type: ignore[attr-defined]
+            wire = reply.to_wire(max_size=65535)
+            self.wfile.write(struct.pack("!H", len(wire)) + wire)
+
+
+class NameServer(Names):
+    """A name server on a port of loopback."""
+
+    def __init__(
+        self,
+        port: int = 0,
+        address: str = "127.0.0.1",
+        base: str = f"$ORIGIN {DOMAIN}.\n",
+        *,
+        respond: Respond | None = None,
+    ) -> None:
+        super().__init__(base)
+        self.port = port or free_port()
+        where = address, self.port
+        self._servers: list[Any] = [socketserver.ThreadingUDPServer(where, _ByUdp)]
+        if respond is None:  # else by UDP alone
+            self._servers.append(_TcpServer(where, _ByTcp))
+        for server in self._servers:
+            server.respond = respond or self.respond
 
     def __enter__(self) -> NameServer:
         for server in self._servers:
-            server.start_thread()
+            serve = server.serve_forever
+            threading.Thread(target=serve, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for server in self._servers:
-            server.stop()
-            server.server.server_close()
+            server.shutdown()
+            server.server_close()
+
+
+class _TcpServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+# --- Conversations of mail servers ----------------------------------------------------
+
+StartTls = Callable[[], socket.socket]
+
+
+def says_first(text: str) -> Behaviour:
+    """A server that says one line and waits."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(text.encode() + b"\r\n")
+        connection.recv(100)
+
+    return behave
+
+
+def talks(
+    greeting: str, *replies: tuple[str, str], inside: Behaviour | None = None
+) -> Behaviour:
+    """A server that answers commands by what they begin with.
+
+    *inside* holds the conversation after STARTTLS.
+    """
+
+    def behave(connection: socket.socket, start_tls: StartTls | None = None) -> None:
+        if greeting:
+            connection.sendall(f"{greeting}\r\n".encode())
+        while line := connection.recv(4096).decode(errors="replace"):
+            word = line.upper().removeprefix("A ")
+            tag = "a " if line.startswith("a ") else ""
+            if word.startswith(("STARTTLS", "STLS")) and start_tls and inside:
+                go_on = f"{tag}OK" if tag else "+OK" if "STLS" in word else "220"
+                connection.sendall(f"{go_on} go on\r\n".encode())
+                with start_tls() as encrypted:
+                    inside(encrypted)
+                return
+            for start, reply in replies:
+                if word.startswith(start):
+                    connection.sendall(f"{reply}\r\n".encode())
+                    break
+            else:
+                if word.startswith(("QUIT", "LOGOUT")):
+                    return
+                wrong = "a BAD what" if tag else "500 what"
+                connection.sendall(f"{wrong}\r\n".encode())
+
+    return behave
+
+
+# --- The web --------------------------------------------------------------------------
+
+Answer = tuple[int, Mapping[str, str], bytes]
+App = Callable[[str, str, str, str, bytes], Answer]
+
+
+class Asked:
+    """A request, and what the service itself would answer."""
+
+    def __init__(
+        self, app: App, method: str, host: str, path: str, body: bytes, secure: bool
+    ) -> None:
+        self.method, self.host, self.secure = method, host, secure
+        self.path, _, self.query = path.partition("?")
+        self.body = body
+        self._app = app
+
+    @property
+    def url(self) -> str:
+        return f"{self.host}{self.path}"
+
+    def served(self, **headers: str) -> Answer:
+        """The answer of the service, with other headers."""
+        scheme = "https" if self.secure else "http"
+        asked = (
+            self.method,
+            f"{scheme}://{self.host}/",
+            self.path,
+            self.query,
+            self.body,
+        )
+        status, named, data = self._app(*asked)
+        more = {key.replace("_", "-"): value for key, value in headers.items()}
+        return status, {**named, **more}, data
+
+
+def app_of(file: Path) -> App:
+    """What the service answers to a method, base URL, path, query and body."""
+    client = Client(create_app(file))
+
+    @cache
+    def answer(method: str, base: str, path: str, query: str, body: bytes) -> Answer:
+        reply = client.open(
+            path, method=method, base_url=base, query_string=query, data=body
+        )
+        return reply.status_code, dict(reply.headers.items()), reply.data
+
+    return answer
+
+
+Web = Callable[[Asked], Answer | None]
+
+
+class Front:
+    """A web server at a loopback address that answers as a test says, else as it should."""
+
+    def __init__(self, file: Path) -> None:
+        self.answer: Web = lambda asked: None
+        self._app = app_of(file)
+
+    def handler(self, secure: bool) -> type[BaseHTTPRequestHandler]:
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def handle_one_request(self) -> None:
+                with suppress(OSError, ssl.SSLError):
+                    super().handle_one_request()
+
+            def reply(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                host = (self.headers.get("Host") or "").partition(":")[0]
+                asked = Asked(front._app, self.command, host, self.path, body, secure)
+                status, headers, data = front.answer(asked) or asked.served()
+                self.send_response_only(status)
+                for key, value in headers.items():
+                    if key.lower() not in ("content-length", "connection"):
+                        self.send_header(key, value)
+                self.send_header("Connection", "close")
+                if status != 204:
+                    self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PROPFIND = do_OPTIONS = do_HEAD = reply  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+# --- Both worlds ----------------------------------------------------------------------
+
+
+class Checking(ABC):
+    """A world, and how a person would check it."""
+
+    names: Names  # for zones with mistakes
+    bind: Any  # a name server that does not recurse
+    front: Front  # the domain's web server
+    zone = ""  # the records that are true of this world
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "true.toml"  # what is true of this world
+        self.file.write_text(TOML)
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """The world as it should be, for one test."""
+        self.names.load(self.zone)
+        self.front.answer = lambda asked: None
+        with ExitStack() as self.stack:
+            yield
+
+    @abstractmethod
+    def invoke(self, *arguments: str | Path) -> Result:
+        """The command in this process, which is quicker."""
+
+    @abstractmethod
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """A server for one test: over TLS *at_once* or by STARTTLS with a certificate."""
+
+    @abstractmethod
+    def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
+        """A web server for one test that answers as the service with that file does."""
+
+    @abstractmethod
+    def name_server(self, address: str, respond: Respond) -> None:
+        """A name server for one test, by UDP alone."""
+
+    @abstractmethod
+    def certificate(self, *names: str, not_after: datetime | None = None) -> Any:
+        """A certificate of an authority that clients know."""
+
+    @abstractmethod
+    def self_signed(self, name: str) -> Any:
+        """A certificate of no authority."""
+
+    @abstractmethod
+    def unknown(self, *names: str, whole: bool = True) -> Any:
+        """One of an authority that nobody knows, with its chain or alone."""
+
+    def records(self, file: Path) -> str:
+        """What `dns` says of the domain, without what makes it a zone of its own."""
+        done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
+        lines = done.stdout.splitlines(True)
+        return "".join(it for it in lines if not it.startswith("@ "))
+
+    def check(
+        self, *arguments: str | Path, file: Path | None = None, names: str = OTHER_NAMES
+    ) -> dict[str, Any]:
+        """What `check --json` says."""
+        start = ["--config", str(file)] if file else []
+        done = self.invoke(
+            *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
+        )
+        assert done.exit_code in (0, 1), (done.output, done.exception)
+        told: dict[str, Any] = json.loads(done.stdout)
+        failed = any(it["status"] == "failure" for it in told["findings"])
+        assert done.exit_code == int(failed)
+        return told
+
+
+# --- BIND -----------------------------------------------------------------------------
+
+_NAMED = """
+options {{
+  directory "{folder}";
+  pid-file "{folder}/named.pid";
+  session-keyfile "{folder}/session.key";
+  managed-keys-directory "{folder}";
+  listen-on port 53 {{ {address}; }};
+  listen-on-v6 {{ none; }};
+  allow-query {{ any; }};
+  {more}
+}};
+controls {{ }};
+{zones}
+"""
+
+
+_SOA = """$TTL 60
+@ IN SOA ns hostmaster {} 7200 3600 1209600 60
+@ IN NS ns
+ns IN A 127.0.0.53
+"""
+
+
+class Bind:
+    """A real BIND that is authoritative for the world's zones."""
+
+    def __init__(self, folder: Path, inside: Namespace) -> None:
+        self._folder, self._inside = folder, inside
+        self._serial = 1
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir()
+        zones = "".join(
+            f'zone "{name}" {{ type primary; file "{name}"; }};\n'
+            for name in (DOMAIN, HOSTER, "customer.test")
+        )
+        more = "recursion no; dnssec-validation no;"
+        text = _NAMED.format(folder=folder, address=BIND, more=more, zones=zones)
+        (folder / "named.conf").write_text(text)
+        self._write("")
+
+    def _write(self, records: str, addresses: str = ADDRESSES) -> None:
+        texts = bind_zones(records, addresses)
+        for name, text in texts.items():
+            head = _SOA.format(self._serial)
+            (self._folder / name).write_text(head + text)
+
+    def load(self, records: str, addresses: str = ADDRESSES) -> None:
+        """Serve these records beside the hosts' addresses."""
+        self._serial += 1
+        self._write(records, addresses)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+        until_there(lambda: self._inside.call(self._is_new))
+
+    def _is_new(self) -> bool:
+        with suppress(Exception):
+            query = dns.message.make_query(f"{DOMAIN}.", "SOA")
+            reply = dns.query.udp(query, BIND, timeout=1)
+            return bool(reply.answer[0][0].serial == self._serial)
+        return False
+
+
+@contextmanager
+def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
+    """BIND for the world, with the hosts' addresses alone."""
+    names = Bind(folder, inside)
+    command = (program("named"), "-f", "-c", folder / "named.conf")
+    log = folder / "log"
+    with inside.running(*command, port=53, address=BIND, log=log) as process:
+        names.process = process
+        until_there(lambda: inside.call(names._is_new))
+        yield names
+
+
+@contextmanager
+def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
+    """A BIND that asks the world's, and expects signatures that its zone does not have."""
+    folder.mkdir()
+    key = base64.b64encode(bytes(range(64))).decode()  # nobody's
+    more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
+    zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
+    text = _NAMED.format(folder=folder, address=address, more=more, zones=zones)
+    (folder / "named.conf").write_text(text)
+    command = (program("named"), "-f", "-c", folder / "named.conf")
+    with inside.running(*command, port=53, address=address, log=folder / "log"):
+        yield
+
+
+# --- Mail -----------------------------------------------------------------------------
+
+_MAIN = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.{domain}
+mydestination =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+smtpd_tls_chain_files = {key}, {certificate}
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {sasl}
+smtpd_sasl_auth_enable = yes
+maillog_file_prefixes = {folder}
+maillog_file = {folder}/log
+{more}
+"""
+_MASTER = """
+{address}:smtp inet n - n - - smtpd
+{address}:submission inet n - n - - smtpd
+  -o smtpd_tls_security_level=encrypt
+{address}:smtps inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+postlog unix-dgram n - n - 1 postlogd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+tlsmgr unix - - n 1000? 1 tlsmgr
+error unix - - n - - error
+"""
+
+
+@contextmanager
+def postfix(
+    inside: Namespace,
+    folder: Path,
+    address: str,
+    certificate: tuple[Path, Path],
+    sasl: Path,
+    more: str = "",
+) -> Iterator[None]:
+    """A real Postfix for submission, whose logins Dovecot judges."""
+    for name in ("", "queue", "data"):
+        (folder / name).mkdir()
+    shutil.chown(folder / "data", "postfix")
+    main = _MAIN.format(
+        folder=folder,
+        domain=DOMAIN,
+        address=address,
+        certificate=certificate[0],
+        key=certificate[1],
+        sasl=sasl,
+        more=more,
+    )
+    (folder / "main.cf").write_text(main)
+    (folder / "master.cf").write_text(_MASTER.format(address=address))
+    command = (program("postfix"), "-c", folder, "start-fg")
+    log = folder / "out"
+    with inside.running(*command, port=25, address=address, log=log):
+        try:
+            yield
+        finally:  # the master leads a group of its own
+            pid = int((folder / "queue/pid/master.pid").read_text())
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGTERM)
+                until_there(lambda: not Path(f"/proc/{pid}").exists())
+
+
+@contextmanager
+def real_dovecot(
+    inside: Namespace,
+    folder: Path,
+    certificate: tuple[Path, Path],
+    address: str,
+    **options: str,
+) -> Iterator[Path]:
+    """A real Dovecot on real ports; gives its socket for Postfix's logins."""
+    configuration = _dovecot_configuration(
+        folder, certificate, address=address, **options
+    )
+    command = (program("dovecot"), "-F", "-c", configuration)
+    with inside.running(*command, port=143, address=address, log=folder / "out"):
+        yield folder / "auth-smtp"
 
 
 _DOVECOT = """
@@ -110,7 +653,6 @@ state_dir = {folder}/state
 log_path = {folder}/dovecot.log
 protocols = imap pop3
 listen = {address}
-{users}
 ssl = {ssl}
 ssl_cert = <{certificate}
 ssl_key = <{key}
@@ -129,20 +671,20 @@ userdb {{
 service imap-login {{
   chroot =
   inet_listener imap {{
-    port = {imap}
+    port = 143
   }}
   inet_listener imaps {{
-    port = {imaps}
+    port = 993
     ssl = yes
   }}
 }}
 service pop3-login {{
   chroot =
   inet_listener pop3 {{
-    port = {pop3}
+    port = 110
   }}
   inet_listener pop3s {{
-    port = {pop3s}
+    port = 995
     ssl = yes
   }}
 }}
@@ -166,70 +708,15 @@ service auth {{
   }}
 }}
 """
-_REAL_PORTS = {"imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995}
 
 
-_AS_MYSELF = """default_internal_user = {0}
-default_internal_group = {1}
-default_login_user = {0}"""
-
-
-def _group_of(user: pwd.struct_passwd) -> str:
-    return grp.getgrgid(user.pw_gid).gr_name
-
-
-@dataclass
-class Dovecot:
-    imap: int = field(default_factory=free_port)
-    imaps: int = field(default_factory=free_port)
-    pop3: int = field(default_factory=free_port)
-    pop3s: int = field(default_factory=free_port)
-
-
-@contextmanager
-def dovecot(
-    folder: Path,
-    certificate: tuple[Path, Path],
-    *,
-    mechanisms: str = "plain login",
-    ssl: str = "yes",
-    disable_plaintext: str = "yes",
-    address: str = "127.0.0.1",
-) -> Iterator[Dovecot]:
-    """A real IMAP and POP3 server with one account."""
-    server = Dovecot()
-    configuration = _configured(
-        folder,
-        certificate,
-        vars(server),
-        mechanisms=mechanisms,
-        ssl=ssl,
-        disable_plaintext=disable_plaintext,
-        address=address,
-        more="",
-    )
-    command = (program("dovecot"), "-F", "-c", configuration)
-    with running(*command, port=server.imap, address=address):
-        yield server
-
-
-def dovecot_configuration(
-    folder: Path, certificate: tuple[Path, Path], *, address: str, **options: str
+def _dovecot_configuration(
+    folder: Path, certificate: tuple[Path, Path], **options: str
 ) -> Path:
-    """The same on its real ports, with a socket for Postfix's logins; gives the file."""
     usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
     more = _AUTH_SOCKET.format(folder=folder) + options.pop("more", "")
-    options = {**usual, **options, "address": address, "more": more}
-    return _configured(folder, certificate, _REAL_PORTS, **options)
-
-
-def _configured(
-    folder: Path, certificate: tuple[Path, Path], ports: dict[str, int], **options: str
-) -> Path:
     folder.mkdir(mode=0o755)
-    me = pwd.getpwuid(os.getuid())
-    users = "" if me.pw_uid == 0 else _AS_MYSELF.format(me.pw_name, _group_of(me))
-    mail = pwd.getpwnam("nobody") if me.pw_uid == 0 else me
+    mail = pwd.getpwnam("nobody")
     (folder / "mail").mkdir(mode=0o777)
     (folder / "mail").chmod(0o777)
     (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
@@ -237,59 +724,30 @@ def _configured(
     configuration.write_text(
         _DOVECOT.format(
             folder=folder,
-            users=users,
             uid=mail.pw_uid,
             gid=mail.pw_gid,
             certificate=certificate[0],
             key=certificate[1],
-            **options,
-            **ports,
+            **{**usual, **options, "more": more},
         )
     )
     return configuration
 
 
-def _authenticate(
-    server: Any, session: Any, envelope: Any, mechanism: str, data: Any
-) -> AuthResult:
-    good = isinstance(data, LoginPassword) and (
-        data.login.decode() in ACCOUNTS and data.password == PASSWORD.encode()
-    )
-    return AuthResult(success=good, handled=False)
-
-
 @contextmanager
-def submission(certificate: tuple[Path, Path], *, starttls: bool) -> Iterator[int]:
-    """An SMTP submission server with logins, by TLS at once or by STARTTLS."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*certificate)
-    how: dict[str, Any] = {"ssl_context": context}
-    if starttls:
-        how = {"tls_context": context, "require_starttls": True}
-    port = free_port()
-    controller = Controller(
-        object(),
-        hostname="127.0.0.1",
-        port=port,
-        authenticator=_authenticate,
-        auth_required=True,
-        auth_require_tls=starttls,
-        **how,
-    )
-    controller.start()
-    try:
-        yield port
-    finally:
-        controller.stop()
-
-
-@contextmanager
-def radicale(folder: Path, certificate: tuple[Path, Path]) -> Iterator[int]:
-    """A real CalDAV and CardDAV server over TLS."""
+def radicale(
+    folder: Path,
+    certificate: tuple[Path, Path],
+    start: Callable[..., AbstractContextManager[Any]] = running,
+    address: str = "127.0.0.1",
+    port: int = 0,
+) -> Iterator[int]:
+    """A real CalDAV and CardDAV server over TLS; gives its port."""
     folder.mkdir()
-    port = free_port()
-    config = radicale_configuration(folder, f"127.0.0.1:{port}", certificate)
-    with running(BIN / "python", "-m", "radicale", "--config", config, port=port):
+    port = port or free_port()
+    config = radicale_configuration(folder, f"{address}:{port}", certificate)
+    command = (BIN / "python", "-m", "radicale", "--config", config)
+    with start(*command, port=port, address=address, log=folder / "out"):
         yield port
 
 
@@ -309,6 +767,8 @@ def radicale_configuration(
     return config
 
 
+# --- nginx ----------------------------------------------------------------------------
+
 _NGINX = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -322,151 +782,236 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{https} ssl;
-    ssl_certificate {certificate};
-    ssl_certificate_key {key};
-    location / {{
-      proxy_pass {service};
-      proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-Host $host;
-      proxy_set_header X-Forwarded-Proto https;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      {extra}
-    }}
-  }}
+  {text}
 }}
 """
-
-
-@contextmanager
-def nginx(
-    folder: Path, service: str, certificate: tuple[Path, Path], extra: str = ""
-) -> Iterator[int]:
-    """A real nginx with TLS in front of the service; gives its port."""
-    folder.mkdir()
-    port = free_port()
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        _NGINX.format(
-            folder=folder,
-            https=port,
-            certificate=certificate[0],
-            key=certificate[1],
-            service=service,
-            extra=extra,
-        )
-    )
-    command = (program("nginx"), "-p", folder, "-c", configuration)
-    with running(*command, port=port):
-        yield port
-
-
-@dataclass
-class World:
-    """Where everything is."""
-
-    folder: Path
-    names: NameServer
-    dovecot: Dovecot
-    smtps: int
-    submission: int
-    dav: int
-    certificates: dict[str, tuple[Path, Path]]
-    domain: str = DOMAIN
-
-    @property
-    def toml(self) -> str:
-        """The file that is true of this world."""
-        return f"""
-[[provider]]
-domains = ["{self.domain}"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.{self.domain}"
-
-[[provider.incoming]]
-type = "pop3"
-hostname = "pop.{self.domain}"
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.{self.domain}"
-
-[[provider.calendar]]
-type = "caldav"
-url = "https://dav.{self.domain}/"
+PROXY = """
+    location / {{
+      proxy_pass {service};
+      proxy_set_header X-Forwarded-Host $host;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-For $remote_addr;
+    }}
 """
 
-    @property
-    def places(self) -> dict[tuple[str, int], int]:
-        """Where the customary ports of its hosts really are."""
-        return {
-            ("imap", 993): self.dovecot.imaps,
-            ("imap", 143): self.dovecot.imap,
-            ("pop", 995): self.dovecot.pop3s,
-            ("pop", 110): self.dovecot.pop3,
-            ("smtp", 465): self.smtps,
-            ("smtp", 587): self.submission,
-            ("dav", 443): self.dav,
-        }
-
-    def flask_autoconfig(
-        self, *arguments: str | Path, web: int = 0, pass_fds: Any = ()
-    ) -> Any:
-        """Run a command in this world; `web` is nginx's port."""
-        return run_process(
-            *self.words(*arguments, web=web),
-            cwd=self.folder,
-            pass_fds=pass_fds,
-            SSL_CERT_FILE=str(self.folder / "ca.pem"),
-        )
-
-    def words(self, *arguments: str | Path, web: int = 0) -> list[str | Path]:
-        """The same command's arguments, with the options that lead to this world."""
-        color = [it for it in arguments if it == "--color"]
-        command, *rest = arguments[len(color) :]
-        options = ["--resolver", f"127.0.0.1:{self.names.port}"]
-        for (host, port), real in self.places.items():
-            options += ["--connect-to", f"{host}.{self.domain}:{port}:127.0.0.1:{real}"]
-        if web:
-            for name in web_names(self.domain):
-                options += ["--connect-to", f"{name}:443:127.0.0.1:{web}"]
-        if command == "--config":
-            file, command, *rest = rest
-            start: list[str | Path] = [*color, "--config", file, command]
-        else:
-            start = [*color, command]
-        return [*start, *options, *rest]
-
 
 @contextmanager
-def world(folder: Path, domain: str = DOMAIN) -> Iterator[World]:
-    """Start everything but the web server."""
-    hosts = [f"{host}.{domain}" for host in (*MAIL_HOSTS, "mx", "mail")]
-    mail = certificate_for(f"mail.{domain}", *hosts, folder=folder)
-    web = certificate_for(f"www.{domain}", *web_names(domain), folder=folder)
-    with ExitStack() as stack:
+def real_nginx(
+    inside: Namespace,
+    folder: Path,
+    address: str,
+    certificate: tuple[Path, Path],
+    locations: str,
+    tls: str = "",
+    unencrypted: bool = True,
+) -> Iterator[None]:
+    """A real nginx at 443, and at 80."""
+    folder.mkdir()
+    listen = f"listen {address}:80;" if unencrypted else ""
+    text = (
+        f"server {{ {listen} listen {address}:443 ssl;\n"
+        f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};\n"
+        f"{tls}\n{locations}\n}}"
+    )
+    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, text=text))
+    command = (program("nginx"), "-p", folder, "-c", folder / "nginx.conf")
+    with inside.running(*command, port=443, address=address, log=folder / "out"):
+        yield
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # all clients ask at once
+
+    def __init__(self, where: Any, handler: Any, context: ssl.SSLContext) -> None:
+        self.context = context
+        super().__init__(where, handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.server_address[1] == 443:
+            with (
+                suppress(OSError),
+                self.context.wrap_socket(request, server_side=True) as secure,
+            ):
+                super().finish_request(secure, client_address)
+            return
+        super().finish_request(request, client_address)
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
+# --- All of it ------------------------------------------------------------------------
+
+
+class Real(Checking):
+    """Where everything is."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        super().__init__(folder)
         enter = stack.enter_context
-        yield World(
-            folder,
-            enter(NameServer(base=base_zone(domain))),
-            enter(dovecot(folder / "dovecot", mail)),
-            enter(submission(mail, starttls=False)),
-            enter(submission(mail, starttls=True)),
-            enter(radicale(folder / "radicale", mail)),
-            {"mail": mail, "web": web},
-            domain,
+        self.inside = inside = enter(namespace())
+        mail = self.certificate(*(f"{it}.{own}" for own in OWN for it in MAIL_HOSTS))
+        self.web_certificate = self.certificate(
+            *(f"{it}.{own}" for own in OWN for it in WEB_HOSTS),
+            *(*OWN, f"autoconfig.{HOSTER}"),
         )
+        dav = self.certificate(*(f"dav.{own}" for own in OWN))
+        sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
+        enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
+        enter(radicale(folder / "radicale", dav, inside.running, DAV, 443))
+        self.bind = enter(bind(folder / "bind", inside))
+        names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
+        self.names = names
+        self.front = enter(self._front(WEB, self.web_certificate, self.file))
+        self.zone = self.records(self.file)
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch, super().fresh():
+            patch.setenv("SSL_CERT_FILE", str(self.folder / "ca.pem"))
+            patch.delenv("AUTOCONFIG_FILE", raising=False)
+            yield
+
+    def run(self, *arguments: str | Path, cwd: Path | None = None, **more: Any) -> Any:
+        """The command in a process of its own, in the namespace."""
+        return self.inside.call(
+            subprocess.run,
+            [str(it) for it in (BIN / "flask-autoconfig", *arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            timeout=120,
+            check=False,
+            **more,
+        )
+
+    def invoke(self, *arguments: str | Path) -> Result:
+        words = [str(it) for it in arguments]
+        return self.inside.call(CliRunner().invoke, cli, words)
+
+    # --- Servers -----------------------------------------------------------------
+
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listener = self.inside.call(
+            socket.create_server, (address, port), family=family, reuse_port=False
+        )
+        made = listening(listener, behave, certificate, at_once=at_once)
+        self.stack.enter_context(made)
+
+    def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
+        return self.stack.enter_context(
+            self._front(address, certificate, file or self.file)
+        )
+
+    @contextmanager
+    def _front(
+        self, address: str, certificate: tuple[Path, Path], file: Path
+    ) -> Iterator[Front]:
+        made = Front(file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        servers = []
+        for port in (443, 80):
+            where = address, port
+            server = self.inside.call(
+                _Server, where, made.handler(port == 443), context
+            )
+            serve = server.serve_forever
+            threading.Thread(target=serve, args=(0.05,), daemon=True).start()
+            servers.append(server)
+        try:
+            yield made
+        finally:
+            for server in servers:
+                server.shutdown()
+                server.server_close()
+
+    def name_server(self, address: str, respond: Respond) -> None:
+        def answer(query: dns.message.Message) -> dns.message.Message | None:
+            return self.inside.call(respond, query)
+
+        options = {"respond": answer}
+        made = self.inside.call(NameServer, 53, address, **options)
+        self.stack.enter_context(made)
+
+    @contextmanager
+    def service(self, file: Path) -> Iterator[None]:
+        """The service behind a real nginx, at an address that BIND's zone gives the web."""
+        folder = self._folder("web")
+        command = (BIN / "flask-autoconfig", "--config", file, "serve")
+        options = ("--bind", "127.0.0.1:8000", "--workers", "1", "--proxies", "1")
+        with self.inside.running(
+            *(*command, *options), port=8000, address="127.0.0.1", log=folder / "log"
+        ):
+            locations = PROXY.format(service="http://127.0.0.1:8000")
+            self.nginx(ELSEWHERE, self.web_certificate, locations)
+            moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+            self.bind.load(self.zone, moved)
+            yield
+
+    def nginx(
+        self, address: str, certificate: Any, locations: str, tls: str = ""
+    ) -> None:
+        """A real nginx for one test."""
+        self.stack.enter_context(
+            real_nginx(
+                self.inside,
+                self._folder("nginx") / "here",
+                address,
+                certificate,
+                locations,
+                tls,
+            )
+        )
+
+    # --- Certificates ------------------------------------------------------------
+
+    def _folder(self, name: str) -> Path:
+        folder = self.folder / f"{name}-{time.monotonic_ns()}"
+        folder.mkdir(mode=0o755)
+        return folder
+
+    def certificate(
+        self, *names: str, not_after: datetime | None = None
+    ) -> tuple[Path, Path]:
+        folder = self._folder("certificate")
+        files = certificate_for(*names, folder=folder, not_after=not_after)
+        shutil.copy(folder / "ca.pem", self.folder)
+        return files
+
+    def self_signed(self, name: str) -> tuple[Path, Path]:
+        folder = self._folder("self")
+        files = folder / "certificate.pem", folder / "key.pem"
+        command = [program("openssl"), "req", "-x509", "-newkey", "rsa:2048"]
+        command += ["-nodes", "-days", "9", "-keyout"]
+        command += [str(files[1]), "-out", str(files[0]), "-subj", f"/CN={name}"]
+        command += ["-addext", f"subjectAltName=DNS:{name}"]
+        subprocess.run(command, check=True, capture_output=True)
+        return files
+
+    def unknown(self, *names: str, whole: bool = True) -> tuple[Path, Path]:
+        made = trustme.CA().create_child_ca().issue_cert(*names)
+        folder = self._folder("chain")
+        files = folder / "certificate.pem", folder / "key.pem"
+        chain = [it.bytes() for it in made.cert_chain_pems]
+        files[0].write_bytes(b"".join(chain if whole else chain[:1]))
+        made.private_key_pem.write_to_path(files[1])
+        return files
 
 
 @contextmanager
-def web(world: World, file: Path, name: str, **options: Any) -> Iterator[int]:
-    """The service on that file, with nginx in front; gives nginx's port."""
-    certificate = options.pop("certificate", world.certificates["web"])
-    with (
-        serving(file, "--workers", "1", "--proxies", "1") as url,
-        nginx(world.folder / name, url, certificate, **options) as port,
-    ):
-        yield port
+def real() -> Iterator[Real]:
+    """The world, started once a session."""
+    with ExitStack() as stack:
+        yield Real(stack.enter_context(open_folder()), stack)

@@ -1,10 +1,10 @@
 """Take the README's picture, `first.png`: `python contrib/pictures/first.py`.
 
-On the left the page on a phone, on the right what `check` really says at a terminal: of a
-world of the tests with example.com's name server, Dovecot, submission, calendars, nginx and
-this service on loopback. What the picture leaves out of the commands are the options that
-lead there (`--resolver`, `--connect-to`). Another file may be named for it.
-Needs what the tests need: `pip install '.[test-all]'`, chromium, dovecot, nginx.
+On the left the page on a phone, on the right what `check` really says at a terminal: of the
+tests' world in a network namespace, which takes root's rights. What the picture leaves out
+of the commands are the options that lead there (`--resolver`, `--allow-private`). Another
+file may be named for it.
+Needs what the tests need: `pip install '.[test-all]'`, chromium, and the world's servers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ sys.path.append(str(HERE.parent.parent / "tests"))
 
 from strangers import at_terminal  # noqa: E402 (the path is that of the lines before)
 from support import run, serving  # noqa: E402
-from world import World, web, world  # noqa: E402
+from world import ADDRESSES, ELSEWHERE, OTHER_NAMES, TOML, WEB, Real, real  # noqa: E402
+from world import DOMAIN as WORLDS  # noqa: E402
 
 DOMAIN = "example.com"
 ADDRESS = f"fred@{DOMAIN}"
@@ -42,44 +43,46 @@ phone = "+1 555 0100"
 """
 
 
-def configured(here: World) -> Path:
+def configured(folder: Path) -> Path:
     """The world's file, with a name and clothes for the page."""
-    (here.folder / "logo.svg").write_text(LOGO.replace("#7a1f3d", "#1f5f7a"))
+    (folder / "logo.svg").write_text(LOGO.replace("#7a1f3d", "#1f5f7a"))
     name = 'display_name = "Example Mail"'
-    file = here.folder / "autoconfig.toml"
-    file.write_text(here.toml.replace("]\n", f"]\n{name}\n", 1) + PAGE)
+    file = folder / "autoconfig.toml"
+    toml = TOML.replace(WORLDS, DOMAIN).replace("]\n", f"]\n{name}\n", 1)
+    file.write_text(toml + PAGE)
     return file
 
 
-def conversation(here: World, file: Path, port: int) -> list[tuple[str, str]]:
+def conversation(here: Real, file: Path) -> list[tuple[str, str]]:
     """Commands as a person types them, and what each says, in its colours.
 
     First a record is missing in DNS; then it is there.
     """
     dns = ("dns", f"--target=www.{DOMAIN}")
-    records = run(*dns, cwd=here.folder).stdout.splitlines(True)
+    hosts = ADDRESSES.replace(WORLDS, DOMAIN).replace(WEB, ELSEWHERE)
+    records = run(*dns, cwd=file.parent).stdout.splitlines(True)
     without = [it for it in records if not it.startswith("_ua-auto-config")]
 
-    def shown(*words: str | Path) -> str:
-        _, told = at_terminal(
-            *("--color", *words),
+    def shown(*words: str) -> str:
+        _, told = here.inside.call(
+            at_terminal,
+            *("--color", *words, "--resolver", OTHER_NAMES),
             typed={},
-            cwd=here.folder,
+            cwd=file.parent,
             COLUMNS=str(COLUMNS),
-            SSL_CERT_FILE=str(here.folder / "ca.pem"),
         )
         lines = told.replace("\r\n", "\n").split("\n")
         return "\n".join(it.rpartition("\r")[2] for it in lines)  # written over
 
     def check() -> tuple[str, str]:
-        return f"check {ADDRESS}", shown(*here.words("check", ADDRESS, web=port))
+        return f"check {ADDRESS}", shown("check", ADDRESS, "--allow-private")
 
-    here.names.load(*without)
+    here.web(ELSEWHERE, here.web_certificate, file)
+    here.names.serve(hosts + "".join(without))
     said = [check()]
-    place = f"--resolver=127.0.0.1:{here.names.port}"
-    lacks = shown(*dns, "--diff", place)
+    lacks = shown(*dns, "--diff")
     said.append((f"dns --target www.{DOMAIN} --diff", lacks))
-    here.names.load(*records)
+    here.names.serve(hosts + "".join(records))
     return [*said, check()]
 
 
@@ -150,16 +153,14 @@ def take(file: Path) -> None:
     """Start the world, look at both, write the picture."""
     with TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        folder.chmod(0o755)  # Dovecot enters it as another user
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        with world(folder, DOMAIN) as here:
-            toml = configured(here)
-            with serving(toml) as url:
-                shown = phone(browser, url)
-            with web(here, toml, "nginx") as port:
-                said = conversation(here, toml, port)
+        toml = configured(folder)
+        with serving(toml) as url:
+            shown = phone(browser, url)
+        with real() as here, here.fresh():
+            said = conversation(here, toml)
         picture(browser, shown, said).save(file, optimize=True)
         browser.close()
 

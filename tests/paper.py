@@ -1,0 +1,403 @@
+"""The world of `world.py` as values: nothing listens, nothing is encrypted.
+
+A zone's text answers DNS queries, a function answers HTTP requests, a conversation is
+held over a pair of sockets, and a certificate is what OpenSSL would say of it. So a check
+takes milliseconds and no rights; what it is told is read by the same code as on a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.nameserver
+import pytest
+from click.testing import CliRunner, Result
+from strangers import Behaviour
+from world import (
+    ACCOUNTS,
+    ADDRESSES,
+    BIND,
+    DAV,
+    IMAP,
+    OTHER_NAMES,
+    PASSWORD,
+    SMTP,
+    WEB,
+    Answer,
+    Asked,
+    Checking,
+    Front,
+    Names,
+    Respond,
+    Zone,
+    bind_zones,
+    talks,
+)
+
+from flask_autoconfig.tools import options, tls
+from flask_autoconfig.tools.cli import cli
+from flask_autoconfig.tools.network import Network
+from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.tls import Certificate, HandshakeError
+
+_ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
+_ISSUER = ((("organizationName", "An authority"),),)
+_OWN = ((("organizationName", "The server's own"),),)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A certificate, and what OpenSSL says of it."""
+
+    names: tuple[str, ...]
+    ends: datetime
+    code: int = 0
+    sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
+
+    def judged(self, host: str) -> Certificate:
+        """As a client that asks for *host* takes it."""
+        days = (self.ends - datetime.now(UTC)) // timedelta(days=1)
+        certificate = Certificate(
+            list(self.names),
+            days,
+            ends=f"{self.ends:%Y-%m-%d}",
+            version="TLSv1.3",
+        )
+        code = _ENDED if days < 0 else self.code
+        tls.judge(certificate, host, self.sent, code)
+        return certificate
+
+
+class Line(socket.socket):
+    """A client's end of a connection."""
+
+    address = ""
+    shown: Shown | None = None
+    is_encrypted_at_once = True
+    _has_spoken = _is_encrypted = False
+
+    def getpeername(self) -> tuple[str, int]:
+        return self.address, 0
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        self._has_spoken = True
+        super().sendall(data, flags)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.shown and self.is_encrypted_at_once and not self._is_encrypted:
+            raise TimeoutError  # both sides wait for the other to begin
+        return super().recv(size, flags)
+
+    def encrypt(self) -> Shown | None:
+        """What the server shows, None where it does not speak TLS at this moment."""
+        if self.is_encrypted_at_once or self._has_spoken:
+            self._is_encrypted = True
+            return self.shown
+        return None
+
+
+class _Request:
+    """A connection to a web server: one request, and the response to it."""
+
+    def __init__(self, address: str, shown: Shown | None, handler: Any) -> None:
+        self._address, self._shown, self._handler = address, shown, handler
+        self._sent = b""
+        self._received = io.BytesIO()
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._address, 0
+
+    def encrypt(self) -> Shown | None:
+        return self._shown
+
+    def sendall(self, data: bytes) -> None:
+        self._sent += data
+
+    def makefile(self, *_: object) -> io.BufferedReader:
+        self._handler(_Server(self._sent, self._received), ("127.0.0.1", 1), None)
+        self._received.seek(0)
+        return io.BufferedReader(self._received)
+
+    def close(self) -> None:
+        pass
+
+
+class _Server:
+    """The same connection as the web server has it."""
+
+    def __init__(self, sent: bytes, received: io.BytesIO) -> None:
+        self._sent, self._received = sent, received
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(self._sent)
+
+    def sendall(self, data: bytes) -> None:
+        self._received.write(data)
+
+
+Dial = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class PaperNetwork(Network):
+    """A network that has these servers."""
+
+    hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
+
+    def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        if (address, port) not in self.hosts:
+            raise ConnectionRefusedError
+        connection: socket.socket = self.hosts[address, port]()
+        return connection
+
+    def handshake(
+        self, connect: Callable[[], Any], host: str
+    ) -> tuple[socket.socket, Certificate]:
+        connection = connect()
+        shown = connection.encrypt()
+        if shown is None:
+            connection.close()
+            raise HandshakeError(
+                "what answers there does not speak TLS", "switch it on"
+            )
+        certificate = shown.judged(host)
+        certificate.address = connection.getpeername()[0]
+        return connection, certificate
+
+
+class _NameServer(dns.nameserver.Nameserver):
+    """A name server whose answers are given by a function."""
+
+    def __init__(self, address: str, respond: Respond) -> None:
+        self.address, self._respond = address, respond
+
+    def __str__(self) -> str:
+        return f"Do53:{self.address}@53"
+
+    def kind(self) -> str:
+        return "Do53"
+
+    def is_always_max_size(self) -> bool:
+        return False
+
+    def answer_nameserver(self) -> str:
+        return self.address
+
+    def answer_port(self) -> int:
+        return 53
+
+    def query(
+        self,
+        request: dns.message.QueryMessage,
+        timeout: float,
+        source: str | None,
+        source_port: int,
+        max_size: bool,
+        one_rr_per_rrset: bool = False,
+        ignore_trailing: bool = False,
+    ) -> dns.message.Message:
+        given = self._respond(request)
+        if given is None:
+            raise dns.exception.Timeout
+        reply = dns.message.from_wire(given.to_wire(max_size=65535))
+        if reply.flags & dns.flags.TC and not max_size:
+            raise dns.message.Truncated(message=reply)  # type: ignore[no-untyped-call]
+        if reply.flags & dns.flags.TC:
+            raise ConnectionRefusedError
+        return reply
+
+
+def _refused(_query: object) -> None:
+    raise ConnectionRefusedError
+
+
+class _Bind:
+    """What BIND has of the domain."""
+
+    def __init__(self) -> None:
+        self.load("")
+
+    def load(self, records: str, addresses: str = ADDRESSES) -> None:
+        """Serve these records beside the hosts' addresses."""
+        zones = bind_zones(records, addresses)
+        text = "".join(f"$ORIGIN {name}.\n{text}" for name, text in zones.items())
+        self.zone = Zone(text, zones)
+
+
+def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
+    """A server with TLS from the first byte, and one with STARTTLS."""
+    encrypted = talks("", *inside)
+    return talks(greeting, *inside), talks(greeting, *before, inside=encrypted)
+
+
+def _judging(yes: str, no: str) -> Said:
+    """What is said to the account's name and password by PLAIN, and to others."""
+    known = [f"\0{it}\0{PASSWORD}".encode() for it in ACCOUNTS]
+    good = [base64.b64encode(it).decode().upper() for it in known]
+    return [*((it, yes) for it in good), ("A", no)]
+
+
+Said = list[tuple[str, str]]
+_CAPABLE = "* CAPABILITY IMAP4rev1 {}\r\na OK done"
+_IMAP = _mail(
+    "* OK ready",
+    [("CAPABILITY", _CAPABLE.format("STARTTLS LOGINDISABLED"))],
+    [
+        ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
+        ("AUTHENTICATE", "+ "),
+        *_judging("a OK in", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
+    ],
+)
+_POP3 = _mail(
+    "+OK ready",
+    [("CAPA", "+OK\r\nCAPA\r\nSTLS\r\n.")],
+    [
+        ("CAPA", "+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n."),
+        ("AUTH", "+ "),
+        *_judging("+OK in", "-ERR [AUTH] Authentication failed."),
+    ],
+)
+_SMTP = _mail(
+    "220 ready",
+    [("EHLO", "250-here\r\n250 STARTTLS")],
+    [
+        ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
+        ("AUTH", "334 "),
+        *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
+    ],
+)
+
+
+def _wants_login(asked: Asked) -> Answer:
+    """What a calendar server says to nobody."""
+    return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
+
+
+class Paper(Checking):
+    """The world, whose servers are values."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.names = Names(ADDRESSES)
+        self.bind = _Bind()
+        self.front = Front(self.file)
+        self._name_servers: dict[str, Respond] = {}
+        self._hosts: dict[tuple[str, int], Dial] = {}
+        self.zone = self.records(self.file)
+
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        self._name_servers = {
+            OTHER_NAMES: lambda query: self.names.respond(query),
+            BIND: lambda query: self.bind.zone.respond(query),
+        }
+        self._hosts = {}
+        every = _Every()
+        self._serve(WEB, self.front, every)
+        for port, (mail, by_starttls) in {993: _IMAP, 995: _POP3, 465: _SMTP}.items():
+            address = SMTP if port == 465 else IMAP
+            self.listen(address, port, mail, every)
+            for other in {993: (143,), 995: (110,), 465: (25, 587)}[port]:
+                self.listen(address, other, by_starttls, every, at_once=False)
+        self.web(DAV, every).answer = _wants_login
+        with super().fresh():
+            yield
+
+    # --- Servers -----------------------------------------------------------------
+
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        def dial() -> Line:
+            theirs, ours = socket.socketpair()
+            line = Line(fileno=theirs.detach())
+            line.address, line.shown = address, certificate
+            line.is_encrypted_at_once = at_once
+
+            def serve() -> None:
+                with ours, suppress(OSError):
+                    behave(ours) if at_once else behave(ours, lambda: ours)
+
+            threading.Thread(target=serve, daemon=True).start()
+            return line
+
+        self._hosts[address, port] = dial
+
+    def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
+        made = Front(file or self.file)
+        self._serve(address, made, certificate)
+        return made
+
+    def _serve(self, address: str, front: Front, certificate: Any) -> None:
+        for port, shown in ((443, certificate), (80, None)):
+            handler = front.handler(port == 443)
+            dial = partial(_Request, address, shown, handler)
+            self._hosts[address, port] = dial
+
+    def name_server(self, address: str, respond: Respond) -> None:
+        self._name_servers[address] = respond
+
+    # --- Certificates ------------------------------------------------------------
+
+    def certificate(self, *names: str, not_after: datetime | None = None) -> Shown:
+        return Shown(names, not_after or datetime.now(UTC) + timedelta(days=365))
+
+    def self_signed(self, name: str) -> Shown:
+        sent = ({"issuer": _OWN, "subject": _OWN},)
+        return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
+
+    def unknown(self, *names: str, whole: bool = True) -> Shown:
+        sent = ({"issuer": _ISSUER},) * (2 if whole else 1)
+        return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
+
+    # --- Commands ----------------------------------------------------------------
+
+    def _network(
+        self,
+        resolver: tuple[str, int],
+        timeout: float,
+        connect_to: Any,
+        allow_private: bool,
+    ) -> Network:
+        names = Resolver(resolver, timeout)
+        respond = self._name_servers.get(resolver[0], _refused)
+        names._resolver.nameservers = [_NameServer(resolver[0], respond)]
+        return PaperNetwork(
+            *(names, timeout, dict(connect_to)),
+            allow_private=allow_private,
+            hosts=self._hosts,
+        )
+
+    def invoke(self, *arguments: str | Path) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(options, "network", self._network)
+            return CliRunner().invoke(cli, [str(it) for it in arguments])
+
+
+class _Every(Shown):
+    """A good certificate for whatever name is asked."""
+
+    def __init__(self) -> None:
+        super().__init__((), datetime.now(UTC) + timedelta(days=365))
+
+    def judged(self, host: str) -> Certificate:
+        return Shown((host,), self.ends).judged(host)
