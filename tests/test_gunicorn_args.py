@@ -23,10 +23,10 @@ from support import (
     free_port,
     lacking,
     program,
-    run,
     running,
     until,
 )
+from support import run_process as run
 
 from flask_autoconfig import listeners, server
 
