@@ -4,13 +4,15 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from paper import Paper
 from support import BIN
-from world import Real, real
+
+if TYPE_CHECKING:
+    from paper import Paper
+    from world import Real
 
 # These machines are shared: an example may take its time.
 settings.register_profile("shared", deadline=None)
@@ -97,12 +99,16 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def _real() -> Iterator[Real]:
+    from world import real
+
     with real() as world:
         yield world
 
 
 @pytest.fixture(scope="session")
 def _paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    from paper import Paper
+
     return Paper(tmp_path_factory.mktemp("paper"))
 
 
