@@ -272,7 +272,7 @@ def clock(network: Network, what: Callable[[], socket.socket | None]) -> Iterato
 
     def watch() -> None:
         seconds = max(network.until - time.monotonic(), 0)
-        while not done.wait(seconds):
+        while not done.wait(min(seconds, threading.TIMEOUT_MAX)):
             over.append(True)
             seconds = _AGAIN
             connection = what()
