@@ -314,10 +314,11 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Call the command `flask-autoconfig`; no terminal, nothing to read.
 
-    It is called in this process, where an error that it does not handle is raised. With
-    the environment variable `COMMAND_PROCESSES`, which `.ci/run` sets, it is `run_process`.
+    It is called in this process, where an error that it does not handle is raised. For
+    `serve`, which forks and may go to the background, and with the environment variable
+    `COMMAND_PROCESSES`, which `.ci/run` sets, this is `run_process`.
     """
-    if os.environ.get("COMMAND_PROCESSES"):
+    if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
         return run_process(*arguments, cwd=cwd, **env)
     words = [str(it) for it in arguments]
     streams = [
