@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ def follows(code: str) -> str:
     return str(_file()[code].get("follows", ""))
 
 
-@cache
+@lru_cache(maxsize=4096)  # bounded: the values are of strangers
 def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
     """The texts of a finding; *advice* takes the place of the code's own cure."""
     shared = _file()["shared"]
