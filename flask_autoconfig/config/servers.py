@@ -1,4 +1,4 @@
-"""The tables of servers: where each is, and how to log in there."""
+"""The tables of servers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,17 @@ IncomingType = Literal[
     "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
 ]
 OutgoingType = Literal["smtp"]
-Port = Annotated[
-    int,
-    Meta(ge=1, le=65535, description="TCP port; the standard one of type by default."),
-]
-SocketType = Annotated[
-    Literal["SSL", "STARTTLS", "plain"],
-    Meta(description="Encryption: SSL (TLS from the first byte), STARTTLS or plain."),
-]
+SocketType = Literal["SSL", "STARTTLS", "plain"]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Days = Annotated[int, Meta(ge=0, le=36500)]
+Minutes = Annotated[int, Meta(ge=1, le=525600)]
 
 
 class AuthenticationMethod(Table, frozen=True):
-    """A method by the name that another standard gives it."""
+    """A method by its name in a registry, such as that of the SASL mechanisms."""
 
-    system: Annotated[
-        Line, Meta(description="The standard that names it: sasl or http.")
-    ]
-    name: Annotated[Line, Meta(description="Its name there, as SCRAM-SHA-256.")]
+    system: Line
+    name: Line
 
 
 Method = (
@@ -49,8 +43,8 @@ Method = (
     | AuthenticationMethod
 )
 
-# Two spellings of one scheme of RFC 9110, section 11: the format's 1.1 has the word,
-# its 1.2 a method with system "http" and the scheme's name.
+# Two spellings of the schemes of RFC 9110, section 11: version 1.1 of the format has the
+# word, version 1.2 a method with the system "http" and the scheme's name.
 HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
 HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
 _BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
@@ -66,58 +60,33 @@ def _one_spelling(method: Method) -> Method:
 
 
 class Server(Table, frozen=True):
-    """What every server has, whatever it serves."""
+    """The keys of every server, whatever it serves."""
 
     # Keys whose default depends on others; `completed` fills them in.
     computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username", "url")
 
-    type: Annotated[
-        Line,
-        Meta(
-            description="The protocol, as carddav or xmpp.",
-            extra={"example": "carddav"},
-        ),
-    ]
-    hostname: Annotated[
-        Host | None,
-        Meta(description="The server's host name; %EMAILDOMAIN% may stand in it."),
-    ] = None
+    type: Annotated[Line, Meta(extra={"example": "carddav"})]
+    hostname: Host | None = None
     port: Port | None = None
     socket_type: SocketType | None = None
-    url: Annotated[
-        Url | None, Meta(description="Where a service that speaks HTTP is.")
-    ] = None
-    username: Annotated[
-        Filled | None,
-        Meta(
-            description="The login name, a text with placeholders: "
-            "%EMAILADDRESS% by default, %EMAILLOCALPART% or another."
-        ),
-    ] = None
+    url: Url | None = None
+    username: Filled | None = None
     authentication: Annotated[
-        tuple[Method, ...],
-        Meta(
-            min_length=1,
-            extra={"single": True, "item": "method"},
-            description="How to log in: one method, or a list, the best first.",
-        ),
+        tuple[Method, ...], Meta(min_length=1, extra={"single": True, "item": "method"})
     ] = ("password-cleartext",)
 
     def completed(self) -> Self:
-        """Return a copy with the defaults of the `computed` keys that are None.
-
-        What a file or a site's hook gives comes by here once, when it is read.
-        """
+        """Return a copy in which `computed` keys that were None have their defaults."""
         socket_type, port, url = self.socket_type, self.port, self.url
         if self.hostname is not None:
-            if socket_type is None:  # RFC 5804 has no TLS from the first byte
+            if socket_type is None:  # RFC 5804 defines no TLS from the first byte
                 socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
             port = port or standard_port(self.type, socket_type)
             url = url or usual_url(self.type, self.hostname, port, socket_type)
         methods = tuple(map(_one_spelling, self.authentication))
         if url is not None:
-            # Basic is how HTTP sends a password as it is (RFC 7617): one method.
-            methods = tuple(dict.fromkeys(_BASIC.get(it, it) for it in methods))
+            # Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
+            methods = tuple(dict.fromkeys(_BASIC.get(name, name) for name in methods))
         username = self.username
         if username is None and not WITHOUT_LOGIN.issuperset(methods):
             username = "%EMAILADDRESS%"
@@ -132,73 +101,37 @@ class Server(Table, frozen=True):
 
     @property
     def is_url_usual(self) -> bool:
-        """Whether it has a `url` that is no more than its host and its standard say."""
+        """Whether `url` is the one that follows from the type and the host."""
         if self.hostname is None or self.url is None:
             return False
         without = structs.replace(self, url=None)
         return self.url == without.completed().url
 
 
-Days = Annotated[int, Meta(ge=0, le=36500)]
-Minutes = Annotated[int, Meta(ge=1, le=525600)]
-
-
 class Pop3(Table, frozen=True):
-    """What a POP3 client does with the messages that it has fetched."""
+    """How a POP3 client handles the messages that it has fetched."""
 
-    leave_messages_on_server: Annotated[
-        bool | None, Meta(description="Whether fetched messages stay there.")
-    ] = None
-    days_to_leave_messages_on_server: Annotated[
-        Days | None, Meta(description="For how many days they stay.")
-    ] = None
-    download_on_biff: Annotated[
-        bool | None, Meta(description="Whether new mail is fetched at once.")
-    ] = None
-    check_interval: Annotated[
-        Minutes | None, Meta(description="Minutes between two looks.")
-    ] = None
-
-
-_PREFERRED = Meta(
-    description="Whether a client should use the server of its other accounts instead."
-)
+    leave_messages_on_server: bool | None = None
+    days_to_leave_messages_on_server: Days | None = None
+    download_on_biff: bool | None = None
+    check_interval: Minutes | None = None
 
 
 class Incoming(Server, frozen=True):
-    """A server that mail is read from."""
+    """A server that receives mail."""
 
-    type: Annotated[
-        IncomingType,
-        Meta(
-            description="The protocol; exchange and owa are the older files' words.",
-            extra={"example": "imap"},
-        ),
-    ]
-    owa_url: Annotated[
-        Url | None, Meta(description="Outlook on the web, of type exchange.")
-    ] = None
-    ews_url: Annotated[
-        Url | None, Meta(description="Exchange Web Services, of type exchange.")
-    ] = None
-    eas_url: Annotated[
-        Url | None, Meta(description="Exchange ActiveSync, of type exchange.")
-    ] = None
-    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
-    pop3: Annotated[Pop3 | None, Meta(description="Options of a pop3 server.")] = None
+    type: Annotated[IncomingType, Meta(extra={"example": "imap"})]
+    owa_url: Url | None = None
+    ews_url: Url | None = None
+    eas_url: Url | None = None
+    use_global_preferred_server: bool | None = None
+    pop3: Pop3 | None = None
 
 
 class Outgoing(Server, frozen=True):
-    """A server that mail is sent through."""
+    """A server that sends mail."""
 
-    type: Annotated[
-        OutgoingType,
-        Meta(description="The protocol: smtp.", extra={"example": "smtp"}),
-    ]
-    add_this_server: Annotated[
-        bool | None, Meta(description="Whether a client should add this server.")
-    ] = None
-    use_global_preferred_server: Annotated[bool | None, _PREFERRED] = None
-    restriction: Annotated[
-        Line | None, Meta(description="Who may use it, as client-IP-address.")
-    ] = None
+    type: Annotated[OutgoingType, Meta(extra={"example": "smtp"})]
+    add_this_server: bool | None = None
+    use_global_preferred_server: bool | None = None
+    restriction: Line | None = None
