@@ -183,7 +183,7 @@ def test_a_file_without_any_domain_is_the_wrong_file(
     (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
     (problem,) = problems_of(toml(LISTED))
     assert "domains_file (example.com): no line of " in problem
-    assert problem.endswith("is a domain; give a text file with a domain a line")
+    assert problem.endswith("is a domain; give a text file with one domain per line")
 
 
 def test_check_has_the_line_of_what_is_no_domain(toml: Write, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
         'got "a b"',
         'brands/a.toml:1: max_age: there is no key "max_age" here',
         'brands/a.toml:2: include: there is no key "include" here',
-        "brands/b.toml:1:11: not TOML: the heading has not as many [ as ]",
+        "brands/b.toml:1:11: not TOML: the brackets of the heading do not match",
         "brands/c.toml: it has no provider",
         "brands/d.toml: cannot read it: it is no ordinary file",
         "brands/e.toml:1:1: not UTF-8 at byte 0",
@@ -331,9 +331,9 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
         "claimed by provider[0] of autoconfig.toml too",
         'brands/f.toml:4: provider[0].colour (example2.com): there is no key "colour" here',
     ]
-    cure = "belongs into the file that includes this one"
-    assert problems[1].endswith(f"; max_age {cure}")
-    assert problems[2].endswith(f"; include {cure}")
+    home = "to the file that includes this one"
+    assert problems[1].endswith(f"; move max_age {home}")
+    assert problems[2].endswith(f"; move include {home}")
 
 
 def test_a_pattern_without_a_file_yet_is_no_error(

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
-from ...errors import Problem
+from ...errors import ConfigError, Problem
 from ..building import below, holder, is_bare
+from ..reading import domain_of, text_of
+from ..rules import Origin
+from ..tables import Provider
 
 _PROVIDER = re.compile(r"provider\[(\d+)\]")
 # Keys that no other key looks like, once they are quoted and cut for a message.
@@ -37,6 +42,35 @@ def located(
         )
         for problem in problems
     ]
+
+
+def with_lines(
+    problems: Iterable[Problem],
+    main: Path,
+    providers: Iterable[Provider] = (),
+    origins: Iterable[Origin] = (),
+) -> list[Problem]:
+    """Return problems of files that were read, with their lines and domains.
+
+    `main` is the main file; `providers` are all that were read, with their `origins`.
+    """
+    domains: dict[str, list[str]] = {}
+    for provider, origin in zip(providers, origins, strict=False):
+        domains.setdefault(origin.file, []).append(domain_of(provider))
+    problems = list(problems)
+    indexes: dict[str, list[int]] = {}
+    for index, problem in enumerate(problems):
+        indexes.setdefault(problem.file, []).append(index)
+    for file, chosen in indexes.items():
+        text = ""
+        if any(problems[index].line is None for index in chosen):
+            with suppress(OSError, ConfigError):  # changed since it was read
+                text = text_of(main.parent / file if file else main)
+        of_file = [problems[index] for index in chosen]
+        found = located(of_file, text, domains.get(file, ()))
+        for index, problem in zip(chosen, found, strict=True):
+            problems[index] = problem
+    return problems
 
 
 def _domain_of(place: str, domains: Sequence[str]) -> str:
