@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
-from .servers import Server
+from .tables import Server
 from .values import quote
 
 if TYPE_CHECKING:

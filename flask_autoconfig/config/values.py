@@ -17,11 +17,10 @@ _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
-_PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
-_LONGEST_LINE = 2000  # characters, as browsers and servers take of a URL
-_LONGEST_PATTERN = 255  # characters; glob calls itself for each folder
+_NO_DOMAIN = re.compile("[*%@,;]")
+_LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
+_LONGEST_PATTERN = 255  # characters, since glob recurses for each folder
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
@@ -78,18 +77,11 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .explain.foreign import LOCAL_PART, meaning_of, translated
+    from .explain.cures import unknown_placeholder
 
-    cure = f"use {_or(PLACEHOLDERS)}"
-    if meaning_of(found.strip("%")):
-        cure = f"write {translated(found)}"
-        if meaning_of(found.strip("%")) == LOCAL_PART != translated(found):
-            cure += f", or {LOCAL_PART} for the part before the @"
-    raise ValueError(f"no client knows the placeholder {found}", cure)
-
-
-def _or(words: tuple[str, ...]) -> str:
-    return ", ".join(words[:-1]) + " or " + words[-1]
+    raise ValueError(
+        f"no client knows the placeholder {found}", unknown_placeholder(found)
+    )
 
 
 def host_name(value: str) -> str:
@@ -115,36 +107,10 @@ def _fold(value: str) -> str:
     try:
         return fold(value)
     except ValueError:
+        from .explain.cures import no_host
+
         message = f"expected a host name, got {quote(value)}"
-        raise ValueError(message, _host_cure(value)) from None
-
-
-def _host_cure(value: str) -> str:
-    if bare_host(value):
-        port = _PORT.search(value)
-        return f"write {quote(bare_host(value))}" + (
-            f", and port = {port[1]}" if port else ""
-        )
-    from .explain.foreign import ADDRESS, theirs_in, translated
-
-    ours = translated(value)
-    if theirs_in(value) and ADDRESS in ours:  # a placeholder without a counterpart
-        return "write the real name, such as mail.example.com: no client fills this in"
-    if theirs_in(value) and not re.search("[^A-Za-z0-9.%-]", ours):
-        return f"write {quote(ours)}"
-    if "_" in value and re.fullmatch(r"[\w.-]+", value):
-        return "write the name in DNS: a host name has no _"
-    return "write a name like mail.example.com, without a scheme, port or space"
-
-
-def bare_host(value: str) -> str:
-    """Return the host name in a URL, an address or `host:port`, or ""."""
-    authority = re.split("[/?#]", _SCHEME.sub("", value.strip()), maxsplit=1)[0]
-    name = _PORT.sub("", authority.rpartition("@")[2]).strip("[]\"'<>")
-    try:
-        return name.lower() if is_ip(name) else fold(name)
-    except ValueError:
-        return ""
+        raise ValueError(message, no_host(value)) from None
 
 
 def exact_domain(value: str) -> str:
@@ -170,21 +136,10 @@ def domain_pattern(value: str) -> str:
     if line(value) == "*":
         return value
     star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
-    first, *others = map(str.strip, re.split("[,;]", value))
-    hosts = list(map(bare_host, filter(None, (first, *others))))
-    if others and all(hosts):
-        cure = f"write {', '.join(map(quote, hosts))}"
-        raise ValueError(f"expected a domain, got {quote(value)}", cure)
-    if "@" in value:
-        cure = f"write {quote(value.rpartition('@')[2])}"
-        raise ValueError(f"{quote(value)} is an address", cure)
-    if "*" in name or "%" in name:
-        raise ValueError(
-            f"expected a domain, got {quote(value)}",
-            'write "example.com", "*.example.com" for all below it, or "*" for any',
-        )
-    if is_ip(name.strip("[]")):
-        raise ValueError(f"{quote(value)} is an IP address", "write the mail domain")
+    if _NO_DOMAIN.search(name) or is_ip(name.strip("[]")):
+        from .explain.cures import no_domain
+
+        raise ValueError(*no_domain(value))
     return star + _fold(name)
 
 
@@ -212,7 +167,6 @@ def url(value: str) -> str:
     if _WITHOUT_SCHEME.fullmatch(value):
         cure = f"write {quote('https://' + value)}"
     wrong = ValueError(f"expected a URL, got {quote(value)}", cure)
-
     if not _URL.fullmatch(value):
         raise wrong
     scheme, colon, _ = value.partition(":")

@@ -109,7 +109,7 @@ def _invisible_character(stop: Stop) -> Guess | None:
     name = unicodedata.name(char, "control character").lower()
     if char == "\ufeff":
         name = "byte order mark"
-    cure = "remove it; it is invisible"
+    cure = "remove this invisible character"
     if char.isspace() and char > "\x7f":
         cure = "write an ordinary space"
     return Guess(f"a {name} (U+{ord(char):04X})", cure)
@@ -219,9 +219,9 @@ def _open_string(stop: Stop) -> Guess | None:
     whole = re.match(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""", stop.line)
     start = whole.end() if whole else 0
     text = value_of(stop.line[start:].strip().rstrip("]} "))
+    is_inline = stop._replace(at=start).is_inline
+    cure = f"write {text}" if is_inline else assignment(stop.key, text)
     end = len(without_comment(stop.line).rstrip())
-    here = stop._replace(at=start)
-    cure = f"write {text}" if here.is_inline else f"write {stop.key} = {text}"
     return Guess("the closing quote is missing", cure, end)
 
 

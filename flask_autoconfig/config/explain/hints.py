@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..values import bare_host, quote
+from ..values import quote
+from .cures import bare_host
 from .foreign import ADDRESS, login_for
 from .words import names_in
 
@@ -175,4 +176,4 @@ def synonym(key: str, value: Any, words: Iterable[str] = ()) -> str | None:
 def for_type(value: str, key: str) -> str:
     """Return the cure for a server of that type in the table of others, or ""."""
     home = _SERVERS.get(plain(value), ("", ""))[0]
-    return f"write the heading [[provider.{home}]]" if home not in ("", key) else ""
+    return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""
