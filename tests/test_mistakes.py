@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from documents import blocks
 from hypothesis import given
 from hypothesis import strategies as st
+from mistakes import TABLE, VALID, changed, rows
 from support import TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
@@ -19,7 +20,6 @@ from flask_autoconfig.config import reading
 from flask_autoconfig.errors import Problem
 from flask_autoconfig.tools.cli import cli
 
-TABLE = tomllib.loads(Path(__file__).with_name("mistakes.toml").read_text("utf-8"))
 # The file in which a mistake stands instead of the @.
 AROUND = """[[provider]]
 domains = ["example.com"]
@@ -31,40 +31,12 @@ type = "imap"
 type = "smtp"
 hostname = "smtp.example.com"
 """
-# The file in which texts are replaced.
-VALID = """# top
-[[provider]]
-domains = ["example.com"]
-# prov
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.example.com"
-# in
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.example.com"
-# end
-"""
-_PLACES = {"whole file": VALID, "servers": VALID.partition("# prov")[2]}
 
 
 def problems_in(text: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
         reading.loads(text)
     return caught.value.problems
-
-
-def rows(table: str) -> list[Any]:
-    """Return each faulty file of a table with the expected reports."""
-    return [
-        pytest.param(
-            VALID.replace(_PLACES.get(old, old), new, 1),
-            [expected] if isinstance(expected, str) else expected,
-            id=f"{old}: {new}"[:80],
-        )
-        for old, replacements in TABLE[table].items()
-        for new, expected in replacements.items()
-    ]
 
 
 @pytest.mark.parametrize(("mistake", "expected"), TABLE["syntax"]["lines"].items())
@@ -137,9 +109,8 @@ def test_a_faulty_line_of_a_domains_file_has_a_cure(
     line: bytes, cure: str, tmp_path: Path
 ) -> None:
     (tmp_path / "names").write_bytes(b"one.example\n" + line)
-    text = VALID.replace('domains = ["example.com"]', 'domains_file = "names"')
     file = tmp_path / "autoconfig.toml"
-    file.write_text(text)
+    file.write_text(changed('domains_file = "names"', 'domains = ["example.com"]'))
     (problem,) = reading.read(file).skipped
     assert (problem.line, problem.cure[: len(cure)]) == (2, cure)
 
