@@ -231,9 +231,10 @@ def test_no_value_breaks_the_messages(key: str, value: str) -> None:
     ("text", "message"),
     [
         (f"x = 1\n{'provider.' * 3000}y = 1\n", "a key of more than 32 parts"),
+        (f"x = 1\n[{'a . ' * 50}b]\n", "a key of more than 32 parts"),
         (f"x = 1\nmax_age = {'9' * 5000}", "not TOML: Exceeds the limit"),
     ],
-    ids=["a key of many parts", "a number of many digits"],
+    ids=["a key of many parts", "a heading of many parts", "a number of many digits"],
 )
 def test_what_tomllib_cannot_read_is_reported_with_its_line(
     text: str, message: str
