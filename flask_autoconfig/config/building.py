@@ -72,7 +72,6 @@ class Builder:
         self._homes = homes or {}
         self._file = file
         self.problems: list[Problem] = []
-        self._read: list[tuple[str, Any]] = []  # each raw table with its place
         self._misspelt: set[str] = set()  # places of the keys that were meant
         self._faulty: set[str] = set()  # places with a problem, and their holders
         # Of a list without its faulty items: the index that each other item had.
@@ -100,19 +99,8 @@ class Builder:
 
         return Faults(self._homes)
 
-    def domains(self) -> list[str]:
-        """Return the domain that each provider is known by, "" where there is none."""
-        return self._faults.domains(self._read)
-
-    def in_order(self) -> list[Problem]:
-        """Return the problems in the order of the file."""
-        if len(self.problems) < 2:
-            return self.problems
-        return self._faults.in_order(self.problems, self._read, self._faulty)
-
     def struct(self, cls: type, raw: Any, place: str) -> Any:
         """Build a struct; a faulty value gets its default, so that rules can run."""
-        self._read.append((place, raw))
         return self._struct(type_of(cls), raw, place)
 
     def _struct(self, kind: inspect.StructType, raw: Any, place: str) -> Any:

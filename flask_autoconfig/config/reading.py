@@ -352,13 +352,12 @@ class _Reading:
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
         problems: list[Problem] = []
         for part, builder in self._opened:
-            found = builder.in_order()
-            if found:
+            if builder.problems:
                 text = self._texts.get(part.file)
                 if text is None:  # the part is from an earlier reading
                     text = _text_as_read(part)
-                domains = builder.domains() or list(map(domain_of, part.providers))
-                problems += _located(found, text, domains)
+                domains = list(map(domain_of, part.providers))
+                problems += _located(builder.problems, text, domains)
         if problems:
             raise ConfigError(
                 problems,
@@ -392,12 +391,13 @@ class _Reading:
 def _located(
     problems: Sequence[Problem], text: str, domains: Sequence[str] = ()
 ) -> tuple[Problem, ...]:
-    """Return the problems with their lines and the domains of their providers."""
+    """Return the problems by line, with the domains of their providers."""
     if not problems:
         return ()
     from .explain.lines import located
 
-    return tuple(located(problems, text, domains))
+    found = located(problems, text, domains)
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))
 
 
 def domain_of(provider: Provider) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from msgspec import inspect
 
-from ...errors import Problem
-from ..building import Key, below, holder, keys_of, unwrapped
+from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
 from . import hints
 from .hiding import is_secret
@@ -108,49 +107,6 @@ class Faults:
             heading = f"[[{path}]]" if is_list else f"[{path}]"
             return f"write the heading {heading}, below its {head}"
         return ""
-
-    def domains(self, read: list[tuple[str, Any]]) -> list[str]:
-        """Return the domain that each provider in the raw tables is known by, or ""."""
-        tables = next((raw.get("provider") for _, raw in read), None)
-        return list(map(_domain_in, tables)) if isinstance(tables, list) else []
-
-    def in_order(
-        self, problems: list[Problem], read: list[tuple[str, Any]], faulty: set[str]
-    ) -> list[Problem]:
-        """Return the problems in the order of the raw tables."""
-        places = (place for at, raw in read for place in _places_in(raw, at, faulty))
-        positions = {place: number for number, place in enumerate(places)}
-
-        def position(problem: Problem) -> int:
-            place = problem.place
-            while place and place not in positions:
-                place = holder(place)
-            return positions.get(place, -1)
-
-        return sorted(problems, key=position)
-
-
-def _places_in(raw: Any, place: str, among: set[str]) -> Iterator[str]:
-    """Yield the place of every key and item that is one of *among*, in order."""
-    inner: Iterable[tuple[str, Any]] = ()
-    if isinstance(raw, dict):
-        inner = ((below(place, key), value) for key, value in raw.items())
-    elif isinstance(raw, list):
-        inner = ((f"{place}[{index}]", item) for index, item in enumerate(raw))
-    for at, value in inner:
-        if at in among:
-            yield at
-            yield from _places_in(value, at, among)
-
-
-def _domain_in(raw: Any) -> str:
-    """Return the first domain of a raw provider, or its id, or ""."""
-    if not isinstance(raw, dict):
-        return ""
-    domains = raw.get("domains")
-    names = [*(domains[:1] if isinstance(domains, list) else [domains]), raw.get("id")]
-    texts = [name.strip() for name in names if isinstance(name, str)]
-    return next((quote(text)[1:-1] for text in texts if text), "")
 
 
 def _heading(at: str) -> str:
