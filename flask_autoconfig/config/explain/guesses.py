@@ -29,14 +29,31 @@ _LISTS = {
 
 
 class Stop(NamedTuple):
-    """Where tomllib stopped: its message, the offset, and the line around it."""
+    """Where tomllib stopped, and its message."""
 
     message: str
     text: str
-    offset: int  # in the text
-    number: int  # of the line, from 1
-    line: str
-    at: int  # in the line, from 0
+    offset: int
+
+    @property
+    def start(self) -> int:
+        """The offset of the line."""
+        return self.text.rfind("\n", 0, self.offset) + 1
+
+    @property
+    def at(self) -> int:
+        """The offset in the line."""
+        return self.offset - self.start
+
+    @property
+    def line(self) -> str:
+        end = self.text.find("\n", self.offset)
+        return self.text[self.start : end if end >= 0 else None]
+
+    @property
+    def number(self) -> int:
+        """The number of the line, from 1."""
+        return self.text.count("\n", 0, self.offset) + 1
 
     @property
     def rest(self) -> str:
@@ -55,18 +72,14 @@ class Stop(NamedTuple):
         before = self.line[: self.at]
         return "[" in before or "{" in before or "=" not in self.line
 
+    @property
+    def statement(self) -> Stop:
+        """The start of the statement that the stop is in."""
+        return self.moved(last_statement(self.text, self.offset))
+
     def moved(self, offset: int) -> Stop:
         """Return the stop at another offset."""
-        offset = min(offset, len(self.text))
-        start = self.text.rfind("\n", 0, offset) + 1
-        end = self.text.find("\n", offset)
-        line = self.text[start : end if end >= 0 else None]
-        number = self.text.count("\n", 0, offset) + 1
-        return self._replace(offset=offset, number=number, line=line, at=offset - start)
-
-    def statement(self) -> Stop:
-        """Return the start of the statement that the stop is in."""
-        return self.moved(last_statement(self.text, self.offset))
+        return self._replace(offset=min(offset, len(self.text)))
 
 
 class Guess(NamedTuple):
@@ -82,7 +95,7 @@ def guessed(stop: Stop) -> Guess | None:
     """Return the likeliest cause, or None."""
     if stop.message == 'Expected "\'"':  # tomllib searched to the end of the file
         begin = stop.moved(stop.text.rfind("'"))
-        stop = begin.moved(begin.offset - begin.at + len(begin.line))
+        stop = begin.moved(begin.start + len(begin.line))
     guess = next(filter(None, (guess(stop) for guess in _GUESSES)), None)
     return guess and guess._replace(stop=guess.stop or stop)
 
@@ -157,7 +170,7 @@ def _open_list(stop: Stop) -> Guess | None:
     """A list or an inline table that takes in the lines behind it."""
     if not stop.message.startswith(("Unclosed", "Invalid value", "Expected ']'")):
         return None
-    begin = stop.statement()
+    begin = stop.statement
     if begin.line.lstrip().startswith("["):
         return None
     is_unclosed = stop.message.startswith("Unclosed")
@@ -219,7 +232,7 @@ def _open_string(stop: Stop) -> Guess | None:
     whole = re.match(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""", stop.line)
     start = whole.end() if whole else 0
     text = value_of(stop.line[start:].strip().rstrip("]} "))
-    is_inline = stop._replace(at=start).is_inline
+    is_inline = stop.moved(stop.start + start).is_inline
     cure = f"write {text}" if is_inline else assignment(stop.key, text)
     end = len(without_comment(stop.line).rstrip())
     return Guess("the closing quote is missing", cure, end)
@@ -228,7 +241,7 @@ def _open_string(stop: Stop) -> Guess | None:
 def _duplicate(stop: Stop) -> Guess | None:
     if not stop.message.startswith(("Cannot", "Duplicate")):
         return None
-    begin = stop.statement()
+    begin = stop.statement
     before = stop.text[: begin.offset].split("\n")[:-1]
     heading = _HEADING.match(begin.line)
     if heading:

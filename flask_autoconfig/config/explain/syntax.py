@@ -39,7 +39,7 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
         return Problem("", message, f"{cure}, without a byte order mark", line=1)
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     before = data[: error.start].decode("utf-8").replace("\r\n", "\n")
-    stop = Stop("", text, 0, 1, "", 0).moved(len(before))
+    stop = Stop("", text, len(before))
     return _problem(f"not UTF-8 at byte {error.start}", cure, stop, None)
 
 
@@ -56,7 +56,7 @@ def _stop(text: str, error: str) -> Stop:
     else:
         lines = text.split("\n", int(found[1]) - 1)
         offset = len(text) - len(lines[-1]) + int(found[2]) - 1
-    return Stop(message, text, 0, 1, "", 0).moved(offset)
+    return Stop(message, text, min(offset, len(text)))
 
 
 def _problem(message: str, cure: str, stop: Stop, at: int | None) -> Problem:
@@ -72,7 +72,7 @@ def _problem(message: str, cure: str, stop: Stop, at: int | None) -> Problem:
 
 def _continues_secret(stop: Stop) -> bool:
     """Whether the line belongs to a secret that began on an earlier line."""
-    begin = stop.statement()
+    begin = stop.statement
     return begin.number < stop.number and hidden_to_the_end(begin.line)[1] != ""
 
 
