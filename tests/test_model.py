@@ -203,6 +203,7 @@ def test_a_url_is_served_in_ascii(written: str, served: str) -> None:
         "//example.com/",
         "https://",
         "https:///path",
+        "https://example.com:0/",
     ],
 )
 def test_only_urls_of_the_web_are_allowed(url: str) -> None:
@@ -399,6 +400,11 @@ def test_a_written_file_reads_back_the_same_and_has_no_defaults() -> None:
     assert "username" not in text
 
 
+def test_one_method_of_authentication_is_written_without_a_list() -> None:
+    line = 'authentication = "OAuth2"'
+    assert line in writing.dumps(reading.loads(changed(line)))
+
+
 def test_invisible_characters_are_written_as_escapes() -> None:
     config = reading.loads(TWO_DOMAINS)
     name = "Ü \u202egnp.exe\u2028\U000e0041"
@@ -429,3 +435,6 @@ def test_the_json_schema_accepts_the_example_and_refuses_a_misspelt_key() -> Non
     assert validator.is_valid(tomllib.loads(example))
     assert not validator.is_valid(tomllib.loads(example + "\ntyp = 1"))
     assert not validator.is_valid({"provider": [{"display_nam": "x"}]})
+    for methods, is_valid in (("OAuth2", True), (["OAuth2"], True), ([], False)):
+        server = {"type": "imap", "authentication": methods}
+        assert validator.is_valid({"provider": [{"incoming": [server]}]}) == is_valid

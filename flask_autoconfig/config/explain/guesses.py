@@ -245,9 +245,6 @@ def _duplicate(stop: Stop) -> Guess | None:
     before = stop.text[: begin.offset].split("\n")[:-1]
     heading = _HEADING.match(begin.line)
     if heading:
-        uneven = _uneven_heading(begin)
-        if uneven:
-            return uneven._replace(stop=begin)
         return _duplicate_heading(begin, heading[2].strip(), before)
     for number, line in reversed(list(enumerate(before, 1))):
         found = _KEY.match(line)
