@@ -1,7 +1,7 @@
-"""Guesses at the cause of a TOML syntax error, made from the line it is on.
+"""Guesses the cause of a TOML syntax error from the line that it is on.
 
-For the mistakes that people make often; for any other, tomllib's message has to do. Each
-guess is a function of a :class:`Stop`. They are tried in order, the surest first.
+Only frequent mistakes are guessed; for the others, tomllib's message has to do. Each guess
+is a function of a :class:`Stop`. The guesses are tried in order, the surest first.
 """
 
 from __future__ import annotations
@@ -78,8 +78,12 @@ class Stop(NamedTuple):
         return self.moved(last_statement(self.text, self.offset))
 
     def moved(self, offset: int) -> Stop:
-        """Return the stop at another offset."""
+        """Return the stop at another offset in the text."""
         return self._replace(offset=min(offset, len(self.text)))
+
+    def column(self, at: int) -> Stop:
+        """Return the stop at another offset in the line."""
+        return self.moved(self.start + at)
 
 
 class Guess(NamedTuple):
@@ -87,29 +91,27 @@ class Guess(NamedTuple):
 
     message: str
     cure: str
-    at: int | None = None  # in the line, from 0; None: where tomllib stopped
-    stop: Stop | None = None  # another position than tomllib's
+    stop: Stop | None = None  # None: where tomllib stopped
 
 
 def guessed(stop: Stop) -> Guess | None:
     """Return the likeliest cause, or None."""
     if stop.message == 'Expected "\'"':  # tomllib searched to the end of the file
         begin = stop.moved(stop.text.rfind("'"))
-        stop = begin.moved(begin.start + len(begin.line))
+        stop = begin.column(len(begin.line))
     guess = next(filter(None, (guess(stop) for guess in _GUESSES)), None)
     return guess and guess._replace(stop=guess.stop or stop)
 
 
 def _another_format(stop: Stop) -> Guess | None:
     start = stop.text.lstrip()
-    if stop.number > len(stop.text) - len(start) + 4:
-        return None
     if start.startswith("<"):
         cure = "convert a config-v1.1.xml with `flask-autoconfig import FILE`"
-        return Guess("the file is XML", cure, 0)
+        return Guess("the file is XML", cure, stop.column(0))
     for sign, name in (("{", "JSON"), ("---", "YAML")):
         if start.startswith(sign):
-            return Guess(f"the file is {name}", 'write TOML: key = "value"', 0)
+            cure = 'write TOML: key = "value"'
+            return Guess(f"the file is {name}", cure, stop.column(0))
     return None
 
 
@@ -135,7 +137,8 @@ def _curly_quote(stop: Stop) -> Guess | None:
     char = stop.line[at : at + 1] if at >= 0 else ""
     if char not in CURLY:
         return None
-    return Guess(f"a curly quote ({char})", f"write a straight one: {CURLY[char]}", at)
+    cure = f"write a straight one: {CURLY[char]}"
+    return Guess(f"a curly quote ({char})", cure, stop.column(at))
 
 
 def _wrong_equals(stop: Stop) -> Guess | None:
@@ -152,7 +155,7 @@ def _wrong_equals(stop: Stop) -> Guess | None:
     cure = assignment(stop.key, raw)
     if stop.key == "provider" and not without_comment(raw).strip():
         cure = "write [[provider]], and its keys below it"
-    return Guess(f'"{found[0]}" instead of "="', cure, at)
+    return Guess(f'"{found[0]}" instead of "="', cure, stop.column(at))
 
 
 def _missing_equals(stop: Stop) -> Guess | None:
@@ -183,7 +186,8 @@ def _open_list(stop: Stop) -> Guess | None:
         at = begin.line.find(sign)
         if at >= 0:
             message = f"the {what} that begins here has no {closing}"
-            return Guess(message, f"write {closing} after its last value", at, begin)
+            cure = f"write {closing} after its last value"
+            return Guess(message, cure, begin.column(at))
     return None
 
 
@@ -200,7 +204,7 @@ def _bare_value(stop: Stop) -> Guess | None:
         return None
     cure = assignment(_cut(key), raw)
     message = "a quote is missing" if '"' in cure else "the value is not valid TOML"
-    return Guess(message, cure, stop.line.index(raw))
+    return Guess(message, cure, stop.column(stop.line.index(raw)))
 
 
 def _uneven_heading(stop: Stop) -> Guess | None:
@@ -232,10 +236,10 @@ def _open_string(stop: Stop) -> Guess | None:
     whole = re.match(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""", stop.line)
     start = whole.end() if whole else 0
     text = value_of(stop.line[start:].strip().rstrip("]} "))
-    is_inline = stop.moved(stop.start + start).is_inline
+    is_inline = stop.column(start).is_inline
     cure = f"write {text}" if is_inline else assignment(stop.key, text)
     end = len(without_comment(stop.line).rstrip())
-    return Guess("the closing quote is missing", cure, end)
+    return Guess("the closing quote is missing", cure, stop.column(end))
 
 
 def _duplicate(stop: Stop) -> Guess | None:
@@ -252,7 +256,7 @@ def _duplicate(stop: Stop) -> Guess | None:
             message = (
                 f"{begin.key} is defined twice in this table, first on line {number}"
             )
-            return Guess(message, "remove one of them", None, begin)
+            return Guess(message, "remove one of them", begin)
         if line.lstrip().startswith("["):
             break
     return None
@@ -266,7 +270,7 @@ def _duplicate_heading(begin: Stop, name: str, before: list[str]) -> Guess | Non
             cure = "keep one, or begin another [[provider]] before this one"
             if name in _LISTS:
                 cure = f"write each of them as [[{name}]], with two brackets"
-            return Guess(message, cure, None, begin)
+            return Guess(message, cure, begin)
     return None
 
 

@@ -26,9 +26,7 @@ def explain(text: str, error: Exception) -> Problem:
     stop = _stop(text, str(error))
     guess = guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
     guess = guess or Guess(stop.message, _CURE)
-    return _problem(
-        f"not TOML: {guess.message}", guess.cure, guess.stop or stop, guess.at
-    )
+    return _problem(f"not TOML: {guess.message}", guess.cure, guess.stop or stop)
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
@@ -40,7 +38,7 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     before = data[: error.start].decode("utf-8").replace("\r\n", "\n")
     stop = Stop("", text, len(before))
-    return _problem(f"not UTF-8 at byte {error.start}", cure, stop, None)
+    return _problem(f"not UTF-8 at byte {error.start}", cure, stop)
 
 
 def _stop(text: str, error: str) -> Stop:
@@ -59,15 +57,15 @@ def _stop(text: str, error: str) -> Stop:
     return Stop(message, text, min(offset, len(text)))
 
 
-def _problem(message: str, cure: str, stop: Stop, at: int | None) -> Problem:
-    at = stop.at if at is None else at
+def _problem(message: str, cure: str, stop: Stop) -> Problem:
     line, secret = hidden_to_the_end(stop.line)
     if _continues_secret(stop):
         line, secret = HIDDEN, stop.line
     if any(piece in cure for piece in _SECRET_PIECE.findall(secret)):
         cure = _CURE
-    excerpt = _excerpt(stop.number, line, min(at, _common_length(line, stop.line)))
-    return Problem("", message, cure, line=stop.number, column=at + 1, excerpt=excerpt)
+    number, at = stop.number, stop.at
+    excerpt = _excerpt(number, line, min(at, _common_length(line, stop.line)))
+    return Problem("", message, cure, line=number, column=at + 1, excerpt=excerpt)
 
 
 def _continues_secret(stop: Stop) -> bool:
