@@ -170,8 +170,8 @@ def _missing_equals(stop: Stop) -> Guess | None:
 
 
 def _open_list(stop: Stop) -> Guess | None:
-    """A list or an inline table that takes in the lines behind it."""
-    if not stop.message.startswith(("Unclosed", "Invalid value", "Expected ']'")):
+    """Find a list or an inline table that is not closed before the next lines."""
+    if not stop.message.startswith(("Unclosed", "Invalid value")):
         return None
     begin = stop.statement
     if begin.line.lstrip().startswith("["):
@@ -194,14 +194,14 @@ def _open_list(stop: Stop) -> Guess | None:
 def _bare_value(stop: Stop) -> Guess | None:
     if not stop.message.startswith(("Invalid value", "Expected newline")):
         return None
-    key, _, raw = (part.strip() for part in stop.line.partition("="))
+    key, equals, raw = (part.strip() for part in stop.line.partition("="))
     if stop.message.startswith("Invalid value") and stop.is_inline:
         item = re.split(r"[,\]}]", without_comment(stop.rest), maxsplit=1)[0].strip()
         return Guess("a quote is missing", f"write {value_of(item)}") if item else None
+    if not equals or key.startswith("[") or raw.startswith(('"', "'", "[", "{")):
+        return None
     if not without_comment(raw):
         return Guess("the value is missing", assignment(_cut(key), raw))
-    if key.startswith("[") or raw.startswith(('"', "'", "[", "{")):
-        return None
     cure = assignment(_cut(key), raw)
     message = "a quote is missing" if '"' in cure else "the value is not valid TOML"
     return Guess(message, cure, stop.column(stop.line.index(raw)))
@@ -253,9 +253,7 @@ def _duplicate(stop: Stop) -> Guess | None:
     for number, line in reversed(list(enumerate(before, 1))):
         found = _KEY.match(line)
         if found and found[1] == begin.key and line.startswith("=", found.end()):
-            message = (
-                f"{begin.key} is defined twice in this table, first on line {number}"
-            )
+            message = f"{begin.key} is defined twice, first on line {number}"
             return Guess(message, "remove one of them", begin)
         if line.lstrip().startswith("["):
             break
