@@ -135,7 +135,7 @@ def test_some_texts_anywhere_in_a_file(number: int, template: str) -> None:
     is_value = template in VALUES.values()
     if is_value and not template.startswith(("include", "clients")):
         template = f"[[provider]]\n{template}\n"
-    for token in TOKENS[number % 16 :: 16]:
+    for token in TOKENS[number % 24 :: 24]:
         assert_linear(lambda text: explained(filled(template, text)), token)
 
 

@@ -195,7 +195,8 @@ def test_warnings_of_included_files_have_their_lines(tmp_path: Path) -> None:
 
 # --- Any text --------------------------------------------------------------------------
 
-_words = st.sampled_from(["a", "b-c", "D_1", "1", "é", "a b", "x.y", "[z]", "#", "'"])
+_NAMES = ["a", "b-c", "D_1", "1", "é", "a b", "x.y", "[z]", "#", "'"]
+_words = st.sampled_from(_NAMES)
 _texts = st.sampled_from(
     ["plain", "a # b", "[provider]", "]", "}", "\n[a]\nb = 1\n", '""', "\\"]
 ) | st.text("a\"'#[]{}=\n\\ü.,", max_size=12)
@@ -250,93 +251,99 @@ def test_the_line_of_a_key_in_what_tomli_w_writes_holds_the_key(
             assert place in found or '"' in place.replace(below("", key), ""), place
 
 
-_spaces = st.sampled_from(["", " ", "\t ", "  "])
-_gaps = st.sampled_from(["", "\n", " # a ] \" ''' comment\n", "\r\n\t"])
+class Writer:
+    """Writes TOML in every style. Each place has a word that is on its line alone."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self.words: list[tuple[str, str]] = []
+
+    def document(self) -> str:
+        text = self.body("")
+        for name in self._names(["t", "u v", "w"], 2):
+            is_list = self._draw(st.booleans())
+            for number in range(self._draw(st.integers(1, 3)) if is_list else 1):
+                at = f"{below('', name)}[{number}]" if is_list else below("", name)
+                space = self._space()
+                heading = f"[{space}{self.key(name)}{space}]"
+                text += f"[{heading}]" if is_list else heading
+                text += f" # {self.word(at)} ]]\n{self.body(at)}"
+                for inner in range(self._draw(st.integers(0, 2))):
+                    sub = f"{below(at, 'sub')}[{inner}]"
+                    text += f" [[{self.key(name)} . sub]]# {self.word(sub)}\n"
+                    text += self.body(sub)
+        return text
+
+    def body(self, place: str) -> str:
+        text = ""
+        for name in self._names(_NAMES, 3):
+            at, dotted = below(place, name), ""
+            if self._draw(st.integers(0, 3)) == 0:
+                inner = self._pick(*_NAMES)
+                at, dotted = below(at, inner), f"{self._space()}.{self.key(inner)}"
+            text += f"{self._space()}{self.key(name)}{dotted}{self._space()}="
+            text += self._space() + self.value(at, 2)
+            text += self._pick("\n", " # x = [\n", "\r\n\n")
+        return text
+
+    def value(self, place: str, depth: int) -> str:
+        """Return a value with the word of the place on its first line."""
+        kinds = ["'", '"', *("[", "{", "'''", '"""') * bool(depth)]
+        kind = self._pick(*kinds)
+        if kind == "[":
+            return self._list(place, depth - 1)
+        if kind == "{":
+            return self._table(place, depth - 1)
+        word, sign = self.word(place), kind[0]
+        if kind == sign:
+            backslash = "\\" if sign == "'" else "\\\\"
+            return f"{sign}{word} {self._pick('', '# no', '[a]', '{', backslash)}{sign}"
+        escape = "" if sign == "'" else '\\"'
+        tail = sign * self._draw(st.integers(0, 2))
+        return f"{kind}{word}\n[a]\n {sign * 2} # b = 1 = {escape}\n{tail}{kind}"
+
+    def _list(self, place: str, depth: int) -> str:
+        gaps = ["", "\n", " # a ] \" ''' comment\n", "\r\n\t"]
+        items = [
+            self._pick(*gaps) + self.value(f"{place}[{index}]", depth)
+            for index in range(self._draw(st.integers(0, 3)))
+        ]
+        return f"[{f'{self._pick(*gaps)},'.join(items)}{self._pick(*gaps)}]"
+
+    def _table(self, place: str, depth: int) -> str:
+        pairs = (
+            f"{self._space()}{self.key(name)}{self._space()}="
+            + self.value(below(place, name), depth)
+            for name in self._names(_NAMES, 3)
+        )
+        return f"{{{','.join(pairs)}{self._space()}}}"
+
+    def word(self, place: str) -> str:
+        self.words.append((place, f"w{len(self.words)}w"))
+        return self.words[-1][1]
+
+    def key(self, key: str) -> str:
+        is_bare = key.isascii() and re.fullmatch(r"[\w-]+", key)
+        styles = [json.dumps(key), json.dumps(key, ensure_ascii=False)]
+        styles += [key] if is_bare else []
+        styles += [f"'{key}'"] if "'" not in key else []
+        return self._pick(*styles)
+
+    def _names(self, names: Sequence[str], most: int) -> list[str]:
+        some = st.lists(st.sampled_from(names), max_size=most, unique=True)
+        return self._draw(some)
+
+    def _space(self) -> str:
+        return self._pick("", " ", "\t ")
+
+    def _pick(self, *options: str) -> str:
+        return self._draw(st.sampled_from(options))
 
 
 @st.composite
 def written(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]]]:
-    """Draw a text in every style of TOML, and the places in it.
-
-    Each place has a word that is on its line alone.
-    """
-    words: list[tuple[str, str]] = []
-
-    def word(place: str) -> str:
-        words.append((place, f"w{len(words)}w"))
-        return words[-1][1]
-
-    def key_text(key: str) -> str:
-        bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-        styles = [json.dumps(key, ensure_ascii=draw(st.booleans()))]
-        styles += [key] if bare else []
-        styles += [f"'{key}'"] if "'" not in key else []
-        return draw(st.sampled_from(styles))
-
-    def value(place: str, depth: int, one_line: bool = False) -> str:
-        """Draw a value with the word of the place on its first line."""
-        gap = st.just("") if one_line else _gaps
-        kinds = ["basic", "literal", "number", "list", "table", "long", "long literal"]
-        if one_line:
-            kinds = kinds[:5]
-        kind = draw(st.sampled_from(kinds if depth else kinds[:3]))
-        if kind in ("basic", "number", "literal"):
-            quote = "'" if kind == "literal" else '"'
-            ends = ["", "# no", "[a]", "{", "\\\\" if quote == '"' else "\\"]
-            body = draw(st.sampled_from(ends))
-            return f"{quote}{word(place)} {body}{quote}"
-        if kind.startswith("long"):
-            quote = "'" if kind == "long literal" else '"'
-            tail = quote * draw(st.integers(0, 2))
-            inner = f"[a]\n {quote}{quote} # b = 1 = " + ("" if quote == "'" else '\\"')
-            return f"{quote * 3}{word(place)}\n{inner}\n{tail}{quote * 3}"
-        if kind == "list":
-            items = [
-                draw(gap) + value(f"{place}[{index}]", depth - 1, one_line)
-                for index in range(draw(st.integers(0, 3)))
-            ]
-            return "[" + (draw(gap) + ",").join(items) + draw(gap) + "]"
-        keys = draw(st.lists(_words, max_size=3, unique=True))
-        pairs = []
-        for key in keys:
-            at = below(place, key)
-            pairs.append(
-                f"{draw(_spaces)}{key_text(key)}{draw(_spaces)}="
-                + value(at, depth - 1, True)
-            )
-        return "{" + ",".join(pairs) + draw(_spaces) + "}"
-
-    def body(place: str, keys: list[str]) -> str:
-        text = ""
-        for key in keys:
-            at = below(place, key)
-            indent, space = draw(_spaces), draw(_spaces)
-            if draw(st.booleans()) and draw(st.booleans()):
-                inner = draw(_words)
-                text += f"{indent}{key_text(key)}{space}.{space}{key_text(inner)} = "
-                text += value(below(at, inner), 2)
-            else:
-                text += f"{indent}{key_text(key)}{space}={space}{value(at, 2)}"
-            text += draw(st.sampled_from(["\n", " # x = [\n", "\r\n\n"]))
-        return text
-
-    text = body("", draw(st.lists(_words, max_size=3, unique=True)))
-    for name in draw(
-        st.lists(st.sampled_from(["t", "u v", "w"]), max_size=2, unique=True)
-    ):
-        many = draw(st.booleans())
-        for number in range(draw(st.integers(1, 3)) if many else 1):
-            at = f"{below('', name)}[{number}]" if many else below("", name)
-            space = draw(_spaces)
-            heading = f"{space}{key_text(name)}{space}"
-            marks = ("[[", "]]") if many else ("[", "]")
-            text += f"{marks[0]}{heading}{marks[1]} # {word(at)} ]]\n"
-            text += body(at, draw(st.lists(_words, max_size=3, unique=True)))
-            for inner in range(draw(st.integers(0, 2))):
-                sub = f"{below(at, 'sub')}[{inner}]"
-                text += f" [[{key_text(name)} . sub]]# {word(sub)}\n"
-                text += body(sub, draw(st.lists(_words, max_size=2, unique=True)))
-    return text, words
+    writer = Writer(draw)
+    return writer.document(), writer.words
 
 
 @given(written())
