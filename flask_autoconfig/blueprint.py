@@ -29,7 +29,7 @@ from werkzeug.routing import BaseConverter
 
 from . import families
 from .address import is_authority
-from .answers import KEPT_BY_NOBODY_ELSE, Answer, Request
+from .answers import PRIVATE, Answer, Request
 from .config.mapping import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
@@ -343,7 +343,7 @@ class _Prepared(Response):
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         if "Set-Cookie" in self.headers:  # the site's, for one visitor
-            self.headers["Cache-Control"] = KEPT_BY_NOBODY_ELSE[1]
+            self.headers["Cache-Control"] = PRIVATE[1]
         return self.headers
 
 

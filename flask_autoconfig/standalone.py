@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from .answers import NOT_KEPT, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
+from .answers import NO_STORE, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
@@ -137,7 +137,7 @@ def _to_the_page() -> Response:
     if page is None:
         return _response(NOT_SERVED)
     target = request.root_path.rstrip("/") + page
-    headers = [("Location", target), ("Content-Type", TEXT), NOT_KEPT]
+    headers = [("Location", target), ("Content-Type", TEXT), NO_STORE]
     return _response(Answer("302 Found", f"{target}\n".encode(), headers))
 
 

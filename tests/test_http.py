@@ -205,7 +205,7 @@ def test_a_404_has_words_in_it_and_is_not_kept(serve: Callable[[str], Ask]) -> N
     for headers in ({"Host": "nowhere.example"}, {"Host": "127.0.0.1"}, {"Host": ""}):
         reply = ask(f"{CONFIG}?emailaddress=fred@nowhere.example", **headers)
         assert reply.status_code == 404
-        assert reply.data == b"No mail settings are published here for that.\n"
+        assert reply.data == b"No mail settings are published here for this domain.\n"
         assert reply.headers["Cache-Control"] == "no-store"
 
 
