@@ -39,7 +39,7 @@ class Problem(NamedTuple):
         return "".join(f"{part}: " for part in (file, place) if part)
 
     def source(self, main: str = "") -> str:
-        """Return FILE:LINE:COLUMN, as compilers write it, or ""; `main` is the main file."""
+        """Return FILE:LINE:COLUMN, as compilers do, or ""; `main` is the main file."""
         file = self.file or main
         if self.line and file:
             file += f":{self.line}" + (f":{self.column}" if self.column else "")

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .address import fold, host_of, known_part, parse_address, person_name
 from .answers import (
-    NO_SUCH_SERVICE,
     NO_STORE,
+    NO_SUCH_SERVICE,
     NOT_SERVED,
     TEXT,
     Answer,

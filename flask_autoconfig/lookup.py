@@ -67,7 +67,7 @@ class Lookup:
         self._unserved = unserved
 
     def find(self, query: str, host: str) -> Served | Answer:
-        """Look up the address in the query, else the host; return an error if not served."""
+        """Look up the address in the query, else the host; return an error for nobody."""
         text = address_in_query(query)
         address = None
         if text:
@@ -190,6 +190,8 @@ class UnservedLog:
             return
         self._logged.add(domain)
         if len(self._logged) > _MOST_LOGGED:
-            log.warning("Further requested domains that are not served are not logged")
+            log.warning(
+                "More domains were requested and are not served than are logged"
+            )
             return
         log.warning("%s was requested and is not served", domain)

@@ -483,9 +483,9 @@ def test_registering_twice_or_under_a_prefix_is_refused(
     toml: Callable[[str], Path],
 ) -> None:
     app = blueprint(toml(TWO_DOMAINS))
-    with pytest.raises(ConfigError, match="this app has it already"):
+    with pytest.raises(ConfigError, match="it is registered already"):
         app.register_blueprint(Autoconfig("again"))
-    with pytest.raises(ConfigError, match="never under a prefix"):
+    with pytest.raises(ConfigError, match="never to a prefix"):
         Flask("site").register_blueprint(autoconfig, url_prefix="/mail")
 
 

@@ -67,7 +67,7 @@ def test_the_configuration_may_be_a_mapping() -> None:
     [
         ({"provider": []}, "provider"),
         ({"provider": [{"domains": ["example.com"], "incomming": []}]}, "incoming"),
-        ("autoconfig.toml", "a file's path belongs into AUTOCONFIG_FILE"),
+        ("autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ],
 )
 def test_a_faulty_mapping_is_an_error_of_the_sites_code(

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, quote
 
 from ..address import Address
 from ..answers import (
-    PRIVATE,
     NOT_SERVED,
     OK,
+    PRIVATE,
     SECURITY_HEADERS,
     Answer,
     Request,

@@ -13,9 +13,9 @@ from msgspec import structs
 from ..address import Address, fill_in, fill_in_url, parse_address, unfold
 from ..answers import (
     BAD_ADDRESS,
-    PRIVATE,
     NOT_SERVED,
     OK,
+    PRIVATE,
     SECURITY_HEADERS,
     Answer,
     Header,
