@@ -1,7 +1,6 @@
-"""HTTP without a framework: what a request says, and what goes back.
+"""HTTP without a framework: requests, responses, their headers, and 304.
 
-The headers that every answer has, 304, and the answers that are always the same have
-their one home here.
+A response is called an answer here, to tell it from Flask's `Response`.
 """
 
 from __future__ import annotations
@@ -28,15 +27,14 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 )
 # Every document is public, and any page's script may read it.
 _COMMON_HEADERS = (("Access-Control-Allow-Origin", "*"), *SECURITY_HEADERS)
-NOT_KEPT: Header = ("Cache-Control", "no-store")
-KEPT_BY_NOBODY_ELSE: Header = ("Cache-Control", "private, no-store")
-# How long caches that many share keep an answer: with the two seconds that an edit takes
-# here, it is there for everybody within ten.
+NO_STORE: Header = ("Cache-Control", "no-store")
+PRIVATE: Header = ("Cache-Control", "private, no-store")
+# How long a shared cache keeps an answer. An edit is taken up within two seconds, so that
+# everybody gets it within ten.
 _SHARED_SECONDS = 5
-_BODY_SECONDS = 5.0  # for the whole of a body, in however many pieces it comes
+_BODY_SECONDS = 5.0  # for a whole body
 
-
-# What came of a request, for who counts them.
+# The outcomes that the signal reports, by status.
 _OUTCOMES = {
     "200": "served",
     "204": "preflight",
@@ -53,37 +51,38 @@ _OUTCOMES = {
 
 
 class BodyError(ValueError):
-    """A request's body did not come as HTTP says, or not in time."""
+    """A request's body is malformed, incomplete or too slow."""
 
 
 class Request(NamedTuple):
-    """What a client asks; any text may stand anywhere."""
+    """A request; every value may be any text."""
 
     path: str
     query: str = ""  # the raw query string
     host: str = ""  # the Host header
     method: str = "GET"
-    environ: WSGIEnvironment | None = None  # for the few that ask the body or scheme
+    environ: WSGIEnvironment | None = None  # for handlers that need the body or scheme
 
     @property
     def came_unencrypted(self) -> bool:
-        """Whether a trusted proxy says that the client spoke plain http."""
+        """Whether a trusted proxy reports plain http between the client and itself."""
         environ = self.environ or {}
         trusted = "werkzeug.proxy_fix.orig" in environ
         said = "HTTP_X_FORWARDED_PROTO" in environ
         return trusted and said and environ["wsgi.url_scheme"] == "http"
 
     def body(self, most: int) -> bytes:
-        """The body, one byte more than `most` if it has so many.
+        """Read the body, at most `most` + 1 bytes; raises BodyError.
 
-        Raises BodyError for one that is broken off, faulty or too slow. A site's own
-        limit does not count: too much is answered in the client's format.
+        A site's own limit is not applied, since an error must be in the client's format.
         """
         environ = self.environ or {}
         try:
             with _in_time(environ.get("gunicorn.socket")):
                 return _read(environ, most)
-        except Exception:  # each server has errors of its own, with the bytes in them
+        except (
+            Exception
+        ):  # servers raise exceptions of their own, with the bytes in them
             raise BodyError("the body did not come whole") from None
 
 
@@ -92,7 +91,7 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
 
     stream = get_input_stream(environ)
     body = stream.read(most + 1)
-    for _ in range(64):  # a client that still sends would not read the answer
+    for _ in range(64):  # a client reads the answer only when it has sent everything
         if len(stream.read(most)) < most:
             break
     announced = get_content_length(environ) or 0
@@ -103,10 +102,10 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
 
 @contextmanager
 def _in_time(connection: Any) -> Iterator[None]:
-    """Let reading from a connection end in time, as if the client had ended it.
+    """End reading from a connection after `_BODY_SECONDS`.
 
-    The timeout of a socket would not do: it begins anew with each byte. Where the server
-    does not show its connection, its own limits count.
+    A socket's timeout starts again with each byte. Where the server does not expose its
+    connection, only the server's own limits apply.
     """
     if not isinstance(connection, socket.socket):
         yield
@@ -121,14 +120,14 @@ def _in_time(connection: Any) -> Iterator[None]:
 
 
 def stop_reading(connection: socket.socket) -> None:
-    """Let whoever reads from the connection meet its end; the answer can still go out."""
+    """Make reads from the connection return its end; the answer can still be sent."""
     with suppress(OSError):
         # Not `connection.shutdown`: with TLS that would send the rest unencrypted.
         socket.socket.shutdown(connection, socket.SHUT_RD)
 
 
 class Answer:
-    """What goes back to the client: status line, headers and body, ready to send."""
+    """A response: status line, headers and body, ready to send."""
 
     __slots__ = (
         *("_not_modified", "body", "etag", "headers", "modified", "outcome", "status"),
@@ -145,21 +144,21 @@ class Answer:
         common: Iterable[Header] = _COMMON_HEADERS,
         outcome: str = "",
     ) -> None:
-        """`outcome` is for an answer whose status does not tell it, as Outlook's errors."""
+        """`outcome` overrides that of the status: Outlook's errors have status 200."""
         self.status = status
         self.outcome = outcome or _OUTCOMES[status[:3]]
         self.body = body
         self.headers = [*headers, *common]
         self.etag = etag
         self.modified = modified
-        self._not_modified: Answer | None = None  # made when it is first asked for
-        if status[:3] not in ("204", "304"):  # they have none (RFC 9110, section 8.6)
+        self._not_modified: Answer | None = None  # made with the first 304
+        if status[:3] not in ("204", "304"):  # without a length: RFC 9110, section 8.6
             self.headers.append(("Content-Length", str(len(body))))
         if etag:
             self.headers += [("ETag", etag), ("Last-Modified", modified)]
 
     def for_request(self, environ: dict[str, Any]) -> Answer:
-        """Return this answer, or 304 where the client has it (RFC 9110, section 13)."""
+        """Return this answer, or 304 if the client has it (RFC 9110, section 13)."""
         tag = environ.get("HTTP_IF_NONE_MATCH")
         if not self.etag or (tag is None and "HTTP_IF_MODIFIED_SINCE" not in environ):
             return self
@@ -167,7 +166,7 @@ class Answer:
         if not is_same and self._is_modified(environ):
             return self
         if self._not_modified is None:
-            kept = [pair for pair in self.headers if pair[0] in _KEPT_BY_304]
+            kept = [pair for pair in self.headers if pair[0] == "Cache-Control"]
             self._not_modified = Answer(
                 "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
             )
@@ -182,19 +181,18 @@ class Answer:
         return is_resource_modified(environ, etag=self.etag, last_modified=modified)
 
 
-_KEPT_BY_304 = frozenset({"Cache-Control"})
-# A site that compresses an answer marks its tag, as `"…:gzip"` or `"…-br"`.
+# Middleware that compresses an answer changes its tag to `"…:gzip"` or `"…-br"`.
 _CODING = re.compile(r"(?<=[0-9a-f]{32})[:;+-][a-z]+(?=\")")
 
 
 def _without_codings(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """The request with the tags as we gave them (RFC 9110, section 8.8.3.3)."""
+    """Return the environ with the original tags (RFC 9110, section 8.8.3.3)."""
     tags = _CODING.sub("", environ["HTTP_IF_NONE_MATCH"])
     return {**environ, "HTTP_IF_NONE_MATCH": tags}
 
 
 def kept_for(max_age: int) -> str:
-    """The Cache-Control of what a client may keep for so many seconds."""
+    """Return the Cache-Control value of an answer that clients may keep for `max_age`."""
     shared = min(max_age, _SHARED_SECONDS)
     return f"public, max-age={max_age}, s-maxage={shared}, no-transform"
 
@@ -202,38 +200,37 @@ def kept_for(max_age: int) -> str:
 def public(
     body: bytes, headers: Iterable[Header], *, cache_control: str, modified: str
 ) -> Answer:
-    """An answer that is the same for everybody of a domain; `modified` as HTTP has it."""
+    """Return an answer for everybody of a domain; `modified` is an HTTP date."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = [*headers, ("Cache-Control", cache_control)]
     return Answer(OK, body, headers, etag=etag, modified=modified)
 
 
 def private(body: bytes, headers: Iterable[Header], *, outcome: str = "") -> Answer:
-    """An answer that carries an address: nobody may keep it."""
-    return Answer(OK, body, [*headers, KEPT_BY_NOBODY_ELSE], outcome=outcome)
+    """Return an answer that holds an address, so that no cache may store it."""
+    return Answer(OK, body, [*headers, PRIVATE], outcome=outcome)
 
 
 def in_words(status: str, text: str, *more: Header) -> Answer:
-    """An answer in words. A 404 has a body: to Kontact an empty one is success."""
-    headers = [("Content-Type", TEXT), NOT_KEPT, *more]
+    """Return an answer of one line of text. Kontact takes an empty 404 for success."""
+    headers = [("Content-Type", TEXT), NO_STORE, *more]
     return Answer(status, text.encode() + b"\n", headers)
 
 
 def wrong_method(methods: Iterable[str], *, preflights: bool) -> Answer:
-    """What a request gets with none of these methods (RFC 9110, section 15.5.6).
+    """Return 405 with the allowed methods (RFC 9110, section 15.5.6).
 
-    `preflights` says that OPTIONS is answered as well.
+    `preflights` says that OPTIONS is allowed too.
     """
-    text = f"This is asked with {', '.join(methods)}."
+    text = f"Use {', '.join(methods)} here."
     allowed = dict.fromkeys((*methods, "OPTIONS") if preflights else methods)
     return in_words("405 Method Not Allowed", text, ("Allow", ", ".join(allowed)))
 
 
 def preflight(methods: Iterable[str]) -> Answer:
-    """What a browser is told that asks for a page of another site (Fetch, section 3.3).
+    """Return the answer to a CORS preflight request (Fetch, section 3.3).
 
-    Any page's script may ask with these methods, and send a document of its own, as a
-    POST to Autodiscover is.
+    Scripts of any site may use these methods and send a body, as Autodiscover needs.
     """
     headers = [
         ("Access-Control-Allow-Methods", ", ".join(methods)),
@@ -244,16 +241,18 @@ def preflight(methods: Iterable[str]) -> Answer:
     return Answer("204 No Content", b"", headers)
 
 
-# A client that comes again in a while finds what cannot be told now: 404 would be no.
+# A client tries again after 503, while it takes 404 for a final answer.
 UNAVAILABLE = in_words(
     "503 Service Unavailable",
-    "The mail settings cannot be told at the moment.",
+    "The mail settings are not available at the moment.",
     ("Retry-After", "10"),
 )
-FAILED = in_words("500 Internal Server Error", "This request met a fault of ours.")
-NOT_SERVED = in_words("404 Not Found", "No mail settings are published here for that.")
+FAILED = in_words("500 Internal Server Error", "This request met an internal error.")
+NOT_SERVED = in_words(
+    "404 Not Found", "No mail settings are published here for this domain."
+)
 NO_SUCH_SERVICE = in_words(
-    "404 Not Found", "This service is not offered for that domain."
+    "404 Not Found", "This service is not offered for this domain."
 )
 BAD_ADDRESS = in_words(
     "400 Bad Request",

@@ -1,7 +1,7 @@
 """The Flask blueprint for an existing site.
 
-State belongs to the app (`app.extensions["autoconfig"]`), so that one process may hold
-several apps, each with a file of its own.
+Its state is in `app.extensions["autoconfig"]`, so that one process may hold several apps,
+each with its own file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from werkzeug.routing import BaseConverter
 
 from . import families
 from .address import is_authority
-from .answers import KEPT_BY_NOBODY_ELSE, Answer, Request
+from .answers import PRIVATE, Answer, Request
 from .config.mapping import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
@@ -55,21 +55,21 @@ class Autoconfig(Blueprint):
     It reads these keys of `app.config`:
 
     - `AUTOCONFIG`: the configuration itself, a mapping with the TOML's keys.
-    - `AUTOCONFIG_FILE`: the TOML file; a relative path counts from `app.root_path`.
-      Without it the environment variable of that name, then `autoconfig.toml` in the
-      instance folder, then beside the app.
-    - `AUTOCONFIG_CLIENTS`: the client families to serve; by default those of the
-      environment variable of that name, then the file's `clients`. They count at
-      registration, since Flask's routes are fixed then.
+    - `AUTOCONFIG_FILE`: the TOML file, relative to `app.root_path`. The default is the
+      environment variable of that name, then `autoconfig.toml` in the instance folder,
+      then beside the app.
+    - `AUTOCONFIG_CLIENTS`: the client families to serve. The default is the environment
+      variable of that name, then the file's `clients`. They are fixed at registration,
+      as Flask's routes are.
     - `AUTOCONFIG_STRICT`: whether a faulty file stops the app.
     - `AUTOCONFIG_PAGE_CSP`: the page's Content-Security-Policy, "" for none.
-    - `AUTOCONFIG_LOCALE`: a folder with catalogs of the page's texts
-      (`de/LC_MESSAGES/autoconfig.mo`) that go before ours.
+    - `AUTOCONFIG_LOCALE`: a folder with message catalogs of the page
+      (`de/LC_MESSAGES/autoconfig.mo`) that override the built-in ones.
 
-    Registering raises ConfigError where nothing is named and no file is found, and for a
-    faulty mapping. A file that is named and is faulty, or not there, raises it only with
-    `app.debug`, `app.testing` or `AUTOCONFIG_STRICT`; else the log has its problems, and
-    clients get 503 until it is mended.
+    Registering raises ConfigError if no file is configured or found, and for a faulty
+    mapping. A configured file that is missing or faulty raises it only with `app.debug`,
+    `app.testing` or `AUTOCONFIG_STRICT`. Otherwise its problems are logged, and clients
+    get 503 until the file is corrected.
 
     Endpoints for `url_for`: `autoconfig.setup`, the page (`emailaddress=`), and
     `autoconfig.profile`, the Apple profile (`emailaddress=`).
@@ -79,16 +79,16 @@ class Autoconfig(Blueprint):
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
         super().__init__(name, import_name, template_folder="page/templates")
-        self.functions = Functions()  # what find_provider and find_username were given
+        self.functions = Functions()
         self.record(self._set_up)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
         """Decorate a function from a domain (A-labels) to its provider.
 
-        It gives the id of a provider in the file, a `Provider`, a mapping with the keys
-        of `[[provider]]`, or None; it is asked for domains that the file does not know.
-        The answer is kept for the file's `hook_max_age`.
+        It returns the id of a provider in the file, a `Provider`, a mapping with the keys
+        of `[[provider]]`, or None. It is called for domains that are not in the file, and
+        its result is cached for the file's `hook_max_age`.
         """
         self.functions.find_provider = function
         return function
@@ -96,19 +96,18 @@ class Autoconfig(Blueprint):
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
         """Decorate a function from an address to its login name or None.
 
-        It is for logins that are no placeholder. None leaves what the file says; so that
-        nobody can tell which mailboxes exist, it should give a name for those that do
-        not exist as well. The answer is kept for the file's `hook_max_age`.
+        It is for login names that no placeholder expresses. For None the file's
+        `username` is used. So that nobody can find out which mailboxes exist, it should
+        return a name for others too. Its result is cached for `hook_max_age`.
         """
         self.functions.find_username = function
         return function
 
     def settings(self, address: str | None) -> Settings | None:
-        """The settings of an address, None where none are served or can be told now.
+        """Return the settings of an address; None if not served or not available now.
 
-        What is no address, as None, has none. It takes an app context. In a request its
-        URLs are at the host that was asked, elsewhere at `https://autoconfig.DOMAIN`.
-        Templates have it as `autoconfig_settings(address)`.
+        It needs an app context; templates call `autoconfig_settings(address)`. In a
+        request the URLs have the requested host, else `https://autoconfig.DOMAIN`.
         """
         service: Service | None = current_app.extensions.get("autoconfig")
         if service is None:
@@ -123,18 +122,18 @@ class Autoconfig(Blueprint):
         if options.get("url_prefix"):
             raise _refusal(
                 "url_prefix",
-                "mail clients ask at the root of the host, never under a prefix",
+                "mail clients send requests to the root of the host, never to a prefix",
                 "register it without url_prefix; subdomain= works",
             )
         _refuse_useless(app, options)
         if "autoconfig" in app.extensions:
             raise _refusal(
-                "register_blueprint", "this app has it already", "register it once"
+                "register_blueprint", "it is registered already", "register it once"
             )
         _check_page(app)
         try:
             super().register(app, options)
-        except ConfigError:  # which may be mended, and this done again
+        except ConfigError:  # so that it can be registered after a correction
             app.blueprints.pop(options.get("name", self.name), None)
             raise
 
@@ -160,10 +159,10 @@ class Autoconfig(Blueprint):
             app.url_defaults(partial(_add_host, f"{state.name}."))
 
     def _exempt_from_csrf(self, app: App) -> None:
-        """Tell Flask-WTF with the app's first request that these views take no token.
+        """Exempt the views from Flask-WTF's CSRF check, with the app's first request.
 
-        There is no state to forge, and Outlook, which asks by POST, has none. Until that
-        request the extension may come to the app.
+        The views change nothing, and Outlook sends POST without a token. The extension
+        may be initialized at any time before that request.
         """
 
         def exempt(app: Flask, **_: object) -> None:
@@ -176,7 +175,7 @@ class Autoconfig(Blueprint):
 
 
 def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
-    """Tell of paths that the site answers itself, since its route came first."""
+    """Log the paths for which the site has an earlier route."""
     paths = [route.path for route in routes if route.path in taken]
     if paths:
         log.warning(
@@ -188,7 +187,7 @@ def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -
 
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
-    """Let `url_for` lead to the host that is asked, where hosts are matched."""
+    """Let `url_for` use the requested host in an app with host matching."""
     if endpoint.startswith(ours) and _HOST not in values:
         host = request.host if has_request_context() else None
         values[_HOST] = host or current_app.config["SERVER_NAME"]
@@ -219,7 +218,7 @@ def _add(
     view = _view(app, service, endpoint, by_rule)
     for rule in by_rule:
         for subdomain in _subdomains(state):
-            # A wrong method is refused by us, in words, and not by the site's page.
+            # Wrong methods are answered here, not by the site's error page.
             state.add_url_rule(
                 *(rule, endpoint, view),
                 methods=families.METHODS,
@@ -229,7 +228,7 @@ def _add(
 
 
 def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
-    """Where the site's hosts are told apart: those that clients ask, and its own."""
+    """Return the subdomains to register: the site's own and those that clients ask."""
     app = state.app
     if app.url_map.host_matching or not app.subdomain_matching:
         return (state.subdomain,)
@@ -238,16 +237,16 @@ def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
 
 
 def _rule(app: App, route: Route) -> str:
-    """The route's path in Flask's words."""
+    """Return the route's path as a rule of Flask."""
     if route.has_one_spelling:
         return route.path
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
 
     class Path(BaseConverter):
-        """What has several spellings, or goes on after its beginning."""
+        """Matches a path with several spellings, or one that continues."""
 
         part_isolating = False
-        weight = 0  # before a site's own catch-all
+        weight = 0  # precedes a site's own catch-all
         regex = route.pattern.replace("/", "", 1)
 
     app.url_map.converters[converter] = Path
@@ -257,13 +256,13 @@ def _rule(app: App, route: Route) -> str:
 def _view(
     app: App, service: Service, endpoint: str, by_rule: dict[str, FamilyRoute]
 ) -> Callable[..., Response]:
-    """Return the view of an endpoint; `by_rule` has its routes by Flask's rules."""
-    # A site may add rules to an endpoint; they are answered as the first one is.
+    """Return the view of an endpoint; `by_rule` maps Flask's rules to routes."""
+    # Rules that a site adds to an endpoint are answered as its first rule.
     first = next(iter(by_rule.values()))
 
-    def view(**_: str) -> Response:  # the variables of host and path are not needed
+    def view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
-        assert current.url_rule is not None  # noqa: S101 (Flask came here by it)
+        assert current.url_rule is not None  # noqa: S101 (Flask matched it)
         environ = _with_its_body(current)
         host = environ.get("HTTP_HOST", "")
         if not is_authority(host) or host.endswith((":80", ":443")):
@@ -282,10 +281,7 @@ def _view(
 
 
 def _with_its_body(asked: FlaskRequest) -> WSGIEnvironment:
-    """The request's environment, with the body where the site has read it before us.
-
-    A site that keeps a record of what is sent to it must not take Outlook's question away.
-    """
+    """Return the request's environ, with the body if the site has already read it."""
     read: bytes | None = getattr(asked, "_cached_data", None)
     if not read:
         return asked.environ
@@ -293,22 +289,22 @@ def _with_its_body(asked: FlaskRequest) -> WSGIEnvironment:
 
 
 def _refuse_useless(app: App, options: dict[str, Any]) -> None:
-    """Refuse options that Flask would take and then never match a request with."""
+    """Refuse options with which Flask would never match a request."""
     matches_hosts = app.url_map.host_matching
     matches_subdomains = app.subdomain_matching and not matches_hosts
     if options.get("subdomain") and not matches_subdomains:
         raise _refusal(
             "subdomain",
-            "this app does not match subdomains: nothing would be answered",
-            "make it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+            "this app does not match subdomains: no request would be answered",
+            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
             "register without subdomain to answer on every host",
         )
 
     if options.get("host") and not matches_hosts:
         raise _refusal(
             "host",
-            "this app does not match hosts: it would be answered on all of them",
-            "make it with Flask(…, host_matching=True), or register without host",
+            "this app does not match hosts: requests to all hosts would be answered",
+            "create it with Flask(…, host_matching=True), or register without host",
         )
 
 
@@ -317,9 +313,9 @@ def _refusal(place: str, message: str, cure: str) -> ConfigError:
 
 
 class _Prepared(Response):
-    """The response of an answer, whose headers are complete.
+    """A response with the complete headers of an answer.
 
-    They are copied for the response only where somebody looks at them or changes them.
+    The headers are copied only when something reads or changes them.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -342,19 +338,19 @@ class _Prepared(Response):
         return self.get_app_iter(environ), self.status, list(self._answer.headers)
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        if "Set-Cookie" in self.headers:  # the site's, for one visitor
-            self.headers["Cache-Control"] = KEPT_BY_NOBODY_ELSE[1]
+        if "Set-Cookie" in self.headers:  # set by the site for one visitor
+            self.headers["Cache-Control"] = PRIVATE[1]
         return self.headers
 
 
-_NO_DEFAULTS = Headers([("Content-Type", "")])  # of Response, which would compute some
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 
 
-# --- What the app's configuration says -------------------------------------------------
+# --- The app's configuration ------------------------------------------------------------
 
 
 def _source(app: App) -> Path | Loaded:
-    """The app's mapping or its TOML file; raises ConfigError where there is neither."""
+    """Return the app's mapping or its TOML file; raises ConfigError without either."""
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
         return find_file(app)
@@ -364,16 +360,16 @@ def _source(app: App) -> Path | Loaded:
         except ConfigError as error:
             raise ConfigError(error.problems, "AUTOCONFIG") from error
     message = f"expected a mapping with the TOML's keys, got {mapping!r}"
-    cure = "a file's path belongs into AUTOCONFIG_FILE"
+    cure = "set the path of a file as AUTOCONFIG_FILE"
     raise ConfigError([Problem("AUTOCONFIG", message, cure)], app.import_name)
 
 
 def _is_strict(app: App) -> bool:
-    said = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
-    words = str(said or "").strip().lower()
-    if words not in _YES + _NO:
-        raise _refusal("AUTOCONFIG_STRICT", f"it is {said!r}", "write true or false")
-    return words in _YES or bool(app.debug) or bool(app.testing)
+    value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
+    word = str(value or "").strip().lower()
+    if word not in _YES + _NO:
+        raise _refusal("AUTOCONFIG_STRICT", f"it is {value!r}", "write true or false")
+    return word in _YES or bool(app.debug) or bool(app.testing)
 
 
 _YES = ("true", "1", "yes", "on")
@@ -381,10 +377,10 @@ _NO = ("", "false", "0", "no", "off")
 
 
 def _check_page(app: App) -> None:
-    """Refuse what could not be used when the page is asked; raises ConfigError."""
+    """Validate the page's settings; raises ConfigError."""
     policy = app.config.get("AUTOCONFIG_PAGE_CSP")
     if policy is not None and not (isinstance(policy, str) and policy.isprintable()):
-        message = f"expected a policy as the header has it, got {policy!r}"
+        message = f"expected the value of the header, got {policy!r}"
         raise _refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
     folder = app.config.get("AUTOCONFIG_LOCALE")
     if folder is None:
@@ -392,11 +388,11 @@ def _check_page(app: App) -> None:
     is_path = isinstance(folder, str | os.PathLike)
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
-        raise _refusal("AUTOCONFIG_LOCALE", message, "name one with catalogs in it")
+        raise _refusal("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
 
 
 def find_file(app: App) -> Path:
-    """The TOML file of a Flask app; raises ConfigError where there is none."""
+    """Return the TOML file of a Flask app; raises ConfigError without one."""
     root = Path(app.root_path)
     named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
     if isinstance(named, str | os.PathLike):
@@ -413,17 +409,11 @@ def find_file(app: App) -> Path:
         if candidate.is_file():
             return candidate
 
-    looked = " or ".join(map(str, candidates))
-    raise ConfigError(
-        [
-            Problem(
-                "AUTOCONFIG_FILE",
-                f"no configuration: it is not set, and there is no {looked}",
-                'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml',
-            )
-        ],
-        app.import_name,
-    )
+    tried = " or ".join(map(str, candidates))
+    message = f"no configuration: it is not set, and there is no {tried}"
+    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
+    problem = Problem("AUTOCONFIG_FILE", message, cure)
+    raise ConfigError([problem], app.import_name)
 
 
 def _warn_of_refused_hosts(app: App, service: Service) -> None:
@@ -438,8 +428,8 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
     refused = [name for name in names if not host_is_trusted(name, trusted)]
     if refused:
         log.warning(
-            "TRUSTED_HOSTS refuses the mail clients that ask at %s: add these names, or "
-            '".example.com" for a domain and all below it',
+            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
+            'or ".example.com" for a domain and all its subdomains',
             ", ".join(refused),
         )
 

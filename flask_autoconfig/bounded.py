@@ -1,4 +1,4 @@
-"""A cache that is bounded by the bytes that it takes."""
+"""A cache with a limit on the memory that it takes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Value = TypeVar("Value")
 
 
 class Bounded(Generic[Key, Value]):
-    """Values by key, *most* bytes of them; the oldest go first, but never the newest.
+    """A cache of at most *most* bytes. The oldest entry goes first, the newest stays.
 
-    Reading is safe in any thread; whoever changes it holds a lock.
+    Reading is thread-safe; callers hold a lock for changes.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,12 +24,12 @@ class Bounded(Generic[Key, Value]):
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Return the value of a key, None for none."""
+        """Return the value of a key, or None."""
         entry = self._entries.get(key)
         return None if entry is None else entry[0]
 
     def put(self, key: Key, value: Value, size: int) -> None:
-        """Keep a value that takes *size* bytes."""
+        """Store a value that takes *size* bytes."""
         self.pop(key)
         self._entries[key] = value, size
         self.bytes += size
@@ -37,6 +37,6 @@ class Bounded(Generic[Key, Value]):
             self.pop(next(iter(self._entries)))
 
     def pop(self, key: Key) -> None:
-        """Remove the value of a key, if there is one."""
+        """Remove a key if it is there."""
         entry = self._entries.pop(key, None)
         self.bytes -= entry[1] if entry else 0

@@ -1,4 +1,4 @@
-"""Which provider serves this address's domain, or the host that was asked."""
+"""Finds the provider that serves an address's domain or a requested host."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from .config.reading import Loaded
 
 
 class Match(NamedTuple):
-    """Which provider serves a request, and the domain that it names, if it does."""
+    """The provider of a request, and the domain if the request names one."""
 
     provider_index: int
     domain: str | None  # A-labels
-    exact: bool  # the provider claims that domain by name, not by a pattern
-    mx_domain: str | None = None  # of the MX hosts that were asked, without a domain
+    exact: bool  # the provider claims the domain by name, not by a pattern
+    mx_domain: str | None = None  # where only the domain of MX hosts is known
 
 
 class Directory:
-    """Every claim of the providers, ready for look-ups that do not depend on size.
+    """An index of the providers' domains; a lookup takes the same time at any size.
 
-    `labels` are the first labels of host names that clients put before the domain that
-    they ask about, as `autoconfig`.
+    `labels` are the first labels that clients put before the domain, as `autoconfig`.
     """
 
     def __init__(self, loaded: Loaded, labels: Iterable[str] = ()) -> None:
@@ -38,20 +37,18 @@ class Directory:
                 self._mx.setdefault(domain, index)
 
     def _exactly(self, name: str) -> int | None:
-        """Who claims the name itself."""
         return self._claims.get(name.encode())
 
     def _below(self, name: str) -> int | None:
-        """Who claims all below it."""
         return self._claims.get(b"*." + name.encode())
 
     def by_id(self, identity: str, domain: str) -> Match | None:
-        """The provider of that id, for a domain that the file does not know."""
+        """Find the provider with that id, for a domain that is not in the file."""
         index = self._ids.get(identity)
         return None if index is None else Match(index, domain, False)
 
     def by_domain(self, domain: str) -> Match | None:
-        """By an address's folded domain: by name, by the longest pattern, by `*`."""
+        """Find by a folded domain: by name, then the longest pattern, then `*`."""
         index = self._exactly(domain)
         if index is not None:
             return Match(index, domain, True)
@@ -61,7 +58,7 @@ class Directory:
         return None if index is None else Match(index, domain, False)
 
     def _by_pattern(self, domain: str) -> int | None:
-        """Who claims all below one of the names that hold it, the longest first."""
+        """Find the longest pattern (`*.example.com`) that matches the domain."""
         _, dot, parent = domain.partition(".")
         while dot:
             index = self._below(parent)
@@ -71,7 +68,7 @@ class Directory:
         return None
 
     def claims(self, domain: str) -> bool:
-        """Whether a provider names the domain, also by a pattern or as that of MX hosts."""
+        """Whether a provider names the domain, by pattern or as that of MX hosts too."""
         return (
             self._exactly(domain) is not None
             or self._by_pattern(domain) is not None
@@ -79,12 +76,12 @@ class Directory:
         )
 
     def by_mx(self, domain: str) -> Match | None:
-        """By the domain of MX hosts, which says nothing of the customer's."""
+        """Find by the domain of MX hosts; the customer's domain stays unknown."""
         index = self._mx.get(domain)
         return None if index is None else Match(index, None, False, domain)
 
     def by_host(self, authority: str) -> Match | None:
-        """By the Host header: the longest match upwards from the host."""
+        """Find by the Host header: the longest match upwards from the host."""
         host = host_of(authority)
         asked = self._asked_domain(host)
         index = self._exactly(host) if host != asked else None
@@ -108,11 +105,11 @@ class Directory:
         return None
 
     def only(self) -> Match | None:
-        """The only provider, if the file has just one."""
+        """Return the provider of a file that has only one, or None."""
         return None if self._only is None else Match(self._only, None, False)
 
     def asked_domain(self, authority: str) -> str:
-        """The mail domain that a Host header stands for, "" where it names none."""
+        """Return the mail domain of a Host header, without the client's label, or ""."""
         return self._asked_domain(host_of(authority))
 
     def _asked_domain(self, host: str) -> str:

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, told so that a person can mend it."""
+"""The problems of a configuration, and the exception that carries them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple
 
-_MOST_TOLD = 100  # problems of a file: whoever mended so many asks again
+_MOST_SHOWN = 100  # problems of a file
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, or that one client cannot take."""
+    """An error, or a warning that names the client that it affects."""
 
-    place: str  # as the file's own path: provider[0].incoming[1].port
+    place: str  # the path of the value: provider[0].incoming[1].port
     message: str  # what is wrong
-    cure: str  # what would be right
-    client: str = ""  # of a warning: the client that it hurts
-    file: str = ""  # where it is another than the one that was asked about
-    line: int | None = None  # in the file, from 1; None for what is in no file
-    column: int | None = None  # of what is no TOML: a character of the line, from 1
-    domain: str = ""  # of the provider that it is in: the first one of its domains
-    excerpt: str = ""  # of what is no TOML: the line, and below it a mark
+    cure: str  # what to do
+    client: str = ""  # of a warning: the client that is affected
+    file: str = ""  # if it is not the main file
+    line: int | None = None  # from 1
+    column: int | None = None  # of a TOML syntax error: a character, from 1
+    domain: str = ""  # the first domain of the provider
+    excerpt: str = ""  # of a TOML syntax error: the line, and a caret below it
 
     def __str__(self) -> str:
-        """All of it on one line, but the excerpt."""
+        """Return the problem on one line, without the excerpt."""
         client = f"{self.client}: " if self.client else ""
         cure = f"; {self.cure}" if self.cure else ""
         return f"{self._where()}{client}{self.message}{cure}"
@@ -36,30 +36,27 @@ class Problem(NamedTuple):
             file = f"line {self.line}{column}"
         if self.domain:
             place = f"{place} ({self.domain})"
-        return "".join(f"{it}: " for it in (file, place) if it)
+        return "".join(f"{part}: " for part in (file, place) if part)
 
     def source(self, main: str = "") -> str:
-        """The file with line and column, as editors and compilers write it; or "".
-
-        `main` is the file that was asked about.
-        """
+        """Return FILE:LINE:COLUMN, as compilers do, or ""; `main` is the main file."""
         file = self.file or main
         if self.line and file:
             file += f":{self.line}" + (f":{self.column}" if self.column else "")
         return file
 
     def shown(self) -> str:
-        """The same with the excerpt below it."""
+        """Return the problem with the excerpt below it."""
         return f"{self}\n{self.excerpt}" if self.excerpt else str(self)
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be served, with all its problems.
+    """A configuration that cannot be served.
 
-    `problems` holds every :class:`Problem`, in the file's order; `file` names the file,
-    or is empty for a text; `named` are the files that it names in turn, whose change may
-    cure it, and `patterns` those of its `include`, by which further ones may come.
-    `is_unread` says that a file could not be read: the same files may be sound later.
+    `problems` holds every :class:`Problem`, in the file's order. `file` is the file's
+    name, empty for a text; `named` are the files that it refers to and `patterns` those
+    of its `include`: a change of any may correct it. With `is_unread` a file could not be
+    read, which may succeed later without a change.
     """
 
     def __init__(
@@ -79,18 +76,18 @@ class ConfigError(Exception):
         super().__init__(self.problems, file)
 
     def __str__(self) -> str:
-        """A line of its own for each problem: a log's lines."""
-        return self._told(lambda problem: f"  {problem}")
+        """Return the problems, one on a line, for a log."""
+        return self._listed(str)
 
     def shown(self) -> str:
-        """The same for people, with the lines of the file that are no TOML."""
-        return self._told(lambda problem: indent(problem.shown(), "  "))
+        """Return the problems with their excerpts, for people."""
+        return self._listed(Problem.shown)
 
-    def _told(self, tell: Callable[[Problem], str]) -> str:
+    def _listed(self, show: Callable[[Problem], str]) -> str:
         count = len(self.problems)
         head = f"{self.file or 'the configuration'}: "
         head += "1 problem" if count == 1 else f"{count} problems"
-        told = "\n".join([head, *(tell(it) for it in self.problems[:_MOST_TOLD])])
-        if count <= _MOST_TOLD:
-            return told
-        return f"{told}\n  and {count - _MOST_TOLD} more, which `validate` tells"
+        shown = [show(problem) for problem in self.problems[:_MOST_SHOWN]]
+        if count > _MOST_SHOWN:
+            shown.append(f"and {count - _MOST_SHOWN} more: `validate` lists all")
+        return "\n".join([head, *(indent(text, "  ") for text in shown)])

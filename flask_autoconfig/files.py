@@ -1,4 +1,4 @@
-"""The files that a person names: which one, and reading it."""
+"""Reads the files that a configuration names, and detects their changes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-State = tuple[int, ...]  # of a file: what changes when it does
-CLOCK_STEP = 20_000_000  # nanoseconds: file systems stamp by a coarse clock
-MOST_BYTES = 256 * 1024 * 1024  # millions of domains; what is larger is a mistake
+State = tuple[int, ...]  # differs between two versions of a file
+CLOCK_STEP = 20_000_000  # nanoseconds; the clock of file systems is coarse
+MOST_BYTES = 256 * 1024 * 1024  # enough for millions of domains
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the bytes of an ordinary file; raises OSError where there is none.
-
-    A file of more than `most` bytes is refused.
-    """
+    """Return the content of a regular file of at most `most` bytes; raises OSError."""
     with _ordinary(path) as file:
         size = os.fstat(file.fileno()).st_size
         _check_size(size, path, most)
-        data = file.read(size + 1)  # takes no more memory than that
-        if len(data) > size:  # it has grown, or its file system tells no size
+        data = file.read(size + 1)  # allocates no more than that
+        if len(data) > size:  # it has grown, or its file system reports no size
             data += file.read(most)
     _check_size(len(data), path, most)
     return data
 
 
 def read_slices(path: Path, size: int, most: int = MOST_BYTES) -> Iterator[bytes]:
-    """The same in slices of about that size, each of whole lines."""
+    """Yield the content in slices of about `size` bytes, each of whole lines."""
     read = 0
     with _ordinary(path) as file:
         while piece := file.read(size):
@@ -44,17 +41,16 @@ def read_slices(path: Path, size: int, most: int = MOST_BYTES) -> Iterator[bytes
 
 @contextmanager
 def _ordinary(path: Path) -> Iterator[BinaryIO]:
-    """An ordinary file, open for reading.
+    """Open a regular file for reading.
 
-    A pipe, a socket or a device is refused without waiting for it: it may have no end.
-    What is looked at is what was opened, so that nothing can take the file's place in
-    between.
+    A pipe, socket or device is refused without waiting for it. The check is made on the
+    open file, so that the file cannot be replaced in between.
     """
     try:
-        # A pipe that nobody writes to would hold up an open that blocks.
+        # Opening a pipe without a writer would block.
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # what open says of a socket
+        if error.errno == errno.ENXIO:  # a socket
             raise refused("it is no ordinary file", path) from error
         raise
     try:
@@ -72,10 +68,7 @@ def _check_size(size: int, path: Path, most: int) -> None:
 
 
 def state_of(path: str | Path) -> State | None:
-    """What changes when the file does, None for one that is not there.
-
-    Equality counts, since clocks can go back.
-    """
+    """Return a value that differs between versions of a file, None for a missing file."""
     try:
         found = os.stat(path)
     except OSError:
@@ -84,18 +77,18 @@ def state_of(path: str | Path) -> State | None:
 
 
 def changed_since(state: State, time_: int) -> bool:
-    """Whether the file may have changed since then, in nanoseconds since 1970."""
+    """Whether the file may have changed since `time_`, in nanoseconds since 1970."""
     return state[3] >= time_ - CLOCK_STEP
 
 
 def lasting_state(path: Path) -> State | None:
-    """Its state, None where the next change may leave the same: it is too fresh."""
+    """Return the file's state, None if it is so recent that a change may not show."""
     state = state_of(path)
     return None if state is None or changed_since(state, time.time_ns()) else state
 
 
 def refused(reason: str, path: Path) -> OSError:
-    """Return the error that refuses a file, with the reason in words."""
+    """Return the error for a file that is refused for a reason."""
     return OSError(None, reason, str(path))
 
 
@@ -103,5 +96,5 @@ DEFAULT_FILE = "autoconfig.toml"
 
 
 def file_in_environment() -> str | None:
-    """The TOML file that the environment names, if it does."""
+    """Return the TOML file that the environment names, or None."""
     return os.environ.get("AUTOCONFIG_FILE") or None

@@ -1,7 +1,7 @@
-"""How a request of each kind is answered: a document, Outlook's protocols, redirects.
+"""Handlers of requests: documents, Outlook's protocols, redirects, the page.
 
-A handler looks up whom the request is about, and chooses the document or the error that
-its clients understand. What the documents say is `documents/`'s.
+A handler looks up the provider of a request and chooses the document, or the error that
+its clients understand.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .address import fold, host_of, known_part, parse_address, person_name
 from .answers import (
+    NO_STORE,
     NO_SUCH_SERVICE,
-    NOT_KEPT,
     NOT_SERVED,
     TEXT,
     Answer,
@@ -29,7 +29,7 @@ Handler = Callable[[Lookup, Request], Answer]
 
 
 def document(format_: Format) -> Handler:
-    """A document, by the address in the query or by the host."""
+    """Return a handler that serves a document by the query's address or the host."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
         served = lookup.find(request.query, request.host)
@@ -41,9 +41,9 @@ def document(format_: Format) -> Handler:
 
 
 def profile(format_: Format) -> Handler:
-    """A document with a person's name and words for people, both by the query.
+    """Return a handler of a document with a person's name and language from the query.
 
-    The language is never the browser's: one URL has one document, whoever keeps it.
+    `Accept-Language` is not used, so that caches need not know of it.
     """
 
     def answer(lookup: Lookup, request: Request) -> Answer:
@@ -60,7 +60,7 @@ def profile(format_: Format) -> Handler:
 
 
 def by_domain(start: str, format_: Format) -> Handler:
-    """A document by the domain that stands in the path after `start`."""
+    """Return a handler of a document by the domain in the path after `start`."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
         try:
@@ -76,7 +76,7 @@ def by_domain(start: str, format_: Format) -> Handler:
 
 
 def redirect(type_: str) -> Handler:
-    """To the provider's server of that type (RFC 6764, section 5; RFC 8620, 2.2)."""
+    """Return a handler that redirects to a server (RFC 6764, section 5; RFC 8620, 2.2)."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
         served = lookup.find("", request.host)
@@ -85,7 +85,7 @@ def redirect(type_: str) -> Handler:
         url = _url_of(served, type_)
         if not url or _is_where(url, request):
             return NO_SUCH_SERVICE
-        # 301 would let a client turn PROPFIND into GET.
+        # After 301 a client may turn PROPFIND into GET.
         stays = request.method not in ("GET", "HEAD")
         status = "308 Permanent Redirect" if stays else "301 Moved Permanently"
         headers = [("Location", url), ("Content-Type", TEXT)]
@@ -96,7 +96,7 @@ def redirect(type_: str) -> Handler:
 
 
 def _url_of(served: Served, type_: str) -> str:
-    """Where the provider's best such server is, up to where the URL takes an address."""
+    """Return the URL of the first server of the type, up to a user's placeholder."""
     for _, server in served.provider.servers:
         if server.type == type_:
             return known_part(server.url or "", served.domain_or_name)
@@ -104,7 +104,7 @@ def _url_of(served: Served, type_: str) -> str:
 
 
 def _is_where(url: str, request: Request) -> bool:
-    """Whether it is the URL that was asked: no client would come out of that circle."""
+    """Whether the URL is that of the request: the redirect would be a loop."""
     parts = urlsplit(url)
     asked_port = request.host.partition(":")[2] or "443"
     is_here = parts.hostname == host_of(request.host)
@@ -117,16 +117,16 @@ def _is_where(url: str, request: Request) -> bool:
 
 
 def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
-    """POX: settings by POST, or by GET as Delta Chat asks (MS-OXDSCLI, 3.1.5).
+    """Return the handler of POX, by POST or as Delta Chat by GET (MS-OXDSCLI, 3.1.5).
 
-    By POST an ActiveSync phone says that it wants the document `mobile`.
+    ActiveSync phones name their own schema in the body and get the format `mobile`.
     """
 
     def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
-        if request.came_unencrypted and name:  # Outlook wants nothing but a 302 there
+        if request.came_unencrypted and name:  # Outlook takes only a 302 there
             url = f"https://{name}{path}"
-            headers = [("Location", url), ("Content-Type", TEXT), NOT_KEPT]
+            headers = [("Location", url), ("Content-Type", TEXT), NO_STORE]
             return Answer("302 Found", f"{url}\n".encode(), headers)
         return document(format_)(lookup, request)
 
@@ -154,14 +154,14 @@ def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
 
 
 def _pox_error(code: int) -> Answer:
-    """An error has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
+    """Return an error, which has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
     outcome = "bad request" if code == outlook.INVALID_REQUEST else "not served"
     headers = [("Content-Type", outlook.CONTENT_TYPE)]
     return private(outlook.error(code), headers, outcome=outcome)
 
 
 def autodiscover_v2(path: str, pox_path: str) -> Handler:
-    """Version 2: where a protocol's settings are. The path may end in the address."""
+    """Return the handler of version 2, with the address in the query or the path."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
         keys = _lower_keys(request.query)
@@ -181,7 +181,7 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
         if not name and served is not None and served.domain_or_name:
             name = f"autodiscover.{served.domain_or_name}"
         if served is None or not name:
-            message = "No settings are published here for that domain."
+            message = "No settings are published here for this domain."
             return _v2_error("404 Not Found", "UserNotFound", message)
         url = f"https://{name}{pox_path}"
         body = outlook.write_v2(served.provider, protocol, url, served.recipient)
@@ -200,7 +200,7 @@ def _lower_keys(query: str) -> dict[str, Any]:
 
 
 def _v2_error(status: str, code: str, message: str) -> Answer:
-    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NOT_KEPT]
+    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NO_STORE]
     return Answer(status, outlook.error_v2(code, message), headers)
 
 
@@ -208,7 +208,7 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 
 
 def of_page(module: str, name: str) -> Handler:
-    """A handler of a module of the page, imported with the first request for it."""
+    """Return a handler from a module of the page, imported with the first request."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:
         handler: Handler = getattr(import_module(f".page.{module}", __package__), name)

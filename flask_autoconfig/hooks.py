@@ -1,9 +1,8 @@
-"""The site's own functions, and their answers, kept for a while.
+"""The site's hooks, `find_provider` and `find_username`, and a cache of their results.
 
-However often strangers ask, a function is asked once in `hook_max_age` for a domain or an
-address, and once for all that ask at the same time. One that raises changes nothing of
-what is known: its last good answer goes on for a day. One that never answers holds a few
-threads, and not all of them.
+Within `hook_max_age` a hook is called once for a domain or an address, and once for all
+simultaneous requests. When a hook raises, its last good result is used for a day. A hook
+that never returns blocks a limited number of threads.
 """
 
 from __future__ import annotations
@@ -26,46 +25,46 @@ from .config.tables import Provider
 from .config.values import placeholder_text
 from .errors import ConfigError, Problem
 
-Answered = TypeVar("Answered")
+Result = TypeVar("Result")
 # domain -> a provider's id, a Provider, a mapping with the TOML's keys, or None
 FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
 FindUsername = Callable[[str], str | None]  # address -> login name or None
 log = logging.getLogger("flask_autoconfig")
 
-_A_DAY = 86_400.0  # seconds that the last good answer of a faulty function goes on
-_AGAIN_AFTER = 2.0  # seconds after which a function that failed is asked again
-_PATIENCE = 4.0  # seconds that a request waits for another one's question
-_SLOW_AFTER = 10.0  # seconds after which the log tells of a question
-# Questions that may be open at the same time in a process, and how long one more waits:
-# functions that hang must not hold all threads.
-_MOST_OPEN = 16
+_A_DAY = 86_400.0  # seconds that the last good result is used when a hook fails
+_RETRY_AFTER = 2.0  # seconds before a hook that failed is called again
+_PATIENCE = 4.0  # seconds that a request waits for another request's call
+_SLOW_AFTER = 10.0  # seconds after which a call is logged as slow
+# Simultaneous calls in a process, and how long one more waits for its turn: hooks that
+# hang must not block all threads.
+_MOST_CALLS = 16
 _TURN = 1.0
-# Bytes of answers that are kept: a large hoster's domains, and apart from them what
-# strangers make up, which must not push those out.
+# Bytes of cached results: those for a large hoster's domains, and separately the misses,
+# which anybody can cause and which must not evict the others.
 _MOST_KNOWN = 256 * 1024 * 1024
 _MOST_UNKNOWN = 4 * 1024 * 1024
-_ANSWER_BYTES = 500  # what Python spends on an answer beside its key and its content
-_BYTES_OF_A_CHARACTER = 4  # of an answer's repr(), at most
+_RESULT_BYTES = 500  # memory of a result without its key and content
+_BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-class HookFailed(Exception):  # noqa: N818 (what has happened, not what is wrong)
-    """A function raised or gave what cannot be served, and no good answer is kept."""
+class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
+    """A hook failed, and there is no earlier result to fall back on."""
 
 
-class WrongAnswerError(TypeError):
-    """A function gave what is no answer; the words hold nothing of what it gave."""
+class WrongResultError(TypeError):
+    """A hook returned an unusable value; the message holds nothing of the value."""
 
 
 class HookedProvider(NamedTuple):
-    """A provider that find_provider returned, and not the file's."""
+    """A provider that find_provider returned instead of the id of one in the file."""
 
     provider: Provider
-    number: int  # another one for another provider
-    modified: float  # when it was first told, in seconds since 1970
+    number: int  # unique
+    modified: float  # when it was first returned, in seconds since 1970
 
 
 class Functions:
-    """A site's functions; they may be set after the service was made."""
+    """The hooks of a site; they may be set after the service is created."""
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class Functions:
 
 
 class Hooks:
-    """A site's functions, and what they told one app: another has another database."""
+    """The hooks of a site with the cached results for one app."""
 
     def __init__(
         self,
@@ -87,48 +86,47 @@ class Hooks:
         functions: Functions | None = None,
     ) -> None:
         self._functions = functions or Functions(find_provider, find_username)
-        turns = threading.BoundedSemaphore(_MOST_OPEN)
-        self._providers: Kept[str | HookedProvider] = Kept(
-            "find_provider", self._ask_provider, turns
+        turns = threading.BoundedSemaphore(_MOST_CALLS)
+        self._providers: CachedHook[str | HookedProvider] = CachedHook(
+            "find_provider", self._call_find_provider, turns
         )
-        self._logins: Kept[str] = Kept("find_username", self._ask_login, turns)
+        self._logins: CachedHook[str] = CachedHook(
+            "find_username", self._call_find_username, turns
+        )
         self._count = 0
 
     @property
     def find_provider(self) -> FindProvider | None:
-        """The function from a domain to its provider."""
+        """The hook from a domain to its provider, or None."""
         return self._functions.find_provider
 
     @property
     def find_username(self) -> FindUsername | None:
-        """The function from an address to its login."""
+        """The hook from an address to its login name, or None."""
         return self._functions.find_username
 
     @classmethod
     def of(cls, source: ModuleType | object) -> Hooks:
-        """Those of an object or module; raises TypeError without any."""
+        """Return the hooks of an object or module; raises TypeError without any."""
         hooks = cls()
         hooks.take(source)
         return hooks
 
     def take(self, source: object) -> None:
-        """Use the functions of an object or module; raises TypeError without any.
-
-        Of an `Autoconfig`, they are those that were given to it.
-        """
+        """Use the hooks of an object, module or `Autoconfig`; raises TypeError."""
         own = getattr(source, "functions", None)
         source = own if isinstance(own, Functions) else source
         functions = Functions(
             getattr(source, "find_provider", None),
             getattr(source, "find_username", None),
         )
-        named = [it for it in vars(functions).values() if it]
+        named = [function for function in vars(functions).values() if function]
         if not named or not all(map(callable, named)):
             raise TypeError(f"no function find_provider or find_username in {source!r}")
         self._functions = functions
 
     def provider_of(self, domain: str, max_age: float) -> str | HookedProvider | None:
-        """A provider's id or a provider of its own, None for no such domain.
+        """Return a provider or the id of one, None for an unknown domain.
 
         Raises HookFailed.
         """
@@ -137,224 +135,223 @@ class Hooks:
         return self._providers.get(domain, max_age)
 
     def login_of(self, address: str, max_age: float) -> str | None:
-        """The login name, None for what the file says. Raises HookFailed."""
+        """Return the login name, None to use the file's; raises HookFailed."""
         return self._logins.get(address, max_age)
 
     def refuse(self, domain: str, words: str) -> HookFailed:
-        """Tell the log why what was told of a domain cannot be served."""
-        self._providers.failures.tell(domain, words)
+        """Log why the result for a domain cannot be served, and return the exception."""
+        self._providers.failures.log(domain, words)
         return HookFailed("find_provider")
 
-    def _ask_provider(
+    def _call_find_provider(
         self, domain: str, last: str | HookedProvider | None
     ) -> str | HookedProvider | None:
         assert self.find_provider is not None  # noqa: S101 (see provider_of)
-        told = self.find_provider(domain)
-        if told is None:
+        result = self.find_provider(domain)
+        if result is None:
             return None
-        if isinstance(told, str):
-            return fold(told)
-        provider = _checked(told, domain)
+        if isinstance(result, str):
+            return fold(result)
+        provider = _checked(result, domain)
         if isinstance(last, HookedProvider) and last.provider == provider:
             return last
         self._count += 1
         return HookedProvider(provider, self._count, time.time())
 
-    def _ask_login(self, address: str, _last: str | None) -> str | None:
+    def _call_find_username(self, address: str, _last: str | None) -> str | None:
         assert self.find_username is not None  # noqa: S101 (see Service.find_address)
         login = self.find_username(address)
         if login is None:
             return None
         if not isinstance(login, str):
             kind = type(login).__name__
-            raise WrongAnswerError(f"it gave {kind}, and should give a text or None")
+            raise WrongResultError(f"it returned {kind} instead of a string or None")
         if not login:
-            raise WrongAnswerError(
-                "it gave an empty text; None is for what the file says"
+            raise WrongResultError(
+                "it returned an empty string; return None to use the file's login name"
             )
         return placeholder_text(login)
 
 
-def _checked(told: Provider | Mapping[str, Any], domain: str) -> Provider:
-    """What a function told, checked like the file; raises ConfigError."""
-    if isinstance(told, Provider):
+def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
+    """Validate a provider from a hook as one of the file; raises ConfigError."""
+    if isinstance(result, Provider):
         from .config.writing import to_raw
 
-        told = to_raw(told)
-    if not is_mapping(told):
-        kind = type(told).__name__
-        raise WrongAnswerError(
-            f"it gave {kind}, and should give an id, a mapping or None"
+        result = to_raw(result)
+    if not is_mapping(result):
+        kind = type(result).__name__
+        raise WrongResultError(
+            f"it returned {kind} instead of an id, a mapping or None"
         )
-    row = plain(told)
-    if "domains_file" in row:  # a row must not choose files of this machine
-        problem = Problem("domains_file", "it names a file", "give domains, or none")
+    row = plain(result)
+    if "domains_file" in row:  # a database must not choose files of this machine
+        problem = Problem("domains_file", "it names a file", "return domains instead")
         raise ConfigError([problem])
     page = row.get("page")
     if isinstance(page, dict) and "logo" in page:
-        problem = Problem("page.logo", "it names a file", "leave the logo to the file")
+        problem = Problem("page.logo", "it names a file", "set the logo in the file")
         raise ConfigError([problem])
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider
-    # Whoever asks finds the own domain in the document.
+    # Clients look for the address's domain in the document.
     return structs.replace(provider, domains=(domain, *provider.domains))
 
 
-class _Kept(Generic[Answered]):
-    """An answer, and when it was given."""
+class _Entry(Generic[Result]):
+    """A cached result. Times are of the monotonic clock."""
 
-    __slots__ = ("answer", "fresh_until", "good_until")
+    __slots__ = ("fresh_until", "good_until", "result")
 
     def __init__(self) -> None:
-        self.answer: Answered | None = None
-        self.fresh_until = 0.0  # on the monotonic clock; nobody is asked before
-        self.good_until = 0.0  # until then it stands in for a function that fails
+        self.result: Result | None = None
+        self.fresh_until = 0.0  # until then the hook is not called again
+        self.good_until = 0.0  # until then it is the fallback for a hook that fails
 
 
-class _Open(NamedTuple):
-    """A question that was asked, and is not answered yet."""
+class _Call(NamedTuple):
+    """A call that has not returned yet."""
 
-    answered: threading.Event
+    done: threading.Event
     since: float  # on the monotonic clock
 
 
-class Kept(Generic[Answered]):
-    """The answers of one function."""
+class CachedHook(Generic[Result]):
+    """A hook with a cache of its results."""
 
     def __init__(
         self,
         name: str,
-        ask: Callable[[str, Answered | None], Answered | None],
+        call: Callable[[str, Result | None], Result | None],
         turns: threading.BoundedSemaphore,
     ) -> None:
         self._name = name
-        self._ask = ask
+        self._call = call
         self._turns = turns
-        self._known: Bounded[str, _Kept[Answered]] = Bounded(_MOST_KNOWN)
-        # "no such domain", failures
-        self._unknown: Bounded[str, _Kept[Answered]] = Bounded(_MOST_UNKNOWN)
-        self._asking: dict[str, _Open] = {}
+        self._known: Bounded[str, _Entry[Result]] = Bounded(_MOST_KNOWN)
+        # None results and failures
+        self._unknown: Bounded[str, _Entry[Result]] = Bounded(_MOST_UNKNOWN)
+        self._calls: dict[str, _Call] = {}
         self._lock = threading.Lock()
-        self.failures = _Telling(name, in_full=name == "find_provider")
+        self.failures = _FailureLog(name, in_full=name == "find_provider")
 
-    def get(self, key: str, max_age: float) -> Answered | None:
-        """The answer for a key, at most `max_age` seconds old unless asking fails.
+    def get(self, key: str, max_age: float) -> Result | None:
+        """Return the result for a key, at most `max_age` seconds old unless calls fail.
 
         Raises HookFailed.
         """
-        kept = self._known.get(key) or self._unknown.get(key)
-        if kept is None or kept.fresh_until <= time.monotonic():
-            kept = self._ask_once(key, max_age, kept)
-        if kept.good_until <= time.monotonic():
+        entry = self._entry(key)
+        if entry is None or entry.fresh_until <= time.monotonic():
+            entry = self._call_once(key, max_age, entry)
+        if entry.good_until <= time.monotonic():
             raise HookFailed(self._name)
-        return kept.answer
+        return entry.result
 
-    def _ask_once(
-        self, key: str, max_age: float, last: _Kept[Answered] | None
-    ) -> _Kept[Answered]:
-        """Ask, or wait for whoever asks the same; a good answer of before will do."""
+    def _entry(self, key: str) -> _Entry[Result] | None:
+        return self._known.get(key) or self._unknown.get(key)
+
+    def _call_once(
+        self, key: str, max_age: float, last: _Entry[Result] | None
+    ) -> _Entry[Result]:
+        """Call the hook, or wait for a call with the same key if there is no fallback."""
         with self._lock:
-            kept = self._known.get(key) or self._unknown.get(key)
-            if kept is not None and kept.fresh_until > time.monotonic():
-                return kept  # somebody has just asked
-            other = self._asking.get(key)
+            entry = self._entry(key)
+            if entry is not None and entry.fresh_until > time.monotonic():
+                return entry  # another thread has just called it
+            other = self._calls.get(key)
             if other is None:
-                mine = self._asking[key] = _Open(threading.Event(), time.monotonic())
+                own = self._calls[key] = _Call(threading.Event(), time.monotonic())
         if other is None:
             try:
-                return self._answer(key, max_age, last or _Kept())
+                return self._called(key, max_age, last or _Entry())
             finally:
-                self._asking.pop(key)
-                mine.answered.set()
+                self._calls.pop(key)
+                own.done.set()
+
         waits = time.monotonic() - other.since
         if waits > _SLOW_AFTER:
-            self.failures.tell(key, f"it has not answered for {waits:.0f} seconds")
+            self.failures.log(key, f"it has not returned for {waits:.0f} seconds")
         if last is not None and last.good_until > time.monotonic():
             return last
-        other.answered.wait(_PATIENCE)
-        kept = self._known.get(key) or self._unknown.get(key)
-        if kept is None:
+        other.done.wait(_PATIENCE)
+        entry = self._entry(key)
+        if entry is None:
             raise HookFailed(self._name)
-        return kept
+        return entry
 
-    def _answer(
-        self, key: str, max_age: float, kept: _Kept[Answered]
-    ) -> _Kept[Answered]:
+    def _called(
+        self, key: str, max_age: float, entry: _Entry[Result]
+    ) -> _Entry[Result]:
         now = time.monotonic()
-        if not self._turns.acquire(timeout=0 if kept.good_until > now else _TURN):
-            oldest = max((now - it.since for it in [*self._asking.values()]), default=0)
-            words = f"{_MOST_OPEN} questions wait for answers, the oldest for"
-            self.failures.tell(key, f"{words} {oldest:.0f} seconds")
-            return self._keep_failure(key, kept)
+        if not self._turns.acquire(timeout=0 if entry.good_until > now else _TURN):
+            calls = list(self._calls.values())
+            oldest = max((now - call.since for call in calls), default=0)
+            words = f"{_MOST_CALLS} calls have not returned, the oldest for"
+            self.failures.log(key, f"{words} {oldest:.0f} seconds")
+            return self._store(key, entry, _RETRY_AFTER)
         try:
-            answer = self._ask(key, kept.answer)
+            result = self._call(key, entry.result)
         except (Exception, SystemExit) as error:
             if not _says_unknown(error):
-                self.failures.tell_error(key, error)
-                return self._keep_failure(key, kept)
-            answer = None
+                self.failures.log(key, self.failures.in_words(error))
+                return self._store(key, entry, _RETRY_AFTER)
+            result = None
         finally:
             self._turns.release()
-        now = time.monotonic()
-        kept.answer = answer
-        kept.fresh_until = now + max_age
-        kept.good_until = now + max(_A_DAY, max_age)
-        return self._keep(key, kept)
+        entry.result = result
+        entry.good_until = time.monotonic() + max(_A_DAY, max_age)
+        return self._store(key, entry, max_age)
 
-    def _keep_failure(self, key: str, kept: _Kept[Answered]) -> _Kept[Answered]:
-        kept.fresh_until = time.monotonic() + _AGAIN_AFTER
-        return self._keep(key, kept)
-
-    def _keep(self, key: str, kept: _Kept[Answered]) -> _Kept[Answered]:
-        content = _BYTES_OF_A_CHARACTER * len(repr(kept.answer))
+    def _store(self, key: str, entry: _Entry[Result], fresh: float) -> _Entry[Result]:
+        """Store an entry that is fresh for so many seconds from now."""
+        entry.fresh_until = time.monotonic() + fresh
+        content = _BYTES_OF_A_CHARACTER * len(repr(entry.result))
         with self._lock:
             self._known.pop(key)
             self._unknown.pop(key)
-            there = self._unknown if kept.answer is None else self._known
-            there.put(key, kept, _ANSWER_BYTES + len(key) + content)
-        return kept
+            cache = self._unknown if entry.result is None else self._known
+            cache.put(key, entry, _RESULT_BYTES + len(key) + content)
+        return entry
 
 
 def _says_unknown(error: BaseException) -> bool:
-    """Whether it is Flask's way to say that there is no such row (`first_or_404`)."""
+    """Whether the exception means that there is no such row (`first_or_404`)."""
     from werkzeug.exceptions import NotFound
 
     return isinstance(error, NotFound)
 
 
-class _Telling:
-    """Tells the log of failures, once a second at most: strangers cause them.
+class _FailureLog:
+    """Logs failures, at most one a second, since anybody can cause them.
 
-    Unless `in_full`, an error's own words are kept back: they may hold an address. Of an
-    address its domain is told.
+    An address is logged as its domain. Unless `in_full`, an exception's message is left
+    out, since it may hold an address.
     """
 
     def __init__(self, name: str, *, in_full: bool) -> None:
         self._name = name
         self._in_full = in_full
         self._next = 0.0
-        self._untold = 0
+        self._unlogged = 0
 
-    def tell_error(self, key: str, error: BaseException) -> None:
-        """Write a line of what a function raised."""
-        self.tell(key, self._in_words(error))
-
-    def tell(self, key: str, words: str) -> None:
-        """Write a line, unless one was written just now."""
+    def log(self, key: str, words: str) -> None:
+        """Log a failure, unless one was logged within the second."""
         now = time.monotonic()
         if now < self._next:
-            self._untold += 1
+            self._unlogged += 1
             return
-        more = f", and {self._untold} times more before" if self._untold else ""
-        self._next, self._untold = now + 1, 0
+        more = f", and {self._unlogged} times more before" if self._unlogged else ""
+        self._next, self._unlogged = now + 1, 0
         domain = key.rpartition("@")[2]
         log.error("%s failed for %s%s: %s", self._name, domain, more, words)
 
-    def _in_words(self, error: BaseException) -> str:
+    def in_words(self, error: BaseException) -> str:
+        """Describe an exception in one line."""
         if isinstance(error, ConfigError):
-            return "it gave no sound provider: " + "; ".join(map(str, error.problems))
-        if isinstance(error, WrongAnswerError):
+            problems = "; ".join(map(str, error.problems))
+            return f"it returned a faulty provider: {problems}"
+        if isinstance(error, WrongResultError):
             return str(error)
         *_, last = traceback.extract_tb(error.__traceback__)
         where = f"{type(error).__name__} at {last.filename}:{last.lineno}"

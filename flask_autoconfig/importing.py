@@ -1,4 +1,4 @@
-"""Imports hooks by name, and says in one line what failed there."""
+"""Imports hooks by name, and describes a failure in one line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from .hooks import Hooks
 
 
 def name_in_environment() -> str | None:
-    """Return the name of the hooks in the environment, if there is one."""
+    """Return the name of the hooks in the environment, or None."""
     return os.environ.get("AUTOCONFIG_HOOKS") or None
 
 
 def imported(name: str) -> Hooks:
-    """Import the hooks that `MODULE` or `MODULE:OBJECT` names.
+    """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
-    Python looks in the working directory as well. An object that is a class is called
-    without arguments. Raises ConfigError where there are none, or the import fails.
+    The working directory is searched too. A class is called without arguments.
     """
     try:
         return _imported(name)
@@ -49,8 +48,8 @@ def _imported(name: str) -> Hooks:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if not module or (missing and f"{module}.".startswith(f"{missing}.")):
             raise
-        message = f"the module is there, and its import fails: {in_words(error)}"
-        cure = f"install {missing}" if missing else "mend what it says there"
+        message = f"the module exists, but its import fails: {in_words(error)}"
+        cure = f"install {missing}" if missing else "correct the code there"
         raise _refusal(name, message, cure) from error
     for part in filter(None, path.split(".")):
         found = getattr(found, part)
@@ -58,18 +57,19 @@ def _imported(name: str) -> Hooks:
 
 
 def in_words(error: BaseException) -> str:
-    """Return an error as one line, with the line of the imported code that raised it."""
+    """Return an exception in one line, with the line of the code that raised it."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
     frames = traceback.extract_tb(error.__traceback__)
     machinery = (str(Path(__file__).parent), "<frozen", _IMPORTLIB)
     imported = [frame for frame in frames if not frame.filename.startswith(machinery)]
     if not imported:
         return words
-    # The user's own line, not the line of a library that was called there.
+    # The user's own line is more useful than that of a library called there.
     own = [frame for frame in imported if not frame.filename.startswith(_LIBRARIES)]
     place = own[-1] if own else imported[0]
     return f"{words} at {place.filename}:{place.lineno}"
 
 
-_LIBRARIES = tuple({sysconfig.get_path(it) for it in ("stdlib", "purelib", "platlib")})
+_SCHEMES = ("stdlib", "purelib", "platlib")
+_LIBRARIES = tuple({sysconfig.get_path(scheme) for scheme in _SCHEMES})
 _IMPORTLIB = str(Path(sysconfig.get_path("stdlib")) / "importlib")

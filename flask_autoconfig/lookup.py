@@ -1,4 +1,4 @@
-"""Whom a request is about: looked up in the configuration, then in the site's hooks."""
+"""Looks up the provider of a request: in the configuration, then in the site's hooks."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from .snapshot import Served, Snapshot
 log = logging.getLogger("flask_autoconfig")
 
 _AN_HOUR = 3600.0
-_MOST_LOGGED = 100  # domains that the log names in an hour
+_MOST_LOGGED = 100  # domains an hour
 
 
 class Shown(NamedTuple):
-    """A page as a stage shows it."""
+    """A rendered page."""
 
     html: str
-    policy: str | None  # its Content-Security-Policy, None where the site has its own
+    policy: str | None  # Content-Security-Policy; None: the site sets its own
 
 
 class Stage(Protocol):
-    """What shows the page: a site's own templates, or ours by themselves."""
+    """Renders the page: a module for a site's own templates, and one for ours alone."""
 
     def language(self) -> str | None:
-        """The tag of the language that the site chose for this visitor, if it did."""
+        """Return the tag of the language that the site chose for this visitor, or None."""
 
     def catalogs(self) -> Path | None:
-        """A folder with catalogs of the site's own, if it has some."""
+        """Return the folder of the site's own message catalogs, or None."""
 
     def takes(self, error: Exception) -> bool:
-        """Whether the site itself wants to answer a request that met this error."""
+        """Whether the site handles this exception itself."""
 
     def show(self, page: object, policy: str) -> Shown:
-        """The page in its template, with that policy unless another is wanted."""
+        """Render the page, with *policy* unless the site configures another."""
 
 
 class Lookup:
-    """Lookups in one configuration; a request uses the same one to its end."""
+    """Lookups in one configuration. A request uses one instance from start to end."""
 
     def __init__(
         self,
@@ -54,9 +54,9 @@ class Lookup:
         paths: Mapping[str, str],
         unserved: UnservedLog,
     ) -> None:
-        """`stage` gives what shows the page.
+        """`stage` returns the renderer of the page.
 
-        `paths` has the first path of each family that is served, by its name.
+        `paths` maps each served family's name to its first path.
         """
         self.snapshot = snapshot
         self.hooks = hooks
@@ -67,7 +67,7 @@ class Lookup:
         self._unserved = unserved
 
     def find(self, query: str, host: str) -> Served | Answer:
-        """Look up the address in the query, else the host; return an answer for nobody."""
+        """Look up the address in the query, else the host; return an error for nobody."""
         text = address_in_query(query)
         address = None
         if text:
@@ -78,11 +78,11 @@ class Lookup:
         return self.find_address(address, host) or NOT_SERVED
 
     def find_person(self, query: str, host: str) -> Served | Answer:
-        """Do what `find` does, but where an address is mistyped return NOT_SERVED.
+        """Do the same as `find` for an address that a person typed.
 
-        A program that asks at a hoster's host gets its settings for any domain; a person
-        who types a domain that nobody named has most likely mistyped it, unless the
-        provider serves customers whom only their MX records name.
+        A program that asks at a hoster's host gets the hoster's settings for any domain.
+        A person who types an unknown domain has probably mistyped it, unless the
+        provider has customers that are known by their MX records alone.
         """
         served = self.find(query, host)
         if isinstance(served, Answer) or served.hooked or served.address is None:
@@ -91,14 +91,14 @@ class Lookup:
         return served if is_named or served.provider.mx_domains else NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
-        """Look up an address, else the host; a domain that is not served is logged."""
+        """Look up an address, else the host; log a domain that is not served."""
         found = self.look_up(address, host)
         if found is None:
             self._unserved.add(address.domain if address else host_of(host))
         return found
 
     def look_up(self, address: Address | None, host: str) -> Served | None:
-        """Look up an address, else the host, for somebody who is no client."""
+        """Look up an address, else the host, without logging."""
         if address is None:
             return self._by_host(host)
         match = self._directory.by_domain(address.domain)
@@ -112,14 +112,14 @@ class Lookup:
         return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
-        """Look up a folded domain, that of an address or of an MX host."""
+        """Look up a folded domain, of an address or of an MX host."""
         match = self._directory.by_domain(domain) or self._directory.by_mx(domain)
         return self._served(match) if match else self._hooked(domain)
 
     def serves_host(self, host: str) -> bool:
-        """Whether clients ask at this host name: a domain served, or a label before one.
+        """Whether clients send requests to this host: a served domain or its label.
 
-        Where a provider serves any domain (`*`), only names with such a label count.
+        Where a provider serves any domain (`*`), only names with a client's label count.
         """
         directory = self._directory
         name, asked = host_of(host), directory.asked_domain(host)
@@ -131,7 +131,7 @@ class Lookup:
         return any(map(directory.claims, names)) or any(map(self._hooked, names))
 
     def _unlisted(self, address: Address, host: str) -> Served | None:
-        """Look up an address whose domain the file does not have."""
+        """Look up an address whose domain is not in the file."""
         hooked = self._hooked(address.domain)
         if hooked is not None:
             return hooked._replace(address=address)
@@ -172,9 +172,9 @@ class Lookup:
 
 
 class UnservedLog:
-    """Logs domains that are asked for and not served, each once an hour.
+    """Logs requested domains that are not served, each once an hour.
 
-    A domain is no mailbox. Strangers make domains up: beyond a number none is logged.
+    The number of lines is limited, since anybody can make up domains.
     """
 
     def __init__(self) -> None:
@@ -182,7 +182,7 @@ class UnservedLog:
         self._until = 0.0  # on the monotonic clock
 
     def add(self, domain: str) -> None:
-        """Write a line, unless there was one for this domain."""
+        """Log the domain, unless it was logged within the hour."""
         now = time.monotonic()
         if now > self._until:
             self._logged, self._until = set(), now + _AN_HOUR
@@ -190,6 +190,8 @@ class UnservedLog:
             return
         self._logged.add(domain)
         if len(self._logged) > _MOST_LOGGED:
-            log.warning("More domains are asked for and not served than are told")
+            log.warning(
+                "More domains were requested and are not served than are logged"
+            )
             return
-        log.warning("%s is asked for and not served", domain)
+        log.warning("%s was requested and is not served", domain)

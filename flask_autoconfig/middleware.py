@@ -1,10 +1,10 @@
-"""The WSGI door: in front of any application, as whitenoise stands there.
+"""WSGI middleware in front of any application.
 
     application = AutoconfigMiddleware(application, "autoconfig.toml")
 
-What mail clients ask is answered here, before the application's own login, limits and
-CSRF protection; everything else passes untouched. In a Flask site that wants its own
-rules and templates to count, register the blueprint instead.
+The requests of mail clients are answered before the application's own login, limits and
+CSRF protection; all others are passed on unchanged. Register the blueprint instead in a
+Flask site whose own templates and request handlers should apply.
 """
 
 from __future__ import annotations
@@ -26,20 +26,16 @@ if TYPE_CHECKING:
 
 
 class AutoconfigMiddleware:
-    """Answers mail clients from one TOML file, and passes all else to an application.
+    """Answers mail clients from one TOML file, and passes other requests on.
 
-    `file` is the TOML file, or a mapping with its keys; a relative path counts from the
-    working directory. A file that is faulty or not there stops nothing but the answers:
-    the log has its problems, and clients get 503 until it is mended; with `strict` it
-    raises ConfigError. A faulty mapping always raises it, as do `clients`, the names of
-    the families that are served (before the file's own), where one is unknown. `proxies`
-    is how many proxies in front are trusted to say the host and the scheme: to the
-    application nothing changes.
+    `file` is the TOML file, relative to the working directory, or a mapping with its
+    keys. A faulty or missing file is logged, and clients get 503 until it is corrected;
+    with `strict` it raises ConfigError, as a faulty mapping always does. `clients` names
+    the families to serve and overrides the file's own; an unknown name raises ConfigError.
+    `proxies` is the number of trusted proxies that set the X-Forwarded headers; the
+    application's own requests do not change.
 
-    `find_provider` takes a domain (A-labels) and gives the id of a provider in the file,
-    a `Provider`, a mapping with the keys of `[[provider]]`, or None; it is asked for
-    domains that the file does not know. `find_username` takes an address and gives the
-    login name, or None for what the file says.
+    `find_provider` and `find_username` are the hooks of :class:`Autoconfig`'s decorators.
     """
 
     def __init__(
@@ -63,22 +59,22 @@ class AutoconfigMiddleware:
             strict=strict,
         )
         self._live = self.service.live
-        self._forwarded = _believing(proxies) if proxies else None
+        self._forwarded = _forwarded_by(proxies) if proxies else None
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer the request, or let the application do so (PEP 3333)."""
+        """Answer the request, or call the application (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
         try:
             found = self._live.current().router.find(path)
-        except TypeError:  # of a server that gives no text
+        except TypeError:  # the server passes no string
             found = None
         if found is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:
             environ = self._forwarded(environ)
-        if not path.isascii():  # WSGI hands bytes over as latin-1
+        if not path.isascii():  # WSGI passes bytes as latin-1
             path = path.encode("latin-1", "replace").decode("utf-8", "replace")
         method = environ.get("REQUEST_METHOD", "GET")
         query, host = environ.get("QUERY_STRING") or "", environ.get("HTTP_HOST") or ""
@@ -90,32 +86,28 @@ class AutoconfigMiddleware:
     def settings(
         self, address: str, environ: WSGIEnvironment | None = None
     ) -> Settings | None:
-        """The settings of an address, None where none are served or can be told now.
+        """Return the settings of an address; None if not served or not available now.
 
-        With the `environ` of a request, its URLs are at the host that was asked.
+        With the `environ` of a request, the URLs have the requested host.
         """
         if environ is not None and self._forwarded is not None:
             environ = self._forwarded(environ)
         return settings_of(self.service, address, environ)
 
 
-def _believing(proxies: int) -> Any:
-    """What gives the request as that many trusted proxies say that it was."""
+def _forwarded_by(proxies: int) -> Any:
+    """Return a function that applies the X-Forwarded headers of trusted proxies."""
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    fix = ProxyFix(_nobody, x_for=proxies, x_proto=proxies, x_host=proxies)
-
     def forwarded(environ: WSGIEnvironment) -> WSGIEnvironment:
-        fixed = dict(environ)
-        fix(fixed, _unheard)
-        return fixed
+        changed: WSGIEnvironment = {}
+
+        def take(environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
+            changed.update(environ)
+            return ()
+
+        fix = ProxyFix(take, x_for=proxies, x_proto=proxies, x_host=proxies)
+        fix(dict(environ), lambda *_: lambda _: None)
+        return changed
 
     return forwarded
-
-
-def _nobody(_environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
-    return ()
-
-
-def _unheard(*_: object) -> Any:
-    """Nothing is answered while a request is being read."""

@@ -1,7 +1,7 @@
-"""What a request gets, from the live configuration and the site's hooks.
+"""Answers requests from the live configuration and the site's hooks.
 
-Nothing here knows Flask, nor which families there are: the table of families says what
-is at which path, and the doors ask :class:`Service`.
+This module knows neither Flask nor single families: the table of families maps paths to
+handlers. The blueprint, the middleware and the standalone service call :class:`Service`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from .snapshot import Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
-_MOST_COMPARED = 100  # domains of a file whose documents are compared after an edit
+_MOST_COMPARED = 100  # domains whose documents are compared after an edit
 
 
 class Current(NamedTuple):
-    """What is served now."""
+    """A configuration and what is served from it."""
 
     lookup: Lookup | None  # None before there is a sound configuration
     families: tuple[Family, ...]
@@ -44,7 +44,7 @@ class Unavailable(Exception):  # noqa: N818 (a state, not a mistake)
 
 
 class Service:
-    """What one app serves: the live configuration, the families, the site's hooks."""
+    """The state of one app: the live configuration, the families, the site's hooks."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class Service:
         strict: bool = True,
         stage: str = "alone",
     ) -> None:
-        """Read the file, or take what was read; raises ConfigError.
+        """Read the file, or use a configuration that was read; raises ConfigError.
 
-        `clients` are names of families that go before the file's own; with `fixed` the
-        families stay what they are now, whatever the file will say. Unless it is
-        `strict`, a file that is faulty or not there stops nothing but the answers, until
-        it is mended. `stage` is the module of `page` that shows it.
+        `clients` names the families to serve and overrides the file's own; with `fixed`
+        the families stay the same after a reload. Unless `strict` is set, a faulty or
+        missing file raises nothing: requests get 503 until it is corrected. `stage` is the
+        module of `page` that renders the page.
         """
         self.hooks = hooks or Hooks()
         self._stage = stage
-        self._override = families.overriding(clients)  # None: the file's own count
-        self._fixed: tuple[Family, ...] | None = None  # those that were registered
+        self._override = families.overriding(clients)  # None: the file's own
+        self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
@@ -79,7 +79,7 @@ class Service:
             self._fixed = self.at_start
 
     def _without(self) -> Current:
-        """What is served before there is a sound configuration: 503."""
+        """Return what answers every request with 503."""
         usual = self._override or families.chosen(None, "clients")
         return Current(None, usual, Router(usual))
 
@@ -100,12 +100,12 @@ class Service:
         return Current(lookup, served, router)
 
     def _change(self, before: Current, now: Current) -> str:
-        """Return which digests in DNS an edit has made outdated, "" for none."""
+        """Return a message about digests in DNS that an edit made outdated, or ""."""
         if before.lookup is None or now.lookup is None:
             return ""
         old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
         if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
-            return ""  # a reload takes no longer for it
+            return ""  # it would slow the reload down
         has_own_logins = self.hooks.find_username is not None
         digested = [
             format_
@@ -141,7 +141,7 @@ class Service:
 
     @property
     def speaking(self) -> tuple[Family, ...]:
-        """Those of them that have something to say, whatever logins the site tells."""
+        """The served families that have documents with the site's hooks."""
         has_own_logins = self.hooks.find_username is not None
         return tuple(
             family
@@ -151,7 +151,7 @@ class Service:
 
     @property
     def lookup(self) -> Lookup:
-        """The lookups of the current configuration; raises Unavailable without one."""
+        """The current lookup; raises Unavailable without a sound configuration."""
         lookup = self.live.current().lookup
         if lookup is None:
             raise Unavailable
@@ -159,11 +159,11 @@ class Service:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The configuration that answers now; raises Unavailable without one."""
+        """The current configuration; raises Unavailable without a sound one."""
         return self.lookup.snapshot
 
     def some_domains(self, most: int = 3) -> list[str]:
-        """A few of the domains that the configuration names, none without one."""
+        """Return up to `most` domains of the configuration, as examples."""
         lookup = self.live.current().lookup
         providers = lookup.snapshot.loaded.providers if lookup else ()
         names = (name for provider in providers for name in provider.exact_domains)
@@ -172,16 +172,16 @@ class Service:
     # --- Answers ---------------------------------------------------------------------
 
     def route_of(self, path: str) -> FamilyRoute | None:
-        """Return the route of a request's path, None where the path is not ours."""
+        """Return the route of a path, or None."""
         return self.live.current().router.find(path)
 
     def answer(self, request: Request) -> Answer | None:
-        """Answer a request, or return None where its path is not ours."""
+        """Answer a request; return None for a path that has no route."""
         found = self.route_of(request.path)
         return None if found is None else self.answer_at(found, request)
 
     def answer_at(self, found: FamilyRoute, request: Request) -> Answer:
-        """Answer a request at a route, whatever happens."""
+        """Answer a request at its route; exceptions become 500 or 503."""
         family, route = found
         try:
             if request.method in route.methods or request.method in route.allowed:
@@ -206,11 +206,11 @@ class Service:
     def _signal(self, family: str, outcome: str) -> None:
         try:
             answered.send(self, family=family, outcome=outcome)
-        except Exception as error:  # who counts must not keep clients from answers
+        except Exception as error:  # a receiver's fault must not cost the answer
             log_fault("A receiver of the signal", error)
 
     def stage(self) -> Stage:
-        """What shows the page; a site loads it with the first visitor."""
+        """Return the page's renderer, imported with the first visit."""
         module: Any = import_module(f".page.{self._stage}", __package__)
         return module  # type: ignore[no-any-return]
 
@@ -220,11 +220,11 @@ class Service:
         return words
 
     def path_of(self, family: str) -> str | None:
-        """Return the first path of a family, None for one that is not served."""
+        """Return the first path of a served family, or None."""
         return self.live.current().router.first_paths.get(family)
 
 
 def log_fault(what: str, error: Exception) -> None:
-    """Log where an error was raised, without its message, which may hold an address."""
+    """Log the traceback without the exception's message, which may hold an address."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s failed at %s\n%s", what, type(error).__name__, frames)

@@ -1,4 +1,4 @@
-"""The settings of an address for the site itself: its profile page, its welcome mail."""
+"""The settings of an address, for the site's own pages and messages."""
 
 from __future__ import annotations
 
@@ -24,59 +24,59 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """What an address's owner enters in a mail program, and where that is explained."""
+    """The mail settings of an address, and the URLs of its page and profile."""
 
-    address: str  # as it was asked for, its domain folded
-    provider: Provider  # as the TOML has it, placeholders in its servers filled in
-    page_url: str | None  # the page for people; None where that family is not served
-    profile_url: str | None  # the Apple profile; None likewise
+    address: str  # with a folded domain
+    provider: Provider  # with the placeholders in its servers filled in
+    page_url: str | None  # the page for people; None if that family is not served
+    profile_url: str | None  # the Apple profile; likewise
 
     @property
     def servers(self) -> tuple[Server, ...]:
-        """All servers, the best of each kind first: incoming, outgoing, the others."""
+        """All servers: incoming, outgoing, the others, the best of each kind first."""
         return tuple(server for _, server in self.provider.servers)
 
     @property
     def incoming(self) -> tuple[Incoming, ...]:
-        """Where mail is read."""
+        """The servers that mail is read from."""
         return self.provider.incoming
 
     @property
     def outgoing(self) -> tuple[Outgoing, ...]:
-        """Where mail is sent."""
+        """The servers that mail is sent through."""
         return self.provider.outgoing
 
 
 def settings_of(
     service: Service, address: str | None, environ: WSGIEnvironment | None = None
 ) -> Settings | None:
-    """The settings of an address, None where none are served or can be told now.
+    """Return the settings of an address; None if not served or not available now.
 
-    What is no address is served by nobody: a user of the site may have none. The URLs
-    are at the host of the request, without one at `https://autoconfig.DOMAIN`.
+    None and invalid addresses have no settings. The URLs have the host of the request, or
+    `https://autoconfig.DOMAIN` without one.
     """
     if not isinstance(address, str):
         return None
     try:
-        whom = parse_address(address)
-        served = service.lookup.look_up(whom, "")
+        parsed = parse_address(address)
+        served = service.lookup.look_up(parsed, "")
     except (ValueError, Unavailable, HookFailed):
         return None
     if served is None:
         return None
-    root = _root_of(environ) or f"https://autoconfig.{whom.domain}"
-    query = f"?emailaddress={quote(str(whom))}"
+    root = _root_of(environ) or f"https://autoconfig.{parsed.domain}"
+    query = f"?emailaddress={quote(str(parsed))}"
     page, profile = (service.path_of(name) for name in ("page", "apple"))
     return Settings(
-        str(whom),
-        _filled(served.provider, whom),
+        str(parsed),
+        _filled(served.provider, parsed),
         page and root + page + query,
         profile and root + profile + query,
     )
 
 
 def _root_of(environ: WSGIEnvironment | None) -> str:
-    """The URL that a request's paths count from, "" where it names no host."""
+    """Return the root URL of a request, "" if it names no host."""
     if environ is None or not is_authority(environ.get("HTTP_HOST", "")):
         return ""
     from werkzeug.wsgi import get_current_url
@@ -85,7 +85,7 @@ def _root_of(environ: WSGIEnvironment | None) -> str:
 
 
 def _filled(provider: Provider, address: Address) -> Provider:
-    """The provider's servers for one person; one that cannot be named is left out."""
+    """Return the provider with its servers filled in, without those that cannot be."""
     filled = {
         key: tuple(
             ready

@@ -1,4 +1,4 @@
-"""One configuration ready to answer, with its rendered documents."""
+"""An immutable configuration with its index of domains and its rendered documents."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from .directory import Directory, Match
 from .documents import Format, Recipient, Words
 from .hooks import HookedProvider
 
-_ANSWER_BYTES = 2000  # what Python spends on an answer beside its body
-_CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents, for each configuration
+_ANSWER_BYTES = 2000  # memory of an answer without its body
+_CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents
 _Key = tuple[str, int, str | None, str | None, str]
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
 
 
 class Snapshot:
-    """One configuration with its look-up tables and its rendered documents."""
+    """One configuration, its index of domains and its cache of rendered documents."""
 
     def __init__(
         self, loaded: Loaded, labels: Iterable[str], words: Callable[[], Words]
     ) -> None:
         """`labels` are the first labels of the host names that clients ask.
 
-        `words` gives what documents say to people; it is called when one says something.
+        `words` returns the texts for people; it is called for the first document with one.
         """
         self.loaded = loaded
         self.words = words
         self.directory = Directory(loaded, labels)
         self.cache_control = kept_for(loaded.tables.max_age)
-        # (format, provider, whom it is written for) -> the text with the placeholder for
-        # the domain, and whether it is in there.
+        # (format, provider, recipient) -> a text with `%EMAILDOMAIN%` left in, and whether
+        # it contains that placeholder.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
-        # (format, provider, domain where it matters, else that of MX hosts, language) ->
-        # answer.
+        # (format, provider, domain if it makes a difference, MX domain, language).
         self._answers: Bounded[_Key, Answer] = Bounded(_CACHE_BYTES)
-        self._lock = threading.Lock()  # around changes of `_answers`
+        self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
-        """The document for whoever asks; the same one is rendered once."""
+        """Return the document, rendered now or taken from the cache."""
         if format_.implies_login and served.has_own_logins:
             return NO_SUCH_SERVICE
         if served.is_private(format_):
@@ -55,7 +54,7 @@ class Snapshot:
         match = served.match
         domain = match.domain
         text: bytes | None = None
-        # A provider that a hook told has one domain: its text serves no other.
+        # A provider from a hook has one domain, so that its text cannot be shared.
         is_shared = format_.stand_in is not None and served.hooked is None
         if is_shared:
             text, varies = self._text(format_, match)
@@ -75,7 +74,7 @@ class Snapshot:
             body = text.replace(_PLACEHOLDER, domain.encode())
         if body is None:
             return NO_SUCH_SERVICE
-        # Of a text for many domains none is the name of the file.
+        # A text for many domains does not name a file after one of them.
         called = Recipient(domain, mx_domain=match.mx_domain).name_of(provider)
         headers = self._headers(format_, domain or called)
         answer = public(
@@ -94,7 +93,7 @@ class Snapshot:
         return private(body, self._headers(format_, served.domain_or_name))
 
     def _text(self, format_: Format, match: Match) -> tuple[bytes | None, bool]:
-        """The text that serves many domains, and whether the domain belongs into it."""
+        """Return the text that many domains share, and whether it has the placeholder."""
         assert format_.stand_in is not None  # noqa: S101 (see document)
         provider = self.loaded.providers[match.provider_index]
         stand_in = format_.stand_in(provider, _recipient(match))
@@ -110,7 +109,6 @@ class Snapshot:
         return signer.sign(body) if signer and format_.is_signed else body
 
     def _headers(self, format_: Format, name: str) -> list[Header]:
-        """What tells of a document; a browser saves it by the name."""
         headers = [("Content-Type", format_.content_type)]
         if format_.extension:
             file = f"{name}.{format_.extension}"
@@ -130,21 +128,21 @@ def _recipient(match: Match) -> Recipient:
 
 
 class Served(NamedTuple):
-    """Whom a request is about, and by which provider they are served."""
+    """The result of a lookup: the provider, and the domain or address it serves."""
 
     snapshot: Snapshot
     match: Match
     address: Address | None
     has_own_logins: bool  # the site has the hook find_username
-    hooked: HookedProvider | None  # the provider, where it is not the file's
-    login: str | None = None  # what find_username returned
-    login_was_asked: bool = False  # find_username was called, if only to return None
-    person: str = ""  # the person's name, as the request says it
-    language: str = ""  # the tag of the language that the request wants words in
+    hooked: HookedProvider | None  # a provider from find_provider, not from the file
+    login: str | None = None  # the result of find_username
+    login_was_asked: bool = False  # find_username was called, even if it returned None
+    person: str = ""  # the person's name, from the request
+    language: str = ""  # the tag of the requested language
 
     @property
     def public_provider(self) -> Provider:
-        """The provider as everybody of the domain may know it."""
+        """The provider without the user's own login name."""
         if self.hooked is not None:
             return self.hooked.provider
         return self.snapshot.loaded.providers[self.match.provider_index]
@@ -157,18 +155,18 @@ class Served(NamedTuple):
 
     @property
     def number(self) -> int:
-        """A number for each provider, below 0 for those of hooks."""
+        """A number for each provider, negative for a provider from a hook."""
         return self.match.provider_index if self.hooked is None else -self.hooked.number
 
     @property
     def modified(self) -> float:
-        """When the provider was taken up, in seconds since 1970."""
+        """When the provider was loaded, in seconds since 1970."""
         loaded = self.snapshot.loaded.modified
         return loaded if self.hooked is None else max(self.hooked.modified, loaded)
 
     @property
     def recipient(self) -> Recipient:
-        """Whom a document is to be written for."""
+        """The recipient that documents are written for."""
         words = self.snapshot.words()
         return _recipient(self.match)._replace(
             address=self.address,
@@ -179,11 +177,11 @@ class Served(NamedTuple):
 
     @property
     def domain_or_name(self) -> str:
-        """The domain that the request names, else what the provider is called to them."""
+        """The domain that the request names, else the provider's name for the recipient."""
         return self.match.domain or self.recipient.name_of(self.provider)
 
     def is_private(self, format_: Format) -> bool:
-        """Whether the document is for this address alone, so that nobody may keep it."""
+        """Whether the document depends on the address, so that it must not be cached."""
         if format_.differs_by == "address" and (self.address or self.person):
             return True
         if self.address is None or format_.differs_by == "nothing":
@@ -195,7 +193,7 @@ _OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
 
 
 def _with_login(provider: Provider, login: str) -> Provider:
-    """The provider with a user's own login name where the file has a placeholder."""
+    """Return the provider with a login name in place of the placeholder of an address."""
     changed = {
         key: tuple(
             structs.replace(server, username=login)

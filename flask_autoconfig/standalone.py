@@ -1,7 +1,7 @@
-"""The service by itself, under gunicorn or any other WSGI server.
+"""The standalone service, for gunicorn or any other WSGI server.
 
-It is the middleware around a small Flask app that knows only `/healthz`, `/` (which leads
-to the page for people) and 404.
+It is the middleware around a small Flask app with only `/healthz`, `/` (a redirect to the
+page for people) and 404.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from .answers import NOT_KEPT, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
+from .answers import NO_STORE, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
@@ -26,10 +26,10 @@ from .service import Service, log_fault
 
 
 class _App(Flask):
-    """The small app behind the door."""
+    """The Flask app behind the middleware."""
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log where an error was raised; Flask's own line has the path and more."""
+        """Log the traceback alone; Flask's own line has the request's path."""
         log_fault("The service", exc_info[1])
 
 
@@ -39,15 +39,15 @@ def create_app(
     proxies: int = 0,
     hooks: object = None,
 ) -> Flask:
-    """The standalone service, a WSGI app: `gunicorn 'flask_autoconfig:create_app()'`.
+    """Return the standalone service: `gunicorn 'flask_autoconfig:create_app()'`.
 
-    `config` is the TOML file or a mapping of Flask's configuration keys; by default the
-    file is the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working
-    directory. `proxies` is how many proxies before it are trusted to say the host and
-    the scheme. `hooks` is an object or module with `find_provider`, `find_username` or
-    both, or the name of one, `MODULE` or `MODULE:OBJECT`, which is imported here; by
-    default that name is the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError where
-    the file is missing or faulty, or the hooks are none.
+    `config` is the TOML file or a mapping of Flask's configuration keys; the default is
+    the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working directory.
+    `proxies` is the number of trusted proxies that set the X-Forwarded headers. `hooks`
+    is an object or module with `find_provider`, `find_username` or both, or its name as
+    `MODULE` or `MODULE:OBJECT`; the default is the name in the environment's
+    `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or faulty, or the hooks
+    cannot be used.
     """
     app = _App("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
@@ -57,21 +57,21 @@ def create_app(
     app.add_url_rule("/", "root", _to_the_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _in_words)
     try:
-        given = _hooks(hooks)
-        door = AutoconfigMiddleware(
+        functions = _hooks(hooks)
+        middleware = AutoconfigMiddleware(
             app.wsgi_app,
             _source(app, config),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            find_provider=given.find_provider,
-            find_username=given.find_username,
-            strict=True,  # no site stands behind it that must go on
+            find_provider=functions.find_provider,
+            find_username=functions.find_username,
+            strict=True,  # there is no site behind it to keep running
         )
     except ConfigError as error:
         _stop_gunicorn(error)
         raise
-    app.extensions["autoconfig"] = door.service
-    app.wsgi_app = door  # type: ignore[method-assign]
-    if proxies:  # around all of it, so that an access log has the client's address
+    app.extensions["autoconfig"] = middleware.service
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    if proxies:  # outermost, so that an access log has the client's address
         from werkzeug.middleware.proxy_fix import ProxyFix
 
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -83,7 +83,7 @@ def create_app(
 def _source(
     app: Flask, file: str | os.PathLike[str] | None
 ) -> str | os.PathLike[str] | Mapping[str, Any]:
-    """The configuration itself, or the file that has it, which the app's keys name."""
+    """Return the mapping of the app's keys, or the file; raises ConfigError."""
     mapping = app.config.get("AUTOCONFIG")
     if isinstance(mapping, Mapping) and file is None:
         return mapping
@@ -108,14 +108,14 @@ def _hooks(source: object) -> Hooks:
     try:
         return Hooks.of(source)
     except TypeError as error:
-        cure = "give an object or module with one of them"
+        cure = "pass an object or module with one of them"
         raise ConfigError([Problem("hooks", str(error), cure)]) from error
 
 
 def _health() -> Response:
-    """Whether the service is well; with `?domain=HOST`, whether it serves that host.
+    """Report health, or with `?domain=HOST` whether that host is served.
 
-    The second is what Caddy asks before it gets a certificate for a name.
+    Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
     asked = dict(
@@ -131,18 +131,18 @@ def _health() -> Response:
 
 
 def _to_the_page() -> Response:
-    """Whoever types the bare host name is a person."""
+    """Redirect the root to the page, since a person typed the host name."""
     service: Service = current_app.extensions["autoconfig"]
     page = service.path_of("page")
     if page is None:
         return _response(NOT_SERVED)
     target = request.root_path.rstrip("/") + page
-    headers = [("Location", target), ("Content-Type", TEXT), NOT_KEPT]
+    headers = [("Location", target), ("Content-Type", TEXT), NO_STORE]
     return _response(Answer("302 Found", f"{target}\n".encode(), headers))
 
 
 def _in_words(error: HTTPException) -> Response:
-    """What is not there, or cannot be done so, told in a line of text."""
+    """Answer 404 and other HTTP errors in a line of text."""
     if error.code == 404:
         return _response(NOT_SERVED)
     response = _response(in_words(f"{error.code} {error.name}", f"{error.name}."))
@@ -157,11 +157,11 @@ def _response(answer: Answer) -> Response:
 
 
 def _stop_gunicorn(error: ConfigError) -> None:
-    """Under gunicorn's own command: end with the problems, without a traceback."""
+    """Under the `gunicorn` command, exit with the problems instead of a traceback."""
     if "gunicorn.arbiter" in sys.modules:
         from gunicorn.errors import AppImportError
 
         class FaultyError(AppImportError, RuntimeError):  # type: ignore[misc]
-            """The one ends a worker with its words alone, the other a preload."""
+            """AppImportError ends a worker, RuntimeError a preload, without a traceback."""
 
         raise FaultyError(error.shown()) from None

@@ -1,4 +1,4 @@
-"""What the clients of every family ask, from the table of families, for every WSGI door."""
+"""Requests of every family's clients, for each WSGI entry point."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def _spellings(route: Route) -> Iterator[str]:
 
 
 def asks_of(family: str) -> Iterator[Ask]:
-    """Every path of a family with every method that it is asked with."""
-    (routes,) = (it.routes for it in FAMILIES if it.name == family)
+    """Yield a request for every path and method of a family."""
+    (routes,) = (known.routes for known in FAMILIES if known.name == family)
     for route in routes:
         for path in _spellings(route):
             for method in route.allowed:
@@ -57,7 +57,7 @@ def asks_of(family: str) -> Iterator[Ask]:
 
 
 class Got(NamedTuple):
-    """An answer."""
+    """A response."""
 
     status: str
     headers: dict[str, str]
@@ -65,13 +65,14 @@ class Got(NamedTuple):
 
     @property
     def lasting(self) -> tuple[str, dict[str, str], bytes]:
-        """It without the time of whichever service took the file up."""
-        kept = {key: it for key, it in self.headers.items() if key != "Last-Modified"}
-        return self.status, kept, self.body
+        """The response without the time when its service read the file."""
+        headers = {**self.headers}
+        headers.pop("Last-Modified", None)
+        return self.status, headers, self.body
 
 
 def environ_of(ask: Ask) -> WSGIEnvironment:
-    """What a server makes of the request (PEP 3333)."""
+    """Return the environ that a server builds for the request (PEP 3333)."""
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": ask.method,
         "SCRIPT_NAME": "",
@@ -81,7 +82,7 @@ def environ_of(ask: Ask) -> WSGIEnvironment:
         "CONTENT_LENGTH": str(len(ask.body)),
         "wsgi.input": BytesIO(ask.body),
         "wsgi.errors": sys.stderr,
-        **{f"HTTP_{name}": it for name, it in ask.headers},
+        **{f"HTTP_{name}": value for name, value in ask.headers},
     }
     if ask.body:
         environ["CONTENT_TYPE"] = "text/xml"
@@ -90,12 +91,12 @@ def environ_of(ask: Ask) -> WSGIEnvironment:
 
 
 def got(app: WSGIApplication, ask: Ask, **changes: Any) -> Got:
-    """The answer of an application that is held to PEP 3333 meanwhile."""
+    """Return the response of an application, and check that it conforms to PEP 3333."""
     return heard(validator(app), {**environ_of(ask), **changes})
 
 
 def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
-    """The answer of an application, as it gives it."""
+    """Return the response of an application."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
@@ -116,11 +117,11 @@ def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
     return Got(status, dict(headers), b"".join(written))
 
 
-# --- A little site, for WSGI servers ---------------------------------------------------
+# --- A small site, for WSGI servers ----------------------------------------------------
 
 
 class _Counted:
-    """Three pieces; `closed` counts how many of it a server has closed."""
+    """A body of three pieces; `closed` counts the bodies that a server has closed."""
 
     closed = 0
 
@@ -134,7 +135,7 @@ class _Counted:
 def little_site(
     environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """A site that does what PEP 3333 lets an application do."""
+    """A site that uses every feature of PEP 3333."""
     path, mine = environ["PATH_INFO"], [("X-Site", "mine"), ("Content-Type", "text/x")]
     if path == "/stream":
         start_response("200 OK", mine)

@@ -1,4 +1,4 @@
-"""A real Thunderbird sets accounts up through the service."""
+"""A real Thunderbird sets up accounts by the service."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from support import (
     fetch,
     free_port,
     program,
+    run_process,
     running,
     serving,
     shared,
-)
-from support import (
-    run_process as run,
 )
 from thunderbird import Thunderbird, thunderbird
 
@@ -30,14 +28,14 @@ pytestmark = [pytest.mark.client, pytest.mark.world]
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two domains, and the providers of files like the ISP database's, in one file."""
+    """A file with two domains and the providers of tests/isp."""
     file = tmp_path_factory.mktemp("service") / "autoconfig.toml"
     file.write_text(TWO_DOMAINS + _imported(ISP_FILES), encoding="utf-8")
     return file
 
 
 def _imported(files: list[Path]) -> str:
-    imported = run("import", *files)
+    imported = run_process("import", *files)
     assert imported.returncode == 0, imported.stderr
     return imported.stdout
 
@@ -60,13 +58,13 @@ def client(
 
 
 def _servers(config: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
-    """Type, host, port, encryption (3 is TLS) and login name of each server."""
+    """Return type, host, port, encryption (3 is TLS) and login of each server."""
     servers = [config["incoming"], *config["incomingAlternatives"], config["outgoing"]]
     keys = ("type", "hostname", "port", "socketType", "username")
     return [tuple(server[key] for key in keys) for server in servers]
 
 
-def test_an_address_is_all_that_thunderbird_needs(client: Thunderbird) -> None:
+def test_thunderbird_needs_nothing_but_an_address(client: Thunderbird) -> None:
     found = client.find("fred@example2.com")
     assert "error" not in found
     assert _servers(found) == [
@@ -84,10 +82,10 @@ def test_thunderbird_finds_nothing_for_a_domain_that_is_not_served(
 
 
 def _originals(files: list[Path]) -> list[tuple[str, str]]:
-    """Each file for an address of each of its domains.
+    """Return the text of each file with an address of each of its domains.
 
-    It has what we add for Mustang, which Thunderbird reads as well: the domains of MX
-    hosts without an attribute, and a password over HTTP by its older word.
+    The text includes what is added for Mustang and read by Thunderbird too: the domains
+    of MX hosts without an attribute, and the older name of a password over HTTP.
     """
     found = []
     for file in files:
@@ -95,7 +93,7 @@ def _originals(files: list[Path]) -> list[tuple[str, str]]:
         added = re.sub('(<domain) purpose="mx"(>.*?</domain>)', r"\g<0>\1\2", text)
         added = added.replace(">http-basic<", ">password-cleartext<")
         for domain in fromstring(text).iterfind("emailProvider/domain"):
-            if domain.get("purpose") != "mx":  # no address ends in that
+            if domain.get("purpose") != "mx":  # which no address has
                 found.append((added, f"fred@{(domain.text or '').strip()}"))
     return found
 
@@ -106,7 +104,7 @@ def _served(service: str, email: str) -> tuple[str, str]:
     return reply.body.decode(), email
 
 
-def test_a_file_of_the_isp_database_means_the_same_after_the_trip(
+def test_an_imported_file_is_served_with_the_same_meaning(
     client: Thunderbird, service: str
 ) -> None:
     originals = _originals(ISP_FILES)
@@ -116,7 +114,7 @@ def test_a_file_of_the_isp_database_means_the_same_after_the_trip(
     assert client.read([_served(service, email) for _, email in originals]) == before
 
 
-def test_the_whole_isp_database_means_the_same_after_the_trip(
+def test_the_whole_isp_database_is_served_with_the_same_meaning(
     client: Thunderbird, tmp_path: Path
 ) -> None:
     files = sorted(shared("ispdb").glob("*.xml"))
@@ -130,10 +128,10 @@ def test_the_whole_isp_database_means_the_same_after_the_trip(
     assert client.read(served) == before
 
 
-def test_what_export_writes_is_what_thunderbird_reads(
+def test_exported_files_have_the_same_meaning(
     client: Thunderbird, configuration: Path, tmp_path: Path
 ) -> None:
-    assert run("--config", configuration, "export", tmp_path).returncode == 0
+    assert run_process("--config", configuration, "export", tmp_path).returncode == 0
 
     def exported(email: str) -> tuple[str, str]:
         file = tmp_path / email.partition("@")[2] / "mail/config-v1.1.xml"
@@ -146,7 +144,7 @@ def test_what_export_writes_is_what_thunderbird_reads(
     assert client.read(files) == client.read(originals)
 
 
-def test_an_account_of_the_isp_database_is_set_up_from_here(
+def test_the_service_can_replace_the_isp_database(
     client: Thunderbird, configuration: Path
 ) -> None:
     port = free_port()
@@ -155,7 +153,7 @@ def test_an_account_of_the_isp_database_is_set_up_from_here(
     command = (BIN / "gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket", app)
     with (
         running(*command, port=port, env=env, at_once=True),
-        client.knowing_only(f"http://127.0.0.1:{port}/v1.1/"),
+        client.reaching_only(f"http://127.0.0.1:{port}/v1.1/"),
     ):
         found = client.find("fred@example.org")
     assert _servers(found) == [

@@ -164,7 +164,7 @@ FAULTY = {
         {**OF_A_ROW, "domains_file": "/etc/passwd"},
         "domains_file",
     ),
-    "a number": (5, "it gave int"),
+    "a number": (5, "it returned int"),
     "an id that the file does not have": ("nowhere.test", "does not have"),
 }
 
@@ -469,7 +469,9 @@ def test_a_row_in_itself_is_a_failure_and_no_endless_one(
     assert "nested too deeply" in caplog.text
 
 
-@pytest.mark.parametrize(("login", "words"), [(5, "gave int"), (b"x", "gave bytes")])
+@pytest.mark.parametrize(
+    ("login", "words"), [(5, "returned int"), (b"x", "returned bytes")]
+)
 def test_a_login_of_the_wrong_kind_is_told_by_its_kind(
     toml: Write, caplog: pytest.LogCaptureFixture, login: object, words: str
 ) -> None:
@@ -498,11 +500,11 @@ def test_functions_that_hang_do_not_hold_every_thread(
     targets = [f"{CONFIG}?emailaddress=fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(ask, of, target) for target in targets]
-        until(lambda: sum(it.done() for it in answers) == 40 - hooks._MOST_OPEN)
+        until(lambda: sum(it.done() for it in answers) == 40 - hooks._MOST_CALLS)
         assert {it.result().status[:3] for it in answers if it.done()} == {"503"}
         assert ask(of, f"{CONFIG}?emailaddress=fred@example.com").status == "200 OK"
         goes_on.set()
-    assert "16 questions wait for answers" in caplog.text
+    assert "16 calls have not returned" in caplog.text
 
 
 def test_a_question_that_is_open_for_long_is_told_and_the_last_answer_goes_on(
@@ -525,5 +527,5 @@ def test_a_question_that_is_open_for_long_is_told_and_the_last_answer_goes_on(
         assert asks.wait(10)
         clock.now += 12
         assert ask(of, target).status == "200 OK"
-        assert "for customer.test: it has not answered for 12 seconds" in caplog.text
+        assert "for customer.test: it has not returned for 12 seconds" in caplog.text
         goes_on.set()

@@ -1,4 +1,4 @@
-"""An edited file is taken up; a broken one is told of and changes nothing."""
+"""Edited files are taken up; invalid ones are logged and change nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from support import TWO_DOMAINS, fetch, serving, snapshot_of, until
 from werkzeug.test import Client
 
 from flask_autoconfig import Autoconfig, ConfigError, create_app
-from flask_autoconfig.answers import Request
+from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import Loaded, read
+from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current, Service
 
 Write = Callable[..., Path]
@@ -29,8 +30,8 @@ CONFIG = "/mail/config-v1.1.xml"
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
 
 
-def hosts(url: str, times: int = 8) -> set[bytes]:
-    """Which of the two versions answers, over enough requests to meet every worker."""
+def hosts(url: str, times: int = 20) -> set[bytes]:
+    """Return which versions answer, over enough requests to reach every worker."""
     bodies = [
         fetch(f"{url}{CONFIG}?emailaddress=a@example.com").body for _ in [0] * times
     ]
@@ -39,9 +40,10 @@ def hosts(url: str, times: int = 8) -> set[bytes]:
 
 @pytest.fixture
 def served(toml: Write, tmp_path: Path) -> Iterator[tuple[Path, str, Path]]:
+    """A service with three workers: its file, URL and log."""
     file, log = toml(TWO_DOMAINS), tmp_path / "log"
     with serving(file, "--workers", "3", log=log) as url:
-        assert hosts(url, 20) == {b"imap"}
+        assert hosts(url) == {b"imap"}
         yield file, url, log
 
 
@@ -66,55 +68,73 @@ def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
     os.utime(file, (time.time() - 3e7, time.time() - 3e7))
 
 
-@pytest.mark.parametrize(
-    "save",
-    [
-        saved_in_place,
-        saved_by_renaming,
-        saved_with_its_old_date,
-        saved_with_a_date_of_last_year,
-    ],
-)
-def test_every_worker_takes_an_edited_file_up_within_two_seconds(
-    served: tuple[Path, str, Path], save: Callable[[Path, str], None]
+def test_every_worker_takes_up_an_edited_file_within_two_seconds(
+    served: tuple[Path, str, Path],
 ) -> None:
     file, url, _ = served
-    save(file, EDITED)
-    until(lambda: hosts(url, 20) == {b"mail"}, seconds=2)
+    for save, text, host in (
+        (saved_in_place, EDITED, b"mail"),
+        (saved_by_renaming, TWO_DOMAINS, b"imap"),
+        (saved_with_its_old_date, EDITED, b"mail"),
+        (saved_with_a_date_of_last_year, TWO_DOMAINS, b"imap"),
+    ):
+        save(file, text)
+        until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("content", ["", "[[provider", None])
-def test_a_broken_empty_or_vanished_file_is_logged_and_the_last_good_one_answers(
-    served: tuple[Path, str, Path], content: str | None
+def test_an_invalid_empty_or_missing_file_is_logged_and_changes_nothing(
+    served: tuple[Path, str, Path],
 ) -> None:
     file, url, log = served
-    if content is None:
-        file.unlink()
-    else:
-        file.write_text(content)
     sentence = "The last good configuration goes on answering."
-    until(lambda: sentence in log.read_text())
-    time.sleep(1)  # in which each worker looks twice more
-    assert hosts(url, 20) == {b"imap"}
-    assert 1 <= log.read_text().count(sentence) <= 3  # once by each that was asked
-    file.write_text(EDITED)
-    until(lambda: hosts(url, 20) == {b"mail"}, seconds=2)
+
+    def logged() -> int:
+        return log.read_text().count(sentence)
+
+    for content in ("", "[[provider", None):
+        before = logged()
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        until(lambda before=before: logged() > before)  # type: ignore[misc]
+        time.sleep(1)  # in which each worker looks twice more
+        assert hosts(url) == {b"imap"}
+        assert logged() - before <= 3  # once for each worker that was asked
+        file.write_text(EDITED)
+        until(lambda: hosts(url) == {b"mail"}, seconds=2)
+        file.write_text(TWO_DOMAINS)
+        until(lambda: hosts(url) == {b"imap"}, seconds=2)
 
 
-def test_a_broken_file_is_logged_once_with_its_problems(
+def look(live: Live[Current], times: int = 4) -> None:
+    for _ in range(times):
+        live.look()
+
+
+def has_domain(live: Live[Current], domain: str) -> bool:
+    return snapshot_of(live).directory.by_domain(domain) is not None
+
+
+def document(service: Service, query: str = "") -> Answer:
+    answer = service.answer(Request(CONFIG, query))
+    assert answer is not None
+    return answer
+
+
+def test_an_invalid_file_is_logged_once_with_its_problems(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = toml(TWO_DOMAINS)
     live = Service(file).live
     file.write_text("[[provider]]")
     with caplog.at_level(logging.INFO, "flask_autoconfig"):
-        for _ in range(4):
-            live.look()
+        look(live)
     (record,) = caplog.records
     assert "provider[0]: it has no domains" in record.getMessage()
 
 
-def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
+def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     live = Service(file).live
     half = TWO_DOMAINS.replace(', "example2.com"', "")
@@ -122,38 +142,33 @@ def test_a_file_half_written_is_not_taken_up(toml: Write) -> None:
     live.look()  # the first look sees a change that is not settled
     file.write_text(EDITED)
     live.look()
-    assert snapshot_of(live).directory.by_domain("example2.com") is not None
+    assert has_domain(live, "example2.com")
     live.look()
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
-def test_the_domains_file_is_taken_up_like_the_toml(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_an_edited_domains_file_is_taken_up(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "domains").write_text("one.test\n")
     text = TWO_DOMAINS.replace("domains =", 'domains_file = "domains"\ndomains =')
     live = Service(toml(text)).live
     (tmp_path / "domains").write_text("one.test\ntwo.test\n")
-    for _ in range(2):
-        live.look()
-    assert snapshot_of(live).directory.by_domain("two.test") is not None
+    look(live, 2)
+    assert has_domain(live, "two.test")
 
 
-def test_without_the_watcher_the_next_request_looks(toml: Write) -> None:
+def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     service = Service(file)
     live = service.live
-    live._pid = os.getpid()  # as if its thread could not run
+    live._pid = os.getpid()  # as if the thread could not be started
     file.write_text(EDITED)
     os.utime(file, (1, 1))
     live._stale_at = float("-inf")
-    answer = service.answer(Request(CONFIG, "emailaddress=a@example.com"))
-    assert answer is not None
-    assert b"mail.example.com" in answer.body
+    assert b"mail.example.com" in document(service).body
 
 
-def test_registering_starts_no_thread_that_a_fork_would_lose(toml: Write) -> None:
-    before = set(threading.enumerate())  # some of them may end meanwhile
+def test_registering_starts_no_thread_since_a_fork_would_lose_it(toml: Write) -> None:
+    before = set(threading.enumerate())
     app = create_app(toml(TWO_DOMAINS))
     site = Flask("site")
     site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
@@ -178,17 +193,17 @@ def test_a_document_is_rendered_once(
     toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    first = service.answer(Request(CONFIG, "emailaddress=a@example.com"))
+    first = document(service, "emailaddress=a@example.com")
     monkeypatch.delattr("flask_autoconfig.documents.xml.to_bytes")
     for address in ("a@example.com", "b@example2.com"):
-        assert service.answer(Request(CONFIG, f"emailaddress={address}")) is first
+        assert document(service, f"emailaddress={address}") is first
 
 
-def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
+def test_the_cache_of_documents_is_bounded(toml: Write) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"*"')
     service = Service(toml(text))
     for number in range(10_000):
-        service.answer(Request(CONFIG, f"emailaddress=a@d{number}.test"))
+        document(service, f"emailaddress=a@d{number}.test")
     snapshot = service.snapshot
     entries = snapshot._answers._entries.values()
     kept = sum(len(answer.body) + 2000 for answer, _ in entries)
@@ -197,37 +212,34 @@ def test_the_cache_is_bounded_whatever_is_asked(toml: Write) -> None:
     assert len(snapshot._answers) < 10_000
 
 
-def test_a_file_that_a_faulty_file_names_cures_it_when_it_comes(
+def test_a_missing_domains_file_is_taken_up_when_it_is_created(
     toml: Write, tmp_path: Path
 ) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
-    for _ in range(4):
-        live.look()
-    assert snapshot_of(live).directory.by_domain("late.test") is None
+    look(live)
+    assert not has_domain(live, "late.test")
     (tmp_path / "later").write_text("late.test\n")
-    for _ in range(3):
-        live.look()
-    assert snapshot_of(live).directory.by_domain("late.test") is not None
+    look(live, 3)
+    assert has_domain(live, "late.test")
 
 
-def test_an_edit_during_the_take_up_is_taken_up_too(toml: Write) -> None:
+def test_an_edit_during_a_reload_is_taken_up_too(toml: Write) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
-    def build_while_somebody_saves(config: Loaded) -> Current:
+    def build_during_an_edit(config: Loaded) -> Current:
         live._build = build
         toml(TWO_DOMAINS.replace("imap.", "late."))
         return build(config)
 
-    live._build = build_while_somebody_saves
+    live._build = build_during_an_edit
     toml(EDITED)
-    for _ in range(6):
-        live.look()
+    look(live, 6)
     assert "late.example.com" in str(snapshot_of(live).loaded)
 
 
-# Runs in a process of its own, since it limits what that process may have.
+# Limits the resources of its process.
 SHORT_OF = """
 import logging, os, resource, sys, time
 from flask_autoconfig.answers import Request
@@ -237,7 +249,7 @@ file, limit, spare = sys.argv[1], getattr(resource, sys.argv[2]), int(sys.argv[3
 logging.basicConfig()
 service = Service(file)
 ask = lambda: service.answer(Request("/mail/config-v1.1.xml")).body
-ask()  # so that what is imported late is there, and the thread runs
+ask()  # so that all modules are imported, and the thread runs
 with open("/proc/self/statm") as statm:
     size = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 used = size if limit == resource.RLIMIT_AS else len(os.listdir("/proc/self/fd")) - 1
@@ -254,31 +266,30 @@ print(b"mail.example.com" in ask())
 """
 
 
-def _short_of(file: Path, *limit: object) -> tuple[list[str], str]:
-    command = [sys.executable, "-c", SHORT_OF, str(file), *map(str, limit)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.split(), done.stderr
+# The limit, bytes or files above what is used, bytes of the edited file, and whether the
+# edit is taken up at once.
+LIMITS = [
+    ("RLIMIT_NOFILE", 0, 0, False),
+    ("RLIMIT_AS", 16 * 1024 * 1024, 40 * 1024 * 1024, False),
+    ("RLIMIT_AS", 64 * 1024 * 1024, 0, True),
+]
 
 
-@pytest.mark.parametrize(
-    ("limit", "spare", "padding"),
-    [("RLIMIT_NOFILE", 0, 0), ("RLIMIT_AS", 16 * 1024 * 1024, 40 * 1024 * 1024)],
-)
-def test_an_edit_that_cannot_be_read_is_read_again(
-    toml: Write, limit: str, spare: int, padding: int
+def test_an_edit_that_cannot_be_read_for_lack_of_resources_is_read_later(
+    toml: Write,
 ) -> None:
-    file = toml(TWO_DOMAINS)
-    toml(f"{EDITED}# {'x' * padding}\n", f"{file.name}.new")
-    answers, log = _short_of(file, limit, spare)
-    assert answers == ["False", "True"], log
-    assert log.count("The last good configuration goes on answering.") == 1
-
-
-def test_reading_a_small_file_takes_little_memory(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
-    toml(EDITED, f"{file.name}.new")
-    answers, log = _short_of(file, "RLIMIT_AS", 64 * 1024 * 1024)
-    assert answers == ["True", "True"], log
+    processes = []
+    for number, (limit, spare, size, _) in enumerate(LIMITS):
+        file = toml(TWO_DOMAINS, f"{number}.toml")
+        toml(f"{EDITED}# {'x' * size}\n", f"{number}.toml.new")
+        command = [sys.executable, "-c", SHORT_OF, str(file), limit, str(spare)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen(command, **pipes))  # type: ignore[call-overload]
+    for process, (*_, is_taken_up) in zip(processes, LIMITS, strict=True):
+        answers, log = process.communicate()
+        assert answers.split() == [str(is_taken_up), "True"], log
+        kept = log.count("The last good configuration goes on answering.")
+        assert kept == (0 if is_taken_up else 1)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +302,7 @@ def test_reading_a_small_file_takes_little_memory(toml: Write) -> None:
         None,
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_from_a_faulty_one(
+def test_an_unreadable_file_is_distinguished_from_an_invalid_one(
     toml: Write, tmp_path: Path, text: str | None
 ) -> None:
     (tmp_path / "dir").mkdir()
@@ -303,7 +314,7 @@ def test_a_file_that_cannot_be_read_is_told_from_a_faulty_one(
     assert not caught.value.is_unread
 
 
-def test_a_fault_of_our_own_does_not_reach_the_requests(
+def test_an_internal_error_of_a_reload_does_not_affect_requests(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
@@ -313,17 +324,13 @@ def test_a_fault_of_our_own_does_not_reach_the_requests(
 
     service.live._build = fail
     toml(EDITED)
-    for _ in range(5):
-        service.live.look()
-    answer = service.answer(Request(CONFIG))
-    assert answer is not None
-    assert b"imap.example.com" in answer.body
+    look(service.live, 5)
+    assert b"imap.example.com" in document(service).body
     assert caplog.text.count("RuntimeError: a bug") == 1
 
 
 def _dated(service: Service) -> tuple[bytes, datetime]:
-    answer = service.answer(Request(CONFIG))
-    assert answer is not None
+    answer = document(service)
     return answer.body, parsedate_to_datetime(answer.modified)
 
 
@@ -336,26 +343,22 @@ def test_the_date_of_a_document_never_goes_back(
     service = Service(file)
     body, date = _dated(service)
     assert abs(date.timestamp() - time.time()) < 5
-    monkeypatch.setattr(time, "time", lambda: 1e9)  # and the clock is set back, too
+    monkeypatch.setattr(time, "time", lambda: 1e9)  # the clock is set back as well
     older.rename(file)
-    for _ in range(2):
-        service.live.look()
+    look(service.live, 2)
     new_body, new_date = _dated(service)
     assert new_body != body
     assert new_date > date
 
 
-def test_who_has_the_document_of_before_is_not_told_that_it_is_the_same(
+def test_a_client_that_has_an_older_document_gets_the_new_one(
     toml: Write,
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    before = service.answer(Request(CONFIG))
-    assert before is not None
+    before = document(service)
     toml(EDITED)
-    for _ in range(2):
-        service.live.look()
-    now = service.answer(Request(CONFIG))
-    assert now is not None
+    look(service.live, 2)
+    now = document(service)
     asked = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
     assert now.for_request(asked) is now
     asked["HTTP_IF_MODIFIED_SINCE"] = now.modified

@@ -1,4 +1,4 @@
-"""Customers by the thousand: domains files, and brands in files of their own."""
+"""Many customers: domains files, and providers in included files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from support import TWO_DOMAINS, run
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
-from flask_autoconfig.reload import Live
-from flask_autoconfig.service import Current, Service
+from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.check import _of_file
 
 Write = Callable[..., Path]
@@ -46,13 +45,14 @@ def problems_of(file: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def looks(live: Live[Current]) -> None:
+def look(service: Service) -> None:
     for _ in range(4):
-        live.look()
+        service.live.look()
 
 
-def serves(service: Service, domain: str) -> bool:
-    return service.snapshot.directory.by_domain(domain) is not None
+def serves(service: Service, *domains: str) -> bool:
+    directory = service.snapshot.directory
+    return all(directory.by_domain(domain) is not None for domain in domains)
 
 
 # --- Domains files ---------------------------------------------------------------------
@@ -78,16 +78,11 @@ LINES = st.lists(
 )
 
 
-def test_lines_that_are_nobodys_domain_are_warned_of_with_their_line(
+def test_lines_that_can_be_no_mail_domain_are_reported_with_their_number(
     toml: Write, tmp_path: Path
 ) -> None:
-    lines = [
-        "a.test",
-        "single",
-        "bad domain_x!",
-        "*.com",
-        *map("x{}".format, range(20)),
-    ]
+    names = [f"x{number}" for number in range(20)]
+    lines = ["a.test", "single", "bad domain_x!", "*.com", *names]
     (tmp_path / "customers").write_text("\n".join(lines))
     done = run("--config", toml(LISTED), "validate")
     assert done.returncode == 0
@@ -99,7 +94,7 @@ def test_lines_that_are_nobodys_domain_are_warned_of_with_their_line(
 
 
 @given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
-def test_a_domains_file_is_read_as_if_line_by_line(
+def test_a_domains_file_read_in_slices_is_the_same_as_line_by_line(
     tmp_path_factory: pytest.TempPathFactory,
     lines: list[str],
     ends: bool,
@@ -109,7 +104,7 @@ def test_a_domains_file_is_read_as_if_line_by_line(
     text = "\n".join(lines) + "\n" * ends
     file = tmp_path_factory.mktemp("lines") / "customers"
     file.write_bytes(text.encode("utf-8-sig" if mark else "utf-8", "replace"))
-    names, faulty = [], []
+    names, invalid = [], []
     data = text.encode("utf-8", "replace").removeprefix(b"\xef\xbb\xbf" * (not mark))
     for number, line in enumerate(data.splitlines(), 1):
         words = line.decode().partition("#")[0].split()
@@ -119,22 +114,22 @@ def test_a_domains_file_is_read_as_if_line_by_line(
             word = words[0]
             names.append(domain_pattern(f"*{word}" if word[0] == "." else word))
         except ValueError:
-            faulty.append(number)
+            invalid.append(number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listing, "_SLICE", size)
         found = listing.read_listing(file)
     assert list(found) == names
-    assert [it.line for it in found.skipped] == faulty
+    assert [line.line for line in found.skipped] == invalid
 
 
-def test_a_line_that_is_no_domain_is_skipped_at_the_start_and_told_of(
+def test_a_line_that_is_no_domain_is_skipped_and_logged(
     toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lines = ["one.test", "sales@two.test", *(f"bad_{it}.test" for it in range(9))]
+    invalid = [f"bad_{number}.test" for number in range(9)]
+    lines = ["one.test", "sales@two.test", *invalid]
     (tmp_path / "customers").write_text("\n".join([*lines, "three.test"]))
     service = Service(toml(LISTED))
-    assert serves(service, "one.test")
-    assert serves(service, "three.test")
+    assert serves(service, "one.test", "three.test")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     message = record.getMessage()
@@ -143,21 +138,21 @@ def test_a_line_that_is_no_domain_is_skipped_at_the_start_and_told_of(
     assert message.endswith("\n  and 5 more")
 
 
-def test_a_line_that_is_no_domain_does_not_block_later_changes(
+def test_a_line_that_is_no_domain_does_not_block_later_edits(
     toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     customers = tmp_path / "customers"
     customers.write_text("one.test\n")
     service = Service(toml(LISTED))
     customers.write_bytes(b"one.test\nM\xfcller\ntwo.test\n")
-    time.sleep(0.05)  # until a change could not leave the same date
-    looks(service.live)
+    time.sleep(0.05)  # so that the next change has another date
+    look(service)
     assert serves(service, "two.test")
     assert caplog.text.count('line 2: expected a host name, got "M\ufffdller"') == 1
     toml(LISTED.replace("imap.", "mail."))
-    looks(service.live)
+    look(service)
     assert "mail.example.com" in str(service.snapshot.loaded.tables)
-    assert caplog.text.count("line 2:") == 1  # that file was not read again
+    assert caplog.text.count("line 2:") == 1  # the file was not read again
 
 
 def test_validate_names_each_line_that_is_no_domain_and_exits_1(
@@ -177,7 +172,7 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
     assert done.stderr.endswith("2 problems, no warnings\n")
 
 
-def test_a_file_without_any_domain_is_the_wrong_file(
+def test_a_domains_file_without_any_domain_is_an_error(
     toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "customers").write_text("one.test\n", encoding="utf-16")
@@ -186,17 +181,17 @@ def test_a_file_without_any_domain_is_the_wrong_file(
     assert problem.endswith("is a domain; give a text file with one domain per line")
 
 
-def test_check_has_the_line_of_what_is_no_domain(toml: Write, tmp_path: Path) -> None:
+def test_check_names_the_line_that_is_no_domain(toml: Write, tmp_path: Path) -> None:
     (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\n")
     file = toml(LISTED + "username = 'fred'\n")
     line = file.read_text().splitlines().index("username = 'fred'") + 1
     with click.Context(click.Command("check")) as context:
         context.meta["flask_autoconfig.file"] = file
-        subjects = [it.subject for it in _of_file(Service(file))]
+        subjects = [finding.subject for finding in _of_file(Service(file))]
     assert subjects[:2] == [f"{tmp_path}/customers:2", f"{file}:{line}"]
 
 
-def test_the_line_of_a_listed_name_is_found_however_it_is_written(
+def test_the_line_of_a_listed_domain_is_found_in_every_spelling(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "customers"
@@ -206,10 +201,10 @@ def test_the_line_of_a_listed_name_is_found_however_it_is_written(
     assert listing.lines_of(file, names.keys()) == names
 
 
-def test_of_a_list_that_is_claimed_twice_some_are_named(
+def test_of_many_domains_that_are_claimed_twice_some_are_named(
     toml: Write, tmp_path: Path
 ) -> None:
-    names = "".join(f"d{it:03}.test\n" for it in range(100))
+    names = "".join(f"d{number:03}.test\n" for number in range(100))
     (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     file = toml(LISTED + brand("other.test", more='domains_file = "customers"'))
     problems = problems_of(file)
@@ -221,7 +216,7 @@ def test_of_a_list_that_is_claimed_twice_some_are_named(
     assert len(problems) == 21
 
 
-def test_what_did_not_change_is_not_read_again(
+def test_unchanged_files_are_not_read_again(
     toml: Write, tmp_path: Path, brands: Path
 ) -> None:
     (tmp_path / "customers").write_text("one.test\n")
@@ -239,7 +234,7 @@ def test_what_did_not_change_is_not_read_again(
     assert set(after.claims) >= {b"one.test", b"a.test", b"c.test"}
 
 
-def test_what_may_change_in_the_same_instant_is_read_again(
+def test_a_file_that_has_just_changed_is_read_again(
     toml: Write, tmp_path: Path
 ) -> None:
     file, customers = toml(LISTED), tmp_path / "customers"
@@ -252,10 +247,10 @@ def test_what_may_change_in_the_same_instant_is_read_again(
     assert again.listings[customers] is settled.listings[customers]
 
 
-# --- Brands as files -------------------------------------------------------------------
+# --- Included files -------------------------------------------------------------------
 
 
-def test_brands_have_files_of_their_own(toml: Write, brands: Path) -> None:
+def test_included_files_add_their_providers(toml: Write, brands: Path) -> None:
     (brands / "list").write_text("listed.test\n")
     (brands / "a.toml").write_text(brand("a.test", more='domains_file = "list"'))
     (brands / "b.toml").write_text(brand("b.test") + brand("c.test"))
@@ -264,52 +259,52 @@ def test_brands_have_files_of_their_own(toml: Write, brands: Path) -> None:
     domains = [next(provider.all_domains) for provider in loaded.providers]
     assert domains == ["example.com", "a.test", "b.test", "c.test"]
     assert b"listed.test" in loaded.claims  # from the folder of its own file
-    assert [it.domains[0] for it in loaded.tables.provider] == ["example.com"]
+    assert [provider.domains[0] for provider in loaded.tables.provider] == [
+        "example.com"
+    ]
 
 
-def test_brands_come_and_go_and_faulty_ones_change_nothing(
+def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
     toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = Service(toml(BRANDS))
     (brands / "a.toml").write_text(brand("a.test"))
-    looks(service.live)
+    look(service)
     assert serves(service, "a.test")
 
     (brands / "b.toml").write_text(brand("a.test", "b.test"))
-    looks(service.live)
+    look(service)
     assert not serves(service, "b.test")
     assert caplog.text.count("goes on answering") == 1
     sentence = "brands/b.toml:3: provider[0].domains[0] (a.test): a.test is claimed by "
     assert f"{sentence}provider[0] of brands/a.toml too;" in caplog.text
 
     (brands / "a.toml").unlink()
-    looks(service.live)
-    assert serves(service, "a.test")
-    assert serves(service, "b.test")
+    look(service)
+    assert serves(service, "a.test", "b.test")
     (brands / "b.toml").unlink()
-    looks(service.live)
+    look(service)
     assert not serves(service, "b.test")
     assert serves(service, "example.com")
     assert caplog.text.count("goes on answering") == 1
 
 
-def test_a_faulty_brand_is_cured_by_one_that_comes(toml: Write, brands: Path) -> None:
+def test_an_invalid_included_file_is_read_again_when_it_is_corrected(
+    toml: Write, brands: Path
+) -> None:
     service = Service(toml(TWO_DOMAINS))
     (brands / "a.toml").write_text("[[provider]]")
     toml(BRANDS)
-    looks(service.live)
+    look(service)
     (brands / "b.toml").write_text(brand("b.test"))
-    looks(service.live)
+    look(service)
     assert not serves(service, "b.test")
     (brands / "a.toml").write_text(brand("a.test"))
-    looks(service.live)
-    assert serves(service, "a.test")
-    assert serves(service, "b.test")
+    look(service)
+    assert serves(service, "a.test", "b.test")
 
 
-def test_problems_of_all_files_come_at_once_each_with_its_file(
-    toml: Write, brands: Path
-) -> None:
+def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) -> None:
     (brands / "a.toml").write_text('max_age = 5\ninclude = ["x"]\n' + brand("a.test"))
     (brands / "b.toml").write_text("[[provider")
     (brands / "c.toml").write_text("")
@@ -317,7 +312,7 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
     (brands / "e.toml").write_bytes(b"\xff")
     (brands / "f.toml").write_text(brand("example2.com", more="colour = 1"))
     problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
-    heads = [it.partition("; ")[0].partition(" (at")[0] for it in problems]
+    heads = [problem.partition("; ")[0].partition(" (at")[0] for problem in problems]
     assert heads == [
         "line 8: provider[0].incoming[0].hostname (example.com): expected a host name, "
         'got "a b"',
@@ -336,7 +331,7 @@ def test_problems_of_all_files_come_at_once_each_with_its_file(
     assert problems[2].endswith(f"; move include {home}")
 
 
-def test_a_pattern_without_a_file_yet_is_no_error(
+def test_a_pattern_that_matches_no_file_is_a_warning(
     toml: Write, brands: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = toml('include = ["brands/*.toml"]\n')
@@ -350,31 +345,28 @@ def test_a_pattern_without_a_file_yet_is_no_error(
         "  do: put a file there, or correct the pattern\n"
     )
     (brands / "a.toml").write_text(brand("a.test"))
-    looks(service.live)
+    look(service)
     assert serves(service, "a.test")
 
 
-def test_a_file_that_is_named_and_is_not_there_is_an_error(toml: Write) -> None:
+def test_a_missing_file_that_include_names_is_an_error_until_it_exists(
+    toml: Write, brands: Path
+) -> None:
+    service = Service(toml(TWO_DOMAINS))
     (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
     assert problem == (
         'line 1: include[0]: there is no file "brands/a.toml"; '
         "correct the name, or remove it"
     )
-
-
-def test_a_file_that_is_named_cures_the_file_when_it_comes(
-    toml: Write, brands: Path
-) -> None:
-    service = Service(toml(TWO_DOMAINS))
     toml(BRANDS.replace("brands/*", "./brands/a"))
-    looks(service.live)
+    look(service)
     (brands / "a.toml").write_text(brand("a.test"))
-    looks(service.live)
+    look(service)
     assert serves(service, "a.test")
-    assert service.live._signature() == service.live._known  # and that is all
+    assert service.live._signature() == service.live._known  # no change remains
 
 
-def test_patterns_stay_in_a_folder_each(toml: Write, brands: Path) -> None:
+def test_patterns_match_files_of_one_folder(toml: Write, brands: Path) -> None:
     (problem,) = problems_of(toml(BRANDS.replace("brands/*", "**/*")))
     assert problem.startswith('line 1: include[0]: "**/*.toml" contains **, which')
     (brands / ".hidden.toml").write_text("[")
@@ -383,7 +375,7 @@ def test_patterns_stay_in_a_folder_each(toml: Write, brands: Path) -> None:
     assert list(reading.read(file).parts) == [brands / "a.toml"]  # itself left out
 
 
-def test_the_commands_know_the_brands(
+def test_the_commands_know_the_providers_of_included_files(
     toml: Write, tmp_path: Path, brands: Path
 ) -> None:
     server = brand("b.test").replace("imap.", "mail.")

@@ -1,6 +1,6 @@
-"""Other people's programs read what is served: independent readers from PyPI.
+"""Independent clients from PyPI read the documents.
 
-exchangelib is none of them: since version 5 it asks for Autodiscover by SOAP alone.
+exchangelib is not among them: since version 5 it uses Autodiscover over SOAP alone.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from support import (
     certificate_for,
     free_port,
     names,
+    run_process,
     running,
-)
-from support import (
-    run_process as run,
 )
 from vdirsyncer.storage.dav import CalDAVStorage, CardDAVStorage
 from world import DOMAIN, PASSWORD, USER, NameServer
@@ -38,7 +36,7 @@ SETTINGS = (
     + '[[provider.calendar]]\ntype = "caldav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'
     + '[[provider.address_book]]\ntype = "carddav"\nurl = "https://%EMAILDOMAIN%/dav/"\n'
 )
-DOOR = """
+APP = """
 from radicale import application
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -53,14 +51,14 @@ app = AutoconfigMiddleware(site, {file!r})
 def site(
     toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """A real calendar server with the middleware in front, at the domain and its names.
+    """A real calendar server behind the middleware, at the domain and its host names.
 
-    Gives the TOML file.
+    Yields the TOML file.
     """
     file = toml(SETTINGS)
     hosts = (DOMAIN, f"autoconfig.{DOMAIN}")
     certificate, key = certificate_for(*hosts, folder=tmp_path)
-    (tmp_path / "door.py").write_text(DOOR.format(file=str(file)))
+    (tmp_path / "app.py").write_text(APP.format(file=str(file)))
     (tmp_path / "users").write_text(f"{USER}:{PASSWORD}\n")
     (tmp_path / "radicale").write_text(
         f"[auth]\ntype = htpasswd\nhtpasswd_filename = {tmp_path}/users\n"
@@ -72,9 +70,9 @@ def site(
     tls = ("--certfile", certificate, "--keyfile", key, "--no-control-socket")
     env = {"RADICALE_CONFIG": str(tmp_path / "radicale")}
     at_443 = {(host, 443): port for host in hosts}
-    at_443["autoconfig.thunderbird.net", 443] = free_port()  # where nobody answers
+    at_443["autoconfig.thunderbird.net", 443] = free_port()  # where nothing listens
     with (
-        running(*command, *tls, "door:app", port=port, env=env, at_once=True),
+        running(*command, *tls, "app:app", port=port, env=env, at_once=True),
         names(monkeypatch, at_443),
     ):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -82,8 +80,12 @@ def site(
 
 
 def _found(config: maildiscover.MailConfig) -> dict[str, tuple[str, int]]:
-    said = {name: it.to_tuple()[:2] for name, it in vars(config).items() if it}
-    return {name: (str(host), int(port)) for name, (host, port) in said.items()}
+    found = {}
+    for name, server in vars(config).items():
+        if server:
+            host, port, *_ = server.to_tuple()
+            found[name] = str(host), int(port)
+    return found
 
 
 SERVERS = {
@@ -103,7 +105,9 @@ def test_maildiscover_finds_hosts_ports_and_methods() -> None:
 def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zone = run("--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}").stdout
+    zone = run_process(
+        "--config", site, "dns", DOMAIN, "--target", f"www.{DOMAIN}"
+    ).stdout
     resolver = dns.resolver.Resolver(configure=False)
     with NameServer() as server:
         server.load(zone)
@@ -116,7 +120,7 @@ def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's, over TLS
 @pytest.mark.parametrize("storage", [CalDAVStorage, CardDAVStorage])
-def test_vdirsyncer_finds_a_real_servers_collections_from_the_domain_alone(
+def test_vdirsyncer_finds_the_collections_of_a_real_server_by_domain(
     site: Path, storage: Any
 ) -> None:
     assert site.is_file()
@@ -131,9 +135,10 @@ def test_vdirsyncer_finds_a_real_servers_collections_from_the_domain_alone(
                 "connector": connector,
             }
             await storage.create_collection("work", **account)
-            return [it["url"] async for it in storage.discover(**account)]
+            found = storage.discover(**account)
+            return [collection["url"] async for collection in found]
 
-    # The domain's own site has nothing at its root: the redirect led there.
+    # The site has nothing at its root, so the redirect was followed.
     found = [unquote(url).rstrip("/") for url in asyncio.run(collections())]
     assert found == [f"https://{DOMAIN}/dav/{USER}/work"]
-    gc.collect()  # what is left unclosed is told of here, and not to another test
+    gc.collect()  # so that warnings of unclosed connections belong to this test

@@ -118,9 +118,9 @@ def test_hooks_that_are_none_end_the_start_with_a_line_that_says_what_to_do(
 
 
 FAILING = {
-    "1 / 0": "ZeroDivisionError: division by zero at {file}:1; mend",
-    "import sys; sys.exit(3)": "SystemExit: 3 at {file}:1; mend",
-    "import os\nos.environ['NOWHERE']": "KeyError: 'NOWHERE' at {file}:2; mend",
+    "1 / 0": "ZeroDivisionError: division by zero at {file}:1; correct",
+    "import sys; sys.exit(3)": "SystemExit: 3 at {file}:1; correct",
+    "import os\nos.environ['NOWHERE']": "KeyError: 'NOWHERE' at {file}:2; correct",
     "import not_there": "No module named 'not_there' at {file}:1; install not_there",
 }
 
@@ -133,7 +133,7 @@ def test_a_module_whose_import_fails_is_told_with_the_error_and_its_place(
     file.write_text(text)
     ended = run("serve", "--hooks", "faulty", cwd=folder)
     assert ended.returncode == 1
-    assert "faulty: the module is there, and its import fails: " in ended.stderr
+    assert "faulty: the module exists, but its import fails: " in ended.stderr
     assert words.format(file=file) in ended.stderr
     assert "name a module" not in ended.stderr
     monkeypatch.chdir(folder)

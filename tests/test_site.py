@@ -67,7 +67,7 @@ def test_the_configuration_may_be_a_mapping() -> None:
     [
         ({"provider": []}, "provider"),
         ({"provider": [{"domains": ["example.com"], "incomming": []}]}, "incoming"),
-        ("autoconfig.toml", "a file's path belongs into AUTOCONFIG_FILE"),
+        ("autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ],
 )
 def test_a_faulty_mapping_is_an_error_of_the_sites_code(
@@ -381,8 +381,8 @@ def test_a_domain_that_is_not_served_is_told_once_and_an_address_never(
         client.get(CONFIG, headers={"Host": "127.0.0.1:8000"})
         client.get(CONFIG, headers={"Host": "%0d%0aX: y"})
     assert sorted(caplog.messages) == [
-        "autoconfig.nowhere.test is asked for and not served",
-        "elsewhere.test is asked for and not served",
+        "autoconfig.nowhere.test was requested and is not served",
+        "elsewhere.test was requested and is not served",
     ]
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_method_is_refused_in_words_before_a_site(
         ask = Ask(path, "BREW", body=b"coffee")
         answer = got(site, ask)
         assert answer.status == "405 Method Not Allowed"
-        assert answer.body.startswith(b"This is asked with ")
+        assert answer.body.startswith(b"Use ")
         assert answer == got(alone, ask)
 
 

@@ -132,7 +132,7 @@ def test_every_family_is_answered_under_a_server_as_by_the_service_alone(
 def test_a_wrong_method_and_a_wrong_address_are_told_under_a_server(url: str) -> None:
     refused = fetch(f"{url}{CONFIG}", method="DELETE")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
-    assert refused.body == b"This is asked with GET, HEAD.\n"
+    assert refused.body == b"Use GET, HEAD here.\n"
     assert fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred").status == 400
 
 

@@ -1,4 +1,4 @@
-"""Drives a real Thunderbird without a screen, through its Marionette port."""
+"""Controls a real headless Thunderbird by its Marionette port."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from support import free_port, program, wait_for
 
-if TYPE_CHECKING:  # the fast tests do not have it
+if TYPE_CHECKING:  # the fast tests run without it
     from marionette_driver.marionette import Marionette
 
-# Names under a proxy need no DNS: every http request goes to the service under test,
-# which reads the absolute form of the request line as any HTTP/1.1 server must.
+# With a proxy no name needs DNS: every http request goes to the service under test, which
+# reads the absolute form of the request line as any HTTP/1.1 server must.
 _PREFERENCES = """
 user_pref("marionette.port", {marionette});
 user_pref("network.proxy.type", 1);
@@ -68,7 +68,7 @@ done(texts.map(([text, email]) => {
 """
 
 
-# What stands on the screens of the account hub, in its shadow roots.
+# Finds the visible elements of the account hub, in its shadow roots too.
 _SCREEN = """
 const window = Services.wm.getMostRecentWindow("mail:3pane");
 const all = [];
@@ -113,13 +113,13 @@ class Thunderbird:
             )
 
     def find(self, email: str) -> dict[str, Any]:
-        """The account that it would set up for an address, found by itself."""
+        """Return the account that it finds for an address."""
         found: dict[str, Any] = self._run(_FIND, email)
         return found
 
     @contextmanager
-    def knowing_only(self, isp_database: str) -> Iterator[None]:
-        """For the block, nothing but this ISP database can be reached."""
+    def reaching_only(self, isp_database: str) -> Iterator[None]:
+        """For the block, let it reach nothing but this ISP database."""
         preferences = {
             "mailnews.auto_config_url": isp_database,
             "network.proxy.http_port": 9,
@@ -128,17 +128,17 @@ class Thunderbird:
             yield
 
     def seen(self) -> list[str]:
-        """The texts of the set-up's screen, as a person sees them."""
+        """Return the texts that the account hub shows."""
         texts: list[str] = self._run(_SEEN, None)
         return texts
 
     def act(self, button: str, **typed: str) -> bool:
-        """Type into fields of that screen and press a button; False if one is not there."""
+        """Type into fields and press a button; return False if one is missing."""
         found: bool = self._run(_ACT, [typed, button])
         return found
 
     def read(self, texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
-        """The account that each document says for each address."""
+        """Return the account that each document describes for its address."""
         read: list[dict[str, Any]] = self._run(_READ, [list(pair) for pair in texts])
         return read
 
@@ -147,7 +147,7 @@ class Thunderbird:
 def thunderbird(
     profile: Path, *, service_port: int, language: str = "en-US"
 ) -> Iterator[Thunderbird]:
-    """A Thunderbird with an empty profile, whose http requests reach the service."""
+    """Start a Thunderbird with an empty profile, whose http requests reach the service."""
     with warnings.catch_warnings():
         # A package that it imports calls a deprecated function.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, quote
 
 from ..address import Address
 from ..answers import (
-    KEPT_BY_NOBODY_ELSE,
     NOT_SERVED,
     OK,
+    PRIVATE,
     SECURITY_HEADERS,
     Answer,
     Request,
@@ -81,7 +81,7 @@ def _of(address: Address) -> str:
 
 
 def _svg(picture: bytes) -> Answer:
-    headers = [("Content-Type", "image/svg+xml"), KEPT_BY_NOBODY_ELSE]
+    headers = [("Content-Type", "image/svg+xml"), PRIVATE]
     headers.append(("Content-Security-Policy", _PLAIN_POLICY))
     return Answer(OK, picture, headers, common=SECURITY_HEADERS)
 

@@ -13,9 +13,9 @@ from msgspec import structs
 from ..address import Address, fill_in, fill_in_url, parse_address, unfold
 from ..answers import (
     BAD_ADDRESS,
-    KEPT_BY_NOBODY_ELSE,
     NOT_SERVED,
     OK,
+    PRIVATE,
     SECURITY_HEADERS,
     Answer,
     Header,
@@ -346,7 +346,7 @@ def _headers(policy: str | None) -> list[Header]:
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
-        KEPT_BY_NOBODY_ELSE,
+        PRIVATE,
     ]
     if policy:
         headers.append(("Content-Security-Policy", policy))
