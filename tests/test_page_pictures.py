@@ -22,7 +22,7 @@ from support import TWO_DOMAINS
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load
-from flask_autoconfig.page import look, mobile, qr
+from flask_autoconfig.page import look, mobile, pictures
 from flask_autoconfig.tools.quirks import warnings as quirks
 
 __all__ = ["browser", "visit"]  # fixtures
@@ -192,11 +192,11 @@ def test_a_provider_of_oauth2_alone_has_no_code_and_no_such_tile(toml: Write) ->
 
 
 def test_the_largest_codes_are_of_the_versions_that_they_are_meant_to_be() -> None:
-    for most, version in ((qr.MOST_BYTES, 10), (qr.MOST_LARGE_BYTES, 15)):
-        side = int(re.findall(rb'width="(\d+)"', qr.picture("x" * most))[0])
+    for most, version in ((pictures.MOST_BYTES, 10), (pictures.MOST_LARGE_BYTES, 15)):
+        side = int(re.findall(rb'width="(\d+)"', pictures.picture("x" * most))[0])
         assert side == (17 + 4 * version + 8) * 4
-    assert qr.fits("x" * 213)
-    assert not qr.fits("x" * 214)
+    assert pictures.fits("x" * 213)
+    assert not pictures.fits("x" * 214)
     assert mobile.METHODS.keys() <= {
         "none",
         "client-IP-address",
