@@ -43,12 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def locale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """These catalogs instead of the package's own."""
     monkeypatch.setattr(languages, "LOCALE", folder)
-    _forget()
+    forget_catalogs()
     yield
-    _forget()
+    forget_catalogs()
 
 
-def _forget() -> None:
+def forget_catalogs() -> None:
     languages.languages.cache_clear()
     languages.translations.cache_clear()
 
