@@ -1,6 +1,7 @@
-"""What can be seen of the page in a real Chromium: its states, and what is wrong there.
+"""The states of the page in Chromium, and the faults in how they are displayed.
 
-The tests look at pairs of programs, languages, widths and appearances, `make.py` at all.
+The tests visit all pairs of programs, languages, widths and appearances; `make.py` visits
+every combination.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ AGENTS = {
     "like Gecko) Chrome/126.0.0.0 Safari/537.36",
     "linux": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
 }
-# Where a program is looked at first; the others are seen on a computer.
+# The device for the steps of a program; the default is a computer with Windows.
 HOMES = {
     "iphone": "ios",
     "mac": "mac",
@@ -110,7 +111,7 @@ hours = "Mo–Fr 9–12"
 
 
 def configuration(folder: Path, name: str = NAME) -> Path:
-    """An association's configuration, with its logo, in a folder; gives the TOML."""
+    """Write the configuration of an association and its logo; return the TOML file."""
     (folder / "logo.svg").write_text(LOGO, encoding="utf-8")
     file = folder / "autoconfig.toml"
     file.write_text(_TOML.replace("NAME", name), encoding="utf-8")
@@ -118,7 +119,7 @@ def configuration(folder: Path, name: str = NAME) -> Path:
 
 
 class Case(NamedTuple):
-    """A state of the page, and how it is looked at."""
+    """A state of the page, and how it is displayed."""
 
     program: str
     language: str
@@ -128,7 +129,7 @@ class Case(NamedTuple):
 
     @property
     def query(self) -> str:
-        """What stands behind the page's path."""
+        """The query of the state."""
         name = "&name=Anna" if self.program == "thunderbird-mobile" else ""
         lang = f"&lang={self.language}"
         return f"emailaddress={ADDRESS}&program={self.program}{lang}{name}"
@@ -138,7 +139,7 @@ class Case(NamedTuple):
 def shown(
     browser: Browser, url: str, case: Case, device: str | None = None
 ) -> Iterator[Page]:
-    """The page in that state, its folded parts open."""
+    """Open the page in a state, with its folded parts open."""
     home = HOMES.get(case.program, "windows") if device is None else device
     context = browser.new_context(
         viewport={"width": case.width, "height": 900},
@@ -163,7 +164,7 @@ def shown(
 
 
 def complaints(page: Page, case: Case) -> list[str]:
-    """What is wrong with the page as it is shown."""
+    """Return the faults of the page as displayed."""
     found = [f"it scrolls sideways: {it}" for it in _too_wide(page, case.width)]
     if case.look == "print":
         return found
@@ -179,10 +180,10 @@ def complaints(page: Page, case: Case) -> list[str]:
 
 
 def _by_axe(page: Page, case: Case) -> Iterator[str]:
-    """Violations and doubts of axe-core."""
+    """Yield violations and incomplete results of axe-core."""
     from axe_playwright_python.sync_playwright import Axe
 
-    # Forced colours are the system's own, and axe cannot see them.
+    # axe does not see forced colours, which are those of the system.
     options = {"rules": {"color-contrast": {"enabled": case.look != "forced"}}}
     results = Axe().run(page, options=options).response
     for kind in ("violations", "incomplete"):
@@ -201,7 +202,7 @@ _STICKING_OUT = """width => document.documentElement.scrollWidth <= width ? [] :
     .filter(it => it.getBoundingClientRect().right > width + 1)
     .map(it => it.outerHTML.slice(0, 100)).slice(0, 3)"""
 
-# WCAG 2.2, 2.5.8 leaves out what stands in a sentence.
+# WCAG 2.2, 2.5.8 exempts links in a sentence.
 _SMALL_TARGETS = """() => [...document.querySelectorAll(
   ".autoconfig a, .autoconfig button, .autoconfig summary, .autoconfig input")]
   .filter(it => it.type !== "hidden" && it.offsetParent !== null)
@@ -214,8 +215,7 @@ _SMALL_TARGETS = """() => [...document.querySelectorAll(
 _NAMELESS = """() => [...document.querySelectorAll("img")]
   .filter(it => !it.alt || !it.complete || !it.naturalWidth).map(it => it.outerHTML)"""
 
-# A value may go on in the next line after / . and @ alone, unless its part is longer
-# than a whole line.
+# A value may break only after / . and @, unless the part is longer than a line.
 _ODD_BREAKS = """() => {
   const found = [];
   for (const value of document.querySelectorAll(".value")) {
