@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -155,6 +156,13 @@ def snapshot_of(live: Live[Current]) -> Snapshot:
     """Return the snapshot in use."""
     assert live.built.lookup is not None
     return live.built.lookup.snapshot
+
+
+def rows(table: str, parameters: str) -> pytest.MarkDecorator:
+    """Parametrize a test by a table of page.toml: a row has an id and the values."""
+    text = (ROOT / "tests/page.toml").read_text(encoding="utf-8")
+    values = tomllib.loads(text)[table]
+    return pytest.mark.parametrize(parameters, list(values.values()), ids=list(values))
 
 
 class Reply(NamedTuple):

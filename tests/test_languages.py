@@ -8,7 +8,7 @@ from pathlib import Path
 
 import catalogs
 import pytest
-from support import TWO_DOMAINS
+from support import TWO_DOMAINS, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -58,42 +58,14 @@ def ask(
     forget_catalogs()
 
 
-@pytest.mark.parametrize(
-    ("accepted", "given"),
-    [
-        ("fr", "fr"),
-        ("fr-CA,en;q=0.8", "fr"),
-        ("da,en;q=0.5", "da"),
-        ("de-AT,en;q=0.5", "de"),
-        ("de-CH-1996", "de"),
-        ("en;q=0.5,de;q=0.9", "de"),
-        ("de;q=0,en;q=0.1", "en"),
-        ("pt-BR", "pt-BR"),
-        ("PT-br,en;q=0.9", "pt-BR"),
-        ("pt-PT", "pt-BR"),
-        ("ja,fr;q=0.1", "fr"),
-        ("ja", "en"),
-        ("*", "en"),
-        ("", "en"),
-        ("x;q=nonsense", "en"),
-    ],
-)
+@rows("accepted", "accepted, given")
 def test_the_first_available_language_is_chosen(
     ask: Ask, accepted: str, given: str
 ) -> None:
     assert f'<html lang="{given}">' in ask(accepted)
 
 
-@pytest.mark.parametrize(
-    ("accepted", "text"),
-    [
-        ("da-DK", TITLES["da"]),
-        ("pt-BR", TITLES["pt_BR"]),
-        ("pt-BR", "Ligue."),
-        ("fr-CH", "Appelez-nous."),
-        ("de", "Call us."),
-    ],
-)
+@rows("texts", "accepted, text")
 def test_texts_of_the_package_and_of_the_file_are_in_that_language(
     ask: Ask, accepted: str, text: str
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +16,7 @@ import zxingcpp
 from browsing import Open, browser, visit
 from page_server import served
 from PIL import Image
-from support import ROOT, TWO_DOMAINS, until
+from support import TWO_DOMAINS, rows, until
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load
@@ -83,31 +82,8 @@ def scan(picture: bytes, open_page: Open) -> bytes:
     return read
 
 
-IMAP = [0, "imap.example.com", 993, 3, 1, "fred@example.com"]
-# The keys of the incoming server, and how the format encodes them.
-SERVERS: dict[str, tuple[str, list[object]]] = {
-    "defaults": ('type = "imap"', IMAP),
-    "STARTTLS and an encrypted password": (
-        'type = "imap"\nsocket_type = "STARTTLS"\nauthentication = "password-encrypted"',
-        [0, "imap.example.com", 143, 2, 2, "fred@example.com"],
-    ),
-    "OAuth2, then a password": (
-        'type = "imap"\nauthentication = ["OAuth2", "password-cleartext"]',
-        IMAP,
-    ),
-    "POP3 and another login": (
-        'type = "pop3"\nusername = "%EMAILLOCALPART%"\nport = 9995',
-        [1, "imap.example.com", 9995, 3, 1, "fred"],
-    ),
-    "a SASL name": (
-        'type = "imap"\nauthentication = {system = "sasl", name = "SCRAM-SHA-256"}',
-        IMAP,
-    ),
-}
-
-
 @pytest.mark.world
-@pytest.mark.parametrize(("server", "expected"), SERVERS.values(), ids=SERVERS.keys())
+@rows("servers", "server, expected")
 def test_the_code_has_the_servers_as_the_format_encodes_them(
     visit: Open, toml: Write, server: str, expected: list[object]
 ) -> None:
@@ -138,18 +114,7 @@ def test_the_code_has_the_persons_name_and_an_ascii_address(
     assert export.outgoing == [0, "smtp.example.com", 465, 3, 1, export.address]
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("", 404),
-        ("emailaddress=fred@example.com", 404),
-        ("emailaddress=fred@example.com&name=", 404),
-        ("emailaddress=fred@example.com&name=%0a", 404),
-        (f"emailaddress={quote('füße@example.com')}&name=Fred", 404),  # ASCII only
-        ("emailaddress=fred@nowhere.test&name=Fred", 404),
-        ("emailaddress=fred&name=Fred", 400),
-    ],
-)
+@rows("codes", "query, status")
 def test_there_is_no_code_for_what_the_format_cannot_express(
     toml: Write, query: str, status: int
 ) -> None:
@@ -244,9 +209,7 @@ def _doubling(reference: str) -> str:
     return f'{SVG}<path id="a0" d="M0 0"/>{"".join(groups)}</svg>'
 
 
-_INSIDE = tomllib.loads((ROOT / "tests/bad_logos.toml").read_text(encoding="utf-8"))
-BAD_LOGOS = {
-    **{name: f"{SVG}{content}</svg>" for name, content in _INSIDE.items()},
+MORE_BAD_LOGOS = {
     "shapes that double": _doubling('<use href="#a{}"/>'),
     "shapes that double by an escaped name": _doubling('<use x:href="#%61{}"/>'),
     "fills that double": _doubling('<path fill="url( #a{} )"/>'),
@@ -262,11 +225,22 @@ BAD_LOGOS = {
 }
 
 
-@pytest.mark.parametrize("text", BAD_LOGOS.values(), ids=BAD_LOGOS.keys())
+@rows("logos", "content")
 def test_a_logo_with_active_or_foreign_content_is_refused(
-    toml: Write, text: str
+    toml: Write, content: str
 ) -> None:
-    file = with_logo(toml, "logo.svg", text.encode())
+    assert_refused(toml, f"{SVG}{content}</svg>")
+
+
+@pytest.mark.parametrize("name", MORE_BAD_LOGOS)
+def test_a_logo_that_takes_too_much_or_is_none_is_refused(
+    toml: Write, name: str
+) -> None:
+    assert_refused(toml, MORE_BAD_LOGOS[name])
+
+
+def assert_refused(toml: Write, logo: str) -> None:
+    file = with_logo(toml, "logo.svg", logo.encode())
     with pytest.raises(ConfigError) as caught:
         create_app(file)
     (problem,) = caught.value.problems
