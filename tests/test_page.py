@@ -17,7 +17,6 @@ from support import fetch, program, serving
 pytestmark = pytest.mark.world
 __all__ = ["browser", "visit"]  # fixtures
 ANNA = f"?emailaddress={ADDRESS}"
-DAVX5 = "Calendars: DAVx⁵"
 
 
 @pytest.fixture(scope="module")
@@ -97,28 +96,6 @@ def test_the_page_works_without_javascript(visit: Open, url: str) -> None:
     assert page.get_by_role("button", name="Print").count() == 0
 
 
-@pytest.mark.parametrize(
-    ("device", "first"),
-    [
-        ("ios", ["iPhone, iPad", "Outlook"]),
-        ("mac", ["Mac (Mail)", "Thunderbird"]),
-        ("android", ["Gmail", "Samsung Email", "Thunderbird", "Outlook", DAVX5]),
-        ("windows", ["Outlook (new)", "Outlook (classic)", "Thunderbird"]),
-        ("linux", ["Thunderbird", "Evolution"]),
-    ],
-)
-def test_the_programs_of_the_device_come_first(
-    visit: Open, url: str, device: str, first: list[str]
-) -> None:
-    page = visit(url + ANNA, device)
-    assert tiles(page) == first
-    assert page.get_by_text("on this device").count() == len(first)
-    rest = page.get_by_text("Another device or program")
-    rest.click()
-    assert len(tiles(page, ".others")) == 12 - len(first)
-    assert page.locator("a[aria-current]").count() == (device in ("ios", "mac"))
-
-
 def test_an_ipad_that_claims_to_be_a_mac_gets_the_steps_of_the_ipad(
     visit: Open, url: str
 ) -> None:
@@ -150,51 +127,6 @@ def test_a_value_beside_its_label_can_be_copied_twice(visit: Open, url: str) -> 
         button.click()
         field.get_by_role("status").get_by_text("Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "smtp.harmony.example"
-
-
-def test_the_table_has_all_settings_with_the_best_first(visit: Open, url: str) -> None:
-    page = visit(url + ANNA)
-    page.get_by_text("All settings in one table").click()
-    table = page.get_by_role("table", name="All settings")
-    rows = [
-        " ".join(row.replace("Copy", "").split())
-        for row in table.get_by_role("row").all_inner_texts()
-    ]
-    assert rows[:6] == [
-        "Incoming mail (IMAP) recommended",
-        "Server imap.harmony.example",
-        "Port 993",
-        "Connection security SSL/TLS",
-        f"User name {ADDRESS}",
-        "Authentication method sign in at your provider’s own page (OAuth2), or: "
-        "Normal password",
-    ]
-    assert not page.get_by_text("pop.harmony.example").is_visible()
-    page.get_by_text("POP3 and further servers").click()
-    assert page.get_by_text("pop.harmony.example").is_visible()
-
-
-def test_the_help_has_the_contact_and_the_providers_links(
-    visit: Open, url: str
-) -> None:
-    page = visit(url, "ios")
-
-    def target(name: str) -> str | None:
-        return page.get_by_role("link", name=name).get_attribute("href")
-
-    card = page.get_by_role("region", name="Help")
-    assert "The office, Mo–Fr 9–12" in card.inner_text()
-    assert "never asks for your password" in card.inner_text()
-    site = "https://www.harmony.example"
-    assert target("044 123 45 67") == "tel:0441234567"
-    assert target("help@harmony.example") == "mailto:help@harmony.example"
-    assert target("Help on the web") == f"{site}/contact"
-    assert target("How your data are protected") == f"{site}/privacy"
-    page.goto(url + ANNA)
-    assert target("Read your mail in the browser") == "https://webmail.harmony.example/"
-    assert target("Our own pages about e-mail") == f"{site}/help"
-    assert target("Your normal password does not") == f"{site}/app-password"
-    assert page.get_by_text("It takes five minutes.").is_visible()
 
 
 def test_a_mistyped_domain_is_an_error_with_a_suggestion(visit: Open, url: str) -> None:
@@ -289,12 +221,3 @@ def test_every_state_has_a_qr_code(visit: Open, url: str) -> None:
     state = f"emailaddress={quote(ADDRESS)}&program=evolution&lang=de"
     page.wait_for_url(f"{url}/qr.svg?{state}")
     assert page.evaluate("document.documentElement.localName") == "svg"
-
-
-def test_a_qr_code_that_would_be_too_large_is_left_out(visit: Open, url: str) -> None:
-    address = quote("ü" * 32 + "@harmony.example")
-    target = f"{url}?emailaddress={address}&program=iphone"
-    page = visit(target, "windows")
-    assert page.locator("img.qr").count() == 0
-    assert page.get_by_text("Or open this address there:").is_visible()
-    assert fetch(f"{url}/qr.svg?emailaddress={address}").status == 404

@@ -180,6 +180,56 @@ def test_a_mistyped_domain_at_the_providers_host_is_no_customers(toml: Write) ->
     assert "fred@<wbr>customer.<wbr>test" in page.text
 
 
+# --- Content ---------------------------------------------------------------------------
+
+
+def links(page: TestResponse) -> dict[str, str]:
+    """Return the URL of each link by its text."""
+    found = re.findall(r'<a (?:class="\w+" )?href="([^"]+)">(.*?)</a>', page.text)
+    return {re.sub("<.*?>", "", text): target for target, text in found}
+
+
+def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
+    page = ask(app, ANNA)
+    site = "https://www.harmony.example"
+    enable = (
+        "Your normal password does not work in mail programs: make an app password."
+    )
+    assert {
+        "044 123 45 67": "tel:0441234567",
+        "help@harmony.example": "mailto:help@harmony.example",
+        "Help on the web": f"{site}/contact",
+        "How your data are protected": f"{site}/privacy",
+        "Read your mail in the browser (webmail)": "https://webmail.harmony.example/",
+        "Our own pages about e-mail": f"{site}/help",
+        enable: f"{site}/app-password",
+    }.items() <= links(page).items()
+    for text in ("<bdi>The office</bdi>", "<bdi>Mo–Fr 9–12</bdi>", "five minutes."):
+        assert text in page.text
+
+
+def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
+    _, _, table = ask(app, ANNA).text.partition('<details class="card all"')
+    main, _, further = table.partition("<details>")
+    text = " ".join(re.sub("<button.*?</button>|<.*?>", " ", main).split())
+    assert (
+        "Incoming mail (IMAP) recommended Server imap. harmony. example Port 993 "
+        "Connection security SSL/TLS User name anna@ harmony. example "
+        "Authentication method sign in at your provider’s own page (OAuth2), or: "
+        "Normal password Outgoing mail (SMTP) Server smtp." in text
+    )
+    assert "pop.<wbr>harmony" not in main
+    assert "pop.<wbr>harmony" in further
+
+
+def test_a_qr_code_that_would_be_too_large_is_left_out(app: Flask) -> None:
+    query = f"emailaddress={quote('ü' * 32 + '@harmony.example')}"
+    page = ask(app, f"{query}&program=iphone", User_Agent="Windows").text
+    assert "qr.svg" not in page
+    assert "Or open this address there:" in page
+    assert ask(app, query, path="/qr.svg").status_code == 404
+
+
 # --- Brand and programs ----------------------------------------------------------------
 
 BRAND = """
@@ -368,6 +418,19 @@ def test_the_headers_tell_the_device(agent: str, platform: str, device: str) -> 
 def test_each_browser_is_on_its_device() -> None:
     for device, agent in seen.AGENTS.items():
         assert device_of(agent) == device
+
+
+@rows("first", "device, first, is_chosen")
+def test_the_programs_of_the_device_come_first(
+    app: Flask, device: str, first: str, is_chosen: bool
+) -> None:
+    page = ask(app, ANNA, User_Agent=seen.AGENTS[device])
+    number = len(first.split())
+    assert offered(page)[:number] == first.split()
+    assert len(offered(page)) == len(PROGRAMS)
+    shown = page.text.partition('<details class="others">')[0]
+    assert shown.count("#steps") == shown.count("on this device") == number
+    assert page.text.count('aria-current="true"') == is_chosen
 
 
 def test_an_unknown_device_gets_every_tile(app: Flask) -> None:
