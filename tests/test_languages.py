@@ -18,7 +18,7 @@ Ask = Callable[[str], str]
 TITLES = {"da": "Opsæt din e-mail", "pt_BR": "Configurar seu e-mail"}
 NOTES = """
 [[provider.instruction]]
-descr = { en = "Call us.", fr = "Appelez-nous.", pt-BR = "Ligue.", pt-PT = "Telefone." }
+descr = { fr = "Appelez-nous.", en = "Call us.", pt-BR = "Ligue.", pt-PT = "Telefone." }
 """
 
 
@@ -63,6 +63,11 @@ def test_the_first_available_language_is_chosen(
     ask: Ask, accepted: str, given: str
 ) -> None:
     assert f'<html lang="{given}">' in ask(accepted)
+
+
+def test_a_script_takes_precedence_over_the_language() -> None:
+    tags = ["zh-Hans", "zh-Hant"]
+    assert languages.best_match(["zh-Hant-TW"], tags) == "zh-Hant"
 
 
 @rows("texts", "accepted, text")

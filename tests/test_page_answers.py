@@ -293,6 +293,10 @@ OFFERED = {
         with_every('authentication = "password-encrypted"'),
         {"thunderbird", "evolution", "other", "iphone", "mac"},
     ),
+    "a SASL name": (
+        with_every('authentication = {system = "sasl", name = "SCRAM-SHA-256"}'),
+        IDS - {"davx5"},
+    ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
     "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
 }
@@ -307,6 +311,23 @@ def test_only_programs_that_can_use_the_servers_are_offered(
     profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
     assert has_profile == (profile.status_code == 200) == ("mac" in programs)
+
+
+@pytest.mark.parametrize(
+    ("service", "url"),
+    [
+        ("port = 443", "https://dav.example.com/"),
+        ("port = 8443", "https://dav.example.com:8443/"),
+        ('url = "https://example.com/dav/"', "https://example.com/dav/"),
+    ],
+)
+def test_the_steps_of_a_calendar_have_its_url(
+    toml: Write, service: str, url: str
+) -> None:
+    host = 'hostname = "dav.example.com"'
+    text = CALENDAR.replace('url = "https://dav.example.com/"', f"{host}\n{service}")
+    page = ask(toml(text), f"{FRED}&program=davx5").text
+    assert f'data-copy="{url}"' in page
 
 
 @rows("by-hand", "program, by_hand")
