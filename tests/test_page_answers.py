@@ -293,10 +293,6 @@ OFFERED = {
         with_every('authentication = "password-encrypted"'),
         {"thunderbird", "evolution", "other", "iphone", "mac"},
     ),
-    "a SASL name": (
-        with_every('authentication = {system = "sasl", name = "SCRAM-SHA-256"}'),
-        IDS - {"davx5"},
-    ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
     "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
 }
@@ -313,21 +309,13 @@ def test_only_programs_that_can_use_the_servers_are_offered(
     assert has_profile == (profile.status_code == 200) == ("mac" in programs)
 
 
-@pytest.mark.parametrize(
-    ("service", "url"),
-    [
-        ("port = 443", "https://dav.example.com/"),
-        ("port = 8443", "https://dav.example.com:8443/"),
-        ('url = "https://example.com/dav/"', "https://example.com/dav/"),
-    ],
-)
-def test_the_steps_of_a_calendar_have_its_url(
-    toml: Write, service: str, url: str
-) -> None:
-    host = 'hostname = "dav.example.com"'
-    text = CALENDAR.replace('url = "https://dav.example.com/"', f"{host}\n{service}")
-    page = ask(toml(text), f"{FRED}&program=davx5").text
-    assert f'data-copy="{url}"' in page
+def test_the_steps_of_a_calendar_have_its_url(toml: Write) -> None:
+    host = 'hostname = "dav.example.com"\nport = 8443'
+    by_host = CALENDAR.replace('url = "https://dav.example.com/"', host)
+    standard = "https://dav.example.com:8443/.well-known/caldav"
+    for text, url in ((CALENDAR, "https://dav.example.com/"), (by_host, standard)):
+        page = ask(toml(text), f"{FRED}&program=davx5").text
+        assert f'data-copy="{url}"' in page
 
 
 @rows("by-hand", "program, by_hand")
@@ -355,6 +343,11 @@ def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     assert (
         "Not Signed" not in ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone").text
     )
+
+
+def test_a_sasl_name_counts_as_a_password(toml: Write) -> None:
+    sasl = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
+    assert "gmail" in offered(ask(toml(with_every(sasl)), FRED))
 
 
 def test_the_table_has_exchange(toml: Write) -> None:

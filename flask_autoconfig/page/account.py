@@ -136,12 +136,6 @@ class Account(NamedTuple):
         return [
             DavService(type_, url, fill_in(server.username, None, self.address))
             for server in servers
-            if server.type == type_ and (url := self._dav_url(server))
+            if server.type == type_
+            and (url := fill_in_url(server.url, None, self.address))
         ]
-
-    def _dav_url(self, server: Server) -> str:
-        url = fill_in_url(server.url, None, self.address)
-        host = fill_in_host(server.hostname, None, self.address)
-        if url or not host:
-            return url
-        return f"https://{host}{'' if server.port == 443 else f':{server.port}'}/"
