@@ -21,7 +21,7 @@ mount -t tmpfs tmpfs layer
 mkdir layer/changed layer/work layer/root
 mount -t overlay overlay \\
   -o lowerdir=/,upperdir=layer/changed,workdir=layer/work layer/root
-for it in dev sys tmp; do mount --rbind /$it layer/root/$it; done
+for name in dev sys tmp; do mount --rbind /$name layer/root/$name; done
 mount -t proc proc layer/root/proc
 echo nameserver 127.0.0.1 > layer/root/etc/resolv.conf
 exec chroot layer/root bash -euxo pipefail {folder}/session
@@ -68,7 +68,7 @@ class Machine:
         """Run a bash script as root in a new copy of the machine."""
         (self.folder / "session").write_text(code)
         own = (str(self.folder / "programs"), "/usr/local/bin", "/usr/sbin", "/sbin")
-        outer = [it for it in os.environ["PATH"].split(":") if it != str(BIN)]
+        outer = [name for name in os.environ["PATH"].split(":") if name != str(BIN)]
         kept = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
         start = _START.format(folder=shlex.quote(str(self.folder)))
         done = self._inside.call(

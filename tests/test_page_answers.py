@@ -373,13 +373,13 @@ def test_a_problem_of_the_page_names_its_cure(
 # --- Hosts -----------------------------------------------------------------------------
 
 
-@rows("origins", "host, scheme, is_told")
+@rows("origins", "host, scheme, is_shown")
 def test_the_origin_is_shown_if_it_is_the_providers(
-    toml: Write, host: str, scheme: str, is_told: bool
+    toml: Write, host: str, scheme: str, is_shown: bool
 ) -> None:
     for query in ("", FRED):
         page = ask(toml(TWO_DOMAINS), query, host, X_Forwarded_Proto=scheme).text
-        assert ("Its address begins with" in page) == is_told
+        assert ("Its address begins with" in page) == is_shown
         assert "never asks for your password" in page
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.world
 __all__ = ["browser"]  # a fixture
 
 PAIRS = [
-    Case(*it) for it in AllPairs([PROGRAMS, LANGUAGES, WIDTHS, LOOKS, (True, False)])
+    Case(*row) for row in AllPairs([PROGRAMS, LANGUAGES, WIDTHS, LOOKS, (True, False)])
 ]
 
 

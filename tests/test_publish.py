@@ -68,7 +68,7 @@ def office() -> Iterator[Office]:
         enter = stack.enter_context
         inside, folder = enter(namespace()), enter(open_folder())
         mail = certificate_for(
-            *(f"{it}.{DOMAIN}" for it in ("imap", "smtp", "mx")), folder=folder
+            *(f"{name}.{DOMAIN}" for name in ("imap", "smtp", "mx")), folder=folder
         )
         sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
         enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))

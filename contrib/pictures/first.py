@@ -63,14 +63,14 @@ def conversation(here: Real, file: Path) -> list[tuple[str, str]]:
     without = [line for line in records if not line.startswith("_ua-auto-config")]
 
     def shown(*words: str) -> str:
-        _, told = here.inside.call(
+        _, output = here.inside.call(
             at_terminal,
             *("--color", *words, "--resolver", OTHER_NAMES),
             typed={},
             cwd=file.parent,
             COLUMNS=str(COLUMNS),
         )
-        lines = told.replace("\r\n", "\n").split("\n")
+        lines = output.replace("\r\n", "\n").split("\n")
         return "\n".join(line.rpartition("\r")[2] for line in lines)  # without progress
 
     def check() -> tuple[str, str]:

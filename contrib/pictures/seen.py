@@ -156,7 +156,7 @@ def shown(
             page.emulate_media(media="print")
         else:
             page.evaluate(
-                "document.querySelectorAll('details').forEach(it => it.open = 1)"
+                "document.querySelectorAll('details').forEach(node => node.open = 1)"
             )
         yield page
     finally:
@@ -165,17 +165,23 @@ def shown(
 
 def complaints(page: Page, case: Case) -> list[str]:
     """Return the faults of the page as displayed."""
-    found = [f"it scrolls sideways: {it}" for it in _too_wide(page, case.width)]
+    found = [
+        f"the page scrolls sideways: {fault}" for fault in _too_wide(page, case.width)
+    ]
     if case.look == "print":
         return found
-    found += [f"a small target: {it}" for it in page.evaluate(_SMALL_TARGETS)]
-    found += [f"a value breaks at {it}" for it in page.evaluate(_ODD_BREAKS)]
-    found += [f"a picture without a name: {it}" for it in page.evaluate(_NAMELESS)]
+    found += [f"a small target: {fault}" for fault in page.evaluate(_SMALL_TARGETS)]
+    found += [f"a value breaks at {fault}" for fault in page.evaluate(_ODD_BREAKS)]
+    found += [
+        f"a picture without a name: {fault}" for fault in page.evaluate(_NAMELESS)
+    ]
     if case.has_script:
         found += _by_axe(page, case)
         page.add_style_tag(content=_SPACED)
-        found += [f"spaced: it scrolls: {it}" for it in _too_wide(page, case.width)]
-        found += [f"spaced: cut off: {it}" for it in page.evaluate(_CUT_OFF)]
+        found += [
+            f"spaced: it scrolls: {fault}" for fault in _too_wide(page, case.width)
+        ]
+        found += [f"spaced: cut off: {fault}" for fault in page.evaluate(_CUT_OFF)]
     return found
 
 
@@ -199,21 +205,22 @@ def _too_wide(page: Page, width: int) -> list[str]:
 
 _STICKING_OUT = """width => document.documentElement.scrollWidth <= width ? [] :
   [...document.querySelectorAll("body *")]
-    .filter(it => it.getBoundingClientRect().right > width + 1)
-    .map(it => it.outerHTML.slice(0, 100)).slice(0, 3)"""
+    .filter(node => node.getBoundingClientRect().right > width + 1)
+    .map(node => node.outerHTML.slice(0, 100)).slice(0, 3)"""
 
 # WCAG 2.2, 2.5.8 exempts links in a sentence.
 _SMALL_TARGETS = """() => [...document.querySelectorAll(
   ".autoconfig a, .autoconfig button, .autoconfig summary, .autoconfig input")]
-  .filter(it => it.type !== "hidden" && it.offsetParent !== null)
-  .filter(it => !it.closest("p") || it.matches("button") ||
-    it.closest("p").textContent.trim() === it.textContent.trim())
-  .filter(it => { const box = it.getBoundingClientRect();
+  .filter(node => node.type !== "hidden" && node.offsetParent !== null)
+  .filter(node => !node.closest("p") || node.matches("button") ||
+    node.closest("p").textContent.trim() === node.textContent.trim())
+  .filter(node => { const box = node.getBoundingClientRect();
                   return box.height < 44 || box.width < 44 })
-  .map(it => it.outerHTML.slice(0, 100))"""
+  .map(node => node.outerHTML.slice(0, 100))"""
 
 _NAMELESS = """() => [...document.querySelectorAll("img")]
-  .filter(it => !it.alt || !it.complete || !it.naturalWidth).map(it => it.outerHTML)"""
+  .filter(node => !node.alt || !node.complete || !node.naturalWidth)
+  .map(node => node.outerHTML)"""
 
 # A value may break only after / . and @, unless the part is longer than a line.
 _ODD_BREAKS = """() => {
@@ -242,8 +249,8 @@ _ODD_BREAKS = """() => {
 _SPACED = """* { line-height: 1.5 !important; letter-spacing: .12em !important;
   word-spacing: .16em !important } p { margin-bottom: 2em !important }"""
 _CUT_OFF = """() => [...document.querySelectorAll(".autoconfig *")]
-  .filter(it => it.offsetParent !== null && it.clientHeight &&
-    getComputedStyle(it).overflow !== "visible" && it.tagName !== "INPUT" &&
-    it.tagName !== "svg" &&
-    (it.scrollHeight > it.clientHeight + 1 || it.scrollWidth > it.clientWidth + 1))
-  .map(it => it.outerHTML.slice(0, 100))"""
+  .filter(node => node.offsetParent !== null && node.clientHeight &&
+    getComputedStyle(node).overflow !== "visible" && node.tagName !== "INPUT" &&
+    node.tagName !== "svg" &&
+    (node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1))
+  .map(node => node.outerHTML.slice(0, 100))"""
