@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 import seen
 from flask import Flask
+from flask_babel import Babel
 from seen import ADDRESS
 from support import TWO_DOMAINS, certificate_for, fetch, rows, serving
 from werkzeug.test import Client, TestResponse
@@ -78,6 +79,7 @@ def test_an_unknown_program_is_ignored(app: Flask) -> None:
         assert page.status_code == 200
         assert 'id="steps"' not in page.text
         assert "<script>alert" not in page.text
+    assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
     for program in ("x", "IPHONE", ""):
         page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"])
         assert "Get the profile" in page.text
@@ -254,6 +256,8 @@ def test_the_host_determines_the_brand_before_an_address_is_typed(toml: Write) -
         assert f"<bdi>{name}</bdi>" in page
         assert f"<title>Set up your e-mail – {name}</title>" in page
     assert "Club" not in ask(file, host="www.nowhere.test").text
+    error = ask(file, "emailaddress=fred", "autoconfig.example.com")
+    assert "<bdi>Club</bdi>" in error.text
 
 
 def test_the_page_has_the_texts_and_the_programs_of_the_file(toml: Write) -> None:
@@ -400,6 +404,13 @@ def test_every_host_gets_a_response(toml: Write) -> None:
                 assert fetch(target, Host=host).status in (200, 400, 404), host
 
 
+def test_the_origin_of_another_provider_is_not_shown(toml: Write) -> None:
+    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
+    for host, is_shown in (("example.com", True), ("other.com", False)):
+        page = ask(file, FRED, host, X_Forwarded_Proto="https").text
+        assert ("Its address begins with" in page) == is_shown
+
+
 def test_a_forwarded_scheme_is_http_or_https(toml: Write) -> None:
     for scheme, shown in (("javascript", "http"), ("https", "https")):
         page = ask(
@@ -469,6 +480,7 @@ def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
         assert f'"/mail/setup{file}"' in page.text
         reply = ask(app, path=file)
         assert reply.status_code == 200
+        assert "max-age=3600," in reply.headers["Cache-Control"]
         again = ask(app, path=file, If_None_Match=reply.headers["ETag"])
         assert again.status_code == 304
 
@@ -554,6 +566,16 @@ def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
         query = f"emailaddress=fred@{domain}"
         page = ask(middleware, query, "autoconfig.example.com")
         assert page.status_code == status
+
+
+def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> None:
+    site = Flask("site")
+    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    Babel(site, default_locale="fr")
+    site.register_blueprint(autoconfig)
+    for query, language in (("", "fr"), ("lang=de", "de")):
+        page = ask(site, query, Accept_Language="it").text
+        assert f'<html lang="{language}">' in page
 
 
 SITE_TEMPLATES = {

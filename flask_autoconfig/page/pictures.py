@@ -119,8 +119,6 @@ def logo_path(path: str, served: Served) -> str:
 
 
 def _logo(served: Served) -> Logo | None:
-    if served.hooked is not None:
-        return None
     return served.snapshot.loaded.logos.get(served.match.provider_index)
 
 
