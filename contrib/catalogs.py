@@ -1,9 +1,8 @@
-"""Bring the page's catalogs up to date: `python contrib/catalogs.py [LANGUAGE ...]`.
+"""Update the catalogs of the page: `python contrib/catalogs.py [LANGUAGE ...]`.
 
-Collects the texts of the page, merges them into each language's .po file and compiles
-it, once something in it is translated. With languages named (`de`, `pt_BR`), only those
-are touched; a new one is made.
-Needs Babel and Jinja2.
+Extract the texts of the package, merge them into the .po file of each language, and
+compile it unless it is empty. Languages (`de`, `pt_BR`) restrict this to their files,
+which are created if necessary. Requires Babel and Jinja2.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
 LOCALE = PACKAGE / "page/locale"
 _NAME = "LC_MESSAGES/autoconfig.po"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
-# `_` in a template is the site's own; the second argument of `label` describes it.
+# `_` in a template belongs to the site. The second argument of `label` is a text.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "say": None, "label": (2,)}
 
 
 def files(locale: Path = LOCALE) -> list[Path]:
-    """The catalogs that there are."""
+    """Return the .po files."""
     return sorted(locale.glob(f"*/{_NAME}"))
 
 
 def texts() -> Catalog:
-    """The texts that the package has to say, with where they stand."""
+    """Return the texts of the package with their locations."""
     catalog = Catalog(project="flask_autoconfig", fuzzy=False)
     found = extract_from_dir(PACKAGE, _METHODS, keywords=_KEYWORDS)
     for file, line, message, comments, context in found:
@@ -43,20 +42,20 @@ def texts() -> Catalog:
 
 
 def read(file: Path) -> Catalog:
-    """A language's catalog."""
+    """Read a .po file."""
     with file.open("rb") as stream:
         return read_po(stream, locale=file.parent.parent.name)
 
 
 def compiled(catalog: Catalog) -> bytes:
-    """What gettext reads."""
+    """Return the content of the .mo file."""
     stream = BytesIO()
     write_mo(stream, catalog)
     return stream.getvalue()
 
 
 def compile_all(locale: Path = LOCALE, into: Path | None = None) -> list[Path]:
-    """Compile each catalog, beside its source or into a folder; gives the files."""
+    """Compile each catalog, beside its source or into a folder; return the files."""
     made = []
     for file in files(locale):
         target = (into or locale) / file.relative_to(locale).with_suffix(".mo")
@@ -66,9 +65,9 @@ def compile_all(locale: Path = LOCALE, into: Path | None = None) -> list[Path]:
 
 
 def compile_one(catalog: Catalog, target: Path) -> bool:
-    """Compile a catalog in which somebody has translated something already.
+    """Compile a catalog, or delete the .mo file of one without translations.
 
-    The page would name its language, and say English words, with an empty one.
+    Otherwise the page would offer the language with English texts.
     """
     if not any(message.string for message in catalog if message.id):
         target.unlink(missing_ok=True)
@@ -79,7 +78,7 @@ def compile_one(catalog: Catalog, target: Path) -> bool:
 
 
 def update(file: Path) -> None:
-    """Merge the texts into a catalog, or make it, and compile it."""
+    """Merge the texts into a catalog, create it if necessary, and compile it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     language = file.parent.parent.name
     new = Catalog(language, project="flask_autoconfig", version="1", fuzzy=False)
@@ -89,12 +88,12 @@ def update(file: Path) -> None:
     with file.open("wb") as stream:
         write_po(stream, catalog, width=88, no_location=True, ignore_obsolete=True)
     compile_one(catalog, file.with_suffix(".mo"))
-    missing = [it.id for it in catalog if it.id and not it.string]
+    missing = [text.id for text in catalog if text.id and not text.string]
     print(f"{file}: {len(missing)} texts to translate")
 
 
 def main(languages: Iterable[str], locale: Path = LOCALE) -> None:
-    """Update the catalogs of these languages, of all that there are for none."""
+    """Update the catalogs of these languages, or all of them."""
     named = []
     for language in languages:
         try:

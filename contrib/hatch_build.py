@@ -1,4 +1,4 @@
-"""Compiles the page's catalogs when the package is built. Hatchling runs this."""
+"""Build hook of Hatchling that compiles the catalogs of the page."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Catalogs(BuildHookInterface):  # type: ignore[type-arg]
     """The hook of `[tool.hatch.build.targets.wheel.hooks.custom]`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Take compiled catalogs into the wheel; the source tree may be read-only.
+        """Add the compiled catalogs to the wheel; the source tree may be read-only.
 
-        An editable install reads the source tree, so that there they lie beside it.
+        For an editable install they are written to the source tree.
         """
         catalogs = runpy.run_path(str(Path(self.root, "contrib/catalogs.py")))
         if version == "editable":

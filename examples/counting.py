@@ -1,8 +1,8 @@
-"""A Flask site that counts what mail clients get, for Prometheus.
+"""A Flask site that counts the responses to mail clients for Prometheus.
 
-It needs prometheus-client.
-Try it: `flask --app examples/counting run`, ask for some settings, then look at /metrics.
-Under several workers set PROMETHEUS_MULTIPROC_DIR, as prometheus_client's manual has it.
+Requires prometheus-client. Run `flask --app examples/counting run`, request some settings,
+then open /metrics. With several workers, set PROMETHEUS_MULTIPROC_DIR as the manual of
+prometheus_client describes.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ app = Flask(__name__)
 app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"
 app.register_blueprint(autoconfig)
 
-ANSWERS = Counter("autoconfig_answers", "Answers to clients", ["family", "outcome"])
+ANSWERS = Counter(
+    "autoconfig_answers", "Responses to mail clients", ["family", "outcome"]
+)
 
 
 @answered.connect
 def count(_: object, family: str, outcome: str, **__: object) -> None:
-    """One more; there is no address in it."""
+    """Count a response; the signal carries no address."""
     ANSWERS.labels(family, outcome).inc()
 
 
 @app.get("/metrics")
 def metrics() -> Response:
-    """For the Prometheus server, and for nobody else: let the web server see to that."""
+    """Return the counters; let the web server restrict this path to Prometheus."""
     return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)

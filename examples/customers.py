@@ -1,7 +1,7 @@
-"""Customers in PostgreSQL: their domains, and servers of their own where they have some.
+"""Hooks for customers in PostgreSQL, by domain, some with servers of their own.
 
-It needs psycopg with its pool (`pip install 'psycopg[binary,pool]'`). The table is that of
-customers.sql, its database is named by the environment:
+Requires psycopg with its pool (`pip install 'psycopg[binary,pool]'`). customers.sql creates
+the table; the environment names the database:
 
     export DATABASE_URL=postgresql:///mail
     flask-autoconfig serve --hooks customers
@@ -14,8 +14,8 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-# Clients leave after five seconds: whatever takes longer than two has failed. A database
-# that comes back is found within five.
+# Clients give up after five seconds, so a query fails after two. The pool reconnects to a
+# restarted database within five.
 pool = ConnectionPool(
     os.environ["DATABASE_URL"],
     min_size=1,
@@ -34,9 +34,9 @@ _LOOK_UP = "SELECT provider, name, imap_host, smtp_host FROM customer WHERE doma
 
 
 def find_provider(domain: str) -> str | dict[str, Any] | None:
-    """Who serves a domain that the file does not know.
+    """Return the provider of a domain that is not in the file.
 
-    It raises where the database does not answer: then what it said last counts.
+    If the database is down, this raises, and the last result for the domain is used.
     """
     with pool.connection() as connection:
         row = connection.execute(_LOOK_UP, [domain]).fetchone()

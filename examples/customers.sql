@@ -1,8 +1,8 @@
--- Customers by the thousand, for examples/customers.py. The primary key is the index that
--- the look-up takes: domains are stored folded, in lower case and as A-labels.
+-- The table of examples/customers.py. The primary key is the index for the lookup; store
+-- domains in lower case and as A-labels.
 CREATE TABLE customer (
     domain text PRIMARY KEY,
-    -- either the id of a provider in autoconfig.toml, or servers of the customer's own
+    -- the id of a provider in autoconfig.toml, or else the customer's own servers
     provider text,
     name text,
     imap_host text,

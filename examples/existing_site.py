@@ -1,8 +1,7 @@
 """A Flask site that also answers mail clients.
 
-Try it: `flask --app examples/existing_site run`
-
-Everything but the last two lines stands for a site that is there already.
+Run it with `flask --app examples/existing_site run`. Everything but the last two lines
+represents an existing site.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ app = Flask(__name__)
 
 @app.get("/")
 def home() -> str:
-    """The site's own page, which goes on as before."""
+    """A page of the site, which works as before."""
     return "Welcome to Example Ltd."
 
 
-app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"  # counts from this file's folder
+app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"  # relative to this folder
 app.register_blueprint(autoconfig)

@@ -1,7 +1,7 @@
-"""A Flask site that shows its users their mail settings on pages and in mails of its own.
+"""A Flask site that has mail settings on its own pages and in its mails.
 
-Try it: `flask --app examples/own_pages run`, then http://127.0.0.1:5000/me; and
-`flask --app examples/own_pages welcome fred@example.com`
+Run `flask --app examples/own_pages run` and open http://127.0.0.1:5000/me, or run
+`flask --app examples/own_pages welcome fred@example.com`.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ PROFILE_PAGE = """<!doctype html><title>Your account</title>
 
 @app.get("/me")
 def profile_page() -> str:
-    """What a user sees after the login, which this site leaves out."""
+    """Show a user's settings, in a real site after a login."""
     return render_template_string(PROFILE_PAGE, address="fred@example.com")
 
 
 def welcome_mail(address: str) -> EmailMessage:
-    """The first mail to a new user, with the settings; it takes an app context."""
+    """Return the first mail to a new user. This needs an application context."""
     mail = EmailMessage()
     mail["To"] = address
     mail["From"] = "help@example.com"
@@ -65,5 +65,5 @@ def welcome_mail(address: str) -> EmailMessage:
 @app.cli.command("welcome")
 @click.argument("address")
 def welcome(address: str) -> None:
-    """Print the mail that ADDRESS gets."""
+    """Print the welcome mail for ADDRESS."""
     click.echo(welcome_mail(address).as_string())

@@ -1,8 +1,8 @@
-"""A site that tells its hosts apart: mail clients' hosts here, the shop's there.
+"""A Flask site with host matching: a shop on one host, mail clients on all others.
 
-Flask's host matching sends each host to routes of its own; the blueprint answers on
-every host that has no such route, so `autoconfig.` of any domain gets there.
-Try it: `flask --app examples/subdomain run`
+With host matching, a route belongs to a host. The blueprint answers on every host that has
+no such route, and so on `autoconfig.` of any domain.
+Run it with `flask --app examples/subdomain run`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ app = Flask(__name__, host_matching=True, static_host="static.example.com")
 
 @app.get("/", host="shop.example.com")
 def shop() -> str:
-    """A page of one host only."""
+    """A page of one host."""
     return "Welcome to the shop."
 
 

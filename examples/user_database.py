@@ -1,8 +1,8 @@
-"""A Flask site whose database knows the customers' domains and their users' logins.
+"""A Flask site with a database of its customers' domains and their users' logins.
 
-Here a login differs from the address (fred@customer.test logs in as u1001), so no
-placeholder can say it. It needs flask-sqlalchemy.
-Try it: `flask --app examples/user_database run`
+A login differs from the address (fred@customer.test logs in as u1001), so a placeholder
+cannot express it. Requires flask-sqlalchemy.
+Run it with `flask --app examples/user_database run`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flask_autoconfig import Autoconfig
 
 
 class Base(DeclarativeBase):
-    """The site's tables."""
+    """The base class of the tables."""
 
 
 db = SQLAlchemy(model_class=Base)
@@ -27,7 +27,7 @@ autoconfig = Autoconfig()
 
 
 class Domain(Base):
-    """A customer's domain, and which provider of autoconfig.toml serves it."""
+    """A customer's domain, and the id of its provider in autoconfig.toml."""
 
     __tablename__ = "domain"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -44,15 +44,15 @@ class User(Base):
 
 @autoconfig.find_provider
 def provider_of(domain: str) -> str | None:
-    """Domains that the file does not know."""
+    """Return the provider of a domain that is not in the file."""
     return db.session.scalar(select(Domain.provider).where(Domain.name == domain))
 
 
 @autoconfig.find_username
 def login_of(address: str) -> str | None:
-    """The user's login; for an address that nobody has, one that looks just like it.
+    """Return the user's login, or a made-up one for an address that does not exist.
 
-    Otherwise anybody could try out which mailboxes exist.
+    Otherwise anybody could find out which mailboxes exist.
     """
     login = db.session.scalar(select(User.login).where(User.address == address))
     return login or f"u{_number(address)}"
@@ -65,7 +65,7 @@ def _number(address: str) -> int:
 
 
 def create_app() -> Flask:
-    """The site, with a customer in its database."""
+    """Create the site, with a customer in its database."""
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"

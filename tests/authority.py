@@ -1,4 +1,4 @@
-"""A real certificate authority, Pebble, which asks for the same proofs as Let's Encrypt."""
+"""Pebble, a certificate authority with the same challenges as Let's Encrypt."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def authority(
     start: Start = running,
     call: Callable[..., Any] = lambda function, *arguments: function(*arguments),
 ) -> Iterator[int]:
-    """Pebble at a port; its root is `root.pem`.
+    """Start Pebble; yield its port. Its root certificate is `root.pem` in the folder.
 
-    Names are what the name server says; without one every name is this machine. `start`
-    and `call` are those of a namespace.
+    *http* is the port of challenges, *names* the name server (HOST:PORT); without one
+    every name has the address 127.0.0.1. *start* and *call* are those of a namespace.
     """
     certificate, key = certificate_for("localhost", folder=folder)
-    port, management, own_names, of_names = (free_port() for _ in range(4))
+    port, management, dns_port, management_port = (free_port() for _ in range(4))
     settings = {
         "listenAddress": f"127.0.0.1:{port}",
         "managementListenAddress": f"127.0.0.1:{management}",
@@ -48,15 +48,15 @@ def authority(
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     resolver = [
-        *(program("pebble-challtestsrv"), "-dns01", f"127.0.0.1:{own_names}"),
-        *("-management", f"127.0.0.1:{of_names}", "-defaultIPv6", ""),
+        *(program("pebble-challtestsrv"), "-dns01", f"127.0.0.1:{dns_port}"),
+        *("-management", f"127.0.0.1:{management_port}", "-defaultIPv6", ""),
         *("-http01", "", "-https01", "", "-tlsalpn01", ""),
     ]
-    pebble = [program("pebble"), "-dnsserver", names or f"127.0.0.1:{own_names}"]
+    pebble = [program("pebble"), "-dnsserver", names or f"127.0.0.1:{dns_port}"]
     pebble += ["-config", str(folder / "pebble.json")]
     with ExitStack() as stack:
         if not names:
-            stack.enter_context(start(*resolver, port=of_names))
+            stack.enter_context(start(*resolver, port=management_port))
         stack.enter_context(start(*_ENV, *pebble, port=port))
         call(_root, folder, management)
         yield port

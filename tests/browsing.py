@@ -1,4 +1,4 @@
-"""A real Chromium for tests of the page; whatever it complains of is a failure."""
+"""Chromium for tests of the page, which fail for each message in its console."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Open an address in a fresh context, as a device of `seen.AGENTS`."""
+    """Open a URL in a new context, as a device of `seen.AGENTS`."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
     def failed(request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # as a download, or by the next page
+        if request.failure != "net::ERR_ABORTED":  # by a download or the next page
             complaints.append(f"{request.url}: {request.failure}")
 
     def visit(
@@ -55,11 +55,8 @@ def visit(browser: Browser) -> Iterator[Open]:
     yield visit
     for context in contexts:
         context.close()
-    # A favicon that is still asked for when its server ends; requests of the page that
-    # fail are told with their address.
-    ours = ("Failed to load resource: net::ERR_CONNECTION_RESET", _STATUS)
-    told = [it for it in complaints if not it.startswith(ours)]
-    assert not told, told
-
-
-_STATUS = "Failed to load resource: the server responded with a status of 4"
+    # The request for a favicon when the server has ended, and pages with status 4xx.
+    resource = "Failed to load resource: "
+    status = f"{resource}the server responded with a status of 4"
+    expected = (f"{resource}net::ERR_CONNECTION_RESET", status)
+    assert [text for text in complaints if not text.startswith(expected)] == []

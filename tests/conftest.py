@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from paper import Paper
     from world import Real
 
-# These machines are shared: an example may take its time.
+# No deadline for an example: machines may be slow.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
@@ -35,15 +35,15 @@ if not _HAS_ALL:  # these import packages of `test-all`, and have no fast tests
 def pytest_configure(config: pytest.Config) -> None:
     asked = config.option.markexpr.replace("not ", "not-").split()
     if not _HAS_ALL and {*_TIERS} & {*asked}:
-        raise pytest.UsageError("first: pip install '.[test-all]'")
+        raise pytest.UsageError("run first: pip install '.[test-all]'")
 
 
-# The shell is what a command starts itself.
+# Commands start the shell themselves.
 _EVERYWHERE = (Path(sys.executable), Path("/bin/sh"))
 
 
 class _Guard:
-    """Lets no fast test start a program that pip did not install."""
+    """Fails a fast test that starts a program that pip did not install."""
 
     is_on = False
 
@@ -51,7 +51,7 @@ class _Guard:
         if self.is_on and event == "subprocess.Popen":
             path = Path(arguments[0])
             if path.parent != BIN and path not in _EVERYWHERE:
-                pytest.fail(f"{path} is no program of this environment: mark the test")
+                pytest.fail(f"{path} is not in this environment: mark the test")
 
 
 _guard = _Guard()
@@ -75,7 +75,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A fast test that is skipped has failed: everybody can run it."""
+    """Fail a fast test that is skipped, since it needs nothing special."""
     report = yield
     if report.skipped and _is_fast(item):
         report.outcome = "failed"
@@ -87,7 +87,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a configuration; gives its path."""
+    """Write a configuration file; return its path."""
 
     def write(text: str, name: str = "autoconfig.toml") -> Path:
         file = tmp_path / name
@@ -114,14 +114,14 @@ def _paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
 
 @pytest.fixture
 def really(_real: Real) -> Iterator[Real]:
-    """The world of real servers as it should be, for one test."""
+    """The real servers in their initial state, for one test."""
     with _real.fresh():
         yield _real
 
 
 @pytest.fixture
 def on_paper(_paper: Paper, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paper]:
-    """The same world without servers."""
+    """The same servers in memory."""
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     with _paper.fresh():
         yield _paper

@@ -1,4 +1,4 @@
-"""What the project says in prose, and the code that stands in it."""
+"""The README files, and the blocks of code in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """Code between fences."""
+    """A fenced block of code."""
 
     document: str
     language: str
@@ -27,7 +27,7 @@ def text_of(document: str) -> str:
 
 
 def blocks(language: str | None = None, *documents: str) -> list[Block]:
-    """The blocks of these documents, by default of all, in their order."""
+    """Return the blocks of documents, by default of all, in their order."""
     return [
         Block(document, found[2], dedent(found[3]))
         for document in documents or DOCUMENTS
@@ -37,20 +37,20 @@ def blocks(language: str | None = None, *documents: str) -> list[Block]:
 
 
 def block_with(part: str, *documents: str) -> str:
-    """The one block of shell that has this in it."""
-    (found,) = [it.code for it in blocks("sh", *documents) if part in it.code]
+    """Return the one block of shell with this part."""
+    (found,) = [code for _, _, code in blocks("sh", *documents) if part in code]
     return found
 
 
 def section(document: str, heading: str) -> str:
-    """What stands below a heading of the second level."""
+    """Return the text below a heading of the second level."""
     _, found, rest = text_of(document).partition(f"\n## {heading}\n")
     assert found, (document, heading)
     return rest.partition("\n## ")[0]
 
 
 def cloned(folder: Path) -> Path:
-    """The project in a folder, as a fresh clone has it but for the tests."""
+    """Copy the project to a folder, as a fresh clone without the tests."""
     skip = shutil.ignore_patterns("__pycache__", "*.mo")
     for name in ("flask_autoconfig", "contrib", "examples"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)

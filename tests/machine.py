@@ -1,8 +1,7 @@
-"""A machine of one's own: this one's files, changed in a copy alone, with real ports.
+"""A copy of this machine, whose changes are discarded, with a network of its own.
 
-What runs in it sees the whole file system, writes into a layer over it (overlayfs), and
-ends with it (a namespace of processes). Its network is a namespace's; nothing of the
-internet is there.
+Its processes see the whole file system, write to a layer above it (overlayfs), and end
+with it (a PID namespace). There is no internet in its network namespace.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ mount -t tmpfs tmpfs layer
 mkdir layer/changed layer/work layer/root
 mount -t overlay overlay \\
   -o lowerdir=/,upperdir=layer/changed,workdir=layer/work layer/root
-for it in dev sys tmp; do mount --rbind /$it layer/root/$it; done
+for name in dev sys tmp; do mount --rbind /$name layer/root/$name; done
 mount -t proc proc layer/root/proc
 echo nameserver 127.0.0.1 > layer/root/etc/resolv.conf
 exec chroot layer/root bash -euxo pipefail {folder}/session
 """
 
-# systemd is not the first process here: it reads the units, and what they say is done.
+# systemd does not run here: this checks the units and does what they say.
 _SYSTEMCTL = """#!/bin/bash -eu
 unit=/etc/systemd/system/autoconfig
 case "$*" in
@@ -44,10 +43,10 @@ daemon-reload)
 "reload nginx")
     nginx -s reload ;;
 *)
-    echo "no such thing: $*"; exit 1 ;;
+    echo "unexpected: $*"; exit 1 ;;
 esac
 """
-# All is installed that can be; Debian starts a web server that it installs.
+# Everything is installed already; Debian starts a web server after installing it.
 _APT_GET = """#!/bin/bash -eu
 [[ $1 == install && " $* " == *" nginx "* ]]
 nginx
@@ -55,7 +54,7 @@ nginx
 
 
 class Machine:
-    """Where its own files lie, and its network."""
+    """A machine with its files in a folder, in a network namespace."""
 
     def __init__(self, folder: Path, inside: Namespace) -> None:
         self.folder, self._inside = folder, inside
@@ -66,10 +65,10 @@ class Machine:
             (folder / "programs" / name).chmod(0o755)
 
     def session(self, code: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """What root's bash makes of it, in a fresh machine that is gone afterwards."""
+        """Run a bash script as root in a new copy of the machine."""
         (self.folder / "session").write_text(code)
         own = (str(self.folder / "programs"), "/usr/local/bin", "/usr/sbin", "/sbin")
-        outer = [it for it in os.environ["PATH"].split(":") if it != str(BIN)]
+        outer = [name for name in os.environ["PATH"].split(":") if name != str(BIN)]
         kept = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": ":".join([*own, *outer])}
         start = _START.format(folder=shlex.quote(str(self.folder)))
         done = self._inside.call(
@@ -83,5 +82,5 @@ class Machine:
             env={**kept, **env},
         )
         if "mount:" in done.stderr and "+ " not in done.stderr:
-            lacking("the right to lay a file system over this one")
+            lacking("the right to mount an overlay file system")
         return done

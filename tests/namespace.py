@@ -1,4 +1,4 @@
-"""A network of one's own: real ports on a loopback that nobody else has."""
+"""Network namespaces, with a loopback interface and ports of their own."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Namespace:
-    """A network namespace, its loopback up, that lives as long as a process does."""
+    """A network namespace with loopback, which exists as long as a process."""
 
     def __init__(self, holder: subprocess.Popen[bytes]) -> None:
         self._path = f"/proc/{holder.pid}/ns/net"
 
     def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """What the function gives in there: its threads, sockets and processes too."""
+        """Call a function in the namespace, with its threads and processes."""
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -44,7 +44,7 @@ class Namespace:
         return results[0]
 
     def _enter(self) -> None:
-        """Move this thread in; it must end there."""
+        """Move this thread into the namespace, for good."""
         libc = ctypes.CDLL(None, use_errno=True)
         descriptor = os.open(self._path, os.O_RDONLY)
         try:
@@ -54,7 +54,7 @@ class Namespace:
             os.close(descriptor)
 
     def start(self, *command: str | Path, log: Path) -> subprocess.Popen[bytes]:
-        """A process in there, the leader of a session."""
+        """Start a process in the namespace, as the leader of a session."""
         with log.open("ab") as out:
             return self.call(
                 subprocess.Popen,
@@ -69,7 +69,7 @@ class Namespace:
     def running(
         self, *command: str | Path, port: int, address: str, log: Path
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A server in there, until the block ends."""
+        """Run a server in the namespace until the block ends."""
         process = self.start(*command, log=log)
         try:
             self.call(wait_for, port, process, address=address)
@@ -80,9 +80,9 @@ class Namespace:
 
 @contextmanager
 def namespace() -> Iterator[Namespace]:
-    """A new one; without the rights for it the test is skipped with that reason."""
+    """Create a namespace; skip the test without the right to do so."""
     unshare, ip = program("unshare"), program("ip")
-    # BIND listens only at addresses that the interface has.
+    # BIND listens only on addresses of the interface.
     more = f"{ip} addr add 127.0.0.53/8 dev lo && {ip} addr add 127.0.0.55/8 dev lo"
     script = f"{ip} link set lo up && {more} && echo up && exec sleep infinity"
     holder = subprocess.Popen(
@@ -104,7 +104,7 @@ def namespace() -> Iterator[Namespace]:
 
 
 def until_there(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Return as soon as the condition holds; fail if it does not in time."""
+    """Wait for a condition; fail after these seconds."""
     over = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < over, f"not within {seconds} seconds"

@@ -1,4 +1,4 @@
-"""A WSGI application of this process behind real HTTP, for a browser."""
+"""Serves a WSGI application of this process over HTTP, for a browser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """Serve it on a free port of loopback; gives its base URL."""
+    """Serve an application on a free port of loopback; yield its base URL."""
     port = free_port()
     server = make_server("127.0.0.1", port, app, handler_class=_Quiet)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,5 +1,4 @@
-"""What several test files need: real servers in processes of their own, ports for them,
-and where the material is."""
+"""Helpers of several test files: servers, ports, HTTP, commands, certificates."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ from flask_autoconfig.tools.cli import cli
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 BIN = Path(sys.executable).parent
-# Files shaped like those of the ISP database, one a provider.
+# Files like those of the ISP database, one for each provider.
 ISP = ROOT / "tests/isp"
 ISP_FILES = sorted(ISP.glob("*.xml"))
 
@@ -56,14 +56,14 @@ hostname = "smtp.example.com"
 """
 
 
-# What makes lines of `dns` a zone of their own, relative to its domain.
+# Turns the output of `dns` into a zone file.
 ZONE_HEAD = (
     "$TTL 60\n@ IN SOA ns hostmaster 1 60 60 60 60\n@ IN NS ns\nns IN A 127.0.0.1\n"
 )
 
 
 def outlook_asks(email: str) -> str:
-    """What Outlook posts to find the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
+    """Return Outlook's request for the settings of an address (MS-OXDSCLI, 3.1.5.2)."""
     place = "http://schemas.microsoft.com/exchange/autodiscover/outlook/"
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <Autodiscover xmlns="{place}requestschema/2006"><Request>
@@ -73,33 +73,33 @@ def outlook_asks(email: str) -> str:
 
 
 def lacking(what: str) -> NoReturn:
-    """Skip for want of something, or fail where everything has to be there."""
+    """Skip the test because something is missing; with CI=true, fail."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is missing, and under CI nothing may be")
+        pytest.fail(f"{what} is missing, which CI requires")
     pytest.skip(f"{what} is missing")
 
 
 def program(name: str) -> str:
-    """The path of a program, also of those only root has in its PATH."""
+    """Return the path of a program, also one in root's PATH only, or skip the test."""
     path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     return path or lacking(name)
 
 
 def shared(name: str) -> Path:
-    """Real material that stands beside the repository; tests over it are extra ones."""
+    """Return the path of optional test data beside the repository, or skip the test."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"an extra test: no {path} beside this repository")
+        pytest.skip(f"optional: there is no {path} beside this repository")
     return path
 
 
-# Ports below the range that systems take for outgoing connections (from 32768 on Linux,
-# 49152 elsewhere): no connection of anybody's can take one between asking and listening.
+# Below the range of outgoing connections (from 32768 on Linux, from 49152 elsewhere),
+# whose ports might be taken before a server listens.
 _BLOCKS = range(10_000, 32_000, 200)
 
 
 def _hold(port: int) -> list[socket.socket]:
-    """Sockets that hold the port, for TCP and UDP at every address; none if it is taken."""
+    """Bind the port for TCP and UDP on every address; return no socket if it is taken."""
     kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
     holders = [socket.socket(socket.AF_INET, kind) for kind in kinds]
     try:
@@ -123,11 +123,11 @@ def _is_free(port: int) -> bool:
 
 
 def _own_ports() -> Iterator[int]:
-    """The ports of one block, over and over: ours for as long as we hold its first one.
+    """Yield the ports of one block in a cycle.
 
-    So no other worker of this run, and no other run on the machine, hands them out.
+    Holding the first port of the block keeps other processes of this kind out of it.
     """
-    start, held = next((it, held) for it in _BLOCKS if (held := _hold(it)))
+    start, held = next((first, held) for first in _BLOCKS if (held := _hold(first)))
     while held:
         yield from range(start + 1, start + _BLOCKS.step)
 
@@ -136,16 +136,15 @@ _PORTS = _own_ports()
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on, and that nobody else is given."""
+    """Return a port that nothing listens on, and that no other test gets."""
     return next(port for port in _PORTS if _is_free(port))
 
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that servers which run as another user can enter, until the block ends.
+    """Create a temporary folder for servers that run as another user.
 
-    Below pytest's own they cannot: each start of pytest, also in another window, shuts
-    that one to all but its user.
+    They cannot enter the folders of pytest, which belong to its user only.
     """
     with tempfile.TemporaryDirectory(prefix="autoconfig-") as name:
         folder = Path(name)
@@ -154,9 +153,16 @@ def open_folder() -> Iterator[Path]:
 
 
 def snapshot_of(live: Live[Current]) -> Snapshot:
-    """The configuration that answers; there has to be one."""
+    """Return the snapshot in use."""
     assert live.built.lookup is not None
     return live.built.lookup.snapshot
+
+
+def rows(table: str, parameters: str) -> pytest.MarkDecorator:
+    """Parametrize a test by a table of page.toml: a row has an id and the values."""
+    text = (ROOT / "tests/page.toml").read_text(encoding="utf-8")
+    values = tomllib.loads(text)[table]
+    return pytest.mark.parametrize(parameters, list(values.values()), ids=list(values))
 
 
 class Reply(NamedTuple):
@@ -176,7 +182,7 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 def fetch(
     url: str, *, method: str = "GET", data: bytes | None = None, **headers: str
 ) -> Reply:
-    """One request over real HTTP; header names with `_` for `-`, no redirects."""
+    """Send a request; header names have `_` for `-`. Redirects are not followed."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, method=method, data=data, headers=named)
     try:
@@ -193,10 +199,10 @@ def wait_for(
     seconds: float = 20,
     address: str = "127.0.0.1",
 ) -> None:
-    """Return when something listens there; fail when the process ended instead."""
+    """Wait until a server listens on the port; fail if its process ends."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        assert process.poll() is None, f"{process.args!r} ended at once"
+        assert process.poll() is None, f"{process.args!r} ended"
         with socket.socket() as sock:
             sock.settimeout(1)
             if sock.connect_ex((address, port)) == 0:
@@ -206,7 +212,7 @@ def wait_for(
 
 
 def end(process: subprocess.Popen[bytes], *, at_once: bool = False) -> None:
-    """Stop a server that leads a session of its own, and what it has started."""
+    """Stop a server that leads a session, with its child processes."""
     if not at_once:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -227,10 +233,9 @@ def running(
     at_once: bool = False,
     seconds: float = 20,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in a process of its own, until the block ends.
+    """Run a server until the block ends.
 
-    `at_once` is for gunicorn: a worker that starts does not hear that it shall stop, and
-    the others take a second to.
+    `at_once` kills it, which is for gunicorn: its workers take a second to stop.
     """
     out = log.open("ab") if log else subprocess.DEVNULL
     process = subprocess.Popen(
@@ -253,7 +258,7 @@ def running(
 
 @contextmanager
 def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]:
-    """`flask-autoconfig serve` on a free port of loopback; gives its base URL."""
+    """Run `flask-autoconfig serve` on a free port of loopback; yield its base URL."""
     port = free_port()
     bind = f"127.0.0.1:{port}"
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--bind", bind)
@@ -262,13 +267,13 @@ def serving(file: Path, *options: str, log: Path | None = None) -> Iterator[str]
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Return as soon as the condition holds; fail if it does not after these seconds."""
+    """Wait for a condition; fail after these seconds."""
     end = time.monotonic() + seconds
     is_late = False
     while not condition():
         assert not is_late, f"not within {seconds} seconds"
         time.sleep(0.05)
-        is_late = time.monotonic() > end  # it is asked once more then
+        is_late = time.monotonic() > end  # the condition is evaluated once more
 
 
 _AUTHORITY = trustme.CA()
@@ -277,10 +282,10 @@ _AUTHORITY = trustme.CA()
 def certificate_for(
     *names: str, folder: Path, not_after: datetime | None = None
 ) -> tuple[Path, Path]:
-    """A certificate and its key in PEM files; the root is `folder/ca.pem`."""
+    """Issue a certificate; return its PEM files. The root is `folder/ca.pem`."""
     certificate = _AUTHORITY.issue_cert(*names, not_after=not_after)
     files = folder / f"{names[0]}.pem", folder / f"{names[0]}.key"
-    files[0].write_bytes(b"".join(it.bytes() for it in certificate.cert_chain_pems))
+    files[0].write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
     certificate.private_key_pem.write_to_path(files[1])
     _AUTHORITY.cert_pem.write_to_path(folder / "ca.pem")
     return files
@@ -290,7 +295,7 @@ def certificate_for(
 def names(
     monkeypatch: pytest.MonkeyPatch, ports: dict[tuple[str, int], int]
 ) -> Iterator[None]:
-    """For clients in this process: (host, port) is that port of loopback."""
+    """Map each (host, port) to a port of loopback, for clients in this process."""
     real = socket.getaddrinfo
 
     def look_up(host: Any, port: Any, *more: Any, **options: Any) -> Any:
@@ -301,7 +306,7 @@ def names(
 
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
-    resolver.port = free_port()  # where nobody answers
+    resolver.port = free_port()  # without a name server
     resolver.lifetime = 1
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", look_up)
@@ -312,15 +317,15 @@ def names(
 def run(
     *arguments: str | Path, cwd: Path | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Call the command `flask-autoconfig`; no terminal, nothing to read.
+    """Call the command `flask-autoconfig` without a terminal and without input.
 
-    It is called in this process, where an error that it does not handle is raised. For
-    `serve`, which forks and may go to the background, and with the environment variable
-    `COMMAND_PROCESSES`, which `.ci/run` sets, this is `run_process`.
+    It runs in this process, so that an unhandled error is raised. `serve`, which forks,
+    and with the environment variable `COMMAND_PROCESSES` every command, runs as in
+    `run_process`.
     """
     if "serve" in arguments or os.environ.get("COMMAND_PROCESSES"):
         return run_process(*arguments, cwd=cwd, **env)
-    words = [str(it) for it in arguments]
+    words = [str(argument) for argument in arguments]
     streams = [
         io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(3)
     ]
@@ -344,7 +349,7 @@ def run_process(
     pass_fds: Any = (),
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Start the command `flask-autoconfig`; no terminal, nothing to read."""
+    """Run the command `flask-autoconfig` in a process of its own, without input."""
     return subprocess.run(
         [BIN / "flask-autoconfig", *arguments],
         stdin=subprocess.DEVNULL,

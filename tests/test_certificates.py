@@ -1,7 +1,6 @@
-"""contrib's nginx with certbot's own certificates and permissions, and a real authority.
+"""contrib's nginx files with certificates and permissions by certbot and Pebble.
 
-The authority is Pebble, which asks for the same proofs as Let's Encrypt does; nginx starts
-as root, and its worker is www-data, as on a real machine.
+nginx starts as root, and its worker runs as www-data, as on a real machine.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ HOSTER = (CONTRIB / "nginx-hoster.conf").read_text()
 
 
 class Office(NamedTuple):
-    """A machine with nginx, certbot and the service, and an authority that it asks."""
+    """A machine with nginx, certbot, the service, and a certificate authority."""
 
     folder: Path
     service: str
@@ -52,10 +51,10 @@ class Office(NamedTuple):
         return self.folder / "letsencrypt"
 
     def certbot(self, line: str) -> None:
-        """What a person types, with this machine's folders and authority."""
+        """Run a documented command with the folders and authority of the test."""
         line = line.replace("/var/www/html", str(self.folder / "www"))
         kinds = {"config": "letsencrypt", "work": "certbot", "logs": "certbot-logs"}
-        folders = [f"--{kind}-dir={self.folder / it}" for kind, it in kinds.items()]
+        folders = [f"--{kind}-dir={self.folder / name}" for kind, name in kinds.items()]
         server = f"--server=https://localhost:{self.authority}/dir"
         done = subprocess.run(
             [program("certbot"), *shlex.split(line)[1:], *folders, server]
@@ -69,14 +68,14 @@ class Office(NamedTuple):
         assert done.returncode == 0, done.stderr
 
     def default_site(self) -> str:
-        """What nginx comes with: a folder of files at port 80."""
+        """Return the site that nginx comes with: a folder of files at port 80."""
         return f"server {{ listen 127.0.0.1:{self.http}; root {self.folder}/www; }}"
 
     def site(self) -> str:
         return nginx_site(self.folder, self.service, self.https, self.http)
 
     def serial(self, host: str, address: str = "127.0.0.1") -> str:
-        """The certificate that a client gets for the name; "" where it gets none."""
+        """Return the serial of the certificate for a name, "" if the handshake fails."""
         context = ssl.create_default_context(cafile=self.folder / "root.pem")
         plain = socket.create_connection((address, self.https), 10)
         try:
@@ -95,7 +94,7 @@ class Office(NamedTuple):
 @pytest.fixture
 def office() -> Iterator[Office]:
     if os.getuid() != 0:
-        lacking("root, who alone may start nginx as it starts on a real machine")
+        lacking("root")
     try:
         pwd.getpwnam(WORKER)
     except KeyError:
@@ -111,7 +110,7 @@ def office() -> Iterator[Office]:
 
 
 def _commands(file: str) -> list[str]:
-    """The commands in a file's comments, each on one line."""
+    """Return the commands in the comments of a file."""
     text = re.sub(r"\\\n# *", "", (CONTRIB / file).read_text())
     return re.findall(r"^#   ((?:certbot|chgrp|chmod|runuser) .*)$", text, re.MULTILINE)
 
@@ -127,13 +126,13 @@ def _modes(folder: Path) -> dict[str, str]:
     }
 
 
-def test_certbots_line_is_for_every_name_of_the_domain() -> None:
+def test_the_certbot_commands_have_every_name_of_the_domain() -> None:
     for file in ("nginx.conf", "nginx-hoster.conf"):
-        (line,) = [it for it in _commands(file) if it.startswith("certbot")]
+        (line,) = [line for line in _commands(file) if line.startswith("certbot")]
         assert re.findall(r"-d (\S+)", line) == _names("example.com")
 
 
-def test_one_certificate_with_certbots_own_permissions_serves_every_name(
+def test_one_certificate_with_certbots_permissions_serves_every_name(
     office: Office,
 ) -> None:
     (line,) = _commands("nginx.conf")
@@ -156,11 +155,11 @@ def test_one_certificate_with_certbots_own_permissions_serves_every_name(
     assert _modes(office.letsencrypt) == modes
 
 
-def test_a_certificate_for_each_domain_takes_the_rights_that_the_file_names(
+def test_a_certificate_for_each_domain_needs_the_documented_permissions(
     office: Office,
 ) -> None:
     *rights, line, is_readable = _commands("nginx-hoster.conf")
-    assert [it.split()[0] for it in rights] == ["chgrp", "chmod"]
+    assert [command.split()[0] for command in rights] == ["chgrp", "chmod"]
     domains = ("example.com", "example2.com")
     names = [name for domain in domains for name in _names(domain)]
     own = ("/etc/letsencrypt", str(office.letsencrypt))
@@ -176,7 +175,7 @@ def test_a_certificate_for_each_domain_takes_the_rights_that_the_file_names(
         for domain in domains:
             office.certbot(without_hook.replace("example.com", domain))
     with nginx(office.folder, _of_a_hoster(office), office.https, WORKER):
-        # nginx is content, and not one handshake comes to an end.
+        # nginx reports no problem, but every handshake fails.
         assert {office.serial(name) for name in names} == {""}
         assert not may_read()
         for command in rights:
@@ -184,7 +183,7 @@ def test_a_certificate_for_each_domain_takes_the_rights_that_the_file_names(
             subprocess.run([program(words[0]), *words[1:]], check=True)
         again = f"{line} --force-renewal"
         office.certbot(again.replace("example.com", domains[0]))
-        # Those whose key was given, and no others: all without a reload.
+        # Only those with a readable key, without a reload.
         assert may_read()
         assert all(office.serial(name) for name in _names(domains[0]))
         assert not any(office.serial(name) for name in _names(domains[1]))
@@ -200,7 +199,7 @@ def test_a_certificate_for_each_domain_takes_the_rights_that_the_file_names(
 
 
 def _of_a_hoster(office: Office) -> str:
-    """contrib's site, with the two lines that the hoster's file has in its comment."""
+    """Return contrib's site with the two lines in the comment of the hoster's file."""
     own = ("/etc/letsencrypt", str(office.letsencrypt))
     lines = re.findall(r"^#   (ssl_certificate.*;)$", HOSTER, re.MULTILINE)
     assert len(lines) == 2

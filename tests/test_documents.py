@@ -1,4 +1,4 @@
-"""README.md and the three that it leads to: every block of them runs, every link leads."""
+"""The README files: every block of code runs, every link has a target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -38,21 +37,21 @@ __all__ = ["browser", "visit"]  # fixtures
 EXAMPLE = ROOT / "examples/autoconfig.toml"
 SERVED = "127.0.0.1:8000"
 
-# What each block of shell has in it, and where it is run as it stands.
+# A part of each block of shell, and the test that runs the block.
 RUN_BY = {
     "examples/autoconfig.toml serve": "test_documents.py::test_the_quick_start_ends_",
-    "init example.com": "test_documents.py::test_ones_own_domain_",
+    "init example.com": "test_documents.py::test_init_and_check_",
     "pipx install .": "test_documents.py::test_each_installer_",
     "pip wheel ": "test_documents.py::test_the_wheel_",
     "_COMPLETE=": "test_documents.py::test_bash_completes_",
-    "serve --bind ": "test_documents.py::test_the_service_by_itself_",
-    "curl ": "test_documents.py::test_the_service_by_itself_",
-    "gunicorn ": "test_documents.py::test_a_gunicorn_of_ones_own_",
-    "export /srv": "test_documents.py::test_the_files_",
-    "check --list": "test_documents.py::test_a_check_for_a_monitor_",
-    "check fred@example.com --login": "test_documents.py::test_a_real_login_",
-    "| nsupdate": "test_documents.py::test_nsupdate_takes_",
-    "import old/": "test_documents.py::test_moving_here_",
+    "serve --bind ": "test_documents.py::test_the_service_alone_",
+    "curl ": "test_documents.py::test_the_service_alone_",
+    "gunicorn ": "test_documents.py::test_the_users_own_gunicorn_",
+    "export /srv": "test_documents.py::test_export_writes_",
+    "check --list": "test_documents.py::test_check_knows_the_codes_",
+    "check fred@example.com --login": "test_documents.py::test_check_tries_a_real_login",
+    "| nsupdate": "test_documents.py::test_nsupdate_accepts_",
+    "import old/": "test_documents.py::test_import_converts_",
     "schema >": "test_documents.py::test_the_schema_",
     "serve --hooks customers": "test_database.py::",
     "'.[test]'": ".ci/run",
@@ -63,22 +62,25 @@ RUN_BY = {
 # --- Blocks ----------------------------------------------------------------------------
 
 
-def test_every_block_is_run_somewhere() -> None:
-    assert {it.language for it in blocks()} == {"sh", "toml", "python", "html", "text"}
+def test_every_block_of_shell_is_run() -> None:
+    assert {block.language for block in blocks()} == {
+        "sh",
+        "toml",
+        "python",
+        "html",
+        "text",
+    }
     steps = section("README.md", "Publish it")
     for block in blocks("sh"):
         if block.document == "README.md" and block.code.splitlines()[0] in steps:
             continue  # test_publish.py follows them
-        (where,) = [where for part, where in RUN_BY.items() if part in block.code]
-        file, _, name = where.partition("::")
+        (test,) = [test for part, test in RUN_BY.items() if part in block.code]
+        file, _, name = test.partition("::")
         path = ROOT / (file if file == ".ci/run" else f"tests/{file}")
         assert f"def {name}" in path.read_text() or not name
-    unused = [it for it in RUN_BY if not any(it in b.code for b in blocks("sh"))]
-    assert not unused
-
-
-def test_no_line_of_the_readmes_shell_is_cut_on_a_page() -> None:
-    for block in blocks("sh", "README.md"):
+    code = "".join(block.code for block in blocks("sh"))
+    assert [part for part in RUN_BY if part not in code] == []
+    for block in blocks("sh", "README.md"):  # longer lines are cut on some pages
         assert max(map(len, block.code.splitlines())) <= 80
 
 
@@ -99,7 +101,7 @@ def test_every_block_of_python_runs(
         runpy.run_path(str(file))
 
 
-def test_the_site_on_top_of_the_readme_serves_the_file_below_it(tmp_path: Path) -> None:
+def test_the_first_site_of_the_readme_serves_the_file_below_it(tmp_path: Path) -> None:
     (site, *_), (file, *_) = blocks("python", "README.md"), blocks("toml", "README.md")
     (tmp_path / "site_of_mine.py").write_text(site.code)
     (tmp_path / "autoconfig.toml").write_text(file.code)
@@ -114,7 +116,7 @@ def test_the_site_on_top_of_the_readme_serves_the_file_below_it(tmp_path: Path) 
 
 
 def bash(code: str, cwd: Path, **env: str) -> str:
-    """What bash says to a block, our command in its PATH; it must do it all."""
+    """Run code with the package's command in PATH; return the output. It must succeed."""
     done = subprocess.run(
         [program("bash"), "-euo", "pipefail", "-c", code],
         cwd=cwd,
@@ -147,7 +149,7 @@ def test_the_quick_start_ends_in_a_browser(clone: Path, visit: Open) -> None:
 
 
 def of_examples(text: str) -> str:
-    """A text of the tests' world for the domain of the examples."""
+    """Replace the domain of the tests' servers by that of the examples."""
     return text.replace(DOMAIN, "example.com")
 
 
@@ -155,7 +157,9 @@ INSIDE = ("--resolver", OTHER_NAMES, "--allow-private")
 
 
 @pytest.mark.world
-def test_ones_own_domain_is_found_and_is_well(really: Real, tmp_path: Path) -> None:
+def test_init_and_check_of_the_quick_start_succeed(
+    really: Real, tmp_path: Path
+) -> None:
     really.names.serve(of_examples(ADDRESSES))
     code = block_with("init example.com", "README.md")
     for line in code.splitlines():
@@ -169,7 +173,7 @@ def test_ones_own_domain_is_found_and_is_well(really: Real, tmp_path: Path) -> N
 
 
 @pytest.mark.world
-def test_a_real_login_is_tried_as_it_is_told(really: Real, tmp_path: Path) -> None:
+def test_check_tries_a_real_login(really: Real, tmp_path: Path) -> None:
     words = shlex.split(block_with("check fred@example.com --login"))[1:]
     file = tmp_path / "autoconfig.toml"
     file.write_text(of_examples(TOML))
@@ -187,9 +191,7 @@ def test_a_real_login_is_tried_as_it_is_told(really: Real, tmp_path: Path) -> No
 
 
 @pytest.mark.world
-def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(
-    really: Real, tmp_path: Path
-) -> None:
+def test_check_knows_the_codes_of_the_examples(really: Real, tmp_path: Path) -> None:
     (tmp_path / "autoconfig.toml").write_text(of_examples(TOML))
     for line in block_with("check --list").splitlines():
         done = really.run(*shlex.split(line)[1:], *INSIDE, cwd=tmp_path)
@@ -198,13 +200,13 @@ def test_a_check_for_a_monitor_takes_the_codes_that_are_listed(
 
 @pytest.mark.install
 @pytest.mark.parametrize("installer", ["pip", "pipx", "uv"])
-def test_each_installer_makes_the_command(
+def test_each_installer_installs_the_command(
     clone: Path, tmp_path: Path, installer: str
 ) -> None:
     lines = block_with("pipx install .", "README.md").splitlines()
-    (line,) = [it for it in lines if it.split()[0] == installer]
+    (line,) = [line for line in lines if line.split()[0] == installer]
     home = tmp_path / "home"
-    venv = home / ".local"  # where the other two have their commands
+    venv = home / ".local"  # the other two install their commands here
     bash(f"python3 -m venv {venv}", tmp_path)
     env = {"HOME": str(home), "UV_SYSTEM_CERTS": "1", "PIPX_HOME": f"{home}/pipx"}
     path = f"{venv}/bin:{BIN}:{os.environ['PATH']}"
@@ -216,7 +218,7 @@ def test_each_installer_makes_the_command(
 
 
 @pytest.mark.install
-def test_the_wheel_is_made_and_installed(clone: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_built_and_installed(clone: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     bash(f"python3 -m venv {venv}", tmp_path)
     path = f"{venv}/bin:{os.environ['PATH']}"
@@ -234,14 +236,14 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     )
     assert bash(code + ask.format("va", 1), tmp_path).split() == ["validate"]
     assert "--target" in bash(code + ask.format("dns --ta", 2), tmp_path).split()
-    # The others have their own words; zsh and fish need not be here.
-    told = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
-    assert "compdef" in bash(told.format("zsh"), tmp_path)
-    assert "complete --no-files" in bash(told.format("fish"), tmp_path)
+    # zsh and fish need not be installed to see their scripts.
+    script = "_FLASK_AUTOCONFIG_COMPLETE={}_source flask-autoconfig"
+    assert "compdef" in bash(script.format("zsh"), tmp_path)
+    assert "complete --no-files" in bash(script.format("fish"), tmp_path)
 
 
 @pytest.mark.world
-def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
+def test_the_service_alone_answers_the_request(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     port = free_port()
     where = (SERVED, f"127.0.0.1:{port}")
@@ -255,7 +257,7 @@ def test_the_service_by_itself_answers_as_it_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_a_gunicorn_of_ones_own_serves_it(tmp_path: Path) -> None:
+def test_the_users_own_gunicorn_serves_it(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     port = free_port()
     code = replaced(
@@ -269,7 +271,7 @@ def test_a_gunicorn_of_ones_own_serves_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_files_are_those_that_are_named(tmp_path: Path) -> None:
+def test_export_writes_the_files_that_are_listed(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path)
     code = block_with("export /srv", "contrib/README.md")
     bash(replaced(code, ("/srv/autoconfig", "out")), tmp_path)
@@ -279,7 +281,7 @@ def test_the_files_are_those_that_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_nsupdate_takes_what_dns_prints_for_it(tmp_path: Path) -> None:
+def test_nsupdate_accepts_the_output_of_dns(tmp_path: Path) -> None:
     one = TWO_DOMAINS.replace(', "example2.com"', "")
     (tmp_path / "autoconfig.toml").write_text(one)
     with bind("example.com") as names:
@@ -293,7 +295,7 @@ def test_nsupdate_takes_what_dns_prints_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_moving_here_takes_one_line(tmp_path: Path) -> None:
+def test_import_converts_static_files(tmp_path: Path) -> None:
     (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
     (tmp_path / "old").mkdir()
     shown = run("show", "example.com", cwd=tmp_path).stdout
@@ -304,105 +306,84 @@ def test_moving_here_takes_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_schema_is_where_the_file_looks_for_it(tmp_path: Path) -> None:
+def test_the_schema_is_where_the_editor_looks(tmp_path: Path) -> None:
     bash(block_with("schema >", "contrib/README.md"), tmp_path)
-    (line,) = [it.code for it in blocks("toml") if it.code.startswith("#:schema")]
+    (line,) = [code for _, _, code in blocks("toml") if code.startswith("#:schema")]
     assert (tmp_path / line.split()[1]).is_file()
 
 
-# --- Words -----------------------------------------------------------------------------
+# --- Text ------------------------------------------------------------------------------
 
 
 def _anchors(document: str) -> set[str]:
-    """What GitHub calls the headings: small letters, spaces as hyphens, no signs."""
+    """Return the anchors of the headings as GitHub forms them."""
     headings = re.findall(r"^#+ (.*)$", text_of(document), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", it.lower()).replace(" ", "-") for it in headings}
+    return {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_leads_somewhere(document: str) -> None:
+def test_links_tests_and_host_names_are_right(document: str) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
         path, _, anchor = link.partition("#")
-        target = (
-            ((ROOT / document).parent / path).resolve() if path else ROOT / document
-        )
+        target = (ROOT / document).parent / path if path else ROOT / document
         assert target.exists(), link
         if anchor:
-            assert anchor in _anchors(str(target.relative_to(ROOT))), link
-
-
-def test_the_readme_leads_to_every_other_document() -> None:
-    for document in DOCUMENTS[1:]:
-        assert f"]({document})" in text_of("README.md")
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_names_are_those_that_nobody_has(document: str) -> None:
-    """RFC 2606: example.com, example.net and what ends in .test."""
-    code = "".join(it.code for it in blocks(None) if it.document == document)
-    hosts = re.findall(r"[\w.-]+\.(?:com|net|org|example|test)\b", code)
-    for host in hosts:
+            assert anchor in _anchors(str(target.resolve().relative_to(ROOT))), link
+    for name in re.findall(r"`(test_\w+\.py)`", text_of(document)):
+        assert (ROOT / "tests" / name).exists(), name
+    # Only names that nobody can register (RFC 2606).
+    code = "".join(block.code for block in blocks(None, document))
+    for host in re.findall(r"[\w.-]+\.(?:com|net|org|example|test)\b", code):
         assert host.endswith(("example.com", "example.net", ".test")), host
 
 
-def test_the_readme_is_two_screens_before_it_says_how_it_is_built() -> None:
-    words = text_of("README.md").partition("\n## How it is built")[0].split()
-    assert len(words) < 1100
+def test_the_readme_is_short_and_links_to_every_document() -> None:
+    readme = text_of("README.md")
+    assert len(readme.partition("\n## How it is built")[0].split()) < 1100
+    for document in DOCUMENTS[1:]:
+        assert f"]({document})" in readme
 
 
 def test_every_example_is_in_the_list_of_examples() -> None:
     listed = set(re.findall(r"\]\(([\w-]+(?:\.\w+)?)\)", text_of("examples/README.md")))
-    there = {it.name for it in (ROOT / "examples").iterdir() if it.name[0].isalpha()}
+    names = {file.name for file in (ROOT / "examples").iterdir()}
+    there = {name for name in names if name[0].isalpha()}
     assert there - listed <= {"README.md", "logo.svg"}
 
 
-def test_every_test_that_is_named_is_there() -> None:
-    names = {
-        it for d in DOCUMENTS for it in re.findall(r"`(test_\w+\.py)`", text_of(d))
-    }
-    assert names
-    for name in names:
-        assert (ROOT / "tests" / name).exists(), name
-
-
-def test_every_command_and_option_is_told() -> None:
-    told = section("contrib/README.md", "Commands")
+def test_every_command_and_option_is_documented() -> None:
+    text = section("contrib/README.md", "Commands")
     context = click.Context(cli)
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        (row,) = re.findall(rf"^\| `{name}(?:[ `].*)$", told, re.MULTILINE)
+        (row,) = re.findall(rf"^\| `{name}(?:[ `].*)$", text, re.MULTILINE)
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.opts[-1] in row, (name, parameter.opts)
 
 
-def _answers_of_automx2(tmp_path: Path) -> Any:
+@pytest.mark.world
+def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
+    pytest.importorskip("automx2")
     conf = tmp_path / "automx2.conf"
     conf.write_text(f"[automx2]\ndb_uri = sqlite:///{tmp_path}/db.sqlite\n")
     code = (
         "import json; from automx2.server import app\n"
         "client = app.test_client(); client.get('/initdb/')\n"
         "paths = sorted(str(rule) for rule in app.url_map.iter_rules())\n"
-        "ask = '/mail/config-v1.1.xml'\n"
-        "known = client.get(ask + '?emailaddress=fred@example.com').status_code\n"
-        "print(json.dumps([paths, known, client.get(ask).status_code]))\n"
+        "target = '/mail/config-v1.1.xml'\n"
+        "known = client.get(target + '?emailaddress=fred@example.com').status_code\n"
+        "print(json.dumps([paths, known, client.get(target).status_code]))\n"
     )
     done = subprocess.run(
         [BIN / "python", "-c", code],
         env={**os.environ, "AUTOMX2_CONF": str(conf)},
         capture_output=True,
-        text=True,
         check=True,
     )
-    return json.loads(done.stdout)
-
-
-@pytest.mark.world
-def test_what_the_readme_says_of_automx2_is_so(tmp_path: Path) -> None:
-    pytest.importorskip("automx2")
-    paths, known, nobody = _answers_of_automx2(tmp_path)
-    thunderbird = [it for it in paths if "config-v1.1" in it or "well-known" in it]
+    paths, known, without_address = json.loads(done.stdout)
+    thunderbird = [path for path in paths if re.search("config-v1.1|well-known", path)]
     assert len(thunderbird) == 1
-    assert (known, nobody) == (200, 400)
-    assert not [it for it in paths if it.endswith(".json")]
+    assert (known, without_address) == (200, 400)
+    assert not [path for path in paths if path.endswith(".json")]

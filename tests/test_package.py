@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what a person gets from a package index."""
+"""The wheel and the sdist, as a package index would have them."""
 
 from __future__ import annotations
 
@@ -32,23 +32,26 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that is made from it."""
+    """A folder with the sdist and the wheel built from it."""
     out = tmp_path_factory.mktemp("dist")
     _run(sys.executable, "-m", "build", "--no-isolation", "-o", out, ROOT, cwd=out)
     return out
 
 
-def test_twine_has_nothing_to_say(built: Path) -> None:
+def test_twine_and_check_wheel_contents_find_no_fault(built: Path) -> None:
     files = sorted(built.iterdir())
     assert [file.name for file in files] == [
         "flask_autoconfig-1.1.0-py3-none-any.whl",
         "flask_autoconfig-1.1.0.tar.gz",
     ]
-    told = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=built)
-    assert told.count("PASSED") == 2
+    output = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=built)
+    assert output.count("PASSED") == 2
+    wheel = files[0]
+    output = _run(BIN / "check-wheel-contents", wheel, cwd=built)
+    assert output == f"{wheel}: OK\n"
 
 
-def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
+def test_the_wheel_has_templates_catalogs_and_types(
     built: Path,
 ) -> None:
     (wheel,) = built.glob("*.whl")
@@ -67,26 +70,28 @@ def test_the_wheel_has_templates_catalogs_and_types_and_nothing_else(
     assert tops == {"flask_autoconfig", "flask_autoconfig-1.1.0.dist-info"}
 
 
-def test_an_image_is_built_from_the_project_and_none_of_its_users_files(
+def test_the_image_contains_the_project_and_no_private_file(
     built: Path, tmp_path: Path
 ) -> None:
-    """No container engine runs here: Docker's own library says what it would be sent."""
+    """Without a container engine, Docker's library tells which files it would get."""
     source, context = tmp_path / "source", tmp_path / "context"
     ignored = shutil.ignore_patterns(".venv", "*.mo", "build", "dist")
     shutil.copytree(ROOT, source, ignore=ignored)
     private = [".env", ".git-credentials", ".venv/pyvenv.cfg", "autoconfig.toml"]
-    private += [f"contrib/docker/autoconfig/{it}" for it in ("autoconfig.toml", "key")]
+    private += [
+        f"contrib/docker/autoconfig/{name}" for name in ("autoconfig.toml", "key")
+    ]
     for name in private:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text("secret")
     rules = (source / ".dockerignore").read_text().splitlines()
     sent = docker.utils.build.tar(
-        str(source), exclude=[it for it in rules if not it.startswith("#")]
+        str(source), exclude=[rule for rule in rules if not rule.startswith("#")]
     )
     with sent, tarfile.open(fileobj=sent) as archive:
         archive.extractall(context, filter="data")
     names = {path.relative_to(context).parts[0] for path in context.rglob("*")}
-    assert {it for it in names if it.startswith(".")} <= {".dockerignore"}
+    assert {name for name in names if name.startswith(".")} <= {".dockerignore"}
     assert not [path for path in context.rglob("*") if path.name == "__pycache__"]
     for name in private:
         assert not (context / name).exists(), name
@@ -98,13 +103,14 @@ def test_an_image_is_built_from_the_project_and_none_of_its_users_files(
     )
 
 
-def test_it_is_built_from_a_tree_that_cannot_be_written_to(tmp_path: Path) -> None:
+def test_a_build_leaves_the_source_tree_unchanged(tmp_path: Path) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns(".*", "*.mo", "__pycache__", "build", "dist")
     shutil.copytree(ROOT, source, ignore=ignored)
 
-    def tree() -> list[Path]:  # Python itself may keep what it compiled
-        return sorted(it for it in source.rglob("*") if "__pycache__" not in it.parts)
+    def tree() -> list[Path]:  # without the bytecode of Python itself
+        files = source.rglob("*")
+        return sorted(file for file in files if "__pycache__" not in file.parts)
 
     before = tree()
     command = (sys.executable, "-m", "build", "--no-isolation", "--wheel")
@@ -124,19 +130,13 @@ def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_check_wheel_contents_has_nothing_to_say(built: Path) -> None:
-    (wheel,) = built.glob("*.whl")
-    told = _run(BIN / "check-wheel-contents", wheel, cwd=built)
-    assert told == f"{wheel}: OK\n"
-
-
-# --- In environments of its own -----------------------------------------------------------
+# --- In new environments ---------------------------------------------------------------
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def interpreter(version: str) -> Path:
-    """A Python of that version, from the PATH, of pyenv or of uv; else it is skipped."""
+    """Return a Python of a version, from PATH, pyenv or uv, or skip the test."""
     if sys.version.startswith(f"{version}."):
         return Path(sys.executable)
     home = Path.home()
@@ -159,7 +159,7 @@ def bin_(
     built: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The programs of an environment with the wheel and what that needs, no more."""
+    """The `bin` of an environment with the wheel and its dependencies."""
     python = interpreter(request.param)
     venv = tmp_path_factory.mktemp("venv")
     _run(python, "-m", "venv", "--without-pip", venv, cwd=venv)
@@ -173,7 +173,7 @@ def install(bin_: Path, *what: str | Path) -> None:
     _run(*pip, "install", "--quiet", *what, cwd=bin_)
 
 
-def test_it_installs_into_an_empty_environment_and_serves(
+def test_the_wheel_installs_into_an_empty_environment_and_serves(
     bin_: Path, tmp_path: Path
 ) -> None:
     assert "1.1.0" in _run(bin_ / "flask-autoconfig", "--version", cwd=tmp_path)
@@ -200,15 +200,15 @@ def test_it_installs_into_an_empty_environment_and_serves(
 def test_the_sdists_tests_run_where_it_is_unpacked(
     built: Path, bin_: Path, tmp_path: Path
 ) -> None:
-    """A part of them that needs no program; against the wheel, as a distribution does."""
+    """Run a part of them against the wheel, as a distribution does."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    shutil.rmtree(source / "flask_autoconfig")  # it is the wheel that is tested
+    shutil.rmtree(source / "flask_autoconfig")  # test the wheel
     install(bin_, "pytest", "hypothesis", "jsonschema", "trustme")
     names = ("model", "address")
     tests = [f"tests/test_{name}.py" for name in names]
-    told = _run(bin_ / "python", "-P", "-m", "pytest", "-q", *tests, cwd=source)
-    assert " passed" in told
-    assert "skipped" not in told
+    output = _run(bin_ / "python", "-P", "-m", "pytest", "-q", *tests, cwd=source)
+    assert " passed" in output
+    assert "skipped" not in output

@@ -1,116 +1,119 @@
-"""What a visitor of the page gets over HTTP: states, headers, hosts, odd questions."""
+"""Requests for the page: its states, headers, hosts, and unusual input."""
 
 from __future__ import annotations
 
 import plistlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import quote
 
 import pytest
 import seen
-from msgspec import structs
+from flask import Flask
+from flask_babel import Babel
 from seen import ADDRESS
-from support import TWO_DOMAINS, certificate_for, fetch, serving
+from support import TWO_DOMAINS, certificate_for, fetch, rows, serving
 from werkzeug.test import Client, TestResponse
 
-from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
+from flask_autoconfig import (
+    AutoconfigMiddleware,
+    ConfigError,
+    autoconfig,
+    create_app,
+)
 from flask_autoconfig.config.page import ProgramName
-from flask_autoconfig.config.reading import from_raw, loads
-from flask_autoconfig.page import near
+from flask_autoconfig.config.reading import loads
 from flask_autoconfig.page.alone import TEMPLATES
 from flask_autoconfig.page.device import device_of
 from flask_autoconfig.page.programs import PROGRAMS
 
 Write = Callable[..., Path]
+FRED = "emailaddress=fred@example.com"
+ANNA = f"emailaddress={ADDRESS}"
+IDS = {program.id for program in PROGRAMS}
+
+
+def ask(
+    app: Any, query: str = "", host: str = "localhost", path: str = "", **headers: str
+) -> TestResponse:
+    """Request the page, or a path below it, of an application or a file."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    client = Client(create_app(app, proxies=1) if isinstance(app, Path) else app)
+    return client.get(f"/mail/setup{path}?{query}", headers={"Host": host, **named})
+
+
+def offered(page: TestResponse) -> list[str]:
+    return re.findall(r"program=([\w-]+)#steps", page.text)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    file = seen.configuration(tmp_path_factory.mktemp("page"))
-    with serving(file) as url:
-        yield f"{url}/mail/setup"
-
-
-def ask(file: Path, query: str = "", host: str = "localhost", **headers: str) -> str:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    client = Client(create_app(file, proxies=1))
-    target = f"/mail/setup?{query}"
-    return client.get(target, headers={"Host": host, **named}).text
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    return create_app(seen.configuration(tmp_path_factory.mktemp("page")))
 
 
 # --- States ----------------------------------------------------------------------------
 
 
-def test_the_programs_are_those_that_a_file_may_name() -> None:
-    names = get_args(ProgramName)
-    assert sorted(it.id for it in PROGRAMS) == sorted(names)
+def test_each_program_of_the_configuration_has_a_row_and_a_template() -> None:
     templates = (TEMPLATES / "autoconfig/steps").glob("*.html")
-    assert sorted(it.stem for it in templates) == sorted(names)
+    assert {*get_args(ProgramName)} == IDS == {file.stem for file in templates}
 
 
-@pytest.mark.parametrize("program", [it.id for it in PROGRAMS])
-def test_each_state_is_an_address(url: str, program: str) -> None:
-    for language in seen.LANGUAGES:
-        query = f"emailaddress={ADDRESS}&program={program}&lang={language}"
-        reply = fetch(f"{url}?{query}", Accept_Language="ja")
-        assert reply.status == 200
-        text = reply.body.decode()
-        assert f'<html lang="{language}">' in text
-        assert 'id="steps"' in text
-        assert (
-            f'program={program}&amp;lang={language}#steps" aria-current="true"' in text
-        )
+def test_each_state_has_a_url(app: Flask) -> None:
+    for program in IDS:
+        for language in seen.LANGUAGES:
+            state = f"program={program}&lang={language}"
+            page = ask(app, f"{ANNA}&{state}", Accept_Language="ja")
+            assert page.status_code == 200
+            assert f'<html lang="{language}">' in page.text
+            assert 'id="steps"' in page.text
+            tile = f'{state.replace("&", "&amp;")}#steps" aria-current="true"'
+            assert tile in page.text
 
 
-def test_a_program_that_is_none_is_no_fault(url: str) -> None:
+def test_an_unknown_program_is_ignored(app: Flask) -> None:
     for program in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
-        reply = fetch(f"{url}?emailaddress={ADDRESS}&program={quote(program)}")
-        assert reply.status == 200
-        assert b'id="steps"' not in reply.body
-        assert b"<script>alert" not in reply.body
+        page = ask(app, f"{ANNA}&program={quote(program)}")
+        assert page.status_code == 200
+        assert 'id="steps"' not in page.text
+        assert "<script>alert" not in page.text
+    assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
+    for program in ("x", "IPHONE", ""):
+        page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"])
+        assert "Get the profile" in page.text
 
 
-def test_a_language_that_is_none_leaves_the_browsers(url: str) -> None:
+def test_the_requested_language_takes_precedence_over_the_browsers(app: Flask) -> None:
+    page = ask(app, "lang=de-AT", Accept_Language="fr").text
+    assert '<html lang="de">' in page
+    assert 'name="lang" value="de"' in page  # kept when an address is entered
+    assert 'name="lang"' not in ask(app, Accept_Language="fr").text
     for lang in ("tlh", "", "x" * 3000, '"><script>'):
-        reply = fetch(f"{url}?lang={quote(lang)}", Accept_Language="fr-CA")
-        assert b'<html lang="fr">' in reply.body
+        page = ask(app, f"lang={quote(lang)}", Accept_Language="fr-CA").text
+        assert '<html lang="fr">' in page
 
 
-def test_what_is_asked_for_beats_the_browser(url: str) -> None:
-    reply = fetch(f"{url}?lang=de-AT", Accept_Language="fr")
-    assert b'<html lang="de">' in reply.body
-    assert b'name="lang" value="de"' in reply.body  # it stays, once an address is typed
-    assert b'name="lang"' not in fetch(url, Accept_Language="fr").body
+def test_a_language_and_a_program_are_truncated(toml: Write) -> None:
+    long = "x" * 1000  # a language tag has 35 characters (RFC 5646, section 4.4.1)
+    page = ask(toml(TWO_DOMAINS), f"{FRED}&lang={long}&program={long}").text
+    assert f"lang={long[:35]}" in page
+    assert f"lang={long[:36]}" not in page
+    assert long[:41] not in page
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "%20anna@harmony.example%20",
-        "+anna%40harmony.example+",
-        "++anna%40harmony.example%09",
-        "anna@harmony.example%20%20",
-    ],
-)
-def test_spaces_around_a_pasted_address_are_forgiven(url: str, typed: str) -> None:
-    reply = fetch(f"{url}?emailaddress={typed}&program=gmail")
-    assert reply.status == 200
-    assert b"anna@<wbr>harmony.<wbr>example" in reply.body
-
-
-def test_a_plus_within_an_address_stays_one(url: str) -> None:
-    for typed in ("anna+news@harmony.example", "anna%2Bnews%40harmony.example"):
-        reply = fetch(f"{url}?emailaddress={typed}")
-        assert b"anna+news@<wbr>harmony" in reply.body
-    reply = fetch(f"{url}?emailaddress=%2Banna%40harmony.example")
-    assert b"+anna@<wbr>harmony" in reply.body
+@rows("typed", "typed, address")
+def test_what_is_pasted_around_an_address_is_stripped(
+    app: Flask, typed: str, address: str
+) -> None:
+    page = ask(app, f"emailaddress={typed}&program=gmail")
+    assert page.status_code == 200
+    assert f'data-copy="{address}"' in page.text
 
 
 @pytest.mark.parametrize(
-    ("typed", "status", "words"),
+    ("typed", "status", "message"),
     [
         ("fred@nowhere.test", 404, "“nowhere.test” is not one of our domains."),
         ("fred", 400, "That is no e-mail address."),
@@ -118,92 +121,120 @@ def test_a_plus_within_an_address_stays_one(url: str) -> None:
         ("a@" + "x" * 3000, 400, "That is no e-mail address."),
     ],
 )
-def test_what_cannot_be_shown_is_said_beside_what_was_typed(
-    url: str, typed: str, status: int, words: str
+def test_an_error_stands_beside_what_was_typed(
+    app: Flask, typed: str, status: int, message: str
 ) -> None:
-    reply = fetch(f"{url}?emailaddress={quote(typed)}")
-    assert reply.status == status
-    assert words in reply.body.decode()
-    assert b'role="alert"' in reply.body
-    assert b"<script>alert" not in reply.body
-    assert len(reply.body) < 5000
+    page = ask(app, f"emailaddress={quote(typed)}")
+    assert page.status_code == status
+    assert message in page.text
+    assert 'role="alert"' in page.text
+    assert "<script>alert" not in page.text
+    assert len(page.data) < 5000
 
 
-def test_a_language_and_a_program_are_cut_to_what_they_can_be(toml: Write) -> None:
-    long = "x" * 1000  # RFC 5646, section 4.4.1, has tags of 35 characters
-    asked = f"emailaddress=fred@example.com&lang={long}&program={long}"
-    text = ask(toml(TWO_DOMAINS), asked)
-    assert f"lang={long[:35]}" in text
-    assert long[:41] not in text
-    assert f"lang={long[:36]}" not in text
+@rows("sending", "login, message")
+def test_the_help_for_sending_follows_from_the_file(
+    toml: Write, login: str, message: str
+) -> None:
+    page = ask(toml(f"{TWO_DOMAINS}{login}"), f"{FRED}&program=thunderbird").text
+    assert message in page
+    others = {"with the same user name", "with the user name", "does not sign in there"}
+    assert sum(other in page for other in others) == 1
 
 
-# --- The unknown domain ------------------------------------------------------------------
+# --- Suggestions -----------------------------------------------------------------------
+
+
+@rows("suggestions", "typed, meant")
+def test_a_domain_that_differs_by_two_letters_is_suggested(
+    toml: Write, typed: str, meant: str
+) -> None:
+    page = ask(toml(TWO_DOMAINS), f"emailaddress=fred@{typed}&program=gmail").text
+    assert ("Did you mean" in page) == bool(meant)
+    if meant:
+        assert f'?emailaddress=fred%40{meant}&amp;program=gmail">' in page
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("exampel.com", "example.com"),
-        ("exmple.com", "example.com"),
-        ("example.co", "example.com"),
-        ("exxample2.com", "example2.com"),
-        ("eaxmple.cmo", "example.com"),
-        ("something.org", None),
-        ("example.museum", None),
-    ],
+    ("number", "more", "is_suggested"),
+    [(0, "\nlist_domains = false", False), (298, "", True), (299, "", False)],
+    ids=["unlisted domains", "300 domains", "301 domains"],
 )
-def test_a_domain_of_a_letter_or_two_less_is_meant(
-    toml: Write, typed: str, meant: str | None
+def test_domains_are_suggested_if_they_are_listed_and_few(
+    toml: Write, number: int, more: str, is_suggested: bool
 ) -> None:
-    text = ask(toml(TWO_DOMAINS), f"emailaddress=fred@{typed}&program=gmail")
-    assert ("Did you mean" in text) == (meant is not None)
-    if meant:
-        assert f'?emailaddress=fred%40{meant}&amp;program=gmail">' in text
+    names = "".join(f', "customer{index}.test"' for index in range(number))
+    text = TWO_DOMAINS.replace('"example2.com"]', f'"example2.com"{names}]{more}')
+    page = ask(toml(text), "emailaddress=fred@exampel.com").text
+    assert "is not one of our domains" in page
+    assert ("Did you mean" in page) == is_suggested
+    assert ("fred@example" in page) == is_suggested
 
 
-def test_no_customer_is_told_of_another(toml: Write) -> None:
-    text = TWO_DOMAINS.replace("[[provider]]", "[[provider]]\nlist_domains = false", 1)
-    told = ask(toml(text), "emailaddress=fred@exampel.com")
-    assert "is not one of our domains" in told
-    assert "Did you mean" not in told
-    assert "example2.com" not in told
+def test_a_mistyped_domain_at_the_providers_host_is_no_customers(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    page = ask(file, "emailaddress=fred@exampel.com", "autoconfig.example.com")
+    assert "Did you mean" in page.text
+    mx = '[[provider]]\nmx_domains = ["mx.example.com"]'
+    hoster = toml(TWO_DOMAINS.replace("[[provider]]", mx, 1))
+    host = "autoconfig.mx.example.com"  # where customers' MX records lead
+    page = ask(hoster, "emailaddress=fred@customer.test", host)
+    assert "fred@<wbr>customer.<wbr>test" in page.text
 
 
-def test_among_many_domains_one_letter_is_found_at_once() -> None:
-    domains = [f"customer{number}.example" for number in range(20_000)]
-    table = {
-        "domains": [*domains, "harmony.example"],
-        "incoming": [{"type": "imap", "hostname": "imap.example.com"}],
-        "outgoing": [{"type": "smtp", "hostname": "smtp.example.com"}],
-    }
-    loaded = from_raw({"provider": [table]})
-    for typed in ("harmny.example", "harmonyy.example", "harmnoy.example"):
-        assert near.meant(typed, loaded) == "harmony.example"
-    assert near.meant("harmony.exampl", loaded) == "harmony.example"
-    assert near.meant("nothing.test", loaded) is None
-    hidden = from_raw({"provider": [table | {"list_domains": False}]})
-    assert near.meant("harmny.example", hidden) is None
+# --- Content ---------------------------------------------------------------------------
 
 
-def test_a_persons_slip_at_the_providers_own_host_is_no_domain_of_a_customer(
-    toml: Write,
-) -> None:
-    host = "autoconfig.example.com"
-    text = ask(toml(TWO_DOMAINS), "emailaddress=fred@exampel.com", host)
-    assert "Did you mean" in text
-    hoster = TWO_DOMAINS.replace(
-        "[[provider]]", '[[provider]]\nmx_domains = ["mx.example.com"]', 1
+def links(page: TestResponse) -> dict[str, str]:
+    """Return the URL of each link by its text."""
+    found = re.findall(r'<a (?:class="\w+" )?href="([^"]+)">(.*?)</a>', page.text)
+    return {re.sub("<.*?>", "", text): target for target, text in found}
+
+
+def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
+    page = ask(app, ANNA)
+    site = "https://www.harmony.example"
+    enable = (
+        "Your normal password does not work in mail programs: make an app password."
     )
-    text = ask(
-        toml(hoster), "emailaddress=fred@customer.test", "autoconfig.mx.example.com"
+    assert {
+        "044 123 45 67": "tel:0441234567",
+        "help@harmony.example": "mailto:help@harmony.example",
+        "Help on the web": f"{site}/contact",
+        "How your data are protected": f"{site}/privacy",
+        "Read your mail in the browser (webmail)": "https://webmail.harmony.example/",
+        "Our own pages about e-mail": f"{site}/help",
+        enable: f"{site}/app-password",
+    }.items() <= links(page).items()
+    for text in ("<bdi>The office</bdi>", "<bdi>Mo–Fr 9–12</bdi>", "five minutes."):
+        assert text in page.text
+
+
+def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
+    _, _, table = ask(app, ANNA).text.partition('<details class="card all"')
+    main, _, further = table.partition("<details>")
+    text = " ".join(re.sub("<button.*?</button>|<.*?>", " ", main).split())
+    assert (
+        "Incoming mail (IMAP) recommended Server imap. harmony. example Port 993 "
+        "Connection security SSL/TLS User name anna@ harmony. example "
+        "Authentication method sign in at your provider’s own page (OAuth2), or: "
+        "Normal password Outgoing mail (SMTP) Server smtp." in text
     )
-    assert "fred@<wbr>customer.<wbr>test" in text  # whom their MX record leads there
+    assert "pop.<wbr>harmony" not in main
+    assert "pop.<wbr>harmony" in further
 
 
-# --- The provider's clothes ------------------------------------------------------------
+def test_a_qr_code_that_would_be_too_large_is_left_out(app: Flask) -> None:
+    query = f"emailaddress={quote('ü' * 32 + '@harmony.example')}"
+    page = ask(app, f"{query}&program=iphone", User_Agent="Windows").text
+    assert "qr.svg" not in page
+    assert "Or open this address there:" in page
+    assert ask(app, query, path="/qr.svg").status_code == 404
 
-CLOTHES = """
+
+# --- Brand and programs ----------------------------------------------------------------
+
+BRAND = """
 [provider.page]
 colour = "#123"
 privacy_url = "https://www.%EMAILDOMAIN%/privacy"
@@ -217,100 +248,122 @@ url = "https://help.%EMAILDOMAIN%/"
 """
 
 
-def test_the_host_names_the_provider_before_anything_is_typed(toml: Write) -> None:
+def test_the_host_determines_the_brand_before_an_address_is_typed(toml: Write) -> None:
     text = TWO_DOMAINS.replace("[[provider]]", '[[provider]]\ndisplay_name = "Club"', 1)
-    two = TWO_DOMAINS.replace("example", "other").replace("[provider.page]", "")
-    file = toml(text + CLOTHES + two)
+    file = toml(text + BRAND + TWO_DOMAINS.replace("example", "other"))
     for host, name in (("autoconfig.example.com", "Club"), ("other.com", "other.com")):
-        page = ask(file, host=host)
+        page = ask(file, host=host).text
         assert f"<bdi>{name}</bdi>" in page
         assert f"<title>Set up your e-mail – {name}</title>" in page
-    assert "Club" not in ask(file, host="www.nowhere.test")
+    assert "Club" not in ask(file, host="www.nowhere.test").text
+    error = ask(file, "emailaddress=fred", "autoconfig.example.com")
+    assert "<bdi>Club</bdi>" in error.text
 
 
-def test_its_words_and_its_tiles_are_those_of_the_file(toml: Write) -> None:
-    file = toml(TWO_DOMAINS + CLOTHES)
-    empty = ask(file, "lang=de", host="example.com")
-    assert "Willkommen." in empty
-    assert 'href="tel:+41441234567"' in empty
-    assert 'href="mailto:help@example.com"' in empty
-    assert "colours.css?colour=112233" in empty
-    assert 'href="https://www.example.com/privacy"' in empty
-    assert 'href="https://help.example.com/"' in empty
-    page = ask(file, "emailaddress=fred@example.com")
-    assert "Welcome, members of example.com." in page
-    assert re.findall(r"program=([\w-]+)#steps", page) == ["thunderbird", "iphone"]
+def test_the_page_has_the_texts_and_the_programs_of_the_file(toml: Write) -> None:
+    file = toml(TWO_DOMAINS + BRAND)
+    empty = ask(file, "lang=de", host="example.com").text
+    for part in (
+        "Willkommen.",
+        'href="tel:+41441234567"',
+        'href="mailto:help@example.com"',
+        "colours.css?colour=112233",
+        'href="https://www.example.com/privacy"',
+        'href="https://help.example.com/"',
+    ):
+        assert part in empty
+    page = ask(file, FRED)
+    assert "Welcome, members of example.com." in page.text
+    assert offered(page) == ["thunderbird", "iphone"]
 
 
-def test_only_programs_that_can_work_with_the_servers_are_offered(toml: Write) -> None:
-    def offered(text: str) -> set[str]:
-        page = ask(toml(text), "emailaddress=fred@example.com")
-        return set(re.findall(r"program=([\w-]+)#steps", page))
-
-    everything = {it.id for it in PROGRAMS}
-    assert offered(TWO_DOMAINS) == everything - {"davx5"}
-    pop = TWO_DOMAINS.replace('"imap"', '"pop3"')
-    assert offered(pop) == everything - {"davx5", "outlook-new", "outlook-mobile"}
-    encrypted = TWO_DOMAINS.replace(
-        "hostname", 'authentication = "password-encrypted"\nhostname'
-    )
-    profiles = {"iphone", "mac"}
-    assert offered(encrypted) == {"thunderbird", "evolution", "other"} | profiles
-    oauth = TWO_DOMAINS.replace("hostname", 'authentication = "OAuth2"\nhostname')
-    assert offered(oauth) == {"other"}
-    calendar = (
-        '[[provider]]\ndomains = ["example.com"]\n[[provider.calendar]]\n'
-        'type = "caldav"\nurl = "https://dav.example.com/"\n'
-    )
-    assert offered(calendar) == {"davx5", "other"} | profiles
+def with_every(line: str) -> str:
+    return TWO_DOMAINS.replace("hostname", f"{line}\nhostname")
 
 
-def test_a_program_that_needs_no_family_is_told_by_hand(toml: Write) -> None:
-    file = toml('clients = ["page"]\n' + TWO_DOMAINS)
-    query = "emailaddress=fred@example.com&program="
-    iphone = ask(file, query + "iphone")
-    assert "/mail/mobileconfig" not in iphone
-    assert "Mail Accounts" in iphone
-    assert "imap.<wbr>example.<wbr>com" in iphone
-    assert "Manual configuration" in ask(file, query + "thunderbird")
-    assert "Receiving Email" in ask(file, query + "evolution")
-    assert "Let me set up my account manually" in ask(file, query + "outlook-classic")
-    assert "(XML)" not in iphone
-    whole = toml(TWO_DOMAINS)
-    assert "finds the servers by itself" in ask(whole, query + "thunderbird")
-
-
-def test_an_unsigned_profile_is_explained_and_a_signed_one_needs_no_word(
-    toml: Write, tmp_path: Path
-) -> None:
-    query = "emailaddress=fred@example.com&program=iphone"
-    assert "Not Signed" in ask(toml(TWO_DOMAINS), query)
-    certificate, key = certificate_for("www.example.com", folder=tmp_path)
-    sign = f'[sign]\ncertificate = "{certificate}"\nkey = "{key}"\n'
-    assert "Not Signed" not in ask(toml(sign + TWO_DOMAINS), query)
-
-
-BAD_PAGES = {
-    "a colour in words": ('colour = "red"', "expected a colour", "#1456b8"),
-    "a colour too short": ('colour = "#12"', "expected a colour", "#1456b8"),
-    "a program that is none": ('programs = ["iphon"]', "expected one of", '"iphone"'),
-    "no program": ("programs = []", "the list is empty", "name a program"),
-    "a telephone in words": ('contact.phone = "call us"', "telephone", "+41"),
-    "no address": ('contact.email = "help"', "expected an e-mail address", "help@"),
-    "a script's address": (
-        'privacy_url = "javascript:x"',
-        "expected a URL",
-        "https://",
+CALENDAR = """[[provider]]
+domains = ["example.com"]
+[[provider.calendar]]
+type = "caldav"
+url = "https://dav.example.com/"
+"""
+OFFERED = {
+    "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
+    "POP3": (
+        TWO_DOMAINS.replace('"imap"', '"pop3"'),
+        IDS - {"davx5", "outlook-new", "outlook-mobile"},
     ),
-    "a key that is none": ('color = "#123456"', "there is no key", "colour"),
-    "an intro in no language": ('intro = "Hello"', "expected a table", "{en ="),
+    "encrypted passwords": (
+        with_every('authentication = "password-encrypted"'),
+        {"thunderbird", "evolution", "other", "iphone", "mac"},
+    ),
+    "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
+    "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
 }
 
 
-@pytest.mark.parametrize(
-    ("line", "message", "cure"), BAD_PAGES.values(), ids=BAD_PAGES.keys()
-)
-def test_a_fault_of_the_page_is_told_with_its_cure(
+@pytest.mark.parametrize(("text", "programs"), OFFERED.values(), ids=OFFERED.keys())
+def test_only_programs_that_can_use_the_servers_are_offered(
+    toml: Write, text: str, programs: set[str]
+) -> None:
+    file = toml(text)
+    assert {*offered(ask(file, FRED))} == programs
+    profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
+    has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
+    assert has_profile == (profile.status_code == 200) == ("mac" in programs)
+
+
+def test_the_steps_of_a_calendar_have_its_url(toml: Write) -> None:
+    host = 'hostname = "dav.example.com"\nport = 8443'
+    by_host = CALENDAR.replace('url = "https://dav.example.com/"', host)
+    standard = "https://dav.example.com:8443/.well-known/caldav"
+    for text, url in ((CALENDAR, "https://dav.example.com/"), (by_host, standard)):
+        page = ask(toml(text), f"{FRED}&program=davx5").text
+        assert f'data-copy="{url}"' in page
+
+
+@rows("by-hand", "program, by_hand")
+def test_without_its_family_a_program_is_set_up_by_hand(
+    toml: Write, program: str, by_hand: str
+) -> None:
+    query = f"{FRED}&program={program}"
+    page = ask(toml('clients = ["page"]\n' + TWO_DOMAINS), query).text
+    assert by_hand in page
+    assert "imap.<wbr>example.<wbr>com" in page
+    assert "/mail/mobileconfig" not in page
+    assert "(XML)" not in page
+    assert by_hand not in ask(toml(TWO_DOMAINS), query).text
+
+
+def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
+    file = toml(TWO_DOMAINS)
+    page = ask(file, f"{FRED}&program=iphone").text
+    reply = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
+    profile = plistlib.loads(reply.data)
+    assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
+    assert "Not Signed" in page
+    certificate, key = certificate_for("www.example.com", folder=tmp_path)
+    sign = f'[sign]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+    assert (
+        "Not Signed" not in ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone").text
+    )
+
+
+def test_a_sasl_name_counts_as_a_password(toml: Write) -> None:
+    sasl = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
+    assert "gmail" in offered(ask(toml(with_every(sasl)), FRED))
+
+
+def test_the_table_has_exchange(toml: Write) -> None:
+    text = '[[provider]]\ndomains = ["example.com"]\n[[provider.incoming]]\n'
+    text += 'type = "ews"\nurl = "https://mail.example.com/EWS/Exchange.asmx"\n'
+    page = ask(toml(text), FRED).text
+    assert "Exchange (EWS)" in page
+    assert "https://mail.example.com/EWS/Exchange.asmx" in page
+
+
+@rows("problems", "line, message, cure")
+def test_a_problem_of_the_page_names_its_cure(
     line: str, message: str, cure: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -324,108 +377,116 @@ def test_a_fault_of_the_page_is_told_with_its_cure(
 # --- Hosts -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("host", "scheme", "is_told"),
-    [
-        ("autoconfig.example.com", "https", True),
-        ("example.com", "https", True),
-        ("setup.example.com", "https", True),
-        ("autoconfig.example.com", "http", False),
-        ("examp1e.test", "https", False),
-    ],
-)
-def test_the_pages_own_address_is_told_where_it_is_surely_the_providers(
-    toml: Write, host: str, scheme: str, is_told: bool
+@rows("origins", "host, scheme, is_shown")
+def test_the_origin_is_shown_if_it_is_the_providers(
+    toml: Write, host: str, scheme: str, is_shown: bool
 ) -> None:
-    for query in ("", "emailaddress=fred@example.com"):
-        text = ask(toml(TWO_DOMAINS), query, host, X_Forwarded_Proto=scheme)
-        assert ("Its address begins with" in text) == is_told
-        assert "never asks for your password" in text
+    for query in ("", FRED):
+        page = ask(toml(TWO_DOMAINS), query, host, X_Forwarded_Proto=scheme).text
+        assert ("Its address begins with" in page) == is_shown
+        assert "never asks for your password" in page
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["xn--.test", "xn--a.example.com", "xn--\xe9.test", "a..b", "x" * 300, "[::1]:80"],
-)
-def test_no_host_that_a_client_sends_is_too_odd(url: str, host: str) -> None:
-    for path in ("", "/qr.svg", "/logo", "/account.svg"):
-        target = f"{url}{path}?emailaddress={ADDRESS}&name=A"
-        assert fetch(target, Host=host).status in (200, 400, 404)
+def test_every_host_gets_a_response(toml: Write) -> None:
+    long = "x" * 300
+    hosts = [
+        "xn--.test",
+        "xn--a.example.com",
+        "xn--\xe9.test",
+        "a..b",
+        long,
+        "[::1]:80",
+    ]
+    with serving(toml(TWO_DOMAINS)) as url:
+        for host in hosts:
+            for path in ("", "/qr.svg", "/logo", "/account.svg"):
+                target = f"{url}/mail/setup{path}?{FRED}&name=A"
+                assert fetch(target, Host=host).status in (200, 400, 404), host
 
 
-def test_a_scheme_that_a_proxy_passes_on_is_one_of_the_web(toml: Write) -> None:
+def test_the_origin_of_another_provider_is_not_shown(toml: Write) -> None:
+    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
+    for host, is_shown in (("example.com", True), ("other.com", False)):
+        page = ask(file, FRED, host, X_Forwarded_Proto="https").text
+        assert ("Its address begins with" in page) == is_shown
+
+
+def test_a_forwarded_scheme_is_http_or_https(toml: Write) -> None:
     for scheme, shown in (("javascript", "http"), ("https", "https")):
-        text = ask(
+        page = ask(
             toml(TWO_DOMAINS),
-            "emailaddress=fred@example.com&program=gmail",
+            f"{FRED}&program=gmail",
             "example.com",
             X_Forwarded_Proto=scheme,
             User_Agent="Windows",
         )
-        assert f'<a href="{shown}://example.com/mail/setup?' in text
+        assert f'<a href="{shown}://example.com/mail/setup?' in page.text
 
 
-def test_a_host_that_is_no_host_is_not_repeated(url: str) -> None:
-    target = f"{url}?emailaddress={ADDRESS}&program=gmail"
-    reply = fetch(target, Host="evil.test/<script>", User_Agent="Windows")
-    assert b"evil" not in reply.body
-    assert (
-        b'href="/mail/setup?emailaddress=anna%40harmony.example&amp;program=gmail"'
-        in (reply.body)
-    )
-    assert b"qr.svg" not in reply.body
+def test_an_invalid_host_is_not_repeated(app: Flask) -> None:
+    host = "evil.test/<script>"
+    page = ask(app, f"{ANNA}&program=gmail", host, User_Agent="Windows").text
+    assert "evil" not in page
+    query = "emailaddress=anna%40harmony.example&amp;program=gmail"
+    assert f'href="/mail/setup?{query}"' in page
+    assert "qr.svg" not in page
 
 
 # --- Devices ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("agent", "platform", "device"),
-    [
-        *((agent, "", device) for device, agent in seen.AGENTS.items()),
-        ("Mozilla/5.0 (iPad; CPU OS 12_0 like Mac OS X)", "", "ios"),
-        ("Mozilla/5.0 (X11; Linux x86_64) Chrome/126", '"Android"', "android"),
-        ("anything", '"macOS"', "mac"),
-        ("anything", '"Windows"', "windows"),
-        ("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0)", '"Chrome OS"', ""),
-        ("curl/8", "", ""),
-        ("", "nonsense", ""),
-    ],
-)
-def test_the_device_is_what_the_browser_says(
-    agent: str, platform: str, device: str
-) -> None:
+@rows("devices", "agent, platform, device")
+def test_the_headers_tell_the_device(agent: str, platform: str, device: str) -> None:
     assert device_of(agent, platform) == device
 
 
-def test_a_browser_that_says_nothing_gets_every_tile(url: str) -> None:
-    text = fetch(f"{url}?emailaddress={ADDRESS}", User_Agent="").body.decode()
-    assert '<details class="others" open>' in text
-    assert "on this device" not in text
+def test_each_browser_is_on_its_device() -> None:
+    for device, agent in seen.AGENTS.items():
+        assert device_of(agent) == device
 
 
-# --- Headers and doors -----------------------------------------------------------------
+@rows("first", "device, first, is_chosen")
+def test_the_programs_of_the_device_come_first(
+    app: Flask, device: str, first: str, is_chosen: bool
+) -> None:
+    page = ask(app, ANNA, User_Agent=seen.AGENTS[device])
+    number = len(first.split())
+    assert offered(page)[:number] == first.split()
+    assert len(offered(page)) == len(PROGRAMS)
+    shown = page.text.partition('<details class="others">')[0]
+    assert shown.count("#steps") == shown.count("on this device") == number
+    assert page.text.count('aria-current="true"') == is_chosen
 
 
-def test_the_policy_allows_nothing_but_the_pages_own(url: str) -> None:
-    reply = fetch(f"{url}?emailaddress={ADDRESS}&program=iphone")
-    policy = reply.headers["Content-Security-Policy"]
+def test_an_unknown_device_gets_every_tile(app: Flask) -> None:
+    page = ask(app, ANNA, User_Agent="").text
+    assert '<details class="others" open>' in page
+    assert "on this device" not in page
+
+
+# --- Headers and paths -----------------------------------------------------------------
+
+
+def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=iphone")
+    policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
-    for file in (b"style.css", b"script.js"):
-        assert b'"/mail/setup/' + file + b'"' in reply.body
-        own = fetch(f"{url}/{file.decode()}")
-        assert own.status == 200
-        again = fetch(f"{url}/{file.decode()}", If_None_Match=own.headers["ETag"])
-        assert again.status == 304
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert reply.headers["Vary"] == "Accept-Language, User-Agent, Sec-CH-UA-Platform"
-    assert b" style=" not in reply.body
-    assert b" onclick=" not in reply.body
+    assert page.headers["Cache-Control"] == "private, no-store"
+    assert page.headers["Vary"] == "Accept-Language, User-Agent, Sec-CH-UA-Platform"
+    assert " style=" not in page.text
+    assert " onclick=" not in page.text
+    for file in ("/style.css", "/script.js"):
+        assert f'"/mail/setup{file}"' in page.text
+        reply = ask(app, path=file)
+        assert reply.status_code == 200
+        assert "max-age=3600," in reply.headers["Cache-Control"]
+        again = ask(app, path=file, If_None_Match=reply.headers["ETag"])
+        assert again.status_code == 304
 
 
-def test_the_picture_is_private_and_for_those_who_are_served(url: str) -> None:
-    reply = fetch(f"{url}/qr.svg?emailaddress={ADDRESS}&program=iphone&lang=de")
+def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
+    reply = ask(app, f"{ANNA}&program=iphone&lang=de", path="/qr.svg")
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
@@ -434,36 +495,33 @@ def test_the_picture_is_private_and_for_those_who_are_served(url: str) -> None:
         ("emailaddress=fred@nowhere.test", 404),
         ("emailaddress=fred", 400),
     ):
-        assert fetch(f"{url}/qr.svg?{query}").status == status
+        assert ask(app, query, path="/qr.svg").status_code == status
 
 
-def test_the_root_of_the_service_leads_to_the_page(toml: Write) -> None:
-    def root(file: Path, **environ: str) -> TestResponse:
-        client = Client(create_app(file))
-        return client.get("/", environ_overrides=environ)
-
-    reply = root(toml(TWO_DOMAINS))
-    assert (reply.status_code, reply.headers["Location"]) == (302, "/mail/setup")
-    assert root(toml(TWO_DOMAINS), SCRIPT_NAME="/at").headers["Location"] == (
-        "/at/mail/setup"
-    )
-    without = toml('clients = ["thunderbird"]\n' + TWO_DOMAINS)
-    assert root(without).status_code == 404
+def test_the_root_of_the_service_redirects_to_the_page(toml: Write) -> None:
+    client = Client(create_app(toml(TWO_DOMAINS)))
+    for mount in ("", "/at"):
+        reply = client.get("/", environ_overrides={"SCRIPT_NAME": mount})
+        assert reply.status_code == 302
+        assert reply.headers["Location"] == f"{mount}/mail/setup"
+    without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
+    assert Client(without).get("/").status_code == 404
 
 
-def test_the_root_of_an_application_stays_its_own(toml: Write) -> None:
-    def own(_environ: object, start: Callable[..., object]) -> list[bytes]:
-        start("200 OK", [("Content-Type", "text/plain")])
-        return [b"own"]
-
-    door = AutoconfigMiddleware(own, toml(TWO_DOMAINS))
-    assert Client(door).get("/").data == b"own"
+def site(_environ: object, start: Callable[..., object]) -> list[bytes]:
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"the site"]
 
 
-def test_under_another_mount_every_address_is_there_too(toml: Write) -> None:
-    client = Client(create_app(toml(TWO_DOMAINS + CLOTHES)))
-    text = client.get(
-        "/mail/setup?emailaddress=fred@example.com&program=iphone",
+def test_the_root_of_a_site_remains_its_own(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(site, toml(TWO_DOMAINS))
+    assert Client(middleware).get("/").data == b"the site"
+
+
+def test_every_url_has_the_mount_point(toml: Write) -> None:
+    client = Client(create_app(toml(TWO_DOMAINS + BRAND)))
+    page = client.get(
+        f"/mail/setup?{FRED}&program=iphone",
         environ_overrides={"SCRIPT_NAME": "/at"},
         headers={"User-Agent": seen.AGENTS["ios"]},
     ).text
@@ -473,125 +531,97 @@ def test_under_another_mount_every_address_is_there_too(toml: Write) -> None:
         'action="/at/mail/mobileconfig"',
         'src="/at/mail/setup/script.js"',
     ):
-        assert part in text
+        assert part in page
 
 
-def test_a_hook_clothes_its_provider_but_names_no_file(toml: Write) -> None:
+# --- Hooks and templates of a site -----------------------------------------------------
+
+
+def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
     look = {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}}
     row: dict[str, object] = {
         "display_name": "Customer Ltd.",
         "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
         "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test"}],
-        "page": look,
     }
-    door = AutoconfigMiddleware(
-        lambda *_: [], toml(TWO_DOMAINS), find_provider=lambda _: row
-    )
-    target = "/mail/setup?emailaddress=fred@customer.test"
-    text = Client(door).get(target).text
-    assert "Customer Ltd." in text
-    assert "colours.css?colour=7a1f3d" in text
-    row["page"] = look | {"logo": "/etc/passwd"}
-    door = AutoconfigMiddleware(
-        lambda *_: [], toml(TWO_DOMAINS), find_provider=lambda _: row
-    )
-    assert Client(door).get(target).status_code == 503
+    for logo, status in (({}, 200), ({"logo": "/etc/passwd"}, 503)):
+        customer = row | {"page": look | logo}
+        middleware = AutoconfigMiddleware(
+            site, toml(TWO_DOMAINS), find_provider={"customer.test": customer}.get
+        )
+        page = ask(middleware, "emailaddress=fred@customer.test")
+        assert page.status_code == status
+        if status == 200:
+            assert "Customer Ltd." in page.text
+            assert "colours.css?colour=7a1f3d" in page.text
 
 
-def test_a_customer_whom_a_hook_names_is_no_slip(toml: Write) -> None:
-    door = AutoconfigMiddleware(
-        lambda *_: [],
+def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(
+        site,
         toml(TWO_DOMAINS),
-        find_provider=lambda it: "example.com" if it == "exampel.com" else None,
+        find_provider={"exampel.com": "example.com"}.get,
     )
-    client = Client(door)
     for domain, status in (("exampel.com", 200), ("exmple.com", 404)):
-        target = f"/mail/setup?emailaddress=fred@{domain}"
-        reply = client.get(target, headers={"Host": "autoconfig.example.com"})
-        assert reply.status_code == status
+        query = f"emailaddress=fred@{domain}"
+        page = ask(middleware, query, "autoconfig.example.com")
+        assert page.status_code == status
 
 
-def test_the_tables_hold_what_the_file_says() -> None:
-    (provider,) = loads(TWO_DOMAINS + CLOTHES).provider
-    assert provider.page is not None
-    assert provider.page.colour == "#112233"
-    assert provider.page.programs == ("thunderbird", "iphone", "thunderbird")
-    assert structs.asdict(provider.page)["intro"]["de"] == "Willkommen."
+def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> None:
+    site = Flask("site")
+    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    Babel(site, default_locale="fr")
+    site.register_blueprint(autoconfig)
+    for query, language in (("", "fr"), ("lang=de", "de")):
+        page = ask(site, query, Accept_Language="it").text
+        assert f'<html lang="{language}">' in page
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "%E2%80%8Bfred@example.com",
-        "fred@example.com%EF%BB%BF",
-        "%E2%80%AEfred@example.com",
-        "Fred+Miller+%3Cfred@example.com%3E",
-    ],
-    ids=["a width of none", "a byte order mark", "a direction", "a name before it"],
-)
-def test_what_is_pasted_around_an_address_is_forgiven(toml: Write, typed: str) -> None:
-    page = ask(toml(TWO_DOMAINS), f"emailaddress={typed}")
-    assert 'data-copy="fred@example.com"' in page
-
-
-@pytest.mark.parametrize(
-    ("login", "told"),
-    [
-        ("", "with the same user name and password"),
-        ('username = "u-%EMAILLOCALPART%"', "with the user name"),
-        ('authentication = "none"', "The program does not sign in there."),
-    ],
-)
-def test_what_to_do_where_mail_cannot_be_sent_is_what_the_file_says(
-    toml: Write, login: str, told: str
-) -> None:
-    query = "emailaddress=fred@example.com&program=thunderbird"
-    page = ask(toml(f"{TWO_DOMAINS}{login}"), query)
-    assert told in page
-    others = {"with the same user name", "with the user name", "does not sign in there"}
-    assert sum(it in page for it in others) == 1
-
-
-def test_a_program_that_there_is_not_leads_to_the_devices_own(toml: Write) -> None:
-    phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1"
-    for asked in ("x", "IPHONE", ""):
-        query = f"emailaddress=fred@example.com&program={asked}"
-        page = ask(toml(TWO_DOMAINS), query, User_Agent=phone)
-        assert "Get the profile" in page, asked
-
-
-def test_the_profile_is_called_what_the_page_says_that_it_is_called(
-    toml: Write,
-) -> None:
-    app = create_app(toml(TWO_DOMAINS))
-    address = "emailaddress=fred@example.com"
-    profile = plistlib.loads(
-        app.test_client().get(f"/mail/mobileconfig?{address}").data
-    )
-    page = ask(toml(TWO_DOMAINS), f"{address}&program=iphone")
-    assert f"<bdi>{profile['PayloadDisplayName']}</bdi>" in page
+SITE_TEMPLATES = {
+    "values alone": (
+        "Ours: {{ autoconfig_page.settings.sections[0].title }} "
+        "{{ autoconfig_page.address }}",
+        [f"Ours: Incoming mail (IMAP) {ADDRESS}"],
+    ),
+    "the content in the site's layout": (
+        '<title>Site</title>{% include "autoconfig/content.html" %}',
+        [
+            "<title>Site</title>",
+            '<link rel="stylesheet" href="/mail/setup/style.css">',
+            "colours.css?colour=7a1f3d",
+            "Deutsch</a>",  # the package's header has the languages otherwise
+        ],
+    ),
+    "blocks of the package's layout": (
+        '{% extends "autoconfig/base.html" %}{% block title %}T{% endblock %}'
+        "{% block header %}<p>Our head</p>{% endblock %}"
+        '{% block content %}{% include "autoconfig/content.html" %}{% endblock %}'
+        "{% block footer %}<p>Our foot</p>{% endblock %}",
+        ["<title>T</title>", "<p>Our head</p>", "<p>Our foot</p>"],
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("method", "has_profile"), [("password-cleartext", True), ("OAuth2", False)]
+    ("template", "parts"), SITE_TEMPLATES.values(), ids=SITE_TEMPLATES.keys()
 )
-def test_the_page_leads_to_a_profile_where_there_is_one(
-    toml: Write, method: str, has_profile: bool
+def test_a_site_overrides_the_template(
+    tmp_path: Path, template: str, parts: list[str]
 ) -> None:
-    text = TWO_DOMAINS.replace(
-        "[[provider.incoming]]", f'[[provider.incoming]]\nauthentication = ["{method}"]'
-    )
-    client = Client(create_app(toml(text)))
-    query = "emailaddress=fred@example.com"
-    page = client.get(f"/mail/setup?{query}&program=mac").text
-    assert ('form id="profile"' in page) == has_profile
-    profile = client.get(f"/mail/mobileconfig?{query}")
-    assert (profile.status_code == 200) == has_profile
+    folder = tmp_path / "templates/autoconfig"
+    folder.mkdir(parents=True)
+    (folder / "setup.html").write_text(template)
+    site = Flask("site", root_path=str(tmp_path))
+    site.config["AUTOCONFIG_FILE"] = seen.configuration(tmp_path)
+    site.register_blueprint(autoconfig)
+    page = ask(site, f"{ANNA}&program=iphone").text
+    assert [part for part in parts if part not in page] == []
+    assert "<header" not in page
 
 
-def test_exchange_has_its_place_in_the_table(toml: Write) -> None:
-    text = '[[provider]]\ndomains = ["example.com"]\n[[provider.incoming]]\n'
-    text += 'type = "ews"\nurl = "https://mail.example.com/EWS/Exchange.asmx"\n'
-    page = ask(toml(text), "emailaddress=fred@example.com")
-    assert "Exchange (EWS)" in page
-    assert "https://mail.example.com/EWS/Exchange.asmx" in page
+def test_the_smallest_configuration_has_a_page(toml: Write) -> None:
+    page = ask(toml(TWO_DOMAINS), FRED).text
+    assert ">example.com</bdi>" in page
+    assert "DAVx" not in page
+    assert "<img" not in page

@@ -1,12 +1,13 @@
-"""The page as it is seen: pairs of programs, languages, widths and appearances.
+"""The page as displayed, for all pairs of programs, languages, widths and appearances.
 
-`contrib/pictures/make.py` looks at all of them.
+`contrib/pictures/make.py` looks at every combination.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
 
 import catalogs
@@ -15,9 +16,10 @@ import seen
 from allpairspy import AllPairs
 from browsing import browser
 from page_server import served
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FloatRect, Locator
 from seen import LANGUAGES, LOOKS, PROGRAMS, WIDTHS, Case
 from support import fetch, serving
+from test_languages import forget_catalogs
 
 from flask_autoconfig import create_app
 from flask_autoconfig.page import languages, words
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.world
 __all__ = ["browser"]  # a fixture
 
 PAIRS = [
-    Case(*it) for it in AllPairs([PROGRAMS, LANGUAGES, WIDTHS, LOOKS, (True, False)])
+    Case(*row) for row in AllPairs([PROGRAMS, LANGUAGES, WIDTHS, LOOKS, (True, False)])
 ]
 
 
@@ -37,8 +39,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{url}/mail/setup"
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=lambda it: "-".join(map(str, it)))
-def test_nothing_is_wrong_with_what_is_seen(
+@pytest.mark.parametrize("case", PAIRS, ids=lambda case: "-".join(map(str, case)))
+def test_a_state_is_displayed_without_faults(
     browser: Browser, url: str, case: Case
 ) -> None:
     with seen.shown(browser, url, case) as page:
@@ -47,19 +49,18 @@ def test_nothing_is_wrong_with_what_is_seen(
         assert seen.complaints(page, case) == []
 
 
-def test_every_pair_is_looked_at() -> None:
-    for first, values in enumerate((PROGRAMS, LANGUAGES, WIDTHS, LOOKS)):
-        for second in range(first):
-            pairs = {(case[second], case[first]) for case in PAIRS}
-            others = (PROGRAMS, LANGUAGES, WIDTHS, LOOKS)[second]
-            assert pairs == {(one, it) for one in others for it in values}
+def test_every_pair_is_covered() -> None:
+    columns = (PROGRAMS, LANGUAGES, WIDTHS, LOOKS)
+    for one, other in combinations(range(len(columns)), 2):
+        pairs = {(case[one], case[other]) for case in PAIRS}
+        assert pairs == set(product(columns[one], columns[other]))
 
 
 @pytest.mark.parametrize(
     "query", ["", "emailaddress=nobody", f"emailaddress={seen.ADDRESS}"]
 )
 @pytest.mark.parametrize("width", [320, 1280])
-def test_nothing_is_wrong_before_a_program_is_chosen(
+def test_a_page_without_steps_is_displayed_without_faults(
     browser: Browser, url: str, query: str, width: int
 ) -> None:
     for look in ("light", "dark"):
@@ -81,8 +82,8 @@ def test_a_page_is_small(url: str) -> None:
 
 
 @pytest.fixture
-def mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A language that is written from right to left, of words that nobody wrote."""
+def _arabic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A catalog for Arabic, whose texts are the English ones from right to left."""
     folder = tmp_path / "locale"
     shutil.copytree(catalogs.LOCALE, folder)
     catalogs.main(["ar"], folder)
@@ -93,35 +94,37 @@ def mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             message.string = f"\u202e{message.id}\u202c"
     file.with_suffix(".mo").write_bytes(catalogs.compiled(catalog))
     monkeypatch.setattr(languages, "LOCALE", folder)
-    languages.languages.cache_clear()
-    languages.translations.cache_clear()
-    yield folder
-    languages.languages.cache_clear()
-    languages.translations.cache_clear()
+    forget_catalogs()
+    yield
+    forget_catalogs()
 
 
-def test_a_language_may_go_from_right_to_left(
-    browser: Browser, mirrored: Path, tmp_path: Path
+def box(element: Locator) -> FloatRect:
+    found = element.bounding_box()
+    assert found
+    return found
+
+
+@pytest.mark.usefixtures("_arabic")
+def test_a_page_from_right_to_left_is_mirrored(
+    browser: Browser, tmp_path: Path
 ) -> None:
-    with served(create_app(seen.configuration(tmp_path))) as base:
-        case = Case("gmail", "ar", 390, "light")
-        with seen.shown(browser, f"{base}/mail/setup", case) as page:
-            assert page.get_attribute("html", "dir") == "rtl"
-            assert seen.complaints(page, case) == []
-            value = page.locator("dd .value").first
-            assert value.evaluate("it => getComputedStyle(it).direction") == "ltr"
-            button = page.locator("dd .copy").first
-            boxes = value.bounding_box(), button.bounding_box()
-            assert boxes[0]
-            assert boxes[1]
-            assert boxes[1]["x"] < boxes[0]["x"]  # the button is at the line's end
-            dot, heading = page.locator(".dot").first, page.locator(".steps h3").first
-            first, then = dot.bounding_box(), heading.bounding_box()
-            assert first
-            assert then
-            assert first["x"] + first["width"] >= then["x"] + then["width"] - 1
+    case = Case("gmail", "ar", 390, "light")
+    with (
+        served(create_app(seen.configuration(tmp_path))) as base,
+        seen.shown(browser, f"{base}/mail/setup", case) as page,
+    ):
+        assert page.get_attribute("html", "dir") == "rtl"
+        assert seen.complaints(page, case) == []
+        value = page.locator("dd .value").first
+        assert value.evaluate("value => getComputedStyle(value).direction") == "ltr"
+        button = page.locator("dd .copy").first
+        assert box(button)["x"] < box(value)["x"]  # the button is at the line's end
+        dot, heading = page.locator(".dot").first, page.locator(".steps h3").first
+        end = box(dot)["x"] + box(dot)["width"]
+        assert end >= box(heading)["x"] + box(heading)["width"] - 1
 
 
-def test_the_languages_written_from_right_to_left_are_known() -> None:
+def test_languages_from_right_to_left_are_known() -> None:
     for language, direction in (("ar", "rtl"), ("he-IL", "rtl"), ("de", "ltr")):
         assert words.Words(language, str).direction == direction

@@ -1,7 +1,7 @@
-"""The README's "Publish it", followed by the letter from a bare Debian to a green `check`.
+"""The README's five steps, from a bare Debian to a successful `check`.
 
-Everything is real but the internet: BIND, certbot and an authority that asks it, Debian's
-own nginx, Dovecot and Postfix, the units' commands under systemd's socket activation.
+Everything but the internet is real: BIND, certbot and a certificate authority, Debian's
+nginx, Dovecot and Postfix, the commands of the units under systemd's socket activation.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ smtp IN A {SMTP}
 
 
 def code_of(step: str) -> str:
-    """The commands of a step."""
+    """Return the commands of a step."""
     (code,) = re.findall(r"^   ```sh\n(.*?)^   ```$", step, re.DOTALL | re.MULTILINE)
     return dedent(code)
 
 
 class Office(NamedTuple):
-    """A host that a small office publishes its domain from, and what stands around it."""
+    """The host of a small office, with a name server and mail servers."""
 
     folder: Path
     inside: Namespace
@@ -58,17 +58,17 @@ class Office(NamedTuple):
 @pytest.fixture
 def office() -> Iterator[Office]:
     if os.getuid() != 0:
-        lacking("root, who publishes")
+        lacking("root")
     need("::1")
     for name in ("nginx", "certbot", "nsupdate", "systemd-socket-activate"):
         program(name)
     if not Path("/etc/nginx/sites-enabled/default").exists():
-        lacking("Debian's own site of nginx")
+        lacking("Debian's default site of nginx")
     with ExitStack() as stack:
         enter = stack.enter_context
         inside, folder = enter(namespace()), enter(open_folder())
         mail = certificate_for(
-            *(f"{it}.{DOMAIN}" for it in ("imap", "smtp", "mx")), folder=folder
+            *(f"{name}.{DOMAIN}" for name in ("imap", "smtp", "mx")), folder=folder
         )
         sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
         enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
@@ -90,17 +90,17 @@ def office() -> Iterator[Office]:
 
 
 def wheels(folder: Path) -> Path:
-    """What pip would fetch, since there is no internet in the machine."""
+    """Build wheels for pip, since the machine has no internet."""
     pip = (BIN / "python", "-m", "pip", "wheel", "--quiet", "--wheel-dir", folder)
     needed = ("hatchling", "babel", "setuptools", ROOT)
     subprocess.run([*pip, *needed], check=True, capture_output=True)
     for own in folder.glob("flask_autoconfig-*"):
-        own.unlink()  # it is made there, of the clone
+        own.unlink()  # the machine builds it from the clone
     return folder
 
 
 def found_by_init(office: Office, project: Path) -> None:
-    """What the quick start ends with: the file of the office's own servers."""
+    """Run `init` as the quick start does."""
     command = [BIN / "flask-autoconfig", "init", DOMAIN, "--allow-private"]
     done = office.inside.call(
         subprocess.run,
@@ -114,14 +114,14 @@ def found_by_init(office: Office, project: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_five_steps_lead_from_a_bare_debian_to_a_domain_that_works(
+def test_the_five_steps_publish_a_domain_on_a_bare_debian(
     office: Office,
 ) -> None:
     service, names, certificate, web, check = map(code_of, STEPS)
     service = replaced(service, ("domain=example.com", f"domain={DOMAIN}"))
     project = cloned(office.folder / "project")
     found_by_init(office, project)
-    # What a person does between the commands: paste the records, type a password.
+    # The manual parts: add the records to the zone, enter a password.
     target = 'dns --target "www.$domain"'
     key = office.names.key
     names = replaced(names, (target, f"{target} --format nsupdate | nsupdate -k {key}"))
@@ -143,7 +143,7 @@ def test_the_five_steps_lead_from_a_bare_debian_to_a_domain_that_works(
     assert (office.folder / "lacks").read_text() == ""
 
 
-def test_certbots_line_is_that_of_nginxs_file_and_for_every_name() -> None:
+def test_the_certbot_command_is_that_of_nginx_conf_for_every_name() -> None:
     line = re.sub(r"\\\n *", "", code_of(STEPS[2])).strip()
     comments = re.sub(r"\\\n# *", "", (ROOT / "contrib/nginx.conf").read_text())
     (same,) = re.findall(r"^#   (certbot .*)$", comments, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The fast tests need nothing but what pip installs: `conftest.py` fails those that do."""
+"""conftest.py fails fast tests that are skipped or need more than pip installs."""
 
 from __future__ import annotations
 
@@ -32,28 +32,23 @@ def test_of_installers():
 """
 
 
-def pytest_says(file: Path) -> str:
-    """The last line of pytest's output for the tests of a file, by our settings."""
-    settings = (
+def test_a_fast_test_fails_if_it_skips_or_starts_a_program(tmp_path: Path) -> None:
+    file = tmp_path / "test_of_mine.py"
+    file.write_text(TESTS)
+    options = [
         "-p",
         "conftest",
         "-p",
         "no:cacheprovider",
         "-c",
-        ROOT / "pyproject.toml",
-    )
+        f"{ROOT}/pyproject.toml",
+    ]
     done = subprocess.run(
-        [BIN / "pytest", *settings, file],
+        [BIN / "pytest", *options, file],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
         capture_output=True,
         text=True,
         check=False,
     )
     (counts,) = re.findall(r"^=+ (.*) in [\d.]+s =+$", done.stdout, re.MULTILINE)
-    return str(counts)
-
-
-def test_a_fast_test_neither_skips_nor_starts_a_program(tmp_path: Path) -> None:
-    file = tmp_path / "test_of_mine.py"
-    file.write_text(TESTS)
-    assert pytest_says(file) == "2 failed, 1 passed, 2 deselected"
+    assert counts == "2 failed, 1 passed, 2 deselected"

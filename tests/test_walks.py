@@ -1,4 +1,4 @@
-"""The walks of walks.md that the real programs were led through: Thunderbird's."""
+"""The walks of walks.md, and the one through the real Thunderbird."""
 
 from __future__ import annotations
 
@@ -10,35 +10,30 @@ from typing import get_args
 import pytest
 import seen
 from support import serving, until
-from test_labels import thunderbird_says
+from test_labels import thunderbird_label
 from thunderbird import Thunderbird, thunderbird
 
 from flask_autoconfig.config.page import ProgramName
 from flask_autoconfig.page.words import labels
 
-ADDRESS = "anna@harmony.test"
 WALKS = Path(__file__).parent / "walks.md"
 
 
 def test_there_is_a_walk_for_each_program() -> None:
     text = WALKS.read_text(encoding="utf-8")
-    told = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
-    assert sorted(told) == sorted(get_args(ProgramName))
+    walks = re.findall(r"^## `([\w-]+)`$", text, re.MULTILINE)
+    assert sorted(walks) == sorted(get_args(ProgramName))
     for walk in text.split("\n## ")[1:]:
         assert re.search(r"\b(Tried|Not tried): ", walk), walk.partition("\n")[0]
-
-
-def test_every_test_that_a_walk_names_is_there() -> None:
-    for name in re.findall(r"`(test_\w+\.py)`", WALKS.read_text(encoding="utf-8")):
+    for name in re.findall(r"`(test_\w+\.py)`", text):
         assert (WALKS.parent / name).exists(), name
 
 
 @pytest.fixture(scope="module")
 def german(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Thunderbird]:
-    """A German Thunderbird at its first start, which the service can reach."""
-    thunderbird_says(
-        "de", labels()["thunderbird.continue"]["source"]
-    )  # it is installed
+    """A German Thunderbird at its first start, which can reach the service."""
+    # Skip the test if the language pack is missing.
+    thunderbird_label("de", labels()["thunderbird.continue"]["source"])
     folder = tmp_path_factory.mktemp("walk")
     file = seen.configuration(folder)
     text = file.read_text(encoding="utf-8").replace("harmony.example", "harmony.test")
@@ -57,11 +52,11 @@ def label(name: str) -> str:
 
 @pytest.mark.world
 @pytest.mark.client
-def test_thunderbird_goes_the_pages_way_to_the_password(german: Thunderbird) -> None:
-    until(lambda: label("full-name") in german.seen(), 90)  # it asks by itself
+def test_thunderbird_asks_for_what_the_steps_say(german: Thunderbird) -> None:
+    until(lambda: label("full-name") in german.seen(), 90)  # asked at the first start
     assert label("email-address") in german.seen()
     assert label("manual-configuration") in german.seen()
-    typed = {"realName": "Anna Muster", "email": ADDRESS}
+    typed = {"realName": "Anna Muster", "email": "anna@harmony.test"}
     assert german.act(label("continue"), **typed)
     until(lambda: label("recommended") in german.seen(), 90)
     assert german.act(label("continue"))

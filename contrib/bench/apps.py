@@ -70,10 +70,10 @@ def _constant(body: bytes, headers: list[tuple[str, str]]) -> WSGIApplication:
 
 
 def middleware() -> WSGIApplication:
-    """The middleware over that function, which it asks for all but our paths."""
+    """The middleware around that function."""
     return AutoconfigMiddleware(function(), os.environ["AUTOCONFIG_FILE"])
 
 
 def standalone() -> Flask:
-    """The service by itself."""
+    """The standalone service."""
     return create_app()

@@ -1,11 +1,11 @@
-"""How fast the service answers: `python contrib/bench/bench.py`.
+"""Measure the speed of the service: `python contrib/bench/bench.py`.
 
-One gunicorn sync worker for each application, all up at once, in alternating rounds of
-load; what counts is the ratio of two within a round, the median of all rounds, since
-machines are shared and their speed drifts; and that of the processor's time they take for
-an answer, which others on the machine change less. The load comes from wrk where it is
-installed, else from Python threads. automx2 and granian join in where they are.
-`--quick` leaves out all but the middleware.
+Each application runs in one gunicorn sync worker, all at the same time, in alternating
+rounds of load. The results are ratios of two applications within a round, the median of
+all rounds, because the speed of a shared machine drifts; and ratios of the CPU time for a
+response, which other processes affect less. The load comes from wrk if it is installed,
+otherwise from Python threads. automx2 and granian take part if they are installed.
+`--quick` measures the middleware only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ hostname = "smtp.example.com"
 
 
 def configuration(folder: Path, domains: int, providers: int = 1) -> Path:
-    """A file with that many exact domains, spread over that many providers."""
+    """Write a file with so many exact domains, distributed over so many providers."""
     names = ["example.com", *(f"d{number:06}.example" for number in range(1, domains))]
     text = ""
     for start in range(providers):
@@ -56,7 +56,7 @@ def configuration(folder: Path, domains: int, providers: int = 1) -> Path:
 
 
 def listing(folder: Path, domains: int) -> Path:
-    """A file of one provider, whose domains stand in a text file."""
+    """Write a file of one provider with a domains file."""
     names = "".join(f"d{number:06}.example\n" for number in range(1, domains))
     (folder / f"{domains}.txt").write_text(f"example.com\n{names}")
     file = folder / f"{domains}-listed.toml"
@@ -72,7 +72,7 @@ def free_port() -> int:
 
 
 def _pin(pid: int, cpu: int) -> None:
-    """Servers on one processor, the load on another: less noise."""
+    """Run a process on one CPU; servers and load on different ones cause less noise."""
     os.sched_setaffinity(pid, {sorted(_CPUS)[cpu % len(_CPUS)]})
 
 
@@ -90,7 +90,7 @@ _GRANIAN = (
 
 
 class Server:
-    """One application under gunicorn or granian, in a process of its own."""
+    """An application under gunicorn or granian, in a process of its own."""
 
     def __init__(
         self, name: str, target: str, file: Path, under: str = "gunicorn", **env: str
@@ -98,11 +98,11 @@ class Server:
         self.name = name
         self.port = free_port()
         self.rates: list[float] = []
-        self.seconds = 0.0  # of a processor, for all that it answered in the rounds
+        self.seconds = 0.0  # of CPU time, for all responses in the rounds
         self.answers = 0.0
         options = _GUNICORN if under == "gunicorn" else _GRANIAN
         command = [sys.executable, "-m", under]
-        command += [it.format(port=self.port) for it in options]
+        command += [option.format(port=self.port) for option in options]
         command.append(target if under == "gunicorn" else target.removesuffix("()"))
         env = {**os.environ, "AUTOCONFIG_FILE": str(file), **env}
         env["PYTHONPATH"] = str(HERE)
@@ -132,9 +132,9 @@ class Server:
             connection.close()
 
     def spent(self) -> float:
-        """The processor's time that it and its workers have taken, in seconds."""
+        """Return the CPU time of the server and its workers, in seconds."""
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        workers = " ".join(it.read_text() for it in children).split()
+        workers = " ".join(file.read_text() for file in children).split()
         ticks = 0
         for pid in (self.process.pid, *workers):
             with suppress(OSError):
@@ -143,14 +143,14 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def take_a_round(self, seconds: int) -> None:
-        """Some seconds of load that count."""
+        """Apply some seconds of load, and record the results."""
         before = self.spent()
         self.rates.append(self.load(seconds))
         self.seconds += self.spent() - before
         self.answers += self.rates[-1] * seconds
 
     def load(self, seconds: int, domain: str = "example.com") -> float:
-        """Requests a second under load."""
+        """Return the requests per second under load."""
         if shutil.which("wrk"):
             return self._wrk(seconds, domain)
         return self._threads(seconds, domain)
@@ -183,7 +183,7 @@ class Server:
 
 
 def automx2(folder: Path) -> Server | None:
-    """automx2 with the same domain, if it is installed."""
+    """Return automx2 with the same domain, if it is installed."""
     if importlib.util.find_spec("automx2") is None:
         return None
     conf = folder / "automx2.conf"
@@ -243,7 +243,7 @@ def report(servers: list[Server], pairs: list[tuple[str, str]]) -> None:
 
 
 def loading(folder: Path) -> None:
-    """How long a large file takes to load, and what the import costs."""
+    """Measure the time to load a large file, and to import the package."""
     print("\ndomains    providers   load in s   memory of a process in MB")
     for domains, providers in (
         (1, 1),
@@ -272,7 +272,7 @@ def loading(folder: Path) -> None:
 
 
 def beside_the_least(folder: Path) -> None:
-    """What must be done at the least, and what we do: time, and memory of a process."""
+    """Compare time and memory with those of the minimal work."""
     names = folder / "million.txt"
     names.write_text("".join(f"customer-{it:07}.example\n" for it in range(1_000_000)))
     million = folder / "million.toml"
@@ -323,7 +323,7 @@ def beside_the_least(folder: Path) -> None:
 
 
 def before_a_site(stack: ExitStack, folder: Path, rounds: int, seconds: int) -> None:
-    """The middleware over a bare function, and that function by itself."""
+    """Compare the middleware around a bare function with the function alone."""
     file = configuration(folder, 1)
     unders = ["gunicorn"]
     unders += ["granian"] if importlib.util.find_spec("granian") else []
@@ -351,7 +351,7 @@ def before_a_site(stack: ExitStack, folder: Path, rounds: int, seconds: int) -> 
 
 
 def passing(folder: Path) -> None:
-    """What the middleware costs a request that is not ours, in this process."""
+    """Measure the overhead of the middleware for other paths, in this process."""
     from flask_autoconfig import AutoconfigMiddleware
 
     def site(_environ: object, _start_response: object) -> tuple[bytes, ...]:
@@ -370,7 +370,7 @@ def passing(folder: Path) -> None:
 
 
 def reloading(server: Server, file: Path, what: str) -> None:
-    """The longest wait of a request while that file is taken up anew."""
+    """Measure the slowest request while the file is reloaded."""
     waits = []
     until = time.monotonic() + 6
     file.write_text(file.read_text() + "\n# edited\n")

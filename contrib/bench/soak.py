@@ -1,12 +1,12 @@
-"""A minute of what clients really ask: `python contrib/bench/soak.py [--seconds 60]`.
+"""Send the requests of mail clients: `python contrib/bench/soak.py [--seconds 60]`.
 
-Runs `flask-autoconfig serve` on loopback and sends it, from several threads, a mix of the
-requests that mail clients send. Reports the throughput, the slowest percentile, and the
-memory of the workers at the start and at the end. Ends with 1 if any answer was wrong.
+Run `flask-autoconfig serve` on loopback, and send it a mix of the requests of mail clients
+from several threads. Report the throughput, the slowest percentile, and the memory of the
+workers at the start and at the end. The exit code is 1 if any response was wrong.
 
-With `--hostile` it sends what nobody should send, and counts the statuses: hosts, paths
-and methods that are none, broken and half-sent bodies, random bytes. It ends with 1 where
-an answer was 500 or more, or none came. `--requests N` ends it after so many.
+With `--hostile`, send invalid hosts, paths and methods, broken and incomplete bodies, and
+random bytes, and count the statuses. The exit code is 1 if a status was 500 or more, or a
+response was missing. `--requests N` stops after so many requests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ POX = (
 
 
 class Ask(NamedTuple):
-    """A request, and the status that is right."""
+    """A request, and the expected status."""
 
     method: str
     target: str
@@ -47,7 +47,7 @@ class Ask(NamedTuple):
 
 
 def ask(number: int) -> Ask:
-    """One of the requests of a client, chosen at random."""
+    """Return a random request of a client."""
     domain = f"d{random.randrange(DOMAINS)}.test"  # noqa: S311 (load, no secret)
     address = f"user{number}@{domain}"
     config = "/mail/config-v1.1.xml"
@@ -66,7 +66,7 @@ def ask(number: int) -> Ask:
             Ask("GET", config + stand_in, autoconfig, 200),
             Ask("GET", config, autoconfig, 200),
             Ask("GET", config + query, "autoconfig.nowhere.invalid", 200),
-            # The only provider of the file answers whoever names no address.
+            # The only provider of the file answers requests without an address.
             Ask("GET", config, "autoconfig.nowhere.invalid", 200),
             Ask("GET", f"{config}?emailaddress=a@b{number}.invalid", "x.invalid", 404),
             Ask("POST", pox, f"autodiscover.{domain}", 200, POX.format(address)),
@@ -81,11 +81,11 @@ def ask(number: int) -> Ask:
 
 
 class Bytes(NamedTuple):
-    """Bytes that are sent as they are; what is no request may go without an answer."""
+    """Raw bytes. If they are no request, there may be no response."""
 
     sent: bytes
     is_request: bool = True
-    stops: bool = False  # the rest never comes, and the client waits
+    stops: bool = False  # the rest is never sent, and the client waits
 
 
 HOSTS = (
@@ -115,7 +115,7 @@ CHUNKS = (b"-5\r\na", b"zz\r\n", b"0x5\r\n", b"5\r\naaaaabb0\r\n\r\n", b"ff\r\na
 
 
 def hostile() -> Bytes:
-    """What nobody should send, chosen at random."""
+    """Return a random hostile request."""
     pick = random.choice
     if random.random() < 0.1:  # noqa: S311 (load, no secret)
         return Bytes(random.randbytes(random.randrange(1, 2000)), is_request=False)  # noqa: S311
@@ -137,7 +137,7 @@ def hostile() -> Bytes:
 
 
 class Soak:
-    """The threads' work and what they saw."""
+    """The work of the threads, and its results."""
 
     def __init__(
         self, port: int, until: float, requests: int = 0, *, hostile: bool = False
@@ -166,7 +166,7 @@ class Soak:
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self.port), 20) as to,
         ):
-            with suppress(OSError):  # it may refuse before all of it is sent
+            with suppress(OSError):  # the server may refuse before everything is sent
                 to.sendall(thrown.sent)
                 if not thrown.stops:
                     to.shutdown(socket.SHUT_WR)
@@ -198,7 +198,7 @@ class Soak:
 
 
 def memory(master: int) -> list[int]:
-    """The resident memory of each worker, in MB."""
+    """Return the resident memory of each worker, in MB."""
     tasks = Path(f"/proc/{master}/task").glob("*/children")
     workers = "".join(task.read_text() for task in tasks).split()
     texts = [Path(f"/proc/{worker}/status").read_text() for worker in workers]

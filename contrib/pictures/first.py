@@ -1,10 +1,9 @@
-"""Take the README's picture, `first.png`: `python contrib/pictures/first.py`.
+"""Take the README's picture: `python contrib/pictures/first.py [FILE]`.
 
-On the left the page on a phone, on the right what `check` really says at a terminal: of the
-tests' world in a network namespace, which takes root's rights. What the picture leaves out
-of the commands are the options that lead there (`--resolver`, `--allow-private`). Another
-file may be named for it.
-Needs what the tests need: `pip install '.[test-all]'`, chromium, and the world's servers.
+It shows the page on a phone beside the real output of `check` in a terminal. `check` runs
+in a network namespace with the servers of the tests, which requires root. The picture omits
+the options for this (`--resolver`, `--allow-private`). The default FILE is `first.png`.
+Requires `pip install '.[test-all]'`, Chromium, Dovecot, Postfix and BIND.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ phone = "+1 555 0100"
 
 
 def configured(folder: Path) -> Path:
-    """The world's file, with a name and clothes for the page."""
+    """Write the file of the tests' servers, with a brand for the page."""
     (folder / "logo.svg").write_text(LOGO.replace("#7a1f3d", "#1f5f7a"))
     name = 'display_name = "Example Mail"'
     file = folder / "autoconfig.toml"
@@ -54,25 +53,25 @@ def configured(folder: Path) -> Path:
 
 
 def conversation(here: Real, file: Path) -> list[tuple[str, str]]:
-    """Commands as a person types them, and what each says, in its colours.
+    """Run commands; return each with its output in colours.
 
     First a record is missing in DNS; then it is there.
     """
     dns = ("dns", f"--target=www.{DOMAIN}")
     hosts = ADDRESSES.replace(WORLDS, DOMAIN).replace(WEB, ELSEWHERE)
     records = run(*dns, cwd=file.parent).stdout.splitlines(True)
-    without = [it for it in records if not it.startswith("_ua-auto-config")]
+    without = [line for line in records if not line.startswith("_ua-auto-config")]
 
     def shown(*words: str) -> str:
-        _, told = here.inside.call(
+        _, output = here.inside.call(
             at_terminal,
             *("--color", *words, "--resolver", OTHER_NAMES),
             typed={},
             cwd=file.parent,
             COLUMNS=str(COLUMNS),
         )
-        lines = told.replace("\r\n", "\n").split("\n")
-        return "\n".join(it.rpartition("\r")[2] for it in lines)  # written over
+        lines = output.replace("\r\n", "\n").split("\n")
+        return "\n".join(line.rpartition("\r")[2] for line in lines)  # without progress
 
     def check() -> tuple[str, str]:
         return f"check {ADDRESS}", shown("check", ADDRESS, "--allow-private")
@@ -88,7 +87,7 @@ def conversation(here: Real, file: Path) -> list[tuple[str, str]]:
 
 # --- The picture -----------------------------------------------------------------------
 
-COLUMNS = 80  # that the screen beside the phone has room for
+COLUMNS = 80  # of the terminal beside the phone
 COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "36": "#79c0ff"}
 STYLES = {"1": "font-weight:700", "2": "opacity:.6", "4": "text-decoration:underline"}
 STYLES |= {code: f"color:{colour}" for code, colour in COLOURS.items()}
@@ -106,19 +105,19 @@ body { margin: 0; padding: 28px; width: 1144px; background: #dfe7ec; display: fl
 
 
 def as_html(text: str) -> str:
-    """A terminal's text with its colours (ECMA-48, SGR) as HTML."""
+    """Return the output of a terminal with its colours (ECMA-48, SGR) as HTML."""
 
     def style(match: re.Match[str]) -> str:
-        codes = [it for it in match[1].split(";") if it.strip("0")]
+        codes = [code for code in match[1].split(";") if code.strip("0")]
         styles = ";".join(STYLES[code] for code in codes)
         return f'<span style="{styles}">' if styles else "</span>" * 3
 
-    # A reset ends all that were begun; an end without a beginning is nothing to HTML.
+    # A reset closes all elements; HTML ignores an end without a start.
     return re.sub(r"\x1b\[([0-9;]*)m", style, html.escape(text))
 
 
 def phone(browser: Browser, url: str) -> bytes:
-    """The page as an iPhone shows it."""
+    """Take a picture of the page on an iPhone."""
     context = browser.new_context(
         viewport=ViewportSize(width=390, height=693),
         user_agent=AGENTS["ios"],
@@ -132,9 +131,12 @@ def phone(browser: Browser, url: str) -> bytes:
 
 
 def picture(browser: Browser, shown: bytes, said: list[tuple[str, str]]) -> Image.Image:
-    """Both side by side."""
+    """Take a picture of both, side by side."""
     data = b64encode(shown).decode()
-    lines = [f"<b>$ flask-autoconfig {it}</b>\n{as_html(told)}" for it, told in said]
+    lines = [
+        f"<b>$ flask-autoconfig {command}</b>\n{as_html(output)}"
+        for command, output in said
+    ]
     text = "\n".join(lines)
     context = browser.new_context(
         viewport=ViewportSize(width=1144, height=716), device_scale_factor=1.5
@@ -150,7 +152,7 @@ def picture(browser: Browser, shown: bytes, said: list[tuple[str, str]]) -> Imag
 
 
 def take(file: Path) -> None:
-    """Start the world, look at both, write the picture."""
+    """Start the servers, run the commands, write the picture."""
     with TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         browser = playwright.chromium.launch(

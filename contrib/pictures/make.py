@@ -1,9 +1,8 @@
-"""Look at the whole page, and keep the best pictures: `python contrib/pictures/make.py`.
+"""Inspect the whole page and take pictures of it: `python contrib/pictures/make.py`.
 
-Goes over every program, language, width and appearance, with and without a script, in a
-real Chromium, tells what is wrong there, and takes the pictures that lie here. With
-`--pictures` it takes the pictures alone.
-Needs what the tests need: `pip install '.[test-all]'`, chromium.
+Visit every combination of program, language, width and appearance in Chromium, with and
+without JavaScript, report faults, and take the pictures of this directory. With
+`--pictures`, only take the pictures. Requires `pip install '.[test-all]'` and Chromium.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from seen import (
 from flask_autoconfig import create_app
 
 HERE = Path(__file__).parent
-# Name of the picture, device, width, query, appearance.
+# The name of the picture, device, width, query and appearance.
 PICTURES = (
     ("empty", "ios", 390, "", "light"),
     ("iphone", "ios", 390, f"emailaddress={ADDRESS}&program=iphone", "light"),
@@ -68,7 +67,7 @@ PICTURES = (
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 def take(browser: Browser, url: str) -> None:
@@ -89,7 +88,7 @@ def take(browser: Browser, url: str) -> None:
 
 
 def look_at_all(browser: Browser, url: str) -> int:
-    """Tell what is wrong; gives how much it is."""
+    """Print the faults of all states; return their number."""
     count = faults = 0
     for program in PROGRAMS:
         for values in product(LANGUAGES, WIDTHS, LOOKS, (True, False)):
@@ -99,12 +98,12 @@ def look_at_all(browser: Browser, url: str) -> int:
                     print(f"{case}: {complaint}")
                     faults += 1
             count += 1
-        print(f"{program}: {count} pages until here, {faults} complaints", flush=True)
+        print(f"{program}: {count} pages so far, {faults} faults", flush=True)
     return faults
 
 
 def main() -> int:
-    """Serve the page, look at it, take the pictures."""
+    """Serve the page, take the pictures, inspect the states."""
     chromium = shutil.which("chromium")
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         app = create_app(configuration(Path(folder)))

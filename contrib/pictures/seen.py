@@ -1,6 +1,7 @@
-"""What can be seen of the page in a real Chromium: its states, and what is wrong there.
+"""The states of the page in Chromium, and the faults in how they are displayed.
 
-The tests look at pairs of programs, languages, widths and appearances, `make.py` at all.
+The tests visit all pairs of programs, languages, widths and appearances; `make.py` visits
+every combination.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ AGENTS = {
     "like Gecko) Chrome/126.0.0.0 Safari/537.36",
     "linux": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
 }
-# Where a program is looked at first; the others are seen on a computer.
+# The device for the steps of a program; the default is a computer with Windows.
 HOMES = {
     "iphone": "ios",
     "mac": "mac",
@@ -110,7 +111,7 @@ hours = "Mo–Fr 9–12"
 
 
 def configuration(folder: Path, name: str = NAME) -> Path:
-    """An association's configuration, with its logo, in a folder; gives the TOML."""
+    """Write the configuration of an association and its logo; return the TOML file."""
     (folder / "logo.svg").write_text(LOGO, encoding="utf-8")
     file = folder / "autoconfig.toml"
     file.write_text(_TOML.replace("NAME", name), encoding="utf-8")
@@ -118,7 +119,7 @@ def configuration(folder: Path, name: str = NAME) -> Path:
 
 
 class Case(NamedTuple):
-    """A state of the page, and how it is looked at."""
+    """A state of the page, and how it is displayed."""
 
     program: str
     language: str
@@ -128,7 +129,7 @@ class Case(NamedTuple):
 
     @property
     def query(self) -> str:
-        """What stands behind the page's path."""
+        """The query of the state."""
         name = "&name=Anna" if self.program == "thunderbird-mobile" else ""
         lang = f"&lang={self.language}"
         return f"emailaddress={ADDRESS}&program={self.program}{lang}{name}"
@@ -138,7 +139,7 @@ class Case(NamedTuple):
 def shown(
     browser: Browser, url: str, case: Case, device: str | None = None
 ) -> Iterator[Page]:
-    """The page in that state, its folded parts open."""
+    """Open the page in a state, with its folded parts open."""
     home = HOMES.get(case.program, "windows") if device is None else device
     context = browser.new_context(
         viewport={"width": case.width, "height": 900},
@@ -155,7 +156,7 @@ def shown(
             page.emulate_media(media="print")
         else:
             page.evaluate(
-                "document.querySelectorAll('details').forEach(it => it.open = 1)"
+                "document.querySelectorAll('details').forEach(node => node.open = 1)"
             )
         yield page
     finally:
@@ -163,26 +164,32 @@ def shown(
 
 
 def complaints(page: Page, case: Case) -> list[str]:
-    """What is wrong with the page as it is shown."""
-    found = [f"it scrolls sideways: {it}" for it in _too_wide(page, case.width)]
+    """Return the faults of the page as displayed."""
+    found = [
+        f"the page scrolls sideways: {fault}" for fault in _too_wide(page, case.width)
+    ]
     if case.look == "print":
         return found
-    found += [f"a small target: {it}" for it in page.evaluate(_SMALL_TARGETS)]
-    found += [f"a value breaks at {it}" for it in page.evaluate(_ODD_BREAKS)]
-    found += [f"a picture without a name: {it}" for it in page.evaluate(_NAMELESS)]
+    found += [f"a small target: {fault}" for fault in page.evaluate(_SMALL_TARGETS)]
+    found += [f"a value breaks at {fault}" for fault in page.evaluate(_ODD_BREAKS)]
+    found += [
+        f"a picture without a name: {fault}" for fault in page.evaluate(_NAMELESS)
+    ]
     if case.has_script:
         found += _by_axe(page, case)
         page.add_style_tag(content=_SPACED)
-        found += [f"spaced: it scrolls: {it}" for it in _too_wide(page, case.width)]
-        found += [f"spaced: cut off: {it}" for it in page.evaluate(_CUT_OFF)]
+        found += [
+            f"spaced: it scrolls: {fault}" for fault in _too_wide(page, case.width)
+        ]
+        found += [f"spaced: cut off: {fault}" for fault in page.evaluate(_CUT_OFF)]
     return found
 
 
 def _by_axe(page: Page, case: Case) -> Iterator[str]:
-    """Violations and doubts of axe-core."""
+    """Yield violations and incomplete results of axe-core."""
     from axe_playwright_python.sync_playwright import Axe
 
-    # Forced colours are the system's own, and axe cannot see them.
+    # axe does not see forced colours, which are those of the system.
     options = {"rules": {"color-contrast": {"enabled": case.look != "forced"}}}
     results = Axe().run(page, options=options).response
     for kind in ("violations", "incomplete"):
@@ -198,24 +205,24 @@ def _too_wide(page: Page, width: int) -> list[str]:
 
 _STICKING_OUT = """width => document.documentElement.scrollWidth <= width ? [] :
   [...document.querySelectorAll("body *")]
-    .filter(it => it.getBoundingClientRect().right > width + 1)
-    .map(it => it.outerHTML.slice(0, 100)).slice(0, 3)"""
+    .filter(node => node.getBoundingClientRect().right > width + 1)
+    .map(node => node.outerHTML.slice(0, 100)).slice(0, 3)"""
 
-# WCAG 2.2, 2.5.8 leaves out what stands in a sentence.
+# WCAG 2.2, 2.5.8 exempts links in a sentence.
 _SMALL_TARGETS = """() => [...document.querySelectorAll(
   ".autoconfig a, .autoconfig button, .autoconfig summary, .autoconfig input")]
-  .filter(it => it.type !== "hidden" && it.offsetParent !== null)
-  .filter(it => !it.closest("p") || it.matches("button") ||
-    it.closest("p").textContent.trim() === it.textContent.trim())
-  .filter(it => { const box = it.getBoundingClientRect();
+  .filter(node => node.type !== "hidden" && node.offsetParent !== null)
+  .filter(node => !node.closest("p") || node.matches("button") ||
+    node.closest("p").textContent.trim() === node.textContent.trim())
+  .filter(node => { const box = node.getBoundingClientRect();
                   return box.height < 44 || box.width < 44 })
-  .map(it => it.outerHTML.slice(0, 100))"""
+  .map(node => node.outerHTML.slice(0, 100))"""
 
 _NAMELESS = """() => [...document.querySelectorAll("img")]
-  .filter(it => !it.alt || !it.complete || !it.naturalWidth).map(it => it.outerHTML)"""
+  .filter(node => !node.alt || !node.complete || !node.naturalWidth)
+  .map(node => node.outerHTML)"""
 
-# A value may go on in the next line after / . and @ alone, unless its part is longer
-# than a whole line.
+# A value may break only after / . and @, unless the part is longer than a line.
 _ODD_BREAKS = """() => {
   const found = [];
   for (const value of document.querySelectorAll(".value")) {
@@ -242,8 +249,8 @@ _ODD_BREAKS = """() => {
 _SPACED = """* { line-height: 1.5 !important; letter-spacing: .12em !important;
   word-spacing: .16em !important } p { margin-bottom: 2em !important }"""
 _CUT_OFF = """() => [...document.querySelectorAll(".autoconfig *")]
-  .filter(it => it.offsetParent !== null && it.clientHeight &&
-    getComputedStyle(it).overflow !== "visible" && it.tagName !== "INPUT" &&
-    it.tagName !== "svg" &&
-    (it.scrollHeight > it.clientHeight + 1 || it.scrollWidth > it.clientWidth + 1))
-  .map(it => it.outerHTML.slice(0, 100))"""
+  .filter(node => node.offsetParent !== null && node.clientHeight &&
+    getComputedStyle(node).overflow !== "visible" && node.tagName !== "INPUT" &&
+    node.tagName !== "svg" &&
+    (node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1))
+  .map(node => node.outerHTML.slice(0, 100))"""

@@ -1,6 +1,6 @@
-"""A site made by a factory, with the file in its instance folder.
+"""An application factory, with autoconfig.toml in the instance folder.
 
-Try it: `flask --app examples/app_factory run`
+Run it with `flask --app examples/app_factory run`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flask_autoconfig import Autoconfig
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
-    """Make the site; `config` goes over its defaults, as tests like it."""
+    """Create the site; `config` overrides its defaults, for example in tests."""
     instance = Path(__file__).parent / "instance"
     app = Flask(__name__, instance_path=str(instance.resolve()))
     app.config["AUTOCONFIG_CLIENTS"] = {"thunderbird", "outlook", "apple", "page"}

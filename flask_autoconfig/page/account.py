@@ -1,4 +1,4 @@
-"""An account as the page explains it: the servers that a program can use."""
+"""The account that the page explains, with the servers that a program can use."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ..config.tables import (
 )
 from .device import Device
 
-# What a program that takes a password can do; a login of a SASL name is one.
+# SASL names count as passwords too.
 PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
-# Thunderbird's and Evolution's; OAuth2 works for a few providers that they know.
-MANY: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
+# Without OAuth2, which Thunderbird and Evolution support for a few providers only.
+ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
 
 
-class Ready(NamedTuple):
-    """A server with the values for one person filled in."""
+class MailServer(NamedTuple):
+    """A mail server with the placeholders filled in for one address."""
 
     type: str
     host: str
     port: int
     socket_type: str
-    username: str  # "" where none is needed
+    username: str  # "" if none is needed
     method: Method
 
 
-class Dav(NamedTuple):
+class DavService(NamedTuple):
     """A calendar or an address book."""
 
     type: str  # caldav or carddav
@@ -40,127 +40,102 @@ class Dav(NamedTuple):
     username: str
 
     @property
-    def kind(self) -> str:
-        """The protocol as programs call it."""
+    def protocol(self) -> str:
+        """The protocol as programs spell it."""
         return "CalDAV" if self.type == "caldav" else "CardDAV"
 
 
 class Account(NamedTuple):
-    """Whom the page is for, and what there is for them."""
+    """An address, its provider, and what the steps depend on."""
 
     provider: Provider
     address: Address
-    display_name: str  # the provider's
-    families: frozenset[str] = frozenset()  # that are served
+    display_name: str = ""  # of the provider
+    families: frozenset[str] = frozenset()  # the families served
     device: Device = ""
-    name: str = ""  # the person's, as others see it
-    is_signed: bool = False  # the profile
-    profile: str | None = None  # where the Apple profile is
-    davx5: str = ""  # where the page tells of DAVx⁵, if it is among its programs
+    name: str = ""  # of the person
+    is_signed: bool = False  # the Apple profile is signed
+    profile: str | None = None  # the path of the Apple profile
+    davx5: str = ""  # the URL of the steps for DAVx⁵, "" if they are not offered
 
     @property
     def shown(self) -> str:
         """The address as people write it."""
         return f"{self.address.local}@{unfold(self.address.domain)}"
 
-    def box(
+    def mail_servers(
         self,
         methods: Collection[Method] = PASSWORD,
         types: Iterable[str] = ("imap", "pop3"),
-    ) -> tuple[Ready, Ready] | None:
-        """The servers to read from and send through, by these methods; None without."""
-        return mailbox(self.provider, self.address, methods, types)
+    ) -> tuple[MailServer, MailServer] | None:
+        """Return the incoming and the outgoing server for a program, or None.
+
+        *methods* are the authentication methods that the program supports, *types* the
+        protocols that it reads mail with, best first.
+        """
+        sending = {*methods, *WITHOUT_LOGIN}
+        outgoing = self._first(self.provider.outgoing, "smtp", sending)
+        found = (self._first(self.provider.incoming, type_, methods) for type_ in types)
+        incoming = next(filter(None, found), None)
+        return (incoming, outgoing) if incoming and outgoing else None
 
     @property
-    def any_box(self) -> tuple[Ready, Ready] | None:
-        """Those for a program that knows every way to log in with a password."""
-        return self.box(MANY)
+    def password_servers(self) -> tuple[MailServer, MailServer] | None:
+        """The servers for a program that supports every kind of password."""
+        return self.mail_servers(ALL_PASSWORDS)
 
     @property
     def is_on_computer(self) -> bool:
-        """Whether the page is read on a computer, and not on a phone."""
+        """Whether the visitor's device is a computer."""
         return self.device in ("windows", "mac", "linux")
 
     @property
-    def calendars(self) -> list[Dav]:
-        """The calendars whose place is known."""
-        return _davs(self.provider.calendar, "caldav", self.address)
+    def calendars(self) -> list[DavService]:
+        """The calendars with a known URL."""
+        return self._dav_services(self.provider.calendar, "caldav")
 
     @property
-    def address_books(self) -> list[Dav]:
-        """The address books whose place is known."""
-        return _davs(self.provider.address_book, "carddav", self.address)
+    def address_books(self) -> list[DavService]:
+        """The address books with a known URL."""
+        return self._dav_services(self.provider.address_book, "carddav")
 
     @property
-    def davs(self) -> list[Dav]:
-        """Both."""
+    def dav_services(self) -> list[DavService]:
+        """The calendars, then the address books."""
         return self.calendars + self.address_books
 
     @property
     def dav_logins(self) -> list[tuple[str, str]]:
-        """The URL and user name of each of them, without repetition."""
-        return list(dict.fromkeys((it.url, it.username) for it in self.davs))
+        """The distinct pairs of URL and user name of the DAV services."""
+        return list(dict.fromkeys((dav.url, dav.username) for dav in self.dav_services))
 
+    def _first(
+        self, servers: Iterable[Server], type_: str, methods: Collection[Method]
+    ) -> MailServer | None:
+        of_type = (server for server in servers if server.type == type_)
+        usable = (self._usable(server, methods) for server in of_type)
+        return next(filter(None, usable), None)
 
-def mailbox(
-    provider: Provider,
-    address: Address,
-    methods: Collection[Method],
-    types: Iterable[str],
-) -> tuple[Ready, Ready] | None:
-    """The first servers of the best type that a program of these methods can use."""
-    to_send = set(methods) | WITHOUT_LOGIN
-    outgoing = _first(provider.outgoing, "smtp", address, to_send)
-    reads = (_first(provider.incoming, type_, address, methods) for type_ in types)
-    incoming = next(filter(None, reads), None)
-    return (incoming, outgoing) if incoming and outgoing else None
+    def _usable(self, server: Server, methods: Collection[Method]) -> MailServer | None:
+        """Fill in the placeholders; None if the host or each method is unusable."""
+        host = fill_in_host(server.hostname, None, self.address)
+        for method in server.authentication:
+            if method in methods or isinstance(method, AuthenticationMethod):
+                break
+        else:
+            return None
+        if not host or server.port is None:
+            return None
+        username = fill_in(server.username, None, self.address)
+        if method in WITHOUT_LOGIN:
+            username = ""
+        security = server.socket_type or "SSL"
+        return MailServer(server.type, host, server.port, security, username, method)
 
-
-def _first(
-    servers: Iterable[Server],
-    type_: str,
-    address: Address,
-    methods: Collection[Method],
-) -> Ready | None:
-    for server in servers:
-        if server.type != type_:
-            continue
-        ready = ready_server(server, address, methods)
-        if ready is not None:
-            return ready
-    return None
-
-
-def ready_server(
-    server: Server, address: Address, methods: Collection[Method]
-) -> Ready | None:
-    """The server for one person, None where its host or a method is not known."""
-    host = fill_in_host(server.hostname, None, address)
-    known = (
-        it
-        for it in server.authentication
-        if it in methods or isinstance(it, AuthenticationMethod)
-    )
-    method = next(known, None)
-    if not host or method is None or server.port is None:
-        return None
-    username = fill_in(server.username, None, address)
-    if method in WITHOUT_LOGIN:
-        username = ""
-    security = server.socket_type or "SSL"
-    return Ready(server.type, host, server.port, security, username, method)
-
-
-def _davs(servers: Iterable[Server], type_: str, address: Address) -> list[Dav]:
-    found = []
-    for server in servers:
-        if server.type != type_:
-            continue
-        url = fill_in_url(server.url, None, address)
-        host = fill_in_host(server.hostname, None, address)
-        if not url and host:
-            url = f"https://{host}/" if server.port == 443 else ""
-            url = url or f"https://{host}:{server.port}/"
-        if url:
-            found.append(Dav(type_, url, fill_in(server.username, None, address)))
-    return found
+    def _dav_services(self, servers: Iterable[Server], type_: str) -> list[DavService]:
+        return [
+            DavService(type_, url, fill_in(server.username, None, self.address))
+            for server in servers
+            if server.type == type_
+            and (url := fill_in_url(server.url, None, self.address))
+        ]

@@ -1,4 +1,4 @@
-"""The page where no Flask site shows it: our own templates, by Jinja alone."""
+"""Renders the page without a Flask site, by the package's templates and Jinja alone."""
 
 from __future__ import annotations
 
@@ -16,47 +16,45 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE = "autoconfig/setup.html"
-# What a site may have a template of its own for.
+# The templates that a site may override.
 TO_OVERRIDE = (TEMPLATE, "autoconfig/base.html", "autoconfig/content.html")
-_BODY = "autoconfig/parts/body.html"
-_COLOURS = "autoconfig/colours.css"
-_MACROS = "autoconfig/parts/macros.html"
 VARIABLE = "autoconfig_page"
 
 
 def language() -> str | None:
-    """The visitor's browser decides."""
+    """Return None: there is no site to choose a language."""
     return None
 
 
 def catalogs() -> Path | None:
-    """There are no others than ours."""
+    """Return None: there is no site with catalogs."""
     return None
 
 
 def takes(_error: Exception) -> bool:
-    """There is no site."""
+    """Return False: there is no site to handle errors."""
     return False
 
 
 def show(page: object, policy: str) -> Shown:
-    """The page in our template."""
+    """Render the page in the package's layout."""
     return Shown(_template(TEMPLATE).render({VARIABLE: page}), policy)
 
 
-def body_of(page: object) -> str:
-    """What the page says, as HTML without a layout."""
-    return _template(_BODY).render({VARIABLE: page})
+def content_of(page: object) -> str:
+    """Render the page without a layout."""
+    return _template("autoconfig/parts/body.html").render({VARIABLE: page})
 
 
 def style_of(colours: Mapping[str, str]) -> str:
-    """The style sheet of a provider's colours, which goes after ours."""
-    return _template(_COLOURS).render(colours)
+    """Render the style sheet with a provider's colours, to be loaded after style.css."""
+    return _template("autoconfig/colours.css").render(colours)
 
 
 def macro(name: str) -> Callable[..., Markup]:
-    """A macro of parts/macros.html that needs nothing of a page."""
-    found: Callable[..., Markup] = getattr(_template(_MACROS).module, name)
+    """Return a macro of parts/macros.html that uses no variable of a page."""
+    template = _template("autoconfig/parts/macros.html")
+    found: Callable[..., Markup] = getattr(template.module, name)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the page says of a provider: all its settings, links, words of its own."""
+"""The content of the page for a provider: all settings, links, and its own texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
+from ..address import Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
 from .languages import best_match
 from .words import N_, Words
@@ -20,7 +20,7 @@ _TITLES = {
     "carddav": N_("Address book (CardDAV)"),
     "webdav": N_("Files (WebDAV)"),
     "xmpp": N_("Chat (XMPP)"),
-    # Names that are the same in every language.
+    # These are the same in every language.
     "jmap": "JMAP",
     "ews": "Exchange (EWS)",
     "activesync": "Exchange (ActiveSync)",
@@ -51,7 +51,7 @@ _MAIL = ("imap", "pop3", "smtp")
 
 
 class Row(NamedTuple):
-    """A line of the table: what it is, and the value to enter."""
+    """A row of the table: a label, and the value to enter."""
 
     label: str
     value: str
@@ -59,99 +59,86 @@ class Row(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A server's part of the table."""
+    """The rows of one server."""
 
     title: str
     rows: list[Row]
-    is_main: bool = True  # shown at once; another is folded
-    is_recommended: bool = False
+    is_main: bool  # shown at once; the others are folded
+    is_recommended: bool
 
 
 class Link(NamedTuple):
-    """A page of the provider, with the words for it."""
+    """A link to a page of the provider."""
 
     url: str
     text: str
 
 
 class Settings(NamedTuple):
-    """What the page tells a person of an account."""
+    """The settings of an account, and what the provider has to say about them."""
 
-    name: str
     sections: list[Section]
     links: list[Link]
     enable: Link | None
     instructions: list[str]
     webmail: str | None
 
-    @property
-    def main(self) -> list[Section]:
-        """What is shown at once."""
-        return [it for it in self.sections if it.is_main]
-
-    @property
-    def further(self) -> list[Section]:
-        """What is folded."""
-        return [it for it in self.sections if not it.is_main]
-
 
 def settings(provider: Provider, address: Address, words: Words) -> Settings:
-    """What to enter by hand for an address, and where the provider says more."""
-    pages = [(it.url, it.descr) for it in provider.documentation]
-    pages += [(it.url, it.descr) for it in provider.instruction if it.url]
-    links = [
-        Link(url, best_text(texts, words.language) or url)
-        for template, texts in pages
-        if (url := fill_in_url(template, None, address))
-    ]
-    told = [
-        best_text(it.descr, words.language) for it in provider.instruction if not it.url
-    ]
+    """Return the settings of an address, in the visitor's language."""
+
+    def link(url: str | None, texts: dict[str, str], default: str = "") -> Link:
+        filled_in = fill_in_url(url, None, address)
+        text = best_text(texts, words.language) or default or filled_in
+        return Link(filled_in, text)
 
     enable = None
     if provider.enable:
-        text = best_text(provider.enable.instruction, words.language)
-        enable = Link(
-            fill_in_url(provider.enable.visit_url, None, address),
-            text or words.say("Switch mail programs on in your account first"),
-        )
-
+        default = words.say("Switch mail programs on in your account first")
+        enable = link(provider.enable.visit_url, provider.enable.instruction, default)
+    links = [link(page.url, page.descr) for page in provider.documentation]
+    texts = []
+    for instruction in provider.instruction:
+        if instruction.url:
+            links.append(link(instruction.url, instruction.descr))
+        else:
+            texts.append(best_text(instruction.descr, words.language))
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
-        fill_in(provider.display_name, None, address) or unfold(address.domain),
         list(_sections(provider, address, words)),
-        links,
+        [link for link in links if link.url],
         enable if enable and enable.url else None,
-        [fill_in(text, None, address) for text in told if text],
+        [fill_in(text, None, address) for text in texts if text],
         fill_in_url(webmail, None, address) or None,
     )
 
 
 def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Section]:
-    """The parts of the table: IMAP first, POP3 and second servers folded."""
-    known = [it for _, it in provider.servers if it.type in _TITLES]
-    types = {it.type for it in known}
+    """Yield the servers with a title, POP3 last; POP3 and second servers are folded."""
+    servers = [server for _, server in provider.servers if server.type in _TITLES]
+    types = {server.type for server in servers}
     seen: set[str] = set()
-    for server in sorted(known, key=lambda it: it.type == "pop3"):
-        rows = _filled_rows(server, address, words)
+    for server in sorted(servers, key=lambda server: server.type == "pop3"):
+        rows = _rows(server, address, words)
         if not rows:
             continue
-        is_second = server.type in seen or (server.type == "pop3" and "imap" in seen)
+        is_main = server.type not in seen
+        if server.type == "pop3" and "imap" in seen:
+            is_main = False
         seen.add(server.type)
-        is_best = server.type == "imap" and not is_second and "pop3" in types
-        title = words.say(_TITLES[server.type])
-        yield Section(title, rows, not is_second, is_best)
+        is_recommended = server.type == "imap" and is_main and "pop3" in types
+        yield Section(words.say(_TITLES[server.type]), rows, is_main, is_recommended)
 
 
-def _filled_rows(server: Server, address: Address, words: Words) -> list[Row]:
-    """The rows of a server; none where its host cannot be named for the address."""
+def _rows(server: Server, address: Address, words: Words) -> list[Row]:
+    """Return the rows of a server, none if the address does not determine its host."""
     rows = []
-    encryption = words.say(_ENCRYPTION[server.socket_type or "SSL"])
     host = fill_in_host(server.hostname, None, address)
     url = fill_in_url(server.url, None, address)
     if not (host or url):
         return []
     if host:
+        encryption = words.say(_ENCRYPTION[server.socket_type or "SSL"])
         rows += [
             Row(words.say("Server"), host, True),
             Row(words.say("Port"), str(server.port), True),
@@ -166,22 +153,19 @@ def _filled_rows(server: Server, address: Address, words: Words) -> list[Row]:
         label: str = words.label("thunderbird.authentication-method")
     else:
         label = words.say("Password")
-    rows.append(Row(label, _methods(server, words), False))
-    return rows
+    return [*rows, Row(label, _methods(server, words), False)]
 
 
 def _methods(server: Server, words: Words) -> Markup:
-    """The ways to log in: the best one, and a password where it is another."""
-    known = [_in_words(it, server, words) for it in server.authentication]
-    names = list(dict.fromkeys(known))
-    return (
-        names[0]
-        if len(names) == 1
-        else words.say("%(best)s, or: %(next)s", best=names[0], next=names[1])
-    )
+    """Name the two best authentication methods."""
+    every = (_method(method, server, words) for method in server.authentication)
+    best, *others = dict.fromkeys(every)
+    if not others:
+        return best
+    return words.say("%(best)s, or: %(next)s", best=best, next=others[0])
 
 
-def _in_words(method: Method, server: Server, words: Words) -> Markup:
+def _method(method: Method, server: Server, words: Words) -> Markup:
     if isinstance(method, AuthenticationMethod):
         method = "password-cleartext"
     if method in _LABELS and server.type in _MAIL:
@@ -190,9 +174,6 @@ def _in_words(method: Method, server: Server, words: Words) -> Markup:
 
 
 def best_text(texts: dict[str, str], language: str) -> str:
-    """The text in the reader's language, else in English or in none, else the first."""
-    for wanted in (language, "en", ""):
-        tag = best_match([wanted], texts)
-        if tag is not None:
-            return texts[tag]
-    return next(iter(texts.values()), "")
+    """Return the text in a language, else in English, else in none, else any."""
+    tag = best_match([language, "en", ""], texts)
+    return texts[tag] if tag is not None else next(iter(texts.values()), "")

@@ -1,4 +1,4 @@
-"""The page's style sheet and script: files of the package, the same for everybody."""
+"""Serves the style sheet and the script of the page."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from ..answers import Answer, Request, kept_for, public
 from ..lookup import Lookup
 
 STATIC = Path(__file__).parent / "static"
-_SECONDS = 3600
+_MAX_AGE = 3600  # seconds
 
 
 def style(_lookup: Lookup, _request: Request) -> Answer:
-    """The style sheet."""
+    """Return the style sheet."""
     return _answer("style.css", "text/css; charset=utf-8")
 
 
 def script(_lookup: Lookup, _request: Request) -> Answer:
-    """The script."""
+    """Return the script."""
     return _answer("script.js", "text/javascript; charset=utf-8")
 
 
 @cache
 def _answer(name: str, content_type: str) -> Answer:
     file = STATIC / name
-    modified = formatdate(file.stat().st_mtime, usegmt=True)
     return public(
         file.read_bytes(),
         [("Content-Type", content_type)],
-        cache_control=kept_for(_SECONDS),
-        modified=modified,
+        cache_control=kept_for(_MAX_AGE),
+        modified=formatdate(file.stat().st_mtime, usegmt=True),
     )

@@ -1,4 +1,4 @@
-"""The page in a Flask site: its template, its language, its policy where it has them."""
+"""Renders the page in a Flask site, with the site's template, language and policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("flask_autoconfig")
 
 
 def language() -> str | None:
-    """What Flask-Babel says, where the site has it."""
+    """Return the tag of Flask-Babel's locale, or None without Flask-Babel."""
     if "babel" not in current_app.extensions:
         return None
     from flask_babel import get_locale
@@ -30,13 +30,13 @@ def language() -> str | None:
 
 
 def catalogs() -> Path | None:
-    """`AUTOCONFIG_LOCALE`, which counts from the app's folder."""
+    """Return the folder `AUTOCONFIG_LOCALE`, which is relative to the app's root path."""
     folder = current_app.config.get("AUTOCONFIG_LOCALE")
     return Path(current_app.root_path) / folder if folder else None
 
 
 def takes(error: Exception) -> bool:
-    """What a site's template wants to be an answer, and all while it is developed."""
+    """Return whether the site handles an error: an `abort()`, or any while debugging."""
     propagates = current_app.config.get("PROPAGATE_EXCEPTIONS")
     if propagates is None:
         propagates = current_app.testing or current_app.debug
@@ -44,73 +44,71 @@ def takes(error: Exception) -> bool:
 
 
 def show(page: Any, policy: str) -> Shown:
-    """The page in the site's own template, or in ours.
+    """Render the page in the site's template, or in the package's.
 
-    The policy is for ours alone, since the site's style and pictures come from
-    wherever it keeps them; `AUTOCONFIG_PAGE_CSP` says another for both.
+    *policy* applies to the package's template only, since a site may load its style and
+    pictures from anywhere. `AUTOCONFIG_PAGE_CSP` replaces it for both.
     """
-    said: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
-    ours = policy if said is None else said
+    site_policy: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
+    own_policy = policy if site_policy is None else site_policy
     page = page._replace(nonce=_nonce())
     if not _has_templates():
-        return alone.show(page, ours)
+        return alone.show(page, own_policy)
     in_site = {VARIABLE: page._replace(is_in_site=True)}
     try:
-        return Shown(render_template(TEMPLATE, **in_site), said)
+        return Shown(render_template(TEMPLATE, **in_site), site_policy)
     except UndefinedError as error:
         if takes(error):
             raise
-        log.error(_OLD, TEMPLATE, _line_of(error))
-        return alone.show(page, ours)
+        log.error(_OUTDATED_TEMPLATE, TEMPLATE, _line_of(error))
+        return alone.show(page, own_policy)
 
 
-_OLD = (
-    "The site's own template %s cannot be used (%s), ours is. It may be one for version "
-    '1.0: let it extend the site\'s layout and {%% include "autoconfig/content.html" %%}, '
-    "whose values stand in autoconfig_page"
+_OUTDATED_TEMPLATE = (
+    "The site's template %s failed (%s), so the package's template is used. If it was "
+    "written for version 1.0, let it extend the site's layout and "
+    '{%% include "autoconfig/content.html" %%}; the values are in autoconfig_page'
 )
 
 
 def _line_of(error: UndefinedError) -> str:
-    """Return the template's line that raised; the message may hold an address."""
+    """Name the template's line that raised; the message may contain an address."""
+    # Jinja puts the template's name and lines into the traceback.
     frames = extract_tb(error.__traceback__)
-    # Jinja puts the template's own name and lines in the traceback.
-    own = [frame for frame in frames if not frame.filename.endswith(".py")]
-    return f"undefined in {own[-1].filename}, line {own[-1].lineno}" if own else ""
+    lines = [frame for frame in frames if not frame.filename.endswith(".py")]
+    return (
+        f"undefined in {lines[-1].filename}, line {lines[-1].lineno}" if lines else ""
+    )
 
 
 def _has_templates() -> bool:
-    """Whether the site has one of the page's templates: then all go by its own Jinja.
+    """Return whether the site overrides a template; then its Jinja renders them all.
 
-    As with Jinja's own cache, a later template counts only where templates are reloaded.
+    As with Jinja's own cache, templates added later count only if they are reloaded.
     """
     environment = current_app.jinja_env
     return (_look if environment.auto_reload else _look_once)(environment)
 
 
 def _look(environment: Environment) -> bool:
-    return any(
-        TEMPLATES not in Path(found).parents
-        for name in TO_OVERRIDE
-        if (found := _file_of(environment, name)) is not None
-    )
+    return any(_overrides(environment, name) for name in TO_OVERRIDE)
 
 
-_look_once = lru_cache(maxsize=16)(_look)  # for each app of a process
+_look_once = lru_cache(maxsize=16)(_look)  # one entry for each app of the process
 
 
-def _file_of(environment: Environment, name: str) -> str | None:
-    """Return the file of a site's template, "" for one that is in no file."""
+def _overrides(environment: Environment, name: str) -> bool:
     if environment.loader is None:
-        return None
+        return False
     try:
-        return environment.loader.get_source(environment, name)[1] or ""
-    except TemplateNotFound:  # the site has a loader of its own, without ours
-        return None
+        file = environment.loader.get_source(environment, name)[1] or ""
+    except TemplateNotFound:  # the site's own loader does not include the package's
+        return False
+    return TEMPLATES not in Path(file).parents
 
 
 def _nonce() -> str:
-    """That of the site's policy (Talisman's `csp_nonce`), "" without one."""
+    """Return the nonce of the site's policy (Talisman's `csp_nonce`), or ""."""
     context: dict[str, Any] = {}
     current_app.update_template_context(context)
     found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))

@@ -1,7 +1,7 @@
-"""The account as Thunderbird's "Export for Mobile" writes it, for a QR code.
+"""Encodes an account as Thunderbird's "Export for Mobile", for a QR code.
 
 Format version 1 (`feature/migration/qrcode/qr-code-format.md` of thunderbird-android):
-JSON of arrays by position. There is never a password in it: the app asks for one.
+JSON arrays by position. It contains no password: the app asks for it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any
 
 from ..address import Address
 from ..config.tables import AuthenticationMethod, Method
-from .account import Ready
+from .account import MailServer
 
 _VERSION = 1
 _ONE_OF_ONE = [1, 1]
-_PROTOCOLS = {"imap": 0, "pop3": 1}
-_SMTP = 0
+_PROTOCOLS = {"imap": 0, "pop3": 1, "smtp": 0}  # of incoming and of outgoing servers
 _SECURITY = {"plain": 0, "STARTTLS": 2, "SSL": 3}
 METHODS: dict[Method, int] = {
     "none": 0,
@@ -27,23 +26,28 @@ METHODS: dict[Method, int] = {
 }
 
 
-def export(box: tuple[Ready, Ready], address: Address, name: str) -> bytes | None:
-    """The JSON, UTF-8, for a person of that name; None where the format has no place.
+def export(
+    servers: tuple[MailServer, MailServer], address: Address, name: str
+) -> bytes | None:
+    """Return the JSON for a person's name, or None for an address beyond ASCII.
 
-    Only ASCII stands in its addresses and host names.
+    *servers* are the incoming and the outgoing one.
     """
-    incoming, outgoing = box
     if not str(address).isascii():
         return None
-    identity = [str(address), name]
-    group = [[_SMTP, *_server(outgoing)], identity]
-    account = [_PROTOCOLS[incoming.type], *_server(incoming)]
-    whole = [_VERSION, _ONE_OF_ONE, account, [group]]
+    incoming, outgoing = map(_server, servers)
+    group = [outgoing, [str(address), name]]
+    whole = [_VERSION, _ONE_OF_ONE, incoming, [group]]
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _server(server: Ready) -> list[Any]:
-    method = server.method
-    number = 1 if isinstance(method, AuthenticationMethod) else METHODS[method]
-    security = _SECURITY[server.socket_type]
-    return [server.host, server.port, security, number, server.username]
+def _server(server: MailServer) -> list[Any]:
+    is_sasl = isinstance(server.method, AuthenticationMethod)
+    return [
+        _PROTOCOLS[server.type],
+        server.host,
+        server.port,
+        _SECURITY[server.socket_type],
+        METHODS["password-cleartext" if is_sasl else server.method],
+        server.username,
+    ]

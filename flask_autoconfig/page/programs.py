@@ -1,7 +1,7 @@
-"""The one table of programs: the tiles of the page, and what each of them needs.
+"""The table of programs: the tiles of the page, and what each program needs.
 
-A new program is a row here, a template `autoconfig/steps/ID.html` of its steps, and its
-id in `ProgramName` of `config/page.py`.
+A new program needs a row here, a template `autoconfig/steps/ID.html` with its steps, and
+its id in `ProgramName` of `config/page.py`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import NamedTuple
 
 from ..config.page import ProgramName
 from ..config.tables import Method
-from .account import MANY, PASSWORD, Account, Ready
+from .account import ALL_PASSWORDS, PASSWORD, Account, MailServer
 from .device import Device
 from .words import N_
 
 
 class Program(NamedTuple):
-    """A tile: a program, where it runs and whom it can serve."""
+    """A program, the devices that it runs on, and the servers that it can use."""
 
     id: ProgramName
-    name: str  # on its tile; a proper name stays as it is in any language
-    title: str  # over its steps
+    name: str  # on its tile; a proper name is the same in every language
+    title: str  # above its steps
     devices: tuple[Device, ...]
-    where: str = ""  # the device, on the tile for those who hold another
-    is_of_device: bool = False  # everybody with such a device has it
-    methods: frozenset[Method] = PASSWORD  # the ways to log in that it knows
-    types: tuple[str, ...] = ("imap", "pop3")  # of the servers that it reads mail from
-    or_by: Callable[[Account], object] | None = None  # what serves it without them
+    where: str = ""  # the device's name, on the tile for visitors with another device
+    is_of_device: bool = False  # preinstalled on the device
+    methods: frozenset[Method] = PASSWORD  # the authentication methods it supports
+    types: tuple[str, ...] = ("imap", "pop3")  # the protocols it reads mail with
+    or_with: Callable[[Account], object] | None = None  # what it can use instead
 
     @property
     def template(self) -> str:
@@ -36,18 +36,18 @@ class Program(NamedTuple):
 
     @property
     def is_on_phone(self) -> bool:
-        """Whether its picture is a telephone."""
+        """Whether the icon of its tile is a phone."""
         return bool({"ios", "android"} & set(self.devices))
 
-    def box(self, account: Account) -> tuple[Ready, Ready] | None:
-        """The servers that it can use, to read mail from and to send it through."""
-        return account.box(self.methods, self.types)
+    def mail_servers(self, account: Account) -> tuple[MailServer, MailServer] | None:
+        """Return the incoming and the outgoing server that it can use, or None."""
+        return account.mail_servers(self.methods, self.types)
 
     def is_usable(self, account: Account) -> bool:
-        """Whether it can serve somebody."""
-        if self.or_by is not None and self.or_by(account):
+        """Return whether it can use anything of the account."""
+        if self.or_with is not None and self.or_with(account):
             return True
-        return self.box(account) is not None
+        return self.mail_servers(account) is not None
 
 
 _IN = N_("In %(program)s")
@@ -60,7 +60,7 @@ PROGRAMS: tuple[Program, ...] = (
         N_("On your iPhone or iPad"),
         ("ios",),
         is_of_device=True,
-        or_by=lambda account: account.profile,
+        or_with=lambda account: account.profile,
     ),
     Program(
         "mac",
@@ -68,7 +68,7 @@ PROGRAMS: tuple[Program, ...] = (
         N_("On your Mac"),
         ("mac",),
         is_of_device=True,
-        or_by=lambda account: account.profile,
+        or_with=lambda account: account.profile,
     ),
     Program("gmail", "Gmail", _IN, ("android",), _ANDROID),
     Program("samsung", "Samsung Email", _IN, ("android",), _ANDROID),
@@ -102,9 +102,9 @@ PROGRAMS: tuple[Program, ...] = (
         _IN,
         ("windows", "linux", "mac"),
         "Windows, Mac, Linux",
-        methods=MANY,
+        methods=ALL_PASSWORDS,
     ),
-    Program("evolution", "Evolution", _IN, ("linux",), "Linux", methods=MANY),
+    Program("evolution", "Evolution", _IN, ("linux",), "Linux", methods=ALL_PASSWORDS),
     Program(
         "davx5",
         N_("Calendars: DAVx⁵"),
@@ -112,32 +112,32 @@ PROGRAMS: tuple[Program, ...] = (
         ("android",),
         _ANDROID,
         types=(),
-        or_by=lambda account: account.davs,
+        or_with=lambda account: account.dav_services,
     ),
     Program(
         "other",
         N_("Another program"),
         N_("In your program"),
         (),
-        methods=MANY,
-        or_by=lambda _account: True,
+        methods=ALL_PASSWORDS,
+        or_with=lambda _account: True,
     ),
 )
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
-    """The programs that can serve somebody: those wanted, in that order, else all."""
-    by_id = {it.id: it for it in PROGRAMS}
-    programs = (
-        PROGRAMS if wanted is None else [by_id[it] for it in dict.fromkeys(wanted)]
-    )
-    return [it for it in programs if it.is_usable(account)]
+    """Return the programs that can use the account: of *wanted*, in its order, or all."""
+    by_id = {program.id: program for program in PROGRAMS}
+    names = by_id if wanted is None else dict.fromkeys(wanted)
+    return [by_id[name] for name in names if by_id[name].is_usable(account)]
 
 
-def chosen(programs: list[Program], asked: str, device: Device) -> Program | None:
-    """The one that is asked for, else the one that every such device has."""
+def chosen(programs: list[Program], requested: str, device: Device) -> Program | None:
+    """Return the requested program, else the one preinstalled on the device, or None."""
     for program in programs:
-        if program.id == asked.lower():
+        if program.id == requested.lower():
             return program
-    own = (it for it in programs if it.is_of_device and device in it.devices)
-    return next(own, programs[0] if len(programs) == 1 else None)
+    for program in programs:
+        if program.is_of_device and device in program.devices:
+            return program
+    return programs[0] if len(programs) == 1 else None

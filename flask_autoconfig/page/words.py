@@ -1,4 +1,4 @@
-"""What the page says: sentences in the visitor's language, and programs' own labels."""
+"""The texts of the page in the visitor's language, and the labels of programs."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ _BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 _RIGHT_TO_LEFT = frozenset(("ar", "arc", "dv", "fa", "he", "ku", "ps", "ur", "yi"))
 
 
-def N_(text: str) -> str:  # noqa: N802 (gettext's own name for a text to collect)
+def N_(text: str) -> str:  # noqa: N802 (gettext's name for a text to be extracted)
     """Mark a text that is translated later."""
     return text
 
 
 @cache
 def labels() -> Mapping[str, Mapping[str, str]]:
-    """Each label's words by language, and by `PROGRAM.LABEL`; see labels.toml."""
+    """Return the texts of each label by `PROGRAM.LABEL`, then by language."""
     import tomllib
 
     programs = tomllib.loads(LABELS.read_text(encoding="utf-8"))
     return {
-        f"{program}.{name}": words
+        f"{program}.{name}": texts
         for program, names in programs.items()
-        for name, words in names.items()
-        if isinstance(words, dict)
+        for name, texts in names.items()
     }
 
 
 class Words:
-    """A language: our sentences in it, and the labels that programs show in it."""
+    """Translates the package's texts, and quotes the labels of programs."""
 
     def __init__(self, language: str, translate: Callable[[str], str]) -> None:
         self.language = language
         self._translate = translate
-        # What does not depend on who asks: texts of the code and of labels.toml.
-        self._said: dict[str, Markup] = {}
+        # Bounded: the keys are texts of the code, the templates and labels.toml.
+        self._texts: dict[str, Markup] = {}
         self._labels: dict[tuple[str, str], Markup] = {}
 
     @property
     def direction(self) -> str:
-        """Which way it is written, as HTML says it."""
+        """The value of HTML's attribute `dir`."""
         is_right = self.language.partition("-")[0].lower() in _RIGHT_TO_LEFT
         return "rtl" if is_right else "ltr"
 
-    def say(self, text: str, /, **parts: object) -> Markup:
-        """A sentence of ours, with `%(name)s` in it filled in."""
-        said = self._said.get(text)
-        if said is None:
-            said = self._said[text] = escape(self._translate(text))
-        return said % parts if parts else said
+    def say(self, text: str, /, **values: object) -> Markup:
+        """Translate a text, and fill in its `%(name)s`."""
+        translated = self._texts.get(text)
+        if translated is None:
+            translated = self._texts[text] = escape(self._translate(text))
+        return translated % values if values else translated
 
     def label(self, name: str, description: str = "") -> Markup:
-        """What a program writes on something, as it stands there.
+        """Quote the label of a program, or describe it if nobody has seen it.
 
-        Where nobody saw it in the language, it is described, and not quoted.
+        *name* is its key in labels.toml; the description is translated. Raise
+        LookupError if there is neither.
         """
         key = (name, description)
         if key not in self._labels:
@@ -71,23 +71,23 @@ class Words:
         return self._labels[key]
 
     def _label(self, name: str, description: str) -> Markup:
-        words = labels().get(name, {})
-        tag = best_match([self.language], (it for it in words if it != "source"))
-        if tag is None and description:
+        texts = labels().get(name, {})
+        tag = best_match([self.language], [tag for tag in texts if tag != "source"])
+        if tag is not None:
+            return macro("quoted")(texts[tag])
+        if description:
             return self.say(description)
-        if tag is None and "en" not in words:
+        if "en" not in texts:
             raise LookupError(f"labels.toml has no {name}")
-        if tag is None:
-            return macro("quoted")(words["en"], "en")
-        return macro("quoted")(words[tag])
+        return macro("quoted")(texts["en"], "en")
 
 
 @cache
 def words_in(language: str, catalog: NullTranslations) -> Words:
-    """The words of a language, by its tag, in a catalog."""
+    """Return the words of a language, by its tag, from a catalog."""
     return Words(language, catalog.gettext)
 
 
 def pieces(text: object) -> list[str]:
-    """A long value in the pieces between which a line may break: after `/`, `.`, `@`."""
+    """Split a long value where a line may break: after `/`, `.` and `@`."""
     return _BREAK_AFTER.split(str(text))

@@ -1,11 +1,11 @@
-// An iPad calls itself a Mac: its touch screen tells, and the tile of the iPad is taken.
+// An iPad claims to be a Mac. If there is a touch screen, go to the steps of the iPad.
 const guess = document.querySelector("[data-guess=mac]");
 if (guess && navigator.maxTouchPoints > 1) {
   const tile = guess.querySelector("a[href*='program=iphone']");
   if (tile) location.replace(tile.href.split("#")[0]);
 }
 
-// Shows the buttons that copy a value or print: without a script there is nothing to press.
+// Show the buttons that copy a value or print, which need this script.
 for (const button of document.querySelectorAll("[data-copy]")) {
   const status = document.createElement("span");
   let timer;
@@ -15,7 +15,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const text = button.dataset.copy;
     try { await navigator.clipboard.writeText(text) } catch {
-      const area = document.createElement("textarea");  // an old browser, or plain http
+      const area = document.createElement("textarea");  // for old browsers and plain http
       area.value = text;
       document.body.append(area);
       area.select();
@@ -23,7 +23,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
       area.remove();
       button.focus();
     }
-    status.textContent = "";  // so that it is said again when it is copied again
+    status.textContent = "";  // so that screen readers announce it again
     clearTimeout(timer);
     setTimeout(() => { status.textContent = button.dataset.copied }, 50);
     timer = setTimeout(() => { status.textContent = "" }, 4000);
