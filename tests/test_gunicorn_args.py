@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from support import (
@@ -28,7 +26,7 @@ from support import (
 )
 from support import run_process as run
 
-from flask_autoconfig import listeners, server
+from flask_autoconfig.tools import gunicorn_settings
 
 pytestmark = pytest.mark.world
 Write = Callable[..., Path]
@@ -178,8 +176,8 @@ def test_usr2_starts_a_new_program_on_the_sockets_of_the_old(
 
 def test_the_help_tells_what_counts_without_it() -> None:
     told = run("serve", "--help").stdout
-    assert f"{server.DEFAULT_BIND} by default" in told
-    assert f"{server.DEFAULT_WORKERS} by default" in told
+    assert f"{gunicorn_settings.DEFAULT_BIND} by default" in told
+    assert f"{gunicorn_settings.DEFAULT_WORKERS} by default" in told
 
 
 # --- What it never changes -----------------------------------------------------------
@@ -246,14 +244,7 @@ def test_a_faulty_argument_ends_with_one_line(
 ) -> None:
     line = refused("--config", toml(TWO_DOMAINS), "serve", arguments=arguments)
     assert line.startswith(f"Error: GUNICORN_CMD_ARGS: {told}"), line
-    assert line.endswith("; `gunicorn --help` tells what it may hold")
-
-
-def test_who_asks_while_the_address_is_tried_is_refused_and_not_cut_off() -> None:
-    address = ("127.0.0.1", free_port())
-    config = SimpleNamespace(reuse_port=False, address=[address])
-    with listeners._holder(address, config), socket.socket() as early:
-        assert early.connect_ex(address) == errno.ECONNREFUSED
+    assert line.endswith("; see `gunicorn --help`")
 
 
 def test_a_taken_address_ends_with_one_line_at_once(
@@ -275,8 +266,6 @@ def test_a_taken_address_ends_with_one_line_at_once(
         told = refused(*serve, "--bind", f"unix:{path}")
         assert told.startswith(f"Error: cannot serve at unix:{path}: address already")
     assert path.exists()
-    twice = f"--bind 127.0.0.1:{free_port()} " * 2
-    assert "address already in use" in refused(*serve, arguments=twice)
 
 
 @pytest.mark.parametrize(
