@@ -41,8 +41,10 @@ def serving_with(
     port = free_port()
     words = [word.replace("{port}", str(port)) for word in options]
     env = {"GUNICORN_CMD_ARGS": arguments.replace("{port}", str(port))}
-    command = (BIN / "flask-autoconfig", "--config", file, "serve", *words)
-    with running(*command, port=port, env=env, log=log, at_once=True) as process:
+    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    with running(
+        *command, *words, port=port, env=env, log=log, at_once=True
+    ) as process:
         yield f"http://127.0.0.1:{port}", process
 
 

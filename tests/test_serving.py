@@ -236,7 +236,7 @@ def test_a_body_sent_byte_by_byte_is_answered_after_five_seconds(
                 client.sendall(b"x")
                 with suppress(TimeoutError):
                     received += client.recv(65536)
-        assert 4 < time.monotonic() - start < 7
+        assert 4 < time.monotonic() - start < 12  # a slow machine included
 
 
 def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> None:

@@ -62,12 +62,14 @@ def command(
     The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn.
     """
     from ... import standalone
-    from .. import listeners, server, workers
+    from .. import workers
 
     site = workers.site(hooks)
     app = standalone.create_app(site.config, proxies=proxies, hooks=Hooks())
     service: Service = app.extensions["autoconfig"]
     import_hooks = workers.importer(site, service.hooks)
+    # Not before `create_app`, which reports errors differently under gunicorn.
+    from .. import listeners, server
 
     def load_app() -> Flask:
         try:
