@@ -126,7 +126,7 @@ class Load:
             thread.join()
 
 
-def test_a_database_that_stops_and_comes_back_makes_no_answer_wrong(
+def test_no_response_is_wrong_while_the_database_restarts(
     server: Postgres, url: str
 ) -> None:
     known = range(101, 121)
@@ -148,7 +148,7 @@ def test_a_database_that_stops_and_comes_back_makes_no_answer_wrong(
     assert load.statuses == {"known": {200}, "new": {200}}
 
 
-def test_the_commands_ask_the_database_too(
+def test_the_commands_query_the_database(
     server: Postgres, toml: Write, tmp_path: Path
 ) -> None:
     env: Any = {"DATABASE_URL": server.url, "AUTOCONFIG_HOOKS": "customers"}

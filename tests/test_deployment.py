@@ -93,7 +93,7 @@ def test_nginx_serves_any_number_of_domains(
 
 
 @pytest.mark.world
-def test_nginx_serves_the_well_known_paths_of_an_existing_site(
+def test_nginx_forwards_the_well_known_paths_of_an_existing_site(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -122,7 +122,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
 
 
 @pytest.mark.world
-def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
+def test_nginx_serves_an_edit_within_ten_seconds_and_caches_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -186,9 +186,7 @@ def _statuses(port: int, count: int, client: str) -> list[int]:
 
 
 @pytest.mark.world
-def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
-    tmp_path: Path, service: str
-) -> None:
+def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) -> None:
     port = free_port()
     more = "set_real_ip_from 127.0.0.1;\n"  # so that one machine is many clients
     site = nginx_site_without_tls(tmp_path, service, port, more)
@@ -238,7 +236,7 @@ def asked_of_a_site(port: int) -> None:
 
 
 @pytest.mark.world
-def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
+def test_apaches_lines_for_a_site_forward_clients_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -253,7 +251,7 @@ def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
 
 
 @pytest.mark.world
-def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
+def test_caddys_lines_for_a_site_forward_clients_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port, log = free_port(), tmp_path / "site.log"
@@ -347,7 +345,7 @@ def _behind_a_site_of_caddy(
         _behind_a_site_of_caddy,
     ],
 )
-def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
+def test_the_proxy_buffers_slow_bodies(
     tmp_path: Path,
     certificate: Pair,
     monkeypatch: pytest.MonkeyPatch,
@@ -391,7 +389,9 @@ def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
         assert time.monotonic() - start < 2
 
 
-def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
+def test_the_health_check_tells_caddy_which_hosts_need_a_certificate(
+    service: str,
+) -> None:
     for host, status in (
         ("autoconfig.example.com", 200),
         ("ua-auto-config.example2.com", 200),
@@ -402,7 +402,7 @@ def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
 
 
 @pytest.mark.world
-def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     for name in ("autoconfig.service", "autoconfig.socket"):
         text = (CONTRIB / "systemd" / name).read_text()
         text = text.replace("/opt/autoconfig/bin", str(BIN))
@@ -432,7 +432,7 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_file(
+def test_the_documented_key_paths_are_those_of_systemd_credentials(
     tmp_path: Path,
 ) -> None:
     """systemd is not this machine's first process: a folder like its own stands for it."""
@@ -468,9 +468,7 @@ def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_fi
 
 @pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_service_takes_its_sockets_from_systemd(
-    tmp_path: Path, address: str
-) -> None:
+def test_the_service_uses_sockets_from_systemd(tmp_path: Path, address: str) -> None:
     need(address)
     port = free_port()
     unit = (CONTRIB / "systemd/autoconfig.socket").read_text()
@@ -488,7 +486,7 @@ def test_the_service_takes_its_sockets_from_systemd(
         assert fetch(f"http://{host}:{port}/healthz").body == b"ok\n"
 
 
-def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
+def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
     text = (CONTRIB / "example.com.zone").read_text()
     dns.zone.from_text(ZONE_HEAD + text, origin="example.com")
     options = ("dns", "example.com", "--target", "www.example.com")
@@ -500,7 +498,7 @@ def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
     assert records(text) == records(printed)
 
 
-def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
+def test_the_image_runs_the_service_as_an_unprivileged_user() -> None:
     """No container engine runs here: what can be told without one."""
     text = (CONTRIB / "docker/Dockerfile").read_text()
     assert "\nUSER autoconfig\n" in text
@@ -512,7 +510,7 @@ def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
     assert all(word in help_text for word in words if word.startswith("--"))
 
 
-def test_compose_mounts_the_folder_where_the_image_looks_for_its_file() -> None:
+def test_compose_mounts_the_folder_that_the_image_reads() -> None:
     image = (CONTRIB / "docker/Dockerfile").read_text()
     compose = yaml.safe_load((CONTRIB / "docker/compose.yaml").read_text())
     (service,) = compose["services"].values()

@@ -226,7 +226,7 @@ def _truncate_and_rewrite(file: Path, text: str) -> None:
         out.write(text[half:])
 
 
-def test_a_thousand_edits_under_load_serve_nothing_that_was_not_written(
+def test_a_thousand_edits_under_load_serve_only_complete_files(
     running: Running,
 ) -> None:
     ways = (_in_place, _by_renaming, _truncate_and_rewrite)
@@ -241,7 +241,7 @@ def test_a_thousand_edits_under_load_serve_nothing_that_was_not_written(
     assert set(result.bodies) == documents()
 
 
-def test_a_disk_that_is_full_leaves_the_last_good_file_answering(
+def test_a_full_disk_leaves_the_last_good_configuration_in_use(
     running: Running,
 ) -> None:
     def limit() -> None:  # of what the editor can still write
@@ -263,7 +263,7 @@ def test_a_disk_that_is_full_leaves_the_last_good_file_answering(
     until(lambda: running.answers(b"mail.example.com"))
 
 
-def test_a_file_that_may_not_be_read_leaves_the_last_good_one_answering(
+def test_an_unreadable_file_leaves_the_last_good_configuration_in_use(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "autoconfig.toml"
@@ -309,7 +309,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024, 1024 * 1024])
-def test_headers_of_any_size_get_an_answer_below_500(
+def test_headers_of_any_size_are_answered_without_a_server_error(
     running: Running, size: int
 ) -> None:
     for target, header in (
@@ -334,7 +334,7 @@ def _resident(pid: int) -> int:
     return int(found)
 
 
-def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
+def test_ten_thousand_unknown_domains_do_not_use_up_memory(
     running: Running,
 ) -> None:
     def ask(count: int, start: int) -> None:
@@ -355,7 +355,7 @@ def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
         assert _resident(pid) - size < 4 * 1024
 
 
-def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
+def test_slow_clients_do_not_delay_others_behind_nginx(
     running: Running, tmp_path: Path
 ) -> None:
     port = free_port()

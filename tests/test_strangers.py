@@ -138,7 +138,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield world
 
 
-def test_what_a_forged_certificate_leads_to_gets_no_password(here: World) -> None:
+def test_settings_behind_a_forged_certificate_get_no_password(here: World) -> None:
     host = f"autoconfig.{DOMAIN}"
     here.lead(host, 443, answering(moved(f"https://{EVIL}/")), here.forged(host))
     here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
@@ -150,14 +150,14 @@ def test_what_a_forged_certificate_leads_to_gets_no_password(here: World) -> Non
     assert f"at   https://autoconfig.{DOMAIN}/" in done.stdout
 
 
-def test_what_http_leads_to_gets_no_password(here: World) -> None:
+def test_settings_behind_http_get_no_password(here: World) -> None:
     here.lead(f"autoconfig.{DOMAIN}", 80, answering(moved(f"https://{EVIL}/")))
     here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
     here.check("--yes")
     assert not here.listener.has_the_password()
 
 
-def test_what_https_leads_to_over_http_gets_no_password(here: World) -> None:
+def test_settings_behind_a_redirect_over_http_get_no_password(here: World) -> None:
     host = f"autoconfig.{DOMAIN}"
     here.lead(host, 443, answering(moved(f"http://{EVIL}/")), here.good(host))
     here.lead(EVIL, 80, answering(moved(f"https://{EVIL}/2")))
@@ -167,7 +167,7 @@ def test_what_https_leads_to_over_http_gets_no_password(here: World) -> None:
     assert "the settings did not come whole over verified https" in done.stdout
 
 
-def test_what_came_whole_over_verified_https_may_get_it(here: World) -> None:
+def test_settings_over_verified_https_can_get_the_password(here: World) -> None:
     host = f"autoconfig.{DOMAIN}"
     here.lead(host, 443, answering(moved(f"https://{EVIL}/")), here.good(host))
     here.lead(EVIL, 443, answering(found(DOMAIN)), here.good(EVIL))
@@ -192,14 +192,14 @@ def _submission(connection: socket.socket) -> None:
         connection.sendall(reply)
 
 
-def test_without_a_file_nobody_is_logged_in_unasked(published: World) -> None:
+def test_without_a_file_a_login_needs_consent(published: World) -> None:
     done = published.check()
     assert done.returncode == 2
     assert "name a file, or say --yes" in done.stderr
     assert published.listener.heard == b""  # nothing was done at all
 
 
-def test_without_a_file_a_person_sees_where_it_goes_and_says_yes(
+def test_the_person_sees_where_the_password_goes_before_consenting(
     published: World,
 ) -> None:
     _code, shown = published.at_terminal(sure="y")
@@ -210,7 +210,7 @@ def test_without_a_file_a_person_sees_where_it_goes_and_says_yes(
     assert PASSWORD not in shown
 
 
-def test_a_person_who_says_no_is_not_asked_for_the_password(published: World) -> None:
+def test_a_person_who_refuses_is_not_asked_for_the_password(published: World) -> None:
     _code, shown = published.at_terminal(sure="n")
     assert "Password of" not in shown
     assert "you said no" in shown
@@ -220,7 +220,7 @@ def test_a_person_who_says_no_is_not_asked_for_the_password(published: World) ->
 # --- What strangers name without end ---------------------------------------------------
 
 
-def test_of_many_servers_that_a_stranger_names_few_are_asked_in_time(
+def test_only_some_of_many_servers_in_a_document_are_contacted(
     here: World,
 ) -> None:
     def silence(connection: socket.socket) -> None:
@@ -250,7 +250,7 @@ def test_of_many_servers_that_a_stranger_names_few_are_asked_in_time(
     assert "72 more servers are not asked" in done.stdout
 
 
-def test_of_many_servers_that_srv_names_few_are_asked(here: World) -> None:
+def test_only_some_of_many_servers_in_srv_records_are_contacted(here: World) -> None:
     records = [f"_imaps._tcp IN SRV 0 1 993 host{it}.{EVIL}.\n" for it in range(700)]
     here.names.load(*records)
     done = run("init", DOMAIN, "-o", "-", *here.options, cwd=here.folder)
@@ -258,7 +258,7 @@ def test_of_many_servers_that_srv_names_few_are_asked(here: World) -> None:
     assert done.returncode == 1
 
 
-def test_init_goes_nowhere_inside_that_a_stranger_names(here: World) -> None:
+def test_init_contacts_no_private_address_from_dns(here: World) -> None:
     asked: list[bytes] = []
     with server(lambda _: asked.append(b"somebody came")) as port:
         here.names.load(f"_imaps._tcp IN SRV 0 1 {port} inside.{DOMAIN}.\n")
@@ -274,7 +274,9 @@ def test_init_goes_nowhere_inside_that_a_stranger_names(here: World) -> None:
     assert asked
 
 
-def test_what_a_strangers_server_says_is_shown_clean(here: World) -> None:
+def test_the_greeting_of_a_server_is_shown_without_control_characters(
+    here: World,
+) -> None:
     def escape(connection: socket.socket) -> None:
         connection.sendall(b"* NO \x1b]0;owned\x07\x1b[31m\xe2\x80\xaegnp\r\n")
 
@@ -290,7 +292,7 @@ def test_what_a_strangers_server_says_is_shown_clean(here: World) -> None:
     assert not set(done.stdout) & {"\x1b", "\x07", "\u202e"}
 
 
-def test_a_name_of_srv_that_is_no_host_ends_nothing(here: World) -> None:
+def test_an_invalid_name_in_an_srv_record_is_skipped(here: World) -> None:
     here.names.load(
         f"_imaps._tcp IN SRV 0 1 993 under_score.{DOMAIN}.\n",
         f"_imaps._tcp IN SRV 1 1 993 imap.{DOMAIN}.\n",
@@ -304,7 +306,7 @@ def test_a_name_of_srv_that_is_no_host_ends_nothing(here: World) -> None:
     assert f"imap imap.{DOMAIN}:993 SSL: offers LOGIN, PLAIN" in done.stderr
 
 
-def test_an_error_is_shown_clean_too(tmp_path: Path) -> None:
+def test_an_error_is_shown_without_control_characters(tmp_path: Path) -> None:
     file = tmp_path / "a\u202eb\x1b[31m.toml"
     done = run("--config", file, "show")
     assert done.returncode == 1
@@ -313,7 +315,7 @@ def test_an_error_is_shown_clean_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "init"])
-def test_a_name_server_that_never_answers_holds_no_command_up(
+def test_a_silent_name_server_does_not_delay_a_command(
     tmp_path: Path, command: str
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -327,7 +329,7 @@ def test_a_name_server_that_never_answers_holds_no_command_up(
     assert "no name server answers" in done.stdout + done.stderr
 
 
-def test_init_writes_no_url_that_leads_inside(here: World) -> None:
+def test_init_writes_no_private_url(here: World) -> None:
     here.names.load(
         f"_caldavs._tcp IN SRV 0 1 8443 inside.{DOMAIN}.\n",
         "inside IN A 127.0.0.1\n",
@@ -353,7 +355,7 @@ def _many(names: list[str]) -> bytes:
 
 
 @pytest.mark.parametrize("others", [25, 3])
-def test_only_servers_that_were_looked_at_and_shown_get_the_password(
+def test_only_servers_that_were_shown_get_the_password(
     here: World, others: int
 ) -> None:
     listeners = []
@@ -374,7 +376,7 @@ def test_only_servers_that_were_looked_at_and_shown_get_the_password(
     )
 
 
-def test_a_redirect_leads_to_no_other_port_of_ones_own_hosts(here: World) -> None:
+def test_a_redirect_to_another_port_of_an_own_host_is_not_followed(here: World) -> None:
     asked: list[bytes] = []
     file = here.folder / "own.toml"
     with server(lambda _: asked.append(b"somebody came")) as port:
@@ -438,7 +440,7 @@ _OPEN = [("autoconfig.", 80), ("imap.", 143), ("pop.", 110), ("smtp.", 587)]
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(mood=st.lists(_acts, max_size=8))
-def test_whatever_a_server_does_a_command_ends_in_time_and_in_words(
+def test_a_command_ends_in_time_whatever_a_server_does(
     tmp_path: Path, mood: list[bytes | str]
 ) -> None:
     with _world(tmp_path) as world:

@@ -42,7 +42,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Flask]]:
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_a_site_of_the_examples_answers(
+def test_an_example_of_1_0_still_answers(
     load: Callable[[str], Flask], name: str
 ) -> None:
     client = Client(load(name))
@@ -52,7 +52,7 @@ def test_a_site_of_the_examples_answers(
         assert b"imap.example.com" in answer.get_data()
 
 
-def test_every_site_of_the_examples_is_loaded() -> None:
+def test_every_example_of_1_0_is_tested() -> None:
     sites = {file.name for file in EXAMPLES.iterdir() if not file.name.startswith("_")}
     assert {name.partition(":")[0] for name in SITES} == {
         name for name in sites if name.endswith(".py") or (EXAMPLES / name).is_dir()
@@ -63,7 +63,7 @@ def test_every_site_of_the_examples_is_loaded() -> None:
     "name",
     [*(f"examples/{file.name}" for file in EXAMPLES.glob("*.toml")), "full.toml"],
 )
-def test_a_file_is_taken_as_it_is(
+def test_a_file_of_1_0_is_valid_without_warnings(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
@@ -76,7 +76,7 @@ def test_a_file_is_taken_as_it_is(
     assert run("--config", file, "validate").returncode == 0
 
 
-def test_a_page_template_of_1_0_is_told_its_cure_and_ours_is_shown(
+def test_a_page_template_of_1_0_is_logged_with_the_remedy_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "templates/autoconfig").mkdir(parents=True)
