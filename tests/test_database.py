@@ -1,4 +1,4 @@
-"""Customers in a real PostgreSQL, which is stopped under load and started again."""
+"""Hooks that query PostgreSQL, which restarts under load."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """With the example's table, in which every second customer has own servers."""
+    """The example's table; every second customer has servers of their own."""
     with postgres() as server:
         until(lambda: _takes_connections(server))
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -61,7 +61,7 @@ def _takes_connections(server: Postgres) -> bool:
 
 @pytest.fixture
 def url(server: Postgres, toml: Write) -> Iterator[str]:
-    """The example, served by one worker that keeps an answer for a second."""
+    """The example, served by one worker that caches results for a second."""
     port = free_port()
     file = toml(f"hook_max_age = 1\n{TWO_DOMAINS}")
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--workers", "1")
@@ -91,7 +91,7 @@ def test_every_customer_has_their_own_settings(url: str) -> None:
 
 
 class Load:
-    """Clients that ask for the same customers over and over, and for new ones."""
+    """Clients that request the same customers repeatedly, and new ones."""
 
     def __init__(self, url: str, known: range, new: range) -> None:
         self.statuses: dict[str, set[int]] = defaultdict(set)

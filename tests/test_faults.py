@@ -1,4 +1,4 @@
-"""What goes wrong in years of running: each with real processes, most under load."""
+"""Faults of a long-running service, with real processes, mostly under load."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def _listens(worker: int) -> bool:
-    """Whether a worker of gunicorn has come so far that it hears what it is told.
+def _handles_signals(worker: int) -> bool:
+    """Whether a gunicorn worker has installed its own signal handlers.
 
-    Before that it has the handlers of its master, who knows SIGHUP, and ignores it all.
+    The arbiter's, which it has before, catch SIGHUP.
     """
     with suppress(OSError):  # it may have ended
         status = Path(f"/proc/{worker}/status").read_text()
@@ -86,10 +86,12 @@ class Running:
         return process
 
     def has_all_workers(self) -> bool:
-        return len(workers := self.workers()) == 2 and all(map(_listens, workers))
+        return len(workers := self.workers()) == 2 and all(
+            map(_handles_signals, workers)
+        )
 
     def answers(self, host: bytes) -> bool:
-        """Whether every answer names that host, over enough to meet each worker."""
+        """Whether each of many responses, from all workers, names that host."""
         return all(host in fetch(self.url + CONFIG).body for _ in range(20))
 
     def workers(self) -> list[int]:
@@ -119,7 +121,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 @dataclass
 class Load:
-    """Requests from several threads, and what became of them."""
+    """Requests from several threads, and their outcomes."""
 
     port: int
     bodies: dict[bytes, int] = field(default_factory=dict)
@@ -159,7 +161,7 @@ def load(port: int, threads: int = 4) -> Iterator[Load]:
 
 
 def documents() -> set[bytes]:
-    """The two documents that may be served."""
+    """Return the two documents that may be served."""
     from flask_autoconfig.config.reading import loads
     from flask_autoconfig.documents import Recipient, thunderbird
 
@@ -327,7 +329,7 @@ def test_headers_of_any_size_are_answered_without_a_server_error(
 
 
 def _resident(pid: int) -> int:
-    """Resident memory of a process, in KiB."""
+    """Return the resident memory of a process, in KiB."""
     (found,) = re.findall(
         r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M
     )

@@ -1,6 +1,6 @@
-"""What people have from version 1.0.0 goes on under this one: its examples, files, page.
+"""The examples, files and page template of version 1.0.0 still work.
 
-`v1.0.0` beside this file holds them, unchanged since that release.
+The folder `v1.0.0` has them, unchanged since that release.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SITES = {
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Flask]]:
-    """A site of the examples of 1.0.0, as the command `flask` loads it."""
+    """A function that loads an example as the command `flask` does."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield lambda name: ScriptInfo(app_import_path=str(EXAMPLES / name)).load_app()
     for name, module in list(sys.modules.items()):
