@@ -206,7 +206,7 @@ def test_a_blueprint_gives_its_registered_hooks(
     )
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    hooks = importing.imported("blueprint_hooks:autoconfig")
+    hooks = importing.load_hooks("blueprint_hooks:autoconfig")
     assert hooks.find_username is None
     assert hooks.provider_of("x.test", 60) == "example.com"
 

@@ -13,7 +13,7 @@ from ..answers import (
     SECURITY_HEADERS,
     Answer,
     Request,
-    in_words,
+    text_answer,
 )
 from ..config.logo import Logo
 from ..lookup import Lookup
@@ -23,7 +23,7 @@ from .account import Account
 from .alone import style_of
 from .visit import Visit
 
-NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
+NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
 _KEPT_FOR_A_WHILE = ("Cache-Control", "private, max-age=3600")
 _COLOUR = re.compile(r"colour=([0-9a-f]{6})")
 _PLAIN_POLICY = "default-src 'none'"

@@ -25,7 +25,7 @@ import click
 from ..config.mapping import plain
 from ..errors import ConfigError
 from ..hooks import Hooks
-from ..importing import imported, in_words, name_in_environment
+from ..importing import describe, load_hooks, name_in_environment
 from . import project
 
 _HOOK_NAMES = ("find_provider", "find_username")
@@ -61,7 +61,7 @@ def _site(hooks: str | None) -> Site:
         hooks = name_in_environment()
     if hooks is None:
         return found
-    return found._replace(module=hooks, functions=_names(imported(hooks)))
+    return found._replace(module=hooks, functions=_names(load_hooks(hooks)))
 
 
 def _site_of_file(file: Path) -> Site:
@@ -103,7 +103,7 @@ def importer(site: Site, hooks: Hooks) -> Callable[[], None]:
     def import_hooks() -> None:
         with lock:
             if site.module is not None:
-                hooks.take(imported(site.module))
+                hooks.take(load_hooks(site.module))
             elif site.functions:
                 hooks.take(_hooks_of_app(info.load_app() if info else None))
 
@@ -173,7 +173,7 @@ def _send(sender: Connection, function: Callable[[], Site]) -> None:
     except (ConfigError, click.ClickException) as raised:
         error = raised
     except BaseException as raised:  # a module may raise anything, even SystemExit
-        error = click.ClickException(in_words(raised))
+        error = click.ClickException(describe(raised))
     with suppress(OSError, ValueError):  # the streams may be closed
         sys.stdout.flush()
         sys.stderr.flush()
