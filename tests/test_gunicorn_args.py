@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from gunicorn.config import Config
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -48,6 +49,13 @@ def serving_with(
         yield f"http://127.0.0.1:{port}", process
 
 
+def error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the only line of output, besides the warning of an old gunicorn."""
+    lines = [line for line in done.stderr.splitlines() if "or newer does" not in line]
+    (line,) = lines
+    return line
+
+
 @pytest.fixture
 def refused(toml: Write) -> Callable[..., str]:
     """A function that runs `serve`, which must end with one line, and returns it."""
@@ -56,8 +64,7 @@ def refused(toml: Write) -> Callable[..., str]:
     def refused(*options: str, arguments: str = "") -> str:
         done = run("--config", file, "serve", *options, GUNICORN_CMD_ARGS=arguments)
         assert (done.returncode, done.stdout) == (1, ""), done
-        (line,) = done.stderr.splitlines()
-        return line
+        return error_line(done)
 
     return refused
 
@@ -194,8 +201,12 @@ def test_log_worker_and_trusted_headers_cannot_be_changed(
         f"--config {settings} --bind 127.0.0.1:{{port}} --log-level debug"
         " --access-logformat '%(r)s %(q)s' --worker-class sync"
         " --logger-class gunicorn.glogging.Logger --forwarded-allow-ips '*'"
-        " --forwarder-headers X-Forwarded-Host --header-map dangerous"
     )
+    names = ["access_log_format", "forwarded_allow_ips", "logger_class"]
+    names += ["secure_scheme_headers", "worker_class"]
+    if "forwarder_headers" in Config().settings:  # from gunicorn 22 on
+        arguments += " --forwarder-headers X-Forwarded-Host --header-map dangerous"
+        names += ["forwarder_headers", "header_map"]
     with serving_with(arguments, toml(TWO_DOMAINS), log=log) as (url, _):
         assert fetch(url + CONFIG).status == 200
         path = "/autodiscover/autodiscover.xml"
@@ -215,10 +226,7 @@ def test_log_worker_and_trusted_headers_cannot_be_changed(
         until(lambda: '"GET /last HTTP/1.1" 404' in log.read_text())
         until(lambda: "Ignored premature client disconnection." in log.read_text())
     text = log.read_text()
-    fixed = (
-        "access_log_format, forwarded_allow_ips, forwarder_headers, header_map,"
-        " logger_class, secure_scheme_headers, worker_class"
-    )
+    fixed = ", ".join(sorted(names))
     assert f"GUNICORN_CMD_ARGS: serve keeps its own {fixed}\n" in text
     assert "Using worker: sync" not in text
     assert "secret" not in text
@@ -315,7 +323,7 @@ def test_a_port_reserved_for_root_ends_it_with_one_line(toml: Write) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == (
+    assert error_line(done) == (
         "Error: cannot serve at 127.0.0.1:80: permission denied; choose a port above"
-        " 1023, or a folder that you may write in, by --bind\n"
+        " 1023, or a folder that you may write in, by --bind"
     )

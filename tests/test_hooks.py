@@ -476,7 +476,10 @@ def test_an_unknown_provider_id_is_logged_with_its_domain(
 
 
 def test_hooks_that_hang_do_not_block_every_thread(
-    toml: Write, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    toml: Write,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hooks, "_TURN", 0.01)
     goes_on = threading.Event()
@@ -489,6 +492,8 @@ def test_hooks_that_hang_do_not_block_every_thread(
         assert ask(served, f"{CONFIG}?emailaddress=fred@example.com").status == "200 OK"
         goes_on.set()
     assert "16 calls have not returned" in caplog.text
+    clock.now += 3  # such a failure is not cached for longer
+    assert {ask(served, target).status[:3] for target in targets} == {"404"}
 
 
 def test_a_call_that_takes_long_is_logged_and_the_last_result_is_used(
