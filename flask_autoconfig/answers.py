@@ -68,8 +68,8 @@ class Request(NamedTuple):
         """Whether a trusted proxy reports plain http between the client and itself."""
         environ = self.environ or {}
         trusted = "werkzeug.proxy_fix.orig" in environ
-        said = "HTTP_X_FORWARDED_PROTO" in environ
-        return trusted and said and environ["wsgi.url_scheme"] == "http"
+        is_reported = "HTTP_X_FORWARDED_PROTO" in environ
+        return trusted and is_reported and environ["wsgi.url_scheme"] == "http"
 
     def body(self, most: int) -> bytes:
         """Read the body, at most `most` + 1 bytes; raises BodyError.
@@ -211,7 +211,7 @@ def private(body: bytes, headers: Iterable[Header], *, outcome: str = "") -> Ans
     return Answer(OK, body, [*headers, PRIVATE], outcome=outcome)
 
 
-def in_words(status: str, text: str, *more: Header) -> Answer:
+def text_answer(status: str, text: str, *more: Header) -> Answer:
     """Return an answer of one line of text. Kontact takes an empty 404 for success."""
     headers = [("Content-Type", TEXT), NO_STORE, *more]
     return Answer(status, text.encode() + b"\n", headers)
@@ -224,7 +224,7 @@ def wrong_method(methods: Iterable[str], *, preflights: bool) -> Answer:
     """
     text = f"Use {', '.join(methods)} here."
     allowed = dict.fromkeys((*methods, "OPTIONS") if preflights else methods)
-    return in_words("405 Method Not Allowed", text, ("Allow", ", ".join(allowed)))
+    return text_answer("405 Method Not Allowed", text, ("Allow", ", ".join(allowed)))
 
 
 def preflight(methods: Iterable[str]) -> Answer:
@@ -242,19 +242,19 @@ def preflight(methods: Iterable[str]) -> Answer:
 
 
 # A client tries again after 503, while it takes 404 for a final answer.
-UNAVAILABLE = in_words(
+UNAVAILABLE = text_answer(
     "503 Service Unavailable",
     "The mail settings are not available at the moment.",
     ("Retry-After", "10"),
 )
-FAILED = in_words("500 Internal Server Error", "This request met an internal error.")
-NOT_SERVED = in_words(
+FAILED = text_answer("500 Internal Server Error", "This request met an internal error.")
+NOT_SERVED = text_answer(
     "404 Not Found", "No mail settings are published here for this domain."
 )
-NO_SUCH_SERVICE = in_words(
+NO_SUCH_SERVICE = text_answer(
     "404 Not Found", "This service is not offered for this domain."
 )
-BAD_ADDRESS = in_words(
+BAD_ADDRESS = text_answer(
     "400 Bad Request",
     "emailaddress must be an e-mail address like user@example.com, or be left out.",
 )

@@ -21,7 +21,7 @@ from .handlers import (
     autodiscover_v2,
     by_domain,
     document,
-    of_page,
+    page_handler,
     profile,
     redirect,
 )
@@ -150,7 +150,7 @@ def _to_service(type_: str) -> Route:
 
 
 def _for_people(path: str, module: str, name: str, endpoint: str = "") -> Route:
-    handler = of_page(module, name)
+    handler = page_handler(module, name)
     return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
 
 

@@ -83,7 +83,7 @@ def redirect(type_: str) -> Handler:
         if isinstance(served, Answer):
             return served
         url = _url_of(served, type_)
-        if not url or _is_where(url, request):
+        if not url or _is_request_url(url, request):
             return NO_SUCH_SERVICE
         # After 301 a client may turn PROPFIND into GET.
         stays = request.method not in ("GET", "HEAD")
@@ -103,13 +103,15 @@ def _url_of(served: Served, type_: str) -> str:
     return ""
 
 
-def _is_where(url: str, request: Request) -> bool:
+def _is_request_url(url: str, request: Request) -> bool:
     """Whether the URL is that of the request: the redirect would be a loop."""
     parts = urlsplit(url)
-    asked_port = request.host.partition(":")[2] or "443"
+    requested_port = request.host.partition(":")[2] or "443"
     is_here = parts.hostname == host_of(request.host)
     return (
-        is_here and parts.path == request.path and str(parts.port or 443) == asked_port
+        is_here
+        and parts.path == request.path
+        and str(parts.port or 443) == requested_port
     )
 
 
@@ -207,7 +209,7 @@ def _v2_error(status: str, code: str, message: str) -> Answer:
 # --- The page -------------------------------------------------------------------------
 
 
-def of_page(module: str, name: str) -> Handler:
+def page_handler(module: str, name: str) -> Handler:
     """Return a handler from a module of the page, imported with the first request."""
 
     def answer(lookup: Lookup, request: Request) -> Answer:

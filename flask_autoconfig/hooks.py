@@ -259,22 +259,22 @@ class CachedHook(Generic[Result]):
             entry = self._entry(key)
             if entry is not None and entry.fresh_until > time.monotonic():
                 return entry  # another thread has just called it
-            other = self._calls.get(key)
-            if other is None:
-                own = self._calls[key] = _Call(threading.Event(), time.monotonic())
-        if other is None:
+            running = self._calls.get(key)
+            if running is None:
+                started = self._calls[key] = _Call(threading.Event(), time.monotonic())
+        if running is None:
             try:
                 return self._called(key, max_age, last or _Entry())
             finally:
                 self._calls.pop(key)
-                own.done.set()
+                started.done.set()
 
-        waits = time.monotonic() - other.since
+        waits = time.monotonic() - running.since
         if waits > _SLOW_AFTER:
             self.failures.log(key, f"it has not returned for {waits:.0f} seconds")
         if last is not None and last.good_until > time.monotonic():
             return last
-        other.done.wait(_PATIENCE)
+        running.done.wait(_PATIENCE)
         entry = self._entry(key)
         if entry is None:
             raise HookFailed(self._name)
@@ -293,8 +293,8 @@ class CachedHook(Generic[Result]):
         try:
             result = self._call(key, entry.result)
         except (Exception, SystemExit) as error:
-            if not _says_unknown(error):
-                self.failures.log(key, self.failures.in_words(error))
+            if not _means_unknown(error):
+                self.failures.log(key, self.failures.describe(error))
                 return self._store(key, entry, _RETRY_AFTER)
             result = None
         finally:
@@ -315,7 +315,7 @@ class CachedHook(Generic[Result]):
         return entry
 
 
-def _says_unknown(error: BaseException) -> bool:
+def _means_unknown(error: BaseException) -> bool:
     """Whether the exception means that there is no such row (`first_or_404`)."""
     from werkzeug.exceptions import NotFound
 
@@ -346,7 +346,7 @@ class _FailureLog:
         domain = key.rpartition("@")[2]
         log.error("%s failed for %s%s: %s", self._name, domain, more, words)
 
-    def in_words(self, error: BaseException) -> str:
+    def describe(self, error: BaseException) -> str:
         """Describe an exception in one line."""
         if isinstance(error, ConfigError):
             problems = "; ".join(map(str, error.problems))

@@ -19,25 +19,25 @@ def name_in_environment() -> str | None:
     return os.environ.get("AUTOCONFIG_HOOKS") or None
 
 
-def imported(name: str) -> Hooks:
+def load_hooks(name: str) -> Hooks:
     """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
     The working directory is searched too. A class is called without arguments.
     """
     try:
-        return _imported(name)
+        return _load(name)
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
         cure = "name a module with find_provider or find_username, as customers or "
-        raise _refusal(name, in_words(error), f"{cure}app:hooks") from error
+        raise _refusal(name, describe(error), f"{cure}app:hooks") from error
 
 
 def _refusal(name: str, message: str, cure: str) -> ConfigError:
     return ConfigError([Problem(name, message, cure)], "hooks")
 
 
-def _imported(name: str) -> Hooks:
+def _load(name: str) -> Hooks:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -48,7 +48,7 @@ def _imported(name: str) -> Hooks:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if not module or (missing and f"{module}.".startswith(f"{missing}.")):
             raise
-        message = f"the module exists, but its import fails: {in_words(error)}"
+        message = f"the module exists, but its import fails: {describe(error)}"
         cure = f"install {missing}" if missing else "correct the code there"
         raise _refusal(name, message, cure) from error
     for part in filter(None, path.split(".")):
@@ -56,18 +56,18 @@ def _imported(name: str) -> Hooks:
     return Hooks.of(found() if isinstance(found, type) else found)
 
 
-def in_words(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Return an exception in one line, with the line of the code that raised it."""
-    words = " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    internal = (str(Path(__file__).parent), "<frozen", _IMPORTLIB)
     frames = traceback.extract_tb(error.__traceback__)
-    machinery = (str(Path(__file__).parent), "<frozen", _IMPORTLIB)
-    imported = [frame for frame in frames if not frame.filename.startswith(machinery)]
-    if not imported:
-        return words
+    external = [frame for frame in frames if not frame.filename.startswith(internal)]
+    if not external:
+        return text
     # The user's own line is more useful than that of a library called there.
-    own = [frame for frame in imported if not frame.filename.startswith(_LIBRARIES)]
-    place = own[-1] if own else imported[0]
-    return f"{words} at {place.filename}:{place.lineno}"
+    users = [frame for frame in external if not frame.filename.startswith(_LIBRARIES)]
+    frame = users[-1] if users else external[0]
+    return f"{text} at {frame.filename}:{frame.lineno}"
 
 
 _SCHEMES = ("stdlib", "purelib", "platlib")

@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from .answers import NO_STORE, NOT_SERVED, TEXT, UNAVAILABLE, Answer, in_words
+from .answers import NO_STORE, NOT_SERVED, TEXT, UNAVAILABLE, Answer, text_answer
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import HookFailed, Hooks
-from .importing import imported, name_in_environment
+from .importing import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
 from .service import Service, log_fault
 
@@ -54,8 +54,8 @@ def create_app(
         app.config.from_mapping(config)
         config = None
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
-    app.add_url_rule("/", "root", _to_the_page, provide_automatic_options=False)
-    app.register_error_handler(HTTPException, _in_words)
+    app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
+    app.register_error_handler(HTTPException, _error_as_text)
     try:
         functions = _hooks(hooks)
         middleware = AutoconfigMiddleware(
@@ -104,7 +104,7 @@ def _hooks(source: object) -> Hooks:
     if isinstance(source, Hooks):
         return source
     if isinstance(source, str):
-        return imported(source)
+        return load_hooks(source)
     try:
         return Hooks.of(source)
     except TypeError as error:
@@ -118,19 +118,19 @@ def _health() -> Response:
     Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
-    asked = dict(
+    query = dict(
         parse_qsl(request.environ["QUERY_STRING"][:1024], keep_blank_values=True)
     )
-    host = asked.get("domain")
+    host = query.get("domain")
     try:
         if host is None or service.lookup.serves_host(host):
-            return _response(in_words("200 OK", "ok"))
+            return _response(text_answer("200 OK", "ok"))
     except HookFailed:
         return _response(UNAVAILABLE)
-    return _response(in_words("404 Not Found", "That host is not served."))
+    return _response(text_answer("404 Not Found", "That host is not served."))
 
 
-def _to_the_page() -> Response:
+def _redirect_to_page() -> Response:
     """Redirect the root to the page, since a person typed the host name."""
     service: Service = current_app.extensions["autoconfig"]
     page = service.path_of("page")
@@ -141,11 +141,11 @@ def _to_the_page() -> Response:
     return _response(Answer("302 Found", f"{target}\n".encode(), headers))
 
 
-def _in_words(error: HTTPException) -> Response:
+def _error_as_text(error: HTTPException) -> Response:
     """Answer 404 and other HTTP errors in a line of text."""
     if error.code == 404:
         return _response(NOT_SERVED)
-    response = _response(in_words(f"{error.code} {error.name}", f"{error.name}."))
+    response = _response(text_answer(f"{error.code} {error.name}", f"{error.name}."))
     response.headers.extend(
         pair for pair in error.get_headers() if pair[0] != "Content-Type"
     )

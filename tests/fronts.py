@@ -1,4 +1,4 @@
-"""contrib's web servers on ports of loopback, and what each must do."""
+"""The web servers of contrib on loopback, and the checks that each must pass."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
 
 
 def nginx_site(folder: Path, service: str, https: int, http: int) -> str:
-    """contrib's site at ports of loopback, with all its files in the folder."""
+    """Return contrib's site for ports of loopback, with all files in the folder."""
     ipv6 = "listen [::1]:" if has_ipv6() else "# listen [::1]:"
     return replaced(
         (CONTRIB / "nginx.conf").read_text(),
@@ -64,7 +64,7 @@ def nginx_site(folder: Path, service: str, https: int, http: int) -> str:
 def nginx_site_without_tls(
     folder: Path, service: str, port: int, more: str = ""
 ) -> str:
-    """contrib's site at one port, with more in its location."""
+    """Return contrib's site for one port, with additional lines in its location."""
     site = nginx_site(folder, service, 0, port)
     kept = [
         line
@@ -78,7 +78,7 @@ def nginx_site_without_tls(
 def nginx(
     folder: Path, site: str, port: int, user: str = "root"
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A real nginx with this in its http block; as root, its worker is the user's."""
+    """Run nginx with this http block; as root, its worker runs as the user."""
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -95,7 +95,7 @@ def nginx(
 def apache_site(
     folder: Path, service: str, https: int, http: int, pair: tuple[Path, Path]
 ) -> str:
-    """contrib's virtual hosts at ports of loopback, with this certificate and key."""
+    """Return contrib's virtual hosts for ports of loopback."""
     live = "/etc/letsencrypt/live/autoconfig.example.com"
     return replaced(
         (CONTRIB / "apache.conf").read_text(),
@@ -109,7 +109,7 @@ def apache_site(
 
 
 def apache_lines(folder: Path, service: str) -> str:
-    """contrib's lines for a site that Apache serves already."""
+    """Return contrib's lines for a site that Apache already serves."""
     _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
     return replaced(
         "\n".join(
@@ -125,7 +125,7 @@ def apache_lines(folder: Path, service: str) -> str:
 def apache(
     folder: Path, site: str, *ports: int
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A real Apache with these virtual hosts at ports of loopback."""
+    """Run Apache with these virtual hosts."""
     names = (
         "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout buffer "
         "setenvif"
@@ -155,7 +155,7 @@ def _user() -> str:
 
 
 def caddy_site(service: str, https: int, http: int, pair: tuple[Path, Path]) -> str:
-    """contrib's Caddyfile at ports of loopback, with this certificate and key."""
+    """Return contrib's Caddyfile for ports of loopback."""
     bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
     return replaced(
         (CONTRIB / "Caddyfile").read_text(),
@@ -172,7 +172,7 @@ def caddy_site(service: str, https: int, http: int, pair: tuple[Path, Path]) -> 
 
 
 def caddy_lines(service: str) -> str:
-    """contrib's lines for a site that Caddy serves already."""
+    """Return contrib's lines for a site that Caddy already serves."""
     text = (CONTRIB / "Caddyfile").read_text()
     lines = [it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")]
     return replaced("\n".join(lines), ("127.0.0.1:8000", service))
@@ -181,7 +181,7 @@ def caddy_lines(service: str) -> str:
 def caddy(
     folder: Path, text: str, port: int, log: Path | None = None
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """A real Caddy with this Caddyfile."""
+    """Run Caddy with this Caddyfile."""
     file = folder / "Caddyfile"
     file.write_text(text)
     command = (program("caddy"), "run", "--config", file, "--adapter", "caddyfile")
@@ -190,18 +190,18 @@ def caddy(
 
 
 def reaching(https: int, http: int, address: str = "127.0.0.1") -> Network:
-    """A client's network in which the front has every name."""
+    """Return a client's network in which every name is the proxy's."""
     mapped = {(host, 443): (address, https) for host in HOSTS}
     mapped |= {(host, 80): (address, http) for host in HOSTS}
     return Network(Resolver(), 5.0, mapped)
 
 
 def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
-    """What every front must do, for each name of each domain."""
+    """Check the proxy's responses for each name of each domain."""
     network = reaching(https, http, address)
     for domain in ("example.com", "example2.com"):
         url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
-        for _ in range(3):  # the second time out of the front's own cache
+        for _ in range(3):  # the second time from the proxy's cache
             page = probe.fetch_once(network, f"{url}?emailaddress=fred@{domain}")
             assert (page.status, page.content_type) == (200, "text/xml")
             assert f"<domain>{domain}</domain>".encode() in page.body
@@ -217,7 +217,7 @@ def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
         redirect = probe.fetch_once(network, pox)
         assert redirect.status == 302
         assert redirect.headers["location"] == pox.replace("http:", "https:")
-    for name in ("fred", "ann"):  # nobody gets another's profile out of a cache
+    for name in ("fred", "ann"):  # no profile is cached
         url = f"https://autoconfig.example.com/mail/mobileconfig?emailaddress={name}"
         page = probe.fetch_once(network, f"{url}@example.com")
         assert f"{name}@example.com".encode() in page.body

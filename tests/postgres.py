@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback, which a test may stop and start again."""
+"""A PostgreSQL server on loopback that a test can stop and start."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _program(name: str) -> Path:
     return lacking(f"PostgreSQL's {name}")
 
 
-def _as_its_user() -> dict[str, int | str]:
-    """It refuses to run as root."""
+def _identity() -> dict[str, int | str]:
+    """Return the user to run as, since PostgreSQL refuses to run as root."""
     if os.getuid() != 0:
         return {}
     user = pwd.getpwnam("postgres")
@@ -31,14 +31,14 @@ def _as_its_user() -> dict[str, int | str]:
 
 
 class Postgres:
-    """A server with a database `mail`, whose only user needs no password."""
+    """A server whose only user, `mail`, needs no password."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"
         self.port = free_port()
         self.url = f"postgresql://mail@127.0.0.1:{self.port}/postgres"
         self._process: subprocess.Popen[bytes] | None = None
-        identity = _as_its_user()
+        identity = _identity()
         if identity:
             os.chown(folder, int(identity["user"]), int(identity["group"]))
         subprocess.run(
@@ -50,7 +50,7 @@ class Postgres:
         )
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start the server, and wait until it accepts connections."""
         command = [_program("postgres"), "-D", self.folder, "-p", str(self.port)]
         options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         options += ["-c", f"unix_socket_directories={self.folder}"]
@@ -59,12 +59,12 @@ class Postgres:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            **_as_its_user(),  # type: ignore[call-overload]
+            **_identity(),  # type: ignore[call-overload]
         )
         wait_for(self.port, self._process)
 
     def stop(self) -> None:
-        """End it in the midst of whatever it does."""
+        """Kill the server."""
         if self._process is not None:
             end(self._process, at_once=True)
             self._process = None
@@ -73,7 +73,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server that runs until the block ends."""
+    """Run a server until the block ends."""
     with open_folder() as folder:
         server = Postgres(folder)
         server.start()

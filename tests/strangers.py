@@ -1,4 +1,4 @@
-"""Servers that mean harm, and a person at a terminal."""
+"""Servers with scripted behaviour, and a person at a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support import BIN, free_port
 
-# Of a connection; where TLS is not there at once, also of what begins it.
+# Called with a connection and, for STARTTLS, a function that starts TLS.
 Behaviour = Callable[..., None]
 
 
@@ -28,7 +28,7 @@ def listening(
     *,
     at_once: bool = True,
 ) -> Iterator[None]:
-    """Treat each connection so, over TLS *at_once* or by STARTTLS with a certificate."""
+    """Serve each connection; with a certificate, over TLS *at_once* or by STARTTLS."""
     over = threading.Event()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if certificate:
@@ -67,14 +67,14 @@ def listening(
 def server(
     behave: Behaviour, certificate: tuple[Path, Path] | None = None
 ) -> Iterator[int]:
-    """The same on a free port of loopback; gives the port."""
+    """Listen on a free port of loopback, and yield the port."""
     port = free_port()
     with listening(socket.create_server(("127.0.0.1", port)), behave, certificate):
         yield port
 
 
 def answering(reply: bytes) -> Behaviour:
-    """What gives every HTTP request the same reply."""
+    """Return a behaviour that sends the same reply to every HTTP request."""
 
     def behave(connection: socket.socket) -> None:
         connection.recv(65536)
@@ -83,7 +83,7 @@ def answering(reply: bytes) -> Behaviour:
     return behave
 
 
-# Whatever started the tests may have them ignore Ctrl-C, as shells do in the background.
+# The tests may run with Ctrl-C ignored, as shells do for background jobs.
 HEARING = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -98,9 +98,9 @@ def at_terminal(
     cwd: Path | None = None,
     **env: str,
 ) -> tuple[int, str]:
-    """Run `flask-autoconfig` at a terminal; gives its exit code and what was shown.
+    """Run `flask-autoconfig` at a terminal; return its exit code and output.
 
-    `typed` says what the person types where the shown text ends so.
+    `typed` maps the end of the output to what the person types then.
     """
     terminal, inside = pty.openpty()
     process = subprocess.Popen(
@@ -124,7 +124,7 @@ def at_terminal(
 
 def _conversation(terminal: int, typed: Mapping[str, str], until: float) -> str:
     shown = b""
-    with suppress(OSError):  # what a terminal says when its program has ended
+    with suppress(OSError):  # raised by a terminal whose program has ended
         while True:
             ready, _, _ = select.select([terminal], [], [], until - time.monotonic())
             assert ready, f"it waits at: {shown!r}"

@@ -19,7 +19,7 @@ from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
-from flask_autoconfig.tools.commands.serve import _places
+from flask_autoconfig.tools.commands.serve import _addresses
 from flask_autoconfig.tools.files import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
@@ -558,7 +558,7 @@ def test_a_port_alone_is_told_what_to_write() -> None:
 )
 def test_the_address_of_the_start_is_one_to_click(bind: str, url: str) -> None:
     config = SimpleNamespace(bind=[bind], is_ssl=False)
-    assert _places(config, "/mail/setup") == url
+    assert _addresses(config, "/mail/setup") == url
 
 
 def test_defaults_stand_in_the_help_of_serve_without_parentheses() -> None:

@@ -1,4 +1,4 @@
-"""Customers in a real PostgreSQL, which is stopped under load and started again."""
+"""Hooks that query PostgreSQL, which restarts under load."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """With the example's table, in which every second customer has own servers."""
+    """The example's table; every second customer has servers of their own."""
     with postgres() as server:
         until(lambda: _takes_connections(server))
         with psycopg.connect(server.url, autocommit=True) as connection:
@@ -61,7 +61,7 @@ def _takes_connections(server: Postgres) -> bool:
 
 @pytest.fixture
 def url(server: Postgres, toml: Write) -> Iterator[str]:
-    """The example, served by one worker that keeps an answer for a second."""
+    """The example, served by one worker that caches results for a second."""
     port = free_port()
     file = toml(f"hook_max_age = 1\n{TWO_DOMAINS}")
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--workers", "1")
@@ -91,7 +91,7 @@ def test_every_customer_has_their_own_settings(url: str) -> None:
 
 
 class Load:
-    """Clients that ask for the same customers over and over, and for new ones."""
+    """Clients that request the same customers repeatedly, and new ones."""
 
     def __init__(self, url: str, known: range, new: range) -> None:
         self.statuses: dict[str, set[int]] = defaultdict(set)
@@ -126,7 +126,7 @@ class Load:
             thread.join()
 
 
-def test_a_database_that_stops_and_comes_back_makes_no_answer_wrong(
+def test_no_response_is_wrong_while_the_database_restarts(
     server: Postgres, url: str
 ) -> None:
     known = range(101, 121)
@@ -148,7 +148,7 @@ def test_a_database_that_stops_and_comes_back_makes_no_answer_wrong(
     assert load.statuses == {"known": {200}, "new": {200}}
 
 
-def test_the_commands_ask_the_database_too(
+def test_the_commands_query_the_database(
     server: Postgres, toml: Write, tmp_path: Path
 ) -> None:
     env: Any = {"DATABASE_URL": server.url, "AUTOCONFIG_HOOKS": "customers"}

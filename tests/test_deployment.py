@@ -1,4 +1,4 @@
-"""The files in contrib/, each with the program that it is for."""
+"""The files in contrib/, each tested with its program."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ from flask_autoconfig.documents import outlook
 
 Pair = tuple[Path, Path]  # a certificate and its key
 Front = AbstractContextManager[subprocess.Popen[bytes]]
+Behind = Callable[[Path, str, int, int, Pair], Front]
 CONFIG = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=fred@example.com"
 
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[str]:
-    """The service as the proxies' files want it; gives host and port."""
+    """A service behind one proxy; yields host and port."""
     file = tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS)
     with serving(file, "--proxies", "1") as url:
@@ -73,27 +74,66 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return certificate_for(*HOSTS, "example.com", folder=tmp_path)
 
 
+def _behind_nginx(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
+    live = folder / "letsencrypt/live/autoconfig.example.com"
+    live.mkdir(parents=True)
+    (live / "fullchain.pem").symlink_to(pair[0])
+    (live / "privkey.pem").symlink_to(pair[1])
+    return nginx(folder, nginx_site(folder, service, https, http), https)
+
+
+def _behind_apache(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
+    site = apache_site(folder, service, https, http, pair)
+    return apache(folder, site, https, http)
+
+
+def _behind_a_site_of_apache(
+    folder: Path, service: str, https: int, _http: int, pair: Pair
+) -> Front:
+    tls = f"SSLEngine on\nSSLCertificateFile {pair[0]}\nSSLCertificateKeyFile {pair[1]}"
+    lines = apache_lines(folder, service)
+    site = f"<VirtualHost *:{https}>\n{tls}\n{lines}\n</VirtualHost>\n"
+    return apache(folder, f'LogFormat "%>s" combined\n{site}', https)
+
+
+def _behind_caddy(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
+    return caddy(folder, caddy_site(service, https, http, pair), https)
+
+
+def _behind_a_site_of_caddy(
+    folder: Path, service: str, https: int, _http: int, pair: Pair
+) -> Front:
+    head = (
+        f"{{\n\tadmin off\n\tauto_https disable_redirects\n\thttps_port {https}\n}}\n"
+    )
+    site = f"https:// {{\n\ttls {pair[0]} {pair[1]}\n{caddy_lines(service)}\n}}\n"
+    return caddy(folder, head + site, https)
+
+
 @pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_nginx_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: Pair, address: str
+@pytest.mark.parametrize("front", [_behind_nginx, _behind_apache, _behind_caddy])
+def test_a_proxy_serves_any_number_of_domains(
+    tmp_path: Path, service: str, certificate: Pair, front: Behind, address: str
 ) -> None:
     need(address)
     https, http = free_port(), free_port()
-    live = tmp_path / "letsencrypt/live/autoconfig.example.com"
-    live.mkdir(parents=True)
-    (live / "fullchain.pem").symlink_to(certificate[0])
-    (live / "privkey.pem").symlink_to(certificate[1])
-    site = nginx_site(tmp_path, service, https, http)
-    with nginx(tmp_path, site, https):
+    with front(tmp_path, service, https, http, certificate):
         check_front(https, http, address)
-    log = (tmp_path / "access.log").read_text()
-    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
-    assert "fred" not in log
+    if front is not _behind_caddy:  # which writes no access log
+        log = (tmp_path / "access.log").read_text()
+        assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
+        assert "fred" not in log
 
 
 @pytest.mark.world
-def test_nginx_serves_the_well_known_paths_of_an_existing_site(
+def test_nginx_forwards_the_well_known_paths_of_an_existing_site(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -102,7 +142,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
         snippet,
         ("/var/log/nginx/autoconfig-error.log", f"{tmp_path}/site-error.log"),
         ("127.0.0.1:8000", service),
-        ("$scheme", "https"),  # else Outlook is led to there first
+        ("$scheme", "https"),  # otherwise Outlook is redirected to https first
     )
     site = (
         f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
@@ -122,7 +162,7 @@ def test_nginx_serves_the_well_known_paths_of_an_existing_site(
 
 
 @pytest.mark.world
-def test_nginx_has_an_edit_within_ten_seconds_and_never_keeps_an_address(
+def test_nginx_serves_an_edit_within_ten_seconds_and_caches_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -167,11 +207,11 @@ def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     assert "fred" not in text
 
 
-OFFICE = 400  # requests at once: fifty people whose programs ask eight times each
+OFFICE = 400  # simultaneous requests: fifty people, eight requests each
 
 
 def _statuses(port: int, count: int, client: str) -> list[int]:
-    """What a client at this address gets for so many requests, one behind the other."""
+    """Return the statuses of consecutive requests from a client at this address."""
     path = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
     headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
     statuses = []
@@ -186,9 +226,7 @@ def _statuses(port: int, count: int, client: str) -> list[int]:
 
 
 @pytest.mark.world
-def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
-    tmp_path: Path, service: str
-) -> None:
+def test_nginx_limits_a_flood_but_not_an_office(tmp_path: Path, service: str) -> None:
     port = free_port()
     more = "set_real_ip_from 127.0.0.1;\n"  # so that one machine is many clients
     site = nginx_site_without_tls(tmp_path, service, port, more)
@@ -209,23 +247,8 @@ def test_nginx_serves_an_office_at_once_and_refuses_a_flood(
     assert "secret" not in text
 
 
-@pytest.mark.world
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_apache_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: Pair, address: str
-) -> None:
-    need(address)
-    https, http = free_port(), free_port()
-    site = apache_site(tmp_path, service, https, http, certificate)
-    with apache(tmp_path, site, https, http):
-        check_front(https, http, address)
-    log = (tmp_path / "access.log").read_text()
-    assert '"GET autoconfig.example.com/mail/config-v1.1.xml" 200' in log
-    assert "fred" not in log
-
-
-def asked_of_a_site(port: int) -> None:
-    """What a site that passes mail clients on must do, Outlook at its own name too."""
+def check_site(port: int) -> None:
+    """Check a site that forwards mail clients, and Outlook at its own name."""
     url = f"http://127.0.0.1:{port}"
     query = "?emailaddress=fred@example.com"
     path = f"/.well-known/autoconfig/mail/config-v1.1.xml{query}"
@@ -238,7 +261,7 @@ def asked_of_a_site(port: int) -> None:
 
 
 @pytest.mark.world
-def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
+def test_apaches_lines_for_a_site_forward_clients_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -246,14 +269,14 @@ def test_apaches_lines_for_a_site_pass_clients_on_and_log_no_address(
     combined = 'LogFormat "%h %t \\"%r\\" %>s" combined\n'
     site = f"{combined}<VirtualHost *:{port}>\n{lines}\n</VirtualHost>\n"
     with apache(tmp_path, site, port):
-        asked_of_a_site(port)
+        check_site(port)
         until(lambda: "GET /other" in log.read_text())
     assert "config-v1.1" not in log.read_text()
     assert "fred" not in log.read_text()
 
 
 @pytest.mark.world
-def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
+def test_caddys_lines_for_a_site_forward_clients_and_log_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port, log = free_port(), tmp_path / "site.log"
@@ -262,21 +285,10 @@ def test_caddys_lines_for_a_site_pass_clients_on_and_log_no_address(
         f"\tlog {{\n\t\toutput file {log}\n\t}}\n{caddy_lines(service)}\n}}\n"
     )
     with caddy(tmp_path, site, port):
-        asked_of_a_site(port)
+        check_site(port)
         until(lambda: '"/other"' in log.read_text())
     assert "config-v1.1" not in log.read_text()
     assert "fred" not in log.read_text()
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_caddy_serves_any_number_of_domains(
-    tmp_path: Path, service: str, certificate: Pair, address: str
-) -> None:
-    need(address)
-    https, http = free_port(), free_port()
-    with caddy(tmp_path, caddy_site(service, https, http, certificate), https):
-        check_front(https, http, address)
 
 
 @pytest.mark.world
@@ -299,43 +311,6 @@ def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
 # --- Slow clients --------------------------------------------------------------------
 
 
-def _behind_nginx(folder: Path, service: str, https: int, pair: Pair) -> Front:
-    live = folder / "letsencrypt/live/autoconfig.example.com"
-    live.mkdir(parents=True)
-    (live / "fullchain.pem").symlink_to(pair[0])
-    (live / "privkey.pem").symlink_to(pair[1])
-    return nginx(folder, nginx_site(folder, service, https, free_port()), https)
-
-
-def _behind_apache(folder: Path, service: str, https: int, pair: Pair) -> Front:
-    http = free_port()
-    site = apache_site(folder, service, https, http, pair)
-    return apache(folder, site, https, http)
-
-
-def _behind_a_site_of_apache(
-    folder: Path, service: str, https: int, pair: Pair
-) -> Front:
-    tls = f"SSLEngine on\nSSLCertificateFile {pair[0]}\nSSLCertificateKeyFile {pair[1]}"
-    lines = apache_lines(folder, service)
-    site = f"<VirtualHost *:{https}>\n{tls}\n{lines}\n</VirtualHost>\n"
-    return apache(folder, f'LogFormat "%>s" combined\n{site}', https)
-
-
-def _behind_caddy(folder: Path, service: str, https: int, pair: Pair) -> Front:
-    return caddy(folder, caddy_site(service, https, free_port(), pair), https)
-
-
-def _behind_a_site_of_caddy(
-    folder: Path, service: str, https: int, pair: Pair
-) -> Front:
-    head = (
-        f"{{\n\tadmin off\n\tauto_https disable_redirects\n\thttps_port {https}\n}}\n"
-    )
-    site = f"https:// {{\n\ttls {pair[0]} {pair[1]}\n{caddy_lines(service)}\n}}\n"
-    return caddy(folder, head + site, https)
-
-
 @pytest.mark.world
 @pytest.mark.parametrize(
     "front",
@@ -347,13 +322,13 @@ def _behind_a_site_of_caddy(
         _behind_a_site_of_caddy,
     ],
 )
-def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
+def test_the_proxy_buffers_slow_bodies(
     tmp_path: Path,
     certificate: Pair,
     monkeypatch: pytest.MonkeyPatch,
-    front: Callable[[Path, str, int, Pair], Front],
+    front: Behind,
 ) -> None:
-    # So few threads that one slow body of those below would be felt.
+    # So few threads that a single slow body would delay the others.
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 1 --threads 2")
     https, file = free_port(), tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS)
@@ -375,7 +350,7 @@ def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
 
     with (
         serving(file, "--proxies", "1") as url,
-        front(tmp_path, url.removeprefix("http://"), https, certificate),
+        front(tmp_path, url.removeprefix("http://"), https, free_port(), certificate),
         ExitStack() as slow,
     ):
         for _ in range(60):
@@ -391,7 +366,9 @@ def test_slow_bodies_wait_in_the_front_and_keep_nobody_waiting(
         assert time.monotonic() - start < 2
 
 
-def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
+def test_the_health_check_tells_caddy_which_hosts_need_a_certificate(
+    service: str,
+) -> None:
     for host, status in (
         ("autoconfig.example.com", 200),
         ("ua-auto-config.example2.com", 200),
@@ -402,7 +379,7 @@ def test_what_caddy_asks_before_it_gets_a_certificate(service: str) -> None:
 
 
 @pytest.mark.world
-def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     for name in ("autoconfig.service", "autoconfig.socket"):
         text = (CONTRIB / "systemd" / name).read_text()
         text = text.replace("/opt/autoconfig/bin", str(BIN))
@@ -432,10 +409,10 @@ def test_systemd_takes_the_unit_and_finds_it_safe(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_file(
+def test_the_documented_key_paths_are_those_of_systemd_credentials(
     tmp_path: Path,
 ) -> None:
-    """systemd is not this machine's first process: a folder like its own stands for it."""
+    """A folder with the same permissions replaces that of systemd, which is not running."""
     text = (CONTRIB / "systemd/sign.conf").read_text()
     sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
     files = [Path(path) for path in tomllib.loads(sign)["sign"].values()]
@@ -468,9 +445,7 @@ def test_the_paths_that_systemd_hands_a_key_over_at_are_those_to_write_in_the_fi
 
 @pytest.mark.world
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_service_takes_its_sockets_from_systemd(
-    tmp_path: Path, address: str
-) -> None:
+def test_the_service_uses_sockets_from_systemd(tmp_path: Path, address: str) -> None:
     need(address)
     port = free_port()
     unit = (CONTRIB / "systemd/autoconfig.socket").read_text()
@@ -488,7 +463,7 @@ def test_the_service_takes_its_sockets_from_systemd(
         assert fetch(f"http://{host}:{port}/healthz").body == b"ok\n"
 
 
-def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
+def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
     text = (CONTRIB / "example.com.zone").read_text()
     dns.zone.from_text(ZONE_HEAD + text, origin="example.com")
     options = ("dns", "example.com", "--target", "www.example.com")
@@ -500,8 +475,8 @@ def test_the_zone_file_is_what_the_command_prints_for_the_example() -> None:
     assert records(text) == records(printed)
 
 
-def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
-    """No container engine runs here: what can be told without one."""
+def test_the_image_runs_the_service_as_an_unprivileged_user() -> None:
+    """Checked without a container engine."""
     text = (CONTRIB / "docker/Dockerfile").read_text()
     assert "\nUSER autoconfig\n" in text
     assert "HEALTHCHECK" in text
@@ -512,7 +487,7 @@ def test_the_image_installs_the_project_and_runs_as_nobody() -> None:
     assert all(word in help_text for word in words if word.startswith("--"))
 
 
-def test_compose_mounts_the_folder_where_the_image_looks_for_its_file() -> None:
+def test_compose_mounts_the_folder_that_the_image_reads() -> None:
     image = (CONTRIB / "docker/Dockerfile").read_text()
     compose = yaml.safe_load((CONTRIB / "docker/compose.yaml").read_text())
     (service,) = compose["services"].values()

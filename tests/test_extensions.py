@@ -104,7 +104,7 @@ QUESTIONS = [
 ]
 
 
-def test_every_path_of_every_family_is_asked_here() -> None:
+def test_the_requests_cover_every_path_of_every_family() -> None:
     router = Router(FAMILIES)
     asked = {router.find(it.target.partition("?")[0]) for it in QUESTIONS}
     there = {(family.name, route) for family in FAMILIES for route in family.routes}
@@ -311,7 +311,7 @@ def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["we first", "we last"])
 @pytest.mark.parametrize("name", [*PLUGS, "all of them"])
-def test_every_client_is_answered_as_in_a_bare_site(
+def test_an_extension_does_not_change_the_responses_to_clients(
     toml: Write, name: str, is_first: bool
 ) -> None:
     file = toml(FILE)
@@ -327,7 +327,7 @@ def test_every_client_is_answered_as_in_a_bare_site(
             assert told(question.ask(site), added) == expected, question
 
 
-def test_the_site_itself_goes_on_with_its_extensions(toml: Write) -> None:
+def test_the_extensions_apply_to_the_sites_own_pages(toml: Write) -> None:
     """The walls stand for the site's own pages, or the test above would show nothing."""
     file = toml(FILE)
     for name, question, status in [
@@ -341,7 +341,7 @@ def test_the_site_itself_goes_on_with_its_extensions(toml: Write) -> None:
         assert question.ask(site).status_code == status, name
 
 
-def test_all_of_them_under_a_real_server(toml: Write) -> None:
+def test_all_extensions_work_together_under_gunicorn(toml: Write) -> None:
     port = free_port()
     command = (
         BIN / "gunicorn",
@@ -373,7 +373,7 @@ def test_all_of_them_under_a_real_server(toml: Write) -> None:
 # --- Single extensions -----------------------------------------------------------------
 
 
-def test_a_limit_of_the_site_counts_where_the_site_wants_it_to(toml: Write) -> None:
+def test_the_documented_rate_limit_applies(toml: Write) -> None:
     def strict(app: Flask, autoconfig: Autoconfig) -> None:
         from flask_limiter import Limiter
 
@@ -388,9 +388,7 @@ def test_a_limit_of_the_site_counts_where_the_site_wants_it_to(toml: Write) -> N
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
-def test_what_a_site_compresses_can_be_kept_like_the_rest(
-    toml: Write, coding: str
-) -> None:
+def test_a_compressed_response_can_be_revalidated(toml: Write, coding: str) -> None:
     site = Client(create_site(toml(FILE), flask_compress))
     question = Question("GET", f"{CONFIG}{FRED}")
     packed = question.ask(site, Accept_Encoding=coding)
@@ -403,7 +401,7 @@ def test_what_a_site_compresses_can_be_kept_like_the_rest(
     assert other.status_code == 200
 
 
-def test_the_page_speaks_the_sites_language(toml: Write) -> None:
+def test_the_page_is_in_the_language_that_flask_babel_selects(toml: Write) -> None:
     def babel(app: Flask, _: Autoconfig) -> None:
         from flask_babel import Babel
 
@@ -414,14 +412,14 @@ def test_the_page_speaks_the_sites_language(toml: Write) -> None:
     assert '<html lang="fr">' in question.ask(site, Accept_Language="en").text
 
 
-def test_the_pages_script_carries_talismans_nonce(toml: Write) -> None:
+def test_the_pages_script_has_talismans_nonce(toml: Write) -> None:
     site = Client(create_site(toml(FILE), flask_talisman))
     page = Question("GET", f"/mail/setup{FRED}").ask(site)
     (nonce,) = re.findall(r'<script [^>]*nonce="([^"]+)"', page.text)
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-def test_a_site_that_reads_what_is_sent_to_it_leaves_outlook_its_answer(
+def test_a_body_that_the_site_has_read_is_still_answered(
     toml: Write,
 ) -> None:
     readers: list[Callable[[], object]] = [
@@ -439,7 +437,7 @@ def test_a_site_that_reads_what_is_sent_to_it_leaves_outlook_its_answer(
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
 
 
-def test_the_sites_own_way_with_answers_still_counts(toml: Write) -> None:
+def test_after_request_functions_of_the_site_apply(toml: Write) -> None:
     app = create_site(toml(FILE))
 
     @app.after_request
@@ -450,7 +448,7 @@ def test_the_sites_own_way_with_answers_still_counts(toml: Write) -> None:
     assert QUESTIONS[0].ask(Client(app)).headers["X-Site"] == "mine"
 
 
-def test_a_sites_own_route_at_the_same_path_is_the_one_that_came_first(
+def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site(
     toml: Write,
 ) -> None:
     """As in Flask everywhere; `AUTOCONFIG_CLIENTS` leaves the paths of a family alone."""

@@ -1,4 +1,4 @@
-"""What goes wrong in years of running: each with real processes, most under load."""
+"""Faults of a long-running service, with real processes, mostly under load."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def _listens(worker: int) -> bool:
-    """Whether a worker of gunicorn has come so far that it hears what it is told.
+def _handles_signals(worker: int) -> bool:
+    """Whether a gunicorn worker has installed its own signal handlers.
 
-    Before that it has the handlers of its master, who knows SIGHUP, and ignores it all.
+    The arbiter's, which it has before, catch SIGHUP.
     """
     with suppress(OSError):  # it may have ended
         status = Path(f"/proc/{worker}/status").read_text()
@@ -86,10 +86,12 @@ class Running:
         return process
 
     def has_all_workers(self) -> bool:
-        return len(workers := self.workers()) == 2 and all(map(_listens, workers))
+        return len(workers := self.workers()) == 2 and all(
+            map(_handles_signals, workers)
+        )
 
     def answers(self, host: bytes) -> bool:
-        """Whether every answer names that host, over enough to meet each worker."""
+        """Whether each of many responses, from all workers, names that host."""
         return all(host in fetch(self.url + CONFIG).body for _ in range(20))
 
     def workers(self) -> list[int]:
@@ -119,7 +121,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 @dataclass
 class Load:
-    """Requests from several threads, and what became of them."""
+    """Requests from several threads, and their outcomes."""
 
     port: int
     bodies: dict[bytes, int] = field(default_factory=dict)
@@ -159,7 +161,7 @@ def load(port: int, threads: int = 4) -> Iterator[Load]:
 
 
 def documents() -> set[bytes]:
-    """The two documents that may be served."""
+    """Return the two documents that may be served."""
     from flask_autoconfig.config.reading import loads
     from flask_autoconfig.documents import Recipient, thunderbird
 
@@ -226,7 +228,7 @@ def _truncate_and_rewrite(file: Path, text: str) -> None:
         out.write(text[half:])
 
 
-def test_a_thousand_edits_under_load_serve_nothing_that_was_not_written(
+def test_a_thousand_edits_under_load_serve_only_complete_files(
     running: Running,
 ) -> None:
     ways = (_in_place, _by_renaming, _truncate_and_rewrite)
@@ -241,7 +243,7 @@ def test_a_thousand_edits_under_load_serve_nothing_that_was_not_written(
     assert set(result.bodies) == documents()
 
 
-def test_a_disk_that_is_full_leaves_the_last_good_file_answering(
+def test_a_full_disk_leaves_the_last_good_configuration_in_use(
     running: Running,
 ) -> None:
     def limit() -> None:  # of what the editor can still write
@@ -263,7 +265,7 @@ def test_a_disk_that_is_full_leaves_the_last_good_file_answering(
     until(lambda: running.answers(b"mail.example.com"))
 
 
-def test_a_file_that_may_not_be_read_leaves_the_last_good_one_answering(
+def test_an_unreadable_file_leaves_the_last_good_configuration_in_use(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "autoconfig.toml"
@@ -309,7 +311,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 64 * 1024, 1024 * 1024])
-def test_headers_of_any_size_get_an_answer_below_500(
+def test_headers_of_any_size_are_answered_without_a_server_error(
     running: Running, size: int
 ) -> None:
     for target, header in (
@@ -327,14 +329,14 @@ def test_headers_of_any_size_get_an_answer_below_500(
 
 
 def _resident(pid: int) -> int:
-    """Resident memory of a process, in KiB."""
+    """Return the resident memory of a process, in KiB."""
     (found,) = re.findall(
         r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M
     )
     return int(found)
 
 
-def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
+def test_ten_thousand_unknown_domains_do_not_use_up_memory(
     running: Running,
 ) -> None:
     def ask(count: int, start: int) -> None:
@@ -355,7 +357,7 @@ def test_ten_thousand_unknown_domains_leave_the_memory_as_it_was(
         assert _resident(pid) - size < 4 * 1024
 
 
-def test_slow_clients_do_not_keep_others_waiting_behind_nginx(
+def test_slow_clients_do_not_delay_others_behind_nginx(
     running: Running, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -1,6 +1,6 @@
-"""What people have from version 1.0.0 goes on under this one: its examples, files, page.
+"""The examples, files and page template of version 1.0.0 still work.
 
-`v1.0.0` beside this file holds them, unchanged since that release.
+The folder `v1.0.0` has them, unchanged since that release.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SITES = {
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Flask]]:
-    """A site of the examples of 1.0.0, as the command `flask` loads it."""
+    """A function that loads an example as the command `flask` does."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield lambda name: ScriptInfo(app_import_path=str(EXAMPLES / name)).load_app()
     for name, module in list(sys.modules.items()):
@@ -42,7 +42,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Flask]]:
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_a_site_of_the_examples_answers(
+def test_an_example_of_1_0_still_answers(
     load: Callable[[str], Flask], name: str
 ) -> None:
     client = Client(load(name))
@@ -52,7 +52,7 @@ def test_a_site_of_the_examples_answers(
         assert b"imap.example.com" in answer.get_data()
 
 
-def test_every_site_of_the_examples_is_loaded() -> None:
+def test_every_example_of_1_0_is_tested() -> None:
     sites = {file.name for file in EXAMPLES.iterdir() if not file.name.startswith("_")}
     assert {name.partition(":")[0] for name in SITES} == {
         name for name in sites if name.endswith(".py") or (EXAMPLES / name).is_dir()
@@ -63,7 +63,7 @@ def test_every_site_of_the_examples_is_loaded() -> None:
     "name",
     [*(f"examples/{file.name}" for file in EXAMPLES.glob("*.toml")), "full.toml"],
 )
-def test_a_file_is_taken_as_it_is(
+def test_a_file_of_1_0_is_valid_without_warnings(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
@@ -76,7 +76,7 @@ def test_a_file_is_taken_as_it_is(
     assert run("--config", file, "validate").returncode == 0
 
 
-def test_a_page_template_of_1_0_is_told_its_cure_and_ours_is_shown(
+def test_a_page_template_of_1_0_is_logged_with_the_remedy_and_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "templates/autoconfig").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The middleware in front of any WSGI site: ours is answered, all else passes untouched."""
+"""The middleware in front of a WSGI application."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = [family.name for family in FAMILIES]
 pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 
 
-# --- Sites, each with one line ---------------------------------------------------------
+# --- Three sites -----------------------------------------------------------------------
 
 
 def django_site() -> WSGIApplication:
@@ -64,7 +64,7 @@ def bottle_site() -> WSGIApplication:
 
 
 def flask_site() -> Flask:
-    """A site that lets nobody in without a login, a token or more than once a day."""
+    """A site with a login wall, CSRF protection and a rate limit."""
     app = Flask("shop")
     app.config.update(SECRET_KEY="of a test", TRUSTED_HOSTS=["www.example.com"])
     CSRFProtect(app)
@@ -102,7 +102,7 @@ def alone() -> WSGIApplication:
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_a_family_is_answered_before_a_site_as_by_the_service_alone(
+def test_the_middleware_answers_like_the_standalone_service(
     site: WSGIApplication, alone: WSGIApplication, family: str
 ) -> None:
     for ask in asks_of(family):
@@ -115,7 +115,7 @@ def test_a_family_is_answered_before_a_site_as_by_the_service_alone(
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_a_wrong_method_is_refused_in_words_before_a_site(
+def test_a_wrong_method_is_405_with_a_text(
     site: WSGIApplication, alone: WSGIApplication, family: str
 ) -> None:
     for path in {ask.path for ask in asks_of(family)}:
@@ -126,17 +126,12 @@ def test_a_wrong_method_is_refused_in_words_before_a_site(
         assert answer == got(alone, ask)
 
 
-def test_a_text_that_is_no_address_is_refused_before_a_site(
+def test_an_invalid_address_is_400_and_a_matching_etag_304(
     site: WSGIApplication,
 ) -> None:
     answer = got(site, Ask(CONFIG, query="emailaddress=fred"))
     assert answer.status == "400 Bad Request"
     assert b"must be an e-mail address" in answer.body
-
-
-def test_a_client_that_has_the_document_is_told_so_before_a_site(
-    site: WSGIApplication,
-) -> None:
     etag = got(site, Ask(CONFIG)).headers["ETag"]
     again = got(site, Ask(CONFIG, headers=(("IF_NONE_MATCH", etag),)))
     assert (again.status, again.body) == ("304 Not Modified", b"")
@@ -144,14 +139,14 @@ def test_a_client_that_has_the_document_is_told_so_before_a_site(
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_a_site_goes_on_behind_it(name: str) -> None:
+def test_the_sites_own_pages_are_served(name: str) -> None:
     site, path = SITES[name](), "/login"
     answer = got(site, Ask(path, query="", host="www.example.com"))
     assert (answer.status, answer.body) == ("200 OK", b"The shop at /login")
 
 
 @pytest.mark.parametrize("name", ["django", "bottle"])
-def test_a_site_reads_bodies_and_streams_behind_it(name: str) -> None:
+def test_a_site_can_read_bodies_and_stream(name: str) -> None:
     site = SITES[name]()
     echoed = got(site, Ask("/echo", "POST", "", b"hello", "www.example.com"))
     assert (echoed.status, echoed.body) == ("202 Accepted", b"HELLO")
@@ -159,7 +154,7 @@ def test_a_site_reads_bodies_and_streams_behind_it(name: str) -> None:
     assert streamed.body == b"one two three"
 
 
-def test_a_flask_site_keeps_its_own_rules_for_all_else() -> None:
+def test_a_flask_sites_rules_apply_to_its_own_paths_only() -> None:
     site = flask_site()
     mine = "www.example.com"
     walled = got(site, Ask("/orders", host=mine))
@@ -172,11 +167,11 @@ def test_a_flask_site_keeps_its_own_rules_for_all_else() -> None:
     assert got(site, Ask("/login", host=mine)).status == "429 TOO MANY REQUESTS"
 
 
-# --- What is not ours -------------------------------------------------------------------
+# --- Other requests ---------------------------------------------------------------------
 
 
 class Recorder:
-    """An application that keeps what it was given, and gives what only it has."""
+    """An application that records its arguments and returns its own iterable."""
 
     def __init__(self) -> None:
         self.body: Any = iter([b"mine"])
@@ -191,7 +186,7 @@ class Recorder:
         return body
 
 
-NOT_OURS = {
+PASSED_ON = {
     "the site's own root": "/",
     "nothing": "",
     "the asterisk of OPTIONS": "*",
@@ -218,13 +213,13 @@ NOT_OURS = {
 }
 
 
-@pytest.mark.parametrize("path", NOT_OURS.values(), ids=NOT_OURS)
+@pytest.mark.parametrize("path", PASSED_ON.values(), ids=PASSED_ON)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PROPFIND"])
-def test_what_is_not_ours_reaches_the_application_as_it_came(
+def test_other_requests_reach_the_application_unchanged(
     toml: Write, path: str, method: str
 ) -> None:
     app, body = Recorder(), Unread()
-    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS), proxies=1)
+    middleware = AutoconfigMiddleware(app, toml(TWO_DOMAINS), proxies=1)
     headers = (("X_FORWARDED_HOST", "other.example"),)
     environ = environ_of(Ask(path, method, body=b"x", headers=headers))
     environ["wsgi.input"] = body
@@ -232,7 +227,7 @@ def test_what_is_not_ours_reaches_the_application_as_it_came(
 
     def start(*_: object) -> Any: ...
 
-    answer = door(environ, start)
+    answer = middleware(environ, start)
     assert answer is app.body  # so that its close(), its length and its kind stay
     assert app.environ is environ
     assert environ == before
@@ -240,7 +235,7 @@ def test_what_is_not_ours_reaches_the_application_as_it_came(
 
 
 @pytest.mark.parametrize("path", ["/autod\u0131scover", "/autodi\u017fcover"])
-def test_only_the_cases_of_ascii_are_ours_in_a_flask_site_too(
+def test_the_blueprint_folds_the_case_of_ascii_letters_only(
     toml: Write, path: str
 ) -> None:
     app = Flask("shop")
@@ -250,7 +245,7 @@ def test_only_the_cases_of_ascii_are_ours_in_a_flask_site_too(
 
 
 class Unread:
-    """A body that nobody may read."""
+    """A body that fails when it is read."""
 
     def read(self, *_: object) -> bytes:
         raise AssertionError("it was read")
@@ -258,12 +253,12 @@ class Unread:
     readline = readlines = __iter__ = read
 
 
-def test_a_body_of_a_request_that_takes_none_is_not_read(toml: Write) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+def test_the_body_of_a_refused_request_is_not_read(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
     for path, method in ((CONFIG, "POST"), ("/.well-known/caldav", "PROPFIND")):
         environ = environ_of(Ask(path, method, body=b"x"))
         environ["wsgi.input"] = Unread()
-        assert heard(door, environ).status[0] == "4"
+        assert heard(middleware, environ).status[0] == "4"
 
 
 @pytest.mark.parametrize(
@@ -275,60 +270,56 @@ def test_a_body_of_a_request_that_takes_none_is_not_read(toml: Write) -> None:
         ("/b\xfccher", "404 Of The Site", "The site has no /b\xfccher".encode()),
     ],
 )
-def test_an_application_and_its_server_keep_to_wsgi_on_both_sides(
+def test_both_sides_conform_to_wsgi(
     toml: Write, path: str, status: str, body: bytes
 ) -> None:
-    door = AutoconfigMiddleware(validator(little_site), toml(TWO_DOMAINS))
-    answer = got(door, Ask(path))
+    middleware = AutoconfigMiddleware(validator(little_site), toml(TWO_DOMAINS))
+    answer = got(middleware, Ask(path))
     assert (answer.status, answer.body) == (status, body)
     assert answer.headers == {"X-Site": "mine", "Content-Type": "text/x"}
 
 
-def test_an_error_of_the_application_is_its_servers(toml: Write) -> None:
+def test_an_exception_of_the_application_is_passed_on(toml: Write) -> None:
     def failing(_environ: WSGIEnvironment, _start: StartResponse) -> Any:
         raise LookupError("of the site")
 
-    door = AutoconfigMiddleware(failing, toml(TWO_DOMAINS))
+    middleware = AutoconfigMiddleware(failing, toml(TWO_DOMAINS))
     with pytest.raises(LookupError, match="of the site"):
-        got(door, Ask("/"))
+        got(middleware, Ask("/"))
 
 
-def test_under_a_mount_the_path_counts_that_is_left(toml: Write) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
-    assert got(door, Ask(CONFIG), SCRIPT_NAME="/shop").status == "200 OK"
-    ours_in_the_mount = got(door, Ask("/other"), SCRIPT_NAME="/mail")
+def test_a_script_name_is_not_part_of_the_path(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    assert got(middleware, Ask(CONFIG), SCRIPT_NAME="/shop").status == "200 OK"
+    ours_in_the_mount = got(middleware, Ask("/other"), SCRIPT_NAME="/mail")
     assert ours_in_the_mount.status == "404 Of The Site"
-    mounted = got(door, Ask(""), SCRIPT_NAME=CONFIG)
+    mounted = got(middleware, Ask(""), SCRIPT_NAME=CONFIG)
     assert mounted.status == "404 Of The Site"
 
 
-# --- Environs that no server should make -----------------------------------------------
+# --- Incomplete and invalid environs ----------------------------------------------------
 
 
-@pytest.mark.parametrize("lacking", ["QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH"])
+@pytest.mark.parametrize(
+    "lacking", ["QUERY_STRING", "HTTP_HOST", "CONTENT_LENGTH", "REQUEST_METHOD"]
+)
 @pytest.mark.parametrize("family", NAMES)
-def test_what_a_server_may_leave_out_is_not_missed(family: str, lacking: str) -> None:
-    door = AutoconfigMiddleware(little_site, FILE)
+def test_optional_environ_keys_may_be_missing(family: str, lacking: str) -> None:
+    middleware = AutoconfigMiddleware(little_site, FILE)
     for ask in asks_of(family):
         environ = environ_of(ask)
         del environ[lacking]
-        assert heard(door, environ).status[0] in "234", ask
+        assert heard(middleware, environ).status[0] in "234", ask
 
 
-HOSTILE: dict[str, dict[str, Any]] = {
-    "no path": {"PATH_INFO": None},
-    "a path of bytes": {"PATH_INFO": CONFIG.encode()},
-    "a path that is a list": {"PATH_INFO": []},
-}
-
-
-@pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE)
-def test_a_path_that_is_no_text_is_the_applications(
-    toml: Write, changes: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("path", [None, CONFIG.encode(), [], ...])
+def test_a_path_that_is_no_string_is_passed_on(toml: Write, path: Any) -> None:
     app = Recorder()
-    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
-    assert door({**environ_of(Ask("/")), **changes}, lambda *_: None) is app.body  # type: ignore[arg-type]
+    middleware = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
+    environ: Any = {**environ_of(Ask("/")), "PATH_INFO": path}
+    if path is ...:
+        del environ["PATH_INFO"]
+    assert middleware(environ, lambda *_: lambda _: None) is app.body
 
 
 @pytest.mark.parametrize(
@@ -343,117 +334,104 @@ def test_a_path_that_is_no_text_is_the_applications(
         ({"REQUEST_METHOD": ""}, "405"),
     ],
 )
-def test_an_environ_of_nonsense_gets_an_answer(
+def test_an_invalid_environ_is_answered(
     toml: Write, changes: dict[str, Any], status: str
 ) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
     environ = {**environ_of(Ask(CONFIG, query="")), **changes}
-    assert heard(door, environ).status[:3] == status
+    assert heard(middleware, environ).status[:3] == status
 
 
-def test_a_request_without_a_method_is_a_get(toml: Write) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
-    environ = environ_of(Ask(CONFIG))
-    del environ["REQUEST_METHOD"]
-    assert heard(door, environ).status == "200 OK"
+# --- Arguments -------------------------------------------------------------------------
 
 
-def test_a_request_without_a_path_is_the_applications(toml: Write) -> None:
-    app = Recorder()
-    door = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
-    environ = environ_of(Ask("/"))
-    del environ["PATH_INFO"]
-    assert door(environ, lambda *_: lambda _: None) is app.body
-
-
-# --- What it takes ---------------------------------------------------------------------
-
-
-def test_the_families_that_are_not_chosen_are_the_sites(toml: Write) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), clients="page, pacc")
-    assert got(door, Ask("/mail/setup")).status == "200 OK"
-    assert got(door, Ask(CONFIG)).status == "404 Of The Site"
+def test_families_that_are_not_chosen_are_passed_on(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(
+        little_site, toml(TWO_DOMAINS), clients="page, pacc"
+    )
+    assert got(middleware, Ask("/mail/setup")).status == "200 OK"
+    assert got(middleware, Ask(CONFIG)).status == "404 Of The Site"
     with pytest.raises(ConfigError, match="there is no family pages"):
         AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), clients=["pages"])
 
 
-def test_a_new_choice_of_the_file_counts_at_once(toml: Write) -> None:
+def test_an_edit_of_clients_takes_effect_without_a_restart(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
-    door = AutoconfigMiddleware(little_site, file)
-    assert got(door, Ask(CONFIG)).status == "200 OK"
+    middleware = AutoconfigMiddleware(little_site, file)
+    assert got(middleware, Ask(CONFIG)).status == "200 OK"
     toml(f'clients = ["page"]\n{TWO_DOMAINS}')
-    until(lambda: got(door, Ask(CONFIG)).status == "404 Of The Site", seconds=5)
+    until(lambda: got(middleware, Ask(CONFIG)).status == "404 Of The Site", seconds=5)
 
 
 FORWARDED = (("X_FORWARDED_HOST", "autoconfig.example2.com"),)
 CUT = (*FORWARDED, ("X_FORWARDED_PROTO", "http"))
 
 
-def test_a_forwarded_host_is_believed_from_as_many_proxies_as_said(toml: Write) -> None:
+def test_a_forwarded_host_is_trusted_from_the_configured_proxies(toml: Write) -> None:
     ask = Ask(CONFIG, query="", headers=FORWARDED)
     for proxies, domain in ((0, b"example.com"), (1, b"example2.com")):
-        door = AutoconfigMiddleware(little_site, toml(HOSTS), proxies=proxies)
-        assert b"<domain>" + domain in got(door, ask).body
+        middleware = AutoconfigMiddleware(little_site, toml(HOSTS), proxies=proxies)
+        assert b"<domain>" + domain in got(middleware, ask).body
 
 
 HOSTS = TWO_DOMAINS.replace("[[provider]]", "[[provider]]\nlist_domains = false")
 
 
-def test_outlooks_step_over_plain_http_is_led_to_https_as_wsgi_wants_it(
+def test_outlooks_get_over_plain_http_is_redirected_to_https(
     toml: Write,
 ) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
-    answer = got(door, Ask(POX, query="", headers=CUT))
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
+    answer = got(middleware, Ask(POX, query="", headers=CUT))
     assert answer.status == "302 Found"
     assert answer.headers["Location"] == f"https://autoconfig.example2.com{POX}"
 
 
-def test_a_mapping_stands_for_the_file_and_its_faults_are_told() -> None:
+def test_a_mapping_replaces_the_file_and_is_validated() -> None:
     mapping = tomllib.loads(TWO_DOMAINS)
-    door = AutoconfigMiddleware(little_site, mapping)
-    assert b"imap.example.com" in got(door, Ask(CONFIG)).body
+    middleware = AutoconfigMiddleware(little_site, mapping)
+    assert b"imap.example.com" in got(middleware, Ask(CONFIG)).body
     mapping["provider"][0]["domain"] = mapping["provider"][0].pop("domains")
     with pytest.raises(ConfigError, match="domains"):
         AutoconfigMiddleware(little_site, mapping)
 
 
-def test_the_sites_database_is_asked(toml: Write) -> None:
+def test_the_hooks_are_called(toml: Write) -> None:
     customer = {
         "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
         "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test"}],
     }
-    door = AutoconfigMiddleware(
+    middleware = AutoconfigMiddleware(
         little_site,
         toml(TWO_DOMAINS),
         find_provider={"customer.test": customer}.get,
         find_username={"fred@customer.test": "u1001"}.get,
     )
-    body = got(door, Ask(CONFIG, query="emailaddress=fred@customer.test")).body
+    body = got(middleware, Ask(CONFIG, query="emailaddress=fred@customer.test")).body
     assert b"<hostname>imap.customer.test</hostname>" in body
     assert b"<username>u1001</username>" in body
 
 
-def test_the_site_itself_has_the_settings(toml: Write) -> None:
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
-    settings = door.settings("fred@example2.com")
+def test_the_site_can_get_the_settings_of_an_address(toml: Write) -> None:
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS), proxies=1)
+    settings = middleware.settings("fred@example2.com")
     assert settings is not None
     assert settings.incoming[0].username == "fred@example2.com"
     root = "https://autoconfig.example2.com"
     assert settings.page_url == f"{root}/mail/setup?emailaddress=fred%40example2.com"
     headers = (("X_FORWARDED_HOST", "shop.test"), ("X_FORWARDED_PROTO", "https"))
     environ = environ_of(Ask("/profile", headers=headers))
-    asked = door.settings("fred@example2.com", environ)
+    asked = middleware.settings("fred@example2.com", environ)
     assert asked is not None
     assert asked.page_url == settings.page_url.replace(root, "https://shop.test")
     assert environ["HTTP_HOST"] == HOST
-    assert door.settings("fred@nowhere.test") is None
-    assert door.settings("nobody") is None
+    assert middleware.settings("fred@nowhere.test") is None
+    assert middleware.settings("nobody") is None
 
 
-# --- A file that is faulty ---------------------------------------------------------------
+# --- Faults ------------------------------------------------------------------------------
 
 
-def test_an_error_of_the_standalone_app_is_logged_without_the_request(
+def test_an_exception_in_the_standalone_app_is_logged_without_the_request(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = create_app(toml(TWO_DOMAINS))
@@ -468,7 +446,7 @@ def test_an_error_of_the_standalone_app_is_logged_without_the_request(
 
 
 @pytest.mark.parametrize("text", ["[[provider", None], ids=["faulty", "not there"])
-def test_a_file_that_cannot_be_used_stops_nothing_but_our_answers(
+def test_with_an_unusable_file_only_clients_get_503(
     toml: Write, caplog: pytest.LogCaptureFixture, text: str | None
 ) -> None:
     file = toml(text or "")
@@ -476,40 +454,40 @@ def test_a_file_that_cannot_be_used_stops_nothing_but_our_answers(
         file.unlink()
     with pytest.raises(ConfigError):
         AutoconfigMiddleware(little_site, file, strict=True)
-    door = AutoconfigMiddleware(little_site, file)
+    middleware = AutoconfigMiddleware(little_site, file)
     assert str(file) in caplog.text
-    assert got(door, Ask("/stream")).body == b"one two three"
+    assert got(middleware, Ask("/stream")).body == b"one two three"
     for family in NAMES:
         for ask in asks_of(family):
-            answer = got(door, ask)
+            answer = got(middleware, ask)
             if family == "ispdb":
                 assert answer.status == "404 Of The Site"
             else:
                 assert answer.status == "503 Service Unavailable", ask
                 assert int(answer.headers["Retry-After"]) > 0
-    assert door.settings("fred@example.com") is None
+    assert middleware.settings("fred@example.com") is None
     toml(TWO_DOMAINS)
-    until(lambda: got(door, Ask(CONFIG)).status == "200 OK", seconds=5)
+    until(lambda: got(middleware, Ask(CONFIG)).status == "200 OK", seconds=5)
 
 
-def test_putting_it_before_a_site_starts_no_thread_that_a_fork_would_lose(
+def test_no_thread_starts_before_the_first_request(
     toml: Write,
 ) -> None:
     before = set(threading.enumerate())
-    door = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
     assert set(threading.enumerate()) <= before
-    assert got(door, Ask("/")).status == "404 Of The Site"
+    assert got(middleware, Ask("/")).status == "404 Of The Site"
     assert len(set(threading.enumerate()) - before) == 1
 
 
-def test_the_page_alone_takes_flasks_machinery(toml: Write) -> None:
+def test_only_the_page_loads_jinja(toml: Write) -> None:
     code = (
         "import sys; from asks import Ask, got, little_site\n"
         "from flask_autoconfig import AutoconfigMiddleware\n"
-        f"door = AutoconfigMiddleware(little_site, {str(toml(TWO_DOMAINS))!r})\n"
-        f"assert got(door, Ask({CONFIG!r})).status == '200 OK'\n"
+        f"middleware = AutoconfigMiddleware(little_site, {str(toml(TWO_DOMAINS))!r})\n"
+        f"assert got(middleware, Ask({CONFIG!r})).status == '200 OK'\n"
         "print(*[it for it in ('flask', 'jinja2', 'werkzeug') if it in sys.modules])\n"
-        "assert got(door, Ask('/mail/setup')).status == '200 OK'\n"
+        "assert got(middleware, Ask('/mail/setup')).status == '200 OK'\n"
         "print(*[it for it in ('flask', 'jinja2') if it in sys.modules])\n"
     )
     done = subprocess.run(

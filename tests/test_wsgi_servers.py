@@ -114,7 +114,7 @@ def sent(url: str, ask: Ask) -> Reply:
     )
 
 
-def test_every_family_is_answered_under_a_server_as_by_the_service_alone(
+def test_every_family_is_answered_like_by_the_standalone_service(
     url: str,
 ) -> None:
     alone = create_app(FILE)
@@ -129,14 +129,14 @@ def test_every_family_is_answered_under_a_server_as_by_the_service_alone(
             assert (again.status, again.body) == (304, b""), ask
 
 
-def test_a_wrong_method_and_a_wrong_address_are_told_under_a_server(url: str) -> None:
+def test_a_wrong_method_and_an_invalid_address_are_refused(url: str) -> None:
     refused = fetch(f"{url}{CONFIG}", method="DELETE")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert refused.body == b"Use GET, HEAD here.\n"
     assert fetch(f"{url}/mail/config-v1.1.xml?emailaddress=fred").status == 400
 
 
-def test_what_a_site_does_goes_on_under_a_server(url: str) -> None:
+def test_the_sites_own_responses_are_unchanged(url: str) -> None:
     closed = int(fetch(f"{url}/closed").body)
     assert fetch(f"{url}/stream").body == b"one two three"
     assert int(fetch(f"{url}/closed").body) == closed + 1
@@ -151,14 +151,14 @@ def test_what_a_site_does_goes_on_under_a_server(url: str) -> None:
     assert (other.status, other.body) == (404, "The site has no /bücher".encode())
 
 
-def test_the_asterisk_of_options_is_the_sites_under_a_server(url: str) -> None:
+def test_options_of_an_asterisk_reaches_the_site(url: str) -> None:
     port = int(url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), 10) as sock:
         sock.sendall(b"OPTIONS * HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
         assert b"404 Of The Site" in sock.makefile("rb").read()
 
 
-def test_requests_for_one_domain_at_a_time_ask_the_site_once_and_hold_nobody_up(
+def test_simultaneous_requests_for_a_domain_call_the_hook_once(
     url: str,
 ) -> None:
     ours = f"{url}/mail/config-v1.1.xml?emailaddress=fred@customer.test"
@@ -173,7 +173,7 @@ def test_requests_for_one_domain_at_a_time_ask_the_site_once_and_hold_nobody_up(
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-def test_a_file_is_taken_up_as_it_is_mended_and_edited_under_every_server(
+def test_corrections_and_edits_of_the_file_take_effect(
     toml: Write, tmp_path: Path, server: tuple[str, ...]
 ) -> None:
     file = toml("[[provider")
@@ -202,7 +202,7 @@ RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
 
 @pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
 @pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, WITH_THE_BLUEPRINT])
-def test_a_file_that_cannot_be_used_takes_no_site_down_as_its_workers_are_recycled(
+def test_an_unusable_file_does_not_stop_recycled_workers(
     toml: Write, tmp_path: Path, site: str, fault: str | None
 ) -> None:
     file = toml(TWO_DOMAINS)
@@ -227,9 +227,7 @@ def test_a_file_that_cannot_be_used_takes_no_site_down_as_its_workers_are_recycl
 # --- Bodies that do not come -----------------------------------------------------------
 
 
-def test_a_body_that_does_not_come_holds_nobody_up_under_gevent(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_an_incomplete_body_does_not_block_gevent(toml: Write, tmp_path: Path) -> None:
     server = SERVERS["gunicorn-gevent"]
     with served(server, BEHIND_THE_MIDDLEWARE, toml(TWO_DOMAINS), tmp_path) as url:
         port = int(url.rpartition(":")[2])

@@ -14,7 +14,7 @@ from ..answers import (
     Answer,
     Header,
     Request,
-    in_words,
+    text_answer,
 )
 from ..config.logo import Logo
 from ..lookup import Lookup
@@ -24,7 +24,7 @@ from .account import Account
 from .alone import style_of
 from .visit import Visit
 
-NO_PICTURE = in_words("404 Not Found", "There is no picture of that.")
+NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
 # Bytes in a QR code of version 10, which a phone easily reads from a screen, and of
 # version 15, which takes a steady hand (ISO/IEC 18004, table 7, error correction M).
 MOST_BYTES = 213

@@ -20,7 +20,6 @@ from ..address import (
 )
 from ..answers import (
     BAD_ADDRESS,
-    PRIVATE,
     OK,
     PRIVATE,
     SECURITY_HEADERS,

@@ -16,7 +16,7 @@ from ..errors import ConfigError, Problem
 from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
 from ..hooks import HookFailed
-from ..importing import imported, name_in_environment
+from ..importing import load_hooks, name_in_environment
 from ..service import Service
 from ..snapshot import Served
 from . import problems, terminal
@@ -63,7 +63,7 @@ def service() -> Service:
     own = service_of(app)
     if app is None or own is None:
         name = name_in_environment()
-        return Service(file(), hooks=imported(name) if name else None)
+        return Service(file(), hooks=load_hooks(name) if name else None)
     if own.live.current().lookup is None:  # the site started without a sound file
         raise ConfigError(_problems_of(own.live.file), str(own.live.file))
     # The hooks may ask the site's database.

@@ -1,8 +1,8 @@
-"""What `serve` serves: found out in a child process, imported by each worker.
+"""What `serve` serves: determined in a child process, imported by each worker.
 
-A pool of connections that a module or a site opens at import does not survive a fork: all
-workers would share it, and its threads would run in none. So nothing of the user's is
-imported in the server's own process.
+A connection pool that a module or a site opens when it is imported does not survive a
+fork: all workers would share it, and its threads would run in none of them. So the
+server's own process imports no code of the user.
 """
 
 from __future__ import annotations
@@ -18,50 +18,53 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import click
 
 from ..config.mapping import plain
 from ..errors import ConfigError
 from ..hooks import Hooks
-from ..importing import imported, in_words, name_in_environment
+from ..importing import describe, load_hooks, name_in_environment
 from . import project
 
-Result = TypeVar("Result")
+_HOOK_NAMES = ("find_provider", "find_username")
 
 
 class Site(NamedTuple):
-    """What the standalone service serves: a file, or what a Flask project's app does."""
+    """What the standalone service serves: a file, or the settings of a project's app."""
 
-    name: str  # of the file, for people
-    config: dict[str, Any]  # keys of the standalone app's configuration
-    functions: tuple[str, ...] = ()  # names of the hooks that there are
-    module: str | None = None  # MODULE[:OBJECT] with the hooks; None: the project's app
+    name: str  # of the file, for messages
+    config: dict[str, Any]  # configuration keys of the standalone app
+    functions: tuple[str, ...] = ()  # the names of the hooks that exist
+    module: str | None = None  # MODULE[:OBJECT] of the hooks; None: the project's app
 
 
 def site(hooks: str | None) -> Site:
-    """Return what is to be served; raises ConfigError where it is faulty.
+    """Return what to serve; raises ConfigError or ClickException.
 
-    Of the hooks, those of the name come first, then the project's, then the
-    environment's.
+    The hooks are those of the name, else those of the project, else those of the
+    environment.
     """
-    hooks = hooks or (None if project.is_project() else name_in_environment())
-    if hooks is None and not project.is_project():
-        return _site_of(project.file())
-    return _in_a_child(partial(_look, hooks))
+    if not project.is_project():
+        hooks = hooks or name_in_environment()
+        if hooks is None:
+            return _site_of_file(project.file())
+    return _in_child(partial(_site, hooks))
 
 
-def _look(hooks: str | None) -> Site:
-    found = _site_of_project() if project.is_project() else _site_of(project.file())
+def _site(hooks: str | None) -> Site:
+    found = (
+        _site_of_project() if project.is_project() else _site_of_file(project.file())
+    )
     if hooks is None and not found.functions:
         hooks = name_in_environment()
     if hooks is None:
         return found
-    return found._replace(module=hooks, functions=_names_of(imported(hooks)))
+    return found._replace(module=hooks, functions=_names(load_hooks(hooks)))
 
 
-def _site_of(file: Path) -> Site:
+def _site_of_file(file: Path) -> Site:
     return Site(str(file), {"AUTOCONFIG_FILE": file})
 
 
@@ -69,90 +72,89 @@ def _site_of_project() -> Site:
     try:
         app = project.flask_app()
     except ConfigError as error:
-        return _site_of(project.file_of(error))
-    own = project.service_of(app)
-    if app is None or own is None:
-        return _site_of(project.file())
+        return _site_of_file(project.file_of(error))
+    service = project.service_of(app)
+    if app is None or service is None:
+        return _site_of_file(project.file())
     keys = ("AUTOCONFIG", "AUTOCONFIG_CLIENTS")
     config = {key: app.config[key] for key in keys if key in app.config}
-    if own.live.is_static:
-        config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # of whatever kind it was
+    if service.live.is_static:
+        config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # which can be pickled
     else:
-        config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": own.live.file}
-    return Site(str(own.live.file), config, _names_of(own.hooks))
+        config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": service.live.file}
+    return Site(str(service.live.file), config, _names(service.hooks))
 
 
-def _names_of(hooks: Hooks) -> tuple[str, ...]:
-    names = ("find_provider", "find_username")
-    return tuple(name for name in names if getattr(hooks, name) is not None)
+def _names(hooks: Hooks) -> tuple[str, ...]:
+    return tuple(name for name in _HOOK_NAMES if getattr(hooks, name) is not None)
 
 
 # --- In each worker ---------------------------------------------------------------------
 
 
-def fetcher(site: Site, hooks: Hooks) -> Callable[[], None]:
-    """Return what imports the site's hooks into `hooks`; it raises what the import does.
+def importer(site: Site, hooks: Hooks) -> Callable[[], None]:
+    """Return a function that imports the site's hooks into `hooks`, or raises.
 
-    Until that has succeeded in a worker, each lookup tries it again, and fails with it.
+    Until it has succeeded in a worker, each lookup calls it again, and fails with it.
     """
     info = project.script_info()
     lock = threading.Lock()
 
-    def fetch() -> None:
+    def import_hooks() -> None:
         with lock:
             if site.module is not None:
-                hooks.take(imported(site.module))
+                hooks.take(load_hooks(site.module))
             elif site.functions:
-                hooks.take(_in_context(info.load_app() if info else None))
+                hooks.take(_hooks_of_app(info.load_app() if info else None))
 
-    def stand_in(name: str) -> Callable[[str], Any]:
-        def ask(key: str) -> Any:
-            fetch()
+    def deferred(name: str) -> Callable[[str], Any]:
+        def call(key: str) -> Any:
+            import_hooks()
             return getattr(hooks, name)(key)
 
-        return ask
+        return call
 
     if site.functions:
-        hooks.take(SimpleNamespace(**{name: stand_in(name) for name in site.functions}))
-    return fetch
+        hooks.take(SimpleNamespace(**{name: deferred(name) for name in site.functions}))
+    return import_hooks
 
 
-def _in_context(app: Any) -> SimpleNamespace:
-    """The hooks of a site, each called in an app context: they may ask its database."""
-    own = project.service_of(app)
-    assert own is not None  # noqa: S101 (see _site_of_project)
+def _hooks_of_app(app: Any) -> SimpleNamespace:
+    """Return a site's hooks, each called in an app context: they may use its database."""
+    service = project.service_of(app)
+    assert service is not None  # noqa: S101 (see _site_of_project)
 
-    def within(function: Callable[[str], Any]) -> Callable[[str], Any]:
-        def ask(key: str) -> Any:
+    def in_context(function: Callable[[str], Any]) -> Callable[[str], Any]:
+        def call(key: str) -> Any:
             with app.app_context():
                 return function(key)
 
-        return ask
+        return call
 
-    names = _names_of(own.hooks)
-    return SimpleNamespace(**{it: within(getattr(own.hooks, it)) for it in names})
-
-
-# --- In a child -------------------------------------------------------------------------
+    hooks = service.hooks
+    functions = {name: in_context(getattr(hooks, name)) for name in _names(hooks)}
+    return SimpleNamespace(**functions)
 
 
-def _in_a_child(look: Callable[[], Result]) -> Result:
-    """Return what a function returns in a process of which nothing else stays.
+# --- In the child -----------------------------------------------------------------------
+
+
+def _in_child(function: Callable[[], Site]) -> Site:
+    """Return the result of a function called in a forked process.
 
     Raises the ConfigError that the function raises, ClickException for all else.
     """
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_send, args=(sender, look))
+    child = context.Process(target=_send, args=(sender, function))
     child.start()
     sender.close()
     try:
-        # Not to the end of the pipe: a process that the child started holds it open.
+        # Not until the end of the pipe: a process that the child started keeps it open.
         result, error = receiver.recv()
     except EOFError:
-        raise click.ClickException(
-            "importing the hooks or the app ends the process"
-        ) from None
+        message = "importing the hooks or the app ends the process"
+        raise click.ClickException(message) from None
     finally:
         if child.pid is not None:
             with suppress(ProcessLookupError, PermissionError):
@@ -163,16 +165,16 @@ def _in_a_child(look: Callable[[], Result]) -> Result:
     return result  # type: ignore[no-any-return]
 
 
-def _send(sender: Connection, look: Callable[[], object]) -> None:
-    os.setsid()  # so that what the import starts can be ended with it
+def _send(sender: Connection, function: Callable[[], Site]) -> None:
+    os.setsid()  # so that processes started by the import can be ended with it
     result, error = None, None
     try:
-        result = look()
+        result = function()
     except (ConfigError, click.ClickException) as raised:
         error = raised
-    except BaseException as raised:  # a module may raise anything, SystemExit included
-        error = click.ClickException(in_words(raised))
-    with suppress(OSError, ValueError):  # they may be closed
+    except BaseException as raised:  # a module may raise anything, even SystemExit
+        error = click.ClickException(describe(raised))
+    with suppress(OSError, ValueError):  # the streams may be closed
         sys.stdout.flush()
         sys.stderr.flush()
     sender.send((result, error))

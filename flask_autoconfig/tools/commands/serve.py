@@ -1,4 +1,4 @@
-"""`serve`: the service by itself."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
@@ -15,93 +15,99 @@ if TYPE_CHECKING:
     from flask import Flask
 
 
-def _checked_bind(_ctx: object, _option: object, value: str | None) -> str | None:
-    """What gunicorn takes: an address with a port, or unix: or fd: and its own words."""
-    if value is None:
-        return None
-    port = value.rpartition(":")[2]
-    is_tcp = ":" in value and port.isdigit() and int(port) < 65536
-    if value.startswith(("unix:", "fd:")) or is_tcp:
+def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | None:
+    """Return an address that gunicorn accepts: HOST:PORT, `unix:PATH` or `fd:NUMBER`."""
+    if value is None or value.startswith(("unix:", "fd:")):
         return value
-    cure = (
-        f"; write 127.0.0.1:{value}" if value.isdigit() and int(value) < 65536 else ""
-    )
-    raise click.BadParameter(f"{value!r} is no HOST:PORT{cure}", param_hint="--bind")
-
-
-def _places(config: Any, page: str) -> str:
-    """Where it serves, as URLs to click where a browser can go there."""
-    scheme = "https" if config.is_ssl else "http"
-
-    def place(bind: str) -> str:
-        if bind.startswith(("unix:", "fd:")):
-            return bind
-        # Without a host it is every address of the machine, this one too.
-        host = "127.0.0.1" if bind.startswith(":") else ""
-        return f"{scheme}://{host}{bind}{page}"
-
-    return ", ".join(map(place, config.bind))
+    _, colon, port = value.rpartition(":")
+    if port.isdigit() and int(port) < 65536:
+        if colon:
+            return value
+        raise click.BadParameter(
+            f"{value!r} is no HOST:PORT; write 127.0.0.1:{value}", param_hint="--bind"
+        )
+    raise click.BadParameter(f"{value!r} is no HOST:PORT", param_hint="--bind")
 
 
 @click.command("serve")
 @click.option(
     "--bind",
     metavar="HOST:PORT",
-    callback=_checked_bind,
-    help="Where to serve; 127.0.0.1:8000 by default.",
+    callback=_validated_bind,
+    help="Address to serve at; 127.0.0.1:8000 by default.",
 )
 @click.option(
     "--workers",
     "processes",
     type=click.IntRange(1, 1024),
-    help="How many processes; 2 by default.",
+    help="Number of processes; 2 by default.",
 )
 @click.option(
     "--proxies",
     default=0,
     show_default=True,
     type=click.IntRange(0, 16),
-    help="How many proxies in front may say the host; with 0 none is believed.",
+    help="Number of proxies in front whose X-Forwarded headers are trusted.",
 )
 @click.option(
     "--hooks",
     metavar="MODULE[:OBJECT]",
-    help="Whose find_provider and find_username are asked; each worker imports it.",
+    help="Module or object with find_provider and find_username; each worker imports it.",
 )
 def command(
     bind: str | None, processes: int | None, proxies: int, hooks: str | None
 ) -> None:
-    """Run the service by itself, under gunicorn.
+    """Run the standalone service under gunicorn.
 
-    GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
+    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn.
     """
-    from ... import listeners, server, standalone
+    from ... import standalone
     from .. import workers
 
     site = workers.site(hooks)
     app = standalone.create_app(site.config, proxies=proxies, hooks=Hooks())
-    own: Service = app.extensions["autoconfig"]
-    fetch = workers.fetcher(site, own.hooks)
+    service: Service = app.extensions["autoconfig"]
+    import_hooks = workers.importer(site, service.hooks)
+    # Not before `create_app`, which reports errors differently under gunicorn.
+    from .. import listeners, server
 
-    def load() -> Flask:
+    def load_app() -> Flask:
         try:
-            fetch()
-        except Exception as error:  # a worker without hooks answers what it can
+            import_hooks()
+        except Exception as error:  # the worker answers what it can without hooks
             log.error("%s: %s", type(error).__name__, error)
         return app
 
+    options = {"bind": bind, "workers": processes}
     try:
-        service = server.prepare(load, own.live.look, bind=bind, workers=processes)
+        gunicorn = server.Server(load_app, service.live.look, **options)
     except listeners.UnusableError as error:
         raise click.ClickException(str(error)) from None
-    if service.ignored:
-        names = ", ".join(service.ignored)
+    if gunicorn.ignored:
+        names = ", ".join(gunicorn.ignored)
         terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
-    # What was read at the start: to look for more begins a thread, which no fork keeps.
-    built = own.live.built
+    terminal.echo(_started(site.name, service, gunicorn.cfg), err=True)
+    gunicorn.run()
+
+
+def _started(name: str, service: Service, config: Any) -> str:
+    """Return the line that says what is served and where, as clickable URLs."""
+    # `built` is what was read at the start. Looking for an edit would start a thread,
+    # which the workers would lose.
+    built = service.live.built
     count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
     domains = f"{count} {'domain' if count == 1 else 'domains'}"
-    pages = [it.routes[0].path for it in built.families if it.name == "page"]
-    places = _places(service.cfg, pages[0] if pages else "")
-    terminal.echo(f"Serving {site.name}, {domains}, at {places}", err=True)
-    service.run()
+    page = built.router.first_paths.get("page", "")
+    return f"Serving {name}, {domains}, at {_addresses(config, page)}"
+
+
+def _addresses(config: Any, page: str) -> str:
+    scheme = "https" if config.is_ssl else "http"
+
+    def address(bind: str) -> str:
+        if bind.startswith(("unix:", "fd:")):
+            return bind
+        host = "127.0.0.1" if bind.startswith(":") else ""  # all addresses
+        return f"{scheme}://{host}{bind}{page}"
+
+    return ", ".join(map(address, config.bind))
