@@ -113,7 +113,7 @@ def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
     toml: Write, words: list[str]
 ) -> None:
     done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)))
-    assert done.returncode in (1, 3)  # of serve, and of a worker of gunicorn's
+    assert done.returncode > 0
     assert "2 problems" in done.stderr
     assert "provider[0].incoming[0].type (example.com): expected one of" in done.stderr
     assert "Traceback" not in done.stderr
