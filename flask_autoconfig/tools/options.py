@@ -56,8 +56,9 @@ _TIMEOUT = click.option(
     "--timeout",
     default=5.0,
     show_default=True,
+    metavar="SECONDS",
     type=click.FloatRange(0.1, 600),
-    help="How many seconds each step may take.",
+    help="How long each step may take.",
 )
 _CONNECT_TO = click.option(
     "--connect-to",
