@@ -246,18 +246,19 @@ def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
     file = toml(TWO_DOMAINS, "mail.toml")
     (tmp_path / "site_app.py").write_text(SITE)
 
-    def flask(app: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return start("flask", "--app", app, "autoconfig", *arguments, cwd=tmp_path)
+    def flask(app: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return start("flask", "--app", app, "autoconfig", *words, cwd=tmp_path, **env)
 
     assert "imap.example.com" in flask("site_app", "show", "fred@example.com").stdout
     for subject in ("a@customer.test", "customer.test"):
         done = flask("site_app", "show", subject)
         assert "<domain>customer.test</domain>" in done.stdout, done.stderr
     file.write_text(FAULTY)
-    done = flask("site_app", "validate")
-    assert done.returncode == 1
-    assert "provider[0].incoming[0].type" in done.stdout
-    assert "Traceback" not in done.stderr
+    for debug in ("0", "1"):  # in debug mode the app itself refuses the file
+        done = flask("site_app", "validate", FLASK_DEBUG=debug)
+        assert done.returncode == 1
+        assert "provider[0].incoming[0].type" in done.stdout
+        assert "Traceback" not in done.stderr
     assert flask("no_such_app", "validate").returncode == 2
 
 

@@ -251,6 +251,7 @@ def test_commands_print_nothing_raw_of_a_file(
         ("--" + ARGUMENT,),
         ("dns", "--target", ARGUMENT),
         ("serve", "--bind", ARGUMENT),
+        ("schema", ARGUMENT),
         ("--config", "/" + ARGUMENT, "serve"),
         ("export", "/dev/null/" + ARGUMENT),
         ("init", DOMAIN, "-o", "/dev/null/" + ARGUMENT),

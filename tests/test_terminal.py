@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import BIN, TWO_DOMAINS, run
 
@@ -107,12 +107,14 @@ _words = st.text("abé漢 ", max_size=12)
 
 
 @given(st.lists(_words), st.integers(4, 40), st.integers(0, 12))
+@example(["", "abcdef"], 4, 2)
 def test_wrapped_text_has_the_same_words_and_fits(
     words: list[str], width: int, hang: int
 ) -> None:
     text = " ".join(words)
     lines = wrapped(text, width, hang).split("\n")
     assert " ".join(lines).split() == text.split()
+    assert lines[0].strip() or not text.strip()
     for line in lines:
         assert columns(line) <= width or len(line.split()) < 2
     styled = wrapped(click.style(text, fg="red"), width, hang)

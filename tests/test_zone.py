@@ -149,6 +149,14 @@ def test_the_zone_in_contrib_is_that_of_the_example() -> None:
     assert written_lines == output_lines
 
 
+def test_the_target_gets_no_alias_to_itself() -> None:
+    file = ROOT / "examples/autoconfig.toml"
+    target = f"autoconfig.{DOMAIN}"
+    output = run("--config", file, "dns", DOMAIN, "--target", target).stdout
+    assert "autoconfig IN CNAME" not in output
+    assert f"autodiscover IN CNAME {target}." in output
+
+
 def test_a_well_run_server_has_all_records() -> None:
     (provider,) = loads(TWO_DOMAINS).provider
     assert list(zone.left_out(provider)) == []
