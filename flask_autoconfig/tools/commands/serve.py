@@ -48,32 +48,34 @@ def _places(config: Any, page: str) -> str:
     "--bind",
     metavar="HOST:PORT",
     callback=_checked_bind,
-    help="Where to serve; 127.0.0.1:8000 by default.",
+    help="The address to listen on; 127.0.0.1:8000 by default.",
 )
 @click.option(
     "--workers",
     "processes",
     type=click.IntRange(1, 1024),
-    help="How many processes; 2 by default.",
+    help="The number of worker processes; 2 by default.",
 )
 @click.option(
     "--proxies",
     default=0,
     show_default=True,
     type=click.IntRange(0, 16),
-    help="How many proxies in front may say the host; with 0 none is believed.",
+    help="The number of proxies in front, whose headers name the host and the scheme; "
+    "with 0 such headers are ignored.",
 )
 @click.option(
     "--hooks",
     metavar="MODULE[:OBJECT]",
-    help="Whose find_provider and find_username are asked; each worker imports it.",
+    help="The module or object with find_provider and find_username; each worker "
+    "imports it.",
 )
 def command(
     bind: str | None, processes: int | None, proxies: int, hooks: str | None
 ) -> None:
-    """Run the service by itself, under gunicorn.
+    """Answer mail clients without a site of your own, under gunicorn.
 
-    GUNICORN_CMD_ARGS of the environment may hold more of gunicorn's options.
+    The environment variable GUNICORN_CMD_ARGS takes more of gunicorn's options.
     """
     from ... import listeners, server, standalone
     from .. import workers
