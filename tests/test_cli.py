@@ -373,10 +373,10 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     toml: Write, command: str, unbuffered: str
 ) -> None:
-    words = ["--config", toml(TWO_DOMAINS), *command.split()]
+    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [BIN / "flask-autoconfig", *words],
+            [str(BIN / "flask-autoconfig"), *words],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -392,7 +392,7 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
 
 def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
     with Path("/dev/full").open("wb") as full:
-        command = [BIN / "flask-autoconfig", "--config", "/nowhere.toml", "show"]
+        command = [str(BIN / "flask-autoconfig"), "--config", "/nowhere.toml", "show"]
         assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 

@@ -185,8 +185,8 @@ def test_a_domain_whose_lookup_fails_hides_no_other(
     toml: Write, server: Bind, tmp_path: Path
 ) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
-    diff = ("--config", toml(text), "dns", *TARGET, "--diff")
-    diff += ("--resolver", server.resolver)
+    words = ("--config", toml(text), "dns", *TARGET)
+    diff = (*words, "--diff", "--resolver", server.resolver)
     done = run(*diff, "--json")
     assert done.returncode == 1
     assert set(json.loads(done.stdout)) == {"example.com", "static.example.com"}

@@ -48,7 +48,7 @@ def _places(config: Any, page: str) -> str:
     "--bind",
     metavar="HOST:PORT",
     callback=_checked_bind,
-    help="The address to listen on; 127.0.0.1:8000 by default.",
+    help="Where to listen; 127.0.0.1:8000 by default.",
 )
 @click.option(
     "--workers",
