@@ -158,15 +158,15 @@ def test_a_pipe_gets_a_line_for_each_part_of_a_finding() -> None:
     assert labels == ["why:", "for:", "do:"]
 
 
-@pytest.mark.parametrize("env", [{}, {"COLUMNS": "500"}])
+@pytest.mark.parametrize("columns", ["", "500"])
 def test_the_line_of_progress_is_no_wider_than_the_terminal(
-    toml: Write, env: dict[str, str]
+    toml: Write, columns: str
 ) -> None:
     """Otherwise its end would remain when the line is cleared."""
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
     file = toml(TWO_DOMAINS)
     words = ("--config", file, "check", "example.com", *options)
-    _, output = at_terminal(*words, columns=40, **env)
+    _, output = at_terminal(*words, columns=40, COLUMNS=columns)
     parts = re.split(r"[\r\n]+", output)
     (progress,) = [part for part in parts if part.startswith("example.com: asking")]
     assert len(progress) <= 39
