@@ -1,4 +1,4 @@
-"""`dns`: the records as each reader takes them, in a real BIND by nsupdate."""
+"""`dns`: the records in each format, and in a real BIND by nsupdate."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from bind import Bind, bind
 from support import TWO_DOMAINS, ZONE_HEAD, program, run
 
+from flask_autoconfig.tools.commands.dns import command
+
 Write = Callable[..., Path]
 TARGET = ("--target", "www.example.com")
 CALENDAR = """
@@ -24,7 +26,7 @@ url = "https://dav.example.com/dav/"
 
 @pytest.fixture
 def server() -> Iterator[Bind]:
-    """A name server whose zone has an office's other records too."""
+    """A name server whose zone has other records too."""
     zone = (
         "www IN A 127.0.0.1\nmail IN A 127.0.0.1\nchat IN CNAME www\n"
         '@ IN TXT "v=spf1 mx -all"\n_ua-auto-config IN TXT "somebody else\'s"\n'
@@ -39,13 +41,9 @@ def dns(file: Path, *options: str | Path) -> Any:
 
 
 @pytest.mark.world
-def test_a_zone_is_lines_to_include_in_one_that_is_there(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_the_zone_format_can_be_included_in_a_zone(toml: Write, tmp_path: Path) -> None:
     lines = dns(toml(TWO_DOMAINS + CALENDAR)).stdout
-    assert "SOA" not in lines
-    assert "IN NS " not in lines
-    assert "$TTL" not in lines
+    assert not re.search(r"SOA|IN NS |\$TTL", lines)
     (tmp_path / "autoconfig.zone").write_text(lines)
     (tmp_path / "zone").write_text(
         f"{ZONE_HEAD}$INCLUDE {tmp_path}/autoconfig.zone\nafter IN A 127.0.0.1\n"
@@ -60,7 +58,7 @@ def test_a_zone_is_lines_to_include_in_one_that_is_there(
     assert re.search(r"^after\.example\.com\.\s+60 IN A", whole, re.M)
 
 
-def test_a_table_is_what_a_web_panel_asks_for(toml: Write) -> None:
+def test_the_table_format_has_the_columns_of_a_web_panel(toml: Write) -> None:
     lines = dns(toml(TWO_DOMAINS), "--format", "table").stdout.splitlines()
     assert lines[0].startswith("example.com (certificates: autoconfig.example.com,")
     assert lines[1].split() == ["Name", "Type", "Value"]
@@ -73,89 +71,88 @@ def test_a_table_is_what_a_web_panel_asks_for(toml: Write) -> None:
 def test_json_has_every_domain_in_one_object(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     for option in (("--json",), ("--format", "json")):
-        told = json.loads(run("--config", file, "dns", *TARGET, *option).stdout)
-        assert set(told) == {"example.com", "example2.com"}
-        assert told["example.com"]["records"][0]["type"] == "CNAME"
-        assert "autoconfig.example.com" in told["example.com"]["certificate_names"]
+        domains = json.loads(run("--config", file, "dns", *TARGET, *option).stdout)
+        assert set(domains) == {"example.com", "example2.com"}
+        assert domains["example.com"]["records"][0]["type"] == "CNAME"
+        assert "autoconfig.example.com" in domains["example.com"]["certificate_names"]
 
 
-def test_output_writes_a_file_for_each_domain(toml: Write, tmp_path: Path) -> None:
-    file = toml(TWO_DOMAINS)
-    for name, extension in (
-        ("zone", "zone"),
-        ("nsupdate", "nsupdate"),
-        ("json", "json"),
-    ):
-        options = ("--format", name, "--output", tmp_path / "out")
-        done = run("--config", file, "dns", *TARGET, *options)
-        assert done.stdout == ""
-        assert "2 files written" in done.stderr
-        one = (tmp_path / f"out/example2.com.{extension}").read_text()
-        assert (
-            one
-            == run(
-                "--config", file, "dns", "example2.com", *TARGET, *options[:2]
-            ).stdout
-        )
+@pytest.mark.parametrize("format_", ["zone", "nsupdate", "json"])
+def test_output_writes_a_file_for_each_domain(
+    toml: Write, tmp_path: Path, format_: str
+) -> None:
+    file, out = toml(TWO_DOMAINS), tmp_path / "out"
+    words = ("--config", file, "dns", *TARGET, "--format", format_)
+    done = run(*words, "--output", out)
+    assert done.stdout == ""
+    assert "2 files written" in done.stderr
+    written = (out / f"example2.com.{format_}").read_text()
+    assert written == run(*words, "example2.com").stdout
+    done = run(*words, "example.com", "--output", out)
+    assert done.stderr.startswith("1 file written below ")
+
+
+# --- Compared with DNS -------------------------------------------------------------------
 
 
 @pytest.mark.world
-def test_nsupdate_brings_a_zone_to_where_nothing_is_lacking(
+def test_nsupdate_publishes_all_records_and_changes_no_others(
     toml: Write, server: Bind
 ) -> None:
     file = toml(TWO_DOMAINS + CALENDAR)
-    resolver = ("--resolver", server.resolver)
-    before = dns(file, "--diff", *resolver)
+    diff = ("--diff", "--resolver", server.resolver)
+    before = dns(file, *diff)
     assert before.returncode == 1
     assert "autoconfig IN CNAME www.example.com." in before.stdout
-
-    done = server.update(dns(file, "--format", "nsupdate").stdout)
-    assert (done.returncode, done.stderr) == (0, "")
-    after = dns(file, "--diff", *resolver)
-    assert (after.returncode, after.stdout, after.stderr) == (0, "", "")
+    for _ in range(2):  # the second time changes nothing
+        done = server.update(dns(file, "--format", "nsupdate").stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+        after = dns(file, *diff)
+        assert (after.returncode, after.stdout, after.stderr) == (0, "", "")
     assert server.ask("_imaps._tcp.example.com", "SRV") == ["0 1 993 imap.example.com."]
     assert server.ask("_caldavs._tcp.example.com", "TXT") == ['"path=/dav/"']
-    # What is not ours is as it was.
     assert server.ask("example.com", "TXT") == ['"v=spf1 mx -all"']
     assert server.ask("_xmpp-client._tcp.example.com", "SRV")
-    # And once more changes nothing.
-    again = server.update(dns(file, "--format", "nsupdate").stdout)
-    assert again.returncode == 0
-    assert dns(file, "--diff", *resolver).returncode == 0
+
+    # An address that leads to the same host is as good as an alias.
+    server.update(
+        "update delete autoconfig.example.com. CNAME\n"
+        "update add autoconfig.example.com. 60 A 127.0.0.1\nsend\n"
+    )
+    assert dns(file, *diff).returncode == 0
 
 
 @pytest.mark.world
-def test_both_digests_stand_while_a_change_goes_on_and_then_the_new_one(
+def test_both_digests_are_published_during_a_change_and_then_the_new_one(
     toml: Write, server: Bind
 ) -> None:
     old = toml(TWO_DOMAINS, "old.toml")
     new = toml(TWO_DOMAINS.replace("imap.example.com", "mail.example.com"))
-    name, resolver = "_ua-auto-config.example.com", ("--resolver", server.resolver)
+    name, diff = (
+        "_ua-auto-config.example.com",
+        ("--diff", "--resolver", server.resolver),
+    )
 
-    def digests() -> list[str]:
+    def published(file: Path, *options: str | Path) -> list[str]:
+        """Publish the difference; return the digests."""
+        script = dns(file, *diff, "--format", "nsupdate", *options).stdout
+        assert server.update(script).returncode == 0
         return [text for text in server.ask(name, "TXT") if "UAAC1" in text]
 
-    server.update(dns(old, "--diff", "--format", "nsupdate", *resolver).stdout)
-    (first,) = digests()
-    during = ("--previous", old, "--diff", "--format", "nsupdate", *resolver)
-    script = dns(new, *during).stdout
-    assert server.update(script).returncode == 0
-    assert len(digests()) == 2
-    assert first in digests()
+    (first,) = published(old)
+    during = published(new, "--previous", old)
+    assert len(during) == 2
+    assert first in during
     assert server.ask("_imaps._tcp.example.com", "SRV") == ["0 1 993 mail.example.com."]
-
-    server.update(dns(new, "--diff", "--format", "nsupdate", *resolver).stdout)
-    (last,) = digests()
+    (last,) = published(new)
     assert last != first
     assert '"somebody else\'s"' in server.ask(name, "TXT")
-    assert dns(new, "--diff", *resolver).returncode == 0
+    assert dns(new, *diff).returncode == 0
 
 
 @pytest.mark.world
-def test_what_is_wrong_in_dns_is_shown_in_each_format(
-    toml: Write, server: Bind
-) -> None:
-    file, resolver = toml(TWO_DOMAINS), ("--resolver", server.resolver)
+def test_each_format_shows_what_is_wrong_in_dns(toml: Write, server: Bind) -> None:
+    file, diff = toml(TWO_DOMAINS), ("--diff", "--resolver", server.resolver)
     server.update(dns(file, "--format", "nsupdate").stdout)
     wrong = (
         "update delete _imaps._tcp.example.com. SRV\n"
@@ -164,65 +161,46 @@ def test_what_is_wrong_in_dns_is_shown_in_each_format(
         "update add autodiscover.example.com. 60 A 192.0.2.9\nsend\n"
     )
     assert server.update(wrong).returncode == 0
-    shown = dns(file, "--diff", *resolver)
-    assert shown.returncode == 1
-    lines = [line for line in shown.stdout.splitlines() if line[0] not in ";$"]
-    assert lines == [
+    zone = dns(file, *diff)
+    assert zone.returncode == 1
+    assert [line for line in zone.stdout.splitlines() if line[0] not in ";$"] == [
         "autodiscover IN CNAME www.example.com.",
         "_imaps._tcp IN SRV 0 1 993 imap.example.com.",
     ]
-    assert "; remove: autodiscover IN A 192.0.2.9" in shown.stdout
-    assert "; remove: _imaps._tcp IN SRV 0 1 993 old.example.com." in shown.stdout
-    table = dns(file, "--diff", "--format", "table", *resolver).stdout
+    assert "; remove: autodiscover IN A 192.0.2.9" in zone.stdout
+    assert "; remove: _imaps._tcp IN SRV 0 1 993 old.example.com." in zone.stdout
+    table = dns(file, *diff, "--format", "table").stdout
     assert re.search(r"_imaps\._tcp +SRV +remove: 0 1 993 old\.example\.com\.", table)
-    told = json.loads(dns(file, "--diff", "--json", *resolver).stdout)
-    assert len(told["example.com"]["outdated"]) == 2
-    script = dns(file, "--diff", "--format", "nsupdate", *resolver).stdout
+    domains = json.loads(dns(file, *diff, "--json").stdout)
+    assert len(domains["example.com"]["outdated"]) == 2
+    script = dns(file, *diff, "--format", "nsupdate").stdout
     assert "; by hand: update delete autodiscover.example.com. A 192.0.2.9" in script
-    # Without the comparison an address in the way is told by nsupdate itself.
+    # Without a comparison nsupdate itself reports an address in the place of an alias.
     whole = server.update(dns(file, "--format", "nsupdate").stdout)
     assert whole.returncode != 0
 
 
 @pytest.mark.world
-def test_an_address_that_leads_to_the_same_place_is_as_good_as_an_alias(
-    toml: Write, server: Bind
-) -> None:
-    file, resolver = toml(TWO_DOMAINS), ("--resolver", server.resolver)
-    server.update(dns(file, "--format", "nsupdate").stdout)
-    server.update(
-        "update delete autoconfig.example.com. CNAME\n"
-        "update add autoconfig.example.com. 60 A 127.0.0.1\nsend\n"
-    )
-    assert dns(file, "--diff", *resolver).returncode == 0
-
-
-@pytest.mark.world
-def test_a_domain_that_nobody_answers_for_hides_no_other(
+def test_a_domain_whose_lookup_fails_hides_no_other(
     toml: Write, server: Bind, tmp_path: Path
 ) -> None:
     text = TWO_DOMAINS.replace('"example2.com"', '"refused.test", "static.example.com"')
-    file = toml(text)
-    options = ("dns", *TARGET, "--diff", "--resolver", server.resolver)
-    done = run("--config", file, *options)
+    words = ("--config", toml(text), "dns", *TARGET)
+    diff = (*words, "--diff", "--resolver", server.resolver)
+    done = run(*diff, "--json")
     assert done.returncode == 1
-    assert "$ORIGIN example.com." in done.stdout
-    assert "$ORIGIN static.example.com." in done.stdout
-    assert "refused.test" not in done.stdout
-    assert re.search(
-        r"Error: refused\.test: not compared: .*; .*--resolver", done.stderr
-    )
-    told = json.loads(run("--config", file, *options, "--json").stdout)
-    assert set(told) == {"example.com", "static.example.com"}
-    done = run("--config", file, *options, "--output", tmp_path / "out")
+    assert set(json.loads(done.stdout)) == {"example.com", "static.example.com"}
+    failure = r"Error: refused\.test: not compared: .*; .*--resolver"
+    assert re.search(failure, done.stderr)
+    done = run(*diff, "--output", tmp_path / "out")
     assert done.returncode == 1
     assert "2 files written" in done.stderr
-    assert "refused.test" in done.stderr
-    names = {it.name for it in (tmp_path / "out").iterdir()}
+    assert re.search(failure, done.stderr)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"example.com.zone", "static.example.com.zone"}
 
 
-def test_without_any_name_server_no_more_domains_are_asked(toml: Write) -> None:
+def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> None:
     domains = ", ".join(f'"d{number}.test"' for number in range(50))
     file = toml(TWO_DOMAINS.replace('"example.com", "example2.com"', domains))
     nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
@@ -232,48 +210,61 @@ def test_without_any_name_server_no_more_domains_are_asked(toml: Write) -> None:
     assert "the other domains: not compared either" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["www", "not a host", "192.0.2.1"])
-def test_a_target_is_a_whole_name(toml: Write, target: str) -> None:
-    done = run("--config", toml(TWO_DOMAINS), "dns", "--target", target)
+# --- Options and messages ----------------------------------------------------------------
+
+WRONG_USAGE = {
+    "a target without a dot": ("--target www", "www.example.com"),
+    "a target that is no name": ("--target a..b", "www.example.com"),
+    "a target that is an address": ("--target 192.0.2.1", "www.example.com"),
+    "no previous file": ("--target a.test --previous /nosuch", "/nosuch"),
+    "port 0": ("--target a.test --diff --resolver a.test:0", "HOST or HOST:PORT"),
+    "no port": ("--target a.test --diff --resolver a.test:x", "HOST or HOST:PORT"),
+    "no host": ("--target a.test --diff --resolver :53", "HOST or HOST:PORT"),
+    "a URL": ("--target a.test --diff --resolver a.test/x", "HOST or HOST:PORT"),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), WRONG_USAGE.values(), ids=WRONG_USAGE.keys()
+)
+def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "dns", *words.split())
     assert (done.returncode, done.stdout) == (2, "")
-    assert "www.example.com" in done.stderr
+    assert message in done.stderr
 
 
-def test_patterns_beside_domains_are_told_of(toml: Write) -> None:
+@pytest.mark.parametrize(
+    ("value", "endpoint"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("Dns.example.com:5353", ("dns.example.com", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
+    ],
+)
+def test_a_name_server_is_a_host_with_or_without_a_port(
+    value: str, endpoint: tuple[str, int]
+) -> None:
+    context = command.make_context("dns", [*TARGET, "--resolver", value])
+    assert context.params["resolver"] == endpoint
+
+
+def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     file = toml(TWO_DOMAINS.replace('"example2.com"', '"*.example.net"'))
     done = run("--config", file, "dns", *TARGET)
     assert done.returncode == 0
     assert "note: *.example.net has no records of its own" in done.stderr
-    assert run("--config", file, "dns", "example.com", *TARGET).stderr == ""
+    assert dns(file).stderr == ""
 
 
 @pytest.mark.parametrize(
-    "command", [("dns", *TARGET, "--output"), ("export",)], ids=["dns", "export"]
+    "words", [("dns", *TARGET, "--output"), ("export",)], ids=["dns", "export"]
 )
-def test_a_folder_that_is_none_is_told_with_its_path_and_what_to_do(
-    toml: Write, command: tuple[str, ...]
+def test_the_error_for_a_folder_that_is_none_has_its_path_and_a_remedy(
+    toml: Write, words: tuple[str, ...]
 ) -> None:
-    done = run("--config", toml(TWO_DOMAINS), *command, "/dev/null")
+    done = run("--config", toml(TWO_DOMAINS), *words, "/dev/null")
     assert done.returncode == 1
-    message = "/dev/null: cannot write: File exists; it is no folder: name another"
+    message = "/dev/null: cannot write: File exists; it is not a folder: name another"
     assert done.stderr == f"Error: {message}\n"
-
-
-def test_one_file_is_one_file(toml: Write, tmp_path: Path) -> None:
-    done = dns(toml(TWO_DOMAINS), "--output", tmp_path / "out")
-    assert done.stderr.startswith("1 file written below ")
-
-
-def test_a_previous_file_that_is_not_there_is_wrong_usage(toml: Write) -> None:
-    done = dns(toml(TWO_DOMAINS), "--previous", "/nosuch")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "/nosuch" in done.stderr
-    assert "init" not in done.stderr
-
-
-def test_a_name_server_that_is_not_there_is_told(toml: Write) -> None:
-    nobody = ("--resolver", "127.0.0.1:9", "--timeout", "0.5")
-    ended = dns(toml(TWO_DOMAINS), "--diff", *nobody)
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    assert "example.com" in ended.stderr

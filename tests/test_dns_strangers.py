@@ -1,4 +1,4 @@
-"""`dns --diff` where strangers publish records that are written to be commands."""
+"""`dns --diff` of a zone with hostile records, written to be taken for commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOMAIN, OTHER = "example.com", "other.test"
 DIGEST = "_ua-auto-config"
 COMMANDS = f"\nsend\nupdate delete www.{OTHER}. A\nsend\n".encode()
 
-# Each is the strings of a TXT record that begins as ours do.
+# The strings of TXT records that begin as the published ones do.
 TEXTS: dict[str, list[bytes]] = {
     "line ends": [b"v=UAAC1" + COMMANDS],
     "carriage returns": [b"v=UAAC1; \r\rsend\r"],
@@ -60,7 +60,7 @@ LABELS = [b"a\nsend", b'"; $@', b"\\.\x1b]0;x\x07", b" (\xff\xe2\x80\xae"]
 
 
 def wire(name: str, number: int, data: bytes) -> str:
-    """A line of a zone file, the data as RFC 3597 has it."""
+    """Return a line of a zone file, the data in the form of RFC 3597."""
     return f"{name} IN TYPE{number} \\# {len(data)} {data.hex()}\n"
 
 
@@ -102,12 +102,8 @@ def dns_of(file: Path, server: Bind, *options: str | Path) -> Any:
     return run("--config", file, "dns", DOMAIN, *words, *options)
 
 
-def held(server: Bind, name: str, type_: str) -> set[Rdata]:
-    return set(Resolver(("127.0.0.1", server.port)).records(f"{name}.{DOMAIN}", type_))
-
-
 def publish(file: Path, server: Bind) -> None:
-    """As README has it: the output goes into nsupdate with a key for every zone."""
+    """Pipe the output into nsupdate, as README has it, with a key for every zone."""
     words = ("--target", "www.example.com", "--diff", "--resolver", server.resolver)
     command = (BIN / "flask-autoconfig", "--config", file, "dns", DOMAIN, *words)
     script = shlex.join(map(str, (*command, "--format", "nsupdate")))
@@ -116,21 +112,13 @@ def publish(file: Path, server: Bind) -> None:
     server.run("sh", "-c", f"{{ echo {where}; {script}; }} | {nsupdate}")
 
 
-@pytest.mark.parametrize("name", ["line ends", "a quote and line ends"])
-def test_no_record_of_a_stranger_changes_another_zone(toml: Write, name: str) -> None:
-    line = wire(DIGEST, 16, text(TEXTS[name]))
-    with bind(DOMAIN, line, others={OTHER: "www IN A 192.0.2.1\n"}) as server:
-        publish(toml(TWO_DOMAINS), server)
-        assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
-        assert dns_of(toml(TWO_DOMAINS), server).returncode == 0
-
-
 def test_nsupdate_removes_exactly_the_hostile_records(
     toml: Write, server: Bind
 ) -> None:
     publish(toml(TWO_DOMAINS), server)
     assert server.ask(f"www.{OTHER}", "A") == ["192.0.2.1"]
-    left = held(server, DIGEST, "TXT")
+    resolver = Resolver(("127.0.0.1", server.port))
+    left = set(resolver.records(f"{DIGEST}.{DOMAIN}", "TXT"))
     foreign = {parsed("TXT", text(it)) for it in (*KEPT, TOO_LONG)}
     assert foreign <= left
     (own,) = left - foreign
@@ -139,40 +127,37 @@ def test_nsupdate_removes_exactly_the_hostile_records(
     assert server.ask(f"autoconfig.{DOMAIN}", "CNAME") == ["www.example.com."]
     again = dns_of(toml(TWO_DOMAINS), server, "--format", "nsupdate")
     assert "update" not in again.stdout
-    assert again.returncode == 1  # there is still a record to be removed by hand
+    assert again.returncode == 1  # the long record has to be removed by hand
+
+
+PATTERNS = {
+    "zone": r"; remove: (\S+) IN (\S+) (.*)",
+    "nsupdate": rf"update delete (\S+)\.{DOMAIN}\. (\S+) (.*)",
+    "table": r"(\S+) +(\S+) +remove: (.*)",
+}
 
 
 def removed(format_: str, output: str) -> set[tuple[str, Rdata]]:
-    """The records that an output tells to remove."""
-    lines = output.splitlines()
+    """Return the records that an output says to remove."""
     if format_ == "json":
-        outdated = json.loads(output)[DOMAIN]["outdated"]
-        found: list[Any] = [(it["name"], it["type"], it["data"]) for it in outdated]
-    elif format_ == "zone":
-        prefix = "; remove: "
-        rows = [it.removeprefix(prefix) for it in lines if it.startswith(prefix)]
-        found = [tuple(it.replace(" IN", "", 1).split(" ", 2)) for it in rows]
-    elif format_ == "nsupdate":
-        prefix = "update delete "
-        rows = [it.removeprefix(prefix) for it in lines if it.startswith(prefix)]
-        found = [tuple(it.replace(f".{DOMAIN}.", "", 1).split(" ", 2)) for it in rows]
+        rows = [tuple(row.values()) for row in json.loads(output)[DOMAIN]["outdated"]]
     else:
-        matches = (re.fullmatch(r"(\S+) +(\S+) +remove: (.*)", it) for it in lines)
-        found = [match.groups() for match in matches if match]
+        matches = (re.fullmatch(PATTERNS[format_], it) for it in output.splitlines())
+        rows = [match.groups() for match in matches if match]
     return {
         (name, dns.rdata.from_text("IN", type_, _quoted(type_, data)))
-        for name, type_, data in found
+        for name, type_, data in rows
     }
 
 
 def _quoted(type_: str, data: str) -> str:
-    """A table shows a text without escapes as it is."""
+    """Put back the quotes that a table leaves out around a text without escapes."""
     is_bare = type_ == "TXT" and not data.startswith('"')
     return f'"{data}"' if is_bare else data
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_is_written_is_printable_and_names_exactly_the_hostile_records(
+def test_the_output_is_printable_and_removes_exactly_the_hostile_records(
     toml: Write, server: Bind, tmp_path: Path, format_: str
 ) -> None:
     file = toml(TWO_DOMAINS)
@@ -187,7 +172,7 @@ def test_what_is_written_is_printable_and_names_exactly_the_hostile_records(
     assert written.read_text() == done.stdout
 
 
-def test_a_zone_with_removals_holds_the_wanted_records_alone(
+def test_a_zone_with_removals_holds_only_the_wanted_records(
     toml: Write, server: Bind, tmp_path: Path
 ) -> None:
     def records(lines: str) -> list[str]:
@@ -210,8 +195,8 @@ def test_a_zone_with_removals_holds_the_wanted_records_alone(
     )
 
 
-def test_many_records_go_in_several_messages(toml: Write) -> None:
-    """A message of DNS has 65,535 bytes, and BIND keeps 100 records of a set."""
+def test_many_records_are_sent_in_several_messages(toml: Write) -> None:
+    """A DNS message has 65,535 bytes, and BIND accepts 100 records in a set."""
     numbers = [b"%03d" % number for number in range(90)]
     long = b"x" * 255
     texts = (text([b"v=UAAC1;" + it, long, long, long[:90]]) for it in numbers)
@@ -227,8 +212,8 @@ def test_many_records_go_in_several_messages(toml: Write) -> None:
         assert dns_of(toml(TWO_DOMAINS), server).returncode == 0
 
 
-def test_a_record_is_ours_by_the_tag_of_its_own_family() -> None:
-    """Also of a family whose digest is not PACC's, and of a text in several strings."""
+def test_a_record_is_recognised_by_the_tag_of_its_family() -> None:
+    """Even if the digest is not PACC's and the text has several strings."""
     digest = Digest("_greeting", lambda document: f"v=GREET2; n={len(document)}")
     (pacc,) = (it for it in families.FAMILIES if it.name == "pacc")
     family = pacc._replace(digest=digest)

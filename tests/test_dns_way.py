@@ -1,4 +1,4 @@
-"""The way to the end: `dns` into a real BIND by nsupdate, until `check` is all green."""
+"""From `dns` by nsupdate into a real BIND, until `check` finds nothing wrong."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 
 pytestmark = pytest.mark.world
 _NAMES = "127.0.0.55"
-# The hosts, and no web server of the domain itself.
+# The addresses of hosts, but none of the domain itself.
 _HOSTS = ADDRESSES.replace(f"@ IN A {WEB}\n", "").replace(WEB, ELSEWHERE)
 _NEW = TOML.replace(
     f'domains = ["{DOMAIN}"]', f'domains = ["{DOMAIN}"]\ndisplay_name = "Example"'
 )
 
 
-pytestmark = pytest.mark.world
-
-
 @pytest.fixture
 def names(really: Real) -> Iterator[Bind]:
-    """A name server that knows the hosts, and lets a key add the rest."""
+    """A name server that knows the hosts, and accepts the rest from a key."""
     with bind(DOMAIN, _HOSTS, really.inside, _NAMES) as names:
         yield names
 
 
 def publish(names: Bind, file: Path, *options: str | Path) -> None:
-    """As the README has it, but that no resolver says where the zone is."""
+    """Publish as README has it, but with the address of the server of the zone."""
     command = (BIN / "flask-autoconfig", "--config", file, "dns")
     options = ("--target", f"www.{DOMAIN}", "--format", "nsupdate", *options)
     dns = shlex.join(map(str, (*command, *options)))
@@ -42,8 +39,8 @@ def publish(names: Bind, file: Path, *options: str | Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def green(here: Real, file: Path) -> bool:
-    report = here.check(USER, file=file, names=_NAMES)
+def is_green(world: Real, file: Path) -> bool:
+    report = world.check(USER, file=file, names=_NAMES)
     return wrong(report) == [] and works(report) == dict.fromkeys(ALL, True)
 
 
@@ -51,18 +48,18 @@ def digests(names: Bind) -> list[str]:
     return names.ask(f"_ua-auto-config.{DOMAIN}", "TXT")
 
 
-def test_dns_and_nsupdate_make_a_domain_all_green(really: Real, names: Bind) -> None:
+def test_check_finds_nothing_wrong_after_dns_and_nsupdate(
+    really: Real, names: Bind
+) -> None:
     file = really.folder / "true.toml"
     with really.service(file):
         before = really.check(USER, file=file, names=_NAMES)
         assert True not in works(before).values()
         publish(names, file)
-        after = really.check(USER, file=file, names=_NAMES)
-    assert wrong(after) == []
-    assert works(after) == dict.fromkeys(ALL, True)
+        assert is_green(really, file)
 
 
-def test_a_change_over_of_the_digest_is_green_before_during_and_after(
+def test_check_finds_nothing_wrong_before_during_and_after_a_change_of_digests(
     really: Real, names: Bind
 ) -> None:
     old, new = really.folder / "old.toml", really.folder / "new.toml"
@@ -72,23 +69,23 @@ def test_a_change_over_of_the_digest_is_green_before_during_and_after(
     served.write_text(TOML)
     with really.service(served):
         publish(names, old)
-        assert green(really, served)
+        assert is_green(really, served)
         (first,) = digests(names)
 
         publish(names, new, "--previous", old)
         both = digests(names)
         assert len(both) == 2
         assert first in both
-        assert green(really, served)
+        assert is_green(really, served)
 
         served.write_text(_NEW)
         until(lambda: b"<displayName>Example<" in really.inside.call(document))
         assert digests(names) == both
-        assert green(really, served)
+        assert is_green(really, served)
 
         publish(names, new)
         assert digests(names) == [it for it in both if it != first]
-        assert green(really, served)
+        assert is_green(really, served)
 
 
 def document() -> bytes:

@@ -1,31 +1,241 @@
-"""`export --nginx`, with the real nginx: each document once, and a map to it."""
+"""`export`: static files, and one map to each document for the real nginx."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, Reply, fetch, free_port, program, run, running
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    Reply,
+    fetch,
+    free_port,
+    program,
+    run,
+    running,
+    serving,
+)
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
+from flask_autoconfig.config.reading import loads
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
-from flask_autoconfig.tools.files import Folder
+from flask_autoconfig.tools.files import Folder, opened
 from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
+EDITED = TWO_DOMAINS.replace("imap.", "mail.")
+PATHS = (
+    "mail/config-v1.1.xml",
+    ".well-known/autoconfig/mail/config-v1.1.xml",
+    ".well-known/mail-v1.xml",
+    ".well-known/user-agent-configuration.json",
+    ".well-known/apple-mail.mobileconfig",
+    "email.mobileconfig",
+)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+# --- A file for each domain and path -----------------------------------------------------
+
+
+def test_export_writes_byte_for_byte_what_is_served_for_a_web_server_to_read(
+    toml: Write, tmp_path: Path
+) -> None:
+    file, out = toml(TWO_DOMAINS), tmp_path / "out"
+    before = os.umask(0o022)
+    try:
+        assert run("--config", file, "export", out).returncode == 0
+    finally:
+        os.umask(before)
+    domains = ("example.com", "example2.com")
+    assert set(files(out)) == {
+        f"{domain}/{path}" for domain in domains for path in PATHS
+    }
+    with serving(file) as url:
+        for domain in domains:
+            for path in PATHS:
+                served = fetch(f"{url}/{path}", Host=domain).body
+                assert (out / domain / path).read_bytes() == served
+    for path_ in out.rglob("*"):
+        assert path_.stat().st_mode & 0o444 == 0o444, path_
+
+
+def test_export_reports_what_it_leaves_alone_and_what_cannot_be_a_file(
+    toml: Write, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    export(Service(toml(TWO_DOMAINS)), out)
+    (out / "index.html").write_text("mine")
+    text = TWO_DOMAINS.replace('"example2.com"', '"*.example.net"')
+    done = run("--config", toml(text), "export", out)
+    assert (out / "index.html").read_text() == "mine"
+    assert f"{out}/example2.com/mail/config-v1.1.xml is no longer served" in done.stderr
+    assert "*.example.net has no static files" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("for_nginx", "is_last"),
+    [
+        (False, lambda name, _: name == "2"),
+        (True, lambda _, data: b"map $host" in data),
+    ],
+    ids=["the third copy", "the map for nginx"],
+)
+def test_an_export_that_fails_leaves_the_old_files_whole(
+    toml: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    for_nginx: bool,
+    is_last: Callable[[str, bytes], bool],
+) -> None:
+    out = tmp_path / "out"
+    export(Service(toml(TWO_DOMAINS)), out, for_nginx=for_nginx)
+    before = files(out)
+    write = Folder.write
+
+    def full_disk(self: Folder, name: str, data: bytes) -> None:
+        if is_last(name, data):
+            raise OSError(28, "No space left on device", name)
+        write(self, name, data)
+
+    monkeypatch.setattr(Folder, "write", full_disk)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        export(Service(toml(EDITED)), out, for_nginx=for_nginx)
+    assert files(out) == before
+
+
+def test_an_export_that_is_terminated_leaves_nothing_behind(
+    toml: Write, tmp_path: Path
+) -> None:
+    names = ", ".join(f'"d{number}.test"' for number in range(20_000))
+    text = TWO_DOMAINS.replace('"example.com", "example2.com"', names)
+    file = toml(text.replace("domains =", "list_domains = false\ndomains ="))
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [BIN / "flask-autoconfig", "--config", file, "export", out],
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(out.glob(".autoconfig-*/10")):
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 143
+    assert list(out.iterdir()) == []
+
+
+# --- Links that somebody has put there ---------------------------------------------------
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder beside the exported one, with a file that must not change."""
+    folder = tmp_path / "outside"
+    (folder / "mail").mkdir(parents=True)
+    (folder / "mail/config-v1.1.xml").write_text("mine")
+    return folder
+
+
+LINKS = {
+    "a domain": ("example.com", "", "a link or a file is in"),
+    "a folder": ("example.com/mail", "mail", "a link or a file is in"),
+    "a folder above": ("example2.com/.well-known", "", "a link or a file is in"),
+    "to nowhere": (
+        "example2.com/.well-known/autoconfig",
+        "nowhere",
+        "a link or a file is in",
+    ),
+    "a file": (
+        "example.com/mail/config-v1.1.xml",
+        "mail/config-v1.1.xml",
+        "it is a link; remove it",
+    ),
+    "a file to a folder": ("example.com/email.mobileconfig", "mail", "it is a link"),
+    "a file to nowhere": (
+        "example.com/.well-known/apple-mail.mobileconfig",
+        "nowhere",
+        "it is a link",
+    ),
+}
+
+
+@pytest.mark.parametrize(("link", "target", "message"), LINKS.values(), ids=LINKS)
+def test_export_refuses_a_link_in_the_place_of_a_folder_or_a_file(
+    toml: Write, tmp_path: Path, outside: Path, link: str, target: str, message: str
+) -> None:
+    out = tmp_path / "out"
+    export(Service(toml(TWO_DOMAINS)), out)
+    (out / link).rename(tmp_path / "away")
+    (out / link).symlink_to(outside / target)
+    before = files(out), files(outside)
+    done = run("--config", toml(EDITED), "export", out)
+    assert done.returncode == 1
+    assert f"{out / link}: cannot write: {message}" in done.stderr
+    assert (files(out), files(outside)) == before
+    assert not list(out.glob(".autoconfig-*"))
+
+
+def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
+    toml: Write, tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    before = files(outside)
+    replace = Folder._replace
+
+    def swapped(self: Folder, source: Folder, name: str, new_name: str) -> None:
+        mail = out / "example.com/mail"
+        if self.path == mail and not mail.is_symlink():
+            mail.rename(tmp_path / "away")
+            mail.symlink_to(outside / "mail")
+        replace(self, source, name, new_name)
+
+    monkeypatch.setattr(Folder, "_replace", swapped)
+    export(Service(toml(TWO_DOMAINS)), out)
+    assert (out / "example.com/mail").is_symlink()
+    assert files(outside) == before
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b"])
+def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    with (
+        opened(tmp_path / "out") as folder,
+        pytest.raises(OSError, match="it is not the name of a folder"),
+        folder.below(("a", name)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("domain", ["../a.test", "a.test/../../b", "..", "/etc"])
+def test_no_domain_of_the_file_is_a_path(domain: str) -> None:
+    with pytest.raises(ConfigError):
+        loads(TWO_DOMAINS.replace("example2.com", domain))
+
+
+# --- With a map for nginx ----------------------------------------------------------------
+
 LABELS = ("autoconfig.", "ua-auto-config.", "")
 LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 50, "test"])
+KEPT = (
+    "Content-Type",
+    "Cache-Control",
+    "Access-Control-Allow-Origin",
+    "X-Content-Type-Options",
+)
 CUSTOMERS = [f"customer-{number:04}.test" for number in range(3000)]
 
 
 def listed(toml: Write, folder: Path, customers: list[str]) -> Path:
-    """A file in *folder*: domains with one document for all, others with one each."""
+    """Write a file with domains that share a document, and others with one each."""
     (folder / "customers").write_text("\n".join([*customers, LONG]))
     own = TWO_DOMAINS.replace(
         'domains = ["example.com", "example2.com"]',
@@ -38,13 +248,13 @@ def listed(toml: Write, folder: Path, customers: list[str]) -> Path:
 
 @contextmanager
 def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]:
-    """nginx with what was exported; gives how to ask a host for a path."""
+    """Start nginx with what was exported; yield a function of host and path."""
     port = free_port()
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    user = "user root;" if os.getuid() == 0 else ""  # who may enter the test's folder
+    user = "user root;" if os.getuid() == 0 else ""  # who can enter the test's folder
     config = folder / "nginx.conf"
     config.write_text(
         f"{user}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
@@ -54,20 +264,17 @@ def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]
         'location / { return 200 "the site"; } }\n}\n'
     )
     command = (program("nginx"), "-p", folder, "-c", config)
-    said = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
-    assert "[warn]" not in said.stderr
+    tried = subprocess.run(
+        [*command, "-t"], capture_output=True, text=True, check=False
+    )
+    assert tried.returncode == 0, tried.stderr
+    assert "[warn]" not in tried.stderr
 
     def ask(host: str, path: str) -> Reply:
         return fetch(f"http://127.0.0.1:{port}{path}", Host=host)
 
     with running(*command, port=port):
         yield ask
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    found = (it for it in folder.rglob("*") if it.is_file())
-    return {str(it.relative_to(folder)): it.read_bytes() for it in found}
 
 
 @pytest.mark.world
@@ -81,7 +288,6 @@ def test_nginx_serves_thousands_of_domains_from_a_few_files(
     paths = list(static_paths(service.families))
     domains = ["example.com", "own.test", "autoconfig.own.test", "xn--bcher-kva.test"]
     domains += [LONG, *CUSTOMERS[::150]]
-    kept = {"Cache-Control", "Access-Control-Allow-Origin", "X-Content-Type-Options"}
     with nginx(tmp_path, out) as ask:
         for domain in domains:
             for label in LABELS if domain != LONG else [""]:
@@ -90,10 +296,9 @@ def test_nginx_serves_thousands_of_domains_from_a_few_files(
                     assert expected is not None
                     reply = ask(label + domain, path)
                     assert (reply.status, reply.body) == (200, expected.body)
-                    said = dict(expected.headers)
-                    assert reply.headers["Content-Type"] == said["Content-Type"]
-                    for name in kept:
-                        assert reply.headers.get_all(name) == [said[name]]
+                    headers = dict(expected.headers)
+                    for name in KEPT:
+                        assert reply.headers.get_all(name) == [headers[name]]
         for host in ("stranger.test", "autoconfig.stranger.test", "test"):
             assert ask(host, paths[0]).status == 404
         assert ask("example.com", "/").body == b"the site"
@@ -105,52 +310,28 @@ def test_each_document_is_one_file(toml: Write, tmp_path: Path) -> None:
     found = files(tmp_path / "out")
     bodies = [body for name, body in found.items() if name.startswith("documents/")]
     assert len(bodies) == len(set(bodies))
-    # For all that are listed, for those that are not, and for the one that is the id.
-    assert sum(b"<clientConfig" in it for it in bodies) == 3
-    assert sum(it.startswith(b"{") for it in bodies) == 2  # one a provider
+    # For the listed domains, for the others, and for the one that is the id.
+    assert sum(b"<clientConfig" in body for body in bodies) == 3
+    assert sum(body.startswith(b"{") for body in bodies) == 2  # one for each provider
     # Each domain has a profile of its own, by its identifiers.
     assert len(bodies) == 3 + 2 + 2 + 50 + 1 + 3
-    assert set(found) - {f for f in found if f.startswith("documents/")} == {
-        "nginx-map.conf",
-        "nginx-locations.conf",
-    }
+    others = {name for name in found if not name.startswith("documents/")}
+    assert others == {"nginx-map.conf", "nginx-locations.conf"}
 
 
-def test_a_new_map_tells_of_documents_that_it_has_no_more(
+def test_export_reports_documents_that_a_new_map_no_longer_names(
     toml: Write, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     assert export(Service(toml(TWO_DOMAINS)), out, for_nginx=True).notes == []
     before = files(out)
-    edited = Service(toml(TWO_DOMAINS.replace("imap.", "mail.")))
-    (note,) = export(edited, out, for_nginx=True).notes
+    (note,) = export(Service(toml(EDITED)), out, for_nginx=True).notes
     documents = [name for name in before if name.startswith("documents/")]
     assert note.startswith(f"{len(documents)} documents of before in {out}/documents, ")
     after = files(out)
-    assert all(
-        after[name] == before[name] for name in documents
-    )  # nginx reads them yet
+    # nginx still reads the old ones.
+    assert all(after[name] == before[name] for name in documents)
     assert after["nginx-map.conf"] != before["nginx-map.conf"]
-
-
-def test_a_map_that_cannot_be_written_leaves_the_old_one_whole(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    export(Service(toml(TWO_DOMAINS)), out, for_nginx=True)
-    before = files(out)
-    write = Folder.write
-
-    def full_disk(self: Folder, name: str, data: bytes) -> None:
-        if b"map $host" in data:
-            raise OSError(28, "No space left on device", name)
-        write(self, name, data)
-
-    monkeypatch.setattr(Folder, "write", full_disk)
-    edited = Service(toml(TWO_DOMAINS.replace("imap.", "mail.")))
-    with pytest.raises(ConfigError, match="No space left on device"):
-        export(edited, out, for_nginx=True)
-    assert files(out) == before
 
 
 @pytest.mark.parametrize("place", ["documents", "nginx-map.conf"])
@@ -167,12 +348,10 @@ def test_no_link_leads_the_documents_or_the_map_elsewhere(
     assert files(outside) == {"mine": b"mine"}
     assert done.returncode == 1
     assert f"{out / place}: cannot write: " in done.stderr
-    assert not any(it.is_file() and not it.is_symlink() for it in out.rglob("*"))
+    assert all(path.is_dir() or path.is_symlink() for path in out.rglob("*"))
 
 
-def test_of_many_copies_export_says_how_to_have_fewer(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_export_of_many_copies_recommends_the_map(toml: Write, tmp_path: Path) -> None:
     service = Service(listed(toml, tmp_path, CUSTOMERS[:900]))
     (note,) = export(service, tmp_path / "out").notes
     assert "--nginx" in note

@@ -1,13 +1,15 @@
-"""What strangers publish in DNS is read, compared, written and shown in linear time."""
+"""DNS records are compared, written and shown in linear time."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dns.rdata
 import pytest
 from dns.rdata import Rdata
 from linear import assert_linear
+from support import TWO_DOMAINS, run
 
 from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.values import quote
@@ -22,7 +24,7 @@ WANTED = [
     Record("_imaps._tcp", "SRV", "0 1 993 imap.example.com."),
     Record("_ua-auto-config", "TXT", '"v=UAAC1; a=sha256; d=x"'),
 ]
-_OWN = b"v=UAAC1; "
+_TAG = b"v=UAAC1; "
 
 
 class Read(Resolver):
@@ -35,46 +37,54 @@ class Read(Resolver):
         return self._records.get(type_, [])
 
 
-def _text(strings: list[bytes]) -> Rdata:
-    wire = b"".join(bytes([len(it)]) + it for it in strings)
-    return dns.rdata.from_wire("IN", "TXT", wire, 0, len(wire))
-
-
 def _record(type_: str, wire: bytes) -> Rdata:
     return dns.rdata.from_wire("IN", type_, wire, 0, len(wire))
 
 
-def _written(records: dict[str, list[Rdata]]) -> None:
+def _text(strings: list[bytes]) -> Rdata:
+    return _record("TXT", b"".join(bytes([len(it)]) + it for it in strings))
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _write(records: dict[str, list[Rdata]]) -> None:
     found = compared(Published("example.com", ["example.com"], WANTED), Read(records))
     for name in FORMATS:
         joined(name, [found])
 
 
 def _one_text(text: str) -> None:
-    """One record of many strings."""
-    data = _OWN + text.encode("utf-8", "surrogatepass")
-    strings = [data[at : at + 255] for at in range(0, len(data), 255)]
-    _written({"TXT": [_text(strings)]})
+    """Write one record of many strings."""
+    _write({"TXT": [_text(_cut(_TAG + text.encode(), 255))]})
 
 
 def _many_texts(text: str) -> None:
-    """A record for each 48 bytes, thousands of them."""
-    data = text.encode("utf-8", "surrogatepass")
-    pieces = [data[at : at + 48] for at in range(0, len(data), 48)]
-    numbered = (
-        b"%s%d %s" % (_OWN, number, piece) for number, piece in enumerate(pieces)
-    )
-    _written({"TXT": [_text([it]) for it in numbered]})
+    """Write thousands of texts of 48 bytes."""
+    pieces = enumerate(_cut(text.encode(), 48))
+    numbered = (b"%s%d %s" % (_TAG, number, piece) for number, piece in pieces)
+    _write({"TXT": [_text([string]) for string in numbered]})
 
 
 def _many_names(text: str) -> None:
-    """A host name for each 48 bytes, in aliases and services."""
-    data = text.encode("utf-8", "surrogatepass")
-    labels = [b"%d%s" % (at, data[at : at + 48]) for at in range(0, len(data), 48)]
-    names = [bytes([len(it)]) + it + b"\0" for it in labels]
-    aliases = [_record("CNAME", it) for it in names]
-    services = [_record("SRV", b"\0\0\0\1\3\xe1" + it) for it in names]
-    _written({"CNAME": aliases, "SRV": services})
+    """Write thousands of host names of 48 bytes, in aliases and services."""
+    pieces = enumerate(_cut(text.encode(), 48))
+    labels = [b"%d%s" % (number, piece) for number, piece in pieces]
+    names = [bytes([len(label)]) + label + b"\0" for label in labels]
+    aliases = [_record("CNAME", name) for name in names]
+    services = [_record("SRV", b"\0\0\0\1\3\xe1" + name) for name in names]
+    _write({"CNAME": aliases, "SRV": services})
+
+
+def _many_domains(text: str, folder: Path) -> None:
+    """Print the records of thousands of domains of one provider."""
+    names = (f"d{number}.test" for number in range(len(text) // 32))
+    (folder / "names").write_text("\n".join(names))
+    done = run(
+        "--config", folder / "autoconfig.toml", "dns", "--target", "www.example.com"
+    )
+    assert done.stdout.count("$ORIGIN") == len(text) // 32 + 2
 
 
 def _printed(text: str) -> None:
@@ -83,7 +93,7 @@ def _printed(text: str) -> None:
     terminal.tell(text)
 
 
-# What presentation format escapes, and what it does not.
+# Presentation format escapes two of these.
 BYTES = ("a", '"\\', "\n")
 TEXTS = ("a", "\n", "é", "\u200b", "\ud800", "\x1b[", "\x1b[0m", "\x1b[0;")
 
@@ -105,3 +115,9 @@ def test_text_is_cleaned_and_printed_in_linear_time(
 ) -> None:
     assert_linear(call, token)
     capsys.readouterr()
+
+
+def test_records_of_many_domains_are_printed_in_linear_time(tmp_path: Path) -> None:
+    many = 'domains_file = "names"\ndomains ='
+    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS.replace("domains =", many))
+    assert_linear(lambda text: _many_domains(text, tmp_path), "a", ends=[""])

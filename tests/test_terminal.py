@@ -1,4 +1,4 @@
-"""What a person sees at a terminal of some width, and what a pipe gets."""
+"""What a terminal of some width shows, and what a pipe gets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import struct
 import subprocess
 import termios
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import BIN, TWO_DOMAINS, run
 
@@ -30,88 +31,90 @@ WRONG = TWO_DOMAINS.replace('type = "imap"', 'type = "imap"\nserver = "a.test"')
 
 
 def at_terminal(
-    columns: int, *arguments: str | Path, **env: str
-) -> tuple[int, list[str]]:
-    """The exit code, and the lines on a real terminal that is so wide."""
+    *arguments: str | Path, columns: int = 80, cwd: Path | None = None, **env: str
+) -> tuple[int, str]:
+    """Run the command on a real terminal of that width; return its code and output."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
-    without = {it: word for it, word in os.environ.items() if it != "COLUMNS"}
+    without = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     with subprocess.Popen(
         [BIN / "flask-autoconfig", *arguments],
         stdin=follower,
         stdout=follower,
         stderr=follower,
+        cwd=cwd,
         env={**without, **env},
     ) as process:
         os.close(follower)
-        seen = b""
-        try:
+        output = b""
+        with suppress(OSError):  # the program has ended
             while piece := os.read(leader, 4096):
-                seen += piece
-        except OSError:  # the program has ended
-            pass
+                output += piece
     os.close(leader)
-    return process.returncode, seen.decode().splitlines()
+    return process.returncode, output.decode()
 
 
 def too_wide(lines: Iterable[str], most: int) -> list[str]:
-    """Those that do not fit, but for a word alone, which nobody can break."""
+    """Return the lines that do not fit, unless they are one word."""
     plain = [click.unstyle(line) for line in lines]
-    return [it for it in plain if len(it) > most and len(it.split()) > 1]
+    return [line for line in plain if len(line) > most and len(line.split()) > 1]
+
+
+# --- Wrapping ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("columns", [30, 60])
-@pytest.mark.parametrize("command", ["validate", "show"])
-def test_problems_are_wrapped_at_words_with_a_hanging_indent(
-    toml: Write, columns: int, command: str
+def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
+    toml: Write, columns: int
 ) -> None:
-    file = toml(WRONG)
-    code, lines = at_terminal(columns, "--config", file.name, command, PWD=str(file))
+    folder = toml(WRONG).parent
+    code, output = at_terminal("validate", columns=columns, cwd=folder)
     assert code == 1
-    assert not too_wide(lines, columns)
-
-
-@pytest.mark.parametrize("columns", [30, 60])
-def test_validates_lines_at_a_terminal_say_what_a_pipe_gets(
-    toml: Write, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = toml(WRONG)
-    monkeypatch.chdir(file.parent)
-    code, lines = at_terminal(columns, "validate")
-    assert code == 1
+    lines = output.splitlines()
     assert not too_wide(lines, columns)
     assert "\x1b[31m" in lines[0]
-    plain = [click.unstyle(it) for it in lines]
+    plain = [click.unstyle(line) for line in lines]
     assert plain[0].startswith("autoconfig.toml:7: error:")
     assert plain[1].startswith("    ")
-    piped = run("validate", cwd=file.parent)
-    head, _, cure = piped.stdout.splitlines()
-    assert " ".join(" ".join(plain).split()).startswith(head)
-    assert cure.strip() in " ".join(" ".join(plain).split())
+    head, _, cure = run("validate", cwd=folder, COLUMNS="30").stdout.splitlines()
+    joined = " ".join(" ".join(plain).split())
+    assert joined.startswith(head)
+    assert cure.strip() in joined
+
+    code, output = at_terminal("show", columns=columns, cwd=folder)
+    assert code == 1
+    assert not too_wide(output.splitlines(), columns)
 
 
-def test_columns_of_the_environment_count_before_the_terminals(toml: Write) -> None:
-    _, wide = at_terminal(30, "--config", toml(WRONG), "validate", COLUMNS="500")
-    assert len(wide) == 4
+def test_columns_in_the_environment_override_the_terminal(toml: Write) -> None:
+    words = ("--config", toml(WRONG), "validate")
+    _, output = at_terminal(*words, columns=30, COLUMNS="500")
+    assert len(output.splitlines()) == 4
 
 
-def test_a_pipe_gets_each_sentence_in_one_line_whatever_the_columns(
-    toml: Write,
-) -> None:
-    done = run("--config", toml(WRONG), "validate", COLUMNS="30")
-    assert len(done.stdout.splitlines()) == 3
+def test_errors_are_red_on_a_terminal_and_plain_elsewhere() -> None:
+    wrong = ("--config", "/nowhere.toml", "show")
+    red = "\x1b[31m"
+    assert red in at_terminal(*wrong)[1]
+    assert red not in at_terminal(*wrong, NO_COLOR="1")[1]
+    assert red not in at_terminal("--no-color", *wrong)[1]
+    assert red in at_terminal("--color", *wrong, NO_COLOR="1")[1]
+    assert red not in run(*wrong).stderr
+    assert red in run("--color", *wrong).stderr
 
 
 _words = st.text("abé漢 ", max_size=12)
 
 
 @given(st.lists(_words), st.integers(4, 40), st.integers(0, 12))
-def test_what_is_wrapped_has_the_same_words_and_fits(
+@example(["", "abcdef"], 4, 2)
+def test_wrapped_text_has_the_same_words_and_fits(
     words: list[str], width: int, hang: int
 ) -> None:
     text = " ".join(words)
     lines = wrapped(text, width, hang).split("\n")
     assert " ".join(lines).split() == text.split()
+    assert lines[0].strip() or not text.strip()
     for line in lines:
         assert columns(line) <= width or len(line.split()) < 2
     styled = wrapped(click.style(text, fg="red"), width, hang)
@@ -138,16 +141,12 @@ REPORT = Report(
 
 
 @pytest.mark.parametrize("width", [30, 60, 100])
-def test_a_finding_is_wrapped_and_has_its_url_once_and_whole(width: int) -> None:
+def test_a_finding_and_the_verdict_are_wrapped_and_keep_urls_whole(width: int) -> None:
     lines = "\n".join(report.details(REPORT, verbose=False, width=width)).split("\n")
     assert not too_wide(lines, width)
     assert sum(URL in line for line in lines) == 1
     assert click.unstyle(lines[0]).startswith("failure  https")
-    assert len({len(it) - len(it.lstrip()) for it in lines[1:]}) <= 3
-
-
-@pytest.mark.parametrize("width", [30, 60, 100])
-def test_the_verdict_is_wrapped(width: int) -> None:
+    assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) <= 3
     lines = "\n".join(report.verdict(REPORT, width)).split("\n")
     assert not too_wide(lines, width)
     assert lines[0].startswith("example.com")
@@ -155,26 +154,26 @@ def test_the_verdict_is_wrapped(width: int) -> None:
 
 def test_a_pipe_gets_a_line_for_each_part_of_a_finding() -> None:
     lines = list(report.details(REPORT, verbose=False))
-    labels = [click.unstyle(it)[9:13].strip() for it in lines[1:]]
+    labels = [click.unstyle(line)[9:13].strip() for line in lines[1:]]
     assert labels == ["why:", "for:", "do:"]
 
 
-@pytest.mark.parametrize("env", [{}, {"COLUMNS": "500"}])
+@pytest.mark.parametrize("columns", ["", "500"])
 def test_the_line_of_progress_is_no_wider_than_the_terminal(
-    toml: Write, env: dict[str, str]
+    toml: Write, columns: str
 ) -> None:
-    """Else what is behind the terminal's edge stays when the line is taken away."""
+    """Otherwise its end would remain when the line is cleared."""
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
     file = toml(TWO_DOMAINS)
     words = ("--config", file, "check", "example.com", *options)
-    _, lines = at_terminal(40, *words, **env)
-    said = [it for line in lines for it in line.split("\r") if "example.com: " in it]
-    (told,) = [it for it in said if it.startswith("example.com: asking")]
-    assert len(told) <= 39
-    assert told.rstrip().endswith("…")
+    _, output = at_terminal(*words, columns=40, COLUMNS=columns)
+    parts = re.split(r"[\r\n]+", output)
+    (progress,) = [part for part in parts if part.startswith("example.com: asking")]
+    assert len(progress) <= 39
+    assert progress.rstrip().endswith("…")
 
 
-# --- Problems: what stands there, what is hidden, what is folded --------------------------
+# --- Problems: the line of the file, without secrets; many alike --------------------------
 
 
 @pytest.mark.parametrize(
@@ -235,8 +234,8 @@ def test_no_problem_shows_a_secret(toml: Write, mistake: str) -> None:
         assert "geheim" not in done.stdout + done.stderr
 
 
-def test_a_long_line_is_shown_around_the_value(toml: Write) -> None:
-    names = [*(f'"a{it}.test"' for it in range(100)), '"a b"', '"z.test"']
+def test_a_long_line_is_cut_to_the_surroundings_of_the_value(toml: Write) -> None:
+    names = [*(f'"a{number}.test"' for number in range(100)), '"a b"', '"z.test"']
     listed = f"[{', '.join(names)}]"
     text = TWO_DOMAINS.replace('["example.com", "example2.com"]', listed)
     done = run("--config", toml(text), "validate")
@@ -254,37 +253,31 @@ def test_the_lines_of_included_and_of_domains_files_are_shown(
     (tmp_path / "brands/a.toml").write_text(text)
     (tmp_path / "brands/names").write_text("# our own\none.test\n")
     file = toml('include = ["brands/a.toml"]\n')
-    told = run("--config", file, "validate").stdout
-    assert '  6 | type = "imp"\n' in told
+    assert '  6 | type = "imp"\n' in run("--config", file, "validate").stdout
     (tmp_path / "brands/a.toml").write_text(text.replace('"imp"', '"imap"'))
     (tmp_path / "brands/names").write_text("# our own\none.test\na_b.test x\n")
-    told = run("--config", file, "validate").stdout
-    assert "  3 | a_b.test x\n" in told
+    assert "  3 | a_b.test x\n" in run("--config", file, "validate").stdout
 
 
-def test_problems_that_are_alike_are_folded_but_not_in_json(toml: Write) -> None:
-    names = ",\n".join(f'"a {it}.test"' for it in range(20_000))
+def test_similar_problems_are_counted_and_listed_only_in_json(
+    toml: Write, tmp_path: Path
+) -> None:
+    names = ",\n".join(f'"a {number}.test"' for number in range(5_000))
     wrong = TWO_DOMAINS.replace('["example.com", "example2.com"]', f"[\n{names}]")
     file = toml(wrong.replace('"imap"', '"imp"'))
     done = run("--config", file, "validate")
     assert len(done.stdout.splitlines()) < 40
-    assert "  and 19,990 more like it" in done.stdout
+    assert "  and 4,990 more like it" in done.stdout
     assert '"imp"' in done.stdout
-    assert "20001 problems" in done.stderr
-    told = json.loads(run("--config", file, "validate", "--json").stdout)
-    assert len(told["problems"]) == 20_001
+    assert "5001 problems" in done.stderr
+    report = json.loads(run("--config", file, "validate", "--json").stdout)
+    assert len(report["problems"]) == 5_001
     error = run("--config", file, "show").stderr
     assert len(error.splitlines()) < 110
-    assert "20,001 problems" in error
+    assert "5,001 problems" in error
 
-
-def test_every_faulty_line_of_a_domains_file_is_in_json(
-    toml: Write, tmp_path: Path
-) -> None:
     (tmp_path / "names").write_text("one.test\n" + "a_b.test\n" * 3000)
-    text = TWO_DOMAINS.replace("\n\n", '\ndomains_file = "names"\n\n', 1)
-    file = toml(text)
-    told = json.loads(run("--config", file, "validate", "--json").stdout)
-    assert [it["line"] for it in told["problems"]] == list(range(2, 3002))
-    done = run("--config", file, "validate")
-    assert "and 2,990 more like it" in done.stdout
+    toml(TWO_DOMAINS.replace("\n\n", '\ndomains_file = "names"\n\n', 1))
+    report = json.loads(run("--config", file, "validate", "--json").stdout)
+    assert [row["line"] for row in report["problems"]] == list(range(2, 3002))
+    assert "and 2,990 more like it" in run("--config", file, "validate").stdout

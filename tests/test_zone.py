@@ -1,4 +1,4 @@
-"""The DNS records to publish: what is offered, and what is not said."""
+"""The DNS records to publish: what they offer, and what they leave out."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
 
 
 def records(**raw: Any) -> dict[str, list[str]]:
-    """Each service's records, by name, of a provider with these tables."""
+    """Return the data of each service's records, for a provider with these tables."""
     (provider,) = from_raw({"provider": [{"domains": [DOMAIN], **raw}]}).providers
     found: dict[str, list[str]] = {}
-    for it in zone.service_records(provider, DOMAIN):
-        found.setdefault(it.name, []).append(it.data)
+    for record in zone.service_records(provider, DOMAIN):
+        found.setdefault(record.name, []).append(record.data)
     return found
 
 
-def told(**raw: Any) -> dict[str, str]:
-    """What programs that go by records are warned of, by place."""
+def warnings(**raw: Any) -> dict[str, str]:
+    """Return the warnings about programs that use SRV records, by place."""
     (provider,) = from_raw({"provider": [{"domains": [DOMAIN], **raw}]}).providers
     found = quirks.warnings([provider])
-    return {it.place[12:]: it.message for it in found if "SRV" in it.client}
+    return {row.place[12:]: row.message for row in found if "SRV" in row.client}
 
 
-def test_only_mail_is_said_not_to_be_offered() -> None:
+def test_only_mail_that_is_not_offered_is_denied() -> None:
     found = records(incoming=[IMAP], outgoing=[SMTP])
     assert found == {
         "_imaps._tcp": ["0 1 993 imap.example.com."],
@@ -45,30 +45,26 @@ def test_only_mail_is_said_not_to_be_offered() -> None:
 
 
 def test_priorities_count_across_imap_and_pop3_in_the_files_order() -> None:
-    starttls = {
-        "type": "imap",
-        "hostname": "old.example.com",
-        "socket_type": "STARTTLS",
-    }
-    found = records(incoming=[POP3, IMAP, starttls], outgoing=[SMTP])
+    old = {"type": "imap", "hostname": "old.test", "socket_type": "STARTTLS"}
+    found = records(incoming=[POP3, IMAP, old], outgoing=[SMTP])
     assert found["_pop3s._tcp"] == ["0 1 995 pop.example.com."]
     assert found["_imaps._tcp"] == ["1 1 993 imap.example.com."]
-    assert found["_imap._tcp"] == ["2 1 143 old.example.com."]
+    assert found["_imap._tcp"] == ["2 1 143 old.test."]
     assert found["_submissions._tcp"] == ["0 1 465 smtp.example.com."]
 
 
 @pytest.mark.parametrize(
     "host", ["%EMAILLOCALPART%.box.test", "192.0.2.1", "2001:db8::1"]
 )
-def test_a_target_that_is_no_host_for_everybody_is_left_out_and_not_denied(
+def test_a_host_that_no_record_can_name_is_left_out_and_not_denied(
     host: str,
 ) -> None:
     mail = {"incoming": [{**IMAP, "hostname": host}, POP3], "outgoing": [SMTP]}
     found = records(**mail)
     assert not {"_imaps._tcp", "_pop3s._tcp"} & set(found)
     assert found["_imap._tcp"] == ["0 0 0 ."]
-    assert list(told(**mail)) == ["incoming[0]", "incoming[1]"]
-    assert "incoming[0], which comes first, cannot" in told(**mail)["incoming[1]"]
+    assert list(warnings(**mail)) == ["incoming[0]", "incoming[1]"]
+    assert "incoming[0], which comes first" in warnings(**mail)["incoming[1]"]
 
 
 def test_a_server_without_encryption_has_no_record_and_is_not_denied() -> None:
@@ -79,7 +75,7 @@ def test_a_server_without_encryption_has_no_record_and_is_not_denied() -> None:
     found = records(**mail)
     assert found["_imaps._tcp"] == ["0 1 993 imap.example.com."]
     assert not {"_pop3._tcp", "_submission._tcp"} & set(found)
-    assert list(told(**mail)) == ["incoming[1]", "outgoing[0]"]
+    assert list(warnings(**mail)) == ["incoming[1]", "outgoing[0]"]
 
 
 URLS = {
@@ -93,14 +89,14 @@ URLS = {
         "https://dav.test/.well-known/carddav",
         ["0 1 443 dav.test."],
     ),
-    "a user's path": (
+    "the path of a user": (
         "caldav",
         "https://dav.test/u/%EMAILADDRESS%/",
         ["0 1 443 dav.test.", '"path=/u/"'],
     ),
-    "a path without end": ("caldav", f"https://dav.test/{'x' * 250}/", None),
+    "a path that is too long": ("caldav", f"https://dav.test/{'x' * 250}/", None),
     "no encryption": ("caldav", "http://dav.test/", None),
-    "a user's host": ("caldav", "https://%EMAILLOCALPART%.test/", None),
+    "the host of a user": ("caldav", "https://%EMAILLOCALPART%.test/", None),
     "an IP address": ("carddav", "https://[2001:db8::1]/", None),
     "JMAP at its path": (
         "jmap",
@@ -113,13 +109,13 @@ KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
 @pytest.mark.parametrize(("type_", "url", "data"), URLS.values(), ids=URLS.keys())
-def test_a_url_is_a_target_and_a_path_or_nothing_with_a_reason(
+def test_a_url_becomes_a_target_and_a_path_or_a_warning(
     type_: str, url: str, data: list[str] | None
 ) -> None:
     services = {KEYS[type_]: [{"type": type_, "url": url}]}
     (name,) = (name for name, it in zone.URL_SERVICES if it == type_)
     assert records(**services).get(name) == data
-    assert list(told(**services)) == ([] if data else [f"{KEYS[type_]}[0]"])
+    assert list(warnings(**services)) == ([] if data else [f"{KEYS[type_]}[0]"])
 
 
 def test_managesieve_is_found_with_starttls() -> None:
@@ -128,28 +124,39 @@ def test_managesieve_is_found_with_starttls() -> None:
     assert records(**mail, setup=[sieve])["_sieve._tcp"] == ["0 1 4190 sieve.test."]
     secure = {"setup": [{**sieve, "socket_type": "SSL"}]}
     assert "_sieve._tcp" not in records(**mail, **secure)
-    assert list(told(**mail, **secure)) == ["setup[0]"]
+    assert list(warnings(**mail, **secure)) == ["setup[0]"]
 
 
-def test_a_login_that_no_record_can_name_is_told() -> None:
+def test_a_login_that_clients_cannot_find_in_dns_is_a_warning() -> None:
     mail = {"incoming": [{**IMAP, "username": "fred"}], "outgoing": [SMTP]}
-    assert list(told(**mail)) == ["incoming[0].username"]
-    assert (
-        told(incoming=[{**IMAP, "username": "%EMAILLOCALPART%"}], outgoing=[SMTP]) == {}
-    )
+    assert list(warnings(**mail)) == ["incoming[0].username"]
+    mail["incoming"] = [{**IMAP, "username": "%EMAILLOCALPART%"}]
+    assert warnings(**mail) == {}
 
 
-def test_contribs_zone_is_that_of_the_example() -> None:
+def test_the_zone_in_contrib_is_that_of_the_example() -> None:
     file = ROOT / "examples/autoconfig.toml"
-    told = run("--config", file, "dns", DOMAIN, "--target", "www.example.com").stdout
+    output = run("--config", file, "dns", DOMAIN, "--target", "www.example.com").stdout
     written = (ROOT / "contrib/example.com.zone").read_text(encoding="utf-8")
+    written_lines, output_lines = (
+        [
+            line
+            for line in text.splitlines()
+            if line[:1] not in ";" and "SOA" not in line
+        ]
+        for text in (written, output)
+    )
+    assert written_lines == output_lines
 
-    def lines(text: str) -> list[str]:
-        return [it for it in text.splitlines() if it[:1] not in ";" and "SOA" not in it]
 
-    assert lines(written) == lines(told)
+def test_the_target_gets_no_alias_to_itself() -> None:
+    file = ROOT / "examples/autoconfig.toml"
+    target = f"autoconfig.{DOMAIN}"
+    output = run("--config", file, "dns", DOMAIN, "--target", target).stdout
+    assert "autoconfig IN CNAME" not in output
+    assert f"autodiscover IN CNAME {target}." in output
 
 
-def test_a_well_run_server_has_all_its_records() -> None:
+def test_a_well_run_server_has_all_records() -> None:
     (provider,) = loads(TWO_DOMAINS).provider
     assert list(zone.left_out(provider)) == []

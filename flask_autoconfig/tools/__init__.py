@@ -1,1 +1,1 @@
-"""The commands, and all that only they need: a site never imports any of it."""
+"""The commands and what only they need: a site never imports any of it."""

@@ -1,8 +1,8 @@
 """The command group: `flask-autoconfig` by itself, `flask autoconfig` in a project.
 
-Exit codes: 0 done, 1 the thing asked about is wrong, 2 wrong usage. What can be piped
-goes to stdout, everything else to stderr. Every `flask` command of every project loads
-this module, so that it imports next to nothing: a command is imported when it is run.
+Exit codes: 0 done, 1 the subject of the command is faulty, 2 wrong usage. Output that may
+be piped goes to stdout, everything else to stderr. Every `flask` command of every project
+loads this module, so it imports next to nothing: a command is imported when it runs.
 """
 
 from __future__ import annotations
@@ -16,188 +16,179 @@ from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from ..errors import ConfigError, Problem
 from ..files import DEFAULT_FILE
 
-
-class _Entry(NamedTuple):
-    """A command as the list shows it, which needs no import."""
-
-    module: str  # in `commands`; it has a function `command`
-    summary: str
-    examples: tuple[str, ...]
-
-
-# In the order of the way: from nothing to a domain that works, then what helps with it.
+# A line for the list and examples of each, in the order of use: from nothing to a domain
+# that works, then the helpers.
 _COMMANDS = {
-    "init": _Entry(
-        "init",
-        "find a domain's servers, write the file",
-        ("init example.com",),
+    "init": ("find a domain's mail servers, write the file", ["init example.com"]),
+    "validate": (
+        "report errors and warnings of the file",
+        ["validate", "--config /etc/autoconfig.toml validate --json"],
     ),
-    "validate": _Entry(
-        "validate",
-        "tell what is wrong with the file",
-        ("validate", "--config /etc/autoconfig.toml validate --json"),
-    ),
-    "serve": _Entry(
-        "serve",
+    "serve": (
         "answer mail clients, under gunicorn",
-        ("serve", "serve --bind 0.0.0.0:8000 --workers 4 --proxies 1"),
+        ["serve", "serve --bind 0.0.0.0:8000 --workers 4 --proxies 1"],
     ),
-    "dns": _Entry(
-        "dns",
-        "print the DNS records to publish",
-        ("dns --target www.example.com",),
+    "dns": ("print the DNS records to publish", ["dns --target www.example.com"]),
+    "check": (
+        "test a domain as each mail client would",
+        ["check example.com", "check fred@example.com --login"],
     ),
-    "check": _Entry(
-        "check",
-        "see whether it works, as each client goes",
-        ("check example.com", "check fred@example.com --login"),
+    "import": (
+        "convert another server's files to TOML",
+        ["import old/*.xml > autoconfig.toml", "import /var/lib/automx2/db.sqlite"],
     ),
-    "import": _Entry(
-        "import_",
-        "make the file from what you have",
-        ("import old/*.xml > autoconfig.toml", "import /var/lib/automx2/db.sqlite"),
-    ),
-    "export": _Entry(
-        "export",
-        "write the documents as files",
-        ("export /srv/autoconfig",),
-    ),
-    "show": _Entry(
-        "show",
+    "export": ("write the documents as static files", ["export /srv/autoconfig"]),
+    "show": (
         "print the document that a client gets",
-        ("show fred@example.com", "show fred@example.com --format outlook"),
+        ["show fred@example.com", "show fred@example.com --format outlook"],
     ),
-    "schema": _Entry(
-        "schema",
+    "schema": (
         "print the file's JSON Schema, for editors",
-        ("schema > autoconfig.schema.json",),
+        ["schema > autoconfig.schema.json"],
     ),
 }
 
 
 class _Group(click.Group):
-    """Imports a command when it is run, and turns our errors into exit code 1."""
+    """Imports a command when it runs, and turns errors into messages and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = _COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f".commands.{entry.module}", __package__)
-        command: click.Command = module.command
-        head = "Example:" if len(entry.examples) == 1 else "Examples:"
-        lines = [f"  {ctx.command_path} {example}" for example in entry.examples]
-        command.epilog = "\n".join(["\b", head, *lines])
+        name = "import_" if cmd_name == "import" else cmd_name
+        command: click.Command = import_module(f".commands.{name}", __package__).command
+        _, examples = _COMMANDS[cmd_name]
+        heading = "Example:" if len(examples) == 1 else "Examples:"
+        lines = [f"  {ctx.command_path} {example}" for example in examples]
+        command.epilog = "\n".join(["\b", heading, *lines])
         return command
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        """All of them, none cut; no command is imported for it."""
+        """Write the list of commands from the table, which imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, it.summary) for name, it in _COMMANDS.items()])
+            formatter.write_dl([(name, row[0]) for name, row in _COMMANDS.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command of that name; of one that is misspelt, what was probably meant."""
-        name = args[0] if args else ""
+        """Return the command that *args* names; suggest one for a misspelt name."""
+        name = args[0]
         close = get_close_matches(name, _COMMANDS, n=1)
-        if name and name not in _COMMANDS and not name.startswith("-") and close:
+        if name not in _COMMANDS and not name.startswith("-") and close:
             ctx.fail(f"No such command {name!r}; did you mean {close[0]!r}?")
         return super().resolve_command(ctx, args)
 
-    def make_context(self, *args: Any, **options: Any) -> click.Context:
-        """Read the arguments; this already prints the help where that is wanted."""
-        with _cleaned():
-            return self._made(*args, **options)
-
-    def _made(self, *args: Any, **options: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **options)
-        except click.NoSuchOption as error:
-            raise _better(error, self, args[1] if len(args) > 1 else []) from None
-        except (OSError, KeyboardInterrupt, click.Abort) as error:
-            raise click.exceptions.Exit(_end_of(error)) from None
+    def make_context(
+        self, info_name: str | None, args: list[str], *more: Any, **extra: Any
+    ) -> click.Context:
+        with _errors_reported():  # --help prints here already
+            try:
+                return super().make_context(info_name, args, *more, **extra)
+            except click.NoSuchOption as error:
+                command = next((word for word in args if word in _COMMANDS), "")
+                raise _misplaced(error, self, command) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _cleaned():
-            return self._invoked(ctx)
+        with _errors_reported():
+            try:
+                return super().invoke(ctx)
+            except click.NoSuchOption as error:
+                raise _misplaced(error, self, ctx.invoked_subcommand or "") from None
 
-    def _invoked(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.NoSuchOption as error:
-            if error.option_name in {opt for it in self.params for opt in it.opts}:
-                name = error.option_name
-                value = "FILE " if name == "--config" else ""
-                example = f"{ctx.command_path} {name} {value}{ctx.invoked_subcommand}"
-                message = f"{name} goes before the command: {example}"
-                raise click.UsageError(message, error.ctx) from None
-            raise
-        except ConfigError as error:
-            _tell_problems(error)
-            _give_up_unwritten()
-            ctx.exit(1)
-        except (OSError, KeyboardInterrupt, click.Abort) as error:
-            ctx.exit(_end_of(error))
+
+def _misplaced(
+    error: click.NoSuchOption, group: click.Group, name: str
+) -> click.UsageError:
+    """Return the error for an option on the wrong side of the command, else *error*."""
+    ctx, option = error.ctx, error.option_name
+    command = group.get_command(ctx, name) if ctx else None
+    if ctx is None or command is None:
+        return error
+    path = (ctx if ctx.command is group else ctx.parent or ctx).command_path
+    if _has_option(group, option):
+        value = "FILE " if option == "--config" else ""
+        message = f"{option} goes before the command: {path} {option} {value}{name}"
+    elif _has_option(command, option):
+        message = f"{option} goes after the command: {path} {name} {option}"
+    else:
+        return error
+    return click.UsageError(message, ctx)
+
+
+def _has_option(command: click.Command, name: str) -> bool:
+    return any(name in parameter.opts for parameter in command.params)
+
+
+# --- Errors ------------------------------------------------------------------------------
 
 
 @contextmanager
-def _cleaned() -> Iterator[None]:
-    """Clean what click prints of an error, which quotes arguments and names of files."""
+def _errors_reported() -> Iterator[None]:
+    """Report an error that the user can act on, and end with its exit code."""
     try:
         yield
+    except ConfigError as error:
+        _report(error)
+        _discard_unwritten()
+        raise click.exceptions.Exit(1) from None
+    except (OSError, KeyboardInterrupt, click.Abort) as error:
+        raise click.exceptions.Exit(_exit_code(error)) from None
     except click.ClickException as error:
-        from ..cleaning import clean_lines
-
-        message = error.format_message()
-        cleaned = clean_lines(message)
-        if cleaned == message:
-            raise
-        if isinstance(error, click.UsageError):
-            raise click.UsageError(cleaned, error.ctx) from None
-        raise click.ClickException(cleaned) from None
+        raise _cleaned(error) from None
 
 
-def _better(
-    error: click.NoSuchOption, group: click.Group, words: list[str]
-) -> click.UsageError:
-    """Of an option that is a command's, and stands before it: where it goes."""
-    ctx = error.ctx
-    name = next((it for it in words if it in _COMMANDS), None)
-    command = group.get_command(ctx, name) if ctx and name else None
-    options = {opt for it in command.params for opt in it.opts} if command else set()
-    if ctx is None or error.option_name not in options:
+def _cleaned(error: click.ClickException) -> click.ClickException:
+    """Return an error whose message is clean: click quotes arguments and file names."""
+    from ..cleaning import clean_lines
+
+    message = error.format_message()
+    cleaned = clean_lines(message)
+    if cleaned == message:
         return error
-    example = f"{ctx.command_path} {name} {error.option_name}"
-    return click.UsageError(
-        f"{error.option_name} goes behind the command: {example}", ctx
-    )
+    if isinstance(error, click.UsageError):
+        return click.UsageError(cleaned, error.ctx)
+    return click.ClickException(cleaned)
 
 
-def _end_of(error: BaseException) -> int:
-    """Say what an error says, if anything is to be said; the exit code."""
+def _exit_code(error: BaseException) -> int:
+    """Report *error* unless a person or a closed pipe caused it; return the exit code."""
     from . import ending
 
     code = ending.code_of(error)
     if isinstance(error, OSError):
         if code is None:
-            _tell(*_words_of(error))
-        _give_up_unwritten()
+            _report_os_error(error)
+        _discard_unwritten()
     elif code is None:
         raise error
     return code or 1
 
 
-def _tell_problems(error: ConfigError) -> None:
+# Errors of writing to stdout, which carry no file name.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _report_os_error(error: OSError) -> None:
+    message, cure = error.strerror or str(error), ""
+    if error.filename:
+        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    elif error.errno in _NO_SPACE:
+        message = f"cannot write the output: {error.strerror}"
+        cure = "make room there, or send it to another file"
+    _report(ConfigError([Problem("", message, cure)]))
+
+
+def _report(error: ConfigError) -> None:
     from . import problems, terminal
 
     with suppress(OSError):
@@ -205,26 +196,8 @@ def _tell_problems(error: ConfigError) -> None:
             terminal.echo(line, styled=True, err=True)
 
 
-def _words_of(error: OSError) -> tuple[str, str]:
-    """What is wrong, with the file that it is about, and the cure where it is known."""
-    if error.filename:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}", ""
-    if error.errno in _OF_A_STREAM:
-        cure = "make room there, or send it to another file"
-        return f"cannot write the output: {error.strerror}", cure
-    return error.strerror or str(error), ""
-
-
-# What writing to stdout ends with, which has no name that could be told.
-_OF_A_STREAM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _tell(message: str, cure: str = "") -> None:
-    _tell_problems(ConfigError([Problem("", message, cure)]))
-
-
-def _tell_unexpected(*error: Any) -> None:
-    """Print the traceback of an error in our own code, which may quote strangers."""
+def _report_unexpected(*error: Any) -> None:
+    """Print the traceback of a fault of this package, cleaned of what it quotes."""
     import traceback
 
     from . import terminal
@@ -232,41 +205,44 @@ def _tell_unexpected(*error: Any) -> None:
     terminal.echo("".join(traceback.format_exception(*error)), nl=False, err=True)
 
 
-def _give_up_unwritten() -> None:
-    """What could not be written must not be tried again, and fail, as Python ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _discard_unwritten() -> None:
+    """Drop unwritten output, which Python would try to write again, and fail, at exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # it was closed before we began
+            if stream is not None:  # it was closed before this process started
                 stream.flush()
         except OSError:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+            os.dup2(devnull, stream.fileno())
+    os.close(devnull)
 
 
-class _File(click.Path):
-    """A file's path, which an empty text is not."""
+# --- The group ---------------------------------------------------------------------------
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
-        if value == "":
-            self.fail("an empty text names no file", param, ctx)
-        return super().convert(value, param, ctx)
+
+def _named(
+    _ctx: click.Context, _option: click.Parameter, name: str | None
+) -> Path | None:
+    if name == "":
+        raise click.BadParameter("the name of the file is empty")
+    return None if name is None else Path(name)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     metavar="FILE",
-    type=_File(path_type=Path, dir_okay=False),
-    help=f"The TOML file; AUTOCONFIG_FILE or ./{DEFAULT_FILE} by default.",
+    type=click.Path(dir_okay=False),
+    callback=_named,
+    help="The TOML file to work on. Default: the file that the environment variable "
+    f"AUTOCONFIG_FILE names, else ./{DEFAULT_FILE}.",
 )
 @click.option(
     "--color/--no-color",
     "color",
     default=None,
-    help="Colours; by default at a terminal where NO_COLOR is not set.",
+    help="Colour the output, or do not. Default: colours on a terminal, unless the "
+    "environment variable NO_COLOR is set.",
 )
 @click.version_option(package_name="flask-autoconfig", prog_name="flask-autoconfig")
 @click.pass_context
@@ -280,14 +256,14 @@ def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
 
 
 def main() -> None:
-    """Run the command group by itself, as `flask-autoconfig`."""
+    """Run the command group as `flask-autoconfig`."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal may not have every letter
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack letters
             stream.reconfigure(errors="backslashreplace")
-    sys.excepthook = _tell_unexpected
+    sys.excepthook = _report_unexpected
     try:
         cli(prog_name="flask-autoconfig")
-    except OSError as error:  # of what click itself writes, as the help
-        _tell(*_words_of(error))
-        _give_up_unwritten()
+    except OSError as error:  # while click itself wrote, for example the help
+        _report_os_error(error)
+        _discard_unwritten()
         sys.exit(1)

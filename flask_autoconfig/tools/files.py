@@ -1,7 +1,7 @@
 """Writes files in folders where others may write too, as /tmp or a shared web root.
 
-Every name is looked up in a folder that is held open, never by its whole path, so that
-nobody can put a link in its place between a look and a write.
+Every name is looked up in an open folder, never by its whole path, so that nobody can
+put a link in its place between a check and a write.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 
 from ..files import refused
 
+STAGING = ".autoconfig-"  # how the name of a staging folder begins
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -22,8 +23,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write_file(path: Path, data: bytes, *, replace: bool) -> None:
     """Write a file, or raise OSError and leave everything as it was.
 
-    The folder must be there. With `replace` an ordinary file may have the name already;
-    its mode is kept if it belongs to this user.
+    The folder must exist. With *replace* there may be an ordinary file of that name; its
+    mode is kept if it belongs to this user.
     """
     with _held(path.parent) as folder:
         if not replace:
@@ -35,13 +36,42 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise OSError where `write_file` would replace no ordinary file."""
+    """Raise OSError where *path* is there and not an ordinary file."""
     with _held(path.parent) as folder:
         folder.mode_of(path.name)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Folder]:
+    """Open the folder that the user named, which may be a link; create a missing one."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # something else has the name
+        raise OSError(errno.ENOTDIR, error.strerror, str(path)) from error
+    with _held(path) as folder:
+        yield folder
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Folder]:
+    number = os.open(path, _FOLDER)
+    try:
+        yield Folder(number, path)
+    finally:
+        os.close(number)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an OSError name the whole *path*: the system knows only its last part."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 class Folder:
-    """A folder that is held open; each method raises OSError with the whole path."""
+    """An open folder; each method raises OSError with the whole path."""
 
     def __init__(self, number: int, path: Path) -> None:
         self._number = number
@@ -49,7 +79,7 @@ class Folder:
 
     @contextmanager
     def below(self, parts: tuple[str, ...]) -> Iterator[Folder]:
-        """The folder below by these names, made where it is missing."""
+        """Open the folder below by these names; create it where it is missing."""
         if not parts:
             yield self
             return
@@ -60,29 +90,28 @@ class Folder:
     def _entered(self, name: str) -> Iterator[Folder]:
         path = self.path / name
         if name in ("", ".", "..") or "/" in name:
-            raise refused("it is no name of a folder", path)
+            raise refused("it is not the name of a folder", path)
         try:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=self._number)
-            number = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._number)
+            with _naming(path):
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=self._number)
+                number = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._number)
         except NotADirectoryError as error:
             raise refused("a link or a file is in a folder's place", path) from error
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        with _closing(number):
+        try:
             yield Folder(number, path)
+        finally:
+            os.close(number)
 
     @contextmanager
     def staging(self) -> Iterator[Folder]:
-        """A folder in it that nobody else can enter, gone when the block ends.
+        """Create a folder for files, closed to others, that is gone after the block.
 
-        It is for files alone. Its name is random: nobody can take it beforehand.
+        Its name is random, so that nobody can take it beforehand.
         """
         name = f"{STAGING}{os.urandom(8).hex()}"
-        try:
+        with _naming(self.path):
             os.mkdir(name, 0o700, dir_fd=self._number)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
         try:
             with self._entered(name) as folder:
                 try:
@@ -99,26 +128,21 @@ class Folder:
                 os.unlink(name, dir_fd=self._number)
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a new file; there is none after an error."""
-        path = str(self.path / name)
-        try:
+        """Write a new file; after an error there is none."""
+        with _naming(self.path / name):
             number = os.open(name, _NEW, 0o666, dir_fd=self._number)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, path) from error
-        try:
-            with open(number, "wb") as file:
-                file.write(data)
-        except BaseException as error:
-            os.unlink(name, dir_fd=self._number)
-            if isinstance(error, OSError):
-                raise OSError(error.errno, error.strerror, path) from error
-            raise
+            try:
+                with open(number, "wb") as file:
+                    file.write(data)
+            except BaseException:
+                os.unlink(name, dir_fd=self._number)
+                raise
 
     def mode_of(self, name: str) -> int | None:
-        """The mode of this user's file of that name, None for no such file.
+        """Return the mode of this user's file of that name, None for no such file.
 
-        Raises OSError for what is no ordinary file: a link may have been put there to
-        lead a write elsewhere.
+        Raises OSError for anything but an ordinary file: somebody may have put a link
+        there to lead a write elsewhere.
         """
         try:
             found = os.stat(name, dir_fd=self._number, follow_symlinks=False)
@@ -132,9 +156,9 @@ class Folder:
         return stat.S_IMODE(found.st_mode) & 0o777 if is_own else None
 
     def take(self, staging: Folder, paths: Sequence[PurePath]) -> None:
-        """Move the files of `staging`, named 0, 1, 2, …, to these paths below here.
+        """Move the files of *staging*, named 0, 1, 2, …, to these paths below here.
 
-        Whatever can be wrong with a path is found before the first file is moved.
+        All paths are checked before the first file is moved.
         """
         for number, path in enumerate(paths):
             with self.below(path.parent.parts) as folder:
@@ -148,37 +172,5 @@ class Folder:
 
     def _replace(self, source: Folder, name: str, new_name: str) -> None:
         numbers = {"src_dir_fd": source._number, "dst_dir_fd": self._number}
-        try:
+        with _naming(self.path / new_name):
             os.replace(name, new_name, **numbers)  # a link is replaced, not followed
-        except OSError as error:
-            path = str(self.path / new_name)
-            raise OSError(error.errno, error.strerror, path) from error
-
-
-STAGING = ".autoconfig-"  # what the name of a staging folder begins with
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Folder]:
-    """The folder that a person named, made where it is missing; it may be a link."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # something else has its name
-        raise OSError(errno.ENOTDIR, error.strerror, str(path)) from error
-    with _held(path) as folder:
-        yield folder
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[Folder]:
-    number = os.open(path, _FOLDER)
-    with _closing(number):
-        yield Folder(number, path)
-
-
-@contextmanager
-def _closing(number: int) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        os.close(number)

@@ -1,8 +1,9 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -10,109 +11,99 @@ from ..address import is_ip
 from .network import Network
 from .resolver import LookupFailed, Resolver
 
-
-class _HostPort(click.ParamType[tuple[str, int]]):
-    """HOST or HOST:PORT; an IPv6 address in brackets."""
-
-    name = "HOST[:PORT]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        host, port = value, "53"
-        if value.startswith("["):
-            host, _, rest = value[1:].partition("]")
-            port = rest.removeprefix(":") or port
-        elif value.count(":") == 1:
-            host, _, port = value.partition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            self.fail(f"{value!r} is no {self.name}", param, ctx)
-        return host, int(port)
+Endpoint = tuple[str, int]  # host and port
 
 
-class _ConnectTo(click.ParamType[tuple[tuple[str, int], tuple[str, int]]]):
-    """HOST:PORT:HOST:PORT, as curl's --connect-to."""
+def _name_server(
+    _ctx: click.Context, _option: click.Parameter, value: str | None
+) -> Endpoint | None:
+    """Parse HOST, HOST:PORT or an IPv6 address, which takes brackets before a port."""
+    if value is None:
+        return None
+    if is_ip(value):
+        return value, 53
+    try:
+        parts = urlsplit(f"//{value}")
+        port = 53 if parts.port is None else parts.port
+        if parts.hostname and port and parts.netloc == value:
+            return parts.hostname, port
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{value!r} is not HOST or HOST:PORT")
 
-    name = "HOST:PORT:HOST:PORT"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[tuple[str, int], tuple[str, int]]:
+def _connections(
+    _ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[Endpoint, Endpoint]]:
+    """Parse values of the form that curl's --connect-to has."""
+    found = []
+    for value in values:
         parts = value.split(":")
         if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
-            self.fail(f"{value!r} is no {self.name}", param, ctx)
-        return (parts[0].lower(), int(parts[1])), (parts[2], int(parts[3]))
+            raise click.BadParameter(f"{value!r} is not HOST:PORT:HOST:PORT")
+        host, port, real_host, real_port = parts
+        found.append(((host.lower(), int(port)), (real_host, int(real_port))))
+    return found
+
+
+_RESOLVER = click.option(
+    "--resolver",
+    metavar="HOST[:PORT]",
+    callback=_name_server,
+    help="Ask this name server instead of the system's.",
+)
+_TIMEOUT = click.option(
+    "--timeout",
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 600),
+    help="How long each step may take.",
+)
+_CONNECT_TO = click.option(
+    "--connect-to",
+    metavar="HOST:PORT:HOST:PORT",
+    multiple=True,
+    callback=_connections,
+    help="Connect to the second HOST:PORT where the first is asked for, as curl does: "
+    "tests a server before DNS points to it. May be repeated.",
+)
+_ALLOW_PRIVATE = click.option(
+    "--allow-private",
+    is_flag=True,
+    help="Connect also to private addresses that DNS or a document names: for a network "
+    "of your own.",
+)
 
 
 def resolver_options(command: Any) -> Any:
-    """The options that say how DNS is asked; see :func:`resolver_of`."""
-    for option in (
-        click.option(
-            "--resolver",
-            type=_HostPort(),
-            help="The name server to ask, not the system's.",
-        ),
-        click.option(
-            "--timeout",
-            default=5.0,
-            show_default=True,
-            type=click.FloatRange(0.1, 600),
-            help="Seconds for each step.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """Add the options that :func:`resolver_of` takes."""
+    return _RESOLVER(_TIMEOUT(command))
 
 
 def network_options(command: Any) -> Any:
-    """The options that say how servers are reached; see :func:`network`."""
-    command = resolver_options(command)
-    for option in (
-        click.option(
-            "--connect-to",
-            multiple=True,
-            type=_ConnectTo(),
-            help="Go there for that host and port, as curl does; to try a server "
-            "before DNS points to it.",
-        ),
-        click.option(
-            "--allow-private",
-            is_flag=True,
-            help="Go to private addresses too that DNS or a document names: the "
-            "network is your own.",
-        ),
-    ):
-        command = option(command)
-    return command
+    """Add the options that :func:`network` takes."""
+    return resolver_options(_CONNECT_TO(_ALLOW_PRIVATE(command)))
 
 
-def resolver_of(resolver: tuple[str, int] | None, timeout: float) -> Resolver:
-    """Who is asked for names, from what those options say."""
+def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:
+    """Return the resolver that the options describe."""
     if resolver and not is_ip(resolver[0]):
-        addresses, why = [], "it has no address"
+        addresses, reason = [], "it has no address"
         try:
             addresses = Resolver(None, timeout).addresses(resolver[0])
         except LookupFailed as error:
-            why = error.reason
+            reason = error.reason
         if not addresses:
-            message = f"there is no name server {resolver[0]!r}: {why}"
+            message = f"there is no name server {resolver[0]!r}: {reason}"
             raise click.BadParameter(message, param_hint="--resolver")
         resolver = (addresses[0], resolver[1])
     return Resolver(resolver, timeout)
 
 
 def network(
-    resolver: tuple[str, int] | None,
-    timeout: float,
-    connect_to: Any,
-    allow_private: bool,
+    resolver: Endpoint | None, timeout: float, connect_to: Any, allow_private: bool
 ) -> Network:
-    """How servers are reached, from what those options say."""
-    return Network(
-        resolver_of(resolver, timeout),
-        timeout,
-        dict(connect_to),
-        allow_private=allow_private,
-    )
+    """Return the network that the options describe."""
+    asked = resolver_of(resolver, timeout)
+    return Network(asked, timeout, dict(connect_to), allow_private=allow_private)

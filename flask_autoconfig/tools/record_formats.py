@@ -1,4 +1,4 @@
-"""DNS records as text: for a zone file, a web panel, nsupdate, a program."""
+"""DNS records as text: for a zone file, a web panel, nsupdate or a program."""
 
 from __future__ import annotations
 
@@ -11,65 +11,62 @@ from .zone import TTL, Record
 
 
 class Published(NamedTuple):
-    """What a domain is to have in DNS.
+    """The records that a domain should have in DNS.
 
-    The data of each record is in presentation format, so that every line of a format has
-    printable ASCII alone, whoever published the record.
+    The data of each record is in presentation format, so that all output is printable
+    ASCII, no matter who published the record.
     """
 
     domain: str
-    certificates: list[str]  # the names that certificates are needed for
+    certificates: list[str]  # the host names that need one
     records: list[Record]  # those to add
-    outdated: list[Record] = []  # noqa: RUF012 (those to remove, of a comparison alone)
-    too_long: list[Record] = []  # noqa: RUF012 (to be removed too, but by hand)
-    was_compared: bool = False  # with what is in DNS: no other record is to change
+    outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
+    too_long: list[Record] = []  # noqa: RUF012 (those to remove by hand)
+    was_compared: bool = False  # with DNS: no other record needs to change
 
 
 class Format(NamedTuple):
-    """A way to write them."""
+    """A way to write the records of a domain."""
 
-    write: Callable[[Iterable[Published]], Iterator[str]]  # a text for each domain
+    write: Callable[[Published], str]
     extension: str
 
 
-def _zone(all_: Iterable[Published]) -> Iterator[str]:
-    """Lines for a zone that is there: for `$INCLUDE`, or to be pasted (RFC 1035, 5.1).
+def _zone(domain: Published) -> str:
+    """Write lines for an existing zone, to `$INCLUDE` or to paste (RFC 1035, 5.1).
 
-    There is no SOA, no NS and no `$TTL`, which are the zone's own.
+    SOA, NS and `$TTL` are left to that zone.
     """
-    for it in all_:
-        lines = [
-            f"; {it.domain}: what mail clients look up",
-            f"; certificates are needed for: {' '.join(it.certificates)}",
-            f"$ORIGIN {it.domain}.",
-            *(f"; remove: {_line(record)}" for record in it.outdated),
-            *(_line(record) for record in it.records),
-        ]
-        yield _text(lines)
+    lines = [
+        f"; {domain.domain}: what mail clients look up",
+        f"; certificates are needed for: {' '.join(domain.certificates)}",
+        f"$ORIGIN {domain.domain}.",
+        *(f"; remove: {_line(record)}" for record in domain.outdated),
+        *map(_line, domain.records),
+    ]
+    return _text(lines)
 
 
 def _line(record: Record) -> str:
     return f"{record.name} IN {record.type} {record.data}"
 
 
-def _table(all_: Iterable[Published]) -> Iterator[str]:
-    """Name, type and value as a provider's web page asks for them."""
-    for it in all_:
-        rows = [("Name", "Type", "Value"), *map(_row, it.records)]
-        for record in it.outdated:
-            name, type_, value = _row(record)
-            rows.append((name, type_, f"remove: {value}"))
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        lines = [f"{it.domain} (certificates: {', '.join(it.certificates)})"]
-        lines += [
-            f"{name:{widths[0]}}  {type_:{widths[1]}}  {value}"
-            for name, type_, value in rows
-        ]
-        yield _text(lines)
+def _table(domain: Published) -> str:
+    """Write name, type and value as the forms of DNS hosters ask for them."""
+    rows = [("Name", "Type", "Value"), *map(_row, domain.records)]
+    for record in domain.outdated:
+        name, type_, value = _row(record)
+        rows.append((name, type_, f"remove: {value}"))
+    names, types, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{domain.domain} (certificates: {', '.join(domain.certificates)})"]
+    lines += [
+        f"{name:{names}}  {type_:{types}}  {value}" for name, type_, value in rows
+    ]
+    return _text(lines)
 
 
 def _row(record: Record) -> tuple[str, str, str]:
-    """A text without its quotes, if it is one string without escapes."""
+    """Return the columns; a text that is one string without escapes loses its quotes."""
     plain = _PLAIN_TEXT.fullmatch(record.data)
     return record.name, record.type, plain[1] if plain else record.data
 
@@ -77,40 +74,43 @@ def _row(record: Record) -> tuple[str, str, str]:
 _PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
 
 
-def _nsupdate(all_: Iterable[Published]) -> Iterator[str]:
-    """A script for nsupdate, one change for each domain (RFC 2136).
+def _nsupdate(domain: Published) -> str:
+    """Write a script for nsupdate (RFC 2136), a change for each domain.
 
-    Of a record set that is ours it makes what it should be; others it leaves alone. What
-    does not fit one message is sent in several.
+    It sets the record sets of this package and leaves others alone. A change that does
+    not fit in one message is sent in several.
     """
-    for it in all_:
-        lines = [f"; {it.domain}"]
-        if it.was_compared:
-            for record in it.outdated:
-                # An address of the site's own is for a person to remove.
-                mark = "; by hand: " if record.type in _ADDRESSES else ""
-                name = f"{record.name}.{it.domain}."
-                lines.append(f"{mark}update delete {name} {record.type} {record.data}")
-        else:
-            sets = dict.fromkeys((record.name, record.type) for record in it.records)
-            # A server takes no alias where an address is, and would say nothing of it.
-            lines += [
-                f"prereq nxrrset {name}.{it.domain}. {address}"
-                for name, type_ in sets
-                for address in _ADDRESSES
-                if type_ == "CNAME"
-            ]
-            lines += [
-                f"update delete {name}.{it.domain}. {type_}" for name, type_ in sets
-            ]
-        lines += [
-            f"update add {record.name}.{it.domain}. {TTL} {record.type} {record.data}"
-            for record in it.records
-        ]
-        yield _text([*_in_messages(lines), "send"])
+    deletions = _outdated if domain.was_compared else _whole_sets
+    lines = [f"; {domain.domain}", *deletions(domain)]
+    for name, type_, data in domain.records:
+        lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
+    return _text([*_in_messages(lines), "send"])
 
 
 _ADDRESSES = ("A", "AAAA")
+
+
+def _outdated(domain: Published) -> Iterator[str]:
+    for name, type_, data in domain.outdated:
+        # A person has to decide about an address record of the site.
+        mark = "; by hand: " if type_ in _ADDRESSES else ""
+        yield f"{mark}update delete {name}.{domain.domain}. {type_} {data}"
+
+
+def _whole_sets(domain: Published) -> Iterator[str]:
+    """Delete whole record sets, unless an alias would meet an address.
+
+    A server ignores an alias beside an address without an error.
+    """
+    sets = dict.fromkeys((record.name, record.type) for record in domain.records)
+    for name, type_ in sets:
+        if type_ == "CNAME":
+            for address in _ADDRESSES:
+                yield f"prereq nxrrset {name}.{domain.domain}. {address}"
+    for name, type_ in sets:
+        yield f"update delete {name}.{domain.domain}. {type_}"
+
+
 # A message has 65,535 bytes, and no command takes more of them than it has characters.
 _LONGEST_MESSAGE = 32_000
 
@@ -125,15 +125,14 @@ def _in_messages(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _json(all_: Iterable[Published]) -> Iterator[str]:
-    for it in all_:
-        told = {
-            "certificate_names": it.certificates,
-            "records": [record._asdict() for record in it.records],
-        }
-        if it.was_compared:
-            told["outdated"] = [record._asdict() for record in it.outdated]
-        yield json.dumps({it.domain: told}, indent=2) + "\n"
+def _json(domain: Published) -> str:
+    found = {
+        "certificate_names": domain.certificates,
+        "records": [record._asdict() for record in domain.records],
+    }
+    if domain.was_compared:
+        found["outdated"] = [record._asdict() for record in domain.outdated]
+    return _text([json.dumps({domain.domain: found}, indent=2)])
 
 
 def _text(lines: Iterable[str]) -> str:
@@ -149,11 +148,11 @@ FORMATS = {
 
 
 def joined(name: str, published: Iterable[Published]) -> str:
-    """All domains as one text; in JSON one object."""
-    texts = FORMATS[name].write(published)
+    """Return all domains as one text; in JSON as one object."""
+    texts = map(FORMATS[name].write, published)
     if name != "json":
         return "\n".join(texts)
     merged: dict[str, object] = {}
     for text in texts:
         merged |= json.loads(text)
-    return json.dumps(merged, indent=2) + "\n"
+    return _text([json.dumps(merged, indent=2)])

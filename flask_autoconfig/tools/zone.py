@@ -1,13 +1,14 @@
 """The DNS records that a domain should publish.
 
 RFC 6186 and 8314 (mail), RFC 5804 (ManageSieve), RFC 6764 (calendars, address books), RFC
-8620 (JMAP), MS-OXDSCLI (Outlook), draft-ietf-mailmaint-pacc. A target of "." says "not
-offered here", of mail alone: who finds it for calendars (DAVx5) looks no further.
+8620 (JMAP), MS-OXDSCLI (Outlook), draft-ietf-mailmaint-pacc. A target of "." means that a
+service is not offered. It is published for mail alone: a client that finds it for
+calendars (DAVx5) does not try the well-known URL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from ..documents import Recipient
 from ..families import Family
 
 TTL = 3600
-# What clients look up: SRV name, type in the file, socket type.
+# What clients look up: SRV name, server type, socket type.
 MAIL_SERVICES = (
     ("_imaps._tcp", "imap", "SSL"),
     ("_imap._tcp", "imap", "STARTTLS"),
@@ -34,14 +35,13 @@ URL_SERVICES = (
     ("_jmap._tcp", "jmap"),
 )
 _SIEVE = "_sieve._tcp"
-_LONGEST_PATH = 250  # with `path=` before it a string of RFC 1035, section 3.3
+_LONGEST_PATH = 250  # after `path=`, in one string (RFC 1035, section 3.3)
 
 
 class Record(NamedTuple):
-    """One record; `name` is relative to the domain.
+    """A record whose `name` is relative to the domain.
 
-    `data` is in presentation format (RFC 1035, section 5.1), host names in it are
-    absolute.
+    `data` is in presentation format (RFC 1035, section 5.1) with absolute host names.
     """
 
     name: str
@@ -50,47 +50,46 @@ class Record(NamedTuple):
 
 
 def records(
-    families: Iterable[Family],
+    families: Sequence[Family],
     provider: Provider,
     domain: str,
     target: str,
     digests: Iterable[Record] = (),
 ) -> Iterator[Record]:
-    """What a domain should publish, where `target` is the host that serves this.
+    """Yield the records of a domain whose documents the host *target* serves.
 
-    `digests` are records of documents that are still served elsewhere.
+    *families* are those that have documents for it. *digests* are the records of
+    documents that other hosts still serve.
     """
-    speaking = [it for it in families if it.writes(provider, domain)]
-    for family in speaking:
-        # The target itself has an address, which a CNAME cannot stand beside.
+    for family in families:
+        # The target itself has an address, beside which no CNAME can stand.
         if family.label and target != f"{family.label}.{domain}":
             yield Record(family.label, "CNAME", f"{target}.")
     yield from service_records(provider, domain)
-    for family in speaking:
+    for family in families:
         if family.srv:
             yield Record(family.srv, "SRV", f"0 1 443 {target}.")
-    yield from dict.fromkeys((*digest_records(speaking, provider, domain), *digests))
+    yield from dict.fromkeys((*digest_records(families, provider, domain), *digests))
 
 
 def service_records(provider: Provider, domain: str) -> Iterator[Record]:
-    """The SRV records of what is offered and of mail that is not, and the TXT paths.
+    """Yield SRV records of what is offered and of mail that is not, and TXT paths.
 
-    A program that goes by them has the file's best server: where that cannot be said, the
-    next ones are not either.
+    A program that follows them gets the file's best server: where no record can name that
+    one, the next ones get no record either.
     """
-    offered = {(it.type, _slot(it)) for _, it in provider.servers}
+    offered = {(server.type, _slot(server)) for _, server in provider.servers}
     ranks = [rank for servers in _ways(provider) for rank in _ranked(servers, domain)]
     for name, type_, socket_type in MAIL_SERVICES:
-        said = [it for it in ranks if (it.type, it.socket_type) == (type_, socket_type)]
-        for rank in said:
-            yield _srv(name, rank.priority, rank.host, rank.port)
+        for rank in ranks:
+            if (rank.type, rank.socket_type) == (type_, socket_type):
+                yield _srv(name, rank.priority, rank.host, rank.port)
         if (type_, socket_type) not in offered:
             yield Record(name, "SRV", "0 0 0 .")
 
     for _, server in _firsts(provider, ["managesieve"]):
         if not _reason_against(server, domain):
-            host = with_domain(server.hostname or "", domain)
-            yield _srv(_SIEVE, 0, host, server.port or 0)
+            yield _srv(_SIEVE, 0, _host(server, domain), server.port or 0)
 
     for _, server in _firsts(provider, [type_ for _, type_ in URL_SERVICES]):
         if _reason_against_url(server, domain):
@@ -98,37 +97,37 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
         name = next(name for name, type_ in URL_SERVICES if type_ == server.type)
         host, port, path = _target_of(server.url or "", domain)
         yield _srv(name, 0, host, port)
-        if path != f"/.well-known/{server.type}":  # else that is where they look
+        if path != f"/.well-known/{server.type}":  # the default path
             yield Record(name, "TXT", f'"path={path}"')
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
-    """The servers that SRV records cannot say, each with its place and the reason."""
+    """Yield the place of each server that no SRV record can name, with the reason."""
     for way, servers in zip(_WAYS, _ways(provider), strict=True):
         places = [
             f"{way}[{index}]"
             for index, server in enumerate(getattr(provider, way))
             if server.type in MAIL_TYPES
         ]
-        reasons = [_reason_against(it, _SOME_DOMAIN) for it in servers]
+        reasons = [_reason_against(server, _ANY_DOMAIN) for server in servers]
         for place, reason in zip(places, reasons, strict=True):
             if reason or reasons[0]:
-                first = f"{places[0]}, which comes first, cannot be said"
+                first = f"{places[0]}, which comes first, cannot have a record"
                 yield place, reason or first
     for place, server in _firsts(provider, ["managesieve"]):
-        if reason := _reason_against(server, _SOME_DOMAIN):
+        if reason := _reason_against(server, _ANY_DOMAIN):
             yield place, reason
     for place, server in _firsts(provider, [type_ for _, type_ in URL_SERVICES]):
-        if reason := _reason_against_url(server, _SOME_DOMAIN):
+        if reason := _reason_against_url(server, _ANY_DOMAIN):
             yield place, reason
 
 
 _WAYS = ("incoming", "outgoing")
-_SOME_DOMAIN = "example.com"  # whichever it is, no reason depends on it
+_ANY_DOMAIN = "example.com"  # no reason depends on the domain
 
 
 class _Rank(NamedTuple):
-    """A mail server as an SRV record says it."""
+    """A mail server as an SRV record names it."""
 
     priority: int
     type: str
@@ -138,7 +137,7 @@ class _Rank(NamedTuple):
 
 
 def _ways(provider: Provider) -> list[list[Server]]:
-    """The servers to read mail from, and those to send it through, the best first."""
+    """Return the servers to read mail from and those to send it, best first."""
     return [
         [server for server in getattr(provider, way) if server.type in MAIL_TYPES]
         for way in _WAYS
@@ -146,44 +145,41 @@ def _ways(provider: Provider) -> list[list[Server]]:
 
 
 def _ranked(servers: list[Server], domain: str) -> Iterator[_Rank]:
-    """One way's servers, their priorities counted across types (RFC 6186, section 3.4)."""
+    """Rank servers to read or to send, across their types (RFC 6186, section 3.4)."""
     if servers and _reason_against(servers[0], domain):
         return
     unique = dict.fromkeys(
-        (
-            *(it.type, it.socket_type or "SSL"),
-            *(with_domain(it.hostname or "", domain), it.port or 0),
-        )
-        for it in servers
-        if not _reason_against(it, domain)
+        (server.type, server.socket_type or "SSL", _host(server, domain), server.port)
+        for server in servers
+        if not _reason_against(server, domain)
     )
     for priority, (type_, socket_type, host, port) in enumerate(unique):
-        yield _Rank(priority, type_, socket_type, host, port)
+        yield _Rank(priority, type_, socket_type, host, port or 0)
 
 
 def _firsts(provider: Provider, types: Iterable[str]) -> Iterator[tuple[str, Server]]:
-    """The best server of each of these types, with its place."""
+    """Yield the best server of each of these types, with its place."""
     for type_ in types:
-        of_type = (it for it in provider.servers if it[1].type == type_)
-        yield from islice(of_type, 1)
+        placed = (pair for pair in provider.servers if pair[1].type == type_)
+        yield from islice(placed, 1)
 
 
 def _slot(server: Server) -> str:
-    """The encryption of the service that it would be found by: plain is STARTTLS's."""
+    """Return the encryption of the server's SRV service, where `plain` is STARTTLS."""
     return "SSL" if server.socket_type == "SSL" else "STARTTLS"
 
 
 def _reason_against(server: Server, domain: str) -> str:
-    """Why a server with a host name cannot be said, "" where it can."""
+    """Return why no record can name a server with a host name, "" where one can."""
     if server.socket_type == "plain":
         return "their services are encrypted"
     if server.type == "managesieve" and server.socket_type == "SSL":
         return f"{_SIEVE} is found with STARTTLS"
-    return _reason_against_host(with_domain(server.hostname or "", domain))
+    return _reason_against_host(_host(server, domain))
 
 
 def _reason_against_url(server: Server, domain: str) -> str:
-    """The same of a server with a URL."""
+    """Return why no record can name a server with a URL, "" where one can."""
     if not server.url:
         return "it has no url"
     known = known_part(server.url, domain)
@@ -205,12 +201,16 @@ def _reason_against_host(host: str) -> str:
     return ""
 
 
+def _host(server: Server, domain: str) -> str:
+    return with_domain(server.hostname or "", domain)
+
+
 def _srv(name: str, priority: int, host: str, port: int) -> Record:
     return Record(name, "SRV", f"{priority} 1 {port} {host}.")
 
 
 def _target_of(url: str, domain: str) -> tuple[str, int, str]:
-    """Host, port and path of what is known of a URL (RFC 6764, section 4)."""
+    """Return host, port and path of the known part of a URL (RFC 6764, section 4)."""
     parts = urlsplit(known_part(url, domain))
     return parts.hostname or "", parts.port or 443, parts.path or "/"
 
@@ -218,18 +218,20 @@ def _target_of(url: str, domain: str) -> tuple[str, int, str]:
 def digest_records(
     families: Iterable[Family], provider: Provider, domain: str
 ) -> Iterator[Record]:
-    """The TXT records of the documents that clients hold against a digest."""
+    """Yield the TXT records of the documents that clients verify by a digest."""
     for family in families:
-        for format_ in family.formats if family.digest else ():
+        if family.digest is None:
+            continue
+        for format_ in family.formats:
             document = format_.write(provider, Recipient(domain))
-            if family.digest and document is not None:
+            if document is not None:
                 value = family.digest.value(document)
                 yield Record(family.digest.name, "TXT", f'"{value}"')
 
 
-def certificate_names(
-    families: Iterable[Family], provider: Provider, domain: str
-) -> list[str]:
-    """The names that the web server's certificates must be valid for."""
-    labels = [it.label for it in families if it.label and it.writes(provider, domain)]
-    return [*(f"{label}.{domain}" for label in labels), domain]
+def certificate_names(families: Iterable[Family], domain: str) -> list[str]:
+    """Return the host names that need a certificate, given the families with documents."""
+    return [
+        *(f"{family.label}.{domain}" for family in families if family.label),
+        domain,
+    ]

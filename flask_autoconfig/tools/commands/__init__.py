@@ -1,1 +1,1 @@
-"""One module a command, each with a function `command`."""
+"""One module for each command, with a function `command`."""

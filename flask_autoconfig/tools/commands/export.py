@@ -16,10 +16,15 @@ from .. import project, terminal, transfer
 @click.option(
     "--nginx",
     is_flag=True,
-    help="Each document once, with a map for nginx: for thousands of domains.",
+    help="Write each document only once, and a map that leads nginx to it: for thousands "
+    "of domains.",
 )
 def command(directory: Path, nginx: bool) -> None:
-    """Write every document as a file, in the layout that a plain web server needs."""
+    """Write every document that needs no program into the folder DIR.
+
+    A plain web server can serve them: there is a folder for each domain, with a file for
+    each path that mail clients ask for.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     result = transfer.export(project.service(), directory, for_nginx=nginx)
     for sentence in result.notes:

@@ -18,7 +18,11 @@ from .. import terminal, transfer
     type=click.Path(path_type=Path),
 )
 def command(files: tuple[Path, ...]) -> None:
-    """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""
+    """Print one TOML file with the settings of other servers' files.
+
+    FILE is a config-v1.1.xml file, a database of automx2 or a configuration of automx.
+    What has no place in the TOML is reported as a warning.
+    """
     text, lost = transfer.import_files(files)
     for sentence in lost:
         terminal.tell(f"warning: {sentence}", err=True)

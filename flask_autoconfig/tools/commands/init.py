@@ -31,12 +31,15 @@ _MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
     default=DEFAULT_FILE,
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="The file to write; - for stdout.",
+    help="The file to write; - prints it.",
 )
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @options.network_options
 def command(domain: str, output: Path, force: bool, **network: Any) -> None:
-    """Look for DOMAIN's real servers and write the TOML that fits them."""
+    """Find the mail servers of DOMAIN and write a TOML file with them.
+
+    They are looked for in DNS, in published settings and under common host names.
+    """
     domain = project.domain(domain)
     to_stdout = str(output) == "-"
     if not to_stdout and os.path.lexists(output) and not force:

@@ -1,4 +1,4 @@
-"""`schema`: what an editor checks the file by."""
+"""The command `schema`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,8 @@ from .. import terminal
 
 @click.command("schema")
 def command() -> None:
-    """Print the file's JSON Schema, for editors."""
+    """Print the JSON Schema of the TOML file.
+
+    Editors use it to complete keys and to mark mistakes while you type.
+    """
     terminal.echo(json.dumps(writing.schema(), indent=2, ensure_ascii=False))

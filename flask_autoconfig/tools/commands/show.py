@@ -1,4 +1,4 @@
-"""`show`: the document that a client gets."""
+"""The command `show`."""
 
 from __future__ import annotations
 
@@ -14,50 +14,55 @@ from .. import project, terminal
 
 
 @click.command("show")
-@click.argument("address", default="")
+@click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
 @click.option(
     "--format",
     "name",
     type=click.Choice(list(families.formats(families.FAMILIES))),
     default="thunderbird",
     show_default=True,
+    help="Whose document to print: activesync is what telephones with Exchange accounts "
+    "get, apple a configuration profile, pacc a JSON document.",
 )
-def command(address: str, name: str) -> None:
-    """Print the document that a client gets for ADDRESS (or a domain, or nobody)."""
+def command(subject: str, name: str) -> None:
+    """Print the document that a mail client gets.
+
+    It is the one for ADDRESS or for any address of DOMAIN. Without either, it is the one
+    for a request that names no domain.
+    """
     service = project.service()
     format_ = families.formats(service.families).get(name)
     if format_ is None:
-        raise _nothing(service, f"{name} is not among the clients that are served")
-    with project.asking(service, address):
-        served = _whom(service, address)
+        message = f"{name} is not among the clients that are served"
+        cure = (
+            "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients` in the file"
+        )
+        raise _error(service, message, cure)
+    with project.asking(service, subject):
+        served = _look_up(service, subject)
+    nothing = (
+        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
+    )
     if served is None:
-        whom = f"for {address}" if address else "without an address"
         cure = "name an address, or add its domain to a provider's domains"
-        raise _nothing(service, f"nothing is served {whom}", cure)
-
+        raise _error(service, nothing, cure)
     answer = served.snapshot.document(format_, served)
     if answer.status != OK:
-        whom = f"for {address}" if address else "without an address"
         cure = f"{name} has no place for any server of its provider"
-        raise _nothing(service, f"nothing is served {whom}", cure)
+        raise _error(service, nothing, cure)
     terminal.write(answer.body)
 
 
-def _whom(service: Service, address: str) -> Served | None:
-    """Whose settings are to be shown, None for somebody who is not served."""
-    if address and "@" not in address:
-        return service.lookup.find_domain(project.domain(address))
+def _look_up(service: Service, subject: str) -> Served | None:
+    if subject and "@" not in subject:
+        return service.lookup.find_domain(project.domain(subject))
     try:
-        asked = parse_address(address) if address else None
+        address = parse_address(subject) if subject else None
     except ValueError:
-        message = f"{address!r} is no e-mail address"
+        message = f"{subject!r} is not an email address"
         raise click.BadParameter(message, param_hint="ADDRESS") from None
-    return service.lookup.look_up(asked, "")
+    return service.lookup.look_up(address, "")
 
 
-def _nothing(service: Service, message: str, cure: str = "") -> ConfigError:
-    cure = (
-        cure
-        or "add it to AUTOCONFIG_CLIENTS where that is set, else to `clients` in the file"
-    )
+def _error(service: Service, message: str, cure: str) -> ConfigError:
     return ConfigError([Problem("", message, cure)], str(service.live.file))

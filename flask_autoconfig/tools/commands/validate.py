@@ -18,10 +18,15 @@ from ..problems import shown
 
 
 @click.command("validate")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object, for scripts."
+)
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Tell every problem of the file, and what single clients cannot take."""
+    """Report the errors of the file, and warnings about what some clients cannot use.
+
+    Each comes with its line and a remedy. The exit code is 1 if there are errors.
+    """
     file = project.file()
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
