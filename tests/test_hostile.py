@@ -22,14 +22,15 @@ from flask_autoconfig.documents import apple_reader
 from flask_autoconfig.documents.setups import MeaninglessError
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
-from flask_autoconfig.tools import network, reading
+from flask_autoconfig.tools import reading
 from flask_autoconfig.tools.check.findings import finding
 from flask_autoconfig.tools.clients import CLIENTS
-from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError
+from flask_autoconfig.tools.net.http import Reply, fetch_once, following
+from flask_autoconfig.tools.net.mail import Endpoint, mail_server
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.untrusted import is_public
 from flask_autoconfig.tools.reading import read
-from flask_autoconfig.tools.resolver import Resolver
-from flask_autoconfig.tools.untrusted import is_public
 
 NETWORK = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
 
@@ -92,10 +93,10 @@ def test_a_hostile_mail_server_ends_in_a_finding_in_time(
         assert time.monotonic() - start < 4
 
 
-def fetched(by: Network, url: str) -> network.Reply:
+def fetched(by: Network, url: str) -> Reply:
     """What a URL gives in one step, redirects followed."""
     step = by.step()
-    return network.following(lambda it: network.fetch_once(step, it), url)
+    return following(lambda it: fetch_once(step, it), url)
 
 
 @pytest.mark.parametrize("behave", [silence, rubbish, drip, hang_up])

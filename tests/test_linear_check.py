@@ -33,10 +33,11 @@ from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import is_own_fault
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
-from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch_once
-from flask_autoconfig.tools.resolver import Resolver
-from flask_autoconfig.tools.untrusted import Secrets, split_url
+from flask_autoconfig.tools.net.http import Reply, fetch_once
+from flask_autoconfig.tools.net.mail import Endpoint, mail_server
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.untrusted import Secrets, split_url
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)

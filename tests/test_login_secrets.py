@@ -18,10 +18,10 @@ from strangers import Behaviour, server
 from support import certificate_for
 from support import run_process as run
 
-from flask_autoconfig.tools.mail import Endpoint, log_in
-from flask_autoconfig.tools.network import Network, ProbeError
-from flask_autoconfig.tools.resolver import Resolver
-from flask_autoconfig.tools.untrusted import Secrets
+from flask_autoconfig.tools.net.mail import Endpoint, log_in
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.untrusted import Secrets
 
 HOST, USER = "mail.example.test", "fred@example.test"
 PASSWORD = 'Sécret "of\\fred%/+'

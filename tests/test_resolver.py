@@ -14,7 +14,7 @@ import pytest
 from support import TWO_DOMAINS, run
 from world import NameServer, Respond
 
-from flask_autoconfig.tools.resolver import LookupFailed, Resolver
+from flask_autoconfig.tools.net.resolver import LookupFailed, Resolver
 
 
 @contextmanager

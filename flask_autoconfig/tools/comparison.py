@@ -14,8 +14,8 @@ import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
+from .net.resolver import Resolver
 from .record_formats import Published
-from .resolver import Resolver
 from .zone import Record
 
 # nsupdate takes what is behind so many characters of a line for the next command: 4,096

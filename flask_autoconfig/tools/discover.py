@@ -14,11 +14,11 @@ from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from . import mail
 from .discover_urls import url_servers
-from .mail import MECHANISMS, Endpoint, MailServer
-from .network import Network, ProbeError
-from .resolver import LookupFailed
+from .net import mail
+from .net.mail import MECHANISMS, Endpoint, MailServer
+from .net.resolver import LookupFailed
+from .net.tcp import Network, ProbeError
 from .zone import MAIL_SERVICES
 
 _LABELS = {

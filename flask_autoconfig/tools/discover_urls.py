@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..config import values
-from . import network
-from .network import REDIRECTS, Network, ProbeError
-from .resolver import LookupFailed
-from .untrusted import split_url
+from .net.http import REDIRECTS, fetch_once
+from .net.resolver import LookupFailed
+from .net.tcp import Network, ProbeError
+from .net.untrusted import split_url
 from .zone import URL_SERVICES
 
 _WORKERS = len(URL_SERVICES)
@@ -73,7 +73,7 @@ def _url_by_srv(name: str, type_: str, net: Network) -> str:
 
 def _url_by_redirect(url: str, net: Network) -> str:
     try:
-        reply = network.fetch_once(net.step(), url)
+        reply = fetch_once(net.step(), url)
     except ProbeError:
         return ""
     location = reply.headers.get("location", "")

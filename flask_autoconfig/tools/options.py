@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ..address import is_ip
-from .network import Network
-from .resolver import LookupFailed, Resolver
+from .net.resolver import LookupFailed, Resolver
+from .net.tcp import Network
 
 
 class _HostPort(click.ParamType[tuple[str, int]]):

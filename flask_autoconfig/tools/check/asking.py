@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ...address import NOBODY, Address
 from ...documents import outlook
 from ..clients import Client, Step, family_of, label_of
-from ..resolver import LookupFailed
+from ..net.resolver import LookupFailed
 from .facts import Ask, Facts
 from .findings import Case
 

@@ -13,8 +13,8 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
-from ..mail import PATIENCE, Endpoint, log_in
-from ..network import Network, ProbeError
+from ..net.mail import PATIENCE, Endpoint, log_in
+from ..net.tcp import Network, ProbeError
 from .facts import side_by_side
 from .findings import Case, Finding, finding
 from .rules.servers import endpoint_of

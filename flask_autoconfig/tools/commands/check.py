@@ -38,7 +38,7 @@ from ..check import login as logins
 from ..check.findings import finding
 from ..check.rules.servers import endpoint_of
 from ..check.weigh import has_failure
-from ..network import Network
+from ..net.tcp import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time

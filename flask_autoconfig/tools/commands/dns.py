@@ -19,9 +19,9 @@ from ...service import Service
 from .. import ending, options, project, terminal, zone
 from ..comparison import compared
 from ..files import opened
+from ..net.resolver import LookupFailed, Resolver
 from ..problems import trouble
 from ..record_formats import FORMATS, Format, Published, joined
-from ..resolver import LookupFailed, Resolver
 
 
 @click.command("dns")

@@ -21,7 +21,7 @@ import dns.rdatatype
 import dns.resolver
 from dns.rdata import Rdata
 
-from ..address import is_ip
+from ...address import is_ip
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import base64
 import socket
 from typing import Any
 
-from .network import ProbeError
+from .tcp import ProbeError
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ..config.tables import Method
-from ..documents.setups import Account
+from ...config.tables import Method
+from ...documents.setups import Account
 from .conversations import PROTOCOLS, Conversation, in_base64
-from .network import Network, ProbeError, clock, reason_of
+from .tcp import Network, ProbeError, clock, reason_of
 from .tls import Certificate, address_of, told_later
 from .untrusted import Secrets
 
