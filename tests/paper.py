@@ -121,6 +121,9 @@ class _Request:
     def getpeername(self) -> tuple[str, int]:
         return self._address, 0
 
+    def settimeout(self, _seconds: float) -> None:
+        pass
+
     def encrypt(self) -> Shown | None:
         return self._shown
 

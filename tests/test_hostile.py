@@ -254,7 +254,7 @@ def test_a_port_of_another_service_is_not_asked(
         raise AssertionError("nothing may leave this machine")
 
     monkeypatch.setattr(socket, "create_connection", leave)
-    with pytest.raises(ProbeError, match="is no port of mail or web servers"):
+    with pytest.raises(ProbeError, match="is not a port of mail or web servers"):
         fetched(STRANGER, "http://192.0.32.8:22/")
 
 

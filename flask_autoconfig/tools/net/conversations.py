@@ -1,35 +1,47 @@
-"""The protocols of mail servers: IMAP, POP3 and SMTP, line by line.
-
-A server is hostile until proven otherwise: lines and answers have a greatest length.
-"""
+"""The protocols of mail servers: IMAP, POP3 and SMTP, line by line."""
 
 from __future__ import annotations
 
 import base64
 import socket
-from typing import Any
+from collections.abc import Callable
 
 from .tcp import ProbeError
 from .untrusted import Secrets
 
-LONGEST_LINE = 8 * 1024
-MOST_TEXT = 64 * 1024  # of one conversation
+LONGEST_LINE = 8 * 1024  # bytes
+MOST_TEXT = 64 * 1024  # bytes that one connection may send
 
 
 class Conversation:
-    """Lines to and from a mail server, of bounded length and number."""
+    """Commands to a mail server and its responses, of bounded length and number.
 
-    def __init__(self, sock: socket.socket, secrets: Secrets) -> None:
+    *left* returns the seconds left for the conversation. Responses are lists of lines,
+    of which the last has the status. Every method raises ProbeError, and OSError.
+    """
+
+    name = ""
+    starttls = "STARTTLS"  # the command
+    farewell = "QUIT"
+    greetings: tuple[str, ...]
+    refusals: tuple[str, ...]  # what a server greets with that refuses the connection
+    success: str  # what the last line of a good response begins with
+
+    def __init__(
+        self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
+    ) -> None:
         self.sock = sock
         self._secrets = secrets
+        self._left = left
         self._buffer = b""
         self._received = 0
 
     def line(self) -> str:
-        """The next line; raises ProbeError where it or all of them are too long."""
+        """Read the next line."""
         while b"\n" not in self._buffer:
             if len(self._buffer) > LONGEST_LINE:
                 raise ProbeError("protocol", "a line without end")
+            self.sock.settimeout(self._left())
             data = self.sock.recv(4096)
             if not data:
                 raise ProbeError("protocol", "the server closed the connection")
@@ -42,197 +54,190 @@ class Conversation:
 
     def send(self, text: str) -> None:
         """Send one line."""
+        self.sock.settimeout(self._left())
         self.sock.sendall(text.encode() + b"\r\n")
 
     def quoted(self, line: str, most: int = 100) -> str:
-        """A line of the server's for a message: without secrets, and then cut."""
+        """Return a line of the server for a message, cut, and without secrets."""
         return self._secrets.quoted(line)[:most]
 
+    def greeting(self) -> None:
+        """Read the greeting."""
+        line = self.greeting_line()
+        if not line.upper().startswith(self.greetings):
+            raise self._no_greeting(line)
 
-# What a server of another kind says first.
-_OTHERS = (
-    (("* OK", "* PREAUTH"), "an IMAP server"),
-    (("+OK",), "a POP3 server"),
-    (("220",), "an SMTP server"),
-    (("HTTP/", "<"), "a web server"),
-    (("SSH-",), "an SSH server"),
-)
-_TURNS_AWAY = {
-    "IMAP": ("* BYE", "* NO", "* BAD"),
-    "POP3": ("-ERR",),
-    "SMTP": ("4", "5"),
+    def greeting_line(self) -> str:
+        """Read the line of the greeting that has the status."""
+        return self.line()
+
+    def response(self) -> list[str]:
+        """Read a response."""
+        return [self.line()]
+
+    def command(self, text: str) -> list[str]:
+        """Send a command and read the response."""
+        self.send(text)
+        return self.response()
+
+    def is_good(self, lines: list[str]) -> bool:
+        """Return whether a response reports success."""
+        return lines[-1].upper().startswith(self.success)
+
+    def capabilities(self) -> tuple[set[str], set[str]]:
+        """Return what the server offers, and the SASL mechanisms, in upper case.
+
+        The mechanism LOGIN stands for the protocol's own command, too.
+        """
+        raise NotImplementedError
+
+    def authenticate(self, mechanism: str) -> list[str]:
+        """Begin a SASL exchange (RFC 4422)."""
+        return self.command(f"AUTH {mechanism}")
+
+    def login(self, user: str, password: str) -> list[str]:
+        """Log in by the protocol's own command."""
+        raise NotImplementedError
+
+    def _no_greeting(self, line: str) -> ProbeError:
+        shown = f"“{self.quoted(line)}”"
+        for starts, server in _GREETINGS.items():
+            if line.upper().startswith(starts):
+                message = f"no {self.name} greeting: {server} answers there ({shown})"
+                cure = "publish the port of the right one"
+                return ProbeError("protocol", message, cure)
+        if line.upper().startswith(self.refusals):
+            message = f"no {self.name} greeting: it turns clients away ({shown})"
+            cure = "look at the server's log, and at what it refuses this address for"
+            return ProbeError("protocol", message, cure)
+        return ProbeError("protocol", f"no {self.name} greeting: {shown}")
+
+
+# What servers of other kinds send first.
+_GREETINGS = {
+    ("* OK", "* PREAUTH"): "an IMAP server",
+    ("+OK",): "a POP3 server",
+    ("220",): "an SMTP server",
+    ("HTTP/", "<"): "a web server",
+    ("SSH-",): "an SSH server",
 }
 
 
-def _no_greeting(protocol: str, talk: Conversation, line: str) -> ProbeError:
-    shown = f"“{talk.quoted(line)}”"
-    for starts, who in _OTHERS:
-        if line.upper().startswith(starts):
-            message = f"no {protocol} greeting: {who} answers there ({shown})"
-            return ProbeError("protocol", message, "publish the port of the right one")
-    if line.upper().startswith(_TURNS_AWAY[protocol]):
-        message = f"no {protocol} greeting: it turns clients away ({shown})"
-        cure = "look at the server's log, and at what it refuses this address for"
-        return ProbeError("protocol", message, cure)
-    return ProbeError("protocol", f"no {protocol} greeting: {shown}")
+class Imap(Conversation):
+    """IMAP (RFC 9051); every command has the tag "a"."""
 
+    name = "IMAP"
+    farewell = "a LOGOUT"
+    greetings = ("* OK", "* PREAUTH")
+    refusals = ("* BYE", "* NO", "* BAD")
+    success = "A OK"
 
-class _Imap:
-    """RFC 9051."""
-
-    starttls = "STARTTLS"
-
-    @staticmethod
-    def greeting(talk: Conversation) -> None:
-        line = talk.line()
-        if not line.upper().startswith(("* OK", "* PREAUTH")):
-            raise _no_greeting("IMAP", talk, line)
-
-    @staticmethod
-    def command(talk: Conversation, text: str) -> list[str]:
-        """The answer's lines, the tagged one last."""
-        talk.send(f"a {text}")
-        lines = [talk.line()]
+    def response(self) -> list[str]:
+        """Read up to the tagged response, or a request to go on."""
+        lines = [self.line()]
         while not lines[-1].startswith(("a ", "+")):
-            lines.append(talk.line())
+            lines.append(self.line())
         return lines
 
-    @classmethod
-    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
+    def command(self, text: str) -> list[str]:
+        """Send a command and read the response."""
+        return super().command(f"a {text}")
+
+    def capabilities(self) -> tuple[set[str], set[str]]:
+        """Return what CAPABILITY lists."""
         words: set[str] = set()
-        for line in cls.command(talk, "CAPABILITY"):
+        for line in self.command("CAPABILITY"):
             if line.upper().startswith("* CAPABILITY "):
                 words |= set(line.upper().split()[2:])
         mechanisms = {
-            it.removeprefix("AUTH=") for it in words if it.startswith("AUTH=")
+            word.removeprefix("AUTH=") for word in words if word.startswith("AUTH=")
         }
         if "LOGINDISABLED" not in words:
-            mechanisms.add("LOGIN")  # the command
+            mechanisms.add("LOGIN")
         return words, mechanisms
 
-    @classmethod
-    def is_good(cls, lines: list[str]) -> bool:
-        return lines[-1].upper().startswith("A OK")
+    def authenticate(self, mechanism: str) -> list[str]:
+        """Begin a SASL exchange."""
+        return self.command(f"AUTHENTICATE {mechanism}")
 
-    @classmethod
-    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
-        return cls.command(talk, f"AUTHENTICATE {mechanism}")
-
-    @staticmethod
-    def wait(talk: Conversation) -> list[str]:
-        lines = [talk.line()]
-        while not lines[-1].startswith(("a ", "+")):
-            lines.append(talk.line())
-        return lines
-
-    @classmethod
-    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
-        return cls.command(talk, f"LOGIN {_quoted(user)} {_quoted(password)}")
+    def login(self, user: str, password: str) -> list[str]:
+        """Log in by LOGIN."""
+        return self.command(f"LOGIN {_quoted(user)} {_quoted(password)}")
 
 
-class _Pop3:
-    """RFC 1939, 2449, 2595."""
+class Pop3(Conversation):
+    """POP3 (RFC 1939, 2449, 2595)."""
 
+    name = "POP3"
     starttls = "STLS"
+    greetings = ("+OK",)
+    refusals = ("-ERR",)
+    success = "+OK"
 
-    @staticmethod
-    def greeting(talk: Conversation) -> None:
-        line = talk.line()
-        if not line.upper().startswith("+OK"):
-            raise _no_greeting("POP3", talk, line)
-
-    @staticmethod
-    def command(talk: Conversation, text: str) -> list[str]:
-        talk.send(text)
-        return [talk.line()]
-
-    @classmethod
-    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
-        talk.send("CAPA")
+    def capabilities(self) -> tuple[set[str], set[str]]:
+        """Return what CAPA lists, with STARTTLS for STLS."""
+        if not self.is_good(self.command("CAPA")):
+            return set(), {"LOGIN"}  # every server has USER and PASS (RFC 1939)
         words: set[str] = set()
         mechanisms: set[str] = set()
-        if not talk.line().upper().startswith("+OK"):
-            # No CAPA is no sign of no methods: every server has these (RFC 1939).
-            return words, {"LOGIN"}
-        while (line := talk.line().upper()) != ".":
+        while (line := self.line().upper()) != ".":
             first, *rest = line.split() or [""]
             words.add("STARTTLS" if first == "STLS" else first)
             mechanisms |= set(rest) if first == "SASL" else set()
         if "USER" in words:
-            mechanisms.add("LOGIN")  # USER and PASS
+            mechanisms.add("LOGIN")
         return words, mechanisms
 
-    @classmethod
-    def is_good(cls, lines: list[str]) -> bool:
-        return lines[-1].upper().startswith("+OK")
-
-    @classmethod
-    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
-        return cls.command(talk, f"AUTH {mechanism}")
-
-    @staticmethod
-    def wait(talk: Conversation) -> list[str]:
-        return [talk.line()]
-
-    @classmethod
-    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
-        lines = cls.command(talk, f"USER {user}")
-        return cls.command(talk, f"PASS {password}") if cls.is_good(lines) else lines
+    def login(self, user: str, password: str) -> list[str]:
+        """Log in by USER and PASS."""
+        lines = self.command(f"USER {user}")
+        return self.command(f"PASS {password}") if self.is_good(lines) else lines
 
 
-class _Smtp:
-    """RFC 5321, 6409, 3207, 4954."""
+class Smtp(Conversation):
+    """SMTP (RFC 5321, 6409, 3207, 4954)."""
 
-    starttls = "STARTTLS"
+    name = "SMTP"
+    greetings = ("220",)
+    refusals = ("4", "5")
+    success = "2"
 
-    @classmethod
-    def greeting(cls, talk: Conversation) -> None:
-        lines = cls.wait(talk)
-        if not lines[-1].startswith("220"):
-            raise _no_greeting("SMTP", talk, lines[-1])
+    def greeting_line(self) -> str:
+        """Read the last line of the greeting."""
+        return self.response()[-1]
 
-    @classmethod
-    def command(cls, talk: Conversation, text: str) -> list[str]:
-        talk.send(text)
-        return cls.wait(talk)
-
-    @staticmethod
-    def wait(talk: Conversation) -> list[str]:
-        lines = [talk.line()]
+    def response(self) -> list[str]:
+        """Read up to the last line of a response."""
+        lines = [self.line()]
         while lines[-1][3:4] == "-":
-            lines.append(talk.line())
+            lines.append(self.line())
         return lines
 
-    @classmethod
-    def capabilities(cls, talk: Conversation) -> tuple[set[str], set[str]]:
+    def capabilities(self) -> tuple[set[str], set[str]]:
+        """Return what EHLO lists."""
         words: set[str] = set()
         mechanisms: set[str] = set()
-        for line in cls.command(talk, "EHLO [127.0.0.1]"):
+        for line in self.command("EHLO [127.0.0.1]"):
             first, *rest = line[4:].upper().replace("AUTH=", "AUTH ").split() or [""]
             words.add(first)
             mechanisms |= set(rest) if first == "AUTH" else set()
         return words, mechanisms
 
-    @classmethod
-    def is_good(cls, lines: list[str]) -> bool:
-        return lines[-1].startswith("2")
-
-    @classmethod
-    def authenticate(cls, talk: Conversation, mechanism: str) -> list[str]:
-        return cls.command(talk, f"AUTH {mechanism}")
-
-    @classmethod
-    def login(cls, talk: Conversation, user: str, password: str) -> list[str]:
-        lines = cls.authenticate(talk, "LOGIN")
+    def login(self, user: str, password: str) -> list[str]:
+        """Log in by AUTH LOGIN."""
+        lines = self.authenticate("LOGIN")
         for text in (user, password):
             if not lines[-1].startswith("334"):
                 break
-            talk.send(in_base64(text))
-            lines = cls.wait(talk)
+            lines = self.command(in_base64(text))
         return lines
 
 
-PROTOCOLS: dict[str, Any] = {"imap": _Imap, "pop3": _Pop3, "smtp": _Smtp}
+CONVERSATIONS: dict[str, type[Conversation]] = {
+    "imap": Imap,
+    "pop3": Pop3,
+    "smtp": Smtp,
+}
 
 
 def _quoted(text: str) -> str:

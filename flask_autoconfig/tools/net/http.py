@@ -1,27 +1,30 @@
-"""HTTP requests of bounded size, within one deadline."""
+"""HTTP requests whose responses are bounded in size, within one deadline."""
 
 from __future__ import annotations
 
 import http.client
-import socket
+import io
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 from urllib.parse import urljoin
 
-from .tcp import Network, ProbeError, clock, reason_of
-from .tls import Certificate, address_of, told_later
-from .untrusted import Response, split_url
+from .tcp import Network, ProbeError, failures
+from .tls import Certificate, address_of
+from .untrusted import split_url
 
-MOST_BODY = 1024 * 1024
+MOST_BODY = 1024 * 1024  # bytes
+MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 @dataclass
 class Reply:
-    """What an HTTP request got."""
+    """The response to an HTTP request."""
 
     url: str
     status: int = 0
@@ -29,9 +32,9 @@ class Reply:
     body: bytes = b""
     certificate: Certificate | None = None
     redirects: list[str] = field(default_factory=list)
-    is_verified: bool = False  # it came whole over https with good certificates
+    is_verified: bool = False  # every response came over https with a good certificate
     address: str = ""  # of the server that answered
-    seconds: float = 0.0  # until all of it was there
+    seconds: float = 0.0  # until the body was complete
 
     @property
     def content_type(self) -> str:
@@ -41,12 +44,16 @@ class Reply:
 
     @property
     def is_forged(self) -> bool:
-        """Whether it came with a certificate that no client takes."""
+        """Whether it came with a certificate that no client accepts."""
         return self.certificate is not None and bool(self.certificate.problem)
 
     @property
     def target(self) -> str:
-        """Where it redirects to, "" where it does not; raises ProbeError."""
+        """The URL that it redirects to, "" for none; raises ProbeError for a bad one.
+
+        A redirect that came with a bad certificate is not followed, since anybody may
+        have sent it.
+        """
         location = self.headers.get("location")
         if not location or self.status not in REDIRECTS or self.is_forged:
             return ""
@@ -54,66 +61,34 @@ class Reply:
             target = urljoin(self.url, location)
             if split_url(target).hostname:
                 return target
-        raise ProbeError("redirect", f"it leads to no web address: {location[:200]}")
+        raise _no_web_address(location)
 
 
-class _Connection(http.client.HTTPConnection):
-    response_class = Response
-
-    def __init__(self, network: Network, host: str, port: int, secure: bool) -> None:
-        super().__init__(host, port, timeout=network.timeout)
-        self._network = network
-        self._secure = secure
-        self.certificate: Certificate | None = None
-        self.held: socket.socket | None = None  # http.client lets go of sock early
-        self.address = ""
-
-    def connect(self) -> None:
-        def by_tcp() -> socket.socket:
-            self.held = self._network.connect(self.host, self.port)
-            self.address = address_of(self.held)
-            return self.held
-
-        if self._secure:
-            where = f" port {self.port}"
-            self.held, self.certificate = self._network.start_tls(
-                by_tcp, self.host, where
-            )
-        else:
-            by_tcp()
-        self.sock = self.held
+def _no_web_address(url: str) -> ProbeError:
+    return ProbeError("redirect", f"it leads to no web address: {url[:200]}")
 
 
 def following(ask: Callable[[str], Reply], url: str) -> Reply:
-    """What a URL gives, redirects followed by what `ask` gives; raises ProbeError.
+    """Return the response to a URL after all redirects; raises ProbeError.
 
-    A redirect that comes with a certificate that no client takes is not followed: whoever
-    sent it may be anybody.
+    *ask* returns the response to one URL.
     """
     seen: list[str] = []
     is_verified = True
     while True:
         reply = ask(url)
-        is_verified = is_verified and _is_good(reply)
+        is_good = reply.certificate is not None and not reply.is_forged
+        is_verified = is_verified and is_good
         target = reply.target
         if not target:
             return replace(reply, redirects=seen, is_verified=is_verified)
         seen.append(url)
         url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
-            hosts = dict.fromkeys(map(_origin, [*seen[-2:], url]))
+            parts = [split_url(each) for each in (*seen[-2:], url)]
+            hosts = dict.fromkeys(f"{it.scheme}://{it.netloc}"[:200] for it in parts)
             message = f"redirects without end, by way of {' and '.join(hosts)}"
             raise ProbeError("redirect", message)
-
-
-def _origin(url: str) -> str:
-    parts = split_url(url)
-    return f"{parts.scheme}://{parts.netloc}"[:200]
-
-
-def _is_good(reply: Reply) -> bool:
-    """Whether this very answer came over https with a good certificate."""
-    return reply.certificate is not None and not reply.certificate.problem
 
 
 def fetch_once(
@@ -123,51 +98,100 @@ def fetch_once(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Send one request and follow no redirect; raises ProbeError."""
+    """Send one request without following redirects; raises ProbeError."""
     parts = split_url(url)
-    host = parts.hostname
-    if parts.scheme not in ("http", "https") or not host:
-        raise ProbeError("redirect", f"it leads to no web address: {url[:200]}")
-
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _no_web_address(url)
     try:
-        connection = _Connection(network, host, port, secure)
+        connection = _Connection(
+            network, parts.hostname, parts.port, parts.scheme == "https"
+        )
     except http.client.InvalidURL as error:
-        message = f"it leads to no web address: {url[:200]}"
-        raise ProbeError("redirect", message) from error
+        raise _no_web_address(url) from error
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    reply = Reply(url)
-    sending = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
-    sending |= headers or {}
+    sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
     start = time.monotonic()
-    try:
-        with clock(network, lambda: connection.held):
-            connection.request(method, target, body, sending)
-            reply.certificate = connection.certificate
-            reply.address = connection.address
-            with connection.getresponse() as response:
-                reply.status = response.status
-                reply.headers = {
-                    name.lower(): value for name, value in response.getheaders()
-                }
-                reply.body = response.read(MOST_BODY + 1)
-    except ProbeError as error:
-        if not connection.address or connection.address in str(error):
-            raise
-        message = f"{connection.address}: {error}"
-        raise ProbeError(error.kind, message, error.cure) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        at = f"{connection.address}: " if connection.address else ""
-        late = told_later(error)
-        if late is not None:
-            raise ProbeError("tls", f"{at}{late}", late.cure) from error
-        message = f"{at}no HTTP answer: {reason_of(error)[:200]}"
-        raise ProbeError("http", message) from error
-    finally:
-        connection.close()
-
-    reply.seconds = time.monotonic() - start
+    with (
+        failures("http", lambda: connection.address, "no HTTP answer: "),
+        closing(connection),
+    ):
+        connection.request(method, target, body, {**sent, **(headers or {})})
+        with connection.getresponse() as response:
+            reply = Reply(
+                url,
+                response.status,
+                {name.lower(): value for name, value in response.getheaders()},
+                response.read(MOST_BODY + 1),
+                connection.certificate,
+                address=connection.address,
+                seconds=time.monotonic() - start,
+            )
     if len(reply.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return reply
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection within the deadline of a network."""
+
+    def __init__(
+        self, network: Network, host: str, port: int | None, secure: bool
+    ) -> None:
+        super().__init__(host, port or (443 if secure else 80))
+        self.response_class = partial(_Response, network)  # type: ignore[assignment]
+        self.certificate: Certificate | None = None
+        self.address = ""
+        self._network = network
+        self._secure = secure
+
+    def connect(self) -> None:
+        def connect() -> Any:
+            connection = self._network.connect(self.host, self.port)
+            self.address = address_of(connection)
+            return connection
+
+        if self._secure:
+            where = f" port {self.port}"
+            self.sock, self.certificate = self._network.start_tls(
+                connect, self.host, where
+            )
+        else:
+            self.sock = connect()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response of bounded size."""
+
+    def __init__(self, network: Network, sock: Any, *arguments: Any, **options: Any):
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_Bounded(self.fp.detach(), sock, network))
+
+
+class _Bounded(io.RawIOBase):
+    """The bytes of a response: raises HTTPException for too many, TimeoutError if late.
+
+    It also bounds what :mod:`http.client` does not: chunk sizes, trailers and interim
+    responses.
+    """
+
+    def __init__(self, raw: Any, sock: Any, network: Network) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._network = network
+        self._left = MOST_RECEIVED
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._network.left())
+        read: int | None = self._raw.readinto(buffer)
+        self._left -= read or 0
+        if self._left < 0:
+            size = MOST_RECEIVED // 1024
+            raise http.client.HTTPException(f"it has more than {size} KiB")
+        return read

@@ -1,16 +1,14 @@
-"""Looks names up in DNS, each within a time."""
+"""DNS lookups, each within a deadline, and why they fail."""
 
 from __future__ import annotations
 
 import copy
 import math
 import socket
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import dns.edns
 import dns.exception
@@ -22,51 +20,31 @@ import dns.resolver
 from dns.rdata import Rdata
 
 from ...address import is_ip
+from .texts import texts
+from .threads import in_thread
 
-T = TypeVar("T")
 
+class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
+    """A DNS lookup failed.
 
-class LookupFailed(OSError):  # noqa: N818 (it is what the field calls it)
-    """Nobody answered a look-up, or with an error.
-
-    `kind` is timeout (no name server is reached), dnssec, servfail, refused, tcp (shut),
-    short (it asks no other name server), kind (A or AAAA alone is answered), loop (of
-    aliases), unknown (it knows no such questions), "" for anything else; `cure` says what
-    to do, where the kind knows.
+    `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
+    closed), short (the name server does not recurse), kind (only one of A and AAAA is
+    answered), loop (of aliases), unknown (the query is not supported) or "". `cure` is
+    the remedy, "" where none is known.
     """
 
     def __init__(self, name: str, reason: str, kind: str = "") -> None:
         super().__init__(f"{name}: {reason}")
         self.kind = kind
         self.reason = reason  # without the name
-
-    @property
-    def cure(self) -> str:
-        """What to do about it, "" where that cannot be known."""
-        return _CURES.get(self.kind, "")
-
-
-_CURES = {
-    "dnssec": "sign the zone anew, or correct the DS record at the registrar; "
-    "`delv NAME` tells which link of the chain breaks",
-    "servfail": "ask the domain's own name servers (`dig +trace NAME`): one of them "
-    "does not answer, or does not know the zone",
-    "refused": "ask a name server that answers you, with --resolver",
-    "timeout": "see that the name server runs and that port 53 is open to it, "
-    "by UDP and by TCP; or name another with --resolver",
-    "tcp": "open port 53 of the name server by TCP, too: answers that are too long for "
-    "UDP come that way",
-    "short": "ask a name server that recurses: another --resolver, or none for the "
-    "system's",
-    "kind": "let the domain's name servers answer for both kinds of addresses, if only "
-    "that there is none",
-    "loop": "let the last of the aliases lead to a host that has an address",
-    "unknown": "ask another name server, with --resolver: this one is too old, or none",
-}
+        self.cure = str(texts()["lookup"].get(kind, ""))
 
 
 class Resolver:
-    """Looks names up, each within `timeout` seconds, at `server` or the system's."""
+    """Looks names up within *timeout* seconds each.
+
+    *server* is the address and port of a name server, None for those of the system.
+    """
 
     def __init__(
         self, server: tuple[str, int] | None = None, timeout: float = 5.0
@@ -74,21 +52,19 @@ class Resolver:
         self._system = server is None
         try:
             self._resolver = dns.resolver.Resolver(configure=self._system)
-        except dns.resolver.NoResolverConfiguration:
-            self._resolver = dns.resolver.Resolver(
-                configure=False
-            )  # which finds nobody
+        except dns.resolver.NoResolverConfiguration:  # then every lookup fails
+            self._resolver = dns.resolver.Resolver(configure=False)
         if server:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
-        self._resolver.use_edns(0, 0, 1232)  # which carries extended errors (RFC 8914)
+        self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
-        # Hosts of which one kind of address was answered for, and this one was not.
+        # Hosts of which only one kind of address was answered, with the other kind.
         self.unanswered: dict[str, str] = {}
 
     def until(self, moment: float) -> Resolver:
-        """The same, which ends every look-up by a moment of the monotonic clock."""
+        """Return this resolver with a deadline on the monotonic clock."""
         copied = copy.copy(self)
         copied._until = min(self._until, moment)
         return copied
@@ -99,51 +75,42 @@ class Resolver:
             raise LookupFailed(name, "no time is left to ask for it", "timeout")
         return left
 
-    def _answers(self, name: str, type_: str) -> list[Any]:
-        return self._asked(name, type_) or []
-
-    def _asked(self, name: str, type_: str, edns: bool = True) -> list[Any] | None:
-        """The records, None where there is no such name."""
-        asked = self._resolver
+    def _lookup(self, name: str, type_: str, edns: bool = True) -> list[Any] | None:
+        """Return the records, None where the name does not exist."""
+        resolver = self._resolver
         if not edns:
-            asked = copy.copy(asked)
-            asked.use_edns(-1)
+            resolver = copy.copy(resolver)
+            resolver.use_edns(-1)
         try:
-            answer = asked.resolve(
-                f"{name}.", type_, search=False, lifetime=self._left(name)
-            )
+            left = self._left(name)
+            answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
             return None
         except dns.resolver.NoAnswer as error:
-            reason = _stops_short(error.kwargs.get("response"))
+            reason = _missing(error.kwargs.get("response"))
             if reason:
                 raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
+        except LookupFailed:
+            raise
         except (dns.exception.DNSException, OSError) as error:
-            if isinstance(error, LookupFailed):
-                raise
-            failed = self._failure(name, type_, error)
+            kind, reason = _reason(error)
             if (
-                failed.kind == "unknown" and edns
-            ):  # RFC 6891, section 7: it is an old one
-                return self._asked(name, type_, edns=False)
-            raise failed from error
+                kind == "unknown" and edns
+            ):  # a server without EDNS (RFC 6891, section 7)
+                return self._lookup(name, type_, edns=False)
+            if kind == "servfail" and self._exists_unchecked(name, type_):
+                kind, reason = "dnssec", "its DNSSEC signatures are not valid"
+            raise LookupFailed(f"{name} {type_}", reason, kind) from error
         return list(answer)
 
-    def _failure(self, name: str, type_: str, error: Exception) -> LookupFailed:
-        """Why a look-up failed: by the extended errors, or by asking once more."""
-        kind, reason = _reason(error)
-        if kind == "servfail" and self._is_there_unchecked(name, type_):
-            kind, reason = "dnssec", "its DNSSEC signatures are not valid"
-        return LookupFailed(f"{name} {type_}", reason, kind)
-
-    def _is_there_unchecked(self, name: str, type_: str) -> bool:
-        """Whether it is answered where nobody checks the signatures."""
-        trusting = copy.copy(self._resolver)
-        trusting.set_flags(dns.flags.RD | dns.flags.CD)
+    def _exists_unchecked(self, name: str, type_: str) -> bool:
+        """Return whether the lookup succeeds without validation of DNSSEC."""
+        unchecked = copy.copy(self._resolver)
+        unchecked.set_flags(dns.flags.RD | dns.flags.CD)
         try:
             left = min(self._left(name), 1.0)
-            trusting.resolve(f"{name}.", type_, search=False, lifetime=left)
+            unchecked.resolve(f"{name}.", type_, search=False, lifetime=left)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return True
         except (dns.exception.DNSException, OSError):
@@ -151,111 +118,105 @@ class Resolver:
         return True
 
     def addresses(self, host: str) -> list[str]:
-        """The IP addresses of a host; raises LookupFailed where nobody answers."""
+        """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""
         if is_ip(host):
             return [host]
-        if self._system:  # as every program here does, /etc/hosts included
+        if self._system:  # which also reads /etc/hosts, as other programs do
+            # The rest of the time is for the lookup below, which finds the reason.
+            left = self._left(host) * 0.6
             try:
-                # The rest of the time is for asking by ourselves.
-                return _in_time(_system_addresses, host, self._left(host) * 0.6)
+                return in_thread(partial(_system_addresses, host)).result(left)
+            except TimeoutError:
+                pass
             except LookupFailed as error:
-                if error.kind not in ("servfail", "timeout"):
-                    raise  # the system does not say why
-        both = self.until(time.monotonic() + self._timeout)
-        return [str(it.address) for it in both._of_both_kinds(host)]
+                if error.kind != "servfail":
+                    raise
+        limited = self.until(time.monotonic() + self._timeout)
+        return [str(record.address) for record in limited._both_kinds(host)]
 
-    def _of_both_kinds(self, host: str) -> list[Any]:
-        """IPv6 first, as programs try them, asked for side by side.
+    def _both_kinds(self, host: str) -> list[Any]:
+        """Return the AAAA and A records of a host, looked up side by side.
 
-        One kind that fails hides not the other. One that is late is waited for half of
-        the time where the other is there: the rest is for who wants to go there.
+        If one kind fails, the other is returned. If one is late and the other is there,
+        it is waited for half of the time: the rest is for a connection.
         """
-        known = self.unanswered.get(host)
-        asked = {
-            type_: _beside(partial(self._asked, host, type_))
-            for type_ in ("AAAA", "A")
-            if type_ != known
-        }
-        seconds = self._left(host)
-        begun = time.monotonic()
-        over = begun + seconds + _THREADS
-        done, _ = wait(asked.values(), seconds, FIRST_COMPLETED)
-        if any(it.exception() is None for it in done):
-            over = begun + seconds / 2
-        wait(asked.values(), max(over - time.monotonic(), 0))
+        types = [type_ for type_ in ("AAAA", "A") if type_ != self.unanswered.get(host)]
+        lookups = [in_thread(partial(self._lookup, host, type_)) for type_ in types]
+        start, left = time.monotonic(), self._left(host)
+        done, _ = wait(lookups, left, FIRST_COMPLETED)
+        is_one_there = any(lookup.exception() is None for lookup in done)
+        end = start + (left / 2 if is_one_there else left + _THREAD_DELAY)
+        wait(lookups, max(end - time.monotonic(), 0))
 
         records: list[Any] = []
-        is_nowhere = False
+        exists = True
         failed: dict[str, LookupFailed] = {}
-        for type_, future in asked.items():
+        for type_, lookup in zip(types, lookups, strict=True):
             try:
-                found = future.result(0)
+                found = lookup.result(0)
                 records += found or []
-                is_nowhere = is_nowhere or found is None
+                exists = exists and found is not None
             except LookupFailed as error:
                 failed[type_] = error
             except TimeoutError:
                 failed[type_] = LookupFailed(host, "no name server answers", "timeout")
-        late = [type_ for type_, it in failed.items() if it.kind == "timeout"]
-        if len(failed) < len(asked) and late:
-            other = "A" if late[0] == "AAAA" else "AAAA"
-            reason = (
-                f"the name server does not answer for {late[0]} (it does for {other})"
-            )
-            failed[late[0]] = LookupFailed(host, reason, "kind")
+        late = [type_ for type_, error in failed.items() if error.kind == "timeout"]
+        if late and len(failed) < len(types):
+            if not exists:  # some servers say so where a name has one kind of address
+                return []
             if records:
                 self.unanswered[host] = late[0]
-            elif is_nowhere:  # some say so of a name that has the other kind alone
-                return []
+            failed[late[0]] = _half_answered(host, late[0])
         if failed and not records:
             raise next(iter(failed.values()))
         return records
 
     def is_known(self, name: str) -> bool:
-        """Whether DNS knows the name, whatever it has of it; True where nobody says."""
+        """Return whether the name exists in DNS; True where that cannot be found out."""
         try:
-            self._resolver.resolve(
-                f"{name}.", "SOA", search=False, lifetime=self._left(name)
-            )
-        except dns.resolver.NXDOMAIN:
-            return False
-        except (dns.exception.DNSException, OSError):
+            return self._lookup(name, "SOA") is not None
+        except LookupFailed:
             return True
-        return True
 
     def alias(self, name: str) -> str:
-        """What the name is another name of (its CNAME), "" where it is its own."""
-        if is_ip(name):
-            return ""
-        records = self._answers(name, "CNAME")
-        return _host(records[0].target) if records else ""
+        """Return the target of the name's CNAME, "" for none; raises LookupFailed."""
+        records = [] if is_ip(name) else self.records(name, "CNAME")
+        return _host(records[0].target) if records else ""  # type: ignore[attr-defined]
 
     def mx(self, domain: str) -> list[str]:
-        """The hosts that take the domain's mail, the preferred first."""
-        records = sorted(self._answers(domain, "MX"), key=lambda it: int(it.preference))
-        return [_host(it.exchange) for it in records if _host(it.exchange)]
+        """Return the domain's MX hosts by preference; raises LookupFailed."""
+        records: list[Any] = self.records(domain, "MX")
+        records.sort(key=lambda record: int(record.preference))
+        return [host for record in records if (host := _host(record.exchange))]
 
     def takes_no_mail(self, domain: str) -> bool:
-        """Whether it says so: a null MX (RFC 7505)."""
-        records = self._answers(domain, "MX")
-        return bool(records) and not any(_host(it.exchange) for it in records)
+        """Return whether the domain has a null MX (RFC 7505); raises LookupFailed."""
+        records: list[Any] = self.records(domain, "MX")
+        return bool(records) and not any(_host(record.exchange) for record in records)
 
     def srv(self, name: str) -> list[tuple[str, int]]:
-        """Host and port by priority; the host "" where it says "not offered"."""
-        records = sorted(self._answers(name, "SRV"), key=lambda it: int(it.priority))
-        return [(_host(it.target), int(it.port)) for it in records]
+        """Return host and port of SRV records by priority; raises LookupFailed.
+
+        The host is "" where the record says that the service is not offered.
+        """
+        records: list[Any] = self.records(name, "SRV")
+        records.sort(key=lambda record: int(record.priority))
+        return [(_host(record.target), int(record.port)) for record in records]
 
     def records(self, name: str, type_: str) -> list[Rdata]:
-        """The data of the records of that type at the name."""
-        return [it for it in self._answers(name, type_) if it.rdtype.name == type_]
+        """Return the records of a type at the name; raises LookupFailed."""
+        records = self._lookup(name, type_) or []
+        return [record for record in records if record.rdtype.name == type_]
 
     def txt(self, name: str) -> list[str]:
-        """The TXT records, the strings of each joined."""
-        records = self._answers(name, "TXT")
-        return [b"".join(it.strings).decode("utf-8", "replace") for it in records]
+        """Return the TXT records, the strings of each joined; raises LookupFailed."""
+        records: list[Any] = self.records(name, "TXT")
+        return [
+            b"".join(record.strings).decode("utf-8", "replace") for record in records
+        ]
 
 
-_THREADS = 0.3  # seconds, for what a look-up's own end takes to be told
+_THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
 def _host(name: Any) -> str:
@@ -263,134 +224,10 @@ def _host(name: Any) -> str:
     return "" if text in (".", "@") else text.lower()
 
 
-# RFC 8914, section 4: what a name server says beside SERVFAIL.
-_DNSSEC_CODES = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27))
-_CODES = {
-    6: "DNSSEC: the signatures are bogus",
-    7: "DNSSEC: the signatures have expired",
-    8: "DNSSEC: the signatures are not valid yet",
-    9: "DNSSEC: the key that the DS record names is missing",
-    10: "DNSSEC: the signatures are missing",
-    12: "DNSSEC: the proof that it does not exist is missing",
-    22: "none of the domain's name servers is reached",
-    23: "a name server of the domain is not reached",
-}
-
-
-_RCODES = {
-    dns.rcode.SERVFAIL: ("servfail", "the name server fails at it (SERVFAIL)"),
-    dns.rcode.REFUSED: ("refused", "the name server {} refuses to answer (REFUSED)"),
-    dns.rcode.NOTIMP: ("unknown", "the name server {} knows no such question (NOTIMP)"),
-    dns.rcode.FORMERR: (
-        "unknown",
-        "the name server {} does not understand the question (FORMERR)",
-    ),
-}
-
-
-def _reason(error: Exception) -> tuple[str, str]:
-    """The kind of a failure, and the failure in words."""
-    said = getattr(error, "kwargs", {}).get("errors") or []
-    for server, _, _, what, *_ in said:
-        if isinstance(what, dns.message.Truncated):
-            who = _server(server)
-            words = (
-                f"the answer of the name server {who} is too long for UDP, and by TCP "
-            )
-            return "tcp", f"{words}(port 53) it does not answer"
-    if isinstance(error, dns.exception.Timeout):
-        asked = sorted({f"{_server(it[0])} port {it[2]}" for it in said if len(it) > 2})
-        beside = f" ({', '.join(map(str, asked[:3]))})" if asked else ""
-        return "timeout", f"no name server answers{beside}"
-    found = [_of_answer(*it[:5]) for it in said if len(it) > 4]
-    if found:
-        return next((it for it in found if it[0]), found[0])
-    if isinstance(error, dns.resolver.NoNameservers):
-        return "timeout", "this machine knows no name server"
-    text = str(error).partition("\n")[0][:200]
-    return "", text or type(error).__name__
-
-
-def _of_answer(
-    server: Any, _tcp: bool, _port: int, what: Any, answer: Any
-) -> tuple[str, str]:
-    """The same of what one name server answered, if it did."""
-    who = _server(server)
-    if isinstance(what, dns.message.ChainTooLong) or _is_loop(answer):
-        return "loop", "its alias (CNAME) is a loop"
-    if answer is not None:
-        for option in answer.options:
-            if isinstance(option, dns.edns.EDEOption):
-                return _of_code(int(option.code), option.text or "")
-        kind, words = _RCODES.get(answer.rcode(), ("", ""))
-        code = dns.rcode.to_text(answer.rcode())
-        words = words or f"the answer of the name server {{}} is of no use ({code})"
-        return kind, words.format(who)
-    if isinstance(what, OSError):
-        said = what.strerror or type(what).__name__
-        return "timeout", f"the name server {who} is not reached: {said}"
-    return "", f"what the name server {who} answers cannot be read"
-
-
-def _way(answer: Any) -> list[Any]:
-    """The name that was asked for and its aliases in an answer, up to one twice."""
-    aliases = {
-        it.name: it[0].target
-        for it in answer.answer
-        if it.rdtype == dns.rdatatype.CNAME
-    }
-    way = [it.name for it in answer.question[:1]]
-    while way and way[-1] in aliases and way[-1] not in way[:-1]:
-        way.append(aliases[way[-1]])
-    return way
-
-
-def _is_loop(answer: Any) -> bool:
-    way = _way(answer) if answer is not None else []
-    return way[-1:] != [] and way[-1] in way[:-1]
-
-
-def _stops_short(answer: Any) -> str:
-    """What a name server leaves open that asks no other, "" where it is the whole answer.
-
-    An answer that there is nothing has the zone's SOA (RFC 2308, section 2.2).
-    """
-    if answer is None or answer.flags & dns.flags.RA:
-        return ""
-    kinds = {it.rdtype for it in answer.authority}
-    if dns.rdatatype.SOA in kinds:
-        return ""
-    only = "the name server asked answers for its own zones only"
-    aliases = {
-        it.name: it[0].target
-        for it in answer.answer
-        if it.rdtype == dns.rdatatype.CNAME
-    }
-    if aliases:
-        name = answer.question[0].name
-        for _ in range(len(aliases)):
-            name = aliases.get(name, name)
-        return f"it is an alias (CNAME) of {_host(name)}, and {only}"
-    if dns.rdatatype.NS in kinds and not answer.flags & dns.flags.AA:
-        return f"{only}, and refers to others"
-    return ""
-
-
-def _server(nameserver: Any) -> str:
-    said = str(getattr(nameserver, "address", nameserver))
-    return (
-        said.partition(":")[2].rpartition("@")[0] if said.startswith("Do53:") else said
-    )
-
-
-def _of_code(code: int, text: str) -> tuple[str, str]:
-    kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
-    words = _CODES.get(code)
-    if words is None:
-        words = (
-            "DNSSEC" if kind == "dnssec" else f"the name server fails at it ({code})"
-        )
-    return kind, f"{words}: {text[:200]}" if text else words
+def _half_answered(host: str, type_: str) -> LookupFailed:
+    other = "A" if type_ == "AAAA" else "AAAA"
+    reason = f"the name server does not answer for {type_} (it does for {other})"
+    return LookupFailed(host, reason, "kind")
 
 
 def _system_addresses(host: str) -> list[str]:
@@ -401,31 +238,104 @@ def _system_addresses(host: str) -> list[str]:
             return []
         kind = "servfail" if error.errno == socket.EAI_AGAIN else ""
         raise LookupFailed(host, str(error.strerror), kind) from error
-    except ValueError:  # no host name, as UnicodeError says too
+    except ValueError:  # not a host name; UnicodeError is one
         return []
-    found = dict.fromkeys(str(info[4][0]) for info in infos)
-    return sorted(found, key=lambda address: ":" not in address)
+    addresses = dict.fromkeys(str(info[4][0]) for info in infos)
+    return sorted(addresses, key=lambda address: ":" not in address)
 
 
-def _beside(look: Callable[[], T]) -> Future[T]:
-    """What it gives, in a thread of its own, which may be left behind."""
-    future: Future[T] = Future()
+# --- Why a lookup failed --------------------------------------------------------------
 
-    def run() -> None:
-        try:
-            future.set_result(look())
-        except Exception as error:  # whatever it is, it is who waits that wants to know
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
+_DNSSEC_CODES = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27))  # of RFC 8914
 
 
-def _in_time(
-    look_up: Callable[[str], list[str]], host: str, seconds: float
-) -> list[str]:
-    """What it gives; the system's own look-up knows no time, so that it is left behind."""
-    try:
-        return _beside(partial(look_up, host)).result(seconds)
-    except TimeoutError as error:
-        raise LookupFailed(host, "no name server answers", "timeout") from error
+def _reason(error: Exception) -> tuple[str, str]:
+    """Return the kind of a failure, and the failure in words."""
+    # What each name server did: itself, TCP, port, error, response.
+    tries = getattr(error, "kwargs", {}).get("errors") or []
+    for server, _, _, failure, *_ in tries:
+        if isinstance(failure, dns.message.Truncated):
+            return "tcp", (
+                f"the answer of the name server {_server(server)} is too long for UDP, "
+                "and by TCP (port 53) it does not answer"
+            )
+    if isinstance(error, dns.exception.Timeout):
+        servers = sorted({f"{_server(each[0])} port {each[2]}" for each in tries})
+        beside = f" ({', '.join(servers[:3])})" if servers else ""
+        return "timeout", f"no name server answers{beside}"
+    reasons = [_of_response(server, *rest[2:4]) for server, *rest in tries]
+    if reasons:
+        return next((reason for reason in reasons if reason[0]), reasons[0])
+    if isinstance(error, dns.resolver.NoNameservers):
+        return "timeout", "this machine knows no name server"
+    return "", str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def _of_response(server: Any, failure: Any, response: Any = None) -> tuple[str, str]:
+    """Return the same for what one name server did."""
+    address = _server(server)
+    if isinstance(failure, dns.message.ChainTooLong) or _is_loop(response):
+        return "loop", "its alias (CNAME) is a loop"
+    if response is not None:
+        for option in response.options:
+            if isinstance(option, dns.edns.EDEOption):
+                return _of_extended_error(int(option.code), option.text or "")
+        code = dns.rcode.to_text(response.rcode())
+        useless = f"the answer of the name server {address} is of no use ({code})"
+        text = texts()["response"].get(code, {"kind": "", "reason": useless})
+        return text["kind"], text["reason"].format(server=address)
+    if isinstance(failure, OSError):
+        reason = failure.strerror or type(failure).__name__
+        return "timeout", f"the name server {address} is not reached: {reason}"
+    return "", f"what the name server {address} answers cannot be read"
+
+
+def _of_extended_error(code: int, text: str) -> tuple[str, str]:
+    kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
+    unnamed = "DNSSEC" if kind == "dnssec" else f"the name server fails at it ({code})"
+    reason = texts()["extended"].get(str(code), unnamed)
+    return kind, f"{reason}: {text[:200]}" if text else reason
+
+
+def _aliases(response: Any) -> list[Any]:
+    """Return the name that was asked for and its aliases; the last may be there twice."""
+    targets = {
+        records.name: records[0].target
+        for records in response.answer
+        if records.rdtype == dns.rdatatype.CNAME
+    }
+    names = [records.name for records in response.question[:1]]
+    while names and names[-1] in targets and names[-1] not in names[:-1]:
+        names.append(targets[names[-1]])
+    return names
+
+
+def _is_loop(response: Any) -> bool:
+    names = _aliases(response) if response is not None else []
+    return bool(names) and names[-1] in names[:-1]
+
+
+def _missing(response: Any) -> str:
+    """Return what a server that does not recurse leaves out, "" for a complete response.
+
+    A response that there are no records has the zone's SOA (RFC 2308, section 2.2).
+    """
+    if response is None or response.flags & dns.flags.RA:
+        return ""
+    types = {records.rdtype for records in response.authority}
+    if dns.rdatatype.SOA in types:
+        return ""
+    only = "the name server asked answers for its own zones only"
+    names = _aliases(response)
+    if len(names) > 1:
+        return f"it is an alias (CNAME) of {_host(names[-1])}, and {only}"
+    if dns.rdatatype.NS in types and not response.flags & dns.flags.AA:
+        return f"{only}, and refers to others"
+    return ""
+
+
+def _server(nameserver: Any) -> str:
+    """Return the address of a name server, which dnspython writes as Do53:ADDRESS@PORT."""
+    text = str(getattr(nameserver, "address", nameserver))
+    is_text = text.startswith("Do53:")
+    return text.removeprefix("Do53:").rpartition("@")[0] if is_text else text
