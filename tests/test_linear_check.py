@@ -30,7 +30,7 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, quirks, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
-from flask_autoconfig.tools.check.login import is_own_fault
+from flask_autoconfig.tools.check.login import is_server_fault
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
@@ -103,7 +103,7 @@ def _headers(text: str) -> None:
 def _messages(text: str) -> None:
     """What is shown of a server's words, whatever their length."""
     clean(text)
-    is_own_fault(text[:200])
+    is_server_fault(text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)
     told = Report("example.com", (), tuple(merged([found, found])), None, False)

@@ -75,7 +75,7 @@ def test_init_says_what_to_do_about_a_link_before_it_looks_for_anything(
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
     done = run("init", "example.com", "-o", file, *nobody)
-    assert "it is there already" in done.stderr
+    assert "exists already" in done.stderr
 
 
 def test_a_link_in_the_place_of_the_former_temporary_file_is_left_alone(

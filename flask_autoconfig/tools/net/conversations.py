@@ -133,18 +133,15 @@ class Imap(Conversation):
     success = "A OK"
 
     def response(self) -> list[str]:
-        """Read up to the tagged response, or a request to go on."""
         lines = [self.line()]
         while not lines[-1].startswith(("a ", "+")):
             lines.append(self.line())
         return lines
 
     def command(self, text: str) -> list[str]:
-        """Send a command and read the response."""
         return super().command(f"a {text}")
 
     def capabilities(self) -> tuple[set[str], set[str]]:
-        """Return what CAPABILITY lists."""
         words: set[str] = set()
         for line in self.command("CAPABILITY"):
             if line.upper().startswith("* CAPABILITY "):
@@ -157,11 +154,9 @@ class Imap(Conversation):
         return words, mechanisms
 
     def authenticate(self, mechanism: str) -> list[str]:
-        """Begin a SASL exchange."""
         return self.command(f"AUTHENTICATE {mechanism}")
 
     def login(self, user: str, password: str) -> list[str]:
-        """Log in by LOGIN."""
         return self.command(f"LOGIN {_quoted(user)} {_quoted(password)}")
 
 
@@ -175,7 +170,6 @@ class Pop3(Conversation):
     success = "+OK"
 
     def capabilities(self) -> tuple[set[str], set[str]]:
-        """Return what CAPA lists, with STARTTLS for STLS."""
         if not self.is_good(self.command("CAPA")):
             return set(), {"LOGIN"}  # every server has USER and PASS (RFC 1939)
         words: set[str] = set()
@@ -189,7 +183,6 @@ class Pop3(Conversation):
         return words, mechanisms
 
     def login(self, user: str, password: str) -> list[str]:
-        """Log in by USER and PASS."""
         lines = self.command(f"USER {user}")
         return self.command(f"PASS {password}") if self.is_good(lines) else lines
 
@@ -203,18 +196,15 @@ class Smtp(Conversation):
     success = "2"
 
     def greeting_line(self) -> str:
-        """Read the last line of the greeting."""
         return self.response()[-1]
 
     def response(self) -> list[str]:
-        """Read up to the last line of a response."""
         lines = [self.line()]
         while lines[-1][3:4] == "-":
             lines.append(self.line())
         return lines
 
     def capabilities(self) -> tuple[set[str], set[str]]:
-        """Return what EHLO lists."""
         words: set[str] = set()
         mechanisms: set[str] = set()
         for line in self.command("EHLO [127.0.0.1]"):
@@ -224,7 +214,6 @@ class Smtp(Conversation):
         return words, mechanisms
 
     def login(self, user: str, password: str) -> list[str]:
-        """Log in by AUTH LOGIN."""
         lines = self.authenticate("LOGIN")
         for text in (user, password):
             if not lines[-1].startswith("334"):
