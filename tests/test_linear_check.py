@@ -171,7 +171,14 @@ def test_long_values_of_a_document(tag: str) -> None:
         assert_linear(call, token, [""])
 
 
-MARKUP = "<input |<title |<input type=|<title>|<clientConfig|type=passwor".split("|")
+MARKUP = [
+    "<input ",
+    "<title ",
+    "<input type=",
+    "<title>",
+    "<clientConfig",
+    "type=passwor",
+]
 
 
 @pytest.mark.parametrize(
