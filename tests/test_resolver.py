@@ -99,10 +99,7 @@ def test_no_address_of_one_kind_and_no_answer_for_the_other_is_a_failure() -> No
         return None if type_of(query) == "AAAA" else reply(query)
 
     reason = "the name server does not answer for AAAA .it does for A."
-    with (
-        NameServer(respond=half) as server,
-        pytest.raises(LookupFailed, match=reason),
-    ):
+    with NameServer(respond=half) as server, pytest.raises(LookupFailed, match=reason):
         asking(server, 0.5).addresses("a.test")
 
 

@@ -106,7 +106,7 @@ def once_more(
         return _try(case, network, first.server, password, other)
 
 
-def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
+def findings_of(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
     """Return the findings of all logins, causes before what follows from them."""
     accepted = {
         each.user: each.subject for each in reversed(tries) if each.outcome == _IN
@@ -186,11 +186,7 @@ def _try(
         return untried._replace(finding=finding("login.unencrypted", subject))
     try:
         refusal = log_in(
-            network,
-            endpoint,
-            mechanisms=_LOGINS[method],
-            user=user,
-            password=password,
+            network, endpoint, mechanisms=_LOGINS[method], user=user, password=password
         )
     except ProbeError as error:
         is_untried = error.kind in ("login", "private")

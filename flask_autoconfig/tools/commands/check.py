@@ -305,7 +305,7 @@ def _with_logins(
     may = partial(_may_try, yes)
     network = check.unhurried(case, around)
     again = logins.once_more(case, network, tries, password, may)
-    more = logins.told(case, tries, again)
+    more = logins.findings_of(case, tries, again)
     more = logins.hurting(more, tries, told.fares)
     fares = logins.fares_after(told.fares, more)
     return replace(told, fares=fares).with_findings(more)
