@@ -200,6 +200,17 @@ def test_a_method_that_a_server_does_not_offer_gets_no_password(
     assert raised.value.kind == "login"
 
 
+def test_a_server_with_a_bad_certificate_gets_no_password(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    certificate = certificate_for("other.example.test", folder=tmp_path)
+    behave = Echo("imap", "PLAIN")
+    with server(behave, certificate) as port:
+        with pytest.raises(ProbeError, match="cannot be trusted") as raised:
+            refusal(port, "imap", ("PLAIN",))
+        assert raised.value.kind == "login"
+
+
 # --- Logins that are not tried ------------------------------------------------------------
 
 FILE = """
