@@ -38,6 +38,10 @@ from world import (
 
 from flask_autoconfig.config.reading import load, loads
 from flask_autoconfig.config.tables import Provider
+from flask_autoconfig.tools import discover
+from flask_autoconfig.tools.discover import Candidate, Found
+from flask_autoconfig.tools.net.mail import Endpoint, MailServer
+from flask_autoconfig.tools.net.tls import Certificate
 
 Findings = list[dict[str, Any]]
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
@@ -171,6 +175,25 @@ def test_init_publishes_encrypted_passwords_only_where_nothing_else_is_offered(
 CRAM_ALONE = talks(
     "* OK", ("CAPABILITY", "* CAPABILITY LOGINDISABLED AUTH=CRAM-MD5\r\na OK")
 )
+
+
+def test_init_prefers_what_clients_support_then_security_then_srv_records() -> None:
+    def found(
+        mechanism: str, socket_type: str, source: str, days: int | None = 90
+    ) -> Found:
+        endpoint = Endpoint("imap", "imap.test", 993, socket_type)
+        certificate = Certificate(days_left=days)
+        server = MailServer(certificate, mechanisms={mechanism})
+        return Found(Candidate(endpoint, source), server)
+
+    best_first = [
+        found("PLAIN", "SSL", "SRV"),
+        found("PLAIN", "SSL", "SRV", days=3),
+        found("PLAIN", "SSL", "name"),
+        found("PLAIN", "STARTTLS", "SRV"),
+        found("CRAM-MD5", "SSL", "SRV"),
+    ]
+    assert sorted(best_first[::-1], key=discover.rank) == best_first
 
 
 def test_init_overwrites_a_file_only_with_force(here: Paper, tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ class _Search:
                 self.notes.append(f"{found.candidate} is left out: {problem}")
             else:
                 usable.append(found)
-        usable.sort(key=_rank)
+        usable.sort(key=rank)
         for other in usable[1:]:
             self.notes.append(
                 f"{other.candidate} is left out: clients agree only on one {type_} "
@@ -336,7 +336,7 @@ def _described(server: MailServer) -> str:
     return f"{words}; {server.certificate.problem or days}"
 
 
-def _rank(found: Found) -> tuple[bool, bool, bool, bool]:
+def rank(found: Found) -> tuple[bool, bool, bool, bool]:
     """Sort first by what clients support, then by security, then by what DNS says.
 
     TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.

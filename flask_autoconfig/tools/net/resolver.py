@@ -274,7 +274,7 @@ def _reason(error: Exception) -> tuple[str, str]:
 def _of_response(server: Any, failure: Any, response: Any = None) -> tuple[str, str]:
     """Return the same for what one name server did."""
     address = _server(server)
-    if isinstance(failure, dns.message.ChainTooLong) or _is_loop(response):
+    if isinstance(failure, dns.message.ChainTooLong):
         return "loop", "its alias (CNAME) is a loop"
     if response is not None:
         for option in response.options:
@@ -297,24 +297,6 @@ def _of_extended_error(code: int, text: str) -> tuple[str, str]:
     return kind, f"{reason}: {text[:200]}" if text else reason
 
 
-def _aliases(response: Any) -> list[Any]:
-    """Return the name that was asked for and its aliases; the last may be there twice."""
-    targets = {
-        records.name: records[0].target
-        for records in response.answer
-        if records.rdtype == dns.rdatatype.CNAME
-    }
-    names = [records.name for records in response.question[:1]]
-    while names and names[-1] in targets and names[-1] not in names[:-1]:
-        names.append(targets[names[-1]])
-    return names
-
-
-def _is_loop(response: Any) -> bool:
-    names = _aliases(response) if response is not None else []
-    return bool(names) and names[-1] in names[:-1]
-
-
 def _missing(response: Any) -> str:
     """Return what a server that does not recurse leaves out, "" for a complete response.
 
@@ -326,9 +308,16 @@ def _missing(response: Any) -> str:
     if dns.rdatatype.SOA in types:
         return ""
     only = "the name server asked answers for its own zones only"
-    names = _aliases(response)
-    if len(names) > 1:
-        return f"it is an alias (CNAME) of {_host(names[-1])}, and {only}"
+    aliases = {
+        records.name: records[0].target
+        for records in response.answer
+        if records.rdtype == dns.rdatatype.CNAME
+    }
+    if aliases:
+        name = response.question[0].name
+        for _ in aliases:  # a loop ends as well
+            name = aliases.get(name, name)
+        return f"it is an alias (CNAME) of {_host(name)}, and {only}"
     if dns.rdatatype.NS in types and not response.flags & dns.flags.AA:
         return f"{only}, and refers to others"
     return ""
