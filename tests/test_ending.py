@@ -150,7 +150,7 @@ def test_a_closed_pipe_ends_a_command_without_a_message(
 def test_quiet_json_without_failures_is_an_object(toml: Write) -> None:
     command = ("check", "example.com", "--unpublished", "--json", "--quiet", *OFFLINE)
     output = json.loads(run("--config", toml(TWO_DOMAINS), *command).stdout)
-    assert {it["status"] for it in output["findings"]} <= {"warning", "failure"}
+    assert {each["status"] for each in output["findings"]} <= {"warning", "failure"}
     assert set(output) == {"domain", "clients", "findings"}
 
 

@@ -340,7 +340,10 @@ def test_a_document_larger_than_any_real_one_is_refused(
         (b"<clientConfig>" + b"<a>" * 80_000, "100 levels"),
         (b"<a>" * 101 + b"</a>" * 101, "100 levels"),
         (b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
-        (b"<a %s/>" % b" ".join(b"a%d=''" % it for it in range(20_000)), "attributes"),
+        (
+            b"<a %s/>" % b" ".join(b"a%d=''" % number for number in range(20_000)),
+            "attributes",
+        ),
         (b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
     ],
     ids=["deep", "just too deep", "elements", "attributes", "bytes"],
@@ -365,6 +368,6 @@ def test_a_large_property_list_is_refused() -> None:
 def test_all_clients_together_parse_a_document_once() -> None:
     text = HEAD + SERVER + TAIL + b"<!-- of this test alone -->"
     misses = reading._parsed.cache_info().misses
-    for client in [it for it in CLIENTS if it.family == "thunderbird"][:3]:
+    for client in [each for each in CLIENTS if each.family == "thunderbird"][:3]:
         reading.read(text, client.rules, Address("fred", "a.test"))
     assert reading._parsed.cache_info().misses == misses + 1

@@ -56,7 +56,7 @@ def _without_collector() -> Iterator[None]:
 def _clients(text: str) -> None:
     """Read a document as clients do."""
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
-        (client,) = [it for it in clients.CLIENTS if it.name == name]
+        (client,) = [each for each in clients.CLIENTS if each.name == name]
         seen = reading.read(_bytes(text), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 
@@ -237,7 +237,7 @@ def test_more_than_100_servers_are_refused() -> None:
 def _binary(objects: list[bytes]) -> bytes:
     """Return a binary property list whose root is the first of the objects."""
     starts = itertools.accumulate(map(len, objects), initial=8)
-    offsets = b"".join(struct.pack(">I", it) for it in starts)[:-4]
+    offsets = b"".join(struct.pack(">I", start) for start in starts)[:-4]
     body = b"bplist00" + b"".join(objects)
     return body + offsets + struct.pack(">6xBBQQQ", 4, 1, len(objects), 0, len(body))
 
@@ -250,7 +250,7 @@ def test_a_property_list_of_exponential_size_is_not_expanded() -> None:
     ]
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
-    doubling = [b"\xa2" + bytes([it + 1] * 2) for it in range(len(objects), 41)]
+    doubling = [b"\xa2" + bytes([number + 1] * 2) for number in range(len(objects), 41)]
     setup = apple_reader.read(_binary([*objects, *doubling, b"\x09"]))
     assert setup.servers[0].hostname == ""
 

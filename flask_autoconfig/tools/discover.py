@@ -238,7 +238,7 @@ class _Search:
         """Leave out what the domain says it does not offer, although it answers.
 
         One record that denies POP3 denies all of it; of IMAP and submission it denies
-        only the encryption that the record is about, since nobody can do without them.
+        only the encryption that the record is about, since a domain needs both.
         """
         left = []
         for candidate, server in self.found:

@@ -75,7 +75,7 @@ def _discover(domain: str, network: Network) -> Discovery:
             return discover(domain, network, _tell)
         except (OSError, ConfigError):
             raise
-        except Exception as error:  # from an answer that nobody has thought of
+        except Exception as error:  # a fault of our own
             reason = f"the search failed: {type(error).__name__}: {error}"
             cure = "this is a fault of `init`: report it as an issue"
             raise ConfigError([Problem(domain, clean(reason, 300), cure)]) from error

@@ -86,7 +86,7 @@ def following(ask: Callable[[str], Reply], url: str) -> Reply:
         url = target
         if url in seen or len(seen) > MOST_REDIRECTS:
             parts = [split_url(each) for each in (*seen[-2:], url)]
-            hosts = dict.fromkeys(f"{it.scheme}://{it.netloc}"[:200] for it in parts)
+            hosts = dict.fromkeys(f"{p.scheme}://{p.netloc}"[:200] for p in parts)
             message = f"redirects without end, by way of {' and '.join(hosts)}"
             raise ProbeError("redirect", message)
 

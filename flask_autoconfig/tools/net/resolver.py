@@ -95,9 +95,8 @@ class Resolver:
             raise
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
-            if (
-                kind == "unknown" and edns
-            ):  # a server without EDNS (RFC 6891, section 7)
+            if kind == "unknown" and edns:
+                # The server may be too old for EDNS (RFC 6891, section 7).
                 return self._lookup(name, type_, edns=False)
             if kind == "servfail" and self._exists_unchecked(name, type_):
                 kind, reason = "dnssec", "its DNSSEC signatures are not valid"
