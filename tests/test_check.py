@@ -127,7 +127,7 @@ def test_init_takes_the_safest_server_of_each_type(here: Paper) -> None:
     provider, shown = discovered(here)
     found = [
         (each.type, each.hostname, each.port, each.socket_type)
-        for _, it in provider.servers
+        for _, each in provider.servers
     ]
     assert found == [
         ("imap", f"imap.{DOMAIN}", 993, "SSL"),
@@ -431,7 +431,7 @@ def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
     warned = {
         (
             " ".join(each["clients"]),
-            each["seen"].replace(f"{it['clients'][0]}: ", "")[:25],
+            each["seen"].replace(f"{each['clients'][0]}: ", "")[:25],
         )
         for each in found
         if each["step"] == "document" and each["status"] == "warning"

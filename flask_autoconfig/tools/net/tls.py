@@ -162,7 +162,7 @@ def _kind(
 
 def _when(certificate: Certificate) -> str:
     if certificate.days_left is not None and certificate.days_left >= 0:
-        return ": one of its chain has ended"  # an intermediate, or an old root
+        return ": a certificate of its chain has expired"  # an intermediate, or an old root
     return f": it ended on {certificate.ends}" if certificate.ends else ""
 
 
@@ -194,10 +194,10 @@ def _handshake_error(
     if is_end or any(part in reason for part in _OLD_PROTOCOL):
         version = _old_version(connect, host)
         if version:
-            problem = f"it speaks {version} at most, which clients refuse"
+            problem = f"it supports at most {version}, which clients refuse"
             return HandshakeError(problem, texts()["cures"]["modern"])
     if is_end:
-        problem = "the TLS handshake breaks off: the server hangs up"
+        problem = "the TLS handshake fails: the server hangs up"
         return HandshakeError(problem, texts()["cures"]["log"])
     other = reason or getattr(error, "strerror", None) or str(error)
     return _by_reason(reason, f"the TLS handshake fails: {other}")
