@@ -1,4 +1,4 @@
-"""A real BIND on loopback, or in a network namespace, with zones that a key may change."""
+"""A real BIND on loopback or in a network namespace, whose zones a key can update."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ZONE = 'zone "{}" {{ type primary; file "{}"; allow-update {{ key office; }}; }
 
 
 class Bind(NamedTuple):
-    """Where it listens, and the file of the key."""
+    """The domain, the server and the file of its key."""
 
     domain: str
     port: int
@@ -34,19 +34,19 @@ class Bind(NamedTuple):
 
     @property
     def resolver(self) -> str:
-        """As `--resolver` takes it."""
+        """The server in the form of `--resolver`."""
         return f"{self.address}:{self.port}"
 
     def run(self, *command: str | Path, **options: Any) -> Any:
-        """A program, where the server can be reached."""
-        words = [str(it) for it in command]
+        """Run a program where the server can be reached."""
+        words = [str(word) for word in command]
         options = {"capture_output": True, "text": True, **options}
         if self.inside is None:
             return subprocess.run(words, **options)
         return self.inside.call(subprocess.run, words, **options)
 
     def update(self, script: str) -> subprocess.CompletedProcess[str]:
-        """What nsupdate makes of a script, at this server."""
+        """Run a script of nsupdate at this server."""
         script = f"server {self.address} {self.port}\n{script}"
         done: subprocess.CompletedProcess[str] = self.run(
             program("nsupdate"), "-k", self.key, input=script
@@ -54,7 +54,7 @@ class Bind(NamedTuple):
         return done
 
     def ask(self, name: str, type_: str) -> list[str]:
-        """The data of a name's records, as dig shows them."""
+        """Return the data of a name's records, as dig shows them."""
         options = ("+short", f"@{self.address}", "-p", str(self.port))
         found = self.run(program("dig"), *options, name, type_, check=True)
         return sorted(found.stdout.split("\n")[:-1])
@@ -68,10 +68,10 @@ def bind(
     address: str = "",
     others: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Bind]:
-    """A server with the domain's zone, an SOA, an NS and those lines in it.
+    """Serve the domain's zone: an SOA, an NS and the lines of *zone*.
 
-    `others` has the lines of further zones by their domains. In a namespace it listens on
-    port 53 of an address of its own.
+    *others* has the lines of further zones by their domains. In a namespace the server
+    listens on port 53 of *address*.
     """
     with open_folder() as folder:
         port = 53 if inside else free_port()

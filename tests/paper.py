@@ -47,11 +47,12 @@ from world import (
     talks,
 )
 
-from flask_autoconfig.tools import options, tls
+from flask_autoconfig.tools import options
 from flask_autoconfig.tools.cli import cli
-from flask_autoconfig.tools.network import Network
-from flask_autoconfig.tools.resolver import Resolver
-from flask_autoconfig.tools.tls import Certificate, HandshakeError
+from flask_autoconfig.tools.net import tls
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network
+from flask_autoconfig.tools.net.tls import Certificate, HandshakeError
 
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
@@ -119,6 +120,9 @@ class _Request:
 
     def getpeername(self) -> tuple[str, int]:
         return self._address, 0
+
+    def settimeout(self, _seconds: float) -> None:
+        pass
 
     def encrypt(self) -> Shown | None:
         return self._shown

@@ -794,9 +794,9 @@ def test_from_nothing_to_all_green_with_no_hand_edit(
     assert done.returncode == 0, done.stdout
     text = file.read_text()
     reason = (
-        "# it has the customary name; TLS from the first byte; it offers LOGIN, PLAIN"
+        "# it has a customary name; TLS from the first byte; it offers LOGIN, PLAIN"
     )
-    assert f"{reason}; its certificate is good until " in text
+    assert f"{reason}; its certificate is valid until " in text
     with really.service(file):
         really.bind.load(really.records(file), moved)
         report = really.check(USER, file=file, names=BIND)

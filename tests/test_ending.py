@@ -1,4 +1,4 @@
-"""How commands end before their time: Ctrl-C, and a reader that has seen enough."""
+"""How commands end early: by Ctrl-C, at a deadline, or because nobody reads the output."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,21 @@ from flask_autoconfig.tools.check.run import Fare, Report
 
 pytestmark = pytest.mark.world
 Write = Callable[..., Path]
-SLOW = ("--timeout", "300")  # seconds that whoever is not ended would wait
 
 
-@pytest.fixture
-def silence() -> Iterator[socket.socket]:
-    """A name server that takes questions and answers none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.settimeout(60)
-        yield deaf
+@contextmanager
+def started(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a command that does not ignore Ctrl-C, and kill it in the end."""
+    with subprocess.Popen(
+        [BIN / "python", "-c", HEARING, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 WAITING = {
@@ -44,35 +50,27 @@ WAITING = {
 
 @pytest.mark.parametrize("command", WAITING.values(), ids=WAITING)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_what_waits_for_servers_at_once(
-    toml: Write,
-    silence: socket.socket,
-    command: tuple[str, ...],
-    number: int,
+def test_a_signal_ends_a_command_that_waits_for_servers(
+    toml: Write, command: tuple[str, ...], number: int
 ) -> None:
-    file = toml(TWO_DOMAINS)
-    resolver = f"127.0.0.1:{silence.getsockname()[1]}"
-    words = ("--config", str(file), *command, "--resolver", resolver, *SLOW)
-    with subprocess.Popen(
-        [BIN / "python", "-c", HEARING, BIN / "flask-autoconfig", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        silence.recv(512)  # it has begun to ask
-        process.send_signal(number)
-        try:
-            out, told = process.communicate(timeout=20)
-        finally:
-            process.kill()
-    assert process.returncode == -number  # which shells count as 130 and 143
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(60)
+        resolver = f"127.0.0.1:{silent.getsockname()[1]}"
+        options = ("--resolver", resolver, "--timeout", "300")
+        program = (BIN / "flask-autoconfig", "--config", toml(TWO_DOMAINS))
+        with started(*program, *command, *options) as process:
+            silent.recv(512)  # the command waits for the answer
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+    assert process.returncode == -number  # which shells report as 130 and 143
     assert out == ""
-    assert "Traceback" not in told
+    assert "Traceback" not in err
 
 
 # --- Computations without end ------------------------------------------------------------
 
-# As it happens in `check`: a search in a thread that keeps the interpreter's lock.
+# As may happen in `check`: a search in a thread that keeps the interpreter's lock.
 ENDLESS = """
 import re, sys, threading
 from flask_autoconfig.tools import ending
@@ -85,53 +83,30 @@ with ending.at_once(), ending.within(float(sys.argv[1]), "example.com"):
 """
 
 
-@pytest.fixture
-def endless() -> Iterator[Callable[[float], subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(seconds: float) -> subprocess.Popen[str]:
-        command = [
-            *map(str, (BIN / "python", "-c", HEARING, BIN / "python")),
-            "-c",
-            ENDLESS,
-        ]
-        process = subprocess.Popen(
-            [*command, str(seconds)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
+@contextmanager
+def computing(seconds: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a computation without end whose deadline is in so many seconds."""
+    with started(BIN / "python", "-c", ENDLESS, seconds) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield process
 
 
-def test_ctrl_c_ends_a_computation_at_once(
-    endless: Callable[[float], subprocess.Popen[str]],
-) -> None:
-    process = endless(300)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGINT
-    assert told == ""
+def test_ctrl_c_ends_a_computation() -> None:
+    with computing("300") as process:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (-signal.SIGINT, "")
 
 
-def test_a_computation_ends_with_the_last_deadline(
-    endless: Callable[[float], subprocess.Popen[str]],
-) -> None:
-    process = endless(1)
-    _, told = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert told == "error: example.com: it did not end within 1 seconds\n"
+def test_a_computation_ends_at_its_deadline() -> None:
+    with computing("1") as process:
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert err == "error: example.com: it did not end within 1 seconds\n"
 
 
-# --- A reader that has seen enough ------------------------------------------------------
+# --- Output that nobody reads -----------------------------------------------------------
 
 OFFLINE = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
 PRINTING = {
@@ -150,7 +125,7 @@ PRINTING = {
 
 
 @pytest.mark.parametrize("command", PRINTING.values(), ids=PRINTING)
-def test_a_pipe_that_nobody_reads_ends_a_command_without_a_word(
+def test_a_closed_pipe_ends_a_command_without_a_message(
     toml: Write, command: tuple[str, ...]
 ) -> None:
     file = toml(f'{TWO_DOMAINS}socket_type = "plain"\n')
@@ -169,27 +144,27 @@ def test_a_pipe_that_nobody_reads_ends_a_command_without_a_word(
     assert "Traceback" not in done.stderr
 
 
-# --- What check prints at its end ---------------------------------------------------------
+# --- The output of check ----------------------------------------------------------------
 
 
-def test_quiet_json_of_what_is_well_is_an_object_all_the_same(toml: Write) -> None:
+def test_quiet_json_without_failures_is_an_object(toml: Write) -> None:
     command = ("check", "example.com", "--unpublished", "--json", "--quiet", *OFFLINE)
-    told = json.loads(run("--config", toml(TWO_DOMAINS), *command).stdout)
-    assert {it["status"] for it in told["findings"]} <= {"warning", "failure"}
-    assert set(told) == {"domain", "clients", "findings"}
+    output = json.loads(run("--config", toml(TWO_DOMAINS), *command).stdout)
+    assert {each["status"] for each in output["findings"]} <= {"warning", "failure"}
+    assert set(output) == {"domain", "clients", "findings"}
 
 
 REFUSED = finding("login.refused", "imap imap.example.com:993", user="fred", said="no")
 
 
-def test_a_refused_login_is_in_the_verdict() -> None:
+def test_the_verdict_names_a_refused_login() -> None:
     fares = (Fare("Thunderbird", True, None, ""),)
-    told = Report("example.com", fares, (REFUSED,), None, False)
-    assert list(report.verdict(told)) == [
+    checked = Report("example.com", fares, (REFUSED,), None, False)
+    assert list(report.verdict(checked)) == [
         "example.com  \x1b[32mworks in\x1b[0m Thunderbird",
         "             \x1b[31mthe login fails at\x1b[0m imap imap.example.com:993: "
         "fred is refused: no",
     ]
-    (well, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
-    assert "the servers of the file are well" in well
+    (servers, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
+    assert "the servers of the file are well" in servers
     assert "the login fails at" in refused

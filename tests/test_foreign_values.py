@@ -23,9 +23,10 @@ from flask_autoconfig.address import Address
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import Case, Facts, Report, published, reach, report
 from flask_autoconfig.tools.commands.check import _side_by_side
-from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, fetch_once
-from flask_autoconfig.tools.resolver import Resolver
+from flask_autoconfig.tools.net.http import fetch_once
+from flask_autoconfig.tools.net.mail import Endpoint, mail_server
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
 
 pytestmark = pytest.mark.world  # the signature of a profile is read by openssl
 

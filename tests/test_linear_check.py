@@ -1,4 +1,4 @@
-"""What `check` and `init` read from servers is read in linear time and bounded memory."""
+"""`check` and `init` read what servers send in linear time and bounded memory."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, quirks, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
-from flask_autoconfig.tools.check.login import is_own_fault
+from flask_autoconfig.tools.check.login import is_server_fault
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
-from flask_autoconfig.tools.mail import Endpoint, mail_server
-from flask_autoconfig.tools.network import Network, ProbeError, Reply, fetch_once
-from flask_autoconfig.tools.resolver import Resolver
-from flask_autoconfig.tools.untrusted import Secrets, split_url
+from flask_autoconfig.tools.net.http import Reply, fetch_once
+from flask_autoconfig.tools.net.mail import Endpoint, mail_server
+from flask_autoconfig.tools.net.resolver import Resolver
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.untrusted import Secrets, split_url
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
@@ -46,22 +47,22 @@ Call = Callable[[str], object]
 
 @pytest.fixture(autouse=True)
 def _without_collector() -> Iterator[None]:
-    """Measure without the collector, whose runs depend on what else is in memory."""
+    """Measure without the garbage collector, whose runs depend on all of the memory."""
     gc.disable()
     yield
     gc.enable()
 
 
 def _clients(text: str) -> None:
-    """What clients make of a document, and what is said of it."""
+    """Read a document as clients do."""
     for name in ("Thunderbird for Android (K-9)", "Delta Chat", "Evolution"):
-        (client,) = [it for it in clients.CLIENTS if it.name == name]
+        (client,) = [each for each in clients.CLIENTS if each.name == name]
         seen = reading.read(_bytes(text), client.rules, WHO)
         assert seen.setup is not None or (seen.reason and seen.cure)
 
 
 def _documents(text: str) -> None:
-    """The same of the reader, and of what warns of a document."""
+    """Read a document as `import` does, with its warnings."""
     body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
         (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
@@ -77,7 +78,7 @@ def _others(text: str) -> None:
 
 
 def _pages(text: str) -> None:
-    """Everything that an HTTP response may be taken for."""
+    """Look for everything that an HTTP response may be."""
     body = _bytes(text)
     for status, start in ((200, b""), (200, b"<html>"), (404, b""), (500, b"")):
         reply = Reply("https://a.test/", status, {"content-type": text}, start + body)
@@ -100,14 +101,14 @@ def _headers(text: str) -> None:
 
 
 def _messages(text: str) -> None:
-    """What is shown of a server's words, whatever their length."""
+    """Show the words of a server."""
     clean(text)
-    is_own_fault(text[:200])
+    is_server_fault(text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)
-    told = Report("example.com", (), tuple(merged([found, found])), None, False)
-    list(report.verdict(told, 80))
-    list(report.details(told, verbose=True, width=80))
+    output = Report("example.com", (), tuple(merged([found, found])), None, False)
+    list(report.verdict(output, 80))
+    list(report.details(output, verbose=True, width=80))
 
 
 def _bytes(text: str) -> bytes:
@@ -119,7 +120,7 @@ SERVER = (
     "<authentication>password-cleartext</authentication>"
     "<username>%EMAILADDRESS%</username>"
 )
-# A document with a place for what is repeated in each of its elements.
+# The start of a document, with a place for a repeated text in each of its elements.
 START = '<clientConfig version="1.1">'
 PLACES = {
     "the root": f"{START}{{}}<emailProvider id='a.test'><domain>a.test</domain>",
@@ -145,18 +146,16 @@ ELEMENTS = (
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("call", [_clients, _documents])
-def test_elements_of_a_document(call: Call, place: str) -> None:
+def test_repeated_elements_of_a_document(call: Call, place: str) -> None:
     for token in ELEMENTS:
         assert_linear(lambda text: call(place.format(text) + END), token, [""])
 
 
-TEXTS = (
-    *("a", ".", "%", "%EMAILDOMAIN%", "%a%", "a@", " ", "é", "a.", "//", "1", "{"),
-)
+TEXTS = ["a", ".", "%", "%EMAILDOMAIN%", "%a%", "a@", " ", "é", "a.", "//", "1", "{"]
 
 
 @pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
-def test_values_of_a_document(tag: str) -> None:
+def test_long_values_of_a_document(tag: str) -> None:
     place = (
         PLACES["a server"]
         .replace(f"<{tag}>", f"<{tag}>{{}}")
@@ -172,20 +171,20 @@ def test_values_of_a_document(tag: str) -> None:
         assert_linear(call, token, [""])
 
 
-MARKUP = (
+MARKUP = [
     "<input ",
     "<title ",
     "<input type=",
     "<title>",
     "<clientConfig",
     "type=passwor",
-)
+]
 
 
 @pytest.mark.parametrize(
     "call", [_clients, _documents, _others, _pages, _headers, _messages]
 )
-def test_whatever_a_server_sends(call: Call) -> None:
+def test_any_token_repeated(call: Call) -> None:
     for token in (*TOKENS, *MARKUP, *ELEMENTS[:5]):
         assert_linear(call, token, ["", "x"] if call in (_pages, _headers) else [""])
 
@@ -195,14 +194,9 @@ def test_whatever_a_server_sends(call: Call) -> None:
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [
-        ("<a>", "</a>"),
-        ("<array>", "</array>"),
-        ("[", "]"),
-        ('{"Url":', "}"),
-    ],
+    [("<a>", "</a>"), ("<array>", "</array>"), ("[", "]"), ('{"Url":', "}")],
 )
-def test_whatever_is_nested(start: str, end: str) -> None:
+def test_nested_elements_and_values(start: str, end: str) -> None:
     def call(text: str) -> None:
         nested = text + end * (len(text) // len(start))
         for head, tail in (("", ""), (PLACES["a provider"].format(""), END)):
@@ -215,19 +209,18 @@ def test_whatever_is_nested(start: str, end: str) -> None:
     assert_linear(call, start, [""])
 
 
-def test_elements_that_are_all_different() -> None:
+def test_elements_with_different_names() -> None:
     def call(text: str) -> None:
-        several = "".join(
-            f"<a{number}> x</a{number}>" for number in range(len(text) // 20)
-        )
+        numbers = range(len(text) // 20)
+        elements = "".join(f"<a{number}> x</a{number}>" for number in numbers)
         for place in PLACES.values():
-            _clients(place.format(several) + END)
-            _documents(place.format(several) + END)
+            _clients(place.format(elements) + END)
+            _documents(place.format(elements) + END)
 
     assert_linear(call, "a", [""])
 
 
-def test_servers_without_end_are_refused() -> None:
+def test_more_than_100_servers_are_refused() -> None:
     protocol = "<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
     space = outlook.RESPONSE
     pox = f'<Response xmlns="{space}">{protocol * 101}</Response>'
@@ -242,14 +235,14 @@ def test_servers_without_end_are_refused() -> None:
 
 
 def _binary(objects: list[bytes]) -> bytes:
-    """A binary property list of these objects, the first of them on top."""
+    """Return a binary property list whose root is the first of the objects."""
     starts = itertools.accumulate(map(len, objects), initial=8)
-    offsets = b"".join(struct.pack(">I", it) for it in starts)[:-4]
+    offsets = b"".join(struct.pack(">I", start) for start in starts)[:-4]
     body = b"bplist00" + b"".join(objects)
     return body + offsets + struct.pack(">6xBBQQQ", 4, 1, len(objects), 0, len(body))
 
 
-def test_a_property_list_that_doubles_is_not_written_out() -> None:
+def test_a_property_list_of_exponential_size_is_not_expanded() -> None:
     keys = ("PayloadContent", "PayloadType", "IncomingMailServerHostName")
     values = [
         *(b"\x5f\x10" + bytes([len(key)]) + key.encode() for key in keys),
@@ -257,12 +250,12 @@ def test_a_property_list_that_doubles_is_not_written_out() -> None:
     ]
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
-    doubling = [b"\xa2" + bytes([it + 1] * 2) for it in range(len(objects), 41)]
+    doubling = [b"\xa2" + bytes([number + 1] * 2) for number in range(len(objects), 41)]
     setup = apple_reader.read(_binary([*objects, *doubling, b"\x09"]))
     assert setup.servers[0].hostname == ""
 
 
-def test_a_property_list_whose_objects_overlap_is_not_unfolded() -> None:
+def test_a_property_list_whose_objects_overlap_is_refused() -> None:
     size = 100_000
     text = b"\x5f\x12" + struct.pack(">I", size) + b"a" * size
     starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
@@ -273,13 +266,11 @@ def test_a_property_list_whose_objects_overlap_is_not_unfolded() -> None:
 
 # --- Conversations ------------------------------------------------------------------------
 
-NETWORK = Network(
-    Resolver(("127.0.0.1", 9), timeout=0.1), timeout=5.0, allow_private=True
-)
+NETWORK = Network(Resolver(("127.0.0.1", 9), timeout=0.1), allow_private=True)
 
 
 class Answer:
-    """A server that answers each request or connection with the same bytes."""
+    """A server that sends the same bytes on each connection."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -298,7 +289,7 @@ def answer() -> Iterator[tuple[Answer, int]]:
         yield behave, port
 
 
-HTTP = (
+HTTP = [
     "a: ",
     "a",
     "\r\n ",
@@ -309,7 +300,7 @@ HTTP = (
     ";",
     "1\r\nx\r\n",
     "é",
-)
+]
 HEADS = (
     "HTTP/1.1 200 OK\r\n",
     "HTTP/1.1 200 OK\r\na: ",
@@ -320,7 +311,7 @@ HEADS = (
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_http_responses(answer: tuple[Answer, int], head: str) -> None:
+def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
     behave, port = answer
 
     def call(text: str) -> None:
@@ -332,7 +323,7 @@ def test_http_responses(answer: tuple[Answer, int], head: str) -> None:
         assert_linear(call, token, [""])
 
 
-MAIL = (
+MAIL = [
     "a",
     "\r\n",
     "* ",
@@ -341,14 +332,16 @@ MAIL = (
     "220-",
     " ",
     "\0",
-)
+]
 
 
 @pytest.mark.parametrize(
     ("type_", "greeting"),
     [("imap", "* OK\r\n"), ("pop3", "+OK\r\n+OK\r\n"), ("smtp", "220 \r\n")],
 )
-def test_mail_servers(answer: tuple[Answer, int], type_: str, greeting: str) -> None:
+def test_long_answers_of_mail_servers(
+    answer: tuple[Answer, int], type_: str, greeting: str
+) -> None:
     behave, port = answer
 
     def call(text: str) -> None:

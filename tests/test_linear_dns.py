@@ -15,8 +15,8 @@ from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.values import quote
 from flask_autoconfig.tools import terminal
 from flask_autoconfig.tools.comparison import compared
+from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.record_formats import FORMATS, Published, joined
-from flask_autoconfig.tools.resolver import Resolver
 from flask_autoconfig.tools.zone import Record
 
 WANTED = [

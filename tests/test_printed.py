@@ -27,7 +27,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strangers import Behaviour, answering, server
 from support import BIN, TWO_DOMAINS, run
-from test_resolver import kind, name_server
+from test_resolver import type_of
+from world import NameServer
 
 from flask_autoconfig.cleaning import is_seen
 from flask_autoconfig.tools import terminal
@@ -49,7 +50,7 @@ HOSTS = ("imap", "smtp", "pop", "autoconfig", "autodiscover", "mail", "www", "mx
 def answer(query: dns.message.Message) -> dns.message.Message:
     """Return hostile records, and for some questions a failure with a hostile reason."""
     response = dns.message.make_response(query, recursion_available=True)
-    name, type_ = query.question[0].name, kind(query)
+    name, type_ = query.question[0].name, type_of(query)
     first = name.labels[0]
     if b"example2" in name.labels or (type_ == "A" and first == b"pop"):
         reason = dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS, EVIL)
@@ -135,7 +136,7 @@ REPLIES = {
 def strangers(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
     """Options that lead a command to hostile servers; the web servers give one reply."""
     with ExitStack() as stack:
-        _, port = stack.enter_context(name_server(answer))
+        port = stack.enter_context(NameServer(respond=answer)).port
         certificate = evil_certificate(tmp_path)
         mail = [
             stack.enter_context(server(greeting(start), secure))

@@ -294,7 +294,7 @@ def test_an_invalid_name_in_an_srv_record_is_skipped(here: World) -> None:
         cwd=here.folder,
         SSL_CERT_FILE=str(here.folder / "ca.pem"),
     )
-    assert f"note: under_score.{DOMAIN}: left out, since it is no host" in done.stderr
+    assert f"note: under_score.{DOMAIN} is left out: it is not a host" in done.stderr
     assert f"imap imap.{DOMAIN}:993 SSL: offers LOGIN, PLAIN" in done.stderr
 
 

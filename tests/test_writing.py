@@ -75,7 +75,7 @@ def test_init_refuses_a_link_before_any_request(
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
     done = run("init", "example.com", "-o", file, *nobody)
-    assert "it is there already" in done.stderr
+    assert "exists already" in done.stderr
 
 
 def test_a_link_with_a_predictable_temporary_name_is_left_alone(

@@ -12,8 +12,8 @@ import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
+from .net.resolver import Resolver
 from .record_formats import Published
-from .resolver import Resolver
 from .zone import Record
 
 # nsupdate takes the rest of a longer line for the next command: after 4,096 characters

@@ -1,12 +1,12 @@
-"""Finds a domain's real servers and makes the configuration that fits them.
+"""Discovery of a domain's servers, and the configuration that fits them.
 
-SRV records, the MX host and its domain, and the customary names on the customary ports
-are tried side by side; of what answers, the safest of each kind is taken.
+The hosts that SRV records name, the MX hosts and their domains, and the customary names
+are tried on the standard ports; the most secure server of each type is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ from ..address import fold
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from . import mail
 from .discover_urls import url_servers
-from .mail import MECHANISMS, Endpoint, MailServer
-from .network import Network, ProbeError
-from .resolver import LookupFailed
+from .net import mail
+from .net.mail import MECHANISMS, Endpoint, MailServer
+from .net.resolver import LookupFailed
+from .net.tcp import Network, ProbeError
 from .zone import MAIL_SERVICES
 
 _LABELS = {
@@ -27,12 +27,14 @@ _LABELS = {
     "smtp": ("smtp", "mail", "mx", ""),
 }
 _WORKERS = 24
-_STEPS = 6  # so many timeouts long may all of it take
-_MOST_TARGETS = 20  # of those that SRV records name, that are talked to
+_STEPS = 6  # timeouts that the whole discovery may take
+_MOST_TARGETS = 20  # servers named by SRV records that are tried
+_FEW_DAYS = 14  # a certificate that is valid for less comes last
+_NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 
 
 class Candidate(NamedTuple):
-    """A server that may be there."""
+    """A server that may exist."""
 
     endpoint: Endpoint
     source: str  # SRV, MX or name
@@ -41,193 +43,282 @@ class Candidate(NamedTuple):
         return str(self.endpoint)
 
 
-class Answered(NamedTuple):
-    """A candidate that is there."""
+class Found(NamedTuple):
+    """A candidate that answers."""
 
     candidate: Candidate
     server: MailServer
 
 
 class Discovery(NamedTuple):
-    """The configuration that fits, and in sentences what was left out and why.
+    """The configuration that fits a domain, and what was left out of it.
 
-    `reasons` say of each server of the configuration, by its key in the provider and in
-    its order, why it was taken. `warnings` say what people lose by what was left out.
+    `reasons` has why each server was taken, by its key in the provider and in its order.
+    `warnings` are what users lose by what was left out.
     """
 
     config: Config | None
     notes: list[str]
     reasons: dict[str, list[str]]
     warnings: list[str]
-    cure: str = ""  # what to do where there is no configuration
-
-
-Tell = Callable[[str], None]
+    cure: str = ""  # where there is no configuration
 
 
 def seconds(net: Network) -> float:
-    """How long waiting for the servers of one domain may take."""
+    """Return how long the discovery of one domain may take."""
     return _STEPS * net.timeout
 
 
-def discover(domain: str, net: Network, tell: Tell) -> Discovery:
-    """Look for the servers of a domain (A-labels); `tell` gets a line for each step."""
-    net = net.step(seconds(net))
-    notes: list[str] = []
-    if reason := _no_name_server(domain, net):
-        return Discovery(None, notes, {}, [], reason)
-    denied: dict[str, list[str]] = {}
-    candidates = list(_candidates(domain, net, tell, notes, denied))
-    silent: list[Candidate] = []  # although DNS names them
-    answered = _try_all(candidates, net, tell, notes, silent)
-    _leave_out_denied(answered, denied, notes)
-    urls, url_reasons = url_servers(domain, net, tell, notes)
-    best = {type_: _best(type_, answered, notes) for type_ in _LABELS}
-    reasons = {
-        "incoming": [
-            *(reason for type_ in ("imap", "pop3") for _, reason in best[type_]),
-            *url_reasons.pop("incoming", []),
-        ],
-        "outgoing": [reason for _, reason in best["smtp"]],
-        **url_reasons,
-    }
-    raw: dict[str, Any] = {
-        "domains": [domain],
-        "incoming": [
-            *(entry for entry, _ in (*best["imap"], *best["pop3"])),
-            *urls.pop("incoming", []),
-        ],
-        "outgoing": [entry for entry, _ in best["smtp"]],
-        **urls,
-    }
-
-    has_mail = any(it["type"] in ("imap", "pop3") for it in raw["incoming"])
-    if not has_mail or not raw["outgoing"]:
-        missing = (
-            "no IMAP or POP3 server" if not has_mail else "no SMTP submission server"
-        )
-        notes.append(f"{missing} was found for {domain}")
-        cure = _cure(answered, silent)
-        if not (answered or silent or net.resolver.is_known(domain)):
-            cure = "there is no such domain in DNS: look at how it is spelt"
-        return Discovery(None, notes, {}, [], cure)
-    tables = from_raw({"provider": [_without_empty(raw)]}).tables
-    warnings = [] if best["imap"] else list(_without_imap(answered))
-    return Discovery(tables, notes, reasons, warnings)
+def discover(domain: str, net: Network, tell: Callable[[str], None]) -> Discovery:
+    """Discover the servers of a domain (A-labels); *tell* gets a line for each step."""
+    return _Search(domain, net.step(seconds(net)), tell).result()
 
 
-def _no_name_server(domain: str, net: Network) -> str:
-    """The cure where no name server is reached, so that nothing can be found."""
-    if net.connect_to:  # the servers are told
-        return ""
-    try:
-        net.resolver.mx(domain)
-    except LookupFailed as error:
-        if error.kind == "timeout":
-            return f"no name server answers ({error}): {error.cure}"
-    return ""
+class _Search:
+    """The search for the servers of one domain."""
 
+    def __init__(self, domain: str, net: Network, tell: Callable[[str], None]) -> None:
+        self.domain = domain
+        self.net = net
+        self.tell = tell
+        self.notes: list[str] = []
+        self.denied: dict[
+            str, list[str]
+        ] = {}  # SRV names that say "not offered", by type
+        self.silent: list[Candidate] = []  # named by SRV records
+        self.found: list[Found] = []
 
-def _leave_out_denied(
-    answered: dict[Candidate, MailServer],
-    denied: dict[str, list[str]],
-    notes: list[str],
-) -> None:
-    """Take out what the domain says it does not offer, although it answers.
+    def result(self) -> Discovery:
+        if cure := self._no_name_server():
+            return Discovery(None, self.notes, {}, [], cure)
+        self.found = self._try_all(list(self._candidates()))
+        self._leave_out_denied()
+        urls = url_servers(self.domain, self.net, self.tell, self.notes)
+        tables: dict[str, list[tuple[dict[str, Any], str]]] = {"incoming": []}
+        imap = self._best("imap")
+        tables["incoming"] = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
+        tables["outgoing"] = self._best("smtp")
+        tables |= urls
 
-    One record that denies POP3 denies all of it; of IMAP and submission the encryption
-    that the record is about, since nobody can do without them.
-    """
-    for candidate in list(answered):
-        endpoint = candidate.endpoint
-        names = denied.get(endpoint.type, [])
-        own = [
-            service
-            for service, type_, socket_type in MAIL_SERVICES
-            if (type_, socket_type) == (endpoint.type, endpoint.socket_type)
-        ]
-        said = [it for it in names if endpoint.type == "pop3" or it in own]
-        if said and candidate.source != "SRV":
-            del answered[candidate]
-            notes.append(
-                f'{candidate} is left out: {said[0]} in DNS says "not offered"'
-            )
+        has_mail = any(table["type"] != "jmap" for table, _ in tables["incoming"])
+        if not has_mail or not tables["outgoing"]:
+            missing = "SMTP submission" if has_mail else "IMAP or POP3"
+            self.notes.append(f"no {missing} server was found for {self.domain}")
+            return Discovery(None, self.notes, {}, [], self._cure())
+        servers = {
+            key: [table for table, _ in entries]
+            for key, entries in tables.items()
+            if entries
+        }
+        config = from_raw({"provider": [{"domains": [self.domain], **servers}]}).tables
+        reasons = {
+            key: [reason for _, reason in entries] for key, entries in tables.items()
+        }
+        warnings = [] if imap else self._lost_imap()
+        return Discovery(config, self.notes, reasons, warnings)
 
-
-def _without_imap(answered: dict[Candidate, MailServer]) -> Iterator[str]:
-    """That there would be IMAP, if somebody mended it."""
-    for candidate, server in answered.items():
-        if candidate.endpoint.type == "imap":
-            yield (
-                f"people get POP3 alone, although there is {candidate}: "
-                f"{_reason_against(server)}; mend that, and run init again"
-            )
-            return
-
-
-def _cure(answered: dict[Candidate, MailServer], silent: list[Candidate]) -> str:
-    """What to do where too little was found: mend what is there, before all else."""
-    for candidate, server in answered.items():
-        reason = _reason_against(server)
-        if reason and candidate.endpoint.type in ("imap", "smtp"):
-            return f"mend {candidate} ({reason}), and run init again"
-    if silent:
-        named = ", ".join(map(str, silent[:4]))
-        return (
-            f"DNS names {named}, and nobody answers there: start the servers, or open "
-            "their ports in the firewall, and run init again"
-        )
-    return (
-        "write the file by hand (examples/autoconfig.toml shows how), or give the servers "
-        "SRV records or customary names such as imap. and smtp."
-    )
-
-
-def _without_empty(raw: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in raw.items() if value}
-
-
-def _candidates(
-    domain: str,
-    net: Network,
-    tell: Tell,
-    notes: list[str],
-    denied: dict[str, list[str]],
-) -> Iterator[Candidate]:
-    """What SRV says first, then names of the domain and of its MX hosts.
-
-    `denied` gets the services that SRV says are not offered, by their type.
-    """
-    resolver = net.resolver
-    named = 0
-    for service, type_, socket_type in MAIL_SERVICES:
+    def _no_name_server(self) -> str:
+        """Return the cure if no name server answers, so that nothing can be found."""
+        if self.net.connect_to:  # the servers are given
+            return ""
         try:
-            targets = resolver.srv(f"{service}.{domain}")
+            self.net.resolver.mx(self.domain)
         except LookupFailed as error:
-            tell(f"SRV {service}.{domain}: {error}")
-            continue
-        for host, port in targets:
-            tell(
-                f"SRV {service}.{domain}: {host or 'not offered'} {port or ''}".rstrip()
-            )
-            if not host:
-                denied.setdefault(type_, []).append(f"{service}.{domain}")
-            if host and not _is_host_name(host):
-                notes.append(f"{host}: left out, since it is no host name")
-                continue
-            if host and not port:
-                notes.append(f"{host}: left out, since its SRV record has the port 0")
-                continue
-            named += bool(host)
-            if host and named <= _MOST_TARGETS:
-                yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
-    if named > _MOST_TARGETS:
-        count = named - _MOST_TARGETS
-        notes.append(f"{count} more servers that SRV records name are not asked")
+            if error.kind == "timeout":
+                return f"no name server answers ({error}): {error.cure}"
+        return ""
 
-    for type_, host, source in dict.fromkeys(_customary(domain, net, tell)):
-        if _is_host_name(host):
-            yield from _ports(type_, host, source)
+    # --- Candidates ------------------------------------------------------------------
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """Yield what SRV records name, then names of the domain and of its MX hosts."""
+        named = list(self._by_srv())
+        yield from named[:_MOST_TARGETS]
+        if len(named) > _MOST_TARGETS:
+            count = len(named) - _MOST_TARGETS
+            self.notes.append(
+                f"{count} more servers that SRV records name are not asked"
+            )
+        for type_, host, source in dict.fromkeys(self._customary()):
+            for socket_type in ("SSL", "STARTTLS"):
+                port = standard_port(type_, socket_type)
+                if port and _is_host_name(host):
+                    yield Candidate(Endpoint(type_, host, port, socket_type), source)
+
+    def _by_srv(self) -> Iterator[Candidate]:
+        for service, type_, socket_type in MAIL_SERVICES:
+            name = f"{service}.{self.domain}"
+            try:
+                targets = self.net.resolver.srv(name)
+            except LookupFailed as error:
+                self.tell(f"SRV {name}: {error}")
+                continue
+            for host, port in targets:
+                self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
+                if not host:
+                    self.denied.setdefault(type_, []).append(name)
+                elif not _is_host_name(host):
+                    self.notes.append(f"{host} is left out: it is not a host name")
+                elif not port:
+                    self.notes.append(f"{host} is left out: its SRV record has port 0")
+                else:
+                    yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+
+    def _customary(self) -> Iterator[tuple[str, str, str]]:
+        """Yield type, host and source of the names that servers usually have."""
+        mx_hosts: list[str] = []
+        try:
+            mx_hosts = self.net.resolver.mx(self.domain)[:3]
+            self.tell(f"MX {self.domain}: {', '.join(mx_hosts) or 'none'}")
+        except LookupFailed as error:
+            self.tell(f"MX {self.domain}: {error}")
+
+        parents = [host.partition(".")[2] for host in mx_hosts]
+        bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
+        for type_, labels in _LABELS.items():
+            for base in bases:
+                source = "name" if base == self.domain else "MX"
+                for label in labels:
+                    yield type_, f"{label}.{base}" if label else base, source
+            for host in mx_hosts:
+                yield type_, host, "MX"
+
+    # --- Answers ---------------------------------------------------------------------
+
+    def _try_all(self, candidates: list[Candidate]) -> list[Found]:
+        """Return the candidates that answer, in their order, each endpoint once."""
+        unique: dict[Endpoint, Candidate] = {}
+        for candidate in candidates:
+            unique.setdefault(candidate.endpoint, candidate)
+        hosts = list(dict.fromkeys(endpoint.host for endpoint in unique))
+        found: dict[Endpoint, Found] = {}
+        refused: dict[str, None] = {}
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            # No port of a host without an address is tried.
+            existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
+            tries = {
+                pool.submit(mail.mail_server, self.net, endpoint): candidate
+                for endpoint, candidate in unique.items()
+                if existing[endpoint.host]
+                or (endpoint.host, endpoint.port) in self.net.connect_to
+            }
+            for done in as_completed(tries):
+                candidate = tries[done]
+                error = done.exception()
+                if error is None:
+                    found[candidate.endpoint] = Found(candidate, done.result())
+                    self.tell(f"{candidate}: {_described(done.result())}")
+                elif isinstance(error, ProbeError) and error.kind == "private":
+                    refused[f"{error}: not asked, unless you say --allow-private"] = (
+                        None
+                    )
+                else:
+                    self._no_answer(candidate, error)
+        self.notes += refused
+        return [found[endpoint] for endpoint in unique if endpoint in found]
+
+    def _exists(self, host: str) -> bool:
+        try:
+            return bool(self.net.resolver.addresses(host))
+        except LookupFailed:
+            return False
+
+    def _no_answer(self, candidate: Candidate, error: BaseException) -> None:
+        if not isinstance(error, ProbeError):
+            kind = type(error).__name__
+            self.notes.append(f"{candidate} is left out: an unexpected answer ({kind})")
+            return
+        is_named = candidate.source == "SRV"
+        if is_named or error.kind not in ("connect", "silent", "dns"):
+            self.tell(f"{candidate}: {error}")
+        if is_named and error.kind in ("connect", "silent"):
+            self.silent.append(candidate)
+
+    def _leave_out_denied(self) -> None:
+        """Leave out what the domain says it does not offer, although it answers.
+
+        One record that denies POP3 denies all of it; of IMAP and submission it denies
+        only the encryption that the record is about, since a domain needs both.
+        """
+        left = []
+        for candidate, server in self.found:
+            type_, _, _, socket_type = candidate.endpoint
+            names = [
+                f"{service}.{self.domain}"
+                for service, *kind in MAIL_SERVICES
+                if type_ == "pop3" or kind == [type_, socket_type]
+            ]
+            denied = [name for name in self.denied.get(type_, []) if name in names]
+            if not denied or candidate.source == "SRV":
+                left.append(Found(candidate, server))
+                continue
+            self.notes.append(
+                f'{candidate} is left out: {denied[0]} in DNS says "not offered"'
+            )
+        self.found = left
+
+    # --- Choice ----------------------------------------------------------------------
+
+    def _best(self, type_: str) -> list[tuple[dict[str, Any], str]]:
+        """Return the safest server of a type as a table, with the reason, if any."""
+        usable = []
+        for found in self.found:
+            if found.candidate.endpoint.type != type_:
+                continue
+            if problem := _problem(found.server):
+                self.notes.append(f"{found.candidate} is left out: {problem}")
+            else:
+                usable.append(found)
+        usable.sort(key=rank)
+        for other in usable[1:]:
+            self.notes.append(
+                f"{other.candidate} is left out: clients agree only on one {type_} "
+                f"server, and {usable[0].candidate} comes first"
+            )
+        return [(self._table(best), _reason(best)) for best in usable[:1]]
+
+    def _table(self, best: Found) -> dict[str, Any]:
+        endpoint = best.candidate.endpoint
+        if best.server.mechanisms & MECHANISMS["OAuth2"]:
+            self.notes.append(
+                f"{best.candidate} offers OAuth2 too: add it to authentication, with "
+                "[provider.oauth2], if clients are to use it"
+            )
+        return {
+            "type": endpoint.type,
+            "hostname": endpoint.host,
+            "port": endpoint.port,
+            "socket_type": endpoint.socket_type,
+            "authentication": _authentication(best.server),
+        }
+
+    def _lost_imap(self) -> list[str]:
+        """Return a warning if the domain has IMAP that cannot be used."""
+        return [
+            f"users get POP3 alone, although there is {candidate}: {_problem(server)}; "
+            "fix that, and run init again"
+            for candidate, server in self.found
+            if candidate.endpoint.type == "imap"
+        ][:1]
+
+    def _cure(self) -> str:
+        """Return what to do where too little was found: first fix what there is."""
+        for candidate, server in self.found:
+            problem = _problem(server)
+            if problem and candidate.endpoint.type in ("imap", "smtp"):
+                return f"fix {candidate} ({problem}), and run init again"
+        if self.silent:
+            named = ", ".join(map(str, self.silent[:4]))
+            return (
+                f"DNS names {named}, and nothing answers there: start the servers, or "
+                "open their ports in the firewall, and run init again"
+            )
+        if not self.found and not self.net.resolver.is_known(self.domain):
+            return "there is no such domain in DNS: look at how it is spelt"
+        return (
+            "write the file by hand (examples/autoconfig.toml shows how), or give the "
+            "servers SRV records or customary names such as imap. and smtp."
+        )
 
 
 def _is_host_name(host: str) -> bool:
@@ -237,138 +328,20 @@ def _is_host_name(host: str) -> bool:
         return False
 
 
-def _customary(domain: str, net: Network, tell: Tell) -> Iterator[tuple[str, str, str]]:
-    """Type, host and source of the names that servers have by custom."""
-    mx_hosts: list[str] = []
-    try:
-        mx_hosts = net.resolver.mx(domain)[:3]
-        tell(f"MX {domain}: {', '.join(mx_hosts) or 'none'}")
-    except LookupFailed as error:
-        tell(f"MX {domain}: {error}")
-
-    parents = [host.partition(".")[2] for host in mx_hosts]
-    bases = dict.fromkeys([domain, *(it for it in parents if "." in it)])
-    for type_, labels in _LABELS.items():
-        for base in bases:
-            for label in labels:
-                host = f"{label}.{base}" if label else base
-                yield type_, host, "name" if base == domain else "MX"
-        for host in mx_hosts:
-            yield type_, host, "MX"
-
-
-def _ports(type_: str, host: str, source: str) -> Iterator[Candidate]:
-    for socket_type in ("SSL", "STARTTLS"):
-        port = standard_port(type_, socket_type)
-        if port:
-            yield Candidate(Endpoint(type_, host, port, socket_type), source)
-
-
-def _try_all(
-    candidates: list[Candidate],
-    net: Network,
-    tell: Tell,
-    notes: list[str],
-    silent: list[Candidate],
-) -> dict[Candidate, MailServer]:
-    """Those that answer; `silent` gets those that SRV records name and that do not."""
-    unique = list({it.endpoint: it for it in reversed(candidates)}.values())[::-1]
-    existing = _existing({it.endpoint.host for it in unique}, net)
-    answered: dict[Candidate, MailServer] = {}
-    refused: dict[str, None] = {}
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        tries = {
-            pool.submit(mail.mail_server, net, it.endpoint): it
-            for it in unique
-            if it.endpoint.host in existing or _is_mapped(it.endpoint, net)
-        }
-        for done in as_completed(tries):
-            candidate = tries[done]
-            try:
-                answered[candidate] = done.result()
-            except ProbeError as error:
-                if error.kind == "private":
-                    refused[str(error)] = None
-                elif (
-                    error.kind not in ("connect", "silent", "dns")
-                    or candidate.source == "SRV"
-                ):
-                    tell(f"{candidate}: {error}")
-                if candidate.source == "SRV" and error.kind in ("connect", "silent"):
-                    silent.append(candidate)
-                continue
-            except Exception as error:  # an answer that nobody has thought of
-                kind = type(error).__name__
-                notes.append(f"{candidate} is left out: an odd answer ({kind})")
-                continue
-            tell(f"{candidate}: {_described(answered[candidate])}")
-    notes += [f"{it}: not asked, unless you say --allow-private" for it in refused]
-    return {it: answered[it] for it in unique if it in answered}
-
-
-def _is_mapped(endpoint: Endpoint, net: Network) -> bool:
-    return (endpoint.host, endpoint.port) in net.connect_to
-
-
-def _existing(hosts: Iterable[str], net: Network) -> set[str]:
-    """The hosts that DNS knows, so that no port of the others is tried."""
-
-    def exists(host: str) -> bool:
-        try:
-            return bool(net.resolver.addresses(host))
-        except LookupFailed:
-            return False
-
-    listed = list(hosts)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        return {
-            host
-            for host, exists_ in zip(listed, pool.map(exists, listed), strict=True)
-            if exists_
-        }
-
-
 def _described(server: MailServer) -> str:
-    words = [f"offers {', '.join(sorted(server.mechanisms)) or 'no login'}"]
-    if server.certificate is not None:
-        days = f"certificate good for {server.certificate.days_left} days"
-        words.append(server.certificate.problem or days)
-    return "; ".join(words)
+    words = f"offers {', '.join(sorted(server.mechanisms)) or 'no login'}"
+    if server.certificate is None:
+        return words
+    days = f"the certificate is valid for {server.certificate.days_left} days"
+    return f"{words}; {server.certificate.problem or days}"
 
 
-def _best(
-    type_: str, answered: dict[Candidate, MailServer], notes: list[str]
-) -> list[tuple[dict[str, object], str]]:
-    """The safest server of a type, as the TOML has it, and why it is that.
-
-    The others become notes.
-    """
-    usable: list[Answered] = []
-    for candidate, server in answered.items():
-        if candidate.endpoint.type != type_:
-            continue
-        reason = _reason_against(server)
-        if reason:
-            notes.append(f"{candidate} is left out: {reason}")
-        else:
-            usable.append(Answered(candidate, server))
-
-    usable.sort(key=_rank)
-    for other in usable[1:]:
-        notes.append(
-            f"{other.candidate} is left out: all clients agree only on one {type_} "
-            f"server, and {usable[0].candidate} comes first"
-        )
-    return [(_entry(usable[0], notes), _reason_for(usable[0]))] if usable else []
-
-
-def _rank(it: Answered) -> tuple[bool, bool, bool, bool]:
-    """The better first: what clients can do, then safely, then as the domain says.
+def rank(found: Found) -> tuple[bool, bool, bool, bool]:
+    """Sort first by what clients support, then by security, then by what DNS says.
 
     TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
     """
-    candidate, server = it
+    candidate, server = found
     days = server.certificate.days_left if server.certificate else None
     return (
         _authentication(server) != "password-cleartext",
@@ -380,56 +353,39 @@ def _rank(it: Answered) -> tuple[bool, bool, bool, bool]:
 
 _SOURCES = {
     "SRV": "an SRV record of the domain names it",
-    "MX": "it is the MX host, or called so in its domain",
-    "name": "it has the customary name",
+    "MX": "it is the MX host, or has a customary name in the domain of the MX host",
+    "name": "it has a customary name",
 }
-_FEW_DAYS = 14
 
 
-def _reason_for(it: Answered) -> str:
-    """Why a server was taken, in a sentence for the file."""
-    candidate, server = it
-    endpoint = candidate.endpoint
-    direct = endpoint.socket_type == "SSL"
-    safe = "TLS from the first byte" if direct else "STARTTLS, nothing safer answers"
-    words = [_SOURCES[candidate.source], safe]
-    words.append(f"it offers {', '.join(sorted(server.mechanisms))}")
+def _reason(found: Found) -> str:
+    """Return why a server was taken, as a comment for the file."""
+    candidate, server = found
+    is_direct = candidate.endpoint.socket_type == "SSL"
+    words = [
+        _SOURCES[candidate.source],
+        "TLS from the first byte"
+        if is_direct
+        else "STARTTLS, since SSL does not answer",
+        f"it offers {', '.join(sorted(server.mechanisms))}",
+    ]
     if server.certificate is not None and server.certificate.ends:
-        words.append(f"its certificate is good until {server.certificate.ends}")
+        words.append(f"its certificate is valid until {server.certificate.ends}")
     return "; ".join(words)
 
 
-def _reason_against(server: MailServer) -> str:
+def _problem(server: MailServer) -> str:
+    """Return why a server cannot be used, "" if it can."""
     if server.certificate is not None and server.certificate.problem:
-        return f"its certificate is no good: {server.certificate.problem}"
-    if not _authentication(server):
-        return "it offers no login that the file can name"
-    return ""
-
-
-# What takes more than a line in the file.
-_NEEDS_MORE = ("OAuth2", "TLS-client-cert")
+        return f"its certificate is bad: {server.certificate.problem}"
+    return (
+        "" if _authentication(server) else "it offers no login that the file can name"
+    )
 
 
 def _authentication(server: MailServer) -> str:
+    """Return the first method of the file that the server offers, "" for none."""
     for method, names in MECHANISMS.items():
         if method not in _NEEDS_MORE and names & server.mechanisms:
             return str(method)
     return ""
-
-
-def _entry(best: Answered, notes: list[str]) -> dict[str, object]:
-    candidate, server = best
-    endpoint = candidate.endpoint
-    if server.mechanisms & MECHANISMS["OAuth2"]:
-        notes.append(
-            f"{candidate} offers OAuth2 too: add it to authentication, with "
-            "[provider.oauth2], if clients are to use it"
-        )
-    return {
-        "type": endpoint.type,
-        "hostname": endpoint.host,
-        "port": endpoint.port,
-        "socket_type": endpoint.socket_type,
-        "authentication": _authentication(server),
-    }

@@ -1,4 +1,4 @@
-"""How a command ends before its time: by Ctrl-C, a closed pipe, or a last deadline."""
+"""How a command ends early: by Ctrl-C, a closed pipe, or its deadline."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import click
 
 from ..cleaning import clean
 
-# As shells count a program that a signal has ended: 128 and the signal's number.
+# The exit code that shells report for a signal: 128 and its number.
 INTERRUPTED = 128 + signal.SIGINT
 UNREAD = 128 + signal.SIGPIPE
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Within, Ctrl-C ends the process at once, and so does a pipe that nobody reads.
+    """End the process at once on Ctrl-C or a closed pipe within the block.
 
-    The system ends it, as it does for SIGTERM. A handler of Python's would wait: for
+    Ctrl-C is left to the system, as SIGTERM is. A handler of Python's would wait for
     threads that wait for a server, and for a computation that keeps the interpreter's
-    lock. What was printed is out: click's echo flushes.
+    lock. No output is lost, since click's echo flushes.
     """
-    with _default_for_ctrl_c(signal.SIG_DFL):
+    with _sigint_handler(signal.SIG_DFL):
         try:
             yield
         except OSError as error:
@@ -40,14 +40,14 @@ def at_once() -> Iterator[None]:
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Within `at_once`, let a prompt hear of Ctrl-C: it puts the terminal's echo back."""
-    with _default_for_ctrl_c(signal.default_int_handler):
+    """Let a prompt within `at_once` handle Ctrl-C, to turn the terminal's echo on again."""
+    with _sigint_handler(signal.default_int_handler):
         yield
 
 
 @contextmanager
-def _default_for_ctrl_c(handler: Any) -> Iterator[None]:
-    """Handle SIGINT so, unless it is ignored, as it is in the background."""
+def _sigint_handler(handler: Any) -> Iterator[None]:
+    """Set the handler of SIGINT, unless it is ignored, as in the background."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
@@ -63,9 +63,9 @@ def _default_for_ctrl_c(handler: Any) -> Iterator[None]:
 def within(seconds: float, subject: str) -> Iterator[None]:
     """End the process with exit code 1 and a message if the block takes longer.
 
-    That ends a computation too which keeps the interpreter's lock (a search of `re` in a
-    thread): faulthandler's watchdog needs no lock. It can only write a stack trace, and
-    the shell that reads it writes the message in its place.
+    This also ends a computation that keeps the interpreter's lock (a search of `re` in a
+    thread), since faulthandler's watchdog needs no lock. The watchdog can only write a
+    stack trace; the shell that reads it writes the message instead.
     """
     message = f"error: {subject}: it did not end within {seconds:.0f} seconds"
     script = 'read -r _ && printf "%s\\n" "$0" >&2'
@@ -83,9 +83,9 @@ def within(seconds: float, subject: str) -> Iterator[None]:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The exit code for what a person or a reader ended, None for any other error."""
+    """Return the exit code for Ctrl-C or a closed pipe, None for any other error."""
     if isinstance(error, OSError):
         return UNREAD if error.errno == errno.EPIPE else None
-    if isinstance(error, click.Abort):  # which a prompt makes of Ctrl-C and of no input
+    if isinstance(error, click.Abort):  # what click raises for Ctrl-C and end of input
         error = error.__context__ or error
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else None

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import click
 
 from ..address import is_ip
-from .network import Network
-from .resolver import LookupFailed, Resolver
+from .net.resolver import LookupFailed, Resolver
+from .net.tcp import Network
 
 Endpoint = tuple[str, int]  # host and port
 

@@ -1,4 +1,4 @@
-"""Which requests a step of a client is: hosts, and the form of the address."""
+"""The requests of each step of a client: the hosts, and the form of the address."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from urllib.parse import quote
 from ...address import NOBODY, Address
 from ...documents import outlook
 from ..clients import Client, Step, family_of, label_of
-from ..resolver import LookupFailed
+from ..net.resolver import LookupFailed
 from .facts import Ask, Facts
 from .findings import Case
 
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
-    """The domains that MX hosts belong to: one label off, and the last two labels."""
+    """Return the domains of MX hosts: without the first label, and the last two labels."""
     found: dict[str, None] = {}
     for host in hosts[:2]:
         labels = host.split(".")
@@ -25,7 +25,7 @@ def mx_domains(hosts: list[str], domain: str) -> list[str]:
 
 
 def steps_of(client: Client, case: Case) -> list[Step]:
-    """Its steps, without those to families that a file does not serve."""
+    """Return the steps of a client, without those for families that the file leaves out."""
     served = {family.name for family in case.families}
     return [
         step
@@ -35,7 +35,7 @@ def steps_of(client: Client, case: Case) -> list[Step]:
 
 
 def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
-    """The requests of a step; of the MX host's there may be several, or none."""
+    """Return the requests of a step, one for each MX host where it goes by those."""
     label = label_of(step)
     bases = [f"{label}.{case.domain}"]
     if step.place == "domain":
@@ -51,7 +51,7 @@ def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
 
 
 def ask_of(step: Step, case: Case, url: str) -> Ask:
-    """The request of a step at a URL, with its form of the address."""
+    """Return the request of a step to a URL, with the address in the step's form."""
     who = str(case.asker)
     if step.kind == "pox":
         headers = (("Content-Type", "text/xml"),)
@@ -65,5 +65,5 @@ def ask_of(step: Step, case: Case, url: str) -> Ask:
         "none": "",
     }[step.form]
     if step.form == "raw" and not (who.isascii() and {*who}.isdisjoint(' "<>\\')):
-        named = quote(who, safe="@")  # no request line carries it otherwise
+        named = quote(who, safe="@")  # as it must be in a request line
     return Ask(f"{url}?emailaddress={named}" if named else url)

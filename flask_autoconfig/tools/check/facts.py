@@ -15,16 +15,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ..mail import Endpoint, MailServer, mail_server
-from ..network import (
-    Network,
-    ProbeError,
-    Reply,
-    fetch_once,
-    following,
-)
-from ..resolver import LookupFailed
-from ..tls import Certificate, address_of
+from ..net.http import Reply, fetch_once, following
+from ..net.mail import Endpoint, MailServer, mail_server
+from ..net.resolver import LookupFailed
+from ..net.tcp import Network, ProbeError
+from ..net.tls import Certificate, address_of
 
 T = TypeVar("T")
 _WORKERS = 32

@@ -11,7 +11,7 @@ from ...cleaning import clean
 from ...config.tables import Provider
 from ...errors import Problem
 from ...families import Family
-from ..untrusted import split_url
+from ..net.untrusted import split_url
 from . import texts, weigh
 from .texts import Around, Text, Values
 

@@ -1,4 +1,4 @@
-"""Real logins, with the published name and method."""
+"""Real logins with the published user name and method, and their findings."""
 
 from __future__ import annotations
 
@@ -13,66 +13,62 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
-from ..mail import PATIENCE, Endpoint, log_in
-from ..network import Network, ProbeError
+from ..net.mail import PATIENCE, Endpoint, log_in
+from ..net.tcp import Network, ProbeError
 from .facts import side_by_side
 from .findings import Case, Finding, finding
 from .rules.servers import endpoint_of
 from .run import Fare
 from .weigh import FAILURE
 
-_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
+_MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
 _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-cleartext": ("PLAIN", "LOGIN"),
     "password-encrypted": ("CRAM-MD5",),
 }
 
-
-# What came of a try.
-_IN, _REFUSED, _OWN_FAULT, _UNKNOWN = "in", "refused", "own fault", "unknown"
+# The outcomes of a login.
+_IN, _REFUSED, _SERVER_FAULT, _UNKNOWN = "in", "refused", "server fault", "unknown"
 
 
 class Try(NamedTuple):
-    """A login that was tried at a server, and what came of it."""
+    """A login that was tried at a server, and its outcome."""
 
     server: Server
     subject: str
     endpoint: Endpoint
     user: str
-    outcome: str  # in, refused, own fault (of the server), unknown
-    said: str = ""  # by the server, where it refused
-    finding: Finding | None = None  # where that is already known
+    outcome: str = _UNKNOWN
+    refusal: str = ""  # the server's words
+    finding: Finding | None = None  # if the login was not tried, or did not end
 
 
 def for_login(
     case: Case, provider: Provider, findings: Iterable[Finding]
 ) -> tuple[list[Server], list[Finding]]:
-    """The servers to log in at, and what is to say of the others.
+    """Return the servers to log in at, and findings about the others.
 
-    A server that something is wrong with gets no password: that comes first. Nor does
-    one that was not looked at.
+    A server with a failure gets no password, nor does one that was not looked at.
     """
-    seen = [it for it in findings if it.step == "server"]
-    faulty = {place for it in seen if it.status == FAILURE for place in it.places}
-    sound = {place for it in seen for place in it.places} - faulty
-    servers, others = [], []
+    seen = [found for found in findings if found.step == "server"]
+    faulty = {
+        place for found in seen if found.status == FAILURE for place in found.places
+    }
+    sound = {place for found in seen for place in found.places} - faulty
+    servers: list[Server] = []
+    others = []
     for _, server in provider.servers:
         if server.type not in MAIL_TYPES or server.authentication[0] in WITHOUT_LOGIN:
             continue
         subject = str(endpoint_of(case, server))
-        if server in servers:
-            continue
-        code = ""
         if not server.username:
-            code = "login.no-user-name"
+            others.append(finding("login.no-user-name", subject))
         elif subject in faulty:
-            code = "login.server-faulty"
+            others.append(finding("login.server-faulty", subject))
         elif subject not in sound:
-            code = "login.server-unseen"
-        if code:
-            others.append(finding(code, subject))
-        else:
+            others.append(finding("login.server-unseen", subject))
+        elif server not in servers:
             servers.append(server)
     return servers, others
 
@@ -80,10 +76,10 @@ def for_login(
 def log_in_at(
     case: Case, network: Network, servers: Iterable[Server], password: str
 ) -> list[Try]:
-    """A real login at each of the servers, with the published name."""
-    with _ended(network):
+    """Log in at each of the servers, with the published name."""
+    with _deadline(network):
         return side_by_side(
-            partial(_try, case, network, it, password) for it in servers
+            partial(_try, case, network, server, password) for server in servers
         )
 
 
@@ -94,86 +90,84 @@ def once_more(
     password: str,
     may: Callable[[str, str], bool],
 ) -> Try | None:
-    """One more try with the person's other name, at one server alone.
+    """Try the other form of the user name at the first server that refused a login.
 
-    Servers count failures and shut people out: so it is one, only where the name or the
-    password can be what is wrong, and only if `may` says so, which gets the name and the
-    server.
+    It is one login only, since servers count failures and lock accounts, and only if
+    *may* allows it, which gets the name and the server.
     """
-    first = next((it for it in tries if it.outcome == _REFUSED), None)
+    first = next((each for each in tries if each.outcome == _REFUSED), None)
     if first is None or case.address is None:
         return None
     address = str(case.address)
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    with _ended(network):
+    with _deadline(network):
         return _try(case, network, first.server, password, other)
 
 
-def told(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
-    """What the tries say, the cause before what follows from it."""
-    others = [it for it in tries if it.outcome != _REFUSED]
-    findings = [it.finding or _of_try(it) for it in others]
-    let_in = {it.user: it.subject for it in reversed(tries) if it.outcome == _IN}
-    refused = [it for it in tries if it.outcome == _REFUSED]
-    if again is None or again.outcome not in (_IN, _REFUSED):
-        return [*(_refusal(case, it, let_in) for it in refused), *findings]
-    if again.outcome == _REFUSED:
-        findings = [*(_refusal(case, it, let_in) for it in refused), *findings]
-        if not let_in:
-            findings.append(
-                finding("login.both-refused", again.subject, user=again.user)
-            )
-        return findings
-    first, *rest = refused
-    follow = [
-        _following(it, again) if it.user == first.user else _refusal(case, it, let_in)
-        for it in rest
+def findings_of(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
+    """Return the findings of all logins, causes before what follows from them."""
+    accepted = {
+        each.user: each.subject for each in reversed(tries) if each.outcome == _IN
+    }
+    refused = [each for each in tries if each.outcome == _REFUSED]
+    findings = [
+        each.finding or _outcome(each) for each in tries if each.outcome != _REFUSED
     ]
-    return [_wrong_name(first, again), *follow, *findings]
+    if again is not None and again.outcome == _IN:
+        first, *rest = refused
+        follow = [
+            _refusal("login.refused-as-well", each, other_host=again.endpoint.host)
+            if each.user == first.user
+            else _refused(case, each, accepted)
+            for each in rest
+        ]
+        return [_wrong_name(first, again), *follow, *findings]
+    findings = [*(_refused(case, each, accepted) for each in refused), *findings]
+    if again is not None and again.outcome == _REFUSED and not accepted:
+        findings.append(finding("login.both-refused", again.subject, user=again.user))
+    return findings
 
 
 def hurting(
     findings: Iterable[Finding], tries: Iterable[Try], fares: Iterable[Fare]
 ) -> list[Finding]:
-    """The failures with the clients that set such a server up."""
-    places = {it.subject: it.endpoint for it in tries}
-    found = []
-    for it in findings:
-        hurt = [
-            fare.client
-            for fare in fares
-            if fare.sets_up is not None
-            and any(
-                not account.url and Endpoint.of(account) == places.get(it.subject)
-                for account in fare.sets_up.servers
-            )
-        ]
-        found.append(it.hurting(*hurt) if it.status == FAILURE else it)
-    return found
+    """Return the findings, the failures with the clients that set up such a server."""
+    endpoints = {each.subject: each.endpoint for each in tries}
+    clients: dict[Endpoint, list[str]] = {}
+    for fare in fares:
+        for account in fare.sets_up.servers if fare.sets_up is not None else ():
+            if not account.url:
+                clients.setdefault(Endpoint.of(account), []).append(fare.client)
+    return [
+        found.hurting(*dict.fromkeys(clients.get(endpoints[found.subject], ())))
+        if found.status == FAILURE and found.subject in endpoints
+        else found
+        for found in findings
+    ]
 
 
 def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Fare, ...]:
-    """How clients fare when the logins are known: who is let in nowhere does not work."""
+    """Return how clients fare with the logins: without one, a client does not work."""
     stops: dict[str, Finding] = {}
     for found in findings:
         for client in found.clients if found.status == FAILURE else ():
             stops.setdefault(client, found)
     return tuple(
-        replace(it, works=False, stopped_by=str(stops[it.client]))
-        if it.works and it.client in stops
-        else it
-        for it in fares
+        replace(fare, works=False, stopped_by=str(stops[fare.client]))
+        if fare.works and fare.client in stops
+        else fare
+        for fare in fares
     )
 
 
-def _ended(network: Network) -> AbstractContextManager[None]:
+def _deadline(network: Network) -> AbstractContextManager[None]:
     seconds = PATIENCE + network.timeout + _MARGIN
     return ending.within(seconds, "the logins")
 
 
-# --- One try --------------------------------------------------------------------------
+# --- One login ------------------------------------------------------------------------
 
 
 def _try(
@@ -181,42 +175,32 @@ def _try(
 ) -> Try:
     endpoint = endpoint_of(case, server)
     user = user or fill_in(server.username, case.domain, case.address)
-    method = next((it for it in server.authentication if it in _LOGINS), None)
-    first = method or server.authentication[0]
-    shown = first if isinstance(first, str) else first.name
-    subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {shown}"
-
-    def ended(outcome: str, said: str = "", found: Finding | None = None) -> Try:
-        return Try(server, subject, endpoint, user, outcome, said, found)
-
+    method = next((each for each in server.authentication if each in _LOGINS), None)
+    shown = method or server.authentication[0]
+    name = shown if isinstance(shown, str) else shown.name
+    subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
+    untried = Try(server, subject, endpoint, user)
     if method is None:
-        return ended(_UNKNOWN, found=finding("login.other-method", subject))
+        return untried._replace(finding=finding("login.other-method", subject))
     if endpoint.socket_type == "plain":
-        return ended(_UNKNOWN, found=finding("login.unencrypted", subject))
+        return untried._replace(finding=finding("login.unencrypted", subject))
     try:
         refusal = log_in(
-            network,
-            endpoint,
-            mechanisms=_LOGINS[method],
-            user=user,
-            password=password,
+            network, endpoint, mechanisms=_LOGINS[method], user=user, password=password
         )
     except ProbeError as error:
-        is_refused = error.kind in ("login", "private")
-        told = finding(
-            "login.not-possible" if is_refused else "login.no-answer",
-            subject,
-            advice=error.cure if is_refused else "",
-            user=user,
-            reason=error,
-        )
-        return ended(_UNKNOWN, found=told)
+        is_untried = error.kind in ("login", "private")
+        code = "login.not-possible" if is_untried else "login.no-answer"
+        advice = error.cure if is_untried else ""
+        found = finding(code, subject, advice=advice, user=user, reason=error)
+        return untried._replace(finding=found)
     if not refusal:
-        return ended(_IN)
-    return ended(_OWN_FAULT if is_own_fault(refusal) else _REFUSED, refusal)
+        return untried._replace(outcome=_IN)
+    outcome = _SERVER_FAULT if is_server_fault(refusal) else _REFUSED
+    return untried._replace(outcome=outcome, refusal=refusal)
 
 
-# RFC 5530, RFC 3206: what is no judgement of the name or the password.
+# Codes that judge neither the name nor the password (RFC 5530, RFC 3206).
 _CODES = (
     *("[UNAVAILABLE]", "[SERVERBUG]", "[INUSE]", "[IN-USE]", "[LIMIT]"),
     *("[SYS/TEMP]", "[SYS/PERM]", "[LOGIN-DELAY]"),
@@ -230,55 +214,59 @@ _WORDS = re.compile(
 )
 
 
-def is_own_fault(refusal: str) -> bool:
-    """Whether a server says that it could not judge a login, whatever was typed.
+def is_server_fault(refusal: str) -> bool:
+    """Return whether a server says that it could not judge a login.
 
-    In SMTP that is any 4xx (RFC 5321, 4.2.1); elsewhere a code in brackets, and some
-    servers say it in words alone.
+    In SMTP that is any 4xx (RFC 5321, 4.2.1); in IMAP and POP3 it is a response code.
+    Some servers say it in words only.
     """
     is_transient = re.match(r"4\d\d[ -]", refusal) is not None
-    has_code = any(it in refusal.upper()[:60] for it in _CODES)
+    has_code = any(code in refusal.upper()[:60] for code in _CODES)
     return is_transient or has_code or _WORDS.search(refusal) is not None
 
 
-# --- What is said of it ---------------------------------------------------------------
+# --- Findings -------------------------------------------------------------------------
 
-_WHO_JUDGES = {
+_JUDGES = {
     "imap": "Dovecot: its passdb and its auth process",
     "pop3": "Dovecot: its passdb and its auth process",
     "smtp": "Postfix: smtpd_sasl_type and smtpd_sasl_path, which is Dovecot's socket",
 }
 
 
-def _of_try(it: Try) -> Finding:
-    """Of who is let in, and of a server that could not judge."""
-    if it.outcome == _IN:
-        return finding("login.good", it.subject, user=it.user)
-    return _of_refusal("login.server-fault", it)
+def _outcome(login: Try) -> Finding:
+    if login.outcome == _IN:
+        return finding("login.good", login.subject, user=login.user)
+    return _refusal("login.server-fault", login)
 
 
-def _of_refusal(code: str, it: Try, **values: Any) -> Finding:
-    judge = _WHO_JUDGES[it.endpoint.type]
-    return finding(code, it.subject, user=it.user, said=it.said, judge=judge, **values)
+def _refusal(code: str, login: Try, **values: Any) -> Finding:
+    return finding(
+        code,
+        login.subject,
+        user=login.user,
+        said=login.refusal,
+        judge=_JUDGES[login.endpoint.type],
+        **values,
+    )
 
 
 def _wrong_name(first: Try, again: Try) -> Finding:
     placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
-    return _of_refusal(
+    return _refusal(
         "login.wrong-name", first, other=again.user, placeholder=placeholder
     )
 
 
-def _following(it: Try, again: Try) -> Finding:
-    host = again.endpoint.host
-    return _of_refusal("login.refused-as-well", it, other_host=host)
+def _refused(case: Case, login: Try, accepted: Mapping[str, str]) -> Finding:
+    """Return why a login is refused; *accepted* has servers by the names they accept.
 
-
-def _refusal(case: Case, it: Try, let_in: Mapping[str, str]) -> Finding:
-    """`let_in` are the names that another server took, with the same password."""
-    if it.user in let_in:
-        return _of_refusal("login.refused-here-alone", it, other=let_in[it.user])
-    for name, where in let_in.items():
-        return _of_refusal("login.refused-name-here", it, other=where, name=name)
-    is_address = it.user == str(case.address)
-    return _of_refusal("login.refused" if is_address else "login.refused-name", it)
+    The password is the same for all of them.
+    """
+    if login.user in accepted:
+        other = accepted[login.user]
+        return _refusal("login.refused-here-alone", login, other=other)
+    for name, server in accepted.items():
+        return _refusal("login.refused-name-here", login, other=server, name=name)
+    is_address = login.user == str(case.address)
+    return _refusal("login.refused" if is_address else "login.refused-name", login)

@@ -11,9 +11,10 @@ from ...documents import outlook_reader
 from ...documents.setups import Account, MeaninglessError, Setup
 from .. import reading
 from ..clients import POX, Client, Step
-from ..network import REDIRECTS, ProbeError, Reply
-from ..resolver import LookupFailed
-from ..untrusted import split_url
+from ..net.http import REDIRECTS, Reply
+from ..net.resolver import LookupFailed
+from ..net.tcp import ProbeError
+from ..net.untrusted import split_url
 from ..zone import MAIL_SERVICES
 from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts

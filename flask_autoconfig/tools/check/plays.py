@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from ...documents.setups import Setup
 from ..clients import OUTLOOK, POX, label_of
-from ..network import Reply
-from ..untrusted import split_url
+from ..net.http import Reply
+from ..net.untrusted import split_url
 from .facts import Facts
 from .findings import Case, Finding, shown
 from .rules import web

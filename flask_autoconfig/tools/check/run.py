@@ -13,10 +13,10 @@ from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
 from ..clients import CLIENTS, Client
-from ..mail import PATIENCE
-from ..network import Network, ProbeError
-from ..resolver import LookupFailed
-from ..untrusted import split_url
+from ..net.mail import PATIENCE
+from ..net.resolver import LookupFailed
+from ..net.tcp import Network, ProbeError
+from ..net.untrusted import split_url
 from .asking import asks, steps_of
 from .catalog import OF_THE_FILE, RULES, Rule
 from .facts import Ask, Facts, side_by_side

@@ -9,7 +9,7 @@ from functools import cached_property
 from ...config.ports import MAIL_TYPES
 from ...config.tables import Method, Provider
 from ..clients import Client
-from ..mail import Endpoint
+from ..net.mail import Endpoint
 from .facts import Ask, Facts
 from .findings import Case
 from .plays import Play

@@ -38,7 +38,7 @@ from ..check import login as logins
 from ..check.findings import finding
 from ..check.rules.servers import endpoint_of
 from ..check.weigh import has_failure
-from ..network import Network
+from ..net.tcp import Network
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time
@@ -305,7 +305,7 @@ def _with_logins(
     may = partial(_may_try, yes)
     network = check.unhurried(case, around)
     again = logins.once_more(case, network, tries, password, may)
-    more = logins.told(case, tries, again)
+    more = logins.findings_of(case, tries, again)
     more = logins.hurting(more, tries, told.fares)
     fares = logins.fares_after(told.fares, more)
     return replace(told, fares=fares).with_findings(more)

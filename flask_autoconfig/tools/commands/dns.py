@@ -18,8 +18,9 @@ from ...service import Service
 from .. import ending, options, problems, project, terminal, zone
 from ..comparison import compared
 from ..files import opened
+from ..net.resolver import LookupFailed, Resolver
+from ..problems import trouble
 from ..record_formats import FORMATS, Format, Published, joined
-from ..resolver import LookupFailed, Resolver
 
 _WORKERS = 16  # domains compared at a time
 _MOST_REPORTED = 30  # problems of one kind

@@ -1,4 +1,4 @@
-"""`init`: a domain's real servers, written down."""
+"""`init`: find a domain's servers and write the file that fits them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ...config.writing import dumps
 from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
-from ..discover import discover, seconds
+from ..discover import Discovery, discover, seconds
 from ..files import check_replaceable, write_file
+from ..net.tcp import Network
 from ..problems import trouble
 
-_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
+_MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
 
 @click.command("init")
@@ -42,47 +43,50 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     """
     domain = project.domain(domain)
     to_stdout = str(output) == "-"
-    if not to_stdout and os.path.lexists(output) and not force:
-        message = "it is there already, and is left alone"
-        cure = "name another file with -o, or overwrite it with --force"
-        raise ConfigError([Problem(str(output), message, cure)])
     if not to_stdout:
-        _check_writable(output)
-
-    def tell(line: str) -> None:
-        terminal.tell(line, err=True)
-
-    around = options.network(**network)
-    with ending.at_once(), ending.within(2 * seconds(around) + _MARGIN, domain):
-        try:
-            discovery = discover(domain, around, tell)
-        except (OSError, ConfigError):
-            raise
-        except Exception as error:  # an answer that nobody has thought of
-            reason = f"could not be looked at: {type(error).__name__}: {error}"
-            cure = "this is a fault of `init`: report it as an issue"
-            raise ConfigError([Problem(domain, clean(reason, 300), cure)]) from error
+        _check_writable(output, force)
+    discovery = _discover(domain, options.network(**network))
     for note in discovery.notes:
-        tell(f"note: {note}")
+        _tell(f"note: {note}")
     if discovery.config is None:
-        problem = Problem(domain, "too little was found", discovery.cure)
-        raise ConfigError([problem])
+        raise ConfigError([Problem(domain, "too little was found", discovery.cure)])
     for warning in discovery.warnings:
         terminal.tell(f"warning: {warning}", err=True, fg="yellow", bold=True)
+
     head = f"# {domain}: what `flask-autoconfig init` found\n"
-    head += "".join(f"# Warning: {clean(it)}\n" for it in discovery.warnings)
-    text = head + _explained(dumps(discovery.config), discovery.reasons)
+    head += "".join(f"# Warning: {clean(each)}\n" for each in discovery.warnings)
+    content = (head + _explained(dumps(discovery.config), discovery.reasons)).encode()
     if to_stdout:
-        terminal.write(text.encode())
+        terminal.write(content)
         return
-    _write(output, text, force)
-    # To be copied: a command that is wrapped here is none.
+    try:
+        write_file(output, content, replace=force)
+    except OSError as error:
+        raise ConfigError([trouble(error, output)]) from error
+    # Not wrapped, since a command that is wrapped cannot be copied.
     terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
 
 
+def _tell(line: str) -> None:
+    terminal.tell(line, err=True)
+
+
+def _discover(domain: str, network: Network) -> Discovery:
+    limit = 2 * seconds(network) + _MARGIN
+    with ending.at_once(), ending.within(limit, domain):
+        try:
+            return discover(domain, network, _tell)
+        except (OSError, ConfigError):
+            raise
+        except Exception as error:  # a fault of our own
+            reason = f"the search failed: {type(error).__name__}: {error}"
+            cure = "this is a fault of `init`: report it as an issue"
+            raise ConfigError([Problem(domain, clean(reason, 300), cure)]) from error
+
+
 def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
-    """The TOML with the reason of each server above it, as a comment."""
-    left = {f"[[provider.{key}]]": list(it) for key, it in reasons.items()}
+    """Return the TOML with the reason for each server in a comment above it."""
+    left = {f"[[provider.{key}]]": list(each) for key, each in reasons.items()}
     lines = []
     for line in text.splitlines():
         if left.get(line):
@@ -92,25 +96,27 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 
 def _next(output: Path) -> str:
-    """The command that fits: this file's servers, before anything is published."""
+    """Return the command that checks the servers of the file, with the same options."""
     program = click.get_current_context().find_root().info_name or "flask-autoconfig"
-    if program == "flask":
-        program = "flask autoconfig"
-    file = (
-        "" if str(output) == DEFAULT_FILE else f" --config {shlex.quote(str(output))}"
-    )
+    words = ["flask autoconfig" if program == "flask" else program]
+    if str(output) != DEFAULT_FILE:
+        words.append(f"--config {shlex.quote(str(output))}")
+    words.append("check --unpublished")
     parameters = click.get_current_context().params
-    options = [f"{program}{file} check --unpublished"]
     if parameters.get("resolver"):
         host, port = parameters["resolver"]
-        options.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
+        words.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
     for (host, port), (real, real_port) in parameters.get("connect_to") or ():
-        options.append(f"--connect-to {host}:{port}:{real}:{real_port}")
-    return " ".join(options)
+        words.append(f"--connect-to {host}:{port}:{real}:{real_port}")
+    return " ".join(words)
 
 
-def _check_writable(output: Path) -> None:
-    """Raise ConfigError where the file cannot be written, before all the work."""
+def _check_writable(output: Path, force: bool) -> None:
+    """Raise ConfigError if the file cannot be written, before the search begins."""
+    if os.path.lexists(output) and not force:
+        message = "the file exists already, and is left alone"
+        cure = "name another file with -o, or overwrite it with --force"
+        raise ConfigError([Problem(str(output), message, cure)])
     folder = output.absolute().parent
     number = 0
     if not folder.is_dir():
@@ -123,12 +129,5 @@ def _check_writable(output: Path) -> None:
         raise ConfigError([Problem(str(output), message, cure)])
     try:
         check_replaceable(output)
-    except OSError as error:
-        raise ConfigError([trouble(error, output)]) from error
-
-
-def _write(output: Path, text: str, force: bool) -> None:
-    try:
-        write_file(output, text.encode(), replace=force)
     except OSError as error:
         raise ConfigError([trouble(error, output)]) from error

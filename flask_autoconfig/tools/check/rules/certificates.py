@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ...network import ProbeError
-from ...tls import Certificate
-from ...untrusted import split_url
+from ...net.tcp import ProbeError
+from ...net.tls import Certificate
+from ...net.untrusted import split_url
 from ..findings import Finding, finding
 
 if TYPE_CHECKING:

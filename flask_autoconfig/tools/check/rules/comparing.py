@@ -14,9 +14,9 @@ from ....config.tables import Provider
 from ....documents import Recipient, outlook_reader
 from ....documents.setups import Account, MeaninglessError, Setup
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
-from ...mail import Endpoint
-from ...network import ProbeError
-from ...resolver import LookupFailed
+from ...net.mail import Endpoint
+from ...net.resolver import LookupFailed
+from ...net.tcp import ProbeError
 from ..asking import ask_of, asks
 from ..facts import Facts
 from ..findings import Case, Finding, finding

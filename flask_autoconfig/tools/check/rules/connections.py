@@ -7,9 +7,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...mail import Endpoint
-from ...network import ProbeError, is_out_of_reach
-from ...untrusted import split_url
+from ...net.mail import Endpoint
+from ...net.tcp import ProbeError, is_out_of_reach
+from ...net.untrusted import split_url
 from ..facts import AtAddress, Facts, side_by_side
 from ..findings import Finding, finding
 from .certificates import certificate_trouble

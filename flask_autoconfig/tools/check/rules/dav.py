@@ -11,9 +11,10 @@ from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Provider, Server
 from ....documents.setups import Account
 from ....families import FAMILIES
-from ...network import ProbeError, Reply
-from ...resolver import LookupFailed
-from ...untrusted import split_url
+from ...net.http import Reply
+from ...net.resolver import LookupFailed
+from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ..facts import Ask, Facts, side_by_side
 from ..findings import Case, Finding, finding, shown
 from . import web

@@ -21,10 +21,11 @@ from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ... import quirks
 from ...clients import readings_of
-from ...network import ProbeError, Reply
+from ...net.http import Reply
+from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ...reading import read
-from ...untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK

@@ -11,8 +11,8 @@ from ....address import is_ip
 from ....config.tables import Provider
 from ....families import Family
 from ... import zone
-from ...mail import Endpoint
-from ...resolver import LookupFailed
+from ...net.mail import Endpoint
+from ...net.resolver import LookupFailed
 from ..facts import Facts, side_by_side
 from ..findings import Case, Finding, finding
 from ..weigh import OK

@@ -15,8 +15,9 @@ from urllib.parse import quote
 from ....documents import Recipient, apple, apple_reader
 from ....documents.setups import MeaninglessError, Setup
 from ....families import FAMILIES, Family
-from ...network import ProbeError, Reply
-from ...untrusted import split_url
+from ...net.http import Reply
+from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
 from ..weigh import has_failure

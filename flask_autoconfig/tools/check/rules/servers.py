@@ -12,10 +12,10 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
 from ....documents.setups import Account
 from ... import zone
-from ...mail import MECHANISMS, Endpoint, MailServer
-from ...network import ProbeError, is_out_of_reach
-from ...resolver import LookupFailed
-from ...untrusted import is_public
+from ...net.mail import MECHANISMS, Endpoint, MailServer
+from ...net.resolver import LookupFailed
+from ...net.tcp import ProbeError, is_out_of_reach
+from ...net.untrusted import is_public
 from ..facts import Facts, side_by_side
 from ..findings import Case, Finding, finding
 from . import web

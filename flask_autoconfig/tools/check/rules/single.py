@@ -7,8 +7,9 @@ from typing import NamedTuple
 from ....documents import Recipient, pacc_reader
 from ....documents.setups import MeaninglessError, Setup
 from ....families import Family
-from ...network import ProbeError, Reply
-from ...resolver import LookupFailed
+from ...net.http import Reply
+from ...net.resolver import LookupFailed
+from ...net.tcp import ProbeError
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
 from . import web

@@ -7,9 +7,10 @@ import zlib
 from contextlib import suppress
 from typing import Any
 
-from ...network import REDIRECTS, ProbeError, Reply
-from ...resolver import LookupFailed
-from ...untrusted import is_public, split_url
+from ...net.http import REDIRECTS, Reply
+from ...net.resolver import LookupFailed
+from ...net.tcp import ProbeError
+from ...net.untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
 from .certificates import certificate_trouble

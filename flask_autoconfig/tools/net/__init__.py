@@ -1,0 +1,1 @@
+"""Conversations with the servers of a domain: DNS, TCP, TLS, HTTP and mail."""

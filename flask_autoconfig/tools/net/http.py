@@ -1,0 +1,197 @@
+"""HTTP requests whose responses are bounded in size, within one deadline."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from urllib.parse import urljoin
+
+from .tcp import Network, ProbeError, failures
+from .tls import Certificate, address_of
+from .untrusted import split_url
+
+MOST_BODY = 1024 * 1024  # bytes
+MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+@dataclass
+class Reply:
+    """The response to an HTTP request."""
+
+    url: str
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    body: bytes = b""
+    certificate: Certificate | None = None
+    redirects: list[str] = field(default_factory=list)
+    is_verified: bool = False  # every response came over https with a good certificate
+    address: str = ""  # of the server that answered
+    seconds: float = 0.0  # until the body was complete
+
+    @property
+    def content_type(self) -> str:
+        """The media type, without parameters."""
+        kind = self.headers.get("content-type", "")
+        return kind.partition(";")[0].strip().lower()
+
+    @property
+    def is_forged(self) -> bool:
+        """Whether it came with a certificate that no client accepts."""
+        return self.certificate is not None and bool(self.certificate.problem)
+
+    @property
+    def target(self) -> str:
+        """The URL that it redirects to, "" for none; raises ProbeError for a bad one.
+
+        A redirect that came with a bad certificate is not followed, since anybody may
+        have sent it.
+        """
+        location = self.headers.get("location")
+        if not location or self.status not in REDIRECTS or self.is_forged:
+            return ""
+        with suppress(ValueError):
+            target = urljoin(self.url, location)
+            if split_url(target).hostname:
+                return target
+        raise _no_web_address(location)
+
+
+def _no_web_address(url: str) -> ProbeError:
+    return ProbeError("redirect", f"it leads to no web address: {url[:200]}")
+
+
+def following(ask: Callable[[str], Reply], url: str) -> Reply:
+    """Return the response to a URL after all redirects; raises ProbeError.
+
+    *ask* returns the response to one URL.
+    """
+    seen: list[str] = []
+    is_verified = True
+    while True:
+        reply = ask(url)
+        is_good = reply.certificate is not None and not reply.is_forged
+        is_verified = is_verified and is_good
+        target = reply.target
+        if not target:
+            return replace(reply, redirects=seen, is_verified=is_verified)
+        seen.append(url)
+        url = target
+        if url in seen or len(seen) > MOST_REDIRECTS:
+            parts = [split_url(each) for each in (*seen[-2:], url)]
+            hosts = dict.fromkeys(f"{p.scheme}://{p.netloc}"[:200] for p in parts)
+            message = f"redirects without end, by way of {' and '.join(hosts)}"
+            raise ProbeError("redirect", message)
+
+
+def fetch_once(
+    network: Network,
+    url: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """Send one request without following redirects; raises ProbeError."""
+    parts = split_url(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _no_web_address(url)
+    try:
+        connection = _Connection(
+            network, parts.hostname, parts.port, parts.scheme == "https"
+        )
+    except http.client.InvalidURL as error:
+        raise _no_web_address(url) from error
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
+    start = time.monotonic()
+    with (
+        failures("http", lambda: connection.address, "no HTTP answer: "),
+        closing(connection),
+    ):
+        connection.request(method, target, body, {**sent, **(headers or {})})
+        with connection.getresponse() as response:
+            reply = Reply(
+                url,
+                response.status,
+                {name.lower(): value for name, value in response.getheaders()},
+                response.read(MOST_BODY + 1),
+                connection.certificate,
+                address=connection.address,
+                seconds=time.monotonic() - start,
+            )
+    if len(reply.body) > MOST_BODY:
+        raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
+    return reply
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection within the deadline of a network."""
+
+    def __init__(
+        self, network: Network, host: str, port: int | None, secure: bool
+    ) -> None:
+        super().__init__(host, port or (443 if secure else 80))
+        self.response_class = partial(_Response, network)  # type: ignore[assignment]
+        self.certificate: Certificate | None = None
+        self.address = ""
+        self._network = network
+        self._secure = secure
+
+    def connect(self) -> None:
+        def connect() -> Any:
+            connection = self._network.connect(self.host, self.port)
+            self.address = address_of(connection)
+            return connection
+
+        if self._secure:
+            where = f" port {self.port}"
+            self.sock, self.certificate = self._network.start_tls(
+                connect, self.host, where
+            )
+        else:
+            self.sock = connect()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response of bounded size."""
+
+    def __init__(self, network: Network, sock: Any, *arguments: Any, **options: Any):
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_Bounded(self.fp.detach(), sock, network))
+
+
+class _Bounded(io.RawIOBase):
+    """The bytes of a response: raises HTTPException for too many, TimeoutError if late.
+
+    It also bounds what :mod:`http.client` does not: chunk sizes, trailers and interim
+    responses.
+    """
+
+    def __init__(self, raw: Any, sock: Any, network: Network) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._network = network
+        self._left = MOST_RECEIVED
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._network.left())
+        read: int | None = self._raw.readinto(buffer)
+        self._left -= read or 0
+        if self._left < 0:
+            size = MOST_RECEIVED // 1024
+            raise http.client.HTTPException(f"it has more than {size} KiB")
+        return read

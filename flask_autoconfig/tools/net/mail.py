@@ -1,0 +1,231 @@
+"""What IMAP, POP3 and SMTP servers offer, and logins at them."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from ...config.tables import Method
+from ...documents.setups import Account
+from .conversations import CONVERSATIONS, Conversation, in_base64
+from .tcp import Network, ProbeError, failures
+from .tls import Certificate, address_of
+from .untrusted import Secrets
+
+PATIENCE = 25.0  # seconds for a login: Dovecot delays a refusal by up to 17
+
+
+class Endpoint(NamedTuple):
+    """A mail server and how to connect to it."""
+
+    type: str  # imap, pop3 or smtp
+    host: str
+    port: int
+    socket_type: str  # SSL, STARTTLS or plain
+
+    @classmethod
+    def of(cls, account: Account) -> Endpoint:
+        """Return the endpoint of a server that a client sets up."""
+        return cls(*account[:4])
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.host}:{self.port} {self.socket_type}"
+
+
+@dataclass
+class MailServer:
+    """What an IMAP, POP3 or SMTP server offers."""
+
+    certificate: Certificate | None = None
+    starttls: bool = False  # it offers STARTTLS, before encryption
+    mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
+    plain_before_tls: bool = False  # passwords are taken unencrypted
+    login_disabled: bool = False  # LOGINDISABLED, even when encrypted
+    before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
+    address: str = ""  # that it was reached at
+
+
+# The SASL names of each method of a file. Inside TLS the first is the safe choice that
+# every client supports.
+MECHANISMS: dict[Method, frozenset[str]] = {
+    "password-cleartext": frozenset(("PLAIN", "LOGIN")),
+    "password-encrypted": frozenset(("CRAM-MD5", "DIGEST-MD5")),
+    "OAuth2": frozenset(("XOAUTH2", "OAUTHBEARER")),
+    "GSSAPI": frozenset(("GSSAPI",)),
+    "NTLM": frozenset(("NTLM",)),
+    "TLS-client-cert": frozenset(("EXTERNAL",)),
+}
+_PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
+
+
+class _Session:
+    """One conversation with a server, up to what it offers."""
+
+    def __init__(
+        self, network: Network, endpoint: Endpoint, secrets: Secrets, stack: ExitStack
+    ) -> None:
+        self.server = MailServer()
+        self.is_waiting = False  # for the greeting
+        self._network = network
+        self._endpoint = endpoint
+        self._secrets = secrets
+        self._stack = stack  # which closes the connections
+
+    def begin(self) -> Conversation:
+        """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
+        server, socket_type = self.server, self._endpoint.socket_type
+        if socket_type == "plain":
+            talk = self._conversation(self._connect())
+        else:
+            is_direct = socket_type == "SSL"
+            connect = self._connect if is_direct else self._connect_for_starttls
+            where = f" port {self._endpoint.port}"
+            where += "" if is_direct else " after STARTTLS"
+            sock, server.certificate = self._network.start_tls(
+                connect, self._endpoint.host, where
+            )
+            talk = self._conversation(sock)
+        if socket_type != "STARTTLS":
+            self._read_greeting(talk)
+
+        words, server.mechanisms = talk.capabilities()
+        server.starttls = server.starttls or "STARTTLS" in words
+        server.login_disabled = "LOGINDISABLED" in words
+        if socket_type == "plain":
+            server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
+        return talk
+
+    def _conversation(self, sock: socket.socket) -> Conversation:
+        self._stack.callback(sock.close)
+        protocol = CONVERSATIONS[self._endpoint.type]
+        return protocol(sock, self._secrets, self._network.left)
+
+    def _read_greeting(self, talk: Conversation) -> None:
+        self.is_waiting = True
+        talk.greeting()
+        self.is_waiting = False
+
+    def _connect(self) -> socket.socket:
+        sock = self._network.connect(self._endpoint.host, self._endpoint.port)
+        self._stack.callback(sock.close)
+        self.server.address = address_of(sock)
+        return sock
+
+    def _connect_for_starttls(self) -> socket.socket:
+        """Return a connection whose server waits for TLS to begin."""
+        talk = self._conversation(self._connect())
+        self._read_greeting(talk)
+        words, self.server.before_tls = talk.capabilities()
+        self.server.starttls = "STARTTLS" in words
+        self.server.plain_before_tls = bool(self.server.before_tls & _PASSWORDS)
+        if not self.server.starttls:
+            raise ProbeError("starttls", "the server does not offer STARTTLS")
+        lines = talk.command(talk.starttls)
+        if not talk.is_good(lines):
+            line = talk.quoted(lines[-1])
+            raise ProbeError("starttls", f"STARTTLS is refused: “{line}”")
+        return talk.sock
+
+
+@contextmanager
+def _conversation(
+    network: Network,
+    endpoint: Endpoint,
+    seconds: float | None = None,
+    secrets: Secrets | None = None,
+) -> Iterator[tuple[Conversation, MailServer]]:
+    """Begin a conversation and end it with the protocol's farewell; raises ProbeError."""
+    with ExitStack() as stack:
+        session = _Session(network.step(seconds), endpoint, secrets or Secrets(), stack)
+
+        def place() -> str:
+            address = session.server.address
+            return f"{address} port {endpoint.port}" if address else ""
+
+        with failures("protocol", place):
+            try:
+                talk = session.begin()
+            except (TimeoutError, ProbeError) as error:
+                if (
+                    session.is_waiting
+                    and getattr(error, "kind", "timeout") == "timeout"
+                ):
+                    raise _no_greeting(endpoint) from error
+                raise
+            yield talk, session.server
+            with suppress(OSError, ProbeError):
+                talk.send(talk.farewell)  # without it, servers log an error
+
+
+def _no_greeting(endpoint: Endpoint) -> ProbeError:
+    """A mail server speaks first, a web server waits for a request (RFC 9051, 7.1.5)."""
+    after = " after TLS" if endpoint.socket_type == "SSL" else ""
+    return ProbeError(
+        "timeout",
+        f"the server did not finish in time: no greeting came{after}",
+        f"see whether a server for {endpoint.type} listens there, and in its log "
+        "what it waits for (a slow name server, often)",
+    )
+
+
+def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
+    """Return what a mail server offers; raises ProbeError."""
+    with _conversation(network, endpoint) as (_, server):
+        return server
+
+
+def log_in(
+    network: Network,
+    endpoint: Endpoint,
+    *,
+    mechanisms: tuple[str, ...],
+    user: str,
+    password: str,
+) -> str:
+    """Log in; returns "" or the server's refusal, without the password.
+
+    The first of the *mechanisms* (PLAIN, LOGIN, CRAM-MD5) that the server offers is used.
+    Servers delay refusals, so each login may take PATIENCE seconds. Raises ProbeError;
+    its kind is "login" if no login was tried, as where the certificate is bad.
+    """
+    if any(char in user + password for char in "\r\n\0"):
+        raise ProbeError("login", "a line break or NUL in the user name or password")
+    patient = replace(network, timeout=max(network.timeout, PATIENCE))
+    secrets = Secrets(password)
+    with _conversation(patient, endpoint, PATIENCE, secrets) as (talk, server):
+        if server.certificate is None or server.certificate.problem:
+            raise ProbeError("login", "the connection cannot be trusted")
+        offered = [name for name in mechanisms if name in server.mechanisms]
+        if not offered:
+            wanted = " or ".join(mechanisms)
+            raise ProbeError("login", f"the server does not offer {wanted}")
+        if offered[0] == "LOGIN":
+            lines = talk.login(user, password)
+        else:
+            lines = _authenticate(talk, offered[0], user, password, secrets)
+        return "" if talk.is_good(lines) else talk.quoted(lines[-1], 200)
+
+
+def _authenticate(
+    talk: Conversation, mechanism: str, user: str, password: str, secrets: Secrets
+) -> list[str]:
+    """Log in by PLAIN (RFC 4616) or CRAM-MD5 (RFC 2195)."""
+    lines = talk.authenticate(mechanism)
+    if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith("+OK"):
+        return lines
+    if mechanism == "PLAIN":
+        answer = f"\0{user}\0{password}"
+    else:
+        challenge = b""
+        with suppress(ValueError):
+            challenge = base64.b64decode(lines[-1].partition(" ")[2])
+        digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+        secrets.add(digest)  # from which a weak password can be found
+        answer = f"{user} {digest}"
+    talk.send(in_base64(answer))
+    return talk.response()

@@ -1,0 +1,329 @@
+"""DNS lookups, each within a deadline, and why they fail."""
+
+from __future__ import annotations
+
+import copy
+import math
+import socket
+import time
+from concurrent.futures import FIRST_COMPLETED, wait
+from functools import partial
+from typing import Any
+
+import dns.edns
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.resolver
+from dns.rdata import Rdata
+
+from ...address import is_ip
+from .texts import texts
+from .threads import in_thread
+
+
+class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
+    """A DNS lookup failed.
+
+    `kind` is timeout (no name server answers), dnssec, servfail, refused, tcp (port 53 is
+    closed), short (the name server does not recurse), kind (only one of A and AAAA is
+    answered), loop (of aliases), unknown (the query is not supported) or "". `cure` is
+    the remedy, "" where none is known.
+    """
+
+    def __init__(self, name: str, reason: str, kind: str = "") -> None:
+        super().__init__(f"{name}: {reason}")
+        self.kind = kind
+        self.reason = reason  # without the name
+        self.cure = str(texts()["lookup"].get(kind, ""))
+
+
+class Resolver:
+    """Looks names up within *timeout* seconds each.
+
+    *server* is the address and port of a name server, None for those of the system.
+    """
+
+    def __init__(
+        self, server: tuple[str, int] | None = None, timeout: float = 5.0
+    ) -> None:
+        self._system = server is None
+        try:
+            self._resolver = dns.resolver.Resolver(configure=self._system)
+        except dns.resolver.NoResolverConfiguration:  # then every lookup fails
+            self._resolver = dns.resolver.Resolver(configure=False)
+        if server:
+            self._resolver.nameservers = [server[0]]
+            self._resolver.port = server[1]
+        self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
+        self._timeout = timeout
+        self._until = math.inf  # on the monotonic clock
+        # Hosts of which only one kind of address was answered, with the other kind.
+        self.unanswered: dict[str, str] = {}
+
+    def until(self, moment: float) -> Resolver:
+        """Return this resolver with a deadline on the monotonic clock."""
+        copied = copy.copy(self)
+        copied._until = min(self._until, moment)
+        return copied
+
+    def _left(self, name: str) -> float:
+        left = min(self._timeout, self._until - time.monotonic())
+        if left <= 0:
+            raise LookupFailed(name, "no time is left to ask for it", "timeout")
+        return left
+
+    def _lookup(self, name: str, type_: str, edns: bool = True) -> list[Any] | None:
+        """Return the records, None where the name does not exist."""
+        resolver = self._resolver
+        if not edns:
+            resolver = copy.copy(resolver)
+            resolver.use_edns(-1)
+        try:
+            left = self._left(name)
+            answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
+        except dns.resolver.NXDOMAIN:
+            return None
+        except dns.resolver.NoAnswer as error:
+            reason = _missing(error.kwargs.get("response"))
+            if reason:
+                raise LookupFailed(f"{name} {type_}", reason, "short") from error
+            return []
+        except LookupFailed:
+            raise
+        except (dns.exception.DNSException, OSError) as error:
+            kind, reason = _reason(error)
+            if kind == "unknown" and edns:
+                # The server may be too old for EDNS (RFC 6891, section 7).
+                return self._lookup(name, type_, edns=False)
+            if kind == "servfail" and self._exists_unchecked(name, type_):
+                kind, reason = "dnssec", "its DNSSEC signatures are not valid"
+            raise LookupFailed(f"{name} {type_}", reason, kind) from error
+        return list(answer)
+
+    def _exists_unchecked(self, name: str, type_: str) -> bool:
+        """Return whether the lookup succeeds without validation of DNSSEC."""
+        unchecked = copy.copy(self._resolver)
+        unchecked.set_flags(dns.flags.RD | dns.flags.CD)
+        try:
+            left = min(self._left(name), 1.0)
+            unchecked.resolve(f"{name}.", type_, search=False, lifetime=left)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return True
+        except (dns.exception.DNSException, OSError):
+            return False
+        return True
+
+    def addresses(self, host: str) -> list[str]:
+        """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""
+        if is_ip(host):
+            return [host]
+        if self._system:  # which also reads /etc/hosts, as other programs do
+            # The rest of the time is for the lookup below, which finds the reason.
+            left = self._left(host) * 0.6
+            try:
+                return in_thread(partial(_system_addresses, host)).result(left)
+            except TimeoutError:
+                pass
+            except LookupFailed as error:
+                if error.kind != "servfail":
+                    raise
+        limited = self.until(time.monotonic() + self._timeout)
+        return [str(record.address) for record in limited._both_kinds(host)]
+
+    def _both_kinds(self, host: str) -> list[Any]:
+        """Return the AAAA and A records of a host, looked up side by side.
+
+        If one kind fails, the other is returned. If one is late and the other is there,
+        it is waited for half of the time: the rest is for a connection.
+        """
+        types = [type_ for type_ in ("AAAA", "A") if type_ != self.unanswered.get(host)]
+        lookups = [in_thread(partial(self._lookup, host, type_)) for type_ in types]
+        start, left = time.monotonic(), self._left(host)
+        done, _ = wait(lookups, left, FIRST_COMPLETED)
+        is_one_there = any(lookup.exception() is None for lookup in done)
+        end = start + (left / 2 if is_one_there else left + _THREAD_DELAY)
+        wait(lookups, max(end - time.monotonic(), 0))
+
+        records: list[Any] = []
+        exists = True
+        failed: dict[str, LookupFailed] = {}
+        for type_, lookup in zip(types, lookups, strict=True):
+            try:
+                found = lookup.result(0)
+                records += found or []
+                exists = exists and found is not None
+            except LookupFailed as error:
+                failed[type_] = error
+            except TimeoutError:
+                failed[type_] = LookupFailed(host, "no name server answers", "timeout")
+        late = [type_ for type_, error in failed.items() if error.kind == "timeout"]
+        if late and len(failed) < len(types):
+            if not exists:  # some servers say so where a name has one kind of address
+                return []
+            if records:
+                self.unanswered[host] = late[0]
+            failed[late[0]] = _half_answered(host, late[0])
+        if failed and not records:
+            raise next(iter(failed.values()))
+        return records
+
+    def is_known(self, name: str) -> bool:
+        """Return whether the name exists in DNS; True where that cannot be found out."""
+        try:
+            return self._lookup(name, "SOA") is not None
+        except LookupFailed:
+            return True
+
+    def alias(self, name: str) -> str:
+        """Return the target of the name's CNAME, "" for none; raises LookupFailed."""
+        records = [] if is_ip(name) else self.records(name, "CNAME")
+        return _host(records[0].target) if records else ""  # type: ignore[attr-defined]
+
+    def mx(self, domain: str) -> list[str]:
+        """Return the domain's MX hosts by preference; raises LookupFailed."""
+        records: list[Any] = self.records(domain, "MX")
+        records.sort(key=lambda record: int(record.preference))
+        return [host for record in records if (host := _host(record.exchange))]
+
+    def takes_no_mail(self, domain: str) -> bool:
+        """Return whether the domain has a null MX (RFC 7505); raises LookupFailed."""
+        records: list[Any] = self.records(domain, "MX")
+        return bool(records) and not any(_host(record.exchange) for record in records)
+
+    def srv(self, name: str) -> list[tuple[str, int]]:
+        """Return host and port of SRV records by priority; raises LookupFailed.
+
+        The host is "" where the record says that the service is not offered.
+        """
+        records: list[Any] = self.records(name, "SRV")
+        records.sort(key=lambda record: int(record.priority))
+        return [(_host(record.target), int(record.port)) for record in records]
+
+    def records(self, name: str, type_: str) -> list[Rdata]:
+        """Return the records of a type at the name; raises LookupFailed."""
+        records = self._lookup(name, type_) or []
+        return [record for record in records if record.rdtype.name == type_]
+
+    def txt(self, name: str) -> list[str]:
+        """Return the TXT records, the strings of each joined; raises LookupFailed."""
+        records: list[Any] = self.records(name, "TXT")
+        return [
+            b"".join(record.strings).decode("utf-8", "replace") for record in records
+        ]
+
+
+_THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
+
+
+def _host(name: Any) -> str:
+    text: str = name.to_text(omit_final_dot=True)
+    return "" if text in (".", "@") else text.lower()
+
+
+def _half_answered(host: str, type_: str) -> LookupFailed:
+    other = "A" if type_ == "AAAA" else "AAAA"
+    reason = f"the name server does not answer for {type_} (it does for {other})"
+    return LookupFailed(host, reason, "kind")
+
+
+def _system_addresses(host: str) -> list[str]:
+    try:
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+            return []
+        kind = "servfail" if error.errno == socket.EAI_AGAIN else ""
+        raise LookupFailed(host, str(error.strerror), kind) from error
+    except ValueError:  # not a host name; UnicodeError is one
+        return []
+    addresses = dict.fromkeys(str(info[4][0]) for info in infos)
+    return sorted(addresses, key=lambda address: ":" not in address)
+
+
+# --- Why a lookup failed --------------------------------------------------------------
+
+_DNSSEC_CODES = frozenset((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27))  # of RFC 8914
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """Return the kind of a failure, and the failure in words."""
+    # What each name server did: itself, TCP, port, error, response.
+    tries = getattr(error, "kwargs", {}).get("errors") or []
+    for server, _, _, failure, *_ in tries:
+        if isinstance(failure, dns.message.Truncated):
+            return "tcp", (
+                f"the answer of the name server {_server(server)} is too long for UDP, "
+                "and by TCP (port 53) it does not answer"
+            )
+    if isinstance(error, dns.exception.Timeout):
+        servers = sorted({f"{_server(each[0])} port {each[2]}" for each in tries})
+        beside = f" ({', '.join(servers[:3])})" if servers else ""
+        return "timeout", f"no name server answers{beside}"
+    reasons = [_of_response(server, *rest[2:4]) for server, *rest in tries]
+    if reasons:
+        return next((reason for reason in reasons if reason[0]), reasons[0])
+    if isinstance(error, dns.resolver.NoNameservers):
+        return "timeout", "this machine knows no name server"
+    return "", str(error).partition("\n")[0][:200] or type(error).__name__
+
+
+def _of_response(server: Any, failure: Any, response: Any = None) -> tuple[str, str]:
+    """Return the same for what one name server did."""
+    address = _server(server)
+    if isinstance(failure, dns.message.ChainTooLong):
+        return "loop", "its alias (CNAME) is a loop"
+    if response is not None:
+        for option in response.options:
+            if isinstance(option, dns.edns.EDEOption):
+                return _of_extended_error(int(option.code), option.text or "")
+        code = dns.rcode.to_text(response.rcode())
+        useless = f"the answer of the name server {address} is of no use ({code})"
+        text = texts()["response"].get(code, {"kind": "", "reason": useless})
+        return text["kind"], text["reason"].format(server=address)
+    if isinstance(failure, OSError):
+        reason = failure.strerror or type(failure).__name__
+        return "timeout", f"the name server {address} is not reached: {reason}"
+    return "", f"what the name server {address} answers cannot be read"
+
+
+def _of_extended_error(code: int, text: str) -> tuple[str, str]:
+    kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
+    unnamed = "DNSSEC" if kind == "dnssec" else f"the name server fails at it ({code})"
+    reason = texts()["extended"].get(str(code), unnamed)
+    return kind, f"{reason}: {text[:200]}" if text else reason
+
+
+def _missing(response: Any) -> str:
+    """Return what a server that does not recurse leaves out, "" for a complete response.
+
+    A response that there are no records has the zone's SOA (RFC 2308, section 2.2).
+    """
+    if response is None or response.flags & dns.flags.RA:
+        return ""
+    types = {records.rdtype for records in response.authority}
+    if dns.rdatatype.SOA in types:
+        return ""
+    only = "the name server asked answers for its own zones only"
+    aliases = {
+        records.name: records[0].target
+        for records in response.answer
+        if records.rdtype == dns.rdatatype.CNAME
+    }
+    if aliases:
+        name = response.question[0].name
+        for _ in aliases:  # a loop ends as well
+            name = aliases.get(name, name)
+        return f"it is an alias (CNAME) of {_host(name)}, and {only}"
+    if dns.rdatatype.NS in types and not response.flags & dns.flags.AA:
+        return f"{only}, and refers to others"
+    return ""
+
+
+def _server(nameserver: Any) -> str:
+    """Return the address of a name server, which dnspython writes as Do53:ADDRESS@PORT."""
+    text = str(getattr(nameserver, "address", nameserver))
+    is_text = text.startswith("Do53:")
+    return text.removeprefix("Do53:").rpartition("@")[0] if is_text else text
