@@ -408,7 +408,7 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(
     code, shown = really.inside.call(at_terminal, *options, typed=typed)
     assert code == 0, shown
     assert f"Password of {USER} at imap imap.{DOMAIN}:993 SSL, pop3 " in shown
-    assert f"{USER} is let in" in " ".join(shown.split())
+    assert f"the login of {USER} works" in " ".join(shown.split())
     assert PASSWORD not in shown
     assert "\x1b[32m" in shown
 
@@ -549,7 +549,7 @@ def test_a_real_login_is_tried_at_each_server(really: Real, tmp_path: Path) -> N
     file.write_text(WITH_POP3)
     told = logins(log_in(really, file))
     assert [it["subject"].split()[0] for it in told] == ["imap", "pop3", "smtp"]
-    assert {it["seen"] for it in told} == {f"{USER} is let in"}
+    assert {it["seen"] for it in told} == {f"the login of {USER} works"}
 
 
 @pytest.mark.world

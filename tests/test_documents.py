@@ -165,7 +165,7 @@ def test_ones_own_domain_is_found_and_is_well(really: Real, tmp_path: Path) -> N
         assert done.returncode == 0, done.stdout + done.stderr
     written = (tmp_path / "autoconfig.toml").read_text()
     assert "imap.example.com" in written
-    assert "the servers of the file are well" in done.stdout
+    assert "the servers of the file work" in done.stdout
 
 
 @pytest.mark.world

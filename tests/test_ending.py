@@ -191,5 +191,5 @@ def test_a_refused_login_is_in_the_verdict() -> None:
         "fred is refused: no",
     ]
     (well, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
-    assert "the servers of the file are well" in well
+    assert "the servers of the file work" in well
     assert "the login fails at" in refused

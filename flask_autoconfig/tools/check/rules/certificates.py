@@ -1,4 +1,4 @@
-"""What a certificate is worth to clients, and for how long."""
+"""Certificates: whether clients accept them, and for how long."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..findings import Finding, finding
 if TYPE_CHECKING:
     from ..scene import Scene
 
-_FEW_DAYS = 14  # before a certificate's end that deserve a warning
-# The code for each kind of problem of a Certificate.
+_FEW_DAYS = 14  # before the expiry date
+# The code for each `kind` of a Certificate's problem.
 _CODES = {
     "expired": "tls.expired",
     "early": "tls.not-yet-valid",
@@ -26,15 +26,17 @@ _CODES = {
 }
 
 
-def certificate_trouble(
+def bad_certificate(
     step: str, subject: str, certificate: Certificate, host: str
 ) -> Finding:
-    """Why no client takes it."""
+    """Return why no client accepts a certificate.
+
+    The texts of web servers do not contain the host: so equal causes can be merged.
+    """
     problem, cure = certificate.problem, certificate.cure
-    if certificate.kind == "name" and step == "https":
-        # One cause, and not one for each name of the web: the place says which it is.
-        problem = problem.replace(f"not for {host}", "not for the name that is asked")
-        cure = "get a certificate that has these names too"
+    if step == "https" and certificate.kind == "name":
+        problem = problem.replace(f"not for {host}", "not for the requested name")
+        cure = "get a certificate that contains these names too"
     if step == "https":
         cure = cure.replace(f"for {host} ", "for each of these names ")
     if certificate.address:
@@ -45,28 +47,29 @@ def certificate_trouble(
 
 def of_certificate(
     step: str, subject: str, certificate: Certificate, host: str
-) -> list[Finding]:
-    """Whether clients take it, and for how long."""
-    if certificate.problem:
-        return [certificate_trouble(step, subject, certificate, host)]
-
+) -> Finding:
+    """Return whether clients accept a certificate, and for how long."""
     days = certificate.days_left
+    if certificate.problem:
+        return bad_certificate(step, subject, certificate, host)
     if days is not None and days < _FEW_DAYS:
         words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
-        return [finding("tls.ends-soon", subject, step=step, days=words)]
+        return finding("tls.ends-soon", subject, step=step, days=words)
     at = f" ({certificate.address}, {certificate.version})"
-    return [finding("tls.good", subject, step=step, days=days, at=at)]
+    return finding("tls.good", subject, step=step, days=days, at=at)
 
 
 def web(scene: Scene) -> Iterator[Finding]:
-    """How long the web's certificates are good; a bad one is told by who meets it."""
-    told: set[str] = set()
+    """Yield how long the certificates of web servers are valid.
+
+    Bad ones are findings of the clients that meet them.
+    """
+    hosts: set[str] = set()
     for ask in scene.asks:
         with suppress(ProbeError):
             reply = scene.facts.reply(ask)
             host = split_url(reply.url).hostname or ""
             certificate = reply.certificate
-            if certificate is None or certificate.problem or host in told:
-                continue
-            told.add(host)
-            yield from of_certificate("https", f"{host}:443", certificate, host)
+            if certificate and not certificate.problem and host not in hosts:
+                hosts.add(host)
+                yield of_certificate("https", f"{host}:443", certificate, host)
