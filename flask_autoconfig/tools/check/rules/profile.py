@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +45,7 @@ def _family() -> Family:
 
 def play(case: Case, facts: Facts, client: str) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
-    played = Play(client, "apple")
+    played, missing = Play(client, "apple"), None
     for ask in asks(case):
         try:
             reply = facts.answer(ask)
@@ -56,24 +55,18 @@ def play(case: Case, facts: Facts, client: str) -> Play:
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
-            played.url = ask.url
             content, played.setup = _read(case, ask.url, reply)
-            played.findings = [*earlier, *content]
+            played.findings, played.url = [*earlier, *content], ask.url
             return played
-        if ask == asks(case)[0]:
-            played.findings += _missing(case, facts, ask.url, wrong)
+        if ask == asks(case)[0] and web.ABSENT in wrong.marks:
+            missing = not_served(_family(), "iPhones", ask.url, wrong)
+        elif ask == asks(case)[0]:
+            host = split_url(ask.url).hostname or ""
+            is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
+            played.findings.append(wrong.marked("" if is_meant else "by chance"))
+    if missing is not None and expected(case) is not None:
+        played.findings.append(missing)
     return played
-
-
-def _missing(case: Case, facts: Facts, url: str, wrong: Finding) -> Iterator[Finding]:
-    """Yield why the profile is not at the first URL, as far as it should be."""
-    if web.ABSENT in wrong.marks:
-        if expected(case) is not None:
-            yield not_served(_family(), "iPhones", url, wrong)
-        return
-    host = split_url(url).hostname or ""
-    is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
-    yield wrong if is_meant else wrong.marked("by chance")
 
 
 def _read(case: Case, url: str, reply: Reply) -> tuple[list[Finding], Setup | None]:
