@@ -41,6 +41,7 @@ from world import (
     Checking,
     Front,
     Names,
+    Real,
     Respond,
     Zone,
     bind_zones,
@@ -401,3 +402,6 @@ class _Every(Shown):
 
     def judged(self, host: str) -> Certificate:
         return Shown((host,), self.ends).judged(host)
+
+
+World = Paper | Real

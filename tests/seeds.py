@@ -18,6 +18,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+from paper import World
 from strangers import Behaviour
 from support import certificate_for, open_folder
 from world import (
@@ -30,7 +31,6 @@ from world import (
     WEB,
     Answer,
     Asked,
-    Checking,
     Real,
     Respond,
     says_first,
@@ -104,7 +104,7 @@ def changed(change: Callable[[bytes], bytes], **headers: str) -> Response:
 def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
     """Answer some of the requests; the service answers the others."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         here.front.answer = lambda asked: answer(asked) if is_meant(asked) else None
 
     return seed
@@ -127,7 +127,7 @@ def is_config_without_address(asked: Asked) -> bool:
 
 
 def web(answer: Callable[[Asked], Answer | None]) -> Seed:
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         here.front.answer = answer
 
     return seed
@@ -191,7 +191,7 @@ def annas(asked: Asked) -> Answer:
 def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
     """A profile whose signer's certificate is valid for some more days."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         ends = datetime.now(UTC) + timedelta(days=days)
         with open_folder() as folder:
             files = certificate_for(name, folder=folder, not_after=ends)
@@ -210,7 +210,7 @@ def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
 
 
 def records(
-    here: Checking,
+    here: World,
     replace: Mapping[str, str] | None = None,
     drop: str = "-",
     add: str = "",
@@ -232,7 +232,7 @@ def lead(host: str, address: str) -> Seed:
     return zone(drop=host, add=f"{host.upper()} IN A {address}\n")
 
 
-def lead_web(here: Checking) -> None:
+def lead_web(here: World) -> None:
     """Move the domain's web elsewhere."""
     names = ("www", "@")
     replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
@@ -259,7 +259,7 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
-def dropping_aaaa(here: Checking) -> None:
+def dropping_aaaa(here: World) -> None:
     def respond(query: dns.message.Message) -> dns.message.Message | None:
         is_dropped = query.question[0].rdtype == dns.rdatatype.AAAA
         return None if is_dropped else here.names.respond(query)
@@ -267,18 +267,18 @@ def dropping_aaaa(here: Checking) -> None:
     here.name_server("127.0.1.61", respond)
 
 
-def shop(here: Checking, *names: str) -> None:
+def shop(here: World, *names: str) -> None:
     """A web server that has nothing to do with mail."""
     here.web(SITE, here.certificate(*names)).answer = page("shop")
 
 
-def someone_elses(here: Checking) -> None:
+def someone_elses(here: World) -> None:
     shop(here, f"autoconfig.{DOMAIN}", "shop.other.test")
     add = f"AUTOCONFIG IN CNAME shop.other.test.\nshop.other.test. IN A {SITE}\n"
     zone(drop="autoconfig", add=add)(here)
 
 
-def wildcard(here: Checking) -> None:
+def wildcard(here: World) -> None:
     """The names as a wildcard record makes them: a random one has the same address."""
     shop(here, DOMAIN, f"*.{DOMAIN}")
     names = ("@", "autoconfig", "autodiscover", "no-such-name-e3b0c442")
@@ -288,7 +288,7 @@ def wildcard(here: Checking) -> None:
 
 # --- TLS and mail servers ---------------------------------------------------------------
 
-Certify = Callable[[Checking], Any]
+Certify = Callable[[World], Any]
 
 
 def good(*names: str, days: int = 90) -> Certify:
@@ -311,7 +311,7 @@ def self_signed(name: str) -> Certify:
 def at_web(certificate: Certify) -> Seed:
     """Serve all of the domain's web with a certificate."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         served = here.front
         here.web(ELSEWHERE, certificate(here)).answer = served.answer
         lead_web(here)
@@ -330,7 +330,7 @@ def by_nginx(tls: str) -> Seed:
     return seed
 
 
-def unencrypted_web(here: Checking) -> None:
+def unencrypted_web(here: World) -> None:
     here.listen(ELSEWHERE, 443, says_first("HTTP/1.1 400 Bad Request"))
     lead_web(here)
 
@@ -345,7 +345,7 @@ def mail(
 ) -> Seed:
     """A mail server at another address: with TLS at once, or by STARTTLS."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         shown = certificate(here) if certificate else None
         here.listen(ELSEWHERE, port, behave, shown, at_once=at_once)
         lead(host, ELSEWHERE)(here)
@@ -405,19 +405,19 @@ def wants_client_certificate(host: str, port: int) -> Seed:
 def dav(answer: Response) -> Seed:
     """A calendar server at another address."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         lead("dav", ELSEWHERE)(here)
         here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
 
     return seed
 
 
-def without_way_to_calendar(here: Checking) -> None:
+def without_way_to_calendar(here: World) -> None:
     here.names.serve("".join(_without_caldav(here)))
     at(CALDAV, says(404))(here)
 
 
-def _without_caldav(here: Checking) -> list[str]:
+def _without_caldav(here: World) -> list[str]:
     lines = records(here).splitlines(True)
     return [line for line in lines if not line.startswith("_caldav")]
 
@@ -425,7 +425,7 @@ def _without_caldav(here: Checking) -> list[str]:
 def hoster(answer: Response) -> Seed:
     """A customer's domain, whose MX host belongs to a hoster."""
 
-    def seed(here: Checking) -> None:
+    def seed(here: World) -> None:
         here.names.serve(
             f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
             f"mx.{HOSTER}. IN A {SITE}\n"

@@ -17,9 +17,9 @@ import pytest
 from bind import bind
 from click.testing import Result
 from paper import Paper
+from seeds import good, lead, mail, says
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, ZONE_HEAD, free_port, program, run, until
-from test_check_mistakes import good, lead, mail, says
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,

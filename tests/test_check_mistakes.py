@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paper import Paper
+from paper import Paper, World
 from said import said, snapshot, words
 from seeds import ANYWHERE, SEEDS, edited, failing, page, records, reply, when
-from world import BIND, TOML, USER, Asked, Checking, Real
+from world import BIND, TOML, USER, Asked, Real
 
 Mistake = dict[str, Any]
 MISTAKES: dict[str, Mistake] = tomllib.loads(
@@ -23,7 +23,7 @@ MISTAKES: dict[str, Mistake] = tomllib.loads(
 )
 
 
-def make(here: Checking, name: str, mistake: Mistake) -> None:
+def make(here: World, name: str, mistake: Mistake) -> None:
     """Make the mistake in the world."""
     if name in SEEDS:
         SEEDS[name](here)
@@ -58,7 +58,7 @@ def response(mistake: Mistake) -> Any:
     return None
 
 
-def findings(here: Checking, mistake: Mistake, tmp_path: Path) -> list[dict[str, Any]]:
+def findings(here: World, mistake: Mistake, tmp_path: Path) -> list[dict[str, Any]]:
     file = None
     options = list(mistake.get("options", ()))
     if mistake.get("file") is False:
@@ -77,7 +77,7 @@ def findings(here: Checking, mistake: Mistake, tmp_path: Path) -> list[dict[str,
     return found
 
 
-def named_first(here: Checking, tmp_path: Path, name: str) -> dict[str, Any]:
+def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
     """Return the finding of the mistake, which must be the first of its status."""
     mistake = MISTAKES[name]
     status = mistake.get("status", "failure")

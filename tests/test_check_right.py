@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Paper
+from paper import Paper, World
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
@@ -50,7 +50,6 @@ from world import (
     USER,
     WEB,
     Asked,
-    Checking,
     Real,
     app_of,
     postfix,
@@ -147,7 +146,7 @@ def test_submission_by_starttls_is_right(here: Paper, tmp_path: Path) -> None:
     assert problems(here.check(USER, "--allow-private")) == []
 
 
-def serve(here: Checking, file: Path) -> None:
+def serve(here: World, file: Path) -> None:
     """Let the domain publish what a file says."""
     here.web(ELSEWHERE, here.certificate(*WEB_NAMES), file)
     zone = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
@@ -487,7 +486,7 @@ UNPUBLISHED = ("--unpublished", "--json")
 
 
 def log_in(
-    here: Checking,
+    here: World,
     file: Path,
     *options: str,
     password: str = PASSWORD,

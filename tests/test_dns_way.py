@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bind import Bind, bind
 from support import BIN, fetch, program, until
-from test_check_right import ALL, works, wrong
+from test_check_right import ALL, problems, works
 from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 
 pytestmark = pytest.mark.world
@@ -44,7 +44,7 @@ def publish(names: Bind, file: Path, *options: str | Path) -> None:
 
 def green(here: Real, file: Path) -> bool:
     report = here.check(USER, file=file, names=_NAMES)
-    return wrong(report) == [] and works(report) == dict.fromkeys(ALL, True)
+    return problems(report) == [] and works(report) == dict.fromkeys(ALL, True)
 
 
 def digests(names: Bind) -> list[str]:
@@ -58,7 +58,7 @@ def test_dns_and_nsupdate_make_a_domain_all_green(really: Real, names: Bind) -> 
         assert True not in works(before).values()
         publish(names, file)
         after = really.check(USER, file=file, names=_NAMES)
-    assert wrong(after) == []
+    assert problems(after) == []
     assert works(after) == dict.fromkeys(ALL, True)
 
 

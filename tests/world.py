@@ -409,38 +409,6 @@ class Checking(ABC):
     def invoke(self, *arguments: str | Path) -> Result:
         """The command in this process, which is quicker."""
 
-    @abstractmethod
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
-    ) -> None:
-        """A server for one test: over TLS *at_once* or by STARTTLS with a certificate."""
-
-    @abstractmethod
-    def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
-        """A web server for one test that answers as the service with that file does."""
-
-    @abstractmethod
-    def name_server(self, address: str, respond: Respond) -> None:
-        """A name server for one test, by UDP alone."""
-
-    @abstractmethod
-    def certificate(self, *names: str, not_after: datetime | None = None) -> Any:
-        """A certificate of an authority that clients know."""
-
-    @abstractmethod
-    def self_signed(self, name: str) -> Any:
-        """A certificate of no authority."""
-
-    @abstractmethod
-    def unknown(self, *names: str, whole: bool = True) -> Any:
-        """One of an authority that nobody knows, with its chain or alone."""
-
     def records(self, file: Path) -> str:
         """What `dns` says of the domain, without what makes it a zone of its own."""
         done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
@@ -462,22 +430,22 @@ class Checking(ABC):
         return told
 
 
-# --- BIND -----------------------------------------------------------------------------
+# --- Real servers -----------------------------------------------------------------------
 
-_NAMED = """
-options {{
-  directory "{folder}";
-  pid-file "{folder}/named.pid";
-  session-keyfile "{folder}/session.key";
-  managed-keys-directory "{folder}";
-  listen-on port 53 {{ {address}; }};
-  listen-on-v6 {{ none; }};
-  allow-query {{ any; }};
-  {more}
-}};
-controls {{ }};
-{zones}
-"""
+
+def configure(folder: Path, name: str, **values: object) -> Path:
+    """Write a configuration file from its template in tests/servers."""
+    template = Path(__file__).with_name("servers") / name
+    file = folder / name
+    file.write_text(template.read_text().format(folder=folder, **values))
+    return file
+
+
+def _users() -> str:
+    return "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
+
+
+# --- BIND -----------------------------------------------------------------------------
 
 
 _SOA = """$TTL 60
@@ -500,8 +468,7 @@ class Bind:
             for name in (DOMAIN, HOSTER, "customer.test")
         )
         more = "recursion no; dnssec-validation no;"
-        text = _NAMED.format(folder=folder, address=BIND, more=more, zones=zones)
-        (folder / "named.conf").write_text(text)
+        configure(folder, "named.conf", address=BIND, more=more, zones=zones)
         self._write("")
 
     def _write(self, records: str, addresses: str = ADDRESSES) -> None:
@@ -545,53 +512,13 @@ def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     key = base64.b64encode(bytes(range(64))).decode()  # nobody's
     more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
     zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
-    text = _NAMED.format(folder=folder, address=address, more=more, zones=zones)
-    (folder / "named.conf").write_text(text)
+    configure(folder, "named.conf", address=address, more=more, zones=zones)
     command = (program("named"), "-f", "-c", folder / "named.conf")
     with inside.running(*command, port=53, address=address, log=folder / "log"):
         yield
 
 
 # --- Mail -----------------------------------------------------------------------------
-
-_MAIN = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.{domain}
-mydestination =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-smtpd_tls_chain_files = {key}, {certificate}
-smtpd_tls_security_level = may
-smtpd_tls_auth_only = yes
-smtpd_sasl_type = dovecot
-smtpd_sasl_path = {sasl}
-smtpd_sasl_auth_enable = yes
-maillog_file_prefixes = {folder}
-maillog_file = {folder}/log
-{more}
-"""
-_MASTER = """
-{address}:smtp inet n - n - - smtpd
-{address}:submission inet n - n - - smtpd
-  -o smtpd_tls_security_level=encrypt
-{address}:smtps inet n - n - - smtpd
-  -o smtpd_tls_wrappermode=yes
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-proxymap unix - - n - - proxymap
-tlsmgr unix - - n 1000? 1 tlsmgr
-error unix - - n - - error
-"""
 
 
 @contextmanager
@@ -607,8 +534,9 @@ def postfix(
     for name in ("", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
-    main = _MAIN.format(
-        folder=folder,
+    configure(
+        folder,
+        "main.cf",
         domain=DOMAIN,
         address=address,
         certificate=certificate[0],
@@ -616,8 +544,7 @@ def postfix(
         sasl=sasl,
         more=more,
     )
-    (folder / "main.cf").write_text(main)
-    (folder / "master.cf").write_text(_MASTER.format(address=address))
+    configure(folder, "master.cf", address=address)
     command = (program("postfix"), "-c", folder, "start-fg")
     log = folder / "out"
     with inside.running(*command, port=25, address=address, log=log):
@@ -639,99 +566,26 @@ def real_dovecot(
     **options: str,
 ) -> Iterator[Path]:
     """A real Dovecot on real ports; gives its socket for Postfix's logins."""
-    configuration = _dovecot_configuration(
-        folder, certificate, address=address, **options
+    folder.mkdir(mode=0o755)
+    (folder / "mail").mkdir()
+    (folder / "mail").chmod(0o777)
+    (folder / "users").write_text(_users())
+    nobody = pwd.getpwnam("nobody")
+    values = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    values |= {"more": "", **options}
+    configuration = configure(
+        folder,
+        "dovecot.conf",
+        address=address,
+        uid=nobody.pw_uid,
+        gid=nobody.pw_gid,
+        certificate=certificate[0],
+        key=certificate[1],
+        **values,
     )
     command = (program("dovecot"), "-F", "-c", configuration)
     with inside.running(*command, port=143, address=address, log=folder / "out"):
         yield folder / "auth-smtp"
-
-
-_DOVECOT = """
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/dovecot.log
-protocols = imap pop3
-listen = {address}
-ssl = {ssl}
-ssl_cert = <{certificate}
-ssl_key = <{key}
-disable_plaintext_auth = {disable_plaintext}
-auth_mechanisms = {mechanisms}
-mail_location = maildir:{folder}/mail
-first_valid_uid = 1
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {folder}/users
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={folder}/mail
-}}
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = 143
-  }}
-  inet_listener imaps {{
-    port = 993
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  chroot =
-  inet_listener pop3 {{
-    port = 110
-  }}
-  inet_listener pop3s {{
-    port = 995
-    ssl = yes
-  }}
-}}
-service anvil {{
-  chroot =
-  # A wrong password in one test must not slow down the next.
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-service stats {{
-  chroot =
-}}
-{more}
-"""
-# Where Postfix asks whether a login is good.
-_AUTH_SOCKET = """
-service auth {{
-  unix_listener {folder}/auth-smtp {{
-    mode = 0666
-  }}
-}}
-"""
-
-
-def _dovecot_configuration(
-    folder: Path, certificate: tuple[Path, Path], **options: str
-) -> Path:
-    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
-    more = _AUTH_SOCKET.format(folder=folder) + options.pop("more", "")
-    folder.mkdir(mode=0o755)
-    mail = pwd.getpwnam("nobody")
-    (folder / "mail").mkdir(mode=0o777)
-    (folder / "mail").chmod(0o777)
-    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
-    configuration = folder / "dovecot.conf"
-    configuration.write_text(
-        _DOVECOT.format(
-            folder=folder,
-            uid=mail.pw_uid,
-            gid=mail.pw_gid,
-            certificate=certificate[0],
-            key=certificate[1],
-            **{**usual, **options, "more": more},
-        )
-    )
-    return configuration
 
 
 @contextmanager
@@ -745,46 +599,22 @@ def radicale(
     """A real CalDAV and CardDAV server over TLS; gives its port."""
     folder.mkdir()
     port = port or free_port()
-    config = radicale_configuration(folder, f"{address}:{port}", certificate)
+    (folder / "users").write_text(_users())
+    config = configure(
+        folder,
+        "radicale",
+        address=address,
+        port=port,
+        certificate=certificate[0],
+        key=certificate[1],
+    )
     command = (BIN / "python", "-m", "radicale", "--config", config)
     with start(*command, port=port, address=address, log=folder / "out"):
         yield port
 
 
-def radicale_configuration(
-    folder: Path, where: str, certificate: tuple[Path, Path]
-) -> Path:
-    """What Radicale reads, with one account; gives the file."""
-    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
-    config = folder / "radicale"
-    config.write_text(
-        f"[server]\nhosts = {where}\nssl = True\n"
-        f"certificate = {certificate[0]}\nkey = {certificate[1]}\n"
-        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
-        f"htpasswd_encryption = plain\n"
-        f"[storage]\nfilesystem_folder = {folder}/collections\n"
-    )
-    return config
-
-
 # --- nginx ----------------------------------------------------------------------------
 
-_NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  {text}
-}}
-"""
 PROXY = """
     location / {{
       proxy_pass {service};
@@ -813,7 +643,7 @@ def real_nginx(
         f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};\n"
         f"{tls}\n{locations}\n}}"
     )
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, text=text))
+    configure(folder, "nginx.conf", text=text)
     command = (program("nginx"), "-p", folder, "-c", folder / "nginx.conf")
     with inside.running(*command, port=443, address=address, log=folder / "out"):
         yield
