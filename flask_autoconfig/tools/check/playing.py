@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ...address import NOBODY
 from ...documents import outlook_reader
@@ -28,13 +29,13 @@ _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 def play(client: Client, case: Case, facts: Facts) -> Play:
     """Return what a client with steps sets up, and what it met on the way."""
     played = Play(client.name, client.family)
+    requests = _Requests(client, case, facts)
     met: list[Outcome] = []
-    for outcome in _outcomes(client, case, facts):
+    for outcome in requests.outcomes():
         met.append(outcome)
         if outcome.setup is not None:
             played.setup, played.found = outcome.setup, outcome
-            break
-        if _ends(client, outcome):
+        if outcome.setup is not None or _ends(client, outcome):
             break
     played.findings = list(_on_the_way(played, client, case, facts, met))
     if played.found is not None and played.found.reply is not None:
@@ -42,17 +43,6 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
             names = () if found.status == OK else (client.name,)
             played.findings.append(found.hurting(*names))
     return played
-
-
-def _outcomes(client: Client, case: Case, facts: Facts) -> Iterator[Outcome]:
-    """Yield the outcome of each request, and last that of SRV records."""
-    for step in steps_of(client, case):
-        for ask in asks(step, case, facts):
-            yield _outcome(client, step, ask, case, facts)
-    if client.srv == "mail":
-        yield from _mail_by_srv(case, facts)
-    elif client.srv:
-        yield from _outlook_by_srv(client, case, facts)
 
 
 def _ends(client: Client, outcome: Outcome) -> bool:
@@ -120,10 +110,11 @@ def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> b
 
 def _is_exchange_host(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
     """Return whether it is the Autodiscover host of another organization."""
+    host = _outlook_host(case)
     if case.provider is not None or played.family == "outlook":
         return False
-    host = _outlook_host(case)
-    return _host_of(outcome.url) == host and not case.has(web.names_of(facts, host)[-1])
+    target = web.names_of(facts, host)[-1]
+    return _host_of(outcome.url) == host and not case.has(target)
 
 
 def _is_fallback(outcome: Outcome) -> bool:
@@ -161,153 +152,198 @@ def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
     return False
 
 
-# --- One request ------------------------------------------------------------------------
+# --- Requests ---------------------------------------------------------------------------
 
 
-def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> Outcome:
-    try:
-        reply = facts.answer(ask)
-    except ProbeError as error:
-        trouble = web.of_error(facts, case, ask.url, error)
-        trouble = web.by_redirect(facts, ask, trouble)
-        found = web.by_name(case, facts, trouble, ask.url)
-        return Outcome(ask.url, step.place, trouble=found)
-    if step.kind == "302":
-        return _redirected(client, step, ask, case, facts)
+@dataclass(frozen=True)
+class _Requests:
+    """The requests of a client, and what it makes of the responses."""
 
-    outcome = Outcome(ask.url, step.place, reply)
-    wrong = web.of_reply(case, reply, ask.url)
-    if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
-        wrong = web.by_redirect(facts, ask, wrong)
-    if wrong is not None and _is_exchange(case, reply):
-        host = _host_of(reply.url)
-        return outcome._replace(trouble=finding("http.exchange", ask.url, host=host))
-    if step.kind == "v2":
-        return _by_v2(client, step, outcome, wrong, case, facts)
-    if step.kind == "xml":
-        wrong = _because_of_form(step, ask, case, facts, wrong)
-    wrong = wrong or _refused(client, step, ask, facts, reply)
-    if wrong is None:
+    client: Client
+    case: Case
+    facts: Facts
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcome of each request, and last that of SRV records."""
+        for step in steps_of(self.client, self.case):
+            for ask in asks(step, self.case, self.facts):
+                yield self._outcome(step, ask)
+        if self.client.srv == "mail":
+            yield from self._mail_by_srv()
+        elif self.client.srv:
+            yield from self._outlook_by_srv()
+
+    def _outcome(self, step: Step, ask: Ask) -> Outcome:
+        outcome = Outcome(ask.url, step.place)
         try:
-            setup = _read(client, step, web.unpacked(reply), case)
-            return outcome._replace(setup=setup)
-        except MeaninglessError as error:
-            wrong = finding(
-                "document.unusable", ask.url, advice=error.cure, reason=error
+            reply = self.facts.answer(ask)
+        except ProbeError as error:
+            trouble = web.of_error(self.facts, self.case, ask.url, error)
+            return self._failed(outcome, web.by_redirect(self.facts, ask, trouble))
+        outcome = outcome._replace(reply=reply)
+        if step.kind == "302":
+            return self._redirected(step, ask)
+
+        wrong = web.of_reply(self.case, reply, ask.url)
+        if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
+            wrong = web.by_redirect(self.facts, ask, wrong)
+        if wrong is not None and self._is_exchange(reply):
+            host = _host_of(reply.url)
+            return outcome._replace(
+                trouble=finding("http.exchange", ask.url, host=host)
             )
-    return outcome._replace(trouble=web.by_name(case, facts, wrong, ask.url))
+        if step.kind == "v2":
+            return self._by_v2(step, outcome, reply, wrong)
+        if wrong is not None and step.kind == "xml":
+            wrong = self._because_of_form(step, ask, wrong)
+        wrong = wrong or self._refused(step, ask, reply)
+        if wrong is not None:
+            return self._failed(outcome, wrong)
+        try:
+            return outcome._replace(setup=self._read(step, web.unpacked(reply)))
+        except MeaninglessError as error:
+            code = "document.unusable"
+            wrong = finding(code, ask.url, advice=error.cure, reason=error)
+            return self._failed(outcome, wrong)
 
+    def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
+        trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
+        return outcome._replace(trouble=trouble)
 
-def _is_exchange(case: Case, reply: Reply) -> bool:
-    """Return whether another organization's host requires authentication."""
-    wants_login = reply.status == 401 and "www-authenticate" in reply.headers
-    return case.provider is None and wants_login and not case.has(_host_of(reply.url))
+    def _is_exchange(self, reply: Reply) -> bool:
+        """Return whether another organization's host requires authentication."""
+        wants_login = reply.status == 401 and "www-authenticate" in reply.headers
+        is_own = self.case.has(_host_of(reply.url))
+        return self.case.provider is None and wants_login and not is_own
 
-
-def _read(client: Client, step: Step, document: bytes, case: Case) -> Setup:
-    """Return what the client makes of a document; raise MeaninglessError."""
-    if step.kind != "xml":
-        setup = outlook_reader.read(document)
-    else:
-        seen = reading.read(document, client.rules, case.asker)
+    def _read(self, step: Step, document: bytes) -> Setup:
+        """Return what the client makes of a document; raise MeaninglessError."""
+        asker = self.case.asker
+        if step.kind != "xml":
+            return outlook_reader.read(document)
+        seen = reading.read(document, self.client.rules, asker)
         if seen.setup is None:
             raise MeaninglessError(seen.reason, seen.cure)
-        setup = seen.setup
-    # Evolution asks with a made-up local part.
-    local = case.asker.local
-    return Setup(
-        tuple(
-            account._replace(
-                username=account.username and account.username.replace(NOBODY, local)
+        accounts = []
+        for account in seen.setup.servers:
+            # Evolution asks with a made-up local part.
+            name = account.username and account.username.replace(NOBODY, asker.local)
+            accounts.append(account._replace(username=name))
+        return Setup(tuple(accounts))
+
+    def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
+        """Return why the client does not read a response, or None."""
+        client, coding = self.client, reply.headers.get("content-encoding", "")
+        if client.takes_no_compression and coding:
+            return finding("http.compressed", reply.url, coding=coding[:40])
+        for hop in reply.redirects if client.needs_absolute_location else ():
+            headers = self.facts.reply(ask._replace(url=hop)).headers
+            location = headers.get("location", "")
+            if "://" not in location:
+                return finding("http.relative-location", hop, location=location[:80])
+        is_xml = reply.content_type in ("text/xml", "application/xml")
+        if step.kind == "xml" and client.needs_xml_type and not is_xml:
+            kind = reply.content_type or "missing"
+            return finding("http.content-type", reply.url, found=kind)
+        return None
+
+    def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
+        """Return that only a request with the address is answered, else *wrong*."""
+        if step.form not in ("none", "evolution"):
+            return wrong
+        with_address = step._replace(form="address")
+        other = ask_of(with_address, self.case, ask.url.partition("?")[0])
+        try:
+            reply = self.facts.answer(other)
+        except ProbeError:
+            return wrong
+        if web.of_reply(self.case, reply, other.url) is not None:
+            return wrong
+        if step.form == "evolution":
+            return finding("http.local-part-counts", ask.url, got=wrong.seen)
+        status = self.facts.answer(ask).status
+        got = wrong.seen if status == 200 else f"the server answers {status}"
+        is_lost = status in (400, 404, 410, 421)
+        code = "http.host-lost" if is_lost else "http.address-wanted"
+        return finding(code, ask.url, got=got)
+
+    # --- Outlook ----------------------------------------------------------------------
+
+    def _by_v2(
+        self, step: Step, outcome: Outcome, reply: Reply, wrong: Finding | None
+    ) -> Outcome:
+        """Follow the URL of version 2, unless it is one that Outlook asks anyway."""
+        if wrong is not None:
+            # Outlook goes on where version 2 is missing or refused.
+            is_harmless = 400 <= reply.status < 500 and not reply.is_forged
+            return self._failed(
+                outcome, wrong.marked(web.ABSENT if is_harmless else "")
             )
-            for account in setup.servers
-        )
-    )
+        target = _url_of_v2(reply)
+        if not target:
+            wrong = finding("autodiscover.v2-without-url", outcome.url)
+            return outcome._replace(trouble=wrong)
+        steps = self.client.steps
+        listed = [ask for each in steps for ask in asks(each, self.case, self.facts)]
+        if target in [ask.url for ask in listed]:
+            good = finding("autodiscover.v2", outcome.url)
+            return outcome._replace(trouble=good.marked(web.ABSENT))
 
+        pox = step._replace(kind="pox")
+        there = self._outcome(pox, ask_of(pox, self.case, target))
+        if there.setup is not None:
+            return there
+        return outcome._replace(trouble=self._v2_elsewhere(outcome.url, target, there))
 
-def _refused(
-    client: Client, step: Step, ask: Ask, facts: Facts, reply: Reply
-) -> Finding | None:
-    """Return why a client does not read a response, or None."""
-    coding = reply.headers.get("content-encoding", "")
-    if client.takes_no_compression and coding:
-        return finding("http.compressed", reply.url, coding=coding[:40])
-    for hop in reply.redirects if client.needs_absolute_location else ():
-        location = facts.reply(ask._replace(url=hop)).headers.get("location", "")
-        if "://" not in location:
-            return finding("http.relative-location", hop, location=location[:80])
-    is_xml = reply.content_type in ("text/xml", "application/xml")
-    if step.kind == "xml" and client.needs_xml_type and not is_xml:
-        kind = reply.content_type or "missing"
-        return finding("http.content-type", reply.url, found=kind)
-    return None
+    def _v2_elsewhere(self, url: str, target: str, there: Outcome) -> Finding:
+        got = there.trouble.seen if there.trouble else "nothing"
+        status = there.reply.status if there.reply else 0
+        is_exchange = status in (401, 403)
+        if is_exchange:
+            got = f"status {status}, which requires authentication"
+        code = "autodiscover.v2-elsewhere"
+        wrong = finding(code, url, target=shown(target), got=got)
+        is_meant = is_exchange and self.case.provider is None
+        return wrong.marked(web.ABSENT if is_meant else "")
 
+    def _redirected(self, step: Step, ask: Ask) -> Outcome:
+        """Follow a 302 redirect from http to https; Outlook ignores other responses."""
+        reply = self.facts.reply(ask)
+        if reply.status == 302 and reply.target.startswith("https:"):
+            pox = step._replace(kind="pox")
+            post = ask_of(pox, self.case, reply.target)
+            return self._outcome(pox, post)._replace(url=ask.url)
+        wrong = web.of_reply(self.case, reply, ask.url)
+        if wrong is None or reply.status in REDIRECTS:
+            wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
+        return Outcome(ask.url, "domain", reply, trouble=wrong)
 
-def _because_of_form(
-    step: Step, ask: Ask, case: Case, facts: Facts, wrong: Finding | None
-) -> Finding | None:
-    """Return that only a request with the address is answered, else *wrong*."""
-    if wrong is None or step.form not in ("none", "evolution"):
-        return wrong
-    other = ask_of(step._replace(form="address"), case, ask.url.partition("?")[0])
-    try:
-        reply = facts.answer(other)
-    except ProbeError:
-        return wrong
-    if web.of_reply(case, reply, other.url) is not None:
-        return wrong
-    got = wrong.seen
-    if step.form == "evolution":
-        return finding("http.local-part-counts", ask.url, got=got)
-    status = facts.answer(ask).status
-    if status != 200:
-        got = f"the server answers {status}"
-    is_lost = status in (400, 404, 410, 421)
-    code = "http.host-lost" if is_lost else "http.address-wanted"
-    return finding(code, ask.url, got=got)
+    # --- SRV records ------------------------------------------------------------------
 
+    def _srv(self, service: str) -> list[tuple[str, int]]:
+        with suppress(LookupFailed):
+            targets = self.facts.srv(f"{service}.{self.case.domain}")
+            return [target for target in targets if target[0]]
+        return []
 
-# --- Outlook ----------------------------------------------------------------------------
+    def _mail_by_srv(self) -> Iterator[Outcome]:
+        """Yield the setup of the mail servers' SRV records (RFC 6186)."""
+        found: dict[str, Account] = {}
+        for service, type_, socket_type in MAIL_SERVICES:
+            for host, port in self._srv(service):
+                found.setdefault(type_, Account(type_, host, port, socket_type))
+        incoming = found.get("imap") or found.get("pop3")
+        if incoming is not None and "smtp" in found:
+            setup = Setup((incoming, found["smtp"]))
+            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
 
-
-def _by_v2(
-    client: Client,
-    step: Step,
-    outcome: Outcome,
-    wrong: Finding | None,
-    case: Case,
-    facts: Facts,
-) -> Outcome:
-    """Follow the URL of version 2, unless it is one that Outlook asks anyway."""
-    reply = outcome.reply
-    assert reply is not None  # noqa: S101
-    if wrong is not None:
-        # Outlook goes on where version 2 is missing or refused.
-        is_harmless = 400 <= reply.status < 500 and not reply.is_forged
-        wrong = web.by_name(case, facts, wrong, outcome.url) or wrong
-        return outcome._replace(trouble=wrong.marked(web.ABSENT if is_harmless else ""))
-    target = _url_of_v2(reply)
-    if not target:
-        wrong = finding("autodiscover.v2-without-url", outcome.url)
-        return outcome._replace(trouble=wrong)
-    known = {ask.url for each in client.steps for ask in asks(each, case, facts)}
-    if target in known:
-        good = finding("autodiscover.v2", outcome.url)
-        return outcome._replace(trouble=good.marked(web.ABSENT))
-
-    pox = step._replace(kind="pox")
-    there = _outcome(client, pox, ask_of(pox, case, target), case, facts)
-    if there.setup is not None:
-        return there
-    got = there.trouble.seen if there.trouble else "nothing"
-    status = there.reply.status if there.reply else 0
-    is_exchange = status in (401, 403)
-    if is_exchange:
-        got = f"status {status}, which requires authentication"
-    code = "autodiscover.v2-elsewhere"
-    wrong = finding(code, outcome.url, target=shown(target), got=got)
-    is_meant = is_exchange and case.provider is None
-    return outcome._replace(trouble=wrong.marked(web.ABSENT if is_meant else ""))
+    def _outlook_by_srv(self) -> Iterator[Outcome]:
+        """Yield the outcome at the first target of Autodiscover's SRV record."""
+        for host, port in self._srv("_autodiscover._tcp")[:1]:
+            authority = host if port == 443 else f"{host}:{port}"
+            step = Step("host", POX, kind="pox")
+            ask = ask_of(step, self.case, f"https://{authority}{step.path}")
+            yield self._outcome(step, ask)._replace(place="srv")
 
 
 def _url_of_v2(reply: Reply) -> str:
@@ -319,48 +355,3 @@ def _url_of_v2(reply: Reply) -> str:
     parts = split_url(target)
     is_url = parts.scheme == "https" and parts.hostname and target.isprintable()
     return target if is_url else ""
-
-
-def _redirected(
-    client: Client, step: Step, ask: Ask, case: Case, facts: Facts
-) -> Outcome:
-    """Follow a 302 redirect from http to https; Outlook ignores other responses."""
-    reply = facts.reply(ask)
-    if reply.status == 302 and reply.target.startswith("https:"):
-        pox = step._replace(kind="pox")
-        post = ask_of(pox, case, reply.target)
-        return _outcome(client, pox, post, case, facts)._replace(url=ask.url)
-    wrong = web.of_reply(case, reply, ask.url)
-    if wrong is None or reply.status in REDIRECTS:
-        wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
-    return Outcome(ask.url, "domain", reply, trouble=wrong)
-
-
-# --- SRV records ------------------------------------------------------------------------
-
-
-def _mail_by_srv(case: Case, facts: Facts) -> Iterator[Outcome]:
-    """Yield the setup of the mail servers' SRV records (RFC 6186), if there is one."""
-    found: dict[str, Account] = {}
-    for service, type_, socket_type in MAIL_SERVICES:
-        with suppress(LookupFailed):
-            for host, port in facts.srv(f"{service}.{case.domain}"):
-                if host:
-                    found.setdefault(type_, Account(type_, host, port, socket_type))
-    incoming = found.get("imap") or found.get("pop3")
-    if incoming is not None and "smtp" in found:
-        setup = Setup((incoming, found["smtp"]))
-        yield Outcome(f"{case.domain} SRV", "srv", setup=setup)
-
-
-def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Iterator[Outcome]:
-    """Yield the outcome at the first target of Autodiscover's SRV record."""
-    targets: list[tuple[str, int]] = []
-    with suppress(LookupFailed):
-        targets = facts.srv(f"_autodiscover._tcp.{case.domain}")
-    for host, port in targets[:1]:
-        if host:
-            authority = host if port == 443 else f"{host}:{port}"
-            step = Step("host", POX, kind="pox")
-            ask = ask_of(step, case, f"https://{authority}{step.path}")
-            yield _outcome(client, step, ask, case, facts)._replace(place="srv")
