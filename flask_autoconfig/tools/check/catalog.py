@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .facts import Facts
 from .findings import Case, Finding
-from .rules import certificates, comparing, connections, dav, documents, names, servers
+from .rules import comparing, connections, dav, documents, names, servers
 from .scene import Scene
 
 
@@ -33,7 +33,7 @@ RULES = (
     Rule(connections.web),
     Rule(documents.look),
     Rule(documents.faulty),
-    Rule(certificates.web),
+    Rule(connections.certificates),
     Rule(comparing.differences),
     Rule(comparing.nothing),
     Rule(comparing.hosters),

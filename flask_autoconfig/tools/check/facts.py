@@ -39,46 +39,39 @@ class AtAddress(NamedTuple):
     certificate: Certificate | None = None
 
 
-class Known:
-    """A cache of results, in which a second caller waits for the first."""
+class Facts:
+    """Lookups and requests on a network, up to its deadline.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._futures: dict[Hashable, Future[Any]] = {}
+    Results are kept, and a second caller waits for the first.
+    """
 
-    def once(self, key: Hashable, look: Callable[[], T], deadline: float) -> T:
-        """Return the result for *key*, from *look* if there is none; raise what it raises.
+    def __init__(self, network: Network, shared: Facts | None = None) -> None:
+        self.network = network
+        self._lock: threading.Lock = shared._lock if shared else threading.Lock()
+        self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
+
+    def within(self, network: Network) -> Facts:
+        """Return facts with the same results on a network with another deadline."""
+        return Facts(network, self)
+
+    def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
+        """Return the kept result, or that of *look*; raise what it raises.
 
         An error after the deadline is not kept: another caller may have more time.
         """
         with self._lock:
-            is_first = key not in self._futures
-            future = self._futures.setdefault(key, Future())
+            is_first = (kind, key) not in self._futures
+            future = self._futures.setdefault((kind, key), Future())
         if is_first:
             try:
                 future.set_result(look())
             except BaseException as error:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= self.network.until:
                     with self._lock:
-                        self._futures.pop(key, None)
+                        self._futures.pop((kind, key), None)
                 future.set_exception(error)
         result: T = future.result()
         return result
-
-
-class Facts:
-    """Lookups and requests on a network, up to its deadline."""
-
-    def __init__(self, network: Network, known: Known | None = None) -> None:
-        self.network = network
-        self._known = known or Known()
-
-    def within(self, network: Network) -> Facts:
-        """Return facts with the same cache on a network with another deadline."""
-        return Facts(network, self._known)
-
-    def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
-        return self._known.once((kind, key), look, self.network.until)
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 

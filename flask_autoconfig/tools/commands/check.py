@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -27,6 +26,7 @@ from ..check import login as logins
 from ..check import report, run, texts
 from ..check.facts import Facts
 from ..check.findings import Case, Finding, finding, from_problem
+from ..check.progress import Progress
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..check.weigh import FAILURE, WARNING, has_failure
@@ -80,9 +80,7 @@ class _Options:
 
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@click.option(
-    "--all", "every", is_flag=True, help="Check every domain of the file, as for cron."
-)
+@click.option("--all", "every", is_flag=True, help="Check all domains of the file.")
 @click.option("--login", is_flag=True, help="Log in too; asks for the password.")
 @click.option(
     "--password-fd",
@@ -92,8 +90,7 @@ class _Options:
 @click.option(
     "--yes",
     is_flag=True,
-    help="Ask no questions: log in at the published servers without a file, and retry "
-    "a refused login once with the other user name.",
+    help="Ask no questions, but log in, and retry a refused login with the other name.",
 )
 @click.option(
     "--unpublished",
@@ -152,7 +149,7 @@ def _check(
     is_several = asked.every or len(cases) > 1
     known: report.Known | None = {} if is_several else None
     look = run.unpublished if asked.unpublished else run.published
-    tell = _Progress()
+    tell = Progress()
     tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
     with ending.at_once():
         for case, checked in _side_by_side(
@@ -178,7 +175,10 @@ def _check(
 def _to_check(asked: _Options) -> tuple[Service | None, list[Case]]:
     """Return the service of the file, if there is one, and the domains to check."""
     subject = asked.subject
-    address = _address(subject)
+    try:
+        address = parse_address(subject) if "@" in subject else None
+    except ValueError:
+        raise click.BadParameter(f"{subject!r} is not an e-mail address") from None
     if asked.wants_login and address is None:
         raise click.UsageError("--login requires an ADDRESS to log in with")
     if asked.every and subject:
@@ -206,15 +206,6 @@ def _refuse_login_without_terminal(asked: _Options, service: Service | None) -> 
         )
         message += "name a file with --config, or add --yes"
         raise click.UsageError(message)
-
-
-def _address(subject: str) -> Address | None:
-    if "@" not in subject:
-        return None
-    try:
-        return parse_address(subject)
-    except ValueError:
-        raise click.BadParameter(f"{subject!r} is not an e-mail address") from None
 
 
 def _service(subject: str) -> Service | None:
@@ -288,42 +279,6 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
 # --- Several domains --------------------------------------------------------------------
 
 
-class _Progress:
-    """A line on stderr that says what is being done; nothing without a terminal."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def __call__(self, text: str) -> None:
-        """Replace the line."""
-        most = _columns()
-        if most > 0:
-            text = clean(text, min(most, 78))
-            terminal.replace_line(text.ljust(self._length))
-            self._length = len(text)
-
-    def end(self) -> None:
-        """Remove the line."""
-        if self._length:
-            terminal.replace_line(" " * self._length)
-            terminal.replace_line("")
-            self._length = 0
-
-
-def _columns() -> int:
-    """Return how long a line on stderr may be, 0 if it is not a terminal.
-
-    In the last column some terminals begin a new line. COLUMNS may say that there are
-    more, but a wrapped line could not be removed.
-    """
-    width = terminal.width(err=True)
-    if width is None:
-        return 0
-    with suppress(OSError, ValueError):
-        width = min(width, os.get_terminal_size(sys.stderr.fileno()).columns or width)
-    return width - 1
-
-
 def _side_by_side(
     cases: list[Case],
     look: Callable[[Case, Facts, run.Tell], Report],
@@ -364,8 +319,7 @@ def _side_by_side(
 
 def _print(asked: _Options, result: Report, known: report.Known | None) -> None:
     """Print a report; *known* are the findings of other domains, None without any."""
-    statuses = (FAILURE, WARNING)
-    wrong = tuple(found for found in result.findings if found.status in statuses)
+    wrong = tuple(one for one in result.findings if one.status in (FAILURE, WARNING))
     if asked.as_json:
         result = replace(result, findings=wrong) if asked.quiet else result
         indent = 2 if known is None else None
@@ -417,10 +371,11 @@ def _with_logins(
     if not (is_sure or _confirmed(f"Send the password of {where}?")):
         return result.with_findings([finding("login.declined", subject)])
     password = _password(asked.password_fd, where)
-    tries = logins.log_in_at(case, run.unhurried(case, network), servers, password)
     may_retry = partial(_may_retry, asked.yes)
-    unhurried = run.unhurried(case, network)
-    again = logins.once_more(case, unhurried, tries, password, may_retry)
+    tries = logins.log_in_at(case, run.unhurried(case, network), servers, password)
+    again = logins.once_more(
+        case, run.unhurried(case, network), tries, password, may_retry
+    )
     more = logins.hurting(logins.told(case, tries, again), tries, result.fares)
     fares = logins.fares_after(result.fares, more)
     return replace(result, fares=fares).with_findings(more)

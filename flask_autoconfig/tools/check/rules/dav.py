@@ -18,7 +18,7 @@ from ..facts import Ask, Facts, each_of
 from ..findings import Case, Finding, finding, shown
 from ..plays import Play
 from . import web
-from .certificates import of_certificate
+from .connections import of_certificate
 
 if TYPE_CHECKING:
     from ..scene import Scene

@@ -256,13 +256,9 @@ def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[F
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = _provider(thunderbird.write(alone, recipient))
     differing = list(differences(case, ours, document.provider))
-    if differing:
-        is_extra = all(one.is_extra for one in differing)
-        wrong = finding(
-            "document.has-others" if is_extra else "document.differs",
-            document.place,
-            differences=_listed(differing, "{place} is {theirs}, the file says {ours}"),
-        )
+    words = _listed(differing, "{place} is {theirs}, the file says {ours}")
+    for code in _code(differing, "document.differs", "document.has-others"):
+        wrong = finding(code, document.place, differences=words)
         yield web.with_cache(wrong, "cache", document.reply)
 
 
@@ -273,15 +269,16 @@ def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
     if where == document.place:
         where = "the same URL for a request with another form of the address"
     differing = list(differences(scene.case, other.provider, document.provider))
-    if differing:
-        is_extra = all(one.is_extra for one in differing)
-        wrong = finding(
-            "document.has-more" if is_extra else "document.contradicts",
-            document.place,
-            differences=_listed(differing, "{place} is {theirs}, but {ours}"),
-            where=where,
-        )
+    words = _listed(differing, "{place} is {theirs}, but {ours}")
+    for code in _code(differing, "document.contradicts", "document.has-more"):
+        wrong = finding(code, document.place, differences=words, where=where)
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
+
+
+def _code(differing: list[Difference], usual: str, extra: str) -> list[str]:
+    """Return the code for the differences, none if there are none."""
+    is_extra = all(one.is_extra for one in differing)
+    return [extra if is_extra else usual] if differing else []
 
 
 def _listed(differing: list[Difference], form: str) -> str:

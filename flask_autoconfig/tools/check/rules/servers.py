@@ -19,7 +19,7 @@ from ...untrusted import is_public
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from . import web
-from .certificates import of_certificate
+from .connections import of_certificate
 
 if TYPE_CHECKING:
     from ..scene import Scene

@@ -11,7 +11,7 @@ from ...resolver import LookupFailed
 from ...untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from .certificates import bad_certificate
+from .connections import bad_certificate
 
 _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
