@@ -245,8 +245,8 @@ _OF_STATUS = {
 
 def _status(reply: Reply) -> Finding:
     text = reply.body[:4000].decode("utf-8", "replace").lower()
-    status, code = reply.status, "http.status"
-    if _CHALLENGE.search(text) or "cf-mitigated" in reply.headers:
+    status = reply.status
+    if _PAGES["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     elif "csrf" in text:
         code = "http.csrf"
@@ -256,28 +256,31 @@ def _status(reply: Reply) -> Finding:
         other = "http.server-error" if status >= 500 else "http.status"
         code = _OF_STATUS.get(status, other)
     allow = reply.headers.get("allow", "")
-    allowed = f" (it takes {allow})" if allow else ""
+    allowed = f" (it allows {allow})" if allow else ""
     return finding(code, reply.url, status=status, allowed=allowed)
 
 
 # --- Web pages --------------------------------------------------------------------------
 
-_PARKED = re.compile(
+_PARKED = (
     r"domain (?:is|may be|name is) (?:parked|for sale)|buy this domain"
     r"|parked (?:free|domain)|parkingcrew|sedoparking|domain parking"
-    r"|this domain is available",
-    re.I,
+    r"|this domain is available"
 )
-_CHALLENGE = re.compile(
+_CHALLENGE = (
     r"cf-chl|challenge-platform|just a moment|enable javascript and cookies|captcha"
-    r"|checking your browser|ddos-guard",
-    re.I,
+    r"|checking your browser|ddos-guard"
 )
-_DEFAULT = re.compile(
+_DEFAULT = (
     r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
-    r"|caddy.{0,30}works|iis windows server|default web site page",
-    re.I,
+    r"|caddy.{0,30}works|iis windows server|default web site page"
 )
+# What the pages contain that have a code of their own.
+_PAGES = {
+    "http.parked": re.compile(_PARKED, re.I),
+    "http.challenge": re.compile(_CHALLENGE, re.I),
+    "http.default-page": re.compile(_DEFAULT, re.I),
+}
 
 
 def is_web_page(reply: Reply) -> bool:
@@ -292,14 +295,8 @@ def _web_page(reply: Reply) -> Finding:
     text = reply.body[:20_000].decode("utf-8", "replace")
     title = _TITLE.search(text)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
-    code = "http.web-page"
-    if _PARKED.search(text):
-        code = "http.parked"
-    elif _CHALLENGE.search(text):
-        code = "http.challenge"
-    elif _DEFAULT.search(text):
-        code = "http.default-page"
-    return finding(code, reply.url, title=called)
+    codes = (code for code, pattern in _PAGES.items() if pattern.search(text))
+    return finding(next(codes, "http.web-page"), reply.url, title=called)
 
 
 # --- Helpers ----------------------------------------------------------------------------
@@ -323,13 +320,13 @@ def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
 
 def from_cache(reply: Reply) -> str:
     """Return a clause that says that the response is from a cache, or ""."""
-    age = reply.headers.get("age", "")
-    said = reply.headers.get("x-cache", "") or reply.headers.get("cf-cache-status", "")
+    headers = reply.headers
+    age = headers.get("age", "")
     if age.isdecimal() and int(age[:9]) > 0:
         return f"the response is from a cache, {age[:9]} seconds old"
-    return (
-        f"the response is from a cache ({said[:60]})" if "hit" in said.lower() else ""
-    )
+    text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")
+    is_hit = "hit" in text.lower()
+    return f"the response is from a cache ({text[:60]})" if is_hit else ""
 
 
 def unencrypted_hop(reply: Reply) -> str:
