@@ -28,46 +28,44 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     """
     url = url_of(case, family)
     played = Play(client, family.name, url=url)
-    expected = None
-    if case.provider:
-        recipient = Recipient(case.domain, exact=case.exact)
-        expected = family.formats[0].write(case.provider, recipient)
-        if expected is None:
-            return played
+    expected = _expected(case, family)
+    if expected is None and case.provider:
+        return played
     try:
         reply = facts.answer(Ask(url))
     except ProbeError as error:
-        trouble = web.of_error(facts, case, url, error)
-        played.findings = _trouble(case, facts, family, trouble)
-        return played
-
-    wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
-    if wrong is not None and web.ABSENT in wrong.marks and expected is not None:
-        wrong = not_served(family, family.askers, url, wrong)
-    if wrong is not None:
-        played.findings = _trouble(case, facts, family, wrong)
-        return played
-    played.setup = Setup(())
-    try:
-        if family.name == "pacc":
-            played.setup = pacc_reader.read(reply.body)
-    except MeaninglessError as error:
-        played.findings = [
-            finding("document.meaningless", url, reason=error, askers=family.askers)
-        ]
-        return played
-    played.findings = [_content(family, reply, expected)]
-    played.findings += _digest(case, facts, family, reply)
+        wrong: Finding | None = web.of_error(facts, case, url, error)
+    else:
+        wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
+        if wrong is not None and web.ABSENT in wrong.marks and expected:
+            wrong = not_served(family, family.askers, url, wrong)
+    if wrong is None:
+        played.findings, played.setup = _read(family, reply, expected)
+        if played.setup is not None:
+            played.findings += _digest(case, facts, family, reply)
+        played.setup = played.setup or Setup(())
+    elif web.ABSENT not in wrong.marks:
+        host = f"{family.label}.{case.domain}"
+        is_wildcard = facts.is_by_wildcard(host, case.domain)
+        played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     return played
 
 
-def _trouble(
-    case: Case, facts: Facts, family: Family, trouble: Finding
-) -> list[Finding]:
-    if web.ABSENT in trouble.marks:
-        return []
-    is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
-    return [trouble.marked("by chance" if is_wildcard else "")]
+def _expected(case: Case, family: Family) -> bytes | None:
+    recipient = Recipient(case.domain, exact=case.exact)
+    return family.formats[0].write(case.provider, recipient) if case.provider else None
+
+
+def _read(
+    family: Family, reply: Reply, expected: bytes | None
+) -> tuple[list[Finding], Setup | None]:
+    """Return what is wrong with the document, and its setup; None if it has none."""
+    try:
+        setup = pacc_reader.read(reply.body) if family.name == "pacc" else Setup(())
+    except MeaninglessError as error:
+        url, askers = (*reply.redirects, reply.url)[0], family.askers
+        return [finding("document.meaningless", url, reason=error, askers=askers)], None
+    return [_content(family, reply, expected)], setup
 
 
 def not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
@@ -82,7 +80,7 @@ def not_served(family: Family, askers: str, url: str, trouble: Finding) -> Findi
 
 
 def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
-    url = reply.redirects[0] if reply.redirects else reply.url
+    url = (*reply.redirects, reply.url)[0]
     wanted = family.formats[0].content_type.partition(";")[0]
     if reply.content_type != wanted:
         return finding(
