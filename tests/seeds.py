@@ -26,7 +26,6 @@ from world import (
     DOMAIN,
     ELSEWHERE,
     HOSTER,
-    PROXY,
     SITE,
     WEB,
     Answer,
@@ -323,8 +322,7 @@ def by_nginx(tls: str) -> Seed:
     """Serve all of the domain's web by nginx with these directives."""
 
     def seed(here: Real) -> None:
-        locations = PROXY.format(service=f"http://{WEB}")
-        here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), locations, tls)
+        here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
         lead_web(here)
 
     return seed

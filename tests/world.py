@@ -56,10 +56,12 @@ ACCOUNTS = tuple(f"fred@{domain}" for domain in OWN)
 BIND, OTHER_NAMES = "127.0.0.53", "127.0.0.54"
 WEB, DAV, IMAP, SMTP, HOSTER_WEB = (f"127.0.0.{last}" for last in (10, 11, 12, 13, 14))
 SITE = "127.0.0.15"  # the domain's own web site, which knows nothing of mail
-MAIL_HOSTS = ("imap", "pop", "smtp", "mx", "mail")
+HOSTS = (
+    *("autoconfig", "autodiscover", "ua-auto-config", "www", "dav"),
+    *("imap", "pop", "smtp", "mx", "mail"),
+)
 ELSEWHERE = "127.0.1.1"  # of servers that are wrong
 DEAD = "127.0.1.9"  # where nothing listens
-WEB_HOSTS = ("autoconfig", "autodiscover", "ua-auto-config", "www")
 
 ADDRESSES = f"""
 $ORIGIN {DOMAIN}.
@@ -613,40 +615,7 @@ def radicale(
         yield port
 
 
-# --- nginx ----------------------------------------------------------------------------
-
-PROXY = """
-    location / {{
-      proxy_pass {service};
-      proxy_set_header X-Forwarded-Host $host;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-For $remote_addr;
-    }}
-"""
-
-
-@contextmanager
-def real_nginx(
-    inside: Namespace,
-    folder: Path,
-    address: str,
-    certificate: tuple[Path, Path],
-    locations: str,
-    tls: str = "",
-    unencrypted: bool = True,
-) -> Iterator[None]:
-    """Run nginx on port 443, and on port 80."""
-    folder.mkdir()
-    listen = f"listen {address}:80;" if unencrypted else ""
-    text = (
-        f"server {{ {listen} listen {address}:443 ssl;\n"
-        f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};\n"
-        f"{tls}\n{locations}\n}}"
-    )
-    configure(folder, "nginx.conf", text=text)
-    command = (program("nginx"), "-p", folder, "-c", folder / "nginx.conf")
-    with inside.running(*command, port=443, address=address, log=folder / "out"):
-        yield
+# --- The web server -------------------------------------------------------------------
 
 
 class _Server(ThreadingHTTPServer):
@@ -681,17 +650,12 @@ class Real(Checking):
         super().__init__(folder)
         enter = stack.enter_context
         self.inside = inside = enter(namespace())
-        mail = self.certificate(
-            *(f"{host}.{domain}" for domain in OWN for host in MAIL_HOSTS)
-        )
-        self.web_certificate = self.certificate(
-            *(f"{host}.{domain}" for domain in OWN for host in WEB_HOSTS),
-            *(*OWN, f"autoconfig.{HOSTER}"),
-        )
-        dav = self.certificate(*(f"dav.{domain}" for domain in OWN))
-        sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
-        enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
-        enter(radicale(folder / "radicale", dav, inside.running, DAV, 443))
+        hosts = [f"{host}.{domain}" for domain in OWN for host in HOSTS]
+        certificate = self.certificate(*OWN, *hosts, f"autoconfig.{HOSTER}")
+        self.web_certificate = certificate
+        sasl = enter(real_dovecot(inside, folder / "dovecot", certificate, IMAP))
+        enter(postfix(inside, folder / "postfix", SMTP, certificate, sasl))
+        enter(radicale(folder / "radicale", certificate, inside.running, DAV, 443))
         self.bind = enter(bind(folder / "bind", inside))
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         self.names = names
@@ -786,25 +750,29 @@ class Real(Checking):
         with self.inside.running(
             *(*command, *options), port=8000, address="127.0.0.1", log=folder / "log"
         ):
-            locations = PROXY.format(service="http://127.0.0.1:8000")
-            self.nginx(ELSEWHERE, self.web_certificate, locations)
+            self.nginx(ELSEWHERE, self.web_certificate, "http://127.0.0.1:8000")
             moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
             self.bind.load(self.zone, moved)
             yield
 
     def nginx(
-        self, address: str, certificate: Any, locations: str, tls: str = ""
+        self, address: str, certificate: Any, service: str, tls: str = ""
     ) -> None:
-        """Run nginx for one test."""
+        """Run nginx in front of a service, for one test."""
+        folder = self._folder("nginx")
+        file = configure(
+            folder,
+            "nginx.conf",
+            address=address,
+            certificate=certificate[0],
+            key=certificate[1],
+            service=service,
+            tls=tls,
+        )
+        command = (program("nginx"), "-p", folder, "-c", file)
+        log = folder / "out"
         self.stack.enter_context(
-            real_nginx(
-                self.inside,
-                self._folder("nginx") / "here",
-                address,
-                certificate,
-                locations,
-                tls,
-            )
+            self.inside.running(*command, port=443, address=address, log=log)
         )
 
     # --- Certificates ------------------------------------------------------------

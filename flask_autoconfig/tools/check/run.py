@@ -196,7 +196,8 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 def _is_unknown(case: Case, facts: Facts) -> bool:
     """Return whether the domain does not exist.
 
-    Its hosts count too: some name servers deny a name that only has names below it.
+    Its hosts count too: some name servers say that a name does not exist where only
+    names below it do.
     """
     if facts.mx(case.domain) or facts.addresses(case.domain):
         return False
@@ -229,7 +230,7 @@ def _fetch(
 ) -> None:
     """Fetch in advance all that clients and rules need; list the clients' requests.
 
-    So a server that does not respond costs one timeout only.
+    All at once, so that servers that do not respond cost one timeout in total.
     """
     steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
     far = [step for step in steps if step.place.startswith("mx")]

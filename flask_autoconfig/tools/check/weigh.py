@@ -87,7 +87,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 
     Findings of one status are in the order of a client's steps: the file, HTTPS,
     documents, servers, DNS, logins. Where a server fails, differences from the file come
-    after it: who adapts the rest to a dead server breaks what was right.
+    after it: to adapt the rest to a dead server would break what is right.
     """
     causes: dict[tuple[str, ...], Finding] = {}
     for found in findings:

@@ -34,8 +34,7 @@ def reference(
 ) -> documents.Document | None:
     """Return the document to compare with, where there is no file.
 
-    It is the first one that a client uses and whose servers all work, as far as there is
-    such a one.
+    Documents whose servers all work come first, then those that clients use.
     """
     urls = [play.found.url for play in plays if play.found]
     listed = [
@@ -205,7 +204,7 @@ def _in_words(account: Account, other: Account) -> str:
 def names_for_all(scene: Scene) -> frozenset[str]:
     """Return the user names that everybody gets, in documents and from Autodiscover.
 
-    Autodiscover may return each person's login name: so it is asked for another person.
+    Autodiscover may return personal login names, so it is asked for another person too.
     """
     case = scene.case
     found = documents.names_for_all(case, scene.documents)

@@ -36,7 +36,7 @@ def bad_certificate(
 ) -> Finding:
     """Return why no client accepts a certificate.
 
-    The texts of web servers do not contain the host: so equal causes can be merged.
+    The texts for web servers do not name the host, so that equal causes can be merged.
     """
     problem, cure = certificate.problem, certificate.cure
     if step == "https" and certificate.kind == "name":
@@ -132,7 +132,7 @@ def _is_bad(result: AtAddress) -> bool:
 def _place(endpoint: Endpoint) -> tuple[str, str, str]:
     """Return the step, the subject, and how a sentence about the host begins.
 
-    For web servers it does not name the host: so equal causes can be merged.
+    For web servers it does not name the host, so that equal causes can be merged.
     """
     if endpoint.type in MAIL_TYPES:
         return "server", str(endpoint), f"{endpoint.host} has"
