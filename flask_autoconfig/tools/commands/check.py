@@ -90,7 +90,7 @@ class _Options:
 @click.option(
     "--yes",
     is_flag=True,
-    help="Ask no questions, but log in, and retry a refused login with the other name.",
+    help="Answer yes to all questions: log in without a file, retry a refused login.",
 )
 @click.option(
     "--unpublished",
