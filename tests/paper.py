@@ -1,8 +1,8 @@
-"""The world of `world.py` as values: nothing listens, nothing is encrypted.
+"""The world of `world.py` without servers: nothing listens and nothing is encrypted.
 
-A zone's text answers DNS queries, a function answers HTTP requests, a conversation is
-held over a pair of sockets, and a certificate is what OpenSSL would say of it. So a check
-takes milliseconds and no rights; what it is told is read by the same code as on a network.
+A zone file answers DNS queries, a function answers HTTP requests, a mail server talks over
+a pair of sockets, and a certificate is the result that OpenSSL would give. So a check takes
+milliseconds and needs no privileges, and runs the same code as on a network.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from world import (
     Checking,
     Front,
     Names,
+    Real,
     Respond,
     Zone,
     bind_zones,
@@ -61,7 +62,7 @@ _OWN = ((("organizationName", "The server's own"),),)
 
 @dataclass(frozen=True)
 class Shown:
-    """A certificate, and what OpenSSL says of it."""
+    """A certificate, and the result of its verification by OpenSSL."""
 
     names: tuple[str, ...]
     ends: datetime
@@ -69,7 +70,7 @@ class Shown:
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
 
     def judged(self, host: str) -> Certificate:
-        """As a client that asks for *host* takes it."""
+        """Return the certificate as verified for *host*."""
         days = (self.ends - datetime.now(UTC)) // timedelta(days=1)
         certificate = Certificate(
             list(self.names),
@@ -83,7 +84,7 @@ class Shown:
 
 
 class Line(socket.socket):
-    """A client's end of a connection."""
+    """The client's end of a connection to a mail server."""
 
     address = ""
     shown: Shown | None = None
@@ -103,7 +104,7 @@ class Line(socket.socket):
         return super().recv(size, flags)
 
     def encrypt(self) -> Shown | None:
-        """What the server shows, None where it does not speak TLS at this moment."""
+        """Return the server's certificate, or None while it does not speak TLS."""
         if self.is_encrypted_at_once or self._has_spoken:
             self._is_encrypted = True
             return self.shown
@@ -111,7 +112,7 @@ class Line(socket.socket):
 
 
 class _Request:
-    """A connection to a web server: one request, and the response to it."""
+    """The client's end of a connection to a web server, for one request."""
 
     def __init__(self, address: str, shown: Shown | None, handler: Any) -> None:
         self._address, self._shown, self._handler = address, shown, handler
@@ -140,7 +141,7 @@ class _Request:
 
 
 class _Server:
-    """The same connection as the web server has it."""
+    """The server's end of the same connection."""
 
     def __init__(self, sent: bytes, received: io.BytesIO) -> None:
         self._sent, self._received = sent, received
@@ -157,7 +158,7 @@ Dial = Callable[[], Any]
 
 @dataclass(frozen=True)
 class PaperNetwork(Network):
-    """A network that has these servers."""
+    """A network with these servers."""
 
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
@@ -183,7 +184,7 @@ class PaperNetwork(Network):
 
 
 class _NameServer(dns.nameserver.Nameserver):
-    """A name server whose answers are given by a function."""
+    """A name server whose responses come from a function."""
 
     def __init__(self, address: str, respond: Respond) -> None:
         self.address, self._respond = address, respond
@@ -229,29 +230,29 @@ def _refused(_query: object) -> None:
 
 
 class _Bind:
-    """What BIND has of the domain."""
+    """The zones of BIND."""
 
     def __init__(self) -> None:
         self.load("")
 
     def load(self, records: str, addresses: str = ADDRESSES) -> None:
-        """Serve these records beside the hosts' addresses."""
+        """Serve these records and the addresses of the hosts."""
         zones = bind_zones(records, addresses)
         text = "".join(f"$ORIGIN {name}.\n{text}" for name, text in zones.items())
         self.zone = Zone(text, zones)
 
 
 def _mail(greeting: str, before: Said, inside: Said) -> tuple[Behaviour, Behaviour]:
-    """A server with TLS from the first byte, and one with STARTTLS."""
+    """Return a server with TLS from the first byte, and one with STARTTLS."""
     encrypted = talks("", *inside)
     return talks(greeting, *inside), talks(greeting, *before, inside=encrypted)
 
 
 def _judging(yes: str, no: str) -> Said:
-    """What is said to the account's name and password by PLAIN, and to others."""
-    known = [f"\0{it}\0{PASSWORD}".encode() for it in ACCOUNTS]
-    good = [base64.b64encode(it).decode().upper() for it in known]
-    return [*((it, yes) for it in good), ("A", no)]
+    """Return the replies to the right user names and passwords by PLAIN, and to others."""
+    known = [f"\0{name}\0{PASSWORD}".encode() for name in ACCOUNTS]
+    good = [base64.b64encode(login).decode().upper() for login in known]
+    return [*((login, yes) for login in good), ("A", no)]
 
 
 Said = list[tuple[str, str]]
@@ -286,12 +287,12 @@ _SMTP = _mail(
 
 
 def _wants_login(asked: Asked) -> Answer:
-    """What a calendar server says to nobody."""
+    """Return the response of a calendar server to a request without credentials."""
     return 401, {"WWW-Authenticate": 'Basic realm="calendars"'}, b"Access denied"
 
 
 class Paper(Checking):
-    """The world, whose servers are values."""
+    """The world without servers."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -394,14 +395,17 @@ class Paper(Checking):
     def invoke(self, *arguments: str | Path) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(options, "network", self._network)
-            return CliRunner().invoke(cli, [str(it) for it in arguments])
+            return CliRunner().invoke(cli, [str(word) for word in arguments])
 
 
 class _Every(Shown):
-    """A good certificate for whatever name is asked."""
+    """A valid certificate for any name."""
 
     def __init__(self) -> None:
         super().__init__((), datetime.now(UTC) + timedelta(days=365))
 
     def judged(self, host: str) -> Certificate:
         return Shown((host,), self.ends).judged(host)
+
+
+World = Paper | Real

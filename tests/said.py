@@ -1,4 +1,4 @@
-"""The words of findings, in one file: `UPDATE_WORDS=1 pytest …` writes them anew."""
+"""The snapshot of the texts of findings; `UPDATE_WORDS=1 pytest …` updates it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Words = dict[str, str]
 
 
 def said() -> dict[str, Words]:
-    """The words of each finding, by the names of mistakes."""
+    """Return the texts of each finding, by the name of the mistake."""
     known: dict[str, Words] = json.loads(_FILE.read_text()) if _FILE.exists() else {}
     return known
 
 
 def words(found: Mapping[str, Any]) -> Words:
-    """What is said in a finding, without what is another each day."""
+    """Return the texts of a finding, with a fixed date."""
     told = {name: str(found[name]) for name in ("seen", "why", "cure")}
     return {
         name: re.sub(r"\d{4}-\d\d-\d\d", "2030-12-31", text)
@@ -29,7 +29,7 @@ def words(found: Mapping[str, Any]) -> Words:
 
 
 def snapshot(name: str, found: Mapping[str, Any]) -> Words:
-    """The words as the file has them; with UPDATE_WORDS=1 in the environment, as found."""
+    """Return the texts in the file; with UPDATE_WORDS=1, update them first."""
     known = said()
     if os.environ.get("UPDATE_WORDS") == "1":
         known[name] = words(found)

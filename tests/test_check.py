@@ -17,9 +17,9 @@ import dns.zone
 import pytest
 from click.testing import Result
 from paper import Paper
+from seeds import good, lead, mail, says
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, ZONE_HEAD, free_port, program, run, until
-from test_check_mistakes import good, lead, mail, says
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -505,7 +505,7 @@ def test_a_terminal_gets_colours_and_types_the_password_unseen(
     code, shown = really.inside.call(at_terminal, *options, typed=typed)
     assert code == 0, shown
     assert f"Password of {USER} at imap imap.{DOMAIN}:993 SSL, pop3 " in shown
-    assert f"{USER} is let in" in " ".join(shown.split())
+    assert f"the login of {USER} works" in " ".join(shown.split())
     assert PASSWORD not in shown
     assert "\x1b[32m" in shown
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bind import Bind, bind
 from support import BIN, fetch, program, until
-from test_check_right import ALL, works, wrong
+from test_check_right import ALL, problems, works
 from world import ADDRESSES, DOMAIN, ELSEWHERE, TOML, USER, WEB, Real
 
 pytestmark = pytest.mark.world
@@ -41,7 +41,7 @@ def publish(names: Bind, file: Path, *options: str | Path) -> None:
 
 def is_green(world: Real, file: Path) -> bool:
     report = world.check(USER, file=file, names=_NAMES)
-    return wrong(report) == [] and works(report) == dict.fromkeys(ALL, True)
+    return problems(report) == [] and works(report) == dict.fromkeys(ALL, True)
 
 
 def digests(names: Bind) -> list[str]:

@@ -169,7 +169,7 @@ def test_init_and_check_of_the_quick_start_succeed(
         assert done.returncode == 0, done.stdout + done.stderr
     written = (tmp_path / "autoconfig.toml").read_text()
     assert "imap.example.com" in written
-    assert "the servers of the file are well" in done.stdout
+    assert "the servers of the file work" in done.stdout
 
 
 @pytest.mark.world

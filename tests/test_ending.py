@@ -165,6 +165,6 @@ def test_the_verdict_names_a_refused_login() -> None:
         "             \x1b[31mthe login fails at\x1b[0m imap imap.example.com:993: "
         "fred is refused: no",
     ]
-    (servers, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
-    assert "the servers of the file are well" in servers
+    (well, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
+    assert "the servers of the file work" in well
     assert "the login fails at" in refused

@@ -18,6 +18,7 @@ from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.check import Case
 from flask_autoconfig.tools.commands.check import _of_file
 
 Write = Callable[..., Path]
@@ -187,7 +188,9 @@ def test_check_names_the_line_that_is_no_domain(toml: Write, tmp_path: Path) -> 
     line = file.read_text().splitlines().index("username = 'fred'") + 1
     with click.Context(click.Command("check")) as context:
         context.meta["flask_autoconfig.file"] = file
-        subjects = [finding.subject for finding in _of_file(Service(file))]
+        service = Service(file)
+        case = Case("example.com", (), service.snapshot.loaded.providers[0])
+        subjects = [found.subject for found in _of_file(service, case)]
     assert subjects[:2] == [f"{tmp_path}/customers:2", f"{file}:{line}"]
 
 

@@ -146,7 +146,7 @@ def test_settings_behind_a_forged_certificate_get_no_password(here: World) -> No
     assert done.returncode == 1
     assert not here.listener.has_the_password()
     assert f"imap.{EVIL}" not in done.stdout
-    assert "the certificate is not good: no intermediate certificate" in done.stdout
+    assert "the certificate is not valid: no intermediate certificate" in done.stdout
     assert f"at   https://autoconfig.{DOMAIN}/" in done.stdout
 
 
@@ -164,7 +164,9 @@ def test_settings_behind_a_redirect_over_http_get_no_password(here: World) -> No
     here.lead(EVIL, 443, answering(found(EVIL)), here.good(EVIL))
     done = here.check("--yes")
     assert not here.listener.has_the_password()
-    assert "the settings did not come whole over verified https" in done.stdout
+    assert (
+        "the settings were not retrieved completely over verified https" in done.stdout
+    )
 
 
 def test_settings_over_verified_https_can_get_the_password(here: World) -> None:
@@ -195,7 +197,7 @@ def _submission(connection: socket.socket) -> None:
 def test_without_a_file_a_login_needs_consent(published: World) -> None:
     done = published.check()
     assert done.returncode == 2
-    assert "name a file, or say --yes" in done.stderr
+    assert "or add --yes" in done.stderr
     assert published.listener.received == b""  # nothing was done at all
 
 
@@ -213,7 +215,7 @@ def test_the_person_sees_where_the_password_goes_before_consenting(
 def test_a_person_who_refuses_is_not_asked_for_the_password(published: World) -> None:
     _code, shown = published.at_terminal(sure="n")
     assert "Password of" not in shown
-    assert "you said no" in shown
+    assert "you answered no" in shown
     assert not published.listener.has_the_password()
 
 

@@ -1,8 +1,8 @@
-"""A domain's world on real ports, in a network namespace, and what `paper.py` shares.
+"""A domain with real servers in a network namespace, and the parts shared with `paper.py`.
 
-BIND, Dovecot, Postfix, Radicale and nginx run there. Every server has a loopback address
-of its own, as hosts have. A mistake is made by a server at another address, by a zone of
-another name server, or by what answers in the place of the web server.
+BIND, Dovecot, Postfix, Radicale and nginx run there, each at a loopback address of its
+own. A mistake is a server at another address, the zone of another name server, or a
+different response of the web server.
 """
 
 from __future__ import annotations
@@ -52,14 +52,16 @@ from flask_autoconfig.tools.cli import cli
 DOMAIN, HOSTER = "example.test", "hoster.test"
 USER, PASSWORD = f"fred@{DOMAIN}", "secret"
 OWN = (DOMAIN, "example.com")  # the domain of the world, and that of examples
-ACCOUNTS = tuple(f"fred@{it}" for it in OWN)
+ACCOUNTS = tuple(f"fred@{domain}" for domain in OWN)
 BIND, OTHER_NAMES = "127.0.0.53", "127.0.0.54"
-WEB, DAV, IMAP, SMTP, HOSTER_WEB = (f"127.0.0.{it}" for it in (10, 11, 12, 13, 14))
+WEB, DAV, IMAP, SMTP, HOSTER_WEB = (f"127.0.0.{last}" for last in (10, 11, 12, 13, 14))
 SITE = "127.0.0.15"  # the domain's own web site, which knows nothing of mail
-MAIL_HOSTS = ("imap", "pop", "smtp", "mx", "mail")
+HOSTS = (
+    *("autoconfig", "autodiscover", "ua-auto-config", "www", "dav"),
+    *("imap", "pop", "smtp", "mx", "mail"),
+)
 ELSEWHERE = "127.0.1.1"  # of servers that are wrong
 DEAD = "127.0.1.9"  # where nothing listens
-WEB_HOSTS = ("autoconfig", "autodiscover", "ua-auto-config", "www")
 
 ADDRESSES = f"""
 $ORIGIN {DOMAIN}.
@@ -76,7 +78,7 @@ dav IN A {DAV}
 
 
 def bind_zones(records: str, addresses: str = ADDRESSES) -> dict[str, str]:
-    """The zones that BIND has: the domain's with these records, and those of others."""
+    """Return the zones of BIND: the domain's with these records, and others."""
     return {
         DOMAIN: addresses + records,
         HOSTER: f"mx IN A {SMTP}\nautoconfig IN A {HOSTER_WEB}\n",
@@ -108,18 +110,18 @@ Respond = Callable[[dns.message.Message], dns.message.Message | None]
 
 
 class Zone:
-    """What a name server answers that has these records."""
+    """The responses of a name server with these records."""
 
     def __init__(self, text: str, own: Collection[str] = ()) -> None:
-        """*own* are the zones of a name server that asks no other."""
+        """*own* are the zones of an authoritative name server; others recurse."""
         head = f"$TTL 60\n{text}"
         self._zone = dns.zone.from_text(
             head, dns.name.root, relativize=False, check_origin=False
         )
-        self._own = [dns.name.from_text(it) for it in own]
+        self._own = [dns.name.from_text(zone) for zone in own]
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
-        """The answer, with what aliases lead to."""
+        """Return the response, with the targets of aliases."""
         reply = dns.message.make_response(query, recursion_available=not self._own)
         reply.flags |= dns.flags.AA
         name, type_ = query.question[0].name, query.question[0].rdtype
@@ -141,7 +143,7 @@ class Zone:
 
     def _node(self, name: dns.name.Name) -> Any:
         node = self._zone.get_node(name)
-        if node is None and any(it.is_subdomain(name) for it in self._zone):
+        if node is None and any(other.is_subdomain(name) for other in self._zone):
             return dns.node.Node()  # type: ignore[no-untyped-call] # there are names below it
         while node is None and name != dns.name.root:
             name = name.parent()
@@ -160,22 +162,22 @@ class Zone:
 
 
 class Names:
-    """A name server's records, which can be exchanged while it runs."""
+    """The records of a name server, which can be replaced while it runs."""
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._zone = Zone(base)
 
     def load(self, *zones: str) -> None:
-        """Serve these zones' records beside the hosts' addresses."""
+        """Serve these records and the addresses of the hosts."""
         self.serve(self._base + "".join(zones))
 
     def serve(self, text: str) -> None:
-        """Serve the records of this zone file, and no others."""
+        """Serve the records of this zone file only."""
         self._zone = Zone(text)
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
-        """The answer to a query."""
+        """Return the response to a query."""
         return self._zone.respond(query)
 
 
@@ -219,7 +221,7 @@ class NameServer(Names):
         self.port = port or free_port()
         where = address, self.port
         self._servers: list[Any] = [socketserver.ThreadingUDPServer(where, _ByUdp)]
-        if respond is None:  # else by UDP alone
+        if respond is None:  # otherwise only UDP
             self._servers.append(_TcpServer(where, _ByTcp))
         for server in self._servers:
             server.respond = respond or self.respond
@@ -247,7 +249,7 @@ StartTls = Callable[[], socket.socket]
 
 
 def says_first(text: str) -> Behaviour:
-    """A server that says one line and waits."""
+    """Return a server that sends one line and waits."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(text.encode() + b"\r\n")
@@ -259,7 +261,7 @@ def says_first(text: str) -> Behaviour:
 def talks(
     greeting: str, *replies: tuple[str, str], inside: Behaviour | None = None
 ) -> Behaviour:
-    """A server that answers commands by what they begin with.
+    """Return a server that answers commands by how they begin.
 
     *inside* holds the conversation after STARTTLS.
     """
@@ -296,7 +298,7 @@ App = Callable[[str, str, str, str, bytes], Answer]
 
 
 class Asked:
-    """A request, and what the service itself would answer."""
+    """A request, and the response of the service to it."""
 
     def __init__(
         self, app: App, method: str, host: str, path: str, body: bytes, secure: bool
@@ -311,7 +313,7 @@ class Asked:
         return f"{self.host}{self.path}"
 
     def served(self, **headers: str) -> Answer:
-        """The answer of the service, with other headers."""
+        """Return the response of the service, with other headers."""
         scheme = "https" if self.secure else "http"
         asked = (
             self.method,
@@ -326,7 +328,7 @@ class Asked:
 
 
 def app_of(file: Path) -> App:
-    """What the service answers to a method, base URL, path, query and body."""
+    """Return a function from method, base URL, path, query and body to a response."""
     client = Client(create_app(file))
 
     @cache
@@ -343,7 +345,7 @@ Web = Callable[[Asked], Answer | None]
 
 
 class Front:
-    """A web server at a loopback address that answers as a test says, else as it should."""
+    """A web server that answers as the service does, unless a test sets `answer`."""
 
     def __init__(self, file: Path) -> None:
         self.answer: Web = lambda asked: None
@@ -385,7 +387,7 @@ class Front:
 
 
 class Checking(ABC):
-    """A world, and how a person would check it."""
+    """A world, and the commands that check it."""
 
     names: Names  # for zones with mistakes
     bind: Any  # a name server that does not recurse
@@ -399,7 +401,7 @@ class Checking(ABC):
 
     @contextmanager
     def fresh(self) -> Iterator[None]:
-        """The world as it should be, for one test."""
+        """Reset the world for one test."""
         self.names.load(self.zone)
         self.front.answer = lambda asked: None
         with ExitStack() as self.stack:
@@ -407,77 +409,45 @@ class Checking(ABC):
 
     @abstractmethod
     def invoke(self, *arguments: str | Path) -> Result:
-        """The command in this process, which is quicker."""
-
-    @abstractmethod
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
-    ) -> None:
-        """A server for one test: over TLS *at_once* or by STARTTLS with a certificate."""
-
-    @abstractmethod
-    def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
-        """A web server for one test that answers as the service with that file does."""
-
-    @abstractmethod
-    def name_server(self, address: str, respond: Respond) -> None:
-        """A name server for one test, by UDP alone."""
-
-    @abstractmethod
-    def certificate(self, *names: str, not_after: datetime | None = None) -> Any:
-        """A certificate of an authority that clients know."""
-
-    @abstractmethod
-    def self_signed(self, name: str) -> Any:
-        """A certificate of no authority."""
-
-    @abstractmethod
-    def unknown(self, *names: str, whole: bool = True) -> Any:
-        """One of an authority that nobody knows, with its chain or alone."""
+        """Run the command in this process."""
 
     def records(self, file: Path) -> str:
-        """What `dns` says of the domain, without what makes it a zone of its own."""
+        """Return the records that `dns` prints for the domain."""
         done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
         lines = done.stdout.splitlines(True)
-        return "".join(it for it in lines if not it.startswith("@ "))
+        return "".join(line for line in lines if not line.startswith("@ "))
 
     def check(
         self, *arguments: str | Path, file: Path | None = None, names: str = OTHER_NAMES
     ) -> dict[str, Any]:
-        """What `check --json` says."""
+        """Return the report of `check --json`."""
         start = ["--config", str(file)] if file else []
         done = self.invoke(
             *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
         )
         assert done.exit_code in (0, 1), (done.output, done.exception)
-        told: dict[str, Any] = json.loads(done.stdout)
-        failed = any(it["status"] == "failure" for it in told["findings"])
+        report: dict[str, Any] = json.loads(done.stdout)
+        failed = any(found["status"] == "failure" for found in report["findings"])
         assert done.exit_code == int(failed)
-        return told
+        return report
+
+
+# --- Real servers -----------------------------------------------------------------------
+
+
+def configure(folder: Path, name: str, **values: object) -> Path:
+    """Write a configuration file from its template in tests/servers."""
+    template = Path(__file__).with_name("servers") / name
+    file = folder / name
+    file.write_text(template.read_text().format(folder=folder, **values))
+    return file
+
+
+def _users() -> str:
+    return "".join(f"{account}:{PASSWORD}\n" for account in ACCOUNTS)
 
 
 # --- BIND -----------------------------------------------------------------------------
-
-_NAMED = """
-options {{
-  directory "{folder}";
-  pid-file "{folder}/named.pid";
-  session-keyfile "{folder}/session.key";
-  managed-keys-directory "{folder}";
-  listen-on port 53 {{ {address}; }};
-  listen-on-v6 {{ none; }};
-  allow-query {{ any; }};
-  {more}
-}};
-controls {{ }};
-{zones}
-"""
 
 
 _SOA = """$TTL 60
@@ -488,7 +458,7 @@ ns IN A 127.0.0.53
 
 
 class Bind:
-    """A real BIND that is authoritative for the world's zones."""
+    """A BIND that is authoritative for the zones of the world."""
 
     def __init__(self, folder: Path, inside: Namespace) -> None:
         self._folder, self._inside = folder, inside
@@ -500,8 +470,7 @@ class Bind:
             for name in (DOMAIN, HOSTER, "customer.test")
         )
         more = "recursion no; dnssec-validation no;"
-        text = _NAMED.format(folder=folder, address=BIND, more=more, zones=zones)
-        (folder / "named.conf").write_text(text)
+        configure(folder, "named.conf", address=BIND, more=more, zones=zones)
         self._write("")
 
     def _write(self, records: str, addresses: str = ADDRESSES) -> None:
@@ -511,7 +480,7 @@ class Bind:
             (self._folder / name).write_text(head + text)
 
     def load(self, records: str, addresses: str = ADDRESSES) -> None:
-        """Serve these records beside the hosts' addresses."""
+        """Serve these records and the addresses of the hosts."""
         self._serial += 1
         self._write(records, addresses)
         assert self.process is not None
@@ -528,7 +497,7 @@ class Bind:
 
 @contextmanager
 def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
-    """BIND for the world, with the hosts' addresses alone."""
+    """Run BIND with the addresses of the hosts only."""
     names = Bind(folder, inside)
     command = (program("named"), "-f", "-c", folder / "named.conf")
     log = folder / "log"
@@ -540,58 +509,18 @@ def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
 
 @contextmanager
 def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
-    """A BIND that asks the world's, and expects signatures that its zone does not have."""
+    """Run a BIND that forwards to the first and requires signatures, which are missing."""
     folder.mkdir()
-    key = base64.b64encode(bytes(range(64))).decode()  # nobody's
+    key = base64.b64encode(bytes(range(64))).decode()  # of no zone
     more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
     zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
-    text = _NAMED.format(folder=folder, address=address, more=more, zones=zones)
-    (folder / "named.conf").write_text(text)
+    configure(folder, "named.conf", address=address, more=more, zones=zones)
     command = (program("named"), "-f", "-c", folder / "named.conf")
     with inside.running(*command, port=53, address=address, log=folder / "log"):
         yield
 
 
 # --- Mail -----------------------------------------------------------------------------
-
-_MAIN = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = mx.{domain}
-mydestination =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-smtpd_tls_chain_files = {key}, {certificate}
-smtpd_tls_security_level = may
-smtpd_tls_auth_only = yes
-smtpd_sasl_type = dovecot
-smtpd_sasl_path = {sasl}
-smtpd_sasl_auth_enable = yes
-maillog_file_prefixes = {folder}
-maillog_file = {folder}/log
-{more}
-"""
-_MASTER = """
-{address}:smtp inet n - n - - smtpd
-{address}:submission inet n - n - - smtpd
-  -o smtpd_tls_security_level=encrypt
-{address}:smtps inet n - n - - smtpd
-  -o smtpd_tls_wrappermode=yes
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-anvil unix - - n - 1 anvil
-proxymap unix - - n - - proxymap
-tlsmgr unix - - n 1000? 1 tlsmgr
-error unix - - n - - error
-"""
 
 
 @contextmanager
@@ -603,12 +532,13 @@ def postfix(
     sasl: Path,
     more: str = "",
 ) -> Iterator[None]:
-    """A real Postfix for submission, whose logins Dovecot judges."""
+    """Run Postfix for submission, whose logins Dovecot verifies."""
     for name in ("", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
-    main = _MAIN.format(
-        folder=folder,
+    configure(
+        folder,
+        "main.cf",
         domain=DOMAIN,
         address=address,
         certificate=certificate[0],
@@ -616,8 +546,7 @@ def postfix(
         sasl=sasl,
         more=more,
     )
-    (folder / "main.cf").write_text(main)
-    (folder / "master.cf").write_text(_MASTER.format(address=address))
+    configure(folder, "master.cf", address=address)
     command = (program("postfix"), "-c", folder, "start-fg")
     log = folder / "out"
     with inside.running(*command, port=25, address=address, log=log):
@@ -638,100 +567,27 @@ def real_dovecot(
     address: str,
     **options: str,
 ) -> Iterator[Path]:
-    """A real Dovecot on real ports; gives its socket for Postfix's logins."""
-    configuration = _dovecot_configuration(
-        folder, certificate, address=address, **options
+    """Run Dovecot; yield its socket for the logins of Postfix."""
+    folder.mkdir(mode=0o755)
+    (folder / "mail").mkdir()
+    (folder / "mail").chmod(0o777)
+    (folder / "users").write_text(_users())
+    nobody = pwd.getpwnam("nobody")
+    values = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    values |= {"more": "", **options}
+    configuration = configure(
+        folder,
+        "dovecot.conf",
+        address=address,
+        uid=nobody.pw_uid,
+        gid=nobody.pw_gid,
+        certificate=certificate[0],
+        key=certificate[1],
+        **values,
     )
     command = (program("dovecot"), "-F", "-c", configuration)
     with inside.running(*command, port=143, address=address, log=folder / "out"):
         yield folder / "auth-smtp"
-
-
-_DOVECOT = """
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/dovecot.log
-protocols = imap pop3
-listen = {address}
-ssl = {ssl}
-ssl_cert = <{certificate}
-ssl_key = <{key}
-disable_plaintext_auth = {disable_plaintext}
-auth_mechanisms = {mechanisms}
-mail_location = maildir:{folder}/mail
-first_valid_uid = 1
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {folder}/users
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={folder}/mail
-}}
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = 143
-  }}
-  inet_listener imaps {{
-    port = 993
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  chroot =
-  inet_listener pop3 {{
-    port = 110
-  }}
-  inet_listener pop3s {{
-    port = 995
-    ssl = yes
-  }}
-}}
-service anvil {{
-  chroot =
-  # A wrong password in one test must not slow down the next.
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-service stats {{
-  chroot =
-}}
-{more}
-"""
-# Where Postfix asks whether a login is good.
-_AUTH_SOCKET = """
-service auth {{
-  unix_listener {folder}/auth-smtp {{
-    mode = 0666
-  }}
-}}
-"""
-
-
-def _dovecot_configuration(
-    folder: Path, certificate: tuple[Path, Path], **options: str
-) -> Path:
-    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
-    more = _AUTH_SOCKET.format(folder=folder) + options.pop("more", "")
-    folder.mkdir(mode=0o755)
-    mail = pwd.getpwnam("nobody")
-    (folder / "mail").mkdir(mode=0o777)
-    (folder / "mail").chmod(0o777)
-    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
-    configuration = folder / "dovecot.conf"
-    configuration.write_text(
-        _DOVECOT.format(
-            folder=folder,
-            uid=mail.pw_uid,
-            gid=mail.pw_gid,
-            certificate=certificate[0],
-            key=certificate[1],
-            **{**usual, **options, "more": more},
-        )
-    )
-    return configuration
 
 
 @contextmanager
@@ -742,81 +598,24 @@ def radicale(
     address: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[int]:
-    """A real CalDAV and CardDAV server over TLS; gives its port."""
+    """Run a CalDAV and CardDAV server over TLS; yield its port."""
     folder.mkdir()
     port = port or free_port()
-    config = radicale_configuration(folder, f"{address}:{port}", certificate)
+    (folder / "users").write_text(_users())
+    config = configure(
+        folder,
+        "radicale",
+        address=address,
+        port=port,
+        certificate=certificate[0],
+        key=certificate[1],
+    )
     command = (BIN / "python", "-m", "radicale", "--config", config)
     with start(*command, port=port, address=address, log=folder / "out"):
         yield port
 
 
-def radicale_configuration(
-    folder: Path, where: str, certificate: tuple[Path, Path]
-) -> Path:
-    """What Radicale reads, with one account; gives the file."""
-    (folder / "users").write_text("".join(f"{it}:{PASSWORD}\n" for it in ACCOUNTS))
-    config = folder / "radicale"
-    config.write_text(
-        f"[server]\nhosts = {where}\nssl = True\n"
-        f"certificate = {certificate[0]}\nkey = {certificate[1]}\n"
-        f"[auth]\ntype = htpasswd\nhtpasswd_filename = {folder}/users\n"
-        f"htpasswd_encryption = plain\n"
-        f"[storage]\nfilesystem_folder = {folder}/collections\n"
-    )
-    return config
-
-
-# --- nginx ----------------------------------------------------------------------------
-
-_NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  {text}
-}}
-"""
-PROXY = """
-    location / {{
-      proxy_pass {service};
-      proxy_set_header X-Forwarded-Host $host;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_set_header X-Forwarded-For $remote_addr;
-    }}
-"""
-
-
-@contextmanager
-def real_nginx(
-    inside: Namespace,
-    folder: Path,
-    address: str,
-    certificate: tuple[Path, Path],
-    locations: str,
-    tls: str = "",
-    unencrypted: bool = True,
-) -> Iterator[None]:
-    """A real nginx at 443, and at 80."""
-    folder.mkdir()
-    listen = f"listen {address}:80;" if unencrypted else ""
-    text = (
-        f"server {{ {listen} listen {address}:443 ssl;\n"
-        f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]};\n"
-        f"{tls}\n{locations}\n}}"
-    )
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, text=text))
-    command = (program("nginx"), "-p", folder, "-c", folder / "nginx.conf")
-    with inside.running(*command, port=443, address=address, log=folder / "out"):
-        yield
+# --- The web server -------------------------------------------------------------------
 
 
 class _Server(ThreadingHTTPServer):
@@ -841,25 +640,22 @@ class _Server(ThreadingHTTPServer):
         pass
 
 
-# --- All of it ------------------------------------------------------------------------
+# --- The real world -------------------------------------------------------------------
 
 
 class Real(Checking):
-    """Where everything is."""
+    """The world with real servers."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         super().__init__(folder)
         enter = stack.enter_context
         self.inside = inside = enter(namespace())
-        mail = self.certificate(*(f"{it}.{own}" for own in OWN for it in MAIL_HOSTS))
-        self.web_certificate = self.certificate(
-            *(f"{it}.{own}" for own in OWN for it in WEB_HOSTS),
-            *(*OWN, f"autoconfig.{HOSTER}"),
-        )
-        dav = self.certificate(*(f"dav.{own}" for own in OWN))
-        sasl = enter(real_dovecot(inside, folder / "dovecot", mail, IMAP))
-        enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
-        enter(radicale(folder / "radicale", dav, inside.running, DAV, 443))
+        hosts = [f"{host}.{domain}" for domain in OWN for host in HOSTS]
+        certificate = self.certificate(*OWN, *hosts, f"autoconfig.{HOSTER}")
+        self.web_certificate = certificate
+        sasl = enter(real_dovecot(inside, folder / "dovecot", certificate, IMAP))
+        enter(postfix(inside, folder / "postfix", SMTP, certificate, sasl))
+        enter(radicale(folder / "radicale", certificate, inside.running, DAV, 443))
         self.bind = enter(bind(folder / "bind", inside))
         names = enter(inside.call(NameServer, 53, OTHER_NAMES, ADDRESSES))
         self.names = names
@@ -874,10 +670,10 @@ class Real(Checking):
             yield
 
     def run(self, *arguments: str | Path, cwd: Path | None = None, **more: Any) -> Any:
-        """The command in a process of its own, in the namespace."""
+        """Run the command in a process of its own, in the namespace."""
         return self.inside.call(
             subprocess.run,
-            [str(it) for it in (BIN / "flask-autoconfig", *arguments)],
+            [str(word) for word in (BIN / "flask-autoconfig", *arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -888,7 +684,7 @@ class Real(Checking):
         )
 
     def invoke(self, *arguments: str | Path) -> Result:
-        words = [str(it) for it in arguments]
+        words = [str(word) for word in arguments]
         return self.inside.call(CliRunner().invoke, cli, words)
 
     # --- Servers -----------------------------------------------------------------
@@ -947,32 +743,36 @@ class Real(Checking):
 
     @contextmanager
     def service(self, file: Path) -> Iterator[None]:
-        """The service behind a real nginx, at an address that BIND's zone gives the web."""
+        """Run the service behind nginx, at the address of the web hosts in BIND's zone."""
         folder = self._folder("web")
         command = (BIN / "flask-autoconfig", "--config", file, "serve")
         options = ("--bind", "127.0.0.1:8000", "--workers", "1", "--proxies", "1")
         with self.inside.running(
             *(*command, *options), port=8000, address="127.0.0.1", log=folder / "log"
         ):
-            locations = PROXY.format(service="http://127.0.0.1:8000")
-            self.nginx(ELSEWHERE, self.web_certificate, locations)
+            self.nginx(ELSEWHERE, self.web_certificate, "http://127.0.0.1:8000")
             moved = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
             self.bind.load(self.zone, moved)
             yield
 
     def nginx(
-        self, address: str, certificate: Any, locations: str, tls: str = ""
+        self, address: str, certificate: Any, service: str, tls: str = ""
     ) -> None:
-        """A real nginx for one test."""
+        """Run nginx in front of a service, for one test."""
+        folder = self._folder("nginx")
+        file = configure(
+            folder,
+            "nginx.conf",
+            address=address,
+            certificate=certificate[0],
+            key=certificate[1],
+            service=service,
+            tls=tls,
+        )
+        command = (program("nginx"), "-p", folder, "-c", file)
+        log = folder / "out"
         self.stack.enter_context(
-            real_nginx(
-                self.inside,
-                self._folder("nginx") / "here",
-                address,
-                certificate,
-                locations,
-                tls,
-            )
+            self.inside.running(*command, port=443, address=address, log=log)
         )
 
     # --- Certificates ------------------------------------------------------------
@@ -1004,7 +804,7 @@ class Real(Checking):
         made = trustme.CA().create_child_ca().issue_cert(*names)
         folder = self._folder("chain")
         files = folder / "certificate.pem", folder / "key.pem"
-        chain = [it.bytes() for it in made.cert_chain_pems]
+        chain = [pem.bytes() for pem in made.cert_chain_pems]
         files[0].write_bytes(b"".join(chain if whole else chain[:1]))
         made.private_key_pem.write_to_path(files[1])
         return files
@@ -1012,6 +812,6 @@ class Real(Checking):
 
 @contextmanager
 def real() -> Iterator[Real]:
-    """The world, started once a session."""
+    """Start the world, once in a session."""
     with ExitStack() as stack:
         yield Real(stack.enter_context(open_folder()), stack)

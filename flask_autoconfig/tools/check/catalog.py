@@ -1,4 +1,4 @@
-"""Every rule of `check`, in one list."""
+"""The list of all rules."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from typing import NamedTuple
 
 from .facts import Facts
 from .findings import Case, Finding
-from .rules import certificates, comparing, connections, dav, documents, names, servers
+from .rules import comparing, connections, dav, documents, names, servers
 from .scene import Scene
-
-Fetch = Callable[[], object]  # asks for a fact, which is kept
-
-
-def _nothing(case: Case, facts: Facts) -> Iterable[Fetch]:
-    """For a rule that looks at what clients ask for anyway."""
-    return ()
 
 
 class Rule(NamedTuple):
-    """What it finds, and the facts that it needs from the start."""
+    """A function that yields findings, and one that yields lookups to start early."""
 
     find: Callable[[Scene], Iterable[Finding]]
-    fetches: Callable[[Case, Facts], Iterable[Fetch]] = _nothing
+    lookups: Callable[[Case, Facts], Iterable[Callable[[], object]]] | None = None
 
 
-# Those that need nothing but a file, and hold before anything is published.
-OF_THE_FILE = (
+# Rules that only need the file, and apply before anything is published.
+RULES_OF_FILE = (
     Rule(servers.look, servers.of_file),
     Rule(connections.mail),
     Rule(dav.look),
@@ -36,11 +29,11 @@ RULES = (
     Rule(names.mx),
     Rule(names.services, names.all_services),
     Rule(names.half_answered),
-    *OF_THE_FILE,
+    *RULES_OF_FILE,
     Rule(connections.web),
     Rule(documents.look),
     Rule(documents.faulty),
-    Rule(certificates.web),
+    Rule(connections.certificates),
     Rule(comparing.differences),
     Rule(comparing.nothing),
     Rule(comparing.hosters),

@@ -1,4 +1,4 @@
-"""Findings: what a rule found, as a code with values, and what all rules start from."""
+"""Findings, and the case that a check starts from."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from .texts import Around, Text, Values
 
 @dataclass(frozen=True)
 class Case:
-    """What is looked at: a domain, and what is known of it beforehand."""
+    """The domain to check, and what is known before the check."""
 
     domain: str  # A-labels
-    families: tuple[Family, ...]  # that are meant to be served
-    provider: Provider | None = None  # what the file says of it, if there is a file
+    families: tuple[Family, ...]  # that should be served
+    provider: Provider | None = None  # of the file, if there is a file
     exact: bool = True  # the file claims the domain by name
     address: Address | None = None  # to ask with
     signs: bool = False  # the file has `[sign]`
-    has_own_login: bool = False  # a hook of the site says the asker's login name
-    ignored: frozenset[str] = frozenset()  # codes of findings that are left out
+    has_own_login: bool = False  # a hook of the site returns the login name
+    ignored: frozenset[str] = frozenset()  # codes of findings to leave out
 
     def has(self, host: str) -> bool:
-        """Whether a host is the domain itself, or below it."""
+        """Return whether the host is the domain or below it."""
         return f".{host}".endswith(f".{self.domain}")
 
     @property
     def asker(self) -> Address:
-        """Who asks: a mailbox that every domain has (RFC 5321, 4.5.1) for nobody."""
+        """The address to ask with; every domain has the default (RFC 5321, 4.5.1)."""
         return self.address or Address("postmaster", self.domain)
 
 
 class Finding(NamedTuple):
-    """One thing that was found, or one cause with all its places."""
+    """A code with values at one place, or at several that share the cause."""
 
-    code: str  # of texts.toml, as "tls.expired"
-    step: str  # file, dns, https, document, server, login
-    subject: str  # the URL, name or server; several with ", " between
-    values: Values = ()  # of the placeholders in the code's texts
+    code: str  # of texts.toml, such as "tls.expired"
+    step: str  # file, dns, https, document, server or login
+    subject: str  # the URL, name or server; several are joined by ", "
+    values: Values = ()  # of the placeholders in the texts
     around: Around = ()
-    advice: str = ""  # in the place of the code's own cure
-    marks: frozenset[str] = frozenset()  # the circumstances that weigh.py knows
-    clients: tuple[str, ...] = ()  # whom it hurts
-    places: tuple[str, ...] = ()  # the subject's parts
+    advice: str = ""  # replaces the cure of the code
+    marks: frozenset[str] = frozenset()  # circumstances that weigh.py knows
+    clients: tuple[str, ...] = ()  # that are affected
+    places: tuple[str, ...] = ()  # the parts of the subject
 
     @property
     def status(self) -> str:
@@ -59,56 +59,60 @@ class Finding(NamedTuple):
 
     @property
     def text(self) -> Text:
-        """Its texts, filled in."""
+        """Its texts with the values filled in."""
         return texts.text_of(self.code, self.values, self.around, self.advice)
 
     @property
     def seen(self) -> str:
-        """What was seen."""
+        """What was observed."""
         return self.text.seen
 
     @property
     def why(self) -> str:
-        """Whom it hurts, and how."""
+        """Who is affected, and how."""
         return self.text.why
 
     @property
     def cure(self) -> str:
-        """What to do about it."""
+        """What to do."""
         return self.text.cure
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.seen}"
 
     def hurting(self, *clients: str) -> Finding:
-        """The same, with the clients that it hurts."""
+        """Return the finding with further affected clients."""
         return self._replace(clients=tuple(dict.fromkeys((*self.clients, *clients))))
 
     def marked(self, *marks: str) -> Finding:
-        """The same in these circumstances as well; an empty one counts for nothing."""
-        return self._replace(marks=self.marks | {it for it in marks if it})
+        """Return the finding with further marks; empty strings are ignored."""
+        return self._replace(marks=self.marks | set(filter(None, marks)))
 
     def within(self, name: str, **values: object) -> Finding:
-        """The same with the text of `around` in texts.toml that has that name."""
+        """Return the finding wrapped in the text `around.NAME` of texts.toml."""
         return self._replace(around=(*self.around, (name, _clean(values))))
 
     def at(self, subject: str) -> Finding:
-        """The same at another place."""
+        """Return the finding at another place."""
         return self._replace(subject=subject, places=(subject,))
 
 
 def finding(
     code: str, subject: str, *, step: str = "", advice: str = "", **values: object
 ) -> Finding:
-    """A finding; *step* and *advice* replace what texts.toml has for the code.
+    """Return a finding; *step* and *advice* replace those of the code in texts.toml.
 
-    Values come from strangers, and so they are cleaned.
+    A URL as the subject loses its query. All values are cleaned: servers choose them.
     """
-    subject = clean(subject)
+    subject = clean(shown(subject))
     step = step or texts.template(code).step
-    places = (subject,)
     return Finding(
-        code, step, subject, _clean(values), advice=clean(advice), places=places
+        code,
+        step,
+        subject,
+        _clean(values),
+        advice=clean(advice),
+        places=(subject,),
     )
 
 
@@ -117,7 +121,7 @@ def _clean(values: dict[str, object]) -> Values:
 
 
 def shown(url: str) -> str:
-    """A URL as people are shown it: without the query, which has nothing but who asks."""
+    """Return a URL without its query, which only says who asks."""
     parts = split_url(url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}" if parts.netloc else url
 
@@ -125,25 +129,25 @@ def shown(url: str) -> str:
 def from_problem(
     step: str, subject: str, problem: Problem, clients: Sequence[str] = ()
 ) -> Finding:
-    """Return a warning as a finding; what only PACC leaves out hurts nobody else.
+    """Return the finding for a problem of the file or of a document.
 
-    `clients` are the names in `problem.client`, where it names several.
+    *clients* are the names in `problem.client`, where it contains several.
     """
-    place = f"{problem.place}: " if problem.place else ""
-    is_all = problem.client.startswith("Every")
-    client = f"{problem.client}: " if problem.client and not is_all else ""
-    harm = f"it hurts {problem.client[:1].lower()}{problem.client[1:]}"
-    if not is_all:
-        harm = (
-            f"it hurts people who use {problem.client}" if client else "it is left out"
-        )
+    name = problem.client
+    client = "" if name.startswith("Every") or not name else f"{name}: "
+    if client:
+        harm = f"this affects people who use {name}"
+    elif name:
+        harm = f"this affects {name[:1].lower()}{name[1:]}"
+    else:
+        harm = "the setting is ignored"
     found = finding(
-        f"{step}.{'pacc' if problem.client == 'PACC' else 'warning'}",
+        f"{step}.{'pacc' if name == 'PACC' else 'warning'}",
         subject,
         advice=problem.cure,
-        place=place,
+        place=f"{problem.place}: " if problem.place else "",
         client=client,
         message=problem.message,
         harm=harm,
     )
-    return found.hurting(*(clients or filter(None, [problem.client])))
+    return found.hurting(*(clients or filter(None, [name])))

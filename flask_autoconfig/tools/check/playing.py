@@ -1,16 +1,17 @@
-"""Plays a client: its steps one after the other, until it has settings or gives up."""
+"""Plays a client: its steps in order, until it has settings or gives up."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ...address import NOBODY
 from ...documents import outlook_reader
 from ...documents.setups import Account, MeaninglessError, Setup
 from .. import reading
-from ..clients import POX, Client, Step
+from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
 from ..net.resolver import LookupFailed
 from ..net.tcp import ProbeError
@@ -19,64 +20,50 @@ from ..zone import MAIL_SERVICES
 from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
 from .findings import Case, Finding, finding, shown
-from .plays import (
-    Outcome,
-    Play,
-    host_of,
-    is_by_chance,
-    is_elsewhere,
-    is_way_out,
-)
+from .plays import Outcome, Play
 from .rules import web
 from .weigh import FAILURE, OK
 
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
-# --- Playing --------------------------------------------------------------------------
-
-
 def play(client: Client, case: Case, facts: Facts) -> Play:
-    """What a client with steps sets up, or what stops it."""
+    """Return what a client with steps sets up, and what it met on the way."""
     played = Play(client.name, client.family)
+    requests = _Requests(client, case, facts)
     met: list[Outcome] = []
-    for step in steps_of(client, case):
-        for ask in asks(step, case, facts):
-            outcome = _outcome(client, step, ask, case, facts)
-            met.append(outcome)
-            if outcome.setup is not None:
-                played.setup, played.found = outcome.setup, outcome
-            if outcome.setup is not None or _ends(client, outcome):
-                break
-        else:
-            continue
-        break
-    if played.setup is None and client.srv:
-        by_srv = _by_srv(client, case, facts)
-        if by_srv is not None:
-            met.append(by_srv)
-            played.setup = by_srv.setup
-            played.found = by_srv if by_srv.setup is not None else None
-    _tell(played, client, case, facts, met)
+    for outcome in requests.outcomes():
+        met.append(outcome)
+        if outcome.setup is not None:
+            played.setup, played.found = outcome.setup, outcome
+        if outcome.setup is not None or _ends(client, outcome):
+            break
+    played.findings = list(_on_the_way(played, client, case, facts, met))
+    if played.found is not None and played.found.reply is not None:
+        for found in _with_settings(case, facts, played.found.reply):
+            names = () if found.status == OK else (client.name,)
+            played.findings.append(found.hurting(*names))
     return played
 
 
 def _ends(client: Client, outcome: Outcome) -> bool:
-    """Whether the client takes it for an answer and looks no further."""
+    """Return whether the client takes an empty response for an answer, and stops."""
     if outcome.trouble is None or outcome.trouble.code not in web.ENDING:
         return False
     status = outcome.reply.status if outcome.reply else 0
     return client.takes_empty_404 if status in (404, 410) else client.takes_empty
 
 
-def _tell(
+# --- Findings ---------------------------------------------------------------------------
+
+
+def _on_the_way(
     played: Play, client: Client, case: Case, facts: Facts, met: list[Outcome]
-) -> None:
-    """What it met on its way, each with its circumstances: whether it stopped there."""
+) -> Iterator[Finding]:
+    """Yield what is wrong with the outcomes, with marks that say how much it matters."""
     causes: set[str] = set()
-    meets_exchange = any(
-        it.trouble and it.trouble.code == "http.exchange" for it in met
-    )
+    troubles = [outcome.trouble for outcome in met if outcome.trouble]
+    meets_exchange = any(found.code == "http.exchange" for found in troubles)
     for outcome in met:
         found = outcome.trouble
         if found is None or (
@@ -86,265 +73,286 @@ def _tell(
         if _ends(client, outcome):
             found = found._replace(marks=frozenset())
         else:
+            found = found.marked(*_circumstances(played, outcome, case, facts))
+            is_new = bool(causes) and found.seen not in causes
             found = found.marked(
-                *_circumstances(played, outcome, case, facts),
-                "exchange" * meets_exchange,
-                "elsewhere"
-                * bool(causes and is_way_out(outcome) and found.seen not in causes),
+                "exchange" if meets_exchange else "",
+                "elsewhere" if is_new and _is_fallback(outcome) else "",
             )
         if found.status == FAILURE:
             causes.add(found.seen)
-        played.findings.append(found.hurting(client.name))
-    reply = played.found.reply if played.found else None
-    for each in _beside(case, facts, reply) if reply else ():
-        hurt = () if each.status == OK else (client.name,)
-        played.findings.append(each.hurting(*hurt))
+        yield found.hurting(client.name)
 
 
 def _circumstances(
     played: Play, outcome: Outcome, case: Case, facts: Facts
 ) -> Iterator[str]:
-    """The marks of what a client met: whether it was meant, and whether it went on."""
-    if is_by_chance(played, outcome, case, facts):
+    if _is_by_chance(played, outcome, case, facts):
         yield "by chance"
-    if is_elsewhere(played, outcome, case, facts):
+    if _is_exchange_host(played, outcome, case, facts):
         yield "exchange"
     if played.setup is not None:
-        is_own = outcome.place == "host" and outcome.url.startswith("https:")
-        yield "first place" if is_own else "elsewhere"
+        is_first = outcome.place == "host" and outcome.url.startswith("https:")
+        yield "first place" if is_first else "elsewhere"
 
 
-def _beside(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
-    """What is wrong with the requests that led to settings nevertheless."""
-    first = shown(reply.redirects[0] if reply.redirects else reply.url)
+def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
+    """Return whether a wildcard record or a web site answers, and nobody meant it to."""
+    is_pox = outcome.place == "domain" and split_url(outcome.url).path == POX
+    status = outcome.reply.status if outcome.reply else 0
+    is_refused = is_pox and status in (200, 400, 403, 405, 501)
+    if is_refused and not facts.exists(_outlook_host(case)):
+        return True  # a web site without Autodiscover refuses a POST request
+    is_meant = played.family == "thunderbird" and played.setup is None
+    if outcome.place != "host" or is_meant:
+        return False
+    return facts.is_by_wildcard(_host_of(outcome.url), case.domain)
+
+
+def _is_exchange_host(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
+    """Return whether it is the Autodiscover host of another organization."""
+    host = _outlook_host(case)
+    if case.provider is not None or played.family == "outlook":
+        return False
+    target = web.names_of(facts, host)[-1]
+    return _host_of(outcome.url) == host and not case.has(target)
+
+
+def _is_fallback(outcome: Outcome) -> bool:
+    """Return whether clients only ask there after everything else failed."""
+    is_far = outcome.place == "srv" or outcome.place.startswith("mx")
+    return is_far or outcome.url.startswith("http:")
+
+
+def _outlook_host(case: Case) -> str:
+    return f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
+
+
+def _host_of(url: str) -> str:
+    return split_url(url).hostname or ""
+
+
+def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
+    """Yield what is wrong with the response that has the settings."""
+    first = reply.redirects[0] if reply.redirects else reply.url
     if reply.redirects:
         yield finding("http.redirected", first, target=shown(reply.url))
     hop = web.unencrypted_hop(reply)
     if hop:
         yield finding("http.downgraded", first, target=shown(hop))
-    elif not first.startswith("https:") and not _is_there_by_https(case, facts, reply):
+    elif not first.startswith("https:") and not _is_served_by_https(case, facts, first):
         yield finding("http.unencrypted", first)
     if reply.seconds > _SLOW:
         yield finding("http.slow", first, seconds=f"{reply.seconds:.0f}")
 
 
-def _is_there_by_https(case: Case, facts: Facts, reply: Reply) -> bool:
-    """Whether what came by http is there by https too, for all who ask so."""
-    first = reply.redirects[0] if reply.redirects else reply.url
-    url = first.replace("http:", "https:", 1)
+def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
+    url = url.replace("http:", "https:", 1)
     with suppress(ProbeError):
         return web.of_reply(case, facts.answer(Ask(url)), url) is None
     return False
 
 
-def _outcome(client: Client, step: Step, ask: Ask, case: Case, facts: Facts) -> Outcome:
-    try:
-        reply = facts.answer(ask)
-    except ProbeError as error:
-        trouble = web.of_error(facts, case, ask.url, error)
-        trouble = web.by_redirect(facts, ask, trouble)
-        told = web.by_name(case, facts, trouble, ask.url)
-        return Outcome(ask.url, step.place, trouble=told)
-    if step.kind == "302":
-        return _redirected(client, step, ask, case, facts)
-    outcome = Outcome(ask.url, step.place, reply)
-    found = web.of_reply(case, reply, ask.url)
-    if found is not None and web.ABSENT in found.marks and step.place == "host":
-        found = web.by_redirect(facts, ask, found)
-    if found is not None and _is_exchange(case, reply):
-        host = host_of(reply.url)
-        at_exchange = finding("http.exchange", shown(ask.url), host=host)
-        return outcome._replace(trouble=at_exchange)
-    if step.kind == "xml":
-        found = _because_of_form(step, ask, case, facts, found)
-    if found is None and step.kind != "v2":
-        found, setup = _read(client, step, ask, case, facts, reply)
-        if setup is not None:
-            return outcome._replace(setup=setup)
-    if step.kind == "v2" and found is None:
-        return _by_v2(client, step, outcome, case, facts)
-    found = web.by_name(case, facts, found, ask.url)
-    if step.kind == "v2":
-        return _without_v2(outcome, found)
-    return outcome._replace(trouble=found)
+# --- Requests ---------------------------------------------------------------------------
 
 
-def _is_exchange(case: Case, reply: Reply) -> bool:
-    """Whether somebody else's host asks for a login first, and there is no file."""
-    wants_login = reply.status == 401 and "www-authenticate" in reply.headers
-    return case.provider is None and wants_login and not case.has(host_of(reply.url))
+@dataclass(frozen=True)
+class _Requests:
+    """The requests of a client, and what it makes of the responses."""
 
+    client: Client
+    case: Case
+    facts: Facts
 
-def _read(
-    client: Client, step: Step, ask: Ask, case: Case, facts: Facts, reply: Reply
-) -> tuple[Finding | None, Setup | None]:
-    """What the client makes of a document, or why nothing."""
-    gate = _gate(client, step, ask, facts, reply)
-    if gate is not None:
-        return gate, None
-    document = web.unpacked(reply)
-    if step.kind == "xml":
-        seen = reading.read(document, client.rules, case.asker)
-        setup, reason, cure = seen.setup, seen.reason, seen.cure
-    else:
-        setup, reason, cure = _of_pox(document)
-    if setup is not None:
-        return None, _as_told(case, setup)
-    place = shown(ask.url)
-    return finding("document.unusable", place, advice=cure, reason=reason), None
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcome of each request, and last that of SRV records."""
+        for step in steps_of(self.client, self.case):
+            for ask in asks(step, self.case, self.facts):
+                yield self._outcome(step, ask)
+        if self.client.srv == "mail":
+            yield from self._mail_by_srv()
+        elif self.client.srv:
+            yield from self._outlook_by_srv()
 
+    def _outcome(self, step: Step, ask: Ask) -> Outcome:
+        outcome = Outcome(ask.url, step.place)
+        try:
+            reply = self.facts.answer(ask)
+        except ProbeError as error:
+            trouble = web.of_error(self.facts, self.case, ask.url, error)
+            return self._failed(outcome, web.by_redirect(self.facts, ask, trouble))
+        outcome = outcome._replace(reply=reply)
+        if step.kind == "302":
+            return self._redirected(step, ask)
 
-def _of_pox(document: bytes) -> tuple[Setup | None, str, str]:
-    """What Outlook sets up; None with the reason and the cure where it cannot."""
-    try:
-        return outlook_reader.read(document), "", ""
-    except MeaninglessError as error:
-        return None, str(error), error.cure
-
-
-def _as_told(case: Case, setup: Setup) -> Setup:
-    """With whoever asked in the place of Evolution's stand-in for him."""
-    return Setup(
-        tuple(
-            it._replace(
-                username=it.username and it.username.replace(NOBODY, case.asker.local)
+        wrong = web.of_reply(self.case, reply, ask.url)
+        if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
+            wrong = web.by_redirect(self.facts, ask, wrong)
+        if wrong is not None and self._is_exchange(reply):
+            host = _host_of(reply.url)
+            return outcome._replace(
+                trouble=finding("http.exchange", ask.url, host=host)
             )
-            for it in setup.servers
-        )
-    )
+        if step.kind == "v2":
+            return self._by_v2(step, outcome, reply, wrong)
+        if wrong is not None and step.kind == "xml":
+            wrong = self._because_of_form(step, ask, wrong)
+        wrong = wrong or self._refused(step, ask, reply)
+        if wrong is not None:
+            return self._failed(outcome, wrong)
+        try:
+            return outcome._replace(setup=self._read(step, web.unpacked(reply)))
+        except MeaninglessError as error:
+            code = "document.unusable"
+            wrong = finding(code, ask.url, advice=error.cure, reason=error)
+            return self._failed(outcome, wrong)
 
+    def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
+        trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
+        return outcome._replace(trouble=trouble)
 
-def _gate(
-    client: Client, step: Step, ask: Ask, facts: Facts, reply: Reply
-) -> Finding | None:
-    """What makes a client put an answer away unread."""
-    url = shown(reply.url)
-    coding = reply.headers.get("content-encoding", "")
-    if client.takes_no_compression and coding:
-        return finding("http.compressed", url, coding=coding[:40])
-    for hop in reply.redirects if client.needs_absolute_location else ():
-        location = facts.reply(ask._replace(url=hop)).headers.get("location", "")
-        if "://" not in location:
-            return finding("http.relative-location", shown(hop), location=location[:80])
-    is_xml = reply.content_type in ("text/xml", "application/xml")
-    if step.kind == "xml" and client.needs_xml_type and not is_xml:
-        return finding("http.content-type", url, found=reply.content_type or "missing")
-    return None
+    def _is_exchange(self, reply: Reply) -> bool:
+        """Return whether another organization's host requires authentication."""
+        wants_login = reply.status == 401 and "www-authenticate" in reply.headers
+        is_own = self.case.has(_host_of(reply.url))
+        return self.case.provider is None and wants_login and not is_own
 
+    def _read(self, step: Step, document: bytes) -> Setup:
+        """Return what the client makes of a document; raise MeaninglessError."""
+        asker = self.case.asker
+        if step.kind != "xml":
+            return outlook_reader.read(document)
+        seen = reading.read(document, self.client.rules, asker)
+        if seen.setup is None:
+            raise MeaninglessError(seen.reason, seen.cure)
+        accounts = []
+        for account in seen.setup.servers:
+            # Evolution asks with a made-up local part.
+            name = account.username and account.username.replace(NOBODY, asker.local)
+            accounts.append(account._replace(username=name))
+        return Setup(tuple(accounts))
 
-def _because_of_form(
-    step: Step, ask: Ask, case: Case, facts: Facts, trouble: Finding | None
-) -> Finding | None:
-    """Whether the answer would be there for a request of another form."""
-    if trouble is None or step.form not in ("none", "evolution"):
-        return trouble
-    other = ask_of(step._replace(form="address"), case, ask.url.partition("?")[0])
-    try:
-        reply = facts.answer(other)
-    except ProbeError:
-        return trouble
-    if web.of_reply(case, reply, other.url) is not None:
-        return trouble
-    url, got = shown(ask.url), trouble.seen
-    if step.form == "evolution":
-        return finding("http.local-part-counts", url, got=got)
-    status = facts.answer(ask).status
-    is_lost = status in (400, 404, 410, 421)
-    got = f"the server gives {got}" if status == 200 else f"the server answers {status}"
-    return finding("http.host-lost" if is_lost else "http.address-wanted", url, got=got)
-
-
-# --- Outlook --------------------------------------------------------------------------
-
-
-def _by_v2(
-    client: Client, step: Step, outcome: Outcome, case: Case, facts: Facts
-) -> Outcome:
-    """Version 2 says where the settings are: at the URLs asked anyway, or elsewhere."""
-    url = shown(outcome.url)
-    try:
-        target = str(json.loads(outcome.reply.body)["Url"]) if outcome.reply else ""
-    except (ValueError, TypeError, KeyError, RecursionError):
-        target = ""
-    parts = split_url(target)
-    if parts.scheme != "https" or not parts.hostname or not target.isprintable():
-        return outcome._replace(trouble=finding("autodiscover.v2-without-url", url))
-    known = {ask.url for it in client.steps for ask in asks(it, case, facts)}
-    if target in known:
-        there_ = finding("autodiscover.v2", url).marked(web.ABSENT)
-        return outcome._replace(trouble=there_)
-    pox = step._replace(kind="pox")
-    there = _outcome(client, pox, ask_of(pox, case, target), case, facts)
-    if there.setup is not None:
-        return there
-    got = there.trouble.seen if there.trouble else "nothing"
-    status = there.reply.status if there.reply else 0
-    is_shut = status in (401, 403)  # as Exchange is, which shows nobody its settings
-    if is_shut:
-        got = f"which wants a login first (status {status})"
-    told = finding("autodiscover.v2-elsewhere", url, target=shown(target), got=got)
-    if is_shut and case.provider is None:
-        told = told.marked(web.ABSENT)
-    return outcome._replace(trouble=told)
-
-
-def _without_v2(outcome: Outcome, trouble: Finding | None) -> Outcome:
-    """That version 2 is refused or not there hurts nobody: Outlook goes on."""
-    reply = outcome.reply
-    quiet = reply is not None and 400 <= reply.status < 500 and not reply.is_forged
-    if trouble is not None and quiet:
-        trouble = trouble.marked(web.ABSENT)
-    return outcome._replace(trouble=trouble)
-
-
-def _redirected(
-    client: Client, step: Step, ask: Ask, case: Case, facts: Facts
-) -> Outcome:
-    """Outlook's third step: a 302 from http to https, anything else is ignored."""
-    reply = facts.reply(ask)
-    url = shown(ask.url)
-    if reply.status == 302 and reply.target.startswith("https:"):
-        post = ask_of(step._replace(kind="pox"), case, reply.target)
-        told = _outcome(client, step._replace(kind="pox"), post, case, facts)
-        return told._replace(url=ask.url)
-    trouble = web.of_reply(case, reply, ask.url)
-    if trouble is not None and reply.status not in REDIRECTS:
-        return Outcome(ask.url, "domain", reply, trouble=trouble)
-    no_302 = finding("autodiscover.no-302", url, status=reply.status)
-    return Outcome(ask.url, "domain", reply, trouble=no_302)
-
-
-def _by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
-    return (
-        _mail_by_srv(case, facts)
-        if client.srv == "mail"
-        else _outlook_by_srv(client, case, facts)
-    )
-
-
-def _mail_by_srv(case: Case, facts: Facts) -> Outcome | None:
-    """What SRV records alone say (RFC 6186); None where they say nothing."""
-    found: dict[str, Account] = {}
-    for service, type_, socket_type in MAIL_SERVICES:
-        with suppress(LookupFailed):
-            for host, port in facts.srv(f"{service}.{case.domain}"):
-                if host:
-                    found.setdefault(type_, Account(type_, host, port, socket_type))
-    incoming = found.get("imap") or found.get("pop3")
-    if incoming is None or "smtp" not in found:
+    def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
+        """Return why the client does not read a response, or None."""
+        client, coding = self.client, reply.headers.get("content-encoding", "")
+        if client.takes_no_compression and coding:
+            return finding("http.compressed", reply.url, coding=coding[:40])
+        for hop in reply.redirects if client.needs_absolute_location else ():
+            headers = self.facts.reply(ask._replace(url=hop)).headers
+            location = headers.get("location", "")
+            if "://" not in location:
+                return finding("http.relative-location", hop, location=location[:80])
+        is_xml = reply.content_type in ("text/xml", "application/xml")
+        if step.kind == "xml" and client.needs_xml_type and not is_xml:
+            kind = reply.content_type or "missing"
+            return finding("http.content-type", reply.url, found=kind)
         return None
-    setup = Setup((incoming, found["smtp"]))
-    return Outcome(f"{case.domain} SRV", "srv", setup=setup)
 
+    def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
+        """Return that only a request with the address is answered, else *wrong*."""
+        if step.form not in ("none", "evolution"):
+            return wrong
+        with_address = step._replace(form="address")
+        other = ask_of(with_address, self.case, ask.url.partition("?")[0])
+        try:
+            reply = self.facts.answer(other)
+        except ProbeError:
+            return wrong
+        if web.of_reply(self.case, reply, other.url) is not None:
+            return wrong
+        if step.form == "evolution":
+            return finding("http.local-part-counts", ask.url, got=wrong.seen)
+        status = self.facts.answer(ask).status
+        got = wrong.seen if status == 200 else f"the server answers {status}"
+        is_lost = status in (400, 404, 410, 421)
+        code = "http.host-lost" if is_lost else "http.address-wanted"
+        return finding(code, ask.url, got=got)
 
-def _outlook_by_srv(client: Client, case: Case, facts: Facts) -> Outcome | None:
-    targets: list[tuple[str, int]] = []
-    with suppress(LookupFailed):
-        targets = facts.srv(f"_autodiscover._tcp.{case.domain}")
-    for host, port in targets[:1]:
-        if host:
+    # --- Outlook ----------------------------------------------------------------------
+
+    def _by_v2(
+        self, step: Step, outcome: Outcome, reply: Reply, wrong: Finding | None
+    ) -> Outcome:
+        """Follow the URL of version 2, unless it is one that Outlook asks anyway."""
+        if wrong is not None:
+            # Outlook goes on where version 2 is missing or refused.
+            is_harmless = 400 <= reply.status < 500 and not reply.is_forged
+            return self._failed(
+                outcome, wrong.marked(web.ABSENT if is_harmless else "")
+            )
+        target = _url_of_v2(reply)
+        if not target:
+            wrong = finding("autodiscover.v2-without-url", outcome.url)
+            return outcome._replace(trouble=wrong)
+        steps = self.client.steps
+        listed = [ask for each in steps for ask in asks(each, self.case, self.facts)]
+        if target in [ask.url for ask in listed]:
+            good = finding("autodiscover.v2", outcome.url)
+            return outcome._replace(trouble=good.marked(web.ABSENT))
+
+        pox = step._replace(kind="pox")
+        there = self._outcome(pox, ask_of(pox, self.case, target))
+        if there.setup is not None:
+            return there
+        return outcome._replace(trouble=self._v2_elsewhere(outcome.url, target, there))
+
+    def _v2_elsewhere(self, url: str, target: str, there: Outcome) -> Finding:
+        got = there.trouble.seen if there.trouble else "nothing"
+        status = there.reply.status if there.reply else 0
+        is_exchange = status in (401, 403)
+        if is_exchange:
+            got = f"status {status}, which requires authentication"
+        code = "autodiscover.v2-elsewhere"
+        wrong = finding(code, url, target=shown(target), got=got)
+        is_meant = is_exchange and self.case.provider is None
+        return wrong.marked(web.ABSENT if is_meant else "")
+
+    def _redirected(self, step: Step, ask: Ask) -> Outcome:
+        """Follow a 302 redirect from http to https; Outlook ignores other responses."""
+        reply = self.facts.reply(ask)
+        if reply.status == 302 and reply.target.startswith("https:"):
+            pox = step._replace(kind="pox")
+            post = ask_of(pox, self.case, reply.target)
+            return self._outcome(pox, post)._replace(url=ask.url)
+        wrong = web.of_reply(self.case, reply, ask.url)
+        if wrong is None or reply.status in REDIRECTS:
+            wrong = finding("autodiscover.no-302", ask.url, status=reply.status)
+        return Outcome(ask.url, "domain", reply, trouble=wrong)
+
+    # --- SRV records ------------------------------------------------------------------
+
+    def _srv(self, service: str) -> list[tuple[str, int]]:
+        with suppress(LookupFailed):
+            targets = self.facts.srv(f"{service}.{self.case.domain}")
+            return [target for target in targets if target[0]]
+        return []
+
+    def _mail_by_srv(self) -> Iterator[Outcome]:
+        """Yield the setup of the mail servers' SRV records (RFC 6186)."""
+        found: dict[str, Account] = {}
+        for service, type_, socket_type in MAIL_SERVICES:
+            for host, port in self._srv(service):
+                found.setdefault(type_, Account(type_, host, port, socket_type))
+        incoming = found.get("imap") or found.get("pop3")
+        if incoming is not None and "smtp" in found:
+            setup = Setup((incoming, found["smtp"]))
+            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
+
+    def _outlook_by_srv(self) -> Iterator[Outcome]:
+        """Yield the outcome at the first target of Autodiscover's SRV record."""
+        for host, port in self._srv("_autodiscover._tcp")[:1]:
             authority = host if port == 443 else f"{host}:{port}"
             step = Step("host", POX, kind="pox")
-            ask = ask_of(step, case, f"https://{authority}{step.path}")
-            return _outcome(client, step, ask, case, facts)._replace(place="srv")
-    return None
+            ask = ask_of(step, self.case, f"https://{authority}{step.path}")
+            yield self._outcome(step, ask)._replace(place="srv")
+
+
+def _url_of_v2(reply: Reply) -> str:
+    """Return the https URL in a response of version 2, or ""."""
+    try:
+        target = str(json.loads(reply.body)["Url"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    parts = split_url(target)
+    is_url = parts.scheme == "https" and parts.hostname and target.isprintable()
+    return target if is_url else ""

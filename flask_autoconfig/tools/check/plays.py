@@ -1,25 +1,22 @@
-"""How a client fared, and whether what it met on its way counts against it."""
+"""The result of playing a client."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...documents.setups import Setup
-from ..clients import OUTLOOK, POX, label_of
+from ...config.ports import MAIL_TYPES
+from ...documents.setups import Account, Setup
 from ..net.http import Reply
-from ..net.untrusted import split_url
-from .facts import Facts
-from .findings import Case, Finding, shown
-from .rules import web
+from .findings import Finding, shown
 from .weigh import FAILURE
 
 
 class Outcome(NamedTuple):
-    """What a request gave to a client."""
+    """What a client got from one request."""
 
     url: str
-    place: str
+    place: str  # of the client's step, or "srv"
     reply: Reply | None = None
     setup: Setup | None = None
     trouble: Finding | None = None
@@ -27,63 +24,30 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Play:
-    """How a client fared."""
+    """What a client set up, and what it met on the way."""
 
     client: str
     family: str
     setup: Setup | None = None
-    found: Outcome | None = None  # where the settings came from
+    found: Outcome | None = None  # that has the settings, for a client with steps
     findings: list[Finding] = field(default_factory=list)
-    url: str = ""  # where the settings came from, without the query
+    url: str = ""  # that has the settings, for other clients
 
     @property
     def place(self) -> str:
-        """Where the settings came from, as people are shown it."""
-        return shown(self.found.url) if self.found else self.url or self.client
+        """Where the settings came from, for people."""
+        return shown(self.found.url if self.found else self.url) or self.client
 
-    def stopping(self) -> list[Finding]:
-        """What keeps its people from their mail, as far as it met it."""
-        return [it for it in self.findings if it.status == FAILURE]
+    @property
+    def mail(self) -> list[Account]:
+        """The mail accounts of the setup that have a host and a port."""
+        accounts = self.setup.servers if self.setup else ()
+        return [
+            account
+            for account in accounts
+            if account.type in MAIL_TYPES and not account.url
+        ]
 
-
-# --- Whether it counts ------------------------------------------------------------------
-
-
-def is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Whether a wildcard record led there, and nobody meant to publish anything."""
-    if _is_sites_own(outcome, case, facts):
-        return True
-    is_meant = played.family == "thunderbird" and played.setup is None
-    if outcome.place != "host" or is_meant:
-        return False
-    return facts.is_by_wildcard(host_of(outcome.url), case.domain)
-
-
-def is_elsewhere(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Whether Outlook's host is somebody else's, where no other client is expected."""
-    if case.provider is not None or played.family == "outlook":
-        return False
-    host = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
-    is_outlooks = host_of(outcome.url) == host
-    return is_outlooks and not case.has(web.names_of(facts, host)[-1])
-
-
-def _is_sites_own(outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Whether a web site that knows nothing of Autodiscover refuses a POST there."""
-    path = POX
-    is_pox = outcome.place == "domain" and outcome.url.partition("?")[0].endswith(path)
-    status = outcome.reply.status if outcome.reply else 0
-    refuses = status in (200, 400, 403, 405, 501)
-    host = f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
-    return is_pox and refuses and not facts.exists(host)
-
-
-def is_way_out(outcome: Outcome) -> bool:
-    """Whether a client only goes there because nothing else worked."""
-    is_far = outcome.place == "srv" or outcome.place.startswith("mx")
-    return is_far or outcome.url.startswith("http:")
-
-
-def host_of(url: str) -> str:
-    """The host of a URL, "" where it has none."""
-    return split_url(url).hostname or ""
+    def failures(self) -> list[Finding]:
+        """Return the findings that keep the client from working."""
+        return [found for found in self.findings if found.status == FAILURE]

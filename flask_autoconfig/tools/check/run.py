@@ -1,4 +1,4 @@
-"""Looks at one domain: plays every client, compares, and finds the causes."""
+"""The check of one domain: plays every client, applies the rules, and makes the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
@@ -18,8 +17,8 @@ from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from .asking import asks, steps_of
-from .catalog import OF_THE_FILE, RULES, Rule
-from .facts import Ask, Facts, side_by_side
+from .catalog import RULES, RULES_OF_FILE, Rule
+from .facts import Ask, Facts, each_of, side_by_side
 from .findings import Case, Finding, finding
 from .playing import play
 from .plays import Play
@@ -27,14 +26,14 @@ from .rules import comparing, dav, documents, names, profile, single
 from .scene import Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
-_SECONDS = 13.0  # for a domain, whatever happens, at the timeout that is the default
-_TIMEOUTS = 2.6  # so many of them, where another is told
+_SECONDS = 13.0  # for a domain, at most
+_TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Fare:
-    """How one client fares: what `--json` says of it."""
+    """The result for one client, as `--json` has it."""
 
     client: str
     works: bool | None  # None: nothing is published for it
@@ -44,136 +43,149 @@ class Fare:
 
 @dataclass(frozen=True)
 class Report:
-    """All that was found of a domain."""
+    """The result for a domain."""
 
     domain: str
     fares: tuple[Fare, ...]
     findings: tuple[Finding, ...]
-    provider: Provider | None  # whose servers were looked at
-    is_trusted: bool  # they stand in the file, or came whole over verified https
-    ignored: frozenset[str] = frozenset()  # codes of findings that are left out
+    provider: Provider | None  # whose servers were checked
+    is_trusted: bool  # it is from the file, or came completely over verified https
+    ignored: frozenset[str] = frozenset()  # codes of findings to leave out
 
     def with_findings(self, more: Iterable[Finding]) -> Report:
-        """The same with further findings."""
-        kept = [it for it in more if it.code not in self.ignored]
+        """Return the report with further findings."""
+        kept = [found for found in more if found.code not in self.ignored]
         return replace(self, findings=tuple(merged([*self.findings, *kept])))
 
 
+# --- The network ------------------------------------------------------------------------
+
+
 def reach(case: Case, network: Network) -> Network:
-    """The network for a domain: what its file names is one's own; one deadline for all."""
-    network = replace(network, own=network.own | frozenset(_own(case)))
-    return network.step(seconds(network))
+    """Return the network for a domain: with its deadline, and the file's hosts allowed."""
+    return _with_hosts(case, network).step(seconds(network))
 
 
 def seconds(network: Network) -> float:
-    """How long waiting for the servers of one domain may take."""
+    """Return how long the check of one domain may wait for servers."""
     return min(_SECONDS, _TIMEOUTS * network.timeout)
 
 
 def unhurried(case: Case, network: Network) -> Network:
-    """The same for logins, which servers hold back."""
-    network = replace(network, own=network.own | frozenset(_own(case)))
-    return network.step(PATIENCE + network.timeout)
+    """Return the network for a login, which servers may delay."""
+    return _with_hosts(case, network).step(PATIENCE + network.timeout)
 
 
-def _own(case: Case) -> Iterator[tuple[str, int]]:
-    """Hosts and ports that one's own file names, and those of the web for its domain.
+def _with_hosts(case: Case, network: Network) -> Network:
+    return replace(network, own=network.own | frozenset(_hosts(case)))
 
-    The domain of a pattern is its customer's, whose DNS may say anything.
+
+def _hosts(case: Case) -> Iterator[tuple[str, int]]:
+    """Yield the hosts and ports of the file, and of the domain's web servers.
+
+    A domain that matches a pattern of the file belongs to somebody else, and its DNS may
+    name any host.
     """
     if case.provider is None:
         return
     if case.exact:
         labels = [f"{family.label}." for family in case.families if family.label]
-        for label in ("", "www.", *labels):  # where sites lead on to
+        for label in ("", "www.", *labels):
             yield from ((f"{label}{case.domain}", port) for port in (80, 443))
     for _, server in case.provider.servers:
         host = with_domain(server.hostname or "", case.domain)
         yield host, server.port or 0
-        for socket_type in ("SSL", "STARTTLS"):  # where it is looked for, too
+        for socket_type in ("SSL", "STARTTLS"):  # ports that are tried as well
             yield host, standard_port(server.type, socket_type) or 0
         parts = split_url(with_domain(server.url or "", case.domain))
-        yield (
-            parts.hostname or "",
-            parts.port or (80 if parts.scheme == "http" else 443),
-        )
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        yield parts.hostname or "", port
+
+
+# --- The check --------------------------------------------------------------------------
 
 
 def unpublished(case: Case, facts: Facts, tell: Tell) -> Report:
-    """The file's own servers, before anything is published."""
+    """Check the servers of the file only."""
     tell(f"{case.domain}: asking the servers of the file")
-    findings = _by_rules(OF_THE_FILE, Scene(case, facts, case.provider))
+    findings = _by_rules(RULES_OF_FILE, Scene(case, facts, case.provider))
     report = Report(case.domain, (), (), case.provider, True, case.ignored)
     return report.with_findings(findings)
 
 
 def published(case: Case, facts: Facts, tell: Tell) -> Report:
-    """Play every client, and find what stops it."""
+    """Check what is published: play every client, and find what stops it."""
     tell(f"{case.domain}: asking DNS and the web for what clients ask")
-    clients = _clients(case)
-    looks: list[Callable[[], Any]] = [
-        partial(_without_dns, case, facts),
-        partial(_fetch, case, facts, clients),
-    ]
-    lost, asks = side_by_side(looks)
+    clients = clients_of(case)
+    requests: list[Ask] = []
+    lost, _ = side_by_side(
+        (
+            partial(_lost_domain, case, facts),
+            partial(_fetch, case, facts, clients, requests),
+        )
+    )
     if lost is not None and lost.code not in case.ignored:
         return _failed(case, lost)
-    found, faulty = documents.found(_xml_asks(asks), case, facts)
-    plays = side_by_side(partial(_play, case, facts, it) for it in clients)
+    found, faulty = documents.found(_xml_asks(requests), case, facts)
+    plays = side_by_side(partial(_play, case, facts, client) for client in clients)
 
-    provider = case.provider or comparing.read(case, facts, found, plays)
-    tell(f"{case.domain}: asking the servers, and holding all of it side by side")
+    document = None
+    if case.provider is None:
+        document = comparing.reference(case, facts, found, plays)
+    provider = document.provider if document else case.provider
+    tell(f"{case.domain}: asking the servers, and comparing the results")
     scene = Scene(
-        *(case, facts, provider, tuple(clients), tuple(plays), tuple(asks)),
+        case,
+        facts,
+        provider,
+        clients=tuple(clients),
+        plays=tuple(plays),
+        asks=tuple(requests),
         documents=tuple(found),
         faulty=tuple(faulty),
     )
-    findings = _by_rules(RULES, scene)
+    findings = _findings(scene)
+    fares = tuple(_fare(case, played, findings) for played in plays)
+    is_trusted = document.is_verified if document else case.provider is not None
+    return Report(
+        case.domain, fares, tuple(findings), provider, is_trusted, case.ignored
+    )
+
+
+def _findings(scene: Scene) -> list[Finding]:
+    case, findings = scene.case, _by_rules(RULES, scene)
     if case.provider is None:
-        findings = list(comparing.with_living(scene, findings))
-    for played in plays:
+        findings = list(comparing.with_alternatives(scene, findings))
+    for played in scene.plays:
         findings += played.findings
-    listed = weighed(it for it in findings if it.code not in case.ignored)
-    fares = tuple(_fare(case, it, listed) for it in plays)
-    is_trusted = case.provider is not None or comparing.is_trusted(provider, found)
-    return Report(case.domain, fares, tuple(listed), provider, is_trusted, case.ignored)
+    return weighed(found for found in findings if found.code not in case.ignored)
 
 
 def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
-    """What the rules find, all of them side by side."""
-    found = side_by_side(partial(_listed, it, scene) for it in rules)
-    return [it for each in found for it in each]
-
-
-def _listed(rule: Rule, scene: Scene) -> list[Finding]:
-    return list(rule.find(scene))
+    return each_of(lambda rule: rule.find(scene), rules)
 
 
 def unchecked(case: Case, reason: str) -> Report:
-    """The report on a domain where the check itself failed."""
+    """Return the report for a domain whose check failed."""
     return _failed(case, finding("check.failed", case.domain, reason=reason[:300]))
 
 
 def _failed(case: Case, found: Finding) -> Report:
-    """The report where one finding stops every client."""
-    clients = [it.name for it in _clients(case)]
-    told = found.hurting(*clients)
-    fares = tuple(Fare(it, False, None, str(told)) for it in clients)
-    return Report(case.domain, fares, (told,), case.provider, False)
+    """Return the report where one finding stops every client."""
+    clients = [client.name for client in clients_of(case)]
+    found = found.hurting(*clients)
+    fares = tuple(Fare(client, False, None, str(found)) for client in clients)
+    return Report(case.domain, fares, (found,), case.provider, False)
 
 
-def _without_dns(case: Case, facts: Facts) -> Finding | None:
-    """Where DNS says nothing of the domain at all: whatever else fails, fails by that."""
-    errors: list[LookupFailed] = []
-
-    def look(of: Callable[[str], object]) -> None:
+def _lost_domain(case: Case, facts: Facts) -> Finding | None:
+    """Return that DNS has nothing for the domain, which explains all other failures."""
+    errors = []
+    for lookup in (facts.mx, facts.addresses):
         try:
-            of(case.domain)
+            lookup(case.domain)
         except LookupFailed as error:
             errors.append(error)
-
-    looks: list[Callable[[str], object]] = [facts.mx, facts.addresses]
-    side_by_side(partial(look, of) for of in looks)
     if not errors and _is_unknown(case, facts):
         return finding("domain.unknown", case.domain)
     if len(errors) < 2:
@@ -182,141 +194,129 @@ def _without_dns(case: Case, facts: Facts) -> Finding | None:
 
 
 def _is_unknown(case: Case, facts: Facts) -> bool:
-    """Whether there is no such domain; some name servers say so of what is only empty."""
+    """Return whether the domain does not exist.
+
+    Its hosts count too: some name servers say that a name does not exist where only
+    names below it do.
+    """
     if facts.mx(case.domain) or facts.addresses(case.domain):
         return False
-    hosts = [f"{it.label}.{case.domain}" for it in case.families if it.label]
+    hosts = [
+        f"{family.label}.{case.domain}" for family in case.families if family.label
+    ]
     return not facts.is_known(case.domain) and not any(map(facts.exists, hosts))
 
 
-# --- Playing --------------------------------------------------------------------------
+# --- Clients ----------------------------------------------------------------------------
 
 
-def _clients(case: Case) -> list[Client]:
-    """Whose ways count: those of the families that are served, any other's too."""
+def clients_of(case: Case) -> list[Client]:
+    """Return the clients of the families that are served.
+
+    A family without a row in the table of clients counts as one client.
+    """
     served = {family.name for family in case.families}
-    known = [it for it in CLIENTS if it.family in served]
-    families = {it.family for it in CLIENTS}
+    known = {client.family for client in CLIENTS}
     others = [
         Client(family.askers or family.name, family.name)  # type: ignore[arg-type]
         for family in case.families
-        if family.name not in families and family.label and family.formats
+        if family.name not in known and family.label and family.formats
     ]
-    return [*known, *others]
+    return [*(client for client in CLIENTS if client.family in served), *others]
 
 
-def _fetch(case: Case, facts: Facts, clients: list[Client]) -> list[Ask]:
-    """Ask for all that clients and rules need at once; gives the clients' requests.
+def _fetch(
+    case: Case, facts: Facts, clients: list[Client], requests: list[Ask]
+) -> None:
+    """Fetch in advance all that clients and rules need; list the clients' requests.
 
-    What is silent costs one timeout so.
+    All at once, so that servers that do not respond cost one timeout in total.
     """
-
-    def quietly(look: Callable[..., Any], *arguments: Any) -> None:
-        with suppress(ProbeError, LookupFailed):
-            look(*arguments)
-
-    steps = list(dict.fromkeys(step for it in clients for step in steps_of(it, case)))
+    steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
     far = [step for step in steps if step.place.startswith("mx")]
-    listed = [
-        ask for step in steps if step not in far for ask in asks(step, case, facts)
-    ]
+    near = [ask for step in steps if step not in far for ask in asks(step, case, facts)]
     for client in clients:
-        listed += _asks_of(client, case)
+        near += _asks_of(client, case)
+    requests += dict.fromkeys(near)
 
     def by_mx() -> None:
-        quietly(facts.mx, case.domain)
         further = [ask for step in far for ask in asks(step, case, facts)]
-        side_by_side(partial(quietly, facts.answer, ask) for ask in further)
+        side_by_side(partial(_quietly, partial(facts.answer, ask)) for ask in further)
 
-    tasks: list[Callable[[], None]] = [by_mx]
-    tasks += [partial(quietly, facts.answer, ask) for ask in dict.fromkeys(listed)]
-    tasks += [
-        partial(quietly, fetch) for it in RULES for fetch in it.fetches(case, facts)
-    ]
-    side_by_side(tasks)
-    return list(dict.fromkeys(listed))
+    lookups: list[Callable[[], object]] = [by_mx]
+    lookups += [partial(facts.answer, ask) for ask in requests]
+    for rule in RULES:
+        lookups += rule.lookups(case, facts) if rule.lookups else ()
+    side_by_side(partial(_quietly, lookup) for lookup in lookups)
+
+
+def _quietly(lookup: Callable[[], object]) -> None:
+    with suppress(ProbeError, LookupFailed):
+        lookup()
 
 
 def _asks_of(client: Client, case: Case) -> list[Ask]:
-    """The requests of a client that has no steps."""
+    """Return the requests of a client without steps."""
+    if client.steps:
+        return []
     if client.family == "apple":
         return profile.asks(case)
     if client.family == "dav":
-        return [dav.ask_for(url) for _, url in dav.well_known(case)]
-    families = [it for it in case.families if it.name == client.family]
-    return [] if client.steps else [Ask(single.url_of(case, it)) for it in families]
+        return [dav.ask_for(url) for url in dav.well_known(case).values()]
+    families = [family for family in case.families if family.name == client.family]
+    return [Ask(single.url_of(case, family)) for family in families]
 
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
-    paths = {step.path for it in CLIENTS for step in it.steps if step.kind == "xml"}
-    found = [it for it in listed if split_url(it.url).path in paths]
-    return sorted(found, key=lambda it: NOBODY in it.url)  # people's own come first
+    """Return the requests for config-v1.1.xml; those with a real address come first."""
+    paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
+    found = [ask for ask in listed if split_url(ask.url).path in paths]
+    return sorted(found, key=lambda ask: NOBODY in ask.url)
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:
     if client.steps:
         return play(client, case, facts)
-    played = Play(client.name, client.family)
     if client.family == "apple":
-        seen = profile.look(case, facts)
-        played.findings, played.setup, played.url = seen
+        played = profile.play(case, facts, client.name)
     elif client.family == "dav":
-        ways = dav.play(case, facts)
-        accounts = tuple(it.account for it in ways if it.account is not None)
-        played.setup = Setup(accounts) if accounts else None
-        played.findings = [found for it in ways for found in it.findings]
-        if case.provider is not None and not accounts:
-            played.findings = [it.marked("only way") for it in played.findings]
+        played = dav.play(case, facts, client.name)
     else:
-        (family,) = [it for it in case.families if it.name == client.family]
-        seen_ = single.look(case, facts, family)
-        played.findings = seen_.findings
-        host = f"{family.label}.{case.domain}"
-        if seen_.reply is None and facts.is_by_wildcard(host, case.domain):
-            played.findings = [it.marked("by chance") for it in seen_.findings]
-        played.setup, played.url = seen_.setup, single.url_of(case, family)
-        if seen_.reply is not None and played.setup is None:
-            played.setup = Setup(())
-    hurt = (client.name,)
+        family = next(each for each in case.families if each.name == client.family)
+        played = single.play(case, facts, family, client.name)
     played.findings = [
-        it if it.status == OK else it.hurting(*hurt) for it in played.findings
+        found if found.status == OK else found.hurting(client.name)
+        for found in played.findings
     ]
     return played
 
 
-# --- The verdict ----------------------------------------------------------------------
+# --- The result for a client ------------------------------------------------------------
+
+# Families whose clients look in one place only: a warning there is all that they meet.
+_IN_ONE_PLACE = ("apple", "pacc", "dav")
 
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
-    causes = [
-        it for it in findings if it.status == FAILURE and played.client in it.clients
-    ]
-    setup = played.setup
+    client, setup = played.client, played.setup
     if setup is not None and case.address is None:
-        setup = Setup(tuple(_for_anybody(case, it) for it in setup.servers))
-    if causes:
-        first = causes[0]
-        return Fare(played.client, False, setup, f"{first.places[0]}: {first.seen}")
-    if setup is None:
-        near = [
-            it
-            for it in played.findings
-            if it.status == WARNING and played.family in _OF_ONE_PLACE
-        ]
-        stopped_by = f"{near[0].places[0]}: {near[0].seen}" if near else ""
-        return Fare(played.client, None, None, stopped_by)
-    return Fare(played.client, True, setup, "")
-
-
-# Families whose clients have one place to look at: what is wrong there is all they meet.
-_OF_ONE_PLACE = ("apple", "pacc", "dav")
+        setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
+    for found in findings:
+        if found.status == FAILURE and client in found.clients:
+            return Fare(client, False, setup, f"{found.places[0]}: {found.seen}")
+    if setup is not None:
+        return Fare(client, True, setup, "")
+    for found in played.findings:
+        if found.status == WARNING and played.family in _IN_ONE_PLACE:
+            return Fare(client, None, None, f"{found.places[0]}: {found.seen}")
+    return Fare(client, None, None, "")
 
 
 def _for_anybody(case: Case, account: Account) -> Account:
-    """Without the name of who asked for nobody in particular."""
+    """Return the account with placeholders for the address that was asked with."""
+    placeholders = {
+        str(case.asker): "%EMAILADDRESS%",
+        case.asker.local: "%EMAILLOCALPART%",
+    }
     name = account.username
-    if name == str(case.asker):
-        return account._replace(username="%EMAILADDRESS%")
-    if name == case.asker.local:
-        return account._replace(username="%EMAILLOCALPART%")
-    return account
+    return account._replace(username=placeholders.get(name or "", name))

@@ -1,4 +1,4 @@
-"""What rules look at: a domain, its facts, what its clients set up and were told."""
+"""What rules look at: the case, its facts, the clients' plays and the documents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...config.ports import MAIL_TYPES
 from ...config.tables import Method, Provider
 from ..clients import Client
 from ..net.mail import Endpoint
@@ -19,46 +18,43 @@ from .rules.documents import Document, Faulty
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is known of a domain when rules look at it."""
+    """Everything that rules know of a domain."""
 
     case: Case
     facts: Facts
-    provider: Provider | None = None  # the file's, or what is published
+    provider: Provider | None = None  # of the file, or of the document to compare with
     clients: tuple[Client, ...] = ()
-    plays: tuple[Play, ...] = ()  # how each client fared
-    asks: tuple[Ask, ...] = ()  # the clients' requests, but for those at MX hosts
+    plays: tuple[Play, ...] = ()  # one for each client
+    asks: tuple[Ask, ...] = ()  # the clients' requests, except those to MX hosts
     documents: tuple[Document, ...] = ()
     faulty: tuple[Faulty, ...] = ()
 
     @cached_property
     def published(self) -> Mapping[Endpoint, tuple[Method, ...]]:
-        """The mail servers that the file or the documents name, with their methods."""
+        """The mail servers of the file or the documents, with their methods."""
         found = servers.endpoints(self.case, self.provider)
-        for it in () if self.case.provider else self.documents:
-            found = {**servers.endpoints(self.case, it.provider), **found}
+        for document in () if self.case.provider else self.documents:
+            found = {**servers.endpoints(self.case, document.provider), **found}
         return found
 
     @cached_property
     def set_up(self) -> Mapping[Endpoint, tuple[str, ...]]:
-        """The mail servers that clients set up, each with these clients."""
+        """The mail servers that clients set up, with the names of the clients."""
         found: dict[Endpoint, tuple[str, ...]] = {}
         for play in self.plays:
-            for it in play.setup.servers if play.setup else ():
-                if it.type in MAIL_TYPES and not it.url:
-                    at = Endpoint.of(it)
-                    found[at] = (*found.get(at, ()), play.client)
+            for account in play.mail:
+                endpoint = Endpoint.of(account)
+                found[endpoint] = (*found.get(endpoint, ()), play.client)
         return found
 
-    @cached_property
-    def readers(self) -> Mapping[str, tuple[str, ...]]:
-        """The clients that took their settings at a URL."""
-        found: dict[str, tuple[str, ...]] = {}
-        for it in self.plays:
-            if it.found is not None:
-                found[it.found.url] = (*found.get(it.found.url, ()), it.client)
-        return found
+    def readers(self, document: Document | Faulty) -> list[str]:
+        """Return the clients that took their settings from a document."""
+        urls = {ask.url for ask in document.asks}
+        return [
+            play.client for play in self.plays if play.found and play.found.url in urls
+        ]
 
     @cached_property
     def names_for_all(self) -> frozenset[str]:
-        """The user names that everybody gets, where there is no file."""
+        """The user names that everybody gets; empty with a file."""
         return frozenset() if self.case.provider else comparing.names_for_all(self)

@@ -1,4 +1,4 @@
-"""The texts of findings, from `texts.toml`: what was seen, why it matters, the cure."""
+"""The texts of findings, read from `texts.toml`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Values = tuple[tuple[str, str], ...]
-# What stands around a finding, with its values; the innermost first.
-Around = tuple[tuple[str, Values], ...]
-_PARTS = ("step", "seen", "why", "cure")
+Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
 
 
 class Text(NamedTuple):
@@ -30,52 +28,51 @@ def _file() -> dict[str, Any]:
 
 @cache
 def template(code: str) -> Text:
-    """The texts of *code*, with their placeholders; raises KeyError for no code."""
-    own = _file()[code]
-    like = template(own["like"])._asdict() if "like" in own else {}
-    return Text(*(own.get(part, like.get(part, "")) for part in _PARTS))
+    """Return the texts of a code with their placeholders; raise KeyError if unknown."""
+    row = _file()[code]
+    like = template(row["like"])._asdict() if "like" in row else {}
+    return Text(*(row.get(part, like.get(part, "")) for part in Text._fields))
 
 
 def shared() -> dict[str, str]:
-    """The texts that several codes have in common, by name."""
+    """Return the texts that codes share, by name."""
     return dict(_file()["shared"])
 
 
 def codes() -> list[str]:
-    """Every code, in the order of the file."""
+    """Return all codes, in the order of the file."""
     return [key for key in _file() if "." in key]
 
 
 def means(code: str) -> str:
-    """What *code* stands for, as a sentence."""
+    """Return the meaning of a code, a sentence."""
     return str(_file()[code]["means"])
 
 
 @cache
 def status(code: str) -> str:
-    """The status of *code* by itself: ok, note, warning or failure."""
+    """Return the status of a code: ok, note, warning or failure."""
     return str(_file()[code].get("status", "failure"))
 
 
 def follows(code: str) -> str:
-    """What findings of *code* are told behind: "a dead server", "anything" or ""."""
+    """Return which findings a code is listed after: "a dead server", "anything" or ""."""
     return str(_file()[code].get("follows", ""))
 
 
-@lru_cache(maxsize=4096)  # bounded: the values are of strangers
+@lru_cache(maxsize=4096)  # bounded: servers choose the values
 def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
-    """The texts of a finding; *advice* takes the place of the code's own cure."""
-    shared = _file()["shared"]
-    known = {**shared, **dict(values)}
-    step, *own = template(code)
-    seen, why, cure = (it.format_map(known) for it in own)
+    """Return the texts of a finding; *advice* replaces the cure of the code."""
+    known = {**shared(), **dict(values)}
+    step, *rest = template(code)
+    seen, why, cure = (text.format_map(known) for text in rest)
     cure = advice or cure
     for name, more in around:
         outer = _file()["around"][name]
-        known = {**shared, **dict(more), "seen": seen}
+        known = {**shared(), **dict(more), "seen": seen}
         seen = outer.get("seen", "{seen}").format_map(known)
-        why = outer["why"].format_map(known) if "why" in outer else why
+        why = outer.get("why", "").format_map(known) or why
         if "cure" in outer:
-            behind = f"{outer['then']}{cure}" if cure and "then" in outer else ""
-            cure = outer["cure"].format_map(known) + behind
+            rest_of_cure = f"{outer['then']}{cure}" if cure and "then" in outer else ""
+            cure = outer["cure"].format_map(known) + rest_of_cure
     return Text(step, seen, why, cure)

@@ -1,9 +1,8 @@
-"""How bad a finding is: the one place that sets a status, merges and drops findings."""
+"""The status of findings, and which of them are merged or dropped; decided only here."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from . import texts
@@ -14,109 +13,99 @@ if TYPE_CHECKING:
 OK, NOTE, WARNING, FAILURE = "ok", "note", "warning", "failure"
 STATUSES = (FAILURE, WARNING, NOTE, OK)  # the worst first
 
-# What the circumstances of a finding make of it, at most.
-_AT_MOST = {
-    "absent": NOTE,  # nothing was published there, and need not be
-    "by chance": NOTE,  # a wildcard record or a web site's own answer
-    "exchange": NOTE,  # an Exchange server, which shows nothing without a login
+# The worst status that a finding with a mark may have.
+_LIMITS = {
+    "absent": NOTE,  # nothing is published there, and need not be
+    "by chance": NOTE,  # the response of a wildcard record or of a web site
+    "exchange": NOTE,  # an Exchange server, which requires authentication
     "elsewhere": NOTE,  # the client went on and found its settings
     "unlisted": NOTE,  # a server that the file does not name
     "same server": NOTE,  # another name of the same server
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
-    "for others": WARNING,  # clients of other domains meet it
+    "for others": WARNING,  # it affects clients of other domains
 }
-_ONLY_WAY = "only way"  # nothing else leads the client there: a warning is a failure
+_ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
 
-# The order of steps, causes before what follows from them.
+# The order of steps: causes before their consequences.
 _STEPS = ("file", "https", "document", "server", "dns", "login")
 
 
 def status_of(code: str, marks: Collection[str]) -> str:
-    """The status of a code in these circumstances."""
+    """Return the status of a finding with a code and marks."""
     status = texts.status(code)
     if _ONLY_WAY in marks and status == WARNING:
         status = FAILURE
-    limits = (_AT_MOST[it] for it in marks if it in _AT_MOST)
+    limits = (_LIMITS[mark] for mark in marks if mark in _LIMITS)
     return max((status, *limits), key=STATUSES.index)
 
 
 def has_failure(findings: Iterable[Finding]) -> bool:
-    """Whether one of the findings is a failure."""
-    return any(it.status == FAILURE for it in findings)
+    """Return whether one of the findings is a failure."""
+    return any(found.status == FAILURE for found in findings)
 
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings without what follows from others, equal causes merged, worst first."""
-    return merged(_once(_without_followers(list(findings))))
+    """Return the findings without consequences, with equal causes merged, worst first."""
+    return merged(_distinct(_without_consequences(list(findings))))
 
 
-def _without_followers(findings: list[Finding]) -> Iterator[Finding]:
-    """Drop what another finding explains.
-
-    Where a document is faulty, what its clients set up differs because of that.
-    """
-    faulty = {
+def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
+    """Drop differences of setups that a faulty document explains."""
+    explained = {
         client
-        for it in findings
-        if it.status == FAILURE and it.step == "document" and not _compares_setups(it)
-        for client in it.clients
+        for found in findings
+        if found.status == FAILURE and found.step == "document"
+        if not found.code.startswith("setup.")
+        for client in found.clients
     }
-    for it in findings:
-        if not (_compares_setups(it) and faulty.issuperset(it.clients)):
-            yield it
+    for found in findings:
+        if not found.code.startswith("setup.") or not explained.issuperset(
+            found.clients
+        ):
+            yield found
 
 
-def _compares_setups(it: Finding) -> bool:
-    return it.code.startswith("setup.")
-
-
-def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """One thing at one place once, as the worst that it is to a client."""
+def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield each finding once for each place, with the worst status that it has there."""
     worst: dict[tuple[str, str], Finding] = {}
-    for it in findings:
-        for place in it.places:
-            one = it._replace(subject=place, places=(place,))
-            other = worst.setdefault((place, it.seen), one)
-            if other is one:
-                continue
-            keep, drop = sorted((other, one), key=_badness)
-            hurt = drop.clients if keep.status == drop.status else ()
-            worst[place, it.seen] = keep.hurting(*hurt)
+    for found in findings:
+        for place in found.places:
+            here, key = found.at(place), (place, found.seen)
+            keep, drop = sorted((worst.get(key, here), here), key=_badness)
+            clients = drop.clients if keep.status == drop.status else ()
+            worst[key] = keep.hurting(*clients)
     yield from worst.values()
 
 
-def _badness(it: Finding) -> int:
-    return STATUSES.index(it.status)
+def _badness(found: Finding) -> int:
+    return STATUSES.index(found.status)
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Each cause once, with all its places and clients; the worst first.
+    """Return each cause once, with all its places and clients, worst first.
 
-    Findings of one status go by their step, as a client does: the file, the web, the
-    documents, the servers, DNS, then logins. Where a server fails, what differs from the
-    file comes behind it: whoever makes the rest agree with a server that does not answer
-    breaks what was right. What only compares two things comes last.
+    Findings of one status are in the order of a client's steps: the file, HTTPS,
+    documents, servers, DNS, logins. Where a server fails, differences from the file come
+    after it: to adapt the rest to a dead server would break what is right.
     """
     causes: dict[tuple[str, ...], Finding] = {}
-    for it in findings:
-        place = it.subject if it.status == OK else ""  # what is well stays by itself
-        key = (it.status, it.seen, it.why, it.cure, place)
-        same = causes.get(key)
-        if same is None:
-            causes[key] = it
-            continue
-        places = tuple(dict.fromkeys((*same.places, *it.places)))
-        causes[key] = same.hurting(*it.clients)._replace(
-            places=places, subject=", ".join(places)
-        )
-    found = list(causes.values())
-    is_dead = any(it.status == FAILURE and it.step == "server" for it in found)
-    return sorted(found, key=partial(_weight, is_dead))
+    for found in findings:
+        place = found.subject if found.status == OK else ""  # these are not merged
+        key = (found.status, found.seen, found.why, found.cure, place)
+        first = causes.setdefault(key, found)
+        places = tuple(dict.fromkeys((*first.places, *found.places)))
+        causes[key] = first.at(", ".join(places)).hurting(*found.clients)
+        causes[key] = causes[key]._replace(places=places)
+
+    is_dead = any(
+        found.status == FAILURE and found.step == "server" for found in causes.values()
+    )
+    return sorted(causes.values(), key=lambda found: _weight(found, is_dead))
 
 
-def _weight(is_dead: bool, it: Finding) -> tuple[int, bool, int]:
-    step, behind = _STEPS.index(it.step), texts.follows(it.code)
-    if is_dead and behind:
+def _weight(found: Finding, is_dead: bool) -> tuple[int, bool, int]:
+    step, follows = _STEPS.index(found.step), texts.follows(found.code)
+    if is_dead and follows:
         step = max(step, _STEPS.index("dns"))
-    return _badness(it), behind == "anything", step
+    return _badness(found), follows == "anything", step

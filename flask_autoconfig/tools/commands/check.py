@@ -1,4 +1,4 @@
-"""`check`: does what is published work?"""
+"""The command `check`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -22,27 +21,20 @@ from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
-from .. import check, ending, options, project, quirks, terminal
-from ..check import (
-    FAILURE,
-    WARNING,
-    Case,
-    Facts,
-    Finding,
-    Report,
-    findings,
-    report,
-    texts,
-)
+from .. import ending, options, project, quirks, terminal
 from ..check import login as logins
-from ..check.findings import finding
+from ..check import report, run, texts
+from ..check.facts import Facts
+from ..check.findings import Case, Finding, finding, from_problem
+from ..check.progress import Progress
 from ..check.rules.servers import endpoint_of
-from ..check.weigh import has_failure
+from ..check.run import Report
+from ..check.weigh import FAILURE, WARNING, has_failure
 from ..net.tcp import Network
 
-_MOST_DOMAINS = 50  # of a file, checked unasked
+_MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time
-_MARGIN = 10.0  # seconds that computing may take, beside waiting for servers
+_MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
 def _known_codes(
@@ -66,11 +58,29 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     ctx.exit()
 
 
+@dataclass(frozen=True)
+class _Options:
+    """The options of the command, but for those of the network."""
+
+    subject: str
+    every: bool
+    login: bool
+    password_fd: int | None
+    yes: bool
+    unpublished: bool
+    quiet: bool
+    verbose: bool
+    as_json: bool
+    ignored: frozenset[str]
+
+    @property
+    def wants_login(self) -> bool:
+        return self.login or self.password_fd is not None
+
+
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@click.option(
-    "--all", "every", is_flag=True, help="Every domain of the file, fit for cron."
-)
+@click.option("--all", "every", is_flag=True, help="Check all domains of the file.")
 @click.option("--login", is_flag=True, help="Log in too; asks for the password.")
 @click.option(
     "--password-fd",
@@ -80,21 +90,20 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
 @click.option(
     "--yes",
     is_flag=True,
-    help="Ask nothing: log in at the published servers without a file, and try a "
-    "refused login once more with the other name.",
+    help="Answer yes to all questions: log in without a file, retry a refused login.",
 )
 @click.option(
     "--unpublished",
     is_flag=True,
-    help="Only the file and its servers, before anything is published.",
+    help="Check only the file and its servers, before anything is published.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Only what is wrong.")
-@click.option("-v", "--verbose", is_flag=True, help="What is well, too.")
+@click.option("-q", "--quiet", is_flag=True, help="Show problems only.")
+@click.option("-v", "--verbose", is_flag=True, help="Show good results too.")
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="As JSON, an object; of several domains one a line.",
+    help="Print a JSON object; for several domains, one on each line.",
 )
 @click.option(
     "--ignore",
@@ -102,7 +111,7 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     metavar="CODE",
     multiple=True,
     callback=_known_codes,
-    help="Leave out findings of this code; may be given several times.",
+    help="Leave out findings with this code; may be given several times.",
 )
 @click.option(
     "--list",
@@ -114,236 +123,102 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
 )
 @options.network_options
 @click.pass_context
-def command(
-    ctx: click.Context,
-    /,
-    subject: str,
-    every: bool,
-    login: bool,
-    password_fd: int | None,
-    yes: bool,
-    unpublished: bool,
-    quiet: bool,
-    verbose: bool,
-    as_json: bool,
-    ignored: frozenset[str],
-    **network: Any,
-) -> None:
-    """Does it work? Plays every client: DNS, HTTPS, documents and servers.
+def command(ctx: click.Context, /, **values: Any) -> None:
+    """Play every mail client: check DNS, HTTPS, documents and servers.
 
-    The verdict comes first, then what is wrong, the worst first, each with its cause and
-    what to do. With a file, what is published is held against it; without one, what is
+    The verdict comes first, then the problems, the worst first, each with its cause and
+    what to do. With a file, what is published is compared with it; without one, what is
     published for the domain is checked by itself.
     """
-    address = _address(subject)
-    login = login or password_fd is not None
-    if login and address is None:
-        raise click.UsageError("--login takes an ADDRESS to log in with")
-    if every and subject:
-        raise click.UsageError("--all takes no ADDRESS or DOMAIN: it is every domain")
-    service = _service_to_check(subject)
-    for option in ("--all" * every, "--unpublished" * unpublished):
-        if option and service is None:
-            message = f"{option} takes a file that serves the domain: name one with "
-            message += "--config, or let `flask-autoconfig init DOMAIN` write one"
-            raise click.UsageError(message)
-    cases = [
-        replace(case, ignored=ignored)
-        for case in _cases(service, subject, address, every)
-    ]
-    if login and password_fd is None and not sys.stdin.isatty():
-        message = "--login asks for the password at a terminal, and stdin is none: "
-        message += "give it with --password-fd N (--password-fd 0 reads stdin)"
-        raise click.UsageError(message)
-    if login and not (service or yes or sys.stdin.isatty()):
-        message = "without a file --login asks at a terminal; name a file, or say --yes"
-        raise click.UsageError(message)
-
-    tell = _Progress()
-    tell(f"checking {_counted(cases)}")
-    around = options.network(**network)
-    facts = Facts(around)
-    look = check.unpublished if unpublished else check.published
-    with_file = partial(_of_file, service)
-    several = every or len(cases) > 1
-    failed: list[str] = []
-    late: list[str] = []
-    known: report.Known | None = {} if several else None
-    with ending.at_once():
-        for case, found in _side_by_side(cases, look, facts, around, tell, late):
-            told = found.with_findings(with_file(case))
-            if login:
-                tell.end()
-                told = _with_logins(case, around, found, told, password_fd, yes)
-            if has_failure(told.findings):
-                failed.append(told.domain)
-            tell.end()
-            _print(told, as_json, quiet, verbose, known)
-        tell.end()
-        if several and not quiet:
-            terminal.tell(report.closing(len(cases), failed), err=True)
+    asked = _Options(**{each.name: values.pop(each.name) for each in fields(_Options)})
+    service, cases = _to_check(asked)
+    _refuse_login_without_terminal(asked, service)
+    network = options.network(**values)
+    failed, late = _check(asked, service, cases, network)
     if late:  # the interpreter would wait for their threads
         os._exit(1)
     ctx.exit(1 if failed else 0)
 
 
-def _counted(cases: list[Case]) -> str:
-    return cases[0].domain if len(cases) == 1 else f"{len(cases)} domains"
+def _check(
+    asked: _Options, service: Service | None, cases: list[Case], network: Network
+) -> tuple[list[str], list[str]]:
+    """Check the domains and print the reports; return those that failed or did not end."""
+    failed: list[str] = []
+    late: list[str] = []
+    is_several = asked.every or len(cases) > 1
+    known: report.Known | None = {} if is_several else None
+    look = run.unpublished if asked.unpublished else run.published
+    tell = Progress()
+    tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
+    with ending.at_once():
+        for case, checked in _side_by_side(
+            cases, look, Facts(network), network, tell, late
+        ):
+            result = checked.with_findings(_of_file(service, case))
+            if asked.wants_login:
+                tell.end()
+                result = _with_logins(asked, case, network, checked, result)
+            if has_failure(result.findings):
+                failed.append(result.domain)
+            tell.end()
+            _print(asked, result, known)
+        tell.end()
+        if is_several and not asked.quiet:
+            terminal.tell(report.closing(len(cases), failed), err=True)
+    return failed, late
 
 
-class _Progress:
-    """One line on a terminal's stderr that says what is being done; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._length = 0
-
-    def __call__(self, text: str) -> None:
-        """Say it in the place of what was said before."""
-        most = _room()
-        if most > 0:
-            text = clean(text, min(most, 78))
-            blank = " " * max(self._length - len(text), 0)
-            terminal.replace_line(text + blank)
-            self._length = len(text)
-
-    def end(self) -> None:
-        """Take the line away."""
-        if self._length:
-            terminal.replace_line(" " * self._length)
-            terminal.replace_line("")
-            self._length = 0
+# --- What to check ----------------------------------------------------------------------
 
 
-def _room() -> int:
-    """The columns that a line on stderr may take, 0 where that is no terminal.
-
-    One less than there are: in the last one some terminals begin a new line. COLUMNS may
-    say that there are more, and such a line could not be taken away.
-    """
-    told = terminal.width(err=True)
-    if told is None:
-        return 0
-    with suppress(OSError, ValueError):
-        told = min(told, os.get_terminal_size(sys.stderr.fileno()).columns or told)
-    return told - 1
-
-
-def _side_by_side(
-    cases: list[Case],
-    look: Any,
-    facts: Facts,
-    around: Network,
-    tell: _Progress,
-    late: list[str],
-) -> Iterator[tuple[Case, Report]]:
-    """The reports in the cases' order, each as soon as those before it are told.
-
-    An error in the check of one domain is a finding of that domain alone. `late` gets
-    the domains whose check did not end: its thread still runs.
-    """
-
-    def one(case: Case) -> Report:
-        said: Any = tell if len(cases) == 1 else (lambda _: None)
-        try:
-            found: Report = look(case, facts.within(check.reach(case, around)), said)
-        except Exception as error:  # an answer that nobody has thought of
-            return check.unchecked(case, f"{type(error).__name__}: {error}")
-        return found
-
-    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
-    futures = [pool.submit(one, case) for case in cases]
-    for number, (case, future) in enumerate(zip(cases, futures, strict=True)):
-        if len(cases) > 1:
-            tell(f"{case.domain} ({number + 1} of {len(cases)} domains)")
-        seconds = 2 * check.seconds(around) + _MARGIN
-        with ending.within(seconds + _MARGIN, case.domain):
-            try:
-                found = future.result(seconds)
-            except TimeoutError:  # a computation; what waits for servers ends in time
-                reason = f"it did not end within {seconds:.0f} seconds"
-                found = check.unchecked(case, reason)
-                late.append(case.domain)
-        yield case, found
-    pool.shutdown(wait=False)
-
-
-def _with_logins(
-    case: Case,
-    around: Network,
-    found: Report,
-    told: Report,
-    password_fd: int | None,
-    yes: bool,
-) -> Report:
-    """The report with real logins, if a person who sees where the password goes wants them.
-
-    Without a file strangers name the servers, and so it takes settings that came whole
-    over verified https, and a yes.
-    """
-    subject = str(case.address)
-    if found.provider is None:
-        return told.with_findings([finding("login.no-settings", subject)])
-    if not found.is_trusted:
-        # With a file nothing was asked, for want of DNS.
-        code = "login.domain-faulty" if case.provider else "login.untrusted"
-        return told.with_findings([finding(code, subject)])
-    servers, others = logins.for_login(case, found.provider, found.findings)
-    told = told.with_findings(others)
-    if not servers and not others:
-        return told.with_findings([finding("login.no-server", subject)])
-    if not servers:
-        return told
-
-    endpoints = [str(endpoint_of(case, server)) for server in servers]
-    # Whole, however long: what is not seen must not get the password.
-    where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
-    is_sure = yes or case.provider is not None
-    if not (is_sure or _confirmed(f"Send the password of {where}?")):
-        return told.with_findings([finding("login.declined", subject)])
-    password = _password(password_fd, where)
-    tries = logins.log_in_at(case, check.unhurried(case, around), servers, password)
-    may = partial(_may_try, yes)
-    network = check.unhurried(case, around)
-    again = logins.once_more(case, network, tries, password, may)
-    more = logins.findings_of(case, tries, again)
-    more = logins.hurting(more, tries, told.fares)
-    fares = logins.fares_after(told.fares, more)
-    return replace(told, fares=fares).with_findings(more)
-
-
-def _may_try(yes: bool, user: str, server: str) -> bool:
-    """Whether a refused login may be tried once more, with another name."""
-    if yes or not sys.stdin.isatty():
-        return yes
-    text = f"Refused. Try once more as {clean(user)} at {clean(server)}, there alone?"
-    return _confirmed(text)
-
-
-def _confirmed(question: str) -> bool:
-    with ending.asking():
-        return click.confirm(question, err=True)
-
-
-def _address(subject: str) -> Address | None:
-    if "@" not in subject:
-        return None
+def _to_check(asked: _Options) -> tuple[Service | None, list[Case]]:
+    """Return the service of the file, if there is one, and the domains to check."""
+    subject = asked.subject
     try:
-        return parse_address(subject)
+        address = parse_address(subject) if "@" in subject else None
     except ValueError:
-        raise click.BadParameter(f"{subject!r} is no e-mail address") from None
+        raise click.BadParameter(f"{subject!r} is not an e-mail address") from None
+    if asked.wants_login and address is None:
+        raise click.UsageError("--login requires an ADDRESS to log in with")
+    if asked.every and subject:
+        raise click.UsageError("--all checks every domain: name no ADDRESS or DOMAIN")
+    service = _service(subject)
+    for option in ("--all" * asked.every, "--unpublished" * asked.unpublished):
+        if option and service is None:
+            message = f"{option} requires a file that serves the domain: name one with "
+            message += "--config, or write one with `flask-autoconfig init DOMAIN`"
+            raise click.UsageError(message)
+    cases = _cases(service, subject, address, asked.every)
+    return service, [replace(case, ignored=asked.ignored) for case in cases]
 
 
-def _service_to_check(subject: str) -> Service | None:
-    """What is to be served, None unless a file is named, or one here serves the domain."""
-    told = project.named_file() or file_in_environment()
-    if not told and not project.is_there():
+def _refuse_login_without_terminal(asked: _Options, service: Service | None) -> None:
+    if not asked.wants_login or sys.stdin.isatty():
+        return
+    if asked.password_fd is None:
+        message = "--login asks for the password, but stdin is not a terminal: use "
+        message += "--password-fd N (--password-fd 0 reads stdin)"
+        raise click.UsageError(message)
+    if not (service or asked.yes):
+        message = (
+            "without a file, --login asks a question, but stdin is not a terminal: "
+        )
+        message += "name a file with --config, or add --yes"
+        raise click.UsageError(message)
+
+
+def _service(subject: str) -> Service | None:
+    """Return the service of a file that is named, or that is here and has the domain."""
+    is_named = project.named_file() or file_in_environment()
+    if not is_named and not project.is_there():
         return None
     service = project.service()
     if subject:
         try:
             project.served(service, project.domain(subject))
         except ConfigError:
-            if told:
+            if is_named:
                 raise
             return None
     return service
@@ -361,38 +236,161 @@ def _cases(
 
     names = project.domains(service, subject)
     if len(names) > _MOST_DOMAINS and not every:
-        message = f"the file has {len(names)} domains: name one, or say --all"
+        message = f"the file has {len(names)} domains: name one, or add --all"
         raise click.UsageError(message)
-    signs = service.snapshot.loaded.tables.sign is not None
-    cases = []
-    for name in names:
-        served = project.served(service, name)
-        if address is not None:
-            served = project.served_address(service, address)
-        case = Case(name, service.families, served.provider, served.match.exact)
-        has_login = served.login is not None
-        cases.append(
-            replace(case, address=address, signs=signs, has_own_login=has_login)
-        )
-    return cases
+    return [_case(service, name, address) for name in names]
 
 
-def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]:
-    """What the file itself has against the domain's provider, or against all of them."""
+def _case(service: Service, name: str, address: Address | None) -> Case:
+    served = project.served(service, name)
+    if address is not None:
+        served = project.served_address(service, address)
+    return Case(
+        name,
+        service.families,
+        served.provider,
+        served.match.exact,
+        address=address,
+        signs=service.snapshot.loaded.tables.sign is not None,
+        has_own_login=served.login is not None,
+    )
+
+
+def _of_file(service: Service | None, case: Case) -> list[Finding]:
+    """Return the problems of the file that concern the domain's provider."""
     if service is None:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
     skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
-    own, origins = list(loaded.providers), list(loaded.origins)
-    if case is not None:
-        name = case.provider.identity if case.provider else ""
-        at = [n for n, it in enumerate(own) if it.identity == name][:1]
-        own, origins = [own[n] for n in at], [origins[n] for n in at if origins]
-    found = quirks.warnings(own, service.families, origins)
-    problems = [*skipped, *with_lines(found, file, own, origins)]
+    name = case.provider.identity if case.provider else ""
+    listed = list(loaded.providers)
+    at = [n for n, provider in enumerate(listed) if provider.identity == name][:1]
+    providers = [listed[n] for n in at]
+    origins = [loaded.origins[n] for n in at if loaded.origins]
+    warnings = quirks.warnings(providers, service.families, origins)
+    problems = [*skipped, *with_lines(warnings, file, providers, origins)]
     if not problems:
         return [finding("file.good", str(file))]
-    return [findings.from_problem("file", it.source(str(file)), it) for it in problems]
+    return [
+        from_problem("file", problem.source(str(file)), problem) for problem in problems
+    ]
+
+
+# --- Several domains --------------------------------------------------------------------
+
+
+def _side_by_side(
+    cases: list[Case],
+    look: Callable[[Case, Facts, run.Tell], Report],
+    facts: Facts,
+    network: Network,
+    tell: run.Tell,
+    late: list[str],
+) -> Iterator[tuple[Case, Report]]:
+    """Yield the reports in order, each as soon as those before it are printed.
+
+    An error in the check of one domain only affects that domain. The domains whose check
+    does not end are added to *late*: their threads still run.
+    """
+
+    def check(case: Case) -> Report:
+        within = facts.within(run.reach(case, network))
+        try:
+            return look(case, within, tell if len(cases) == 1 else lambda _: None)
+        except Exception as error:  # an unexpected response
+            return run.unchecked(case, f"{type(error).__name__}: {error}")
+
+    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
+    futures = [pool.submit(check, case) for case in cases]
+    seconds = 2 * run.seconds(network) + _MARGIN
+    for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
+        if len(cases) > 1:
+            tell(f"{case.domain} ({number} of {len(cases)} domains)")
+        with ending.within(seconds + _MARGIN, case.domain):
+            try:
+                checked = future.result(seconds)
+            except TimeoutError:  # a computation: waiting for servers ends in time
+                reason = f"it did not end within {seconds:.0f} seconds"
+                checked = run.unchecked(case, reason)
+                late.append(case.domain)
+        yield case, checked
+    pool.shutdown(wait=False)
+
+
+def _print(asked: _Options, result: Report, known: report.Known | None) -> None:
+    """Print a report; *known* are the findings of other domains, None without any."""
+    wrong = tuple(one for one in result.findings if one.status in (FAILURE, WARNING))
+    if asked.as_json:
+        result = replace(result, findings=wrong) if asked.quiet else result
+        indent = 2 if known is None else None
+        terminal.echo(json.dumps(report.as_json(result), indent=indent))
+        return
+    if asked.quiet and not wrong:
+        return
+    width = terminal.width()
+    for line in report.verdict(result, width):
+        terminal.echo(line, styled=True)
+    is_short = known is not None and not has_failure(result.findings)
+    if is_short and not (asked.verbose or asked.quiet):
+        return
+    quiet = asked.quiet or known is not None
+    for line in report.details(
+        result, verbose=asked.verbose, quiet=quiet, width=width, known=known
+    ):
+        terminal.echo(line, styled=True)
+
+
+# --- Logins -----------------------------------------------------------------------------
+
+
+def _with_logins(
+    asked: _Options, case: Case, network: Network, checked: Report, result: Report
+) -> Report:
+    """Return the result with that of real logins, where the password may be sent.
+
+    Without a file, other people name the servers: the settings must have come completely
+    over verified https, and the user must agree.
+    """
+    subject = str(case.address)
+    if checked.provider is None:
+        return result.with_findings([finding("login.no-settings", subject)])
+    if not checked.is_trusted:
+        # With a file this means that the lookup of the domain failed.
+        code = "login.domain-faulty" if case.provider else "login.untrusted"
+        return result.with_findings([finding(code, subject)])
+    servers, others = logins.for_login(case, checked.provider, checked.findings)
+    result = result.with_findings(others)
+    if not servers:
+        none = [] if others else [finding("login.no-server", subject)]
+        return result.with_findings(none)
+
+    endpoints = [str(endpoint_of(case, server)) for server in servers]
+    # Never shortened: a server that is not shown must not get the password.
+    where = f"{clean(subject)} at {', '.join(map(clean, endpoints))}"
+    is_sure = asked.yes or case.provider is not None
+    if not (is_sure or _confirmed(f"Send the password of {where}?")):
+        return result.with_findings([finding("login.declined", subject)])
+    password = _password(asked.password_fd, where)
+    may_retry = partial(_may_retry, asked.yes)
+    tries = logins.log_in_at(case, run.unhurried(case, network), servers, password)
+    again = logins.once_more(
+        case, run.unhurried(case, network), tries, password, may_retry
+    )
+    more = logins.hurting(logins.findings_of(case, tries, again), tries, result.fares)
+    fares = logins.fares_after(result.fares, more)
+    return replace(result, fares=fares).with_findings(more)
+
+
+def _may_retry(yes: bool, user: str, server: str) -> bool:
+    if yes or not sys.stdin.isatty():
+        return yes
+    text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
+    return _confirmed(text)
+
+
+def _confirmed(question: str) -> bool:
+    with ending.asking():
+        return click.confirm(question, err=True)
 
 
 def _password(descriptor: int | None, where: str) -> str:
@@ -407,31 +405,6 @@ def _password(descriptor: int | None, where: str) -> str:
             return stream.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         raise click.BadParameter(
-            f"no password can be read from {descriptor}", param_hint="--password-fd"
+            f"the password cannot be read from file descriptor {descriptor}",
+            param_hint="--password-fd",
         ) from None
-
-
-def _print(
-    told: Report, as_json: bool, quiet: bool, verbose: bool, known: report.Known | None
-) -> None:
-    """`known` is what was told of other domains, None where there is one alone."""
-    several = known is not None
-    wrong = tuple(it for it in told.findings if it.status in (FAILURE, WARNING))
-    if as_json:
-        told = replace(told, findings=wrong) if quiet else told
-        found = report.line(told)
-        text = found if several else json.dumps(report.as_json(told), indent=2)
-        terminal.echo(text)
-        return
-    if quiet and not wrong:
-        return
-    is_failed = has_failure(told.findings)
-    width = terminal.width()
-    for line in report.verdict(told, width):
-        terminal.echo(line, styled=True)
-    if several and not (is_failed or verbose or quiet):
-        return
-    for line in report.details(
-        told, verbose=verbose, quiet=quiet or several, width=width, known=known
-    ):
-        terminal.echo(line, styled=True)

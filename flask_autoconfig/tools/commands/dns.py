@@ -19,7 +19,6 @@ from .. import ending, options, problems, project, terminal, zone
 from ..comparison import compared
 from ..files import opened
 from ..net.resolver import LookupFailed, Resolver
-from ..problems import trouble
 from ..record_formats import FORMATS, Format, Published, joined
 
 _WORKERS = 16  # domains compared at a time

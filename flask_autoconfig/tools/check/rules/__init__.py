@@ -1,1 +1,1 @@
-"""Why something does not work: one module for each place where causes lie."""
+"""The rules of `check`: a module for each kind of cause."""

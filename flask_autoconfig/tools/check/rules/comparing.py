@@ -1,16 +1,14 @@
-"""Holds what clients would set up side by side, and each with the file."""
+"""Comparisons of what clients set up, with each other and with the file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ....address import NOBODY, Address, fill_in
 from ....config.ports import MAIL_TYPES
-from ....config.tables import Provider
 from ....documents import Recipient, outlook_reader
 from ....documents.setups import Account, MeaninglessError, Setup
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
@@ -24,142 +22,132 @@ from ..weigh import FAILURE
 from . import documents, profile, servers, web
 
 if TYPE_CHECKING:
-    from ..plays import Outcome, Play
+    from ..plays import Play
     from ..scene import Scene
 
 
-def read(
+def reference(
     case: Case,
     facts: Facts,
     seen: Sequence[documents.Document],
     plays: Iterable[Play],
-) -> Provider | None:
-    """What is published, where there is no file: the document that clients take.
+) -> documents.Document | None:
+    """Return the document to compare with, where there is no file.
 
-    Of several that differ, one whose servers all work comes first.
+    Documents whose servers all work come first, then those that clients use.
     """
-    taken = [
-        document.provider
-        for played in plays
+    urls = [play.found.url for play in plays if play.found]
+    listed = [
+        document
+        for url in urls
         for document in seen
-        if played.found and played.found.url in {ask.url for ask in document.asks}
+        if url in {ask.url for ask in document.asks}
     ]
-    listed = [*taken, *(document.provider for document in seen)]
+    listed += seen
     if len(seen) > 1:
-        listed.sort(key=lambda it: servers.has_dead(case, facts, it))
+        listed.sort(
+            key=lambda document: servers.has_dead(case, facts, document.provider)
+        )
     return listed[0] if listed else None
 
 
-def is_trusted(provider: Provider | None, seen: Iterable[documents.Document]) -> bool:
-    return any(it.provider is provider and it.is_verified for it in seen)
+# --- Accounts ---------------------------------------------------------------------------
 
 
 def differences(scene: Scene) -> Iterator[Finding]:
-    """What a client would set up otherwise than the file, or than the first client.
+    """Yield what a client sets up other than the file, or than the first client."""
+    compare = _with_file if scene.case.provider else _with_first_client
+    for client, play in zip(scene.clients, scene.plays, strict=True):
+        is_compared = play.setup is not None and client.family != "dav"
+        if is_compared and not play.failures():
+            for found in compare(scene, client, play):
+                yield found.hurting(client.name)
 
-    Where there is no file, a server that was tried and fails is compared with nothing:
-    it is the fault, and whoever sets up another one is right. So is a user name that
-    everybody gets.
-    """
-    case, facts, plays = scene.case, scene.facts, scene.plays
-    is_faulty = partial(_is_faulty, scene)
-    with_mail = [it for it in plays if it.setup is not None and it.setup.servers]
-    first = min(
-        with_mail, key=lambda it: sum(map(is_faulty, _mail_of(it))), default=None
-    )
-    for client, played in zip(scene.clients, plays, strict=True):
-        if played.setup is None or client.family == "dav":
-            continue
-        if played.stopping():
-            continue  # there is a cause, and it comes first
-        for their in _mail_of(played) if case.provider is None else ():
-            yield from _of_account(scene, client, played, their)
-        ours, whose = _reference(case, client, first)
-        if ours is None or (case.provider is None and played is first):
-            continue
-        for our, their in _differing(ours, played.setup, case.asker):
-            if case.provider is None and (is_faulty(our) or is_faulty(their)):
-                continue
-            if _is_choice(case, first, played, our):
-                continue
-            is_outdated = is_faulty(our) and not is_faulty(their)
-            code = "setup.file-outdated" if is_outdated else "setup.differs"
-            is_one = _is_one(case, facts, played, our)
-            yield (
-                finding(
-                    code if case.provider else "setup.contradicts",
-                    played.place,
-                    theirs=_in_words(their, our),
-                    whose=whose,
-                    ours=_in_words(our, their),
-                )
-                .marked("same server" if is_one else "")
-                .hurting(client.name)
+
+def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
+    for ours, theirs in _differing(
+        expected(client, scene.case), play, scene.case.asker
+    ):
+        is_outdated = _is_faulty(scene, ours) and not _is_faulty(scene, theirs)
+        code = "setup.file-outdated" if is_outdated else "setup.differs"
+        yield _difference(code, play, theirs, "the file says", ours)
+
+
+def expected(client: Client, case: Case) -> Setup | None:
+    """Return what a client would set up with the documents of the file, or None."""
+    if client.family == "apple":
+        return profile.expected(case)
+    if case.provider is None or not client.steps:
+        return None
+    recipient = Recipient(case.domain, case.asker, exact=case.exact)
+    ((_, reading),) = readings_of([client], case.provider, recipient)
+    return reading.setup
+
+
+def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
+    """Compare without a file; accounts that do not work are faults of their own."""
+    for account in play.mail:
+        name = account.username or ""
+        if name in scene.names_for_all:
+            yield documents.one_name(play.place, name)
+        if client.family == "outlook":
+            yield from servers.refused_method(scene.facts, account, client.name)
+
+    first = _first(scene)
+    if first is None or first.setup is None or first is play:
+        return
+    # Not every format can express every method.
+    accounts = [one._replace(authentication="") for one in first.setup.servers]
+    for ours, theirs in _differing(Setup(tuple(accounts)), play, scene.case.asker):
+        is_faulty = _is_faulty(scene, ours) or _is_faulty(scene, theirs)
+        if not is_faulty and not _is_choice(first, play, ours):
+            whose = f"{first.client} sets up"
+            found = _difference("setup.contradicts", play, theirs, whose, ours)
+            yield found.marked(
+                "same server" if _is_same_server(scene, play, ours) else ""
             )
 
 
-def _of_account(
-    scene: Scene, client: Client, played: Play, account: Account
-) -> Iterator[Finding]:
-    """What is wrong with a server that a client sets up, whatever others do."""
-    name = account.username or ""
-    if name in scene.names_for_all:
-        yield documents.one_name(played.place, name).hurting(client.name)
-    if client.family == "outlook":
-        yield from servers.refused_method(scene.facts, account, client.name)
+def _first(scene: Scene) -> Play | None:
+    """Return the first client with settings, of those with the fewest faulty accounts."""
+    plays = [play for play in scene.plays if play.setup and play.setup.servers]
+
+    def faults(play: Play) -> int:
+        return sum(_is_faulty(scene, account) for account in play.mail)
+
+    return min(plays, key=faults, default=None)
 
 
-def names_for_all(scene: Scene) -> frozenset[str]:
-    """The user names that everybody gets, in documents and for Outlook."""
-    case, facts, plays = scene.case, scene.facts, scene.plays
-    found = documents.names_for_all(case, scene.documents)
-    step = OUTLOOK.steps[1]
-    another = replace(case, address=Address(NOBODY, case.domain))
-    for played in plays:
-        names = {it.username or "" for it in _mail_of(played)}
-        found |= set(filter(documents.is_unfilled, names))
-        suspect = {it for it in names if documents.is_anothers(case, it)} - found
-        reply = played.found.reply if played.found else None
-        if not suspect or reply is None or played.family != "outlook":
-            continue
-        with suppress(ProbeError, MeaninglessError):
-            other = facts.answer(ask_of(step, another, reply.url))
-            told = outlook_reader.read(web.unpacked(other)).servers
-            found |= suspect & {it.username or "" for it in told}
-    return found
-
-
-def _is_choice(case: Case, first: Play | None, played: Play, our: Account) -> bool:
-    """Whether two clients take different servers of one document: a quirk, told as one."""
-    if case.provider is not None or first is None:
+def _is_faulty(scene: Scene, account: Account) -> bool:
+    """Return whether an account gets no mail, as far as it can be tried."""
+    if account.url or account.type not in MAIL_TYPES:
         return False
-    theirs = [Endpoint.of(it) for it in _of_type(played, our.type)]
-    body = _body(first.found)
-    is_same = body is not None and body == _body(played.found)
-    return is_same and Endpoint.of(our) not in theirs
-
-
-def _is_one(case: Case, facts: Facts, played: Play, our: Account) -> bool:
-    """Whether another client takes the same server, by another of its names."""
-    addresses = _addresses(facts, our)
-    return case.provider is None and any(
-        it[2:4] == our[2:4] and it[1] != our[1] and addresses == _addresses(facts, it)
-        for it in _of_type(played, our.type)
-        if addresses
+    return account.username in scene.names_for_all or servers.is_dead(
+        scene.facts, Endpoint.of(account)
     )
 
 
-def _mail_of(played: Play) -> list[Account]:
-    accounts = played.setup.servers if played.setup else ()
-    return [it for it in accounts if it.type in MAIL_TYPES and not it.url]
+def _is_choice(first: Play, play: Play, ours: Account) -> bool:
+    """Return whether two clients use different servers of the same document."""
+    bodies = [
+        found.reply.body if found and found.reply else None
+        for found in (first.found, play.found)
+    ]
+    endpoints = [Endpoint.of(one) for one in play.mail if one.type == ours.type]
+    is_same = bodies[0] is not None and bodies[0] == bodies[1]
+    return is_same and Endpoint.of(ours) not in endpoints
 
 
-def _of_type(played: Play, type_: str) -> list[Account]:
-    return [it for it in _mail_of(played) if it.type == type_]
-
-
-def _body(outcome: Outcome | None) -> bytes | None:
-    return outcome.reply.body if outcome and outcome.reply else None
+def _is_same_server(scene: Scene, play: Play, ours: Account) -> bool:
+    """Return whether a client uses another name of the same server."""
+    addresses = _addresses(scene.facts, ours)
+    return bool(addresses) and any(
+        one.type == ours.type
+        and one.hostname != ours.hostname
+        and one[2:4] == ours[2:4]
+        and _addresses(scene.facts, one) == addresses
+        for one in play.mail
+    )
 
 
 def _addresses(facts: Facts, account: Account) -> list[str]:
@@ -168,68 +156,14 @@ def _addresses(facts: Facts, account: Account) -> list[str]:
     return []
 
 
-def with_living(scene: Scene, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """What fails at a server that is published, with one that another client sets up."""
-    living = {
-        it.type: it
-        for played in scene.plays
-        for it in _mail_of(played)
-        if not _is_faulty(scene, it)
-    }
-    for it in findings:
-        other = living.get(it.subject.partition(" ")[0])
-        is_servers = it.step == "server" and not it.code.startswith("autodiscover.")
-        if is_servers and it.status == FAILURE and other:
-            it = it.within("another-works", other=other)
-        yield it
-
-
-def _is_faulty(scene: Scene, account: Account) -> bool:
-    """Whether whoever sets it up gets no mail, as far as was tried."""
-    if account.url or account.type not in MAIL_TYPES:
-        return False
-    if account.username in scene.names_for_all:
-        return True
-    return servers.is_dead(scene.facts, Endpoint.of(account))
-
-
-def _reference(
-    case: Case, client: Client, first: Play | None
-) -> tuple[Setup | None, str]:
-    if case.provider is None:
-        if first is None:
-            return None, ""
-        # Not every form can say every method: that is the quirks' matter.
-        accounts = first.setup.servers if first.setup else ()
-        setup = Setup(tuple(it._replace(authentication="") for it in accounts))
-        return setup, f"{first.client} sets up"
-    says = "the file says"
-    if client.steps:
-        return expected(client, case), says
-    if client.family == "apple":
-        return profile.expected(case), says
-    return None, says
-
-
-def expected(client: Client, case: Case) -> Setup | None:
-    """What the client would set up if it got what the file makes; None without."""
-    if case.provider is None:
-        return None
-    recipient = Recipient(case.domain, case.asker, exact=case.exact)
-    ((_, seen),) = readings_of([client], case.provider, recipient)
-    return seen.setup
-
-
-# --- Two setups --------------------------------------------------------------------
-
-
 def _differing(
-    ours: Setup, theirs: Setup, who: Address
+    ours: Setup | None, play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
-    """Yield the servers of one type that two set up differently: ours, theirs."""
-    for our in ours.servers:
-        same_type = [it for it in theirs.servers if it.type == our.type]
-        if same_type and not any(_is_same(our, it, who) for it in same_type):
+    """Yield the accounts of one type that differ: ours, and that of the client."""
+    theirs = play.setup.servers if play.setup else ()
+    for our in ours.servers if ours else ():
+        same_type = [one for one in theirs if one.type == our.type]
+        if same_type and not any(_is_same(our, one, who) for one in same_type):
             yield our, same_type[0]
 
 
@@ -238,53 +172,112 @@ def _is_same(one: Account, other: Account, who: Address) -> bool:
         return one.url.rstrip("/") == other.url.rstrip("/")
     if one[1:4] != other[1:4]:
         return False
-    methods = {one.authentication, other.authentication} - {""}
-    if len(methods) > 1:
+    if len({one.authentication, other.authentication} - {""}) > 1:
         return False
-    names = [fill_in(it.username, who.domain, who) for it in (one, other)]
+    names = [fill_in(each.username, who.domain, who) for each in (one, other)]
     return not all(names) or names[0] == names[1]
 
 
-def _in_words(account: Account, beside: Account) -> str:
-    """Return a server in words, with what else differs from the one beside it."""
+def _difference(
+    code: str, play: Play, theirs: Account, whose: str, ours: Account
+) -> Finding:
+    return finding(
+        code,
+        play.place,
+        theirs=_in_words(theirs, ours),
+        whose=whose,
+        ours=_in_words(ours, theirs),
+    )
+
+
+def _in_words(account: Account, other: Account) -> str:
+    """Return an account in words, with the details that differ from another."""
     words = str(account)
-    if account.username != beside.username and account.username:
+    if account.username != other.username and account.username:
         words += f", user name {account.username}"
-    methods = {account.authentication, beside.authentication}
+    methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
         words += f", {account.authentication}"
     return words
 
 
-# --- What is not published ----------------------------------------------------------
+def names_for_all(scene: Scene) -> frozenset[str]:
+    """Return the user names that everybody gets, in documents and from Autodiscover.
+
+    Autodiscover may return personal login names, so it is asked for another person too.
+    """
+    case = scene.case
+    found = documents.names_for_all(case, scene.documents)
+    another = replace(case, address=Address(NOBODY, case.domain))
+    for play in scene.plays:
+        names = {account.username or "" for account in play.mail}
+        found |= set(filter(documents.is_unfilled, names))
+        suspect = {name for name in names if documents.is_anothers(case, name)} - found
+        reply = play.found.reply if play.found else None
+        if suspect and reply and play.family == "outlook":
+            with suppress(ProbeError, MeaninglessError):
+                ask = ask_of(OUTLOOK.steps[1], another, reply.url)
+                setup = outlook_reader.read(web.unpacked(scene.facts.answer(ask)))
+                found |= suspect & {one.username or "" for one in setup.servers}
+    return found
+
+
+def with_alternatives(scene: Scene, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the findings; a failure of a server names one that another client sets up."""
+    living = {
+        account.type: account
+        for play in scene.plays
+        for account in play.mail
+        if not _is_faulty(scene, account)
+    }
+    for found in findings:
+        other = living.get(found.subject.partition(" ")[0])
+        is_server = found.step == "server" and found.status == FAILURE
+        if other and is_server and not found.code.startswith("autodiscover."):
+            found = found.within("another-works", other=other)
+        yield found
+
+
+# --- What is not published --------------------------------------------------------------
 
 
 def nothing(scene: Scene) -> Iterator[Finding]:
-    """That there is no document where there should be one."""
-    case, facts, plays = scene.case, scene.facts, scene.plays
-    wants = any(family.name == "thunderbird" for family in case.families)
-    if scene.documents or scene.faulty or not wants:
+    """Yield that there is no config-v1.1.xml where there should be one."""
+    if scene.documents or scene.faulty:
         return
-    if case.provider is None:
-        has_any = any(it.setup is not None for it in plays if it.client != "Calendars")
-        if has_any:
-            return
-        met = [it for played in plays for it in played.findings]
-        is_explained = any(
-            it.code == "http.exchange"
-            or (it.status == FAILURE and (it.step == "document" or _is_empty(it)))
-            for it in met
+    if not any(family.name == "thunderbird" for family in scene.case.families):
+        return
+    yield from _no_document(scene) if scene.case.provider else _no_settings(scene)
+
+
+def _no_settings(scene: Scene) -> Iterator[Finding]:
+    """Yield that nothing is published, unless a client finds settings in another format."""
+    plays = [play for play in scene.plays if play.family != "dav"]
+    if any(play.setup is not None for play in plays):
+        return
+    is_explained = any(
+        found.code == "http.exchange"
+        or (
+            found.status == FAILURE
+            and (found.step == "document" or found.code == "http.empty")
         )
-        none = finding("document.none", case.domain)
-        yield none.marked("explained") if is_explained else none
-        return
-    if any(it.found and it.found.place.startswith("mx") for it in plays):
+        for play in scene.plays
+        for found in play.findings
+    )
+    none = finding("document.none", scene.case.domain)
+    yield none.marked("explained" if is_explained else "")
+
+
+def _no_document(scene: Scene) -> Iterator[Finding]:
+    """Yield that the document of the file is not published."""
+    case, plays = scene.case, scene.plays
+    if any(play.found and play.found.place.startswith("mx") for play in plays):
         yield finding("document.none-at-domain", case.domain)
         return
-    family = next(it for it in case.families if it.name == "thunderbird")
+    family = next(family for family in case.families if family.name == "thunderbird")
     name = f"{family.label}.{case.domain}"
-    has_cause = any(it.stopping() for it in plays if it.family == "thunderbird")
-    if facts.exists(name):
+    has_cause = any(play.failures() for play in plays if play.family == family.name)
+    if scene.facts.exists(name):
         none = finding(
             "document.not-there",
             f"https://{name}{family.routes[0].path}",
@@ -294,20 +287,16 @@ def nothing(scene: Scene) -> Iterator[Finding]:
         )
     else:
         none = finding("document.not-published", name, name=name, askers=family.askers)
-    yield none.marked("explained") if has_cause else none
-
-
-def _is_empty(it: Finding) -> bool:
-    return it.code == "http.empty"
+    yield none.marked("explained" if has_cause else "")
 
 
 def hosters(scene: Scene) -> Iterator[Finding]:
-    """What the MX host's domain answers, for this domain and for one that nobody has.
+    """Yield empty responses of MX hosts' domains, for the domain and for an unknown one.
 
-    It is 404 with words, or settings: other clients take anything else for an answer.
+    Clients of other domains take an empty response for an answer.
     """
     case, facts = scene.case, scene.facts
-    (step,) = [it for it in THUNDERBIRD.steps if it.place == "mx domain"]
+    step = next(step for step in THUNDERBIRD.steps if step.place == "mx domain")
     unknown = replace(case, domain="unknown.invalid", address=None)
     listed = asks(step, case, facts)
     for name in (case.provider.mx_domains if case.provider else ())[:2]:

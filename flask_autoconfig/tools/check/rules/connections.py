@@ -1,96 +1,163 @@
-"""Every address of a name, IPv6 first: what works at one may not at the next."""
+"""Connections: certificates, and what fails at some of a host's addresses only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ....config.ports import MAIL_TYPES
 from ...net.mail import Endpoint
 from ...net.tcp import ProbeError, is_out_of_reach
+from ...net.tls import Certificate
 from ...net.untrusted import split_url
-from ..facts import AtAddress, Facts, side_by_side
+from ..facts import AtAddress, Facts, each_of
 from ..findings import Finding, finding
-from .certificates import certificate_trouble
 
 if TYPE_CHECKING:
     from ..scene import Scene
 
-Target = Endpoint | tuple[str, int]
+
+_FEW_DAYS = 14  # before the expiry date
+# The code for each `kind` of a Certificate's problem.
+_CODES = {
+    "expired": "tls.expired",
+    "early": "tls.not-yet-valid",
+    "name": "tls.name-mismatch",
+    "chain": "tls.incomplete-chain",
+    "self-signed": "tls.self-signed",
+    "unknown": "tls.unknown-authority",
+}
+
+
+def bad_certificate(
+    step: str, subject: str, certificate: Certificate, host: str
+) -> Finding:
+    """Return why no client accepts a certificate.
+
+    The texts for web servers do not name the host, so that equal causes can be merged.
+    """
+    problem, cure = certificate.problem, certificate.cure
+    if step == "https" and certificate.kind == "name":
+        problem = problem.replace(f"not for {host}", "not for the requested name")
+        cure = "get a certificate that contains these names too"
+    if step == "https":
+        cure = cure.replace(f"for {host} ", "for each of these names ")
+    if certificate.address:
+        problem += f" ({certificate.address})"
+    code = _CODES.get(certificate.kind, "tls.bad")
+    return finding(code, subject, step=step, advice=cure, problem=problem, host=host)
+
+
+def of_certificate(
+    step: str, subject: str, certificate: Certificate, host: str
+) -> Finding:
+    """Return whether clients accept a certificate, and for how long."""
+    days = certificate.days_left
+    if certificate.problem:
+        return bad_certificate(step, subject, certificate, host)
+    if days is not None and days < _FEW_DAYS:
+        words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
+        return finding("tls.ends-soon", subject, step=step, days=words)
+    at = f" ({certificate.address}, {certificate.version})"
+    return finding("tls.good", subject, step=step, days=days, at=at)
+
+
+def certificates(scene: Scene) -> Iterator[Finding]:
+    """Yield how long the certificates of web servers are valid.
+
+    Bad ones are findings of the clients that meet them.
+    """
+    hosts: set[str] = set()
+    for ask in scene.asks:
+        with suppress(ProbeError):
+            reply = scene.facts.reply(ask)
+            host = split_url(reply.url).hostname or ""
+            certificate = reply.certificate
+            if certificate and not certificate.problem and host not in hosts:
+                hosts.add(host)
+                yield of_certificate("https", f"{host}:443", certificate, host)
+
+
+# --- Hosts with several addresses -------------------------------------------------------
 
 
 def mail(scene: Scene) -> list[Finding]:
-    """What single addresses of mail servers lack, where others have it."""
+    """Return what fails at single addresses of mail servers."""
     return _each(scene.facts, [*scene.published, *scene.set_up])
 
 
 def web(scene: Scene) -> list[Finding]:
-    """The same of the web servers that answered."""
-    found: dict[tuple[str, int], None] = {}
+    """Return what fails at single addresses of web servers; https counts before http."""
+    schemes: dict[str, set[str]] = {}
     for ask in scene.asks:
         parts = split_url(ask.url)
         with suppress(ProbeError):
             scene.facts.reply(ask)
-            found[parts.hostname or "", 443 if parts.scheme == "https" else 80] = None
+            schemes.setdefault(parts.hostname or "", set()).add(parts.scheme)
     return _each(
         scene.facts,
-        [it for it in found if it[1] == 443 or (it[0], 443) not in found],
+        [
+            Endpoint("https", host, 443, "SSL")
+            if "https" in found
+            else Endpoint("http", host, 80, "plain")
+            for host, found in schemes.items()
+        ],
     )
 
 
-def _each(facts: Facts, targets: Iterable[Target]) -> list[Finding]:
-    tasks = [partial(_look, facts, it) for it in dict.fromkeys(targets)]
-    return [it for found in side_by_side(tasks) for it in found]
+def _each(facts: Facts, endpoints: Iterable[Endpoint]) -> list[Finding]:
+    return each_of(partial(_look, facts), dict.fromkeys(endpoints))
 
 
-def _look(facts: Facts, target: Target) -> list[Finding]:
+def _look(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     try:
-        seen = facts.at_addresses(target)
+        results = facts.at_addresses(endpoint)
     except ProbeError:
-        return []  # nobody gets there: that is told elsewhere
-    good = [it for it in seen if it.error is None]
-    if not good:
-        return []
-    host = target.host if isinstance(target, Endpoint) else target[0]
-    step = "server" if isinstance(target, Endpoint) else "https"
-    subject = str(target) if isinstance(target, Endpoint) else f"{host}:{target[1]}"
-    findings = []
-    for it in seen:
-        if it.error is not None:
-            findings.append(_lost(step, subject, host, len(seen), it, it.error))
-        elif _is_bad(it) and not all(map(_is_bad, good)):
-            assert it.certificate is not None  # noqa: S101 (a bad one is there)
-            told = certificate_trouble(step, subject, it.certificate, host)
-            whose = _whose(step, host)
-            findings.append(
-                told.within("address", whose=whose, count=len(seen), address=it.address)
-            )
-    return findings
+        return  # another rule reports hosts that cannot be reached at all
+    good = [result for result in results if result.error is None]
+    count = len(results)
+    for result in results if good else ():
+        if result.error is not None:
+            yield _unreachable(endpoint, count, result.address, result.error)
+        elif _is_bad(result) and not all(map(_is_bad, good)):
+            yield _with_bad_certificate(endpoint, count, result)
 
 
-def _is_bad(it: AtAddress) -> bool:
-    return it.certificate is not None and bool(it.certificate.problem)
+def _is_bad(result: AtAddress) -> bool:
+    return result.certificate is not None and bool(result.certificate.problem)
 
 
-def _whose(step: str, host: str) -> str:
-    """Of the web one cause is told once for all names that lead to the address."""
-    return "it has" if step == "https" else f"{host} has"
+def _place(endpoint: Endpoint) -> tuple[str, str, str]:
+    """Return the step, the subject, and how a sentence about the host begins.
+
+    For web servers it does not name the host, so that equal causes can be merged.
+    """
+    if endpoint.type in MAIL_TYPES:
+        return "server", str(endpoint), f"{endpoint.host} has"
+    return "https", f"{endpoint.host}:{endpoint.port}", "it has"
 
 
-def _lost(
-    step: str, subject: str, host: str, count: int, it: AtAddress, error: ProbeError
+def _with_bad_certificate(endpoint: Endpoint, count: int, result: AtAddress) -> Finding:
+    assert result.certificate is not None  # noqa: S101 (see _is_bad)
+    step, subject, whose = _place(endpoint)
+    bad = bad_certificate(step, subject, result.certificate, endpoint.host)
+    return bad.within("address", whose=whose, count=count, address=result.address)
+
+
+def _unreachable(
+    endpoint: Endpoint, count: int, address: str, error: ProbeError
 ) -> Finding:
-    words = str(error)
-    if it.address not in words:
-        words = f"{it.address}: {words}"
-    is_far = "this machine has no way there" in words or is_out_of_reach(error)
+    step, subject, whose = _place(endpoint)
+    reason = str(error)
+    is_far = "this machine has no way there" in reason or is_out_of_reach(error)
     return finding(
         "address.out-of-reach" if is_far else "address.dead",
         subject,
         step=step,
-        whose=_whose(step, host),
+        whose=whose,
         count=count,
-        reason=words,
-        kind="AAAA" if ":" in it.address else "A",
+        reason=reason if address in reason else f"{address}: {reason}",
+        kind="AAAA" if ":" in address else "A",
     )

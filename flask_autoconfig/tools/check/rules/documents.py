@@ -1,4 +1,4 @@
-"""What documents say: each by the clients' quirks, against the file, against each other."""
+"""Documents: what clients can use, and how they differ from the file or each other."""
 
 from __future__ import annotations
 
@@ -29,29 +29,34 @@ from ...reading import read
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK
-from . import servers, web
+from . import web
 
 if TYPE_CHECKING:
     from ..scene import Scene
 
+_MOST_PROBLEMS = 3  # of a faulty document
+_MOST_DIFFERENCES = 4  # of two documents, in one finding
+
 
 class Document(NamedTuple):
-    """A config-v1.1.xml that was found and can be read."""
+    """A document that can be read."""
 
-    asks: tuple[Ask, ...]  # all that it was found with
-    reply: Reply  # the first of them
+    asks: tuple[Ask, ...]  # the requests that it answers
+    reply: Reply  # to the first of them
     body: bytes
     provider: Provider
-    is_verified: bool  # it came, once at least, whole over https with good certificates
+    is_verified: (
+        bool  # one request at least was answered completely over verified https
+    )
 
     @property
     def place(self) -> str:
-        """Where it was found first."""
+        """The first URL, for people."""
         return shown(self.asks[0].url)
 
 
 class Faulty(NamedTuple):
-    """A config-v1.1.xml that was found, with values that no client can take."""
+    """A document with values that no client can use."""
 
     asks: tuple[Ask, ...]
     problems: tuple[Problem, ...]
@@ -60,300 +65,269 @@ class Faulty(NamedTuple):
 def found(
     asks: Iterable[Ask], case: Case, facts: Facts
 ) -> tuple[list[Document], list[Faulty]]:
-    """The documents among the answers, each once, and those that are faulty."""
-    documents: dict[bytes, Document] = {}
-    faulty: dict[bytes, Faulty] = {}
+    """Return the different documents among the responses, and those that are faulty."""
+    answers: dict[bytes, list[tuple[Ask, Reply]]] = {}
     for ask in asks:
         with suppress(ProbeError):
             reply = facts.answer(ask)
-            if reply.is_forged or web.of_reply(case, reply, ask.url) is not None:
-                continue
-            body = web.unpacked(reply)
-            known = documents.get(body)
-            if known is not None:
-                documents[body] = known._replace(
-                    asks=(*known.asks, ask),
-                    is_verified=known.is_verified or reply.is_verified,
-                )
-                continue
-            with suppress(NotAutoconfigError):
-                try:
-                    raw = Reader().read(body)
-                    (provider,) = from_raw({"provider": [raw]}).providers
-                except ConfigError as error:
-                    known_ = faulty.get(body, Faulty((), tuple(error.problems)))
-                    faulty[body] = known_._replace(asks=(*known_.asks, ask))
-                    continue
-                documents[body] = Document(
-                    (ask,), reply, body, provider, reply.is_verified
-                )
-    return list(documents.values()), list(faulty.values())
+            if not reply.is_forged and web.of_reply(case, reply, ask.url) is None:
+                answers.setdefault(web.unpacked(reply), []).append((ask, reply))
+
+    documents, faulty = [], []
+    for body, answered in answers.items():
+        listed = tuple(ask for ask, _ in answered)
+        try:
+            provider = _provider(body)
+        except NotAutoconfigError:
+            continue
+        except ConfigError as error:
+            faulty.append(Faulty(listed, tuple(error.problems)))
+            continue
+        is_verified = any(reply.is_verified for _, reply in answered)
+        documents.append(Document(listed, answered[0][1], body, provider, is_verified))
+    return documents, faulty
 
 
-_MOST_PROBLEMS = 3  # of a faulty document
+def _provider(document: bytes) -> Provider:
+    """Return the provider of a document; raise NotAutoconfigError or ConfigError."""
+    (provider,) = from_raw({"provider": [Reader().read(document)]}).providers
+    return provider
 
 
 def faulty(scene: Scene) -> Iterator[Finding]:
-    """What is wrong with documents that cannot be held against anything."""
-    for it in scene.faulty:
-        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
-        for problem in it.problems[:_MOST_PROBLEMS]:
+    """Yield what is wrong with documents that cannot be compared."""
+    for document in scene.faulty:
+        for problem in document.problems[:_MOST_PROBLEMS]:
             place = problem.place.removeprefix("provider[0].")
-            told = f"{place}: {problem.message}" if place else problem.message
             is_name = place.endswith(".username")
             yield finding(
                 "document.bad-username" if is_name else "document.bad-value",
-                shown(it.asks[0].url),
+                document.asks[0].url,
                 advice=problem.cure,
-                problem=told,
-            ).hurting(*hurt)
+                problem=f"{place}: {problem.message}" if place else problem.message,
+            ).hurting(*scene.readers(document))
 
 
-def look(scene: Scene) -> list[Finding]:
-    """What there is to say of each document."""
-    case, facts, documents = scene.case, scene.facts, scene.documents
-    findings: list[Finding] = []
-    reference = documents[0] if documents else None
-    if len(documents) > 1 and case.provider is None:
-        # The one that works is what the others are held against.
-        dead = [servers.has_dead(case, facts, it.provider) for it in documents]
-        reference = documents[dead.index(min(dead))]
-    for it in documents:
-        told = [*_by_clients(scene, it), *_by_advice(case, it)]
-        told += _domains(case, it)
-        if case.provider is not None:
-            told += _against_the_file(case, it)
-        elif reference is not None and it is not reference:
-            told += _against_another(case, it, reference)
-        hurt = [name for ask in it.asks for name in scene.readers.get(ask.url, ())]
-        if not any(each.status != OK for each in told):
-            told.append(_good(case, it))
-        findings += [
-            each if each.status == OK or each.clients else each.hurting(*hurt)
-            for each in told
-        ]
-    return findings
+def look(scene: Scene) -> Iterator[Finding]:
+    """Yield what is wrong with each document, or that it is valid."""
+    for document in scene.documents:
+        findings = list(_of_document(scene, document))
+        if all(found.status == OK for found in findings):
+            findings.append(_good(scene.case, document))
+        for found in findings:
+            needs_clients = found.status != OK and not found.clients
+            readers = scene.readers(document) if needs_clients else ()
+            yield found.hurting(*readers)
 
 
-def _good(case: Case, it: Document) -> Finding:
-    agreed = " and agrees with the file" if case.provider else ""
+def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
+    case = scene.case
+    yield from _by_clients(scene, document)
+    if case.provider is None:
+        yield from _by_advice(case, document)
+    yield from _other_domain(case, document)
+    if case.provider is not None:
+        yield from _with_file(case, case.provider, document)
+    elif document.provider is not scene.provider:
+        yield from _with_reference(scene, document)
+
+
+def _good(case: Case, document: Document) -> Finding:
     servers = ", ".join(
-        f"{each.type} {each.hostname}:{each.port}"
-        for _, each in it.provider.servers
-        if each.hostname
+        f"{server.type} {server.hostname}:{server.port}"
+        for _, server in document.provider.servers
+        if server.hostname
     )
-    return finding("document.good", it.place, agreed=agreed, servers=servers)
+    agreed = " and agrees with the file" if case.provider else ""
+    return finding("document.good", document.place, agreed=agreed, servers=servers)
 
 
-def _by_clients(scene: Scene, it: Document) -> Iterator[Finding]:
-    """What those stumble over who set up what it says; others say what stops them.
+def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
+    """Yield what the clients that use the document cannot use in it.
 
-    What they stumble over in the file's own document is told of the file.
+    Faults that the document of the file has too are findings of the file.
     """
     case = scene.case
-    names = {name for ask in it.asks for name in scene.readers.get(ask.url, ())}
+    names = scene.readers(document)
     readers = [client for client in scene.clients if client.name in names]
     known: set[tuple[str, str]] = set()
     if case.provider is not None:
         recipient = Recipient(case.domain, case.asker, exact=case.exact)
-        for _, own in readings_of(readers, case.provider, recipient):
-            known |= {(each.code, each.place) for each in own.faults}
-    readings = ((who, read(it.body, who.rules, case.asker)) for who in readers)
+        for _, reading in readings_of(readers, case.provider, recipient):
+            known |= {(fault.code, fault.place) for fault in reading.faults}
+    readings = (
+        (client, read(document.body, client.rules, case.asker)) for client in readers
+    )
     for clients, fault in quirks.stumbles(readings):
         if (fault.code, fault.place) not in known:
-            told = Problem(fault.place, fault.message, fault.cure)
-            told = told._replace(client=enumerated(clients))
-            yield from_problem("document", it.place, told, clients)
+            client = enumerated(clients)
+            problem = Problem(fault.place, fault.message, fault.cure, client)
+            yield from_problem("document", document.place, problem, clients)
 
 
-def _by_advice(case: Case, it: Document) -> Iterator[Finding]:
-    """What is unwise in it; of a file's own settings the file is told."""
-    if case.provider is not None:
-        return
-    for_all = names_for_all(case, [it])
-    names = {f"{at}.username": server.username for at, server in it.provider.servers}
-    for problem in quirks.warnings([it.provider], ours=False):
+def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
+    """Yield what is unwise in a document."""
+    for_all = names_for_all(case, [document])
+    names = {
+        f"{place}.username": server.username
+        for place, server in document.provider.servers
+    }
+    for problem in quirks.warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
         if names.get(place) not in for_all:
-            yield from_problem("document", it.place, problem._replace(place=place))
+            problem = problem._replace(place=place)
+            yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
         cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(it.place, name, cure)
+        yield one_name(document.place, name, cure)
 
 
-def one_name(place: str, name: str, cure: str = "") -> Finding:
-    """That everybody gets one user name."""
-    return finding("document.one-username", place, advice=cure, name=quote(name))
+def _other_domain(case: Case, document: Document) -> Iterator[Finding]:
+    """Yield that a document is for other domains, as a copied one is."""
+    provider = document.provider
+    patterns = provider.domains
+    # The reader writes %EMAILDOMAIN% as "*".
+    if not {case.domain, DOMAIN_PLACEHOLDER, "*"}.isdisjoint(patterns):
+        return
+    if patterns and case.domain not in provider.mx_domains:
+        others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
+        place, domain = document.place, case.domain
+        yield finding("document.other-domain", place, domain=domain, others=others)
 
+
+# --- User names -------------------------------------------------------------------------
 
 _OURS = re.compile("|".join(PLACEHOLDERS))
 _OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
+def one_name(place: str, name: str, cure: str = "") -> Finding:
+    """Return that everybody gets the same user name."""
+    return finding("document.one-username", place, advice=cure, name=quote(name))
+
+
 def is_unfilled(username: str) -> bool:
-    """Whether it holds a placeholder that no client fills in."""
-    theirs = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
-    return bool(theirs)
+    """Return whether a user name has a placeholder that no client fills in."""
+    return bool(theirs_in(username) or _OTHERS.search(_OURS.sub("", username)))
 
 
 def is_anothers(case: Case, username: str) -> bool:
-    """Whether it is one name, and not that of who asks, whose address is known."""
+    """Return whether it is a fixed user name other than that of the known address."""
     who = case.address
-    return bool(username) and (
-        who is not None
-        and is_for_all(username)
-        and username not in (str(who), who.local)
-    )
+    if who is None or not username or not is_for_all(username):
+        return False
+    return username not in (str(who), who.local)
 
 
 def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
-    """The user names that everybody gets, and that no client makes a login of.
+    """Return the user names that everybody gets and no client can fill in.
 
-    A site may know each person's login: so one name is everybody's only if it is told
-    to who asks for another person, or for nobody.
+    A site may know each person's login name: a fixed name is only everybody's if a
+    request without the person's address gets it too.
     """
-    return frozenset(
-        name
-        for it in documents
-        for _, server in it.provider.servers
-        if (name := server.username or "")
-        and (
-            is_unfilled(name)
-            or (
-                is_anothers(case, name) and not all(map(partial(_is_of, case), it.asks))
-            )
-        )
-    )
+    found = set()
+    for document in documents:
+        is_personal = all(map(partial(_names_asker, case), document.asks))
+        for _, server in document.provider.servers:
+            name = server.username or ""
+            if is_unfilled(name) or (is_anothers(case, name) and not is_personal):
+                found.add(name)
+    return frozenset(found)
 
 
-def _is_of(case: Case, ask: Ask) -> bool:
-    """Whether a request names the asker."""
+def _names_asker(case: Case, ask: Ask) -> bool:
     return unquote(split_url(ask.url).query) == f"emailaddress={case.asker}"
 
 
-def _domains(case: Case, it: Document) -> Iterator[Finding]:
-    """Whether it is for this domain, and not copied from a template."""
-    patterns = it.provider.domains
-    if any(_covers(pattern, case.domain) for pattern in patterns):
-        return
-    is_mx = case.domain in it.provider.mx_domains
-    if is_mx or not patterns:
-        return
-    others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-    yield finding("document.other-domain", it.place, domain=case.domain, others=others)
-
-
-def _covers(pattern: str, domain: str) -> bool:
-    if pattern in (domain, DOMAIN_PLACEHOLDER):
-        return True
-    return pattern == "*"  # %EMAILDOMAIN%, as the reader spells it
-
-
-# --- Against the file, or another ---------------------------------------------------------
-
-
-def _against_the_file(case: Case, it: Document) -> Iterator[Finding]:
-    found = list(differences(case, _of_the_file(case), it.provider))
-    if not found:
-        return
-    is_beside = all(each.is_beside for each in found)
-    told = finding(
-        "document.has-others" if is_beside else "document.differs",
-        it.place,
-        differences=_told(found, "{place} is {theirs}, the file says {ours}"),
-    )
-    cached = web.from_cache(it.reply)
-    yield told.within("cache", cached=cached) if cached else told
-
-
-_MOST_TOLD = 4  # differences of two documents, in one finding
-
-
-def _told(found: list[Difference], form: str) -> str:
-    listed = [form.format(**it._asdict()) for it in found[:_MOST_TOLD]]
-    more = len(found) - len(listed)
-    return "; ".join([*listed, *([f"and {more} more"] if more else [])])
-
-
-def _of_the_file(case: Case) -> Provider:
-    """What the file's provider is once it was written and read."""
-    assert case.provider is not None  # noqa: S101 (see look)
-    recipient = Recipient(case.domain, exact=case.exact)
-    alone = structs.replace(case.provider, list_domains=False)  # only servers count
-    raw = Reader().read(thunderbird.write(alone, recipient))
-    (provider,) = from_raw({"provider": [raw]}).providers
-    return provider
-
-
-def _against_another(case: Case, it: Document, other: Document) -> Iterator[Finding]:
-    """Whoever asks there sets up something else."""
-    where = other.place
-    if where == it.place:
-        where = "the same URL, asked with another form of the address"
-    found = list(differences(case, other.provider, it.provider))
-    if not found:
-        return
-    is_beside = all(each.is_beside for each in found)
-    told = finding(
-        "document.has-more" if is_beside else "document.contradicts",
-        it.place,
-        differences=_told(found, "{place} is {theirs}, but {ours}"),
-        where=where,
-    )
-    cached = web.from_cache(it.reply) or web.from_cache(other.reply)
-    yield told.within("caches", cached=cached) if cached else told
+# --- Compared with the file, or another document ----------------------------------------
 
 
 class Difference(NamedTuple):
-    """Where two providers' servers differ, in words."""
+    """A setting that differs between two providers, in words."""
 
     place: str
     theirs: str
     ours: str
-    is_beside: bool = False  # one has all that the other has, and more
+    is_extra: bool = False  # one has all servers of the other, and more
+
+
+def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
+    """Yield the differences from the document of the file."""
+    recipient = Recipient(case.domain, exact=case.exact)
+    alone = structs.replace(provider, list_domains=False)  # only servers count
+    ours = _provider(thunderbird.write(alone, recipient))
+    differing = list(differences(case, ours, document.provider))
+    words = _listed(differing, "{place} is {theirs}, the file says {ours}")
+    for code in _code(differing, "document.differs", "document.has-others"):
+        wrong = finding(code, document.place, differences=words)
+        yield web.with_cache(wrong, "cache", document.reply)
+
+
+def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
+    """Yield the differences from the document that the others are compared with."""
+    other = next(each for each in scene.documents if each.provider is scene.provider)
+    where = other.place
+    if where == document.place:
+        where = "the same URL for a request with another form of the address"
+    differing = list(differences(scene.case, other.provider, document.provider))
+    words = _listed(differing, "{place} is {theirs}, but {ours}")
+    for code in _code(differing, "document.contradicts", "document.has-more"):
+        wrong = finding(code, document.place, differences=words, where=where)
+        yield web.with_cache(wrong, "caches", document.reply, other.reply)
+
+
+def _code(differing: list[Difference], usual: str, extra: str) -> list[str]:
+    """Return the code for the differences, none if there are none."""
+    is_extra = all(one.is_extra for one in differing)
+    return [extra if is_extra else usual] if differing else []
+
+
+def _listed(differing: list[Difference], form: str) -> str:
+    listed = [form.format(**one._asdict()) for one in differing[:_MOST_DIFFERENCES]]
+    rest = len(differing) - len(listed)
+    return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
 
 
 def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
-    """Where two providers' servers differ."""
+    """Yield where the servers of two providers differ."""
     for key in SERVER_KEYS:
-        one, other = getattr(ours, key), getattr(theirs, key)
-        if len(one) != len(other):
-            fewer, more = sorted((one, other), key=len)
-            is_beside = bool(fewer) and all(
-                any(not list(_fields(case, it, each)) for each in more) for it in fewer
-            )
-            yield Difference(key, _counted(len(other)), str(len(one)), is_beside)
+        our, their = getattr(ours, key), getattr(theirs, key)
+        if len(our) != len(their):
+            number = "1 server" if len(their) == 1 else f"{len(their)} servers"
+            is_extra = _is_extra(case, our, their)
+            yield Difference(key, number, str(len(our)), is_extra)
             continue
-        for index, (our, their) in enumerate(zip(one, other, strict=True)):
-            for name, mine, its in _fields(case, our, their):
+        for index, servers in enumerate(zip(our, their, strict=True)):
+            for name, one, other in _fields(case, *servers):
                 place = f"{key}[{index}].{name}"
-                yield Difference(place, in_words(its), in_words(mine))
+                yield Difference(place, in_words(other), in_words(one))
+
+
+def _is_extra(case: Case, one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    fewer, more = sorted((one, other), key=len)
+    return bool(fewer) and all(
+        any(not list(_fields(case, server, each)) for each in more) for server in fewer
+    )
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The fields in which two servers differ, with each one's value."""
+    """Yield the fields in which two servers differ, with both values."""
     for field in structs.fields(our):
-        mine, its = getattr(our, field.name), getattr(their, field.name)
         if case.has_own_login and field.name == "username":
-            continue  # who asks without an address is told of no login
-        if _filled(case, mine) != _filled(case, its):
-            yield field.name, mine, its
+            continue  # the site only returns it for an address
+        one, other = getattr(our, field.name), getattr(their, field.name)
+        if _filled(case, one) != _filled(case, other):
+            yield field.name, one, other
 
 
 def _filled(case: Case, value: Any) -> Any:
     return with_domain(value, case.domain) if isinstance(value, str) else value
 
 
-def _counted(number: int) -> str:
-    return "1 server" if number == 1 else f"{number} servers"
-
-
 def in_words(value: Any) -> str:
-    """A value of the model as people write it."""
+    """Return a value of the model as people write it."""
     if isinstance(value, tuple | list):
         return ", ".join(map(in_words, value)) or "nothing"
     if value is None:
-        return "not there"
-    if isinstance(value, AuthenticationMethod):
-        return value.name
-    return str(value)
+        return "missing"
+    return value.name if isinstance(value, AuthenticationMethod) else str(value)

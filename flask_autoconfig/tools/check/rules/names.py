@@ -1,4 +1,4 @@
-"""DNS: the names that clients ask for, MX, SRV, the digests."""
+"""DNS: the host names that clients ask, MX records and SRV records."""
 
 from __future__ import annotations
 
@@ -13,96 +13,89 @@ from ....families import Family
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
-from ..facts import Facts, side_by_side
+from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
-from ..weigh import OK
 from . import servers, web
 
 if TYPE_CHECKING:
     from ..scene import Scene
 
+_MOST = 4  # records of a name that are looked at
+
+
+def failed(
+    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
+) -> Finding:
+    """Return the finding for a lookup that failed."""
+    return finding(code, subject, advice=error.cure, reason=error.reason)
+
+
+# --- Hosts ----------------------------------------------------------------------------
+
 
 def hosts(scene: Scene) -> list[Finding]:
-    """The hosts that clients ask, by the labels of the families."""
+    """Return whether the families' own hosts exist."""
     case = scene.case
-    tasks = [
-        partial(_host, case, scene.facts, family)
+    needed = [
+        family
         for family in case.families
-        if family.label and _is_needed(case, family)
+        if family.label
+        and (not case.provider or family.writes(case.provider, case.domain))
     ]
-    return [it for each in side_by_side(tasks) for it in each]
+    return each_of(partial(_host, case, scene.facts), needed)
 
 
-def services(scene: Scene) -> list[Finding]:
-    """The SRV records of what the file or the documents say."""
-    case, provider = scene.case, scene.provider
-    expected = _expected(provider, case.domain) if provider else {}
-    tasks = [partial(_srv, case, scene.facts, *it) for it in expected.items()]
-    return [it for each in side_by_side(tasks) for it in each]
-
-
-def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """What looks up every service."""
-    names = [it[0] for it in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
-    return [partial(facts.srv, f"{it}.{case.domain}") for it in names]
+def _host(case: Case, facts: Facts, family: Family) -> Iterator[Finding]:
+    """Yield whether a host exists; clients themselves report a dead alias or a loop."""
+    name = f"{family.label}.{case.domain}"
+    try:
+        addresses = facts.addresses(name)
+        if addresses:
+            yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
+        elif not facts.alias(name):
+            yield finding("dns.no-name", name, askers=family.askers, name=name)
+    except LookupFailed as error:
+        if not web.is_loop(facts, name):
+            yield failed(name, error)
 
 
 def half_answered(scene: Scene) -> Iterator[Finding]:
-    """Hosts of which a name server answers for one kind of address alone."""
+    """Yield hosts whose name server answers for one type of address only."""
     case, facts = scene.case, scene.facts
-    hosts = {it.host for it in servers.endpoints(case, scene.provider)}
-    side_by_side(partial(facts.exists, it) for it in hosts)
+    hosts = {endpoint.host for endpoint in servers.endpoints(case, scene.provider)}
+    side_by_side(partial(facts.exists, host) for host in hosts)
     for host, kind in sorted(facts.network.resolver.unanswered.items()):
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
             yield finding("dns.half-answered", host, kind=kind, other=other)
 
 
-def _is_needed(case: Case, family: Family) -> bool:
-    return not case.provider or family.writes(case.provider, case.domain)
-
-
-def failed(
-    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
-) -> Finding:
-    """A lookup that gave no answer."""
-    return finding(code, subject, advice=error.cure, reason=error.reason)
-
-
-def _host(case: Case, facts: Facts, family: Family) -> list[Finding]:
-    """A host of the clients' own. That it is not there is told by who misses it."""
-    name = f"{family.label}.{case.domain}"
-    try:
-        addresses = facts.addresses(name)
-        if addresses:
-            return [finding("dns.address", name, addresses=", ".join(addresses[:8]))]
-        if facts.alias(name):
-            return []  # it leads to nothing, which is told by who wants to go there
-    except LookupFailed as error:
-        # A loop is told by who wants to go there.
-        return [] if web.is_loop(facts, name) else [failed(name, error)]
-    return [finding("dns.no-name", name, askers=family.askers, name=name)]
-
-
 # --- MX -------------------------------------------------------------------------------
 
 
 def mx(scene: Scene) -> list[Finding]:
-    """The MX records, and the hosts that they name."""
+    """Return what is wrong with the MX records and the hosts that they name."""
     case, facts = scene.case, scene.facts
     subject = f"{case.domain} MX"
     try:
         hosts = facts.mx(case.domain)
-        if not hosts and facts.takes_no_mail(case.domain):
-            return [finding("mx.null", subject)]
+        if not hosts:
+            is_null = facts.takes_no_mail(case.domain)
+            return [finding("mx.null" if is_null else "mx.missing", subject)]
     except LookupFailed as error:
         return [failed(subject, error, "mx.lookup-failed")]
-    if not hosts:
-        return [finding("mx.missing", subject)]
-    findings = [it for host in hosts[:4] for it in _mx_host(facts, subject, host)]
-    findings += _mx_domains(case, subject, hosts)
-    if all(it.status == OK for it in findings):
-        findings.append(finding("mx.found", subject, hosts=", ".join(hosts[:4])))
+
+    listed = ", ".join(hosts[:_MOST])
+    findings = [
+        found for host in hosts[:_MOST] for found in _mx_host(facts, subject, host)
+    ]
+    names = case.provider.mx_domains if case.provider else ()
+    if names and not any(
+        f".{host}".endswith(f".{name}") for host in hosts for name in names
+    ):
+        findings.append(finding("mx.unlisted", subject, hosts=listed))
+    if not findings:
+        findings.append(finding("mx.found", subject, hosts=listed))
     return findings
 
 
@@ -121,32 +114,40 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         return
     if target:
         yield finding("mx.is-alias", subject, host=host, target=target)
-    if not addresses and not target:
-        advice = web.without_dot(host)
-        yield finding("mx.no-address", subject, advice=advice, host=host)
-    elif not addresses:
-        yield finding("mx.dead-alias", subject, host=host)
-
-
-def _mx_domains(case: Case, subject: str, hosts: list[str]) -> Iterator[Finding]:
-    mx_domains = case.provider.mx_domains if case.provider else ()
-    if mx_domains and not any(
-        host == name or host.endswith(f".{name}")
-        for host in hosts
-        for name in mx_domains
-    ):
-        yield finding("mx.unlisted", subject, hosts=", ".join(hosts[:4]))
+    if not addresses:
+        code = "mx.dead-alias" if target else "mx.no-address"
+        advice = "" if target else web.without_dot(host)
+        yield finding(code, subject, advice=advice, host=host)
 
 
 # --- SRV ------------------------------------------------------------------------------
 
+Target = tuple[str, int]  # host and port
+
 
 @dataclass
 class _Service:
-    """What the file, or what is published, says of a service."""
+    """The expected records of a service."""
 
-    targets: list[tuple[str, int]] = field(default_factory=list)
-    path: str = ""
+    targets: list[Target] = field(default_factory=list)
+    path: str = ""  # the text of the TXT record
+
+
+def services(scene: Scene) -> list[Finding]:
+    """Return whether the SRV records are those of the file or the documents."""
+    domain, provider = scene.case.domain, scene.provider
+    expected = _expected(provider, domain) if provider else {}
+
+    def look(name: str) -> Iterator[Finding]:
+        return _service(scene.case, scene.facts, name, expected[name])
+
+    return each_of(look, expected)
+
+
+def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
+    """Return the lookups of all services."""
+    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
 
 
 def _expected(provider: Provider, domain: str) -> dict[str, _Service]:
@@ -162,52 +163,60 @@ def _expected(provider: Provider, domain: str) -> dict[str, _Service]:
     return expected
 
 
-def _srv(case: Case, facts: Facts, name: str, wanted: _Service) -> list[Finding]:
+def _service(
+    case: Case, facts: Facts, name: str, wanted: _Service
+) -> Iterator[Finding]:
     subject = f"{name}.{case.domain} SRV"
     try:
         targets = facts.srv(f"{name}.{case.domain}")
         paths = facts.txt(f"{name}.{case.domain}") if wanted.path else []
     except LookupFailed as error:
-        return [failed(subject, error)]
+        yield failed(subject, error)
+        return
     offered = [target for target in targets if target[0]]
-    is_part = bool(set(offered) & set(wanted.targets)) and not case.provider
-    if is_part or set(offered) == set(wanted.targets):
-        if not targets:
-            return []
-        if wanted.path and paths and wanted.path not in paths:
-            code = "srv.differs" if case.provider else "srv.contradicts"
-            return [_wrong(code, subject, f"TXT {paths[0]}", wanted.path)]
-        listed = _listed(offered) or "not offered, as the file says"
-        good = finding("srv.found", subject, targets=listed)
-        return [good, *_targets(facts, subject, offered)]
     if not targets:
-        if not case.provider:
-            return []
-        return [finding("srv.missing", subject, wanted=_listed(wanted.targets))]
-    if not case.provider and not (offered and wanted.targets):
-        return []  # what only one of the two names is no contradiction
-    is_dead = any(_is_dead(facts, name, it) for it in wanted.targets)
-    if not case.provider and is_dead:
-        return []  # what the documents say is what is wrong, and it is told
-    code = "srv.file-outdated" if is_dead else "srv.differs"
-    code = code if case.provider else "srv.contradicts"
-    seen = _listed(offered) or "“not offered”"
-    return [_wrong(code, subject, seen, _listed(wanted.targets) or "“not offered”")]
+        if case.provider and wanted.targets:
+            yield finding("srv.missing", subject, wanted=_listed(wanted.targets))
+    elif not _is_expected(case, offered, wanted.targets):
+        yield from _contradiction(case, facts, name, offered, wanted.targets)
+    elif paths and wanted.path not in paths:
+        yield _wrong(case, subject, f"TXT {paths[0]}", wanted.path)
+    else:
+        listed = _listed(offered) if offered else "not offered, as expected"
+        yield finding("srv.found", subject, targets=listed)
+        yield from _aliases(facts, subject, offered)
 
 
-def _is_dead(facts: Facts, name: str, target: tuple[str, int]) -> bool:
-    """Whether the mail server of a service's record is tried and fails."""
-    for service, type_, socket_type in zone.MAIL_SERVICES:
-        if service == name:
-            return servers.is_dead(facts, Endpoint(type_, *target, socket_type))
-    return False
+def _is_expected(case: Case, offered: list[Target], wanted: list[Target]) -> bool:
+    """Return whether the targets are the same; without a file, one in common is enough."""
+    if set(offered) == set(wanted):
+        return True
+    return not case.provider and not set(offered).isdisjoint(wanted)
 
 
-def _targets(
-    facts: Facts, subject: str, targets: list[tuple[str, int]]
+def _contradiction(
+    case: Case, facts: Facts, name: str, offered: list[Target], wanted: list[Target]
 ) -> Iterator[Finding]:
-    """RFC 2782 wants a host with an address of its own there."""
-    for host, _ in targets[:4]:
+    """Yield how the records differ; without a file only where both name live servers."""
+    is_dead = any(_is_dead(facts, name, target) for target in wanted)
+    if not case.provider and (is_dead or not (offered and wanted)):
+        return
+    subject = f"{name}.{case.domain} SRV"
+    code = "srv.file-outdated" if is_dead else ""
+    yield _wrong(case, subject, _listed(offered), _listed(wanted), code)
+
+
+def _is_dead(facts: Facts, name: str, target: Target) -> bool:
+    return any(
+        servers.is_dead(facts, Endpoint(type_, *target, socket_type))
+        for service, type_, socket_type in zone.MAIL_SERVICES
+        if service == name
+    )
+
+
+def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:
+    """Yield targets that are aliases, which RFC 2782 forbids."""
+    for host, _ in targets[:_MOST]:
         try:
             alias = facts.alias(host)
         except LookupFailed:
@@ -216,11 +225,15 @@ def _targets(
             yield finding("srv.is-alias", subject, host=host, target=alias)
 
 
-def _listed(targets: list[tuple[str, int]]) -> str:
-    return ", ".join(f"{host}:{port}" for host, port in targets[:4])
+def _listed(targets: list[Target]) -> str:
+    listed = ", ".join(f"{host}:{port}" for host, port in targets[:_MOST])
+    return listed or "“not offered”"
 
 
-def _wrong(code: str, subject: str, found: str, wanted: str) -> Finding:
-    missing = [web.without_dot(it.partition(":")[0]) for it in found.split(", ")]
-    dots = "".join(f"; {it}" for it in missing if it)
+def _wrong(
+    case: Case, subject: str, found: str, wanted: str, code: str = ""
+) -> Finding:
+    code = code or ("srv.differs" if case.provider else "srv.contradicts")
+    advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
+    dots = "".join(f"; {text}" for text in advice if text)
     return finding(code, subject, found=found, wanted=wanted, dots=dots)

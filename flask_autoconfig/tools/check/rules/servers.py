@@ -1,8 +1,8 @@
-"""The mail servers themselves: reachable, encrypted, offering what is published."""
+"""Mail servers: whether they can be reached and offer what is published."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, get_args
@@ -16,19 +16,19 @@ from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError, is_out_of_reach
 from ...net.untrusted import is_public
-from ..facts import Facts, side_by_side
+from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from . import web
-from .certificates import of_certificate
+from .connections import of_certificate
 
 if TYPE_CHECKING:
     from ..scene import Scene
 
-_MOST_SERVERS = 20  # of those that a stranger names, that are talked to
+_MOST_SERVERS = 20  # of published documents, whose authors are unknown
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
-    """Where a mail server of the provider is for this domain."""
+    """Return the endpoint of a provider's mail server for the domain."""
     host = with_domain(server.hostname or "", case.domain)
     return Endpoint(server.type, host, server.port or 0, server.socket_type or "SSL")
 
@@ -36,7 +36,7 @@ def endpoint_of(case: Case, server: Server) -> Endpoint:
 def endpoints(
     case: Case, provider: Provider | None
 ) -> dict[Endpoint, tuple[Method, ...]]:
-    """The mail servers of a provider, each with the methods that are published."""
+    """Return the mail servers of a provider with their published methods."""
     found: dict[Endpoint, tuple[Method, ...]] = {}
     for _, server in provider.servers if provider else ():
         if server.type in MAIL_TYPES and server.hostname:
@@ -47,111 +47,104 @@ def endpoints(
 
 
 def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
-    """Whether it was tried, and no client gets as far as a login there."""
+    """Return whether no client can log in; False for servers that cannot be tried."""
     try:
-        seen = facts.server(endpoint)
+        server = facts.server(endpoint)
     except ProbeError as error:
         return error.kind != "private" and not is_out_of_reach(error)
-    is_refused = seen.certificate is not None and bool(seen.certificate.problem)
-    return is_refused or not seen.mechanisms
+    is_refused = server.certificate is not None and bool(server.certificate.problem)
+    return is_refused or not server.mechanisms
 
 
 def has_dead(case: Case, facts: Facts, provider: Provider) -> bool:
-    """Whether one of its mail servers is dead."""
+    """Return whether one of a provider's mail servers is dead."""
     listed = list(endpoints(case, provider))[:_MOST_SERVERS]
-    return any(side_by_side(partial(is_dead, facts, it) for it in listed))
-
-
-def look(scene: Scene) -> list[Finding]:
-    """Every server that is published, or that a client would set up."""
-    case, published, set_up = scene.case, scene.published, scene.set_up
-    listed = list(dict.fromkeys((*published, *set_up)))
-    asked = listed if case.provider else listed[:_MOST_SERVERS]
-    tasks = [partial(_server, scene.facts, it, published.get(it, ())) for it in asked]
-    findings = []
-    for endpoint, found in zip(asked, side_by_side(tasks), strict=True):
-        # That a document names a server which the file does not is told as the fault.
-        is_unlisted = case.provider is not None and endpoint not in published
-        mark, hurt = "unlisted" * is_unlisted, set_up.get(endpoint, ())
-        findings += [each.marked(mark).hurting(*hurt) for each in found]
-    if len(listed) > len(asked):
-        hosts = ", ".join(it.host for it in listed[len(asked) :])[:500]
-        count = len(listed) - len(asked)
-        told = finding("server.not-asked", case.domain, count=count, hosts=hosts)
-        findings.append(told)
-    return findings
+    return any(side_by_side(partial(is_dead, facts, endpoint) for endpoint in listed))
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
-    """What asks the servers of the file."""
-    return [partial(facts.server, it) for it in endpoints(case, case.provider)]
+    """Return the connections to the mail servers of the file."""
+    return [
+        partial(facts.server, endpoint) for endpoint in endpoints(case, case.provider)
+    ]
+
+
+def look(scene: Scene) -> Iterator[Finding]:
+    """Yield what is wrong with each server that is published or set up by a client."""
+    case, published, set_up = scene.case, scene.published, scene.set_up
+    listed = list(dict.fromkeys((*published, *set_up)))
+    asked = listed if case.provider else listed[:_MOST_SERVERS]
+
+    def check(endpoint: Endpoint) -> Iterator[Finding]:
+        # Another rule reports documents with servers that the file does not have.
+        is_unlisted = case.provider is not None and endpoint not in published
+        for found in _server(scene.facts, endpoint, published.get(endpoint, ())):
+            found = found.marked("unlisted" if is_unlisted else "")
+            yield found.hurting(*set_up.get(endpoint, ()))
+
+    yield from each_of(check, asked)
+    rest = listed[len(asked) :]
+    if rest:
+        hosts = ", ".join(endpoint.host for endpoint in rest)[:500]
+        yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
 
 
 def _server(
     facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
-) -> list[Finding]:
+) -> Iterator[Finding]:
     subject = str(endpoint)
     try:
-        seen = facts.server(endpoint)
+        server = facts.server(endpoint)
     except ProbeError as error:
-        return [_unreachable(facts, endpoint, error)]
-
-    findings = []
-    if seen.certificate is not None:
-        host = endpoint.host
-        findings = of_certificate("server", subject, seen.certificate, host)
+        yield _unreachable(facts, endpoint, error)
+        return
+    if server.certificate is not None:
+        yield of_certificate("server", subject, server.certificate, endpoint.host)
     if endpoint.socket_type == "plain":
-        findings.append(finding("server.unencrypted", subject))
-    elif endpoint.socket_type == "STARTTLS" and seen.plain_before_tls:
-        findings.append(finding("server.plain-before-tls", subject))
-    findings += _private(facts, endpoint)
+        yield finding("server.unencrypted", subject)
+    elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
+        yield finding("server.plain-before-tls", subject)
+    yield from _private(facts, endpoint)
     if endpoint.type == "smtp" and endpoint.port == 25:
-        findings.append(finding("server.port-25", subject))
-    return findings + _methods(
-        endpoint.type,
-        subject,
-        methods,
-        seen,
-        is_plain=endpoint.socket_type == "plain",
-    )
+        yield finding("server.port-25", subject)
+    yield from _logins(endpoint, methods, server)
 
 
-def _private(facts: Facts, endpoint: Endpoint) -> list[Finding]:
-    """That an address is none of the internet: right in one's own network alone."""
+def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+    """Yield that addresses of the host are private, unless that is allowed."""
     network, host = facts.network, endpoint.host
     if network.allow_private or (host, endpoint.port) in network.connect_to:
-        return []
+        return
     addresses: list[str] = []
     with suppress(LookupFailed):
-        addresses = [it for it in facts.addresses(host) if not is_public(it)]
-    if not addresses:
-        return []
-    listed = ", ".join(addresses[:4])
-    return [
-        finding("server.address-private", str(endpoint), host=host, addresses=listed)
-    ]
+        addresses = [one for one in facts.addresses(host) if not is_public(one)]
+    if addresses:
+        listed = ", ".join(addresses[:4])
+        code = "server.address-private"
+        yield finding(code, str(endpoint), host=host, addresses=listed)
 
 
 def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Finding]:
-    """That a client would use a method that the server does not offer."""
+    """Yield that a client would use a method that the server does not offer."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
+    endpoint = Endpoint.of(account)
     try:
-        seen = facts.server(Endpoint.of(account))
+        server = facts.server(endpoint)
     except ProbeError:
         return
-    if wanted and seen.mechanisms and not wanted & seen.mechanisms:
+    if wanted and server.mechanisms and not wanted & server.mechanisms:
         yield finding(
             "autodiscover.spa-not-offered",
-            str(Endpoint.of(account)),
+            str(endpoint),
             client=client,
             method=account.authentication,
-            offered=", ".join(sorted(seen.mechanisms)),
+            offered=", ".join(sorted(server.mechanisms)),
         ).hurting(client)
 
 
-# --- Not reached ------------------------------------------------------------------------
+# --- Servers that cannot be reached -----------------------------------------------------
 
-# The code for each kind of ProbeError.
+# The code for each `kind` of a ProbeError.
 _CODES = {
     "private": "server.private",
     "silent": "server.silent",
@@ -163,150 +156,124 @@ _CODES = {
 
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
-    """Why nobody gets as far as a login; another way in is the cure where there is one."""
-    subject, kind = str(endpoint), error.kind
-    if kind == "dns":
-        return _no_address(facts, endpoint, error)
+    """Return why nobody can log in, with the port or encryption that works instead."""
+    subject, kind, advice = str(endpoint), error.kind, error.cure
     code = _CODES.get(kind, "server.no-connection")
-    found = finding(code, subject, advice=error.cure, reason=error)
-    other = None
-    if kind in ("connect", "silent"):
-        for away in _private(facts, endpoint):
-            found = found._replace(advice=away.cure)
-        other = _at_other_ports(facts, endpoint)
+    others: list[Endpoint] = []
+    if kind == "dns":
+        if len(web.names_of(facts, endpoint.host)) > 1:
+            return web.dead_alias("server", facts, endpoint.host).at(subject)
+        code = "server.unknown-host"
+    elif kind in ("connect", "silent"):
+        advice = next((found.cure for found in _private(facts, endpoint)), advice)
+        others = _at_other_ports(endpoint)
     elif kind in ("tls", "starttls", "timeout", "protocol"):
         is_refused = kind == "tls" and "STARTTLS" in str(error)
-        other = None if is_refused else _with_other_encryption(facts, endpoint)
+        others = [] if is_refused else _with_other_encryption(endpoint)
+    other = next(_answering(facts, others), None)
     if other is None:
-        return found
-    code, there = other
+        return finding(code, subject, advice=advice, reason=error, host=endpoint.host)
+    if other.port != endpoint.port:
+        code = "server.wrong-port"
+    elif other.socket_type == "plain":
+        code = "server.no-encryption"
+    else:
+        code = "server.wrong-encryption"
     return finding(
-        code, subject, reason=error, port=there.port, socket_type=there.socket_type
+        code, subject, reason=error, port=other.port, socket_type=other.socket_type
     )
 
 
-def _no_address(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
-    host = endpoint.host
-    if len(web.names_of(facts, host)) > 1:
-        return web.dead_alias("server", facts, host).at(str(endpoint))
-    return finding(
-        "server.unknown-host",
-        str(endpoint),
-        advice=error.cure,
-        reason=error,
-        host=host,
-    )
-
-
-def _at_other_ports(facts: Facts, endpoint: Endpoint) -> tuple[str, Endpoint] | None:
+def _at_other_ports(endpoint: Endpoint) -> list[Endpoint]:
     others = []
     for _, type_, socket_type in zone.MAIL_SERVICES:
         port = standard_port(type_, socket_type)
         if type_ == endpoint.type and port and port != endpoint.port:
             others.append(Endpoint(type_, endpoint.host, port, socket_type))
-    answering = _answering(facts, others)
-    return ("server.wrong-port", answering[0]) if answering else None
+    return others
 
 
-def _with_other_encryption(
-    facts: Facts, endpoint: Endpoint
-) -> tuple[str, Endpoint] | None:
-    kinds = get_args(SocketType)
-    others = [
-        endpoint._replace(socket_type=it) for it in kinds if it != endpoint.socket_type
-    ]
-    for it in _answering(facts, others):
-        is_plain = it.socket_type == "plain"
-        return "server.no-encryption" if is_plain else "server.wrong-encryption", it
-    return None
+def _with_other_encryption(endpoint: Endpoint) -> list[Endpoint]:
+    others = [endpoint._replace(socket_type=name) for name in get_args(SocketType)]
+    return [other for other in others if other != endpoint]
 
 
-def _answering(facts: Facts, endpoints_: list[Endpoint]) -> list[Endpoint]:
-    """Those that answer when spoken to so."""
-
-    def answers(endpoint: Endpoint) -> bool:
+def _answering(facts: Facts, others: Iterable[Endpoint]) -> Iterator[Endpoint]:
+    def look(endpoint: Endpoint) -> Iterator[Endpoint]:
         with suppress(ProbeError):
             facts.server(endpoint)
-            return True
-        return False
+            yield endpoint
 
-    told = side_by_side(partial(answers, it) for it in endpoints_)
-    return [it for it, is_there in zip(endpoints_, told, strict=True) if is_there]
+    yield from each_of(look, others)
 
 
-# --- Methods ----------------------------------------------------------------------------
+# --- Logins -----------------------------------------------------------------------------
 
-
-def _methods(
-    endpoint_type: str,
-    subject: str,
-    methods: tuple[Method, ...],
-    seen: MailServer,
-    *,
-    is_plain: bool,
-) -> list[Finding]:
-    """Whether what is published is really offered, once encrypted."""
-    offered = ", ".join(sorted(seen.mechanisms)) or "no method"
-    is_shut = not seen.mechanisms - {"LOGIN"}
-    if is_plain and seen.starttls and is_shut:
-        return [finding("server.starttls-first", subject)]
-    if seen.login_disabled and is_shut:
-        return [finding("server.logindisabled", subject)]
-    if not seen.mechanisms:
-        return [_no_method(endpoint_type, subject, seen, methods)]
-
-    findings = []
-    for method in methods:
-        name = method if isinstance(method, str) else method.name
-        wanted = MECHANISMS.get(method)
-        if isinstance(method, AuthenticationMethod) and method.system == "sasl":
-            wanted = frozenset((method.name.upper(),))
-        if wanted is None or wanted & seen.mechanisms:
-            continue
-        code, better = _better(seen.mechanisms)
-        findings.append(
-            finding(
-                code,
-                subject,
-                method=name,
-                offered=offered,
-                better=better,
-                switch_on=_SWITCH_ON[endpoint_type],
-            )
-        )
-    at = f" ({seen.address})" if seen.address else ""
-    return findings or [finding("server.good", subject, offered=offered, at=at)]
-
-
-# Where logins are switched on, by the type of the server.
+# How to enable logins, by the type of the server.
 _SWITCH_ON = {
-    "imap": "switch logins on (Dovecot: auth_mechanisms = plain login)",
-    "pop3": "switch logins on: USER in the answer to CAPA, or SASL PLAIN (Dovecot: "
+    "imap": "enable logins (Dovecot: auth_mechanisms = plain login)",
+    "pop3": "enable logins: USER in the response to CAPA, or SASL PLAIN (Dovecot: "
     "auth_mechanisms = plain login)",
-    "smtp": "switch logins on (Postfix: smtpd_sasl_auth_enable = yes for the submission "
+    "smtp": "enable logins (Postfix: smtpd_sasl_auth_enable = yes for the submission "
     "service in master.cf, with Dovecot's auth socket)",
 }
+# Methods that all clients support.
+_USUAL = ("password-cleartext", "password-encrypted")
 
 
-def _no_method(
-    endpoint_type: str, subject: str, seen: MailServer, methods: tuple[Method, ...]
-) -> Finding:
-    needs_none = methods and not any(it in MECHANISMS for it in methods)
-    if needs_none:
-        return finding("server.good-without-login", subject)
-    if seen.before_tls:
-        return finding("server.auth-before-tls", subject)
-    return finding("server.no-login", subject, switch_on=_SWITCH_ON[endpoint_type])
+def _logins(
+    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
+) -> Iterator[Finding]:
+    """Yield whether the server offers the published methods."""
+    subject, switch_on = str(endpoint), _SWITCH_ON[endpoint.type]
+    code = _without_login(endpoint, methods, server)
+    if code:
+        yield finding(code, subject, switch_on=switch_on)
+        return
+    offered = ", ".join(sorted(server.mechanisms))
+    missing = [method for method in methods if not _is_offered(method, server)]
+    for method in missing:
+        code, better = _better(server.mechanisms)
+        yield finding(
+            code,
+            subject,
+            method=method if isinstance(method, str) else method.name,
+            offered=offered,
+            better=better,
+            switch_on=switch_on,
+        )
+    if not missing:
+        at = f" ({server.address})" if server.address else ""
+        yield finding("server.good", subject, offered=offered, at=at)
 
 
-# What all clients know: the others are left out by some.
-_FOR_ALL = ("password-cleartext", "password-encrypted")
+def _without_login(
+    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
+) -> str:
+    """Return the code for a server on which nobody can log in, or ""."""
+    is_shut = server.mechanisms <= {"LOGIN"}
+    if endpoint.socket_type == "plain" and server.starttls and is_shut:
+        return "server.starttls-first"
+    if server.login_disabled and is_shut:
+        return "server.logindisabled"
+    if server.mechanisms:
+        return ""
+    if methods and not any(method in MECHANISMS for method in methods):
+        return "server.good-without-login"
+    return "server.auth-before-tls" if server.before_tls else "server.no-login"
+
+
+def _is_offered(method: Method, server: MailServer) -> bool:
+    wanted = MECHANISMS.get(method)
+    if isinstance(method, AuthenticationMethod) and method.system == "sasl":
+        wanted = frozenset((method.name.upper(),))
+    return wanted is None or bool(wanted & server.mechanisms)
 
 
 def _better(mechanisms: set[str]) -> tuple[str, Method | None]:
-    """The code for a server with these mechanisms, and the method to publish instead."""
+    """Return the code for a server with these mechanisms, and the method to publish."""
     for method, names in MECHANISMS.items():
         if names & mechanisms:
-            is_usual = method in _FOR_ALL
+            is_usual = method in _USUAL
             return f"server.method-{'not-offered' if is_usual else 'unusual'}", method
     return "server.method-unknown", None

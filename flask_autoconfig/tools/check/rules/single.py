@@ -1,8 +1,8 @@
-"""Documents that are one at one host: PACC's, and those of any family without more ways."""
+"""Families with one document at one host, such as PACC."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from ....documents import Recipient, pacc_reader
 from ....documents.setups import MeaninglessError, Setup
@@ -11,102 +11,106 @@ from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, shown
+from ..findings import Case, Finding, finding
+from ..plays import Play
 from . import web
 from .names import failed
 
 
-class Seen(NamedTuple):
-    """What a client of the family got."""
-
-    findings: list[Finding]
-    reply: Reply | None = None  # it is there, whatever is wrong with it
-    setup: Setup | None = None
-
-
 def url_of(case: Case, family: Family) -> str:
-    """Where its clients ask."""
+    """Return the URL that the family's clients ask."""
     return f"https://{family.label}.{case.domain}{family.routes[0].path}"
 
 
-def look(case: Case, facts: Facts, family: Family) -> Seen:
-    """The document of the family, held against the file's and the digest in DNS."""
-    expected = None
-    if case.provider:
-        recipient = Recipient(case.domain, exact=case.exact)
-        expected = family.formats[0].write(case.provider, recipient)
-        if expected is None:
-            return Seen([])
+def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
+    """Return what a client of the family sets up, and what is wrong with the document.
+
+    The document is compared with that of the file and with the digest in DNS.
+    """
     url = url_of(case, family)
+    played = Play(client, family.name, url=url)
+    expected = _expected(case, family)
+    if expected is None and case.provider:
+        return played
     try:
         reply = facts.answer(Ask(url))
     except ProbeError as error:
-        return _without(web.of_error(facts, case, url, error))
-    trouble = web.by_name(case, facts, web.of_reply(case, reply, url), url)
-    if trouble is not None and web.ABSENT in trouble.marks and expected is not None:
-        return Seen([not_served(family, family.askers, url, trouble)])
-    if trouble is not None:
-        return _without(trouble)
-    findings = _content(family, reply, expected)
-    setup = None
-    if family.name == "pacc":
-        try:
-            setup = pacc_reader.read(reply.body)
-        except MeaninglessError as error:
-            told = finding(
-                "document.meaningless", url, reason=error, askers=family.askers
-            )
-            return Seen([told], reply)
-    return Seen([*findings, *_digest(case, facts, family, reply)], reply, setup)
+        wrong: Finding | None = web.of_error(facts, case, url, error)
+    else:
+        wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
+        if wrong is not None and web.ABSENT in wrong.marks and expected:
+            wrong = not_served(family, family.askers, url, wrong)
+    if wrong is None:
+        played.findings, played.setup = _read(family, reply, expected)
+        if played.setup is not None:
+            played.findings += _digest(case, facts, family, reply)
+        played.setup = played.setup or Setup(())
+    elif web.ABSENT not in wrong.marks:
+        host = f"{family.label}.{case.domain}"
+        is_wildcard = facts.is_by_wildcard(host, case.domain)
+        played.findings = [wrong.marked("by chance" if is_wildcard else "")]
+    return played
 
 
-def _without(trouble: Finding) -> Seen:
-    return Seen([] if web.ABSENT in trouble.marks else [trouble])
+def _expected(case: Case, family: Family) -> bytes | None:
+    recipient = Recipient(case.domain, exact=case.exact)
+    return family.formats[0].write(case.provider, recipient) if case.provider else None
+
+
+def _read(
+    family: Family, reply: Reply, expected: bytes | None
+) -> tuple[list[Finding], Setup | None]:
+    """Return what is wrong with the document, and its setup; None if it has none."""
+    try:
+        setup = pacc_reader.read(reply.body) if family.name == "pacc" else Setup(())
+    except MeaninglessError as error:
+        url, askers = (*reply.redirects, reply.url)[0], family.askers
+        return [finding("document.meaningless", url, reason=error, askers=askers)], None
+    return [_content(family, reply, expected)], setup
 
 
 def not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
-    """That a host answers which has not what the file makes."""
+    """Return that a host answers, but not with the document of the file."""
     return finding(
         "document.not-served",
-        shown(url),
+        url,
         reason=trouble.seen,
         family=family.name,
         askers=askers,
     )
 
 
-def _content(family: Family, reply: Reply, expected: bytes | None) -> list[Finding]:
-    url = shown(reply.redirects[0] if reply.redirects else reply.url)
+def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
+    url = (*reply.redirects, reply.url)[0]
     wanted = family.formats[0].content_type.partition(";")[0]
     if reply.content_type != wanted:
-        kind = reply.content_type or "missing"
-        return [
-            finding(
-                "document.content-type",
-                url,
-                found=kind,
-                wanted=wanted,
-                askers=family.askers,
-            )
-        ]
+        return finding(
+            "document.content-type",
+            url,
+            found=reply.content_type or "missing",
+            wanted=wanted,
+            askers=family.askers,
+        )
     if expected is None or reply.body == expected:
-        return [finding("document.served", url)]
+        return finding("document.served", url)
     stale = finding("document.stale", url, askers=family.askers)
-    cached = web.from_cache(reply)
-    return [stale.within("cache", cached=cached) if cached else stale]
+    return web.with_cache(stale, "cache", reply)
 
 
-def _digest(case: Case, facts: Facts, family: Family, reply: Reply) -> list[Finding]:
+def _digest(
+    case: Case, facts: Facts, family: Family, reply: Reply
+) -> Iterator[Finding]:
     digest = family.digest
     if digest is None:
-        return []
+        return
     name = f"{digest.name}.{case.domain}"
     wanted = digest.value(reply.body)
     try:
         values = facts.txt(name)
     except LookupFailed as error:
-        return [failed(name, error)]
+        yield failed(name, error)
+        return
     code = "digest.differs" if values else "digest.missing"
-    if wanted.replace(" ", "") in [it.replace(" ", "") for it in values]:
+    if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
-    return [finding(code, name, name=name, wanted=wanted, askers=family.askers)]
+    yield finding(code, name, name=name, wanted=wanted, askers=family.askers)

@@ -1,0 +1,562 @@
+"""How mistakes are made in a world: by its web server, its zone, or other servers."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+from paper import World
+from strangers import Behaviour
+from support import certificate_for, open_folder
+from world import (
+    ADDRESSES,
+    DOMAIN,
+    ELSEWHERE,
+    HOSTER,
+    SITE,
+    WEB,
+    Answer,
+    Asked,
+    Real,
+    Respond,
+    says_first,
+    talks,
+)
+
+from flask_autoconfig.signing import Signer
+
+CONFIG = "/mail/config-v1.1.xml"
+WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
+ANYWHERE = (CONFIG, WELL_KNOWN, "/.well-known/mail-v1.xml")
+POX = "/autodiscover/autodiscover.xml"
+PROFILE = "/mail/mobileconfig"
+CALDAV = "/.well-known/caldav"
+AT_CONFIG = f"https://autoconfig.{DOMAIN}{CONFIG}"
+IMAP_NAME, SMTP_NAME = f"imap.{DOMAIN}", f"smtp.{DOMAIN}"
+WEB_NAMES = (
+    *(
+        f"{label}.{DOMAIN}"
+        for label in ("autoconfig", "autodiscover", "ua-auto-config")
+    ),
+    DOMAIN,
+)
+Seed = Callable[[Any], object]  # of a world
+Response = Callable[[Asked], Answer]  # to a request
+
+
+# --- Responses of the web server --------------------------------------------------------
+
+
+def says(status: int, body: str = "no", **headers: str) -> Response:
+    return reply(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def reply(status: int, body: str, headers: Mapping[str, str]) -> Response:
+    named = {"Content-Type": "text/plain", **headers}
+    return lambda asked: (status, named, body.encode())
+
+
+def page(text: str) -> Response:
+    body = f"<!DOCTYPE html><html><head><title>Home</title></head><body>{text}</body>"
+    return says(200, body, Content_Type="text/html")
+
+
+def moved(target: str) -> Response:
+    return says(302, Location=target)
+
+
+def edited(edits: Mapping[str, str], **headers: str) -> Response:
+    """The response of the service, with replacements in its body."""
+
+    def answer(asked: Asked) -> Answer:
+        status, named, body = asked.served(**headers)
+        for old, new in edits.items():
+            body = body.replace(old.encode(), new.encode())
+        return status, named, body
+
+    return answer
+
+
+def changed(change: Callable[[bytes], bytes], **headers: str) -> Response:
+    """The response of the service, with another body."""
+
+    def answer(asked: Asked) -> Answer:
+        status, named, body = asked.served(**headers)
+        return status, named, change(body)
+
+    return answer
+
+
+def when(is_meant: Callable[[Asked], object], answer: Response) -> Seed:
+    """Answer some of the requests; the service answers the others."""
+
+    def seed(here: World) -> None:
+        here.front.answer = lambda asked: answer(asked) if is_meant(asked) else None
+
+    return seed
+
+
+def at(path: str, answer: Response) -> Seed:
+    return when(lambda asked: asked.path == path, answer)
+
+
+def everywhere(answer: Response) -> Seed:
+    return when(lambda asked: asked.path in ANYWHERE, answer)
+
+
+def is_without_address(asked: Asked) -> bool:
+    return not asked.query and "config-v1" in asked.path
+
+
+def is_config_without_address(asked: Asked) -> bool:
+    return not asked.query and asked.path == CONFIG
+
+
+def web(answer: Callable[[Asked], Answer | None]) -> Seed:
+    def seed(here: World) -> None:
+        here.front.answer = answer
+
+    return seed
+
+
+def to_front_page(asked: Asked) -> Answer:
+    if asked.host.startswith("www."):
+        return page("welcome")(asked)
+    return moved(f"https://www.{DOMAIN}/")(asked)
+
+
+def to_missing_page(asked: Asked) -> Answer | None:
+    if asked.path not in (*ANYWHERE, POX):
+        return None
+    if asked.host.startswith("www."):
+        return says(404)(asked)
+    return moved(f"https://www.{DOMAIN}{asked.path}")(asked)
+
+
+def login_wall(asked: Asked) -> Answer | None:
+    if asked.path in ANYWHERE:
+        return moved(f"https://{asked.host}/login?next={asked.path}")(asked)
+    return page("Sign in")(asked) if asked.path == "/login" else None
+
+
+def calendar_login(asked: Asked) -> Answer | None:
+    if asked.path == CALDAV:
+        return moved(f"https://{DOMAIN}/login")(asked)
+    return page('<input type="password">')(asked) if asked.path == "/login" else None
+
+
+def loop(asked: Asked) -> Answer:
+    return moved(f"https://{asked.host}{asked.path}?x")(asked)
+
+
+def to_http(asked: Asked) -> Answer:
+    return moved(f"http://{asked.host}{CONFIG}?{asked.query}")(asked)
+
+
+def relative(asked: Asked) -> Answer | None:
+    if asked.path == CONFIG and asked.secure:
+        return moved(f"/moved{CONFIG}?{asked.query}")(asked)
+    if asked.path == f"/moved{CONFIG}":
+        asked.path = CONFIG
+        return asked.served()
+    return None
+
+
+def slow(asked: Asked) -> Answer:
+    time.sleep(3.2)
+    return asked.served()
+
+
+def annas(asked: Asked) -> Answer:
+    """An Autodiscover response that somebody wrote by hand, for herself."""
+    status, headers, body = asked.served()
+    name = b"<LoginName>anna@example.test<"
+    return status, headers, re.sub(b"<LoginName>[^<]*<", name, body)
+
+
+def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
+    """A profile whose signer's certificate is valid for some more days."""
+
+    def seed(here: World) -> None:
+        ends = datetime.now(UTC) + timedelta(days=days)
+        with open_folder() as folder:
+            files = certificate_for(name, folder=folder, not_after=ends)
+            signer = Signer(*files, None)
+
+        def sign(profile: bytes) -> bytes:
+            body = signer.sign(profile)
+            return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
+
+        at(PROFILE, changed(sign))(here)
+
+    return seed
+
+
+# --- DNS --------------------------------------------------------------------------------
+
+
+def records(
+    here: World,
+    replace: Mapping[str, str] | None = None,
+    drop: str = "-",
+    add: str = "",
+) -> str:
+    """The records of the domain: with replacements, without a name, with more lines."""
+    text = ADDRESSES + here.zone
+    for old, new in (replace or {}).items():
+        assert old in text, old
+        text = text.replace(old, new)
+    kept = [line for line in text.splitlines(True) if not line.startswith(f"{drop} ")]
+    return "".join(kept) + add
+
+
+def zone(**changes: Any) -> Seed:
+    return lambda here: here.names.serve(records(here, **changes))
+
+
+def lead(host: str, address: str) -> Seed:
+    return zone(drop=host, add=f"{host.upper()} IN A {address}\n")
+
+
+def lead_web(here: World) -> None:
+    """Move the domain's web elsewhere."""
+    names = ("www", "@")
+    replace = {f"{name} IN A {WEB}": f"{name} IN A {ELSEWHERE}" for name in names}
+    zone(replace=replace)(here)
+
+
+def failing(rcode: str, extended: int | None = None) -> Respond:
+    """A name server that fails at every query."""
+
+    def respond(query: dns.message.Message) -> dns.message.Message:
+        answer = dns.message.make_response(query)
+        answer.set_rcode(dns.rcode.from_text(rcode))
+        if extended is not None:
+            option = dns.edns.EDEOption(dns.edns.EDECode(extended), "says it")
+            answer.use_edns(0, options=[option])
+        return answer
+
+    return respond
+
+
+def truncated(query: dns.message.Message) -> dns.message.Message:
+    answer = dns.message.make_response(query, recursion_available=True)
+    answer.flags |= dns.flags.TC
+    return answer
+
+
+def dropping_aaaa(here: World) -> None:
+    def respond(query: dns.message.Message) -> dns.message.Message | None:
+        is_dropped = query.question[0].rdtype == dns.rdatatype.AAAA
+        return None if is_dropped else here.names.respond(query)
+
+    here.name_server("127.0.1.61", respond)
+
+
+def shop(here: World, *names: str) -> None:
+    """A web server that has nothing to do with mail."""
+    here.web(SITE, here.certificate(*names)).answer = page("shop")
+
+
+def someone_elses(here: World) -> None:
+    shop(here, f"autoconfig.{DOMAIN}", "shop.other.test")
+    add = f"AUTOCONFIG IN CNAME shop.other.test.\nshop.other.test. IN A {SITE}\n"
+    zone(drop="autoconfig", add=add)(here)
+
+
+def wildcard(here: World) -> None:
+    """The names as a wildcard record makes them: a random one has the same address."""
+    shop(here, DOMAIN, f"*.{DOMAIN}")
+    names = ("@", "autoconfig", "autodiscover", "no-such-name-e3b0c442")
+    lines = "".join(f"{name} IN A {SITE}\n" for name in names)
+    here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 10 imap\n{lines}")
+
+
+# --- TLS and mail servers ---------------------------------------------------------------
+
+Certify = Callable[[World], Any]
+
+
+def good(*names: str, days: int = 90) -> Certify:
+    ends = timedelta(days=days, hours=12)
+    return lambda here: here.certificate(*names, not_after=datetime.now(UTC) + ends)
+
+
+def expired(*names: str) -> Certify:
+    return good(*names, days=-3)
+
+
+def without_intermediate(*names: str) -> Certify:
+    return lambda here: here.unknown(*names, whole=False)
+
+
+def self_signed(name: str) -> Certify:
+    return lambda here: here.self_signed(name)
+
+
+def at_web(certificate: Certify) -> Seed:
+    """Serve all of the domain's web with a certificate."""
+
+    def seed(here: World) -> None:
+        served = here.front
+        here.web(ELSEWHERE, certificate(here)).answer = served.answer
+        lead_web(here)
+
+    return seed
+
+
+def by_nginx(tls: str) -> Seed:
+    """Serve all of the domain's web by nginx with these directives."""
+
+    def seed(here: Real) -> None:
+        here.nginx(ELSEWHERE, here.certificate(*WEB_NAMES), f"http://{WEB}", tls)
+        lead_web(here)
+
+    return seed
+
+
+def unencrypted_web(here: World) -> None:
+    here.listen(ELSEWHERE, 443, says_first("HTTP/1.1 400 Bad Request"))
+    lead_web(here)
+
+
+def mail(
+    host: str,
+    port: int,
+    behave: Behaviour,
+    certificate: Certify | None = None,
+    *,
+    at_once: bool = True,
+) -> Seed:
+    """A mail server at another address: with TLS at once, or by STARTTLS."""
+
+    def seed(here: World) -> None:
+        shown = certificate(here) if certificate else None
+        here.listen(ELSEWHERE, port, behave, shown, at_once=at_once)
+        lead(host, ELSEWHERE)(here)
+
+    return seed
+
+
+def imap(capability: str, certificate: Certify | None = None) -> Seed:
+    certificate = certificate or good(IMAP_NAME)
+    behave = talks("* OK", ("CAPABILITY", f"* CAPABILITY {capability}\r\na OK"))
+    return mail("imap", 993, behave, certificate)
+
+
+def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
+    return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
+
+
+def silent(connection: socket.socket) -> None:
+    connection.recv(10)
+    time.sleep(12)
+
+
+def breaks_off(connection: socket.socket) -> None:
+    """Close the connection in place of a TLS handshake."""
+    connection.sendall(b"220 come in\r\n")
+    for text in (b"250-STARTTLS\r\n250 SIZE\r\n", b"220 go on\r\n"):
+        connection.recv(4096)
+        connection.sendall(text)
+
+
+def wants_client_certificate(host: str, port: int) -> Seed:
+    """TLS 1.3, whose server refuses after the client's part of the handshake."""
+
+    def seed(here: Real) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*here.certificate(f"{host}.{DOMAIN}"))
+        context.load_verify_locations(here.folder / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+        def behave(connection: socket.socket) -> None:
+            secure = context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+            with secure, suppress(OSError):
+                with suppress(ssl.SSLError):
+                    secure.do_handshake()
+                while os.read(secure.fileno(), 4096):  # what the client sends
+                    pass
+
+        here.listen(ELSEWHERE, port, behave)
+        lead(host, ELSEWHERE)(here)
+
+    return seed
+
+
+def dav(answer: Response) -> Seed:
+    """A calendar server at another address."""
+
+    def seed(here: World) -> None:
+        lead("dav", ELSEWHERE)(here)
+        here.web(ELSEWHERE, here.certificate(f"dav.{DOMAIN}")).answer = answer
+
+    return seed
+
+
+def without_way_to_calendar(here: World) -> None:
+    here.names.serve("".join(_without_caldav(here)))
+    at(CALDAV, says(404))(here)
+
+
+def _without_caldav(here: World) -> list[str]:
+    lines = records(here).splitlines(True)
+    return [line for line in lines if not line.startswith("_caldav")]
+
+
+def hoster(answer: Response) -> Seed:
+    """A customer's domain, whose MX host belongs to a hoster."""
+
+    def seed(here: World) -> None:
+        here.names.serve(
+            f"$ORIGIN {DOMAIN}.\n$TTL 60\n@ IN MX 1 mx.{HOSTER}.\n"
+            f"mx.{HOSTER}. IN A {SITE}\n"
+            f"autoconfig.{HOSTER}. IN A {WEB}\n"
+        )
+        when(lambda asked: HOSTER in asked.host, answer)(here)
+
+    return seed
+
+
+# --- Mistakes that are not data ---------------------------------------------------------
+
+_OTHER = edited({"imap.example.test": "pop.example.test"})
+_V2 = '{"Protocol": "AutodiscoverV1", "Url": "https://elsewhere.example.test/a.xml"}'
+_PLAIN_STARTTLS = ("CAPABILITY", "* CAPABILITY STARTTLS LOGINDISABLED\r\na OK")
+SEEDS: dict[str, Seed] = {
+    "without an address the server fails": when(is_config_without_address, says(500)),
+    "without an address the server fails, everywhere": when(
+        is_without_address, says(500)
+    ),
+    "without an address nothing is known": when(is_without_address, says(404)),
+    "without an address an empty answer": when(is_without_address, says(200, "")),
+    "without an address another document": when(is_config_without_address, _OTHER),
+    "without an address another document, and no file": when(
+        is_config_without_address, _OTHER
+    ),
+    "http has another document than https": when(
+        lambda asked: asked.path == CONFIG and not asked.secure, _OTHER
+    ),
+    "a redirect from https to http": when(
+        lambda asked: asked.path == CONFIG and asked.secure, to_http
+    ),
+    "nothing at the settings' paths": web(says(404)),
+    "a login wall by a redirect": web(login_wall),
+    "TRUSTED_HOSTS": when(
+        lambda asked: asked.host.startswith("autoc"), says(400, "Bad Request")
+    ),
+    "compressed unasked": everywhere(changed(gzip.compress, Content_Encoding="gzip")),
+    "a redirect loop": when(
+        lambda asked: asked.path in ANYWHERE and asked.secure, loop
+    ),
+    "a relative redirect": web(relative),
+    "a slow answer": at(CONFIG, slow),
+    "answers by mailbox": when(lambda asked: "EVOLUTIONUSER" in asked.query, says(404)),
+    "somebody's own user name for Outlook": at(POX, annas),
+    "somebody's own user name, where Outlook alone is served": web(
+        lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
+    ),
+    "a redirect to where there is nothing": web(to_missing_page),
+    "a redirect of everything to the front page": web(to_front_page),
+    "gzip that nothing says of": everywhere(changed(gzip.compress)),
+    "UTF-16": everywhere(changed(lambda xml: xml.decode().encode("utf-16"))),
+    "a program's warning before the document": everywhere(
+        changed(lambda xml: b"<br />Warning: x\n" + xml)
+    ),
+    "version 2 that leads elsewhere": at(
+        "/autodiscover/autodiscover.json",
+        says(200, _V2, Content_Type="application/json"),
+    ),
+    "a web page in the place of a profile": when(
+        lambda asked: "mobileconfig" in asked.path, page("hello")
+    ),
+    "no profile": when(lambda asked: "mobileconfig" in asked.path, says(404)),
+    "no 302 at Outlook's third step": when(
+        lambda asked: asked.path == POX and asked.secure, says(404)
+    ),
+    "a profile that was changed": signed("sign.test", days=90, is_broken=True),
+    "a profile whose signer has ended": signed("old-sign.test", days=-3),
+    "a profile whose signer ends soon": signed("end-sign.test", days=5),
+    "an alias of somebody else's web host": someone_elses,
+    "a wildcard record that leads to the web site": wildcard,
+    "port 53 shut by TCP": lambda here: here.name_server("127.0.1.60", truncated),
+    "a name server that drops AAAA": dropping_aaaa,
+    "no encryption published, and STARTTLS wanted": mail(
+        "imap", 143, talks("* OK", _PLAIN_STARTTLS)
+    ),
+    "a certificate of the web that ends soon": at_web(
+        good(*WEB_NAMES, f"www.{DOMAIN}", days=2)
+    ),
+    "an expired certificate of the web": at_web(expired(*WEB_NAMES)),
+    "no intermediate certificate at the web": at_web(without_intermediate(*WEB_NAMES)),
+    "a certificate of another name": at_web(good("other.test")),
+    "an authority that nobody knows": at_web(lambda here: here.unknown(*WEB_NAMES)),
+    "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
+    "a refused handshake": by_nginx("ssl_reject_handshake on;"),
+    "http at the port of https": unencrypted_web,
+    "an expired certificate of the mail server": imap("", expired(IMAP_NAME)),
+    "no intermediate certificate at the mail server": imap(
+        "", without_intermediate(IMAP_NAME)
+    ),
+    "a self-signed certificate": imap("", self_signed(IMAP_NAME)),
+    "a mail server's certificate of another name": imap("", good("mail.other.test")),
+    "a certificate that ends soon": imap("AUTH=PLAIN", good(IMAP_NAME, days=2)),
+    "no TLS at the port of IMAPS": mail("imap", 993, says_first("* OK hello")),
+    "a POP3 server at the port of IMAPS": greets("+OK hello"),
+    "an SMTP server at the port of IMAPS": greets("220 hello"),
+    "a mail server that turns away": greets("* BYE too many connections"),
+    "a submission server that turns away": greets("554 blocked", "smtp", 465),
+    "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
+    "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
+    "submission without logins": mail(
+        "smtp", 465, talks("220 x", ("EHLO", "250 SIZE")), good(SMTP_NAME)
+    ),
+    "logins before STARTTLS only": mail(
+        "smtp",
+        587,
+        talks(
+            "220 come in",
+            ("EHLO", "250-STARTTLS\r\n250 AUTH PLAIN"),
+            inside=talks("", ("EHLO", "250 SIZE")),
+        ),
+        good(SMTP_NAME),
+        at_once=False,
+    ),
+    "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
+    "no STARTTLS": mail("smtp", 587, talks("220 x", ("EHLO", "250 AUTH PLAIN"))),
+    "a mail server that says nothing": mail("imap", 993, silent),
+    "imap asks clients for certificates": wants_client_certificate("imap", 993),
+    "smtp asks clients for certificates": wants_client_certificate("smtp", 465),
+    "autoconfig asks clients for certificates": wants_client_certificate(
+        "autoconfig", 443
+    ),
+    "a redirect of calendars to a login page": web(calendar_login),
+    "a calendar that nothing leads to": without_way_to_calendar,
+    "a login page for a calendar": dav(page('<input type="password">')),
+    "no calendar at its URL": dav(says(404)),
+    "a calendar that refuses PROPFIND": dav(says(405)),
+    "a calendar whose 401 asks for nothing": dav(says(401)),
+    "a hoster's 204": hoster(says(204, "")),
+    "a hoster's nothing": hoster(says(200, "")),
+    "a hoster's web page": hoster(page("Hosting")),
+    "a hoster's 204 for domains of nobody": when(
+        lambda asked: "unknown.invalid" in asked.query, says(204, "")
+    ),
+    "a hoster's failure": hoster(says(500)),
+}
