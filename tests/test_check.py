@@ -98,7 +98,7 @@ def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:
 def test_without_a_file_check_reports_what_is_published(here: Paper) -> None:
     done = here.invoke("check", USER, "-v", *INSIDE)
     assert done.exit_code == 0, done.stdout
-    assert f"imap imap.{DOMAIN}:993 SSL: it offers LOGIN, PLAIN" in done.stdout
+    assert f"imap imap.{DOMAIN}:993 SSL: the server offers LOGIN, PLAIN" in done.stdout
     assert "failure" not in done.stdout
     assert "\x1b[" not in done.stdout
 
@@ -366,7 +366,7 @@ def test_a_server_that_accepts_passwords_before_encryption_is_found(
 def test_an_mx_host_that_is_not_below_mx_domains_is_found(findings: Ask) -> None:
     text = TOML.replace("domains =", 'mx_domains = ["other.test"]\ndomains =')
     found = [each for each in findings(text) if each["subject"].endswith(" MX")]
-    assert only(found)["seen"] == f"mx.{DOMAIN}: none is below mx_domains"
+    assert only(found)["seen"] == f"mx.{DOMAIN}: no MX host is in mx_domains"
 
 
 def test_a_missing_name_is_noted_as_long_as_the_domain_itself_answers(
@@ -380,7 +380,7 @@ def test_a_missing_name_is_noted_as_long_as_the_domain_itself_answers(
     found = findings(TOML, ok=True)
     note = only([each for each in found if each["subject"] == f"autoconfig.{DOMAIN}"])
     assert note["status"] == "note"
-    assert "publish a CNAME" in note["cure"]
+    assert "as a CNAME of" in note["cure"]
     here.front.answer = says(502)
     failed = [each for each in findings(TOML) if each["status"] == "failure"]
     assert failed[0]["code"] == "http.no-upstream"
@@ -404,8 +404,8 @@ def test_missing_srv_records_are_noted_and_a_missing_digest_stops_pacc(
     ]
     here.names.load("".join(names))
     found = findings(TOML, ok=True)
-    seen = {(each["status"], each["seen"]) for each in found}
-    assert {("note", "there is none"), ("failure", "there is no digest")} <= seen
+    seen = {(each["status"], each["code"]) for each in found}
+    assert {("note", "srv.missing"), ("failure", "digest.missing")} <= seen
     hurt = [each["clients"] for each in found if each["status"] == "failure"]
     assert hurt == [["PACC"]]
 

@@ -93,7 +93,7 @@ def test_an_app_that_serves_no_family_is_warned(
         ('clients = ["ios"]\n', 'got "ios"; write "apple"'),
         ('clients = "page"\n', 'clients: expected a list, got "page"'),
         ("clients = []\n", "clients: the list is empty; name a family, or remove"),
-        ('[[provider]]\nclients = ["page"]\n', "clients belongs into the top of the"),
+        ('[[provider]]\nclients = ["page"]\n', "move clients to the top of the file"),
     ],
 )
 def test_an_invalid_value_in_the_file_is_reported_with_the_remedy(
