@@ -20,8 +20,8 @@ from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools.commands.serve import _places
+from flask_autoconfig.tools.export import export
 from flask_autoconfig.tools.files import Folder, opened
-from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
 FAULTY = TWO_DOMAINS.replace('"imap"', '"imp"').replace('"smtp.', '"smtp .')

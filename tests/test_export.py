@@ -15,8 +15,8 @@ from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.export import export
 from flask_autoconfig.tools.files import Folder
-from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
 LABELS = ("autoconfig.", "ua-auto-config.", "")
@@ -125,7 +125,7 @@ def test_a_new_map_tells_of_documents_that_it_has_no_more(
     edited = Service(toml(TWO_DOMAINS.replace("imap.", "mail.")))
     (note,) = export(edited, out, for_nginx=True).notes
     documents = [name for name in before if name.startswith("documents/")]
-    assert note.startswith(f"{len(documents)} documents of before in {out}/documents, ")
+    assert note.startswith(f"{len(documents)} older documents in {out}/documents, ")
     after = files(out)
     assert all(
         after[name] == before[name] for name in documents

@@ -13,7 +13,7 @@ from support import ROOT, TWO_DOMAINS
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading, writing
 from flask_autoconfig.config.tables import AuthenticationMethod, Config
-from flask_autoconfig.tools import quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 
 def problems_of(text: str) -> list[str]:
@@ -521,7 +521,7 @@ WARNED = {
 def test_what_a_client_cannot_take_is_a_warning_that_names_it(
     text: str, names: list[str], place: str
 ) -> None:
-    found = quirks.warnings(reading.loads(text).provider)
+    found = find_warnings(reading.loads(text).provider)
     expected = f"provider[0].{place}" if place else "provider[0]"
     here = [it for it in found if it.place.startswith(expected)]
     assert sorted(warning.client for warning in here) == sorted(names)
@@ -533,13 +533,13 @@ def test_what_a_client_cannot_take_is_a_warning_that_names_it(
 def warnings_of(text: str) -> list[tuple[str, str]]:
     return [
         (it.place.removeprefix("provider[0]."), f"{it.message}; {it.cure}")
-        for it in quirks.warnings(reading.loads(text).provider)
+        for it in find_warnings(reading.loads(text).provider)
         if it.client == "Every client"
     ]
 
 
 ADDRESS = 'write username = "%EMAILADDRESS%"'
-OR_LOCAL_PART = ', or "%EMAILLOCALPART%" for what stands before the @'
+OR_LOCAL_PART = ', or "%EMAILLOCALPART%" for the part before the @'
 NAMES = {
     "fred": f'everybody gets the same name, "fred"; {ADDRESS}{OR_LOCAL_PART}',
     "fred@example.com": f"everybody gets the same name, {ADDRESS}",
@@ -633,7 +633,7 @@ def test_a_server_that_nobody_outside_reaches_is_warned_of(
     ((place, words),) = warnings_of(text)
     assert place == "incoming[0].hostname"
     assert told in words
-    assert "write the name that the internet knows the server by" in words
+    assert "write the server's public name" in words
 
 
 def test_a_page_that_nobody_outside_reaches_is_warned_of() -> None:
@@ -661,7 +661,7 @@ def test_warnings_come_in_the_order_of_harm() -> None:
     ) + provider(outgoing='socket_type = "plain"\nauthentication = "OAuth2"').replace(
         '["example.com"]', '["example.net"]'
     )
-    found = quirks.warnings(reading.loads(text).provider)
+    found = find_warnings(reading.loads(text).provider)
     assert "mail and passwords travel unencrypted" in found[0].message
     assert found[0].place == "provider[1].outgoing[0].socket_type"
     clients = list(dict.fromkeys(it.client for it in found))
@@ -678,14 +678,14 @@ def test_warnings_come_in_the_order_of_harm() -> None:
 
 
 def test_a_well_run_server_has_no_warnings() -> None:
-    assert quirks.warnings(reading.loads(TWO_DOMAINS).provider) == []
+    assert find_warnings(reading.loads(TWO_DOMAINS).provider) == []
 
 
 def test_two_providers_of_one_id_are_warned_of() -> None:
     text = provider() + provider('id = "example.com"').replace(
         '["example.com"]', '["example.net"]'
     )
-    (found,) = quirks.warnings(reading.loads(text).provider)
+    (found,) = find_warnings(reading.loads(text).provider)
     assert found.place == "provider[1].id"
 
 

@@ -23,7 +23,7 @@ from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load
 from flask_autoconfig.page import look, mobile, qr
-from flask_autoconfig.tools.quirks import warnings as quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 __all__ = ["browser", "visit"]  # fixtures
 Write = Callable[..., Path]
@@ -379,8 +379,8 @@ def test_a_colour_is_a_style_sheet_and_nothing_else_is(toml: Write) -> None:
 
 def test_validate_tells_of_a_pale_colour(toml: Write) -> None:
     pale = load(toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#ffe600"\n'))
-    (warning,) = [it for it in quirks(pale.provider) if "colour" in it.place]
+    (warning,) = [it for it in find_warnings(pale.provider) if "colour" in it.place]
     assert warning.place == "provider[0].page.colour"
     assert "1.2:1, under 4.5:1" in warning.message
     dark = load(toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#7a1f3d"\n'))
-    assert not [it for it in quirks(dark.provider) if "colour" in it.place]
+    assert not [it for it in find_warnings(dark.provider) if "colour" in it.place]

@@ -2,7 +2,7 @@
 
 What stands here of a client was measured of it, or read in its code. `check` plays the
 table over the network (:mod:`check.playing`), `validate` over the documents that would be
-served (:mod:`quirks`). A new client is one row of CLIENTS; the paths are those of the
+served (:mod:`warnings`). A new client is one row of CLIENTS; the paths are those of the
 families.
 """
 

@@ -22,7 +22,7 @@ from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
-from .. import check, ending, options, project, quirks, terminal
+from .. import check, ending, options, project, terminal
 from ..check import (
     FAILURE,
     WARNING,
@@ -39,6 +39,7 @@ from ..check.findings import finding
 from ..check.rules.servers import endpoint_of
 from ..check.weigh import has_failure
 from ..network import Network
+from ..warnings import find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked unasked
 _SIDE_BY_SIDE = 10  # domains at a time
@@ -388,7 +389,7 @@ def _of_file(service: Service | None, case: Case | None = None) -> list[Finding]
         name = case.provider.identity if case.provider else ""
         at = [n for n, it in enumerate(own) if it.identity == name][:1]
         own, origins = [own[n] for n in at], [origins[n] for n in at if origins]
-    found = quirks.warnings(own, service.families, origins)
+    found = find_warnings(own, service.families, origins)
     problems = [*skipped, *with_lines(found, file, own, origins)]
     if not problems:
         return [finding("file.good", str(file))]

@@ -1,12 +1,14 @@
-"""`import`: from what other servers have to one TOML."""
+"""`import`: turns what other servers have into one TOML."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from .. import terminal, transfer
+from ...errors import ConfigError
+from .. import importers, terminal
 
 
 @click.command("import")
@@ -18,8 +20,16 @@ from .. import terminal, transfer
     type=click.Path(path_type=Path),
 )
 def command(files: tuple[Path, ...]) -> None:
-    """Turn config-v1.1.xml files, or what automx2 and automx have, into one TOML."""
-    text, lost = transfer.import_files(files)
-    for sentence in lost:
-        terminal.tell(f"warning: {sentence}", err=True)
-    terminal.write(text.encode())  # TOML is UTF-8 wherever it is written
+    """Turn config-v1.1.xml, Autodiscover answers, profiles or files of automx into TOML."""
+    try:
+        text, notes = importers.import_files(files)
+    except ConfigError as error:
+        _warn(getattr(error, "__notes__", []))
+        raise
+    _warn(notes)
+    terminal.write(text.encode())  # TOML is UTF-8 in every locale
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        terminal.tell(f"warning: {note}", err=True)

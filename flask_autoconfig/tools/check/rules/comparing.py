@@ -199,7 +199,7 @@ def _reference(
     if case.provider is None:
         if first is None:
             return None, ""
-        # Not every form can say every method: that is the quirks' matter.
+        # Not every format has every method; warnings.py reports that.
         accounts = first.setup.servers if first.setup else ()
         setup = Setup(tuple(it._replace(authentication="") for it in accounts))
         return setup, f"{first.client} sets up"

@@ -1,4 +1,4 @@
-"""What documents say: each by the clients' quirks, against the file, against each other."""
+"""What documents say: by the clients' rules, against the file, against each other."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
-from ... import quirks
 from ...clients import readings_of
 from ...network import ProbeError, Reply
 from ...reading import in_words as enumerated
 from ...reading import read
 from ...untrusted import split_url
+from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK
@@ -158,7 +158,7 @@ def _by_clients(scene: Scene, it: Document) -> Iterator[Finding]:
         for _, own in readings_of(readers, case.provider, recipient):
             known |= {(each.code, each.place) for each in own.faults}
     readings = ((who, read(it.body, who.rules, case.asker)) for who in readers)
-    for clients, fault in quirks.stumbles(readings):
+    for clients, fault in by_fault(readings):
         if (fault.code, fault.place) not in known:
             told = Problem(fault.place, fault.message, fault.cure)
             told = told._replace(client=enumerated(clients))
@@ -171,7 +171,7 @@ def _by_advice(case: Case, it: Document) -> Iterator[Finding]:
         return
     for_all = names_for_all(case, [it])
     names = {f"{at}.username": server.username for at, server in it.provider.servers}
-    for problem in quirks.warnings([it.provider], ours=False):
+    for problem in find_warnings([it.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
         if names.get(place) not in for_all:
             yield from_problem("document", it.place, problem._replace(place=place))
