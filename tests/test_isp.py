@@ -116,7 +116,7 @@ def test_only_what_is_misspelt_is_lost() -> None:
     assert len(orders) == 3
     assert all("stays before imap, as it is there" in line for line in orders)
     assert lost.endswith(
-        "slips.test.xml: <displayNameShort> is left out: the format has no such element"
+        ": <displayNameShort> is left out: the format has no such element"
     )
 
 
@@ -214,7 +214,9 @@ def test_an_odd_url_is_left_out_and_nothing_else(
     done = run("import", file)
     assert done.returncode == 0, done.stderr
     said = [line.partition("odd.xml: ")[2] for line in done.stderr.splitlines()]
-    places = [line.partition(" is left out")[0] for line in said if line[0] != "<"]
+    places = [
+        line.partition(" is left out")[0] for line in said if "<" not in line[:20]
+    ]
     assert places == lost
     assert loads(done.stdout)
     expected = run("import", usual).stdout.splitlines()

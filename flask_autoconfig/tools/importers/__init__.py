@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,14 +78,12 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
     """
     problems: list[Problem] = []
     notes: list[str] = []
-    seen: set[Path] = set()
-    providers: list[Raw] = []
-    owners: dict[str, Path] = {}
+    found: dict[Path, list[Raw]] = {}
     for file in files:
-        if file in seen:
+        if file in found:
             problems.append(Problem(str(file), "it is named twice", "name it once"))
             continue
-        seen.add(file)
+        found[file] = []
         try:
             imported = _import(file)
         except ConfigError as error:
@@ -93,26 +91,27 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
             notes += getattr(error, "__notes__", [])
             continue
         notes += _prefixed(file, imported.notes)
-        problems += _claimed_twice(imported.providers, file, owners)
-        providers += imported.providers
+        found[file] = imported.providers
 
+    problems += _claimed_twice(found)
     if problems:
         raise _with_notes(problems, notes, "nothing is imported")
-    return dumps(from_raw({"provider": providers}).tables), notes
+    raw = {"provider": _merged(found, notes)}
+    return dumps(from_raw(raw).tables), notes
 
 
 def _import(file: Path) -> Imported:
     """Return what a file holds; raises ConfigError that names the file."""
     notes: list[str] = []
     try:
-        providers, notes = _read(file)
+        providers, notes, where = _read(file)
         if not providers:
             reasons = (
                 "; ".join(notes[:_MOST_REASONS]) or "it has no domain with servers"
             )
             raise UnreadableError(f"nothing in it can be served: {reasons}")
         for provider in providers:
-            notes += leave_out_invalid(provider)
+            notes += leave_out_invalid(provider, where)
             notes += _order_notes(provider)
         from_raw({"provider": providers})
     except ConfigError as error:
@@ -204,14 +203,55 @@ def _order_notes(provider: Raw) -> Iterator[str]:
         )
 
 
-def _claimed_twice(
-    providers: Iterable[Raw], file: Path, owners: dict[str, Path]
-) -> Iterator[Problem]:
-    for domain in (it for provider in providers for it in provider.get("domains", ())):
-        owner = owners.setdefault(domain_pattern(domain), file)
-        if owner != file:
-            yield Problem(
-                str(file),
-                f"it lists the domain {domain}, as {owner} does",
-                "import one of them, or remove the domain there",
-            )
+# --- Providers of several files -------------------------------------------------------
+
+_TITLES = ("display_name", "display_short_name")
+_DOMAINS = ("domains", "mx_domains")
+
+
+def _identity(provider: Raw) -> str:
+    """Return what two providers share if one can serve the domains of both.
+
+    A name that differs only by the provider's own domain counts as the same.
+    """
+    raw = {key: value for key, value in provider.items() if key not in _DOMAINS}
+    for key in _TITLES:
+        for domain in provider.get("domains", ())[:1]:
+            raw[key] = raw.get(key, domain).replace(domain, "%EMAILDOMAIN%")
+    return repr(sorted(raw.items()))
+
+
+def _claimed_twice(found: Mapping[Path, list[Raw]]) -> Iterator[Problem]:
+    owners: dict[str, Path] = {}
+    for file, providers in found.items():
+        for domain in (name for raw in providers for name in raw.get("domains", ())):
+            owner = owners.setdefault(domain_pattern(domain), file)
+            if owner != file:
+                yield Problem(
+                    str(file),
+                    f"it lists the domain {domain}, as {owner} does",
+                    "import one of them, or remove the domain there",
+                )
+
+
+def _merged(found: Mapping[Path, list[Raw]], notes: list[str]) -> list[Raw]:
+    """Return the providers, those with the same servers as one with all domains."""
+    merged: dict[str, Raw] = {}
+    for file, providers in found.items():
+        for provider in providers:
+            first = merged.setdefault(_identity(provider), provider)
+            if first is provider:
+                continue
+            for key in _DOMAINS:
+                first.setdefault(key, []).extend(provider.get(key, ()))
+            for key in _TITLES:
+                if first.get(key) != provider.get(key):
+                    first.pop(key, None)
+                    notes.append(
+                        f"{file}: {key} is left out: the domains share a provider"
+                    )
+    for provider in merged.values():
+        for key in _DOMAINS:
+            if key in provider:
+                provider[key] = list(dict.fromkeys(provider[key]))
+    return list(merged.values())

@@ -10,4 +10,5 @@ def read(data: bytes) -> Imported:
     """Read a config-v1.1.xml; raises NotAutoconfigError."""
     reader = Reader()
     provider = reader.read(data)
-    return Imported([provider], reader.lost)
+    notes = [f"line {line}: {sentence}" for line, sentence in reader.notes]
+    return Imported([provider], notes, reader.where)

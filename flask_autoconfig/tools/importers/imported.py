@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 Raw = dict[str, Any]  # a table as the TOML has it
@@ -17,6 +17,8 @@ class Imported(NamedTuple):
 
     providers: list[Raw]
     notes: list[str]
+    # Where in the file the value of a table stands: " (line 7, <port>)", or "".
+    where: Callable[[Any, Any], str] = lambda table, key: ""
 
 
 class UnreadableError(ValueError):

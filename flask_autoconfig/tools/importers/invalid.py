@@ -17,9 +17,7 @@ _REMOVED = object()  # an item of a list that is going to be removed
 _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
 
 
-def leave_out_invalid(
-    provider: Raw, where: Callable[[Any, Any], str] = lambda table, key: ""
-) -> Iterator[str]:
+def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterator[str]:
     """Remove each invalid value, and each table that is invalid without it.
 
     Yield a note for each. *where* says where the imported file has the value of a table.
