@@ -14,7 +14,6 @@ import msgspec
 from ...config.reading import from_raw
 from ...config.values import domain_pattern
 from ...config.writing import dumps
-from ...documents.setups import MeaninglessError
 from ...documents.thunderbird_reader import NotAutoconfigError
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
@@ -24,7 +23,6 @@ from .imported import Imported, Raw, UnreadableError
 from .invalid import leave_out_invalid
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
-_MOST_REASONS = 3  # why nothing of a file can be served
 
 
 class Format(NamedTuple):
@@ -106,10 +104,7 @@ def _import(file: Path) -> Imported:
     try:
         providers, notes, where = _read(file)
         if not providers:
-            reasons = (
-                "; ".join(notes[:_MOST_REASONS]) or "it has no domain with servers"
-            )
-            raise UnreadableError(f"nothing in it can be served: {reasons}")
+            raise UnreadableError("it has no domain with servers")
         for provider in providers:
             notes += leave_out_invalid(provider, where)
             notes += _order_notes(provider)
@@ -120,9 +115,13 @@ def _import(file: Path) -> Imported:
             for problem in error.problems
         ]
         raise _with_notes(problems, _prefixed(file, notes)) from error
-    except (OSError, ValueError) as error:
-        problem = Problem(str(file), *_why_unreadable(error))
+    except UnreadableError as error:
+        problem = Problem(str(file), str(error), error.cure)
         raise _with_notes([problem], _prefixed(file, notes)) from error
+    except OSError as error:
+        cure = "name a file that you may read"
+        problem = Problem(str(file), f"cannot read it: {error.strerror}", cure)
+        raise ConfigError([problem]) from error
     return Imported(providers, notes)
 
 
@@ -139,20 +138,8 @@ def _with_notes(
     return error
 
 
-def _why_unreadable(error: Exception) -> tuple[str, str]:
-    """Return the message and the cure."""
-    if isinstance(error, OSError):
-        return f"cannot read it: {error.strerror}", "name a file that you may read"
-    if isinstance(error, NotAutoconfigError):
-        return str(error), f"name {_NAMES}"
-    return str(error), "correct it, or import another file"
-
-
 def _read(file: Path) -> Imported:
-    """Read a file by its format, and leave out what cannot be served.
-
-    Raises OSError, UnreadableError, and NotAutoconfigError for an unknown format.
-    """
+    """Read a file by its format; raises OSError or UnreadableError."""
     data = _content(file)
     format_ = next(format_ for format_ in FORMATS if format_.matches(data))
     try:
@@ -160,20 +147,16 @@ def _read(file: Path) -> Imported:
     except UnreadableError:
         raise
     except NotAutoconfigError as error:
-        if isinstance(error.__cause__, NotXmlError) and data.lstrip().startswith(b"<"):
-            words, cure = beginning(data)
-            message = "; ".join(filter(None, (str(error), words, cure)))
-            raise UnreadableError(message) from error
-        raise
-    except (
-        ValueError,
-        RecursionError,
-        msgspec.MsgspecError,
-        sqlite3.Error,
-        MeaninglessError,
-    ) as error:
-        hint = "; save it in UTF-8" if isinstance(error, UnicodeDecodeError) else ""
-        message = f"it is no readable {format_.name}: {error}{hint}"
+        is_broken = isinstance(error.__cause__, NotXmlError)
+        is_broken &= data.lstrip().startswith(b"<")
+        words, cure = beginning(data) if is_broken else ("", f"name {_NAMES}")
+        message = "; ".join(filter(None, (str(error), words)))
+        raise UnreadableError(message, cure) from error
+    except UnicodeDecodeError as error:
+        message = f"it is no readable {format_.name}: {error}"
+        raise UnreadableError(message, "save it in UTF-8") from error
+    except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
+        message = f"it is no readable {format_.name}: {error}"
         raise UnreadableError(message) from error
 
 

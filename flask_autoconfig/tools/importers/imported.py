@@ -22,7 +22,13 @@ class Imported(NamedTuple):
 
 
 class UnreadableError(ValueError):
-    """A file of a known format that cannot be read; the message says why."""
+    """A file of a known format that cannot be read."""
+
+    def __init__(
+        self, message: str, cure: str = "correct it, or import another file"
+    ) -> None:
+        super().__init__(message)
+        self.cure = cure
 
 
 def list_for(type_: str) -> str:

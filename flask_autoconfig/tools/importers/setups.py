@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import plistlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...address import Address, parse_address
 from ...config.ports import standard_port
-from ...documents import apple, apple_reader, outlook_reader
-from ...documents.setups import Account
+from ...documents import apple, apple_reader, outlook, outlook_reader
+from ...documents.setups import Account, MeaninglessError
 from ...documents.xml import local_name, parse, text_of
 from .imported import Imported, Raw, UnreadableError, list_for
 
@@ -26,41 +26,47 @@ def is_profile(data: bytes) -> bool:
 
 def read_autodiscover(data: bytes) -> Imported:
     """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
-    accounts = outlook_reader.read(data).servers
+    notes: list[str] = []
+    accounts = outlook_reader.read(data, _noting(notes)).servers
     # Outlook takes a missing <SPA> for NTLM, which hardly any author of a file means.
     if not re.search(rb"SPA>\s*on\b", data, re.IGNORECASE):
         accounts = tuple(account._replace(authentication="") for account in accounts)
-    addresses = [
-        text_of(element)
-        for element in parse(data).iter()
-        if local_name(element) in _ADDRESS_ELEMENTS
-    ]
-    return _imported(accounts, addresses)
+    addresses = []
+    for element in parse(data).iter():
+        name, text = local_name(element), text_of(element)
+        if name in _ADDRESS_ELEMENTS:
+            addresses.append(text)
+        elif name == outlook.TYPE and text.upper() not in outlook.TYPES.values():
+            notes.append(f"the protocol {text[:60]} is left out: it is no mail server")
+    return _imported(accounts, addresses, notes)
 
 
 def read_profile(data: bytes) -> Imported:
     """Read a profile, signed or not; raises MeaninglessError."""
     if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
         data = data[data.find(b"<?xml") : data.rfind(b"</plist>") + len(b"</plist>")]
-    accounts = apple_reader.read(data).servers
+    notes: list[str] = []
+    accounts = apple_reader.read(data, _noting(notes)).servers
     payloads: list[dict[str, Any]] = plistlib.loads(data)["PayloadContent"]
     addresses = [payload.get("EmailAddress") for payload in payloads]
-    imported = _imported(accounts, [it for it in addresses if isinstance(it, str)])
     for payload in payloads:
-        if payload.get("PayloadType") != apple.MAIL:
-            kind = str(payload.get("PayloadType"))[:60]
-            imported.notes.append(
-                f"the payload {kind} is left out: it is no mail account"
-            )
-    return imported
+        kind = str(payload.get("PayloadType"))[:60]
+        if kind != apple.MAIL:
+            notes.append(f"the payload {kind} is left out: it is no mail account")
+    return _imported(accounts, [it for it in addresses if isinstance(it, str)], notes)
 
 
-def _imported(accounts: Iterable[Account], addresses: Iterable[str]) -> Imported:
+def _noting(notes: list[str]) -> Callable[[MeaninglessError], None]:
+    return lambda error: notes.append(f"a server is left out: {error}")
+
+
+def _imported(
+    accounts: Iterable[Account], addresses: Iterable[str], notes: list[str]
+) -> Imported:
     """Return the provider of these accounts, with placeholders for the person's name."""
     accounts = [account for account in accounts if account.hostname]
     if not accounts:
         raise UnreadableError("it has no mail server")
-    notes: list[str] = []
     names = [*addresses, *(account.username or "" for account in accounts)]
     address = next(filter(None, map(_address, names)), None)
     if address:
