@@ -495,7 +495,10 @@ def test_compose_mounts_the_folder_that_the_image_reads() -> None:
     assert f"\nENV AUTOCONFIG_FILE={mount['target']}/autoconfig.toml\n" in image
     assert mount["read_only"]
     folder = (CONTRIB / "docker" / mount["source"]).relative_to(ROOT)
-    assert f"Create the directory {folder} " in (CONTRIB / "docker/compose.yaml").read_text()
+    assert (
+        f"Create the directory {folder} "
+        in (CONTRIB / "docker/compose.yaml").read_text()
+    )
     # What .dockerignore keeps out counts from here.
     assert (CONTRIB / "docker" / service["build"]["context"]).resolve() == ROOT
     (number,) = re.findall(r"--uid (\d+)", image)

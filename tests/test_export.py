@@ -27,8 +27,8 @@ from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
+from flask_autoconfig.tools.export import export
 from flask_autoconfig.tools.files import Folder, opened
-from flask_autoconfig.tools.transfer import export
 
 Write = Callable[..., Path]
 EDITED = TWO_DOMAINS.replace("imap.", "mail.")
@@ -327,7 +327,7 @@ def test_export_reports_documents_that_a_new_map_no_longer_names(
     before = files(out)
     (note,) = export(Service(toml(EDITED)), out, for_nginx=True).notes
     documents = [name for name in before if name.startswith("documents/")]
-    assert note.startswith(f"{len(documents)} documents of before in {out}/documents, ")
+    assert note.startswith(f"{len(documents)} older documents in {out}/documents, ")
     after = files(out)
     # nginx still reads the old ones.
     assert all(after[name] == before[name] for name in documents)

@@ -44,7 +44,7 @@ from flask_autoconfig import (
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.languages import languages
-from flask_autoconfig.tools import quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 Write = Callable[..., Path]
 Ask = Callable[..., TestResponse]
@@ -699,7 +699,7 @@ def test_pacc_says_nothing_else_than_the_file(
         assert set(reply.json["protocols"]) == said
     else:
         assert reply.status_code == 404
-    reasons = [it.message for it in quirks.warnings(loads(text).provider)]
+    reasons = [it.message for it in find_warnings(loads(text).provider)]
     left_out = [it for it in reasons if it.startswith("it is left out there")]
     assert bool(left_out) == (said != {"imap", "pop3", "submit", "smtp"})
 
@@ -802,7 +802,7 @@ def test_a_provider_of_which_pacc_can_say_nothing_is_404(
 
 
 def test_what_pacc_leaves_out_is_a_warning(toml: Write) -> None:
-    found = quirks.warnings(load(toml(FULL)).provider)
+    found = find_warnings(load(toml(FULL)).provider)
     places = [it.place for it in found if it.client == "PACC"]
     assert places == [
         "provider[0].incoming[1]",
@@ -1163,7 +1163,7 @@ def test_what_no_profile_has_a_word_for_is_told(toml: Write) -> None:
     text = TWO_DOMAINS.replace(
         'type = "imap"', 'type = "imap"\nauthentication = "GSSAPI"'
     )
-    found = quirks.warnings(load(toml(text)).provider)
+    found = find_warnings(load(toml(text)).provider)
     (told,) = (it for it in found if it.client == "iPhone, iPad and Mac")
     assert told.place == "provider[0].incoming[0]"
 

@@ -115,7 +115,7 @@ def test_only_a_misspelt_element_is_lost() -> None:
     assert len(orders) == 3
     assert all("stays before imap, as it is there" in line for line in orders)
     assert lost.endswith(
-        "slips.test.xml: <displayNameShort> is left out: the format has no such element"
+        ": <displayNameShort> is left out: the format has no such element"
     )
 
 

@@ -27,7 +27,7 @@ from flask_autoconfig.documents import (
 from flask_autoconfig.documents.setups import MeaninglessError
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools import clients, quirks, reading
+from flask_autoconfig.tools import clients, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import is_server_fault
@@ -38,6 +38,7 @@ from flask_autoconfig.tools.net.mail import Endpoint, mail_server
 from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
 from flask_autoconfig.tools.net.untrusted import Secrets, split_url
+from flask_autoconfig.tools.warnings import find_warnings
 
 WHO = Address("fred", "example.com")
 CASE = Case(WHO.domain, families.chosen(None, ""), address=WHO)
@@ -66,7 +67,7 @@ def _documents(text: str) -> None:
     body = _bytes(text)
     with suppress(NotAutoconfigError, ConfigError):
         (provider,) = from_raw({"provider": [Reader().read(body)]}).providers
-        quirks.warnings([provider], ours=False)
+        find_warnings([provider], ours=False)
 
 
 def _others(text: str) -> None:

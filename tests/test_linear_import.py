@@ -13,7 +13,7 @@ from linear import TOKENS, assert_linear
 
 from flask_autoconfig.documents import xml
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools.transfer import import_files
+from flask_autoconfig.tools.importers import import_files
 
 XML = """<clientConfig version="1.1"><emailProvider id="example.com">
 {}<domain>example.com</domain><displayName>Example</displayName>

@@ -16,7 +16,7 @@ from support import ROOT, TWO_DOMAINS
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading, writing
 from flask_autoconfig.config.tables import AuthenticationMethod, Config, Provider
-from flask_autoconfig.tools import quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 # Short names of clients in mistakes.toml.
 APPLE = "iPhone, iPad and Mac"
@@ -288,7 +288,7 @@ def test_what_a_client_cannot_use_is_a_warning_that_names_it(
     text: str, expected: list[str]
 ) -> None:
     place = f"provider[0].{expected[0]}".rstrip(".")
-    found = quirks.warnings(reading.loads(text).provider)
+    found = find_warnings(reading.loads(text).provider)
     here = [warning for warning in found if warning.place.startswith(place)]
     names = sorted(NAMES.get(name, name) for name in expected[1:])
     assert sorted(warning.client for warning in here) == names
@@ -300,7 +300,7 @@ def test_what_a_client_cannot_use_is_a_warning_that_names_it(
 def warnings_for_all(text: str) -> list[tuple[str, str]]:
     return [
         (it.place.removeprefix("provider[0]."), f"{it.message}; {it.cure}")
-        for it in quirks.warnings(reading.loads(text).provider)
+        for it in find_warnings(reading.loads(text).provider)
         if it.client == "Every client"
     ]
 
@@ -359,7 +359,7 @@ def test_what_every_client_can_use_is_no_warning(text: str) -> None:
 
 
 def test_a_well_run_server_has_no_warnings() -> None:
-    assert quirks.warnings(reading.loads(TWO_DOMAINS).provider) == []
+    assert find_warnings(reading.loads(TWO_DOMAINS).provider) == []
 
 
 def test_warnings_are_in_the_order_of_harm() -> None:
@@ -368,7 +368,7 @@ def test_warnings_are_in_the_order_of_harm() -> None:
     )
     harmful = changed('socket_type = "plain"\nauthentication = "OAuth2"', "# end")
     text = harmless + harmful.replace('["example.com"]', '["example.net"]')
-    found = quirks.warnings(reading.loads(text).provider)
+    found = find_warnings(reading.loads(text).provider)
     assert found[0].place == "provider[1].outgoing[0].socket_type"
     assert list(dict.fromkeys(warning.client for warning in found)) == [
         "Every client",
@@ -385,7 +385,7 @@ def test_warnings_are_in_the_order_of_harm() -> None:
 def test_two_providers_with_the_same_id_are_a_warning() -> None:
     second = changed('id = "example.com"', "# prov")
     text = VALID + second.replace('["example.com"]', '["example.net"]')
-    (found,) = quirks.warnings(reading.loads(text).provider)
+    (found,) = find_warnings(reading.loads(text).provider)
     assert found.place == "provider[1].id"
 
 

@@ -201,18 +201,20 @@ def test_an_automx_conf_is_a_provider_for_each_section_that_answers(
         {
             "type": "imap",
             "hostname": "imap.example.com",
+            "username": "%EMAILLOCALPART%",
             "authentication": "password-encrypted",
         }
     ]
     assert general["outgoing"][0]["username"] == "%EMAILLOCALPART%"
-    assert general["outgoing"][0]["use_global_preferred_server"] is True
+    assert "use_global_preferred_server" not in general["outgoing"][0]
     assert own["domains"] == ["own.example.org"]
     assert own["incoming"][0]["hostname"] == "pop.%EMAILDOMAIN%"
     for words in (
-        "account_name = Own - ${cn} is lost",
-        "smtp_auth_identity = ${uid} is lost",
-        "pop_encryption = auto became STARTTLS",
-        "what ldap tells of a user is lost",
+        "line 14: smtp_default = yes is left out",
+        "line 25: [own.example.org]: what ldap looks up for a user is lost",
+        "line 26: account_name = Own - ${cn} is left out",
+        "line 27: smtp_auth_identity = ${uid} is left out",
+        "line 31: pop_encryption = auto became SSL",
     ):
         assert words in lost
     assert "unlisted" not in lost

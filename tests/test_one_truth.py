@@ -25,7 +25,8 @@ from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.documents import Recipient
 from flask_autoconfig.hooks import Hooks
 from flask_autoconfig.service import Service
-from flask_autoconfig.tools import quirks, zone
+from flask_autoconfig.tools import zone
+from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.test"
 POX = "/autodiscover/autodiscover.xml"
@@ -241,7 +242,7 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     is_asked = "EVOLUTIONUSER" not in address  # nobody's
     (provider,) = loaded.providers
     told = zone.service_records(provider, DOMAIN)
-    warnings = quirks.warnings(loaded.providers)
+    warnings = find_warnings(loaded.providers)
     return World(
         Service(loaded, hooks=own),
         address,

@@ -21,7 +21,7 @@ from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load
 from flask_autoconfig.page import look, pictures
-from flask_autoconfig.tools.quirks import warnings as quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 __all__ = ["browser", "visit"]  # fixtures
 Write = Callable[..., Path]
@@ -295,7 +295,7 @@ def test_a_colour_has_a_style_sheet(toml: Write) -> None:
 def test_validate_warns_of_a_pale_colour(toml: Write) -> None:
     for colour, message in (("ffe600", "1.2:1, under 4.5:1"), ("7a1f3d", "")):
         file = toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#{colour}"\n')
-        warnings = quirks(load(file).provider)
+        warnings = find_warnings(load(file).provider)
         found = [warning for warning in warnings if "page.colour" in warning.place]
         assert len(found) == bool(message)
         assert all(message in warning.message for warning in found)

@@ -20,9 +20,9 @@ from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
-from flask_autoconfig.tools import quirks
 from flask_autoconfig.tools.clients import CLIENTS, OUTLOOK, Client, readings_of
 from flask_autoconfig.tools.reading import Rules, read
+from flask_autoconfig.tools.warnings import find_warnings
 
 WHO = Address("postmaster", DOMAIN)
 PLAYED = [it for it in CLIENTS if it.steps]
@@ -50,10 +50,12 @@ def warned(client: Client, raw: Raw) -> set[str]:
     """The places in the provider where the client is warned of."""
     everybody = {family.askers: family.name for family in FAMILIES}
     places = set()
-    for it in quirks.warnings([provider_of(raw)]):
+    for it in find_warnings([provider_of(raw)]):
         names = it.client.replace(" and ", ", ").split(", ")
         is_all = everybody.get(it.client) == client.family
-        is_advice = "to the letter" in it.message  # it sets up what the file says
+        is_advice = (
+            "takes password-encrypted literally" in it.message
+        )  # it sets up what the file says
         if (client.name in names or is_all) and not is_advice:
             places.add(it.place.removeprefix("provider[0]").removeprefix("."))
     return places

@@ -21,7 +21,7 @@ from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.config.writing import dumps
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
-from flask_autoconfig.tools import quirks
+from flask_autoconfig.tools.warnings import find_warnings
 
 FULL = tomllib.loads((Path(__file__).parent / "full.toml").read_text(encoding="utf-8"))
 settings.register_profile(
@@ -136,7 +136,7 @@ def _config_or_problems(raw: dict[str, Any]) -> None:
         assert all(problem.message and problem.cure for problem in error.problems)
         assert "\n" not in "".join(map(str, error.problems))
         return
-    quirks.warnings(config.provider)
+    find_warnings(config.provider)
     assert loads(dumps(config)) == config
     for provider in config.provider:
         fromstring(thunderbird.write(provider))

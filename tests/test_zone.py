@@ -8,7 +8,8 @@ import pytest
 from support import ROOT, TWO_DOMAINS, run
 
 from flask_autoconfig.config.reading import from_raw, loads
-from flask_autoconfig.tools import quirks, zone
+from flask_autoconfig.tools import zone
+from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.com"
 IMAP = {"type": "imap", "hostname": "imap.example.com"}
@@ -28,7 +29,7 @@ def records(**raw: Any) -> dict[str, list[str]]:
 def warnings(**raw: Any) -> dict[str, str]:
     """Return the warnings about programs that use SRV records, by place."""
     (provider,) = from_raw({"provider": [{"domains": [DOMAIN], **raw}]}).providers
-    found = quirks.warnings([provider])
+    found = find_warnings([provider])
     return {row.place[12:]: row.message for row in found if "SRV" in row.client}
 
 

@@ -281,7 +281,7 @@ def beside_the_least(folder: Path) -> None:
     head = (
         "import sys, time, tomllib; from pathlib import Path;"
         "from flask_autoconfig.config.reading import read;"
-        "from flask_autoconfig.tools import quirks;"
+        "from flask_autoconfig.tools.warnings import find_warnings;"
         "from flask_autoconfig.service import Service; start = time.perf_counter();"
     )
     tail = (
@@ -292,7 +292,7 @@ def beside_the_least(folder: Path) -> None:
     as_set += "kept = {line.strip() for line in open(sys.argv[1])}"
     least = "tomllib.loads(Path(sys.argv[1]).read_text())"
     validate = "loaded = read(sys.argv[1]);"
-    validate += "quirks.warnings(loaded.providers, origins=loaded.origins)"
+    validate += "find_warnings(loaded.providers, origins=loaded.origins)"
     rows: list[tuple[str, list[tuple[str, Path]]]] = [
         (
             "1,000,000 lines: the service : a set of them",

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import plistlib
+from collections.abc import Callable
 from typing import Any
 
 from ..config.ports import standard_port
 from . import apple
-from .setups import Account, MeaninglessError, Setup, check_host, check_number
+from .setups import (
+    Account,
+    MeaninglessError,
+    Setup,
+    check_host,
+    check_number,
+    skipping,
+)
 from .xml import MOST_BYTES
 
 _TYPES = {word: type_ for type_, word in apple.MAIL_TYPES.items()}
@@ -16,8 +24,13 @@ _METHODS = {word: str(it) for it, word in reversed(apple.METHODS.items())}
 _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 
-def read(property_list: bytes) -> Setup:
-    """Return what an iPhone sets up from a profile; raises MeaninglessError."""
+def read(
+    property_list: bytes, skip: Callable[[MeaninglessError], object] | None = None
+) -> Setup:
+    """Return what an iPhone sets up from a profile; raises MeaninglessError.
+
+    With *skip*, which gets the error, an invalid server is left out.
+    """
     if len(property_list) > MOST_BYTES:
         raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
     # The objects of a binary one may overlap: each may be as long as the whole.
@@ -38,8 +51,9 @@ def read(property_list: bytes) -> Setup:
     for kind, payload in zip(kinds, payloads, strict=True):
         if kind == apple.MAIL:
             incoming = _TYPES.get(_text(payload, apple.MAIL_TYPE), "imap")
-            accounts.append(_account(payload, apple.INCOMING, incoming))
-            accounts.append(_account(payload, apple.OUTGOING, "smtp"))
+            for way, type_ in ((apple.INCOMING, incoming), (apple.OUTGOING, "smtp")):
+                with skipping(skip):
+                    accounts.append(_account(payload, way, type_))
     if not payloads:
         raise MeaninglessError("the profile has nothing in it")
     return Setup(tuple(accounts))

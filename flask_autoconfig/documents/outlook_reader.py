@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..config.ports import standard_port
 from . import outlook
-from .setups import Account, MeaninglessError, Setup, check_host, check_number, port_of
+from .setups import (
+    Account,
+    MeaninglessError,
+    Setup,
+    check_host,
+    check_number,
+    port_of,
+    skipping,
+)
 from .xml import NotXmlError, local_name, parse
 
 _TYPES = {word: type_ for type_, word in outlook.TYPES.items()}
@@ -14,8 +24,13 @@ _SOCKET_TYPES = {
 _NOT_SERVED = (str(outlook.NOT_SERVED), "603")
 
 
-def read(body: bytes) -> Setup:
-    """Return what Outlook sets up (MS-OXDSCLI, 2.2.4); raises MeaninglessError."""
+def read(
+    body: bytes, skip: Callable[[MeaninglessError], object] | None = None
+) -> Setup:
+    """Return what Outlook sets up (MS-OXDSCLI, 2.2.4); raises MeaninglessError.
+
+    With *skip*, which gets the error, an invalid server is left out.
+    """
     try:
         root = parse(body)
     except NotXmlError as error:
@@ -36,8 +51,9 @@ def read(body: bytes) -> Setup:
         said = {local_name(child): (child.text or "").strip() for child in protocol}
         type_ = _TYPES.get(said.get(outlook.TYPE, "").upper())
         if type_ and said.get(outlook.SERVER):
-            check_host(said[outlook.SERVER])
-            accounts.append(_account(type_, said))
+            with skipping(skip):
+                check_host(said[outlook.SERVER])
+                accounts.append(_account(type_, said))
     if not protocols:
         raise MeaninglessError("the answer has no server in it")
     return Setup(tuple(accounts))

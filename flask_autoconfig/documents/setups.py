@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from ..address import fold, is_ip
@@ -51,6 +52,17 @@ class MeaninglessError(ValueError):
     ) -> None:
         self.cure = cure
         super().__init__(message)
+
+
+@contextmanager
+def skipping(skip: Callable[[MeaninglessError], object] | None) -> Iterator[None]:
+    """Give *skip* a MeaninglessError instead of raising it, unless it is None."""
+    try:
+        yield
+    except MeaninglessError as error:
+        if skip is None:
+            raise
+        skip(error)
 
 
 def check_number(servers: Sized) -> None:

@@ -25,7 +25,7 @@ from .thunderbird import (
     Text,
     Texts,
 )
-from .xml import NotXmlError, local_name, parse, text_of
+from .xml import NotXmlError, line_numbers, local_name, parse, text_of
 
 # The words of older files.
 OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
@@ -33,6 +33,12 @@ _METHODS = get_args(get_args(Method)[0])
 _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
+}
+_TYPE_HINTS = {
+    "imaps": 'write type="imap", and SSL as its <socketType>',
+    "pop3s": 'write type="pop3", and SSL as its <socketType>',
+    "smtp": 'write <outgoingServer type="smtp">',
+    "smtps": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
@@ -53,15 +59,36 @@ class NotAutoconfigError(ValueError):
 class Reader:
     """Reads one document into a provider as the TOML would spell it.
 
-    `lost` names what could not be carried over, a sentence each.
+    `notes` has the line and a sentence for each thing that is left out.
     """
 
     def __init__(self) -> None:
-        self.lost: list[str] = []
+        self.notes: list[tuple[int, str]] = []
+        self._lines: dict[ET.Element, int] = {}
+        # By the identity of a table: the table, its element, its keys' elements.
+        self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
+
+    @property
+    def lost(self) -> list[str]:
+        """The sentences of the notes."""
+        return [sentence for _, sentence in self.notes]
+
+    def where(self, table: Any, key: Any) -> str:
+        """Return the line and the element of a table's value, or "" if unknown.
+
+        Without a key they are those of the table itself.
+        """
+        if id(table) not in self._elements:
+            return ""
+        _, element, tags = self._elements[id(table)]
+        child = element.find(tags[key]) if tags.get(key) else None
+        found = element if child is None else child
+        return f" (line {self._lines[found]}, <{_shown(found)}>)"
 
     def read(self, data: bytes) -> dict[str, Any]:
         """The raw provider table; raises NotAutoconfigError."""
         root = _bounded(data)
+        self._lines = line_numbers(data, root)
         email_provider, *others = root.findall("emailProvider")
         self._lose_attributes(root, {"version"})
         self._lose_attributes(email_provider, {"id"})
@@ -82,13 +109,17 @@ class Reader:
     def _lose(
         self, element: ET.Element, why: str = "the format has no such element"
     ) -> None:
-        self.lost.append(f"<{_shown(element)}> is left out: {why}")
+        self._note(element, f"<{_shown(element)}> is left out: {why}")
+
+    def _note(self, element: ET.Element, sentence: str) -> None:
+        self.notes.append((self._lines[element], sentence))
 
     def _lose_attributes(self, element: ET.Element, known: Iterable[str]) -> None:
         for name in set(element.attrib) - set(known):
-            self.lost.append(
+            self._note(
+                element,
                 f"the attribute {name[:60]} of <{_shown(element)}> is left out: "
-                "the format has no such attribute there"
+                "the format has no such attribute there",
             )
 
     def _put_in_place(self, root: ET.Element, provider: ET.Element) -> None:
@@ -107,7 +138,7 @@ class Reader:
         for element in provider.findall("domain"):
             self._lose_attributes(element, {"purpose"})
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
-            name = self._domain(text_of(element))
+            name = self._domain(element)
             if name and key == "domains" and name in found["mx_domains"]:
                 again[name] = None  # it is there for Mustang
             elif name:
@@ -123,14 +154,15 @@ class Reader:
             try:
                 raw["id"] = identifier(identity)
             except ValueError as error:
-                self.lost.append(f"the id is left out: {error.args[0]}")
+                self._note(provider, f"the id is left out: {error.args[0]}")
         return raw
 
-    def _domain(self, name: str) -> str | None:
+    def _domain(self, element: ET.Element) -> str | None:
+        name = text_of(element)
         try:
             return domain_pattern("*" if name == DOMAIN_PLACEHOLDER else name)
         except ValueError as error:
-            self.lost.append(f"a <domain> is left out: {error.args[0]}")
+            self._note(element, f"a <domain> is left out: {error.args[0]}")
             return None
 
     def _fields(
@@ -143,6 +175,8 @@ class Reader:
             value = self._value(field, element)
             if value is not None:
                 raw[field.key] = value
+        own_tags = {field.key: field.tag for field in fields}
+        self._elements[id(raw)] = raw, element, own_tags
         if known is not None:
             tags = {field.tag for field in fields} | known
             tags |= {getattr(field, "also", "") for field in fields}
@@ -238,7 +272,8 @@ class Reader:
         name = f'<{_shown(element)} type="{type_[:60]}">'
         known = _TYPES.get(str(element.tag))
         if known and type_ and type_ not in known:
-            self.lost.append(f"{name} is left out: its type is not known")
+            why = _TYPE_HINTS.get(type_, "its type is not known")
+            self._note(element, f"{name} is left out: {why}")
             return False
 
         if known and element.find("hostname") is not None:
@@ -247,7 +282,7 @@ class Reader:
             for tag, served in _SERVED_FOR.items():
                 needless = tag == "username" and no_login
                 if element.find(tag) is None and not needless:
-                    self.lost.append(f"{name} has no <{tag}>: {served} is served")
+                    self._note(element, f"{name} has no <{tag}>: {served} is served")
         return True
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:

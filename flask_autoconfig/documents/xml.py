@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
 _MOST_LEVELS = 100
@@ -52,6 +53,15 @@ def parse(data: bytes) -> ET.Element:
     except (ET.ParseError, ValueError, LookupError, RecursionError) as error:
         raise NotXmlError(f"not XML: {error}") from error
     return root
+
+
+def line_numbers(data: bytes, root: ET.Element) -> dict[ET.Element, int]:
+    """Return the line, from 1, at which each element of a parsed document begins."""
+    lines: list[int] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda *_: lines.append(parser.CurrentLineNumber)
+    parser.Parse(data, True)
+    return dict(zip(root.iter(), lines, strict=True))
 
 
 def local_name(element: ET.Element) -> str:

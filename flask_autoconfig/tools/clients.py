@@ -1,9 +1,8 @@
-"""The table of clients: what each asks, in which order, and how it takes the answers.
+"""The table of clients: what each requests, in which order, and how it reads the answers.
 
-What stands here of a client was measured of it, or read in its code. `check` plays the
-table over the network (:mod:`check.playing`), `validate` over the documents that would be
-served (:mod:`quirks`). A new client is one row of CLIENTS; the paths are those of the
-families.
+The values were measured with the client or read in its source. `check` plays the clients
+over the network (:mod:`check.playing`), `validate` over the documents that would be
+served (:mod:`warnings`).
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from ..documents.setups import MeaninglessError
 from ..families import FAMILIES, Family
 from .reading import Fault, Reading, Rules, read
 
-# Whom a request names: the address; Evolution's local part for everybody; nobody; the
-# address as it is, with no percent-encoding.
+# What the query names: the address; an address with Evolution's fixed local part; nothing;
+# the address without percent-encoding.
 Form = Literal["address", "evolution", "none", "raw"]
-# Where: LABEL.DOMAIN, the domain itself, and the same below the MX host's domain or at
-# the MX host itself.
+# The host of a request: LABEL.DOMAIN, the domain itself, LABEL and the domain of the MX
+# host, or LABEL and the MX host.
 Place = Literal["host", "domain", "mx domain", "mx host"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
 
@@ -39,21 +38,21 @@ class Step(NamedTuple):
 
 
 class Client(NamedTuple):
-    """A client: what it asks, and how it takes the answers."""
+    """A client: what it requests, and how it reads the answers."""
 
     name: str
-    family: FamilyName  # whose documents it asks for first
+    family: FamilyName  # the documents that it requests first
     steps: tuple[Step, ...] = ()
-    user_agent: str = ""  # that it sends, "" where that is not known
-    redirects: int | None = None  # that it follows, None where that is not known
-    patience: float | None = None  # seconds for an answer, None where not known
+    user_agent: str = ""  # "" where it is not known
+    redirects: int | None = None  # the most that it follows; None where not known
+    patience: float | None = None  # seconds for an answer; None where not known
     rules: Rules = Rules()
     needs_xml_type: bool = False  # text/xml or application/xml
     takes_no_compression: bool = False
-    takes_empty: bool = False  # an empty 200, and 204, are an answer: it guesses
-    takes_empty_404: bool = False  # it ends its search there
+    takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
+    takes_empty_404: bool = False  # stops at an empty 404
     needs_absolute_location: bool = False
-    srv: Literal["", "mail", "outlook"] = ""  # what it looks up where nothing was found
+    srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
 
 
 def _family(name: FamilyName) -> Family:
@@ -98,8 +97,8 @@ THUNDERBIRD = Client(
     redirects=7,  # 153.8
     patience=5,  # 153.8
     rules=Rules(
-        # OAuth2 it takes only for hosts that it knows. Of what it does not know it takes
-        # the next method, and without one it drops the server (153.8).
+        # It takes OAuth2 only for hosts that it knows. It skips methods that it does not
+        # know, and drops a server that has no others (153.8).
         methods=frozenset(
             (
                 *("password-cleartext", "password-encrypted", "GSSAPI", "NTLM"),
@@ -212,27 +211,27 @@ CLIENTS = (
 def readings_of(
     clients: Iterable[Client], provider: Provider, recipient: Recipient
 ) -> Iterator[tuple[Client, Reading]]:
-    """Yield what each client makes of the document that *recipient* would be served.
+    """Yield what each client sets up from the document that *recipient* is served.
 
     The clients read config-v1.1.xml or Autodiscover; the recipient has an address.
     """
     assert recipient.address is not None  # noqa: S101
-    alone = structs.replace(provider, list_domains=False)  # only servers count
-    document = thunderbird.write(alone, recipient)
+    brief = structs.replace(provider, list_domains=False)
+    document = thunderbird.write(brief, recipient)
     by_rules: dict[Rules, Reading] = {}
     for client in clients:
         if client.family == "outlook":
-            yield client, _by_outlook(provider, recipient)
+            yield client, _outlook_reading(provider, recipient)
             continue
         if client.rules not in by_rules:
             by_rules[client.rules] = read(document, client.rules, recipient.address)
         yield client, by_rules[client.rules]
 
 
-def _by_outlook(provider: Provider, recipient: Recipient) -> Reading:
+def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
     body = outlook.write(provider, recipient)
     if body is None:
-        message = "it gets no account without a server to read mail from, but error 500"
+        message = "it gets error 500: there is no server to read mail from"
         cure = "add the server, if there is one"
         return Reading(None, (Fault("no-account", "document", "", message, cure),))
     try:
@@ -240,27 +239,26 @@ def _by_outlook(provider: Provider, recipient: Recipient) -> Reading:
     except MeaninglessError as error:
         fault = Fault("meaningless", "document", "", str(error), error.cure)
         return Reading(None, (fault,))
-    mail = [it for it in provider.servers if it[1].type in outlook.TYPES]
+    mail = [found for found in provider.servers if found[1].type in outlook.TYPES]
     faults = []
     for (place, server), account in zip(mail, setup.servers, strict=False):
-        told = account.authentication
+        method, offered = account.authentication, server.authentication
         # Autodiscover has one word for all passwords, also those of SASL.
-        is_offered = {told, "password-encrypted"}.intersection(server.authentication)
-        has_sasl = any(
-            isinstance(it, AuthenticationMethod) for it in server.authentication
-        )
+        is_offered = {method, "password-encrypted"}.intersection(offered)
+        has_sasl = any(isinstance(known, AuthenticationMethod) for known in offered)
         if account.username and not is_offered and not has_sasl:
-            message = f"it logs in by {told}, which is not offered"
-            cure, at = f"add {told}, if the server takes it", f"{place}.authentication"
-            faults.append(Fault("authentication", "setting", at, message, cure))
+            message = f"it logs in by {method}, which is not offered"
+            cure = f"add {method}, if the server takes it"
+            place = f"{place}.authentication"
+            faults.append(Fault("authentication", "setting", place, message, cure))
     return Reading(setup, tuple(faults))
 
 
 def family_of(step: Step) -> FamilyName:
-    """Whose document a step asks for."""
+    """Return the family whose document a step requests."""
     return "thunderbird" if step.kind == "xml" else "outlook"
 
 
 def label_of(step: Step) -> str:
-    """The first label of the host that a step asks."""
+    """Return the first label of the host that a step requests."""
     return _family(family_of(step)).label

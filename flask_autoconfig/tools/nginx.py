@@ -1,8 +1,8 @@
-"""`export --nginx`: each document once, and the map by which nginx finds it.
+"""`export --nginx`: writes each document once, with a map for nginx.
 
-A tree of `DOMAIN/PATH` has six files for each domain, most of them the same, or the same
-but for the domain in them. Here a file has the digest of what is in it for a name, nginx
-puts the domain in, and of thousands of domains each is a line of a `map $host`.
+A tree of `DOMAIN/PATH` has six files for each domain, and most differ at most by the
+domain in them. Here a file is named by the digest of its content, nginx inserts the
+domain, and each domain is one line of a `map $host`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from .files import Folder
 DOCUMENTS = "documents"  # the folder of the documents, below the exported one
 MAP = "nginx-map.conf"
 LOCATIONS = "nginx-locations.conf"
-_MARK = (
-    b"%AUTOCONFIG-DOMAIN%"  # in a document, where the domain of whoever asks belongs
-)
-# What nginx says of a file by itself, or is another for another domain.
-_OF_ONE = {"Content-Length", "Content-Disposition", "ETag", "Last-Modified"}
+_MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
+# Headers that nginx writes itself, or that differ between domains.
+_OMITTED = {"Content-Length", "Content-Disposition", "ETag", "Last-Modified"}
 _MAP_HEAD = """\
-# Which document a domain gets; written by `flask-autoconfig export --nginx`.
+# The document of each domain; written by `flask-autoconfig export --nginx`.
 # Include it in nginx's http block. A name may have 253 characters:
 map_hash_bucket_size 512;
 map_hash_max_size {size};
@@ -53,20 +51,20 @@ location = {path} {{
 {headers}}}
 """
 
-# A domain, a path, and what is answered there.
+# A domain, a path, and the answer there.
 Static = tuple[str, str, Answer]
 
 
 def stage(static: Iterable[Static], directory: Path, staging: Folder) -> Iterator[Path]:
-    """Write each file there by its number; gives the path that it is to have.
+    """Write each file under its number; yield the path that it will have.
 
-    The documents come first: what names them is in place last.
+    The documents come first, so that the files that name them are moved last.
     """
     count = 0
     names: dict[str, str] = {}  # digest -> the document's name below DOCUMENTS
     found: dict[str, dict[str, str]] = {}  # path -> domain -> the document's name
-    headers: dict[str, list[Header]] = {}  # of a path
-    for (domain, path, answer), is_shared in _with_neighbours(static):
+    headers: dict[str, list[Header]] = {}  # by path
+    for (domain, path, answer), is_shared in _with_sharing(static):
         text = answer.body if is_shared else _marked(answer.body, domain.encode())
         digest = hashlib.sha256(text).hexdigest()[:32]
         if digest not in names:
@@ -77,76 +75,76 @@ def stage(static: Iterable[Static], directory: Path, staging: Folder) -> Iterato
         found.setdefault(path, {})[domain] = names[digest]
         headers.setdefault(path, answer.headers)
 
-    kinds = _kinds(found)
+    groups = _groups(found)
     variables = {
         path: f"autoconfig_document_{number}"
-        for number, paths in enumerate(kinds)
+        for number, paths in enumerate(groups)
         for path in paths
     }
     root = _quoted(str(directory.absolute() / DOCUMENTS))
-    ours = {
+    configs = {
         LOCATIONS: _locations(variables, headers, root),
-        MAP: _map([found[paths[0]] for paths in kinds]),
+        MAP: _map([found[paths[0]] for paths in groups]),
     }
-    for name, config in ours.items():
+    for name, config in configs.items():
         staging.write(str(count), config.encode())
         count += 1
         yield Path(name)
 
 
-def _with_neighbours(static: Iterable[Static]) -> Iterator[tuple[Static, bool]]:
-    """Each with whether the domain before or after it has the same document.
+def _with_sharing(static: Iterable[Static]) -> Iterator[tuple[Static, bool]]:
+    """Yield each answer with whether the domain before or after it has the same one.
 
-    Such a one lists them all: the mark in the place of one would make it another.
+    Such a document lists all domains, and a mark in place of one would change it.
     """
-    last: dict[str, tuple[Static, bool]] = {}  # of each path
-    for it in static:
-        _, path, answer = it
+    last: dict[str, tuple[Static, bool]] = {}  # by path
+    for current in static:
+        _, path, answer = current
         is_shared = False
         if path in last:
-            before, was_shared = last[path]
-            is_shared = before[2].body == answer.body
-            yield before, was_shared or is_shared
-        last[path] = it, is_shared
+            previous, was_shared = last[path]
+            is_shared = previous[2].body == answer.body
+            yield previous, was_shared or is_shared
+        last[path] = current, is_shared
     yield from last.values()
 
 
 def _marked(body: bytes, domain: bytes) -> bytes:
-    """The document with the mark for the domain, where that leads back to the same."""
+    """Return the document with the mark for the domain, if that can be reversed."""
     marked = body.replace(domain, _MARK)
     return marked if marked.replace(_MARK, domain) == body else body
 
 
-def _kinds(found: dict[str, dict[str, str]]) -> list[list[str]]:
-    """The paths, those together at which every domain gets the same."""
-    kinds: list[list[str]] = []
+def _groups(found: dict[str, dict[str, str]]) -> list[list[str]]:
+    """Return the paths, grouped by having the same document for every domain."""
+    groups: list[list[str]] = []
     for path, documents in found.items():
-        for paths in kinds:
+        for paths in groups:
             if found[paths[0]] == documents:
                 paths.append(path)
                 break
         else:
-            kinds.append([path])
-    return kinds
+            groups.append([path])
+    return groups
 
 
-def _map(kinds: list[dict[str, str]]) -> str:
+def _map(groups: list[dict[str, str]]) -> str:
     labels = families.labels()
-    domains = dict.fromkeys(domain for documents in kinds for domain in documents)
-    # A domain that looks like the name that clients ask about another one.
-    exact = [it for it in domains if it.partition(".")[0] in labels]
-    head = _MAP_HEAD.format(
+    domains = dict.fromkeys(domain for documents in groups for domain in documents)
+    # Domains that look like a client's host name for another domain.
+    exact = [domain for domain in domains if domain.partition(".")[0] in labels]
+    text = _MAP_HEAD.format(
         size=max(2048, 2 * len(domains)),
-        exact="".join(f"    {it} {it};\n" for it in exact),
+        exact="".join(f"    {domain} {domain};\n" for domain in exact),
         labels="|".join(map(re.escape, labels)),
     )
-    maps = []
-    for number, documents in enumerate(kinds):
-        lines = "".join(f"    {domain} {it};\n" for domain, it in documents.items())
+    for number, documents in enumerate(groups):
+        lines = "".join(f"    {domain} {name};\n" for domain, name in documents.items())
         variable = f"$autoconfig_document_{number}"
-        text = f"\nmap $autoconfig_domain {variable} {{\n    default none;\n{lines}}}\n"
-        maps.append(text)
-    return head + "".join(maps)
+        text += (
+            f"\nmap $autoconfig_domain {variable} {{\n    default none;\n{lines}}}\n"
+        )
+    return text
 
 
 def _locations(
@@ -155,8 +153,8 @@ def _locations(
     names = ", ".join(f"{label}.*" for label in families.labels())
     text = _LOCATIONS_HEAD.format(names=names)
     for path, variable in variables.items():
-        said = dict(headers[path])
-        content_type = said.pop("Content-Type")
+        values = dict(headers[path])
+        content_type = values.pop("Content-Type")
         text += _LOCATION.format(
             path=path,
             root=root,
@@ -165,8 +163,8 @@ def _locations(
             mark=_MARK.decode(),
             headers="".join(
                 f"    add_header {name} {_quoted(value)};\n"
-                for name, value in said.items()
-                if name not in _OF_ONE
+                for name, value in values.items()
+                if name not in _OMITTED
             ),
         )
     return text
@@ -177,13 +175,13 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def left_over(directory: Path, written: set[Path]) -> Iterator[str]:
-    """Tell of the documents of before: nginx needs them until it has the new map."""
+def obsolete(directory: Path, written: set[Path]) -> Iterator[str]:
+    """Yield a note about older documents: nginx needs them until it has the new map."""
     files = (directory / DOCUMENTS).glob("??/*")
-    old = [it for it in files if it.relative_to(directory) not in written]
+    old = [file for file in files if file.relative_to(directory) not in written]
     if old:
-        number = "1 document" if len(old) == 1 else f"{len(old)} documents"
+        number = "1 older document" if len(old) == 1 else f"{len(old)} older documents"
         yield (
-            f"{number} of before in {directory / DOCUMENTS}, as {min(old).name}, "
-            "are not in the map any more; remove them once nginx has read it"
+            f"{number} in {directory / DOCUMENTS}, such as {min(old).name}, are not in "
+            "the map any more; remove them once nginx has read it"
         )

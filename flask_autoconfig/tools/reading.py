@@ -1,7 +1,7 @@
-"""Reads a config-v1.1.xml by a client's rules: what it sets up, and what stops it.
+"""Reads a config-v1.1.xml as a given client does, and finds what it cannot use.
 
-The document is read as it is written, not as it was meant: what a client does not trim,
-fill in or tolerate, is not trimmed, filled in or tolerated here.
+What a client does not trim, fill in or tolerate is not trimmed, filled in or tolerated
+here.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
 _DROPS = "it drops the whole document"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MOST_TOLD = 3  # faults in one sentence
-# Where a server begins or ends; a value that is cut off at a reference, or before CDATA.
-# CDATA without an end reaches to the end of the document, so that it is searched once.
+_MOST_FAULTS = 3  # in one sentence
+# The begin and end of a server; a value with a reference or CDATA, which cuts it off.
+# CDATA without an end extends to the end of the document, so that it is searched once.
 _CUT = re.compile(
     rb"<(/?)(incomingServer|outgoingServer)\b"
     rb"|(<(hostname|port|username|socketType)>[^<&]*)"
     rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
     re.DOTALL,
 )
-# The TOML's words for the elements of servers.
+# Servers and their values by their elements, with the keys of the TOML.
 _TABLES = {
     table.tag: table
     for table in EMAIL_PROVIDER
@@ -53,36 +53,36 @@ _KEYS = {
 
 
 class Rules(NamedTuple):
-    """How a client reads. The defaults are those of a tolerant one."""
+    """How a client reads. The defaults are those of a tolerant client."""
 
-    types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips servers of others
+    types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers
     socket_types: tuple[str, ...] = _SOCKET_TYPES
-    methods: frozenset[str] = frozenset()  # that it knows; empty: any
+    methods: frozenset[str] = frozenset()  # the known ones; empty: any
     pick: Literal["first", "last"] = "first"  # of several servers of a type
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
     trims: bool = True
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
-    # Beside other methods it may win; alone it may be unknown: no authentication then.
+    # Taken before other methods, or unknown, which alone means no authentication.
     oauth: Literal["in turn", "wins", "unknown"] = "in turn"
-    any_socket: bool = False  # a socketType that it does not know means unencrypted
-    needs_domain: bool = False  # a <domain> that is one
+    any_socket: bool = False  # an unknown socketType means no encryption
+    needs_domain: bool = False  # a valid <domain>
     needs_username: bool = False
-    no_extra_attributes: bool = False  # any but `type` at a server: nothing is read
+    no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
     cuts_references: bool = False
     ignores_methods: bool = False
     only_first_incoming: bool = False
-    all_or_nothing: bool = False  # one server that it cannot take: nothing is read
+    all_or_nothing: bool = False  # one unusable server makes the document unusable
 
 
 # What a fault makes a client do: drop the whole document, drop the server, or set up
-# something else than the document says.
+# something that differs from the document.
 Effect = Literal["document", "server", "setting"]
 EFFECTS: tuple[Effect, ...] = get_args(Effect)  # the worst first
 
 
 class Fault(NamedTuple):
-    """What a client stumbles over in a document."""
+    """What a client cannot use, or reads differently, in a document."""
 
     code: str
     effect: Effect
@@ -92,39 +92,37 @@ class Fault(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a client makes of a document."""
+    """What a client sets up from a document."""
 
-    setup: Setup | None  # None: it cannot use the document
+    setup: Setup | None  # None where it cannot use the document
     faults: tuple[Fault, ...] = ()  # the worst first, in the document's order
 
     @property
     def reason(self) -> str:
         """Why the client cannot use the document, as a clause."""
-        return "; ".join(it.message for it in self._worst)
+        return "; ".join(fault.message for fault in self._worst)
 
     @property
     def cure(self) -> str:
-        """What to do about that."""
-        return "; ".join(dict.fromkeys(it.cure for it in self._worst))
+        return "; ".join(dict.fromkeys(fault.cure for fault in self._worst))
 
     @property
     def _worst(self) -> list[Fault]:
-        told = [it for it in self.faults if it.effect == self.faults[0].effect]
-        return told[:_MOST_TOLD]
+        effect = self.faults[0].effect if self.faults else ""
+        return [it for it in self.faults if it.effect == effect][:_MOST_FAULTS]
 
 
-def read(document: bytes, rules: Rules, who: Address) -> Reading:
-    """Return what a client with these rules sets up for an address, and its faults."""
-    reader = _Reader(rules, who)
+def read(document: bytes, rules: Rules, address: Address) -> Reading:
+    """Return what a client with these rules sets up for an address, and the faults."""
+    reader = _Reader(rules, address)
     setup = reader.read(document)
-    if any(it.effect == "document" for it in reader.faults):
-        setup = None
-    faults = sorted(reader.faults, key=lambda it: EFFECTS.index(it.effect))
-    return Reading(setup, tuple(faults))
+    faults = sorted(reader.faults, key=lambda fault: EFFECTS.index(fault.effect))
+    is_usable = all(fault.effect != "document" for fault in faults)
+    return Reading(setup if is_usable else None, tuple(faults))
 
 
 class _Server(NamedTuple):
-    """A server as it stands in the document."""
+    """A server as the document has it."""
 
     place: str
     type: str
@@ -136,11 +134,11 @@ class _Server(NamedTuple):
 
 
 class _Reader:
-    """Reads one document; `faults` gets what the client stumbles over."""
+    """Reads one document and collects the faults that the client finds."""
 
-    def __init__(self, rules: Rules, who: Address) -> None:
+    def __init__(self, rules: Rules, address: Address) -> None:
         self.rules = rules
-        self.who = who
+        self.address = address
         self.faults: list[Fault] = []
 
     def _stop(self, code: str, place: str, message: str, cure: str) -> None:
@@ -149,23 +147,17 @@ class _Reader:
     def _mislead(self, code: str, place: str, message: str, cure: str) -> None:
         self.faults.append(Fault(code, "setting", place, message, cure))
 
-    def _tell(
-        self,
-        server: _Server,
-        tag: str,
-        words: str,
-        cure: str,
-        *,
-        misleads: bool = False,
-    ) -> None:
-        effect: Effect = "document" if self.rules.all_or_nothing else "server"
-        effect = "setting" if misleads else effect
-        drops = f", and {_DROPS}" if effect == "document" else ""
-        place, message = f"{server.place}.{_KEYS[tag]}", f"{server} {words}{drops}"
-        self.faults.append(Fault(tag, effect, place, message, cure))
+    def _reject(self, server: _Server, tag: str, words: str, cure: str) -> None:
+        place, message = f"{server.place}.{_KEYS[tag]}", f"{server} {words}"
+        if self.rules.all_or_nothing:
+            self._stop(tag, place, f"{message}, and {_DROPS}", cure)
+        else:
+            self.faults.append(Fault(tag, "server", place, message, cure))
+
+    def _misread(self, server: _Server, tag: str, words: str, cure: str) -> None:
+        self._mislead(tag, f"{server.place}.{_KEYS[tag]}", f"{server} {words}", cure)
 
     def read(self, document: bytes) -> Setup | None:
-        """Return what the client sets up, None where it cannot use the document."""
         root = self._root(document)
         if root is None:
             return None
@@ -190,7 +182,7 @@ class _Reader:
             return _parsed(document)
         except NotAutoconfigError as error:
             is_xml = not isinstance(error.__cause__, NotXmlError)
-            words, cure = ("", _MADE) if is_xml else beginning(document)
+            words, cure = ("", _GENERATE) if is_xml else beginning(document)
             message = "; ".join(filter(None, (str(error)[:200], words)))
             self._stop("not-autoconfig", "", message, cure)
             return None
@@ -223,14 +215,14 @@ class _Reader:
         if is_last and len(providers) > 1:
             message = "of several <emailProvider> it takes the last, others the first"
             self._mislead("several-providers", "", message, "keep one")
-        domains = [(it.text or "").strip() for it in provider.findall("domain")]
+        domains = [(child.text or "").strip() for child in provider.findall("domain")]
         if self.rules.needs_domain and not any(map(self._is_domain, domains)):
-            cure = f"list {self.who.domain} there"
-            self._stop("no-domain", "", "no <domain> in it is one", cure)
+            cure = f"list {self.address.domain} there"
+            self._stop("no-domain", "", "it has no valid <domain>", cure)
         identity = provider.get("id", "")
         if self.rules.all_or_nothing and not self._is_domain(identity):
             message = f"the id of <emailProvider> is no host name: {identity[:60]!r}"
-            cure = f'write id="{self.who.domain}"'
+            cure = f'write id="{self.address.domain}"'
             self._stop("id", "id", message, cure)
         return provider
 
@@ -241,7 +233,6 @@ class _Reader:
     # --- Servers ----------------------------------------------------------------------
 
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
-        """Return the servers that the client takes, in the document's order."""
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_TABLES[tag].key}[{index}]")
@@ -265,41 +256,47 @@ class _Reader:
         return _Server(place, element.get("type", ""), values, tuple(methods))
 
     def _takes(self, server: _Server) -> bool:
-        """Whether the client takes the server; what it stumbles over is told."""
-        rules, values, methods = self.rules, server.values, server.methods
+        """Return whether the client takes the server, and collect its faults."""
+        rules, values = self.rules, server.values
         before = len(self.faults)
         if not values.get("hostname"):
-            self._tell(server, "hostname", "has no hostname", "write <hostname>")
+            self._reject(server, "hostname", "has no hostname", "write <hostname>")
         socket_type = values.get("socketType", "")
         if socket_type not in rules.socket_types:
             words = f"has the socketType {socket_type[:40]!r}"
-            words += ", which means no encryption to it" * rules.any_socket
             cure = "write " + in_words(rules.socket_types, "or")
-            self._tell(server, "socketType", words, cure, misleads=rules.any_socket)
+            if rules.any_socket:
+                words += ", which means no encryption to it"
+                self._misread(server, "socketType", words, cure)
+            else:
+                self._reject(server, "socketType", words, cure)
         port = values.get("port", "")
         if port_of(port if rules.all_or_nothing else port.strip()) is None:
             words = f"has {port[:20]!r} for a port"
-            self._tell(server, "port", words, "write the number alone")
+            self._reject(server, "port", words, "write the number alone")
         name = values.get("username", "")
         if rules.needs_username and not name:
             cure = "write %EMAILADDRESS%, which others ignore there"
-            self._tell(server, "username", "has no username", cure)
+            self._reject(server, "username", "has no username", cure)
         elif name != name.strip():
             words = "has white space around the username, which it keeps"
-            self._tell(server, "username", words, "remove it", misleads=True)
+            self._misread(server, "username", words, "remove it")
+        self._check_methods(server)
+        return all(fault.effect == "setting" for fault in self.faults[before:])
 
-        words, cure, misleads = "", f"let {_PASSWORD} follow it", True
+    def _check_methods(self, server: _Server) -> None:
+        rules, methods = self.rules, server.methods
         if rules.methods and rules.methods.isdisjoint(methods):
             words = f"has no method that it knows ({', '.join(methods)[:60]})"
-            cure, misleads = f"add {_PASSWORD}", False
+            self._reject(server, "authentication", words, f"add {_PASSWORD}")
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             words = f"has {_OAUTH} alone: it sets up no authentication"
+            cure = f"let {_PASSWORD} follow it"
+            self._misread(server, "authentication", words, cure)
         elif rules.oauth == "wins" and _OAUTH in methods and set(methods) != {_OAUTH}:
             words = f"has {_OAUTH}, which wins even behind a password method"
             cure = f"keep {_OAUTH} only if it can use that with your server"
-        if words:
-            self._tell(server, "authentication", words, cure, misleads=misleads)
-        return all(it.effect == "setting" for it in self.faults[before:])
+            self._misread(server, "authentication", words, cure)
 
     # --- The choice -------------------------------------------------------------------
 
@@ -310,10 +307,10 @@ class _Reader:
             message = f"the first incomingServer is {type_}, and it looks at no other"
             cure = f"let the {self.rules.types[0]} server come first"
             self._stop("only-first", "incoming[0]", message, cure)
-        return [it for it in incoming if it.place == "incoming[0]"]
+        return [server for server in incoming if server.place == "incoming[0]"]
 
     def _picked(self, servers: list[_Server], type_: str) -> _Server | None:
-        found = [it for it in servers if it.type == type_]
+        found = [server for server in servers if server.type == type_]
         if not found or self.rules.pick == "first":
             return found[0] if found else None
         if found[-1][1:] != found[0][1:]:
@@ -324,18 +321,19 @@ class _Reader:
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
         dropped = {
-            it.place.partition("[")[0] for it in self.faults if it.effect != "setting"
+            fault.place.partition("[")[0]
+            for fault in self.faults
+            if fault.effect != "setting"
         }
         missing = [way for way, server in chosen.items() if server is None]
         absent = [way for way in missing if way not in dropped]
         if absent:
             message = f"no {' and no '.join(absent)} server in it that it can use"
             self._stop("no-server", "", message, "publish an imap and an smtp server")
-        servers = [it for it in chosen.values() if it is not None]
+        servers = [server for server in chosen.values() if server is not None]
         return None if missing else Setup(tuple(map(self._account, servers)))
 
     def _account(self, server: _Server) -> Account:
-        """Return a server as the client sets it up."""
         values = server.values
         socket_type = values.get("socketType", "")
         username = values.get("username")
@@ -344,7 +342,7 @@ class _Reader:
             self._host(server),
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
-            with_domain(username, self.who.domain) if username else None,
+            with_domain(username, self.address.domain) if username else None,
             self._method(server.methods),
         )
 
@@ -357,7 +355,7 @@ class _Reader:
             host, is_emptied = host.replace(DOMAIN_PLACEHOLDER, ""), True
             why = f"it makes {DOMAIN_PLACEHOLDER} empty"
         elif "%" in host:
-            host = fill_in(host, self.who.domain, self.who)
+            host = fill_in(host, self.address.domain, self.address)
         if is_emptied or not (is_ip(host) or _is_host(host)):
             place = f"{server.place}.hostname"
             message = f"{server} is {host[:80]!r} to it: {why}"
@@ -371,9 +369,9 @@ class _Reader:
             return ""
         if rules.oauth == "wins" and _OAUTH in methods:
             return _OAUTH
-        known = [it for it in methods if not rules.methods or it in rules.methods]
+        known = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
-            known = [it for it in known if it != _OAUTH] or ["none"]
+            known = [name for name in known if name != _OAUTH] or ["none"]
         return known[0]
 
 
@@ -395,21 +393,21 @@ def _is_host(name: str) -> bool:
 
 
 def beginning(document: bytes) -> tuple[str, str]:
-    """Return what a document that is no XML is instead, and the cure."""
+    """Return what a document is that cannot be parsed as XML, and the cure."""
     if document.startswith(b"\x1f\x8b"):
-        return "it is gzip, and no Content-Encoding says so", "serve it unpacked"
+        return "it is gzip without a Content-Encoding", "serve it unpacked"
     if document.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it is UTF-16", "save the file in UTF-8"
     before, xml, _ = document[:4000].partition(b"<?xml")
-    alone = "let nothing stand before the <?xml …?> (a program's warning, perhaps)"
+    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
     if xml and not before.strip(_BYTE_ORDER_MARK + b" \t\r\n"):
         if before.strip(_BYTE_ORDER_MARK):
-            return "white space stands before the <?xml …?>", alone
+            return "white space comes before the <?xml …?>", alone
         return "", "write & as &amp;, save the file in UTF-8, and close each element"
     text = " ".join(document[:160].decode("utf-8", "replace").split())
     if not text:
-        return "it is empty", _MADE
-    return f"it begins with “{text[:40]}”", alone if xml else _MADE
+        return "it is empty", _GENERATE
+    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE
 
 
-_MADE = "make it with this program's `show` or `export`"
+_GENERATE = "make it with this program's `show` or `export`"

@@ -21,7 +21,7 @@ from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service
-from .. import ending, options, project, quirks, terminal
+from .. import ending, options, project, terminal
 from ..check import login as logins
 from ..check import report, run, texts
 from ..check.facts import Facts
@@ -31,6 +31,7 @@ from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..check.weigh import FAILURE, WARNING, has_failure
 from ..net.tcp import Network
+from ..warnings import find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time
@@ -267,7 +268,7 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
     at = [n for n, provider in enumerate(listed) if provider.identity == name][:1]
     providers = [listed[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
-    warnings = quirks.warnings(providers, service.families, origins)
+    warnings = find_warnings(providers, service.families, origins)
     problems = [*skipped, *with_lines(warnings, file, providers, origins)]
     if not problems:
         return [finding("file.good", str(file))]

@@ -1,4 +1,4 @@
-"""`export`: every static document as a file."""
+"""`export`: writes every static document as a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from .. import project, terminal, transfer
+from .. import project, terminal
+from ..export import export
 
 
 @click.command("export")
@@ -26,7 +27,7 @@ def command(directory: Path, nginx: bool) -> None:
     each path that mail clients ask for.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    result = transfer.export(project.service(), directory, for_nginx=nginx)
+    result = export(project.service(), directory, for_nginx=nginx)
     for sentence in result.notes:
         terminal.tell(f"note: {sentence}", err=True)
     files = "1 file" if result.written == 1 else f"{result.written} files"

@@ -1,12 +1,14 @@
-"""`import`: from what other servers have to one TOML."""
+"""`import`: turns what other servers have into one TOML."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from .. import terminal, transfer
+from ...errors import ConfigError
+from .. import importers, terminal
 
 
 @click.command("import")
@@ -20,10 +22,19 @@ from .. import terminal, transfer
 def command(files: tuple[Path, ...]) -> None:
     """Print one TOML file with the settings of other servers' files.
 
-    FILE is a config-v1.1.xml file, a database of automx2 or a configuration of automx.
-    What has no place in the TOML is reported as a warning.
+    FILE is a config-v1.1.xml file, an Autodiscover answer, an Apple profile, a database
+    or seed of automx2 or a configuration of automx. What has no place in the TOML is
+    reported as a warning.
     """
-    text, lost = transfer.import_files(files)
-    for sentence in lost:
-        terminal.tell(f"warning: {sentence}", err=True)
-    terminal.write(text.encode())  # TOML is UTF-8 wherever it is written
+    try:
+        text, notes = importers.import_files(files)
+    except ConfigError as error:
+        _warn(getattr(error, "__notes__", []))
+        raise
+    _warn(notes)
+    terminal.write(text.encode())  # TOML is UTF-8 in every locale
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        terminal.tell(f"warning: {note}", err=True)

@@ -1,4 +1,4 @@
-"""`validate`: what is wrong with the file, and what single clients cannot take."""
+"""`validate`: reports what is wrong with the file, and what clients cannot take."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import click
 from ...config.explain.lines import with_lines
 from ...config.listing import every_skipped
 from ...errors import ConfigError, Problem
-from .. import project, quirks, terminal
-from ..novices import unknown_listed
+from .. import project, terminal
+from ..advice import unknown_listed
 from ..problems import shown
+from ..warnings import find_warnings
 
 
 @click.command("validate")
@@ -31,55 +32,53 @@ def command(ctx: click.Context, as_json: bool) -> None:
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
     try:
-        loaded = project.loaded()
-        problems = [it for of in loaded.listings.values() for it in every_skipped(of)]
-        served = project.served_families(loaded)
-        found = quirks.warnings(loaded.providers, served, loaded.origins)
-        warnings = [
-            *with_lines(found, file, loaded.providers, loaded.origins),
-            *(it for of in loaded.listings.values() for it in unknown_listed(of)),
-            *loaded.unmatched,
-            *loaded.unsafe,
-            *project.silent_families(),
-        ]
-        is_faulty = False
+        problems, warnings = _read(file)
+        is_invalid = False
     except ConfigError as error:
-        problems, is_faulty = error.problems, True
+        problems, is_invalid = error.problems, True
 
     if as_json:
-        terminal.echo(json.dumps(_report(file, problems, warnings), indent=2))
+        report = {
+            "file": str(file),
+            "problems": [_as_json(problem, file) for problem in problems],
+            "warnings": [_as_json(warning, file) for warning in warnings],
+        }
+        terminal.echo(json.dumps(report, indent=2))
     else:
         width = terminal.width()
-        for kind, told in (("error", problems), ("warning", warnings)):
-            for line in shown(told, file, kind, width):
+        for kind, found in (("error", problems), ("warning", warnings)):
+            for line in shown(found, file, kind, width):
                 terminal.echo(line, styled=True)
         counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
-        if is_faulty:  # what is wrong goes first
+        if is_invalid:
             counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
         terminal.tell(f"{file}: {counts}", err=True)
     ctx.exit(1 if problems else 0)
 
 
-def _count(things: Sequence[Problem], word: str) -> str:
-    number = str(len(things) or "no")
-    return f"{number} {word}{'' if len(things) == 1 else 's'}"
+def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems and the warnings of a file that can be served."""
+    loaded = project.loaded()
+    listings = loaded.listings.values()
+    served = project.served_families(loaded)
+    found = find_warnings(loaded.providers, served, loaded.origins)
+    warnings = [
+        *with_lines(found, file, loaded.providers, loaded.origins),
+        *(warning for listing in listings for warning in unknown_listed(listing)),
+        *loaded.unmatched,
+        *loaded.unsafe,
+        *project.silent_families(),
+    ]
+    return [it for listing in listings for it in every_skipped(listing)], warnings
 
 
-def _report(
-    file: Path, problems: Sequence[Problem], warnings: Sequence[Problem]
-) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "problems": [_named(problem, file) for problem in problems],
-        "warnings": [_named(warning, file) for warning in warnings],
-    }
+def _count(found: Sequence[Problem], word: str) -> str:
+    number = str(len(found) or "no")
+    return f"{number} {word}{'' if len(found) == 1 else 's'}"
 
 
-def _named(problem: Problem, file: Path) -> dict[str, str | int | None]:
-    told = _in_file(problem, file)._asdict()
-    del told["excerpt"]  # a program has the line and the column
-    return told
-
-
-def _in_file(problem: Problem, file: Path) -> Problem:
-    return problem if problem.file else problem._replace(file=str(file))
+def _as_json(problem: Problem, file: Path) -> dict[str, Any]:
+    """Return a problem's values without the excerpt: a program has line and column."""
+    raw = problem._asdict()
+    del raw["excerpt"]
+    return raw | {"file": problem.file or str(file)}

@@ -19,13 +19,13 @@ from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
-from ... import quirks
 from ...clients import readings_of
 from ...net.http import Reply
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ...reading import read
+from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, from_problem, shown
 from ..weigh import OK
@@ -158,7 +158,7 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     readings = (
         (client, read(document.body, client.rules, case.asker)) for client in readers
     )
-    for clients, fault in quirks.stumbles(readings):
+    for clients, fault in by_fault(readings):
         if (fault.code, fault.place) not in known:
             client = enumerated(clients)
             problem = Problem(fault.place, fault.message, fault.cure, client)
@@ -172,7 +172,7 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
         f"{place}.username": server.username
         for place, server in document.provider.servers
     }
-    for problem in quirks.warnings([document.provider], ours=False):
+    for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
         if names.get(place) not in for_all:
             problem = problem._replace(place=place)
