@@ -103,7 +103,7 @@ def test_a_wrong_name_is_told_with_the_right_one(
 
 def test_the_key_in_a_providers_table_is_told_where_it_belongs(toml: Write) -> None:
     text = TWO_DOMAINS.replace("[[provider]]", '[[provider]]\nclients = ["page"]', 1)
-    with pytest.raises(ConfigError, match="clients belongs into the top of the file"):
+    with pytest.raises(ConfigError, match="move clients to the top of the file"):
         Service(toml(text))
 
 

@@ -1,4 +1,4 @@
-"""Values of servers and of DNS that are none: findings, and no traceback."""
+"""Invalid values from servers and from DNS: findings, never tracebacks."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ POX = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema
 VALUES = {
     "a space": "a b",
     "an open bracket": "[x",
-    "an IPv6 address that is none": "[::g]",
+    "an invalid IPv6 address": "[::g]",
     "an IPv6 address with a zone": "[fe80::1%25eth0]",
-    "a port beyond all": "x.test:99999",
+    "a port out of range": "x.test:99999",
     "a port of 5,000 digits": "x.test:" + "9" * 5000,
-    "no number for a port": "x.test:a",
+    "a port that is no number": "x.test:a",
     "5,000 digits": "9" * 5000,
     "a number of 31 digits": "1" + "0" * 30,
     "a negative number": "-1",
@@ -50,7 +50,7 @@ VALUES = {
     "empty labels": "..test",
     "a letter beyond ASCII": "é" * 70,
     "a compatibility character": "a\u2100b",
-    "no A-label": "xn--a.xn--0.test",
+    "an invalid A-label": "xn--a.xn--0.test",
     "a backslash": "a\\@b.test",
     "a percent sign": "%zz%00%",
     "a user": "user:secret@[x",
@@ -110,7 +110,7 @@ def _profile(value: str) -> bytes:
 
 
 class Web:
-    """The web servers of a domain, which put one value in every place."""
+    """The web servers of a domain; they put one value in every place."""
 
     value = ""
 
@@ -160,7 +160,7 @@ def _found(type_: str, body: bytes) -> bytes:
 
 
 class World:
-    """A domain's web servers and its name server."""
+    """The web servers and the name server of a domain."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.web = Web()
@@ -172,7 +172,6 @@ class World:
             80: stack.enter_context(server(self.web)),
             443: stack.enter_context(server(self.web, certificate)),
         }
-        # A few hosts that a value may name: nothing listens there.
         places = {
             (host, at): ("127.0.0.1", ports[at]) for host in hosts for at in ports
         }
@@ -199,7 +198,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_value_that_is_none_is_a_finding(here: World, value: str) -> None:
+def test_an_invalid_value_is_a_finding(here: World, value: str) -> None:
     here.web.value = value
     told = here.check()
     assert told.findings
@@ -209,7 +208,7 @@ def test_a_value_that_is_none_is_a_finding(here: World, value: str) -> None:
     discover.discover(DOMAIN, here.network, lambda _: None)
 
 
-# As zone files have them (RFC 1035, section 5.1).
+# In the syntax of zone files (RFC 1035, section 5.1).
 NAMES = {
     "a space": r"a\032b",
     "a bracket": r"\[x",
@@ -218,13 +217,13 @@ NAMES = {
     "bytes beyond ASCII": r"\255\254",
     "a dot in a label": r"a\.b",
     "an at sign": r"a\@b",
-    "an A-label that is none": "xn--a",
+    "an invalid A-label": "xn--a",
     "long labels": ".".join(["a" * 63] * 3),
 }
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_name_in_dns_that_is_none_is_a_finding(here: World, name: str) -> None:
+def test_an_invalid_name_in_dns_is_a_finding(here: World, name: str) -> None:
     target = name if name.count(".") > 1 else f"{name}.{DOMAIN}"
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
     here.web.value = "x.test"
@@ -242,7 +241,7 @@ def test_a_name_in_dns_that_is_none_is_a_finding(here: World, name: str) -> None
         here.zone()
 
 
-# --- HTTP that is none ------------------------------------------------------------------
+# --- Invalid HTTP -----------------------------------------------------------------------
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -257,17 +256,17 @@ RESPONSES = {
     "a negative length": OK + b"Content-Length: -1\r\n\r\nx",
     "a negative chunk": CHUNKED + b"-1\r\n" + b"x" * 5_000_000,
     "a chunk of 5,000 digits": CHUNKED + b"f" * 5000 + b"\r\nx",
-    "no number for a chunk": CHUNKED + b"zz\r\nx",
+    "a chunk that is no number": CHUNKED + b"zz\r\nx",
     "trailers without end": CHUNKED + b"0\r\n" + b"a: b\r\n" * 900_000,
     "interim responses without end": b"HTTP/1.1 100 x\r\n\r\n" * 250_000,
     "101": b"HTTP/1.1 101 x\r\n\r\n",
     "an unknown coding": OK + b"Content-Encoding: \xff\r\n\r\nx",
-    "a coding that is none": OK + b"Content-Encoding: gzip\r\n\r\nx",
+    "a body that is not gzip": OK + b"Content-Encoding: gzip\r\n\r\nx",
 }
 
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
-def test_a_response_that_is_none_ends_in_words(response: bytes) -> None:
+def test_an_invalid_response_is_an_error_with_a_message(response: bytes) -> None:
     network = Network(Resolver(timeout=1), timeout=2.0, allow_private=True)
     with server(answering(response)) as port:
         try:
@@ -279,7 +278,7 @@ def test_a_response_that_is_none_ends_in_words(response: bytes) -> None:
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30])
-def test_a_port_that_is_none_ends_in_words(port: int) -> None:
+def test_an_invalid_port_is_an_error_with_a_message(port: int) -> None:
     network = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
     with pytest.raises(ProbeError, match=r"the port of .* is none"):
         mail_server(network, Endpoint("imap", "127.0.0.1", port, "SSL"))
@@ -288,7 +287,7 @@ def test_a_port_that_is_none_ends_in_words(port: int) -> None:
 # --- One domain of many -----------------------------------------------------------------
 
 
-def test_an_error_in_the_check_of_one_domain_leaves_the_others_alone(
+def test_an_error_in_one_domain_does_not_stop_the_others(
     here: World,
 ) -> None:
     cases = [Case(f"{name}.test", CASE.families) for name in ("a", "b", "c")]
@@ -311,7 +310,7 @@ def test_an_error_in_the_check_of_one_domain_leaves_the_others_alone(
     assert late == []
 
 
-def test_a_domain_whose_check_does_not_end_holds_the_others_not_up(
+def test_a_check_that_hangs_does_not_hold_up_the_others(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flask_autoconfig.tools.commands.check._MARGIN", 1.0)

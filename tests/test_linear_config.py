@@ -1,6 +1,6 @@
-"""The time to read a configuration, and to say what is wrong in it, grows linearly.
+"""The time to read a configuration and to report its problems grows linearly.
 
-Whoever may write one brand's file must not hold up the service for all others.
+The author of one brand's file must not be able to block the service for all others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ from flask_autoconfig.tools.cli import cli
 from flask_autoconfig.tools.clients import CLIENTS
 from flask_autoconfig.tools.reading import read as read_by
 
-# Characters that no basic string of TOML holds as they are.
+# Characters that a basic string of TOML must escape.
 _ESCAPES = {code: f"\\u{code:04X}" for code in (*range(0x20), 0x22, 0x5C, 0x7F)}
 
-# Where a text may stand in a file: @ is the text as it is, $ the same as a string.
+# Where a text may be in a file: @ is the text as it is, $ the text as a string.
 PLACES = {
     "whole file": "@",
     "line": TWO_DOMAINS + "@\n",
@@ -56,7 +57,7 @@ PLACES = {
     "long literal string": "x = '''@\n" + TWO_DOMAINS,
     "comment": f"# @\n{TWO_DOMAINS}",
 }
-# The keys of a provider whose values are texts, or should be something else.
+# The values of a provider that are texts, or ought to be something else.
 VALUES = {
     "text": "display_name = $",
     "id": "id = $",
@@ -95,7 +96,7 @@ def filled(template: str, text: str) -> str:
 
 
 def put_in(raw: Any, text: str) -> Any:
-    """A raw document with a text for each $ in its texts."""
+    """Return a raw document with a text for each $ in it."""
     if isinstance(raw, dict):
         return {put_in(key, text): put_in(it, text) for key, it in raw.items()}
     if isinstance(raw, list):
@@ -109,7 +110,7 @@ def assert_all_linear(call: Callable[[str], object], *more: str) -> None:
 
 
 def explained(text: str) -> None:
-    """Read a TOML text, and say all that is wrong with it."""
+    """Read a TOML text, and report all its problems."""
     try:
         reading.loads(text)
     except ConfigError as error:
@@ -124,14 +125,13 @@ def explained_raw(raw: dict[str, Any]) -> None:
         error.shown()
 
 
-# Each place with a few tokens, so that each token is in a few places: the product of all
-# takes minutes, and is in the tier `world`.
+# Each place with a few tokens. All of them take minutes, and are in the tier `world`.
 @pytest.mark.parametrize(
     ("number", "template"),
     [*enumerate([*PLACES.values(), *VALUES.values()])],
     ids=[*PLACES, *VALUES],
 )
-def test_a_few_texts_anywhere_in_a_file(number: int, template: str) -> None:
+def test_some_texts_anywhere_in_a_file(number: int, template: str) -> None:
     is_value = template in VALUES.values()
     if is_value and not template.startswith(("include", "clients")):
         template = f"[[provider]]\n{template}\n"
@@ -151,7 +151,7 @@ def test_a_text_as_a_value(template: str) -> None:
     top = "" if template.startswith(("include", "clients")) else "[[provider]]\n"
     raw = tomllib.loads(top + re.sub(r"(?<![/'])\$", "'$'", template))
     assert_all_linear(lambda text: explained_raw(put_in(raw, text)))
-    # White space at the start of a value may be removed before anything looks at it.
+    # White space at the start of a value may be removed before it is validated.
     assert_all_linear(lambda text: explained_raw(put_in(raw, f"x{text}")))
 
 
@@ -163,7 +163,7 @@ def test_a_text_in_a_mapping() -> None:
 
 @pytest.mark.world
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["words", "JSON"])
-def test_what_validate_says(arguments: list[str], tmp_path: Path) -> None:
+def test_the_output_of_validate(arguments: list[str], tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     runner = CliRunner()
 
@@ -242,7 +242,7 @@ def server(number: int) -> str:
     return f'[[provider.incoming]]\ntype = "imap{number}"\nhost = "a{number}.test"\n'
 
 
-# Many of something, by its number.
+# Many items of one kind, by number.
 MANY: dict[str, Callable[[int], str]] = {
     "unknown keys": "hostnam{0} = 1\n".format,
     "unknown tables": "[hostnam{0}]\n".format,
@@ -287,44 +287,42 @@ def test_many_of_one_kind(one: Callable[[int], str]) -> None:
     ["x = " + "[" * 100_000, "x = " + "{a=" * 100_000, "x = " + "[{a=" * 100_000],
     ids=["lists", "tables", "both"],
 )
-def test_what_is_nested_too_deeply_is_a_problem_with_words(text: str) -> None:
+def test_deep_nesting_is_reported(text: str) -> None:
     with pytest.raises(ConfigError, match="nested too deep"):
         reading.loads(text)
 
 
-def test_a_pattern_of_very_many_folders_is_a_problem_with_words() -> None:
+def test_a_pattern_with_very_many_folders_is_reported() -> None:
     with pytest.raises(ConfigError, match="more than 255"):
         reading.loads(f'include = ["{"*/" * 999}a"]')
 
 
-def test_a_user_name_with_null_characters_breaks_no_hint() -> None:
+def test_a_user_name_with_null_characters_is_reported() -> None:
     with pytest.raises(ConfigError, match="there is no key"):
         reading.from_raw({"provider": [{"incoming": [{"user": "{0}\x007\0"}]}]})
 
 
-@pytest.mark.parametrize("text", ["a." * 50 + "b = 1", "[" + "'a' . " * 50 + "b]"])
-def test_a_key_of_too_many_parts_is_a_problem_with_its_line(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        reading.loads(f"{TWO_DOMAINS}{text}\n")
-    (problem,) = caught.value.problems
-    assert problem.line == TWO_DOMAINS.count("\n") + 1
-    assert problem.message == "a key of more than 32 parts"
-
-
-@pytest.mark.parametrize("text", [" " * 4000, "-", "a.", "[provider "])
-def test_a_file_that_one_brand_made_unreadable_is_taken_up_once_mended(
-    text: str, tmp_path: Path
-) -> None:
+def test_a_hostile_file_of_one_brand_leaves_the_service_up(tmp_path: Path) -> None:
     main, brand = tmp_path / "autoconfig.toml", tmp_path / "brand.toml"
     main.write_text(f'include = ["brand.toml"]\n{TWO_DOMAINS}')
-    good = TWO_DOMAINS.replace("example", "brand")
-    brand.write_text(good)
-    question = "/mail/config-v1.1.xml?emailaddress=a@brand.com"
+    valid = TWO_DOMAINS.replace("example", "brand")
+    brand.write_text(valid)
     log = tmp_path / "log"
     with serving(main, "--workers", "2", log=log) as url:
-        assert b"imap.brand.com" in fetch(url + question).body
-        brand.write_text(f"[{text * (256 * 1024 // len(text))}x")
-        until(lambda: "1 problem" in log.read_text(), seconds=5)
-        assert b"imap.brand.com" in fetch(url + question).body
-        brand.write_text(good.replace("imap.", "mail."))
-        until(lambda: b"mail.brand.com" in fetch(url + question).body, seconds=5)
+
+        def serves(host: str) -> bool:
+            path = "/mail/config-v1.1.xml?emailaddress=a@brand.com"
+            return host.encode() in fetch(url + path).body
+
+        assert serves("imap.brand.com")
+        for text in (" " * 4000, "-", "a.", "[provider "):
+            reported = log.read_text().count("1 problem")
+            brand.write_text(f"[{text * (256 * 1024 // len(text))}x")
+            until(partial(_has_more, log, "1 problem", reported), seconds=5)
+            assert serves("brand.com")
+        brand.write_text(valid.replace("imap.", "mail."))
+        until(lambda: serves("mail.brand.com"), seconds=5)
+
+
+def _has_more(log: Path, words: str, count: int) -> bool:
+    return log.read_text().count(words) > count

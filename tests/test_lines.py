@@ -1,4 +1,4 @@
-"""The line of each problem, found in the text after the fact."""
+"""The lines of problems, found in the text of a file after it was read."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ settings.register_profile(
 settings.load_profile("lines")
 
 
-# --- One text of every kind ------------------------------------------------------------
+# --- One text with every kind of value --------------------------------------------------
 
-# Each key that a place is asked of has its place in a comment of its own line.
+# The place of a key is in the comment on its line.
 TEXT = r'''
 max_age = 1                     # @ max_age
 "quoted" = "[provider] # not a comment" # @ quoted
@@ -92,26 +92,29 @@ def test_a_key_has_its_line_however_it_is_written(
     place: str, line: int, end: str
 ) -> None:
     tomllib.loads(TEXT)
-    assert lines_of(TEXT.replace("\n", end), [place]) == {place: line}
-    every = [place for place, _ in marked(TEXT)]
-    assert lines_of(TEXT, every)[place] == line
+    text = TEXT.replace("\n", end)
+    assert lines_of(text, [place]) == {place: line}
+    assert lines_of(text, [place for place, _ in marked(TEXT)])[place] == line
 
 
-def test_a_key_that_is_not_there_has_the_line_of_the_nearest_table() -> None:
-    lines = dict(marked(TEXT))
-    for place, nearest in (
+@pytest.mark.parametrize(
+    ("place", "nearest"),
+    [
         ("provider[0].incoming[1].hostname", "provider[0].incoming[1]"),
         ("provider[0].incoming[1].pop3.x", "provider[0].incoming[1]"),
         ("provider[1].webmail.login_page", "provider[1]"),
         ("provider[0].domains[2]", "provider[0].domains"),
         ("list[2].y.w", "list[2].y.z[1]"),
-    ):
-        assert lines_of(TEXT, [place]) == {place: lines[nearest]}
-
-
-@pytest.mark.parametrize("place", ["", "nowhere", "provider[2].domains"])
-def test_what_is_nowhere_has_no_line(place: str) -> None:
-    assert lines_of(TEXT, [place]) == {}
+        ("", None),
+        ("nowhere", None),
+        ("provider[2].domains", None),
+    ],
+)
+def test_a_missing_key_has_the_line_of_the_nearest_table(
+    place: str, nearest: str | None
+) -> None:
+    lines = dict(marked(TEXT))
+    assert lines_of(TEXT, [place]) == ({place: lines[nearest]} if nearest else {})
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,9 @@ def test_what_is_nowhere_has_no_line(place: str) -> None:
     ],
     ids=["a control character", "long in quotes", "long and bare", "a quote"],
 )
-def test_where_two_keys_look_alike_the_table_has_the_line(keys: Sequence[str]) -> None:
+def test_keys_that_look_alike_in_a_message_have_the_line_of_their_table(
+    keys: Sequence[str],
+) -> None:
     text = "[[provider]]\n" + "".join(f"{key} = 1\n" for key in keys)
     with pytest.raises(ConfigError) as caught:
         reading.loads(text)
@@ -135,7 +140,7 @@ def test_where_two_keys_look_alike_the_table_has_the_line(keys: Sequence[str]) -
         assert len(problem.place) < 100
 
 
-def test_a_mapping_has_no_lines_but_its_providers_domain() -> None:
+def test_problems_of_a_mapping_have_no_line_but_the_providers_domain() -> None:
     raw = tomllib.loads(TWO_DOMAINS.replace('"imap"', '"imapp"'))
     with pytest.raises(ConfigError) as caught:
         reading.from_raw(raw)
@@ -143,7 +148,9 @@ def test_a_mapping_has_no_lines_but_its_providers_domain() -> None:
     assert (problem.line, problem.domain) == (None, "example.com")
 
 
-def test_a_faulty_item_of_a_list_does_not_shift_the_next_ones(tmp_path: Path) -> None:
+def test_a_faulty_item_of_a_list_does_not_shift_the_lines_of_others(
+    tmp_path: Path,
+) -> None:
     first = TWO_DOMAINS.replace('"example2.com"', '"a.test"')
     names = '[\n"a b",\n"b.test",\n"a.test",\n]'
     file = tmp_path / "autoconfig.toml"
@@ -153,14 +160,14 @@ def test_a_faulty_item_of_a_list_does_not_shift_the_next_ones(tmp_path: Path) ->
     with pytest.raises(ConfigError) as caught:
         load(file)
     lines = file.read_text().splitlines()
-    told = [(it.place, lines[(it.line or 0) - 1]) for it in caught.value.problems]
-    assert told == [
+    found = [(it.place, lines[(it.line or 0) - 1]) for it in caught.value.problems]
+    assert found == [
         ("provider[1].domains[0]", '"a b",'),
         ("provider[1].domains[2]", '"a.test",'),
     ]
 
 
-def test_a_file_that_did_not_change_has_the_lines_that_it_has(tmp_path: Path) -> None:
+def test_a_problem_in_an_unchanged_file_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text('include = ["a.toml", "b.toml"]\n')
     one = TWO_DOMAINS.replace('["example.com", "example2.com"]', '["a.test"]')
@@ -181,28 +188,16 @@ def test_warnings_of_included_files_have_their_lines(tmp_path: Path) -> None:
     (tmp_path / "brands/a.toml").write_text(f"{TWO_DOMAINS}username = 'fred'\n")
     done = CliRunner().invoke(cli, ["--config", str(file), "validate", "--json"])
     warnings = json.loads(done.stdout)["warnings"]
-    told = [(it["file"], it["line"], it["domain"]) for it in warnings]
-    assert told[0] == ("brands/a.toml", 16, "example.com")
-    assert told[-1] == (str(file), 1, "")
+    found = [(it["file"], it["line"], it["domain"]) for it in warnings]
+    assert found[0] == ("brands/a.toml", 16, "example.com")
+    assert found[-1] == (str(file), 1, "")
 
 
 # --- Any text --------------------------------------------------------------------------
 
 _words = st.sampled_from(["a", "b-c", "D_1", "1", "é", "a b", "x.y", "[z]", "#", "'"])
 _texts = st.sampled_from(
-    [
-        "",
-        "plain",
-        "a # b",
-        "[provider]",
-        "]",
-        "}",
-        "\n[a]\nb = 1\n",
-        '"',
-        "'",
-        '""',
-        "\\",
-    ]
+    ["plain", "a # b", "[provider]", "]", "}", "\n[a]\nb = 1\n", '""', "\\"]
 ) | st.text("a\"'#[]{}=\n\\ü.,", max_size=12)
 _scalars = st.one_of(
     _texts,
@@ -223,7 +218,7 @@ _documents = st.dictionaries(_words, _values, max_size=5)
 
 
 def places_of(raw: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every place, each with the key that its line has to hold ("" for an item)."""
+    """Yield every place with the key that its line must hold, "" for an item."""
     if isinstance(raw, dict):
         for key, value in raw.items():
             yield (at := below(place, key)), key
@@ -234,28 +229,25 @@ def places_of(raw: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from places_of(item, at)
 
 
-def spelled(key: str) -> list[str]:
-    """How a key may be written."""
+def spellings(key: str) -> list[str]:
     return [key, json.dumps(key), tomli_w.dumps({key: 1}).partition(" = ")[0]]
 
 
-def check_lines(text: str) -> None:
-    raw = tomllib.loads(text)
+@pytest.mark.parametrize("multiline", [False, True])
+@given(_documents)
+def test_the_line_of_a_key_in_what_tomli_w_writes_holds_the_key(
+    multiline: bool, raw: dict[str, Any]
+) -> None:
+    text = tomli_w.dumps(raw, multiline_strings=multiline)
     lines = text.split("\n")
-    keys = dict(places_of(raw))
+    keys = dict(places_of(tomllib.loads(text)))
     found = lines_of(text, keys)
     for place, key in keys.items():
         assert lines_of(text, [place]).get(place) == found.get(place)
         if place in found and key:
-            assert any(it in lines[found[place] - 1] for it in spelled(key)), place
+            assert any(it in lines[found[place] - 1] for it in spellings(key)), place
         if "?" not in key and '"' not in key and not key.endswith("…"):
             assert place in found or '"' in place.replace(below("", key), ""), place
-
-
-@given(_documents)
-def test_the_line_of_a_key_holds_it_as_tomli_w_writes(raw: dict[str, Any]) -> None:
-    check_lines(tomli_w.dumps(raw))
-    check_lines(tomli_w.dumps(raw, multiline_strings=True))
 
 
 _spaces = st.sampled_from(["", " ", "\t ", "  "])
@@ -264,9 +256,9 @@ _gaps = st.sampled_from(["", "\n", " # a ] \" ''' comment\n", "\r\n\t"])
 
 @st.composite
 def written(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]]]:
-    """A text in every style that TOML has, each key with a value that names its place.
+    """Draw a text in every style of TOML, and the places in it.
 
-    Given with it: each place, and the word that its line alone holds.
+    Each place has a word that is on its line alone.
     """
     words: list[tuple[str, str]] = []
 
@@ -282,7 +274,7 @@ def written(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]]]:
         return draw(st.sampled_from(styles))
 
     def value(place: str, depth: int, one_line: bool = False) -> str:
-        """A value whose first line has the place's word."""
+        """Draw a value with the word of the place on its first line."""
         gap = st.just("") if one_line else _gaps
         kinds = ["basic", "literal", "number", "list", "table", "long", "long literal"]
         if one_line:
@@ -348,7 +340,7 @@ def written(draw: st.DrawFn) -> tuple[str, list[tuple[str, str]]]:
 
 
 @given(written())
-def test_the_line_of_a_key_is_its_own_in_every_style(
+def test_a_key_has_its_own_line_in_every_style(
     made: tuple[str, list[tuple[str, str]]],
 ) -> None:
     text, words = made

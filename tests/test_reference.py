@@ -1,4 +1,4 @@
-"""examples/reference.toml has every key of the model, with its default, and is well."""
+"""examples/reference.toml is valid and has every key of the model with its default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flask_autoconfig.config import tables
 from flask_autoconfig.config.page import ProgramName
 
 REFERENCE = (ROOT / "examples/reference.toml").read_text(encoding="utf-8")
-# With the keys that are switched off.
+# With the keys that are commented out.
 WHOLE = re.sub(r"(?m)^#:", "", REFERENCE)
 MODEL = {
     table
@@ -27,39 +27,39 @@ MODEL = {
 
 
 def _structs_in(kind: Any) -> Iterator[type[Struct]]:
-    """The tables that a key may hold, however they are wrapped."""
+    """Yield the tables that a key may have as its value."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         yield kind
     for inner in get_args(kind):
         yield from _structs_in(inner)
 
 
-def _seen(value: Any, table: type[Struct], found: dict[type, set[str]]) -> None:
-    """Add the keys of this table and of those in it."""
+def _add_keys(value: Any, table: type[Struct], found: dict[type, set[str]]) -> None:
+    """Add the keys of a table and of the tables in it."""
     found.setdefault(table, set()).update(value)
     for field in structs.fields(table):
         for inner in _structs_in(field.type):
             held = value.get(field.name, ())
             for item in held if isinstance(held, list) else [held]:
                 if isinstance(item, dict):
-                    _seen(item, inner, found)
+                    _add_keys(item, inner, found)
 
 
 def test_it_has_every_key_of_the_model_and_no_other() -> None:
     found: dict[type, set[str]] = {}
-    _seen(tomllib.loads(WHOLE), tables.Config, found)
+    _add_keys(tomllib.loads(WHOLE), tables.Config, found)
     assert found.keys() == MODEL
     for table, keys in found.items():
         assert keys == {field.name for field in structs.fields(table)}, table
 
 
-def test_it_is_well_as_it_lies_here() -> None:
+def test_it_is_valid() -> None:
     done = run("--config", ROOT / "examples/reference.toml", "validate")
     assert (done.returncode, done.stdout) == (0, "")
     assert "no problems, no warnings" in done.stderr
 
 
-def test_it_is_well_with_the_keys_that_are_switched_off(tmp_path: Path) -> None:
+def test_it_is_valid_with_the_keys_that_are_commented_out(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
     certificate, key = certificate_for("example.com", folder=tmp_path)
     shutil.copy(certificate, tmp_path / "sign.pem")
@@ -73,7 +73,7 @@ def test_it_is_well_with_the_keys_that_are_switched_off(tmp_path: Path) -> None:
 
 
 def _comment_of(key: str, text: str = REFERENCE) -> str:
-    """The comments above the first line of a key."""
+    """Return the comments above the first line of a key."""
     lines = text.splitlines()
     at = next(
         number
@@ -108,12 +108,12 @@ SCALARS = [
         ("port", "993"),
     ],
 )
-def test_a_key_with_a_default_says_it(key: str, default: str) -> None:
+def test_the_comment_of_a_key_names_its_default(key: str, default: str) -> None:
     assert re.search(r"\bdefault\b", _comment_of(key))
     assert default in _comment_of(key)
 
 
-def test_a_key_that_must_be_there_says_so() -> None:
+def test_required_keys_are_marked() -> None:
     for table in MODEL - {tables.AuthenticationMethod}:
         for field in structs.fields(table):
             if field.default is NODEFAULT and field.default_factory is NODEFAULT:
@@ -139,7 +139,7 @@ def _words(kind: Any) -> Iterator[str]:
         ProgramName,
     ],
 )
-def test_every_word_that_a_key_may_hold_is_there(kind: Any) -> None:
+def test_every_allowed_word_is_mentioned(kind: Any) -> None:
     words = list(_words(kind))
     assert words
     for word in words:

@@ -1,4 +1,4 @@
-"""Writing a file where others may write too: nothing planted leads it elsewhere."""
+"""Writing files in a folder that others may write to: no planted link misleads it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITE = (
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """The ordinary files of a folder; others have no content here."""
+    """Return the content of the regular files of a folder, and b"" for others."""
     return {
         it.name: it.read_bytes() if stat.S_ISREG(it.lstat().st_mode) else b""
         for it in folder.iterdir()
@@ -32,7 +32,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A shared folder, with a file outside of it that nobody may change."""
+    """A shared folder, beside a file that must not change."""
     (tmp_path / "shared").mkdir()
     (tmp_path / "mine").write_text("mine")
     return tmp_path / "shared"
@@ -49,7 +49,7 @@ PLANTED: dict[str, Callable[[Path, Path], None]] = {
 
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED.keys())
-def test_what_is_planted_in_a_files_place_is_refused(
+def test_a_planted_link_pipe_or_folder_is_refused(
     folder: Path, plant: Callable[[Path, Path], None], replace: bool
 ) -> None:
     file, mine = folder / "autoconfig.toml", folder.parent / "mine"
@@ -63,7 +63,7 @@ def test_what_is_planted_in_a_files_place_is_refused(
     assert not (folder.parent / "new").exists()
 
 
-def test_init_says_what_to_do_about_a_link_before_it_looks_for_anything(
+def test_init_refuses_a_link_before_any_request(
     folder: Path,
 ) -> None:
     file = folder / "autoconfig.toml"
@@ -78,7 +78,7 @@ def test_init_says_what_to_do_about_a_link_before_it_looks_for_anything(
     assert "it is there already" in done.stderr
 
 
-def test_a_link_in_the_place_of_the_former_temporary_file_is_left_alone(
+def test_a_link_with_a_predictable_temporary_name_is_left_alone(
     folder: Path,
 ) -> None:
     (folder / ".autoconfig.toml.new").symlink_to(folder.parent / "mine")
@@ -87,7 +87,7 @@ def test_a_link_in_the_place_of_the_former_temporary_file_is_left_alone(
     assert (folder / "autoconfig.toml").read_bytes() == b"new"
 
 
-def test_another_name_of_a_replaced_file_keeps_its_content(folder: Path) -> None:
+def test_a_hard_link_to_a_replaced_file_keeps_its_content(folder: Path) -> None:
     os.link(folder.parent / "mine", folder / "autoconfig.toml")
     write_file(folder / "autoconfig.toml", b"new", replace=True)
     assert (folder.parent / "mine").read_text() == "mine"
@@ -104,9 +104,7 @@ def test_a_replaced_file_keeps_its_mode(folder: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_new_file_has_the_mode_that_the_umask_leaves(
-    folder: Path, replace: bool
-) -> None:
+def test_a_new_file_has_the_mode_of_the_umask(folder: Path, replace: bool) -> None:
     before = os.umask(0o027)
     try:
         write_file(folder / "new", b"new", replace=replace)
@@ -129,7 +127,7 @@ def test_the_mode_of_another_users_file_is_not_kept(folder: Path) -> None:
 
 
 def small_files() -> None:
-    """Let this process write files of 1 KiB, as a full disk does."""
+    """Limit the files of this process to 1 KiB, as a full disk would."""
     import signal
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -137,7 +135,7 @@ def small_files() -> None:
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(
+def test_a_failed_write_leaves_the_old_file_and_no_other(
     folder: Path, replace: bool
 ) -> None:
     old = {"autoconfig.toml": b"old"} if replace else {}
@@ -153,7 +151,9 @@ def test_a_file_that_does_not_fit_leaves_the_old_one_and_no_other(
     assert files_in(folder) == old
 
 
-def test_records_that_do_not_fit_leave_the_old_ones(toml: Write, folder: Path) -> None:
+def test_records_that_cannot_be_written_leave_the_old_ones(
+    toml: Write, folder: Path
+) -> None:
     file = toml(TWO_DOMAINS)
     command = ("dns", "--target", "www.example.com", "--output", folder)
     assert run("--config", file, *command).returncode == 0

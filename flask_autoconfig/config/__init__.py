@@ -1,1 +1,1 @@
-"""The TOML file: its tables, what they may say, how they are read and written."""
+"""Reads, validates and writes the TOML file."""

@@ -1,4 +1,4 @@
-"""Turns a parsed TOML document into the tables, gathering every problem."""
+"""Builds the tables from a parsed TOML document, and gathers every problem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import NODEFAULT, inspect
 
 from ..errors import Problem
-from .servers import Server
+from .tables import Server
 from .values import quote
 
 if TYPE_CHECKING:
@@ -20,39 +20,39 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,78}")
 
 
 def is_bare(key: str) -> bool:
-    """Whether TOML takes a key without quotes."""
+    """Whether a key needs no quotes in TOML."""
     return _BARE_KEY.fullmatch(key) is not None
 
 
 def below(place: str, key: str) -> str:
-    """The place of a key, spelled as TOML would: in quotes unless it is a bare key."""
+    """Return the place of a key in a table, quoted unless it is a bare key."""
     name = key if is_bare(key) else quote(key)
     return f"{place}.{name}" if place else name
 
 
 def holder(place: str) -> str:
-    """The place of what holds this one: of `a.b[0]` it is `a.b`, then `a`."""
+    """Return the place that holds this one: `a.b` for `a.b[0]`, and `a` for `a.b`."""
     return place[: max(place.rfind("."), place.rfind("["), 0)]
 
 
 @cache
 def type_of(cls: type) -> inspect.StructType:
-    """The type of a struct as msgspec describes it."""
+    """Return msgspec's description of a struct."""
     kind = inspect.type_info(cls)
-    assert isinstance(kind, inspect.StructType)  # noqa: S101 (it is given structs)
+    assert isinstance(kind, inspect.StructType)  # noqa: S101 (for the type checker)
     return kind
 
 
 class Key(NamedTuple):
-    """A key of a table: what its value is read as, with what a type's `Meta` has."""
+    """The type of a key's value, with the `extra` of its `Meta`."""
 
     value: tuple[inspect.Type, dict[str, Any]]
-    table: tuple[inspect.Type, dict[str, Any]]  # the same where it is a table
+    table: tuple[inspect.Type, dict[str, Any]]  # the same if the value is a table
 
 
 @cache
 def keys_of(cls: type) -> tuple[dict[str, Key], tuple[str, ...]]:
-    """The keys of a table's type, and those that must be there."""
+    """Return the keys of a table's type, and the required ones."""
     fields = type_of(cls).fields
     keys = {
         field.encode_name: Key(unwrapped(field.type), unwrapped(field.type, {}))
@@ -62,57 +62,45 @@ def keys_of(cls: type) -> tuple[dict[str, Key], tuple[str, ...]]:
 
 
 class Builder:
-    """Builds values of msgspec's types from what TOML gives, and collects problems."""
+    """Builds structs from parsed TOML, and collects problems."""
 
     def __init__(self, homes: Mapping[str, type] | None = None, file: str = "") -> None:
-        """`homes` are the tables by their heading: where a stray key may belong.
+        """`homes` are the tables by their heading, where a stray key may belong.
 
-        `file` is where the values stand, if problems are to name it.
+        `file` is the file that problems name, if any.
         """
         self._homes = homes or {}
         self._file = file
         self.problems: list[Problem] = []
-        self._read: list[tuple[str, Any]] = []  # the tables, each with its place
-        self._misspelt: set[str] = set()  # places of keys that stand there misspelt
-        self._faulty: set[str] = set()  # places with a problem, and what holds them
-        # Of a list that lost faulty items: the number that each other one had.
+        self._misspelt: set[str] = set()  # places of the keys that were meant
+        self._faulty: set[str] = set()  # places with a problem, and their holders
+        # Of a list without its faulty items: the index that each other item had.
         self._numbers: dict[str, list[int]] = {}
 
     def add(self, place: str, message: str, cure: str) -> None:
-        """Remember a problem."""
+        """Add a problem."""
         self.problems.append(Problem(place, message, cure, file=self._file))
         while place and place not in self._faulty:
             self._faulty.add(place)
             place = holder(place)
 
     def is_faulty(self, place: str) -> bool:
-        """Whether a problem is known there or in what it holds."""
+        """Whether there is a problem at a place, or inside it."""
         return place in self._misspelt or place in self._faulty
 
     def item(self, place: str, index: int) -> str:
-        """The place of an item of a list as it was built, which has no faulty ones."""
+        """Return the place of an item of a list that was built."""
         numbers = self._numbers.get(place)
         return f"{place}[{numbers[index] if numbers else index}]"
 
     @cached_property
     def _faults(self) -> Faults:
-        from .explain.faults import Faults  # which few files need
+        from .explain.faults import Faults
 
         return Faults(self._homes)
 
-    def domains(self) -> list[str]:
-        """What each provider of the file is known by, as far as the file says so."""
-        return self._faults.domains(self._read)
-
-    def in_order(self) -> list[Problem]:
-        """Every problem, in the file's order."""
-        if len(self.problems) < 2:
-            return self.problems
-        return self._faults.in_order(self.problems, self._read, self._faulty)
-
     def struct(self, cls: type, raw: Any, place: str) -> Any:
-        """Build a struct; what is faulty in it gets its default, so that rules run."""
-        self._read.append((place, raw))
+        """Build a struct; a faulty value gets its default, so that rules can run."""
         return self._struct(type_of(cls), raw, place)
 
     def _struct(self, kind: inspect.StructType, raw: Any, place: str) -> Any:
@@ -122,9 +110,11 @@ class Builder:
             if key not in keys:
                 self._unknown_key(place, raw, key, keys)
                 continue
-            at = f"{place}.{key}" if place else key  # which is a bare key
-            of_key = keys[key].table if isinstance(value, dict) else keys[key].value
-            built = self._read_as(*of_key, value, at)
+            at = f"{place}.{key}" if place else key  # known keys are bare keys
+            kind_of_key = (
+                keys[key].table if isinstance(value, dict) else keys[key].value
+            )
+            built = self._read_as(*kind_of_key, value, at)
             if built is not NODEFAULT:
                 values[key] = built
 
@@ -149,7 +139,7 @@ class Builder:
             self.add(place, f"{key} is missing", f'add {key} = "{example}"')
 
     def _value(self, kind: inspect.Type, raw: Any, at: str) -> Any:
-        """The value, or NODEFAULT after a problem."""
+        """Return the value, or NODEFAULT after a problem."""
         return self._read_as(*unwrapped(kind, raw), raw, at)
 
     def _read_as(
@@ -205,16 +195,16 @@ class Builder:
         values = []
         for index, item in enumerate(raw):
             values.append(self._value(item_type, item, f"{at}[{index}]"))
-        good = [index for index, it in enumerate(values) if it is not NODEFAULT]
+        good = [index for index, item in enumerate(values) if item is not NODEFAULT]
         if len(good) == len(values):
             return tuple(values)
         if isinstance(unwrapped(item_type)[0], inspect.StructType):
-            return NODEFAULT  # no table may get the number of another
+            return NODEFAULT  # so that no table gets the index of another
         self._numbers[at] = good
         return tuple(values[index] for index in good)
 
     def _all_good(self, kind: inspect.Type, raw: list[Any]) -> Any:
-        """The strings of a long list, None if one of them has a problem."""
+        """Return the strings of a list at once, None if one of them is faulty."""
         item, extra = unwrapped(kind)
         if not isinstance(item, inspect.StrType) or set(map(type, raw)) - {str}:
             return None
@@ -240,14 +230,16 @@ class Builder:
 def unwrapped(
     kind: inspect.Type, raw: Any = None
 ) -> tuple[inspect.Type, dict[str, Any]]:
-    """The type without its wrapping; of a union, the member that `raw` is meant for."""
+    """Return the type without wrappers; of a union, the member for `raw`."""
     extra: dict[str, Any] = {}
     while isinstance(kind, inspect.Metadata | inspect.UnionType):
         if isinstance(kind, inspect.Metadata):
             extra |= kind.extra or {}
             kind = kind.type
             continue
-        members = [it for it in kind.types if not isinstance(it, inspect.NoneType)]
-        tables = [it for it in members if isinstance(it, inspect.StructType)]
+        members = [
+            type_ for type_ in kind.types if not isinstance(type_, inspect.NoneType)
+        ]
+        tables = [type_ for type_ in members if isinstance(type_, inspect.StructType)]
         kind = tables[0] if tables and isinstance(raw, dict) else members[0]
     return kind, extra

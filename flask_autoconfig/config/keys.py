@@ -1,9 +1,9 @@
-"""What tables of the TOML are made of: the kinds of their values, and their base.
+"""The types of the values in the TOML file, and the base class of its tables.
 
-A type's `Meta` says in `description` what the key means (the JSON Schema has it), and in
-`extra` how its value is read: `value` is the function of :mod:`values` that a string must
-pass, `single` lets one item stand without a list, `item` is the word for one of a list
-that must not be empty, `example` is what an error proposes.
+The `extra` of a type's `Meta` tells the builder how to read a value: `value` is the
+function of :mod:`values` that validates a string, `single` allows one item without a
+list, `item` names an item of a list that must not be empty, and `example` is a value to
+propose where the key is missing.
 """
 
 from __future__ import annotations
@@ -12,25 +12,20 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .values import (
-    host_name,
-    identifier,
-    language_tag,
-    line,
-    placeholder_text,
-    prose,
-    url,
-)
+from . import values
 
-Line = Annotated[str, Meta(extra={"value": line})]
-Prose = Annotated[str, Meta(extra={"value": prose})]
-Filled = Annotated[str, Meta(extra={"value": placeholder_text})]
-Identifier = Annotated[str, Meta(extra={"value": identifier})]
-Host = Annotated[str, Meta(extra={"value": host_name})]
-Url = Annotated[str, Meta(extra={"value": url})]
-Language = Annotated[str, Meta(extra={"value": language_tag})]
+Line = Annotated[str, Meta(extra={"value": values.line})]
+Prose = Annotated[str, Meta(extra={"value": values.prose})]
+Filled = Annotated[str, Meta(extra={"value": values.placeholder_text})]
+Identifier = Annotated[str, Meta(extra={"value": values.identifier})]
+Domain = Annotated[str, Meta(extra={"value": values.exact_domain})]
+DomainPattern = Annotated[str, Meta(extra={"value": values.domain_pattern})]
+FilePattern = Annotated[str, Meta(extra={"value": values.file_pattern})]
+Host = Annotated[str, Meta(extra={"value": values.host_name})]
+Url = Annotated[str, Meta(extra={"value": values.url})]
+Language = Annotated[str, Meta(extra={"value": values.language_tag})]
 Texts = dict[Language, Prose]
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file."""
+    """The base class of the tables in the TOML file."""

@@ -1,7 +1,7 @@
-"""Domains files: a domain a line, by the million.
+"""Reads domains files of up to millions of lines, one domain per line.
 
-The names are kept as bytes, which take a fifth less memory than texts, and a file is
-read in slices, so that requests are answered in between.
+The names are kept as bytes, which take a fifth less memory than strings. Files are read
+in slices, so that requests are answered in between.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .tables import Provider
 from .values import domain_pattern
 
 _SLICE = 1 << 13  # bytes: a fraction of a millisecond
-_MOST_SKIPPED = 1000  # lines that are told of one by one
+_MOST_SKIPPED = 1000  # lines with a problem of their own
 _BOM = b"\xef\xbb\xbf"
-# A name in its one spelling, which no IP address is: their last character is a digit.
+# A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
-_LONGEST_NAME = 63  # in which no label is too long
+_LONGEST_NAME = 63  # characters, so that no label is too long
 _PLAIN_LINES = re.compile(rb"(?>(?:%b\n)*)" % _NAME)
 _PLAIN_LINE = re.compile(rb"(%b)(?=[ \t#]|\Z)" % _NAME)
 
 
 class Listing:
-    """What a domains file lists: domains and patterns as A-labels, in its order."""
+    """The domains and patterns in a domains file, as A-labels and in its order."""
 
     __slots__ = ("names", "path", "skipped", "state")
 
@@ -41,21 +41,21 @@ class Listing:
     ) -> None:
         self.path = path
         self.names = names
-        self.skipped = skipped  # the lines that list nothing, each with its cure
-        self.state = state  # of the file; None: it has to be read again
+        self.skipped = skipped  # lines that are no domain
+        self.state = state  # of the file; None: read it again
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode() for name in self.names)
 
 
 class ListingProvider(Provider, frozen=True, kw_only=True):
-    """A provider with what its `domains_file` lists."""
+    """A provider with the domains of its `domains_file`."""
 
     listing: Listing
 
     @property
     def all_domains(self) -> Iterator[str]:
-        """Its domains and patterns, those of its file as well; one may come twice."""
+        """The domains and patterns, with those of the file, possibly with duplicates."""
         yield from self.domains
         yield from self.listing
 
@@ -63,11 +63,10 @@ class ListingProvider(Provider, frozen=True, kw_only=True):
 def read_listing(
     path: Path, before: Listing | None = None, most: int = _MOST_SKIPPED
 ) -> Listing:
-    """What the file lists: the first word of each line. Raises OSError.
+    """Read a domains file: the first word of each line. Raises OSError.
 
-    `before` is what was read of it the last time: that stands where the file did not
-    change. A line whose word is no domain is skipped; of so many at most it is kept
-    what is wrong with them.
+    `before` is the result of an earlier call; it is returned if the file is unchanged.
+    Lines whose word is no domain are skipped, with problems for at most `most` of them.
     """
     state = lasting_state(path)
     if before is not None and before.state is not None and before.state == state:
@@ -90,13 +89,15 @@ def read_listing(
 
 
 def lines_of(path: Path, names: Collection[bytes]) -> dict[bytes, int]:
-    """The first line of the file that lists each of these names; raises OSError."""
+    """Return the first line that lists each of these names; raises OSError."""
     found: dict[bytes, int] = {}
     first = 1
     for piece in _slices(path):
-        # An ASCII slice has the name as it is served, but for its case and Postfix's star.
+        # In ASCII, only case and Postfix's star differ from the name as it is served.
         text = piece.lower()
-        if not piece.isascii() or any(it.removeprefix(b"*") in text for it in names):
+        if not piece.isascii() or any(
+            name.removeprefix(b"*") in text for name in names
+        ):
             for number, line in enumerate(piece.splitlines(), first):
                 for name in _names_of([line], number, "", []):
                     if name in names:
@@ -131,26 +132,26 @@ def _names_of(
 
 
 def _line_cure(word: str) -> str:
-    """What to do about a line of a domains file alone, "" for nothing special."""
-    if "\ufffd" in word:  # what stands for bytes that are no UTF-8
+    """Return the cure for a line with a mistake of its own kind, or ""."""
+    if "\ufffd" in word:  # which replaced bytes that are not UTF-8
         return "save the file as UTF-8"
     if "," in word or ";" in word:
-        return "write each domain on a line of its own, with nothing between"
+        return "write each domain on a line of its own, without separators"
     return ""
 
 
 def _word_of(line: str) -> str:
-    """The line's first word; that of Postfix for all below a name as we write it."""
+    """Return the first word of a line, with *. for the leading dot of Postfix."""
     words = line.partition("#")[0].split(None, 1)
-    if not words or line[0].isspace():  # to Postfix that goes on with the last line
+    if not words or line[0].isspace():  # in Postfix, a continuation line
         return ""
     return f"*{words[0]}" if words[0].startswith(".") else words[0]
 
 
 def every_skipped(listing: Listing) -> tuple[Problem, ...]:
-    """What is wrong with each line that lists nothing, however many there are."""
+    """Return the problems of all skipped lines, however many there are."""
     if len(listing.skipped) > _MOST_SKIPPED:
-        with suppress(OSError):  # it is gone since it was read
+        with suppress(OSError):  # removed since it was read
             return read_listing(listing.path, most=sys.maxsize).skipped
     return listing.skipped
 
@@ -159,6 +160,6 @@ def _fewer(skipped: list[Problem], file: str, most: int) -> tuple[Problem, ...]:
     more = len(skipped) - most
     if more > 0:
         message = f"{more} more lines are no domains"
-        last = Problem("", message, "mend these first", file=file)
+        last = Problem("", message, "correct these first", file=file)
         skipped[most:] = [last]
     return tuple(skipped)

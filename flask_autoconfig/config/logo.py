@@ -1,4 +1,4 @@
-"""A provider's logo: a picture that a browser may show without a doubt."""
+"""Reads a provider's logo, and refuses SVG with scripts or external content."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MOST_BYTES = 64 * 1024
-# The first bytes of the formats with pixels (WebP has its length between the two).
+# The first bytes of the bitmap formats (the length of WebP is between its two words).
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
 )
 _SVG = "image/svg+xml"
-# What brings in a script, another document or a picture from elsewhere.
+# Elements with a script, another document or an external picture.
 _FOREIGN = frozenset(
     ("script", "foreignObject", "iframe", "object", "embed", "image", "a", "handler")
 )
-# An escape may spell any of them.
+# The same in styles; an escape may spell any of them.
 _FOREIGN_STYLE = re.compile(
     r"\\|@import|expression\s*\(|image-set\s*\(|url\(\s*+['\"]?+\s*+(?!#)", re.I
 )
@@ -36,15 +36,15 @@ _MOST_DRAWN = 10_000  # elements
 
 
 class Logo(NamedTuple):
-    """A picture, and what it is."""
+    """A picture and its type."""
 
     data: bytes
     content_type: str
-    name: str  # another one for another picture
+    name: str  # derived from the data, for the URL
 
 
 class UnusableLogoError(ValueError):
-    """It is no picture to be shown: what is wrong, and the cure."""
+    """A file that cannot be shown as a logo: the message and the cure."""
 
     def __init__(self, message: str, cure: str) -> None:
         self.message = message
@@ -53,18 +53,16 @@ class UnusableLogoError(ValueError):
 
 
 def read_logo(path: Path) -> Logo:
-    """The picture in a file; raises UnusableLogoError."""
+    """Return the logo in a file; raise UnusableLogoError."""
     try:
         data = read_file(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
         raise UnusableLogoError(f"cannot read {path}: {reason}", cure) from error
-    kinds = (kind for magic, kind in _MAGIC if magic.match(data))
-    kind = next(kinds, None)
-    if kind is None:
+    kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
+    if kind == _SVG:
         _check_svg(data, path)
-        kind = _SVG
     return Logo(data, kind, hashlib.sha256(data).hexdigest()[:12])
 
 
@@ -73,48 +71,46 @@ def _check_svg(data: bytes, path: Path) -> None:
 
     from defusedxml.ElementTree import fromstring
 
+    def unusable(message: str, cure: str) -> UnusableLogoError:
+        return UnusableLogoError(f"{path} {message}", cure)
+
     cure = "save it as PNG, SVG, JPEG or WebP"
     if b"<!DOCTYPE" in data and b"<svg" in data:
-        raise UnusableLogoError(
-            f"{path} has a DOCTYPE", "remove that line, or save as PNG"
-        )
+        raise unusable("has a DOCTYPE", "remove that line, or save as PNG")
     try:
         root = fromstring(data, forbid_dtd=True)
     except (ParseError, ValueError, LookupError, RecursionError) as error:
-        message = f"{path} is no picture that browsers show everywhere"
-        raise UnusableLogoError(message, cure) from error
+        raise unusable("is no picture that all browsers show", cure) from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":
-        message = f"{path} is XML, but no SVG picture by its namespace"
-        raise UnusableLogoError(message, cure)
-    found = b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter()))
-    if found:
-        raise UnusableLogoError(
-            f"{path} holds a script, a link or what comes from elsewhere",
-            "save it as plain SVG, shapes alone, or as PNG",
-        )
-    named = {it.get("id", ""): it for it in reversed([*root.iter()])}
+        raise unusable("is XML, but not in the namespace of SVG", cure)
+    if b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter())):
+        cure = "save it as plain SVG with shapes only, or as PNG"
+        raise unusable("contains a script, a link or external content", cure)
+    if _count_drawn(root) > _MOST_DRAWN:
+        raise unusable(f"repeats its shapes more than {_MOST_DRAWN} times", cure)
+
+
+def _count_drawn(root: Element) -> int:
+    named = {element.get("id", ""): element for element in reversed([*root.iter()])}
     try:
-        drawn = _drawn(root, named, {})
+        return _drawn(root, named, {})
     except RecursionError:
-        drawn = _MOST_DRAWN + 1
-    if drawn > _MOST_DRAWN:
-        message = f"{path} repeats its shapes to more than {_MOST_DRAWN}"
-        raise UnusableLogoError(message, cure)
+        return _MOST_DRAWN + 1
 
 
 def _drawn(
     element: Element, named: Mapping[str, Element], known: dict[Element, int]
 ) -> int:
-    """How many elements are drawn for one, with those that it refers to.
+    """Count the elements that are drawn for one, with those that it refers to.
 
-    More than the most for one that refers to itself. May raise RecursionError.
+    For an element that refers to itself, that is more than the limit.
     """
     if element not in known:
-        known[element] = _MOST_DRAWN + 1  # for whatever leads back to it
+        known[element] = _MOST_DRAWN + 1  # for a reference back to it
         values = " ".join(value for _, value in element.items())
-        names = (unquote(it) for it in _REFERENCE.findall(values))
-        parts = [*element, *(named[it] for it in names if it in named)]
-        known[element] = 1 + sum(_drawn(it, named, known) for it in parts)
+        ids = map(unquote, _REFERENCE.findall(values))
+        parts = [*element, *(named[id_] for id_ in ids if id_ in named)]
+        known[element] = 1 + sum(_drawn(part, named, known) for part in parts)
     return known[element]
 
 
@@ -123,18 +119,17 @@ def _local(tag: object) -> str:
 
 
 def _is_foreign(element: Element) -> bool:
-    if _local(element.tag) in _FOREIGN:
+    tag = _local(element.tag)
+    if tag in _FOREIGN:
         return True
-    if _local(element.tag) == "style" and _FOREIGN_STYLE.search(element.text or ""):
+    if tag == "style" and _FOREIGN_STYLE.search(element.text or ""):
         return True
     for name, value in element.items():
         key = _local(name).lower()
-        if key.startswith("on"):
+        if key.startswith("on") or "javascript:" in value.lower():
             return True
         if key in ("href", "src") and not value.startswith("#"):
             return True
         if "(" in value and _FOREIGN_STYLE.search(value):
-            return True
-        if "javascript:" in value.lower():
             return True
     return False

@@ -1,4 +1,4 @@
-"""A configuration that no file says: a mapping of a site's, a row of its database."""
+"""Reads a configuration from a mapping, such as a row of a site's database."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ _DEEPEST = 16  # tables in tables; the TOML has five
 
 
 def plain(value: Any, place: str = "", depth: int = 0) -> Any:
-    """The same as TOML would give it: dicts, lists and what stands in them.
+    """Return a value as parsed TOML: dicts and lists, without values that are None.
 
-    What is None is left out: it is a database's "not set". Raises ConfigError for a key
-    that is no text, and for what is nested too deeply, in itself perhaps.
+    Raises ConfigError for a key that is not a string, and for deep or endless nesting.
     """
     if depth > _DEEPEST:
-        raise _problem(place, "it is nested too deeply", "give what TOML could hold")
+        raise _problem(place, "it is nested too deeply", "nest it as TOML would")
     if is_mapping(value):
         table = {}
         for key in value.keys():  # noqa: SIM118 (a row of sqlite3 iterates over values)
             if not isinstance(key, str):
-                raise _problem(
-                    place, f"the key {quote(key)} is no text", "write it as one"
-                )
+                message = f"the key {quote(key)} is not a string"
+                raise _problem(place, message, "write it as a string")
             if value[key] is not None:
                 table[key] = plain(value[key], below(place, key), depth + 1)
         return table
     if isinstance(value, list | tuple):
-        return [
-            plain(it, f"{place}[{index}]", depth + 1) for index, it in enumerate(value)
-        ]
+        places = (f"{place}[{index}]" for index in range(len(value)))
+        return [plain(*item, depth + 1) for item in zip(value, places, strict=True)]
     return value
 
 
 def is_mapping(value: Any) -> bool:
-    """Whether it has keys and values: a row of sqlite3 does, and is no Mapping."""
+    """Whether a value has keys, as a row of sqlite3 has that is not a Mapping."""
     return isinstance(value, Mapping) or (
         hasattr(value, "keys") and hasattr(value, "__getitem__")
     )

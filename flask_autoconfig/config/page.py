@@ -1,4 +1,4 @@
-"""The table `[provider.page]`: the page for people in the provider's clothes."""
+"""The table `[provider.page]`: the look and the content of the setup page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..address import parse_address
 from .keys import Line, Table, Texts, Url
 from .values import line, quote
 
-# The tiles of the page; page/programs.py says what each of them needs and does.
+# The programs that the page can offer; page/programs.py describes each of them.
 ProgramName = Literal[
     "iphone",
     "mac",
@@ -32,81 +32,57 @@ _PHONE = re.compile(r"\+?[0-9 ()/.\u00a0\u202f-]*")
 
 
 def colour(value: str) -> str:
-    """A colour as HTML writes it, `#rrggbb` in lower case."""
+    """Return an HTML colour as `#rrggbb` in lower case."""
     text = line(value).lower()
     if not _COLOUR.fullmatch(text):
-        raise ValueError(
-            f"expected a colour, got {quote(value)}", 'write one like "#1456b8"'
-        )
-    return text if len(text) == 7 else "#" + "".join(2 * it for it in text[1:])
+        message = f"expected a colour, got {quote(value)}"
+        raise ValueError(message, 'write one like "#1456b8"')
+    return text if len(text) == 7 else "#" + "".join(2 * digit for digit in text[1:])
 
 
 def phone(value: str) -> str:
-    """A telephone number as people write it; a link dials its digits."""
+    """Return a telephone number as written; a link dials its digits."""
     digits = sum(map(str.isdigit, line(value)))
     if not _PHONE.fullmatch(value) or not 3 <= digits <= 15:  # ITU-T E.164, section 6
-        raise ValueError(
-            f"expected a telephone number, got {quote(value)}",
-            'write one like "+41 44 123 45 67"',
-        )
+        message = f"expected a telephone number, got {quote(value)}"
+        raise ValueError(message, 'write one like "+41 44 123 45 67"')
     return value
 
 
 def email(value: str) -> str:
-    """An e-mail address."""
+    """Return an e-mail address as written."""
     try:
         parse_address(line(value))
     except ValueError:
-        raise ValueError(
-            f"expected an e-mail address, got {quote(value)}",
-            'write one like "help@example.com"',
-        ) from None
+        message = f"expected an e-mail address, got {quote(value)}"
+        raise ValueError(message, 'write one like "help@example.com"') from None
     return value
 
 
-class Contact(Table, frozen=True):
-    """Whom a person may ask for help."""
+Colour = Annotated[str, Meta(extra={"value": colour})]
+Phone = Annotated[str, Meta(extra={"value": phone})]
+Email = Annotated[str, Meta(extra={"value": email})]
+Programs = Annotated[
+    tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
+]
 
-    name: Annotated[Line | None, Meta(description="Who helps.")] = None
-    phone: Annotated[
-        Annotated[str, Meta(extra={"value": phone})] | None,
-        Meta(description="The telephone number, as +41 44 123 45 67."),
-    ] = None
-    email: Annotated[
-        Annotated[str, Meta(extra={"value": email})] | None,
-        Meta(description="The e-mail address."),
-    ] = None
-    url: Annotated[Url | None, Meta(description="A page with help.")] = None
-    hours: Annotated[
-        Line | None, Meta(description="When somebody is there, in words.")
-    ] = None
+
+class Contact(Table, frozen=True):
+    """Who can help."""
+
+    name: Line | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+    url: Url | None = None
+    hours: Line | None = None
 
 
 class ProviderPage(Table, frozen=True):
-    """How the page for people looks, and what it offers."""
+    """The look and the content of the setup page."""
 
-    logo: Annotated[
-        Line | None,
-        Meta(
-            description="A picture, PNG, SVG, JPEG or WebP, 64 KiB at most; its path "
-            "counts from this file's folder."
-        ),
-    ] = None
-    colour: Annotated[
-        Annotated[str, Meta(extra={"value": colour})] | None,
-        Meta(description="The colour of its head and buttons, as #1456b8."),
-    ] = None
-    programs: Annotated[
-        Annotated[
-            tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
-        ]
-        | None,
-        Meta(description="The programs that it offers, in this order; all by default."),
-    ] = None
-    privacy_url: Annotated[
-        Url | None, Meta(description="The page about the protection of data.")
-    ] = None
-    intro: Annotated[
-        Texts, Meta(description='The first sentence, by language: {en = "…"}.')
-    ] = {}
-    contact: Annotated[Contact | None, Meta(description="Whom a person asks.")] = None
+    logo: Line | None = None
+    colour: Colour | None = None
+    programs: Programs | None = None
+    privacy_url: Url | None = None
+    intro: Texts = {}
+    contact: Contact | None = None

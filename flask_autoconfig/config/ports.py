@@ -1,4 +1,4 @@
-"""The types of servers, and the ports that they have by their standards."""
+"""The standard ports and URLs of the types of servers."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ _PORTS: dict[str, dict[str, int]] = {
 }
 _HTTP_PORTS = {"SSL": 443, "plain": 80}
 _MICROSOFT_TYPES = {"exchange", "ews", "owa", "activesync", "graph"}
-# Where a service is found at a host of which nothing else is known: RFC 6764, section 5;
-# RFC 8620, section 2.2; WebDAV has no such place.
+# The standard paths: RFC 6764, section 5; RFC 8620, section 2.2. WebDAV has none.
 _PLACES = {
     "caldav": "/.well-known/caldav",
     "carddav": "/.well-known/carddav",
     "jmap": "/.well-known/jmap",
     "webdav": "/",
-    # Where Exchange has them, and what stands in for it (MS-ASHTTP, 2.2.1.1).
+    # The paths of Exchange and compatible servers (MS-ASHTTP, 2.2.1.1).
     "activesync": "/Microsoft-Server-ActiveSync",
     "ews": "/EWS/Exchange.asmx",
 }
 _HTTP_TYPES = {*_MICROSOFT_TYPES, *_PLACES}
-MAIL_TYPES = ("imap", "pop3", "smtp")  # what speaks a mail protocol at host and port
+MAIL_TYPES = ("imap", "pop3", "smtp")  # mail protocols, at a host and a port
 
 
 def standard_port(type_: str, socket_type: str) -> int | None:
-    """The port that a service of this type has under this encryption, if one is."""
+    """Return the standard port of a type with this encryption, or None."""
     ports = _HTTP_PORTS if type_ in _HTTP_TYPES else _PORTS.get(type_, {})
     return ports.get(socket_type)
 
 
 def usual_url(type_: str, host: str, port: int | None, socket_type: str) -> str | None:
-    """Where a service that speaks HTTP is by its standard, None for any other service."""
+    """Return the standard URL of a service over HTTP, or None for another service."""
     if type_ not in _PLACES:
         return None
     scheme = "http" if socket_type == "plain" else "https"

@@ -1,6 +1,6 @@
-"""Reads autoconfig.toml and what it names, with every problem at once.
+"""Reads autoconfig.toml and the files that it names, and reports every problem at once.
 
-`read` gives all that serving takes; `load` and `loads` give the tables alone.
+`read` returns all that the service needs; `load` and `loads` return the tables alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,7 +49,7 @@ _LONG_KEY = re.compile(
     rf"{{{_MOST_PARTS}}}",
     re.MULTILINE,
 )
-# The tables by their heading, the likelier home of a stray key first.
+# The tables by their heading; of those that have a stray key, the first is proposed.
 _HOMES = {
     "the top of the file, before the first table": Config,
     "[[provider]]": Provider,
@@ -67,102 +67,102 @@ _HOMES_OF_INCLUDED = {"the file that includes this one": Config} | {
 
 
 class Included(Table, frozen=True):
-    """A TOML file that another one includes."""
+    """An included file."""
 
     provider: tuple[Provider, ...] = ()
 
 
 class Part(NamedTuple):
-    """One TOML file: its providers, as it has them."""
+    """The providers of one TOML file."""
 
-    file: str  # as problems name it, "" for the one that was asked about
-    base: Path  # the folder that relative paths in it count from
+    file: str  # as problems name it, "" for the main file
+    base: Path  # the folder that relative paths refer to
     providers: tuple[Provider, ...]
-    state: State | None = None  # None: it has to be read again
+    state: State | None = None  # None: read it again
 
 
 class Loaded(NamedTuple):
-    """A configuration as it was read, with all that the files it names say."""
+    """A configuration as read from the file and the files that it names."""
 
-    tables: Config  # as the TOML has them
-    # The same and those of `include`, each with what its `domains_file` lists.
+    tables: Config  # of the main file
+    # All providers, included ones as well, with the domains of their `domains_file`.
     providers: tuple[Provider, ...]
-    origins: tuple[Origin, ...] = ()  # of each provider: where it stands
+    origins: tuple[Origin, ...] = ()  # by provider
     claims: Mapping[bytes, int] = {}  # domain or pattern -> provider
-    signer: Signer | None = None  # made of the files of `[sign]`
+    signer: Signer | None = None
     logos: Mapping[int, Logo] = {}  # by provider
-    watched: tuple[Path, ...] = ()  # the files that it names, beside the TOML itself
-    patterns: tuple[str, ...] = ()  # of `include`: which files belong to `watched`
-    skipped: tuple[Problem, ...] = ()  # lines of domains files that list nothing
+    watched: tuple[Path, ...] = ()  # the files that were read, except the main one
+    patterns: tuple[str, ...] = ()  # of `include`
+    skipped: tuple[Problem, ...] = ()  # lines of domains files that are no domain
     unmatched: tuple[Problem, ...] = ()  # patterns of `include` that match no file
-    unsafe: tuple[Problem, ...] = ()  # warnings of the files of `[sign]`
+    unsafe: tuple[Problem, ...] = ()  # warnings about the files of `[sign]`
     modified: float = 0.0  # when it was read, in seconds since 1970
-    # What need not be read again where it did not change.
+    # By file; reused by the next reading if unchanged.
     parts: Mapping[Path, Part] = {}
     listings: Mapping[Path, Listing] = {}
 
 
 def load(file: str | os.PathLike[str]) -> Config:
-    """The tables of a TOML file, as it has them; raises ConfigError."""
+    """Return the tables of a TOML file; raise ConfigError with every problem."""
     return read(file).tables
 
 
 def loads(text: str, *, base: str | os.PathLike[str] = ".") -> Config:
-    """The tables of a TOML text; relative paths in it count from `base`.
+    """Return the tables of a TOML text; raise ConfigError with every problem.
 
-    Raises ConfigError with every problem.
+    Relative paths refer to the folder `base`.
     """
-    return _Reading(Path(base)).of(_parsed(text), text).tables
+    return _Reading(Path(base)).load(_parsed(text), text).tables
 
 
 def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
-    """Read the configuration from a TOML file; raises ConfigError.
+    """Read the configuration from a TOML file; raise ConfigError with every problem.
 
-    `before` is what was read of it the last time: of the files that it names only those
-    that changed since are read again.
+    With the result of an earlier call as `before`, included files and domains files are
+    read again only if they have changed.
     """
     path = Path(file)
     try:
-        text = _text_of(path)
-        loaded = _Reading(path.parent, path, before).of(_parsed(text), text)
+        text = text_of(path)
+        loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
         problem = _unreadable(path, error)
         raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
         raise
-    # Not the file's own time: an older one in its place is news to a client as well.
+    # Not the file's own time: an older file in its place is a change as well.
     return loaded._replace(modified=time.time())
 
 
 def from_raw(raw: dict[str, Any], *, base: str | os.PathLike[str] = ".") -> Loaded:
-    """Read a parsed TOML document, a mapping with its keys; raises ConfigError."""
-    return _Reading(Path(base)).of(raw)
+    """Read a parsed TOML document; raise ConfigError with every problem."""
+    return _Reading(Path(base)).load(raw)
 
 
 def matching(
     patterns: Iterable[str], base: Path, main: Path | None = None
 ) -> list[str]:
-    """The files that patterns of `include` stand for, never the main one itself.
+    """Return the files that match patterns of `include`, except the main file.
 
-    They are in the patterns' order, and then in that of their names.
+    They are in the order of the patterns and, for each, of their names.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
-        plain = str(PurePath(pattern))  # without `./`: each file has one name
-        found |= dict.fromkeys(sorted(glob.glob(plain, root_dir=base)))
-    if main is not None:
-        ours = (it for it in found if it.endswith(main.name) and base / it == main)
-        for name in list(ours):
-            del found[name]
-    return list(found)
+        normal = str(PurePath(pattern))  # without `./`: each file has one name
+        found |= dict.fromkeys(sorted(glob.glob(normal, root_dir=base)))
+    if main is None:
+        return list(found)
+    return [
+        name for name in found if not (name.endswith(main.name) and base / name == main)
+    ]
 
 
-def _text_of(path: Path) -> str:
-    """What is in a file; raises OSError where it is none, ConfigError for no text."""
+def text_of(path: Path) -> str:
+    """Return the text of a file; raise OSError, or ConfigError if it is not UTF-8."""
     try:
         data = read_file(path)
-    except ValueError as error:  # of a path with a null byte
+    except ValueError as error:  # a null byte in the path
         raise OSError(None, str(error), str(path)) from error
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
@@ -175,28 +175,29 @@ def _text_of(path: Path) -> str:
 def _unreadable(path: Path, error: OSError | MemoryError) -> Problem:
     if isinstance(error, FileNotFoundError):
         cure = (
-            "let `flask-autoconfig init DOMAIN` write one, or name yours with --config "
+            "create one with `flask-autoconfig init DOMAIN`, or name yours with --config "
             "or in AUTOCONFIG_FILE"
         )
         return Problem("", f"there is no file {path}", cure)
     if isinstance(error, MemoryError):
-        return Problem("", f"cannot read {path}: no memory", "give the process more")
+        message = f"cannot read {path}: out of memory"
+        return Problem("", message, "allow the process more memory")
     reason = error.strerror or error
-    return Problem("", f"cannot read {path}: {reason}", "make it a readable file")
+    return Problem("", f"cannot read {path}: {reason}", "make it readable")
 
 
 def _parsed(text: str) -> dict[str, Any]:
     import tomllib
 
-    # tomllib takes quadratic time for the parts of a dotted key.
+    # The time of tomllib grows with the square of the number of parts of a key.
     if found := _LONG_KEY.search(text):
         line = text.count("\n", 0, found.end()) + 1
         message = f"a key of more than {_MOST_PARTS} parts"
-        cure = "remove dots from it, or put it in quotes"
+        cure = "remove dots from the key, or put it in quotes"
         raise ConfigError([Problem("", message, cure, line=line)])
     try:
         return tomllib.loads(text)
-    # ValueError: also of a number of too many digits.
+    # ValueError: also for a number with too many digits.
     except (ValueError, RecursionError, MemoryError) as error:
         from .explain.syntax import explain
 
@@ -204,7 +205,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 class _Reading:
-    """One reading of a configuration: its parts, and where their problems go."""
+    """Reads one configuration and gathers its problems."""
 
     def __init__(
         self, base: Path, main: Path | None = None, before: Loaded | None = None
@@ -214,16 +215,16 @@ class _Reading:
         self._parts_before = before.parts if before else {}
         self._listings_before = before.listings if before else {}
         self._opened: list[tuple[Part, Builder]] = []
-        self._texts: dict[str, str] = {}  # by a part's name: problems have its lines
-        self._parts: dict[Path, Part] = {}  # those that are included
+        self._texts: dict[str, str] = {}  # by file, for the lines of problems
+        self._parts: dict[Path, Part] = {}  # the included ones
         self._listings: dict[Path, Listing] = {}
         self._watched: dict[Path, None] = {}
         self._unmatched: list[Problem] = []
         self._unsafe: list[Problem] = []
-        self._is_unread = False  # a file that is named could not be read
+        self._is_unread = False  # whether a file could not be read
 
-    def of(self, raw: dict[str, Any], text: str = "") -> Loaded:
-        """The whole of it, from the parsed text, if it is one; raises ConfigError."""
+    def load(self, raw: dict[str, Any], text: str = "") -> Loaded:
+        """Read a parsed document, and the text it was parsed from if there is one."""
         self._texts[""] = text
         builder = Builder(_HOMES)
         config: Config = builder.struct(Config, raw, "")
@@ -247,7 +248,7 @@ class _Reading:
             logos,
             tuple(self._watched),
             config.include,
-            tuple(it for lines in self._listings.values() for it in lines.skipped),
+            tuple(chain(*(listing.skipped for listing in self._listings.values()))),
             _located(self._unmatched, text),
             _located(self._unsafe, text),
             parts=self._parts,
@@ -307,11 +308,11 @@ class _Reading:
         listing = self._listings[path]
         if listing.skipped and not listing.names:
             message = f"no line of {quote(str(path))} is a domain"
-            builder.add(place, message, "give a text file with a domain a line")
+            builder.add(place, message, "give a text file with one domain per line")
         return listing
 
     def _logos(self, sources: list[Source]) -> Iterator[tuple[int, Logo]]:
-        """The pictures that pages have, each with its provider's number."""
+        """Yield the logo of each page, with the index of its provider."""
         bases = [part.base for part, _ in self._opened for _ in part.providers]
         for index, (source, base) in enumerate(zip(sources, bases, strict=True)):
             page = source.provider.page
@@ -333,7 +334,7 @@ class _Reading:
             return None
         chain = self._base / sign.chain if sign.chain else None
         files = (self._base / sign.certificate, self._base / sign.key, chain)
-        self._watched |= dict.fromkeys(it for it in files if it)
+        self._watched |= dict.fromkeys(filter(None, files))
         if builder.is_faulty("sign"):
             return None
         from ..signing import Signer, UnusableError
@@ -351,13 +352,12 @@ class _Reading:
     def _raise_problems(self, patterns: tuple[str, ...]) -> None:
         problems: list[Problem] = []
         for part, builder in self._opened:
-            found = builder.in_order()
-            if found:
+            if builder.problems:
                 text = self._texts.get(part.file)
-                if text is None:  # it was read some time ago
+                if text is None:  # the part is from an earlier reading
                     text = _text_as_read(part)
-                domains = builder.domains() or list(map(domain_of, part.providers))
-                problems += _located(found, text, domains)
+                domains = list(map(domain_of, part.providers))
+                problems += _located(builder.problems, text, domains)
         if problems:
             raise ConfigError(
                 problems,
@@ -369,17 +369,19 @@ class _Reading:
     def _providers_in(
         self, path: Path, builder: Builder, name: str
     ) -> tuple[Provider, ...]:
-        """The providers of an included file; its problems go to the builder."""
+        """Read an included file; its problems go to the builder."""
         try:
-            text = self._texts[name] = _text_of(path)
+            text = self._texts[name] = text_of(path)
             raw = _parsed(text)
         except OSError as error:
             self._is_unread = True
             message = f"cannot read it: {error.strerror}"
-            builder.add("", message, "make it a readable file, or remove it")
+            builder.add("", message, "make it readable, or remove it")
             return ()
         except ConfigError as error:
-            builder.problems += (it._replace(file=name) for it in error.problems)
+            builder.problems += [
+                problem._replace(file=name) for problem in error.problems
+            ]
             return ()
         included: Included = builder.struct(Included, raw, "")
         rules.apply(included.provider, builder)
@@ -389,56 +391,25 @@ class _Reading:
 def _located(
     problems: Sequence[Problem], text: str, domains: Sequence[str] = ()
 ) -> tuple[Problem, ...]:
-    """The problems with their lines and the domains of their providers."""
+    """Return the problems by line, with the domains of their providers."""
     if not problems:
         return ()
     from .explain.lines import located
 
-    return tuple(located(problems, text, domains))
+    found = located(problems, text, domains)
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))
 
 
 def domain_of(provider: Provider) -> str:
-    """The domain that problems name a provider by, "" where it has none."""
+    """Return the domain that problems name a provider by, or ""."""
     return unfold(provider.domains[0] if provider.domains else provider.identity)
 
 
-def with_lines(
-    problems: Iterable[Problem],
-    main: Path,
-    providers: Iterable[Provider] = (),
-    origins: Iterable[Origin] = (),
-) -> list[Problem]:
-    """Problems of files that were read, and are sound, with their lines and domains.
-
-    `main` is the file that was asked about; the providers are all that were read, and
-    the origins say where each of them stands.
-    """
-    domains: dict[str, list[str]] = {}
-    for provider, origin in zip(providers, origins, strict=False):
-        domains.setdefault(origin.file, []).append(domain_of(provider))
-    problems = list(problems)
-    of_files: dict[str, list[int]] = {}
-    for index, problem in enumerate(problems):
-        of_files.setdefault(problem.file, []).append(index)
-    for file, own in of_files.items():
-        path = main.parent / file if file else main
-        text = ""
-        if any(problems[index].line is None for index in own):
-            with suppress(OSError, ConfigError):  # it is gone since it was read
-                text = _text_of(path)
-        its = _located([problems[it] for it in own], text, domains.get(file, ()))
-        for index, problem in zip(own, its, strict=True):
-            problems[index] = problem
-    return problems
-
-
 def _text_as_read(part: Part) -> str:
-    """The text of a part that was read some time ago, "" where it changed since."""
     path = part.base / PurePath(part.file).name
     try:
-        text = _text_of(path)
-        return text if lasting_state(path) == part.state else ""
-    except (OSError, ConfigError):
+        return text_of(path)
+    except (OSError, ConfigError):  # changed since it was read
         return ""
 
 

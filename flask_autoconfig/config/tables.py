@@ -1,224 +1,269 @@
 """The tables of autoconfig.toml as frozen typed structs, with their defaults.
 
-Each attribute has the name of its TOML key. What they are made of is in :mod:`keys`.
+Each attribute has the name of its TOML key; descriptions.toml says what a key means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
-from .keys import Filled, Identifier, Line, Texts, Url
+from .keys import (
+    Domain,
+    DomainPattern,
+    FilePattern,
+    Filled,
+    Host,
+    Identifier,
+    Line,
+    Texts,
+    Url,
+)
 from .keys import Table as Table
 from .page import Contact as Contact
 from .page import ProviderPage as ProviderPage
-from .servers import HTTP_SCHEMES as HTTP_SCHEMES
-from .servers import HTTP_WORDS as HTTP_WORDS
-from .servers import WITHOUT_LOGIN as WITHOUT_LOGIN
-from .servers import AuthenticationMethod as AuthenticationMethod
-from .servers import Incoming as Incoming
-from .servers import IncomingType as IncomingType
-from .servers import Method as Method
-from .servers import Outgoing as Outgoing
-from .servers import OutgoingType as OutgoingType
-from .servers import Pop3 as Pop3
-from .servers import Server as Server
-from .servers import SocketType as SocketType
-from .values import domain_pattern, exact_domain, file_pattern
+from .ports import standard_port, usual_url
 
-# The client families; families.py says what each of them asks and gets.
+# The client families; families.py describes the requests and responses of each.
 FamilyName = Literal["thunderbird", "outlook", "apple", "pacc", "dav", "page", "ispdb"]
+Families = Annotated[
+    tuple[FamilyName, ...], Meta(min_length=1, extra={"item": "family"})
+]
+Age = Annotated[int, Meta(ge=0, le=31536000)]
+HookAge = Annotated[int, Meta(ge=0, le=86400)]
+IncomingType = Literal[
+    "imap", "pop3", "jmap", "ews", "activesync", "graph", "exchange", "owa"
+]
+OutgoingType = Literal["smtp"]
+SocketType = Literal["SSL", "STARTTLS", "plain"]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Days = Annotated[int, Meta(ge=0, le=36500)]
+Minutes = Annotated[int, Meta(ge=1, le=525600)]
+
+
+class AuthenticationMethod(Table, frozen=True):
+    """A method by its name in a registry, such as that of the SASL mechanisms."""
+
+    system: Line
+    name: Line
+
+
+Method = (
+    Literal[
+        "password-cleartext",
+        "password-encrypted",
+        "OAuth2",
+        "GSSAPI",
+        "NTLM",
+        "TLS-client-cert",
+        "client-IP-address",
+        "smtp-after-pop",
+        "none",
+        "http-basic",
+        "http-digest",
+    ]
+    | AuthenticationMethod
+)
+
+# Two spellings of the schemes of RFC 9110, section 11: version 1.1 of the format has the
+# word, version 1.2 a method with the system "http" and the scheme's name.
+HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
+HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
+_BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
+WITHOUT_LOGIN: frozenset[Method] = frozenset(
+    ("none", "client-IP-address", "smtp-after-pop")
+)
+
+
+def _one_spelling(method: Method) -> Method:
+    if isinstance(method, AuthenticationMethod) and method.system == "http":
+        return HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
+    return method
+
+
+class Server(Table, frozen=True):
+    """The keys of every server, whatever it serves."""
+
+    # Keys whose default depends on others; `completed` fills them in.
+    computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username", "url")
+
+    type: Annotated[Line, Meta(extra={"example": "carddav"})]
+    hostname: Host | None = None
+    port: Port | None = None
+    socket_type: SocketType | None = None
+    url: Url | None = None
+    username: Filled | None = None
+    authentication: Annotated[
+        tuple[Method, ...], Meta(min_length=1, extra={"single": True, "item": "method"})
+    ] = ("password-cleartext",)
+
+    def completed(self) -> Self:
+        """Return a copy in which `computed` keys that were None have their defaults."""
+        socket_type, port, url = self.socket_type, self.port, self.url
+        if self.hostname is not None:
+            if socket_type is None:  # RFC 5804 defines no TLS from the first byte
+                socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
+            port = port or standard_port(self.type, socket_type)
+            url = url or usual_url(self.type, self.hostname, port, socket_type)
+        methods = tuple(map(_one_spelling, self.authentication))
+        if url is not None:
+            # Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
+            methods = tuple(dict.fromkeys(_BASIC.get(name, name) for name in methods))
+        username = self.username
+        if username is None and not WITHOUT_LOGIN.issuperset(methods):
+            username = "%EMAILADDRESS%"
+        return structs.replace(
+            self,
+            socket_type=socket_type,
+            port=port,
+            url=url,
+            authentication=methods,
+            username=username,
+        )
+
+    @property
+    def is_url_usual(self) -> bool:
+        """Whether `url` is the one that follows from the type and the host."""
+        if self.hostname is None or self.url is None:
+            return False
+        without = structs.replace(self, url=None)
+        return self.url == without.completed().url
+
+
+class Pop3(Table, frozen=True):
+    """How a POP3 client handles the messages that it has fetched."""
+
+    leave_messages_on_server: bool | None = None
+    days_to_leave_messages_on_server: Days | None = None
+    download_on_biff: bool | None = None
+    check_interval: Minutes | None = None
+
+
+class Incoming(Server, frozen=True):
+    """A server that receives mail."""
+
+    type: Annotated[IncomingType, Meta(extra={"example": "imap"})]
+    owa_url: Url | None = None
+    ews_url: Url | None = None
+    eas_url: Url | None = None
+    use_global_preferred_server: bool | None = None
+    pop3: Pop3 | None = None
+
+
+class Outgoing(Server, frozen=True):
+    """A server that sends mail."""
+
+    type: Annotated[OutgoingType, Meta(extra={"example": "smtp"})]
+    add_this_server: bool | None = None
+    use_global_preferred_server: bool | None = None
+    restriction: Line | None = None
 
 
 class Documentation(Table, frozen=True):
-    """A page that explains."""
+    """A page with documentation."""
 
-    url: Annotated[Url, Meta(description="The page's address.")]
-    descr: Annotated[
-        Texts, Meta(description='What it explains, by language: {en = "…", fr = "…"}.')
-    ] = {}
+    url: Url
+    descr: Texts = {}
 
 
 class Instruction(Table, frozen=True):
-    """What a person has to do, in words, with or without a page about it."""
+    """An instruction for the user, with or without a page of details."""
 
-    url: Annotated[Url | None, Meta(description="The page's address.")] = None
-    descr: Annotated[
-        Texts, Meta(description='What to do, by language: {en = "…", fr = "…"}.')
-    ] = {}
+    url: Url | None = None
+    descr: Texts = {}
 
 
 class Enable(Table, frozen=True):
-    """What a person must do at the provider's site before a client can log in."""
+    """What the user must do on the provider's site before a client can log in."""
 
-    visit_url: Annotated[Url, Meta(description="The page where it is done.")]
-    instruction: Annotated[
-        Texts, Meta(description='What to do there, by language: {en = "…"}.')
-    ] = {}
+    visit_url: Url
+    instruction: Texts = {}
 
 
 class FormField(Table, frozen=True):
-    """A field of the webmail's login form."""
+    """A field of the webmail login form."""
 
-    id: Annotated[Line | None, Meta(description="The element's HTML id.")] = None
-    name: Annotated[Line | None, Meta(description="The element's HTML name.")] = None
+    id: Line | None = None
+    name: Line | None = None
 
 
 class LoginPageInfo(Table, frozen=True):
-    """How a program can fill in the webmail's login form."""
+    """How a program can fill in the webmail login form."""
 
-    url: Annotated[Url, Meta(description="The form's address.")]
-    username: Annotated[Filled, Meta(description="What goes into the name field.")] = (
-        "%EMAILADDRESS%"
-    )
-    username_field: Annotated[
-        FormField | None, Meta(description="The field of the user name.")
-    ] = None
-    password_field: Annotated[
-        FormField | None, Meta(description="The field of the password.")
-    ] = None
-    login_button: Annotated[
-        FormField | None, Meta(description="The button that logs in.")
-    ] = None
+    url: Url
+    username: Filled = "%EMAILADDRESS%"
+    username_field: FormField | None = None
+    password_field: FormField | None = None
+    login_button: FormField | None = None
 
 
 class Webmail(Table, frozen=True):
-    """The provider's mail in a browser."""
+    """The webmail interface."""
 
-    login_page: Annotated[Url, Meta(description="Where a person logs in.")]
-    login_page_info: Annotated[
-        LoginPageInfo | None, Meta(description="The same for a program.")
-    ] = None
+    login_page: Url
+    login_page_info: LoginPageInfo | None = None
 
 
 class OAuth2(Table, frozen=True):
-    """The authorization server (RFC 6749) of the servers with OAuth2."""
+    """The authorization server (RFC 6749) of the servers that accept OAuth2."""
 
-    issuer: Annotated[
-        Line | None, Meta(description="Its identity, as login.example.com.")
-    ] = None
-    scope: Annotated[
-        Line | None, Meta(description="What to ask for, spaces between.")
-    ] = None
-    auth_url: Annotated[Url | None, Meta(description="The authorization endpoint.")] = (
-        None
-    )
-    token_url: Annotated[Url | None, Meta(description="The token endpoint.")] = None
-    client_id: Annotated[Line | None, Meta(description="The client's identifier.")] = (
-        None
-    )
-    client_secret: Annotated[
-        Line | None, Meta(description="Its secret, which is public here.")
-    ] = None
-    config_update_url: Annotated[
-        Url | None, Meta(description="Where clients look for a newer document.")
-    ] = None
+    issuer: Line | None = None
+    scope: Line | None = None
+    auth_url: Url | None = None
+    token_url: Url | None = None
+    client_id: Line | None = None
+    client_secret: Line | None = None
+    config_update_url: Url | None = None
 
 
 class Provider(Table, frozen=True):
-    """One mail service, and the domains that it serves."""
+    """A mail provider and the domains that it serves."""
 
-    id: Annotated[
-        Identifier | None,
-        Meta(
-            description="Its name for clients, a host name; the first domain by "
-            "default."
-        ),
-    ] = None
-    domains: Annotated[
-        tuple[Annotated[str, Meta(extra={"value": domain_pattern})], ...],
-        Meta(description="Domains of its addresses: exact, *.example.com, or * (any)."),
-    ] = ()
-    domains_file: Annotated[
-        Line | None,
-        Meta(
-            description="A text file of more domains, the first word of each line, "
-            "# for comments; its path counts from this file's folder."
-        ),
-    ] = None
-    mx_domains: Annotated[
-        tuple[Annotated[str, Meta(extra={"value": exact_domain})], ...],
-        Meta(description="Domains of the MX hosts of the domains served."),
-    ] = ()
-    list_domains: Annotated[
-        bool,
-        Meta(
-            description="Whether the document lists every domain, or only the id's and "
-            "the one asked for."
-        ),
-    ] = True
-    display_name: Annotated[Filled | None, Meta(description="Its name for people.")] = (
-        None
-    )
-    display_short_name: Annotated[
-        Filled | None, Meta(description="The name, 20 characters at most.")
-    ] = None
-    logo_url: Annotated[Url | None, Meta(description="A picture of its logo.")] = None
-    incoming: Annotated[
-        tuple[Incoming, ...],
-        Meta(description="Servers that mail is read from, the best first."),
-    ] = ()
-    outgoing: Annotated[
-        tuple[Outgoing, ...],
-        Meta(description="Servers that mail is sent through, the best first."),
-    ] = ()
-    documentation: Annotated[
-        tuple[Documentation, ...], Meta(description="Pages that explain.")
-    ] = ()
-    enable: Annotated[
-        Enable | None, Meta(description="What to do before the first login.")
-    ] = None
-    instruction: Annotated[
-        tuple[Instruction, ...], Meta(description="What a person has to do.")
-    ] = ()
-    address_book: Annotated[
-        tuple[Server, ...], Meta(description="Address books, as type carddav.")
-    ] = ()
-    calendar: Annotated[
-        tuple[Server, ...], Meta(description="Calendars, as type caldav.")
-    ] = ()
-    file_share: Annotated[
-        tuple[Server, ...], Meta(description="File shares, as type webdav.")
-    ] = ()
-    chat: Annotated[tuple[Server, ...], Meta(description="Chat, as type xmpp.")] = ()
-    video_conference: Annotated[
-        tuple[Server, ...], Meta(description="Video conferences.")
-    ] = ()
-    setup: Annotated[
-        tuple[Server, ...], Meta(description="Servers that set accounts up.")
-    ] = ()
-    webmail: Annotated[Webmail | None, Meta(description="The mail in a browser.")] = (
-        None
-    )
-    oauth2: Annotated[OAuth2 | None, Meta(description="The authorization server.")] = (
-        None
-    )
-    page: Annotated[
-        ProviderPage | None, Meta(description="The page for people, in its clothes.")
-    ] = None
+    id: Identifier | None = None
+    domains: tuple[DomainPattern, ...] = ()
+    domains_file: Line | None = None
+    mx_domains: tuple[Domain, ...] = ()
+    list_domains: bool = True
+    display_name: Filled | None = None
+    display_short_name: Filled | None = None
+    logo_url: Url | None = None
+    incoming: tuple[Incoming, ...] = ()
+    outgoing: tuple[Outgoing, ...] = ()
+    documentation: tuple[Documentation, ...] = ()
+    enable: Enable | None = None
+    instruction: tuple[Instruction, ...] = ()
+    address_book: tuple[Server, ...] = ()
+    calendar: tuple[Server, ...] = ()
+    file_share: tuple[Server, ...] = ()
+    chat: tuple[Server, ...] = ()
+    video_conference: tuple[Server, ...] = ()
+    setup: tuple[Server, ...] = ()
+    webmail: Webmail | None = None
+    oauth2: OAuth2 | None = None
+    page: ProviderPage | None = None
 
     @property
     def all_domains(self) -> Iterator[str]:
-        """Its domains and patterns; one may come twice."""
+        """The domains and patterns, possibly with duplicates."""
         return iter(self.domains)
 
     @property
     def exact_domains(self) -> Iterator[str]:
-        """The domains claimed by name; one may come twice."""
+        """The domains without patterns, possibly with duplicates."""
         return (name for name in self.all_domains if not name.startswith("*"))
 
     @property
     def identity(self) -> str:
-        """The id, or what stands for it: the first domain, "" for a provider of `*`."""
+        """The id or, by default, the first domain; "" for a provider of `*`."""
         first = self.id or next(self.all_domains, "")
         return first.removeprefix("*").removeprefix(".")
 
     @property
     def servers(self) -> tuple[tuple[str, Server], ...]:
-        """Every server with its place in the provider, as `incoming[0]`."""
+        """Every server with its place in the provider, such as `incoming[0]`."""
         return tuple(
             (f"{key}[{index}]", server)
             for key, servers in zip(SERVER_KEYS, _servers_of(self), strict=True)
@@ -241,48 +286,19 @@ _servers_of = attrgetter(*SERVER_KEYS)
 
 
 class Sign(Table, frozen=True):
-    """What profiles are signed with; relative paths count from this file's folder."""
+    """The key that signs profiles; paths are relative to this file's folder."""
 
-    certificate: Annotated[Line, Meta(description="The certificate, PEM.")]
-    key: Annotated[Line, Meta(description="Its private key, PEM, without a password.")]
-    chain: Annotated[
-        Line | None, Meta(description="The certificates between it and the root, PEM.")
-    ] = None
+    certificate: Line
+    key: Line
+    chain: Line | None = None
 
 
 class Config(Table, frozen=True):
-    """A whole autoconfig.toml."""
+    """The whole file."""
 
-    max_age: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=31536000,
-            description="Seconds that clients and proxies may keep an answer.",
-        ),
-    ] = 3600
-    hook_max_age: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=86400,
-            description="Seconds that the answers of a site's hooks are kept.",
-        ),
-    ] = 60
-    clients: Annotated[
-        Annotated[tuple[FamilyName, ...], Meta(min_length=1, extra={"item": "family"})]
-        | None,
-        Meta(
-            description="The client families that are served; all but ispdb by default."
-        ),
-    ] = None
-    sign: Annotated[
-        Sign | None, Meta(description="What Apple profiles are signed with.")
-    ] = None
-    include: Annotated[
-        tuple[Annotated[str, Meta(extra={"value": file_pattern})], ...],
-        Meta(description="Further files with providers, as brands/*.toml."),
-    ] = ()
-    provider: Annotated[
-        tuple[Provider, ...], Meta(description="The mail services, one table each.")
-    ] = ()
+    max_age: Age = 3600
+    hook_max_age: HookAge = 60
+    clients: Families | None = None
+    sign: Sign | None = None
+    include: tuple[FilePattern, ...] = ()
+    provider: tuple[Provider, ...] = ()

@@ -1,9 +1,11 @@
-"""Writes the tables as TOML, and the JSON Schema that editors check them by."""
+"""Writes the tables as TOML, and their JSON Schema for editors."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,26 +16,25 @@ from ..cleaning import is_seen
 from .building import below, type_of, unwrapped
 from .tables import Config, Server
 
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_NULL = {"type": "null"}
+
 
 def dumps(config: Config) -> str:
-    """Write the configuration as TOML, values equal to their defaults left out.
+    """Return the configuration as TOML, without values that equal their defaults.
 
-    What a reader would not see, or would see in another order, is written as an escape.
+    Invisible characters, and those that change the order of others, become escapes.
     """
     text = "\n".join(_tables(to_raw(config), "")).lstrip("\n")
-    return text if text.isascii() else _BEYOND_ASCII.sub(_escaped, text)
-
-
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+    return _BEYOND_ASCII.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """A character as TOML's strings take it, which hold all that is beyond ASCII here."""
     return match[0] if is_seen(match[0]) else f"\\U{ord(match[0]):08x}"
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
-    """Each table under a header of its own: easier to edit than a long line."""
+    """Write each table below a header: easier to edit than a long line."""
     tables = {key: value for key, value in raw.items() if _is_table(value)}
     lines = {key: value for key, value in raw.items() if key not in tables}
     yield tomli_w.dumps(lines)
@@ -51,7 +52,7 @@ def _is_table(value: object) -> bool:
 
 
 def to_raw(table: Struct) -> dict[str, Any]:
-    """A table as a parsed TOML has it, without what equals a default."""
+    """Return a table as parsed TOML, without values that equal their defaults."""
     raw: dict[str, Any] = {}
     for field in structs.fields(table):
         value = getattr(table, field.name)
@@ -77,19 +78,23 @@ def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
 
 
 def schema() -> dict[str, Any]:
-    """The file's JSON Schema (2020-12), with a description of every key."""
+    """Return the file's JSON Schema (2020-12), with a description of every key."""
     document = msgspec.json.schema(Config)
-    for table in document["$defs"].values():
+    path = Path(__file__).with_name("descriptions.toml")
+    descriptions = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name, table in document["$defs"].items():
+        described = descriptions["Server"] | descriptions[name]
         for key, value in table["properties"].items():
             if value.get("default", "") is None:  # TOML has no null: the key is absent
                 del value["default"]
-                others = [it for it in value.pop("anyOf") if it != {"type": "null"}]
+                others = [kind for kind in value.pop("anyOf") if kind != _NULL]
                 value |= others[0] if len(others) == 1 else {"anyOf": others}
-            if key == "authentication":  # one method may stand without a list
-                methods = {name: value.pop(name) for name in ("type", "items")}
+            if key == "authentication":  # one method needs no list
+                methods = {word: value.pop(word) for word in ("type", "items")}
                 value["anyOf"] = [methods["items"], {**methods, "minItems": 1}]
                 value["default"] = "password-cleartext"
                 del value["minItems"]
+            value["description"] = described[key]
 
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -98,29 +103,24 @@ def schema() -> dict[str, Any]:
     }
 
 
-# --- The strings of a raw document -----------------------------------------------------
-
-
 class Found(NamedTuple):
-    """A string of a raw document: the table that it stands in, its key, the two's place."""
+    """A string of a raw table: the table that holds it, its key, and both places."""
 
     table: dict[str, Any]
     key: str
-    holder: str  # the table's place
-    place: str  # the string's own
+    holder: str  # the place of the table
+    place: str  # the place of the string
 
 
 def strings_read_by(
     accept: Callable[[str], str], cls: type, raw: dict[str, Any], place: str
 ) -> Iterator[Found]:
-    """Every string of a raw table of that type which `accept` is to read."""
+    """Yield every string in a raw table of type *cls* that *accept* validates."""
     for field in type_of(cls).fields:
         value = raw.get(field.encode_name)
-        if not value:
-            continue
         at = below(place, field.encode_name)
         kind, extra = unwrapped(field.type, value)
-        if extra.get("value") is accept and isinstance(value, str):
+        if extra.get("value") is accept and isinstance(value, str) and value:
             yield Found(raw, field.encode_name, place, at)
         elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
             yield from strings_read_by(accept, kind.cls, value, at)
@@ -128,6 +128,5 @@ def strings_read_by(
             item = unwrapped(kind.item_type)[0]
             if isinstance(item, inspect.StructType):
                 for index, table in enumerate(value):
-                    yield from strings_read_by(
-                        accept, item.cls, table, f"{at}[{index}]"
-                    )
+                    inner = f"{at}[{index}]"
+                    yield from strings_read_by(accept, item.cls, table, inner)

@@ -25,7 +25,7 @@ from ..documents.xml import NotXmlError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_SOCKET_TYPES = get_args(get_args(SocketType)[0])
+_SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
 _DROPS = "it drops the whole document"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

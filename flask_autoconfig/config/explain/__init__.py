@@ -1,1 +1,1 @@
-"""What was probably meant by a file with problems; imported only where there is one."""
+"""Explains problems of a file; imported only when there is one."""

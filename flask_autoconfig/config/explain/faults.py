@@ -1,21 +1,20 @@
-"""What is wrong with the values of a TOML document, and what to write instead."""
+"""Messages and cures for the values of a TOML document that the tables refuse."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from msgspec import inspect
 
-from ...errors import Problem
-from ..building import Key, below, holder, keys_of, unwrapped
+from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
 from . import hints
 from .hiding import is_secret
-from .spelling import SMALL
+from .spelling import BOOLEANS
 
 _KINDS = {
     inspect.StrType: "a string",
@@ -24,21 +23,21 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-_MOST_GUESSED = 1000  # unlike words of a file that are compared with known ones
+_MOST_GUESSED = 1000  # different words of a file that are compared with known ones
 
 
 class Faults:
-    """Puts what is wrong with values into words: each time a message and a cure."""
+    """Describes faulty values, each with a message and a cure."""
 
     def __init__(self, homes: Mapping[str, type]) -> None:
-        """`homes` are the tables by their heading: where a stray key may belong."""
+        """`homes` are the tables by their heading, where a stray key may belong."""
         self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
         self._guessed: set[str] = set()  # words that were compared with known ones
 
     def unknown_key(
         self, key: str, raw: dict[str, Any], known: dict[str, Key]
     ) -> tuple[str, str]:
-        """The cure, and the known key that was probably meant, or ""."""
+        """Return the cure, and the known key that was probably meant, or ""."""
         cure, meant = hints.for_key(key, raw, known) or hints.Hint("")
         name = key.lower().replace("-", "_")
         if not cure and name not in known:
@@ -49,115 +48,69 @@ class Faults:
         if not cure:
             meant = self._nearest(key, known)
             cure = f"did you mean {meant}?" if meant else ""
-        return cure or f"known are {', '.join(known)}", meant
+        return cure or f"the known keys are {', '.join(known)}", meant
 
     def wrong_type(self, kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
-        """Of a value of another type than the key takes."""
-        wanted = _expected(kind)
+        """Describe a value of another type than the key has."""
+        expected = _expected(kind)
         if is_secret(_key(at)):
-            return f"expected {wanted}", f"write {wanted}"
-        return f"expected {wanted}, got {quote(raw)}", _spelling(kind, raw, at)
+            return f"expected {expected}", f"write {expected}"
+        return f"expected {expected}, got {quote(raw)}", _conversion(kind, raw, at)
 
     def no_list(self, kind: inspect.VarTupleType, raw: Any, at: str) -> tuple[str, str]:
-        """Of a value that should be a list."""
-        cure = f"write {_key(at)} = {hints.listed(raw)}"
-        cure = hints.for_all(_key(at), raw) or cure
+        """Describe a value that should be a list."""
+        key = _key(at)
+        cure = hints.for_all_clients(key, raw) or f"write {key} = {hints.listed(raw)}"
         if isinstance(unwrapped(kind.item_type)[0], inspect.StructType):
             cure = _list_heading(at, raw)
         return f"expected a list, got {quote(raw)}", cure
 
     def refused(self, error: ValueError, raw: str, at: str) -> tuple[str, str]:
-        """Of a text that its key does not take; a secret is not repeated."""
+        """Describe a string that its key refuses, without repeating a secret."""
         message, cure = error.args
         if is_secret(_key(at)) and quote(raw) in message:
-            return message.partition(quote(raw))[0] + "it", "remove that"
+            return message.partition(quote(raw))[0] + "the value", "remove that"
         return message, cure
 
     def wrong_word(
         self, kind: inspect.LiteralType, raw: str, at: str
     ) -> tuple[str, str]:
-        """Of a text that is none of the words that its key takes."""
-        words = [str(word) for word in kind.values]
-        by_lower = {word.lower(): word for word in words}
-        near = self._nearest(raw, by_lower)
-        cure = f'did you mean "{by_lower[near]}"?' if near else "use one of them"
-        synonym = hints.synonym(_key(at), raw, words)
-        for_all = hints.for_all(_key(at), raw)
-        if synonym or for_all:
-            cure = f'write "{synonym}"' if synonym else for_all
-        elif _key(at) == "type":
-            cure = hints.for_type(raw, _key(holder(at))) or cure
-        wanted = ", ".join(f'"{word}"' for word in words)
-        if len(words) > 1:
-            wanted = "one of " + wanted
-        return f"expected {wanted}, got {quote(raw)}", cure
+        """Describe a string that is none of the words of its key."""
+        words = list(map(str, kind.values))
+        message = f"expected {_expected(kind)}, got {quote(raw)}"
+        key = _key(at)
+        synonym = hints.synonym(key, raw, words)
+        cure = f'write "{synonym}"' if synonym else hints.for_all_clients(key, raw)
+        if not cure and key == "type":
+            cure = hints.for_type(raw, _key(holder(at)))
+        if not cure:
+            by_lower = {word.lower(): word for word in words}
+            near = self._nearest(raw, by_lower)
+            cure = f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+        return message, cure
 
     def _nearest(self, word: str, words: Iterable[str]) -> str:
-        """The one of the words that was probably meant, "" for none."""
+        """Return the word that was probably meant, or ""."""
         if len(self._guessed) < _MOST_GUESSED:
             self._guessed.add(word)
         return _nearest(word, tuple(words)) if word in self._guessed else ""
 
     def _home_of(self, key: str, value: Any) -> str:
-        """The cure for a key that belongs into another table, "" for any other key."""
+        """Return the cure for a key that belongs in another table, or ""."""
         for head, keys in self._homes.items():
             if key not in keys:
                 continue
             if not hints.is_tables(value) or not head.startswith("["):
-                return f"{key} belongs into {head}"
+                return f"move {key} to {head}"
             path = f"{head.strip('[]')}.{key}"
             is_list = isinstance(keys[key].value[0], inspect.VarTupleType)
-            return (
-                f"head it {f'[[{path}]]' if is_list else f'[{path}]'}, below its {head}"
-            )
+            heading = f"[[{path}]]" if is_list else f"[{path}]"
+            return f"write the heading {heading}, below its {head}"
         return ""
 
-    def domains(self, read: list[tuple[str, Any]]) -> list[str]:
-        """What each provider is known by in the tables that were read."""
-        tables = next((raw.get("provider") for _, raw in read), None)
-        return list(map(_domain_in, tables)) if isinstance(tables, list) else []
 
-    def in_order(
-        self, problems: list[Problem], read: list[tuple[str, Any]], faulty: set[str]
-    ) -> list[Problem]:
-        """The problems in the order of the tables that were read."""
-        places = (it for at, raw in read for it in _places_in(raw, at, faulty))
-        positions = {place: number for number, place in enumerate(places)}
-
-        def position(problem: Problem) -> int:
-            place = problem.place
-            while place and place not in positions:
-                place = holder(place)
-            return positions.get(place, -1)
-
-        return sorted(problems, key=position)
-
-
-def _places_in(raw: Any, place: str, among: set[str]) -> Iterator[str]:
-    """The place of every key and every item of a list that is one of those, in order."""
-    inner: Iterable[tuple[str, Any]] = ()
-    if isinstance(raw, dict):
-        inner = ((below(place, key), value) for key, value in raw.items())
-    elif isinstance(raw, list):
-        inner = ((f"{place}[{index}]", item) for index, item in enumerate(raw))
-    for at, value in inner:
-        if at in among:
-            yield at
-            yield from _places_in(value, at, among)
-
-
-def _domain_in(raw: Any) -> str:
-    """The first domain of a raw provider, its id where it has none, or ""."""
-    if not isinstance(raw, dict):
-        return ""
-    domains = raw.get("domains")
-    names = [*domains[:1], raw.get("id")] if isinstance(domains, list) else [domains]
-    texts = [it.strip() for it in (*names, raw.get("id")) if isinstance(it, str)]
-    return next((quote(it)[1:-1] for it in texts if it), "")
-
-
-def _header(at: str) -> str:
-    """The place as a table's header names it: without the numbers."""
+def _heading(at: str) -> str:
+    """Return a place as the heading of a table has it, without indexes."""
     return ".".join(part.partition("[")[0] for part in at.split("."))
 
 
@@ -165,12 +118,13 @@ def _expected(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.IntType):
         return f"an integer from {kind.ge} to {kind.le}"
     if isinstance(kind, inspect.LiteralType):
-        return "one of " + ", ".join(f'"{word}"' for word in kind.values)
+        words = ", ".join(f'"{word}"' for word in kind.values)
+        return f"one of {words}" if len(kind.values) > 1 else words
     return _KINDS[type(kind)]
 
 
-def _spelling(kind: inspect.Type, raw: Any, at: str) -> str:
-    """What to write for a value of another type."""
+def _conversion(kind: inspect.Type, raw: Any, at: str) -> str:
+    """Return the cure for a value of another type."""
     key = _key(at)
     if isinstance(kind, inspect.StructType):
         return _table_for(kind, raw, at)
@@ -178,51 +132,43 @@ def _spelling(kind: inspect.Type, raw: Any, at: str) -> str:
         return f"name the language: {{en = {quote(raw)}}}"
     if isinstance(kind, inspect.IntType) and isinstance(raw, str | float):
         around = r"\D*" if key == "port" else ""
-        number = re.fullmatch(rf"{around}(\d+)(?:\.0*)?{around}", str(raw))
-        if number and _fits(kind, number[1]):
+        number = re.fullmatch(rf"{around}(\d{{1,9}})(?:\.0*)?{around}", str(raw))
+        if number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0):
             return f"write {key} = {int(number[1])}"
-    if isinstance(kind, inspect.BoolType):
-        word = str(raw).lower() if raw in (0, 1) or isinstance(raw, str) else ""
-        meant = {"1": "true", "0": "false"}.get(word, SMALL.get(word, word))
-        if meant in ("true", "false"):
-            return f"write {key} = {meant}"
+    if isinstance(kind, inspect.BoolType) and str(raw).lower() in BOOLEANS:
+        return f"write {key} = {BOOLEANS[str(raw).lower()]}"
     if isinstance(kind, inspect.LiteralType):
         return _word_for(kind, raw, key)
-    if isinstance(kind, inspect.StrType) and not isinstance(raw, dict | list):
+    if isinstance(kind, inspect.StrType) and isinstance(raw, list):
+        return _string_for(key, raw)
+    if isinstance(kind, inspect.StrType) and not isinstance(raw, dict):
         text = quote(raw)
         return f'write "{text}"' if at.endswith("]") else f'write {key} = "{text}"'
-    if isinstance(kind, inspect.StrType) and isinstance(raw, list):
-        if hints.in_one_text(key, raw):
-            return hints.in_one_text(key, raw)
-        first = raw[0] if raw and isinstance(raw[0], str) else "…"
-        more = "; another server is another table" if len(raw) > 1 else ""
-        return f"write {key} = {quote(first)}{more}"
     return f"write {_expected(kind)}"
 
 
-def _fits(kind: inspect.IntType, digits: str) -> bool:
-    return len(digits) < 10 and (kind.ge or 0) <= int(digits) <= (kind.le or 0)
+def _string_for(key: str, items: list[Any]) -> str:
+    first = items[0] if items and isinstance(items[0], str) else "…"
+    if key == "scope":
+        return f"write {key} = {quote(' '.join(map(str, items)))}"
+    more = "; write another server as another table" if len(items) > 1 else ""
+    return f"write {key} = {quote(first)}{more}"
 
 
 def _word_for(kind: inspect.LiteralType, raw: Any, key: str) -> str:
     first = raw[0] if isinstance(raw, list) and raw else raw
     if key == "socket_type" and isinstance(first, bool | str):
-        more = "; another server is another table" if isinstance(raw, list) else ""
+        more = "; write another server as another table" * isinstance(raw, list)
         return f'write socket_type = "{hints.socket_type(first)}"{more}'
-    if isinstance(raw, bool):
-        meant = hints.synonym(key, str(raw).lower(), map(str, kind.values))
-        return f'write {key} = "{meant}"' if meant else "write one of them, in quotes"
-    if not isinstance(raw, dict | list):
-        return "write it in quotes"
-    return "write one of them, in quotes"
+    meant = hints.synonym(key, str(raw).lower(), map(str, kind.values))
+    return f'write {key} = "{meant}"' if meant else "write one of them, in quotes"
 
 
 def _table_for(kind: inspect.StructType, raw: Any, at: str) -> str:
-    """What to write for what has to be a table."""
-    path = _header(at)
+    path = _heading(at)
     if isinstance(raw, list):
-        return f"head it [{path}], with one bracket"
-    if "[" in at.rpartition(".")[2]:  # an item of a list of tables
+        return f"write the heading [{path}], with one bracket"
+    if at.endswith("]"):  # an item of a list of tables
         return f"write a table below [[{path}]]"
     _, required = keys_of(kind.cls)
     if isinstance(raw, str) and len(required) == 1:
@@ -231,22 +177,21 @@ def _table_for(kind: inspect.StructType, raw: Any, at: str) -> str:
 
 
 def _list_heading(at: str, raw: Any) -> str:
-    path = _header(at)
+    path = _heading(at)
     if not isinstance(raw, dict):
         return f"write a table below [[{path}]]"
     if path == "provider" and raw and all(map(hints.is_tables, raw.values())):
-        return "begin with [[provider]] and its domains; its other tables follow it"
-    return f"head it [[{path}]], with two brackets"
+        return "begin with [[provider]] and its domains, before its other tables"
+    return f"write the heading [[{path}]], with two brackets"
 
 
 def _key(at: str) -> str:
-    """The key that a place ends with."""
+    """Return the key that a place ends with."""
     return at.rpartition(".")[2].partition("[")[0]
 
 
 @lru_cache(maxsize=1024)
 def _nearest(word: str, words: tuple[str, ...]) -> str:
-    """The one of the words that was probably meant, "" for none."""
     if len(word) > 2 * max(map(len, words)):
         return ""
     near = difflib.get_close_matches(word.lower().replace("-", "_"), words, 1, 0.6)

@@ -1,7 +1,7 @@
-"""Placeholders as other programs have them, and ours for them.
+"""Translates the placeholders of other programs into ours.
 
-Dovecot's %u and %{user | domain}, Exim's $local_part, automx's {0}, the {{email}} of
-templates, the <email> of instructions. To clients all of them are plain text.
+For example Dovecot's %u and %{user | domain}, Exim's $local_part, automx's {0}, the
+{{email}} of templates and the <email> of instructions.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 
 from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS
-from .words import of
+from .words import names_in
 
 ADDRESS, LOCAL_PART, _, REAL_NAME = PLACEHOLDERS
 _DOMAIN = DOMAIN_PLACEHOLDER
 _OURS = re.compile("|".join(PLACEHOLDERS))
-# Their word for it, in whatever brackets it stands, or Dovecot's letter behind a %.
+# A name in any kind of brackets, or one of Dovecot's letters after a %.
 _THEIRS = re.compile(
     r"%\{(?P<a>[^{}]*)\}|%\((?P<b>\w+)\)s"
     r"|\$\{\s*(?P<c>\w+)[^{}]*\}|\$(?P<d>[A-Za-z_]\w*)\$?"
@@ -22,24 +22,26 @@ _THEIRS = re.compile(
     r"|<(?P<f>[\w@. -]+)>|\[(?P<g>[\w@. -]+)\]"
     r"|%(?P<h>[A-Za-z]\w*)%|%[LU]?(?P<i>[a-z])(?![A-Za-z])"
 )
-_WORDS = {word: ours for ours, words in of("placeholders").items() for word in words}
-_EITHER = of("others")["either"]  # alone they may be the whole address as well
+_NAMES = {
+    name: ours for ours, names in names_in("placeholders").items() for name in names
+}
+_EITHER = names_in("others")["either"]  # alone, they may mean the whole address
 
 
-def meaning_of(word: str) -> str:
-    """Our placeholder for another program's word, "" for a word of no known meaning."""
-    plain = re.sub(r"[\s_.-]|^your(?=.)", "", word.lower())
-    return _WORDS.get(word.lower()) or _WORDS.get(plain, "")
+def meaning_of(name: str) -> str:
+    """Return our placeholder for another program's name, or ""."""
+    plain = re.sub(r"[\s_.-]|^your(?=.)", "", name.lower())
+    return _NAMES.get(name.lower()) or _NAMES.get(plain, "")
 
 
 def theirs_in(text: str) -> str:
-    """The first placeholder of another program in a text, "" where there is none."""
-    found = _THEIRS.search(_OURS.sub(lambda it: " " * len(it[0]), text))
+    """Return the first placeholder of another program in a text, or ""."""
+    found = _THEIRS.search(_OURS.sub(lambda match: " " * len(match[0]), text))
     return found[0] if found else ""
 
 
 def translated(text: str) -> str:
-    """The text with our placeholders instead of theirs, if there are any."""
+    """Return the text with our placeholders instead of other programs'."""
     kept: list[str] = []
 
     def keep(placeholder: str) -> str:
@@ -47,22 +49,22 @@ def translated(text: str) -> str:
         return f"\0{len(kept) - 1}\0"
 
     def ours_for(match: re.Match[str]) -> str:
-        word = next((it for it in match.groups() if it is not None), "")
-        *filtered, word = map(str.strip, word.split("|"))  # as Dovecot's user | domain
-        alone = match[0] == text and not filtered
-        ours = ADDRESS if alone and word.lower() in _EITHER else meaning_of(word)
+        name = next((group for group in match.groups() if group is not None), "")
+        *filters, name = map(str.strip, name.split("|"))  # Dovecot's user | domain
+        alone = match[0] == text and not filters
+        ours = ADDRESS if alone and name.lower() in _EITHER else meaning_of(name)
         return keep(ours or ADDRESS)
 
     result = _OURS.sub(lambda match: keep(match[0]), text.replace("\0", ""))
     result = _THEIRS.sub(ours_for, result)
-    result = re.sub("\0(\\d+)\0", lambda it: kept[int(it[1])], result)
+    result = re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], result)
     for whole in (f"{LOCAL_PART}@{_DOMAIN}", f"{ADDRESS}@{_DOMAIN}"):
         result = result.replace(whole, ADDRESS)
     return result
 
 
 def login_for(text: str) -> str:
-    """What to write for a user name that is the same for everybody."""
+    """Return what to write for a user name that is the same for every address."""
     if theirs_in(text):
         return translated(text)
     meaning = meaning_of(text)

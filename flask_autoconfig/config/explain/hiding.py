@@ -1,10 +1,10 @@
-"""Values that nobody is to read over a shoulder or in a log: passwords, secrets, tokens."""
+"""Hides passwords, secrets and tokens in what is shown and logged."""
 
 from __future__ import annotations
 
 import re
 
-# A key by its end (`client_secret`, not `token_url`), and what may stand for its =.
+# A key by its end (`client_secret`, not `token_url`), with = or what is written for it.
 _NAME = r"(?:secret|password|passwd|passphrase|pwd|token|api[_-]?key|\b(?:pass|pw))"
 _KEY = re.compile(rf"{_NAME}[\"'\u201c\u201d]?\s*[=:]+>?\s*", re.IGNORECASE)
 _FIRST_KEY = re.compile(rf"\W*+[\w.-]*{_NAME}\b[^\w\s]*\s*[=:>]*\s*", re.IGNORECASE)
@@ -16,12 +16,12 @@ HIDDEN = "\u2026"
 
 
 def is_secret(key: str) -> bool:
-    """Whether the value of a key is one."""
+    """Whether the value of a key is a secret."""
     return _KEY.search(f"{key}=") is not None
 
 
 def hidden(line: str) -> str:
-    """A line of TOML, or of what was meant to be, without the secrets in it."""
+    """Return a line, of TOML or nearly so, without the secrets in it."""
     shown, at = "", 0
     for value in _values(line):
         shown += line[at : value.start] + HIDDEN
@@ -30,9 +30,9 @@ def hidden(line: str) -> str:
 
 
 def hidden_to_the_end(line: str) -> tuple[str, str]:
-    """A line that is no TOML, up to where a secret may begin, and what follows there.
+    """Split an invalid line where a secret may begin: what to show, and the rest.
 
-    Where one ends nobody knows there.
+    In a line that is not TOML, the end of a secret is unknown.
     """
     found = _FIRST_KEY.match(line) or _KEY.search(line)
     if found is None or not line[found.end() :].strip():

@@ -1,4 +1,4 @@
-"""What to write instead: other programs' names for our keys, tables and values."""
+"""Cures for names and values that other programs use for ours."""
 
 from __future__ import annotations
 
@@ -6,48 +6,42 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..values import bare_host, quote
+from ..values import quote
+from .cures import bare_host
 from .foreign import ADDRESS, login_for
-from .words import of
+from .words import names_in
 
-_KEYS = of("keys")
+_KEYS = names_in("keys")
+_OTHERS = names_in("others")
+# Another program's heading of a server -> our table, and the type of the server.
 _SERVERS = {
-    name: tuple(ours.split()) for ours, names in of("servers").items() for name in names
+    name: tuple(ours.split())
+    for ours, names in names_in("servers").items()
+    for name in names
 }
-_OTHERS = of("others")
-_OF_SERVERS = {
-    "caldav": "calendar",
-    "carddav": "address_book",
-    "webdav": "file_share",
-    "xmpp": "chat",
-}
+_SERVERS_OF_ANY_KIND = ("server", "servers", "mailserver", "mail")
 
 
 class Hint(NamedTuple):
-    """What to write, and the key of the table that was meant, "" for none of its own."""
+    """What to write, and the key of the same table that was meant, or ""."""
 
     cure: str
     key: str = ""
 
 
 def plain(name: str) -> str:
-    """A name without what people put between its words."""
+    """Return a name in lower case, without separators between its words."""
     return re.sub(r"[\s_.-]", "", name.lower())
 
 
-def _ours(name: str) -> list[str]:
-    """Our keys that another program or a person calls *name*."""
-    return [ours for ours, names in _KEYS.items() if name in names]
-
-
 def for_key(key: str, raw: Mapping[str, Any], known: Iterable[str]) -> Hint | None:
-    """What to write for a key that a raw table does not know, None for no hint.
+    """Return what to write for the key *key* of a raw table, or None.
 
-    `known` are the keys that it knows.
+    `known` are the keys that the table may have; *key* is not one of them.
     """
     value, name = raw[key], plain(key)
     if name in _OTHERS["passwords"]:
-        return Hint("remove it: everybody can read this, and clients ask for it")
+        return Hint("remove it: the file is public, and clients ask for the password")
     if is_tables(value):
         return _for_table(key, value, top="provider" in known)
     for ours in _ours(name):
@@ -61,73 +55,64 @@ def for_key(key: str, raw: Mapping[str, Any], known: Iterable[str]) -> Hint | No
 def elsewhere(
     key: str, raw: Mapping[str, Any], homes: Mapping[str, Iterable[str]]
 ) -> str:
-    """The cure for a key that belongs into another table by another name, or "".
+    """Return the cure for a key that belongs in another table by another name, or "".
 
-    `homes` are the tables by their heading, each with its keys.
+    `homes` are the keys of each table, by its heading.
     """
     for ours in _ours(plain(key)):
         for heading, keys in homes.items():
             if ours in keys:
                 return f"write {ours} = {_value_for(ours, key, raw)} in {heading}"
-    return _domain_heading(key, raw[key]) if isinstance(raw[key], dict) else ""
+    return ""
+
+
+def _ours(name: str) -> list[str]:
+    return [ours for ours, names in _KEYS.items() if name in names]
 
 
 def is_tables(value: Any) -> bool:
-    """Whether a raw value is a table, or a list with one in it."""
+    """Return whether a raw value is a table, or a list with a table in it."""
     items = value if isinstance(value, list) else [value]
-    return any(isinstance(it, dict) for it in items)
+    return any(isinstance(item, dict) for item in items)
 
 
 def _for_table(key: str, value: Any, top: bool) -> Hint | None:
+    name = plain(key)
     below = ", below its [[provider]]" if top else ""
-    if plain(key) in _SERVERS and not _is_pop3_options(key, value):
-        home, type_ = _SERVERS[plain(key)]
-        tables = value if isinstance(value, list) else [value]
-        named = all("type" in it for it in tables if isinstance(it, dict))
-        more = "" if named else f', and write type = "{type_}"'
-        return Hint(f"head it [[provider.{home}]]{below}{more}", "" if top else home)
-    if plain(key) in ("server", "servers", "mailserver", "mail") and not (
-        top and isinstance(value, dict)
-    ):
-        return Hint(f"head it [[provider.incoming]] or [[provider.outgoing]]{below}")
-    if top and isinstance(value, dict) and plain(key) in _OTHERS["general"]:
+    is_table = isinstance(value, dict)
+    if name in _SERVERS and not _is_pop3_options(key, value):
+        home, type_ = _SERVERS[name]
+        tables = [value] if is_table else value
+        typed = all("type" in table for table in tables if isinstance(table, dict))
+        more = "" if typed else f', and write type = "{type_}"'
+        cure = f"write the heading [[provider.{home}]]{below}{more}"
+        return Hint(cure, "" if top else home)
+    if name in _SERVERS_OF_ANY_KIND and not (top and is_table):
+        headings = "[[provider.incoming]] or [[provider.outgoing]]"
+        return Hint(f"write the heading {headings}{below}")
+    if name in _OTHERS["general"] and top and is_table:
         return Hint("write its keys at the top of the file, without this heading")
     return None
 
 
 def _is_pop3_options(key: str, value: Any) -> bool:
     hosts = ("hostname", "host", "server")
-    return key == "pop3" and not any(it in value for it in hosts)
-
-
-def _domain_heading(key: str, value: Any) -> str:
-    """What to write for a domain that heads a table."""
-    labels = [key]
-    while isinstance(value, dict) and len(value) == 1 and "." not in key:
-        label, value = next(iter(value.items()))
-        if not isinstance(value, dict):
-            break
-        labels.append(label)
-    name = ".".join(labels)
-    if "." in name and bare_host(name) == name.lower():
-        return f'write [[provider]], and domains = ["{name}"] below it'
-    return ""
+    return key == "pop3" and not any(name in value for name in hosts)
 
 
 def _value_for(ours: str, key: str, raw: Mapping[str, Any]) -> str:
-    """The value for our key, of what stands in the table for theirs."""
+    """Return the value of our key that another program's *key* has in a raw table."""
     value = raw[key]
+    first = value[0] if isinstance(value, list) and value else value
     if ours == "socket_type":
-        return f'"{socket_type(value, key, raw.get("port"))}"'
+        return quote(socket_type(value, key, raw.get("port")))
     if ours == "authentication":
-        first = value[0] if isinstance(value, list) and value else value
-        return f'"{synonym("authentication", first) or "password-cleartext"}"'
+        return quote(synonym(ours, first) or "password-cleartext")
     if ours == "type":
-        return f'"{synonym("type", value) or "imap"}"'
+        return quote(synonym(ours, first) or "imap")
     if ours == "username":
         return quote(login_for(value) if isinstance(value, str) else ADDRESS)
     if ours == "hostname":
-        first = value[0] if isinstance(value, list) and value else value
         host = bare_host(first) if isinstance(first, str) else ""
         return quote(host or "mail.example.com")
     if ours == "port":
@@ -135,75 +120,60 @@ def _value_for(ours: str, key: str, raw: Mapping[str, Any]) -> str:
         return number[0][:5] if number else "993"
     if ours in ("domains", "mx_domains", "include", "clients"):
         return listed(value)
-    if isinstance(value, bool | int) and ours == "max_age":
+    if ours == "max_age" and isinstance(value, int):
         return quote(int(value))
     return quote(value) if isinstance(value, str) else '"…"'
 
 
-def for_all(key: str, value: Any) -> str:
-    """The cure for a list of clients that is meant to name all of them, or ""."""
-    if (
-        key != "clients"
-        or not isinstance(value, str)
-        or value.lower() not in _OTHERS["all"]
-    ):
+def for_all_clients(key: str, value: Any) -> str:
+    """Return the cure for a word in `clients` that means all of them, or ""."""
+    if key != "clients" or str(value).lower() not in _OTHERS["all"]:
         return ""
-    return "remove the key: without it all are served, but ispdb"
-
-
-def in_one_text(key: str, value: list[Any]) -> str:
-    """The text that is meant by a list, for a key whose text holds several words, or ""."""
-    if key != "scope" or not all(isinstance(it, str) for it in value):
-        return ""
-    return f"write {key} = {quote(' '.join(value))}"
+    return "remove the key: by default all are served, except ispdb"
 
 
 def listed(value: Any) -> str:
-    """The list that is meant by one text, or by several in one."""
+    """Return as a list what was written as one string, or as several in one."""
     words = value if isinstance(value, list) else [value]
     if isinstance(value, str):
         words = re.split(r"[\s,;]+", value)
-    texts = [quote(it.partition("@")[2] or it) for it in words if isinstance(it, str)]
-    texts = [it for it in texts if it != '""']
+    texts = [word.partition("@")[2] or word for word in words if isinstance(word, str)]
+    texts = [quote(text) for text in texts if text]
     if not texts:
         return '["…"]'
     return f"[{', '.join(texts[:3])}{', …' if len(texts) > 3 else ''}]"
 
 
 def socket_type(value: Any, key: str = "", port: Any = None) -> str:
-    """The encryption that is meant by a key of this name and its value."""
-    said = synonym("socket_type", "yes" if value is True else value)
+    """Return the socket type that a key of this name means by its value."""
+    meant = synonym("socket_type", "yes" if value is True else value)
+    is_starttls = "starttls" in plain(key)
     if isinstance(value, bool | int) and not value:
-        return "STARTTLS" if "starttls" not in plain(key) else "SSL"
-    if said == "plain":
-        return said
-    if port in (143, 110, 587, 25) or (
-        "starttls" in plain(key) and said in ("SSL", None)
-    ):
+        return "SSL" if is_starttls else "STARTTLS"
+    if meant == "plain":
+        return meant
+    if port in (143, 110, 587, 25) or (is_starttls and meant in ("SSL", None)):
         return "STARTTLS"
-    return said or "SSL"
+    return meant or "SSL"
 
 
 def synonym(key: str, value: Any, words: Iterable[str] = ()) -> str | None:
-    """The word of ours for another program's value of a key, None for no such word.
+    """Return our word for another program's value of a key, or None.
 
-    `words` are those that the key takes here, if not all.
+    `words` are those that the key may have here, if not all of them.
     """
     if not isinstance(value, str):
         return None
-    known = of("values", key)
     given = re.sub(r"[\s_]+", "-", "/".join(map(str.strip, value.lower().split("/"))))
-    taken = set(words)
-    for word, others in known.items():
-        meant = given == word.lower() or given in others
-        if meant and (not taken or word in taken):
+    allowed = set(words)
+    for word, others in names_in("values", key).items():
+        is_meant = given == word.lower() or given in others
+        if is_meant and (not allowed or word in allowed):
             return word
-    return next((word for word in taken if given == word.lower()), None)
+    return next((word for word in allowed if given == word.lower()), None)
 
 
-def for_type(value: str, key: str) -> str | None:
-    """Where a server of that type belongs, for one that stands in another's table."""
-    home = _SERVERS.get(plain(value), ("", ""))[0] or _OF_SERVERS.get(value.lower(), "")
-    if home and home != key:
-        return f"head this server [[provider.{home}]]"
-    return None
+def for_type(value: str, key: str) -> str:
+    """Return the cure for a server of that type in the table of others, or ""."""
+    home = _SERVERS.get(plain(value), ("", ""))[0]
+    return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""

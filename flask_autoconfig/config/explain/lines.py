@@ -1,70 +1,106 @@
-"""The lines that keys stand in.
+"""Finds the lines of keys in a TOML text.
 
-tomllib tells no lines. So the text of a file that has a problem is gone through once more,
-for the faulty keys alone; it is known to be TOML then.
+tomllib reports no lines. For a file with problems, the text is scanned once more for the
+faulty keys alone. It is known to be valid TOML then.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 
-from ...errors import Problem
+from ...errors import ConfigError, Problem
 from ..building import below, holder, is_bare
+from ..reading import domain_of, text_of
+from ..rules import Origin
+from ..tables import Provider
 
 _PROVIDER = re.compile(r"provider\[(\d+)\]")
-# In quotes and cut to what fits a message, only these are sure to be like no other key.
-_TELLING_KEY = re.compile('[^"?…\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{0,78}')
-
-
-def provider_number(place: str) -> int | None:
-    """Which of a file's providers the place is in, None for none."""
-    found = _PROVIDER.match(place)
-    return int(found[1]) if found else None
+# Keys that no other key looks like, once they are quoted and cut for a message.
+_UNIQUE_KEY = re.compile('[^"?…\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]{0,78}')
 
 
 def located(
     problems: Iterable[Problem], text: str = "", domains: Sequence[str] = ()
 ) -> list[Problem]:
-    """The problems of one TOML text with their lines, and their providers' domains.
+    """Return the problems of a TOML text with their lines and providers' domains.
 
-    A key that is not there, or whose line is not sure, has the line of the nearest
-    table. `domains` has one for each provider, "" where it is not known.
+    A key that is missing, or whose line is uncertain, gets the line of the nearest table.
+    `domains` has one name for each provider, "" where it is unknown.
     """
     problems = list(problems)
-    lines = lines_of(text, [it.place for it in problems if it.line is None])
-    found = []
-    for problem in problems:
-        line = problem.line or lines.get(problem.place)
-        number = provider_number(problem.place)
-        known = number is not None and number < len(domains)
-        domain = problem.domain or (domains[number] if known else "")  # type: ignore[index]
-        found.append(problem._replace(line=line, domain=domain))
-    return found
+    lines = lines_of(
+        text, [problem.place for problem in problems if problem.line is None]
+    )
+    return [
+        problem._replace(
+            line=problem.line or lines.get(problem.place),
+            domain=problem.domain or _domain_of(problem.place, domains),
+        )
+        for problem in problems
+    ]
+
+
+def with_lines(
+    problems: Iterable[Problem],
+    main: Path,
+    providers: Iterable[Provider] = (),
+    origins: Iterable[Origin] = (),
+) -> list[Problem]:
+    """Return problems of files that were read, with their lines and domains.
+
+    `main` is the main file; `providers` are all that were read, with their `origins`.
+    """
+    domains: dict[str, list[str]] = {}
+    for provider, origin in zip(providers, origins, strict=False):
+        domains.setdefault(origin.file, []).append(domain_of(provider))
+    problems = list(problems)
+    indexes: dict[str, list[int]] = {}
+    for index, problem in enumerate(problems):
+        indexes.setdefault(problem.file, []).append(index)
+    for file, chosen in indexes.items():
+        text = ""
+        if any(problems[index].line is None for index in chosen):
+            with suppress(OSError, ConfigError):  # changed since it was read
+                text = text_of(main.parent / file if file else main)
+        of_file = [problems[index] for index in chosen]
+        found = located(of_file, text, domains.get(file, ()))
+        for index, problem in zip(chosen, found, strict=True):
+            problems[index] = problem
+    return problems
+
+
+def _domain_of(place: str, domains: Sequence[str]) -> str:
+    found = _PROVIDER.match(place)
+    number = int(found[1]) if found else len(domains)
+    return domains[number] if number < len(domains) else ""
 
 
 def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
-    """The line of each place that the text has, or of the nearest table; from 1."""
-    asked = {place for place in places if place}
-    if not (text and asked):
+    """Return the line, from 1, of each place in the text or of the nearest table."""
+    wanted = {place for place in places if place}
+    if not (text and wanted):
         return {}
-    scan = _Scan(text, asked)
+    scan = _Scan(text, wanted)
     scan.run()
-    at = {place: found for place in asked if (found := scan.nearest(place)) is not None}
+    nearest = {place: scan.nearest(place) for place in wanted}
+    offsets = {place: at for place, at in nearest.items() if at is not None}
     lines = {}
     line, before = 1, 0
-    for offset in sorted(set(at.values())):
+    for offset in sorted(set(offsets.values())):
         line += text.count("\n", before, offset)
         lines[offset] = line
         before = offset
-    return {place: lines[offset] for place, offset in at.items()}
+    return {place: lines[offset] for place, offset in offsets.items()}
 
 
 def last_statement(text: str, before: int) -> int:
-    """Where the last key or heading begins that stands before an offset.
+    """Return where the last key or heading before an offset begins.
 
-    Of a text that is TOML up to there: what is behind a key is a part of its value.
+    The text up to there has to be valid TOML.
     """
     scan = _Scan(text[:before], {"nothing"})
     scan.run()
@@ -72,7 +108,7 @@ def last_statement(text: str, before: int) -> int:
 
 
 class _LostError(Exception):
-    """What stands there is not understood: nothing behind it is looked for."""
+    """The text cannot be scanned any further."""
 
 
 _STRING = r'"(?>(?:[^"\\\n]++|\\.)*)"'
@@ -84,7 +120,7 @@ _VALUE = re.compile(
     rf"|{_STRING}|{_LITERAL}"
     r"|[^\s,\[\]{}#\"'][^,\[\]{}#\n]*+"
 )
-# A list without lists, tables, comments or long strings in it: most are so.
+# A list without lists, tables, comments or multi-line strings in it, as most are.
 _FLAT_LIST = re.compile(
     rf"\[(?>(?:[^\[\]{{}}\"'#]++|(?!\"\"\"){_STRING}|(?!'''){_LITERAL})*)\]"
 )
@@ -95,28 +131,28 @@ _BETWEEN = re.compile(r"(?>(?:[ \t\r\n,]++|#[^\n]*+)*)")
 
 
 class _Scan:
-    """One way through a TOML text, in search of places.
+    """A single pass through a TOML text in search of places.
 
-    Places are built only where one that is asked for may lie: None stands for others.
-    So its time grows with the text's length alone, however deep its tables are.
+    A place is built only where a wanted one may be, and is None elsewhere. So the time
+    grows with the length of the text alone, however deep its tables are.
     """
 
-    def __init__(self, text: str, asked: set[str]) -> None:
+    def __init__(self, text: str, wanted: set[str]) -> None:
         self._text = text
         self._at = 0
-        self._missing = set(asked)
-        self._wanted = {""}  # those that are asked for, and what holds them
-        for place in asked:
+        self._missing = set(wanted)
+        self._wanted = {""}  # with the tables and lists that hold them
+        for place in wanted:
             while place not in self._wanted:
                 self._wanted.add(place)
                 place = holder(place)
         self._offsets: dict[str, int] = {}
-        self._counts: dict[str, int] = {}  # the tables so far that [[…]] heads
-        self._table: str | None = ""  # the one whose keys follow
-        self.statement = 0  # where the last key or heading began
+        self._counts: dict[str, int] = {}  # of the [[…]] tables so far
+        self._table: str | None = ""  # whose keys follow
+        self.statement = 0  # where the last key or heading begins
 
     def run(self) -> None:
-        """Go on until everything is found, or nothing more is there."""
+        """Scan until everything is found, or to the end."""
         try:
             while self._missing and self._skip(_BLANK) < len(self._text):
                 self.statement = self._at
@@ -124,19 +160,19 @@ class _Scan:
                     self._heading()
                 else:
                     self._value(self._pair(self._table))
-        except (_LostError, ValueError):  # the latter of an escape that is none
+        except (_LostError, ValueError):  # ValueError: an invalid escape
             return
 
     def nearest(self, place: str) -> int | None:
-        """Where the place is, or else what holds it; None where that is not sure."""
+        """Return the offset of a place or of what holds it, None where uncertain."""
         while place and place not in self._offsets:
             place = holder(place)
-            if place in self._counts:  # one of several tables, but which?
+            if place in self._counts:  # one of several tables, unknown which
                 return None
         return self._offsets.get(place)
 
-    def _skip(self, what: re.Pattern[str]) -> int:
-        found = what.match(self._text, self._at)
+    def _skip(self, pattern: re.Pattern[str]) -> int:
+        found = pattern.match(self._text, self._at)
         if found is None:
             raise _LostError
         self._at = found.end()
@@ -149,7 +185,7 @@ class _Scan:
         self._at += len(sign)
 
     def _note(self, place: str | None, at: int) -> str | None:
-        """The place, once its first offset is kept; None where nobody wants it."""
+        """Record the offset of a wanted place and return it; None for others."""
         if place is None or place not in self._wanted:
             return None
         self._offsets.setdefault(place, at)
@@ -175,7 +211,7 @@ class _Scan:
         self._expect("]]" if many else "]")
 
     def _dotted(self) -> list[str | None]:
-        """The keys of a dotted key; None for one that looks like others in a place."""
+        """Return the parts of a dotted key, None for one that is not unique."""
         keys: list[str | None] = []
         while True:
             self._skip(_SPACE)
@@ -187,7 +223,7 @@ class _Scan:
             self._at += 1
 
     def _pair(self, table: str | None) -> str | None:
-        """Go past a key and its =; the value's place."""
+        """Skip a key and its =, and return the place of the value."""
         start = self._at
         place = table
         for key in self._dotted():
@@ -197,8 +233,8 @@ class _Scan:
         return place
 
     def _value(self, place: str | None) -> None:
-        """Go past a value, and what is in it, however deep."""
-        # What is not closed yet: its closing sign, its place, the numbers of its items.
+        """Skip a value with everything in it, however deep."""
+        # The open lists and tables: closing bracket, place, and indexes of the items.
         open_: list[tuple[str, str | None, Iterator[int]]] = []
         while True:
             sign = self._text[self._at : self._at + 1]
@@ -233,7 +269,7 @@ def _under(place: str | None, key: str | None) -> str | None:
 
 
 def _key_of(written: str) -> str | None:
-    """The key as TOML reads it, None for one whose place may be another's as well."""
+    """Return a key as TOML reads it, None for one that is not unique in a message."""
     if written[0] not in "\"'":
         return written if is_bare(written) else None
     key = written[1:-1]
@@ -241,4 +277,4 @@ def _key_of(written: str) -> str | None:
         import tomllib
 
         key = tomllib.loads(f"key = {written}")["key"]
-    return key if _TELLING_KEY.fullmatch(key) else None
+    return key if _UNIQUE_KEY.fullmatch(key) else None

@@ -1,8 +1,4 @@
-"""What is wrong with a text that is no TOML: the line, a mark, and a guess at the cause.
-
-tomllib says where it could go no further, in its own words. What a person did wrong there
-is guessed from the line, by :mod:`guesses`.
-"""
+"""Describes TOML syntax errors: the line, a mark below it, and the probable cause."""
 
 from __future__ import annotations
 
@@ -13,85 +9,78 @@ from ...cleaning import is_seen
 from ...errors import Problem
 from .guesses import Guess, Stop, guessed
 from .hiding import HIDDEN, hidden_to_the_end
-from .lines import last_statement
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
-_TELLING = re.compile(r"\w{3,}")  # pieces of a secret that say too much
+_SECRET_PIECE = re.compile(r"\w{3,}")  # pieces of a secret that must not be shown
 _LONGEST_LINE = 300  # characters of a line that a guess looks at
 _MORE_DIGITS = re.compile(r"(?<![0-9_])[0-9_]{4000}")
+_CURE = "correct that line"
 
 
 def explain(text: str, error: Exception) -> Problem:
-    """The problem of a text that tomllib refused with this error."""
-    text = text.replace("\r\n", "\n")
-    says, stop = _stop(text, str(error))
+    """Return the problem of a text that tomllib rejected with *error*."""
     if isinstance(error, RecursionError):
-        return Problem("", "not TOML: tables nested too deep", "take some brackets out")
-    if stop is None:
-        return Problem("", f"not TOML: {says}", "mend the line that it names")
-
+        return Problem("", "not TOML: nested too deep", "remove some of the brackets")
+    text = text.replace("\r\n", "\n")
+    stop = _stop(text, str(error))
     guess = guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
-    guess = guess or Guess(says, "mend that line")
-    stop = guess.stop or stop
-    return _problem(f"not TOML: {guess.message}", guess.cure, stop, guess.at)
+    guess = guess or Guess(stop.message, _CURE)
+    return _problem(f"not TOML: {guess.message}", guess.cure, guess.stop or stop)
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
-    """The problem of a file whose bytes are no UTF-8."""
+    """Return the problem of a file that is not UTF-8."""
     cure = "save it as UTF-8"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return Problem("", "it is UTF-16, not UTF-8", f"{cure}, without a mark", line=1)
-    start = error.start
+        message = "the file is UTF-16, not UTF-8"
+        return Problem("", message, f"{cure}, without a byte order mark", line=1)
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
-    before = data[:start].decode("utf-8").replace("\r\n", "\n")
-    stop = Stop("", text, 0, 1, "", 0).moved(len(before))
-    return _problem(f"not UTF-8 at byte {start}", cure, stop, None)
+    before = data[: error.start].decode("utf-8").replace("\r\n", "\n")
+    stop = Stop("", text, len(before))
+    return _problem(f"not UTF-8 at byte {error.start}", cure, stop)
 
 
-def _stop(text: str, words: str) -> tuple[str, Stop | None]:
-    """What tomllib says, and where; its columns count the characters of the line."""
-    found = _AT.search(words)
-    if found is None:
+def _stop(text: str, error: str) -> Stop:
+    """Return where tomllib stopped; its columns count the characters of a line."""
+    found = _AT.search(error)
+    message = error[: found.start()] if found else error
+    if found is None:  # of a number that Python refuses to read
         digits = _MORE_DIGITS.search(text)
-        says = words.partition(" for integer string")[0]
-        nowhere = Stop(says, text, 0, 1, "", 0)
-        return says, nowhere.moved(digits.start()) if digits else None
-    says = words[: found.start()]
-    stop = Stop(says, text, 0, 1, "", 0)
-    if found[1] is None:
-        return says, stop.moved(len(text))
-    offset = 0
-    for _ in range(int(found[1]) - 1):
-        offset = text.index("\n", offset) + 1
-    return says, stop.moved(offset + int(found[2]) - 1)
+        message = message.partition(" for integer string")[0]
+        offset = digits.start() if digits else 0
+    elif found[1] is None:
+        offset = len(text)
+    else:
+        lines = text.split("\n", int(found[1]) - 1)
+        offset = len(text) - len(lines[-1]) + int(found[2]) - 1
+    return Stop(message, text, min(offset, len(text)))
 
 
-def _problem(message: str, cure: str, stop: Stop, at: int | None) -> Problem:
-    at = stop.at if at is None else at
+def _problem(message: str, cure: str, stop: Stop) -> Problem:
     line, secret = hidden_to_the_end(stop.line)
-    if _goes_on_with_a_secret(stop):
+    if _continues_secret(stop):
         line, secret = HIDDEN, stop.line
-    if any(it in cure for it in _TELLING.findall(secret)):
-        cure = "mend that line"
-    excerpt = _excerpt(stop.number, line, min(at, _same(line, stop.line)))
-    return Problem("", message, cure, line=stop.number, column=at + 1, excerpt=excerpt)
+    if any(piece in cure for piece in _SECRET_PIECE.findall(secret)):
+        cure = _CURE
+    number, at = stop.number, stop.at
+    excerpt = _excerpt(number, line, min(at, _common_length(line, stop.line)))
+    return Problem("", message, cure, line=number, column=at + 1, excerpt=excerpt)
 
 
-def _goes_on_with_a_secret(stop: Stop) -> bool:
-    """Whether the line is a part of a secret that began further up."""
-    begin = stop.moved(last_statement(stop.text, stop.offset))
+def _continues_secret(stop: Stop) -> bool:
+    """Whether the line belongs to a secret that began on an earlier line."""
+    begin = stop.statement
     return begin.number < stop.number and hidden_to_the_end(begin.line)[1] != ""
 
 
-def _same(shown: str, line: str) -> int:
-    """Up to where both are the same."""
+def _common_length(shown: str, line: str) -> int:
     pairs = enumerate(zip(shown, line, strict=False))
     return next((at for at, (one, other) in pairs if one != other), len(shown))
 
 
 def _excerpt(number: int, line: str, at: int) -> str:
-    """The line, or what is around the place in a long one, and below it a mark."""
+    """Return the line, or the part of a long line around *at*, and a mark below it."""
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
     shown = "".join(map(_shown, line[start : start + _WIDTH]))
     before = "…" if start else ""
@@ -108,7 +97,7 @@ def _shown(char: str) -> str:
 
 
 def columns_of(char: str) -> int:
-    """How many columns of a terminal a character takes."""
+    """Return how many columns of a terminal a character takes."""
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -1,4 +1,4 @@
-"""Other programs' names for keys, tables, values and placeholders: `words.toml`."""
+"""Other programs' names for keys, tables, values and placeholders: words.toml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def _file() -> dict[str, Any]:
 
 
 @cache
-def of(table: str, key: str = "") -> dict[str, list[str]]:
-    """The words of a table, or of its table *key*, each with its names."""
+def names_in(table: str, key: str = "") -> dict[str, list[str]]:
+    """Return our words of a table, or of its subtable *key*, each with other names."""
     found = _file()[table]
     found = found.get(key, {}) if key else found
     return {ours: names.split() for ours, names in found.items()}

@@ -18,7 +18,7 @@ import click
 from ... import families
 from ...address import Address, parse_address
 from ...cleaning import clean
-from ...config.reading import with_lines
+from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
 from ...files import file_in_environment
 from ...service import Service

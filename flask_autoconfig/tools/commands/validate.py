@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from ...config.explain.lines import with_lines
 from ...config.listing import every_skipped
-from ...config.reading import with_lines
 from ...errors import ConfigError, Problem
 from .. import project, quirks, terminal
 from ..novices import unknown_listed

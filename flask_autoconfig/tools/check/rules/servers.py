@@ -211,7 +211,7 @@ def _at_other_ports(facts: Facts, endpoint: Endpoint) -> tuple[str, Endpoint] | 
 def _with_other_encryption(
     facts: Facts, endpoint: Endpoint
 ) -> tuple[str, Endpoint] | None:
-    kinds = get_args(get_args(SocketType)[0])
+    kinds = get_args(SocketType)
     others = [
         endpoint._replace(socket_type=it) for it in kinds if it != endpoint.socket_type
     ]
