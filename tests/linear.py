@@ -13,53 +13,20 @@ SIZES = (4, 16, 64)  # KiB
 MOST_GROWTH = 8
 UNNOTICED = 0.05  # seconds of CPU time, below which growth does not matter
 LONGEST = 5.0  # seconds of CPU time for one call
+ATTEMPTS = 3  # since another process may disturb a measurement
 
 # Characters and tokens that parsers, patterns and messages treat specially. An input is
 # one of them repeated, with and without an end that does not match.
 TOKENS = (
-    *(string.punctuation + " \t\n\r\0" + "a0"),
+    *string.punctuation,
+    *(" ", "\t", "\n", "\r", "\0", "a", "0"),
     *("é", "\u200b", "\ufeff", "\ud800"),
-    *(
-        "a.",
-        "a-",
-        "a@",
-        "a,",
-        "a =",
-        "a: ",
-        "1.",
-        "%4",
-        "%2",
-        "%40",
-        "&a=",
-        "\\0",
-        "\\u",
-    ),
-    *(
-        "[[",
-        "]]",
-        "[a]\n",
-        "{a=",
-        "a = ",
-        '""',
-        "''",
-        '"a", ',
-        "# ",
-        "- ",
-        "--",
-        "\r\n",
-    ),
-    *(
-        "<a>",
-        "<a ",
-        "</a>",
-        "<!--",
-        "-->",
-        "<![CDATA[",
-        "]]>",
-        "&amp;",
-        "<?a",
-        "<input ",
-    ),
+    *("a.", "a-", "a@", "a,", "a =", "a: ", "1."),
+    *("%4", "%2", "%40", "&a=", "\\0", "\\u"),
+    *("[[", "]]", "[a]\n", "{a=", "a = ", '""', "''", '"a", '),
+    *("# ", "- ", "--", "\r\n"),
+    *("<a>", "<a ", "</a>", "<!--", "-->", "<![CDATA[", "]]>"),
+    *("&amp;", "<?a", "<input "),
     *("%EMAILADDRESS%", "%A", "${", "xn--", "user:secret@", "https://", "a b "),
 )
 ENDS = ("", "x", "\n", "@example.com")
@@ -80,20 +47,15 @@ def assert_linear(
     may take *most* seconds.
     """
     for end in ends:
-        _assert_linear(
-            lambda size, end=end: call(repeated(token, size) + end),  # type: ignore[misc]
-            token,
-            unnoticed,
-            most,
-        )
+        _assert_linear(lambda text, end=end: call(text + end), token, unnoticed, most)  # type: ignore[misc]
 
 
 def assert_quick(
     call: Callable[[str], object], text: str, most: float, name: str = ""
 ) -> None:
     """Raise AssertionError if *call* takes more than *most* seconds of CPU time."""
-    for _ in range(3):  # another process may have disturbed a measurement
-        took = _seconds(lambda _: call(text), 0)
+    for _ in range(ATTEMPTS):
+        took = _seconds(call, text)
         if took < most:
             return
     raise AssertionError(f"{name or text[:20]!r}: {took:.3f} s")
@@ -105,33 +67,33 @@ def repeated(token: str, size: int) -> str:
 
 
 def _assert_linear(
-    call: Callable[[int], object], token: str, unnoticed: float, most: float
+    call: Callable[[str], object], token: str, unnoticed: float, most: float
 ) -> None:
-    small, middle, large = SIZES
-    assert_quick(lambda _: call(small), "", most, f"{token!r} at {small} KiB")
-    for _ in range(3):  # another process may have disturbed a measurement
+    small, middle, large = (repeated(token, size) for size in SIZES)
+    assert_quick(call, small, most, f"{token!r} at {SIZES[0]} KiB")
+    for _ in range(ATTEMPTS):
         before = _seconds(call, middle)
-        if before * (large / middle) ** 2 < unnoticed:  # even in quadratic time
-            return
+        if before * (len(large) / len(middle)) ** 2 < unnoticed:
+            return  # even if the time is quadratic
         after = _seconds(call, large)
         if after < max(unnoticed, MOST_GROWTH * before):
             return
     raise AssertionError(
-        f"{token!r}: {before:.3f} s, then {after:.3f} s for 4 times as much"
+        f"{token!r}: {before:.3f} s, and {after:.3f} s for 4 times as much"
     )
 
 
-def _seconds(call: Callable[[int], object], size: int) -> float:
+def _seconds(call: Callable[[str], object], text: str) -> float:
     with _interrupted_after(LONGEST):
         start = time.process_time()
-        call(size)
+        call(text)
         return time.process_time() - start
 
 
 @contextmanager
 def _interrupted_after(seconds: float) -> Iterator[None]:
     def interrupt(*_: object) -> None:
-        raise AssertionError(f"it did not end within {seconds:.0f} s of CPU time")
+        raise AssertionError(f"the call did not end within {seconds:.0f} s of CPU time")
 
     before = signal.signal(signal.SIGPROF, interrupt)
     signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -1,9 +1,11 @@
-"""What a request gets, in each way to mount the service."""
+"""HTTP responses, in every way to mount the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -17,10 +19,11 @@ from flask_autoconfig.hooks import Hooks
 from flask_autoconfig.service import Service
 
 CONFIG = "/mail/config-v1.1.xml"
-WELL_KNOWN = "/.well-known/autoconfig/mail/config-v1.1.xml"
 HOST = "autoconfig.example.com"
 
+Write = Callable[..., Path]
 Ask = Callable[..., TestResponse]
+Serve = Callable[[str], Ask]
 
 
 def blueprint(file: Path) -> Flask:
@@ -44,8 +47,15 @@ def host_matching(file: Path) -> Flask:
     return app
 
 
-def standalone(file: Path) -> Flask:
-    return create_app(file)
+def hooked(file: Path, **hooks: Callable[[str], Any]) -> Flask:
+    """Return a site whose blueprint has these hooks."""
+    own = Autoconfig()
+    for name, hook in hooks.items():
+        getattr(own, name)(hook)
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = file
+    app.register_blueprint(own)
+    return app
 
 
 def asking(app: Flask) -> Ask:
@@ -60,39 +70,38 @@ def asking(app: Flask) -> Ask:
     return ask
 
 
-@pytest.fixture(params=[blueprint, subdomain, host_matching, standalone])
-def ask(request: pytest.FixtureRequest, toml: Callable[[str], Path]) -> Ask:
-    """A function that sends a request to the two domains' service."""
+@pytest.fixture(params=[blueprint, subdomain, host_matching, create_app])
+def ask(request: pytest.FixtureRequest, toml: Write) -> Ask:
+    """A function that sends a request to a service with two domains."""
     return asking(request.param(toml(TWO_DOMAINS)))
 
 
 @pytest.fixture
-def serve(toml: Callable[[str], Path]) -> Callable[[str], Ask]:
-    """Serve a configuration by itself."""
-    return lambda text: asking(standalone(toml(text)))
+def serve(toml: Write) -> Serve:
+    """A function that starts the standalone service with a configuration."""
+    return lambda text: asking(create_app(toml(text)))
 
 
-def test_the_domain_of_the_address_is_answered(ask: Ask) -> None:
-    for path in (CONFIG, WELL_KNOWN, "/v1.1/mail/config-v1.1.xml"):
+# --- Requests -------------------------------------------------------------------------
+
+
+def test_every_path_answers_for_the_domain_of_the_address(ask: Ask) -> None:
+    well_known = "/.well-known/autoconfig/mail/config-v1.1.xml"
+    for path in (CONFIG, well_known, "/v1.1/mail/config-v1.1.xml"):
         reply = ask(f"{path}?emailaddress=fred%40example2.com")
         assert reply.status_code == 200
         assert b"<domain>example2.com</domain>" in reply.data
 
 
-def test_without_an_address_the_host_is_answered(ask: Ask) -> None:
-    assert b"imap.example.com" in ask(CONFIG).data
+def test_without_an_address_the_host_decides(ask: Ask) -> None:
+    by_host = ask(CONFIG).data
+    assert b"imap.example.com" in by_host
+    assert ask(f"{CONFIG}?emailaddress=").data == by_host
+    query = "emailaddress=EVOLUTIONUSER%40example.com&emailmd5=abc"
+    assert ask(f"{CONFIG}?{query}").data == by_host
 
 
-def test_an_empty_address_counts_as_absent(ask: Ask) -> None:
-    assert ask(f"{CONFIG}?emailaddress=").data == ask(CONFIG).data
-
-
-def test_what_clients_add_to_the_query_does_not_disturb(ask: Ask) -> None:
-    asked = f"{CONFIG}?emailaddress=EVOLUTIONUSER%40example.com&emailmd5=abc"
-    assert ask(asked).data == ask(CONFIG).data
-
-
-def test_an_address_that_is_none_is_400_and_not_echoed(ask: Ask) -> None:
+def test_a_malformed_address_is_400_and_not_echoed(ask: Ask) -> None:
     for text in ("fred", "@x.test", "fred@", "a b@c.d", "<b>@x.y", "a@b..c"):
         reply = ask(f"{CONFIG}?emailaddress={text}")
         assert reply.status_code == 400, text
@@ -111,53 +120,33 @@ def test_other_methods_are_405_with_allow(ask: Ask) -> None:
 PREFLIGHT = {"Origin": "https://other.test", "Access_Control_Request_Method": "GET"}
 
 
-@pytest.mark.parametrize(
-    ("path", "methods"),
-    [
+def test_scripts_of_any_site_may_request_a_document(ask: Ask) -> None:
+    for path, methods in (
         (CONFIG, {"GET", "HEAD"}),
         ("/autodiscover/autodiscover.xml", {"GET", "POST", "HEAD"}),
         ("/mail/mobileconfig", {"GET", "HEAD"}),
         ("/.well-known/user-agent-configuration.json", {"GET", "HEAD"}),
-    ],
-)
-def test_a_script_of_any_site_may_ask_for_a_document(
-    ask: Ask, path: str, methods: set[str]
-) -> None:
-    reply = ask(path, "OPTIONS", **PREFLIGHT)
-    assert (reply.status_code, reply.data) == (204, b"")
-    assert reply.headers["Access-Control-Allow-Origin"] == "*"
-    assert set(reply.headers["Access-Control-Allow-Methods"].split(", ")) == methods
-    assert reply.headers["Access-Control-Allow-Headers"] == "content-type"
-    assert "Content-Length" not in reply.headers
+    ):
+        reply = ask(path, "OPTIONS", **PREFLIGHT)
+        assert (reply.status_code, reply.data) == (204, b"")
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+        allowed = reply.headers["Access-Control-Allow-Methods"]
+        assert set(allowed.split(", ")) == methods
+        assert reply.headers["Access-Control-Allow-Headers"] == "content-type"
+        assert "Content-Length" not in reply.headers
 
 
-def test_the_page_for_people_is_no_other_sites_to_read(ask: Ask) -> None:
+def test_scripts_of_other_sites_may_not_read_the_page(ask: Ask) -> None:
     reply = ask("/mail/setup", "OPTIONS", **PREFLIGHT)
     assert reply.status_code == 405
     assert "Access-Control-Allow-Methods" not in reply.headers
 
 
-def test_a_refusal_has_the_same_security_headers(ask: Ask) -> None:
-    served = ask(CONFIG).headers
-    for family in FAMILIES:
-        for route in family.routes:
-            if family.on_demand:
-                continue
-            reply = ask(route.path, "PATCH")
-            assert reply.status_code == 405, route.path
-            for name, value in SECURITY_HEADERS:
-                assert served[name] == reply.headers[name] == value
+# --- Headers --------------------------------------------------------------------------
 
 
-def test_head_is_get_without_the_body(ask: Ask) -> None:
-    get, head = ask(CONFIG), ask(CONFIG, "HEAD")
-    assert head.data == b""
-    assert head.headers == get.headers
-    assert int(head.headers["Content-Length"]) == len(get.data)
-
-
-def test_the_headers_that_every_document_has(ask: Ask) -> None:
-    headers = ask(CONFIG).headers
+def test_a_document_has_these_headers(ask: Ask) -> None:
+    headers = ask(CONFIG, Accept_Encoding="gzip").headers
     assert headers["Content-Type"] == "text/xml; charset=utf-8"
     assert headers["Cache-Control"] == (
         "public, max-age=3600, s-maxage=5, no-transform"
@@ -168,6 +157,24 @@ def test_the_headers_that_every_document_has(ask: Ask) -> None:
     assert headers["X-Robots-Tag"] == "noindex"
     assert headers["ETag"].startswith('"')
     assert headers["Last-Modified"].endswith(" GMT")
+    assert "Content-Encoding" not in headers
+
+
+def test_a_405_has_the_same_security_headers(ask: Ask) -> None:
+    served = ask(CONFIG).headers
+    served_families = [family for family in FAMILIES if not family.on_demand]
+    for route in chain.from_iterable(family.routes for family in served_families):
+        reply = ask(route.path, "PATCH")
+        assert reply.status_code == 405, route.path
+        for name, value in SECURITY_HEADERS:
+            assert served[name] == reply.headers[name] == value
+
+
+def test_head_has_the_headers_of_get_without_the_body(ask: Ask) -> None:
+    get, head = ask(CONFIG), ask(CONFIG, "HEAD")
+    assert head.data == b""
+    assert head.headers == get.headers
+    assert int(head.headers["Content-Length"]) == len(get.data)
 
 
 def test_an_etag_that_matches_is_304_with_what_a_cache_needs(ask: Ask) -> None:
@@ -180,36 +187,32 @@ def test_an_etag_that_matches_is_304_with_what_a_cache_needs(ask: Ask) -> None:
     assert "Content-Type" not in reply.headers
 
 
-def test_an_etag_that_does_not_match_is_200(ask: Ask) -> None:
-    assert ask(CONFIG, If_None_Match='"other"').status_code == 200
-
-
-def test_the_date_of_the_document_is_304(ask: Ask) -> None:
+def test_a_date_that_matches_is_304_unless_an_etag_differs(ask: Ask) -> None:
     date = ask(CONFIG).headers["Last-Modified"]
     assert ask(CONFIG, If_Modified_Since=date).status_code == 304
     assert ask(CONFIG, If_Modified_Since="not a date").status_code == 200
+    other = {"If_None_Match": '"other"'}
+    assert ask(CONFIG, **other).status_code == 200
+    assert ask(CONFIG, If_Modified_Since=date, **other).status_code == 200
 
 
-def test_an_etag_overrules_the_date(ask: Ask) -> None:
-    date = ask(CONFIG).headers["Last-Modified"]
-    reply = ask(CONFIG, If_None_Match='"other"', If_Modified_Since=date)
-    assert reply.status_code == 200
-
-
-def test_nothing_is_compressed_even_when_the_client_could(ask: Ask) -> None:
-    assert "Content-Encoding" not in ask(CONFIG, Accept_Encoding="gzip").headers
-
-
-def test_a_404_has_words_in_it_and_is_not_kept(serve: Callable[[str], Ask]) -> None:
+def test_a_404_has_a_body_and_is_not_cached(serve: Serve) -> None:
     ask = serve(TWO_DOMAINS)
-    for headers in ({"Host": "nowhere.example"}, {"Host": "127.0.0.1"}, {"Host": ""}):
-        reply = ask(f"{CONFIG}?emailaddress=fred@nowhere.example", **headers)
+    for host in ("nowhere.example", "127.0.0.1", ""):
+        reply = ask(f"{CONFIG}?emailaddress=fred@nowhere.example", Host=host)
         assert reply.status_code == 404
-        assert reply.data == b"No mail settings are published here for this domain.\n"
+        assert reply.data.startswith(b"No mail settings are published here")
         assert reply.headers["Cache-Control"] == "no-store"
 
 
-PROVIDERS = """
+def test_the_file_sets_max_age(serve: Serve) -> None:
+    ask = serve("max_age = 60\n" + TWO_DOMAINS)
+    assert "max-age=60" in ask(CONFIG).headers["Cache-Control"]
+
+
+# --- Which provider answers -----------------------------------------------------------
+
+PROVIDER = """
 [[provider]]
 domains = {domains}
 {more}
@@ -224,7 +227,7 @@ hostname = "{name}.test"
 
 def provider(name: str, domains: list[str], more: str = "") -> str:
     listed = str(domains).replace("'", '"')
-    return PROVIDERS.format(name=name, domains=listed, more=more)
+    return PROVIDER.format(name=name, domains=listed, more=more)
 
 
 HOSTER = (
@@ -233,6 +236,7 @@ HOSTER = (
     + provider("deeper", ["*.b.example.com"])
     + provider("any", ["*"])
 )
+WITH_MX = provider("h", ["hoster.example"], 'mx_domains = ["mx.example"]')
 
 
 @pytest.mark.parametrize(
@@ -248,8 +252,8 @@ HOSTER = (
         ("bücher.example.com", "below"),
     ],
 )
-def test_the_closest_claim_answers_an_address(
-    serve: Callable[[str], Ask], domain: str, name: str
+def test_the_closest_match_of_the_address_answers(
+    serve: Serve, domain: str, name: str
 ) -> None:
     reply = serve(HOSTER)(f"{CONFIG}?emailaddress=fred@{domain}", Host="x.invalid")
     assert f"{name}.test".encode() in reply.data
@@ -268,8 +272,8 @@ def test_the_closest_claim_answers_an_address(
         ("autodiscover.example.org", "any", "example.org"),
     ],
 )
-def test_the_closest_claim_answers_a_host(
-    serve: Callable[[str], Ask], host: str, name: str, domain: str
+def test_the_closest_match_of_the_host_answers(
+    serve: Serve, host: str, name: str, domain: str
 ) -> None:
     reply = serve(HOSTER)(CONFIG, Host=host)
     assert f"{name}.test".encode() in reply.data
@@ -277,58 +281,40 @@ def test_the_closest_claim_answers_a_host(
 
 
 def test_a_customer_found_through_the_mx_record_gets_the_hosters_settings(
-    serve: Callable[[str], Ask],
+    serve: Serve,
 ) -> None:
-    ask = serve(provider("h", ["hoster.example"], 'mx_domains = ["mx.example"]'))
+    ask = serve(WITH_MX)
     for host in ("autoconfig.hoster.example", "autoconfig.in.mx.example"):
         reply = ask(f"{CONFIG}?emailaddress=fred@customer.test", Host=host)
         assert b"<domain>customer.test</domain>" in reply.data
         assert b"<hostname>h.customer.test</hostname>" in reply.data
         assert b'<domain purpose="mx">mx.example</domain>' in reply.data
         assert b"<domain>mx.example</domain>" in reply.data  # all that Mustang reads
+    # The host of an MX domain does not name the customer's domain.
+    by_host = ask(CONFIG, Host="autoconfig.mx.example")
+    assert b"<hostname>h.%EMAILDOMAIN%</hostname>" in by_host.data
 
 
-@pytest.mark.parametrize("query", ["", "?emailaddress=fred@example.com"])
-@pytest.mark.parametrize(
-    "host", ["autoconfig.example.com", "example.com", "autoconfig.mx.example"]
-)
-def test_the_url_of_the_drafts_earlier_revisions_has_the_same_document(
-    serve: Callable[[str], Ask], host: str, query: str
-) -> None:
+def test_the_url_of_earlier_drafts_has_the_same_document(serve: Serve) -> None:
     text = TWO_DOMAINS.replace("domains =", 'mx_domains = ["mx.example"]\ndomains =')
     ask = serve(text)
-    old = ask(f"/.well-known/mail-v1.xml{query}", Host=host)
-    assert old.status_code == 200
-    assert old.headers["Content-Type"].startswith("text/xml")
-    assert old.data == ask(f"{CONFIG}{query}", Host=host).data
+    for host in ("autoconfig.example.com", "example.com", "autoconfig.mx.example"):
+        for query in ("", "?emailaddress=fred@example.com"):
+            old = ask(f"/.well-known/mail-v1.xml{query}", Host=host)
+            assert old.status_code == 200
+            assert old.headers["Content-Type"].startswith("text/xml")
+            assert old.data == ask(f"{CONFIG}{query}", Host=host).data
 
 
-def test_the_host_of_an_mx_domain_says_nothing_of_the_customers_domain(
-    serve: Callable[[str], Ask],
-) -> None:
-    ask = serve(provider("h", ["hoster.example"], 'mx_domains = ["mx.example"]'))
-    reply = ask(CONFIG, Host="autoconfig.mx.example")
-    assert b"<hostname>h.%EMAILDOMAIN%</hostname>" in reply.data
-
-
-def test_the_only_provider_answers_whoever_names_no_domain(
-    serve: Callable[[str], Ask],
-) -> None:
+def test_a_request_that_names_no_domain_gets_the_only_provider(serve: Serve) -> None:
     reply = serve(provider("h", ["*"]))(CONFIG, Host="localhost:8000")
     assert b"<domain>%EMAILDOMAIN%</domain>" in reply.data
     assert reply.status_code == 200
+    two = provider("a", ["a.test"]) + provider("b", ["b.test"])
+    assert serve(two)(CONFIG, Host="localhost:8000").status_code == 404
 
 
-def test_of_several_providers_none_answers_whoever_names_no_domain(
-    serve: Callable[[str], Ask],
-) -> None:
-    ask = serve(provider("a", ["a.test"]) + provider("b", ["b.test"]))
-    assert ask(CONFIG, Host="localhost:8000").status_code == 404
-
-
-def test_an_unlisted_customer_is_not_told_of_another(
-    serve: Callable[[str], Ask],
-) -> None:
+def test_without_list_domains_only_the_requested_domain_is_named(serve: Serve) -> None:
     domains = ["hoster.test", "one.test", "two.test"]
     ask = serve(provider("h", domains, "list_domains = false"))
     reply = ask(f"{CONFIG}?emailaddress=fred@one.test")
@@ -340,122 +326,10 @@ def test_an_unlisted_customer_is_not_told_of_another(
     assert own.data.count(b"<domain>") == 1
 
 
-def test_max_age_is_the_files(serve: Callable[[str], Ask]) -> None:
-    ask = serve("max_age = 60\n" + TWO_DOMAINS)
-    assert "max-age=60" in ask(CONFIG).headers["Cache-Control"]
-
-
-def test_what_the_service_does_not_know_is_left_to_the_site(
-    toml: Callable[[str], Path],
-) -> None:
-    app = blueprint(toml(TWO_DOMAINS))
-    app.add_url_rule("/", "home", lambda: "home")
-    assert asking(app)("/").data == b"home"
-
-
-def test_the_hook_names_a_provider_for_a_domain_the_file_does_not_know(
-    toml: Callable[[str], Path],
-) -> None:
-    mine = Autoconfig()
-
-    @mine.find_provider
-    def provider_of(domain: str) -> str | None:
-        return "example.com" if domain == "customer.test" else None
-
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    ask = asking(app)
-    reply = ask(f"{CONFIG}?emailaddress=fred@customer.test", Host="x.test")
-    assert b"<domain>customer.test</domain>" in reply.data
-    assert b"customer.test" in ask(CONFIG, Host="autoconfig.customer.test").data
-    assert ask(f"{CONFIG}?emailaddress=a@b.test", Host="x.test").status_code == 404
-
-
-def test_a_hook_that_raises_is_logged_and_the_client_told_to_come_again(
-    toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    mine = Autoconfig()
-
-    @mine.find_provider
-    def provider_of(domain: str) -> str | None:
-        raise RuntimeError("the database is away")
-
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    ask = asking(app)
-    reply = ask(f"{CONFIG}?emailaddress=secret@b.test", Host="x.test")
-    assert reply.status_code == 503
-    assert reply.headers["Retry-After"]
-    assert "the database is away" in caplog.text
-    assert "secret" not in caplog.text
-    assert ask(CONFIG).status_code == 200  # the file knows by itself
-
-
-@pytest.mark.parametrize("answer", ["u1001", None])
-def test_with_a_user_database_no_answer_tells_which_mailboxes_exist(
-    toml: Callable[[str], Path], answer: str | None
-) -> None:
-    mine = Autoconfig()
-    mine.find_username(lambda address: answer)
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    ask = asking(app)
-    reply = ask(f"{CONFIG}?emailaddress=secret@example.com")
-    login = answer or "%EMAILADDRESS%"
-    assert reply.text.count(f"<username>{login}</username>") == 3
-    assert reply.headers["Cache-Control"] == "private, no-store"
-    assert "ETag" not in reply.headers
-    # Nobody in particular: Evolution's stand-in, and who asks without an address.
-    for query in ("", "?emailaddress=EVOLUTIONUSER@example.com"):
-        assert "%EMAILADDRESS%" in ask(f"{CONFIG}{query}").text
-
-
-@pytest.mark.parametrize("answer", [" bad", "", 5, RuntimeError("secret@x")])
-def test_a_login_that_cannot_be_found_out_is_not_made_up(
-    toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, answer: object
-) -> None:
-    mine = Autoconfig()
-
-    @mine.find_username
-    def login_of(address: str) -> str | None:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[return-value]
-
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    assert asking(app)(f"{CONFIG}?emailaddress=secret@example.com").status_code == 503
-    assert "find_username failed" in caplog.text
-    assert "secret" not in caplog.text
-
-
-def test_the_users_login_is_in_every_family(toml: Callable[[str], Path]) -> None:
-    mine = Autoconfig()
-    mine.find_username(lambda address: "u1001")
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    ask = asking(app)
-    for target in (
-        "/mail/mobileconfig",
-        "/mail/setup",
-        "/autodiscover/autodiscover.xml",
-    ):
-        assert "u1001" in ask(f"{target}?emailaddress=fred@example.com").text
-
-
-def test_the_isp_database_is_served_by_domain_alone(
-    toml: Callable[[str], Path],
-) -> None:
-    app = Flask("site")
+def test_the_isp_database_is_served_by_domain_alone(toml: Write) -> None:
     text = provider("h", ["hoster.test", "*.below.test"], 'mx_domains = ["mx.test"]')
-    app.config.update(AUTOCONFIG_FILE=toml(text), AUTOCONFIG_CLIENTS={"ispdb"})
-    app.register_blueprint(autoconfig)
-    ask = asking(app)
+    config = {"AUTOCONFIG_FILE": toml(text), "AUTOCONFIG_CLIENTS": {"ispdb"}}
+    ask = asking(create_app(config))
     for domain, host in (
         ("hoster.test", "h.hoster.test"),
         ("HOSTER.test", "h.hoster.test"),
@@ -470,73 +344,188 @@ def test_the_isp_database_is_served_by_domain_alone(
     assert asking(blueprint(toml(text)))("/v1.1/hoster.test").status_code == 404
 
 
-def test_two_apps_of_one_process_have_a_file_each(
-    toml: Callable[..., Path],
+def test_forwarded_hosts_are_trusted_from_the_given_number_of_proxies(
+    toml: Write,
 ) -> None:
+    file = toml(HOSTER)
+    for forwarded, proxies, name in (
+        ("autoconfig.example.com", 0, b"any.test"),
+        ("autoconfig.example.com", 1, b"exact.test"),
+        ("c.example.com, a.example.com", 1, b"exact.test"),
+        ("c.example.com, a.example.com", 2, b"below.test"),
+        ("c.example.com, a.example.com", 3, b"any.test"),
+    ):
+        ask = asking(create_app(file, proxies=proxies))
+        reply = ask(CONFIG, Host="internal.test", X_Forwarded_Host=forwarded)
+        assert name in reply.data
+
+
+# --- Hooks ----------------------------------------------------------------------------
+
+
+def test_find_provider_names_the_provider_of_an_unknown_domain(toml: Write) -> None:
+    customers = {"customer.test": "example.com"}
+    ask = asking(hooked(toml(TWO_DOMAINS), find_provider=customers.get))
+    reply = ask(f"{CONFIG}?emailaddress=fred@customer.test", Host="x.test")
+    assert b"<domain>customer.test</domain>" in reply.data
+    assert b"customer.test" in ask(CONFIG, Host="autoconfig.customer.test").data
+    assert ask(f"{CONFIG}?emailaddress=a@b.test", Host="x.test").status_code == 404
+
+
+def test_find_provider_may_name_an_internationalized_id(toml: Write) -> None:
+    text = TWO_DOMAINS.replace('"example.com", ', '"bücher.example", ')
+    app = hooked(toml(text), find_provider=lambda domain: "Bücher.example")
+    reply = asking(app)(f"{CONFIG}?emailaddress=a@b.test", Host="x.test")
+    assert b"<domain>b.test</domain>" in reply.data
+
+
+def returning(answer: object) -> Callable[[str], object]:
+    """Return a hook that returns *answer*, or raises it if it is an exception."""
+
+    def hook(argument: str) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return hook
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [["x"], 5, "", "nowhere.test", "not a host", RuntimeError("the database is away")],
+)
+def test_a_failure_of_find_provider_is_logged_and_503(
+    toml: Write, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    ask = asking(hooked(toml(TWO_DOMAINS), find_provider=returning(answer)))
+    reply = ask(f"{CONFIG}?emailaddress=secret@b.test", Host="x.test")
+    assert reply.status_code == 503
+    assert reply.headers["Retry-After"]
+    assert "find_provider" in caplog.text
+    assert "secret" not in caplog.text
+    assert "the database is away" in caplog.text or not isinstance(answer, Exception)
+    assert ask(CONFIG).status_code == 200  # the file knows this domain
+
+
+@pytest.mark.parametrize("answer", [" bad", "", 5, RuntimeError("secret@x")])
+def test_a_failure_of_find_username_is_logged_and_503(
+    toml: Write, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    ask = asking(hooked(toml(TWO_DOMAINS), find_username=returning(answer)))
+    assert ask(f"{CONFIG}?emailaddress=secret@example.com").status_code == 503
+    assert "find_username failed" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("answer", ["u1001", None])
+def test_find_username_does_not_reveal_which_mailboxes_exist(
+    toml: Write, answer: str | None
+) -> None:
+    ask = asking(hooked(toml(TWO_DOMAINS), find_username=returning(answer)))
+    reply = ask(f"{CONFIG}?emailaddress=secret@example.com")
+    login = answer or "%EMAILADDRESS%"
+    assert reply.text.count(f"<username>{login}</username>") == 3
+    assert reply.headers["Cache-Control"] == "private, no-store"
+    assert "ETag" not in reply.headers
+    # Evolution's stand-in for an address counts as no address.
+    for query in ("", "?emailaddress=EVOLUTIONUSER@example.com"):
+        assert "%EMAILADDRESS%" in ask(f"{CONFIG}{query}").text
+
+
+def test_the_login_of_find_username_is_in_every_family(toml: Write) -> None:
+    ask = asking(hooked(toml(TWO_DOMAINS), find_username=returning("u1001")))
+    pox = "/autodiscover/autodiscover.xml"
+    for path in ("/mail/mobileconfig", "/mail/setup", pox):
+        assert "u1001" in ask(f"{path}?emailaddress=fred@example.com").text
+
+
+# --- Registration ---------------------------------------------------------------------
+
+
+def test_other_paths_are_left_to_the_site(toml: Write) -> None:
+    app = Flask("site")
+    app.config.update(AUTOCONFIG_FILE=toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=["page"])
+    app.register_blueprint(autoconfig)
+    app.add_url_rule("/", "home", lambda: "home")
+    app.add_url_rule(CONFIG, "own", lambda: "own")  # of a family that is not served
+    ask = asking(app)
+    assert (ask("/").data, ask(CONFIG).data) == (b"home", b"own")
+
+
+def test_two_apps_of_one_process_have_a_file_each(toml: Write) -> None:
     one = blueprint(toml(TWO_DOMAINS, "one.toml"))
     other = blueprint(toml(TWO_DOMAINS.replace("imap.", "mail."), "other.toml"))
     assert b"<hostname>imap.example.com" in asking(one)(CONFIG).data
     assert b"<hostname>mail.example.com" in asking(other)(CONFIG).data
 
 
-def test_registering_twice_or_under_a_prefix_is_refused(
-    toml: Callable[[str], Path],
-) -> None:
+def test_registering_twice_is_refused(toml: Write) -> None:
     app = blueprint(toml(TWO_DOMAINS))
-    with pytest.raises(ConfigError, match="it is registered already"):
+    with pytest.raises(ConfigError, match="already"):
         app.register_blueprint(Autoconfig("again"))
-    with pytest.raises(ConfigError, match="never to a prefix"):
-        Flask("site").register_blueprint(autoconfig, url_prefix="/mail")
 
 
-def test_no_file_stops_the_site_with_a_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("url_prefix", "prefix"),
+        ("subdomain", "does not match subdomains"),
+        ("host", "does not match hosts"),
+    ],
+)
+def test_options_under_which_no_client_would_find_us_are_refused(
+    toml: Write, option: str, message: str
 ) -> None:
-    monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
-    app = Flask("site", root_path=str(tmp_path), instance_path=str(tmp_path / "i"))
-    with pytest.raises(ConfigError, match=r'set app.config\["AUTOCONFIG_FILE"\]'):
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    with pytest.raises(ConfigError, match=message):
+        app.register_blueprint(autoconfig, **{option: "/mail"})
+
+
+@pytest.mark.parametrize("value", [5, b"x", ["outlok"]])
+@pytest.mark.parametrize("key", ["AUTOCONFIG_FILE", "AUTOCONFIG_CLIENTS"])
+def test_invalid_values_of_configuration_keys_are_refused(
+    toml: Write, key: str, value: object
+) -> None:
+    app = Flask("site")
+    app.config.update({"AUTOCONFIG_FILE": toml(TWO_DOMAINS), key: value})
+    with pytest.raises(ConfigError, match=key):
         app.register_blueprint(autoconfig)
+    with pytest.raises(ConfigError):
+        create_app(value)  # type: ignore[arg-type]
 
 
-def test_the_file_is_found_where_a_site_keeps_it(
+def test_the_default_places_of_the_file_are_searched_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AUTOCONFIG_FILE", raising=False)
     instance = tmp_path / "instance"
     instance.mkdir()
-    places = [tmp_path / "autoconfig.toml", instance / "autoconfig.toml"]
-    for number, place in enumerate([*places, tmp_path / "env.toml"]):
-        place.write_text(f"max_age = {number}\n{TWO_DOMAINS}")
-        if number == 2:  # a relative path counts from the app, not from the shell
-            monkeypatch.setenv("AUTOCONFIG_FILE", "env.toml")
+
+    def register() -> Flask:
         app = Flask("site", root_path=str(tmp_path), instance_path=str(instance))
         app.register_blueprint(autoconfig)
-        assert f"max-age={number}" in asking(app)(CONFIG).headers["Cache-Control"]
+        return app
+
+    with pytest.raises(ConfigError, match=r'set app.config\["AUTOCONFIG_FILE"\]'):
+        register()
+    files = [tmp_path / "autoconfig.toml", instance / "autoconfig.toml"]
+    for number, file in enumerate([*files, tmp_path / "env.toml"]):
+        file.write_text(f"max_age = {number}\n{TWO_DOMAINS}")
+        if number == 2:  # relative to the app, not to the working directory
+            monkeypatch.setenv("AUTOCONFIG_FILE", "env.toml")
+        cache = asking(register())(CONFIG).headers["Cache-Control"]
+        assert f"max-age={number}" in cache
 
 
-def test_a_family_that_is_off_leaves_its_paths_to_the_site(
-    toml: Callable[[str], Path],
-) -> None:
-    app = Flask("site")
-    app.config.update(AUTOCONFIG_FILE=toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=set())
-    app.register_blueprint(autoconfig)
-    app.add_url_rule(CONFIG, "own", lambda: "my own")
-    assert asking(app)(CONFIG).data == b"my own"
+# --- The standalone service -----------------------------------------------------------
 
 
-def test_an_unknown_family_is_named(toml: Callable[[str], Path]) -> None:
-    app = Flask("site")
-    app.config.update(AUTOCONFIG_FILE=toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=["outlok"])
-    with pytest.raises(ConfigError, match="there is no family outlok; choose from"):
-        app.register_blueprint(autoconfig)
-
-
-def test_the_standalone_service_says_that_it_is_well(
-    serve: Callable[[str], Ask],
-) -> None:
+def test_the_standalone_service_has_a_health_check(serve: Serve) -> None:
     assert serve(TWO_DOMAINS)("/healthz").data == b"ok\n"
 
 
+# Whether a certificate is wanted for the host, of a hoster's and of a catch-all provider.
 HOSTS = {
     "a domain": ("hoster.test", True),
     "a label before it": ("autoconfig.hoster.test", True),
@@ -545,106 +534,43 @@ HOSTS = {
     "a label before another name": ("autoconfig.www.hoster.test", False),
     "two labels": ("autoconfig.autodiscover.hoster.test", False),
     "the domain of MX hosts": ("mx.hoster.test", True),
-    "a label before that": ("autodiscover.mx.hoster.test", True),
+    "a label before the domain of MX hosts": ("autodiscover.mx.hoster.test", True),
     "an MX host": ("in.mx.hoster.test", False),
-    "what a pattern stands for": ("a.wild.test", True),
-    "the same deeper down": ("autoconfig.b.a.wild.test", True),
-    "what stands above a pattern": ("wild.test", False),
+    "a domain that matches a pattern": ("a.wild.test", True),
+    "a deeper domain that matches it": ("autoconfig.b.a.wild.test", True),
+    "the domain above a pattern": ("wild.test", False),
     "a domain that the hook knows": ("hooked.test", True),
-    "a label before that one": ("autodiscover.hooked.test", True),
-    "another name below that one": ("www.hooked.test", False),
-    "anybody's domain": ("example.org", False),
-    "a label before anybody's": ("autoconfig.example.org", False),
+    "a label before the hook's domain": ("autodiscover.hooked.test", True),
+    "another name below the hook's domain": ("www.hooked.test", False),
+    "an unknown domain": ("example.org", False),
+    "a label before an unknown domain": ("autoconfig.example.org", False),
     "a label alone": ("autoconfig", False),
     "an IP address": ("192.0.2.1", False),
     "nothing": ("", False),
 }
+ANY_HOST = {
+    "autoconfig.example.org": True,
+    "autodiscover.a.b.test": True,
+    "example.org": False,
+    "www.example.org": False,
+    "autoconfig.org": False,
+}
 
 
-@pytest.mark.parametrize(("host", "is_asked"), HOSTS.values(), ids=HOSTS.keys())
-def test_a_certificate_is_wanted_for_the_names_that_clients_ask(
-    toml: Callable[..., Path], host: str, is_asked: bool
+def test_certificates_are_wanted_for_the_names_that_clients_request(
+    toml: Write,
 ) -> None:
-    mx = 'mx_domains = ["mx.hoster.test"]'
-    hooks = Hooks({"hooked.test": "hoster.test"}.get)
-    file = toml(provider("h", ["hoster.test", "*.wild.test"], mx))
-    assert Service(file, hooks=hooks).lookup.serves_host(host) == is_asked
+    text = provider(
+        "h", ["hoster.test", "*.wild.test"], 'mx_domains = ["mx.hoster.test"]'
+    )
+    service = Service(toml(text), hooks=Hooks({"hooked.test": "hoster.test"}.get))
+    for name, (host, expected) in HOSTS.items():
+        assert service.lookup.serves_host(host) == expected, name
 
 
-@pytest.mark.parametrize(
-    ("host", "is_asked"),
-    [
-        ("autoconfig.example.org", True),
-        ("autodiscover.a.b.test", True),
-        ("example.org", False),
-        ("www.example.org", False),
-        ("autoconfig.org", False),
-    ],
-)
-def test_with_any_domain_a_certificate_is_wanted_for_any_name_with_a_label_in_front(
-    toml: Callable[..., Path], host: str, is_asked: bool
+def test_with_any_domain_certificates_are_wanted_for_names_with_a_label_in_front(
+    toml: Write,
 ) -> None:
     service = Service(toml(provider("any", ["*"])))
-    assert service.lookup.serves_host(host) == is_asked
-
-
-def test_forwarded_hosts_are_believed_from_as_many_proxies_as_said(
-    toml: Callable[[str], Path],
-) -> None:
-    file = toml(HOSTER)
-    forwarded = {"Host": "internal.test", "X_Forwarded_Host": "autoconfig.example.com"}
-    for proxies, name in ((0, b"any.test"), (1, b"exact.test")):
-        ask = asking(create_app(file, proxies=proxies))
-        assert name in ask(CONFIG, **forwarded).data
-    chain = {"Host": "x.test", "X_Forwarded_Host": "c.example.com, a.example.com"}
-    for proxies, name in ((1, b"exact.test"), (2, b"below.test"), (3, b"any.test")):
-        ask = asking(create_app(file, proxies=proxies))
-        assert name in ask(CONFIG, **chain).data
-
-
-@pytest.mark.parametrize("answer", [["x"], 5, "", "nowhere.test", "not a host"])
-def test_a_hook_that_gives_nonsense_counts_as_one_that_fails(
-    toml: Callable[[str], Path], caplog: pytest.LogCaptureFixture, answer: object
-) -> None:
-    mine = Autoconfig()
-    mine.find_provider(lambda domain: answer)  # type: ignore[type-var]
-    app = Flask("site")
-    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    app.register_blueprint(mine)
-    reply = asking(app)(f"{CONFIG}?emailaddress=a@b.test", Host="x.test")
-    assert reply.status_code == 503
-    assert "find_provider" in caplog.text
-
-
-def test_a_hook_may_name_the_provider_as_people_write_it(
-    toml: Callable[[str], Path],
-) -> None:
-    mine = Autoconfig()
-    mine.find_provider(lambda domain: "Bücher.example")
-    app = Flask("site")
-    text = TWO_DOMAINS.replace('"example.com", ', '"bücher.example", ')
-    app.config["AUTOCONFIG_FILE"] = toml(text)
-    app.register_blueprint(mine)
-    reply = asking(app)(f"{CONFIG}?emailaddress=a@b.test", Host="x.test")
-    assert b"<domain>b.test</domain>" in reply.data
-
-
-def test_options_that_flask_would_never_match_with_are_refused(
-    toml: Callable[[str], Path],
-) -> None:
-    for option in ("subdomain", "host"):
-        app = Flask("site")
-        app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-        with pytest.raises(ConfigError, match=f"does not match {option}s"):
-            app.register_blueprint(autoconfig, **{option: "autoconfig"})
-
-
-@pytest.mark.parametrize("value", [5, b"x", ["a"]])
-def test_settings_of_the_wrong_kind_are_told(value: object) -> None:
-    for key in ("AUTOCONFIG_FILE", "AUTOCONFIG_CLIENTS"):
-        app = Flask("site")
-        app.config[key] = value
-        with pytest.raises(ConfigError):
-            app.register_blueprint(autoconfig)
-    with pytest.raises(ConfigError):
-        create_app(value)  # type: ignore[arg-type]
+    for host, expected in ANY_HOST.items():
+        assert service.lookup.serves_host(host) == expected, host

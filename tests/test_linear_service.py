@@ -1,4 +1,4 @@
-"""Each part of a request takes linear time, at every door of the service."""
+"""Every part of a request is handled in linear time, at every entry point."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from flask_autoconfig.page import near
 PAGE = "/mail/setup"
 FRED = "emailaddress=fred@example.com"
 V2 = "/autodiscover/autodiscover.json"
-MOST_SECONDS = 0.1  # of CPU time for 4 KiB, which every web server lets pass
-PASTED = '<>@+ %\t"'  # what the page takes off an address that was typed
+MOST_SECONDS = 0.1  # of CPU time for 4 KiB, which every web server accepts
+STRIPPED = '<>@+ %\t"'  # what the page strips from an address that was typed
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-Fill = Callable[[str], dict[str, Any]]  # a stranger's text -> the environ it stands in
+Fill = Callable[[str], dict[str, Any]]  # untrusted text -> an environ that contains it
 
 
 def _in_query(path: str, start: str) -> Fill:
@@ -99,29 +99,27 @@ def _site() -> Wsgi:
     return app
 
 
-def _passed(_environ: object, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _not_found(_environ: object, start_response: Callable[..., Any]) -> Iterable[bytes]:
     start_response("404 Not Found", [])
     return [b""]
 
 
 def _middleware() -> Wsgi:
     mapping = to_raw(loads(TWO_DOMAINS))
-    return AutoconfigMiddleware(_passed, mapping, clients=CLIENTS)
+    return AutoconfigMiddleware(_not_found, mapping, clients=CLIENTS)
 
 
 def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:
     usual = EnvironBuilder("/", "https://autoconfig.example.com").get_environ()
 
     def ask(text: str) -> None:
-        sent = text.encode("utf-8", "replace").decode(
-            "latin-1"
-        )  # as WSGI hands it over
+        wsgi_text = text.encode("utf-8", "replace").decode("latin-1")  # PEP 3333
         statuses: list[str] = []
 
         def start_response(status: str, *_: object) -> None:
             statuses.append(status)
 
-        answer = app({**usual, **fill(sent)}, start_response)
+        answer = app({**usual, **fill(wsgi_text)}, start_response)
         assert b"".join(answer) is not None
         (status,) = statuses
         assert status < "5", status
@@ -130,30 +128,32 @@ def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_each_part_of_a_request_takes_linear_time(entry: str) -> None:
+def test_every_part_of_a_request_takes_linear_time(entry: str) -> None:
     ask = _ask(_standalone(), ENTRIES[entry])
     for token in TOKENS:
         assert_linear(ask, token, most=MOST_SECONDS)
 
 
-@pytest.mark.parametrize("door", [_site, _middleware])
+@pytest.mark.parametrize("build", [_site, _middleware])
 @pytest.mark.parametrize(
     "entry", ["page query", "page headers", "path", "version 2 path", "body"]
 )
-def test_each_door_takes_linear_time(door: Callable[[], Wsgi], entry: str) -> None:
-    ask = _ask(door(), ENTRIES[entry])
+def test_each_entry_point_takes_linear_time(
+    build: Callable[[], Wsgi], entry: str
+) -> None:
+    ask = _ask(build(), ENTRIES[entry])
     for token in TOKENS[::5]:
         assert_linear(ask, token, most=MOST_SECONDS)
 
 
-@pytest.mark.parametrize("start", PASTED)
-def test_what_stands_around_a_typed_address_takes_little_time(start: str) -> None:
+@pytest.mark.parametrize("start", STRIPPED)
+def test_characters_around_a_typed_address_are_stripped_quickly(start: str) -> None:
     ask = _ask(_standalone(), ENTRIES["page email"])
-    for middle, end in product(PASTED, ("", "x", "@", "<", ">", "@example.com")):
+    for middle, end in product(STRIPPED, ("", "x", "@", "<", ">", "@example.com")):
         assert_quick(ask, start * 2020 + middle * 2020 + end, MOST_SECONDS, middle)
 
 
-def test_a_body_of_many_elements_with_a_long_namespace_takes_little_time() -> None:
+def test_many_elements_with_a_long_namespace_are_read_quickly() -> None:
     ask = _ask(_standalone(), ENTRIES["body"])
     head, tail = "http:", "://schemas.microsoft.com/exchange/autodiscover/"
     namespace = f"{head}{'n' * 30_000}{tail}outlook/requestschema/2006"
@@ -163,9 +163,7 @@ def test_a_body_of_many_elements_with_a_long_namespace_takes_little_time() -> No
 
 @pytest.mark.parametrize("length", [20, 40, 253])
 @pytest.mark.parametrize("count", [300, 1000])
-def test_among_alike_domains_the_one_that_was_meant_is_found_quickly(
-    length: int, count: int
-) -> None:
+def test_the_domain_closest_to_a_typo_is_found_quickly(length: int, count: int) -> None:
     def domain(number: object) -> str:
         labels = f"customer{number}".ljust(length - 12, "a")
         return f"{'.'.join(wrap(labels, 60))}.example.com"[-length:]

@@ -1,4 +1,4 @@
-"""`list_domains = false`: nobody is told of another customer, in any answer."""
+"""With `list_domains = false` no response names another customer."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ POX = "/autodiscover/autodiscover.xml"
 V2 = "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1"
 PACC = "/.well-known/user-agent-configuration.json"
 PROFILE = "/email.mobileconfig"
+CALDAV = "/.well-known/caldav"
+PATHS = (CONFIG, PACC, POX, PROFILE, CALDAV)
 SECOND = "fred@second.test"
 
 
@@ -35,97 +37,88 @@ def client(toml: Write) -> Client:
     return Client(create_app(toml(HOSTER)))
 
 
-def get(path: str, host: str) -> Callable[[Client], TestResponse]:
-    return lambda client: client.get(path, headers={"Host": host})
+def get(client: Client, path: str, host: str) -> TestResponse:
+    return client.get(path, headers={"Host": host})
 
 
-# Each answer, and the name that stands in it for the id.
-ANSWERS = {
-    "Thunderbird's, by address": (
-        get(f"{CONFIG}?emailaddress={SECOND}", "www.test"),
+# The path and the host of a GET request, and the name that replaces the id.
+REQUESTS = {
+    "Thunderbird, by address": (
+        f"{CONFIG}?emailaddress={SECOND}",
+        "www.test",
         "second.test",
     ),
-    "Thunderbird's, by host": (get(CONFIG, "autoconfig.second.test"), "second.test"),
-    "Thunderbird's, by a pattern": (
-        get(CONFIG, "autoconfig.a.third.test"),
-        "a.third.test",
+    "Thunderbird, by host": (CONFIG, "autoconfig.second.test", "second.test"),
+    "Thunderbird, by pattern": (CONFIG, "autoconfig.a.third.test", "a.third.test"),
+    # Mustang wants the domain of the MX host that it asked.
+    "Thunderbird, by MX host": (
+        CONFIG,
+        "autoconfig.mx.hoster.test",
+        "<domain>mx.hoster.test</domain>",
     ),
-    "Thunderbird's, by MX host": (
-        get(CONFIG, "autoconfig.mx.hoster.test"),
-        "mx.hoster.test",
-    ),
-    "Thunderbird's, by another MX host": (
-        get(CONFIG, "autoconfig.in.hoster.test"),
+    "Thunderbird, by another MX host": (
+        CONFIG,
+        "autoconfig.in.hoster.test",
         "in.hoster.test",
     ),
-    "Thunderbird's, by MX host and address": (
-        get(f"{CONFIG}?emailaddress=a@customer.test", "autoconfig.mx.hoster.test"),
+    "Thunderbird, by MX host and address": (
+        f"{CONFIG}?emailaddress=a@customer.test",
+        "autoconfig.mx.hoster.test",
         "customer.test",
     ),
-    "PACC": (get(PACC, "ua-auto-config.second.test"), "second.test"),
-    "PACC by MX host": (get(PACC, "ua-auto-config.mx.hoster.test"), "mx.hoster.test"),
-    "POX by POST": (
-        lambda client: client.post(POX, data=outlook.request(SECOND)),
-        SECOND,
+    "PACC": (PACC, "ua-auto-config.second.test", "second.test"),
+    "PACC, by MX host": (PACC, "ua-auto-config.mx.hoster.test", "mx.hoster.test"),
+    "Outlook": (POX, "autodiscover.second.test", "second.test"),
+    # This answer contains no name of the domain.
+    "Outlook, by MX host": (POX, "autodiscover.mx.hoster.test", "pop.example.com"),
+    "Autodiscover v2": (
+        f"{V2}&Email={SECOND}",
+        "192.0.2.1",
+        "autodiscover.second.test",
     ),
-    "POX by GET": (get(POX, "autodiscover.second.test"), "second.test"),
-    "POX by GET and MX host": (
-        get(POX, "autodiscover.mx.hoster.test"),
-        "pop.example.com",  # it has no place for a name
-    ),
-    "version 2": (get(f"{V2}&Email={SECOND}", "192.0.2.1"), "autodiscover.second.test"),
-    "version 2 by MX host": (get(V2, "mx.hoster.test"), "//mx.hoster.test/"),
-    "Apple's": (get(PROFILE, "second.test"), "second.test"),
-    "Apple's, by MX host": (get(PROFILE, "mx.hoster.test"), "mx.hoster.test"),
-    "Apple's, by address": (
-        get(f"{PROFILE}?email={SECOND}", "www.test"),
-        "second.test",
-    ),
-    "the redirect": (get("/.well-known/caldav", "second.test"), "second.test"),
-    "the redirect by MX host": (
-        get("/.well-known/caldav", "mx.hoster.test"),
-        "mx.hoster.test",
-    ),
-    "the page": (get(f"/mail/setup?emailaddress={SECOND}", "www.test"), "second.test"),
+    "Autodiscover v2, by MX host": (V2, "mx.hoster.test", "//mx.hoster.test/"),
+    "Apple": (PROFILE, "second.test", "second.test"),
+    "Apple, by MX host": (PROFILE, "mx.hoster.test", "mx.hoster.test"),
+    "Apple, by address": (f"{PROFILE}?email={SECOND}", "www.test", "second.test"),
+    "CalDAV": (CALDAV, "second.test", "second.test"),
+    "CalDAV, by MX host": (CALDAV, "mx.hoster.test", "mx.hoster.test"),
+    "the page": (f"/mail/setup?emailaddress={SECOND}", "www.test", "second.test"),
 }
 
 
-@pytest.mark.parametrize(("ask", "name"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_no_answer_names_the_first_customer_to_another(
-    client: Client, ask: Callable[[Client], TestResponse], name: str
-) -> None:
-    # What was said to the first one, and is kept, must not go to the next.
+def shown(reply: TestResponse, *statuses: int) -> str:
+    assert reply.status_code in statuses
+    return f"{reply.headers}{reply.text}"
+
+
+def test_no_response_names_the_first_customer_to_another(client: Client) -> None:
+    # Responses for the first customer are cached, and must not be sent to the next.
     for host in ("autoconfig.first.test", "first.test"):
-        for path in (CONFIG, PACC, POX, PROFILE, "/.well-known/caldav"):
-            assert client.get(path, headers={"Host": host}).status_code in (200, 301)
+        for path in PATHS:
+            shown(get(client, path, host), 200, 301)
     for _ in range(2):
-        reply = ask(client)
-        assert reply.status_code in (200, 301)
-        everything = f"{reply.headers}{reply.text}"
-        assert "first.test" not in everything
-        assert name in everything
+        for case, (path, host, name) in REQUESTS.items():
+            response = shown(get(client, path, host), 200, 301)
+            assert "first.test" not in response, case
+            assert name in response, case
+        posted = shown(client.post(POX, data=outlook.request(SECOND)), 200)
+        assert "first.test" not in posted
+        assert SECOND in posted
 
 
-@pytest.mark.parametrize("path", [CONFIG, PACC, POX, PROFILE, "/.well-known/caldav"])
-def test_who_names_nothing_is_not_told_of_the_first_customer_either(
-    client: Client, path: str
+def test_a_request_that_names_no_domain_does_not_get_the_first_customer(
+    client: Client,
 ) -> None:
-    reply = client.get(path, headers={"Host": "192.0.2.1"})
-    assert reply.status_code in (200, 301, 404)
-    assert "first.test" not in f"{reply.headers}{reply.text}"
+    for path in PATHS:
+        assert "first.test" not in shown(get(client, path, "192.0.2.1"), 200, 301, 404)
 
 
-def test_a_profile_is_called_after_whoever_asks(client: Client) -> None:
-    reply = get(PROFILE, "second.test")(client)
+def test_a_profile_is_named_after_the_requested_domain(client: Client) -> None:
+    reply = get(client, PROFILE, "second.test")
     assert 'filename="second.test.mobileconfig"' in reply.headers["Content-Disposition"]
     profile = plistlib.loads(reply.data)
     assert profile["PayloadIdentifier"].startswith("test.second.autoconfig.")
     assert profile["PayloadOrganization"] == "second.test"
-
-
-def test_mustang_finds_the_domain_of_the_mx_host_that_it_asked(client: Client) -> None:
-    reply = get(CONFIG, "autoconfig.mx.hoster.test")(client)
-    assert "<domain>mx.hoster.test</domain>" in reply.text
 
 
 @pytest.mark.parametrize(
@@ -136,16 +129,11 @@ def test_mustang_finds_the_domain_of_the_mx_host_that_it_asked(client: Client) -
         ('id = "id.test"\nlist_domains = false', "mx.hoster.test", "id.test"),
         ("list_domains = true", "second.test", "first.test"),
     ],
-    ids=[
-        "the first one's own",
-        "an id",
-        "an id, by MX host",
-        "domains that are listed",
-    ],
+    ids=["the first domain", "an id", "an id, by MX host", "listed domains"],
 )
-def test_an_id_stays_where_it_tells_nobody_of_another(
+def test_an_id_that_names_no_other_customer_is_kept(
     toml: Write, more: str, host: str, name: str
 ) -> None:
     client = Client(create_app(toml(HOSTER.replace("list_domains = false", more))))
-    reply = get(CONFIG, f"autoconfig.{host}")(client)
+    reply = get(client, CONFIG, f"autoconfig.{host}")
     assert f'<emailProvider id="{name}">' in reply.text
