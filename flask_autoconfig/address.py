@@ -88,6 +88,8 @@ def parse_address(text: str) -> Address:
 
     What is longer than RFC 5321 allows is none, nor is what XML has no place for.
     """
+    if "@" not in text and "%40" in text:  # a redirect has encoded it twice
+        text = unquote(text)
     local, at, domain = text.strip().rpartition("@")
     if not at or not _LOCAL_PART.fullmatch(local):
         raise ValueError("not an e-mail address")
@@ -216,21 +218,20 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
     if not url or "%" not in url:
         return url or ""
     start, authority, rest = _around_authority(url)
-    user, at, host = authority.rpartition("@")
-    host, colon, port = host.partition(":") if "%" in host else (host, "", "")
+    has_placeholder = "%" in authority
+    host, colon, port = (
+        authority.partition(":") if has_placeholder else (authority, "", "")
+    )
     values = _values(domain, address)
-    whole = {name: quote(value, safe="") for name, value in values.items()}
     # In a path or a query an @ is as good as %40, and what people know (section 3.3).
     open_at = {name: quote(value, safe="@") for name, value in values.items()}
-    filled = (
-        (user, _filled(user, whole)),
-        (host, fill_in_host(host, domain, address)),
-        (rest, _filled(rest, open_at)),
+    filled_host, filled_rest = (
+        fill_in_host(host, domain, address),
+        _filled(rest, open_at),
     )
-    if any(before and not after for before, after in filled):
+    if (host and not filled_host) or (rest and not filled_rest):
         return ""
-    user, host, rest = (after for _, after in filled)
-    return f"{start}{user}{at}{host}{colon}{port}{rest}"
+    return f"{start}{filled_host}{colon}{port}{filled_rest}"
 
 
 def _around_authority(url: str) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from .address import (
     is_authority,
     parse_address,
 )
-from .config.tables import SERVER_KEYS, Incoming, Outgoing, Provider, Server
+from .config.tables import SERVER_KEYS, URL_KEYS, Incoming, Outgoing, Provider, Server
 from .hooks import HookFailed
 from .service import Service, Unavailable
 
@@ -103,12 +103,9 @@ def _ready(server: Server, address: Address) -> Server | None:
     username = fill_in(server.username, domain, address) or None
     urls = {
         key: fill_in_url(url, domain, address) or None
-        for key in _URLS
+        for key in URL_KEYS
         if (url := getattr(server, key, None)) is not None
     }
     if not (host or any(urls.values())):
         return None
     return structs.replace(server, hostname=host, username=username, **urls)
-
-
-_URLS = ("url", "owa_url", "ews_url", "eas_url")

@@ -23,6 +23,8 @@ DomainPattern = Annotated[str, Meta(extra={"value": values.domain_pattern})]
 FilePattern = Annotated[str, Meta(extra={"value": values.file_pattern})]
 Host = Annotated[str, Meta(extra={"value": values.host_name})]
 Url = Annotated[str, Meta(extra={"value": values.url})]
+ServiceUrl = Annotated[str, Meta(extra={"value": values.service_url})]
+Issuer = Annotated[str, Meta(extra={"value": values.issuer})]
 Language = Annotated[str, Meta(extra={"value": values.language_tag})]
 Texts = dict[Language, Prose]
 

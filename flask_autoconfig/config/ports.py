@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 # (type, socket_type) -> port: RFC 8314, RFC 6120 and XEP-0368, RFC 5804, RFC 4513, RFC
 # 9110. ManageSieve has no port of its own for TLS from the first byte.
 _PORTS: dict[str, dict[str, int]] = {
@@ -44,3 +47,20 @@ def usual_url(type_: str, host: str, port: int | None, socket_type: str) -> str 
     if port and port != _HTTP_PORTS["plain" if socket_type == "plain" else "SSL"]:
         authority += f":{port}"
     return f"{scheme}://{authority}{_PLACES[type_]}"
+
+
+def endpoint_of(url: str) -> dict[str, Any]:
+    """Return `hostname`, `port` and `socket_type` of an https or http URL."""
+    socket_type = "SSL" if url.startswith("https") else "plain"
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    host, port = authority, ""
+    if _WITH_PORT.search(authority):
+        host, _, port = authority.rpartition(":")
+    return {
+        "hostname": host.strip("[]"),
+        "port": int(port or _HTTP_PORTS[socket_type]),
+        "socket_type": socket_type,
+    }
+
+
+_WITH_PORT = re.compile(r"(?<!:)[^:]:[0-9]+$|\]:[0-9]+$")

@@ -8,9 +8,8 @@ from typing import NamedTuple
 from .building import Builder
 from .listing import Listing, lines_of
 from .ports import MAIL_TYPES
-from .tables import SERVER_KEYS, Provider, Server
+from .tables import SERVER_KEYS, URL_KEYS, Provider, Server
 
-_EXCHANGE_URLS = ("owa_url", "ews_url", "eas_url")
 _MOST_REPORTED = 20  # lines of a domains file that another provider claims too
 
 
@@ -111,13 +110,16 @@ def _check_server(server: Server, at: str, builder: Builder) -> None:
         if getattr(server, key) is None and not builder.is_faulty(f"{at}.{key}"):
             builder.add(at, f"this {server.type} server has no {key}", cure)
 
-    has_url = server.url or any(getattr(server, key, None) for key in _EXCHANGE_URLS)
+    has_url = any(getattr(server, key, None) for key in URL_KEYS)
     if server.type in MAIL_TYPES:
         need("hostname", 'add hostname = "mail.example.com"')
     elif not (has_url or server.hostname or builder.is_faulty(f"{at}.hostname")):
         need("url", "add url, or hostname and port")
     if server.hostname is not None:
         need("port", f"add port: {server.type} has no standard one")
+    if (server.url or "").startswith("wss") and server.type != "xmpp":
+        message = "a wss URL is for servers of the type xmpp (RFC 7395)"
+        builder.add(f"{at}.url", message, "write one that begins with https://")
     if server.type == "imap" and getattr(server, "pop3", None) is not None:
         builder.add(f"{at}.pop3", "an imap server has no POP3 options", "remove it")
 

@@ -18,7 +18,9 @@ from .keys import (
     Filled,
     Host,
     Identifier,
+    Issuer,
     Line,
+    ServiceUrl,
     Texts,
     Url,
 )
@@ -94,7 +96,7 @@ class Server(Table, frozen=True):
     hostname: Host | None = None
     port: Port | None = None
     socket_type: SocketType | None = None
-    url: Url | None = None
+    url: ServiceUrl | None = None
     username: Filled | None = None
     authentication: Annotated[
         tuple[Method, ...], Meta(min_length=1, extra={"single": True, "item": "method"})
@@ -151,6 +153,10 @@ class Incoming(Server, frozen=True):
     eas_url: Url | None = None
     use_global_preferred_server: bool | None = None
     pop3: Pop3 | None = None
+
+
+# The keys of an incoming server's URLs.
+URL_KEYS = ("url", "ews_url", "owa_url", "eas_url")
 
 
 class Outgoing(Server, frozen=True):
@@ -210,7 +216,7 @@ class Webmail(Table, frozen=True):
 class OAuth2(Table, frozen=True):
     """The authorization server (RFC 6749) of the servers that accept OAuth2."""
 
-    issuer: Line | None = None
+    issuer: Issuer | None = None
     scope: Line | None = None
     auth_url: Url | None = None
     token_url: Url | None = None

@@ -17,6 +17,7 @@ _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
+_URL_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
 _NO_DOMAIN = re.compile("[*%@,;]")
 _LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
@@ -156,11 +157,16 @@ def language_tag(value: str) -> str:
     return value
 
 
-def url(value: str) -> str:
+def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     """Return an absolute https or http URL in ASCII: A-labels and percent-encoding.
 
     Pages and clients follow it, and another scheme could run a script or open a file.
     """
+    if _URL_LOGIN.match(value):  # the message does not repeat it
+        raise ValueError(
+            "a user name or password in the URL would be published",
+            "remove what stands between // and @",
+        )
     for match in _PLACEHOLDER.finditer(_PERCENT_ENCODED.sub("/", line(value))):
         _check_placeholder(match[0])
     cure = "write one like https://www.example.com/"
@@ -170,7 +176,7 @@ def url(value: str) -> str:
     if not _URL.fullmatch(value):
         raise wrong
     scheme, colon, _ = value.partition(":")
-    if scheme.lower() not in ("https", "http"):
+    if scheme.lower() not in schemes:
         raise ValueError(
             f"expected an https URL, got {quote(value)}",
             f"write one that begins with https://, not with {scheme}://",
@@ -187,9 +193,8 @@ def url(value: str) -> str:
         raise wrong from None
 
     if not host.isascii():
-        user, at, _ = parts.netloc.rpartition("@")
         authority = name if port is None else f"{name}:{port}"
-        value = urlunsplit(parts._replace(netloc=f"{user}{at}{authority}"))
+        value = urlunsplit(parts._replace(netloc=authority))
     rest = value.partition(":")[2]
     # The mapping of an IRI (RFC 3987, section 3.1), since headers are ASCII.
     return (
@@ -197,3 +202,26 @@ def url(value: str) -> str:
         + colon
         + _BEYOND_ASCII.sub(lambda match: encoded(match[0]), rest)
     )
+
+
+def service_url(value: str) -> str:
+    """Return a URL as `url` does; XMPP servers have WebSockets too (RFC 7395)."""
+    return url(value, ("https", "http", "wss"))
+
+
+def issuer(value: str) -> str:
+    """Return an issuer: a host name, or an https URL that clients compare literally.
+
+    It has no query and no fragment (RFC 8414, section 2).
+    """
+    cure = 'write one like "login.example.com" or "https://login.example.com/mail"'
+    if "://" not in line(value):
+        try:
+            return fold(value)
+        except ValueError:
+            message = f"expected a host name or https URL, got {quote(value)}"
+            raise ValueError(message, cure) from None
+    result = url(value, ("https",))
+    if re.search("[?#%]|//", result.removeprefix("https://")):
+        raise ValueError(f"expected an issuer, got {quote(value)}", cure)
+    return result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Literal, NamedTuple, Protocol
 
 from ..address import PLACEHOLDERS, Address
-from ..config.tables import Provider
+from ..config.tables import Method, Provider, Server
 
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
 LONGEST_NAME = 60
@@ -20,6 +20,14 @@ def shortened(name: str, most: int) -> str:
         if placeholder.start() < most < placeholder.end():
             most = placeholder.start()
     return name[:most].rstrip()
+
+
+def usable(server: Server, methods: Container[Method]) -> Method | None:
+    """Return the server's best method among those that a client has, or None.
+
+    A client that has none of them must not be offered the server.
+    """
+    return next((method for method in server.authentication if method in methods), None)
 
 
 class Words(Protocol):

@@ -13,8 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url, known_part
+from ..config.ports import endpoint_of
 from ..config.tables import Method, Provider, Server
-from . import ANYBODY, Recipient
+from . import ANYBODY, Recipient, usable
+from .outlook import exchange_servers
 
 CONTENT_TYPE = "application/x-apple-aspen-config"
 
@@ -54,7 +56,8 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     def say(text: str, language: str = recipient.language) -> str:
         return recipient.words.say(text, language)
 
-    kinds = say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)")
+    mail = say("Mail")
+    kinds = mail, mail, say("Calendar (CalDAV)"), say("Address book (CardDAV)")
     named = zip(kinds, _payloads(provider, recipient, name, description), strict=True)
     payloads = [(kind, payload) for kind, payload in named if payload]
     if not payloads:
@@ -95,9 +98,10 @@ def is_there(provider: Provider, recipient: Recipient) -> bool:
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
-    """The mail servers that no profile says, each with its place and the reason."""
+    """Yield the place of each server that profiles leave out, and the reason."""
     for place, server in provider.servers:
-        if server.type in (*MAIL_TYPES, "smtp") and _method(server) is None:
+        is_ours = server.type in (*MAIL_TYPES, "smtp", "caldav", "carddav")
+        if is_ours and not usable(server, METHODS):
             yield place, "a profile has no word for its methods"
 
 
@@ -112,9 +116,10 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 def _payloads(
     provider: Provider, recipient: Recipient, domain: str, description: str
 ) -> Iterator[dict[str, Any] | None]:
-    """Mail, calendar and address book, each None if the profile cannot hold it."""
+    """Yield mail, ActiveSync, calendar and address book, None for each that is absent."""
     address, books = recipient.address, provider.address_book
     yield _mail(provider, recipient, domain, description)
+    yield _active_sync(provider, address, domain)
     yield _dav(provider.calendar, "caldav", "CalDAV", address, domain, description)
     yield _dav(books, "carddav", "CardDAV", address, domain, description)
 
@@ -143,6 +148,31 @@ def _mail(
     return payload
 
 
+def _active_sync(
+    provider: Provider, address: Address | None, domain: str
+) -> dict[str, Any] | None:
+    """Return an Exchange account for a provider without IMAP and POP3, or None.
+
+    iOS asks only Microsoft's own servers for Autodiscover.
+    """
+    if any(server.type in MAIL_TYPES for server in provider.incoming):
+        return None
+    for server, url in exchange_servers(provider, "activesync", domain, address):
+        endpoint = endpoint_of(url)
+        if endpoint["port"] not in (80, 443):
+            continue
+        payload = {
+            "PayloadType": "com.apple.eas.account",
+            "Host": endpoint["hostname"],
+            "SSL": endpoint["socket_type"] == "SSL",
+            "OAuth": usable(server, METHODS) is None,
+        }
+        username = fill_in(server.username, domain, address)
+        optional = {"EmailAddress": address and str(address), "UserName": username}
+        return payload | {key: value for key, value in optional.items() if value}
+    return None
+
+
 def _first(
     servers: tuple[Server, ...], types: Any, address: Address | None, domain: str
 ) -> Server | None:
@@ -154,8 +184,8 @@ def _first(
 
 def _method(server: Server) -> str | None:
     """The best of the server's methods that Apple's programs know, None without one."""
-    known = (METHODS.get(method) for method in server.authentication)
-    return next(filter(None, known), None)
+    method = usable(server, METHODS)
+    return None if method is None else METHODS[method]
 
 
 def _server(
@@ -179,7 +209,8 @@ def _dav(
     domain: str,
     description: str,
 ) -> dict[str, Any] | None:
-    server = next((it for it in servers if it.type == type_), None)
+    fitting = (server for server in servers if server.type == type_)
+    server = next((server for server in fitting if usable(server, METHODS)), None)
     if server is None:
         return None
     host, path = fill_in_host(server.hostname, domain, address), ""

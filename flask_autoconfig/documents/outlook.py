@@ -7,13 +7,14 @@ would send the password.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url
-from ..config.tables import Provider, Server
-from . import ANYBODY, Recipient
+from ..config.tables import WITHOUT_LOGIN, Method, Provider, Server
+from . import ANYBODY, Recipient, usable
 from .xml import NotXmlError, local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
@@ -42,6 +43,11 @@ PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 _DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
+# The methods of a person who types a password, and of servers that require no login.
+METHODS: tuple[Method, ...] = (
+    *("password-cleartext", "password-encrypted", "NTLM", "http-digest"),
+    *WITHOUT_LOGIN,
+)
 ENCRYPTION = {  # STARTTLS with SSL off, as some write it, makes Thunderbird go plain
     "SSL": ("on", "SSL"),
     "STARTTLS": ("on", "TLS"),
@@ -117,13 +123,14 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         for type_ in ("EXCH", "EXPR"):  # inside a company's network, and outside
             protocol = ET.SubElement(account, PROTOCOL)
             _add(protocol, TYPE, type_)
+            _add(protocol, "ASUrl", url)  # GNOME's clients require it
             _add(protocol, "EwsUrl", url)
         return to_bytes(root)
 
     for _, server in provider.servers:
         if server.type in TYPES:
             _write_mail(account, server, domain, address)
-        elif server.type in _DAV_TYPES and server.url:
+        elif server.type in _DAV_TYPES and server.url and usable(server, METHODS):
             _write_dav(account, server, domain, address)
     return to_bytes(root)
 
@@ -141,18 +148,35 @@ def _is_mail_read(provider: Provider, recipient: Recipient) -> bool:
     return any(_host_of(server, domain, address) for server in provider.incoming)
 
 
-def exchange_url(
-    provider: Provider, type_: _ExchangeType, recipient: Recipient
-) -> str | None:
-    """Where one of Exchange's services is, None where the provider does not have it."""
+def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
+    """Yield the place of each server that Outlook cannot log in to, and the reason."""
+    for place, server in provider.servers:
+        if server.type in (*TYPES, *_DAV_TYPES) and not usable(server, METHODS):
+            yield place, "it knows passwords alone"
+
+
+def exchange_servers(
+    provider: Provider,
+    type_: _ExchangeType,
+    domain: str | None,
+    address: Address | None,
+) -> Iterator[tuple[Server, str]]:
+    """Yield the servers of one of Exchange's services, each with its URL filled in."""
     for server in provider.incoming:
         key = _KEYS_OF_EXCHANGE[type_] if server.type == "exchange" else "url"
         if server.type in (type_, "exchange"):
-            url = getattr(server, key)
-            filled = fill_in_url(url, recipient.domain, recipient.address)
-            if filled:
-                return filled
-    return None
+            url = fill_in_url(getattr(server, key), domain, address)
+            if url:
+                yield server, url
+
+
+def exchange_url(
+    provider: Provider, type_: _ExchangeType, recipient: Recipient
+) -> str | None:
+    """Return the URL of one of Exchange's services, or None."""
+    domain, address = recipient.domain, recipient.address
+    found = next(exchange_servers(provider, type_, domain, address), None)
+    return found and found[1]
 
 
 def _host_of(server: Server, domain: str | None, address: Address | None) -> str:
@@ -160,7 +184,7 @@ def _host_of(server: Server, domain: str | None, address: Address | None) -> str
 
     It takes a domain, and there is none, or an address that fits it.
     """
-    if server.type not in TYPES:
+    if server.type not in TYPES or not usable(server, METHODS):
         return ""
     return fill_in_host(server.hostname, domain, address)
 
@@ -179,7 +203,7 @@ def _write_mail(
     _add(protocol, PORT, str(server.port))
     _add(protocol, "DomainRequired", "off")
     _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
-    _add(protocol, SPA, "on" if server.authentication[0] == "NTLM" else "off")
+    _add(protocol, SPA, "on" if usable(server, METHODS) == "NTLM" else "off")
     _add(protocol, SSL, ssl)
     _add(protocol, ENCRYPTED_BY, encryption)
     _add(protocol, "AuthRequired", "off" if server.username is None else "on")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mimetypes
 import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ..address import DOMAIN_PLACEHOLDER, is_for_all, is_ip, with_domain
 from ..config.ports import standard_port
@@ -26,6 +25,17 @@ PROTOCOLS, HOST = "protocols", "host"
 HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
 _SAID = (*HOSTS, *_URLS, "managesieve")
+# The types of logos by file name extension. Tables of the system would make the document,
+# and so its digest, differ between machines.
+_IMAGES = {
+    "png": "png",
+    "svg": "svg+xml",
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "gif": "gif",
+    "webp": "webp",
+    "avif": "avif",
+}
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 _SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
 # It has no user names: whoever reads it logs in with the address.
@@ -46,7 +56,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         for name in HOSTS.get(server.type, ()):
             protocols[name] = {HOST: server.hostname or ""}
         if server.type in _URLS:
-            protocols[server.type] = {"url": server.url or ""}
+            protocols[server.type] = {"url": _without_port(server.url or "")}
     document = {
         PROTOCOLS: protocols,
         "authentication": _authentication(provider, listed),
@@ -161,6 +171,12 @@ def _of_url(server: Server) -> str:
     return "its URL names a host, never an IP address" if is_ip(host) else ""
 
 
+def _without_port(url: str) -> str:
+    """Return a URL without the default port of https."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.removesuffix(":443")))
+
+
 def _methods(provider: Provider, server: Server) -> frozenset[str]:
     """The ways to log in that PACC has a word for."""
     methods = set()
@@ -179,9 +195,7 @@ def _methods(provider: Provider, server: Server) -> frozenset[str]:
 def _issuer(provider: Provider) -> str:
     """The URL of the authorization server, "" where it is not known."""
     issuer = (provider.oauth2.issuer if provider.oauth2 else None) or ""
-    if not issuer or issuer.startswith("https://"):
-        return issuer
-    return f"https://{issuer}"
+    return f"https://{issuer}" if issuer and "://" not in issuer else issuer
 
 
 def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
@@ -201,10 +215,10 @@ def _info(provider: Provider, recipient: Recipient) -> dict[str, Any]:
     short_name = provider.display_short_name
     if short_name and is_for_all(short_name):
         said["shortName"] = shortened(short_name, LONGEST_SHORT_NAME)
-    if provider.logo_url and is_for_all(provider.logo_url):
-        logo = {"url": provider.logo_url}
-        kind = mimetypes.guess_type(provider.logo_url.partition("?")[0])[0]
-        said["logo"] = [logo | ({"content-type": kind} if kind else {})]
+    logo = provider.logo_url or ""
+    ending = urlsplit(logo).path.rpartition(".")[2].lower()
+    if ending in _IMAGES and is_for_all(logo):
+        said["logo"] = [{"url": logo, "content-type": f"image/{_IMAGES[ending]}"}]
 
     info: dict[str, Any] = {"provider": said}
     pages = [it.url for it in provider.documentation if is_for_all(it.url)]

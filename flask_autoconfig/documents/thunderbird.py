@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..address import DOMAIN_PLACEHOLDER
+from ..config.ports import endpoint_of
 from ..config.tables import (
     HTTP_SCHEMES,
+    URL_KEYS,
     AuthenticationMethod,
+    Incoming,
     Method,
     Provider,
     Server,
@@ -172,7 +175,11 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
         if name not in listed:
             ET.SubElement(email_provider, "domain").text = name
 
-    _write(EMAIL_PROVIDER, provider, email_provider)
+    if provider.display_name is None:  # Thunderbird would save the word "undefined"
+        name = recipient.domain or identity
+        ET.SubElement(email_provider, "displayName").text = name
+    incoming = tuple(map(_with_endpoint, provider.incoming))
+    _write(EMAIL_PROVIDER, structs.replace(provider, incoming=incoming), email_provider)
     _write(CLIENT_CONFIG, provider, root)
     if provider.oauth2:
         _write((CONFIG_UPDATE,), provider.oauth2, root)
@@ -184,7 +191,9 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     return document
 
 
+# A domain that the document does not list otherwise, and one that it does.
 _ANY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER, exact=False)
+_EVERY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER)
 
 
 def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
@@ -195,8 +204,15 @@ def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
     """
     if not recipient.domain:
         return Recipient(mx_domain=recipient.mx_domain)
+    if not _is_listed(provider, recipient):
+        return _ANY_DOMAIN
+    is_named = provider.display_name or recipient.domain == provider.identity
+    return ANYBODY if is_named else _EVERY_DOMAIN
+
+
+def _is_listed(provider: Provider, recipient: Recipient) -> bool:
     is_listed = provider.list_domains or recipient.domain == provider.id
-    return ANYBODY if recipient.exact and is_listed else _ANY_DOMAIN
+    return recipient.exact and is_listed
 
 
 def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
@@ -209,10 +225,22 @@ def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
         name_here = recipient.name_of(provider)
         names = (name for name in names if name == name_here)
     listed = dict.fromkeys(names)
-    if not listed or stand_in(provider, recipient).domain:
+    if not listed or (recipient.domain and not _is_listed(provider, recipient)):
         asked = recipient.domain or recipient.mx_domain
         listed[asked or DOMAIN_PLACEHOLDER] = None
     return listed
+
+
+_WITH_ENDPOINT = ("ews", "owa", "graph", "exchange")
+
+
+def _with_endpoint(server: Incoming) -> Incoming:
+    """Return a server with the host and port of its URL, which Thunderbird requires."""
+    if server.hostname or server.type not in _WITH_ENDPOINT:
+        return server
+    urls = (getattr(server, key) for key in URL_KEYS)
+    url = next(filter(None, urls), "")
+    return structs.replace(server, **endpoint_of(url)) if url else server
 
 
 def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None:

@@ -7,8 +7,10 @@ from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 from ..address import DOMAIN_PLACEHOLDER
+from ..config.ports import endpoint_of
 from ..config.tables import (
     HTTP_WORDS,
+    URL_KEYS,
     WITHOUT_LOGIN,
     IncomingType,
     Method,
@@ -104,6 +106,9 @@ class Reader:
         update = self._fields((CONFIG_UPDATE,), root, None)
         if update:
             raw.setdefault("oauth2", {}).update(update)
+        name = raw.get("display_name")
+        if name == DOMAIN_PLACEHOLDER or raw.get("domains") == [name]:
+            del raw["display_name"]  # it is the default
         return raw
 
     def _lose(
@@ -302,7 +307,12 @@ class Reader:
             attributes |= {"lang"}
             children = {"descr"}
         self._lose_attributes(element, attributes)
-        return self._fields(field.fields, element, children)
+        raw = self._fields(field.fields, element, children)
+        urls = filter(None, map(raw.get, URL_KEYS))
+        implied = endpoint_of(next(urls, "")) if field.key == "incoming" else {}
+        if implied.items() <= raw.items():  # written for Thunderbird
+            raw = {key: raw[key] for key in raw if key not in implied}
+        return raw
 
 
 def _shown(element: ET.Element) -> str:

@@ -1,0 +1,296 @@
+"""What a document offers: only servers that its readers can use, with complete values."""
+
+from __future__ import annotations
+
+import json
+import plistlib
+from typing import Any
+
+import pytest
+from defusedxml.ElementTree import fromstring
+from werkzeug.test import Client
+
+from flask_autoconfig import create_app
+from flask_autoconfig.address import parse_address
+from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.config.tables import Provider
+from flask_autoconfig.documents import Recipient, apple, outlook, pacc, thunderbird
+from flask_autoconfig.documents.thunderbird_reader import Reader
+from flask_autoconfig.errors import ConfigError
+
+DOMAIN = "example.com"
+FRED = Recipient(DOMAIN, parse_address(f"fred@{DOMAIN}"))
+IMAP = {"type": "imap", "hostname": "imap.example.com"}
+SMTP = {"type": "smtp", "hostname": "smtp.example.com"}
+
+
+def table(**more: Any) -> dict[str, Any]:
+    return {"domains": [DOMAIN], "incoming": [IMAP], "outgoing": [SMTP], **more}
+
+
+def provider(**more: Any) -> Provider:
+    return from_raw({"provider": [table(**more)]}).providers[0]
+
+
+def problems(**more: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        provider(**more)
+    return [f"{problem.place}: {problem.message}" for problem in caught.value.problems]
+
+
+# --- config-v1.1.xml -------------------------------------------------------------------
+
+
+def element(provider: Provider, path: str, domain: str = DOMAIN) -> str | None:
+    text: str | None = fromstring(
+        thunderbird.write(provider, Recipient(domain))
+    ).findtext(f"emailProvider/{path}")
+    return text
+
+
+def test_a_document_names_the_provider_by_the_domain_asked_for_or_the_id() -> None:
+    two = provider(domains=[DOMAIN, "example.net"])
+    assert element(two, "displayName") == DOMAIN
+    assert element(two, "displayName", "example.net") == "example.net"
+    nobody = thunderbird.write(provider(id="mail.example.com"))
+    assert b"<displayName>mail.example.com</displayName>" in nobody
+    assert element(provider(display_name="Example"), "displayName") == "Example"
+
+
+@pytest.mark.parametrize("domain", [DOMAIN, "example.net", "any.example.org"])
+@pytest.mark.parametrize("list_domains", [True, False])
+@pytest.mark.parametrize("more", [{}, {"id": "mail.example.com"}, {"id": DOMAIN}])
+def test_a_shared_text_is_the_document_of_each_domain(
+    domain: str, list_domains: bool, more: dict[str, str]
+) -> None:
+    domains = [DOMAIN, "example.net", "*.example.org"]
+    raw = table(domains=domains, list_domains=list_domains, **more)
+    client = Client(create_app({"AUTOCONFIG": {"provider": [raw]}}))
+    exact = domain in domains
+    written = thunderbird.write(
+        from_raw({"provider": [raw]}).providers[0], Recipient(domain, exact=exact)
+    )
+    path = f"/mail/config-v1.1.xml?emailaddress=fred@{domain}"
+    assert client.get(path).data == written
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ({"type": "ews", "url": "https://x.test/ews"}, ("x.test", "443", "SSL")),
+        (
+            {"type": "owa", "url": "http://x.test:8080/owa"},
+            ("x.test", "8080", "plain"),
+        ),
+        (
+            {"type": "graph", "url": "https://%EMAILDOMAIN%/graph"},
+            (DOMAIN, "443", "SSL"),
+        ),
+        (
+            {"type": "exchange", "ews_url": "https://[2001:db8::1]:444/ews"},
+            ("2001:db8::1", "444", "SSL"),
+        ),
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else "",
+)
+def test_the_endpoint_of_a_url_is_written_beside_it_and_read_back_as_the_url_alone(
+    server: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    exchange = provider(incoming=[IMAP, server])
+    path = f"incomingServer[@type='{server['type']}']/"
+    tags = ("hostname", "port", "socketType")
+    assert tuple(element(exchange, path + tag) for tag in tags) == expected
+    back = Reader().read(thunderbird.write(exchange))["incoming"][1]
+    assert {key: back[key] for key in server} == server
+    assert not {"hostname", "port", "socket_type"} & back.keys()
+
+
+# --- Methods ---------------------------------------------------------------------------
+
+OAUTH = {"type": "imap", "hostname": "oauth.example.com", "authentication": "OAuth2"}
+
+
+@pytest.mark.parametrize("method", ["OAuth2", "GSSAPI", "TLS-client-cert"])
+def test_a_server_without_a_method_for_a_password_is_offered_to_no_other_client(
+    method: str,
+) -> None:
+    only = provider(
+        incoming=[IMAP | {"authentication": method}],
+        outgoing=[SMTP | {"authentication": method}],
+        calendar=[
+            {"type": "caldav", "url": "https://a.test/", "authentication": method},
+        ],
+    )
+    assert outlook.write(only, FRED) is None
+    assert apple.write(only, FRED) is None
+    places = ["incoming[0]", "outgoing[0]", "calendar[0]"]
+    assert [place for place, _ in outlook.left_out(only)] == places
+    assert [place for place, _ in apple.left_out(only)] == places
+
+
+def test_each_client_gets_the_best_server_that_it_has_a_method_for() -> None:
+    two = provider(
+        incoming=[OAUTH, IMAP],
+        calendar=[
+            {"type": "caldav", "url": "https://a.test/", "authentication": "OAuth2"},
+            {"type": "caldav", "url": "https://b.test/"},
+        ],
+    )
+    document = outlook.write(two, FRED) or b""
+    assert b"oauth.example.com" not in document
+    assert b"imap.example.com" in document
+    assert b"https://a.test/" not in document
+    assert b"https://b.test/" in document
+    profile = plistlib.loads(apple.write(two, FRED) or b"")
+    mail, calendar = profile["PayloadContent"]
+    assert mail["IncomingMailServerHostName"] == "imap.example.com"
+    assert calendar["CalDAVHostName"] == "b.test"
+
+
+def test_ntlm_is_announced_where_it_is_the_best_method_that_outlook_has() -> None:
+    methods = ["GSSAPI", "NTLM", "password-cleartext"]
+    both = provider(incoming=[IMAP | {"authentication": methods}])
+    root = fromstring(outlook.write(both, FRED) or b"")
+    assert [spa.text for spa in root.iter(f"{{{outlook.RESPONSE}}}SPA")] == [
+        "on",
+        "off",
+    ]
+
+
+def test_exchange_web_services_have_the_url_that_gnome_requires_first() -> None:
+    url = "https://x.test/ews"
+    raw = {"domains": [DOMAIN], "incoming": [{"type": "ews", "url": url}]}
+    found = from_raw({"provider": [raw]}).providers[0]
+    root = fromstring(outlook.write(found, FRED) or b"")
+    protocols = list(root.iter(f"{{{outlook.RESPONSE}}}Protocol"))
+    assert [
+        [(child.tag.rpartition("}")[2], child.text) for child in protocol]
+        for protocol in protocols
+    ] == [
+        [("Type", type_), ("ASUrl", url), ("EwsUrl", url)] for type_ in ("EXCH", "EXPR")
+    ]
+
+
+# --- ActiveSync in a profile --------------------------------------------------------------
+
+
+def eas(**more: Any) -> dict[str, Any] | None:
+    server = {"type": "activesync", "url": "https://eas.example.com/", **more}
+    raw = {"domains": [DOMAIN], "incoming": [server]}
+    profile = apple.write(from_raw({"provider": [raw]}).providers[0], FRED)
+    content = plistlib.loads(profile)["PayloadContent"] if profile else [None]
+    found: dict[str, Any] | None = content[0]
+    return found
+
+
+def test_a_profile_sets_up_activesync_where_there_is_no_other_mail() -> None:
+    payload = eas(username="%EMAILLOCALPART%") or {}
+    assert payload["PayloadType"] == "com.apple.eas.account"
+    keys = ("Host", "SSL", "EmailAddress", "UserName", "OAuth")
+    values = ("eas.example.com", True, "fred@example.com", "fred", False)
+    assert tuple(map(payload.get, keys)) == values
+    assert "Password" not in payload
+    assert (eas(authentication="OAuth2") or {})["OAuth"] is True
+    assert eas(url="https://eas.example.com:8443/") is None
+    both = provider(incoming=[IMAP, {"type": "activesync", "url": "https://e.test/"}])
+    profile = plistlib.loads(apple.write(both, FRED) or b"")
+    kinds = [payload["PayloadType"] for payload in profile["PayloadContent"]]
+    assert kinds == ["com.apple.mail.managed"]
+
+
+# --- Values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("issuer", "published"),
+    [
+        ("login.example.com", "https://login.example.com"),
+        ("Login.Example.com", "https://login.example.com"),
+        ("https://login.example.com/mail", "https://login.example.com/mail"),
+        ("HTTPS://login.example.com", "https://login.example.com"),
+    ],
+)
+def test_pacc_publishes_an_issuer_as_one_https_url(issuer: str, published: str) -> None:
+    methods = ["OAuth2", "password-cleartext"]
+    both = provider(
+        incoming=[IMAP | {"authentication": methods}],
+        outgoing=[SMTP | {"authentication": methods}],
+        oauth2={"issuer": issuer},
+    )
+    document = json.loads(pacc.write(both, Recipient(DOMAIN)) or b"")
+    assert document["authentication"]["oauth-public"] == {"issuer": published}
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://login.example.com",
+        "https://login.example.com?tenant=1",
+        "https://login.example.com/#x",
+        "https://login.example.com /",
+        "login.example.com/mail",
+        "https://http://login.example.com",
+        "not an issuer",
+    ],
+)
+def test_an_issuer_that_clients_cannot_compare_is_an_error(issuer: str) -> None:
+    found = problems(oauth2={"issuer": issuer})
+    assert [problem.partition(":")[0] for problem in found] == [
+        "provider[0].oauth2.issuer"
+    ]
+
+
+@pytest.mark.parametrize("login", ["user:secret@", "user@", ":secret@", "%REALNAME%@"])
+def test_a_url_with_login_data_is_an_error_that_does_not_repeat_it(login: str) -> None:
+    url = f"https://{login}dav.example.com/"
+    found = problems(
+        calendar=[{"type": "caldav", "url": url}],
+        webmail={"login_page": url},
+        oauth2={"issuer": url},
+    )
+    assert len(found) == 3
+    assert "secret" not in "".join(found)
+    assert "user" not in "".join(found).replace("user name", "")
+
+
+def test_a_web_socket_is_for_xmpp_alone() -> None:
+    url = "wss://chat.example.com/ws"
+    chat = provider(chat=[{"type": "xmpp", "url": url}])
+    document = fromstring(thunderbird.write(chat))
+    assert document.findtext("chatServer/url") == url
+    assert problems(calendar=[{"type": "caldav", "url": url}]) == [
+        "provider[0].calendar[0].url: a wss URL is for servers of the type xmpp (RFC 7395)"
+    ]
+    (problem,) = problems(logo_url=url)
+    assert problem.startswith("provider[0].logo_url: expected an https URL")
+
+
+def test_pacc_omits_the_default_port_and_a_logo_without_a_known_type() -> None:
+    web = {"type": "caldav", "url": "https://dav.example.com:443/cal/"}
+    for logo, expected in (
+        ("https://example.com/logo.svg?v=2", "image/svg+xml"),
+        ("https://example.com/logo", None),
+        ("https://example.com/logo.html", None),
+    ):
+        found = provider(calendar=[web], logo_url=logo)
+        document = json.loads(pacc.write(found, Recipient(DOMAIN)) or b"")
+        assert document["protocols"]["caldav"] == {
+            "url": "https://dav.example.com/cal/"
+        }
+        said = document["info"]["provider"].get("logo")
+        assert said == (expected and [{"url": logo, "content-type": expected}])
+
+
+def test_an_address_that_was_encoded_twice_is_read_in_every_family() -> None:
+    client = Client(create_app({"AUTOCONFIG": {"provider": [table()]}}))
+    twice = "fred%2540example.com"
+    for path in (
+        f"/mail/config-v1.1.xml?emailaddress={twice}",
+        f"/mail/mobileconfig?emailaddress={twice}",
+        f"/autodiscover/autodiscover.json?Email={twice}&Protocol=AutodiscoverV1",
+        f"/autodiscover/autodiscover.json/v1.0/{twice}?Protocol=AutodiscoverV1",
+        f"/mail/setup?emailaddress={twice}&program=thunderbird",
+    ):
+        reply = client.get(path, headers={"Host": "elsewhere.test"})
+        assert reply.status_code == 200, path
+    assert parse_address("a%2Fb%40example.com").local == "a/b"
