@@ -149,7 +149,6 @@ def test_each_placeholder_is_filled_in_once(local: str, pieces: list[str]) -> No
 
 URLS = {
     "an @ in a path": ("/%EMAILADDRESS%/", "fred", "dav.test/fred@example.com/"),
-    "an @ before the host": ("", "fred", "fred%40example.com@dav.test"),
     "a slash": ("/%EMAILLOCALPART%/", "a/b", "dav.test/a%2Fb/"),
     "a question mark": ("/%EMAILLOCALPART%/", "a?b", "dav.test/a%3Fb/"),
     "a number sign": ("/%EMAILLOCALPART%/", "a#b", "dav.test/a%23b/"),
@@ -171,9 +170,8 @@ URLS = {
 def test_an_address_is_encoded_for_its_part_of_a_url(
     end: str, local: str, filled: str
 ) -> None:
-    start = "https://dav.test" if end else "https://%EMAILADDRESS%@dav.test"
     address = parse_address(f"{local}@example.com")
-    assert fill_in_url(start + end, None, address) == f"https://{filled}"
+    assert fill_in_url(f"https://dav.test{end}", None, address) == f"https://{filled}"
 
 
 NO_LABELS = ["evil.test/", "evil.test#", "evil.test?", "evil.test", "a.b", "a_b", "é"]

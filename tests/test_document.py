@@ -307,7 +307,9 @@ def test_the_attributes_that_the_format_knows_are_no_loss() -> None:
 
 
 def test_a_domain_of_mx_hosts_is_listed_both_ways_and_read_back_as_what_it_is() -> None:
-    text = TWO_DOMAINS.replace("domains =", "mx_domains = {}\ndomains =")
+    text = TWO_DOMAINS.replace(
+        "domains =", 'display_name = "Example"\nmx_domains = {}\ndomains ='
+    )
     for mx in (["mx.example"], ["example.com", "mx.example"]):
         config = loads(text.replace("{}", str(mx).replace("'", '"')))
         document = thunderbird.write(config.provider[0])

@@ -311,7 +311,9 @@ def test_exchange_web_services_alone_are_an_exchange_account(
     found = protocols(
         serve(EXCHANGE_ALONE.format("ews", "ews"))(POX, "POST", data=pox()).data
     )
-    assert found == [{"Type": it, "EwsUrl": url} for it in ("EXCH", "EXPR")]
+    assert found == [
+        {"Type": it, "ASUrl": url, "EwsUrl": url} for it in ("EXCH", "EXPR")
+    ]
     ews = f'[[provider.incoming]]\ntype = "ews"\nurl = "{url}"\n'
     found = protocols(serve(TWO_DOMAINS + ews)(POX, "POST", data=pox()).data)
     assert [it["Type"] for it in found] == ["IMAP", "POP3", "SMTP"]
@@ -700,7 +702,7 @@ def test_pacc_says_nothing_else_than_the_file(
     else:
         assert reply.status_code == 404
     reasons = [it.message for it in find_warnings(loads(text).provider)]
-    left_out = [it for it in reasons if it.startswith("it is left out there")]
+    left_out = [it for it in reasons if it.startswith("its document leaves it out")]
     assert bool(left_out) == (said != {"imap", "pop3", "submit", "smtp"})
 
 

@@ -16,7 +16,7 @@ from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw, loads
-from flask_autoconfig.config.tables import Provider
+from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
@@ -69,7 +69,8 @@ def is_as_meant(client: Client, account: Account, meant: Meant) -> bool:
     if client is OUTLOOK and is_password and passwords.intersection(methods):
         methods.append("password-cleartext")  # Autodiscover has one word for passwords
     is_offered = not account.authentication or account.authentication in methods
-    is_offered = is_offered or (client is OUTLOOK and login is None)
+    if client is OUTLOOK and account.authentication == "none":
+        is_offered = bool(WITHOUT_LOGIN.intersection(methods))
     return (*account[:4], login) == meant.setting and is_offered
 
 

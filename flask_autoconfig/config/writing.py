@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,20 +113,20 @@ class Found(NamedTuple):
 
 
 def strings_read_by(
-    accept: Callable[[str], str], cls: type, raw: dict[str, Any], place: str
+    validators: Container[object], cls: type, raw: dict[str, Any], place: str
 ) -> Iterator[Found]:
-    """Yield every string in a raw table of type *cls* that *accept* validates."""
+    """Yield every string in a raw table of type *cls* that one of these validates."""
     for field in type_of(cls).fields:
         value = raw.get(field.encode_name)
         at = below(place, field.encode_name)
         kind, extra = unwrapped(field.type, value)
-        if extra.get("value") is accept and isinstance(value, str) and value:
+        if extra.get("value") in validators and isinstance(value, str) and value:
             yield Found(raw, field.encode_name, place, at)
         elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
-            yield from strings_read_by(accept, kind.cls, value, at)
+            yield from strings_read_by(validators, kind.cls, value, at)
         elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
             item = unwrapped(kind.item_type)[0]
             if isinstance(item, inspect.StructType):
                 for index, table in enumerate(value):
                     inner = f"{at}[{index}]"
-                    yield from strings_read_by(accept, item.cls, table, inner)
+                    yield from strings_read_by(validators, item.cls, table, inner)

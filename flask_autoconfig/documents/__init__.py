@@ -7,7 +7,7 @@ from collections.abc import Callable, Container
 from typing import Literal, NamedTuple, Protocol
 
 from ..address import PLACEHOLDERS, Address
-from ..config.tables import Method, Provider, Server
+from ..config.tables import AuthenticationMethod, Method, Provider, Server
 
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
 LONGEST_NAME = 60
@@ -27,7 +27,21 @@ def usable(server: Server, methods: Container[Method]) -> Method | None:
 
     A client that has none of them must not be offered the server.
     """
-    return next((method for method in server.authentication if method in methods), None)
+    known = (
+        _SASL.get(method.name.upper(), method)
+        if isinstance(method, AuthenticationMethod)
+        else method
+        for method in server.authentication
+    )
+    return next((method for method in known if method in methods), None)
+
+
+# The SASL mechanisms for which the formats have words of their own.
+_SASL: dict[str, Method] = {
+    "PLAIN": "password-cleartext",
+    "LOGIN": "password-cleartext",
+    "CRAM-MD5": "password-encrypted",
+}
 
 
 class Words(Protocol):

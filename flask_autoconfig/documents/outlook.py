@@ -41,6 +41,7 @@ _REQUESTS = (
 # The elements of a server that :mod:`outlook_reader` reads, too.
 PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
+AUTH_REQUIRED = "AuthRequired"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 _DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
 # The methods of a person who types a password, and of servers that require no login.
@@ -152,7 +153,7 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that Outlook cannot log in to, and the reason."""
     for place, server in provider.servers:
         if server.type in (*TYPES, *_DAV_TYPES) and not usable(server, METHODS):
-            yield place, "it knows passwords alone"
+            yield f"{place}.authentication", "it knows passwords alone"
 
 
 def exchange_servers(
@@ -203,10 +204,11 @@ def _write_mail(
     _add(protocol, PORT, str(server.port))
     _add(protocol, "DomainRequired", "off")
     _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
-    _add(protocol, SPA, "on" if usable(server, METHODS) == "NTLM" else "off")
+    method = usable(server, METHODS)
+    _add(protocol, SPA, "on" if method == "NTLM" else "off")
     _add(protocol, SSL, ssl)
     _add(protocol, ENCRYPTED_BY, encryption)
-    _add(protocol, "AuthRequired", "off" if server.username is None else "on")
+    _add(protocol, AUTH_REQUIRED, "off" if method in WITHOUT_LOGIN else "on")
     if server.type == "smtp":
         _add(protocol, "UsePOPAuth", "off")
         _add(protocol, "SMTPLast", "off")

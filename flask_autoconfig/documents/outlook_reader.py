@@ -67,5 +67,7 @@ def _account(type_: str, said: dict[str, str]) -> Account:
     username = said.get(outlook.LOGIN_NAME) or None
     is_ntlm = said.get(outlook.SPA, "on").lower() == "on"
     method = "NTLM" if is_ntlm else "password-cleartext"
+    if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
+        method = "none"
     host = said[outlook.SERVER]
     return Account(type_, host, port or 0, socket_type, username, method)

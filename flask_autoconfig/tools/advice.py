@@ -64,7 +64,8 @@ def unencrypted_urls(provider: Provider) -> Findings:
     if b"http://" not in json.encode(provider, enc_hook=omit):
         return
     raw = to_builtins(provider, enc_hook=omit)
-    for found in strings_read_by(values.url, Provider, raw, ""):
+    urls = (values.url, values.service_url)
+    for found in strings_read_by(urls, Provider, raw, ""):
         if found.table[found.key].startswith("http://"):
             message = "requests travel unencrypted, and anyone on the path can answer"
             cure = "write https://, once the server supports it"

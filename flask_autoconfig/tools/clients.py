@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import structs
 
-from ..config.tables import AuthenticationMethod, FamilyName, Provider
+from ..config.tables import FamilyName, Provider
 from ..documents import Recipient, outlook, outlook_reader, thunderbird
 from ..documents.setups import MeaninglessError
 from ..families import FAMILIES, Family
@@ -230,28 +230,17 @@ def readings_of(
 
 def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
     body = outlook.write(provider, recipient)
+    if body is None and any(outlook.left_out(provider)):
+        return Reading(None)  # warnings.py reports the servers that are left out
     if body is None:
         message = "it gets error 500: there is no server to read mail from"
         cure = "add the server, if there is one"
         return Reading(None, (Fault("no-account", "document", "", message, cure),))
     try:
-        setup = outlook_reader.read(body)
+        return Reading(outlook_reader.read(body))
     except MeaninglessError as error:
         fault = Fault("meaningless", "document", "", str(error), error.cure)
         return Reading(None, (fault,))
-    mail = [found for found in provider.servers if found[1].type in outlook.TYPES]
-    faults = []
-    for (place, server), account in zip(mail, setup.servers, strict=False):
-        method, offered = account.authentication, server.authentication
-        # Autodiscover has one word for all passwords, also those of SASL.
-        is_offered = {method, "password-encrypted"}.intersection(offered)
-        has_sasl = any(isinstance(known, AuthenticationMethod) for known in offered)
-        if account.username and not is_offered and not has_sasl:
-            message = f"it logs in by {method}, which is not offered"
-            cure = f"add {method}, if the server takes it"
-            place = f"{place}.authentication"
-            faults.append(Fault("authentication", "setting", place, message, cure))
-    return Reading(setup, tuple(faults))
 
 
 def family_of(step: Step) -> FamilyName:

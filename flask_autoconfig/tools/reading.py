@@ -313,10 +313,15 @@ class _Reader:
         found = [server for server in servers if server.type == type_]
         if not found or self.rules.pick == "first":
             return found[0] if found else None
-        if found[-1][1:] != found[0][1:]:
+        if self._meaning(found[-1]) != self._meaning(found[0]):
             message = f"of several {type_} servers it takes the last, others the first"
             self._mislead("takes-last", found[-1].place, message, "keep the best one")
         return found[-1]
+
+    def _meaning(self, server: _Server) -> tuple[object, ...]:
+        """Return what two servers that are set up alike have in common."""
+        name = fill_in(server.values.get("username"), self.address.domain, self.address)
+        return server.values | {"username": name}, server.methods
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""

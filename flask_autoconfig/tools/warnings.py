@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..address import Address, unfold
 from ..config.rules import Origin
 from ..config.tables import FamilyName, Provider
-from ..documents import Recipient, apple, pacc
+from ..documents import Recipient, apple, outlook, pacc
 from ..errors import Problem
 from ..families import FAMILIES, Family
 from . import advice, zone
@@ -56,6 +56,12 @@ _ORDER: tuple[Rule | str, ...] = (
     "id",
     Rule(_SITE, advice.repeated_domains, ours=True),
     Rule("The page", advice.pale_colours, "page"),
+    Rule(
+        "Outlook (classic)",
+        advice.left_out(outlook.left_out, "it is not offered", "Outlook"),
+        "outlook",
+        ours=True,
+    ),
     Rule(
         "iPhone, iPad and Mac",
         advice.left_out(apple.left_out, "profiles leave it out", "Apple's programs"),

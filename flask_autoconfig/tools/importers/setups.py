@@ -30,7 +30,10 @@ def read_autodiscover(data: bytes) -> Imported:
     accounts = outlook_reader.read(data, _noting(notes)).servers
     # Outlook takes a missing <SPA> for NTLM, which hardly any author of a file means.
     if not re.search(rb"SPA>\s*on\b", data, re.IGNORECASE):
-        accounts = tuple(account._replace(authentication="") for account in accounts)
+        accounts = tuple(
+            account._replace(authentication=account.authentication.replace("NTLM", ""))
+            for account in accounts
+        )
     addresses = []
     for element in parse(data).iter():
         name, text = local_name(element), text_of(element)
