@@ -458,10 +458,12 @@ def test_a_real_login_is_tried_at_each_server(really: Real, tmp_path: Path) -> N
     file.write_text(WITH_POP3)
     found = logins(log_in(really, file))
     assert [each["subject"].split()[0] for each in found] == ["imap", "pop3", "smtp"]
-    assert {each["seen"] for each in found} == {f"{USER} is let in"}
+    assert {each["seen"] for each in found} == {f"the login of {USER} works"}
     found = logins(log_in(really, file, password="wrong-password"))
     assert len(found) == 3
-    assert all(each["seen"].startswith(f"{USER} is refused: ") for each in found)
+    assert all(
+        each["seen"].startswith(f"the login of {USER} is refused: ") for each in found
+    )
 
 
 @pytest.mark.world

@@ -163,7 +163,7 @@ def test_the_verdict_names_a_refused_login() -> None:
     assert list(report.verdict(checked)) == [
         "example.com  \x1b[32mworks in\x1b[0m Thunderbird",
         "             \x1b[31mthe login fails at\x1b[0m imap imap.example.com:993: "
-        "fred is refused: no",
+        "the login of fred is refused: no",
     ]
     (well, refused) = report.verdict(Report("a.test", (), (REFUSED,), None, True))
     assert "the servers of the file work" in well

@@ -242,7 +242,9 @@ def listed(toml: Write, folder: Path, customers: list[str]) -> Path:
         'id = "own.test"\nlist_domains = false\n'
         'domains = ["own.test", "autoconfig.own.test", "xn--bcher-kva.test"]',
     ).replace("imap.", "mail.")
-    by_file = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
+    by_file = TWO_DOMAINS.replace(
+        "domains =", 'display_name = "Example"\ndomains_file = "customers"\ndomains ='
+    )
     return toml(by_file + own)
 
 

@@ -183,12 +183,12 @@ def test_a_server_that_wants_a_client_certificate_is_named_as_the_reason(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     def behave(connection: socket.socket) -> None:
-        secure = context.wrap_socket(
+        with context.wrap_socket(
             connection, server_side=True, do_handshake_on_connect=False
-        )
-        with suppress(ssl.SSLError):
-            secure.do_handshake()
-        time.sleep(1)  # a connection that is closed at once may lose the alert
+        ) as secure:
+            with suppress(ssl.SSLError):
+                secure.do_handshake()
+            time.sleep(1)  # a connection that is closed at once may lose the alert
 
     reason = "the server asks for a client certificate"
     with server(behave) as port, pytest.raises(ProbeError, match=reason) as raised:

@@ -347,7 +347,7 @@ def _lines(file: Path) -> int:
 def test_the_package_is_small() -> None:
     lines = {file: _lines(file) for file in PACKAGE.rglob("*.py")}
     assert [file for file, number in lines.items() if number > 450] == []
-    assert sum(lines.values()) <= 22_800
+    assert sum(lines.values()) <= 23_300
 
 
 def _modules_after(code: str) -> list[str]:
@@ -378,7 +378,7 @@ def test_a_site_imports_no_module_of_the_commands_or_the_page(toml: Write) -> No
     assert "flask_autoconfig.blueprint" in ours
     files = [Path(str(find_spec(name).origin)) for name in ours]  # type: ignore[union-attr]
     assert len(files) <= 40
-    assert sum(map(_lines, files)) <= 6_300
+    assert sum(map(_lines, files)) <= 6_450
     for unneeded in ("tools", "config.explain", "page"):
         assert f"flask_autoconfig.{unneeded}" not in ours
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):

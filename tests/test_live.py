@@ -192,7 +192,8 @@ def test_the_watcher_ends_with_its_service(toml: Write) -> None:
 def test_a_document_is_rendered_once(
     toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = Service(toml(TWO_DOMAINS))
+    named = TWO_DOMAINS.replace("domains =", 'display_name = "Example"\ndomains =')
+    service = Service(toml(named))
     first = document(service, "emailaddress=a@example.com")
     monkeypatch.delattr("flask_autoconfig.documents.xml.to_bytes")
     for address in ("a@example.com", "b@example2.com"):

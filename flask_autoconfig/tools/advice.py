@@ -242,7 +242,7 @@ def unknown_listed(listing: Listing) -> Iterator[Problem]:
 
 def _why_unknown(domain: str) -> tuple[str, str]:
     """Return why no address is in the domain, and the cure; "" twice if one may be."""
-    cure = "write the domain of your addresses, for example example.com"
+    cure = "write the domain of your addresses, such as example.com"
     name = domain.removeprefix("*.")
     if "." in name or name in ("*", ""):
         if name.endswith(_LOCAL_NAMES):
