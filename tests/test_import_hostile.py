@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import BIN, program, run
-from test_moving import AUTOMX, SEED
+from test_import import AUTOMX, SEED
 
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools.importers import import_files

@@ -1,0 +1,543 @@
+"""`import` reads each format, and reports by line what it leaves out."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from contextlib import closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import BIN, TWO_DOMAINS, fetch, free_port, lacking, run, running, serving
+
+from flask_autoconfig.address import Address
+from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.documents import Recipient, apple, outlook
+from flask_autoconfig.documents.thunderbird_reader import Reader
+from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.tools.importers import import_files
+
+SEED: dict[str, Any] = {
+    "version": 2,
+    "provider": "Example Inc.",
+    "domains": [{"name": "example.com"}, {"name": "example.net"}],
+    "servers": [
+        {"type": "smtp", "name": "smtp.example.com", "port": 587},
+        {"type": "imap", "name": "imap2.example.com", "prio": 20},
+        {"type": "imap", "name": "imap.example.com"},
+        {"type": "pop", "name": "pop.example.com"},
+        {
+            "type": "caldav",
+            "port": 8443,
+            "url": "https://dav.example.com/%EMAILADDRESS%/",
+        },
+    ],
+}
+AUTOMX = """
+[automx]
+provider = example.com
+domains = example.com, example.net, own.example.org
+[DEFAULT]
+account_name = Example Inc.
+account_name_short = Example
+smtp = yes
+smtp_server = smtp.example.com
+smtp_port = 587
+smtp_encryption = starttls
+smtp_auth = plaintext
+smtp_auth_identity = %u
+smtp_default = yes
+[global]
+backend = static
+imap = yes
+imap_server = imap.example.com
+imap_port = 993
+imap_encryption = ssl
+imap_auth = encrypted
+[example.net]
+backend = global
+[own.example.org]
+backend = ldap
+account_name = Own - ${cn}
+smtp_auth_identity = ${uid}
+pop = yes
+pop_server = pop.%d
+pop_port = 995
+pop_encryption = auto
+[unlisted.example.org]
+backend = static
+"""
+
+
+CASES = Path(__file__).parent / "imports"
+
+
+def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
+    """Return the providers that `import` writes for a file, and its notes."""
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = run("import", file)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return tomllib.loads(done.stdout)["provider"], done.stderr
+
+
+# --- automx2 ---------------------------------------------------------------------------
+
+
+OLDER = {**SEED, "version": 1, "domains": ["example.com", "example.net"]}
+
+
+@pytest.mark.parametrize("seed", [SEED, OLDER], ids=["version 2", "older"])
+def test_a_seed_of_automx2_is_a_provider_in_the_order_of_its_priorities(
+    tmp_path: Path, seed: dict[str, Any]
+) -> None:
+    (provider,), lost = moved(tmp_path / "seed.json", json.dumps(seed))
+    assert provider["domains"] == ["example.com", "example.net"]
+    assert provider["display_name"] == "Example Inc."
+    hosts = [it["hostname"] for it in provider["incoming"]]
+    assert hosts == ["imap.example.com", "pop.example.com", "imap2.example.com"]
+    assert provider["outgoing"][0]["socket_type"] == "STARTTLS"
+    url = "https://dav.example.com:8443/%EMAILADDRESS%/"
+    assert provider["calendar"] == [{"type": "caldav", "url": url}]
+    assert not lost
+
+
+def test_what_ldap_tells_a_seeds_domain_is_lost_and_said(tmp_path: Path) -> None:
+    domains = [{"name": "example.com", "ldapserver_id": 1}]
+    _, lost = moved(tmp_path / "seed.json", json.dumps({**SEED, "domains": domains}))
+    assert "find_username" in lost
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> tuple[Path, Path]:
+    """A database that automx2 itself made of the seed, and its configuration."""
+    if find_spec("automx2") is None:
+        lacking("automx2")
+    conf, base = tmp_path / "automx2.conf", tmp_path / "db.sqlite"
+    conf.write_text(f"[automx2]\nloglevel = ERROR\ndb_uri = sqlite:///{base}\n")
+    made = (
+        "import json, sys; from automx2.server import app\n"
+        "reply = app.test_client().post('/initdb/', json=json.loads(sys.argv[1]))\n"
+        "assert reply.status_code == 200, reply.text"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", made, json.dumps(SEED)],
+        env={"AUTOMX2_CONF": str(conf), "PATH": str(BIN)},
+        check=True,
+        capture_output=True,
+    )
+    return base, conf
+
+
+@pytest.mark.world
+def test_what_automx2_answers_from_its_database_we_answer_too(
+    database: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base, conf = database
+    (provider,), lost = moved(tmp_path / "copy.sqlite", base.read_bytes())
+    assert not lost
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(run("import", base).stdout)
+    question = "/mail/config-v1.1.xml?emailaddress=fred@example.net"
+    port = free_port()
+    command = (BIN / "gunicorn", "-b", f"127.0.0.1:{port}", "automx2.server:app")
+    env = {"AUTOMX2_CONF": str(conf), "PYTHONWARNINGS": "ignore"}
+    with running(*command, port=port, env=env, at_once=True), serving(file) as ours:
+        theirs = Reader().read(fetch(f"http://127.0.0.1:{port}{question}").body)
+        mine = Reader().read(fetch(ours + question).body)
+    keys = ("domains", "display_name", "display_short_name", "incoming", "outgoing")
+    for key in keys:
+        assert mine[key] == theirs[key], key
+    assert provider["calendar"][0]["url"].startswith("https://dav.example.com")
+
+
+def test_an_old_database_without_priorities_and_calendars_is_read(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "db.sqlite"
+    with closing(sqlite3.connect(file)) as base:
+        base.executescript("""
+            CREATE TABLE provider (id INTEGER, name TEXT, short_name TEXT);
+            CREATE TABLE server (id INTEGER, name TEXT, port INTEGER, type TEXT,
+                socket_type TEXT, user_name TEXT, authentication TEXT);
+            CREATE TABLE domain (id INTEGER, name TEXT, provider_id INTEGER,
+                ldapserver_id INTEGER);
+            CREATE TABLE server_domain (server_id INTEGER, domain_id INTEGER);
+            INSERT INTO provider VALUES (1, 'Example Inc.', 'Example');
+            INSERT INTO domain VALUES (1, 'example.com', 1, 7), (2, 'example.net', 1, NULL),
+                (3, 'other.example.org', 1, NULL), (4, 'empty.example.org', 1, NULL);
+            INSERT INTO server VALUES
+                (1, 'imap.example.com', 993, 'imap', 'SSL', '%EMAILADDRESS%', 'plain'),
+                (2, 'smtp.example.com', 25, 'smtp', 'plain', '%EMAILLOCALPART%', 'NTLM'),
+                (3, 'x.example.com', 1, 'telex', 'SSL', 'x', 'plain');
+            INSERT INTO server_domain VALUES (1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3),
+                (2, 3), (3, 3), (99, 1);
+        """)
+    (provider,), lost = moved(tmp_path / "copy.sqlite", file.read_bytes())
+    domains = ["example.com", "example.net", "other.example.org"]
+    assert provider["domains"] == domains
+    assert provider["outgoing"] == [
+        {
+            "type": "smtp",
+            "hostname": "smtp.example.com",
+            "socket_type": "plain",
+            "username": "%EMAILLOCALPART%",
+            "authentication": "NTLM",
+        }
+    ]
+    assert "x.example.com of the type telex is left out" in lost
+    assert "empty.example.org: left out, it has no servers" in lost
+    assert "find_username" in lost
+
+
+# --- automx ----------------------------------------------------------------------------
+
+
+def test_an_automx_conf_is_a_provider_for_each_section_that_answers(
+    tmp_path: Path,
+) -> None:
+    (general, own), lost = moved(tmp_path / "automx.conf", AUTOMX)
+    assert general["domains"] == ["example.com", "example.net"]
+    assert general["display_name"] == "Example Inc."
+    assert general["display_short_name"] == "Example"
+    assert general["incoming"] == [
+        {
+            "type": "imap",
+            "hostname": "imap.example.com",
+            "username": "%EMAILLOCALPART%",
+            "authentication": "password-encrypted",
+        }
+    ]
+    assert general["outgoing"][0]["username"] == "%EMAILLOCALPART%"
+    assert "use_global_preferred_server" not in general["outgoing"][0]
+    assert own["domains"] == ["own.example.org"]
+    assert own["incoming"][0]["hostname"] == "pop.%EMAILDOMAIN%"
+    for words in (
+        "line 14: smtp_default = yes is left out",
+        "line 25: [own.example.org]: what ldap looks up for a user is lost",
+        "line 26: account_name = Own - ${cn} is left out",
+        "line 27: smtp_auth_identity = ${uid} is left out",
+        "line 31: pop_encryption = auto became SSL",
+    ):
+        assert words in lost
+    assert "unlisted" not in lost
+
+
+def test_with_any_domain_each_section_counts_but_those_that_filters_lead_to(
+    tmp_path: Path,
+) -> None:
+    text = AUTOMX.replace("example.com, example.net, own.example.org", "*")
+    text += "imap = yes\nimap_server = imap.example.org\n"
+    text += "[foo.example.org]\nbackend = filter\nsection_filter = bar.example.org\n"
+    text += "[bar.example.org]\nbackend = static\n"
+    providers, lost = moved(tmp_path / "automx.conf", text)
+    domains = [domain for it in providers for domain in it["domains"]]
+    assert sorted(domains) == [
+        *("*", "example.net", "own.example.org", "unlisted.example.org")
+    ]
+    assert "foo.example.org: left out, its backend is 'filter'" in lost
+
+
+CASES_OF_AUTOMX = {
+    "automx-default.conf": (
+        {"incoming": ["imap mail.example.com"]},
+        ["line 17: smtp_default = yes is left out"],
+    ),
+    "automx-services.conf": (
+        {
+            "incoming": [
+                "imap imap.example.com",
+                "activesync https://eas.example.com/Microsoft-Server-ActiveSync",
+            ],
+            "calendar": ["caldav https://dav.example.com/cal"],
+            "address_book": ["carddav https://dav.example.com/card"],
+        },
+        [],
+    ),
+    "automx-sql.conf": (
+        {"incoming": ["imap mail.%EMAILDOMAIN%"]},
+        [
+            "line 5: [global]: what sql looks up",
+            "line 11: account_name = ${display_name} is left out",
+            "line 20: imap_server: ${domain} became %EMAILDOMAIN%",
+            "line 24: imap_auth_identity: ${email} became %EMAILADDRESS%",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES_OF_AUTOMX)
+def test_a_real_automx_conf_loses_nothing_without_a_note(name: str) -> None:
+    expected, notes = CASES_OF_AUTOMX[name]
+    text, found = import_files([CASES / name])
+    (provider,) = tomllib.loads(text)["provider"]
+    for key, servers in expected.items():
+        names = [
+            f"{it['type']} {it.get('url') or it['hostname']}" for it in provider[key]
+        ]
+        assert names == servers
+    assert "use_global_preferred_server" not in text
+    for note in notes:
+        assert any(note in line for line in found), note
+    assert bool(found) == bool(notes)
+
+
+FOLLOWED = """
+[automx]
+domains = example.com
+[example.com]
+backend = static
+imap = yes
+imap_server = imap.example.com
+pop = yes
+pop_server = pop.example.com
+imap_port = ninety
+imap_auth = magic
+smtp = yes
+smtp_server = ${smtp_host}
+follow = global
+[global]
+backend = static
+account_name = Example
+imap = yes
+imap_server = global.example.com
+smtp = yes
+smtp_server = smtp.example.com
+smtp_port = 465
+sign_cert = /etc/ssl/cert.pem
+follow = nowhere
+"""
+
+
+def test_a_followed_section_adds_and_overrides(tmp_path: Path) -> None:
+    (provider,), notes = moved(tmp_path / "automx.conf", FOLLOWED)
+    hosts = [server["hostname"] for server in provider["incoming"]]
+    assert sorted(hosts) == ["global.example.com", "pop.example.com"]
+    assert provider["display_name"] == "Example"
+    (outgoing,) = provider["outgoing"]
+    assert outgoing["hostname"] == "smtp.example.com"
+    assert outgoing["username"] == "%EMAILLOCALPART%"
+    assert "socket_type" not in outgoing  # SSL, the default, by its port
+    for note in (
+        "line 10: imap_port = ninety is left out",
+        "line 11: imap_auth = magic is left out",
+        "line 13: smtp_server = ${smtp_host} is left out",
+        "line 23: sign_cert = /etc/ssl/cert.pem is left out",
+        "line 24: follow = nowhere is left out",
+    ):
+        assert note in notes
+
+
+# --- config-v1.1.xml -------------------------------------------------------------------
+
+CONFIG = """<clientConfig version="1.1"><emailProvider id="example.com">
+<domain>example.com</domain>
+<displayName>example.com Mail</displayName>
+<incomingServer type="imap"><hostname>imap.test</hostname><port>993</port>
+<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
+<authentication>password-cleartext</authentication></incomingServer>
+<outgoingServer type="smtp"><hostname>smtp.test</hostname><port>587</port>
+<socketType>STARTTLS</socketType><username>%EMAILADDRESS%</username>
+<authentication>password-cleartext</authentication></outgoingServer>
+</emailProvider></clientConfig>"""
+# Of each: what is replaced by what, the note, and what is written instead.
+ODD_VALUES = {
+    "TLS is no socket type": (
+        ">SSL<",
+        ">TLS<",
+        "incoming[0].socket_type is left out (line 5, <socketType>)",
+        'hostname = "imap.test"\n',
+    ),
+    "TLS at the port of STARTTLS": (
+        ">STARTTLS<",
+        ">TLS<",
+        "outgoing[0].socket_type is left out (line 8, <socketType>)",
+        'socket_type = "STARTTLS"',
+    ),
+    "a word for true": (
+        "</outgoingServer>",
+        "<useGlobalPreferredServer>yes</useGlobalPreferredServer></outgoingServer>",
+        "outgoing[0].use_global_preferred_server is left out (line 9, <useGlobal",
+        'hostname = "smtp.test"',
+    ),
+    "a template in a host name": (
+        "<incomingServer",
+        '<incomingServer type="pop3"><hostname>{{ host }}</hostname></incomingServer>'
+        "<incomingServer",
+        "incoming[0] is left out (line 4, <incomingServer>)",
+        'hostname = "imap.test"',
+    ),
+    "a template in a domain": (
+        "<domain>",
+        "<domain>$DOMAIN</domain><domain>",
+        "line 2: a <domain> is left out",
+        '"example.com"',
+    ),
+    "an element for ActiveSync": (
+        "<outgoingServer",
+        '<incomingServer type="activesync"><url>https://a.test/</url>\n'
+        "<server>https://a.test/</server></incomingServer><outgoingServer",
+        "line 8: <server> is left out",
+        'type = "activesync"',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD_VALUES)
+def test_an_odd_value_of_xml_is_named_by_its_line_and_loses_nothing_else(
+    tmp_path: Path, name: str
+) -> None:
+    old, new, note, kept = ODD_VALUES[name]
+    (provider,), notes = moved(tmp_path / "odd.xml", CONFIG.replace(old, new, 1))
+    assert note in notes
+    assert kept in run("import", tmp_path / "odd.xml").stdout
+    assert "imap.test" in [server.get("hostname") for server in provider["incoming"]]
+    assert provider["outgoing"][0]["hostname"] == "smtp.test"
+
+
+def test_what_is_left_out_is_named_although_the_import_fails() -> None:
+    done = run("import", CASES / "smtps-as-incoming.xml")
+    assert (done.returncode, done.stdout) == (1, "")
+    for line, type_ in ((8, "imaps"), (10, "pop3s"), (11, "smtp"), (12, "smtps")):
+        start = f'line {line}: <incomingServer type="{type_}"> is left out: write '
+        assert start in done.stderr
+    assert "it has imap and no smtp" in done.stderr
+
+
+def test_the_same_servers_in_several_files_become_one_provider(tmp_path: Path) -> None:
+    files = [
+        tmp_path / f"{name}.xml" for name in ("example.com", "example.net", "a.test")
+    ]
+    for file in files:
+        text = CONFIG.replace("example.com", file.stem)
+        text = (
+            text.replace("imap.test", "other.test") if file.stem == "a.test" else text
+        )
+        file.write_text(text)
+    text, notes = import_files(files)
+    first, second = tomllib.loads(text)["provider"]
+    assert first["domains"] == ["example.com", "example.net"]
+    assert "display_name" not in first  # each file has its own
+    assert second["domains"] == ["a.test"]
+    assert notes == [
+        f"{files[1]}: display_name is left out: the domains share a provider"
+    ]
+
+
+# --- What one person's client gets -----------------------------------------------------
+
+
+def test_an_autodiscover_answer_is_a_provider_for_everybody() -> None:
+    text, notes = import_files([CASES / "autodiscover.xml"])
+    (provider,) = tomllib.loads(text)["provider"]
+    imap, smtp = (
+        {"type": it, "hostname": "mail.example.com"} for it in ("imap", "smtp")
+    )
+    assert provider == {
+        "domains": ["example.com"],
+        "incoming": [imap],
+        "outgoing": [{**smtp, "socket_type": "STARTTLS"}],
+    }
+    assert "SSL at port 587 became STARTTLS" in "".join(notes)
+
+
+RECIPIENT = Recipient("example.com", Address("fred", "example.com"))
+
+
+@pytest.mark.parametrize("write", [outlook.write, apple.write], ids=["POX", "profile"])
+@pytest.mark.parametrize("username", ["%EMAILADDRESS%", "%EMAILLOCALPART%"])
+def test_what_we_serve_is_read_again(
+    tmp_path: Path, write: Callable[..., bytes], username: str
+) -> None:
+    server = {"hostname": "mail.example.com", "username": username}
+    raw = {
+        "domains": ["example.com"],
+        "incoming": [{"type": "imap", **server}],
+        "outgoing": [{"type": "smtp", **server, "socket_type": "STARTTLS"}],
+    }
+    loaded = from_raw({"provider": [raw]})
+    file = tmp_path / "file"
+    # The address is nowhere but in the user name where there is no other place for it.
+    body = write(loaded.providers[0], RECIPIENT)
+    if b"<Account>" in body:
+        user = b"<User><AutoDiscoverSMTPAddress>fred@example.com"
+        user += b"</AutoDiscoverSMTPAddress></User><Account>"
+        body = body.replace(b"<Account>", user)
+    file.write_bytes(body)
+    text, _ = import_files([file])
+    assert loads(text) == loaded.tables
+
+
+def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:
+    (provider,) = loads(TWO_DOMAINS).provider
+    file = tmp_path / "signed.mobileconfig"
+    body = apple.write(provider, RECIPIENT)
+    assert body is not None
+    file.write_bytes(b"\x30\x82\x10\x00" + body + b"\0signature")
+    assert "imap.example.com" in import_files([file])[0]
+
+
+PERSONAL = {
+    "an odd server": (b"<Server>mail", b"<Server>!mail", "a server is left out"),
+    "another protocol": (b"<Type>SMTP", b"<Type>EXCH", "the protocol EXCH is left out"),
+    "a login of their own": (b"fred@example.com", b"u1234", "it names no address"),
+}
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_an_odd_value_of_autodiscover_is_reported(tmp_path: Path, name: str) -> None:
+    old, new, note = PERSONAL[name]
+    body = (CASES / "autodiscover.xml").read_bytes()
+    file = tmp_path / "file"
+    file.write_bytes(body.replace(old, new, 1))
+    with suppress(ConfigError):  # what is left may be no provider
+        text, notes = import_files([file])
+        assert "u1234" not in text
+        assert note in "".join(notes)
+        return
+    done = run("import", file)
+    assert note in done.stderr
+
+
+# --- What cannot be read ---------------------------------------------------------------
+
+FAULTY = {
+    "no JSON": (b"{nonsense", "no readable seed of automx2"),
+    "another JSON": (b'{"domains": "x"}', "Expected `array`, got `str`"),
+    "deep JSON": (b'{"a":' * 100_000, "no readable seed of automx2"),
+    "no database": (b"SQLite format 3\0nonsense", "no readable database of automx2"),
+    "no INI": (b"[automx]\nnonsense", "line 2 has no `key = value`"),
+    "no domain": (b'{"domains": [5], "servers": []}', "domains"),
+    "odd servers": (
+        b'{"domains": ["example.com"], "servers": [5, {"type": "imap"}]}',
+        "Expected `object`, got `int`",
+    ),
+    "no host": (
+        b'{"domains": ["example.com"], "servers": [{"type": "imap"}]}',
+        "incoming[0].hostname is left out",
+    ),
+    "Latin-1 under a head for UTF-8": (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<clientConfig>\xfc</clientConfig>',
+        "save the file in UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "words"), FAULTY.values(), ids=FAULTY.keys())
+def test_a_faulty_file_is_told_with_its_name(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    done = run("import", file)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
