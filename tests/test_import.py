@@ -407,7 +407,7 @@ def test_what_is_left_out_is_named_although_the_import_fails() -> None:
     for line, type_ in ((8, "imaps"), (10, "pop3s"), (11, "smtp"), (12, "smtps")):
         start = f'line {line}: <incomingServer type="{type_}"> is left out: write '
         assert start in done.stderr
-    assert "it has imap and no smtp" in done.stderr
+    assert "it has imap but no smtp" in done.stderr
 
 
 def test_the_same_servers_in_several_files_become_one_provider(tmp_path: Path) -> None:

@@ -311,7 +311,8 @@ class Reader:
         urls = filter(None, map(raw.get, URL_KEYS))
         implied = endpoint_of(next(urls, "")) if field.key == "incoming" else {}
         if implied.items() <= raw.items():  # written for Thunderbird
-            raw = {key: raw[key] for key in raw if key not in implied}
+            for key in implied:
+                del raw[key]
         return raw
 
 

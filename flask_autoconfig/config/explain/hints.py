@@ -41,7 +41,9 @@ def for_key(key: str, raw: Mapping[str, Any], known: Iterable[str]) -> Hint | No
     """
     value, name = raw[key], plain(key)
     if name in _OTHERS["passwords"]:
-        return Hint("remove it: the file is public, and clients ask for the password")
+        return Hint(
+            "remove it: the settings are public, and clients ask for the password"
+        )
     if is_tables(value):
         return _for_table(key, value, top="provider" in known)
     for ours in _ours(name):
