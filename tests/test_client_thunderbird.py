@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,11 @@ from support import (
     shared,
 )
 from thunderbird import Thunderbird, thunderbird
+
+from flask_autoconfig.config.reading import from_raw
+from flask_autoconfig.documents import Recipient
+from flask_autoconfig.documents import thunderbird as thunderbird_document
+from flask_autoconfig.errors import ConfigError
 
 pytestmark = [pytest.mark.client, pytest.mark.world]
 
@@ -85,13 +93,19 @@ def _originals(files: list[Path]) -> list[tuple[str, str]]:
     """Return the text of each file with an address of each of its domains.
 
     The text includes what is added for Mustang and read by Thunderbird too: the domains
-    of MX hosts without an attribute, and the older name of a password over HTTP.
+    of MX hosts without an attribute, and the older name of a password over HTTP. It also
+    has the endpoints of URLs, without which Thunderbird ignores those servers.
     """
     found = []
     for file in files:
         text = file.read_text(encoding="utf-8")
         added = re.sub('(<domain) purpose="mx"(>.*?</domain>)', r"\g<0>\1\2", text)
         added = added.replace(">http-basic<", ">password-cleartext<")
+        added = re.sub(
+            r'(type="(?:ews|owa|graph)">\s*)(<url>https://([^/]+)/)',
+            r"\1<hostname>\3</hostname><port>443</port><socketType>SSL</socketType>\2",
+            added,
+        )
         for domain in fromstring(text).iterfind("emailProvider/domain"):
             if domain.get("purpose") != "mx":  # which no address has
                 found.append((added, f"fred@{(domain.text or '').strip()}"))
@@ -162,3 +176,53 @@ def test_the_service_can_replace_the_isp_database(
         ("pop3", "pop.example.net", 995, 3, "fred@example.org"),
         ("smtp", "smtp.example.net", 465, 3, "fred@example.org"),
     ]
+
+
+def _keys(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every key in the tables of a TOML document."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield (*path, key)
+            yield from _keys(below, (*path, key))
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _keys(below, (*path, index))
+
+
+def _without(raw: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    copy: Any = deepcopy(raw)
+    table = copy
+    for step in path[:-1]:
+        table = table[step]
+    del table[path[-1]]
+    return copy  # type: ignore[no-any-return]
+
+
+def _odd_values(read: Any) -> bool:
+    """Whether there is a value that Thunderbird made of an element that is missing."""
+    if isinstance(read, dict):
+        read = list(read.values())
+    if isinstance(read, list):
+        return any(map(_odd_values, read))
+    return read == "" or re.search("undefined|null|NaN", str(read)) is not None
+
+
+def test_thunderbird_reads_no_odd_value_whatever_key_is_left_out(
+    client: Thunderbird,
+) -> None:
+    full = Path(__file__).with_name("full.toml")
+    raw = tomllib.loads(full.read_text(encoding="utf-8"))
+    documents = {}
+    for path in _keys(raw):
+        with suppress(ConfigError):  # a key that must be there
+            for provider in from_raw(_without(raw, path)).providers:
+                domain = next(iter(provider.exact_domains), "example.com")
+                document = thunderbird_document.write(provider, Recipient(domain))
+                documents[path] = (document.decode(), f"fred@{domain}")
+    assert len(documents) > 80
+    for path, read in zip(documents, client.read([*documents.values()]), strict=True):
+        assert "error" not in read, path
+        assert not _odd_values(read), path
+        types = [server["type"] for server in read["incomingAlternatives"]]
+        for server in read["incomingAlternatives"]:
+            assert server["port"], (path, types)

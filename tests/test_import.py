@@ -333,6 +333,10 @@ def test_a_followed_section_adds_and_overrides(tmp_path: Path) -> None:
     ):
         assert note in notes
 
+    circle = FOLLOWED.replace("nowhere", "global")
+    _, notes = moved(tmp_path / "automx.conf", circle)
+    assert "line 24: follow = global is left out" in notes
+
 
 # --- config-v1.1.xml -------------------------------------------------------------------
 
@@ -357,6 +361,12 @@ ODD_VALUES = {
     "TLS at the port of STARTTLS": (
         ">STARTTLS<",
         ">TLS<",
+        "outgoing[0].socket_type is left out (line 8, <socketType>)",
+        'socket_type = "STARTTLS"',
+    ),
+    "TLS at the port of servers among themselves": (
+        ">587</port>\n<socketType>STARTTLS<",
+        ">25</port>\n<socketType>TLS<",
         "outgoing[0].socket_type is left out (line 8, <socketType>)",
         'socket_type = "STARTTLS"',
     ),

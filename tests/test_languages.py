@@ -8,6 +8,7 @@ from pathlib import Path
 
 import catalogs
 import pytest
+from babel.messages.pofile import write_po
 from support import TWO_DOMAINS, rows
 from werkzeug.test import Client
 
@@ -32,7 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = folder / name / "LC_MESSAGES/autoconfig.po"
         catalog = catalogs.read(file)
         catalog["Set up your e-mail"].string = title
-        file.with_suffix(".mo").write_bytes(catalogs.compiled(catalog))
+        with file.open("wb") as output:
+            write_po(output, catalog)
+    catalogs.compile_all(folder)
     return folder
 
 

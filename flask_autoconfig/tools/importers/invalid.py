@@ -32,7 +32,7 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
                 problem.place.removeprefix("provider[0]").removeprefix("."): problem
                 for problem in error.problems
             }
-        emptied: list[tuple[Raw, str]] = []
+        shortened: list[tuple[Raw, str]] = []
         is_done = True
         for place, problem in problems.items():
             steps = _steps_to(provider, place)
@@ -43,16 +43,13 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             shown = where(container[key], "") or where(container, key)
             if isinstance(container, list):
                 container[key] = _REMOVED
-                emptied.append(steps[-2])
+                shortened.append(steps[-2])
             else:
                 del container[key]
             served = _replacement(container, key)
             yield f"{place} is left out{shown}: {problem.message}{served}"
-        for table, key in emptied:
+        for table, key in shortened:
             table[key] = [item for item in table[key] if item is not _REMOVED]
-        for table, key in emptied:
-            if not table.get(key, True):
-                del table[key]
         if is_done:
             return
 

@@ -146,9 +146,10 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         def connect() -> Any:
-            connection = self._network.connect(self.host, self.port)
-            self.address = address_of(connection)
-            return connection
+            # Set at once, so that `close` closes it whatever fails from here on.
+            self.sock = self._network.connect(self.host, self.port)
+            self.address = address_of(self.sock)
+            return self.sock
 
         if self._secure:
             where = f" port {self.port}"
@@ -156,7 +157,7 @@ class _Connection(http.client.HTTPConnection):
                 connect, self.host, where
             )
         else:
-            self.sock = connect()
+            connect()
 
 
 class _Response(http.client.HTTPResponse):
