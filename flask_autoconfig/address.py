@@ -1,4 +1,4 @@
-"""An e-mail address taken apart, a domain folded, placeholders filled in."""
+"""E-mail addresses, host names, and the placeholders of both in texts and URLs."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ REAL_NAME_PLACEHOLDER = "%REALNAME%"
 USER_PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%")
 PLACEHOLDERS = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%", "%REALNAME%")
 _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS))
-# Evolution asks with this local part, for privacy, and puts the real one in its place.
+# Evolution sends this local part for privacy, and replaces it in the response.
 NOBODY = "EVOLUTIONUSER"
 
 _LABEL = "[a-z0-9]++(?>(?:-++[a-z0-9]++)*)"
 _HOST = re.compile(rf"{_LABEL}(?>(?:\.{_LABEL})*)")
 _ONE_LABEL = re.compile(_LABEL, re.ASCII | re.IGNORECASE)
 _LONG_LABEL = re.compile(r"[^.]{64}")
-# What no line of text holds: C0, DEL, C1 and what XML 1.0 has no place for.
+# Characters that no line of text may contain: C0, DEL, C1, and those outside of XML 1.0.
 _UNFIT = "\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff"
 CONTROL = re.compile(f"[{_UNFIT}]")
-# RFC 5321, section 4.1.2: a dot-string, or a quoted string; beyond ASCII as RFC 6531.
-# Dots alone are none, and would lead a URL to another folder; U+FFFD is what became of
-# bytes that were no UTF-8.
+# RFC 5321, section 4.1.2: a dot-string or a quoted string, with Unicode as in RFC 6531.
+# Dots alone are invalid, and would lead a URL to another folder; U+FFFD replaces bytes
+# that are not UTF-8.
 _LOCAL_PART = re.compile(
     rf'(?!\.+$)[^\s"@()<>,:;\[\]\\{_UNFIT}\ufffd]+|"[^"{_UNFIT}\ufffd]*"'
 )
-# In octets of UTF-8 (RFC 5321, section 4.5.3.1; of a path two are its brackets).
+# In octets of UTF-8 (RFC 5321, section 4.5.3.1; a path includes two brackets).
 LONGEST_LOCAL_PART = 64
 LONGEST_ADDRESS = 254
 _EMAIL_KEYS = frozenset({"emailaddress", "email"})
 
 
 class Address(NamedTuple):
-    """An address as its two parts; `domain` is folded, `local` is as it was written."""
+    """The two parts of an address; `domain` is folded, `local` as it was written."""
 
     local: str
     domain: str
@@ -46,9 +46,9 @@ class Address(NamedTuple):
 
 
 def fold(domain: str) -> str:
-    """The one spelling of a host name: lower case, A-labels, no dot at the end.
+    """Return a host name in lower case and A-labels, without a dot at the end.
 
-    Raises ValueError if it is no host name (RFC 1123, section 2.1; RFC 5891).
+    Raises ValueError if it is not a host name (RFC 1123, section 2.1; RFC 5891).
     """
     if len(domain) > 254:
         raise ValueError("not a host name")
@@ -63,7 +63,7 @@ def fold(domain: str) -> str:
 
 
 def _to_a_labels(domain: str) -> str:
-    import idna  # only international names pay for its tables
+    import idna  # its tables are loaded for international names only
 
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
@@ -72,7 +72,7 @@ def _to_a_labels(domain: str) -> str:
 
 
 def unfold(domain: str) -> str:
-    """The domain as people write it: U-labels for A-labels, where they are valid."""
+    """Return a domain with U-labels in place of valid A-labels."""
     if "xn--" not in domain:
         return domain
     import idna
@@ -84,9 +84,9 @@ def unfold(domain: str) -> str:
 
 
 def parse_address(text: str) -> Address:
-    """Take `local@domain` apart; raises ValueError if it is none.
+    """Split `local@domain`; raises ValueError if it is not an address.
 
-    What is longer than RFC 5321 allows is none, nor is what XML has no place for.
+    It must not be longer than RFC 5321 allows, nor contain characters outside of XML 1.0.
     """
     if "@" not in text and "%40" in text:  # a redirect has encoded it twice
         text = unquote(text)
@@ -104,9 +104,9 @@ def parse_address(text: str) -> Address:
 
 
 def address_in_query(query: str) -> str:
-    """Return the address in a query string, "" where there is none or an empty one.
+    """Return the address in a query string, or "".
 
-    A `+` stays a plus: clients that do not encode it mean it so.
+    A `+` remains a plus, since some clients do not encode it.
     """
     return decoded(encoded_address(query))
 
@@ -122,7 +122,7 @@ def encoded_address(query: str) -> str:
 
 def decoded(value: str) -> str:
     """Return a percent-encoded value of a query string as text."""
-    if not value.isascii():  # raw bytes, which WSGI hands over as latin-1
+    if not value.isascii():  # raw bytes, which WSGI passes as latin-1
         value = value.encode("latin-1", "replace").decode("utf-8", "replace")
     return unquote(value) if "%" in value else value
 
@@ -134,17 +134,17 @@ _LONGEST_PERSON = 64  # in characters
 
 
 def person_name(text: str) -> str:
-    """A name that somebody typed, fit for a line: without control characters, and cut."""
+    """Return a typed name on one line, without control characters, and cut."""
     return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON].rstrip()
 
 
 def is_authority(host: str) -> bool:
-    """Whether a Host header may stand in a URL: a name or IP address, a port or none."""
+    """Whether a Host header is a name or IP address with an optional port."""
     return _AUTHORITY.fullmatch(host) is not None
 
 
 def host_of(authority: str) -> str:
-    """The folded host of a Host header, "" where it names none (or an IP address)."""
+    """Return the folded host name of a Host header, "" for an IP address or no name."""
     host = authority.partition(":")[0]
     try:
         host = fold(host)
@@ -154,7 +154,7 @@ def host_of(authority: str) -> str:
 
 
 def is_ip(host: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address, written without brackets."""
+    """Whether *host* is an IPv4 or IPv6 address without brackets."""
     if not (host[-1:].isdigit() or ":" in host):
         return False
     try:
@@ -167,12 +167,10 @@ def is_ip(host: str) -> bool:
 def fill_in(
     text: str | None, domain: str | None, address: Address | None, person: str = ""
 ) -> str:
-    """The text with its placeholders written out for whoever asks.
+    """Return the text with its placeholders filled in; "" if a value is unknown.
 
-    `person` is the name that they gave, if they gave one: else `%REALNAME%` is what
-    stands before the @. The text is "" where that takes an address that is not known,
-    or where there is none. What was filled in is not looked at again: an address, or a
-    name, may hold a placeholder itself.
+    `%REALNAME%` is *person*, or the local part without one. The values are not searched
+    for placeholders again.
     """
     values = _values(domain, address)
     if person:
@@ -181,10 +179,10 @@ def fill_in(
 
 
 def fill_in_host(host: str | None, domain: str | None, address: Address | None) -> str:
-    """A host name with its placeholders written out; "" where :func:`fill_in` is.
+    """Return a host name with its placeholders filled in; "" if a value is unknown.
 
-    Of an address only a local part that is one DNS label (RFC 1123, section 2.1) can
-    stand in it; for any other the host is "", since it would be somebody else's.
+    A local part must be one DNS label (RFC 1123, section 2.1). Otherwise it could name
+    somebody else's host, and the result is "".
     """
     if not host or "%" not in host:
         return host or ""
@@ -204,16 +202,16 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
 
 
 def _is_in_a_domain(placeholder: str, host: str) -> bool:
-    """Whether a domain that the file says stands behind the label that it is in."""
+    """Whether the file's own domain follows the label with the placeholder."""
     after = host.partition(placeholder)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
     return "." in after.partition(".")[2]
 
 
 def fill_in_url(url: str | None, domain: str | None, address: Address | None) -> str:
-    """A URL with its placeholders written out; "" where :func:`fill_in` is.
+    """Return a URL with its placeholders filled in; "" if a value is unknown.
 
-    What an address brings in is percent-encoded (RFC 3986, section 2.1), so that it stays
-    within its part of the URL; in the host it is as with :func:`fill_in_host`.
+    Values are percent-encoded (RFC 3986, section 2.1), so that they stay within their part
+    of the URL; the host is filled in as by :func:`fill_in_host`.
     """
     if not url or "%" not in url:
         return url or ""
@@ -223,7 +221,7 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
         authority.partition(":") if has_placeholder else (authority, "", "")
     )
     values = _values(domain, address)
-    # In a path or a query an @ is as good as %40, and what people know (section 3.3).
+    # A path or query may contain "@" (section 3.3), which is easier to read than %40.
     open_at = {name: quote(value, safe="@") for name, value in values.items()}
     filled_host, filled_rest = (
         fill_in_host(host, domain, address),
@@ -235,14 +233,14 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
 
 
 def _around_authority(url: str) -> tuple[str, str, str]:
-    """Scheme, authority, and what follows that (RFC 3986, section 3.2)."""
+    """Split a URL into the scheme, the authority and the rest (RFC 3986, section 3.2)."""
     scheme, slashes, hierarchy = url.partition("://")
     authority = re.split("[/?#]", hierarchy, maxsplit=1)[0]
     return scheme + slashes, authority, hierarchy[len(authority) :]
 
 
 def _values(domain: str | None, address: Address | None) -> dict[str, str]:
-    """What each placeholder stands for, as far as that is known."""
+    """Return the known values of the placeholders."""
     if address is None:
         return {DOMAIN_PLACEHOLDER: domain} if domain else {}
     parts = (str(address), address.local, address.domain, address.local)
@@ -250,7 +248,7 @@ def _values(domain: str | None, address: Address | None) -> dict[str, str]:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with these values, put in at once; "" where one is missing."""
+    """Return the text with all values filled in at once; "" if one is missing."""
     if "%" not in text:
         return text
     if not values.keys() >= set(_PLACEHOLDER.findall(text)):
@@ -259,20 +257,20 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def with_domain(text: str, domain: str | None) -> str:
-    """The text with `%EMAILDOMAIN%` written out, if the domain is known."""
+    """Return the text with `%EMAILDOMAIN%` filled in, if the domain is known."""
     return text.replace(DOMAIN_PLACEHOLDER, domain) if domain else text
 
 
 def is_for_all(text: str) -> bool:
-    """Whether it is the same for all users of a domain."""
+    """Whether the text is the same for all users of a domain."""
     return not any(name in text for name in USER_PLACEHOLDERS)
 
 
 def known_part(url: str, domain: str | None) -> str:
-    """The URL for somebody of the domain whose address is not known.
+    """Return as much of a URL as is known without an address.
 
-    It ends with the folder before the first placeholder that stays unknown; it is ""
-    where that stands in the host, so that not even the server is known.
+    It ends with the folder before the first unknown placeholder, and is "" if that is in
+    the host.
     """
     url = with_domain(url, domain)
     unknown = [at for name in PLACEHOLDERS if (at := url.find(name)) >= 0]

@@ -1,8 +1,9 @@
-"""The one table of client families: what each asks, where, and what it gets.
+"""The table of client families: the requests that each sends, and the responses.
 
-Whatever lists paths, methods, hosts or formats follows it: the doors, `show`, `export`,
-`dns`, `check`, the web servers' files in contrib and the README. A new family is a
-module in `documents/` and a row here; its name is one more word in `config/tables.py`.
+Everything that lists paths, methods, hosts or formats uses it: the blueprint, the
+middleware, `show`, `export`, `dns`, `check`, the web server files in contrib and the
+README. A new family is a module in `documents/`, a row here, and its name in
+`config/tables.py`.
 """
 
 from __future__ import annotations
@@ -28,62 +29,62 @@ from .handlers import (
 
 
 class Route(NamedTuple):
-    """A path that clients ask, and how they are answered there."""
+    """A path that clients request, and its handler."""
 
     path: str
     handler: Handler
-    methods: tuple[str, ...] = ("GET",)  # HEAD goes with GET
-    rest: str = ""  # what else may follow the path, a regular expression
-    any_case: bool = False  # clients spell the path as they like
-    # `export` writes it: it is a function of the domain alone, and has one spelling.
+    methods: tuple[str, ...] = ("GET",)  # GET includes HEAD
+    rest: str = ""  # a regular expression of what may follow the path
+    any_case: bool = False  # upper and lower case are the same
+    # `export` writes it as a file: it depends on the domain alone.
     is_file: bool = False
-    is_document: bool = True  # any site's script may read it
-    endpoint: str = ""  # what a site calls it for `url_for`; else by its family's name
+    is_document: bool = True  # scripts of any site may read it (CORS)
+    endpoint: str = ""  # for `url_for`; by default the family's name
 
     @property
     def has_one_spelling(self) -> bool:
-        """Whether its path is all that it answers."""
+        """Whether the route matches only `path`."""
         return not (self.rest or self.any_case)
 
     @property
     def pattern(self) -> str:
-        """The regular expression of all paths that it answers, without groups."""
+        """The regular expression of all matching paths, without groups."""
         pattern = re.escape(self.path) + self.rest
-        # Only of ASCII: no client spells `s` as the long one, which folds to it.
+        # Case-insensitive in ASCII only, or the long s would match "s".
         return f"(?ai:{pattern})" if self.any_case else pattern
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The methods that it is asked with, HEAD among them."""
+        """The allowed methods, with HEAD."""
         return (*self.methods, "HEAD") if "GET" in self.methods else self.methods
 
 
 class Digest(NamedTuple):
-    """A DNS record of a document's digest, and how it is made of the document."""
+    """A DNS record with the digest of a document."""
 
     name: str  # relative to the domain
-    value: Callable[[bytes], str]
+    value: Callable[[bytes], str]  # from the document to the record's data
 
 
 class Family(NamedTuple):
-    """The clients of one kind."""
+    """A group of clients that send the same requests."""
 
     name: str
     routes: tuple[Route, ...]
     formats: tuple[Format, ...] = ()
-    label: str = ""  # they ask at LABEL.DOMAIN; without one, wherever the site is
-    askers: str = ""  # who does, in words
-    srv: str = ""  # the SRV record that leads there (port 443)
+    label: str = ""  # the first label of the host; "": the site's own host
+    askers: str = ""  # the clients that request LABEL.DOMAIN, for messages
+    srv: str = ""  # the SRV record of that host (port 443)
     digest: Digest | None = None
-    on_demand: bool = False  # served only where it is named
+    on_demand: bool = False  # served only if `clients` names it
 
     @property
     def implies_login(self) -> bool:
-        """Whether its clients log in with the address, whatever a site's hook says."""
+        """Whether the clients always log in with the address."""
         return any(format_.implies_login for format_ in self.formats)
 
     def writes(self, provider: Provider, domain: str) -> bool:
-        """Whether it has something to say of the provider."""
+        """Whether the family has a document for the provider."""
         recipient = Recipient(domain)
         return any(format_.is_there(provider, recipient) for format_ in self.formats)
 
@@ -128,16 +129,16 @@ _PACC = Format(
 )
 
 _POX = "/autodiscover/autodiscover.xml"
-AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # an address may follow
+AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # may be followed by an address
 _PAGE = "/mail/setup"
 _ISPDB = "/v1.1/"
-# Those of the web and of WebDAV, whether a path is for them or not.
+# The methods of HTTP and WebDAV that reach a handler, which may answer 405.
 METHODS = (
     *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
     *("PROPFIND", "PROPPATCH", "REPORT", "SEARCH", "MKCALENDAR", "MKCOL", "COPY"),
     *("MOVE", "LOCK", "UNLOCK", "ACL", "BIND", "LINK", "UNLINK", "PURGE", "QUERY"),
 )
-# PROPFIND is what clients send (RFC 6764, section 5); what follows it is redirected too.
+# Clients send PROPFIND first (RFC 6764, section 5), and others after it.
 _DAV_METHODS = (
     *("GET", "POST", "PUT", "DELETE", "OPTIONS"),
     *("PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL"),
@@ -164,8 +165,8 @@ FAMILIES: tuple[Family, ...] = (
                 document(_THUNDERBIRD),
                 is_file=True,
             ),
-            # The URL of the draft's earlier revisions, which GNOME Online Accounts asks
-            # at the MX host and SnappyMail at `autoconfig.D`, and no other over https.
+            # The only URL that GNOME Online Accounts requests at the MX host, and
+            # SnappyMail at `autoconfig.D` over https (earlier revisions of the draft).
             Route(
                 "/.well-known/mail-v1.xml",
                 document(_THUNDERBIRD),
@@ -247,10 +248,10 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def chosen(names: Any, place: str) -> tuple[Family, ...]:
-    """The families of these names, the usual ones for None, in the table's order.
+    """Return the families with these names, by default all that are not on demand.
 
-    A text names one or several, commas or spaces between. Raises ConfigError for what
-    names no family; `place` is where the names stand.
+    A string holds names separated by commas or spaces. Raises ConfigError for an unknown
+    name; `place` is the key that the names come from.
     """
     if names is None:
         return tuple(family for family in FAMILIES if not family.on_demand)
@@ -269,7 +270,7 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
 
 
 def _unknown(names: Any, known: list[str]) -> list[str]:
-    """What is no family's name, in words; all of it, if it is no list of names."""
+    """Return the names that no family has, or *names* itself if it is not a list."""
     if isinstance(names, bytes | dict) or not isinstance(names, Iterable):
         return [repr(names)]
     return sorted(
@@ -280,9 +281,9 @@ def _unknown(names: Any, known: list[str]) -> list[str]:
 
 
 def overriding(clients: Any = None) -> tuple[Family, ...] | None:
-    """The families that `clients` or else the environment names, before any file.
+    """Return the families that `clients` or the environment names, or None.
 
-    None where neither does. Raises ConfigError for what names no family.
+    They override those of the file. Raises ConfigError for an unknown name.
     """
     if clients is None:
         clients = os.environ.get("AUTOCONFIG_CLIENTS") or None
@@ -290,7 +291,7 @@ def overriding(clients: Any = None) -> tuple[Family, ...] | None:
 
 
 def formats(families: Iterable[Family]) -> dict[str, Format]:
-    """Their documents by name."""
+    """Return the formats of these families by name."""
     return {format_.name: format_ for family in families for format_ in family.formats}
 
 
@@ -320,7 +321,7 @@ class Router:
         self._match = re.compile("|".join(patterns) or "(?!)").fullmatch
 
     def find(self, path: str) -> FamilyRoute | None:
-        """Return the route of a path, None where there is none."""
+        """Return the route of a path, or None."""
         found = self._exact.get(path)
         if found is None and (match := self._match(path)) is not None:
             return self._others[(match.lastindex or 1) - 1]
@@ -328,11 +329,11 @@ class Router:
 
 
 def labels() -> tuple[str, ...]:
-    """The first labels of the host names that clients ask."""
+    """Return the first labels of the host names that clients request."""
     return tuple(family.label for family in FAMILIES if family.label)
 
 
 def static_paths(families: Iterable[Family]) -> Iterator[str]:
-    """The paths whose answers depend on the domain alone."""
+    """Yield the paths whose documents depend on the domain alone."""
     for family in families:
         yield from (route.path for route in family.routes if route.is_file)

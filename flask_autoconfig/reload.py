@@ -1,4 +1,4 @@
-"""Takes up an edited file in this process, and keeps the last good one until then."""
+"""Reloads the configuration when a file changes, and keeps the last valid one."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from .errors import ConfigError, Problem
 from .files import State, changed_since, state_of
 
 Built = TypeVar("Built")
-# The state of each file by its path, None for one that is not there. Paths are texts
-# here: of thousands of files that is four times as fast.
+# The state of each file by its path, None for a missing one. Paths are strings, which is
+# four times as fast for thousands of files.
 Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
 
-_LOOK_EVERY = 0.4  # seconds between two looks at the files
-_STALE_AFTER = 1.2  # seconds after a look after which a request looks itself
-_LAST_GOOD = "The last good configuration goes on answering."
-_SHARE = 10  # of many files: a look's time at most that part of the time between two
-_LONGEST_WAIT = 0.8  # seconds between two looks, however many files there are
+_CHECK_EVERY = 0.4  # seconds between two checks of the files
+_STALE_AFTER = 1.2  # seconds after a check after which a request makes one itself
+_LAST_GOOD = "The last valid configuration remains in use."
+_SHARE = 10  # a check takes at most a tenth of the time between two
+_LONGEST_WAIT = 0.8  # seconds between two checks, however many files there are
 _MOST_LINES = 5  # of a file, in the log
-_SETTLED_AFTER = 0.2  # seconds without a change that make a file whole
+_SETTLED_AFTER = 0.2  # seconds without a change after which a file is complete
 
 
 class Live(Generic[Built]):
-    """What `build` makes of a configuration, made anew when its file changes.
+    """The result of `build` for a configuration, rebuilt when a file changes.
 
-    A thread of its own looks at the files and swaps a new configuration in when it is
-    whole and right; until then the last good one stays. Where threads do not run, or
-    did not survive a fork, the next request looks instead.
+    A thread checks the files and replaces the configuration when the new one is complete
+    and valid. Where threads do not run, or did not survive a fork, requests check instead.
     """
 
     def __init__(
@@ -47,60 +46,60 @@ class Live(Generic[Built]):
         fallback: Built | None,
         change: Callable[[Built, Built], str],
     ) -> None:
-        """Read the file, or take a configuration that no file has and nothing changes.
+        """Read the file, or use a configuration without a file, which never changes.
 
-        Raises ConfigError unless there is a `fallback`, which answers until a file that
-        is faulty at the start, or not there, is mended. `change` says what a person has
-        to do after an edit, "" for nothing.
+        Raises ConfigError unless there is a `fallback`, which is used until a file that is
+        faulty or missing at the start is corrected. `change` returns what the user has to
+        do after an edit, or "".
         """
         self.is_static = isinstance(source, Loaded)
         if isinstance(source, Loaded):
-            self.file = Path("AUTOCONFIG")  # as the app's configuration calls it
+            self.file = Path("AUTOCONFIG")  # the key in the app's configuration
             self.built = build(source)
             self._stale_at = float("inf")
             log_warnings(source)
             return
         self._change = change
         self.file = Path(source).absolute()
-        # The files beside it whose change counts: those that the last reading named.
+        # The other files that the configuration refers to.
         self._watched: tuple[Path, ...] = ()
-        self._patterns: tuple[str, ...] = ()  # of `include`, by which more may come
+        self._patterns: tuple[str, ...] = ()  # of `include`, which may match more files
         signature = self._signature()
         started = time.time_ns()
-        self._loaded: Loaded | None = None  # the last good one
+        self._loaded: Loaded | None = None  # the last valid one
         self._build = build
         self._goes_on = _LAST_GOOD
         unread = False
         try:
             loaded = self._loaded = read(self.file)
             watched, patterns = loaded.watched, loaded.patterns
-            self.built = build(loaded)  # what answers
+            self.built = build(loaded)
             log_warnings(loaded)
         except ConfigError as error:
             if fallback is None:
                 raise
             watched, patterns, self.built = error.named, error.patterns, fallback
-            self._goes_on = "Nothing but 503 is answered until it is mended."
+            self._goes_on = "Requests are answered with 503 until it is corrected."
             log.error("%s\n%s", error, self._goes_on)
             unread = error.is_unread
-        # The files' state that `built` was made of, or that was refused for good.
+        # The state of the files that `built` was made of, or that were found faulty.
         self._known = self._now_known(watched, signature, started)
-        # The last state that could not be read, and was logged; it is read again.
+        # The last state that could not be read, and was logged; reading is tried again.
         self._unread: Signature = {}
-        self._again_at = 0.0  # when, on the monotonic clock
+        self._again_at = 0.0  # on the monotonic clock
         if unread:
             self._unread, self._known = self._known, {}
         self._patterns = patterns
-        # Their state at the last look: a change is taken up when two looks agree.
+        # The state at the last check: a change is loaded when two checks agree.
         self._pending = self._known
-        # The state that was refused once: it is read again before it is believed faulty.
+        # A state that was found faulty once: it is read again before that is logged.
         self._doubted = self._known
-        self._stale_at = float("-inf")  # on the monotonic clock: requests look then
-        self._pid = 0  # of the process that the watching thread runs in
-        self._lock = threading.Lock()  # one look at a time
+        self._stale_at = float("-inf")  # on the monotonic clock
+        self._pid = 0  # of the process that the thread runs in
+        self._lock = threading.Lock()  # held during a check
 
     def current(self) -> Built:
-        """The configuration to answer with now."""
+        """Return the result of `build` for the current configuration."""
         if time.monotonic() > self._stale_at:
             self._catch_up()
         return self.built
@@ -108,35 +107,35 @@ class Live(Generic[Built]):
     def _catch_up(self) -> None:
         if self._pid != os.getpid():  # the first request, here or after a fork
             self._pid = os.getpid()
-            self._lock = threading.Lock()  # the parent's may have been held
+            self._lock = threading.Lock()  # the parent may have held the other
             watcher = threading.Thread(
                 target=_watch, args=(weakref.ref(self),), daemon=True
             )
-            with suppress(RuntimeError):  # no thread is to be had: requests look
+            with suppress(RuntimeError):  # without a thread, requests check
                 watcher.start()
         self.look()
 
     def look(self) -> None:
-        """Take up what has changed, if it is whole; one thread at a time."""
+        """Load what has changed, if it is complete; one thread at a time."""
         if self.is_static or not self._lock.acquire(blocking=False):
             return
         signature = self._pending
         try:
             signature = self._signature()
             if signature != self._known and self._is_settled(signature):
-                self._take_up(signature)
+                self._load(signature)
         except (OSError, MemoryError):
-            pass  # there is not enough of something: the next look will do
-        except Exception:  # a fault of ours must not reach the requests
+            pass  # out of a resource: the next check tries again
+        except Exception:  # an internal error must not reach the requests
             self._known = signature
-            log.exception("Cannot take up %s, the last one stays", self.file)
+            log.exception("Cannot load %s. %s", self.file, _LAST_GOOD)
         finally:
             self._pending = signature
             self._stale_at = time.monotonic() + _STALE_AFTER
             self._lock.release()
 
     def _signature(self) -> Signature:
-        """The state of every file that counts, of those that have come by now too."""
+        """Return the state of all files, with those that `include` matches now."""
         base = self.file.parent
         names = matching(self._patterns, base, self.file)
         come = (os.path.join(base, name) for name in names)
@@ -144,14 +143,14 @@ class Live(Generic[Built]):
         return {path: state_of(path) for path in paths}
 
     def _is_settled(self, signature: Signature) -> bool:
-        """Whether nobody is still writing: an editor may truncate and then rewrite."""
+        """Whether writing has ended: an editor may truncate a file and then rewrite it."""
         if signature == self._pending:
             return True
         now = time.time_ns()
         times = [state[2] for state in signature.values() if state]
         return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
 
-    def _take_up(self, signature: Signature) -> None:
+    def _load(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
         if signature == self._unread and clock < self._again_at:
             return
@@ -174,9 +173,9 @@ class Live(Generic[Built]):
             trouble, is_unread = f"{self.file}: {error or 'no memory'}", True
 
         if self._signature() != signature:
-            return  # it changed while it was read: look again
+            return  # it changed while it was read
         if built is None and self._doubted != signature:
-            self._doubted = signature  # a slow disk may still hold the rest back
+            self._doubted = signature  # a slow disk may not have the rest yet
             return
         if is_unread:
             self._again_at = time.monotonic() + _SHARE * (time.monotonic() - clock)
@@ -197,21 +196,21 @@ class Live(Generic[Built]):
         content = _content(loaded)
         todo = self._change(last, built)
         news = f"{content}, in {took} milliseconds{'; ' if todo else ''}{todo}"
-        log.info("%s is taken up: %s", self.file, news)
+        log.info("%s is loaded: %s", self.file, news)
         log_warnings(loaded, before)
 
     def _as_newer(self, loaded: Loaded) -> Loaded:
-        """It with a time that HTTP, which counts seconds, tells from the last one's."""
+        """Return the configuration with a time that differs in whole seconds (HTTP)."""
         before = self._loaded.modified if self._loaded else 0.0
         return loaded._replace(modified=max(loaded.modified, before + 1))
 
     def _now_known(
         self, watched: tuple[Path, ...], signature: Signature, started: int
     ) -> Signature:
-        """Watch these files from now on; what is known of them is their state as read.
+        """Watch these files from now on, and return their state when they were read.
 
-        Of one that was not watched before, only its state afterwards can be seen: where
-        it changed since the reading began, it is read again.
+        The state of a file that was not watched before is known only after reading. If it
+        may have changed since reading began, it is read again.
         """
         self._watched = watched
         return {
@@ -227,7 +226,7 @@ def _content(loaded: Loaded) -> str:
 
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Log what is skipped of each file that was read anew, and unsafe keys."""
+    """Log the skipped lines of each file that was read, and unsafe keys."""
     known = before.listings if before else {}
     for path, listing in loaded.listings.items():
         if listing.skipped and listing is not known.get(path):
@@ -250,7 +249,7 @@ def _counted(number: int, what: str) -> str:
 
 @contextmanager
 def _requests_first() -> Iterator[None]:
-    """Hand the interpreter over more often: a large file must not hold requests up."""
+    """Switch threads more often, so that a large file does not delay requests."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, 0.0005))
     try:
@@ -260,13 +259,13 @@ def _requests_first() -> Iterator[None]:
 
 
 def _as_read(path: str, started: int) -> State | None:
-    """Its state, unless it may have changed since the reading began."""
+    """Return the file's state, or a dummy if it may have changed since reading began."""
     state = state_of(path)
     return (0,) if state and changed_since(state, started) else state
 
 
 def _watch(reference: weakref.ref[Live[Built]]) -> None:
-    pid, wait = os.getpid(), _LOOK_EVERY
+    pid, wait = os.getpid(), _CHECK_EVERY
     while True:
         time.sleep(wait)
         live = reference()
@@ -275,5 +274,5 @@ def _watch(reference: weakref.ref[Live[Built]]) -> None:
         start = time.thread_time()
         live.look()
         took = time.thread_time() - start
-        wait = max(_LOOK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
+        wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
         del live  # or it would never be freed

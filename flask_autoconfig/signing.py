@@ -1,4 +1,4 @@
-"""Signs profiles: CMS SignedData (RFC 5652), DER, the certificates inside.
+"""Signs profiles as CMS SignedData (RFC 5652) in DER, with the certificates.
 
 It needs the extra `[sign]` (cryptography), which only a file with `[sign]` imports.
 """
@@ -25,7 +25,7 @@ _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
 
 class UnusableError(ValueError):
-    """A file that cannot serve; `key` is its key in `[sign]`, `cure` what to do."""
+    """A file that cannot be used; `key` is its key in `[sign]`, `cure` what to do."""
 
     def __init__(self, key: str, message: str, cure: str) -> None:
         self.key = key
@@ -35,7 +35,7 @@ class UnusableError(ValueError):
 
 
 class Signer:
-    """A certificate with its key and chain, ready to sign."""
+    """A certificate with its key and chain."""
 
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
         """Read PEM files; raises UnusableError."""
@@ -63,7 +63,7 @@ class Signer:
             )
 
     def warnings(self) -> Iterator[tuple[str, str, str]]:
-        """Yield what is unsafe: the key in `[sign]`, what is wrong, what to do."""
+        """Yield what is unsafe: the key in `[sign]`, a message and a cure."""
         from cryptography.hazmat.primitives.asymmetric import rsa
 
         ends = min(it.not_valid_after_utc for it in (self._certificate, *self._chain))
@@ -86,7 +86,7 @@ class Signer:
             yield "key", f"an RSA key of {bits} bits can be broken", cure
 
     def sign(self, document: bytes) -> bytes:
-        """The document inside its signature, as DER."""
+        """Return the signed document in DER."""
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 

@@ -86,7 +86,7 @@ def test_an_invalid_empty_or_missing_file_is_logged_and_changes_nothing(
     served: tuple[Path, str, Path],
 ) -> None:
     file, url, log = served
-    sentence = "The last good configuration goes on answering."
+    sentence = "The last valid configuration remains in use."
 
     def logged() -> int:
         return log.read_text().count(sentence)
@@ -289,7 +289,7 @@ def test_an_edit_that_cannot_be_read_for_lack_of_resources_is_read_later(
     for process, (*_, is_taken_up) in zip(processes, LIMITS, strict=True):
         answers, log = process.communicate()
         assert answers.split() == [str(is_taken_up), "True"], log
-        kept = log.count("The last good configuration goes on answering.")
+        kept = log.count("The last valid configuration remains in use.")
         assert kept == (0 if is_taken_up else 1)
 
 

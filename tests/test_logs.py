@@ -188,7 +188,7 @@ def test_a_reload_is_logged_with_the_digests_that_it_made_outdated(
 ) -> None:
     file, log = toml(TWO_DOMAINS), tmp_path / "log"
     line = re.compile(
-        rf"\[INFO\] {re.escape(str(file))} is taken up: "
+        rf"\[INFO\] {re.escape(str(file))} is loaded: "
         r"1 provider, 2 domains, in \d+ milliseconds(.*)\n"
     )
     digest = (
@@ -205,5 +205,5 @@ def test_a_reload_is_logged_with_the_digests_that_it_made_outdated(
         ):
             file.write_text(text)
             if text == "[[provider":
-                until(lambda: "The last good configuration" in log.read_text())
+                until(lambda: "The last valid configuration" in log.read_text())
             until(lambda: line.findall(log.read_text()) == expected)  # noqa: B023

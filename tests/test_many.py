@@ -278,7 +278,7 @@ def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
     (brands / "b.toml").write_text(brand("a.test", "b.test"))
     look(service)
     assert not serves(service, "b.test")
-    assert caplog.text.count("goes on answering") == 1
+    assert caplog.text.count("remains in use") == 1
     sentence = "brands/b.toml:3: provider[0].domains[0] (a.test): a.test is claimed by "
     assert f"{sentence}provider[0] of brands/a.toml too;" in caplog.text
 
@@ -289,7 +289,7 @@ def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
     look(service)
     assert not serves(service, "b.test")
     assert serves(service, "example.com")
-    assert caplog.text.count("goes on answering") == 1
+    assert caplog.text.count("remains in use") == 1
 
 
 def test_an_invalid_included_file_is_read_again_when_it_is_corrected(

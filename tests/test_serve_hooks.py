@@ -303,7 +303,7 @@ def test_a_worker_that_starts_with_a_broken_file_uses_the_last_good_one(
         until(lambda: b"new.example.com" in fetch(url).body)
         time.sleep(3)  # the arbiter looks for an edit about once a second
         file.write_text("[[")
-        until(lambda: "goes on answering" in (folder / "log").read_text())
+        until(lambda: "remains in use" in (folder / "log").read_text())
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         (worker,) = children.read_text().split()
         os.kill(int(worker), signal.SIGKILL)

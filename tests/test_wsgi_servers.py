@@ -187,7 +187,7 @@ def test_corrections_and_edits_of_the_file_take_effect(
         file.unlink()
         time.sleep(2)
         assert b">mail." in fetch(f"{url}{CONFIG}").body
-    assert "The last good configuration goes on" in (tmp_path / "log").read_text()
+    assert "The last valid configuration remains" in (tmp_path / "log").read_text()
 
 
 def welcome(url: str) -> bytes:
@@ -220,7 +220,7 @@ def test_an_unusable_file_does_not_stop_recycled_workers(
         assert welcome(url)
     log = (tmp_path / "log").read_text()
     assert str(file) in log
-    assert "Nothing but 503 is answered until it is mended." in log
+    assert "Requests are answered with 503 until it is corrected." in log
     assert "failed to boot" not in log
 
 

@@ -1,4 +1,4 @@
-"""What clients read: a provider goes in, bytes come out. One module a format."""
+"""The documents that clients read, one module for each format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_SHORT_NAME = 20
 
 
 def shortened(name: str, most: int) -> str:
-    """A provider's name in so many characters at most, no placeholder cut through."""
+    """Return a provider's name, cut to `most` characters but not within a placeholder."""
     for placeholder in re.finditer("|".join(PLACEHOLDERS), name):
         if placeholder.start() < most < placeholder.end():
             most = placeholder.start()
@@ -45,20 +45,20 @@ _SASL: dict[str, Method] = {
 
 
 class Words(Protocol):
-    """What a document says to people, in each language that there is."""
+    """The texts for people in documents, in several languages."""
 
     def best(self, wanted: str) -> str:
-        """The tag of the language for whoever wants that one; English for nobody's."""
+        """Return the tag of the best language for a wanted one, English by default."""
 
     def languages(self) -> list[str]:
-        """The tags of all languages, English first."""
+        """Return the tags of all languages, English first."""
 
     def say(self, text: str, language: str) -> str:
-        """A text in the language of that tag; as it is where nobody translated it."""
+        """Return the translation of a text, or the text itself."""
 
 
 class _English:
-    """The words as they are in the code."""
+    """The texts without translation."""
 
     def best(self, wanted: str) -> str:
         return "en"
@@ -74,21 +74,21 @@ ENGLISH: Words = _English()
 
 
 class Recipient(NamedTuple):
-    """Whom a document is for, as far as the request says."""
+    """The person or domain that a document is for, as far as the request names it."""
 
     domain: str | None = None  # A-labels
     address: Address | None = None
     exact: bool = True  # the provider claims the domain by name, not by a pattern
-    mx_domain: str | None = None  # of the MX hosts that were asked, without a domain
+    mx_domain: str | None = None  # where only the domain of MX hosts is known
     person: str = ""  # the person's name, as recipients of mail see it
     language: str = "en"  # the tag of one of the words' languages
     words: Words = ENGLISH
 
     def name_of(self, provider: Provider) -> str:
-        """What the provider is called to them: its id, or what stands for that.
+        """Return the provider's name for the recipient: its id, or what replaces it.
 
-        It is the first domain, but where no customer is to be told of another: there
-        it is their own domain or that of the MX hosts, "" where they name none.
+        Without an id it is the first domain. With `list_domains = false`, which keeps
+        customers' domains apart, it is the requested domain, that of the MX hosts, or "".
         """
         if provider.id or provider.list_domains:
             return provider.identity
@@ -97,12 +97,12 @@ class Recipient(NamedTuple):
 
 ANYBODY = Recipient()
 
-# The document, or None where the format has no place for anything of the provider.
+# Returns the document, or None if the format cannot express anything of the provider.
 Writer = Callable[[Provider, Recipient], bytes | None]
 
 
 class Format(NamedTuple):
-    """A document that clients read, and how it goes out."""
+    """A kind of document: how it is written and sent."""
 
     name: str  # as `show --format` calls it
     content_type: str

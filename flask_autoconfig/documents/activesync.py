@@ -19,7 +19,7 @@ NAMESPACE = (
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
-    """The server's URL (MS-ASCMD, section 2.2.3.103); None where there is no server.
+    """Return the document with the server's URL (MS-ASCMD, section 2.2.3.103), or None.
 
     It is written twice, as `Url` and as `Name`, which is its URL too. `User/DisplayName`
     would be the user's name, which nobody has told us.

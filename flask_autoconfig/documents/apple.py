@@ -20,10 +20,10 @@ from .outlook import exchange_servers
 
 CONTENT_TYPE = "application/x-apple-aspen-config"
 
-# One root of all our UUIDs, so that the same address gets the same profile again.
+# The namespace of the UUIDs: a profile for the same address has the same UUID.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/flask-autoconfig")
 MAIL, MAIL_TYPE = "com.apple.mail.managed", "EmailAccountType"
-# The keys of a mail server: one of the first two, and one of the others behind it.
+# The keys of a mail server: one of the first two, followed by one of the others.
 INCOMING, OUTGOING = "IncomingMailServer", "OutgoingMailServer"
 HOST_NAME, PORT, USE_SSL = "HostName", "PortNumber", "UseSSL"
 METHOD, USERNAME = "Authentication", "Username"
@@ -40,7 +40,7 @@ METHODS: dict[Method, str] = {
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
-    """The profile, an XML property list; None if there is nothing that it can hold.
+    """Return the profile, an XML property list, or None if it would be empty.
 
     Where it holds one server of a kind, the first that Apple's programs can use is taken.
     """
@@ -83,7 +83,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
         "PayloadDescription": description_of_all,
-        # A device takes its owner's language, or the one that was asked for.
+        # A device chooses its owner's language, else the requested one.
         "ConsentText": {"default": consent(recipient.language), **consents},
         "PayloadContent": [payload for _, payload in payloads],
     }
@@ -106,7 +106,7 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
-    """One identifier for each address: a common one makes profiles replace each other."""
+    """Add an identifier for the address: profiles with the same one replace each other."""
     number = str(uuid.uuid5(_NAMESPACE, whose)).upper()
     payload["PayloadVersion"] = 1
     payload["PayloadUUID"] = number
@@ -143,7 +143,7 @@ def _mail(
 
     if address:
         payload["EmailAddress"] = str(address)
-    if recipient.person:  # else the device asks: it is what recipients of mail see
+    if recipient.person:  # shown to recipients of mail; without it the device asks
         payload["EmailAccountName"] = recipient.person
     return payload
 
@@ -176,14 +176,14 @@ def _active_sync(
 def _first(
     servers: tuple[Server, ...], types: Any, address: Address | None, domain: str
 ) -> Server | None:
-    """The first that Apple's programs can use and whose host is known."""
+    """Return the first server that Apple's programs can use and whose host is known."""
     usable = (it for it in servers if it.type in types and _method(it) is not None)
     known = (it for it in usable if fill_in_host(it.hostname, domain, address))
     return next(known, None)
 
 
 def _method(server: Server) -> str | None:
-    """The best of the server's methods that Apple's programs know, None without one."""
+    """Return the word for the server's best method that Apple's programs have, or None."""
     method = usable(server, METHODS)
     return None if method is None else METHODS[method]
 
@@ -220,7 +220,7 @@ def _dav(
         known = url or ("" if address else known_part(server.url, domain))
         parts = urlsplit(known)
         host, path = parts.hostname or "", parts.path if url else ""
-        if path == f"/.well-known/{type_}":  # where it looks by itself
+        if path == f"/.well-known/{type_}":  # the device tries it by itself
             path = ""
         ssl = "SSL" if parts.scheme == "https" else "plain"
         port = parts.port or (443 if ssl == "SSL" else 80)

@@ -38,30 +38,30 @@ _REQUESTS = (
     "://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006",
     "://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006",
 )
-# The elements of a server that :mod:`outlook_reader` reads, too.
+# The elements of a server, which :mod:`outlook_reader` reads too.
 PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
 AUTH_REQUIRED = "AuthRequired"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 _DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
-# The methods of a person who types a password, and of servers that require no login.
+# Outlook's methods: passwords, and servers that require no login.
 METHODS: tuple[Method, ...] = (
     *("password-cleartext", "password-encrypted", "NTLM", "http-digest"),
     *WITHOUT_LOGIN,
 )
-ENCRYPTION = {  # STARTTLS with SSL off, as some write it, makes Thunderbird go plain
+ENCRYPTION = {  # with SSL "off" for STARTTLS, Thunderbird would not encrypt
     "SSL": ("on", "SSL"),
     "STARTTLS": ("on", "TLS"),
     "plain": ("off", "None"),
 }
-# Of version 2: the protocols that a provider may have a URL for.
+# The protocols of version 2 that have a URL.
 _ExchangeType = Literal["activesync", "ews"]
 _URL_TYPES: dict[_ExchangeType, str] = {"activesync": "ActiveSync", "ews": "EWS"}
 _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type exchange
 
 
 class RequestError(ValueError):
-    """A request that gets an error of POX; `code` is the one to answer with."""
+    """An invalid POX request; `code` is the error code of the response."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -69,14 +69,14 @@ class RequestError(ValueError):
 
 
 class Asked(NamedTuple):
-    """What a POX request asks."""
+    """The content of a POX request."""
 
     address: str  # as it was sent
-    is_mobile: bool  # it wants ActiveSync's answer, not Outlook's
+    is_mobile: bool  # it requests the schema of ActiveSync
 
 
 def read_request(body: bytes) -> Asked:
-    """What a POX request asks (section 2.2.3.1); raises RequestError.
+    """Read a POX request (section 2.2.3.1); raises RequestError.
 
     Its own schema or the one that it accepts says that it is a phone's.
     """
@@ -101,15 +101,15 @@ def read_request(body: bytes) -> Asked:
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
-    """The settings (section 2.2.4), a Protocol for each server in the file's order.
+    """Return the settings (section 2.2.4), with a Protocol for each server in order.
 
-    None where no mail is to be read: an account without it is none. Exchange Web Services
-    alone are said as an Exchange server's protocols; beside mail they are not, since
-    Outlook would take them for its best.
+    Return None without a server to read mail from. A provider with Exchange Web Services
+    alone has the protocols of an Exchange server. Other providers do not, since Outlook
+    would prefer them to IMAP.
 
-    `LoginName` is filled in, since Outlook knows no placeholders; it is left out where
-    that takes an address and there is none. There is no `User`: its `DisplayName` is the
-    user's (section 2.2.4.1.1.1.2), who would send mail under the provider's name.
+    `LoginName` is filled in, since Outlook has no placeholders, and left out if the address
+    is unknown. There is no `User`: its `DisplayName` is the user's own name (section
+    2.2.4.1.1.1.2), not the provider's.
     """
     if not is_there(provider, recipient):
         return None
@@ -144,7 +144,7 @@ def is_there(provider: Provider, recipient: Recipient) -> bool:
 
 
 def _is_mail_read(provider: Provider, recipient: Recipient) -> bool:
-    """Whether the provider has a server that Outlook reads mail from."""
+    """Whether the provider has an IMAP or POP3 server for Outlook."""
     domain, address = recipient.domain, recipient.address
     return any(_host_of(server, domain, address) for server in provider.incoming)
 
@@ -181,7 +181,7 @@ def exchange_url(
 
 
 def _host_of(server: Server, domain: str | None, address: Address | None) -> str:
-    """A mail server's host, "" where there is none.
+    """Return the host of a mail server that Outlook can use, or "".
 
     It takes a domain, and there is none, or an address that fits it.
     """
@@ -231,7 +231,7 @@ def _add(parent: ET.Element, tag: str, text: str | None) -> None:
 
 
 def request(address: str) -> bytes:
-    """A POX request (section 2.2.3.1), as Outlook sends it."""
+    """Return a POX request (section 2.2.3.1) as Outlook sends it."""
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
     asked = ET.SubElement(root, "Request")
     _add(asked, "EMailAddress", address)
@@ -240,7 +240,7 @@ def request(address: str) -> bytes:
 
 
 def error(code: int) -> bytes:
-    """The answer for what cannot be answered."""
+    """Return the response with an error code."""
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")
@@ -254,7 +254,7 @@ def error(code: int) -> bytes:
 def write_v2(
     provider: Provider, protocol: str, pox_url: str, recipient: Recipient = ANYBODY
 ) -> bytes | None:
-    """Version 2's answer for a protocol, None for one that is not offered."""
+    """Return version 2's response for a protocol, None if it is not offered."""
     if protocol.lower() == "autodiscoverv1":
         answer = {"Protocol": "AutodiscoverV1", "Url": pox_url}
         return json.dumps(answer).encode()
@@ -266,5 +266,5 @@ def write_v2(
 
 
 def error_v2(code: str, message: str) -> bytes:
-    """Version 2's answer for what cannot be answered."""
+    """Return version 2's error response."""
     return json.dumps({"ErrorCode": code, "ErrorMessage": message}).encode()

@@ -21,7 +21,7 @@ from . import ANYBODY, LONGEST_NAME, LONGEST_SHORT_NAME, Recipient, shortened
 
 CONTENT_TYPE = "application/json"
 PROTOCOLS, HOST = "protocols", "host"
-# The draft's `submit` was `smtp` up to -02, which is what its readers know so far.
+# `submit` was `smtp` up to revision -02, which is what clients read so far.
 HOSTS = {"imap": ("imap",), "pop3": ("pop3",), "smtp": ("submit", "smtp")}
 _URLS = ("jmap", "caldav", "carddav", "webdav")
 _SAID = (*HOSTS, *_URLS, "managesieve")
@@ -38,15 +38,15 @@ _IMAGES = {
 }
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 _SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
-# It has no user names: whoever reads it logs in with the address.
+# The document has no user names: clients log in with the address.
 _LOGINS = ("%EMAILADDRESS%", f"%EMAILLOCALPART%@{DOMAIN_PLACEHOLDER}")
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
-    """The document for a domain, None if PACC can say nothing of the provider.
+    """Return the document for a domain, None if PACC cannot express any server.
 
-    Of each kind it has the file's best server, or none. The host or the URL of each is
-    the same for all users of the domain.
+    It has the best server of each type, or none. Hosts and URLs are the same for all users
+    of the domain.
     """
     listed = [it.server for it in _verdicts(provider) if not it.reason]
     if not listed:
@@ -65,7 +65,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     text = with_domain(text, recipient.domain or recipient.name_of(provider))
-    # PACC knows no placeholders.
+    # PACC has no placeholders.
     return None if DOMAIN_PLACEHOLDER in text else text.encode()
 
 
@@ -75,15 +75,15 @@ def is_there(provider: Provider, _recipient: Recipient) -> bool:
 
 
 def digest_record(document: bytes) -> str:
-    """The value of the TXT record at `_ua-auto-config` for a document."""
+    """Return the value of the TXT record at `_ua-auto-config` for a document."""
     digest = b64encode(hashlib.sha256(document).digest()).decode()
     return f"v=UAAC1; a=sha256; d={digest}"
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
-    """The servers that PACC does not say, each with its place and the reason.
+    """Yield the place of each server that the document leaves out, and the reason.
 
-    Of a kind that has its best server there, the others are not told of.
+    If the best server of a type is in the document, the others of that type are omitted.
     """
     verdicts = {it.server.type: it for it in _verdicts(provider)}
     for place, server in provider.servers:
@@ -94,7 +94,7 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 class _Verdict(NamedTuple):
-    """A server, and why it is not in the document, if it is not."""
+    """A server, and the reason if it is not in the document."""
 
     place: str
     server: Server
@@ -102,11 +102,11 @@ class _Verdict(NamedTuple):
 
 
 def _verdicts(provider: Provider) -> Iterator[_Verdict]:
-    """What becomes of the best server of each type, in the file's order.
+    """Decide about the best server of each type, in the file's order.
 
-    So that nobody sets up another account than by the file: where the best server cannot
-    be said, no other one that mail is read from is; sending alone is no account; and a
-    method counts only where every server takes it.
+    A client must set up the account of the file or none: if the best server cannot be
+    expressed, no other server that mail is read from is; sending alone is not an account;
+    and only methods that all servers have count.
     """
     firsts: dict[str, tuple[str, Server]] = {}
     for place, server in provider.servers:
@@ -115,8 +115,8 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
 
     common: frozenset[str] = frozenset()
     readable: set[str] = set()
-    # The place of a server that the file prefers to those that follow, where a program
-    # would not set it up: it is not said, or is POP3, to which programs prefer IMAP.
+    # The place of a server that the file prefers to those that follow but that a program
+    # would not set up: it is left out, or is POP3, to which programs prefer IMAP.
     preferred = ""
     for type_, (place, server) in firsts.items():
         methods = _methods(provider, server)
@@ -137,7 +137,7 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
 
 
 def _reason_against(server: Server, methods: frozenset[str]) -> str:
-    """Why PACC cannot say a server, "" where it can."""
+    """Return why PACC cannot express a server, or ""."""
     if server.type == "managesieve":
         return "PACC has no port for it that speaks TLS from the first byte"
     reason = _of_host(server) if server.type in HOSTS else _of_url(server)
@@ -178,7 +178,7 @@ def _without_port(url: str) -> str:
 
 
 def _methods(provider: Provider, server: Server) -> frozenset[str]:
-    """The ways to log in that PACC has a word for."""
+    """Return the server's methods that PACC can express."""
     methods = set()
     for method in server.authentication:
         if isinstance(method, AuthenticationMethod):
@@ -193,13 +193,13 @@ def _methods(provider: Provider, server: Server) -> frozenset[str]:
 
 
 def _issuer(provider: Provider) -> str:
-    """The URL of the authorization server, "" where it is not known."""
+    """Return the URL of the authorization server, or ""."""
     issuer = (provider.oauth2.issuer if provider.oauth2 else None) or ""
     return f"https://{issuer}" if issuer and "://" not in issuer else issuer
 
 
 def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
-    """The methods that every one of the servers takes."""
+    """Return the methods that all the servers have."""
     common = frozenset.intersection(*(_methods(provider, it) for it in servers))
     said: dict[str, Any] = {"password": "password" in common}
     if "oauth-public" in common:

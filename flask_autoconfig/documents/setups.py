@@ -1,4 +1,4 @@
-"""What a client sets up, in one form whatever document it read."""
+"""The accounts that a client sets up, in one form for all documents."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from ..address import fold, is_ip
 
-_MOST_SERVERS = 100  # of a document; each is compared with each of another document
+_MOST_SERVERS = 100  # in a document, since servers are compared pairwise
 
 
 class Account(NamedTuple):
-    """A server as a client sets it up. What the document does not say is None or ""."""
+    """A server as a client sets it up. Values that the document lacks are None or ""."""
 
     type: str  # imap, pop3, smtp, caldav, carddav
     hostname: str
@@ -45,7 +45,7 @@ class Setup(NamedTuple):
 
 
 class MeaninglessError(ValueError):
-    """A document that a client can make nothing of; `cure` says what to do."""
+    """A document that a client cannot use; `cure` says what to do."""
 
     def __init__(
         self, message: str, cure: str = "let this service answer there"
@@ -85,7 +85,7 @@ def check_host(host: str) -> None:
 
 
 def port_of(text: str) -> int | None:
-    """Return the port that *text* is, None where it is no number from 1 to 65535."""
+    """Return the port in *text*, None if it is not a number from 1 to 65535."""
     if not (text.isascii() and text.isdecimal() and len(text) < 6):
         return None
     return int(text) if 0 < int(text) < 65536 else None

@@ -30,32 +30,32 @@ CONTENT_TYPE = "text/xml; charset=utf-8"
 
 
 class Text(Struct, frozen=True):
-    """A value in an element, or in an attribute of it."""
+    """A value in an element or in one of its attributes."""
 
     key: str
-    tag: str = ""  # "" is the element that the table stands for
+    tag: str = ""  # "": the element of the table itself
     attribute: str = ""
     kind: type = str
     also: str = ""  # the element's name in the format's other version
-    most: int = 0  # so many characters are written; 0: all
+    most: int = 0  # the number of characters that are written; 0: all
 
 
 class Texts(Struct, frozen=True):
-    """A text in several languages: an element each, with `lang`."""
+    """A text in several languages, each in an element with `lang`."""
 
     key: str
     tag: str
 
 
 class Methods(Struct, frozen=True):
-    """Ways to log in, the best first."""
+    """Authentication methods, the best first."""
 
     key: str = "authentication"
     tag: str = "authentication"
 
 
 class Table(Struct, frozen=True):
-    """A table of the TOML: an element with fields of its own."""
+    """A table of the TOML: an element with its own fields."""
 
     key: str
     tag: str
@@ -75,7 +75,7 @@ _SERVER: tuple[Field, ...] = (
     Text("username", "username"),
     Methods(),
 )
-# The 1.1 form says serverURL and addressBook, the 1.2 form url and addressbook.
+# Version 1.1 has serverURL and addressBook, version 1.2 url and addressbook.
 _HTTP_SERVICE = tuple(
     Text("url", "url", also="serverURL") if field == Text("url", "url") else field
     for field in _SERVER
@@ -111,7 +111,7 @@ _LOGIN_PAGE_INFO = (
 )
 _EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
-# What stands in <emailProvider>, beside its domains, and what in <clientConfig>.
+# The fields of <emailProvider>, except its domains, and of <clientConfig>.
 EMAIL_PROVIDER: tuple[Field, ...] = (
     Text("display_name", "displayName", most=LONGEST_NAME),
     Text("display_short_name", "displayShortName", most=LONGEST_SHORT_NAME),
@@ -156,7 +156,7 @@ CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 
 
 def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
-    """The document that a client gets.
+    """Return the document for a recipient.
 
     `%EMAILDOMAIN%` is written out where the domain is known (Evolution makes it empty);
     `%EMAILADDRESS%` and `%EMAILLOCALPART%` stay for the client, so that only the domain
@@ -171,7 +171,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
         ET.SubElement(email_provider, "domain").text = name
     for name in provider.mx_domains:
         ET.SubElement(email_provider, "domain", purpose="mx").text = name
-        # Mustang cannot read the attribute. Behind it the name is no domain of addresses.
+        # Mustang cannot read the attribute.
         if name not in listed:
             ET.SubElement(email_provider, "domain").text = name
 
@@ -197,10 +197,10 @@ _EVERY_DOMAIN = Recipient(DOMAIN_PLACEHOLDER)
 
 
 def stand_in(provider: Provider, recipient: Recipient) -> Recipient:
-    """Whom the text is for that serves this domain with `%EMAILDOMAIN%` put in.
+    """Return the recipient of a text that serves many domains.
 
-    There are two texts: one lists the domain asked for, the other need not; and one for
-    each domain of MX hosts, where that stands for the id.
+    `%EMAILDOMAIN%` in the text is replaced by the domain. There are texts with and without
+    the domain in the list, and one for each domain of MX hosts, which may be the id.
     """
     if not recipient.domain:
         return Recipient(mx_domain=recipient.mx_domain)
@@ -216,9 +216,9 @@ def _is_listed(provider: Provider, recipient: Recipient) -> bool:
 
 
 def _listed(provider: Provider, recipient: Recipient) -> Iterable[str]:
-    """The domains of the document. Mustang wants the one asked for literally there.
+    """Return the domains to list. Mustang requires the requested one literally.
 
-    Where nothing else is left it is the placeholder, which Thunderbird takes for any.
+    Without any domain it is the placeholder, which Thunderbird accepts for all domains.
     """
     names = provider.exact_domains
     if not provider.list_domains:
@@ -283,7 +283,7 @@ def _write_text(field: Text, value: object, element: ET.Element) -> None:
 
 def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> None:
     if element.tag == "instruction" and not element.attrib and len(texts) == 1:
-        # Without a page the ISP database has the words in the element itself.
+        # The ISP database has the text of an instruction without a page in the element.
         ((language, text),) = texts.items()
         element.text = text
         element.attrib.update({"lang": language} if language else {})
@@ -293,8 +293,8 @@ def _write_texts(field: Texts, texts: dict[str, str], element: ET.Element) -> No
         ET.SubElement(element, field.tag, attributes).text = text
 
 
-# A password in each version's words, for servers that speak HTTP: the format's 1.1, its
-# 1.2, and the only word that Mustang takes there.
+# A password for servers that speak HTTP: as versions 1.1 and 1.2 write it, and as the
+# only name that Mustang accepts there.
 _BASIC: tuple[Method, ...] = (
     "http-basic",
     AuthenticationMethod(system="http", name="Basic"),

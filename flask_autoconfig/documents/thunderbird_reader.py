@@ -1,4 +1,4 @@
-"""Reads config-v1.1.xml files, whoever wrote them, by :mod:`thunderbird`'s table."""
+"""Reads config-v1.1.xml files of any origin by the table of :mod:`thunderbird`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .thunderbird import (
 )
 from .xml import NotXmlError, line_numbers, local_name, parse, text_of
 
-# The words of older files.
+# The names in older files.
 OLD_METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
 _METHODS = get_args(get_args(Method)[0])
 _TYPES = {
@@ -44,22 +44,22 @@ _TYPE_HINTS = {
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
-# What a reader may find missing, and what our defaults make of it.
+# Elements that may be missing, and the default that is served.
 _SERVED_FOR = {
     "port": "the standard one",
     "socketType": "SSL",
     "username": "%EMAILADDRESS%",
     "authentication": "password-cleartext",
 }
-_MOST_ELEMENTS = 1000  # beside its domains; a real one has 60
+_MOST_ELEMENTS = 1000  # without the domains; real files have 60
 
 
 class NotAutoconfigError(ValueError):
-    """The text is no config-v1.1.xml."""
+    """The text is not a config-v1.1.xml file."""
 
 
 class Reader:
-    """Reads one document into a provider as the TOML would spell it.
+    """Reads one document into a provider with the TOML's keys and values.
 
     `notes` has the line and a sentence for each thing that is left out.
     """
@@ -88,7 +88,7 @@ class Reader:
         return f" (line {self._lines[found]}, <{_shown(found)}>)"
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """The raw provider table; raises NotAutoconfigError."""
+        """Return the raw provider table; raises NotAutoconfigError."""
         root = _bounded(data)
         self._lines = line_numbers(data, root)
         email_provider, *others = root.findall("emailProvider")
@@ -128,7 +128,7 @@ class Reader:
             )
 
     def _put_in_place(self, root: ET.Element, provider: ET.Element) -> None:
-        """Move what stands one level off, as some files have it, to where it belongs."""
+        """Move elements that some files have on the wrong level."""
         inner = {field.tag for field in EMAIL_PROVIDER if isinstance(field, Table)}
         outer = {field.tag for field in CLIENT_CONFIG if isinstance(field, Table)}
         outer |= {field.also for field in CLIENT_CONFIG if isinstance(field, Table)}
@@ -139,13 +139,13 @@ class Reader:
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
-        again: dict[str, None] = {}  # plain ones behind their own with purpose="mx"
+        again: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
             self._lose_attributes(element, {"purpose"})
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
             name = self._domain(element)
             if name and key == "domains" and name in found["mx_domains"]:
-                again[name] = None  # it is there for Mustang
+                again[name] = None  # written for Mustang
             elif name:
                 found[key][name] = None
         found["domains"] = found["domains"] or again
@@ -173,7 +173,7 @@ class Reader:
     def _fields(
         self, fields: Iterable[Field], element: ET.Element, known: set[str] | None
     ) -> dict[str, Any]:
-        """The fields' values; children that no field and not `known` names are lost."""
+        """Return the fields' values; note other children unless they are `known`."""
         raw: dict[str, Any] = {}
         fields = tuple(fields)
         for field in fields:
@@ -222,7 +222,7 @@ class Reader:
             return text == "true"
         if field.kind is int and text.isdecimal() and text.isascii():
             return int(text[:20])
-        return text  # a wrong one is refused, with its place, when the model is built
+        return text  # an invalid value is reported when the tables are built
 
     def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
         found = element.findall(field.tag)
@@ -258,7 +258,7 @@ class Reader:
         ]
         for child in element.findall(field.also or "-"):
             table = self._table(field, child)
-            if table not in tables:  # else it is the same in the other version's words
+            if table not in tables:  # not just the other version's name for it
                 tables.append(table)
         if field.many:
             return tables or None
@@ -267,7 +267,7 @@ class Reader:
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the model has a place for it; tells what it lacks."""
+        """Whether the tables can hold the element; note what it lacks."""
         needed = _NEEDED_ATTRIBUTES.get(str(element.tag))
         if needed and not element.get(needed, "").strip():
             self._lose(element, f"it has no {needed}")
@@ -291,7 +291,7 @@ class Reader:
         return True
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
-        # A restriction's own child says the same as its text does elsewhere.
+        # The child of a restriction is equivalent to the text in other files.
         for child in element.findall("restriction/clientIPAddress/.."):
             child.clear()
             child.text = "client-IP-address"
@@ -303,7 +303,7 @@ class Reader:
         texts = [it for it in field.fields if isinstance(it, Text) and not it.tag]
         attributes = {it.attribute for it in texts}
         children: set[str] = set()
-        if field.tag == "instruction":  # its words may stand in it, without a child
+        if field.tag == "instruction":  # the text may be in the element itself
             attributes |= {"lang"}
             children = {"descr"}
         self._lose_attributes(element, attributes)
@@ -317,12 +317,12 @@ class Reader:
 
 
 def _shown(element: ET.Element) -> str:
-    """The element's name, cut to what fits a sentence."""
+    """Return the element's name, cut to fit a sentence."""
     return local_name(element)[:60]
 
 
 def _method(element: ET.Element) -> Any:
-    """A way to log in as the TOML spells it, "" where the element says nothing."""
+    """Return an authentication method as in the TOML, or ""."""
     name, system = text_of(element), element.get("system", "").strip()
     if not system or not name:
         return OLD_METHODS.get(name, name)

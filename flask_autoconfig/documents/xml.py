@@ -1,17 +1,17 @@
-"""XML from and for strangers: the one hardened parser, and how documents are written."""
+"""A parser for untrusted XML, and the output of documents."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-MOST_BYTES = 256 * 1024  # of a document; a real one has a few thousand
+MOST_BYTES = 256 * 1024  # of a document; real ones have a few thousand
 _MOST_LEVELS = 100
 _MOST_NODES = 10_000  # elements and attributes
 
 
 class NotXmlError(ValueError):
-    """The text is no XML that is safe to read."""
+    """The text is not XML, or not safe to parse."""
 
 
 class _Bounded(ET.TreeBuilder):
@@ -34,7 +34,7 @@ class _Bounded(ET.TreeBuilder):
 
 
 def parse(data: bytes) -> ET.Element:
-    """The root element; raises NotXmlError, also for a DTD, an entity and a large text."""
+    """Return the root element; raises NotXmlError, also for a DTD and a large text."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import XMLParser
 
@@ -65,17 +65,17 @@ def line_numbers(data: bytes, root: ET.Element) -> dict[ET.Element, int]:
 
 
 def local_name(element: ET.Element) -> str:
-    """The element's name without its namespace."""
+    """Return the element's name without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 
 def text_of(element: ET.Element) -> str:
-    """All text inside, without white space around it."""
+    """Return all text in the element, without surrounding white space."""
     return "".join(element.itertext()).strip()
 
 
 def to_bytes(root: ET.Element) -> bytes:
-    """The document, indented, with its declaration."""
+    """Return the document, indented, with an XML declaration."""
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode() + b"\n"
