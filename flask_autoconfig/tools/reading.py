@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
 from ..config.tables import SocketType
 from ..documents.setups import Account, Setup, port_of
@@ -62,8 +63,10 @@ class Rules(NamedTuple):
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
     trims: bool = True
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
-    # Taken before other methods, or unknown, which alone means no authentication.
-    oauth: Literal["in turn", "wins", "unknown"] = "in turn"
+    # Taken like other methods, or at the hosts of Thunderbird's table alone, or unknown,
+    # which alone means no authentication.
+    oauth: Literal["in turn", "by host", "unknown"] = "in turn"
+    cleartext_last: bool = False  # any other method wins, OAuth2 before the rest
     any_socket: bool = False  # an unknown socketType means no encryption
     needs_domain: bool = False  # a valid <domain>
     needs_username: bool = False
@@ -286,17 +289,40 @@ class _Reader:
 
     def _check_methods(self, server: _Server) -> None:
         rules, methods = self.rules, server.methods
-        if rules.methods and rules.methods.isdisjoint(methods):
+        method = self._method(server)
+        if rules.methods and not method:
             words = f"has no method that it knows ({', '.join(methods)[:60]})"
-            self._reject(server, "authentication", words, f"add {_PASSWORD}")
+            cure = self._cure(server, f"add {_PASSWORD}")
+            self._reject(server, "authentication", words, cure)
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             words = f"has {_OAUTH} alone: it sets up no authentication"
-            cure = f"let {_PASSWORD} follow it"
+            cure = self._cure(server, f"let {_PASSWORD} follow it")
             self._misread(server, "authentication", words, cure)
-        elif rules.oauth == "wins" and _OAUTH in methods and set(methods) != {_OAUTH}:
-            words = f"has {_OAUTH}, which wins even behind a password method"
-            cure = f"keep {_OAUTH} only if it can use that with your server"
+        elif rules.cleartext_last and self._is_unexpected(method, methods):
+            words = f"has {method}, which wins even behind a password method"
+            cure = f"keep {method} only if it can use that with your server"
+            cure = self._cure(server, cure)
             self._misread(server, "authentication", words, cure)
+
+    @staticmethod
+    def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
+        """Return whether a method is taken that may not be the first usable one."""
+        if method == _OAUTH:
+            return set(methods) != {_OAUTH}
+        before = methods[: methods.index(method)] if method in methods else ()
+        return _PASSWORD in before
+
+    def _cure(self, server: _Server, cure: str) -> str:
+        """Return the cure, or another where the host accepts OAuth2 alone."""
+        if _OAUTH in server.methods and self._is_known(server):
+            return f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
+        return cure
+
+    def _is_known(self, server: _Server) -> bool:
+        host = server.values.get("hostname", "")
+        return oauth_hosts.is_known(
+            fill_in(host, self.address.domain, self.address).strip().lower()
+        )
 
     # --- The choice -------------------------------------------------------------------
 
@@ -348,7 +374,7 @@ class _Reader:
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,
-            self._method(server.methods),
+            self._method(server),
         )
 
     def _host(self, server: _Server) -> str:
@@ -368,16 +394,19 @@ class _Reader:
             self._stop("host", place, message, cure)
         return host
 
-    def _method(self, methods: tuple[str, ...]) -> str:
-        rules = self.rules
+    def _method(self, server: _Server) -> str:
+        """Return the method that the client takes, "" if it takes none."""
+        rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""
-        if rules.oauth == "wins" and _OAUTH in methods:
-            return _OAUTH
         known = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
             known = [name for name in known if name != _OAUTH] or ["none"]
-        return known[0]
+        if rules.oauth == "by host" and not self._is_known(server):
+            known = [name for name in known if name != _OAUTH]
+        if rules.cleartext_last:
+            known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
+        return known[0] if known else ""
 
 
 @lru_cache(maxsize=8)  # every client reads the same document

@@ -57,7 +57,9 @@ class Faults:
         expected = _expected(kind)
         if is_secret(_key(at)):
             return f"expected {expected}", f"write {expected}"
-        return f"expected {expected}, got {quote(raw)}", _conversion(kind, raw, at, port)
+        return f"expected {expected}, got {quote(raw)}", _conversion(
+            kind, raw, at, port
+        )
 
     def no_list(self, kind: inspect.VarTupleType, raw: Any, at: str) -> tuple[str, str]:
         """Describe a value that should be a list."""
