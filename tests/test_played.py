@@ -173,6 +173,25 @@ def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
     assert setup.servers[0].authentication == expected
 
 
+SCRAM = {"system": "sasl", "name": "SCRAM-SHA-256"}
+# What Thunderbird 153.8 does with a document whose incoming servers are these.
+INCOMING: dict[str, tuple[Raw, str]] = {
+    "JMAP": ({"type": "jmap", "url": "https://j.test/"}, "drops the whole document"),
+    "Graph": ({"type": "graph", "url": "https://g.test/"}, "drops the whole document"),
+    "SCRAM": ({**GOOD["incoming"], "authentication": [SCRAM]}, "drops the whole"),
+    "EWS": ({"type": "ews", "url": "https://x.test/ews"}, "it sets up Exchange"),
+}
+
+
+@pytest.mark.parametrize("name", INCOMING)
+def test_a_document_that_thunderbird_refuses_is_reported(name: str) -> None:
+    server, expected = INCOMING[name]
+    raw = {**NO_LESS, "incoming": [server]}
+    found = find_warnings([provider_of(raw)])
+    assert setup_of(THUNDERBIRD, raw) is None
+    assert [it for it in found if "Thunderbird" in it.client and expected in it.message]
+
+
 @pytest.mark.parametrize(
     "methods",
     ["OAuth2", BOTH, ["OAuth2", "password-encrypted"]],

@@ -97,6 +97,7 @@ THUNDERBIRD = Client(
     redirects=7,  # 153.8
     patience=5,  # 153.8
     rules=Rules(
+        other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
         # It skips methods that it does not know, and drops a server that has no others
         # (153.8).
         methods=frozenset(

@@ -57,6 +57,7 @@ class Rules(NamedTuple):
     """How a client reads. The defaults are those of a tolerant client."""
 
     types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers
+    other_types: frozenset[str] = frozenset()  # but for these, which are not played
     socket_types: tuple[str, ...] = _SOCKET_TYPES
     methods: frozenset[str] = frozenset()  # the known ones; empty: any
     pick: Literal["first", "last"] = "first"  # of several servers of a type
@@ -143,6 +144,7 @@ class _Reader:
         self.rules = rules
         self.address = address
         self.faults: list[Fault] = []
+        self.has_other = False  # an incoming server of `other_types`
 
     def _stop(self, code: str, place: str, message: str, cure: str) -> None:
         self.faults.append(Fault(code, "document", place, message, cure))
@@ -239,6 +241,7 @@ class _Reader:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_TABLES[tag].key}[{index}]")
+            self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 message = f"{server} has an attribute beside type, and {_DROPS}"
                 self._stop("attribute", server.place, message, "remove the attribute")
@@ -351,18 +354,31 @@ class _Reader:
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
-        dropped = {
-            fault.place.partition("[")[0]
-            for fault in self.faults
-            if fault.effect != "setting"
-        }
         missing = [way for way, server in chosen.items() if server is None]
-        absent = [way for way in missing if way not in dropped]
+        absent = [way for way in missing if not self._is_dropped(way)]
         if absent:
             message = f"no {' and no '.join(absent)} server in it that it can use"
-            self._stop("no-server", "", message, "publish an imap and an smtp server")
+            cure = "publish an imap and an smtp server"
+            if absent == ["incoming"] and self.has_other:
+                message += " for mail alone: it sets up Exchange"
+                self._mislead("no-server", "", message, cure)
+            else:
+                self._stop("no-server", "", f"{message}, and {_DROPS}", cure)
         servers = [server for server in chosen.values() if server is not None]
         return None if missing else Setup(tuple(map(self._account, servers)))
+
+    def _is_dropped(self, way: str) -> bool:
+        """Return whether servers of a way were dropped, which loses the document too."""
+        is_dropped = False
+        for index, fault in enumerate(self.faults):
+            if fault.effect == "setting" or fault.place.partition("[")[0] != way:
+                continue
+            is_dropped = True
+            if fault.effect == "server":
+                message = f"{fault.message}; without another, {_DROPS}"
+                fault = fault._replace(effect="document", message=message)
+                self.faults[index] = fault
+        return is_dropped
 
     def _account(self, server: _Server) -> Account:
         values = server.values
