@@ -22,6 +22,7 @@ from ..documents.thunderbird_reader import (
     client_config,
 )
 from ..documents.xml import NotXmlError
+from .not_xml import BYTE_ORDER_MARK, GENERATE, beginning
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
 _DROPS = "it drops the whole document"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOST_FAULTS = 3  # in one sentence
 # The begin and end of a server; a value with a reference or CDATA, which cuts it off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
@@ -178,7 +178,7 @@ class _Reader:
     # --- The document -----------------------------------------------------------------
 
     def _root(self, document: bytes) -> Element | None:
-        if self.rules.no_byte_order_mark and document.startswith(_BYTE_ORDER_MARK):
+        if self.rules.no_byte_order_mark and document.startswith(BYTE_ORDER_MARK):
             message = f"a byte order mark stands before it, and {_DROPS}"
             self._stop("byte-order-mark", "", message, "write the file without one")
         if self.rules.cuts_references:
@@ -187,7 +187,7 @@ class _Reader:
             return _parsed(document)
         except NotAutoconfigError as error:
             is_xml = not isinstance(error.__cause__, NotXmlError)
-            words, cure = ("", _GENERATE) if is_xml else beginning(document)
+            words, cure = ("", GENERATE) if is_xml else beginning(document)
             message = "; ".join(filter(None, (str(error)[:200], words)))
             self._stop("not-autoconfig", "", message, cure)
             return None
@@ -440,24 +440,3 @@ def _is_host(name: str) -> bool:
         return bool(fold(name))
     except ValueError:
         return False
-
-
-def beginning(document: bytes) -> tuple[str, str]:
-    """Return what a document is that cannot be parsed as XML, and the cure."""
-    if document.startswith(b"\x1f\x8b"):
-        return "it is gzip without a Content-Encoding", "serve it unpacked"
-    if document.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "it is UTF-16", "save the file in UTF-8"
-    before, xml, _ = document[:4000].partition(b"<?xml")
-    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
-    if xml and not before.strip(_BYTE_ORDER_MARK + b" \t\r\n"):
-        if before.strip(_BYTE_ORDER_MARK):
-            return "white space comes before the <?xml …?>", alone
-        return "", "write & as &amp;, save the file in UTF-8, and close each element"
-    text = " ".join(document[:160].decode("utf-8", "replace").split())
-    if not text:
-        return "it is empty", _GENERATE
-    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE
-
-
-_GENERATE = "make it with this program's `show` or `export`"
