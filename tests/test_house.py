@@ -406,7 +406,7 @@ def test_flask_imports_the_commands_without_their_dependencies() -> None:
 
 # A module imports only from its own layer's package and from the layers before.
 LAYERS = (
-    {"errors", "address", "files", "answers", "bounded", "cleaning"},
+    {"errors", "address", "files", "answers", "bounded", "cleaning", "oauth_hosts"},
     {"signing"},
     {"config"},
     {"directory", "reload", "documents", "hooks", "signals"},

@@ -287,6 +287,9 @@ domains = ["example.com"]
 type = "caldav"
 url = "https://dav.example.com/"
 """
+OFFICE = with_every('authentication = "OAuth2"').replace(
+    'example.com"\n', 'office365.com"\n'
+)
 OFFERED = {
     "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
     "POP3": (
@@ -298,6 +301,7 @@ OFFERED = {
         {"thunderbird", "evolution", "other", "iphone", "mac"},
     ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
+    "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
     "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
 }
 
@@ -311,6 +315,16 @@ def test_only_programs_that_can_use_the_servers_are_offered(
     profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
     assert has_profile == (profile.status_code == 200) == ("mac" in programs)
+
+
+def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> None:
+    page = ask(toml(OFFICE), f"{FRED}&program=thunderbird").text
+    why = "Programs that only take a password are left out"
+    assert why in page
+    assert "Thunderbird opens your provider’s own page" in page
+    assert "Type your e-mail password" not in page
+    for text in (with_every('authentication = "OAuth2"'), TWO_DOMAINS):
+        assert why not in ask(toml(text), f"{FRED}&program=other").text
 
 
 def test_the_steps_of_a_calendar_have_its_url(toml: Write) -> None:

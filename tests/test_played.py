@@ -20,7 +20,13 @@ from flask_autoconfig.config.tables import WITHOUT_LOGIN, Provider
 from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.documents.setups import Account, Setup
 from flask_autoconfig.families import FAMILIES
-from flask_autoconfig.tools.clients import CLIENTS, OUTLOOK, Client, readings_of
+from flask_autoconfig.tools.clients import (
+    CLIENTS,
+    OUTLOOK,
+    THUNDERBIRD,
+    Client,
+    readings_of,
+)
 from flask_autoconfig.tools.reading import Rules, read
 from flask_autoconfig.tools.warnings import find_warnings
 
@@ -33,6 +39,8 @@ GOOD = {
 }
 NO_LESS = {key: [server] for key, server in GOOD.items()}
 BOTH = ["OAuth2", "password-cleartext"]
+BEHIND = ["password-cleartext", "GSSAPI"]
+OFFICE = {"type": "imap", "hostname": "outlook.office365.com"}
 Raw = dict[str, Any]
 
 
@@ -96,17 +104,20 @@ def alone(raw: Raw, place: str) -> Raw:
 
 
 def never_falls_back(client: Client, raw: Raw, place: str) -> bool:
-    """Whether it takes OAuth2 of a server even where a password is the first method."""
+    """Whether it takes another method of a server although a password comes first."""
     single = alone(raw, place)
     key, _, _ = place.partition("[")
     (server,) = single[key]
     methods = server.get("authentication")
     if not isinstance(methods, list):
         return False
-    single[key] = [{**server, "authentication": methods[::-1]}]
+    if "OAuth2" in methods:
+        methods = methods[::-1]
+    single[key] = [{**server, "authentication": methods}]
     setup = setup_of(client, single)
-    return setup is not None and any(
-        it.authentication == "OAuth2" for it in setup.servers
+    return methods[0] == "password-cleartext" and any(
+        method in methods[1:]
+        for method in (it.authentication for it in (setup.servers if setup else ()))
     )
 
 
@@ -114,6 +125,9 @@ def never_falls_back(client: Client, raw: Raw, place: str) -> bool:
 def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> None:
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BOTH}]})
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "type": "pop3"}]})
+    @example({**NO_LESS, "incoming": [{**OFFICE, "authentication": "OAuth2"}]})
+    @example({**NO_LESS, "incoming": [{**OFFICE, "authentication": BOTH}]})
+    @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BEHIND}]})
     @given(services)
     @settings(max_examples=100, deadline=None)
     def holds(raw: Raw) -> None:
@@ -139,6 +153,64 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
             ), place
 
     holds()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("outlook.office365.com", "OAuth2"),
+        ("imap.gmail.com", "OAuth2"),
+        ("imap.fastmail.com", "OAuth2"),
+        ("mail.fastmail.com", "password-cleartext"),
+        ("imap.gmail.com.example", "password-cleartext"),
+        ("notgmail.com", "password-cleartext"),
+    ],
+)
+def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows(
+    host: str, expected: str
+) -> None:
+    server = {"type": "imap", "hostname": host, "authentication": BOTH}
+    setup = setup_of(THUNDERBIRD, {**NO_LESS, "incoming": [server]})
+    assert setup is not None
+    assert setup.servers[0].authentication == expected
+
+
+SCRAM = {"system": "sasl", "name": "SCRAM-SHA-256"}
+# What Thunderbird 153.8 does with a document whose incoming servers are these.
+INCOMING: dict[str, tuple[Raw, str]] = {
+    "JMAP": ({"type": "jmap", "url": "https://j.test/"}, "drops the whole document"),
+    "Graph": ({"type": "graph", "url": "https://g.test/"}, "drops the whole document"),
+    "SCRAM": ({**GOOD["incoming"], "authentication": [SCRAM]}, "drops the whole"),
+    "EWS": ({"type": "ews", "url": "https://x.test/ews"}, "it sets up Exchange"),
+}
+
+
+@pytest.mark.parametrize("name", INCOMING)
+def test_a_document_that_thunderbird_refuses_is_reported(name: str) -> None:
+    server, expected = INCOMING[name]
+    raw = {**NO_LESS, "incoming": [server]}
+    found = find_warnings([provider_of(raw)])
+    assert setup_of(THUNDERBIRD, raw) is None
+    assert [it for it in found if "Thunderbird" in it.client and expected in it.message]
+
+
+@pytest.mark.parametrize(
+    "methods",
+    ["OAuth2", BOTH, ["OAuth2", "password-encrypted"]],
+)
+def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it(methods: Any) -> None:
+    servers = {
+        "incoming": [{**OFFICE, "authentication": methods}],
+        "outgoing": [
+            {"type": "smtp", "hostname": "smtp.gmail.com", "authentication": methods}
+        ],
+    }
+    found = find_warnings([provider_of(servers)])
+    assert not [it for it in found if it.client == "Thunderbird"]
+    cures = " ".join(str(it.cure) for it in found)
+    for wrong in ("remove OAuth2", "let password-cleartext follow", "only if"):
+        assert wrong not in cures
+    assert "recommend Thunderbird" in cures
 
 
 # --- What the rules mean ----------------------------------------------------------------

@@ -76,6 +76,7 @@ class Builder:
         self._faulty: set[str] = set()  # places with a problem, and their holders
         # Of a list without its faulty items: the index that each other item had.
         self._numbers: dict[str, list[int]] = {}
+        self._port: Any = None  # in the table that is being read, if it has one
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Add a problem."""
@@ -111,6 +112,7 @@ class Builder:
                 self._unknown_key(place, raw, key, keys)
                 continue
             at = f"{place}.{key}" if place else key  # known keys are bare keys
+            self._port = raw.get("port")
             kind_of_key = (
                 keys[key].table if isinstance(value, dict) else keys[key].value
             )
@@ -162,7 +164,7 @@ class Builder:
         if isinstance(kind, inspect.BoolType) and isinstance(raw, bool):
             return raw
 
-        self.add(at, *self._faults.wrong_type(kind, raw, at))
+        self.add(at, *self._faults.wrong_type(kind, raw, at, self._port))
         return NODEFAULT
 
     def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
@@ -223,7 +225,7 @@ class Builder:
     def _literal(self, kind: inspect.LiteralType, raw: str, at: str) -> Any:
         if raw in kind.values:
             return raw
-        self.add(at, *self._faults.wrong_word(kind, raw, at))
+        self.add(at, *self._faults.wrong_word(kind, raw, at, self._port))
         return NODEFAULT
 
 

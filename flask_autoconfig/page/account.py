@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from .. import oauth_hosts
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
 from ..config.tables import (
     WITHOUT_LOGIN,
@@ -17,8 +18,10 @@ from .device import Device
 
 # SASL names count as passwords too.
 PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
-# Without OAuth2, which Thunderbird and Evolution support for a few providers only.
 ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
+OAUTH2: frozenset[Method] = frozenset(
+    ("OAuth2",)
+)  # at the hosts of oauth_hosts.py alone
 
 
 class MailServer(NamedTuple):
@@ -85,6 +88,12 @@ class Account(NamedTuple):
         return self.mail_servers(ALL_PASSWORDS)
 
     @property
+    def needs_oauth2(self) -> bool:
+        """Whether no password will do, and Thunderbird can use OAuth2."""
+        servers = self.mail_servers(ALL_PASSWORDS | OAUTH2)
+        return servers is not None and self.password_servers is None
+
+    @property
     def is_on_computer(self) -> bool:
         """Whether the visitor's device is a computer."""
         return self.device in ("windows", "mac", "linux")
@@ -120,6 +129,8 @@ class Account(NamedTuple):
         """Fill in the placeholders; None if the host or each method is unusable."""
         host = fill_in_host(server.hostname, None, self.address)
         for method in server.authentication:
+            if method == "OAuth2" and not oauth_hosts.is_known(host):
+                continue
             if method in methods or isinstance(method, AuthenticationMethod):
                 break
         else:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..config.page import ProgramName
 from ..config.tables import Method
-from .account import ALL_PASSWORDS, PASSWORD, Account, MailServer
+from .account import ALL_PASSWORDS, OAUTH2, PASSWORD, Account, MailServer
 from .device import Device
 from .words import N_
 
@@ -102,7 +102,7 @@ PROGRAMS: tuple[Program, ...] = (
         _IN,
         ("windows", "linux", "mac"),
         "Windows, Mac, Linux",
-        methods=ALL_PASSWORDS,
+        methods=ALL_PASSWORDS | OAUTH2,
     ),
     Program("evolution", "Evolution", _IN, ("linux",), "Linux", methods=ALL_PASSWORDS),
     Program(

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import json, to_builtins
 
+from .. import oauth_hosts
 from ..address import PLACEHOLDERS, USER_PLACEHOLDERS, is_for_all, is_ip, unfold
 from ..config import values
 from ..config.explain import hints
@@ -86,11 +87,31 @@ def encrypted_passwords(provider: Provider) -> Findings:
 
 def missing_oauth2(provider: Provider) -> Findings:
     for place, server in provider.servers:
-        if "OAuth2" in server.authentication and provider.oauth2 is None:
+        if "OAuth2" not in server.authentication or oauth_hosts.is_known(
+            server.hostname
+        ):
+            continue
+        if provider.oauth2 is None:
             message = "a client that does not know the provider cannot find its "
             message += "authorization server"
             cure = "add [provider.oauth2], or remove OAuth2"
             yield Finding(f"{place}.authentication", message, cure)
+
+
+def replaced_servers(provider: Provider) -> Findings:
+    """Yield the servers that give way to those of another account (Thunderbird 153.8).
+
+    An outgoing server is not added where there is a default one. An incoming server is
+    added, but no outgoing server is bound to its account.
+    """
+    for place, server in _mail_servers(provider):
+        if getattr(server, "use_global_preferred_server", False):
+            message = "where there is another account, mail goes out through that "
+            message += "account's server"
+            if server.type == "smtp":
+                message += ", and this one is not added at all"
+            cure = "remove the key, or write false"
+            yield Finding(f"{place}.use_global_preferred_server", message, cure)
 
 
 # --- Ports, types and URLs ------------------------------------------------------------

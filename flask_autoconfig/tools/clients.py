@@ -97,14 +97,16 @@ THUNDERBIRD = Client(
     redirects=7,  # 153.8
     patience=5,  # 153.8
     rules=Rules(
-        # It takes OAuth2 only for hosts that it knows. It skips methods that it does not
-        # know, and drops a server that has no others (153.8).
+        other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
+        # It skips methods that it does not know, and drops a server that has no others
+        # (153.8).
         methods=frozenset(
             (
                 *("password-cleartext", "password-encrypted", "GSSAPI", "NTLM"),
-                *("none", "client-IP-address", "smtp-after-pop"),
+                *("none", "client-IP-address", "smtp-after-pop", "OAuth2"),
             )
         ),
+        oauth="by host",
         needs_domain=True,
     ),
     needs_xml_type=True,
@@ -153,14 +155,14 @@ CLIENTS = (
         srv="mail",
     ),
     Client(
-        "Kontact",  # the account assistant of 22.12
+        "Kontact",  # the account assistant of 22.12, the methods of July 2026
         "thunderbird",
         (
             Step("host", _CONFIG, "none"),
             Step("host", _CONFIG, "none", "http"),
             Step("domain", _WELL_KNOWN, "none"),
         ),
-        rules=Rules(trims=False, oauth="wins", any_socket=True),
+        rules=Rules(trims=False, cleartext_last=True, any_socket=True),
         takes_empty_404=True,
     ),
     Client(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
 from ..config.tables import SocketType
 from ..documents.setups import Account, Setup, port_of
@@ -21,6 +22,7 @@ from ..documents.thunderbird_reader import (
     client_config,
 )
 from ..documents.xml import NotXmlError
+from .not_xml import BYTE_ORDER_MARK, GENERATE, beginning
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
 _DROPS = "it drops the whole document"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MOST_FAULTS = 3  # in one sentence
 # The begin and end of a server; a value with a reference or CDATA, which cuts it off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
@@ -56,14 +57,17 @@ class Rules(NamedTuple):
     """How a client reads. The defaults are those of a tolerant client."""
 
     types: tuple[str, ...] = ("imap", "pop3", "smtp")  # it skips other servers
+    other_types: frozenset[str] = frozenset()  # but for these, which are not played
     socket_types: tuple[str, ...] = _SOCKET_TYPES
     methods: frozenset[str] = frozenset()  # the known ones; empty: any
     pick: Literal["first", "last"] = "first"  # of several servers of a type
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
     trims: bool = True
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
-    # Taken before other methods, or unknown, which alone means no authentication.
-    oauth: Literal["in turn", "wins", "unknown"] = "in turn"
+    # Taken like other methods, or at the hosts of Thunderbird's table alone, or unknown,
+    # which alone means no authentication.
+    oauth: Literal["in turn", "by host", "unknown"] = "in turn"
+    cleartext_last: bool = False  # any other method wins, OAuth2 before the rest
     any_socket: bool = False  # an unknown socketType means no encryption
     needs_domain: bool = False  # a valid <domain>
     needs_username: bool = False
@@ -140,6 +144,7 @@ class _Reader:
         self.rules = rules
         self.address = address
         self.faults: list[Fault] = []
+        self.has_other = False  # an incoming server of `other_types`
 
     def _stop(self, code: str, place: str, message: str, cure: str) -> None:
         self.faults.append(Fault(code, "document", place, message, cure))
@@ -173,7 +178,7 @@ class _Reader:
     # --- The document -----------------------------------------------------------------
 
     def _root(self, document: bytes) -> Element | None:
-        if self.rules.no_byte_order_mark and document.startswith(_BYTE_ORDER_MARK):
+        if self.rules.no_byte_order_mark and document.startswith(BYTE_ORDER_MARK):
             message = f"a byte order mark stands before it, and {_DROPS}"
             self._stop("byte-order-mark", "", message, "write the file without one")
         if self.rules.cuts_references:
@@ -182,7 +187,7 @@ class _Reader:
             return _parsed(document)
         except NotAutoconfigError as error:
             is_xml = not isinstance(error.__cause__, NotXmlError)
-            words, cure = ("", _GENERATE) if is_xml else beginning(document)
+            words, cure = ("", GENERATE) if is_xml else beginning(document)
             message = "; ".join(filter(None, (str(error)[:200], words)))
             self._stop("not-autoconfig", "", message, cure)
             return None
@@ -236,6 +241,7 @@ class _Reader:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_TABLES[tag].key}[{index}]")
+            self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 message = f"{server} has an attribute beside type, and {_DROPS}"
                 self._stop("attribute", server.place, message, "remove the attribute")
@@ -286,17 +292,40 @@ class _Reader:
 
     def _check_methods(self, server: _Server) -> None:
         rules, methods = self.rules, server.methods
-        if rules.methods and rules.methods.isdisjoint(methods):
+        method = self._method(server)
+        if rules.methods and not method:
             words = f"has no method that it knows ({', '.join(methods)[:60]})"
-            self._reject(server, "authentication", words, f"add {_PASSWORD}")
+            cure = self._cure(server, f"add {_PASSWORD}")
+            self._reject(server, "authentication", words, cure)
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             words = f"has {_OAUTH} alone: it sets up no authentication"
-            cure = f"let {_PASSWORD} follow it"
+            cure = self._cure(server, f"let {_PASSWORD} follow it")
             self._misread(server, "authentication", words, cure)
-        elif rules.oauth == "wins" and _OAUTH in methods and set(methods) != {_OAUTH}:
-            words = f"has {_OAUTH}, which wins even behind a password method"
-            cure = f"keep {_OAUTH} only if it can use that with your server"
+        elif rules.cleartext_last and self._is_unexpected(method, methods):
+            words = f"has {method}, which wins even behind a password method"
+            cure = f"keep {method} only if it can use that with your server"
+            cure = self._cure(server, cure)
             self._misread(server, "authentication", words, cure)
+
+    @staticmethod
+    def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
+        """Return whether a method is taken that may not be the first usable one."""
+        if method == _OAUTH:
+            return set(methods) != {_OAUTH}
+        before = methods[: methods.index(method)] if method in methods else ()
+        return _PASSWORD in before
+
+    def _cure(self, server: _Server, cure: str) -> str:
+        """Return the cure, or another where the host accepts OAuth2 alone."""
+        if _OAUTH in server.methods and self._is_known(server):
+            return f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
+        return cure
+
+    def _is_known(self, server: _Server) -> bool:
+        host = server.values.get("hostname", "")
+        return oauth_hosts.is_known(
+            fill_in(host, self.address.domain, self.address).strip().lower()
+        )
 
     # --- The choice -------------------------------------------------------------------
 
@@ -325,18 +354,31 @@ class _Reader:
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
-        dropped = {
-            fault.place.partition("[")[0]
-            for fault in self.faults
-            if fault.effect != "setting"
-        }
         missing = [way for way, server in chosen.items() if server is None]
-        absent = [way for way in missing if way not in dropped]
+        absent = [way for way in missing if not self._is_dropped(way)]
         if absent:
             message = f"no {' and no '.join(absent)} server in it that it can use"
-            self._stop("no-server", "", message, "publish an imap and an smtp server")
+            cure = "publish an imap and an smtp server"
+            if absent == ["incoming"] and self.has_other:
+                message += " for mail alone: it sets up Exchange"
+                self._mislead("no-server", "", message, cure)
+            else:
+                self._stop("no-server", "", f"{message}, and {_DROPS}", cure)
         servers = [server for server in chosen.values() if server is not None]
         return None if missing else Setup(tuple(map(self._account, servers)))
+
+    def _is_dropped(self, way: str) -> bool:
+        """Return whether servers of a way were dropped, which loses the document too."""
+        is_dropped = False
+        for index, fault in enumerate(self.faults):
+            if fault.effect == "setting" or fault.place.partition("[")[0] != way:
+                continue
+            is_dropped = True
+            if fault.effect == "server":
+                message = f"{fault.message}; without another, {_DROPS}"
+                fault = fault._replace(effect="document", message=message)
+                self.faults[index] = fault
+        return is_dropped
 
     def _account(self, server: _Server) -> Account:
         values = server.values
@@ -348,7 +390,7 @@ class _Reader:
             port_of(values["port"].strip()) or 0,
             socket_type if socket_type in _SOCKET_TYPES else "plain",
             with_domain(username, self.address.domain) if username else None,
-            self._method(server.methods),
+            self._method(server),
         )
 
     def _host(self, server: _Server) -> str:
@@ -368,16 +410,19 @@ class _Reader:
             self._stop("host", place, message, cure)
         return host
 
-    def _method(self, methods: tuple[str, ...]) -> str:
-        rules = self.rules
+    def _method(self, server: _Server) -> str:
+        """Return the method that the client takes, "" if it takes none."""
+        rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""
-        if rules.oauth == "wins" and _OAUTH in methods:
-            return _OAUTH
         known = [name for name in methods if not rules.methods or name in rules.methods]
         if rules.oauth == "unknown":
             known = [name for name in known if name != _OAUTH] or ["none"]
-        return known[0]
+        if rules.oauth == "by host" and not self._is_known(server):
+            known = [name for name in known if name != _OAUTH]
+        if rules.cleartext_last:
+            known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
+        return known[0] if known else ""
 
 
 @lru_cache(maxsize=8)  # every client reads the same document
@@ -395,24 +440,3 @@ def _is_host(name: str) -> bool:
         return bool(fold(name))
     except ValueError:
         return False
-
-
-def beginning(document: bytes) -> tuple[str, str]:
-    """Return what a document is that cannot be parsed as XML, and the cure."""
-    if document.startswith(b"\x1f\x8b"):
-        return "it is gzip without a Content-Encoding", "serve it unpacked"
-    if document.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "it is UTF-16", "save the file in UTF-8"
-    before, xml, _ = document[:4000].partition(b"<?xml")
-    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
-    if xml and not before.strip(_BYTE_ORDER_MARK + b" \t\r\n"):
-        if before.strip(_BYTE_ORDER_MARK):
-            return "white space comes before the <?xml …?>", alone
-        return "", "write & as &amp;, save the file in UTF-8, and close each element"
-    text = " ".join(document[:160].decode("utf-8", "replace").split())
-    if not text:
-        return "it is empty", _GENERATE
-    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE
-
-
-_GENERATE = "make it with this program's `show` or `export`"

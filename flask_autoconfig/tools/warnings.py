@@ -42,6 +42,7 @@ _ORDER: tuple[Rule | str, ...] = (
     Rule(_EVERYBODY, advice.misplaced_servers),
     Rule(_EVERYBODY, advice.unknown_domains, ours=True),
     Rule(_EVERYBODY, advice.shared_usernames),
+    Rule("Thunderbird", advice.replaced_servers, "thunderbird"),
     Rule(_EVERYBODY, advice.broken_placeholders),
     Rule(_EVERYBODY, advice.unexpected_ports),
     Rule(_EVERYBODY, advice.assumed_urls),

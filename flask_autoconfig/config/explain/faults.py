@@ -50,12 +50,16 @@ class Faults:
             cure = f"did you mean {meant}?" if meant else ""
         return cure or f"the known keys are {', '.join(known)}", meant
 
-    def wrong_type(self, kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
+    def wrong_type(
+        self, kind: inspect.Type, raw: Any, at: str, port: Any = None
+    ) -> tuple[str, str]:
         """Describe a value of another type than the key has."""
         expected = _expected(kind)
         if is_secret(_key(at)):
             return f"expected {expected}", f"write {expected}"
-        return f"expected {expected}, got {quote(raw)}", _conversion(kind, raw, at)
+        return f"expected {expected}, got {quote(raw)}", _conversion(
+            kind, raw, at, port
+        )
 
     def no_list(self, kind: inspect.VarTupleType, raw: Any, at: str) -> tuple[str, str]:
         """Describe a value that should be a list."""
@@ -73,13 +77,18 @@ class Faults:
         return message, cure
 
     def wrong_word(
-        self, kind: inspect.LiteralType, raw: str, at: str
+        self, kind: inspect.LiteralType, raw: str, at: str, port: Any = None
     ) -> tuple[str, str]:
-        """Describe a string that is none of the words of its key."""
+        """Describe a string that is none of the words of its key.
+
+        *port* is the port in the same table.
+        """
         words = list(map(str, kind.values))
         message = f"expected {_expected(kind)}, got {quote(raw)}"
         key = _key(at)
         synonym = hints.synonym(key, raw, words)
+        if synonym and key == "socket_type":
+            synonym = hints.socket_type(raw, port=port)
         cure = f'write "{synonym}"' if synonym else hints.for_all_clients(key, raw)
         if not cure and key == "type":
             cure = hints.for_type(raw, _key(holder(at)))
@@ -123,7 +132,7 @@ def _expected(kind: inspect.Type) -> str:
     return _KINDS[type(kind)]
 
 
-def _conversion(kind: inspect.Type, raw: Any, at: str) -> str:
+def _conversion(kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
     """Return the cure for a value of another type."""
     key = _key(at)
     if isinstance(kind, inspect.StructType):
@@ -138,7 +147,7 @@ def _conversion(kind: inspect.Type, raw: Any, at: str) -> str:
     if isinstance(kind, inspect.BoolType) and str(raw).lower() in BOOLEANS:
         return f"write {key} = {BOOLEANS[str(raw).lower()]}"
     if isinstance(kind, inspect.LiteralType):
-        return _word_for(kind, raw, key)
+        return _word_for(kind, raw, key, port)
     if isinstance(kind, inspect.StrType) and isinstance(raw, list):
         return _string_for(key, raw)
     if isinstance(kind, inspect.StrType) and not isinstance(raw, dict):
@@ -155,11 +164,11 @@ def _string_for(key: str, items: list[Any]) -> str:
     return f"write {key} = {quote(first)}{more}"
 
 
-def _word_for(kind: inspect.LiteralType, raw: Any, key: str) -> str:
+def _word_for(kind: inspect.LiteralType, raw: Any, key: str, port: Any) -> str:
     first = raw[0] if isinstance(raw, list) and raw else raw
     if key == "socket_type" and isinstance(first, bool | str):
         more = "; write another server as another table" * isinstance(raw, list)
-        return f'write socket_type = "{hints.socket_type(first)}"{more}'
+        return f'write socket_type = "{hints.socket_type(first, port=port)}"{more}'
     meant = hints.synonym(key, str(raw).lower(), map(str, kind.values))
     return f'write {key} = "{meant}"' if meant else "write one of them, in quotes"
 

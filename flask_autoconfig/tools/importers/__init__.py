@@ -17,7 +17,7 @@ from ...config.writing import dumps
 from ...documents.thunderbird_reader import NotAutoconfigError
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
-from ..reading import beginning
+from ..not_xml import beginning
 from . import automx, automx2, client_config, setups
 from .imported import Imported, Raw, UnreadableError
 from .invalid import leave_out_invalid
