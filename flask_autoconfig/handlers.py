@@ -28,11 +28,14 @@ from .snapshot import Served
 Handler = Callable[[Lookup, Request], Answer]
 
 
-def document(format_: Format) -> Handler:
-    """Return a handler that serves a document by the query's address or the host."""
+def document(format_: Format, *, only_domain: bool = False) -> Handler:
+    """Return a handler that serves a document by the query's address or the host.
+
+    With `only_domain` it is the same for everybody of a domain, since DNS has its digest.
+    """
 
     def answer(lookup: Lookup, request: Request) -> Answer:
-        served = lookup.find(request.query, request.host)
+        served = lookup.find(request.query, request.host, only_domain=only_domain)
         if isinstance(served, Answer):
             return served
         return served.snapshot.document(format_, served)

@@ -137,6 +137,7 @@ class Served(NamedTuple):
     hooked: HookedProvider | None  # a provider from find_provider, not from the file
     login: str | None = None  # the result of find_username
     login_was_asked: bool = False  # find_username was called, even if it returned None
+    is_personal: bool = False  # find_provider_by_address was called, likewise
     person: str = ""  # the person's name, from the request
     language: str = ""  # the tag of the requested language
 
@@ -182,6 +183,8 @@ class Served(NamedTuple):
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document depends on the address, so that it must not be cached."""
+        if self.is_personal:
+            return True
         if format_.differs_by == "address" and (self.address or self.person):
             return True
         if self.address is None or format_.differs_by == "nothing":
