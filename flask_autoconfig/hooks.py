@@ -146,8 +146,8 @@ class Hooks:
         functions = {name: getattr(source, name, None) for name in HOOK_NAMES}
         named = [function for function in functions.values() if function]
         if not named or not all(map(callable, named)):
-            names = ", ".join(HOOK_NAMES)
-            raise TypeError(f"no function with one of the names {names} in {source!r}")
+            *names, last = HOOK_NAMES
+            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
         self._functions = Functions(**functions)
 
     def provider_of(self, domain: str, max_age: float) -> str | HookedProvider | None:

@@ -133,10 +133,20 @@ class Lookup:
         name, asked = host_of(host), directory.asked_domain(host)
         if not name:
             return False
+        if name in self.snapshot.autodiscover_hosts:
+            return True
         if asked != name and "." in asked and directory.by_domain(asked):
             return True
         names = {name, asked}
         return any(map(directory.claims, names)) or any(map(self._hooked, names))
+
+    def is_shared(self, host: str) -> bool:
+        """Whether this is an `autodiscover_host` whose name tells no single domain."""
+        name, asked = host_of(host), self._directory.asked_domain(host)
+        if name not in self.snapshot.autodiscover_hosts or asked != name:
+            return False
+        match = self._directory.by_domain(name)
+        return match is None or not match.exact
 
     def _by_address(self, address: Address) -> Served | None:
         """Look up the provider that the site's hook has for this very address."""

@@ -37,6 +37,8 @@ class Snapshot:
         self.loaded = loaded
         self.words = words
         self.directory = Directory(loaded, labels)
+        hosts = (provider.autodiscover_host for provider in loaded.providers)
+        self.autodiscover_hosts = frozenset(filter(None, hosts))
         self.cache_control = kept_for(loaded.tables.max_age)
         # (format, provider, recipient) -> a text with `%EMAILDOMAIN%` left in, and whether
         # it contains that placeholder.
