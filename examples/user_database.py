@@ -1,7 +1,7 @@
-"""A Flask site with a database of its customers' domains and their users' logins.
+"""A Flask site with a database of its customers' domains and their users.
 
 A login differs from the address (fred@customer.test logs in as u1001), so a placeholder
-cannot express it. Requires flask-sqlalchemy.
+cannot express it. The mailboxes are on several servers. Requires flask-sqlalchemy.
 Run it with `flask --app examples/user_database run`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -35,17 +36,33 @@ class Domain(Base):
 
 
 class User(Base):
-    """A mailbox and its login."""
+    """A mailbox, its login, and its server if that is not the provider's usual one."""
 
     __tablename__ = "user"
     address: Mapped[str] = mapped_column(primary_key=True)
     login: Mapped[str]
+    server: Mapped[str | None]
 
 
 @autoconfig.find_provider
 def provider_of(domain: str) -> str | None:
     """Return the provider of a domain that is not in the file."""
     return db.session.scalar(select(Domain.provider).where(Domain.name == domain))
+
+
+@autoconfig.find_provider_by_address
+def provider_of_user(address: str) -> dict[str, Any] | None:
+    """Return the servers of a user who is not on the usual ones.
+
+    An address that does not exist gets None, as most users do.
+    """
+    server = db.session.scalar(select(User.server).where(User.address == address))
+    if server is None:
+        return None
+    return {
+        "incoming": [{"type": "imap", "hostname": server}],
+        "outgoing": [{"type": "smtp", "hostname": server}],
+    }
 
 
 @autoconfig.find_username
@@ -75,5 +92,7 @@ def create_app() -> Flask:
         db.create_all()
         db.session.add(Domain(name="customer.test", provider="example.com"))
         db.session.add(User(address="fred@customer.test", login="u1001"))
+        shard = "shard7.example.com"
+        db.session.add(User(address="anna@customer.test", login="u1002", server=shard))
         db.session.commit()
     return app

@@ -35,7 +35,7 @@ from .config.reading import Loaded, from_raw
 from .errors import ConfigError, Problem
 from .families import Family, FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
-from .hooks import FindProvider, FindUsername, Functions, Hooks
+from .hooks import FindProvider, FindUsername, Functions, Hooks, synchronous
 from .reload import log
 from .service import Service
 from .settings import Settings, settings_of
@@ -88,9 +88,23 @@ class Autoconfig(Blueprint):
 
         It returns the id of a provider in the file, a `Provider`, a mapping with the keys
         of `[[provider]]`, or None. It is called for domains that are not in the file, and
-        its result is cached for the file's `hook_max_age`.
+        its result is cached for the file's `hook_max_age`. An async function raises
+        TypeError here, as with the other decorators.
         """
-        self.functions.find_provider = function
+        self.functions.find_provider = synchronous(function)
+        return function
+
+    def find_provider_by_address(self, function: FindProviderT) -> FindProviderT:
+        """Decorate a function from an address to its own provider, or None.
+
+        It is for users of one domain with different servers. It returns what
+        `find_provider` returns, None to use the domain's provider, and is called for any
+        address before the file and `find_provider` are used. A document for a whole domain
+        (PACC, DNS, no address in the request) is that of the domain. So that nobody can
+        find out which mailboxes exist, the result must not depend on whether the mailbox
+        exists: return a provider for others too. It is cached for `hook_max_age`.
+        """
+        self.functions.find_provider_by_address = synchronous(function)
         return function
 
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
@@ -100,7 +114,7 @@ class Autoconfig(Blueprint):
         `username` is used. So that nobody can find out which mailboxes exist, it should
         return a name for others too. Its result is cached for `hook_max_age`.
         """
-        self.functions.find_username = function
+        self.functions.find_username = synchronous(function)
         return function
 
     def settings(self, address: str | None) -> Settings | None:

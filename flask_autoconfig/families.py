@@ -217,7 +217,7 @@ FAMILIES: tuple[Family, ...] = (
         (
             Route(
                 "/.well-known/user-agent-configuration.json",
-                document(_PACC),
+                document(_PACC, only_domain=True),
                 is_file=True,
             ),
         ),

@@ -11,7 +11,14 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .address import fold, host_of, known_part, parse_address, person_name
+from .address import (
+    address_in_query,
+    fold,
+    host_of,
+    known_part,
+    parse_address,
+    person_name,
+)
 from .answers import (
     NO_STORE,
     NO_SUCH_SERVICE,
@@ -28,11 +35,14 @@ from .snapshot import Served
 Handler = Callable[[Lookup, Request], Answer]
 
 
-def document(format_: Format) -> Handler:
-    """Return a handler that serves a document by the query's address or the host."""
+def document(format_: Format, *, only_domain: bool = False) -> Handler:
+    """Return a handler that serves a document by the query's address or the host.
+
+    With `only_domain` it is the same for everybody of a domain, since DNS has its digest.
+    """
 
     def answer(lookup: Lookup, request: Request) -> Answer:
-        served = lookup.find(request.query, request.host)
+        served = lookup.find(request.query, request.host, only_domain=only_domain)
         if isinstance(served, Answer):
             return served
         return served.snapshot.document(format_, served)
@@ -127,9 +137,13 @@ def autodiscover(path: str, format_: Format, mobile: Format) -> Handler:
     def by_host(lookup: Lookup, request: Request) -> Answer:
         name = host_of(request.host)
         if request.came_unencrypted and name:  # Outlook takes only a 302 there
+            served = lookup.look_up(None, request.host)
+            name = (served and served.provider.autodiscover_host) or name
             url = f"https://{name}{path}"
             headers = [("Location", url), ("Content-Type", TEXT), NO_STORE]
             return Answer("302 Found", f"{url}\n".encode(), headers)
+        if lookup.is_shared(request.host) and not address_in_query(request.query):
+            return NOT_SERVED  # the settings of another domain would be wrong
         return document(format_)(lookup, request)
 
     def answer(lookup: Lookup, request: Request) -> Answer:
@@ -180,7 +194,9 @@ def autodiscover_v2(path: str, pox_path: str) -> Handler:
 
         served = lookup.find_address(address, request.host)
         name = host_of(request.host)
-        if not name and served is not None and served.domain_or_name:
+        if served is not None and served.provider.autodiscover_host:
+            name = served.provider.autodiscover_host
+        elif not name and served is not None and served.domain_or_name:
             name = f"autodiscover.{served.domain_or_name}"
         if served is None or not name:
             message = "No settings are published here for this domain."

@@ -1,4 +1,4 @@
-"""The site's hooks, `find_provider` and `find_username`, and a cache of their results.
+"""The site's hooks (`HOOK_NAMES`), and a cache of their results.
 
 Within `hook_max_age` a hook is called once for a domain or an address, and once for all
 simultaneous requests. When a hook raises, its last good result is used for a day. A hook
@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -26,7 +27,10 @@ from .config.values import placeholder_text
 from .errors import ConfigError, Problem
 
 Result = TypeVar("Result")
-# domain -> a provider's id, a Provider, a mapping with the TOML's keys, or None
+Hook = TypeVar("Hook")
+HOOK_NAMES = ("find_provider", "find_provider_by_address", "find_username")
+# domain (of find_provider_by_address: address) -> a provider's id, a Provider, a mapping
+# with the TOML's keys, or None
 FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
 FindUsername = Callable[[str], str | None]  # address -> login name or None
 log = logging.getLogger("flask_autoconfig")
@@ -70,9 +74,21 @@ class Functions:
         self,
         find_provider: FindProvider | None = None,
         find_username: FindUsername | None = None,
+        find_provider_by_address: FindProvider | None = None,
     ) -> None:
-        self.find_provider = find_provider
-        self.find_username = find_username
+        self.find_provider = synchronous(find_provider)
+        self.find_username = synchronous(find_username)
+        self.find_provider_by_address = synchronous(find_provider_by_address)
+
+
+def synchronous(function: Hook) -> Hook:
+    """Return the function; raises TypeError for an async one."""
+    if iscoroutinefunction(function):
+        raise TypeError(
+            f"{function.__name__} is an async function, and hooks are called without an "
+            "event loop: write it with def, or use asgiref.sync.async_to_sync"
+        )
+    return function
 
 
 class Hooks:
@@ -83,12 +99,18 @@ class Hooks:
         find_provider: FindProvider | None = None,
         find_username: FindUsername | None = None,
         *,
+        find_provider_by_address: FindProvider | None = None,
         functions: Functions | None = None,
     ) -> None:
-        self._functions = functions or Functions(find_provider, find_username)
+        self._functions = functions or Functions(
+            find_provider, find_username, find_provider_by_address
+        )
         turns = threading.BoundedSemaphore(_MOST_CALLS)
         self._providers: CachedHook[str | HookedProvider] = CachedHook(
             "find_provider", self._call_find_provider, turns
+        )
+        self._providers_by_address: CachedHook[str | HookedProvider] = CachedHook(
+            "find_provider_by_address", self._call_find_provider_by_address, turns
         )
         self._logins: CachedHook[str] = CachedHook(
             "find_username", self._call_find_username, turns
@@ -99,6 +121,11 @@ class Hooks:
     def find_provider(self) -> FindProvider | None:
         """The hook from a domain to its provider, or None."""
         return self._functions.find_provider
+
+    @property
+    def find_provider_by_address(self) -> FindProvider | None:
+        """The hook from an address to its provider, or None."""
+        return self._functions.find_provider_by_address
 
     @property
     def find_username(self) -> FindUsername | None:
@@ -116,14 +143,12 @@ class Hooks:
         """Use the hooks of an object, module or `Autoconfig`; raises TypeError."""
         own = getattr(source, "functions", None)
         source = own if isinstance(own, Functions) else source
-        functions = Functions(
-            getattr(source, "find_provider", None),
-            getattr(source, "find_username", None),
-        )
-        named = [function for function in vars(functions).values() if function]
+        functions = {name: getattr(source, name, None) for name in HOOK_NAMES}
+        named = [function for function in functions.values() if function]
         if not named or not all(map(callable, named)):
-            raise TypeError(f"no function find_provider or find_username in {source!r}")
-        self._functions = functions
+            *names, last = HOOK_NAMES
+            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
+        self._functions = Functions(**functions)
 
     def provider_of(self, domain: str, max_age: float) -> str | HookedProvider | None:
         """Return a provider or the id of one, None for an unknown domain.
@@ -134,20 +159,47 @@ class Hooks:
             return None
         return self._providers.get(domain, max_age)
 
+    def provider_of_address(
+        self, address: str, max_age: float
+    ) -> str | HookedProvider | None:
+        """Return the address's own provider or the id of one, None to use its domain's.
+
+        Raises HookFailed.
+        """
+        if self.find_provider_by_address is None:
+            return None
+        return self._providers_by_address.get(address, max_age)
+
     def login_of(self, address: str, max_age: float) -> str | None:
         """Return the login name, None to use the file's; raises HookFailed."""
         return self._logins.get(address, max_age)
 
-    def refuse(self, domain: str, words: str) -> HookFailed:
-        """Log why the result for a domain cannot be served, and return the exception."""
-        self._providers.failures.log(domain, words)
-        return HookFailed("find_provider")
+    def refuse(self, key: str, words: str) -> HookFailed:
+        """Log why the provider of a domain or address cannot be served.
+
+        Returns the exception to raise.
+        """
+        hook = self._providers_by_address if "@" in key else self._providers
+        hook.failures.log(key, words)
+        return HookFailed(hook.name)
 
     def _call_find_provider(
         self, domain: str, last: str | HookedProvider | None
     ) -> str | HookedProvider | None:
         assert self.find_provider is not None  # noqa: S101 (see provider_of)
-        result = self.find_provider(domain)
+        return self._usable(self.find_provider(domain), domain, last)
+
+    def _call_find_provider_by_address(
+        self, address: str, last: str | HookedProvider | None
+    ) -> str | HookedProvider | None:
+        function = self.find_provider_by_address
+        assert function is not None  # noqa: S101 (see provider_of_address)
+        return self._usable(function(address), address.rpartition("@")[2], last)
+
+    def _usable(
+        self, result: Any, domain: str, last: str | HookedProvider | None
+    ) -> str | HookedProvider | None:
+        """Validate the result of a hook for a domain or an address there."""
         if result is None:
             return None
         if isinstance(result, str):
@@ -226,7 +278,7 @@ class CachedHook(Generic[Result]):
         call: Callable[[str, Result | None], Result | None],
         turns: threading.BoundedSemaphore,
     ) -> None:
-        self._name = name
+        self.name = name
         self._call = call
         self._turns = turns
         self._known: Bounded[str, _Entry[Result]] = Bounded(_MOST_KNOWN)
@@ -245,7 +297,7 @@ class CachedHook(Generic[Result]):
         if entry is None or entry.fresh_until <= time.monotonic():
             entry = self._call_once(key, max_age, entry)
         if entry.good_until <= time.monotonic():
-            raise HookFailed(self._name)
+            raise HookFailed(self.name)
         return entry.result
 
     def _entry(self, key: str) -> _Entry[Result] | None:
@@ -277,7 +329,7 @@ class CachedHook(Generic[Result]):
         running.done.wait(_PATIENCE)
         entry = self._entry(key)
         if entry is None:
-            raise HookFailed(self._name)
+            raise HookFailed(self.name)
         return entry
 
     def _called(

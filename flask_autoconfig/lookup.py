@@ -66,8 +66,13 @@ class Lookup:
         self._hook_max_age = snapshot.loaded.tables.hook_max_age
         self._unserved = unserved
 
-    def find(self, query: str, host: str) -> Served | Answer:
-        """Look up the address in the query, else the host; return an error for nobody."""
+    def find(
+        self, query: str, host: str, *, only_domain: bool = False
+    ) -> Served | Answer:
+        """Look up the address in the query, else the host; return an error for nobody.
+
+        With `only_domain` everybody of the address's domain gets the same.
+        """
         text = address_in_query(query)
         address = None
         if text:
@@ -75,6 +80,8 @@ class Lookup:
                 address = parse_address(text)
             except ValueError:
                 return BAD_ADDRESS
+            if only_domain:
+                address = Address(NOBODY, address.domain)
         return self.find_address(address, host) or NOT_SERVED
 
     def find_person(self, query: str, host: str) -> Served | Answer:
@@ -87,7 +94,8 @@ class Lookup:
         served = self.find(query, host)
         if isinstance(served, Answer) or served.hooked or served.address is None:
             return served
-        is_named = self.find_domain(served.address.domain) is not None
+        address = served.address
+        is_named = self._by_address(address) or self.find_domain(address.domain)
         return served if is_named or served.provider.mx_domains else NOT_SERVED
 
     def find_address(self, address: Address | None, host: str) -> Served | None:
@@ -101,12 +109,12 @@ class Lookup:
         """Look up an address, else the host, without logging."""
         if address is None:
             return self._by_host(host)
-        match = self._directory.by_domain(address.domain)
-        if match is not None:
-            found: Served | None = self._served(match, address)
-        else:
-            found = self._unlisted(address, host)
-        if found is None or not found.has_own_logins or address.local == NOBODY:
+        found = self._by_address(address) or self._by_domain(address, host)
+        if found is None or address.local == NOBODY:
+            return found
+        if self.hooks.find_provider_by_address is not None:
+            found = found._replace(is_personal=True)
+        if not found.has_own_logins:
             return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
@@ -125,13 +133,33 @@ class Lookup:
         name, asked = host_of(host), directory.asked_domain(host)
         if not name:
             return False
+        if name in self.snapshot.autodiscover_hosts:
+            return True
         if asked != name and "." in asked and directory.by_domain(asked):
             return True
         names = {name, asked}
         return any(map(directory.claims, names)) or any(map(self._hooked, names))
 
-    def _unlisted(self, address: Address, host: str) -> Served | None:
-        """Look up an address whose domain is not in the file."""
+    def is_shared(self, host: str) -> bool:
+        """Whether this is an `autodiscover_host` whose name tells no single domain."""
+        name, asked = host_of(host), self._directory.asked_domain(host)
+        if name not in self.snapshot.autodiscover_hosts or asked != name:
+            return False
+        match = self._directory.by_domain(name)
+        return match is None or not match.exact
+
+    def _by_address(self, address: Address) -> Served | None:
+        """Look up the provider that the site's hook has for this very address."""
+        if address.local == NOBODY:
+            return None
+        found = self.hooks.provider_of_address(str(address), self._hook_max_age)
+        served = self._provided(found, address.domain, str(address))
+        return served and served._replace(address=address)
+
+    def _by_domain(self, address: Address, host: str) -> Served | None:
+        match = self._directory.by_domain(address.domain)
+        if match is not None:
+            return self._served(match, address)
         hooked = self._hooked(address.domain)
         if hooked is not None:
             return hooked._replace(address=address)
@@ -160,6 +188,12 @@ class Lookup:
 
     def _hooked(self, domain: str) -> Served | None:
         found = self.hooks.provider_of(domain, self._hook_max_age)
+        return self._provided(found, domain, domain)
+
+    def _provided(
+        self, found: str | HookedProvider | None, domain: str, key: str
+    ) -> Served | None:
+        """Return the result that a hook has for a key: the domain or an address."""
         if found is None:
             return None
         if isinstance(found, HookedProvider):
@@ -167,7 +201,7 @@ class Lookup:
         match = self._directory.by_id(found, domain)
         if match is None:
             words = f"it named {found!r}, which the file does not have"
-            raise self.hooks.refuse(domain, words)
+            raise self.hooks.refuse(key, words)
         return self._served(match)
 
 

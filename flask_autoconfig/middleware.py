@@ -35,7 +35,8 @@ class AutoconfigMiddleware:
     `proxies` is the number of trusted proxies that set the X-Forwarded headers; the
     application's own requests do not change.
 
-    `find_provider` and `find_username` are the hooks of :class:`Autoconfig`'s decorators.
+    `find_provider`, `find_provider_by_address` and `find_username` are the hooks of
+    :class:`Autoconfig`'s decorators; an async function raises TypeError.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AutoconfigMiddleware:
         proxies: int = 0,
         find_provider: FindProvider | None = None,
         find_username: FindUsername | None = None,
+        find_provider_by_address: FindProvider | None = None,
         strict: bool = False,
     ) -> None:
         self.app = app
@@ -55,7 +57,11 @@ class AutoconfigMiddleware:
             if isinstance(file, Mapping)
             else Path(file).absolute(),
             clients=clients,
-            hooks=Hooks(find_provider, find_username),
+            hooks=Hooks(
+                find_provider,
+                find_username,
+                find_provider_by_address=find_provider_by_address,
+            ),
             strict=strict,
         )
         self._live = self.service.live

@@ -37,6 +37,8 @@ class Snapshot:
         self.loaded = loaded
         self.words = words
         self.directory = Directory(loaded, labels)
+        hosts = (provider.autodiscover_host for provider in loaded.providers)
+        self.autodiscover_hosts = frozenset(filter(None, hosts))
         self.cache_control = kept_for(loaded.tables.max_age)
         # (format, provider, recipient) -> a text with `%EMAILDOMAIN%` left in, and whether
         # it contains that placeholder.
@@ -137,6 +139,7 @@ class Served(NamedTuple):
     hooked: HookedProvider | None  # a provider from find_provider, not from the file
     login: str | None = None  # the result of find_username
     login_was_asked: bool = False  # find_username was called, even if it returned None
+    is_personal: bool = False  # find_provider_by_address was called, likewise
     person: str = ""  # the person's name, from the request
     language: str = ""  # the tag of the requested language
 
@@ -182,6 +185,8 @@ class Served(NamedTuple):
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document depends on the address, so that it must not be cached."""
+        if self.is_personal:
+            return True
         if format_.differs_by == "address" and (self.address or self.person):
             return True
         if self.address is None or format_.differs_by == "nothing":

@@ -44,10 +44,10 @@ def create_app(
     `config` is the TOML file or a mapping of Flask's configuration keys; the default is
     the environment's `AUTOCONFIG_FILE`, or `autoconfig.toml` in the working directory.
     `proxies` is the number of trusted proxies that set the X-Forwarded headers. `hooks`
-    is an object or module with `find_provider`, `find_username` or both, or its name as
-    `MODULE` or `MODULE:OBJECT`; the default is the name in the environment's
-    `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or faulty, or the hooks
-    cannot be used.
+    is an object or module with `find_provider`, `find_provider_by_address` or
+    `find_username`, or its name as `MODULE` or `MODULE:OBJECT`; the default is the name
+    in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or
+    faulty, or the hooks cannot be used.
     """
     app = _App("flask_autoconfig", static_folder=None)
     if isinstance(config, Mapping):
@@ -64,6 +64,7 @@ def create_app(
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             find_provider=functions.find_provider,
             find_username=functions.find_username,
+            find_provider_by_address=functions.find_provider_by_address,
             strict=True,  # there is no site behind it to keep running
         )
     except ConfigError as error:

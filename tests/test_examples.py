@@ -53,7 +53,10 @@ def test_the_user_database_has_domains_and_logins() -> None:
     with site("user_database.py:create_app") as url:
         fred = fetch(f"{url}{CONFIG}fred@customer.test")
         nobody = fetch(f"{url}{CONFIG}nobody@customer.test")
+        anna = fetch(f"{url}{CONFIG}anna@customer.test")
         assert fetch(f"{url}{CONFIG}fred@nowhere.test").status == 404
+    assert anna.body.count(b"<hostname>shard7.example.com</hostname>") == 2
+    assert anna.body.count(b"<username>u1002</username>") == 2
     assert fred.body.count(b"<username>u1001</username>") == 3
     assert b"<domain>customer.test</domain>" in fred.body
     # An address that does not exist has the same response but for the login.

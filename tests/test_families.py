@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import readers
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -26,6 +27,7 @@ from support import (
     certificate_for,
     free_port,
     names,
+    outlook_asks,
     program,
     run,
     running,
@@ -354,6 +356,72 @@ def test_a_get_over_plain_http_is_sent_to_https_if_a_trusted_proxy_says_so(
         assert reply.headers["Location"] == expected
     plain = Client(create_app(toml(TWO_DOMAINS))).get(POX, headers=headers)
     assert plain.status_code == 200
+
+
+SHARED_HOST = "autodiscover-s.hoster.test"
+TWO_BRANDS = "".join(
+    f"""
+[[provider]]
+domains = ["{domain}"]
+autodiscover_host = "{SHARED_HOST}"
+incoming = [{{ type = "imap", hostname = "imap.{domain}" }}]
+outgoing = [{{ type = "smtp", hostname = "smtp.{domain}" }}]
+"""
+    for domain in ("hoster.test", "brand.test")
+)
+
+
+def test_outlooks_third_step_leads_to_the_common_host_and_the_right_settings(
+    toml: Write,
+) -> None:
+    """MS-OXDSCLI, 3.1.5.4: a 302 from http, then a POST with the address there."""
+    client = Client(create_app(toml(TWO_BRANDS), proxies=1))
+    for domain in ("hoster.test", "brand.test"):
+        headers = {"Host": f"autodiscover.{domain}", "X-Forwarded-Proto": "http"}
+        redirect = client.get(POX, headers=headers)
+        assert redirect.status_code == 302
+        target = redirect.headers["Location"]
+        assert target == f"https://{SHARED_HOST}/autodiscover/autodiscover.xml"
+        at_target = {"Host": SHARED_HOST, "X-Forwarded-Proto": "https"}
+        data = outlook_asks(f"fred@{domain}")
+        account = readers.pox(client.post(POX, data=data, headers=at_target).data)
+        assert account is not None
+        assert account.reading[0].host == f"imap.{domain}"
+        v2 = "/autodiscover/autodiscover.json?Protocol=AutodiscoverV1&Email=fred@"
+        reply = client.get(f"{v2}{domain}", headers={"Host": f"autodiscover.{domain}"})
+        assert reply.json is not None
+        assert reply.json["Url"] == target
+
+
+def test_the_common_host_has_no_settings_for_a_get_without_an_address(
+    serve: Callable[[str], Ask],
+) -> None:
+    """Delta Chat asks at the domain, by GET; it must not get another brand's servers."""
+    ask = serve(TWO_BRANDS)
+    assert ask(POX, host=SHARED_HOST).status_code == 404
+    for host, domain in (
+        ("autodiscover.brand.test", "brand.test"),
+        ("hoster.test", "hoster.test"),
+    ):
+        account = readers.pox(ask(POX, host=host).data)
+        assert account is not None
+        assert account.reading[0].host == f"imap.{domain}"
+    by_address = ask(f"{POX}?emailaddress=fred@brand.test", host=SHARED_HOST).data
+    assert b"imap.brand.test" in by_address
+
+
+def test_a_certificate_may_be_requested_for_the_common_host(toml: Write) -> None:
+    client = Client(create_app(toml(TWO_BRANDS.replace("-s.hoster", "-s.other"))))
+    for host, status in (("autodiscover-s.other.test", 200), ("other.test", 404)):
+        assert client.get(f"/healthz?domain={host}").status_code == status
+
+
+def test_a_common_host_named_after_a_domain_has_the_settings_of_that_one(
+    serve: Callable[[str], Ask],
+) -> None:
+    text = TWO_BRANDS.replace(SHARED_HOST, "autodiscover.hoster.test")
+    reply = serve(text)(POX, host="autodiscover.hoster.test")
+    assert b"imap.hoster.test" in reply.data
 
 
 def test_version_2_leads_to_pox(serve: Callable[[str], Ask]) -> None:

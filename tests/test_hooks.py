@@ -18,7 +18,13 @@ from support import TWO_DOMAINS, outlook_asks, until
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client, TestResponse
 
-from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app, hooks
+from flask_autoconfig import (
+    Autoconfig,
+    AutoconfigMiddleware,
+    ConfigError,
+    create_app,
+    hooks,
+)
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
 from flask_autoconfig.hooks import Hooks
@@ -81,10 +87,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def service(
-    file: Path, find_provider: Any = None, find_username: Any = None
+    file: Path, find_provider: Any = None, find_username: Any = None, **more: Any
 ) -> Service:
     clients = "thunderbird outlook apple pacc dav page ispdb"
-    return Service(file, clients=clients, hooks=Hooks(find_provider, find_username))
+    hooks_ = Hooks(find_provider, find_username, **more)
+    return Service(file, clients=clients, hooks=hooks_)
 
 
 def ask(served: Service, target: str, host: str = "x.test", **more: Any) -> Any:
@@ -390,9 +397,9 @@ def test_every_entry_point_accepts_hooks(
 
 
 def test_an_object_without_hooks_is_refused(toml: Write) -> None:
-    from flask_autoconfig import ConfigError
-
-    with pytest.raises(ConfigError, match="no function find_provider or find_user"):
+    with pytest.raises(
+        ConfigError, match="no function find_provider, find_provider_by"
+    ):
         create_app(toml(TWO_DOMAINS), hooks=object())
 
 
@@ -405,6 +412,172 @@ def test_the_health_of_a_domain_is_503_while_the_hook_fails(toml: Write) -> None
     database.is_down = True
     assert client.get(f"{host}other.test").status_code == 503
     assert client.get("/healthz").status_code == 200
+
+
+# --- The provider of an address ----------------------------------------------------
+
+SHARD: dict[str, Any] = {
+    "display_name": "Shard 7",
+    "incoming": [{"type": "imap", "hostname": "shard7.example.com"}],
+    "outgoing": [{"type": "smtp", "hostname": "shard7.example.com"}],
+}
+POX = "/autodiscover/autodiscover.xml"
+
+
+def sharded(file: Path, rows: dict[str, Any], find_provider: Any = None) -> Service:
+    return service(file, find_provider, find_provider_by_address=Database(rows))
+
+
+def cache_control(answer: Any) -> str:
+    return str(dict(answer.headers)["Cache-Control"])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{CONFIG}?emailaddress={{}}",
+        "/mail/mobileconfig?emailaddress={}",
+        "/mail/setup?emailaddress={}",
+        f"{POX}?emailaddress={{}}",
+    ],
+)
+@pytest.mark.parametrize("domain", ["example.com", "unlisted.test"])
+def test_a_user_gets_their_own_servers_privately(
+    toml: Write, target: str, domain: str
+) -> None:
+    served = sharded(toml(TWO_DOMAINS), {f"fred@{domain}": SHARD})
+    own = ask(served, target.format(f"fred@{domain}"), "autoconfig.example.com")
+    assert own.status == "200 OK"
+    assert b"shard7.example.com" in own.body
+    assert cache_control(own) == "private, no-store"
+    others = ask(served, target.format("anna@example.com"), "autoconfig.example.com")
+    assert b"imap.example.com" in others.body
+    assert b"shard7" not in others.body
+    # Otherwise the header would tell who has servers of their own.
+    assert cache_control(others) == "private, no-store"
+
+
+def test_outlooks_post_and_version_2_use_the_provider_of_the_address(
+    toml: Write,
+) -> None:
+    activesync = {"type": "activesync", "url": "https://eas7.test/eas"}
+    eas = {**SHARD, "incoming": [*SHARD["incoming"], activesync]}
+    hooks_ = Hooks(find_provider_by_address=Database({"fred@example.com": eas}))
+    client = Client(create_app(toml(TWO_DOMAINS), hooks=hooks_))
+    reply = client.post(POX, data=outlook_asks("fred@example.com"))
+    assert "<Server>shard7.example.com</Server>" in reply.text
+    reply = client.post(POX, data=outlook_asks("anna@example.com"))
+    assert "<Server>imap.example.com</Server>" in reply.text
+    json = "/autodiscover/autodiscover.json?Protocol=ActiveSync&Email="
+    assert "eas7.test" in client.get(f"{json}fred@example.com").text
+    assert client.get(f"{json}anna@example.com").status_code == 400
+
+
+def test_the_hook_for_addresses_precedes_the_hook_for_domains(toml: Write) -> None:
+    rows = {"fred@customer.test": SHARD}
+    served = sharded(toml(TWO_DOMAINS), rows, {"customer.test": CUSTOMER}.get)
+    for user, host in (("fred", b"shard7"), ("anna", b"imap.customer.test")):
+        body = ask(served, f"{CONFIG}?emailaddress={user}@customer.test").body
+        assert host in body
+        assert b"<domain>customer.test</domain>" in body
+
+
+def test_the_page_accepts_an_id_for_an_address_of_an_unlisted_domain(
+    toml: Write,
+) -> None:
+    served = sharded(toml(TWO_DOMAINS), {"fred@new.test": "example.com"})
+    page = "/mail/setup?emailaddress="
+    host = "autoconfig.example.com"
+    assert ask(served, f"{page}fred@new.test", host).status == "200 OK"
+    assert ask(served, f"{page}anna@new.test", host).status.startswith("404")
+
+
+def test_what_is_for_a_whole_domain_asks_no_hook_for_addresses(toml: Write) -> None:
+    """PACC's digest is in DNS; Evolution sends EVOLUTIONUSER instead of a local part."""
+    pacc = "/.well-known/user-agent-configuration.json"
+    database = Database({"fred@example.com": SHARD})
+    served = service(toml(TWO_DOMAINS), find_provider_by_address=database)
+    host = "autoconfig.example.com"
+    for target in (
+        CONFIG,
+        f"{CONFIG}?emailaddress=EVOLUTIONUSER@example.com",
+        f"{pacc}?emailaddress=fred@example.com",
+        "/v1.1/example.com",
+    ):
+        answer = ask(served, target, host)
+        assert b"imap.example.com" in answer.body
+        assert cache_control(answer).startswith("public")
+    assert database.queries == []
+    digested = ask(service(toml(TWO_DOMAINS)), pacc, host)
+    assert ask(served, f"{pacc}?emailaddress=fred@example.com", host).body == (
+        digested.body
+    )
+
+
+def test_the_provider_of_an_address_is_kept_while_the_hook_fails(
+    toml: Write, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database({"fred@example.com": SHARD})
+    served = service(toml(TWO_DOMAINS), find_provider_by_address=database)
+    target = f"{CONFIG}?emailaddress=fred@example.com"
+    for _ in range(5):
+        assert b"shard7" in ask(served, target).body
+    assert database.queries == ["fred@example.com"]
+    clock.now += 61
+    database.is_down = True
+    assert b"shard7" in ask(served, target).body
+    other = ask(served, f"{CONFIG}?emailaddress=anna@example.com")
+    assert other.status.startswith("503")
+    assert "find_provider_by_address failed for example.com" in caplog.text
+    assert "fred" not in caplog.text
+    assert "anna" not in caplog.text
+
+
+def test_an_unknown_id_for_an_address_is_logged_without_the_address(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = sharded(toml(TWO_DOMAINS), {"fred@example.com": "gone.test"})
+    answer = ask(served, f"{CONFIG}?emailaddress=fred@example.com")
+    assert answer.status.startswith("503")
+    (line,) = caplog.messages
+    assert line.startswith("find_provider_by_address failed for example.com: it named")
+
+
+def test_settings_and_every_entry_point_use_the_hook_for_addresses(
+    toml: Write,
+) -> None:
+    database = Database({"fred@example.com": SHARD})
+    autoconfig = Autoconfig()
+    autoconfig.find_provider_by_address(database)
+    app = Flask("site")
+    app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
+    app.register_blueprint(autoconfig)
+    middleware = AutoconfigMiddleware(
+        Flask("shop"), toml(TWO_DOMAINS), find_provider_by_address=database
+    )
+    with app.app_context():
+        found = [autoconfig.settings("fred@example.com")]
+    found.append(middleware.settings("fred@example.com"))
+    for settings in found:
+        assert settings is not None
+        assert settings.incoming[0].hostname == "shard7.example.com"
+    module = SimpleNamespace(find_provider_by_address=database)
+    for entry in (app, middleware, create_app(toml(TWO_DOMAINS), hooks=module)):
+        reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
+        assert "shard7.example.com" in reply.text
+
+
+@pytest.mark.parametrize("name", hooks.HOOK_NAMES)
+def test_an_async_hook_is_refused_at_once(toml: Write, name: str) -> None:
+    async def look_up(key: str) -> None: ...
+
+    with pytest.raises(TypeError, match="look_up is an async function"):
+        getattr(Autoconfig(), name)(look_up)
+    hook: dict[str, Any] = {name: look_up}
+    with pytest.raises(TypeError, match="look_up is an async function"):
+        AutoconfigMiddleware(Flask("shop"), toml(TWO_DOMAINS), **hook)
+    with pytest.raises(ConfigError, match="look_up is an async function"):
+        create_app(toml(TWO_DOMAINS), hooks=SimpleNamespace(**hook))
 
 
 # --- Unusual results --------------------------------------------

@@ -296,7 +296,8 @@ def test_the_example_zone_has_the_hosts_of_every_family() -> None:
 NO_FIELD = {
     "Config": "max_age hook_max_age clients sign include provider",
     "Sign": "certificate key chain",
-    "Provider": "id domains domains_file mx_domains list_domains logo_url page",
+    "Provider": "id domains domains_file mx_domains list_domains autodiscover_host "
+    "logo_url page",
     "ProviderPage": "logo colour programs privacy_url intro contact",
     "Contact": "name phone email url hours",
     "AuthenticationMethod": "system name",

@@ -102,7 +102,13 @@ FAULTY = {  # the name, a module of that name, and the messages
     ),
     "an object without hooks": (
         "customers:os",
-        *(None, ["no function find_provider or find_username", NO_HOOKS]),
+        *(
+            None,
+            [
+                "no function find_provider, find_provider_by_address or find_username",
+                NO_HOOKS,
+            ],
+        ),
     ),
     "an exception": (
         "faulty",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from support import ROOT, TWO_DOMAINS, run
 
+from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.tools import zone
 from flask_autoconfig.tools.warnings import find_warnings
@@ -148,6 +149,22 @@ def test_the_zone_in_contrib_is_that_of_the_example() -> None:
         for text in (written, output)
     )
     assert written_lines == output_lines
+
+
+def test_autodiscovers_record_and_certificate_are_those_of_the_common_host() -> None:
+    raw = {"domains": [DOMAIN], "incoming": [IMAP], "outgoing": [SMTP]}
+    chosen = families.chosen(["outlook", "thunderbird"], "clients")
+    for more, host, name in (
+        ({}, "www.example.com", f"autodiscover.{DOMAIN}"),
+        ({"autodiscover_host": "Common.Test"}, "common.test", "common.test"),
+    ):
+        (provider,) = from_raw({"provider": [{**raw, **more}]}).providers
+        found = zone.records(chosen, provider, DOMAIN, "www.example.com")
+        records = {record.name: record.data for record in found}
+        assert records["_autodiscover._tcp"] == f"0 1 443 {host}."
+        assert records["autodiscover"] == "www.example.com."
+        names = {f"autoconfig.{DOMAIN}", name, DOMAIN}
+        assert set(zone.certificate_names(chosen, provider, DOMAIN)) == names
 
 
 def test_the_target_gets_no_alias_to_itself() -> None:

@@ -233,6 +233,7 @@ class Provider(Table, frozen=True):
     domains_file: Line | None = None
     mx_domains: tuple[Domain, ...] = ()
     list_domains: bool = True
+    autodiscover_host: Domain | None = None
     display_name: Filled | None = None
     display_short_name: Filled | None = None
     logo_url: Url | None = None

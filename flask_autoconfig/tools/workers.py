@@ -24,11 +24,9 @@ import click
 
 from ..config.mapping import plain
 from ..errors import ConfigError
-from ..hooks import Hooks
+from ..hooks import HOOK_NAMES, Hooks
 from ..importing import describe, load_hooks, name_in_environment
 from . import project
-
-_HOOK_NAMES = ("find_provider", "find_username")
 
 
 class Site(NamedTuple):
@@ -86,7 +84,7 @@ def _site_of_project() -> Site:
 
 
 def _names(hooks: Hooks) -> tuple[str, ...]:
-    return tuple(name for name in _HOOK_NAMES if getattr(hooks, name) is not None)
+    return tuple(name for name in HOOK_NAMES if getattr(hooks, name) is not None)
 
 
 # --- In each worker ---------------------------------------------------------------------

@@ -68,7 +68,8 @@ def records(
     yield from service_records(provider, domain)
     for family in families:
         if family.srv:
-            yield Record(family.srv, "SRV", f"0 1 443 {target}.")
+            host = provider.autodiscover_host or target
+            yield Record(family.srv, "SRV", f"0 1 443 {host}.")
     yield from dict.fromkeys((*digest_records(families, provider, domain), *digests))
 
 
@@ -229,9 +230,17 @@ def digest_records(
                 yield Record(family.digest.name, "TXT", f'"{value}"')
 
 
-def certificate_names(families: Iterable[Family], domain: str) -> list[str]:
-    """Return the host names that need a certificate, given the families with documents."""
-    return [
-        *(f"{family.label}.{domain}" for family in families if family.label),
-        domain,
-    ]
+def certificate_names(
+    families: Iterable[Family], provider: Provider, domain: str
+) -> list[str]:
+    """Return the host names that need a certificate, given the families with documents.
+
+    Clients of a family with an SRV record come to `autodiscover_host` instead.
+    """
+    names = []
+    for family in families:
+        if family.srv and provider.autodiscover_host:
+            names.append(provider.autodiscover_host)
+        elif family.label:
+            names.append(f"{family.label}.{domain}")
+    return list(dict.fromkeys((*names, domain)))

@@ -128,7 +128,8 @@ def _published(
             old = before.providers[match.provider_index]
             digests += zone.digest_records(service.speaking, old, name)
         records = list(zone.records(families, provider, name, target, digests))
-        yield Published(name, zone.certificate_names(families, name), records)
+        certificates = zone.certificate_names(families, provider, name)
+        yield Published(name, certificates, records)
 
 
 def _compared(

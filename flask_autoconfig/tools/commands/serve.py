@@ -52,7 +52,7 @@ def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | N
 @click.option(
     "--hooks",
     metavar="MODULE[:OBJECT]",
-    help="Module or object with find_provider and find_username; each worker imports it.",
+    help="Module or object with the hooks (find_provider, …); each worker imports it.",
 )
 def command(
     bind: str | None, processes: int | None, proxies: int, hooks: str | None
