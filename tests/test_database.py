@@ -59,15 +59,24 @@ def _takes_connections(server: Postgres) -> bool:
     return True
 
 
-@pytest.fixture
-def url(server: Postgres, toml: Write) -> Iterator[str]:
-    """The example, served by one worker that caches results for a second."""
+BY_ADDRESS = """
+import customers
+
+def find_provider_by_address(address):
+    return customers.find_provider(address.rpartition("@")[2])
+"""
+
+
+@pytest.fixture(params=["customers", "by_address"])
+def url(request: pytest.FixtureRequest, server: Postgres, toml: Write) -> Iterator[str]:
+    """The example or the same by address, whose one worker caches for a second."""
     port = free_port()
     file = toml(f"hook_max_age = 1\n{TWO_DOMAINS}")
+    file.with_name("by_address.py").write_text(BY_ADDRESS)
     command = (BIN / "flask-autoconfig", "--config", file, "serve", "--workers", "1")
-    options = ("--bind", f"127.0.0.1:{port}", "--hooks", "customers")
+    options = ("--bind", f"127.0.0.1:{port}", "--hooks", request.param)
     log = file.with_name("log")
-    env = {"DATABASE_URL": server.url, "PYTHONPATH": str(EXAMPLES)}
+    env = {"DATABASE_URL": server.url, "PYTHONPATH": f"{EXAMPLES}:{file.parent}"}
     with running(*command, *options, port=port, log=log, env=env, at_once=True):
         yield f"http://127.0.0.1:{port}"
     assert "fred" not in log.read_text()

@@ -130,8 +130,7 @@ def logo(lookup: Lookup, request: Request) -> Answer:
     picture = _logo(served)
     if picture is None:
         return NOT_SERVED
-    cached = PRIVATE if served.is_personal else _CACHED_AN_HOUR
-    return _answer(picture.data, picture.content_type, cached, _LOGO_POLICY)
+    return _answer(picture.data, picture.content_type, _CACHED_AN_HOUR, _LOGO_POLICY)
 
 
 def colours(_lookup: Lookup, request: Request) -> Answer:
