@@ -6,12 +6,10 @@ each with its own file.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import (
@@ -30,11 +28,9 @@ from werkzeug.routing import BaseConverter
 from . import families
 from .address import is_authority
 from .answers import PRIVATE, Answer, Request
-from .config.mapping import plain
-from .config.reading import Loaded, from_raw
-from .errors import ConfigError, Problem
+from .app_config import check_page, is_strict, refusal, source_of, warn_of_refused_hosts
+from .errors import ConfigError
 from .families import Family, FamilyRoute, Route
-from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks, synchronous
 from .reload import log
 from .service import Service
@@ -134,17 +130,17 @@ class Autoconfig(Blueprint):
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app, as `app.register_blueprint` does; raises ConfigError."""
         if options.get("url_prefix"):
-            raise _refusal(
+            raise refusal(
                 "url_prefix",
                 "mail clients send requests to the root of the host, never to a prefix",
                 "register it without url_prefix; subdomain= works",
             )
         _refuse_useless(app, options)
         if "autoconfig" in app.extensions:
-            raise _refusal(
+            raise refusal(
                 "register_blueprint", "it is registered already", "register it once"
             )
-        _check_page(app)
+        check_page(app)
         try:
             super().register(app, options)
         except ConfigError:  # so that it can be registered after a correction
@@ -154,16 +150,16 @@ class Autoconfig(Blueprint):
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = state.app
         service = Service(
-            _source(app),
+            source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             fixed=True,
             hooks=Hooks(functions=self.functions),
-            strict=_is_strict(app),
+            strict=is_strict(app),
             stage="in_site",
         )
         app.extensions["autoconfig"] = service
         self._exempt_from_csrf(app)
-        _warn_of_refused_hosts(app, service)
+        warn_of_refused_hosts(app, service)
         taken = {rule.rule for rule in app.url_map.iter_rules()}
         for family in service.at_start:
             for endpoint, routes in _by_endpoint(family).items():
@@ -307,7 +303,7 @@ def _refuse_useless(app: App, options: dict[str, Any]) -> None:
     matches_hosts = app.url_map.host_matching
     matches_subdomains = app.subdomain_matching and not matches_hosts
     if options.get("subdomain") and not matches_subdomains:
-        raise _refusal(
+        raise refusal(
             "subdomain",
             "this app does not match subdomains: no request would be answered",
             "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
@@ -315,15 +311,11 @@ def _refuse_useless(app: App, options: dict[str, Any]) -> None:
         )
 
     if options.get("host") and not matches_hosts:
-        raise _refusal(
+        raise refusal(
             "host",
             "this app does not match hosts: requests to all hosts would be answered",
             "create it with Flask(…, host_matching=True), or register without host",
         )
-
-
-def _refusal(place: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(place, message, cure)], "flask_autoconfig")
 
 
 class _Prepared(Response):
@@ -358,94 +350,6 @@ class _Prepared(Response):
 
 
 _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
-
-
-# --- The app's configuration ------------------------------------------------------------
-
-
-def _source(app: App) -> Path | Loaded:
-    """Return the app's mapping or its TOML file; raises ConfigError without either."""
-    mapping = app.config.get("AUTOCONFIG")
-    if mapping is None:
-        return find_file(app)
-    if isinstance(mapping, Mapping):
-        try:
-            return from_raw(plain(mapping), base=app.root_path)
-        except ConfigError as error:
-            raise ConfigError(error.problems, "AUTOCONFIG") from error
-    message = f"expected a mapping with the TOML's keys, got {mapping!r}"
-    cure = "set the path of a file as AUTOCONFIG_FILE"
-    raise ConfigError([Problem("AUTOCONFIG", message, cure)], app.import_name)
-
-
-def _is_strict(app: App) -> bool:
-    value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
-    word = str(value or "").strip().lower()
-    if word not in _YES + _NO:
-        raise _refusal("AUTOCONFIG_STRICT", f"it is {value!r}", "write true or false")
-    return word in _YES or bool(app.debug) or bool(app.testing)
-
-
-_YES = ("true", "1", "yes", "on")
-_NO = ("", "false", "0", "no", "off")
-
-
-def _check_page(app: App) -> None:
-    """Validate the page's settings; raises ConfigError."""
-    policy = app.config.get("AUTOCONFIG_PAGE_CSP")
-    if policy is not None and not (isinstance(policy, str) and policy.isprintable()):
-        message = f"expected the value of the header, got {policy!r}"
-        raise _refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
-    folder = app.config.get("AUTOCONFIG_LOCALE")
-    if folder is None:
-        return
-    is_path = isinstance(folder, str | os.PathLike)
-    if not is_path or not (Path(app.root_path) / folder).is_dir():
-        message = f"there is no folder {folder!r}"
-        raise _refusal("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
-
-
-def find_file(app: App) -> Path:
-    """Return the TOML file of a Flask app; raises ConfigError without one."""
-    root = Path(app.root_path)
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if isinstance(named, str | os.PathLike):
-        return root / named
-    if named:
-        message = f"expected a path, got {named!r}"
-        problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
-        raise ConfigError([problem], app.import_name)
-
-    candidates = [root / DEFAULT_FILE]
-    if isinstance(app, Flask):
-        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-
-    tried = " or ".join(map(str, candidates))
-    message = f"no configuration: it is not set, and there is no {tried}"
-    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
-    problem = Problem("AUTOCONFIG_FILE", message, cure)
-    raise ConfigError([problem], app.import_name)
-
-
-def _warn_of_refused_hosts(app: App, service: Service) -> None:
-    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
-    trusted = app.config.get("TRUSTED_HOSTS")
-    if not trusted:
-        return
-    from werkzeug.sansio.utils import host_is_trusted
-
-    labels = [family.label for family in service.at_start if family.label]
-    names = (f"{at}.{name}" for name in service.some_domains() for at in labels)
-    refused = [name for name in names if not host_is_trusted(name, trusted)]
-    if refused:
-        log.warning(
-            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
-            'or ".example.com" for a domain and all its subdomains',
-            ", ".join(refused),
-        )
 
 
 autoconfig = Autoconfig()

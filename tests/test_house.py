@@ -348,7 +348,7 @@ def _lines(file: Path) -> int:
 def test_the_package_is_small() -> None:
     lines = {file: _lines(file) for file in PACKAGE.rglob("*.py")}
     assert [file for file, number in lines.items() if number > 450] == []
-    assert sum(lines.values()) <= 23_300
+    assert sum(lines.values()) <= 23_500
 
 
 def _modules_after(code: str) -> list[str]:
@@ -379,7 +379,7 @@ def test_a_site_imports_no_module_of_the_commands_or_the_page(toml: Write) -> No
     assert "flask_autoconfig.blueprint" in ours
     files = [Path(str(find_spec(name).origin)) for name in ours]  # type: ignore[union-attr]
     assert len(files) <= 40
-    assert sum(map(_lines, files)) <= 6_450
+    assert sum(map(_lines, files)) <= 6_600
     for unneeded in ("tools", "config.explain", "page"):
         assert f"flask_autoconfig.{unneeded}" not in ours
     for heavy in ("gunicorn", "dns", "segno", "tomli_w", "idna", "defusedxml"):
@@ -417,7 +417,7 @@ LAYERS = (
     {"handlers"},
     {"families"},
     {"service"},
-    {"settings"},
+    {"settings", "app_config"},
     {"blueprint", "middleware"},
     {"standalone"},
     {"__init__"},
@@ -462,7 +462,7 @@ def test_only_terminal_prints() -> None:
 def test_documents_import_no_http_and_only_mounts_import_flask() -> None:
     for file in sorted(PACKAGE.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
-        in_flask = {"blueprint.py", "standalone.py", "in_site.py"}
+        in_flask = {"blueprint.py", "app_config.py", "standalone.py", "in_site.py"}
         if file.name not in in_flask and _part(file) != "tools":
             assert not re.search(r"^ *(from|import) flask\b", text, re.MULTILINE), file
         if _part(file) == "documents":
