@@ -348,7 +348,7 @@ def _lines(file: Path) -> int:
 def test_the_package_is_small() -> None:
     lines = {file: _lines(file) for file in PACKAGE.rglob("*.py")}
     assert [file for file, number in lines.items() if number > 450] == []
-    assert sum(lines.values()) <= 23_500
+    assert sum(lines.values()) <= 23_600
 
 
 def _modules_after(code: str) -> list[str]:

@@ -17,6 +17,7 @@ from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.documents import Recipient, apple, outlook, pacc, thunderbird
 from flask_autoconfig.documents.thunderbird_reader import Reader
 from flask_autoconfig.errors import ConfigError
+from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.com"
 FRED = Recipient(DOMAIN, parse_address(f"fred@{DOMAIN}"))
@@ -295,3 +296,34 @@ def test_an_address_that_was_encoded_twice_is_read_in_every_family() -> None:
         reply = client.get(path, headers={"Host": "elsewhere.test"})
         assert reply.status_code == 200, path
     assert parse_address("a%2Fb%40example.com").local == "a/b"
+
+
+# --- What is read and what is warned about ------------------------------------------------
+
+
+@pytest.mark.parametrize("type_", ["activesync", "activeSync"])
+def test_both_spellings_of_activesync_are_read(type_: str) -> None:
+    url = "https://eas.example.com/"
+    server = f'<incomingServer type="{type_}"><url>{url}</url></incomingServer>'
+    domain = f"<domain>{DOMAIN}</domain>"
+    document = (
+        f'<clientConfig><emailProvider id="{DOMAIN}">{domain}{server}</emailProvider>'
+        "</clientConfig>"
+    )
+    (found,) = Reader().read(document.encode())["incoming"]
+    assert found == {"type": "activesync", "url": url}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [
+        ("https://dav.example.com", True),
+        ("https://dav.example.com/", True),
+        ("https://dav.example.com/cal/", False),
+        ("https://dav.example.com/.well-known/caldav", False),
+    ],
+)
+def test_a_calendar_url_without_a_path_is_a_warning(url: str, is_warned: bool) -> None:
+    calendar = [{"type": "caldav", "url": url}]
+    places = [found.place for found in find_warnings([provider(calendar=calendar)])]
+    assert places == ["provider[0].calendar[0].url"] * is_warned

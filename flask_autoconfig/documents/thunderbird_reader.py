@@ -98,6 +98,8 @@ class Reader:
             root.remove(extra)
             self._lose(extra, "only the first one counts")
         self._put_in_place(root, email_provider)
+        for server in email_provider.iterfind("incomingServer[@type='activeSync']"):
+            server.set("type", "activesync")  # the spelling of the draft
 
         raw = self._domains(email_provider)
         raw |= self._fields(EMAIL_PROVIDER, email_provider, {"domain"})

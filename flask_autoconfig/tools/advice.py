@@ -139,6 +139,16 @@ def unexpected_ports(provider: Provider) -> Findings:
             yield Finding(f"{place}.port", message, cure)
 
 
+def urls_without_path(provider: Provider) -> Findings:
+    for place, server in provider.servers:
+        is_dav = server.type in ("caldav", "carddav")
+        if is_dav and server.url and urlsplit(server.url).path in ("", "/"):
+            message = f"{server.url} is a whole web site, not a {server.type} service"
+            cure = "write the URL of the service, or replace url by hostname, so that "
+            cure += f"clients are sent to /.well-known/{server.type}"
+            yield Finding(f"{place}.url", message, cure)
+
+
 def assumed_urls(provider: Provider) -> Findings:
     for place, server in provider.servers:
         if server.is_url_usual:

@@ -22,6 +22,7 @@ from .reading import Fault, Reading, in_words
 
 _EVERYBODY, _BY_SRV = "Every client", "Programs that go by SRV records"
 _SITE = "Your own site"
+_LITERAL = "Clients that use the URL as it is"
 
 
 class Rule(NamedTuple):
@@ -46,6 +47,7 @@ _ORDER: tuple[Rule | str, ...] = (
     Rule(_EVERYBODY, advice.broken_placeholders),
     Rule(_EVERYBODY, advice.unexpected_ports),
     Rule(_EVERYBODY, advice.assumed_urls),
+    Rule(_LITERAL, advice.urls_without_path),
     Rule(_EVERYBODY, advice.missing_oauth2),
     Rule(_EVERYBODY, advice.unreachable_urls),
     "document",
