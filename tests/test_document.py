@@ -103,7 +103,12 @@ def test_the_whole_format_reads_back_as_it_was() -> None:
     back = read_back(thunderbird.write(provider))
     # What the format has no place for, and the pattern, which it cannot say.
     expected = structs.replace(
-        provider, logo_url=None, list_domains=True, domains=("*",), page=None
+        provider,
+        logo_url=None,
+        list_domains=True,
+        autodiscover_host=None,
+        domains=("*",),
+        page=None,
     )
     assert back == expected
 
