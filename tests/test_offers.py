@@ -318,7 +318,7 @@ def test_both_spellings_of_activesync_are_read(type_: str) -> None:
     ("url", "is_warned"),
     [
         ("https://dav.example.com", True),
-        ("https://dav.example.com/", True),
+        ("https://dav.example.com/", False),
         ("https://dav.example.com/cal/", False),
         ("https://dav.example.com/.well-known/caldav", False),
     ],

@@ -142,8 +142,10 @@ def unexpected_ports(provider: Provider) -> Findings:
 def urls_without_path(provider: Provider) -> Findings:
     for place, server in provider.servers:
         is_dav = server.type in ("caldav", "carddav")
-        if is_dav and server.url and urlsplit(server.url).path in ("", "/"):
-            message = f"{server.url} is a whole web site, not a {server.type} service"
+        if is_dav and server.url and not urlsplit(server.url).path:
+            message = (
+                f"{server.url} names a web site and no {server.type} service in it"
+            )
             cure = "write the URL of the service, or replace url by hostname, so that "
             cure += f"clients are sent to /.well-known/{server.type}"
             yield Finding(f"{place}.url", message, cure)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
-from ..config.tables import SocketType
+from ..config.tables import Method, SocketType
 from ..documents.setups import Account, Setup, port_of
 from ..documents.thunderbird import EMAIL_PROVIDER, Table, Texts
 from ..documents.thunderbird_reader import (
@@ -79,6 +79,8 @@ class Rules(NamedTuple):
     all_or_nothing: bool = False  # one unusable server makes the document unusable
 
 
+# The methods of config-v1.1.xml, without those of other registries.
+_NAMES = frozenset(get_args(get_args(Method)[0]))
 # What a fault makes a client do: drop the whole document, drop the server, or set up
 # something that differs from the document.
 Effect = Literal["document", "server", "setting"]
@@ -421,6 +423,7 @@ class _Reader:
         if rules.oauth == "by host" and not self._is_known(server):
             known = [name for name in known if name != _OAUTH]
         if rules.cleartext_last:
+            known = [name for name in known if name in _NAMES] or known
             known.sort(key=lambda name: (name != _OAUTH, name == _PASSWORD))
         return known[0] if known else ""
 
