@@ -206,6 +206,13 @@ def test_one_deadline_counts_for_all_connections_of_a_step() -> None:
         assert time.monotonic() - step.until < 1
 
 
+def test_a_connection_that_comes_after_the_deadline_is_closed() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, pytest.raises(ProbeError, match="in time"):
+        NETWORK.step(0).start_tls(lambda: ours, "late.test")
+    assert ours.fileno() == -1
+
+
 def test_a_silent_address_leaves_the_others_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
