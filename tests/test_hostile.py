@@ -183,12 +183,12 @@ def test_a_server_that_wants_a_client_certificate_is_named_as_the_reason(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     def behave(connection: socket.socket) -> None:
-        secure = context.wrap_socket(
+        with context.wrap_socket(
             connection, server_side=True, do_handshake_on_connect=False
-        )
-        with suppress(ssl.SSLError):
-            secure.do_handshake()
-        time.sleep(1)  # a connection that is closed at once may lose the alert
+        ) as secure:
+            with suppress(ssl.SSLError):
+                secure.do_handshake()
+            time.sleep(1)  # a connection that is closed at once may lose the alert
 
     reason = "the server asks for a client certificate"
     with server(behave) as port, pytest.raises(ProbeError, match=reason) as raised:
@@ -207,10 +207,11 @@ def test_one_deadline_counts_for_all_connections_of_a_step() -> None:
 
 
 def test_a_connection_that_comes_after_the_deadline_is_closed() -> None:
-    ours, theirs = socket.socketpair()
-    with theirs, pytest.raises(ProbeError, match="in time"):
-        NETWORK.step(0).start_tls(lambda: ours, "late.test")
-    assert ours.fileno() == -1
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = socket.create_connection(listener.getsockname())
+        with pytest.raises(ProbeError, match="in time"):
+            NETWORK.step(0).start_tls(lambda: connection, "late.test")
+        assert connection.fileno() == -1
 
 
 def test_a_silent_address_leaves_the_others_time(
