@@ -206,6 +206,14 @@ def test_one_deadline_counts_for_all_connections_of_a_step() -> None:
         assert time.monotonic() - step.until < 1
 
 
+def test_a_connection_that_comes_after_the_deadline_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = socket.create_connection(listener.getsockname())
+        with pytest.raises(ProbeError, match="in time"):
+            NETWORK.step(0).start_tls(lambda: connection, "late.test")
+        assert connection.fileno() == -1
+
+
 def test_a_silent_address_leaves_the_others_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

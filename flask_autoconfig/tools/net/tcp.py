@@ -147,7 +147,11 @@ class Network:
             nonlocal address
             connection = connect()
             address = address_of(connection)
-            connection.settimeout(self.left())  # for the whole handshake
+            try:
+                connection.settimeout(self.left())  # for the whole handshake
+            except ProbeError:
+                connection.close()
+                raise
             return connection
 
         try:
