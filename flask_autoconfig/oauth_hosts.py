@@ -19,6 +19,6 @@ _HOSTS = frozenset(
 
 
 def is_known(host: str | None) -> bool:
-    """Return whether Thunderbird can use OAuth2 at a host, in lower case."""
-    labels = (host or "").split(".")
+    """Return whether Thunderbird can use OAuth2 at a host."""
+    labels = (host or "").strip().lower().split(".")
     return any(".".join(labels[at:]) in _HOSTS for at in range(len(labels)))

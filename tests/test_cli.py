@@ -308,7 +308,7 @@ def test_import_keeps_the_order_of_servers_and_says_what_it_means(
     (tmp_path / "new.toml").write_text(done.stdout)
     validated = run("--config", tmp_path / "new.toml", "validate")
     place = "provider[0].incoming[0] (example.com)"
-    assert f"warning: {place}: FairEmail: " in validated.stdout
+    assert f"warning: {place}: FairEmail and Geary: " in validated.stdout
 
 
 DIARY = (ISP / "diary.test.xml").read_text(encoding="utf-8")

@@ -374,6 +374,7 @@ def test_warnings_are_in_the_order_of_harm() -> None:
         "Every client",
         "Thunderbird for Android (K-9)",
         "Thunderbird",
+        "Geary and Mailspring",
         "Evolution",
         "Outlook (classic)",
         APPLE,

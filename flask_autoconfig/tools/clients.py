@@ -206,6 +206,23 @@ CLIENTS = (
         (Step("host", _CONFIG), Step("mx domain", _CONFIG), *_POSTED),
         rules=Rules(types=("imap", "smtp"), domain="kept", only_first_incoming=True),
     ),
+    Client(
+        "Geary",
+        "thunderbird",
+        (Step("host", _CONFIG, "none"),),
+        rules=Rules(
+            types=("imap", "smtp"),
+            domain="kept",
+            only_first_incoming=True,
+            usernames=frozenset(("%EMAILADDRESS%",)),
+        ),
+    ),
+    Client(
+        "Mailspring",
+        "thunderbird",
+        _at_both("none"),
+        rules=Rules(usernames=frozenset(("%EMAILADDRESS%", "%EMAILLOCALPART%"))),
+    ),
     CALENDARS,
 )
 

@@ -71,6 +71,7 @@ class Rules(NamedTuple):
     any_socket: bool = False  # an unknown socketType means no encryption
     needs_domain: bool = False  # a valid <domain>
     needs_username: bool = False
+    usernames: frozenset[str] = frozenset()  # the only ones; else the address
     no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
     cuts_references: bool = False
@@ -289,8 +290,19 @@ class _Reader:
         elif name != name.strip():
             words = "has white space around the username, which it keeps"
             self._misread(server, "username", words, "remove it")
+        elif name and not self._reads_name(name):
+            words = "has a username that it does not read: it takes the address"
+            cure = "let people log in with their address, too"
+            self._misread(server, "username", words, cure)
         self._check_methods(server)
         return all(fault.effect == "setting" for fault in self.faults[before:])
+
+    def _filled_in(self, text: str) -> str:
+        return fill_in(text, self.address.domain, self.address)
+
+    def _reads_name(self, name: str) -> bool:
+        names = self.rules.usernames
+        return not names or self._filled_in(name) in map(self._filled_in, names)
 
     def _check_methods(self, server: _Server) -> None:
         rules, methods = self.rules, server.methods
@@ -306,16 +318,14 @@ class _Reader:
         elif rules.cleartext_last and self._is_unexpected(method, methods):
             words = f"has {method}, which wins even behind a password method"
             cure = f"keep {method} only if it can use that with your server"
-            cure = self._cure(server, cure)
-            self._misread(server, "authentication", words, cure)
+            self._misread(server, "authentication", words, self._cure(server, cure))
 
     @staticmethod
     def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
         """Return whether a method is taken that may not be the first usable one."""
-        if method == _OAUTH:
-            return set(methods) != {_OAUTH}
-        before = methods[: methods.index(method)] if method in methods else ()
-        return _PASSWORD in before
+        if method in ("", _OAUTH):
+            return set(methods) - {_OAUTH} != set()
+        return _PASSWORD in methods[: methods.index(method)]
 
     def _cure(self, server: _Server, cure: str) -> str:
         """Return the cure, or another where the host accepts OAuth2 alone."""
@@ -324,10 +334,7 @@ class _Reader:
         return cure
 
     def _is_known(self, server: _Server) -> bool:
-        host = server.values.get("hostname", "")
-        return oauth_hosts.is_known(
-            fill_in(host, self.address.domain, self.address).strip().lower()
-        )
+        return oauth_hosts.is_known(self._filled_in(server.values.get("hostname", "")))
 
     # --- The choice -------------------------------------------------------------------
 
@@ -371,21 +378,22 @@ class _Reader:
 
     def _is_dropped(self, way: str) -> bool:
         """Return whether servers of a way were dropped, which loses the document too."""
-        is_dropped = False
+        effects = set()
         for index, fault in enumerate(self.faults):
-            if fault.effect == "setting" or fault.place.partition("[")[0] != way:
-                continue
-            is_dropped = True
-            if fault.effect == "server":
-                message = f"{fault.message}; without another, {_DROPS}"
-                fault = fault._replace(effect="document", message=message)
-                self.faults[index] = fault
-        return is_dropped
+            if fault.place.partition("[")[0] == way:
+                effects.add(fault.effect)
+                if fault.effect == "server":
+                    message = f"{fault.message}; without another, {_DROPS}"
+                    fault = fault._replace(effect="document", message=message)
+                    self.faults[index] = fault
+        return bool(effects - {"setting"})
 
     def _account(self, server: _Server) -> Account:
         values = server.values
         socket_type = values.get("socketType", "")
         username = values.get("username")
+        if username and not self._reads_name(username):
+            username = "%EMAILADDRESS%"
         return Account(
             server.type,
             self._host(server),
@@ -404,7 +412,7 @@ class _Reader:
             host, is_emptied = host.replace(DOMAIN_PLACEHOLDER, ""), True
             why = f"it makes {DOMAIN_PLACEHOLDER} empty"
         elif "%" in host:
-            host = fill_in(host, self.address.domain, self.address)
+            host = self._filled_in(host)
         if is_emptied or not (is_ip(host) or _is_host(host)):
             place = f"{server.place}.hostname"
             message = f"{server} is {host[:80]!r} to it: {why}"
