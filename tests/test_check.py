@@ -446,7 +446,7 @@ def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
         ("Kontact and Evolution", "incoming[0].authenticatio"),
         ("Delta Chat", "outgoing[0].username: it "),
         ("Every client", "outgoing[0].username: eve"),
-        ("Geary Mailspring", "outgoing[0].username: Gea"),
+        ("Mailspring", "outgoing[0].username: the"),
     }
 
 

@@ -61,7 +61,7 @@ pytestmark = pytest.mark.world
 ALL = [
     *("Thunderbird", "Thunderbird for Android (K-9)", "Evolution", "Kontact"),
     *("Delta Chat", "Outlook (classic)", "iPhone", "PACC", "GNOME Online Accounts"),
-    *("SnappyMail", "FairEmail", "Geary", "Mailspring", "Calendars"),
+    *("SnappyMail", "FairEmail", "Mailspring", "Calendars"),
 ]
 Report = dict[str, Any]
 

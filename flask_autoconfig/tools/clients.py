@@ -53,6 +53,7 @@ class Client(NamedTuple):
     takes_empty_404: bool = False  # stops at an empty 404
     needs_absolute_location: bool = False
     srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
+    in_check: bool = True  # False: `validate` alone plays it
 
 
 def _family(name: FamilyName) -> Family:
@@ -216,6 +217,7 @@ CLIENTS = (
             only_first_incoming=True,
             usernames=frozenset(("%EMAILADDRESS%",)),
         ),
+        in_check=False,  # a domain with the `.well-known` URL alone is right without it
     ),
     Client(
         "Mailspring",

@@ -222,7 +222,8 @@ def clients_of(case: Case) -> list[Client]:
         for family in case.families
         if family.name not in known and family.label and family.formats
     ]
-    return [*(client for client in CLIENTS if client.family in served), *others]
+    clients = (client for client in CLIENTS if client.in_check)
+    return [*(client for client in clients if client.family in served), *others]
 
 
 def _fetch(
