@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
-_DROPS = "it drops the whole document"
-_MOST_FAULTS = 3  # in one sentence
+_DROPS, _MOST_FAULTS = "it drops the whole document", 3  # in one sentence
 # The begin and end of a server; a value with a reference or CDATA, which cuts it off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
 _CUT = re.compile(
@@ -64,8 +63,7 @@ class Rules(NamedTuple):
     provider: Literal["first", "last"] = "first"  # of several <emailProvider>
     trims: bool = True
     domain: Literal["filled", "empty", "kept"] = "filled"  # what %EMAILDOMAIN% becomes
-    # Taken like other methods, or at the hosts of Thunderbird's table alone, or unknown,
-    # which alone means no authentication.
+    # Used like other methods, or at the hosts that Thunderbird knows, or never.
     oauth: Literal["in turn", "by host", "unknown"] = "in turn"
     cleartext_last: bool = False  # any other method wins, OAuth2 before the rest
     any_socket: bool = False  # an unknown socketType means no encryption
@@ -309,8 +307,8 @@ class _Reader:
         method = self._method(server)
         if rules.methods and not method:
             words = f"has no method that it knows ({', '.join(methods)[:60]})"
-            cure = self._cure(server, f"add {_PASSWORD}")
-            self._reject(server, "authentication", words, cure)
+            cure = f"add {_PASSWORD}"
+            self._reject(server, "authentication", words, self._cure(server, cure))
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             words = f"has {_OAUTH} alone: it sets up no authentication"
             cure = self._cure(server, f"let {_PASSWORD} follow it")
@@ -357,8 +355,7 @@ class _Reader:
         return found[-1]
 
     def _meaning(self, server: _Server) -> tuple[object, ...]:
-        """Return what two servers that are set up alike have in common."""
-        name = fill_in(server.values.get("username"), self.address.domain, self.address)
+        name = self._filled_in(server.values.get("username", ""))
         return server.values | {"username": name}, server.methods
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
