@@ -21,4 +21,6 @@ def beginning(document: bytes) -> tuple[str, str]:
     text = " ".join(document[:160].decode("utf-8", "replace").split())
     if not text:
         return "it is empty", GENERATE
+    if text.startswith("<clientConfig"):  # the reason is not at the beginning
+        return "", GENERATE
     return f"it begins with “{text[:40]}”", alone if xml else GENERATE
