@@ -153,6 +153,24 @@ def serve(here: World, file: Path) -> None:
     here.names.serve(zone + here.records(file))
 
 
+def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(
+    here: Paper, tmp_path: Path
+) -> None:
+    common = "ad.hoster.test"
+    edit = f'[[provider]]\nautodiscover_host = "{common}"'
+    file = written(tmp_path, ("[[provider]]", edit))
+    names = [name for name in WEB_NAMES if not name.startswith("autodiscover.")]
+    here.web(ELSEWHERE, here.certificate(*names, common), file)
+    zone = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
+    hoster = f"{common}. IN A {ELSEWHERE}\n"
+    here.names.serve(zone + hoster + here.records(file))
+    report = here.check(USER, file=file)
+    assert problems(report) == []
+    assert set(works(report).values()) == {True}
+    # A file without the key needs a certificate for the name.
+    assert "autodiscover" in str(problems(here.check(USER, file=here.file)))
+
+
 def test_a_domain_that_publishes_by_well_known_alone_is_right(here: Paper) -> None:
     here.names.serve(ADDRESSES)
     for file in (here.file, None):

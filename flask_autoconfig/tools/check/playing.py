@@ -93,6 +93,9 @@ def _circumstances(
         yield "exchange"
     if played.setup is not None:
         is_first = outcome.place == "host" and outcome.url.startswith("https:")
+        if case.provider and case.provider.autodiscover_host:
+            # Clients get a redirect from http there: the name needs no certificate.
+            is_first = is_first and _host_of(outcome.url) != _outlook_host(case)
         yield "first place" if is_first else "elsewhere"
 
 
