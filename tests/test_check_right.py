@@ -380,7 +380,7 @@ def test_the_verdict_comes_first(here: Paper) -> None:
     works_in, fails_in, *rest = done.stdout.splitlines()
     assert works_in.startswith(f"{DOMAIN}  works in Thunderbird, Evolution, Delta Chat")
     assert fails_in.startswith(" " * len(DOMAIN) + "  fails in Thunderbird for Android")
-    assert "Kontact: without an address, the server answers 500" in fails_in
+    assert "Kontact, Mailspring: without an address, the server answers 500" in fails_in
     assert rest[0].startswith("failure  https: without an address")
     assert any(line.strip() == f"at   {AT_CONFIG}" for line in rest)
     assert "ok (--verbose shows them)" in rest[-1]
