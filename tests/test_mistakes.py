@@ -193,10 +193,9 @@ def test_contribs_readme_shows_the_output_of_validate(
         assert example == f"flask-autoconfig validate\n{done.stdout}"
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_a_file_in_utf_16_is_recognized(tmp_path: Path, encoding: str) -> None:
+def test_a_file_in_utf_16_is_recognized(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS, encoding=encoding)
+    file.write_text(TWO_DOMAINS, encoding="utf-16")
     with pytest.raises(ConfigError, match="is UTF-16, not UTF-8; save it as UTF-8"):
         load(file)
 
@@ -243,18 +242,12 @@ def test_no_value_breaks_the_messages(key: str, value: str) -> None:
     assert all(len(str(problem)) < 700 for problem in problems)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (f"x = 1\n{'provider.' * 3000}y = 1\n", "a key of more than 32 parts"),
-        (f"x = 1\n[{'a . ' * 50}b]\n", "a key of more than 32 parts"),
-        (f"x = 1\nmax_age = {'9' * 5000}", "not TOML: Exceeds the limit"),
-    ],
-    ids=["a key of many parts", "a heading of many parts", "a number of many digits"],
-)
-def test_what_tomllib_cannot_read_is_reported_with_its_line(
-    text: str, message: str
-) -> None:
-    (problem,) = problems_in(text)
-    assert problem.line == 2
-    assert problem.message.startswith(message)
+@pytest.mark.parametrize("line", ["provider." * 3000 + "y = 1", f"[{'a . ' * 50}b]"])
+def test_a_key_of_many_parts_is_reported_with_its_line(line: str) -> None:
+    (problem,) = problems_in(f"x = 1\n{line}\n")
+    assert (problem.line, problem.message) == (2, "a key of more than 32 parts")
+
+
+def test_a_number_of_many_digits_is_reported() -> None:
+    (problem,) = problems_in(f"max_age = {'9' * 5000}")
+    assert "a number of too many digits" in problem.message

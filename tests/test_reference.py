@@ -14,7 +14,7 @@ from msgspec import NODEFAULT, Struct, structs
 from support import ROOT, certificate_for, run
 
 from flask_autoconfig.config import tables
-from flask_autoconfig.config.page import ProgramName
+from flask_autoconfig.config.tables import ProgramName
 
 REFERENCE = (ROOT / "examples/reference.toml").read_text(encoding="utf-8")
 # With the keys that are commented out.
