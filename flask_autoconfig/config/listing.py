@@ -16,7 +16,7 @@ from .tables import Provider
 from .values import domain_pattern
 
 _SLICE = 1 << 13  # bytes: a fraction of a millisecond
-_MOST_SKIPPED = 1000  # lines with a problem of their own
+_MOST_SKIPPED = 10_000  # lines with a problem of their own
 _BOM = b"\xef\xbb\xbf"
 # A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
