@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import TWO_DOMAINS
 
-from flask_autoconfig import ConfigError, load
+from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
 from flask_autoconfig.config.building import below
 from flask_autoconfig.config.explain.lines import lines_of
@@ -121,25 +121,6 @@ def test_problems_of_a_mapping_have_no_line_but_the_providers_domain() -> None:
         reading.from_raw(raw)
     (problem,) = caught.value.problems
     assert (problem.line, problem.domain) == (None, "example.com")
-
-
-def test_a_faulty_item_of_a_list_does_not_shift_the_lines_of_others(
-    tmp_path: Path,
-) -> None:
-    first = TWO_DOMAINS.replace('"example2.com"', '"a.test"')
-    names = '[\n"a b",\n"b.test",\n"a.test",\n]'
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(
-        first + TWO_DOMAINS.replace('["example.com", "example2.com"]', names)
-    )
-    with pytest.raises(ConfigError) as caught:
-        load(file)
-    lines = file.read_text().splitlines()
-    found = [(it.place, lines[(it.line or 0) - 1]) for it in caught.value.problems]
-    assert found == [
-        ("provider[1].domains[0]", '"a b",'),
-        ("provider[1].domains[2]", '"a.test",'),
-    ]
 
 
 def test_a_problem_in_an_unchanged_file_has_its_line(tmp_path: Path) -> None:

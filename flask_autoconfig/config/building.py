@@ -58,8 +58,6 @@ class Builder:
         self.problems: list[Problem] = []
         self._misspelt: set[str] = set()  # places of the keys that were meant
         self._faulty: set[str] = set()  # places with a problem, and their holders
-        # Of a list without its faulty items: the index that each other item had.
-        self._numbers: dict[str, list[int]] = {}
         self._port: Any = None  # in the table that is being read, if it has one
 
     def add(self, place: str, message: str, cure: str) -> None:
@@ -72,11 +70,6 @@ class Builder:
     def is_faulty(self, place: str) -> bool:
         """Whether there is a problem at a place, or inside it."""
         return place in self._misspelt or place in self._faulty
-
-    def item(self, place: str, index: int) -> str:
-        """Return the place of an item of a list that was built."""
-        numbers = self._numbers.get(place)
-        return f"{place}[{numbers[index] if numbers else index}]"
 
     @cached_property
     def _hints(self) -> Hints:
@@ -168,13 +161,8 @@ class Builder:
             self._value(*unwrapped(kind.item_type, value), value, f"{at}[{index}]")
             for index, value in enumerate(raw)
         ]
-        good = [index for index, value in enumerate(values) if value is not NODEFAULT]
-        if len(good) == len(values):
-            return tuple(values)
-        if isinstance(item, inspect.StructType):
-            return NODEFAULT  # so that no table gets the index of another
-        self._numbers[at] = good
-        return tuple(values[index] for index in good)
+        # A list without its faulty items would give the others a wrong index.
+        return NODEFAULT if NODEFAULT in values else tuple(values)
 
 
 def unwrapped(

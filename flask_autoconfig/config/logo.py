@@ -47,11 +47,6 @@ class Logo(NamedTuple):
 class UnusableLogoError(ValueError):
     """A file that cannot be shown as a logo: the message and the cure."""
 
-    def __init__(self, message: str, cure: str) -> None:
-        self.message = message
-        self.cure = cure
-        super().__init__(message)
-
 
 def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raise UnusableLogoError."""

@@ -99,7 +99,14 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         text = text_of(path)
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
-        problem = _unreadable(path, error)
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        problem = Problem("", f"cannot read {path}: {reason}", "make it readable")
+        if isinstance(error, FileNotFoundError):
+            cure = (
+                "create one with `flask-autoconfig init DOMAIN`, or name yours with "
+                "--config or in AUTOCONFIG_FILE"
+            )
+            problem = Problem("", f"there is no file {path}", cure)
         raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
@@ -141,17 +148,6 @@ def text_of(path: Path) -> str:
         from .explain.syntax import not_utf8
 
         raise ConfigError([not_utf8(data, error)]) from error
-
-
-def _unreadable(path: Path, error: OSError | MemoryError) -> Problem:
-    if isinstance(error, FileNotFoundError):
-        cure = (
-            "create one with `flask-autoconfig init DOMAIN`, or name yours with --config "
-            "or in AUTOCONFIG_FILE"
-        )
-        return Problem("", f"there is no file {path}", cure)
-    reason = getattr(error, "strerror", None) or str(error) or "out of memory"
-    return Problem("", f"cannot read {path}: {reason}", "make it readable")
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -200,7 +196,7 @@ class _Reading:
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
         for index, pattern in enumerate(config.include):
-            self._include(pattern, builder.item("include", index), builder)
+            self._include(pattern, f"include[{index}]", builder)
         for part, builder_of_part in self._opened:
             self._add_sources(part, builder_of_part)
         claims = rules.claims(self._sources)
@@ -217,7 +213,7 @@ class _Reading:
             )
         return Loaded(
             config,
-            tuple(map(_with_listing, self._sources)),
+            tuple(source.provider for source in self._sources),
             tuple(source.origin for source in self._sources),
             claims,
             signer,
@@ -275,6 +271,9 @@ class _Reading:
             if provider.domains_file:
                 path = part.base / provider.domains_file
                 listing = self._listing(path, f"{origin.place}.domains_file", builder)
+            if listing:
+                keys = structs.asdict(provider)
+                provider = ListingProvider(**keys, listing=listing)
             self._sources.append(Source(provider, listing, origin, builder, part.base))
 
     def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
@@ -309,7 +308,7 @@ class _Reading:
             except UnusableLogoError as error:
                 self._is_unread |= isinstance(error.__cause__, OSError)
                 place = f"{source.origin.place}.page.logo"
-                source.builder.add(place, error.message, error.cure)
+                source.builder.add(place, *error.args)
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None:
@@ -347,10 +346,3 @@ class _Reading:
 def domain_of(provider: Provider) -> str:
     """Return the domain that problems name a provider by, or ""."""
     return unfold(provider.domains[0] if provider.domains else provider.identity)
-
-
-def _with_listing(source: Source) -> Provider:
-    if source.listing is None:
-        return source.provider
-    values = structs.asdict(source.provider)
-    return ListingProvider(**values, listing=source.listing)

@@ -57,7 +57,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
         for number, domain in enumerate(provider.domains):
             first = claimed.setdefault(domain.encode(), index)
             if first != index:
-                at = builder.item(f"{origin.place}.domains", number)
+                at = f"{origin.place}.domains[{number}]"
                 _add_claimed(source, at, f"{domain} is", sources[first])
 
         twice: list[tuple[bytes, Source]] = []

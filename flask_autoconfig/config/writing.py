@@ -32,20 +32,17 @@ def dumps(config: Config) -> str:
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
     """Write each table below a header: easier to edit than a long line."""
-    tables = {key: value for key, value in raw.items() if _is_table(value)}
-    lines = {key: value for key, value in raw.items() if key not in tables}
-    yield tomli_w.dumps(lines)
-    for key, value in tables.items():
+    tables = {}
+    for key, value in raw.items():
+        items = value if isinstance(value, list) else [value]
+        if all(isinstance(item, dict) for item in items):
+            tables[key] = items
+    yield tomli_w.dumps({key: raw[key] for key in raw if key not in tables})
+    for key, items in tables.items():
         at = f"{path}.{key}" if path else key
-        for table in value if isinstance(value, list) else [value]:
-            yield f"[[{at}]]" if isinstance(value, list) else f"[{at}]"
+        for table in items:
+            yield f"[[{at}]]" if isinstance(raw[key], list) else f"[{at}]"
             yield from _tables(table, at)
-
-
-def _is_table(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict)
 
 
 def to_raw(table: Struct) -> dict[str, Any]:
