@@ -67,6 +67,11 @@ class Builder:
             self._faulty.add(place)
             place = holder(place)
 
+    def add_missing(self, place: str, message: str, cure: str, *keys: str) -> None:
+        """Add that keys are missing, unless one of them is there and faulty."""
+        if not any(self.is_faulty(below(place, key)) for key in keys):
+            self.add(place, message, cure)
+
     def is_faulty(self, place: str) -> bool:
         """Whether there is a problem at a place, or inside it."""
         return place in self._misspelt or place in self._faulty

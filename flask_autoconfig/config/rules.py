@@ -39,14 +39,25 @@ class Source(NamedTuple):
 
 def apply(providers: Sequence[Provider], builder: Builder) -> None:
     """Add the problems between the values of one file to its builder."""
-    if not providers and not builder.is_faulty("provider"):
-        builder.add("", "it has no provider", "add one: [[provider]], then its domains")
+    if not providers:
+        cure = "add one: [[provider]], then its domains"
+        builder.add_missing("", "it has no provider", cure, "provider")
     for index, provider in enumerate(providers):
         place = f"provider[{index}]"
         for where, server in provider.servers:
             if server.type:  # otherwise the missing type is the problem
                 _check_server(server, f"{place}.{where}", builder)
-        _check_pair(provider, place, builder)
+
+        mail = [server for server in provider.incoming if server.type in MAIL_TYPES]
+        if mail and not provider.outgoing:
+            message = f"it has {mail[0].type} but no smtp, which no client accepts"
+            builder.add_missing(place, message, "add [[provider.outgoing]]", "outgoing")
+        cure = "add [[provider.incoming]]"
+        if provider.outgoing and not provider.incoming:
+            message = "it has smtp but no server to read mail from"
+            builder.add_missing(place, message, cure, "incoming")
+        elif not provider.servers:
+            builder.add_missing(place, "it has no servers", cure, *SERVER_KEYS)
 
 
 def claims(sources: Sequence[Source]) -> dict[bytes, int]:
@@ -68,11 +79,10 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
         if listing and twice:
             _add_listed_twice(source, listing, twice)
 
-        keys = (f"{origin.place}.{key}" for key in ("domains", "domains_file"))
-        has_domains = provider.domains or (listing and listing.names)
-        if not has_domains and not any(map(builder.is_faulty, keys)):
+        if not (provider.domains or (listing and listing.names)):
             cure = 'add domains = ["example.com"], or a domains_file'
-            builder.add(origin.place, "it has no domains", cure)
+            keys = ("domains", "domains_file")
+            builder.add_missing(origin.place, "it has no domains", cure, *keys)
     return claimed
 
 
@@ -98,35 +108,19 @@ def _add_claimed(source: Source, place: str, what: str, first: Source) -> None:
 
 
 def _check_server(server: Server, at: str, builder: Builder) -> None:
-    def need(key: str, cure: str) -> None:
-        if getattr(server, key) is None and not builder.is_faulty(f"{at}.{key}"):
-            builder.add(at, f"this {server.type} server has no {key}", cure)
-
+    message = f"this {server.type} server has no"
     has_url = any(getattr(server, key, None) for key in URL_KEYS)
-    if server.type in MAIL_TYPES:
-        need("hostname", 'add hostname = "mail.example.com"')
-    elif not (has_url or server.hostname or builder.is_faulty(f"{at}.hostname")):
-        need("url", "add url, or hostname and port")
-    if server.hostname is not None:
-        need("port", f"add port: {server.type} has no standard one")
+    if server.hostname is not None and server.port is None:
+        cure = f"add port: {server.type} has no standard one"
+        builder.add_missing(at, f"{message} port", cure, "port")
+    elif server.hostname is None and server.type in MAIL_TYPES:
+        cure = 'add hostname = "mail.example.com"'
+        builder.add_missing(at, f"{message} hostname", cure, "hostname")
+    elif server.hostname is None and not has_url:
+        cure = "add url, or hostname and port"
+        builder.add_missing(at, f"{message} url", cure, "hostname", "url")
     if (server.url or "").startswith("wss") and server.type != "xmpp":
         message = "a wss URL is for servers of the type xmpp (RFC 7395)"
         builder.add(f"{at}.url", message, "write one that begins with https://")
     if server.type == "imap" and getattr(server, "pop3", None) is not None:
         builder.add(f"{at}.pop3", "an imap server has no POP3 options", "remove it")
-
-
-def _check_pair(provider: Provider, place: str, builder: Builder) -> None:
-    mail = [server for server in provider.incoming if server.type in MAIL_TYPES]
-    if mail and not provider.outgoing and not builder.is_faulty(f"{place}.outgoing"):
-        message = f"it has {mail[0].type} but no smtp, which no client accepts"
-        builder.add(place, message, "add [[provider.outgoing]]")
-
-    if provider.outgoing and not provider.incoming:
-        if not builder.is_faulty(f"{place}.incoming"):
-            message = "it has smtp but no server to read mail from"
-            builder.add(place, message, "add [[provider.incoming]]")
-    elif not provider.servers and not any(
-        builder.is_faulty(f"{place}.{key}") for key in SERVER_KEYS
-    ):
-        builder.add(place, "it has no servers", "add [[provider.incoming]]")

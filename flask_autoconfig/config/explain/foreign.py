@@ -26,18 +26,18 @@ _ANY = re.compile(
     r"|\$\{\s*(\w+)[^{}]*\}|\$([A-Za-z_]\w*)\$?|\{\{?\s*+([\w@.-]*+)[^{}]*+\}\}?"
     r"|<([\w@. -]+)>|\[([\w@. -]+)\]|%([A-Za-z]\w*)%|%[LU]?([a-z])(?![A-Za-z])"
 )
-_PLACEHOLDER_NAMES: dict[str, str] = {
-    name: ours
-    for ours, names in WORDS["placeholders"].items()
-    for name in names.split()
-}
 _EITHER = WORDS["either"].split()  # alone, they may mean the whole address
+
+
+def _by_name(table: str) -> dict[str, str]:
+    """Return our word for each name of a table of words.toml."""
+    pairs = WORDS[table].items()
+    return {name: ours for ours, names in pairs for name in names.split()}
+
+
+_PLACEHOLDER_NAMES = _by_name("placeholders")
 # Another program's heading of a server -> our table, and the type of the server.
-SERVERS = {
-    name: ours.split()
-    for ours, names in WORDS["servers"].items()
-    for name in names.split()
-}
+SERVERS = _by_name("servers")
 
 
 def plain(name: str) -> str:
@@ -162,5 +162,5 @@ def socket_type(value: str, key: str, port: object) -> str:
 
 def for_type(value: str, key: str) -> str:
     """Return the cure for a server of that type in the table of others, or ""."""
-    home, _ = SERVERS.get(plain(value), ("", ""))
+    home = SERVERS.get(plain(value), "").partition(" ")[0]
     return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""

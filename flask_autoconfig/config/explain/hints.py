@@ -9,17 +9,8 @@ from typing import Any
 
 from msgspec import inspect
 
+from .. import tables
 from ..building import Key, holder, keys_of, unwrapped
-from ..tables import (
-    Config,
-    Incoming,
-    OAuth2,
-    Outgoing,
-    Pop3,
-    Provider,
-    ProviderPage,
-    Webmail,
-)
 from ..values import quote
 from .foreign import SERVERS, WORDS, bare_host, login_for, plain, socket_type, synonym
 from .foreign import for_type as for_type
@@ -28,13 +19,13 @@ from .hiding import is_secret
 Keys = Mapping[str, Key]
 # The tables by their heading; of those that have a stray key, the first is proposed.
 _HOMES = {
-    "[[provider]]": Provider,
-    "[provider.webmail]": Webmail,
-    "[provider.oauth2]": OAuth2,
-    "[provider.incoming.pop3]": Pop3,
-    "[[provider.incoming]]": Incoming,
-    "[[provider.outgoing]]": Outgoing,
-    "[provider.page]": ProviderPage,
+    "[[provider]]": tables.Provider,
+    "[provider.webmail]": tables.Webmail,
+    "[provider.oauth2]": tables.OAuth2,
+    "[provider.incoming.pop3]": tables.Pop3,
+    "[[provider.incoming]]": tables.Incoming,
+    "[[provider.outgoing]]": tables.Outgoing,
+    "[provider.page]": tables.ProviderPage,
 }
 _OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
 _PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
@@ -45,10 +36,6 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-_BOOLEANS = {
-    "true": "true", "yes": "true", "on": "true", "1": "true",
-    "false": "false", "no": "false", "off": "false", "0": "false",
-}  # fmt: skip
 _MOST_GUESSED = 1000  # different words of a file that are compared with known ones
 
 
@@ -58,7 +45,10 @@ class Hints:
     def __init__(self, file: str) -> None:
         """`file` is the included file that is read, "" for the main one."""
         top = "the top of the file, before the first table"
-        homes = {"the file that includes this one" if file else top: Config, **_HOMES}
+        homes = {
+            "the file that includes this one" if file else top: tables.Config,
+            **_HOMES,
+        }
         self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
         self._near: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -70,7 +60,7 @@ class Hints:
             why = "the settings are public, and clients ask for the password"
             return f"remove it: {why}", ""
         if _is_tables(raw[key]) and plain(key) in SERVERS:
-            home, type_ = SERVERS[plain(key)]
+            home, type_ = SERVERS[plain(key)].split()
             below = ", below its [[provider]]" * ("provider" in known)
             cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
             return cure, home
@@ -177,7 +167,7 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
         if number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0):
             return number[1]
     elif isinstance(kind, inspect.BoolType):
-        return _BOOLEANS.get(text.lower(), "")
+        return synonym("truth", text)
     elif isinstance(kind, inspect.LiteralType):
         word = synonym(key, text, map(str, kind.values))
         if key == "socket_type" and (word or raw in (0, 1)):

@@ -14,6 +14,7 @@ from ...cleaning import is_seen
 from ...errors import Problem
 from ..tables import SERVER_KEYS
 from ..values import quote
+from .foreign import synonym
 from .hiding import HIDDEN, hidden_to_the_end
 from .lines import last_statement
 
@@ -37,7 +38,6 @@ _PAIR = re.compile(
     r"(?P<sign>(?:[=:]|->)[=>]*+)?[ \t]*+(?P<raw>.*)"
 )
 _VALID = re.compile(r"""[+-]?(?:0|[1-9][0-9_]*)|true|false|"[^"\\]*"|'[^']*'|[\[{].*""")
-_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 _STRAIGHT = dict.fromkeys("“”„«»″＂", '"') | dict.fromkeys("‘’‚′`´", "'")
 _QUOTES = "\"'" + "".join(_STRAIGHT)
 _OPEN_STRING = ("Illegal character", "Found invalid", "Unterminated", 'Expected "\'"')
@@ -70,12 +70,7 @@ class _Stop(NamedTuple):
         return self._replace(offset=self.offset - self.at + at)
 
 
-class _Guess(NamedTuple):
-    """A probable cause, what to write instead, and where."""
-
-    message: str
-    cure: str
-    stop: _Stop
+_Guess = tuple[str, str, _Stop]  # a probable cause, what to write instead, and where
 
 
 def explain(text: str, error: Exception) -> Problem:
@@ -86,8 +81,8 @@ def explain(text: str, error: Exception) -> Problem:
     text = text.replace("\r\n", "\n")
     stop = _stop(text, str(error))
     guess = _guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
-    guess = guess or _Guess(stop.message, _CURE, stop)
-    return _problem(f"not TOML: {guess.message}", guess.cure, guess.stop)
+    message, cure, at = guess or (stop.message, _CURE, stop)
+    return _problem(f"not TOML: {message}", cure, at)
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
@@ -162,7 +157,7 @@ def _guessed(stop: _Stop) -> _Guess | None:
     """Return the likeliest cause, or None."""
     for sign, name, cure in _FORMATS:
         if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{sign})", stop.text):
-            return _Guess(f"the file is {name}", cure, stop.column(0))
+            return (f"the file is {name}", cure, stop.column(0))
     guesses = (_odd_character, _open_list, _uneven_heading, _pair, _string, _duplicate)
     return next(filter(None, (guess(stop) for guess in guesses)), None)
 
@@ -172,7 +167,7 @@ def _odd_character(stop: _Stop) -> _Guess | None:
     char = stop.line[stop.at : stop.at + 1]
     if char and char not in " \t" and (char.isspace() or not is_seen(char)):
         message = f"an invisible character (U+{ord(char):04X})"
-        return _Guess(message, "remove it, or write an ordinary space", stop)
+        return (message, "remove it, or write an ordinary space", stop)
     at = stop.at
     if not char and stop.message.startswith(_OPEN_STRING):
         at = len(stop.line.partition(" #")[0].rstrip(" \t,]")) - 1
@@ -180,7 +175,7 @@ def _odd_character(stop: _Stop) -> _Guess | None:
     if char not in _STRAIGHT:
         return None
     cure = f"write a straight one: {_STRAIGHT[char]}"
-    return _Guess(f"a curly quote ({char})", cure, stop.column(at))
+    return (f"a curly quote ({char})", cure, stop.column(at))
 
 
 def _open_list(stop: _Stop) -> _Guess | None:
@@ -189,7 +184,7 @@ def _open_list(stop: _Stop) -> _Guess | None:
         return None
     rest = stop.line[stop.at :]
     if stop.message.startswith("Unclosed") and rest.startswith(('"', "'", "{")):
-        return _Guess("a comma is missing", "write a comma between two values", stop)
+        return ("a comma is missing", "write a comma between two values", stop)
     begin = stop._replace(offset=last_statement(stop.text, stop.offset))
     at = begin.line.find("[", begin.at)
     pair = _PAIR.match(stop.line)
@@ -201,7 +196,7 @@ def _open_list(stop: _Stop) -> _Guess | None:
     ):
         return None
     message = "the list that begins here has no ]"
-    return _Guess(message, "write ] after its last value", begin.column(at))
+    return (message, "write ] after its last value", begin.column(at))
 
 
 def _uneven_heading(stop: _Stop) -> _Guess | None:
@@ -210,7 +205,7 @@ def _uneven_heading(stop: _Stop) -> _Guess | None:
         return None
     name = found[2].strip()
     heading = f"[[{name}]]" if name in _LISTS else f"[{name}]"
-    return _Guess("the brackets of the heading do not match", f"write {heading}", stop)
+    return ("the brackets of the heading do not match", f"write {heading}", stop)
 
 
 def _pair(stop: _Stop) -> _Guess | None:
@@ -227,20 +222,22 @@ def _pair(stop: _Stop) -> _Guess | None:
     is_value = stop.message.startswith("Invalid value")
     if is_value and (not sign or raw.startswith(("[", "{"))):  # in a list
         word = re.split(r"[,\]}]", stop.line[stop.at :], maxsplit=1)[0]
-        return _Guess("a quote is missing", f"write {_value_of(word)}", stop)
+        return ("a quote is missing", f"write {_value_of(word)}", stop)
     if not sign:
-        return None if "=" in raw else _Guess("an = is missing", cure, stop)
+        return None if "=" in raw else ("an = is missing", cure, stop)
     if sign != "=":
         at = stop.column(found.start("sign"))
-        return _Guess(f'"{sign}" instead of "="', cure, at)
+        return (f'"{sign}" instead of "="', cure, at)
     if raw.startswith(('"', "'", "[", "{")):
         return None
     at = stop.column(found.start("raw"))
     if not raw:
-        return _Guess("the value is missing", cure, at)
+        return ("the value is missing", cure, at)
     is_text = '"' in cure
-    return _Guess(
-        "a quote is missing" if is_text else "the value is not valid TOML", cure, at
+    return (
+        "a quote is missing" if is_text else "the value is not valid TOML",
+        cure,
+        at,
     )
 
 
@@ -251,22 +248,19 @@ def _value_of(raw: str) -> str:
         return text
     if text.isascii() and text.isdigit():
         return text.lstrip("0") or "0"
-    word = text.lower()
-    if word in ("true", "false", *_BOOLEANS):
-        return _BOOLEANS.get(word, word)
-    return quote(text.strip(f"{_QUOTES} \\") or "…")
+    return synonym("truth", text) or quote(text.strip(f"{_QUOTES} \\") or "…")
 
 
 def _string(stop: _Stop) -> _Guess | None:
     if stop.message.startswith(("Unescaped", "Invalid hex", "Escaped character")):
         message = "a backslash starts an escape sequence in double quotes"
         cure = "write the value in single quotes, or each backslash as \\\\"
-        return _Guess(message, cure, stop)
+        return (message, cure, stop)
     if stop.at < len(stop.line) or not stop.message.startswith(_OPEN_STRING):
         return None
     if not stop.line.strip():
         return None
-    return _Guess("the closing quote is missing", "write it after the value", stop)
+    return ("the closing quote is missing", "write it after the value", stop)
 
 
 def _duplicate(stop: _Stop) -> _Guess | None:
@@ -289,7 +283,7 @@ def _duplicate(stop: _Stop) -> _Guess | None:
                 cure = "remove one, or begin another [[provider]] before this one"
             if name in _LISTS:
                 cure = f"write each of them as [[{name}]], with two brackets"
-            return _Guess(message, cure, stop.column(0))
+            return (message, cure, stop.column(0))
         if not is_heading and line.lstrip().startswith("["):
             break
     return None
