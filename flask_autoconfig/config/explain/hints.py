@@ -45,10 +45,9 @@ class Hints:
     def __init__(self, file: str) -> None:
         """`file` is the included file that is read, "" for the main one."""
         top = "the top of the file, before the first table"
-        homes = {
-            "the file that includes this one" if file else top: tables.Config,
-            **_HOMES,
-        }
+        if file:
+            top = "the file that includes this one"
+        homes = {top: tables.Config, **_HOMES}
         self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
         self._near: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -92,14 +91,9 @@ class Hints:
     def _cure(self, kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
         key = _key(at)
         heading = _heading(kind, at)
+        if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
+            return "begin with [[provider]] and its domains, before its other tables"
         if heading:
-            has_tables_alone = isinstance(raw, dict) and all(
-                map(_is_tables, raw.values())
-            )
-            if at == "provider" and has_tables_alone:
-                return (
-                    "begin with [[provider]] and its domains, before its other tables"
-                )
             return f"write the heading {heading}, and its keys below it"
         if key == "clients" and raw in _ALL:
             return "remove the key: by default all are served, except ispdb"

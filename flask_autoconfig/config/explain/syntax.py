@@ -157,7 +157,7 @@ def _guessed(stop: _Stop) -> _Guess | None:
     """Return the likeliest cause, or None."""
     for sign, name, cure in _FORMATS:
         if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{sign})", stop.text):
-            return (f"the file is {name}", cure, stop.column(0))
+            return f"the file is {name}", cure, stop.column(0)
     guesses = (_odd_character, _open_list, _uneven_heading, _pair, _string, _duplicate)
     return next(filter(None, (guess(stop) for guess in guesses)), None)
 
@@ -167,7 +167,7 @@ def _odd_character(stop: _Stop) -> _Guess | None:
     char = stop.line[stop.at : stop.at + 1]
     if char and char not in " \t" and (char.isspace() or not is_seen(char)):
         message = f"an invisible character (U+{ord(char):04X})"
-        return (message, "remove it, or write an ordinary space", stop)
+        return message, "remove it, or write an ordinary space", stop
     at = stop.at
     if not char and stop.message.startswith(_OPEN_STRING):
         at = len(stop.line.partition(" #")[0].rstrip(" \t,]")) - 1
@@ -175,7 +175,7 @@ def _odd_character(stop: _Stop) -> _Guess | None:
     if char not in _STRAIGHT:
         return None
     cure = f"write a straight one: {_STRAIGHT[char]}"
-    return (f"a curly quote ({char})", cure, stop.column(at))
+    return f"a curly quote ({char})", cure, stop.column(at)
 
 
 def _open_list(stop: _Stop) -> _Guess | None:
@@ -184,19 +184,17 @@ def _open_list(stop: _Stop) -> _Guess | None:
         return None
     rest = stop.line[stop.at :]
     if stop.message.startswith("Unclosed") and rest.startswith(('"', "'", "{")):
-        return ("a comma is missing", "write a comma between two values", stop)
+        return "a comma is missing", "write a comma between two values", stop
     begin = stop._replace(offset=last_statement(stop.text, stop.offset))
-    at = begin.line.find("[", begin.at)
     pair = _PAIR.match(stop.line)
     is_next = _HEADING.match(stop.line) or (pair and pair["sign"])
-    if (
-        at <= begin.at
-        or (begin.number == stop.number and rest)
-        or (rest and not is_next)
-    ):
+    if rest and (begin.number == stop.number or not is_next):
+        return None
+    at = begin.line.find("[", begin.at)
+    if at <= begin.at:  # no list, or a heading
         return None
     message = "the list that begins here has no ]"
-    return (message, "write ] after its last value", begin.column(at))
+    return message, "write ] after its last value", begin.column(at)
 
 
 def _uneven_heading(stop: _Stop) -> _Guess | None:
@@ -205,7 +203,7 @@ def _uneven_heading(stop: _Stop) -> _Guess | None:
         return None
     name = found[2].strip()
     heading = f"[[{name}]]" if name in _LISTS else f"[{name}]"
-    return ("the brackets of the heading do not match", f"write {heading}", stop)
+    return "the brackets of the heading do not match", f"write {heading}", stop
 
 
 def _pair(stop: _Stop) -> _Guess | None:
@@ -222,23 +220,19 @@ def _pair(stop: _Stop) -> _Guess | None:
     is_value = stop.message.startswith("Invalid value")
     if is_value and (not sign or raw.startswith(("[", "{"))):  # in a list
         word = re.split(r"[,\]}]", stop.line[stop.at :], maxsplit=1)[0]
-        return ("a quote is missing", f"write {_value_of(word)}", stop)
+        return "a quote is missing", f"write {_value_of(word)}", stop
     if not sign:
         return None if "=" in raw else ("an = is missing", cure, stop)
     if sign != "=":
         at = stop.column(found.start("sign"))
-        return (f'"{sign}" instead of "="', cure, at)
+        return f'"{sign}" instead of "="', cure, at
     if raw.startswith(('"', "'", "[", "{")):
         return None
     at = stop.column(found.start("raw"))
     if not raw:
-        return ("the value is missing", cure, at)
-    is_text = '"' in cure
-    return (
-        "a quote is missing" if is_text else "the value is not valid TOML",
-        cure,
-        at,
-    )
+        return "the value is missing", cure, at
+    message = "a quote is missing" if '"' in cure else "the value is not valid TOML"
+    return message, cure, at
 
 
 def _value_of(raw: str) -> str:
@@ -255,12 +249,12 @@ def _string(stop: _Stop) -> _Guess | None:
     if stop.message.startswith(("Unescaped", "Invalid hex", "Escaped character")):
         message = "a backslash starts an escape sequence in double quotes"
         cure = "write the value in single quotes, or each backslash as \\\\"
-        return (message, cure, stop)
+        return message, cure, stop
     if stop.at < len(stop.line) or not stop.message.startswith(_OPEN_STRING):
         return None
     if not stop.line.strip():
         return None
-    return ("the closing quote is missing", "write it after the value", stop)
+    return "the closing quote is missing", "write it after the value", stop
 
 
 def _duplicate(stop: _Stop) -> _Guess | None:
@@ -283,7 +277,7 @@ def _duplicate(stop: _Stop) -> _Guess | None:
                 cure = "remove one, or begin another [[provider]] before this one"
             if name in _LISTS:
                 cure = f"write each of them as [[{name}]], with two brackets"
-            return (message, cure, stop.column(0))
+            return message, cure, stop.column(0)
         if not is_heading and line.lstrip().startswith("["):
             break
     return None
