@@ -55,11 +55,12 @@ class Hints:
         self, key: str, raw: dict[str, Any], known: Keys
     ) -> tuple[str, str]:
         """Return the cure, and the known key that was probably meant, or ""."""
-        if plain(key) in _PASSWORDS:
+        theirs = plain(key)
+        if theirs in _PASSWORDS:
             why = "the settings are public, and clients ask for the password"
             return f"remove it: {why}", ""
-        if _is_tables(raw[key]) and plain(key) in SERVERS:
-            home, type_ = SERVERS[plain(key)].split()
+        if _is_tables(raw[key]) and theirs in SERVERS:
+            home, type_ = SERVERS[theirs].split()
             below = ", below its [[provider]]" * ("provider" in known)
             cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
             return cure, home
@@ -115,7 +116,8 @@ class Hints:
     ) -> Iterator[tuple[str, str]]:
         """Yield what to write for a key of another table or of another program."""
         name = key.lower().replace("-", "_")
-        others = [it for it, names in _OTHER_NAMES.items() if plain(key) in names]
+        theirs = plain(key)
+        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
         if _is_tables(raw[key]):
             others = []
         for head, keys in {"": known, **self._homes}.items():
