@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import plistlib
 import socket
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,9 +17,10 @@ from xml.sax.saxutils import escape
 import pytest
 from strangers import answering, server
 from support import certificate_for
+from werkzeug.test import TestResponse
 from world import NameServer
 
-from flask_autoconfig import families
+from flask_autoconfig import create_app, families
 from flask_autoconfig.address import Address
 from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import Case, Facts, Report, published, reach, report
@@ -33,7 +34,17 @@ pytestmark = pytest.mark.world  # the signature of a profile is read by openssl
 
 DOMAIN = "example.test"
 CASE = Case(DOMAIN, families.chosen(None, ""), address=Address("fred", DOMAIN))
-POX = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
+MARKED = f"""
+[[provider]]
+domains = ["{DOMAIN}"]
+mx_domains = ["marked.test"]
+incoming = [
+    {{type = "imap", hostname = "marked.test", username = "marked.test"}},
+    {{type = "pop3", hostname = "marked.test"}},
+]
+outgoing = [{{type = "smtp", hostname = "marked.test", port = 4242}}]
+calendar = [{{type = "caldav", url = "https://marked.test/"}}]
+"""
 
 VALUES = {
     "a space": "a b",
@@ -63,56 +74,12 @@ VALUES = {
 }
 
 
-def _in_xml(value: str) -> str:
-    return escape("".join(char for char in value if char >= " " and char != "\ud800"))
-
-
-def _document(value: str) -> bytes:
-    servers = (
-        f"<{tag} type='{type_}'><hostname>{value}</hostname><port>{port}</port>"
-        f"<socketType>SSL</socketType><username>{value}</username>"
-        f"<authentication>password-cleartext</authentication></{tag}>"
-        for tag, type_, port in (
-            ("incomingServer", "imap", "993"),
-            ("outgoingServer", "smtp", value),
-        )
-    )
-    return (
-        f'<clientConfig version="1.1"><emailProvider id="{DOMAIN}">'
-        f"<domain>{DOMAIN}</domain><domain>{value}</domain>{''.join(servers)}"
-        f"</emailProvider><calendar><serverURL>https://{value}/</serverURL></calendar>"
-        "</clientConfig>"
-    ).encode()
-
-
-def _autodiscover(value: str) -> bytes:
-    return (
-        f'<Autodiscover><Response xmlns="{POX}"><Account><RedirectUrl>https://{value}/'
-        f"</RedirectUrl><Protocol><Type>IMAP</Type><Server>{value or 'x.test'}</Server>"
-        f"<Port>{value}</Port><LoginName>{value}</LoginName></Protocol>"
-        "<Protocol><Type>SMTP</Type><Server>x.test</Server><Port>99999</Port>"
-        "</Protocol></Account></Response></Autodiscover>"
-    ).encode()
-
-
-def _profile(value: str) -> bytes:
-    payload = {"PayloadType": "com.apple.mail.managed", "EmailAccountType": value}
-    for way in ("Incoming", "Outgoing"):
-        payload[f"{way}MailServerHostName"] = value
-        payload[f"{way}MailServerPortNumber"] = "4242"
-        payload[f"{way}MailServerUsername"] = value
-    raw = value.encode("utf-8", "replace")
-    try:
-        profile = plistlib.dumps({"PayloadContent": [payload]})
-    except ValueError:  # control characters, which it has no place for
-        return raw
-    return profile.replace(b"<string>4242</string>", b"<integer>%b</integer>" % raw)
-
-
 class Web:
-    """The web servers of a domain; they put one value in every place."""
+    """The web servers of a domain; they put one value in place of each marked one."""
 
-    value = ""
+    def __init__(self) -> None:
+        self.value = ""
+        self._site = create_app({"AUTOCONFIG": tomllib.loads(MARKED)}).test_client()
 
     def __call__(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as request:
@@ -120,38 +87,40 @@ class Web:
             if not first:
                 return
             headers = parse_headers(request)
-            request.read(int(headers["Content-Length"] or 0))
-        path = first.split(" ")[1].partition("?")[0].lower()
-        connection.sendall(self.answer(headers["Host"].lower(), path))
-
-    def answer(self, host: str, path: str) -> bytes:
-        value, text = self.value, _in_xml(self.value)
+            body = request.read(int(headers["Content-Length"] or 0))
+        method, path, _ = first.split(" ")
+        host = headers["Host"].lower()
         if host.startswith("autoconfig") or "caldav" in path:
-            return _redirect(f"https://{value}/")
-        if "carddav" in path or "mail/config" in path:
-            return _redirect(value)
-        if host.startswith("ua-auto-config"):
-            server_ = {"host": value}
-            said = {"protocols": {"imap": server_, "submit": server_}}
-            return _found("application/json", json.dumps(said).encode())
-        if path.endswith(".json"):
-            url = json.dumps({"Url": f"https://{value}/"})
-            return _found("application/json", url.encode())
-        if "autodiscover" in path:
-            return _found("text/xml", _autodiscover(text))
-        if "mobileconfig" in path or "apple" in path:
-            return _found("application/x-apple-aspen-config", _profile(value))
-        return _found("text/xml", _document(text))
+            reply = self._redirect(f"https://{self.value}/")
+        elif "carddav" in path or "mail/config" in path:
+            reply = self._redirect(self.value)
+        else:
+            type_ = headers["Content-Type"]
+            own: Any = {
+                "base_url": f"https://{host}",
+                "data": body,
+                "content_type": type_,
+            }
+            reply = self._changed(self._site.open(path, method=method, **own), host)
+        connection.sendall(reply)
 
+    def _redirect(self, location: str) -> bytes:
+        head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nAge: 999999999999\r\n"
+        to = location.encode("utf-8", "surrogatepass")
+        return head + b"Location: " + to + b"\r\n\r\n"
 
-def _redirect(location: str) -> bytes:
-    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nAge: 999999999999\r\nLocation: "
-    return head + location.encode("utf-8", "surrogatepass") + b"\r\n\r\n"
-
-
-def _found(type_: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {type_}\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    def _changed(self, found: TestResponse, host: str) -> bytes:
+        value = json.dumps(self.value)[1:-1]
+        if not found.is_json:
+            fit = (char for char in self.value if char >= " " and char != "\ud800")
+            value = escape("".join(fit))
+        redirect = f"<Account><RedirectUrl>https://{value}/</RedirectUrl>"
+        text = found.text.replace("<Account>", redirect)
+        for marked in ("marked.test", "4242", *[host] * found.is_json):
+            text = text.replace(marked, value)
+        data = text.encode()
+        head = f"HTTP/1.1 {found.status}\r\nContent-Type: {found.content_type}\r\n"
+        return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
 class World:

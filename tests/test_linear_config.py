@@ -201,46 +201,31 @@ def test_a_logo(template: str, tmp_path: Path) -> None:
     assert_all_linear(read, *STYLES)
 
 
-def server(number: int) -> str:
-    return f'[[provider.incoming]]\ntype = "imap{number}"\nhost = "a{number}.test"\n'
-
-
-# Many items of one kind, by number.
-MANY: dict[str, Callable[[int], str]] = {
-    "unknown keys": "hostnam{0} = 1\n".format,
-    "unknown tables": "[hostnam{0}]\n".format,
-    "unknown keys of a provider": "[[provider]]\ndomain{0} = 1\n".format,
-    "faulty servers": lambda number: (
-        ("" if number else "[[provider]]\n") + server(number)
+# Many items of one kind: what stands before them, and one by its number.
+MANY = {
+    "unknown keys": ("", "hostnam{0} = 1\n"),
+    "unknown tables": ("", "[hostnam{0}]\n"),
+    "unknown keys of a provider": ("", "[[provider]]\ndomain{0} = 1\n"),
+    "faulty servers": (
+        "[[provider]]\n",
+        '[[provider.incoming]]\ntype = "imap{0}"\nhost = "a{0}.test"\n',
     ),
-    "providers without anything": lambda _: "[[provider]]\n",
-    "providers of one domain": lambda _: '[[provider]]\ndomains = ["a.test"]\n',
-    "patterns without a file": lambda number: (
-        "include = [\n" * (not number) + f'"{number}.toml",\n'
-    ),
-    "faulty domains": lambda number: (
-        '[[provider]]\ndomains = ["b",\n' * (not number) + f'"a@{number}",\n'
-    ),
-    "lists in tables": lambda number: "x = [" + "{y=[" * number,
-    "keys below a deep heading": lambda number: (
-        f"k{number} = 1\n" if number else "[" + "a." * 31 + "a]\n"
-    ),
-    "deep keys": lambda number: "a." * 31 + f"k{number} = 1\n",
-    "inline tables of deep keys": lambda number: (
-        "x = {" * (not number) + "a." * 31 + f"k{number} = 1,"
-    ),
+    "providers without anything": ("", "[[provider]]\n"),
+    "providers of one domain": ("", '[[provider]]\ndomains = ["a.test"]\n'),
+    "patterns without a file": ("include = [\n", '"{0}.toml",\n'),
+    "faulty domains": ('[[provider]]\ndomains = ["b",\n', '"a@{0}",\n'),
+    "lists in tables": ("x = [", "{{y=["),
+    "keys below a deep heading": (f"[{'a.' * 31}a]\n", "k{0} = 1\n"),
+    "deep keys": ("", "a." * 31 + "k{0} = 1\n"),
+    "inline tables of deep keys": ("x = {", "a." * 31 + "k{0} = 1,"),
 }
 
 
-@pytest.mark.parametrize("one", MANY.values(), ids=MANY)
-def test_many_of_one_kind(one: Callable[[int], str]) -> None:
+@pytest.mark.parametrize(("before", "one"), MANY.values(), ids=MANY)
+def test_many_of_one_kind(before: str, one: str) -> None:
     def explain(text: str) -> None:
-        parts: list[str] = []
-        size = 0
-        while size < len(text):
-            parts.append(one(len(parts)))
-            size += len(parts[-1])
-        explained("".join(parts))
+        numbers = range(len(text) // len(one))
+        explained(before + "".join(map(one.format, numbers)))
 
     assert_linear(explain, " ", ends=[""], unnoticed=0.2)
 

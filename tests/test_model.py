@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -15,7 +15,12 @@ from support import ROOT, TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading, writing
-from flask_autoconfig.config.tables import AuthenticationMethod, Provider, Server
+from flask_autoconfig.config.tables import (
+    AuthenticationMethod,
+    Provider,
+    Server,
+    SocketType,
+)
 from flask_autoconfig.tools.warnings import find_warnings
 
 # Short names of clients in mistakes.toml.
@@ -35,41 +40,37 @@ def provider_in(text: str) -> Provider:
 # --- Defaults ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("type_", "socket_type", "port", "url"),
-    [
-        ("imap", None, 993, None),
-        ("imap", "STARTTLS", 143, None),
-        ("imap", "plain", 143, None),
-        ("pop3", None, 995, None),
-        ("pop3", "STARTTLS", 110, None),
-        ("smtp", None, 465, None),
-        ("smtp", "STARTTLS", 587, None),
-        ("smtp", "plain", 25, None),
-        ("xmpptcp", "SSL", 5223, None),
-        ("xmpptcp", "STARTTLS", 5222, None),
-        ("managesieve", None, 4190, None),
-        ("managesieve", "SSL", 4190, None),
-        ("irc", None, None, None),
-        ("caldav", None, 443, "https://a.test/.well-known/caldav"),
-        ("caldav", "plain", 80, "http://a.test/.well-known/caldav"),
-        ("webdav", None, 443, "https://a.test/"),
-        ("activesync", None, 443, "https://a.test/Microsoft-Server-ActiveSync"),
-        ("ews", None, 443, "https://a.test/EWS/Exchange.asmx"),
-        ("jmap", None, 443, "https://a.test/.well-known/jmap"),
-    ],
-)
+# The ports with SSL, STARTTLS and plain, and the path of the URL.
+TYPES = [
+    ("imap", (993, 143, 143), None),
+    ("pop3", (995, 110, 110), None),
+    ("smtp", (465, 587, 25), None),
+    ("xmpptcp", (5223, 5222, 5222), None),
+    ("managesieve", (4190, 4190, 4190), None),
+    ("irc", (None, None, None), None),
+    ("caldav", (443, None, 80), "/.well-known/caldav"),
+    ("webdav", (443, None, 80), "/"),
+    ("activesync", (443, None, 80), "/Microsoft-Server-ActiveSync"),
+    ("ews", (443, None, 80), "/EWS/Exchange.asmx"),
+    ("jmap", (443, None, 80), "/.well-known/jmap"),
+]
+
+
+@pytest.mark.parametrize(("type_", "ports", "path"), TYPES)
 def test_port_and_url_are_the_standard_ones_of_type_and_encryption(
-    type_: str, socket_type: Any, port: int | None, url: str | None
+    type_: str, ports: tuple[int | None, ...], path: str | None
 ) -> None:
-    found = Server(type=type_, hostname="a.test", socket_type=socket_type).completed()
+    bare = Server(type=type_, hostname="a.test")
+    for socket_type, port in zip(get_args(SocketType), ports, strict=True):
+        found = structs.replace(bare, socket_type=socket_type).completed()
+        scheme = "http" if socket_type == "plain" else "https"
+        assert (found.port, found.url) == (port, path and f"{scheme}://a.test{path}")
+        assert found.is_url_usual == (path is not None)
+        written = writing.to_raw(found)
+        assert written.keys() <= {"type", "hostname", "socket_type"}
+        assert Server(**written).completed() == found
     default = "STARTTLS" if type_ == "managesieve" else "SSL"  # RFC 5804
-    expected = (port, socket_type or default, url)
-    assert (found.port, found.socket_type, found.url) == expected
-    assert found.is_url_usual == (url is not None)
-    written = writing.to_raw(found)
-    assert written.keys() <= {"type", "hostname", "socket_type"}
-    assert Server(**written).completed() == found
+    assert bare.completed().socket_type == default
 
 
 @pytest.mark.parametrize(
