@@ -135,7 +135,7 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged(
     assert record.levelno == logging.WARNING
     message = record.getMessage()
     assert message.startswith(f"{tmp_path}/customers: skipped:\n  line 2: ")
-    assert '"sales@two.test" is an address; write "two.test"' in message
+    assert 'expected a domain, got "sales@two.test"; write "two.test"' in message
     assert message.endswith("\n  and 5 more")
 
 
@@ -149,7 +149,7 @@ def test_a_line_that_is_no_domain_does_not_block_later_edits(
     time.sleep(0.05)  # so that the next change has another date
     look(service)
     assert serves(service, "two.test")
-    assert caplog.text.count('line 2: expected a host name, got "M\ufffdller"') == 1
+    assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
     toml(LISTED.replace("imap.", "mail."))
     look(service)
     assert "mail.example.com" in str(service.snapshot.loaded.tables)
@@ -166,9 +166,9 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
         f'{tmp_path}/customers:2: error: "192.0.2.1" is an IP address',
         "  2 | 192.0.2.1 x",
         "  do: write the mail domain",
-        f'{tmp_path}/customers:4: error: expected a host name, got "a_b.test"',
+        f'{tmp_path}/customers:4: error: expected a domain, got "a_b.test"',
         "  4 | a_b.test",
-        "  do: write the name in DNS: a host name has no _",
+        '  do: write "example.com", "*.example.com" for all below it, or "*" for any',
     ]
     assert done.stderr.endswith("2 problems, no warnings\n")
 

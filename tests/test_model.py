@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -15,7 +15,12 @@ from support import ROOT, TWO_DOMAINS
 
 from flask_autoconfig import ConfigError, load
 from flask_autoconfig.config import reading, writing
-from flask_autoconfig.config.tables import AuthenticationMethod, Config, Provider
+from flask_autoconfig.config.tables import (
+    AuthenticationMethod,
+    Provider,
+    Server,
+    SocketType,
+)
 from flask_autoconfig.tools.warnings import find_warnings
 
 # Short names of clients in mistakes.toml.
@@ -35,83 +40,61 @@ def provider_in(text: str) -> Provider:
 # --- Defaults ---------------------------------------------------------------------------
 
 
-def server(type_: str, lines: str) -> str:
-    """Return the file with a server of this type that has these lines."""
-    if type_ in ("imap", "smtp"):
-        return changed(f'type = "{type_}"\n{lines}', f'type = "{type_}"')
-    text = f'hostname = "a.test"\ntype = "{type_}"\n{lines}'
-    if type_ in ("pop3", "jmap", "activesync", "ews"):
-        return changed(f"[[provider.incoming]]\n{text}", "# end")
-    return changed(f"[[provider.setup]]\n{text}", "# end")
+# The ports with SSL, STARTTLS and plain, and the path of the URL.
+TYPES = [
+    ("imap", (993, 143, 143), None),
+    ("pop3", (995, 110, 110), None),
+    ("smtp", (465, 587, 25), None),
+    ("xmpptcp", (5223, 5222, 5222), None),
+    ("managesieve", (4190, 4190, 4190), None),
+    ("irc", (None, None, None), None),
+    ("caldav", (443, None, 80), "/.well-known/caldav"),
+    ("webdav", (443, None, 80), "/"),
+    ("activesync", (443, None, 80), "/Microsoft-Server-ActiveSync"),
+    ("ews", (443, None, 80), "/EWS/Exchange.asmx"),
+    ("jmap", (443, None, 80), "/.well-known/jmap"),
+]
 
 
-@pytest.mark.parametrize(
-    ("type_", "socket_type", "port"),
-    [
-        ("imap", "", 993),
-        ("imap", "STARTTLS", 143),
-        ("imap", "plain", 143),
-        ("pop3", "", 995),
-        ("pop3", "STARTTLS", 110),
-        ("smtp", "", 465),
-        ("smtp", "STARTTLS", 587),
-        ("smtp", "plain", 25),
-        ("xmpptcp", "SSL", 5223),
-        ("xmpptcp", "STARTTLS", 5222),
-        ("managesieve", "", 4190),
-        ("managesieve", "SSL", 4190),
-    ],
-)
-def test_the_port_is_the_standard_one_of_type_and_encryption(
-    type_: str, socket_type: str, port: int
+@pytest.mark.parametrize(("type_", "ports", "path"), TYPES)
+def test_port_and_url_are_the_standard_ones_of_type_and_encryption(
+    type_: str, ports: tuple[int | None, ...], path: str | None
 ) -> None:
-    lines = f'socket_type = "{socket_type}"' if socket_type else ""
-    config = reading.loads(server(type_, lines))
-    servers = [it for _, it in config.provider[0].servers]
-    (found,) = [it for it in servers if it.type == type_]
+    bare = Server(type=type_, hostname="a.test")
+    for socket_type, port in zip(get_args(SocketType), ports, strict=True):
+        found = structs.replace(bare, socket_type=socket_type).completed()
+        scheme = "http" if socket_type == "plain" else "https"
+        assert (found.port, found.url) == (port, path and f"{scheme}://a.test{path}")
+        assert found.is_url_usual == (path is not None)
+        written = writing.to_raw(found)
+        assert written.keys() <= {"type", "hostname", "socket_type"}
+        assert Server(**written).completed() == found
     default = "STARTTLS" if type_ == "managesieve" else "SSL"  # RFC 5804
-    assert (found.port, found.socket_type) == (port, socket_type or default)
-    assert reading.loads(writing.dumps(config)) == config
+    assert bare.completed().socket_type == default
 
 
 @pytest.mark.parametrize(
-    ("type_", "lines", "url"),
+    ("host", "port", "authority"),
     [
-        ("caldav", "", "https://a.test/.well-known/caldav"),
-        ("caldav", 'socket_type = "plain"', "http://a.test/.well-known/caldav"),
-        ("carddav", "port = 8443", "https://a.test:8443/.well-known/carddav"),
-        ("webdav", "", "https://a.test/"),
-        ("activesync", "", "https://a.test/Microsoft-Server-ActiveSync"),
-        ("ews", "", "https://a.test/EWS/Exchange.asmx"),
-        ("jmap", "", "https://a.test/.well-known/jmap"),
+        ("2001:db8::1", None, "[2001:db8::1]"),
+        ("%EMAILDOMAIN%", 443, "%EMAILDOMAIN%"),
+        ("a.test", 8443, "a.test:8443"),
     ],
 )
-def test_the_url_of_a_service_over_http_is_the_standard_one(
-    type_: str, lines: str, url: str
+def test_the_standard_url_holds_any_host_and_port(
+    host: str, port: int | None, authority: str
 ) -> None:
-    config = reading.loads(server(type_, lines))
-    found = next(it for _, it in config.provider[0].servers if it.type == type_)
-    assert found.url == url
-    assert found.is_url_usual
-    text = writing.dumps(config)
-    assert "url" not in text
-    assert reading.loads(text) == config
+    found = Server(type="jmap", hostname=host, port=port).completed()
+    assert found.url == f"https://{authority}/.well-known/jmap"
 
 
-@pytest.mark.parametrize(
-    ("host", "authority"), [("2001:db8::1", "[2001:db8::1]"), ("%EMAILDOMAIN%",) * 2]
-)
-def test_the_standard_url_holds_any_host(host: str, authority: str) -> None:
-    found = provider_in(server("jmap", "").replace("a.test", host))
-    assert found.incoming[-1].url == f"https://{authority}/.well-known/jmap"
-
-
-def test_the_defaults_are_those_of_a_well_run_server() -> None:
+def test_the_defaults_are_those_of_a_well_run_server_and_frozen() -> None:
     found = provider_in(VALID)
     assert found.identity == "example.com"
-    assert found.incoming[0].socket_type == "SSL"
     assert found.incoming[0].username == "%EMAILADDRESS%"
     assert found.incoming[0].authentication == ("password-cleartext",)
+    with pytest.raises(AttributeError):
+        found.id = "example.com"  # type: ignore[misc]
 
 
 # --- Values -----------------------------------------------------------------------------
@@ -129,42 +112,35 @@ def test_the_defaults_are_those_of_a_well_run_server() -> None:
     ],
 )
 def test_one_method_of_authentication_needs_no_list(value: str, method: Any) -> None:
-    found = provider_in(changed(f"authentication = {value}"))
-    assert found.incoming[0].authentication == (method,)
-
-
-def test_names_are_folded_and_become_a_labels() -> None:
-    text = VALID.replace("example.com", "Bücher.example")
-    found = provider_in(text.replace("# prov", 'id = "Example.COM"'))
-    assert found.domains == ("xn--bcher-kva.example",)
-    assert found.incoming[0].hostname == "imap.xn--bcher-kva.example"
-    assert found.identity == "example.com"
+    found = provider_in(changed(f"authentication = {value}")).incoming[0]
+    assert found.authentication == (method,)
+    assert not isinstance(writing.to_raw(found)["authentication"], list)
 
 
 @pytest.mark.parametrize(
     ("written", "served"),
     [
+        ("Bücher.example", "xn--bcher-kva.example"),
         ("%EMAILDOMAIN%.bücher.example", "%EMAILDOMAIN%.xn--bcher-kva.example"),
-        (
-            "x-%EMAILLOCALPART%.Bücher.example",
-            "x-%EMAILLOCALPART%.xn--bcher-kva.example",
-        ),
+        ("x-%EMAILLOCALPART%.B.test", "x-%EMAILLOCALPART%.b.test"),
         ("%EMAILDOMAIN%", "%EMAILDOMAIN%"),
-        ("imap.%EMAILDOMAIN%", "imap.%EMAILDOMAIN%"),
+        ("IMAP.%EMAILDOMAIN%", "imap.%EMAILDOMAIN%"),
     ],
 )
-def test_placeholders_survive_beside_letters_beyond_ascii(
+def test_names_are_folded_and_become_a_labels_around_placeholders(
     written: str, served: str
 ) -> None:
     text = changed(f'logo_url = "https://{written}:8443/ü"', "# prov")
     found = provider_in(text.replace("imap.example.com", written))
     assert found.incoming[0].hostname == served
-    assert found.logo_url == f"https://{served}:8443/%C3%BC"
+    assert (found.logo_url or "").lower() == f"https://{served}:8443/%c3%bc".lower()
 
 
-def test_host_names_with_placeholders_are_folded() -> None:
-    found = provider_in(VALID.replace("imap.example.com", "IMAP.%EMAILDOMAIN%"))
-    assert found.incoming[0].hostname == "imap.%EMAILDOMAIN%"
+def test_domains_and_ids_are_folded() -> None:
+    text = changed('id = "Example.COM"', "# prov")
+    found = provider_in(text.replace('["example.com"]', '["*.Bücher.example"]'))
+    assert found.domains == ("*.xn--bcher-kva.example",)
+    assert found.identity == "example.com"
 
 
 @pytest.mark.parametrize(
@@ -187,29 +163,18 @@ def test_a_url_is_served_in_ascii(written: str, served: str) -> None:
         assert found.logo_url == served
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "javascript:alert(1)",
-        "JavaScript:alert(1)",
-        "vbscript://x.test/",
-        "data:text/html,hello",
-        "data://text/html",
-        "ftp://x.test/",
-        "file:///etc/passwd",
-        "file://x.test/etc",
-        "mailto:fred@example.com",
-        "https:example.com",
-        "//example.com/",
-        "https://",
-        "https:///path",
-        "https://example.com:0/",
-    ],
-)
+NO_WEB = """
+javascript:alert(1) JavaScript:alert(1) vbscript://x.test/ data:text/html,hello
+data://text/html ftp://x.test/ FTP://x.test/ file:///etc/passwd file://x.test/etc
+mailto:fred@example.com https:example.com //example.com/ https:// https:///path
+https://example.com:0/
+"""
+
+
+@pytest.mark.parametrize("url", NO_WEB.split())
 def test_only_urls_of_the_web_are_allowed(url: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"logo_url.* expected an? .*URL.*; .*https://"
-    ):
+    message = r"logo_url.* expected an? .*URL.*; .*https://"
+    with pytest.raises(ConfigError, match=message):
         reading.loads(changed(f'logo_url = "{url}"', "# prov"))
 
 
@@ -229,12 +194,6 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(VALID, encoding="utf-8-sig")
     assert load(file) == reading.loads(VALID)
-
-
-def test_the_configuration_is_frozen() -> None:
-    config: Config = reading.loads(VALID)
-    with pytest.raises(AttributeError):
-        config.max_age = 1  # type: ignore[misc]
 
 
 # --- Problems (mistakes.toml has the rest) ----------------------------------------------
@@ -267,17 +226,9 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [
-        ("nowhere.toml", r"there is no file nowhere\.toml; create one with"),
-        ("/dev/zero", "it is no ordinary file"),
-        ("/dev", "it is no ordinary file"),
-    ],
-)
-def test_what_is_no_file_is_reported(file: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        load(file)
+def test_a_missing_file_is_reported_with_a_cure() -> None:
+    with pytest.raises(ConfigError, match=r"no file nowhere\.toml; create one with"):
+        load("nowhere.toml")
 
 
 # --- Warnings ---------------------------------------------------------------------------
@@ -332,26 +283,19 @@ def test_a_page_that_nobody_outside_reaches_is_a_warning() -> None:
     assert places == ["calendar[0].url", "webmail.login_page"]
 
 
+GOOD_NAMES = (
+    *("%EMAILADDRESS%", "%EMAILLOCALPART%", "%REALNAME%", "x-%EMAILLOCALPART%-y"),
+    *(r"OFFICE\%EMAILLOCALPART%", "%EMAILLOCALPART%%%EMAILDOMAIN%"),
+)
+GOOD_HOSTS = ("mail.%EMAILDOMAIN%", "%EMAILDOMAIN%", "local.example")
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        TWO_DOMAINS,
         changed('username = "relay"\nauthentication = "client-IP-address"', "# end"),
-        *(
-            changed(f"username = '{name}'")
-            for name in (
-                "%EMAILADDRESS%",
-                "%EMAILLOCALPART%",
-                "%REALNAME%",
-                "x-%EMAILLOCALPART%-y",
-                r"OFFICE\%EMAILLOCALPART%",
-                "%EMAILLOCALPART%%%EMAILDOMAIN%",
-            )
-        ),
-        *(
-            VALID.replace("imap.example.com", host)
-            for host in ("mail.%EMAILDOMAIN%", "%EMAILDOMAIN%", "local.example")
-        ),
+        *(changed(f"username = '{name}'") for name in GOOD_NAMES),
+        *(VALID.replace("imap.example.com", host) for host in GOOD_HOSTS),
     ],
 )
 def test_what_every_client_can_use_is_no_warning(text: str) -> None:
@@ -391,19 +335,6 @@ def test_two_providers_with_the_same_id_are_a_warning() -> None:
 
 
 # --- Writing ----------------------------------------------------------------------------
-
-
-def test_a_written_file_reads_back_the_same_and_has_no_defaults() -> None:
-    config = reading.loads(TWO_DOMAINS)
-    text = writing.dumps(config)
-    assert reading.loads(text) == config
-    assert "port" not in text
-    assert "username" not in text
-
-
-def test_one_method_of_authentication_is_written_without_a_list() -> None:
-    line = 'authentication = "OAuth2"'
-    assert line in writing.dumps(reading.loads(changed(line)))
 
 
 def test_invisible_characters_are_written_as_escapes() -> None:

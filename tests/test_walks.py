@@ -13,7 +13,7 @@ from support import serving, until
 from test_labels import thunderbird_label
 from thunderbird import Thunderbird, thunderbird
 
-from flask_autoconfig.config.page import ProgramName
+from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.page.words import labels
 
 WALKS = Path(__file__).parent / "walks.md"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from flask_autoconfig.config.page import ProgramName
+from flask_autoconfig.config.tables import ProgramName
 
 if TYPE_CHECKING:  # the fast tests have neither Playwright nor axe
     from playwright.sync_api import Browser, Page

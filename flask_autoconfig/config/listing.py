@@ -7,9 +7,7 @@ in slices, so that requests are answered in between.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import Problem
@@ -18,7 +16,7 @@ from .tables import Provider
 from .values import domain_pattern
 
 _SLICE = 1 << 13  # bytes: a fraction of a millisecond
-_MOST_SKIPPED = 1000  # lines with a problem of their own
+_MOST_SKIPPED = 10_000  # lines with a problem of their own
 _BOM = b"\xef\xbb\xbf"
 # A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
@@ -60,13 +58,11 @@ class ListingProvider(Provider, frozen=True, kw_only=True):
         yield from self.listing
 
 
-def read_listing(
-    path: Path, before: Listing | None = None, most: int = _MOST_SKIPPED
-) -> Listing:
+def read_listing(path: Path, before: Listing | None = None) -> Listing:
     """Read a domains file: the first word of each line. Raises OSError.
 
     `before` is the result of an earlier call; it is returned if the file is unchanged.
-    Lines whose word is no domain are skipped, with problems for at most `most` of them.
+    Lines whose word is no domain are skipped, with problems for the first of them.
     """
     state = lasting_state(path)
     if before is not None and before.state is not None and before.state == state:
@@ -85,7 +81,12 @@ def read_listing(
                 continue
         names += _names_of(lines, first, str(path), skipped)
         first += len(lines)
-    return Listing(path, names, _fewer(skipped, str(path), most), state)
+    more = len(skipped) - _MOST_SKIPPED
+    if more > 0:
+        message = f"{more} more lines are no domains"
+        last = Problem("", message, "correct these first", file=str(path))
+        skipped[_MOST_SKIPPED:] = [last]
+    return Listing(path, names, tuple(skipped), state)
 
 
 def lines_of(path: Path, names: Collection[bytes]) -> dict[bytes, int]:
@@ -120,46 +121,18 @@ def _names_of(
         if plain and len(plain[0]) <= _LONGEST_NAME:
             yield plain[0]
             continue
-        word = _word_of(line.decode("utf-8", "replace"))
-        if not word:
+        text = line.decode("utf-8", "replace")
+        words = text.partition("#")[0].split(None, 1)
+        if not words or text[0].isspace():  # in Postfix, a continuation line
             continue
+        # Postfix writes a leading dot for all names below a domain.
+        word = f"*{words[0]}" if words[0].startswith(".") else words[0]
         try:
             yield domain_pattern(word).encode()
         except ValueError as error:
             message, cure = error.args
-            cure = _line_cure(word) or cure
+            if "\ufffd" in word:  # which replaced bytes that are not UTF-8
+                cure = "save the file as UTF-8"
+            elif "," in word or ";" in word:
+                cure = "write each domain on a line of its own, without separators"
             skipped.append(Problem("", message, cure, file=file, line=number))
-
-
-def _line_cure(word: str) -> str:
-    """Return the cure for a line with a mistake of its own kind, or ""."""
-    if "\ufffd" in word:  # which replaced bytes that are not UTF-8
-        return "save the file as UTF-8"
-    if "," in word or ";" in word:
-        return "write each domain on a line of its own, without separators"
-    return ""
-
-
-def _word_of(line: str) -> str:
-    """Return the first word of a line, with *. for the leading dot of Postfix."""
-    words = line.partition("#")[0].split(None, 1)
-    if not words or line[0].isspace():  # in Postfix, a continuation line
-        return ""
-    return f"*{words[0]}" if words[0].startswith(".") else words[0]
-
-
-def every_skipped(listing: Listing) -> tuple[Problem, ...]:
-    """Return the problems of all skipped lines, however many there are."""
-    if len(listing.skipped) > _MOST_SKIPPED:
-        with suppress(OSError):  # removed since it was read
-            return read_listing(listing.path, most=sys.maxsize).skipped
-    return listing.skipped
-
-
-def _fewer(skipped: list[Problem], file: str, most: int) -> tuple[Problem, ...]:
-    more = len(skipped) - most
-    if more > 0:
-        message = f"{more} more lines are no domains"
-        last = Problem("", message, "correct these first", file=file)
-        skipped[most:] = [last]
-    return tuple(skipped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
@@ -46,11 +47,6 @@ class Logo(NamedTuple):
 class UnusableLogoError(ValueError):
     """A file that cannot be shown as a logo: the message and the cure."""
 
-    def __init__(self, message: str, cure: str) -> None:
-        self.message = message
-        self.cure = cure
-        super().__init__(message)
-
 
 def read_logo(path: Path) -> Logo:
     """Return the logo in a file; raise UnusableLogoError."""
@@ -86,16 +82,12 @@ def _check_svg(data: bytes, path: Path) -> None:
     if b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter())):
         cure = "save it as plain SVG with shapes only, or as PNG"
         raise unusable("contains a script, a link or external content", cure)
-    if _count_drawn(root) > _MOST_DRAWN:
-        raise unusable(f"repeats its shapes more than {_MOST_DRAWN} times", cure)
-
-
-def _count_drawn(root: Element) -> int:
     named = {element.get("id", ""): element for element in reversed([*root.iter()])}
-    try:
-        return _drawn(root, named, {})
-    except RecursionError:
-        return _MOST_DRAWN + 1
+    drawn = _MOST_DRAWN + 1
+    with suppress(RecursionError):
+        drawn = _drawn(root, named, {})
+    if drawn > _MOST_DRAWN:
+        raise unusable(f"repeats its shapes more than {_MOST_DRAWN} times", cure)
 
 
 def _drawn(

@@ -18,13 +18,14 @@ def plain(value: Any, place: str = "", depth: int = 0) -> Any:
     Raises ConfigError for a key that is not a string, and for deep or endless nesting.
     """
     if depth > _DEEPEST:
-        raise _problem(place, "it is nested too deeply", "nest it as TOML would")
+        problem = Problem(place, "it is nested too deeply", "nest it as TOML would")
+        raise ConfigError([problem])
     if is_mapping(value):
         table = {}
         for key in value.keys():  # noqa: SIM118 (a row of sqlite3 iterates over values)
             if not isinstance(key, str):
                 message = f"the key {quote(key)} is not a string"
-                raise _problem(place, message, "write it as a string")
+                raise ConfigError([Problem(place, message, "write it as a string")])
             if value[key] is not None:
                 table[key] = plain(value[key], below(place, key), depth + 1)
         return table
@@ -39,7 +40,3 @@ def is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping) or (
         hasattr(value, "keys") and hasattr(value, "__getitem__")
     )
-
-
-def _problem(place: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(place, message, cure)])

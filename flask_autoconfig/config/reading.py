@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,19 +23,7 @@ from . import rules
 from .building import Builder
 from .listing import Listing, ListingProvider, read_listing
 from .rules import Origin, Source
-from .tables import (
-    Config,
-    Contact,
-    Incoming,
-    OAuth2,
-    Outgoing,
-    Pop3,
-    Provider,
-    ProviderPage,
-    Sign,
-    Table,
-    Webmail,
-)
+from .tables import Config, Provider, Sign, Table
 from .values import quote
 
 if TYPE_CHECKING:
@@ -49,21 +37,6 @@ _LONG_KEY = re.compile(
     rf"{{{_MOST_PARTS}}}",
     re.MULTILINE,
 )
-# The tables by their heading; of those that have a stray key, the first is proposed.
-_HOMES = {
-    "the top of the file, before the first table": Config,
-    "[[provider]]": Provider,
-    "[provider.webmail]": Webmail,
-    "[provider.oauth2]": OAuth2,
-    "[provider.incoming.pop3]": Pop3,
-    "[[provider.incoming]]": Incoming,
-    "[[provider.outgoing]]": Outgoing,
-    "[provider.page]": ProviderPage,
-    "[provider.page.contact]": Contact,
-}
-_HOMES_OF_INCLUDED = {"the file that includes this one": Config} | {
-    head: table for head, table in _HOMES.items() if table is not Config
-}
 
 
 class Included(Table, frozen=True):
@@ -126,7 +99,14 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         text = text_of(path)
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
-        problem = _unreadable(path, error)
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        problem = Problem("", f"cannot read {path}: {reason}", "make it readable")
+        if isinstance(error, FileNotFoundError):
+            cure = (
+                "create one with `flask-autoconfig init DOMAIN`, or name yours with "
+                "--config or in AUTOCONFIG_FILE"
+            )
+            problem = Problem("", f"there is no file {path}", cure)
         raise ConfigError([problem], str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
@@ -151,11 +131,9 @@ def matching(
     for pattern in patterns:
         normal = str(PurePath(pattern))  # without `./`: each file has one name
         found |= dict.fromkeys(sorted(glob.glob(normal, root_dir=base)))
-    if main is None:
-        return list(found)
-    return [
-        name for name in found if not (name.endswith(main.name) and base / name == main)
-    ]
+    # Comparing whole paths is slow for thousands of files.
+    last = main.name if main else "\0"
+    return [it for it in found if not (it.endswith(last) and base / it == main)]
 
 
 def text_of(path: Path) -> str:
@@ -170,20 +148,6 @@ def text_of(path: Path) -> str:
         from .explain.syntax import not_utf8
 
         raise ConfigError([not_utf8(data, error)]) from error
-
-
-def _unreadable(path: Path, error: OSError | MemoryError) -> Problem:
-    if isinstance(error, FileNotFoundError):
-        cure = (
-            "create one with `flask-autoconfig init DOMAIN`, or name yours with --config "
-            "or in AUTOCONFIG_FILE"
-        )
-        return Problem("", f"there is no file {path}", cure)
-    if isinstance(error, MemoryError):
-        message = f"cannot read {path}: out of memory"
-        return Problem("", message, "allow the process more memory")
-    reason = error.strerror or error
-    return Problem("", f"cannot read {path}: {reason}", "make it readable")
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -212,9 +176,9 @@ class _Reading:
     ) -> None:
         self._base = base
         self._main = main
-        self._parts_before = before.parts if before else {}
-        self._listings_before = before.listings if before else {}
+        self._before = before or Loaded(Config(), ())
         self._opened: list[tuple[Part, Builder]] = []
+        self._sources: list[Source] = []
         self._texts: dict[str, str] = {}  # by file, for the lines of problems
         self._parts: dict[Path, Part] = {}  # the included ones
         self._listings: dict[Path, Listing] = {}
@@ -226,31 +190,39 @@ class _Reading:
     def load(self, raw: dict[str, Any], text: str = "") -> Loaded:
         """Read a parsed document, and the text it was parsed from if there is one."""
         self._texts[""] = text
-        builder = Builder(_HOMES)
-        config: Config = builder.struct(Config, raw, "")
+        builder = Builder()
+        config: Config = builder.struct(Config, raw)
         self._opened.append((Part("", self._base, config.provider), builder))
         if config.provider or not (config.include or builder.is_faulty("include")):
             rules.apply(config.provider, builder)
         for index, pattern in enumerate(config.include):
-            self._include(pattern, builder.item("include", index), builder)
-        sources = list(self._sources())
-        claims = rules.claims(sources)
+            self._include(pattern, f"include[{index}]", builder)
+        for part, builder_of_part in self._opened:
+            self._add_sources(part, builder_of_part)
+        claims = rules.claims(self._sources)
         signer = self._signer(config.sign, builder)
-        logos = dict(self._logos(sources))
+        logos = dict(self._logos())
 
-        self._raise_problems(config.include)
+        problems = [self._located(opened.problems) for _, opened in self._opened]
+        if any(problems):
+            raise ConfigError(
+                chain(*problems),
+                named=self._watched,
+                patterns=config.include,
+                is_unread=self._is_unread,
+            )
         return Loaded(
             config,
-            tuple(map(_with_listing, sources)),
-            tuple(source.origin for source in sources),
+            tuple(source.provider for source in self._sources),
+            tuple(source.origin for source in self._sources),
             claims,
             signer,
             logos,
             tuple(self._watched),
             config.include,
             tuple(chain(*(listing.skipped for listing in self._listings.values()))),
-            _located(self._unmatched, text),
-            _located(self._unsafe, text),
+            self._located(self._unmatched),
+            self._located(self._unsafe),
             parts=self._parts,
             listings=self._listings,
         )
@@ -260,74 +232,83 @@ class _Reading:
         for name in names:
             if self._base / name not in self._parts:
                 self._read_part(name)
-        if names:
-            return
-        if any(sign in pattern for sign in "*?["):  # the folder may fill later
-            message = f"no file matches {quote(pattern)}"
+        if not names and any(sign in pattern for sign in "*?["):
+            message = f"no file matches {quote(pattern)}"  # the folder may fill later
             cure = "put a file there, or correct the pattern"
             self._unmatched.append(Problem(place, message, cure))
-        else:
+        elif not names:
             message = f"there is no file {quote(pattern)}"
             builder.add(place, message, "correct the name, or remove it")
 
     def _read_part(self, name: str) -> None:
+        """Read an included file, unless it is as it was before."""
         path = self._base / name
         self._watched[path] = None
-        builder = Builder(_HOMES_OF_INCLUDED, name)
-        part = self._parts_before.get(path)
+        builder = Builder(name)
+        part = self._before.parts.get(path)
         state = lasting_state(path)
         if part is None or part.state is None or part.state != state:
-            providers = self._providers_in(path, builder, name)
+            providers: tuple[Provider, ...] = ()
+            try:
+                text = self._texts[name] = text_of(path)
+                providers = builder.struct(Included, _parsed(text)).provider
+                rules.apply(providers, builder)
+            except OSError as error:
+                self._is_unread = True
+                message = f"cannot read it: {error.strerror}"
+                builder.add("", message, "make it readable, or remove it")
+            except ConfigError as error:
+                builder.problems += [it._replace(file=name) for it in error.problems]
             part = Part(name, path.parent, providers, state)
         self._parts[path] = part
         self._opened.append((part, builder))
 
-    def _sources(self) -> Iterator[Source]:
+    def _add_sources(self, part: Part, builder: Builder) -> None:
         main = self._main.name if self._main else "the file that includes it"
-        for part, builder in self._opened:
-            for index, provider in enumerate(part.providers):
-                origin = Origin(part.file, f"provider[{index}]", part.file or main)
-                listing = None
-                if provider.domains_file:
-                    path = part.base / provider.domains_file
-                    listing = self._listing(path, origin, builder)
-                yield Source(provider, listing, origin, builder)
+        for index, provider in enumerate(part.providers):
+            origin = Origin(part.file, f"provider[{index}]", part.file or main)
+            listing = None
+            if provider.domains_file:
+                path = part.base / provider.domains_file
+                listing = self._listing(path, f"{origin.place}.domains_file", builder)
+            if listing:
+                keys = structs.asdict(provider)
+                provider = ListingProvider(**keys, listing=listing)
+            self._sources.append(Source(provider, listing, origin, builder, part.base))
 
-    def _listing(self, path: Path, origin: Origin, builder: Builder) -> Listing | None:
-        place = f"{origin.place}.domains_file"
+    def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
         self._watched[path] = None
-        if path not in self._listings:
+        listing = self._listings.get(path)
+        if listing is None:
             try:
-                listing = read_listing(path, self._listings_before.get(path))
+                listing = read_listing(path, self._before.listings.get(path))
             except OSError as error:
                 self._is_unread = True
                 message = f"cannot read {quote(str(path))}: {error.strerror}"
                 builder.add(place, message, "give a text file")
                 return None
             self._listings[path] = listing
-        listing = self._listings[path]
         if listing.skipped and not listing.names:
             message = f"no line of {quote(str(path))} is a domain"
             builder.add(place, message, "give a text file with one domain per line")
         return listing
 
-    def _logos(self, sources: list[Source]) -> Iterator[tuple[int, Logo]]:
+    def _logos(self) -> Iterator[tuple[int, Logo]]:
         """Yield the logo of each page, with the index of its provider."""
-        bases = [part.base for part, _ in self._opened for _ in part.providers]
-        for index, (source, base) in enumerate(zip(sources, bases, strict=True)):
+        for index, source in enumerate(self._sources):
             page = source.provider.page
             if page is None or page.logo is None:
                 continue
             from .logo import UnusableLogoError, read_logo
 
-            path = base / page.logo
+            path = source.base / page.logo
             self._watched[path] = None
             try:
                 yield index, read_logo(path)
             except UnusableLogoError as error:
                 self._is_unread |= isinstance(error.__cause__, OSError)
                 place = f"{source.origin.place}.page.logo"
-                source.builder.add(place, error.message, error.cure)
+                source.builder.add(place, *error.args)
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None:
@@ -349,72 +330,19 @@ class _Reading:
             self._unsafe.append(Problem(f"sign.{key}", message, cure))
         return signer
 
-    def _raise_problems(self, patterns: tuple[str, ...]) -> None:
-        problems: list[Problem] = []
-        for part, builder in self._opened:
-            if builder.problems:
-                text = self._texts.get(part.file)
-                if text is None:  # the part is from an earlier reading
-                    text = _text_as_read(part)
-                domains = list(map(domain_of, part.providers))
-                problems += _located(builder.problems, text, domains)
-        if problems:
-            raise ConfigError(
-                problems,
-                named=self._watched,
-                patterns=patterns,
-                is_unread=self._is_unread,
-            )
-
-    def _providers_in(
-        self, path: Path, builder: Builder, name: str
-    ) -> tuple[Provider, ...]:
-        """Read an included file; its problems go to the builder."""
-        try:
-            text = self._texts[name] = text_of(path)
-            raw = _parsed(text)
-        except OSError as error:
-            self._is_unread = True
-            message = f"cannot read it: {error.strerror}"
-            builder.add("", message, "make it readable, or remove it")
+    def _located(self, problems: list[Problem]) -> tuple[Problem, ...]:
+        """Return the problems by line, with the domains of their providers."""
+        if not problems:
             return ()
-        except ConfigError as error:
-            builder.problems += [
-                problem._replace(file=name) for problem in error.problems
-            ]
-            return ()
-        included: Included = builder.struct(Included, raw, "")
-        rules.apply(included.provider, builder)
-        return included.provider
+        from .explain.lines import with_lines
 
-
-def _located(
-    problems: Sequence[Problem], text: str, domains: Sequence[str] = ()
-) -> tuple[Problem, ...]:
-    """Return the problems by line, with the domains of their providers."""
-    if not problems:
-        return ()
-    from .explain.lines import located
-
-    found = located(problems, text, domains)
-    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+        main = self._main or self._base / "autoconfig.toml"
+        providers = (source.provider for source in self._sources)
+        origins = (source.origin for source in self._sources)
+        found = with_lines(problems, main, providers, origins, self._texts)
+        return tuple(sorted(found, key=lambda problem: problem.line or 0))
 
 
 def domain_of(provider: Provider) -> str:
     """Return the domain that problems name a provider by, or ""."""
     return unfold(provider.domains[0] if provider.domains else provider.identity)
-
-
-def _text_as_read(part: Part) -> str:
-    path = part.base / PurePath(part.file).name
-    try:
-        return text_of(path)
-    except (OSError, ConfigError):  # changed since it was read
-        return ""
-
-
-def _with_listing(source: Source) -> Provider:
-    if source.listing is None:
-        return source.provider
-    values = structs.asdict(source.provider)
-    return ListingProvider(**values, listing=source.listing)

@@ -5,29 +5,34 @@ Each attribute has the name of its TOML key; descriptions.toml says what a key m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import attrgetter
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from msgspec import Meta, structs
+from msgspec import Meta, Struct, structs
 
-from .keys import (
-    Domain,
-    DomainPattern,
-    FilePattern,
-    Filled,
-    Host,
-    Identifier,
-    Issuer,
-    Line,
-    ServiceUrl,
-    Texts,
-    Url,
-)
-from .keys import Table as Table
-from .page import Contact as Contact
-from .page import ProviderPage as ProviderPage
+from . import values
 from .ports import standard_port, usual_url
+
+# The types of the keys. The `extra` of a `Meta` tells the builder how to read a value:
+# `value` is the function that validates a string, `single` allows one item without a
+# list, `item` names an item of a list that must not be empty, and `example` is a value to
+# propose where the key is missing.
+Line = Annotated[str, Meta(extra={"value": values.line})]
+Prose = Annotated[str, Meta(extra={"value": values.prose})]
+Filled = Annotated[str, Meta(extra={"value": values.placeholder_text})]
+Identifier = Annotated[str, Meta(extra={"value": values.identifier})]
+Domain = Annotated[str, Meta(extra={"value": values.exact_domain})]
+DomainPattern = Annotated[str, Meta(extra={"value": values.domain_pattern})]
+FilePattern = Annotated[str, Meta(extra={"value": values.file_pattern})]
+Host = Annotated[str, Meta(extra={"value": values.host_name})]
+Url = Annotated[str, Meta(extra={"value": values.url})]
+ServiceUrl = Annotated[str, Meta(extra={"value": values.service_url})]
+Issuer = Annotated[str, Meta(extra={"value": values.issuer})]
+Language = Annotated[str, Meta(extra={"value": values.language_tag})]
+Colour = Annotated[str, Meta(extra={"value": values.colour})]
+Phone = Annotated[str, Meta(extra={"value": values.phone})]
+Email = Annotated[str, Meta(extra={"value": values.email})]
+Texts = dict[Language, Prose]
 
 # The client families; families.py describes the requests and responses of each.
 FamilyName = Literal["thunderbird", "outlook", "apple", "pacc", "dav", "page", "ispdb"]
@@ -41,9 +46,31 @@ IncomingType = Literal[
 ]
 OutgoingType = Literal["smtp"]
 SocketType = Literal["SSL", "STARTTLS", "plain"]
+# The programs that the page can offer; page/programs.py describes each of them.
+ProgramName = Literal[
+    "iphone",
+    "mac",
+    "gmail",
+    "samsung",
+    "thunderbird-mobile",
+    "davx5",
+    "outlook-new",
+    "outlook-classic",
+    "outlook-mobile",
+    "thunderbird",
+    "evolution",
+    "other",
+]
+Programs = Annotated[
+    tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
+]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Days = Annotated[int, Meta(ge=0, le=36500)]
 Minutes = Annotated[int, Meta(ge=1, le=525600)]
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base class of the tables in the TOML file."""
 
 
 class AuthenticationMethod(Table, frozen=True):
@@ -74,16 +101,15 @@ Method = (
 # word, version 1.2 a method with the system "http" and the scheme's name.
 HTTP_SCHEMES = {"http-basic": "Basic", "http-digest": "Digest"}
 HTTP_WORDS = {name: word for word, name in HTTP_SCHEMES.items()}
+_WORDS: Mapping[Any, Any] = {
+    AuthenticationMethod(system="http", name=name): word
+    for word, name in HTTP_SCHEMES.items()
+}
+# Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
 _BASIC: dict[Method, Method] = {"http-basic": "password-cleartext"}
 WITHOUT_LOGIN: frozenset[Method] = frozenset(
     ("none", "client-IP-address", "smtp-after-pop")
 )
-
-
-def _one_spelling(method: Method) -> Method:
-    if isinstance(method, AuthenticationMethod) and method.system == "http":
-        return HTTP_WORDS.get(method.name, method)  # type: ignore[return-value]
-    return method
 
 
 class Server(Table, frozen=True):
@@ -110,9 +136,8 @@ class Server(Table, frozen=True):
                 socket_type = "STARTTLS" if self.type == "managesieve" else "SSL"
             port = port or standard_port(self.type, socket_type)
             url = url or usual_url(self.type, self.hostname, port, socket_type)
-        methods = tuple(map(_one_spelling, self.authentication))
+        methods = tuple(_WORDS.get(name, name) for name in self.authentication)
         if url is not None:
-            # Over HTTP, a cleartext password is the Basic scheme (RFC 7617).
             methods = tuple(dict.fromkeys(_BASIC.get(name, name) for name in methods))
         username = self.username
         if username is None and not WITHOUT_LOGIN.issuperset(methods):
@@ -225,6 +250,27 @@ class OAuth2(Table, frozen=True):
     config_update_url: Url | None = None
 
 
+class Contact(Table, frozen=True):
+    """Who can help."""
+
+    name: Line | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+    url: Url | None = None
+    hours: Line | None = None
+
+
+class ProviderPage(Table, frozen=True):
+    """The look and the content of the setup page."""
+
+    logo: Line | None = None
+    colour: Colour | None = None
+    programs: Programs | None = None
+    privacy_url: Url | None = None
+    intro: Texts = {}
+    contact: Contact | None = None
+
+
 class Provider(Table, frozen=True):
     """A mail provider and the domains that it serves."""
 
@@ -273,9 +319,8 @@ class Provider(Table, frozen=True):
         """Every server with its place in the provider, such as `incoming[0]`."""
         return tuple(
             (f"{key}[{index}]", server)
-            for key, servers in zip(SERVER_KEYS, _servers_of(self), strict=True)
-            if servers
-            for index, server in enumerate(servers)
+            for key in SERVER_KEYS
+            for index, server in enumerate(getattr(self, key))
         )
 
 
@@ -289,7 +334,6 @@ SERVER_KEYS = (
     "video_conference",
     "setup",
 )
-_servers_of = attrgetter(*SERVER_KEYS)
 
 
 class Sign(Table, frozen=True):

@@ -6,11 +6,13 @@ Each raises ValueError with two arguments: the message and the cure.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import quote as encoded
 from urllib.parse import urlsplit, urlunsplit
 
-from ..address import CONTROL, PLACEHOLDERS, fold, is_ip
+from ..address import CONTROL, PLACEHOLDERS, fold, is_ip, parse_address
 from ..cleaning import clean
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
@@ -19,10 +21,11 @@ _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
 _URL_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
-_NO_DOMAIN = re.compile("[*%@,;]")
 _LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
 _LONGEST_PATTERN = 255  # characters, since glob recurses for each folder
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
+_PHONE = re.compile(r"\+?[0-9 ()/.\u00a0\u202f-]*")
 
 
 def quote(value: object) -> str:
@@ -39,17 +42,16 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…" + text[-1]
 
 
+def _unexpected(what: str, value: str, cure: str) -> ValueError:
+    return ValueError(f"expected {what}, got {quote(value)}", cure)
+
+
 def line(value: str, most: int = _LONGEST_LINE) -> str:
     """Return a line of at most that many characters."""
     if len(value) > most:
         message = f"it has {len(value)} characters, more than {most}"
         raise ValueError(message, "shorten it")
-    return _text(value)
-
-
-def _text(value: str) -> str:
-    control = CONTROL.search(value)
-    if control:
+    if control := CONTROL.search(value):
         message = f"it contains a control character (U+{ord(control[0]):04X})"
         raise ValueError(message, "remove it")
     if not value.strip():
@@ -63,7 +65,7 @@ def _text(value: str) -> str:
 
 def prose(value: str) -> str:
     """Return text for people, with one space for each run of white space."""
-    return _text(" ".join(value.split()))
+    return line(" ".join(value.split()), sys.maxsize)
 
 
 def placeholder_text(value: str) -> str:
@@ -78,11 +80,10 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .explain.cures import unknown_placeholder
+    from .explain.foreign import unknown_placeholder
 
-    raise ValueError(
-        f"no client knows the placeholder {found}", unknown_placeholder(found)
-    )
+    message = f"no client knows the placeholder {found}"
+    raise ValueError(message, unknown_placeholder(found))
 
 
 def host_name(value: str) -> str:
@@ -108,17 +109,15 @@ def _fold(value: str) -> str:
     try:
         return fold(value)
     except ValueError:
-        from .explain.cures import no_host
+        from .explain.foreign import no_host
 
-        message = f"expected a host name, got {quote(value)}"
-        raise ValueError(message, no_host(value)) from None
+        raise _unexpected("a host name", value, no_host(value)) from None
 
 
 def exact_domain(value: str) -> str:
     """Return a domain without a pattern, folded."""
-    if "*" in value or "%" in value:
-        message = f"expected a domain, got {quote(value)}"
-        raise ValueError(message, 'write one like "example.com"')
+    if value.startswith("*"):
+        raise _unexpected("a domain", value, 'write one like "example.com"')
     return domain_pattern(value)
 
 
@@ -137,11 +136,12 @@ def domain_pattern(value: str) -> str:
     if line(value) == "*":
         return value
     star, name = ("*.", value[2:]) if value.startswith("*.") else ("", value)
-    if _NO_DOMAIN.search(name) or is_ip(name.strip("[]")):
-        from .explain.cures import no_domain
+    if not is_ip(name):
+        with suppress(ValueError):
+            return star + fold(name)
+    from .explain.foreign import no_domain
 
-        raise ValueError(*no_domain(value))
-    return star + _fold(name)
+    raise ValueError(*no_domain(value))
 
 
 def identifier(value: str) -> str:
@@ -152,8 +152,7 @@ def identifier(value: str) -> str:
 def language_tag(value: str) -> str:
     """Return a language tag (RFC 5646), or "" for text in no particular language."""
     if value and not _LANGUAGE.fullmatch(value):
-        message = f"expected a language, got {quote(value)}"
-        raise ValueError(message, 'write one like "en" or "pt-BR"')
+        raise _unexpected("a language", value, 'write one like "en" or "pt-BR"')
     return value
 
 
@@ -172,36 +171,30 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     cure = "write one like https://www.example.com/"
     if _WITHOUT_SCHEME.fullmatch(value):
         cure = f"write {quote('https://' + value)}"
-    wrong = ValueError(f"expected a URL, got {quote(value)}", cure)
+    wrong = _unexpected("a URL", value, cure)
     if not _URL.fullmatch(value):
         raise wrong
     scheme, colon, _ = value.partition(":")
     if scheme.lower() not in schemes:
-        raise ValueError(
-            f"expected an https URL, got {quote(value)}",
-            f"write one that begins with https://, not with {scheme}://",
-        )
+        cure = f"write one that begins with https://, not with {scheme}://"
+        raise _unexpected("an https URL", value, cure)
     try:
         parts = urlsplit(value)
         host, port = parts.hostname or "", parts.port
-        if port == 0:
-            raise wrong
         # urlsplit puts the host into lower case, with its placeholders.
         host = _PLACEHOLDER.sub(lambda match: match[0].upper(), host)
         name = host if is_ip(host) else _around_placeholders(host, fold)
     except ValueError:
         raise wrong from None
+    if port == 0:
+        raise wrong
 
     if not host.isascii():
         authority = name if port is None else f"{name}:{port}"
         value = urlunsplit(parts._replace(netloc=authority))
-    rest = value.partition(":")[2]
     # The mapping of an IRI (RFC 3987, section 3.1), since headers are ASCII.
-    return (
-        scheme.lower()
-        + colon
-        + _BEYOND_ASCII.sub(lambda match: encoded(match[0]), rest)
-    )
+    rest = _BEYOND_ASCII.sub(lambda match: encoded(match[0]), value.partition(":")[2])
+    return scheme.lower() + colon + rest
 
 
 def service_url(value: str) -> str:
@@ -219,9 +212,35 @@ def issuer(value: str) -> str:
         try:
             return fold(value)
         except ValueError:
-            message = f"expected a host name or https URL, got {quote(value)}"
-            raise ValueError(message, cure) from None
+            raise _unexpected("a host name or https URL", value, cure) from None
     result = url(value, ("https",))
     if re.search("[?#%]|//", result.removeprefix("https://")):
-        raise ValueError(f"expected an issuer, got {quote(value)}", cure)
+        raise _unexpected("an issuer", value, cure)
     return result
+
+
+def colour(value: str) -> str:
+    """Return an HTML colour as `#rrggbb` in lower case."""
+    text = line(value).lower()
+    if not _COLOUR.fullmatch(text):
+        raise _unexpected("a colour", value, 'write one like "#1456b8"')
+    return text if len(text) == 7 else "#" + "".join(2 * digit for digit in text[1:])
+
+
+def phone(value: str) -> str:
+    """Return a telephone number as written; a link dials its digits."""
+    digits = sum(map(str.isdigit, line(value)))
+    if not _PHONE.fullmatch(value) or not 3 <= digits <= 15:  # ITU-T E.164, section 6
+        cure = 'write one like "+41 44 123 45 67"'
+        raise _unexpected("a telephone number", value, cure)
+    return value
+
+
+def email(value: str) -> str:
+    """Return an e-mail address as written."""
+    try:
+        parse_address(line(value))
+    except ValueError:
+        cure = 'write one like "help@example.com"'
+        raise _unexpected("an e-mail address", value, cure) from None
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -13,10 +12,9 @@ import tomli_w
 from msgspec import Struct, inspect, structs
 
 from ..cleaning import is_seen
-from .building import below, type_of, unwrapped
+from .building import below, keys_of, unwrapped
 from .tables import Config, Server
 
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _NULL = {"type": "null"}
 
 
@@ -26,29 +24,25 @@ def dumps(config: Config) -> str:
     Invisible characters, and those that change the order of others, become escapes.
     """
     text = "\n".join(_tables(to_raw(config), "")).lstrip("\n")
-    return _BEYOND_ASCII.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match[0] if is_seen(match[0]) else f"\\U{ord(match[0]):08x}"
+    return "".join(
+        char if char.isascii() or is_seen(char) else f"\\U{ord(char):08x}"
+        for char in text
+    )
 
 
 def _tables(raw: dict[str, Any], path: str) -> Iterator[str]:
     """Write each table below a header: easier to edit than a long line."""
-    tables = {key: value for key, value in raw.items() if _is_table(value)}
-    lines = {key: value for key, value in raw.items() if key not in tables}
-    yield tomli_w.dumps(lines)
-    for key, value in tables.items():
+    tables = {}
+    for key, value in raw.items():
+        items = value if isinstance(value, list) else [value]
+        if all(isinstance(item, dict) for item in items):
+            tables[key] = items
+    yield tomli_w.dumps({key: raw[key] for key in raw if key not in tables})
+    for key, items in tables.items():
         at = f"{path}.{key}" if path else key
-        for table in value if isinstance(value, list) else [value]:
-            yield f"[[{at}]]" if isinstance(value, list) else f"[{at}]"
+        for table in items:
+            yield f"[[{at}]]" if isinstance(raw[key], list) else f"[{at}]"
             yield from _tables(table, at)
-
-
-def _is_table(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict)
 
 
 def to_raw(table: Struct) -> dict[str, Any]:
@@ -60,14 +54,10 @@ def to_raw(table: Struct) -> dict[str, Any]:
             continue
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
-        raw[field.name] = _to_value(value)
+        items = value if isinstance(value, tuple) else (value,)
+        written = [to_raw(it) if isinstance(it, Struct) else it for it in items]
+        raw[field.name] = written if isinstance(value, tuple) else written[0]
     return raw
-
-
-def _to_value(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_to_value(item) for item in value]
-    return to_raw(value) if isinstance(value, Struct) else value
 
 
 def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
@@ -104,24 +94,22 @@ def schema() -> dict[str, Any]:
 
 
 class Found(NamedTuple):
-    """A string of a raw table: the table that holds it, its key, and both places."""
+    """A string of a raw table: the table that holds it, its key, and its place."""
 
     table: dict[str, Any]
     key: str
-    holder: str  # the place of the table
-    place: str  # the place of the string
+    place: str
 
 
 def strings_read_by(
     validators: Container[object], cls: type, raw: dict[str, Any], place: str
 ) -> Iterator[Found]:
     """Yield every string in a raw table of type *cls* that one of these validates."""
-    for field in type_of(cls).fields:
-        value = raw.get(field.encode_name)
-        at = below(place, field.encode_name)
-        kind, extra = unwrapped(field.type, value)
+    for key, types in keys_of(cls)[0].items():
+        value, at = raw.get(key), below(place, key)
+        kind, extra = types.table if isinstance(value, dict) else types.value
         if extra.get("value") in validators and isinstance(value, str) and value:
-            yield Found(raw, field.encode_name, place, at)
+            yield Found(raw, key, at)
         elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
             yield from strings_read_by(validators, kind.cls, value, at)
         elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):

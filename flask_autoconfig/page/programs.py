@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ..config.page import ProgramName
-from ..config.tables import Method
+from ..config.tables import Method, ProgramName
 from .account import ALL_PASSWORDS, OAUTH2, PASSWORD, Account, MailServer
 from .device import Device
 from .words import N_

@@ -27,7 +27,7 @@ from ..answers import (
     Header,
     Request,
 )
-from ..config.page import Contact, ProviderPage
+from ..config.tables import Contact, ProviderPage
 from ..documents import apple
 from ..lookup import Lookup
 from ..snapshot import Served

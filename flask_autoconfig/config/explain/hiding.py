@@ -22,11 +22,15 @@ def is_secret(key: str) -> bool:
 
 def hidden(line: str) -> str:
     """Return a line, of TOML or nearly so, without the secrets in it."""
-    shown, at = "", 0
-    for value in _values(line):
-        shown += line[at : value.start] + HIDDEN
-        at = value.stop
-    return shown + line[at:]
+    shown, done, at = "", 0, 0
+    while (key := _KEY.search(line, at)) is not None:
+        at = key.end()
+        value = _VALUE.match(line, at)
+        if value is not None and value.lastgroup and value[value.lastgroup].strip():
+            start, at = value.span(value.lastgroup)
+            shown += line[done:start] + HIDDEN
+            done = at
+    return shown + line[done:]
 
 
 def hidden_to_the_end(line: str) -> tuple[str, str]:
@@ -38,14 +42,3 @@ def hidden_to_the_end(line: str) -> tuple[str, str]:
     if found is None or not line[found.end() :].strip():
         return line, ""
     return line[: found.end()] + HIDDEN, line[found.end() :]
-
-
-def _values(line: str) -> list[slice]:
-    found, at = [], 0
-    while (key := _KEY.search(line, at)) is not None:
-        value = _VALUE.match(line, key.end())
-        at = key.end()
-        if value is not None and value.lastgroup and value[value.lastgroup].strip():
-            found.append(slice(*value.span(value.lastgroup)))
-            at = value.end()
-    return found

@@ -1,181 +1,219 @@
-"""Cures for names and values that other programs use for ours."""
+"""Messages and cures for the keys and values that the tables refuse."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from msgspec import inspect
+
+from .. import tables
+from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
-from .cures import bare_host
-from .foreign import ADDRESS, login_for
-from .words import names_in
+from .foreign import SERVERS, WORDS, bare_host, login_for, plain, socket_type, synonym
+from .foreign import for_type as for_type
+from .hiding import is_secret
 
-_KEYS = names_in("keys")
-_OTHERS = names_in("others")
-# Another program's heading of a server -> our table, and the type of the server.
-_SERVERS = {
-    name: tuple(ours.split())
-    for ours, names in names_in("servers").items()
-    for name in names
+Keys = Mapping[str, Key]
+# The tables by their heading; of those that have a stray key, the first is proposed.
+_HOMES = {
+    "[[provider]]": tables.Provider,
+    "[provider.webmail]": tables.Webmail,
+    "[provider.oauth2]": tables.OAuth2,
+    "[provider.incoming.pop3]": tables.Pop3,
+    "[[provider.incoming]]": tables.Incoming,
+    "[[provider.outgoing]]": tables.Outgoing,
+    "[provider.page]": tables.ProviderPage,
 }
-_SERVERS_OF_ANY_KIND = ("server", "servers", "mailserver", "mail")
+_OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
+_PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
+_KINDS = {
+    inspect.StrType: "a string",
+    inspect.BoolType: "true or false",
+    inspect.StructType: "a table",
+    inspect.DictType: "a table",
+    inspect.VarTupleType: "a list",
+}
+_MOST_GUESSED = 1000  # different words of a file that are compared with known ones
 
 
-class Hint(NamedTuple):
-    """What to write, and the key of the same table that was meant, or ""."""
+class Hints:
+    """Describes what a file has wrong, each with a message and a cure."""
 
-    cure: str
-    key: str = ""
+    def __init__(self, file: str) -> None:
+        """`file` is the included file that is read, "" for the main one."""
+        top = "the top of the file, before the first table"
+        if file:
+            top = "the file that includes this one"
+        homes = {top: tables.Config, **_HOMES}
+        self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
+        self._near: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def unknown_key(
+        self, key: str, raw: dict[str, Any], known: Keys
+    ) -> tuple[str, str]:
+        """Return the cure, and the known key that was probably meant, or ""."""
+        theirs = plain(key)
+        if theirs in _PASSWORDS:
+            why = "the settings are public, and clients ask for the password"
+            return f"remove it: {why}", ""
+        if _is_tables(raw[key]) and theirs in SERVERS:
+            home, type_ = SERVERS[theirs].split()
+            below = ", below its [[provider]]" * ("provider" in known)
+            cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
+            return cure, home
+        found = next(self._places_for(key, raw, known), None)
+        if found is not None:
+            return found
+        near = self._nearest(key, known)
+        if near:
+            return f"did you mean {near}?", near
+        return f"the known keys are {', '.join(known)}", ""
+
+    def refused(self, error: ValueError, raw: str, at: str) -> tuple[str, str]:
+        """Describe a string that its key refuses, without repeating a secret."""
+        message, cure = error.args
+        if is_secret(_key(at)) and quote(raw) in message:
+            return message.partition(quote(raw))[0] + "the value", "remove that"
+        return message, cure
+
+    def wrong(
+        self, kind: inspect.Type, raw: Any, at: str, port: Any
+    ) -> tuple[str, str]:
+        """Describe a value that its key cannot have; *port* is in the same table."""
+        expected, key = _expected(kind), _key(at)
+        if is_secret(key):
+            return f"expected {expected}", f"write {expected}"
+        cure = self._cure(kind, raw, at, port) or f"write {expected}"
+        return f"expected {expected}, got {quote(raw)}", cure
+
+    def _cure(self, kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
+        key = _key(at)
+        heading = _heading(kind, at)
+        if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
+            return "begin with [[provider]] and its domains, before its other tables"
+        if heading:
+            return f"write the heading {heading}, and its keys below it"
+        if key == "clients" and raw in _ALL:
+            return "remove the key: by default all are served, except ispdb"
+        if isinstance(kind, inspect.DictType) and isinstance(raw, str):
+            return f"name the language: {{en = {quote(raw)}}}"
+        value = _meant(key, kind, raw, port)
+        if value:
+            return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
+        if not isinstance(kind, inspect.LiteralType):
+            return ""
+        if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
+            return cure
+        by_lower = {str(word).lower(): word for word in kind.values}
+        near = self._nearest(raw, by_lower) if isinstance(raw, str) else ""
+        return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+
+    def _places_for(
+        self, key: str, raw: Mapping[str, Any], known: Keys
+    ) -> Iterator[tuple[str, str]]:
+        """Yield what to write for a key of another table or of another program."""
+        name = key.lower().replace("-", "_")
+        theirs = plain(key)
+        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
+        if _is_tables(raw[key]):
+            others = []
+        for head, keys in {"": known, **self._homes}.items():
+            for meant in filter(keys.__contains__, (name, *others)):
+                kind, extra = keys[meant].value
+                heading = _heading(kind, f"{head.strip('[]')}.{meant}")
+                where = f" in {head}" if head else ""
+                if not head and meant in raw:
+                    yield f"remove it: {meant} is there", meant
+                elif heading and head.startswith("[") and _is_tables(raw[key]):
+                    yield f"write the heading {heading}, below its {head}", ""
+                elif head and meant == name:
+                    yield f"move {name} to {head}", ""
+                else:
+                    if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
+                        kind = unwrapped(kind.item_type)[0]
+                    value = _meant(meant, kind, raw[key], raw.get("port"), key)
+                    cure = f"write {meant} = {value or quote('…')}{where}"
+                    yield cure, meant * (not head)
+
+    def _nearest(self, word: str, words: Iterable[str]) -> str:
+        """Return the word that was probably meant, or ""."""
+        pair = (word, tuple(words))
+        is_comparable = len(word) <= 2 * max(map(len, pair[1]))
+        if is_comparable and pair not in self._near and len(self._near) < _MOST_GUESSED:
+            plain_word = word.lower().replace("-", "_")
+            found = difflib.get_close_matches(plain_word, pair[1], 1, 0.6)
+            self._near[pair] = found[0] if found else ""
+        return self._near.get(pair, "")
 
 
-def plain(name: str) -> str:
-    """Return a name in lower case, without separators between its words."""
-    return re.sub(r"[\s_.-]", "", name.lower())
-
-
-def for_key(key: str, raw: Mapping[str, Any], known: Iterable[str]) -> Hint | None:
-    """Return what to write for the key *key* of a raw table, or None.
-
-    `known` are the keys that the table may have; *key* is not one of them.
-    """
-    value, name = raw[key], plain(key)
-    if name in _OTHERS["passwords"]:
-        return Hint(
-            "remove it: the settings are public, and clients ask for the password"
+def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "") -> str:
+    """Return what was meant by a value, as TOML spells it, or ""."""
+    if isinstance(kind, inspect.VarTupleType):
+        return _listed(raw)
+    if isinstance(raw, list) and len(raw) == 1:
+        raw = raw[0]
+    if isinstance(raw, list | dict):
+        return ""
+    text = raw if isinstance(raw, str) else quote(raw)
+    if isinstance(kind, inspect.IntType):
+        number = re.fullmatch(r"0*(\d{1,9})(?:\.0*)?", text)
+        if number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0):
+            return number[1]
+    elif isinstance(kind, inspect.BoolType):
+        return synonym("truth", text)
+    elif isinstance(kind, inspect.LiteralType):
+        word = synonym(key, text, map(str, kind.values))
+        if key == "socket_type" and (word or raw in (0, 1)):
+            word = socket_type(text, written, port)
+        return quote(word) if word else ""
+    elif isinstance(kind, inspect.StrType):
+        if key == "username":
+            text = login_for(text)
+        return quote(
+            bare_host(text) or "mail.example.com" if key == "hostname" else text
         )
-    if is_tables(value):
-        return _for_table(key, value, top="provider" in known)
-    for ours in _ours(name):
-        if ours in known:
-            if ours in raw:
-                return Hint(f"remove it: {ours} is there", ours)
-            return Hint(f"write {ours} = {_value_for(ours, key, raw)}", ours)
-    return None
-
-
-def elsewhere(
-    key: str, raw: Mapping[str, Any], homes: Mapping[str, Iterable[str]]
-) -> str:
-    """Return the cure for a key that belongs in another table by another name, or "".
-
-    `homes` are the keys of each table, by its heading.
-    """
-    for ours in _ours(plain(key)):
-        for heading, keys in homes.items():
-            if ours in keys:
-                return f"write {ours} = {_value_for(ours, key, raw)} in {heading}"
     return ""
 
 
-def _ours(name: str) -> list[str]:
-    return [ours for ours, names in _KEYS.items() if name in names]
+def _listed(raw: Any) -> str:
+    """Return as a list what was written as one string, or as several in one."""
+    words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
+    if not isinstance(words, list):
+        return ""
+    texts = [quote(word) for word in words if word and isinstance(word, str)]
+    more = ", …" if len(texts) > 3 else ""
+    return f"[{', '.join(texts[:3])}{more}]" if texts else ""
 
 
-def is_tables(value: Any) -> bool:
-    """Return whether a raw value is a table, or a list with a table in it."""
+def _is_tables(value: Any) -> bool:
+    """Whether a raw value is a table, or a list with a table in it."""
     items = value if isinstance(value, list) else [value]
     return any(isinstance(item, dict) for item in items)
 
 
-def _for_table(key: str, value: Any, top: bool) -> Hint | None:
-    name = plain(key)
-    below = ", below its [[provider]]" if top else ""
-    is_table = isinstance(value, dict)
-    if name in _SERVERS and not _is_pop3_options(key, value):
-        home, type_ = _SERVERS[name]
-        tables = [value] if is_table else value
-        typed = all("type" in table for table in tables if isinstance(table, dict))
-        more = "" if typed else f', and write type = "{type_}"'
-        cure = f"write the heading [[provider.{home}]]{below}{more}"
-        return Hint(cure, "" if top else home)
-    if name in _SERVERS_OF_ANY_KIND and not (top and is_table):
-        headings = "[[provider.incoming]] or [[provider.outgoing]]"
-        return Hint(f"write the heading {headings}{below}")
-    if name in _OTHERS["general"] and top and is_table:
-        return Hint("write its keys at the top of the file, without this heading")
-    return None
+def _key(at: str) -> str:
+    """Return the key that a place ends with."""
+    return at.rpartition(".")[2].partition("[")[0]
 
 
-def _is_pop3_options(key: str, value: Any) -> bool:
-    hosts = ("hostname", "host", "server")
-    return key == "pop3" and not any(name in value for name in hosts)
-
-
-def _value_for(ours: str, key: str, raw: Mapping[str, Any]) -> str:
-    """Return the value of our key that another program's *key* has in a raw table."""
-    value = raw[key]
-    first = value[0] if isinstance(value, list) and value else value
-    if ours == "socket_type":
-        return quote(socket_type(value, key, raw.get("port")))
-    if ours == "authentication":
-        return quote(synonym(ours, first) or "password-cleartext")
-    if ours == "type":
-        return quote(synonym(ours, first) or "imap")
-    if ours == "username":
-        return quote(login_for(value) if isinstance(value, str) else ADDRESS)
-    if ours == "hostname":
-        host = bare_host(first) if isinstance(first, str) else ""
-        return quote(host or "mail.example.com")
-    if ours == "port":
-        number = re.search(r"\d+", quote(value))
-        return number[0][:5] if number else "993"
-    if ours in ("domains", "mx_domains", "include", "clients"):
-        return listed(value)
-    if ours == "max_age" and isinstance(value, int):
-        return quote(int(value))
-    return quote(value) if isinstance(value, str) else '"…"'
-
-
-def for_all_clients(key: str, value: Any) -> str:
-    """Return the cure for a word in `clients` that means all of them, or ""."""
-    if key != "clients" or str(value).lower() not in _OTHERS["all"]:
+def _heading(kind: inspect.Type, at: str) -> str:
+    """Return the heading of a table or of a list of tables, or ""."""
+    path = ".".join(part.partition("[")[0] for part in at.split("."))
+    if isinstance(kind, inspect.VarTupleType):
+        is_tables = isinstance(unwrapped(kind.item_type)[0], inspect.StructType)
+        return f"[[{path}]]" if is_tables else ""
+    if not isinstance(kind, inspect.StructType):
         return ""
-    return "remove the key: by default all are served, except ispdb"
+    return f"[[{path}]]" if at.endswith("]") else f"[{path}]"
 
 
-def listed(value: Any) -> str:
-    """Return as a list what was written as one string, or as several in one."""
-    words = value if isinstance(value, list) else [value]
-    if isinstance(value, str):
-        words = re.split(r"[\s,;]+", value)
-    texts = [word.partition("@")[2] or word for word in words if isinstance(word, str)]
-    texts = [quote(text) for text in texts if text]
-    if not texts:
-        return '["…"]'
-    return f"[{', '.join(texts[:3])}{', …' if len(texts) > 3 else ''}]"
-
-
-def socket_type(value: Any, key: str = "", port: Any = None) -> str:
-    """Return the socket type that a key of this name means by its value."""
-    meant = synonym("socket_type", "yes" if value is True else value)
-    is_starttls = "starttls" in plain(key)
-    if isinstance(value, bool | int) and not value:
-        return "SSL" if is_starttls else "STARTTLS"
-    if meant == "plain":
-        return meant
-    if port in (143, 110, 587, 25) or (is_starttls and meant in ("SSL", None)):
-        return "STARTTLS"
-    return meant or "SSL"
-
-
-def synonym(key: str, value: Any, words: Iterable[str] = ()) -> str | None:
-    """Return our word for another program's value of a key, or None.
-
-    `words` are those that the key may have here, if not all of them.
-    """
-    if not isinstance(value, str):
-        return None
-    given = re.sub(r"[\s_]+", "-", "/".join(map(str.strip, value.lower().split("/"))))
-    allowed = set(words)
-    for word, others in names_in("values", key).items():
-        is_meant = given == word.lower() or given in others
-        if is_meant and (not allowed or word in allowed):
-            return word
-    return next((word for word in allowed if given == word.lower()), None)
-
-
-def for_type(value: str, key: str) -> str:
-    """Return the cure for a server of that type in the table of others, or ""."""
-    home = _SERVERS.get(plain(value), ("", ""))[0]
-    return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""
+def _expected(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.IntType):
+        return f"an integer from {kind.ge} to {kind.le}"
+    if isinstance(kind, inspect.LiteralType):
+        words = ", ".join(f'"{word}"' for word in kind.values)
+        return f"one of {words}" if len(kind.values) > 1 else words
+    return _KINDS[type(kind)]

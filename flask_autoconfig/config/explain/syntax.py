@@ -1,82 +1,129 @@
-"""Describes TOML syntax errors: the line, a mark below it, and the probable cause."""
+"""Describes TOML syntax errors: the line, a mark below it, and the probable cause.
+
+Only frequent mistakes are guessed; for the others, tomllib's message has to do.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
+from typing import NamedTuple
 
 from ...cleaning import is_seen
 from ...errors import Problem
-from .guesses import Guess, Stop, guessed
+from ..tables import SERVER_KEYS
+from ..values import quote
+from .foreign import synonym
 from .hiding import HIDDEN, hidden_to_the_end
+from .lines import last_statement
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
-_SECRET_PIECE = re.compile(r"\w{3,}")  # pieces of a secret that must not be shown
 _LONGEST_LINE = 300  # characters of a line that a guess looks at
-_MORE_DIGITS = re.compile(r"(?<![0-9_])[0-9_]{4000}")
 _CURE = "correct that line"
+_TOML = 'write TOML: key = "value"'
+_FORMATS = (
+    ("<", "XML", "convert a config-v1.1.xml with `flask-autoconfig import FILE`"),
+    (r"\{", "JSON", _TOML),
+    (r"---|[\w-]+:[ \t]*\n", "YAML", _TOML),
+)
+_LISTS = {
+    "provider",
+    *(f"provider.{key}" for key in (*SERVER_KEYS, "documentation", "instruction")),
+}
+_HEADING = re.compile(r"[ \t]*+(\[\[?+)([^\[\]#]*+)(\]{0,2}+)[ \t]*+(?:#.*)?$")
+_PAIR = re.compile(
+    r"[ \t]*+(?P<key>\w[\w.-]*+|\"[^\"]*+\"|'[^']*+')[ \t]*+"
+    r"(?P<sign>(?:[=:]|->)[=>]*+)?[ \t]*+(?P<raw>.*)"
+)
+_VALID = re.compile(r"""[+-]?(?:0|[1-9][0-9_]*)|true|false|"[^"\\]*"|'[^']*'|[\[{].*""")
+_STRAIGHT = dict.fromkeys("“”„«»″＂", '"') | dict.fromkeys("‘’‚′`´", "'")
+_QUOTES = "\"'" + "".join(_STRAIGHT)
+_OPEN_STRING = ("Illegal character", "Found invalid", "Unterminated", 'Expected "\'"')
+
+
+class _Stop(NamedTuple):
+    """Where tomllib stopped, and its message."""
+
+    message: str
+    text: str
+    offset: int
+
+    @property
+    def at(self) -> int:
+        """The offset in the line."""
+        return self.offset - self.text.rfind("\n", 0, self.offset) - 1
+
+    @property
+    def line(self) -> str:
+        end = self.text.find("\n", self.offset)
+        return self.text[self.offset - self.at : end if end >= 0 else None]
+
+    @property
+    def number(self) -> int:
+        """The number of the line, from 1."""
+        return self.text.count("\n", 0, self.offset) + 1
+
+    def column(self, at: int) -> _Stop:
+        """Return the stop at another offset in the line."""
+        return self._replace(offset=self.offset - self.at + at)
+
+
+_Guess = tuple[str, str, _Stop]  # a probable cause, what to write instead, and where
 
 
 def explain(text: str, error: Exception) -> Problem:
     """Return the problem of a text that tomllib rejected with *error*."""
-    if isinstance(error, RecursionError):
-        return Problem("", "not TOML: nested too deep", "remove some of the brackets")
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        message = "not TOML: nested too deep, or a number of too many digits"
+        return Problem("", message, "remove brackets or digits")
     text = text.replace("\r\n", "\n")
     stop = _stop(text, str(error))
-    guess = guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
-    guess = guess or Guess(stop.message, _CURE)
-    return _problem(f"not TOML: {guess.message}", guess.cure, guess.stop or stop)
+    guess = _guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
+    message, cure, at = guess or (stop.message, _CURE, stop)
+    return _problem(f"not TOML: {message}", cure, at)
 
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     """Return the problem of a file that is not UTF-8."""
-    cure = "save it as UTF-8"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         message = "the file is UTF-16, not UTF-8"
-        return Problem("", message, f"{cure}, without a byte order mark", line=1)
+        cure = "save it as UTF-8, without a byte order mark"
+        return Problem("", message, cure, line=1)
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     before = data[: error.start].decode("utf-8").replace("\r\n", "\n")
-    stop = Stop("", text, len(before))
-    return _problem(f"not UTF-8 at byte {error.start}", cure, stop)
+    stop = _Stop("", text, len(before))
+    return _problem(f"not UTF-8 at byte {error.start}", "save it as UTF-8", stop)
 
 
-def _stop(text: str, error: str) -> Stop:
-    """Return where tomllib stopped; its columns count the characters of a line."""
+def _stop(text: str, error: str) -> _Stop:
     found = _AT.search(error)
     message = error[: found.start()] if found else error
-    if found is None:  # of a number that Python refuses to read
-        digits = _MORE_DIGITS.search(text)
-        message = message.partition(" for integer string")[0]
-        offset = digits.start() if digits else 0
-    elif found[1] is None:
-        offset = len(text)
-    else:
+    offset = len(text)
+    if message == 'Expected "\'"':  # tomllib searched to the end of the file
+        offset = text.find("\n", text.rfind("'"))
+        offset = offset if offset >= 0 else len(text)
+    elif found and found[1]:
         lines = text.split("\n", int(found[1]) - 1)
         offset = len(text) - len(lines[-1]) + int(found[2]) - 1
-    return Stop(message, text, min(offset, len(text)))
+    return _Stop(message, text, min(offset, len(text)))
 
 
-def _problem(message: str, cure: str, stop: Stop) -> Problem:
+def _problem(message: str, cure: str, stop: _Stop) -> Problem:
     line, secret = hidden_to_the_end(stop.line)
-    if _continues_secret(stop):
-        line, secret = HIDDEN, stop.line
-    if any(piece in cure for piece in _SECRET_PIECE.findall(secret)):
+    begin = stop._replace(offset=last_statement(stop.text, stop.offset))
+    if begin.number < stop.number and hidden_to_the_end(begin.line)[1]:
+        line, secret = HIDDEN, stop.line  # which began on an earlier line
+    at = stop.at
+    if secret:
+        at = min(at, len(line) - 1)
+    if any(word in cure for word in re.findall(r"\w{3,}", secret)):
         cure = _CURE
-    number, at = stop.number, stop.at
-    excerpt = _excerpt(number, line, min(at, _common_length(line, stop.line)))
-    return Problem("", message, cure, line=number, column=at + 1, excerpt=excerpt)
-
-
-def _continues_secret(stop: Stop) -> bool:
-    """Whether the line belongs to a secret that began on an earlier line."""
-    begin = stop.statement
-    return begin.number < stop.number and hidden_to_the_end(begin.line)[1] != ""
-
-
-def _common_length(shown: str, line: str) -> int:
-    pairs = enumerate(zip(shown, line, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), len(shown))
+    excerpt = _excerpt(stop.number, line, at)
+    return Problem(
+        "", message, cure, line=stop.number, column=stop.at + 1, excerpt=excerpt
+    )
 
 
 def _excerpt(number: int, line: str, at: int) -> str:
@@ -101,3 +148,136 @@ def columns_of(char: str) -> int:
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+# --- Guesses --------------------------------------------------------------------------
+
+
+def _guessed(stop: _Stop) -> _Guess | None:
+    """Return the likeliest cause, or None."""
+    for sign, name, cure in _FORMATS:
+        if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{sign})", stop.text):
+            return f"the file is {name}", cure, stop.column(0)
+    guesses = (_odd_character, _open_list, _uneven_heading, _pair, _string, _duplicate)
+    return next(filter(None, (guess(stop) for guess in guesses)), None)
+
+
+def _odd_character(stop: _Stop) -> _Guess | None:
+    """Find an invisible character, or a curly quote, also as the end of a string."""
+    char = stop.line[stop.at : stop.at + 1]
+    if char and char not in " \t" and (char.isspace() or not is_seen(char)):
+        message = f"an invisible character (U+{ord(char):04X})"
+        return message, "remove it, or write an ordinary space", stop
+    at = stop.at
+    if not char and stop.message.startswith(_OPEN_STRING):
+        at = len(stop.line.partition(" #")[0].rstrip(" \t,]")) - 1
+        char = stop.line[max(at, 0) : at + 1]
+    if char not in _STRAIGHT:
+        return None
+    cure = f"write a straight one: {_STRAIGHT[char]}"
+    return f"a curly quote ({char})", cure, stop.column(at)
+
+
+def _open_list(stop: _Stop) -> _Guess | None:
+    """Find a list that is not closed, or two values without a comma."""
+    if not stop.message.startswith(("Unclosed array", "Invalid value")):
+        return None
+    rest = stop.line[stop.at :]
+    if stop.message.startswith("Unclosed") and rest.startswith(('"', "'", "{")):
+        return "a comma is missing", "write a comma between two values", stop
+    begin = stop._replace(offset=last_statement(stop.text, stop.offset))
+    pair = _PAIR.match(stop.line)
+    is_next = _HEADING.match(stop.line) or (pair and pair["sign"])
+    if rest and (begin.number == stop.number or not is_next):
+        return None
+    at = begin.line.find("[", begin.at)
+    if at <= begin.at:  # no list, or a heading
+        return None
+    message = "the list that begins here has no ]"
+    return message, "write ] after its last value", begin.column(at)
+
+
+def _uneven_heading(stop: _Stop) -> _Guess | None:
+    found = _HEADING.match(stop.line)
+    if found is None or len(found[1]) == len(found[3]):
+        return None
+    name = found[2].strip()
+    heading = f"[[{name}]]" if name in _LISTS else f"[{name}]"
+    return "the brackets of the heading do not match", f"write {heading}", stop
+
+
+def _pair(stop: _Stop) -> _Guess | None:
+    """Find what is wrong between a key and its value, or with a value without quotes."""
+    if not stop.message.startswith(
+        ("Expected '='", "Invalid value", "Expected newline")
+    ):
+        return None
+    found = _PAIR.match(re.split(r"\s#|^#", stop.line, maxsplit=1)[0])
+    if found is None:
+        return None
+    key, sign, raw = found["key"], found["sign"] or "", found["raw"].strip()
+    cure = f"write {quote(key)[1:-1]} = {_value_of(raw)}"
+    is_value = stop.message.startswith("Invalid value")
+    if is_value and (not sign or raw.startswith(("[", "{"))):  # in a list
+        word = re.split(r"[,\]}]", stop.line[stop.at :], maxsplit=1)[0]
+        return "a quote is missing", f"write {_value_of(word)}", stop
+    if not sign:
+        return None if "=" in raw else ("an = is missing", cure, stop)
+    if sign != "=":
+        at = stop.column(found.start("sign"))
+        return f'"{sign}" instead of "="', cure, at
+    if raw.startswith(('"', "'", "[", "{")):
+        return None
+    at = stop.column(found.start("raw"))
+    if not raw:
+        return "the value is missing", cure, at
+    message = "a quote is missing" if '"' in cure else "the value is not valid TOML"
+    return message, cure, at
+
+
+def _value_of(raw: str) -> str:
+    """Return what was written as a value, as TOML spells it."""
+    text = raw.strip(" \t,;")
+    if _VALID.fullmatch(text):
+        return text
+    if text.isascii() and text.isdigit():
+        return text.lstrip("0") or "0"
+    return synonym("truth", text) or quote(text.strip(f"{_QUOTES} \\") or "…")
+
+
+def _string(stop: _Stop) -> _Guess | None:
+    if stop.message.startswith(("Unescaped", "Invalid hex", "Escaped character")):
+        message = "a backslash starts an escape sequence in double quotes"
+        cure = "write the value in single quotes, or each backslash as \\\\"
+        return message, cure, stop
+    if stop.at < len(stop.line) or not stop.message.startswith(_OPEN_STRING):
+        return None
+    if not stop.line.strip():
+        return None
+    return "the closing quote is missing", "write it after the value", stop
+
+
+def _duplicate(stop: _Stop) -> _Guess | None:
+    """Find a heading or a key that is there twice."""
+    if not stop.message.startswith(("Cannot", "Duplicate")):
+        return None
+    found = _HEADING.match(stop.line) or _PAIR.match(stop.line)
+    if found is None:
+        return None
+    is_heading = found.re is _HEADING
+    name = found[2].strip() if is_heading else found["key"]
+    opening, closing = (r"\[\[?", r"\]") if is_heading else ("", "=")
+    same = re.compile(rf"[ \t]*+{opening}[ \t]*+{re.escape(name)}[ \t]*+{closing}")
+    before = stop.text[: stop.offset - stop.at].split("\n")
+    for number, line in reversed([*enumerate(before, 1)]):
+        if same.match(line):
+            message = f"{quote(name)} is on line {number} already"
+            cure = "remove one of them"
+            if is_heading:
+                cure = "remove one, or begin another [[provider]] before this one"
+            if name in _LISTS:
+                cure = f"write each of them as [[{name}]], with two brackets"
+            return message, cure, stop.column(0)
+        if not is_heading and line.lstrip().startswith("["):
+            break
+    return None

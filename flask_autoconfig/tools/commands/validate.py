@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from ...config.explain.lines import with_lines
-from ...config.listing import every_skipped
 from ...errors import ConfigError, Problem
 from .. import project, terminal
 from ..advice import unknown_listed
@@ -69,7 +68,7 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
         *loaded.unsafe,
         *project.silent_families(),
     ]
-    return [it for listing in listings for it in every_skipped(listing)], warnings
+    return [*loaded.skipped], warnings
 
 
 def _count(found: Sequence[Problem], word: str) -> str:
