@@ -28,18 +28,38 @@ def source_of(app: App) -> Path | Loaded:
     """Return the app's mapping or its TOML file; raises ConfigError without either."""
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
-        return find_file(app)
-    if isinstance(mapping, Mapping):
-        try:
-            return from_raw(plain(mapping), base=app.root_path)
-        except ConfigError as error:
-            raise ConfigError(error.problems, "AUTOCONFIG") from error
-    message = f"expected a mapping with the TOML's keys, got {mapping!r}"
-    cure = "set the path of a file as AUTOCONFIG_FILE"
-    raise ConfigError([Problem("AUTOCONFIG", message, cure)], app.import_name)
+        return _find_file(app)
+    if not isinstance(mapping, Mapping):
+        message = f"expected a mapping with the TOML's keys, got {mapping!r}"
+        cure = "set the path of a file as AUTOCONFIG_FILE"
+        raise refusal("AUTOCONFIG", message, cure)
+    try:
+        return from_raw(plain(mapping), base=app.root_path)
+    except ConfigError as error:
+        raise ConfigError(error.problems, "AUTOCONFIG") from error
+
+
+def _find_file(app: App) -> Path:
+    root = Path(app.root_path)
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
+    if isinstance(named, str | os.PathLike):
+        return root / named
+    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
+    if named:
+        raise refusal("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
+    candidates = [root / DEFAULT_FILE]
+    if isinstance(app, Flask):
+        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    tried = " or ".join(map(str, candidates))
+    message = f"no configuration: it is not set, and there is no {tried}"
+    raise refusal("AUTOCONFIG_FILE", message, cure)
 
 
 def is_strict(app: App) -> bool:
+    """Return whether a faulty file stops the app; raises ConfigError."""
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
     word = str(value or "").strip().lower()
     if word not in _YES + _NO:
@@ -53,8 +73,8 @@ _NO = ("", "false", "0", "no", "off")
 
 def check_page(app: App) -> None:
     """Validate the page's settings; raises ConfigError."""
-    policy = app.config.get("AUTOCONFIG_PAGE_CSP")
-    if policy is not None and not (isinstance(policy, str) and policy.isprintable()):
+    policy = app.config.get("AUTOCONFIG_PAGE_CSP", "")
+    if not (isinstance(policy, str | None) and str(policy).isprintable()):
         message = f"expected the value of the header, got {policy!r}"
         raise refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
     folder = app.config.get("AUTOCONFIG_LOCALE")
@@ -64,31 +84,6 @@ def check_page(app: App) -> None:
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
         raise refusal("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
-
-
-def find_file(app: App) -> Path:
-    """Return the TOML file of a Flask app; raises ConfigError without one."""
-    root = Path(app.root_path)
-    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if isinstance(named, str | os.PathLike):
-        return root / named
-    if named:
-        message = f"expected a path, got {named!r}"
-        problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
-        raise ConfigError([problem], app.import_name)
-
-    candidates = [root / DEFAULT_FILE]
-    if isinstance(app, Flask):
-        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-
-    tried = " or ".join(map(str, candidates))
-    message = f"no configuration: it is not set, and there is no {tried}"
-    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
-    problem = Problem("AUTOCONFIG_FILE", message, cure)
-    raise ConfigError([problem], app.import_name)
 
 
 def warn_of_refused_hosts(app: App, service: Service) -> None:

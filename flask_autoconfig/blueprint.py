@@ -31,7 +31,7 @@ from .answers import PRIVATE, Answer, Request
 from .app_config import check_page, is_strict, refusal, source_of, warn_of_refused_hosts
 from .errors import ConfigError
 from .families import Family, FamilyRoute, Route
-from .hooks import FindProvider, FindUsername, Functions, Hooks, synchronous
+from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .reload import log
 from .service import Service
 from .settings import Settings, settings_of
@@ -87,7 +87,7 @@ class Autoconfig(Blueprint):
         its result is cached for the file's `hook_max_age`. An async function raises
         TypeError here, as with the other decorators.
         """
-        self.functions.find_provider = synchronous(function)
+        self.functions.set(find_provider=function)
         return function
 
     def find_provider_by_address(self, function: FindProviderT) -> FindProviderT:
@@ -100,7 +100,7 @@ class Autoconfig(Blueprint):
         find out which mailboxes exist, the result must not depend on whether the mailbox
         exists: return a provider for others too. It is cached for `hook_max_age`.
         """
-        self.functions.find_provider_by_address = synchronous(function)
+        self.functions.set(find_provider_by_address=function)
         return function
 
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
@@ -110,7 +110,7 @@ class Autoconfig(Blueprint):
         `username` is used. So that nobody can find out which mailboxes exist, it should
         return a name for others too. Its result is cached for `hook_max_age`.
         """
-        self.functions.find_username = synchronous(function)
+        self.functions.set(find_username=function)
         return function
 
     def settings(self, address: str | None) -> Settings | None:
@@ -129,17 +129,7 @@ class Autoconfig(Blueprint):
 
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app, as `app.register_blueprint` does; raises ConfigError."""
-        if options.get("url_prefix"):
-            raise refusal(
-                "url_prefix",
-                "mail clients send requests to the root of the host, never to a prefix",
-                "register it without url_prefix; subdomain= works",
-            )
-        _refuse_useless(app, options)
-        if "autoconfig" in app.extensions:
-            raise refusal(
-                "register_blueprint", "it is registered already", "register it once"
-            )
+        _check_options(app, options)
         check_page(app)
         try:
             super().register(app, options)
@@ -153,40 +143,79 @@ class Autoconfig(Blueprint):
             source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             fixed=True,
-            hooks=Hooks(functions=self.functions),
+            hooks=Hooks(self.functions),
             strict=is_strict(app),
             stage="in_site",
         )
         app.extensions["autoconfig"] = service
-        self._exempt_from_csrf(app)
+        # The extension of a site may be initialized at any time before that request.
+        request_started.connect(self._exempt_from_csrf, app)
         warn_of_refused_hosts(app, service)
+        options: dict[str, Any] = {}
+        if app.url_map.host_matching:
+            options["host"] = state.options.get("host", f"<{_HOST}>")
+            if "host" not in state.options:
+                app.url_defaults(partial(_add_host, f"{state.name}."))
         taken = {rule.rule for rule in app.url_map.iter_rules()}
+        routes: dict[str, FamilyRoute] = {}  # by Flask's rule or endpoint
+        view = _view(app, service, routes)
         for family in service.at_start:
-            for endpoint, routes in _by_endpoint(family).items():
-                _warn_of_taken_paths(taken, family, routes)
-                _add(state, service, family.name, endpoint, routes)
-        if app.url_map.host_matching and "host" not in state.options:
-            app.url_defaults(partial(_add_host, f"{state.name}."))
+            _warn_of_taken_paths(taken, family)
+            for route in family.routes:
+                rule, endpoint = _rule(app, route), route.endpoint or family.name
+                routes[rule] = FamilyRoute(family.name, route)
+                routes.setdefault(endpoint, routes[rule])
+                for subdomain in _subdomains(state):
+                    state.add_url_rule(
+                        *(rule, endpoint, view),
+                        # Wrong methods are answered here, not by the site's error page.
+                        methods=families.METHODS,
+                        provide_automatic_options=False,
+                        subdomain=subdomain,
+                        **options,
+                    )
 
-    def _exempt_from_csrf(self, app: App) -> None:
+    def _exempt_from_csrf(self, app: Flask, **_: object) -> None:
         """Exempt the views from Flask-WTF's CSRF check, with the app's first request.
 
-        The views change nothing, and Outlook sends POST without a token. The extension
-        may be initialized at any time before that request.
+        The views change nothing, and Outlook sends POST without a token.
         """
-
-        def exempt(app: Flask, **_: object) -> None:
-            csrf = app.extensions.get("csrf")
-            if csrf is not None and hasattr(csrf, "exempt"):
-                csrf.exempt(self)
-            request_started.disconnect(exempt, app)
-
-        request_started.connect(exempt, app, weak=False)
+        csrf = app.extensions.get("csrf")
+        if csrf is not None and hasattr(csrf, "exempt"):
+            csrf.exempt(self)
+        request_started.disconnect(self._exempt_from_csrf, app)
 
 
-def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
+def _check_options(app: App, options: dict[str, Any]) -> None:
+    """Refuse options with which no request, or too many, would be answered."""
+    matches_hosts = app.url_map.host_matching
+    if options.get("url_prefix"):
+        raise refusal(
+            "url_prefix",
+            "mail clients send requests to the root of the host, never to a prefix",
+            "register it without url_prefix; subdomain= works",
+        )
+    if options.get("subdomain") and (matches_hosts or not app.subdomain_matching):
+        raise refusal(
+            "subdomain",
+            "this app does not match subdomains: no request would be answered",
+            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+            "register without subdomain to answer on every host",
+        )
+    if options.get("host") and not matches_hosts:
+        raise refusal(
+            "host",
+            "this app does not match hosts: requests to all hosts would be answered",
+            "create it with Flask(…, host_matching=True), or register without host",
+        )
+    if "autoconfig" in app.extensions:
+        message = "it is registered already"
+        raise refusal("register_blueprint", message, "register it once")
+
+
+def _warn_of_taken_paths(taken: set[str], family: Family) -> None:
     """Log the paths for which the site has an earlier route."""
-    paths = [route.path for route in routes if route.path in taken]
+    paths = [route.path for route in family.routes if route.path in taken]
     if paths:
         log.warning(
             "The site answers %s itself: leave the family %s out with "
@@ -204,37 +233,6 @@ def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
 
 
 _HOST = "autoconfig_host"  # the variable in the rules of an app that matches hosts
-
-
-def _by_endpoint(family: Family) -> dict[str, list[Route]]:
-    routes: dict[str, list[Route]] = {}
-    for route in family.routes:
-        routes.setdefault(route.endpoint or family.name, []).append(route)
-    return routes
-
-
-def _add(
-    state: BlueprintSetupState,
-    service: Service,
-    family: str,
-    endpoint: str,
-    routes: list[Route],
-) -> None:
-    app = state.app
-    options: dict[str, Any] = {"provide_automatic_options": False}
-    if app.url_map.host_matching:
-        options["host"] = state.options.get("host", f"<{_HOST}>")
-    by_rule = {_rule(app, route): FamilyRoute(family, route) for route in routes}
-    view = _view(app, service, endpoint, by_rule)
-    for rule in by_rule:
-        for subdomain in _subdomains(state):
-            # Wrong methods are answered here, not by the site's error page.
-            state.add_url_rule(
-                *(rule, endpoint, view),
-                methods=families.METHODS,
-                subdomain=subdomain,
-                **options,
-            )
 
 
 def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
@@ -264,58 +262,32 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    app: App, service: Service, endpoint: str, by_rule: dict[str, FamilyRoute]
+    app: App, service: Service, routes: dict[str, FamilyRoute]
 ) -> Callable[..., Response]:
-    """Return the view of an endpoint; `by_rule` maps Flask's rules to routes."""
-    # Rules that a site adds to an endpoint are answered as its first rule.
-    first = next(iter(by_rule.values()))
+    """Return the view of all routes."""
 
-    def view(**_: str) -> Response:
+    def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert current.url_rule is not None  # noqa: S101 (Flask matched it)
-        environ = _with_its_body(current)
+        rule = current.url_rule
+        # Rules that a site adds to an endpoint are answered as its first rule.
+        found = routes.get(rule.rule) or routes[rule.endpoint.rpartition(".")[2]]
+        environ = current.environ
+        read: bytes | None = getattr(current, "_cached_data", None)
+        if read:  # by the site, before this view
+            environ = {**environ, "wsgi.input": BytesIO(read)}
         host = environ.get("HTTP_HOST", "")
         if not is_authority(host) or host.endswith((":80", ":443")):
             host = current.host  # "", or without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
         asked = Request(current.path, query, host, method, environ)
-        route = by_rule.get(current.url_rule.rule, first)
-        answer = service.answer_at(route, asked)
+        answer = service.answer_at(found, asked)
         response_class: Any = app.response_class
         if response_class is Response:
             return _Prepared(answer)
         return response_class(answer.body, answer.status, answer.headers)  # type: ignore[no-any-return]
 
-    view.__name__ = view.__qualname__ = endpoint
-    return view
-
-
-def _with_its_body(asked: FlaskRequest) -> WSGIEnvironment:
-    """Return the request's environ, with the body if the site has already read it."""
-    read: bytes | None = getattr(asked, "_cached_data", None)
-    if not read:
-        return asked.environ
-    return {**asked.environ, "wsgi.input": BytesIO(read)}
-
-
-def _refuse_useless(app: App, options: dict[str, Any]) -> None:
-    """Refuse options with which Flask would never match a request."""
-    matches_hosts = app.url_map.host_matching
-    matches_subdomains = app.subdomain_matching and not matches_hosts
-    if options.get("subdomain") and not matches_subdomains:
-        raise refusal(
-            "subdomain",
-            "this app does not match subdomains: no request would be answered",
-            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
-            "register without subdomain to answer on every host",
-        )
-
-    if options.get("host") and not matches_hosts:
-        raise refusal(
-            "host",
-            "this app does not match hosts: requests to all hosts would be answered",
-            "create it with Flask(…, host_matching=True), or register without host",
-        )
+    return autoconfig_view
 
 
 class _Prepared(Response):

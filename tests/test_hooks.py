@@ -27,7 +27,7 @@ from flask_autoconfig import (
 )
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
-from flask_autoconfig.hooks import Hooks
+from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 
 Write = Callable[..., Path]
@@ -90,7 +90,9 @@ def service(
     file: Path, find_provider: Any = None, find_username: Any = None, **more: Any
 ) -> Service:
     clients = "thunderbird outlook apple pacc dav page ispdb"
-    hooks_ = Hooks(find_provider, find_username, **more)
+    functions = Functions(find_provider=find_provider, find_username=find_username)
+    functions.set(**more)
+    hooks_ = Hooks(functions)
     return Service(file, clients=clients, hooks=hooks_)
 
 
@@ -246,7 +248,7 @@ def test_during_a_call_other_requests_get_the_last_result(
         assert goes_on.wait(10)
         return CUSTOMER
 
-    served.hooks.take(SimpleNamespace(find_provider=wait))
+    served.hooks.functions.set(find_provider=wait)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(ask, served, target)
         assert asks.wait(10)
@@ -266,7 +268,7 @@ def test_unknown_domains_do_not_evict_known_ones(
         ask(served, f"{CONFIG}?emailaddress=a@d{number}.test")
     ask(served, f"{CONFIG}?emailaddress=a@customer.test")
     assert database.queries.count("customer.test") == 1
-    assert 5 < len(served.hooks._providers._unknown) < 12
+    assert 5 < len(served.hooks.find_provider._unknown) < 12
 
 
 def test_the_cache_of_results_is_bounded_in_bytes(
@@ -276,14 +278,16 @@ def test_the_cache_of_results_is_bounded_in_bytes(
     more = [f"d{number}.customer.test" for number in range(1000)]
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
     hooks_ = service(toml(TWO_DOMAINS), Database(rows)).hooks
-    hooks_.provider_of(next(iter(rows)), 60)  # so that what is imported late is there
+    hooks_.find_provider.get(
+        next(iter(rows)), 60
+    )  # so that what is imported late is there
     tracemalloc.start()
     for domain in rows:
-        assert hooks_.provider_of(domain, 60)
+        assert hooks_.find_provider.get(domain, 60)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 1024 * 1024
-    assert 5 < len(hooks_._providers._known) < 40
+    assert 5 < len(hooks_.find_provider._known) < 40
 
 
 # --- Failures -------------------------------------------------------------------
@@ -326,7 +330,7 @@ def test_without_a_last_result_a_failing_hook_means_503_in_every_family(
 def test_a_failing_hook_means_503_for_outlooks_post(toml: Write) -> None:
     database = Database({})
     database.is_down = True
-    app = create_app(toml(TWO_DOMAINS), hooks=Hooks(database))
+    app = create_app(toml(TWO_DOMAINS), hooks=Functions(find_provider=database))
     reply = Client(app).post(
         "/autodiscover/autodiscover.xml", data=outlook_asks("fred@c.test")
     )
@@ -405,7 +409,9 @@ def test_an_object_without_hooks_is_refused(toml: Write) -> None:
 
 def test_the_health_of_a_domain_is_503_while_the_hook_fails(toml: Write) -> None:
     database = Database({"customer.test": CUSTOMER})
-    client = Client(create_app(toml(TWO_DOMAINS), hooks=Hooks(database)))
+    client = Client(
+        create_app(toml(TWO_DOMAINS), hooks=Functions(find_provider=database))
+    )
     host = "/healthz?domain=autoconfig."
     assert client.get(f"{host}customer.test").status_code == 200
     assert client.get(f"{host}nobody.test").status_code == 404
@@ -462,7 +468,7 @@ def test_outlooks_post_and_version_2_use_the_provider_of_the_address(
 ) -> None:
     activesync = {"type": "activesync", "url": "https://eas7.test/eas"}
     eas = {**SHARD, "incoming": [*SHARD["incoming"], activesync]}
-    hooks_ = Hooks(find_provider_by_address=Database({"fred@example.com": eas}))
+    hooks_ = Functions(find_provider_by_address=Database({"fred@example.com": eas}))
     client = Client(create_app(toml(TWO_DOMAINS), hooks=hooks_))
     reply = client.post(POX, data=outlook_asks("fred@example.com"))
     assert "<Server>shard7.example.com</Server>" in reply.text
@@ -682,7 +688,7 @@ def test_a_call_that_takes_long_is_logged_and_the_last_result_is_used(
         asks.set()
         goes_on.wait(30)
 
-    served.hooks.take(SimpleNamespace(find_provider=hang))
+    served.hooks.functions.set(find_provider=hang)
     clock.now += 61
     with ThreadPoolExecutor(1) as pool:
         pool.submit(ask, served, target)

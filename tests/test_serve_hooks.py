@@ -93,7 +93,7 @@ def test_a_class_is_instantiated_in_each_worker(folder: Path) -> None:
     assert (folder / "log").read_text().count("created by") == 2
 
 
-NO_HOOKS = "name a module with find_provider or find_username"
+NO_HOOKS = "name a module with find_provider, find_provider_by_address or find_username"
 FAULTY = {  # the name, a module of that name, and the messages
     "an unknown module": ("customer", None, ["No module named 'customer'", NO_HOOKS]),
     "an unknown object": (
@@ -213,8 +213,8 @@ def test_a_blueprint_gives_its_registered_hooks(
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     hooks = importing.load_hooks("blueprint_hooks:autoconfig")
-    assert hooks.find_username is None
-    assert hooks.provider_of("x.test", 60) == "example.com"
+    assert hooks["find_username"] is None
+    assert hooks["find_provider"]("x.test") == "example.com"
 
 
 def test_the_database_example_says_how_to_serve_it() -> None:

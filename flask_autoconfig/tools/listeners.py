@@ -25,35 +25,36 @@ def check(config: Any) -> None:
     is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
         return
-    for address in config.address:
+    for name, address in zip(config.bind, config.address, strict=True):
         if isinstance(address, int):  # an inherited descriptor
             continue
         try:
-            bind_once(address, reuse_port=config.reuse_port)
-        except (OSError, OverflowError) as error:  # the latter for a port number
-            raise _unusable(address, error) from error
+            _bind_once(address, reuse_port=config.reuse_port)
+        except (OSError, OverflowError, ValueError) as error:
+            cure = _CURES.get(getattr(error, "errno", 0), "choose another by --bind")
+            reason = (getattr(error, "strerror", "") or str(error)).lower()
+            message = f"cannot serve at {name}: {reason}; {cure}"
+            raise UnusableError(message) from error
 
 
-def bind_once(address: Any, *, reuse_port: bool) -> None:
-    """Bind and release an address; raises OSError or OverflowError.
+def _bind_once(address: Any, *, reuse_port: bool) -> None:
+    """Bind and release an address; raises an exception if that is impossible.
 
     It never listens, so that a client that connects in this moment is refused instead
     of cut off.
     """
-    from gunicorn.util import is_ipv6
-
     is_unix = isinstance(address, str)
     if is_unix:
         family = socket.AF_UNIX
         _remove_stale_socket(address)
     else:
-        family = socket.AF_INET6 if is_ipv6(address[0]) else socket.AF_INET
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-    if is_unix and not address.startswith("\0"):
+    if is_unix:
         os.unlink(address)
 
 
@@ -61,26 +62,12 @@ def _remove_stale_socket(path: str) -> None:
     """Remove the socket of a server that has ended; raises OSError if one still runs."""
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
-    except (FileNotFoundError, ValueError):  # the latter for an abstract socket
+    except FileNotFoundError:
         return
     if not is_socket:
         raise OSError(errno.EEXIST, "there is a file of that name")
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)
-        if client.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
-            return
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _unusable(address: Any, error: Exception) -> UnusableError:
-    cure = _CURES.get(getattr(error, "errno", None) or 0, "choose another by --bind")
-    reason = (getattr(error, "strerror", None) or str(error)).lower()
-    return UnusableError(f"cannot serve at {_text(address)}: {reason}; {cure}")
-
-
-def _text(address: Any) -> str:
-    if isinstance(address, str):
-        return "unix:" + address.replace("\0", "@")
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if client.connect_ex(path) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    os.unlink(path)

@@ -13,18 +13,16 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import click
 
 from ..config.mapping import plain
 from ..errors import ConfigError
-from ..hooks import HOOK_NAMES, Hooks
+from ..hooks import Functions
 from ..importing import describe, load_hooks, name_in_environment
 from . import project
 
@@ -48,27 +46,57 @@ def site(hooks: str | None) -> Site:
         hooks = hooks or name_in_environment()
         if hooks is None:
             return _site_of_file(project.file())
-    return _in_child(partial(_site, hooks))
-
-
-def _site(hooks: str | None) -> Site:
-    found = (
-        _site_of_project() if project.is_project() else _site_of_file(project.file())
-    )
-    if hooks is None and not found.functions:
-        hooks = name_in_environment()
-    if hooks is None:
-        return found
-    return found._replace(module=hooks, functions=_names(load_hooks(hooks)))
+    context = get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_send_site, args=(sender, hooks))
+    child.start()
+    sender.close()
+    try:
+        # Not until the end of the pipe: a process that the child started keeps it open.
+        found, error = receiver.recv()
+    except EOFError:
+        message = "importing the hooks or the app ends the process"
+        raise click.ClickException(message) from None
+    finally:
+        if child.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+        child.join()
+    if error is not None:
+        raise error
+    return found  # type: ignore[no-any-return]
 
 
 def _site_of_file(file: Path) -> Site:
     return Site(str(file), {"AUTOCONFIG_FILE": file})
 
 
+# --- In the child -----------------------------------------------------------------------
+
+
+def _send_site(sender: Connection, hooks: str | None) -> None:
+    """Send what to serve, or the exception to raise."""
+    os.setsid()  # so that processes started by the import can be ended with it
+    found, error = None, None
+    try:
+        found = _site_of_project()
+        if hooks is None and not found.functions:
+            hooks = name_in_environment()
+        if hooks is not None:
+            found = found._replace(module=hooks, functions=_names(load_hooks(hooks)))
+    except (ConfigError, click.ClickException) as raised:
+        error = raised
+    except BaseException as raised:  # a module may raise anything, even SystemExit
+        error = click.ClickException(describe(raised))
+    with suppress(OSError, ValueError):  # the streams may be closed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    sender.send((found, error))
+
+
 def _site_of_project() -> Site:
     try:
-        app = project.flask_app()
+        app = project.flask_app() if project.is_project() else None
     except ConfigError as error:
         return _site_of_file(project.file_of(error))
     service = project.service_of(app)
@@ -79,19 +107,19 @@ def _site_of_project() -> Site:
     if service.live.is_static:
         config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # which can be pickled
     else:
-        config = {**config, "AUTOCONFIG": None, "AUTOCONFIG_FILE": service.live.file}
-    return Site(str(service.live.file), config, _names(service.hooks))
+        config |= {"AUTOCONFIG": None, "AUTOCONFIG_FILE": service.live.file}
+    return Site(str(service.live.file), config, _names(service.hooks.functions))
 
 
-def _names(hooks: Hooks) -> tuple[str, ...]:
-    return tuple(name for name in HOOK_NAMES if getattr(hooks, name) is not None)
+def _names(functions: Functions) -> tuple[str, ...]:
+    return tuple(name for name, function in functions.items() if function is not None)
 
 
 # --- In each worker ---------------------------------------------------------------------
 
 
-def importer(site: Site, hooks: Hooks) -> Callable[[], None]:
-    """Return a function that imports the site's hooks into `hooks`, or raises.
+def importer(site: Site, functions: Functions) -> Callable[[], None]:
+    """Return a function that imports the site's hooks into `functions`, or raises.
 
     Until it has succeeded in a worker, each lookup calls it again, and fails with it.
     """
@@ -101,23 +129,22 @@ def importer(site: Site, hooks: Hooks) -> Callable[[], None]:
     def import_hooks() -> None:
         with lock:
             if site.module is not None:
-                hooks.take(load_hooks(site.module))
+                functions.set(**load_hooks(site.module))
             elif site.functions:
-                hooks.take(_hooks_of_app(info.load_app() if info else None))
+                functions.set(**_functions_of_app(info.load_app() if info else None))
 
     def deferred(name: str) -> Callable[[str], Any]:
         def call(key: str) -> Any:
             import_hooks()
-            return getattr(hooks, name)(key)
+            return functions[name](key)
 
         return call
 
-    if site.functions:
-        hooks.take(SimpleNamespace(**{name: deferred(name) for name in site.functions}))
+    functions.set(**{name: deferred(name) for name in site.functions})
     return import_hooks
 
 
-def _hooks_of_app(app: Any) -> SimpleNamespace:
+def _functions_of_app(app: Any) -> dict[str, Callable[[str], Any] | None]:
     """Return a site's hooks, each called in an app context: they may use its database."""
     service = project.service_of(app)
     assert service is not None  # noqa: S101 (see _site_of_project)
@@ -129,50 +156,5 @@ def _hooks_of_app(app: Any) -> SimpleNamespace:
 
         return call
 
-    hooks = service.hooks
-    functions = {name: in_context(getattr(hooks, name)) for name in _names(hooks)}
-    return SimpleNamespace(**functions)
-
-
-# --- In the child -----------------------------------------------------------------------
-
-
-def _in_child(function: Callable[[], Site]) -> Site:
-    """Return the result of a function called in a forked process.
-
-    Raises the ConfigError that the function raises, ClickException for all else.
-    """
-    context = get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_send, args=(sender, function))
-    child.start()
-    sender.close()
-    try:
-        # Not until the end of the pipe: a process that the child started keeps it open.
-        result, error = receiver.recv()
-    except EOFError:
-        message = "importing the hooks or the app ends the process"
-        raise click.ClickException(message) from None
-    finally:
-        if child.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
-        child.join()
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
-
-
-def _send(sender: Connection, function: Callable[[], Site]) -> None:
-    os.setsid()  # so that processes started by the import can be ended with it
-    result, error = None, None
-    try:
-        result = function()
-    except (ConfigError, click.ClickException) as raised:
-        error = raised
-    except BaseException as raised:  # a module may raise anything, even SystemExit
-        error = click.ClickException(describe(raised))
-    with suppress(OSError, ValueError):  # the streams may be closed
-        sys.stdout.flush()
-        sys.stderr.flush()
-    sender.send((result, error))
+    functions = service.hooks.functions
+    return {name: it and in_context(it) for name, it in functions.items()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...hooks import Hooks
+from ...hooks import Functions
 from ...reload import log
 from ...service import Service
 from .. import terminal
@@ -20,13 +20,11 @@ def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | N
     if value is None or value.startswith(("unix:", "fd:")):
         return value
     _, colon, port = value.rpartition(":")
-    if port.isdigit() and int(port) < 65536:
-        if colon:
-            return value
-        raise click.BadParameter(
-            f"{value!r} is no HOST:PORT; write 127.0.0.1:{value}", param_hint="--bind"
-        )
-    raise click.BadParameter(f"{value!r} is no HOST:PORT", param_hint="--bind")
+    is_port = port.isdigit() and int(port) < 65536
+    if is_port and colon:
+        return value
+    cure = f"; write 127.0.0.1:{value}" if is_port else ""
+    raise click.BadParameter(f"{value!r} is no HOST:PORT{cure}", param_hint="--bind")
 
 
 @click.command("serve")
@@ -65,9 +63,9 @@ def command(
     from .. import workers
 
     site = workers.site(hooks)
-    app = standalone.create_app(site.config, proxies=proxies, hooks=Hooks())
+    app = standalone.create_app(site.config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
-    import_hooks = workers.importer(site, service.hooks)
+    import_hooks = workers.importer(site, service.hooks.functions)
     # Not before `create_app`, which reports errors differently under gunicorn.
     from .. import listeners, server
 
@@ -103,11 +101,9 @@ def _started(name: str, service: Service, config: Any) -> str:
 
 def _addresses(config: Any, page: str) -> str:
     scheme = "https" if config.is_ssl else "http"
-
-    def address(bind: str) -> str:
-        if bind.startswith(("unix:", "fd:")):
-            return bind
+    addresses = []
+    for bind in config.bind:
         host = "127.0.0.1" if bind.startswith(":") else ""  # all addresses
-        return f"{scheme}://{host}{bind}{page}"
-
-    return ", ".join(map(address, config.bind))
+        is_url = not bind.startswith(("unix:", "fd:"))
+        addresses.append(f"{scheme}://{host}{bind}{page}" if is_url else bind)
+    return ", ".join(addresses)
