@@ -54,10 +54,6 @@ class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
     """A hook failed, and there is no earlier result to fall back on."""
 
 
-class WrongResultError(TypeError):
-    """A hook returned an unusable value; the message holds nothing of the value."""
-
-
 class HookedProvider(NamedTuple):
     """A provider that a hook returned instead of the id of one in the file."""
 
@@ -146,19 +142,14 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
 
         result = to_raw(result)
     if not is_mapping(result):
-        kind = type(result).__name__
-        raise WrongResultError(
-            f"it returned {kind} instead of an id, a mapping or None"
-        )
+        raise _unusable("an id, a mapping or None", result)
     row = plain(result)
     page = row.get("page")
     # A database must not choose files of this machine.
     if "domains_file" in row:
-        problem = Problem("domains_file", "it names a file", "return domains instead")
-        raise ConfigError([problem])
+        raise _refusal("domains_file", "it names a file", "return domains instead")
     if isinstance(page, dict) and "logo" in page:
-        problem = Problem("page.logo", "it names a file", "set the logo in the file")
-        raise ConfigError([problem])
+        raise _refusal("page.logo", "it names a file", "set the logo in the file")
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider
@@ -169,14 +160,19 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
 def _login(result: Any, _key: str, _last: str | None) -> str | None:
     if result is None:
         return None
-    if not isinstance(result, str):
-        kind = type(result).__name__
-        raise WrongResultError(f"it returned {kind} instead of a string or None")
-    if not result:
-        raise WrongResultError(
-            "it returned an empty string; return None to use the file's login name"
-        )
+    if not isinstance(result, str) or not result:
+        raise _unusable("a login name, or None to use the file's", result)
     return placeholder_text(result)
+
+
+def _unusable(expected: str, result: Any) -> ConfigError:
+    """Return the error for a result; it has nothing of the value, which may be private."""
+    kind = f"{'' if result else 'an empty '}{type(result).__name__}"
+    return _refusal("", f"got {kind}", f"return {expected}")
+
+
+def _refusal(place: str, message: str, cure: str) -> ConfigError:
+    return ConfigError([Problem(place, message, cure)])
 
 
 class _Entry(Generic[Result]):
@@ -211,7 +207,6 @@ class CachedHook(Generic[Result]):
         self._unknown: Bounded[str, _Entry[Result]] = Bounded(_MOST_UNKNOWN)
         self._lock = threading.Lock()
         self._next_log = 0.0  # on the monotonic clock
-        self._unlogged = 0
 
     @property
     def exists(self) -> bool:
@@ -293,22 +288,16 @@ class CachedHook(Generic[Result]):
         At most one a second is logged, since anybody can cause them.
         """
         now = time.monotonic()
-        if now < self._next_log:
-            self._unlogged += 1
-            return
-        more = f", and {self._unlogged} times more before" if self._unlogged else ""
-        self._next_log, self._unlogged = now + 1, 0
-        domain = key.rpartition("@")[2]
-        log.error("%s failed for %s%s: %s", self.name, domain, more, words)
+        if now >= self._next_log:
+            self._next_log = now + 1
+            domain = key.rpartition("@")[2]
+            log.error("%s failed for %s: %s", self.name, domain, words)
 
 
 def _description(error: BaseException, *, in_full: bool) -> str:
     """Describe an exception in one line, with its own message only `in_full`."""
     if isinstance(error, ConfigError):
-        problems = "; ".join(map(str, error.problems))
-        return f"it returned a faulty provider: {problems}"
-    if isinstance(error, WrongResultError):
-        return str(error)
+        return f"its result is faulty: {'; '.join(map(str, error.problems))}"
     *_, last = traceback.extract_tb(error.__traceback__)
     where = f"{type(error).__name__} at {last.filename}:{last.lineno}"
     return f"{where}: {error}".partition("\n")[0] if in_full else where

@@ -74,10 +74,7 @@ class AutoconfigMiddleware:
     ) -> Iterable[bytes]:
         """Answer the request, or call the application (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
-        try:
-            found = self._live.current().router.find(path)
-        except TypeError:  # the server passes no string
-            found = None
+        found = self._live.current().router.find(path)
         if found is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:

@@ -21,15 +21,7 @@ from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions, HookFailed
 from .importing import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
-from .service import Service, log_fault
-
-
-class _App(Flask):
-    """The Flask app behind the middleware."""
-
-    def log_exception(self, exc_info: Any) -> None:
-        """Log the traceback alone; Flask's own line has the request's path."""
-        log_fault("The service", exc_info[1])
+from .service import Service
 
 
 def create_app(
@@ -48,17 +40,17 @@ def create_app(
     in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or
     faulty, or the hooks cannot be used.
     """
-    app = _App("flask_autoconfig", static_folder=None)
-    if isinstance(config, Mapping):
-        app.config.from_mapping(config)
-        config = None
+    app = Flask("flask_autoconfig", static_folder=None)
+    if not isinstance(config, Mapping):
+        config = {"AUTOCONFIG_FILE": config}
+    app.config.from_mapping(config)
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _error_as_text)
     try:
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
-            _source(app, config),
+            _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             strict=True,  # there is no site behind it to keep running
             **_functions(hooks),
@@ -77,19 +69,17 @@ def create_app(
     return app
 
 
-def _source(
-    app: Flask, file: str | os.PathLike[str] | None
-) -> str | os.PathLike[str] | Mapping[str, Any]:
+def _source(app: Flask) -> Path | Mapping[str, Any]:
     """Return the mapping of the app's keys, or the file; raises ConfigError."""
     mapping = app.config.get("AUTOCONFIG")
-    if isinstance(mapping, Mapping) and file is None:
+    if isinstance(mapping, Mapping):
         return mapping
-    named = file or app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if named is not None and not isinstance(named, str | os.PathLike):
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
+    if not isinstance(named, str | os.PathLike):
         message = f"expected a path, got {named!r}"
         problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
         raise ConfigError([problem], "flask_autoconfig")
-    app.config["AUTOCONFIG_FILE"] = file = Path(named or DEFAULT_FILE).absolute()
+    app.config["AUTOCONFIG_FILE"] = file = Path(named).absolute()
     return file
 
 

@@ -470,7 +470,6 @@ def test_registering_twice_is_refused(toml: Write) -> None:
     [
         ("url_prefix", "prefix"),
         ("subdomain", "does not match subdomains"),
-        ("host", "does not match hosts"),
     ],
 )
 def test_options_under_which_no_client_would_find_us_are_refused(

@@ -312,16 +312,6 @@ def test_optional_environ_keys_may_be_missing(family: str, lacking: str) -> None
         assert heard(middleware, environ).status[0] in "234", ask
 
 
-@pytest.mark.parametrize("path", [None, CONFIG.encode(), [], ...])
-def test_a_path_that_is_no_string_is_passed_on(toml: Write, path: Any) -> None:
-    app = Recorder()
-    middleware = AutoconfigMiddleware(app, toml(TWO_DOMAINS))
-    environ: Any = {**environ_of(Ask("/")), "PATH_INFO": path}
-    if path is ...:
-        del environ["PATH_INFO"]
-    assert middleware(environ, lambda *_: lambda _: None) is app.body
-
-
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
@@ -429,20 +419,6 @@ def test_the_site_can_get_the_settings_of_an_address(toml: Write) -> None:
 
 
 # --- Faults ------------------------------------------------------------------------------
-
-
-def test_an_exception_in_the_standalone_app_is_logged_without_the_request(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
-    app = create_app(toml(TWO_DOMAINS))
-
-    def fail(address: str) -> str:
-        raise LookupError(address)
-
-    app.add_url_rule("/own/<address>", view_func=fail)
-    assert Client(app).get("/own/fred@example.com").status_code == 500
-    assert "The service failed at LookupError" in caplog.text
-    assert "fred" not in caplog.text
 
 
 @pytest.mark.parametrize("text", ["[[provider", None], ids=["faulty", "not there"])

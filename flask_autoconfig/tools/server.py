@@ -5,13 +5,16 @@ The environment's GUNICORN_CMD_ARGS applies, except to the settings in `_FIXED`.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
 import runpy
 import signal
+import socket
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gunicorn
@@ -21,10 +24,8 @@ from gunicorn.config import Config
 from gunicorn.sock import ssl_context
 
 from ..reload import log
-from . import listeners
 from .gunicorn_logging import ACCESS_FORMAT, Logger
 from .gunicorn_worker import STOP_SIGNALS, Worker
-from .listeners import UnusableError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -60,6 +61,10 @@ _FIXED: dict[str, Any] = {
     "permit_obsolete_folding": False,
     "control_socket_disable": True,
 }
+
+
+class UnusableError(Exception):
+    """`serve` cannot start; the message is one line with the remedy."""
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
@@ -125,8 +130,6 @@ class Server(Application, _Runner):  # type: ignore[misc]
                 "does not",
                 gunicorn.__version__,
             )
-        if gunicorn.version_info < (23,):  # it logs the class of the worker as text
-            Config.worker_class_str = "gthread"
         os.chdir(self.cfg.chdir)  # relative file names refer to it
         if self.cfg.is_ssl:
             try:
@@ -134,7 +137,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
             except (OSError, ValueError) as error:
                 files = f"certfile {self.cfg.certfile}, keyfile {self.cfg.keyfile}"
                 raise _faulty(f"{files}: {error}") from error
-        listeners.check(self.cfg)
+        _check_listeners(self.cfg)
         # Python would print a record that cannot be written, with the query in it.
         logging.raiseExceptions = False
 
@@ -225,3 +228,63 @@ def _limit_connections(config: Config) -> None:
             *(connections, config.worker_connections, limit),
         )
         config.set("worker_connections", connections)
+
+
+# --- Addresses ---------------------------------------------------------------------------
+
+_CURES = {
+    errno.EADDRINUSE: "end what serves there, or choose another by --bind",
+    errno.EACCES: "choose a port above 1023, or a folder that you may write in, by --bind",
+    errno.EADDRNOTAVAIL: "name one of this machine's own by --bind",
+}
+
+
+def _check_listeners(config: Any) -> None:
+    """Raise UnusableError for an address for which gunicorn would retry for seconds."""
+    is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
+        return
+    for name, address in zip(config.bind, config.address, strict=True):
+        if isinstance(address, int):  # an inherited descriptor
+            continue
+        try:
+            _bind_once(address, reuse_port=config.reuse_port)
+        except (OSError, OverflowError, ValueError) as error:
+            cure = _CURES.get(getattr(error, "errno", 0), "choose another by --bind")
+            reason = (getattr(error, "strerror", "") or str(error)).lower()
+            message = f"cannot serve at {name}: {reason}; {cure}"
+            raise UnusableError(message) from error
+
+
+def _bind_once(address: Any, *, reuse_port: bool) -> None:
+    """Bind and release an address; raises an exception if that is impossible.
+
+    It never listens, so that a client that connects in this moment is refused instead
+    of cut off.
+    """
+    is_unix = isinstance(address, str)
+    if is_unix:
+        family = socket.AF_UNIX
+        _remove_stale_socket(address)
+    else:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+    if is_unix:
+        os.unlink(address)
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Remove the socket of a server that has ended; raises OSError if one still runs."""
+    if not os.path.exists(path):
+        return
+    if not Path(path).is_socket():
+        raise OSError(errno.EEXIST, "there is a file of that name")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        if client.connect_ex(path) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    os.unlink(path)
