@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from support import BIN, Reply, fetch, free_port, program, running
 
@@ -31,8 +31,8 @@ class Service(NamedTuple):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def fetch(self, target: str = CONFIG, **headers: str) -> Reply:
-        return fetch(self.url + target, **headers)
+    def fetch(self, target: str = CONFIG, **options: Any) -> Reply:
+        return fetch(self.url + target, **options)
 
     def config_of(self, domain: str) -> Reply:
         """Return the response to Thunderbird for an address of the domain."""

@@ -133,7 +133,7 @@ def flask_login(app: Flask, _: Autoconfig) -> None:
 
 
 def flask_limiter(app: Flask, autoconfig: Autoconfig, place: int = 0) -> None:
-    limits = [] if place else ["1/day"]
+    limits: list[Any] = [] if place else ["1/day"]
     limiter = Limiter(
         lambda: "all", app=app, default_limits=limits, storage_uri="memory://"
     )

@@ -121,7 +121,7 @@ def test_debug_testing_and_strict_make_a_faulty_file_raise(
     toml: Write, key: str
 ) -> None:
     with pytest.raises(ConfigError):
-        site(toml("[["), **{key: True})
+        site(toml("[["), None, **{key: True})
 
 
 @pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])

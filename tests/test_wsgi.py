@@ -63,7 +63,10 @@ def flask_site() -> Flask:
     return app
 
 
-SITES = {"django": django_site, "flask": flask_site}
+SITES: dict[str, Callable[[], WSGIApplication]] = {
+    "django": django_site,
+    "flask": flask_site,
+}
 
 
 @pytest.fixture(scope="module", params=SITES)

@@ -81,7 +81,8 @@ def served(
     program, *options = [word.format(port=port) for word in server]
     path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
     with running(
-        *(BIN / program, *options, "our_wsgi_site:application"),
+        BIN / program,
+        *(*options, "our_wsgi_site:application"),
         port=port,
         env={"AUTOCONFIG_FILE": str(file), "PYTHONPATH": path},
         cwd=folder,  # or gunicorn would import the package's source
