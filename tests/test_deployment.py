@@ -55,6 +55,7 @@ from support import (
 
 from flask_autoconfig.documents import outlook
 
+Patch = pytest.MonkeyPatch
 CONFIG = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=fred@example.com"
 
 
@@ -68,7 +69,7 @@ def service(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+def certificate(tmp_path: Path, monkeypatch: Patch) -> Pair:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     return certificate_for(*HOSTS, "example.com", folder=tmp_path)
 
@@ -116,7 +117,7 @@ def test_the_lines_for_a_site_forward_clients_and_log_no_address(
 
 
 @pytest.mark.world
-def test_nginx_serves_an_edit_within_ten_seconds_and_caches_no_address(
+def test_nginx_takes_up_an_edit_and_caches_no_address(
     tmp_path: Path, service: str
 ) -> None:
     port = free_port()
@@ -227,10 +228,7 @@ def test_caddy_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     [behind_nginx, behind_apache, behind_caddy, site_of_apache, site_of_caddy],
 )
 def test_the_proxy_buffers_slow_bodies(
-    tmp_path: Path,
-    certificate: Pair,
-    monkeypatch: pytest.MonkeyPatch,
-    front: Callable[..., Front],
+    tmp_path: Path, certificate: Pair, monkeypatch: Patch, front: Callable[..., Front]
 ) -> None:
     # So few threads that a single slow body would delay the others.
     monkeypatch.setenv("GUNICORN_CMD_ARGS", "--workers 1 --threads 2")
@@ -274,9 +272,7 @@ def test_the_proxy_buffers_slow_bodies(
         assert time.monotonic() - start < 2
 
 
-def test_the_health_check_tells_caddy_which_hosts_need_a_certificate(
-    service: str,
-) -> None:
+def test_caddy_is_told_which_hosts_need_a_certificate(service: str) -> None:
     for host, status in (
         ("autoconfig.example.com", 200),
         ("ua-auto-config.example2.com", 200),
@@ -317,9 +313,7 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_documented_key_paths_are_those_of_systemd_credentials(
-    tmp_path: Path,
-) -> None:
+def test_the_documented_keys_are_credentials_of_systemd(tmp_path: Path) -> None:
     """A folder with the same permissions replaces that of systemd, which is not running."""
     text = (CONTRIB / "systemd/sign.conf").read_text()
     sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))

@@ -50,7 +50,7 @@ WAITING = (
 
 @pytest.mark.parametrize("command", WAITING)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_command_that_waits_for_servers(
+def test_a_signal_ends_a_waiting_command(
     toml: Write, command: str, number: int
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
@@ -113,9 +113,7 @@ PRINTING = (
 
 
 @pytest.mark.parametrize("command", PRINTING, ids=lambda words: words.split(" /")[0])
-def test_a_closed_pipe_ends_a_command_without_a_message(
-    toml: Write, command: str
-) -> None:
+def test_a_closed_pipe_ends_a_command_silently(toml: Write, command: str) -> None:
     file = toml(f'{TWO_DOMAINS}socket_type = "plain"\n')
     read, write = os.pipe()
     os.close(read)

@@ -259,9 +259,7 @@ def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["we first", "we last"])
 @pytest.mark.parametrize("name", [*PLUGS, "all of them"])
-def test_an_extension_does_not_change_the_responses_to_clients(
-    name: str, is_first: bool
-) -> None:
+def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
     bare = Flask("bare")
     bare.config["AUTOCONFIG_FILE"] = FILE
     bare.register_blueprint(Autoconfig())
@@ -382,7 +380,7 @@ def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site() 
     assert Client(app).get("/mail/setup").status_code == 302
 
 
-def test_settings_come_from_the_prefixed_environment(
+def test_settings_may_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))

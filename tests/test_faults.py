@@ -36,6 +36,7 @@ from flask_autoconfig.documents import Recipient, thunderbird
 from flask_autoconfig.service import Service
 
 pytestmark = pytest.mark.world
+Patch = pytest.MonkeyPatch
 CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 OTHER = TWO_DOMAINS.replace("imap.", "mail.")
 
@@ -180,9 +181,7 @@ def test_a_killed_worker_costs_at_most_the_requests_in_flight(running: Running) 
     assert len(load.lost) <= 3 * 4  # four in flight at each kill
 
 
-def test_a_reload_by_sighup_or_a_restart_by_sigterm_loses_no_request(
-    running: Running,
-) -> None:
+def test_a_reload_or_a_restart_loses_no_request(running: Running) -> None:
     with Load(running.port) as load:
         for _ in range(3):
             before = running.workers()
@@ -217,9 +216,7 @@ def _in_halves(file: Path, text: str) -> None:
         out.write(text[len(text) // 2 :])
 
 
-def test_a_thousand_edits_under_load_serve_only_complete_files(
-    running: Running,
-) -> None:
+def test_only_complete_files_are_served_under_load(running: Running) -> None:
     ways = (_in_place, _by_renaming, _in_halves)
     with Load(running.port) as load:
         for number in range(1000):
@@ -232,9 +229,7 @@ def test_a_thousand_edits_under_load_serve_only_complete_files(
     assert set(load.bodies) == DOCUMENTS
 
 
-def test_a_full_disk_leaves_the_last_good_configuration_in_use(
-    running: Running,
-) -> None:
+def test_a_full_disk_changes_nothing(running: Running) -> None:
     def limit() -> None:  # of what the editor can still write
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
@@ -254,8 +249,8 @@ def test_a_full_disk_leaves_the_last_good_configuration_in_use(
     until(lambda: running.answers(b"mail.example.com"))
 
 
-def test_an_unreadable_file_leaves_the_last_good_configuration_in_use(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_an_unreadable_file_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Patch
 ) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS)
@@ -279,8 +274,8 @@ def test_an_unreadable_file_leaves_the_last_good_configuration_in_use(
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
-def test_a_clock_that_is_set_back_does_not_hide_an_edit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_clock_that_is_set_back_hides_no_edit(
+    tmp_path: Path, monkeypatch: Patch
 ) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS)
@@ -294,9 +289,7 @@ def test_a_clock_that_is_set_back_does_not_hide_an_edit(
     assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
-def test_headers_of_any_size_are_answered_without_a_server_error(
-    running: Running,
-) -> None:
+def test_headers_of_any_size_cause_no_error(running: Running) -> None:
     for size in (8 * 1024, 64 * 1024, 1024 * 1024):
         long = "x" * size
         for target, header in (
@@ -313,9 +306,7 @@ def test_headers_of_any_size_are_answered_without_a_server_error(
         assert fetch(running.url + CONFIG).status == 200
 
 
-def test_ten_thousand_unknown_domains_do_not_use_up_memory(
-    running: Running,
-) -> None:
+def test_unknown_domains_do_not_use_up_memory(running: Running) -> None:
     def ask(count: int, start: int) -> None:
         for number in range(start, start + count):
             if number % 100 == 0:  # now and then another worker
@@ -334,7 +325,7 @@ def test_ten_thousand_unknown_domains_do_not_use_up_memory(
         assert _status(pid, "VmRSS") - size < 4 * 1024  # KiB
 
 
-def test_slow_clients_do_not_delay_others_behind_nginx(
+def test_nginx_keeps_slow_clients_from_delaying_others(
     running: Running, tmp_path: Path
 ) -> None:
     port = free_port()

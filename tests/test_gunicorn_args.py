@@ -55,9 +55,7 @@ def refused(toml: Write) -> Callable[..., str]:
 # --- Settings that apply ----------------------------------------------------------------
 
 
-def test_arguments_apply_and_options_of_serve_override_them(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_options_of_serve_override_the_arguments(toml: Write, tmp_path: Path) -> None:
     pid, file = tmp_path / "pid", toml(TWO_DOMAINS)
     arguments = f"--bind 127.0.0.1:PORT --workers 3 --pid {pid} --threads 5"
     with serve(file, arguments=arguments) as service:
@@ -91,9 +89,7 @@ def test_a_certificate_makes_it_serve_tls(toml: Write, tmp_path: Path) -> None:
             assert response.endswith(b"</clientConfig>\n")
 
 
-def test_a_configuration_file_applies_and_is_read_again_on_hup(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_a_configuration_file_is_read_again_on_hup(toml: Write, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     hook = "def when_ready(server):\n    server.log.info(message)\n"
     settings.write_text(f"workers = 3\nmessage = 'the site is up'\n{hook}")
@@ -137,9 +133,7 @@ def test_two_services_can_share_a_port(toml: Write) -> None:
             assert first.fetch().status == 200
 
 
-def test_usr2_starts_a_new_server_on_the_same_sockets(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_usr2_starts_a_server_on_the_same_sockets(toml: Write, tmp_path: Path) -> None:
     pid, new = tmp_path / "pid", tmp_path / "pid.2"
     with serve(toml(TWO_DOMAINS), arguments=f"--pid {pid}") as service:
         service.process.send_signal(signal.SIGUSR2)
@@ -164,9 +158,7 @@ def test_the_help_names_the_defaults() -> None:
 # --- Settings that are fixed ------------------------------------------------------------
 
 
-def test_log_worker_and_trusted_headers_cannot_be_changed(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_log_worker_and_trusted_headers_are_fixed(toml: Write, tmp_path: Path) -> None:
     settings = tmp_path / "gunicorn.conf.py"
     settings.write_text("secure_scheme_headers = {'X-FORWARDED-PROTO': 'https'}\n")
     arguments = (
@@ -217,7 +209,7 @@ def test_log_worker_and_trusted_headers_cannot_be_changed(
         ("--config python:nowhere", "--config python:nowhere: ModuleNotFoundError"),
     ],
 )
-def test_a_faulty_argument_ends_it_with_one_line(
+def test_a_faulty_argument_ends_it(
     refused: Callable[..., str], arguments: str, message: str
 ) -> None:
     line = refused(arguments=arguments)
@@ -235,7 +227,7 @@ def test_a_faulty_argument_ends_it_with_one_line(
         ("unix:/etc/passwd", "there is a file of that name; choose another by --bind"),
     ],
 )
-def test_an_impossible_address_ends_it_with_one_line(
+def test_an_impossible_address_ends_it(
     refused: Callable[..., str], bind: str, words: str
 ) -> None:
     line = refused(arguments=f"--bind {bind}")
@@ -243,9 +235,7 @@ def test_an_impossible_address_ends_it_with_one_line(
     assert line.endswith(words)
 
 
-def test_an_address_in_use_ends_it_with_one_line(
-    refused: Callable[..., str], tmp_path: Path
-) -> None:
+def test_an_address_in_use_ends_it(refused: Callable[..., str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refused("--bind", address)
@@ -263,9 +253,7 @@ def test_an_address_in_use_ends_it_with_one_line(
     assert path.exists()
 
 
-def test_a_socket_left_by_a_server_that_died_is_replaced(
-    toml: Write, tmp_path: Path
-) -> None:
+def test_the_socket_of_a_dead_server_is_replaced(toml: Write, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)

@@ -31,6 +31,8 @@ from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
 from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 
+Log = pytest.LogCaptureFixture
+Patch = pytest.MonkeyPatch
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
@@ -85,7 +87,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: Patch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(hooks, "time", clock)
     return clock
@@ -147,9 +149,7 @@ def serve(toml: Write) -> Serve:
     ],
     ids=["a mapping", "with the domain", "with another domain", "a Provider"],
 )
-def test_a_provider_from_the_hook_is_served_in_every_family(
-    serve: Serve, result: object
-) -> None:
+def test_every_family_serves_the_hooks_provider(serve: Serve, result: object) -> None:
     served = serve(find_provider={"customer.test": result}.get)
     body = served.config("fred@customer.test").body.decode()
     assert "<hostname>imap.customer.test</hostname>" in body
@@ -172,9 +172,7 @@ def test_a_document_from_the_hook_can_be_cached_by_clients(serve: Serve) -> None
     assert b"customer.test</domain>" not in other.body
 
 
-def test_a_changed_provider_is_served_after_hook_max_age(
-    serve: Serve, clock: Clock
-) -> None:
+def test_a_change_is_served_after_hook_max_age(serve: Serve, clock: Clock) -> None:
     database = Database({"customer.test": CUSTOMER})
     served = serve(find_provider=database)
     before = served.config("fred@customer.test")
@@ -220,7 +218,7 @@ FAULTY = {  # the hook, its result and what is logged
 
 @pytest.mark.parametrize(("hook", "result", "words"), FAULTY.values(), ids=FAULTY)
 def test_a_faulty_result_is_answered_503_and_logged_without_the_address(
-    serve: Serve, caplog: pytest.LogCaptureFixture, hook: str, result: Any, words: str
+    serve: Serve, caplog: Log, hook: str, result: Any, words: str
 ) -> None:
     domain = "b.test" if hook == "find_provider" else "example.com"
     served = serve(**{hook: lambda key: result})
@@ -257,7 +255,7 @@ def test_database_rows_and_null_values_are_accepted(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("line", "max_age"), [("", 60), ("hook_max_age = 5", 5)])
-def test_a_hook_is_called_once_in_hook_max_age_for_a_key(
+def test_a_hook_is_called_once_in_hook_max_age(
     serve: Serve, clock: Clock, line: str, max_age: int
 ) -> None:
     database = Database({"customer.test": "example.com"})
@@ -283,8 +281,8 @@ def test_simultaneous_requests_share_one_call(serve: Serve) -> None:
     assert database.queries == ["customer.test"]
 
 
-def test_during_a_call_other_requests_get_the_last_result(
-    serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_during_a_call_others_get_the_last_result(
+    serve: Serve, clock: Clock, caplog: Log
 ) -> None:
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("a@customer.test")
@@ -309,11 +307,8 @@ def test_during_a_call_other_requests_get_the_last_result(
         goes_on.set()
 
 
-def test_hooks_that_hang_do_not_block_every_thread(
-    serve: Serve,
-    clock: Clock,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+def test_hooks_that_hang_do_not_block_all_threads(
+    serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(hooks, "_TURN", 0.01)
     goes_on = threading.Event()
@@ -330,9 +325,7 @@ def test_hooks_that_hang_do_not_block_every_thread(
     assert {served.config(address).status[:3] for address in addresses} == {"404"}
 
 
-def test_unknown_domains_do_not_evict_known_ones(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) -> None:
     monkeypatch.setattr(hooks, "_MOST_UNKNOWN", 6000)
     database = Database({"customer.test": CUSTOMER})
     served = serve(find_provider=database)
@@ -343,9 +336,7 @@ def test_unknown_domains_do_not_evict_known_ones(
     assert 5 < len(served.hooks.find_provider._unknown) < 12
 
 
-def test_the_cache_of_results_is_bounded_in_bytes(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None:
     monkeypatch.setattr(hooks, "_MOST_KNOWN", 1024 * 1024)
     more = [f"d{number}.customer.test" for number in range(1000)]
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
@@ -363,8 +354,8 @@ def test_the_cache_of_results_is_bounded_in_bytes(
 # --- Failures -------------------------------------------------------------------
 
 
-def test_the_last_result_is_used_for_a_day_while_the_hook_fails(
-    serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_while_a_hook_fails_its_last_result_is_used(
+    serve: Serve, clock: Clock, caplog: Log
 ) -> None:
     database = Database({"customer.test": CUSTOMER})
     served = serve(find_provider=database)
@@ -383,9 +374,7 @@ def test_the_last_result_is_used_for_a_day_while_the_hook_fails(
     assert served.config("a@customer.test").status == "200 OK"
 
 
-def test_without_a_last_result_a_failing_hook_means_503_in_every_family(
-    serve: Serve,
-) -> None:
+def test_without_a_last_result_a_failure_is_503_in_every_family(serve: Serve) -> None:
     database = Database({})
     database.is_down = True
     served = serve(find_provider=database)
@@ -397,8 +386,8 @@ def test_without_a_last_result_a_failing_hook_means_503_in_every_family(
         assert ("Cache-Control", "no-store") in answer.headers
 
 
-def test_failures_are_cached_for_two_seconds_and_logged_once_a_second(
-    serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_failures_are_cached_and_logged_once_a_second(
+    serve: Serve, clock: Clock, caplog: Log
 ) -> None:
     database = Database({})
     database.is_down = True
@@ -418,11 +407,8 @@ def test_failures_are_cached_for_two_seconds_and_logged_once_a_second(
     ("end", "status"),
     [(SystemExit, 503), (RecursionError, 503), (KeyError, 503), (NotFound, 404)],
 )
-def test_any_exception_in_a_hook_is_a_failure_but_not_found_is_an_answer(
-    serve: Serve,
-    caplog: pytest.LogCaptureFixture,
-    end: type[BaseException],
-    status: int,
+def test_every_exception_but_not_found_is_a_failure(
+    serve: Serve, caplog: Log, end: type[BaseException], status: int
 ) -> None:
     def find(domain: str) -> str:
         raise end("why")
@@ -455,9 +441,7 @@ def test_the_health_of_a_domain_is_503_while_the_hook_fails(toml: Write) -> None
         ("find_provider_by_address", "fred@customer.test"),
     ],
 )
-def test_every_entry_point_and_settings_use_the_hooks(
-    toml: Write, name: str, key: str
-) -> None:
+def test_every_entry_point_calls_the_hooks(toml: Write, name: str, key: str) -> None:
     file, database = toml(TWO_DOMAINS), Database({key: SHARD})
     functions: Any = {name: database}
     autoconfig = Autoconfig()
@@ -523,9 +507,7 @@ def test_a_user_gets_their_own_servers_privately(
     assert cache_control(others) == "private, no-store"
 
 
-def test_outlooks_post_and_version_2_use_the_provider_of_the_address(
-    serve: Serve,
-) -> None:
+def test_autodiscover_has_the_provider_of_the_address(serve: Serve) -> None:
     activesync = {"type": "activesync", "url": "https://eas7.test/eas"}
     eas = {**SHARD, "incoming": [*SHARD["incoming"], activesync]}
     served = serve(find_provider_by_address={"fred@example.com": eas}.get)
@@ -548,9 +530,7 @@ def test_the_hook_for_addresses_precedes_the_hook_for_domains(serve: Serve) -> N
         assert b"<domain>customer.test</domain>" in body
 
 
-def test_the_page_accepts_an_id_for_an_address_of_an_unlisted_domain(
-    serve: Serve,
-) -> None:
+def test_an_id_may_serve_one_address_of_an_unlisted_domain(serve: Serve) -> None:
     served = serve(find_provider_by_address={"fred@new.test": "example.com"}.get)
     for user, status in (("fred", "200"), ("anna", "404")):
         target = f"/mail/setup?emailaddress={user}@new.test"
@@ -575,8 +555,8 @@ def test_what_is_for_a_whole_domain_asks_no_hook_for_addresses(serve: Serve) -> 
     assert personal.body == serve().ask(PACC, host).body
 
 
-def test_the_provider_of_an_address_is_kept_while_the_hook_fails(
-    serve: Serve, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_the_provider_of_an_address_outlives_a_failure(
+    serve: Serve, clock: Clock, caplog: Log
 ) -> None:
     database = Database({"fred@example.com": SHARD})
     served = serve(find_provider_by_address=database)

@@ -109,9 +109,7 @@ CLIENTS = {
 }
 
 
-def test_a_line_has_the_host_and_the_client_only_if_they_are_valid(
-    send: Sends,
-) -> None:
+def test_a_line_has_only_a_valid_host_and_client(send: Sends) -> None:
     headers = [f"Host: {host}" for host in HOSTS]
     headers += [f"Host: a\r\nX-Forwarded-For: {client}" for client in CLIENTS]
     headers.append("Host: a\r\nX-Forwarded-Host: autoconfig.example.com")
@@ -127,7 +125,7 @@ def test_a_line_has_the_host_and_the_client_only_if_they_are_valid(
 
 @pytest.mark.world
 @pytest.mark.parametrize("out", [">&-", "| head -n 0", ">/dev/full"])
-def test_a_log_that_cannot_be_written_appears_nowhere_else(
+def test_an_unwritable_log_appears_nowhere_else(
     toml: Write, tmp_path: Path, out: str
 ) -> None:
     port, errors = free_port(), tmp_path / "errors"
@@ -142,9 +140,7 @@ def test_a_log_that_cannot_be_written_appears_nowhere_else(
     assert not any(word in text for word in ("secret", "emailaddress", "Traceback"))
 
 
-def test_a_reload_is_logged_with_the_digests_that_it_made_outdated(
-    toml: Write,
-) -> None:
+def test_a_reload_is_logged_with_outdated_digests(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     line = re.compile(
         rf"\[INFO\] {re.escape(str(file))} is loaded: "

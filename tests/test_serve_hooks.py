@@ -17,6 +17,7 @@ from support import run_process as run
 
 from flask_autoconfig import ConfigError, create_app, importing
 
+Patch = pytest.MonkeyPatch
 MODULE = """
 import os
 print("imported by", os.getpid(), flush=True)
@@ -70,9 +71,7 @@ def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> N
     assert len(importers - workers) == 1
 
 
-def test_a_class_is_instantiated_in_each_worker_and_a_process_of_its_module_ended(
-    file: Path,
-) -> None:
+def test_a_class_is_instantiated_in_each_worker(file: Path) -> None:
     starts = "import multiprocessing\ncache = multiprocessing.Manager().dict()\n"
     file.with_name("customers.py").write_text(starts + MODULE)
     with serve(file, "--hooks", "customers:Logins", "--workers", "1") as service:
@@ -110,8 +109,8 @@ FAULTY = {  # the name, the text of a module `faulty`, and the message
 
 
 @pytest.mark.parametrize(("name", "text", "message"), FAULTY.values(), ids=FAULTY)
-def test_faulty_hooks_end_the_start_with_the_error_and_its_place(
-    file: Path, name: str, text: str, message: str, monkeypatch: pytest.MonkeyPatch
+def test_faulty_hooks_end_the_start_with_their_place(
+    file: Path, name: str, text: str, message: str, monkeypatch: Patch
 ) -> None:
     module = file.with_name("faulty.py")
     module.write_text(text)
@@ -126,9 +125,7 @@ def test_faulty_hooks_end_the_start_with_the_error_and_its_place(
     assert message in str(caught.value)
 
 
-def test_a_module_that_ends_the_process_ends_the_start_with_one_line(
-    file: Path,
-) -> None:
+def test_a_module_that_exits_ends_the_start_with_one_line(file: Path) -> None:
     file.with_name("faulty.py").write_text("import os\nos._exit(7)")
     ended = run("serve", "--hooks", "faulty", cwd=file.parent)
     assert ended.returncode == 1
@@ -165,9 +162,7 @@ def test_the_commands_call_the_hooks_named_in_the_environment(file: Path) -> Non
         assert "Traceback" not in ended.stderr
 
 
-def test_a_blueprint_gives_its_registered_hooks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_blueprint_gives_its_hooks(tmp_path: Path, monkeypatch: Patch) -> None:
     (tmp_path / "blueprint_hooks.py").write_text(
         "from flask_autoconfig import Autoconfig\nautoconfig = Autoconfig()\n"
         "autoconfig.find_provider(lambda domain: 'example.com')\n"
@@ -212,9 +207,7 @@ FLASK = "flask --app our_site autoconfig"
 
 
 @pytest.mark.parametrize("site", [SITE, SITE_WITH_A_MAPPING], ids=["file", "mapping"])
-def test_a_project_is_served_with_its_hooks_and_imported_in_each_worker(
-    file: Path, site: str
-) -> None:
+def test_each_worker_imports_a_project_and_its_hooks(file: Path, site: str) -> None:
     file.with_name("our_site.py").write_text(site)
     with serve(file, "--workers", "2", command=FLASK) as service:
         assert b"imap.example.com" in service.config_of("customer.test").body
@@ -256,9 +249,7 @@ def in_project(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
 # --- Reloads ----------------------------------------------------------------------------
 
 
-def test_a_worker_that_starts_with_a_broken_file_uses_the_last_good_one(
-    file: Path,
-) -> None:
+def test_a_new_worker_uses_the_last_good_file(file: Path) -> None:
     with serve(file, "--workers", "1") as service:
         file.write_text(TWO_DOMAINS.replace("imap.example.com", "new.example.com"))
         until(lambda: b"new.example.com" in service.fetch().body)

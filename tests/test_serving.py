@@ -104,7 +104,7 @@ APPS = {
 
 
 @pytest.mark.parametrize("app", [*APPS.values(), serve], ids=[*APPS, "serve"])
-def test_a_malformed_body_is_an_error_of_autodiscover_and_not_logged(
+def test_a_malformed_body_is_an_error_and_not_logged(
     toml: Write, app: Callable[[Path], AbstractContextManager[Service]]
 ) -> None:
     with app(toml(TWO_DOMAINS)) as service:
@@ -163,9 +163,7 @@ def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
 
 
 @pytest.mark.parametrize("app", ["our_site:app", "flask_autoconfig:create_app()"])
-def test_a_body_sent_byte_by_byte_is_answered_after_five_seconds(
-    toml: Write, app: str
-) -> None:
+def test_a_body_sent_byte_by_byte_has_five_seconds(toml: Write, app: str) -> None:
     with gunicorn(app, "sync", toml(TWO_DOMAINS)) as service:
         start = time.monotonic()
         with service.connect(post("Content-Length: 1000")) as client:
@@ -197,9 +195,7 @@ def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> No
     assert "Too many open files" not in log
 
 
-def test_worker_connections_raise_the_limit_of_descriptors_as_far_as_needed(
-    toml: Write,
-) -> None:
+def test_the_limit_of_descriptors_is_raised_as_needed(toml: Write) -> None:
     arguments = "--worker-connections 2000 --threads 10"
     with serve(toml(TWO_DOMAINS), limit="256:4096", arguments=arguments) as service:
         limits = Path(f"/proc/{service.process.pid}/limits").read_text()

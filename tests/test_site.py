@@ -28,6 +28,7 @@ from flask_autoconfig import (
 from flask_autoconfig.page.view import Page
 from flask_autoconfig.signals import answered
 
+Log = pytest.LogCaptureFixture
 Write = Callable[..., Path]
 CONFIG = "/mail/config-v1.1.xml"
 POX = "/autodiscover/autodiscover.xml"
@@ -76,7 +77,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("key", "value", "words"), UNUSABLE)
-def test_an_unusable_setting_raises_at_registration(
+def test_an_unusable_setting_raises(
     toml: Write, key: str, value: Any, words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
@@ -91,8 +92,8 @@ def test_an_unusable_setting_raises_at_registration(
     ["[[provider]]\ndomains = 5", "[[", None],
     ids=["faulty", "no TOML", "gone"],
 )
-def test_with_a_faulty_file_only_clients_get_503_until_it_is_corrected(
-    toml: Write, caplog: pytest.LogCaptureFixture, fault: str | None
+def test_with_a_faulty_file_only_clients_get_503(
+    toml: Write, caplog: Log, fault: str | None
 ) -> None:
     file = toml(fault or "")
     if fault is None:
@@ -117,7 +118,7 @@ def test_with_a_faulty_file_only_clients_get_503_until_it_is_corrected(
 
 
 @pytest.mark.parametrize("key", ["DEBUG", "TESTING", "AUTOCONFIG_STRICT"])
-def test_debug_testing_and_strict_make_a_faulty_file_raise(
+def test_debug_testing_and_strict_raise_for_a_faulty_file(
     toml: Write, key: str
 ) -> None:
     with pytest.raises(ConfigError):
@@ -125,7 +126,7 @@ def test_debug_testing_and_strict_make_a_faulty_file_raise(
 
 
 @pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
-def test_strict_can_be_switched_off_in_every_spelling(
+def test_strict_may_be_off_in_every_spelling(
     toml: Write, monkeypatch: pytest.MonkeyPatch, value: Any
 ) -> None:
     file = toml("[[")
@@ -142,9 +143,7 @@ def test_strict_can_be_switched_off_in_every_spelling(
 LABELS = ("autoconfig.", "autodiscover.", "ua-auto-config.")
 
 
-def test_one_registration_serves_every_subdomain_that_clients_use(
-    toml: Write,
-) -> None:
+def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
     app = Flask("site", subdomain_matching=True)
     app.config.update(SERVER_NAME="example.com", AUTOCONFIG_FILE=toml(TWO_DOMAINS))
     app.register_blueprint(Autoconfig())
@@ -160,9 +159,7 @@ def test_one_registration_serves_every_subdomain_that_clients_use(
         assert answer.status_code == status, (host, path)
 
 
-def test_hosts_that_trusted_hosts_refuses_are_logged_at_registration(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
     app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
     (line,) = caplog.messages
     assert "autoconfig.example.com, autodiscover.example.com" in line
@@ -211,9 +208,7 @@ def test_in_a_request_the_urls_have_the_requested_host(toml: Write) -> None:
         assert url_for("autoconfig.profile").endswith("/mail/mobileconfig")
 
 
-def test_other_values_have_no_settings_and_are_not_logged(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_other_values_have_no_settings(toml: Write, caplog: Log) -> None:
     autoconfig = Autoconfig()
     others: Any = [
         "fred@elsewhere.test",
@@ -233,9 +228,7 @@ def test_other_values_have_no_settings_and_are_not_logged(
         autoconfig.settings(FRED)
 
 
-def test_settings_in_a_template_have_the_login_from_the_hook(
-    toml: Write,
-) -> None:
+def test_settings_in_a_template_have_the_hooks_login(toml: Write) -> None:
     autoconfig = Autoconfig()
     autoconfig.find_username(lambda address: "u1001")
     app = site(toml(TWO_DOMAINS), autoconfig)
@@ -264,9 +257,7 @@ def layout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_documented_template_shows_the_page_in_the_sites_layout(
-    layout: Path,
-) -> None:
+def test_the_documented_template_has_the_sites_layout(layout: Path) -> None:
     (lines,) = blocks("html", "examples/README.md")
     (layout / "templates/autoconfig/setup.html").write_text(lines.code)
     app = site(layout / "autoconfig.toml")
@@ -282,9 +273,7 @@ def test_the_documented_template_shows_the_page_in_the_sites_layout(
     assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
 
 
-def test_the_content_security_policy_depends_on_the_template_and_the_setting(
-    layout: Path,
-) -> None:
+def test_the_policy_depends_on_template_and_setting(layout: Path) -> None:
     name, file = "Content-Security-Policy", layout / "autoconfig.toml"
     # The site's own style, pictures and fonts are to load.
     assert name not in Client(site(file)).get(PAGE).headers
@@ -318,9 +307,7 @@ def test_a_catalog_of_the_site_overrides_the_built_in_one(layout: Path) -> None:
 # --- Signal and log ---------------------------------------------------------------------
 
 
-def test_the_signal_has_the_family_and_outcome_of_each_response_but_no_address(
-    toml: Write,
-) -> None:
+def test_the_signal_has_family_and_outcome_but_no_address(toml: Write) -> None:
     seen: list[tuple[str, str, dict[str, object]]] = []
 
     def count(sender: object, family: str, outcome: str, **more: object) -> None:
@@ -349,9 +336,7 @@ def test_the_signal_has_the_family_and_outcome_of_each_response_but_no_address(
     ]
 
 
-def test_a_signal_receiver_that_raises_does_not_change_the_response(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_receiver_that_raises_changes_no_response(toml: Write, caplog: Log) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("counting is broken")
 
@@ -361,9 +346,7 @@ def test_a_signal_receiver_that_raises_does_not_change_the_response(
     assert "counting is broken" in caplog.text
 
 
-def test_an_unserved_domain_is_logged_once_and_without_the_address(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unserved_domain_is_logged_once(toml: Write, caplog: Log) -> None:
     client = Client(site(toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))))
     caplog.set_level(logging.INFO)
     for local in ("fred", "anna"):
@@ -418,9 +401,7 @@ def test_a_site_can_add_a_path_to_an_endpoint(toml: Write) -> None:
     assert "imap.example.com" in page.text
 
 
-def test_an_error_in_the_sites_template_is_logged_or_raised_while_testing(
-    layout: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -> None:
     template = layout / "templates/autoconfig/setup.html"
     file = layout / "autoconfig.toml"
     template.write_text("{{ 1 / 0 }}")
@@ -449,7 +430,7 @@ def test_an_error_in_the_sites_template_is_logged_or_raised_while_testing(
     ],
     ids=["delimiters", "comments", "no escapes", "a loader", "strict"],
 )
-def test_the_page_does_not_depend_on_the_sites_jinja_options(
+def test_jinja_options_do_not_change_the_page(
     toml: Write, settings: dict[str, Any]
 ) -> None:
     bare, app = site(toml(TWO_DOMAINS)), site(toml(TWO_DOMAINS))
@@ -470,9 +451,7 @@ def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
     assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
 
 
-def test_the_content_of_a_template_is_safe_html_whatever_the_sites_jinja_options(
-    layout: Path,
-) -> None:
+def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
     template = layout / "templates/autoconfig/setup.html"
     delimiters = {"variable_start_string": "[[", "variable_end_string": "]]"}
     for options, text in (
@@ -489,9 +468,7 @@ def test_the_content_of_a_template_is_safe_html_whatever_the_sites_jinja_options
 
 
 @pytest.mark.parametrize("host", ["www.example.com", "autoconfig.example.com"])
-def test_a_mistyped_domain_is_404_for_a_person_but_not_for_a_program(
-    toml: Write, host: str
-) -> None:
+def test_a_mistyped_domain_is_404_for_a_person(toml: Write, host: str) -> None:
     client = Client(site(toml(TWO_DOMAINS)))
     slip = "?emailaddress=fred@exmaple.com"
     for path in ("/mail/setup", "/mail/mobileconfig", "/mail/setup/qr.svg"):

@@ -166,7 +166,7 @@ def test_settings_behind_a_forged_certificate_get_no_password(here: World) -> No
     ],
     ids=["http", "a redirect over http", "https alone"],
 )
-def test_only_settings_over_verified_https_can_get_the_password(
+def test_only_settings_over_https_get_the_password(
     here: World, first: str, second: str, words: str
 ) -> None:
     ports = {"http": 80, "https": 443}
@@ -202,9 +202,7 @@ def test_without_a_file_a_login_needs_consent(published: World) -> None:
     assert published.listener.received == b""  # nothing was done at all
 
 
-def test_the_person_sees_where_the_password_goes_before_consenting(
-    published: World,
-) -> None:
+def test_a_person_sees_first_where_the_password_goes(published: World) -> None:
     shown = published.at_terminal(sure="n")
     assert "you answered no" in shown
     assert "Password of" not in shown
@@ -232,9 +230,7 @@ def _many(names: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("others", [25, 3])
-def test_only_servers_that_were_shown_get_the_password(
-    here: World, others: int
-) -> None:
+def test_only_shown_servers_get_the_password(here: World, others: int) -> None:
     listeners = {}
     for number in range(others):
         host = f"m{number}.{'x' * 60}.{'y' * 60}.test"
@@ -300,9 +296,7 @@ def test_init_writes_no_private_url_and_no_invalid_name(here: World) -> None:
     assert f"imap imap.{DOMAIN}:993 SSL: offers LOGIN, PLAIN" in done.stderr
 
 
-def test_a_greeting_and_an_error_are_shown_without_control_characters(
-    here: World,
-) -> None:
+def test_nothing_is_shown_with_control_characters(here: World) -> None:
     def escape(connection: socket.socket) -> None:
         connection.sendall(b"* NO \x1b]0;owned\x07\x1b[31m\xe2\x80\xaegnp\r\n")
 
@@ -318,9 +312,7 @@ def test_a_greeting_and_an_error_are_shown_without_control_characters(
 
 
 @pytest.mark.parametrize("command", ["check", "init"])
-def test_a_silent_name_server_does_not_delay_a_command(
-    tmp_path: Path, command: str
-) -> None:
+def test_a_silent_name_server_delays_no_command(tmp_path: Path, command: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         resolver = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -391,7 +383,7 @@ _PORTS += [("autoconfig.", 80), ("imap.", 143), ("pop.", 110), ("smtp.", 587)]
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=st.lists(_acts, max_size=8))
-def test_a_command_ends_in_time_whatever_a_server_does(
+def test_a_command_ends_whatever_a_server_does(
     tmp_path: Path, acts: list[bytes | str]
 ) -> None:
     with _world(tmp_path) as world:

@@ -80,7 +80,7 @@ def alone() -> WSGIApplication:
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_the_middleware_answers_like_the_standalone_service(
+def test_a_site_answers_like_the_service(
     site: WSGIApplication, alone: WSGIApplication, family: str
 ) -> None:
     for ask in asks_of(family):
@@ -95,9 +95,7 @@ def test_the_middleware_answers_like_the_standalone_service(
         assert wrong.body.startswith(b"Use ")
 
 
-def test_an_invalid_address_is_400_and_a_matching_etag_304(
-    site: WSGIApplication,
-) -> None:
+def test_an_invalid_address_is_400_and_a_known_etag_304(site: WSGIApplication) -> None:
     answer = got(site, Ask(CONFIG, query="emailaddress=fred"))
     assert answer.status == "400 Bad Request"
     assert b"must be an e-mail address" in answer.body

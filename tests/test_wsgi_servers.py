@@ -112,9 +112,7 @@ def sent(url: str, ask: Ask) -> Reply:
     )
 
 
-def test_every_family_is_answered_like_by_the_standalone_service(
-    url: str,
-) -> None:
+def test_every_family_is_answered_like_by_the_service(url: str) -> None:
     alone = create_app(FILE)
     for ask in (ask for family in FAMILIES for ask in asks_of(family.name)):
         expected, reply = got(alone, ask), sent(url, ask)
@@ -162,7 +160,7 @@ def test_simultaneous_requests_for_a_domain_call_the_hook_once(url: str) -> None
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-def test_corrections_and_edits_of_the_file_take_effect(
+def test_corrections_and_edits_take_effect(
     toml: Write, tmp_path: Path, server: tuple[str, ...]
 ) -> None:
     file = toml("[[provider")
@@ -184,7 +182,7 @@ RECYCLING = (*GUNICORN, "--max-requests=3", "--workers=1")
 
 @pytest.mark.parametrize("fault", ["[[provider", None], ids=["a typo", "no file"])
 @pytest.mark.parametrize("site", [BEHIND_THE_MIDDLEWARE, WITH_THE_BLUEPRINT])
-def test_an_unusable_file_does_not_stop_recycled_workers(
+def test_recycled_workers_survive_an_unusable_file(
     toml: Write, tmp_path: Path, site: str, fault: str | None
 ) -> None:
     file = toml(TWO_DOMAINS)
