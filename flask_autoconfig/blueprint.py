@@ -342,14 +342,8 @@ def _find_file(app: App) -> Path:
 
 def _is_strict(app: App) -> bool:
     value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
-    word = str(value or "").strip().lower()
-    if word not in _YES + _NO:
-        raise _refusal("AUTOCONFIG_STRICT", f"it is {value!r}", "write true or false")
-    return word in _YES or bool(app.debug) or bool(app.testing)
-
-
-_YES = ("true", "1", "yes", "on")
-_NO = ("", "false", "0", "no", "off")
+    is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
+    return is_set or bool(app.debug) or bool(app.testing)
 
 
 def _check_page(app: App) -> None:
