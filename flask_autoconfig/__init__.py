@@ -6,25 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .blueprint import Autoconfig, autoconfig
-    from .config.reading import load
-    from .errors import ConfigError
-    from .middleware import AutoconfigMiddleware
-    from .settings import Settings
-    from .standalone import create_app
+    from .blueprint import Autoconfig as Autoconfig
+    from .blueprint import autoconfig as autoconfig
+    from .config.reading import load as load
+    from .errors import ConfigError as ConfigError
+    from .middleware import AutoconfigMiddleware as AutoconfigMiddleware
+    from .settings import Settings as Settings
+    from .standalone import create_app as create_app
 
     __version__: str
-
-__all__ = [
-    "Autoconfig",
-    "AutoconfigMiddleware",
-    "ConfigError",
-    "Settings",
-    "__version__",
-    "autoconfig",
-    "create_app",
-    "load",
-]
 
 # Looked up when it is asked for: `flask` loads the commands of every package that is
 # installed, in projects that use none of this as well.
@@ -37,6 +27,7 @@ _HOMES = {
     "create_app": ".standalone",
     "load": ".config.reading",
 }
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,12 @@ each with its own file.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import (
@@ -28,10 +30,12 @@ from werkzeug.routing import BaseConverter
 from . import families
 from .address import is_authority
 from .answers import PRIVATE, Answer, Request
-from .app_config import check_page, is_strict, refusal, source_of, warn_of_refused_hosts
-from .errors import ConfigError
-from .families import Family, FamilyRoute, Route
-from .hooks import FindProvider, FindUsername, Functions, Hooks, synchronous
+from .config.mapping import plain
+from .config.reading import Loaded, from_raw
+from .errors import ConfigError, Problem
+from .families import FamilyRoute, Route
+from .files import DEFAULT_FILE, file_in_environment
+from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .reload import log
 from .service import Service
 from .settings import Settings, settings_of
@@ -83,11 +87,11 @@ class Autoconfig(Blueprint):
         """Decorate a function from a domain (A-labels) to its provider.
 
         It returns the id of a provider in the file, a `Provider`, a mapping with the keys
-        of `[[provider]]`, or None. It is called for domains that are not in the file, and
-        its result is cached for the file's `hook_max_age`. An async function raises
-        TypeError here, as with the other decorators.
+        of `[[provider]]`, or None, and is called for domains that are not in the file.
+        The results of all hooks are cached for the file's `hook_max_age`. All decorators
+        raise TypeError for an async function.
         """
-        self.functions.find_provider = synchronous(function)
+        self.functions.set(find_provider=function)
         return function
 
     def find_provider_by_address(self, function: FindProviderT) -> FindProviderT:
@@ -97,10 +101,9 @@ class Autoconfig(Blueprint):
         `find_provider` returns, None to use the domain's provider, and is called for any
         address before the file and `find_provider` are used. A document for a whole domain
         (PACC, DNS, no address in the request) is that of the domain. So that nobody can
-        find out which mailboxes exist, the result must not depend on whether the mailbox
-        exists: return a provider for others too. It is cached for `hook_max_age`.
+        find out which mailboxes exist, it must return a provider for others too.
         """
-        self.functions.find_provider_by_address = synchronous(function)
+        self.functions.set(find_provider_by_address=function)
         return function
 
     def find_username(self, function: FindUsernameT) -> FindUsernameT:
@@ -108,9 +111,9 @@ class Autoconfig(Blueprint):
 
         It is for login names that no placeholder expresses. For None the file's
         `username` is used. So that nobody can find out which mailboxes exist, it should
-        return a name for others too. Its result is cached for `hook_max_age`.
+        return a name for others too.
         """
-        self.functions.find_username = synchronous(function)
+        self.functions.set(find_username=function)
         return function
 
     def settings(self, address: str | None) -> Settings | None:
@@ -128,72 +131,77 @@ class Autoconfig(Blueprint):
         return settings_of(service, address, environ)
 
     def register(self, app: App, options: dict[str, Any]) -> None:
-        """Register on an app, as `app.register_blueprint` does; raises ConfigError."""
-        if options.get("url_prefix"):
-            raise refusal(
-                "url_prefix",
-                "mail clients send requests to the root of the host, never to a prefix",
-                "register it without url_prefix; subdomain= works",
-            )
-        _refuse_useless(app, options)
-        if "autoconfig" in app.extensions:
-            raise refusal(
-                "register_blueprint", "it is registered already", "register it once"
-            )
-        check_page(app)
-        try:
-            super().register(app, options)
-        except ConfigError:  # so that it can be registered after a correction
-            app.blueprints.pop(options.get("name", self.name), None)
-            raise
+        """Register on an app; raises ConfigError."""
+        _check_options(app, options)
+        _check_page(app)
+        super().register(app, options)
 
     def _set_up(self, state: BlueprintSetupState) -> None:
         app = state.app
         service = Service(
-            source_of(app),
+            _source_of(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
             fixed=True,
-            hooks=Hooks(functions=self.functions),
-            strict=is_strict(app),
+            hooks=Hooks(self.functions),
+            strict=_is_strict(app),
             stage="in_site",
         )
         app.extensions["autoconfig"] = service
-        self._exempt_from_csrf(app)
-        warn_of_refused_hosts(app, service)
-        taken = {rule.rule for rule in app.url_map.iter_rules()}
+        # The extension of a site may be initialized at any time before that request.
+        request_started.connect(self._exempt_from_csrf, app)
+        _warn_of_refused_hosts(app, service)
+        options: dict[str, Any] = {}
+        if app.url_map.host_matching:
+            options["host"] = state.options.get("host", f"<{_HOST}>")
+            if "host" not in state.options:
+                app.url_defaults(partial(_add_host, f"{state.name}."))
+        routes: dict[str, FamilyRoute] = {}  # by Flask's rule or endpoint
+        view = _view(app, service, routes)
         for family in service.at_start:
-            for endpoint, routes in _by_endpoint(family).items():
-                _warn_of_taken_paths(taken, family, routes)
-                _add(state, service, family.name, endpoint, routes)
-        if app.url_map.host_matching and "host" not in state.options:
-            app.url_defaults(partial(_add_host, f"{state.name}."))
+            for route in family.routes:
+                rule, endpoint = _rule(app, route), route.endpoint or family.name
+                routes[rule] = FamilyRoute(family.name, route)
+                routes.setdefault(endpoint, routes[rule])
+                for subdomain in _subdomains(state):
+                    state.add_url_rule(
+                        *(rule, endpoint, view),
+                        # Wrong methods are answered here, not by the site's error page.
+                        methods=families.METHODS,
+                        provide_automatic_options=False,
+                        subdomain=subdomain,
+                        **options,
+                    )
 
-    def _exempt_from_csrf(self, app: App) -> None:
+    def _exempt_from_csrf(self, app: Flask, **_: object) -> None:
         """Exempt the views from Flask-WTF's CSRF check, with the app's first request.
 
-        The views change nothing, and Outlook sends POST without a token. The extension
-        may be initialized at any time before that request.
+        The views change nothing, and Outlook sends POST without a token.
         """
-
-        def exempt(app: Flask, **_: object) -> None:
-            csrf = app.extensions.get("csrf")
-            if csrf is not None and hasattr(csrf, "exempt"):
-                csrf.exempt(self)
-            request_started.disconnect(exempt, app)
-
-        request_started.connect(exempt, app, weak=False)
+        csrf = app.extensions.get("csrf")
+        if csrf is not None and hasattr(csrf, "exempt"):
+            csrf.exempt(self)
+        request_started.disconnect(self._exempt_from_csrf, app)
 
 
-def _warn_of_taken_paths(taken: set[str], family: Family, routes: list[Route]) -> None:
-    """Log the paths for which the site has an earlier route."""
-    paths = [route.path for route in routes if route.path in taken]
-    if paths:
-        log.warning(
-            "The site answers %s itself: leave the family %s out with "
-            "AUTOCONFIG_CLIENTS, or register autoconfig before that route",
-            ", ".join(paths),
-            family.name,
+def _check_options(app: App, options: dict[str, Any]) -> None:
+    """Refuse options with which no client would be answered."""
+    if options.get("url_prefix"):
+        raise _refusal(
+            "url_prefix",
+            "mail clients send requests to the root of the host, never to a prefix",
+            "register it without url_prefix; subdomain= works",
         )
+    matches = app.subdomain_matching and not app.url_map.host_matching
+    if options.get("subdomain") and not matches:
+        raise _refusal(
+            "subdomain",
+            "this app does not match subdomains: no request would be answered",
+            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
+            "register without subdomain to answer on every host",
+        )
+    if "autoconfig" in app.extensions:
+        message = "it is registered already"
+        raise _refusal("register_blueprint", message, "register it once")
 
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
@@ -206,37 +214,6 @@ def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
 _HOST = "autoconfig_host"  # the variable in the rules of an app that matches hosts
 
 
-def _by_endpoint(family: Family) -> dict[str, list[Route]]:
-    routes: dict[str, list[Route]] = {}
-    for route in family.routes:
-        routes.setdefault(route.endpoint or family.name, []).append(route)
-    return routes
-
-
-def _add(
-    state: BlueprintSetupState,
-    service: Service,
-    family: str,
-    endpoint: str,
-    routes: list[Route],
-) -> None:
-    app = state.app
-    options: dict[str, Any] = {"provide_automatic_options": False}
-    if app.url_map.host_matching:
-        options["host"] = state.options.get("host", f"<{_HOST}>")
-    by_rule = {_rule(app, route): FamilyRoute(family, route) for route in routes}
-    view = _view(app, service, endpoint, by_rule)
-    for rule in by_rule:
-        for subdomain in _subdomains(state):
-            # Wrong methods are answered here, not by the site's error page.
-            state.add_url_rule(
-                *(rule, endpoint, view),
-                methods=families.METHODS,
-                subdomain=subdomain,
-                **options,
-            )
-
-
 def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
     """Return the subdomains to register: the site's own and those that clients ask."""
     app = state.app
@@ -247,7 +224,6 @@ def _subdomains(state: BlueprintSetupState) -> tuple[str | None, ...]:
 
 
 def _rule(app: App, route: Route) -> str:
-    """Return the route's path as a rule of Flask."""
     if route.has_one_spelling:
         return route.path
     converter = "autoconfig_" + re.sub(r"\W", "_", route.path)
@@ -264,58 +240,30 @@ def _rule(app: App, route: Route) -> str:
 
 
 def _view(
-    app: App, service: Service, endpoint: str, by_rule: dict[str, FamilyRoute]
+    app: App, service: Service, routes: dict[str, FamilyRoute]
 ) -> Callable[..., Response]:
-    """Return the view of an endpoint; `by_rule` maps Flask's rules to routes."""
-    # Rules that a site adds to an endpoint are answered as its first rule.
-    first = next(iter(by_rule.values()))
-
-    def view(**_: str) -> Response:
+    def autoconfig_view(**_: str) -> Response:
         current: FlaskRequest = request._get_current_object()  # type: ignore[attr-defined]
         assert current.url_rule is not None  # noqa: S101 (Flask matched it)
-        environ = _with_its_body(current)
+        rule = current.url_rule
+        # Rules that a site adds to an endpoint are answered as its first rule.
+        found = routes.get(rule.rule) or routes[rule.endpoint.rpartition(".")[2]]
+        environ = current.environ
+        read: bytes | None = getattr(current, "_cached_data", None)
+        if read:  # by the site, before this view
+            environ = {**environ, "wsgi.input": BytesIO(read)}
         host = environ.get("HTTP_HOST", "")
         if not is_authority(host) or host.endswith((":80", ":443")):
             host = current.host  # "", or without the port that the scheme implies
         query, method = environ["QUERY_STRING"], current.method
         asked = Request(current.path, query, host, method, environ)
-        route = by_rule.get(current.url_rule.rule, first)
-        answer = service.answer_at(route, asked)
+        answer = service.answer_at(found, asked)
         response_class: Any = app.response_class
         if response_class is Response:
             return _Prepared(answer)
         return response_class(answer.body, answer.status, answer.headers)  # type: ignore[no-any-return]
 
-    view.__name__ = view.__qualname__ = endpoint
-    return view
-
-
-def _with_its_body(asked: FlaskRequest) -> WSGIEnvironment:
-    """Return the request's environ, with the body if the site has already read it."""
-    read: bytes | None = getattr(asked, "_cached_data", None)
-    if not read:
-        return asked.environ
-    return {**asked.environ, "wsgi.input": BytesIO(read)}
-
-
-def _refuse_useless(app: App, options: dict[str, Any]) -> None:
-    """Refuse options with which Flask would never match a request."""
-    matches_hosts = app.url_map.host_matching
-    matches_subdomains = app.subdomain_matching and not matches_hosts
-    if options.get("subdomain") and not matches_subdomains:
-        raise refusal(
-            "subdomain",
-            "this app does not match subdomains: no request would be answered",
-            "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
-            "register without subdomain to answer on every host",
-        )
-
-    if options.get("host") and not matches_hosts:
-        raise refusal(
-            "host",
-            "this app does not match hosts: requests to all hosts would be answered",
-            "create it with Flask(…, host_matching=True), or register without host",
-        )
+    return autoconfig_view
 
 
 class _Prepared(Response):
@@ -350,6 +298,84 @@ class _Prepared(Response):
 
 
 _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
+
+
+# --- The app's configuration ------------------------------------------------------------
+
+
+def _refusal(place: str, message: str, cure: str) -> ConfigError:
+    return ConfigError([Problem(place, message, cure)], "flask_autoconfig")
+
+
+def _source_of(app: App) -> Path | Loaded:
+    mapping = app.config.get("AUTOCONFIG")
+    if mapping is None:
+        return _find_file(app)
+    if not isinstance(mapping, Mapping):
+        message = f"expected a mapping with the TOML's keys, got {mapping!r}"
+        cure = "set the path of a file as AUTOCONFIG_FILE"
+        raise _refusal("AUTOCONFIG", message, cure)
+    try:
+        return from_raw(plain(mapping), base=app.root_path)
+    except ConfigError as error:
+        raise ConfigError(error.problems, "AUTOCONFIG") from error
+
+
+def _find_file(app: App) -> Path:
+    root = Path(app.root_path)
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
+    if isinstance(named, str | os.PathLike):
+        return root / named
+    cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
+    if named:
+        raise _refusal("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
+    candidates = [root / DEFAULT_FILE]
+    if isinstance(app, Flask):
+        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    tried = " or ".join(map(str, candidates))
+    message = f"no configuration: it is not set, and there is no {tried}"
+    raise _refusal("AUTOCONFIG_FILE", message, cure)
+
+
+def _is_strict(app: App) -> bool:
+    value = app.config.get("AUTOCONFIG_STRICT", os.environ.get("AUTOCONFIG_STRICT"))
+    is_set = str(value or "").lower() not in ("", "false", "0", "no", "off")
+    return is_set or bool(app.debug) or bool(app.testing)
+
+
+def _check_page(app: App) -> None:
+    policy = app.config.get("AUTOCONFIG_PAGE_CSP", "")
+    if not (isinstance(policy, str | None) and str(policy).isprintable()):
+        message = f"expected the value of the header, got {policy!r}"
+        raise _refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
+    folder = app.config.get("AUTOCONFIG_LOCALE")
+    if folder is None:
+        return
+    is_path = isinstance(folder, str | os.PathLike)
+    if not is_path or not (Path(app.root_path) / folder).is_dir():
+        message = f"there is no folder {folder!r}"
+        raise _refusal("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
+
+
+def _warn_of_refused_hosts(app: App, service: Service) -> None:
+    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
+    trusted = app.config.get("TRUSTED_HOSTS")
+    if not trusted:
+        return
+    from werkzeug.sansio.utils import host_is_trusted
+
+    labels = [family.label for family in service.at_start if family.label]
+    names = (f"{at}.{name}" for name in service.some_domains() for at in labels)
+    refused = [name for name in names if not host_is_trusted(name, trusted)]
+    if refused:
+        log.warning(
+            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
+            'or ".example.com" for a domain and all its subdomains',
+            ", ".join(refused),
+        )
 
 
 autoconfig = Autoconfig()

@@ -13,8 +13,8 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
-from types import ModuleType
-from typing import Any, Generic, NamedTuple, TypeVar
+from itertools import count
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import structs
 
@@ -27,7 +27,6 @@ from .config.values import placeholder_text
 from .errors import ConfigError, Problem
 
 Result = TypeVar("Result")
-Hook = TypeVar("Hook")
 HOOK_NAMES = ("find_provider", "find_provider_by_address", "find_username")
 # domain (of find_provider_by_address: address) -> a provider's id, a Provider, a mapping
 # with the TOML's keys, or None
@@ -47,7 +46,7 @@ _TURN = 1.0
 # which anybody can cause and which must not evict the others.
 _MOST_KNOWN = 256 * 1024 * 1024
 _MOST_UNKNOWN = 4 * 1024 * 1024
-_RESULT_BYTES = 500  # memory of a result without its key and content
+_RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
@@ -55,174 +54,85 @@ class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
     """A hook failed, and there is no earlier result to fall back on."""
 
 
-class WrongResultError(TypeError):
-    """A hook returned an unusable value; the message holds nothing of the value."""
-
-
 class HookedProvider(NamedTuple):
-    """A provider that find_provider returned instead of the id of one in the file."""
+    """A provider that a hook returned instead of the id of one in the file."""
 
     provider: Provider
     number: int  # unique
     modified: float  # when it was first returned, in seconds since 1970
 
 
-class Functions:
-    """The hooks of a site; they may be set after the service is created."""
-
-    def __init__(
-        self,
-        find_provider: FindProvider | None = None,
-        find_username: FindUsername | None = None,
-        find_provider_by_address: FindProvider | None = None,
-    ) -> None:
-        self.find_provider = synchronous(find_provider)
-        self.find_username = synchronous(find_username)
-        self.find_provider_by_address = synchronous(find_provider_by_address)
+Found: TypeAlias = (
+    str | HookedProvider
+)  # the id of a provider in the file, or a provider
 
 
-def synchronous(function: Hook) -> Hook:
-    """Return the function; raises TypeError for an async one."""
-    if iscoroutinefunction(function):
-        raise TypeError(
-            f"{function.__name__} is an async function, and hooks are called without an "
-            "event loop: write it with def, or use asgiref.sync.async_to_sync"
-        )
-    return function
+class Functions(dict[str, Any]):
+    """The functions of a site by the names of the hooks, None for those it lacks."""
+
+    def __init__(self, **functions: Any) -> None:
+        super().__init__(dict.fromkeys(HOOK_NAMES))
+        self.set(**functions)
+
+    def set(self, **functions: Any) -> None:
+        """Set some of them, at any time; raises TypeError for an async function."""
+        for function in functions.values():
+            if iscoroutinefunction(function):
+                raise TypeError(
+                    f"{function.__name__} is an async function, and hooks are called "
+                    "without an event loop: write it with def, or use "
+                    "asgiref.sync.async_to_sync"
+                )
+        self.update(functions)
+
+    @classmethod
+    def of(cls, source: object) -> Functions:
+        """Return those of an object, module or `Autoconfig`; raises TypeError."""
+        found = getattr(source, "functions", None)
+        if not isinstance(found, cls):
+            found = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})
+        named = [function for function in found.values() if function is not None]
+        if not named or not all(map(callable, named)):
+            *names, last = HOOK_NAMES
+            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
+        return found
 
 
 class Hooks:
     """The hooks of a site with the cached results for one app."""
 
-    def __init__(
-        self,
-        find_provider: FindProvider | None = None,
-        find_username: FindUsername | None = None,
-        *,
-        find_provider_by_address: FindProvider | None = None,
-        functions: Functions | None = None,
-    ) -> None:
-        self._functions = functions or Functions(
-            find_provider, find_username, find_provider_by_address
+    def __init__(self, functions: Functions | None = None) -> None:
+        self.functions = Functions() if functions is None else functions
+        common = self.functions, threading.BoundedSemaphore(_MOST_CALLS)
+        providers = "find_provider", "find_provider_by_address"
+        self.find_provider, self.find_provider_by_address = (
+            CachedHook[Found](name, _found, *common) for name in providers
         )
-        turns = threading.BoundedSemaphore(_MOST_CALLS)
-        self._providers: CachedHook[str | HookedProvider] = CachedHook(
-            "find_provider", self._call_find_provider, turns
-        )
-        self._providers_by_address: CachedHook[str | HookedProvider] = CachedHook(
-            "find_provider_by_address", self._call_find_provider_by_address, turns
-        )
-        self._logins: CachedHook[str] = CachedHook(
-            "find_username", self._call_find_username, turns
-        )
-        self._count = 0
-
-    @property
-    def find_provider(self) -> FindProvider | None:
-        """The hook from a domain to its provider, or None."""
-        return self._functions.find_provider
-
-    @property
-    def find_provider_by_address(self) -> FindProvider | None:
-        """The hook from an address to its provider, or None."""
-        return self._functions.find_provider_by_address
-
-    @property
-    def find_username(self) -> FindUsername | None:
-        """The hook from an address to its login name, or None."""
-        return self._functions.find_username
-
-    @classmethod
-    def of(cls, source: ModuleType | object) -> Hooks:
-        """Return the hooks of an object or module; raises TypeError without any."""
-        hooks = cls()
-        hooks.take(source)
-        return hooks
-
-    def take(self, source: object) -> None:
-        """Use the hooks of an object, module or `Autoconfig`; raises TypeError."""
-        own = getattr(source, "functions", None)
-        source = own if isinstance(own, Functions) else source
-        functions = {name: getattr(source, name, None) for name in HOOK_NAMES}
-        named = [function for function in functions.values() if function]
-        if not named or not all(map(callable, named)):
-            *names, last = HOOK_NAMES
-            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
-        self._functions = Functions(**functions)
-
-    def provider_of(self, domain: str, max_age: float) -> str | HookedProvider | None:
-        """Return a provider or the id of one, None for an unknown domain.
-
-        Raises HookFailed.
-        """
-        if self.find_provider is None or not domain:
-            return None
-        return self._providers.get(domain, max_age)
-
-    def provider_of_address(
-        self, address: str, max_age: float
-    ) -> str | HookedProvider | None:
-        """Return the address's own provider or the id of one, None to use its domain's.
-
-        Raises HookFailed.
-        """
-        if self.find_provider_by_address is None:
-            return None
-        return self._providers_by_address.get(address, max_age)
-
-    def login_of(self, address: str, max_age: float) -> str | None:
-        """Return the login name, None to use the file's; raises HookFailed."""
-        return self._logins.get(address, max_age)
+        self.find_username = CachedHook[str]("find_username", _login, *common)
 
     def refuse(self, key: str, words: str) -> HookFailed:
         """Log why the provider of a domain or address cannot be served.
 
         Returns the exception to raise.
         """
-        hook = self._providers_by_address if "@" in key else self._providers
-        hook.failures.log(key, words)
+        hook = self.find_provider_by_address if "@" in key else self.find_provider
+        hook.log_failure(key, words)
         return HookFailed(hook.name)
 
-    def _call_find_provider(
-        self, domain: str, last: str | HookedProvider | None
-    ) -> str | HookedProvider | None:
-        assert self.find_provider is not None  # noqa: S101 (see provider_of)
-        return self._usable(self.find_provider(domain), domain, last)
 
-    def _call_find_provider_by_address(
-        self, address: str, last: str | HookedProvider | None
-    ) -> str | HookedProvider | None:
-        function = self.find_provider_by_address
-        assert function is not None  # noqa: S101 (see provider_of_address)
-        return self._usable(function(address), address.rpartition("@")[2], last)
+def _found(result: Any, key: str, last: Found | None) -> Found | None:
+    """Validate the result of a hook for a domain or an address there."""
+    if result is None:
+        return None
+    if isinstance(result, str):
+        return fold(result)
+    provider = _checked(result, key.rpartition("@")[2])
+    if isinstance(last, HookedProvider) and last.provider == provider:
+        return last
+    return HookedProvider(provider, next(_NUMBERS), time.time())
 
-    def _usable(
-        self, result: Any, domain: str, last: str | HookedProvider | None
-    ) -> str | HookedProvider | None:
-        """Validate the result of a hook for a domain or an address there."""
-        if result is None:
-            return None
-        if isinstance(result, str):
-            return fold(result)
-        provider = _checked(result, domain)
-        if isinstance(last, HookedProvider) and last.provider == provider:
-            return last
-        self._count += 1
-        return HookedProvider(provider, self._count, time.time())
 
-    def _call_find_username(self, address: str, _last: str | None) -> str | None:
-        assert self.find_username is not None  # noqa: S101 (see Service.find_address)
-        login = self.find_username(address)
-        if login is None:
-            return None
-        if not isinstance(login, str):
-            kind = type(login).__name__
-            raise WrongResultError(f"it returned {kind} instead of a string or None")
-        if not login:
-            raise WrongResultError(
-                "it returned an empty string; return None to use the file's login name"
-            )
-        return placeholder_text(login)
+_NUMBERS = count(1)
 
 
 def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
@@ -232,18 +142,14 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
 
         result = to_raw(result)
     if not is_mapping(result):
-        kind = type(result).__name__
-        raise WrongResultError(
-            f"it returned {kind} instead of an id, a mapping or None"
-        )
+        raise _unusable("an id, a mapping or None", result)
     row = plain(result)
-    if "domains_file" in row:  # a database must not choose files of this machine
-        problem = Problem("domains_file", "it names a file", "return domains instead")
-        raise ConfigError([problem])
     page = row.get("page")
+    # A database must not choose files of this machine.
+    if "domains_file" in row:
+        raise _refusal("domains_file", "it names a file", "return domains instead")
     if isinstance(page, dict) and "logo" in page:
-        problem = Problem("page.logo", "it names a file", "set the logo in the file")
-        raise ConfigError([problem])
+        raise _refusal("page.logo", "it names a file", "set the logo in the file")
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider
@@ -251,160 +157,147 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
     return structs.replace(provider, domains=(domain, *provider.domains))
 
 
+def _login(result: Any, _key: str, _last: str | None) -> str | None:
+    if result is None:
+        return None
+    if not isinstance(result, str) or not result:
+        raise _unusable("a login name, or None to use the file's", result)
+    return placeholder_text(result)
+
+
+def _unusable(expected: str, result: Any) -> ConfigError:
+    """Return the error for a result; it has nothing of the value, which may be private."""
+    kind = f"{'' if result else 'an empty '}{type(result).__name__}"
+    return _refusal("", f"got {kind}", f"return {expected}")
+
+
+def _refusal(place: str, message: str, cure: str) -> ConfigError:
+    return ConfigError([Problem(place, message, cure)])
+
+
 class _Entry(Generic[Result]):
     """A cached result. Times are of the monotonic clock."""
 
-    __slots__ = ("fresh_until", "good_until", "result")
+    __slots__ = ("called_at", "calling", "fresh_until", "good_until", "result")
 
     def __init__(self) -> None:
         self.result: Result | None = None
-        self.fresh_until = 0.0  # until then the hook is not called again
         self.good_until = 0.0  # until then it is the fallback for a hook that fails
-
-
-class _Call(NamedTuple):
-    """A call that has not returned yet."""
-
-    done: threading.Event
-    since: float  # on the monotonic clock
+        self.fresh_until = 0.0  # until then the hook is not called again
+        self.calling = threading.Lock()  # held during a call
+        self.called_at = 0.0
 
 
 class CachedHook(Generic[Result]):
-    """A hook with a cache of its results."""
+    """A hook with a cache of its results, by domain or address."""
 
     def __init__(
         self,
         name: str,
-        call: Callable[[str, Result | None], Result | None],
+        validate: Callable[[Any, str, Result | None], Result | None],
+        functions: Functions,
         turns: threading.BoundedSemaphore,
     ) -> None:
         self.name = name
-        self._call = call
+        self._validate = validate
+        self._functions = functions
         self._turns = turns
         self._known: Bounded[str, _Entry[Result]] = Bounded(_MOST_KNOWN)
-        # None results and failures
+        # None results, failures and first calls
         self._unknown: Bounded[str, _Entry[Result]] = Bounded(_MOST_UNKNOWN)
-        self._calls: dict[str, _Call] = {}
         self._lock = threading.Lock()
-        self.failures = _FailureLog(name, in_full=name == "find_provider")
+        self._next_log = 0.0  # on the monotonic clock
+
+    @property
+    def exists(self) -> bool:
+        """Whether the site has this hook."""
+        return self._functions[self.name] is not None
 
     def get(self, key: str, max_age: float) -> Result | None:
         """Return the result for a key, at most `max_age` seconds old unless calls fail.
 
-        Raises HookFailed.
+        Without the hook or key it is None. Raises HookFailed.
         """
-        entry = self._entry(key)
-        if entry is None or entry.fresh_until <= time.monotonic():
-            entry = self._call_once(key, max_age, entry)
+        if not key or not self.exists:
+            return None
+        with self._lock:
+            entry = self._known.get(key) or self._unknown.get(key)
+            if entry is None:
+                entry = _Entry()
+                self._unknown.put(key, entry, _RESULT_BYTES + len(key))
+        if entry.fresh_until <= time.monotonic():
+            self._renew(key, max_age, entry)
         if entry.good_until <= time.monotonic():
             raise HookFailed(self.name)
         return entry.result
 
-    def _entry(self, key: str) -> _Entry[Result] | None:
-        return self._known.get(key) or self._unknown.get(key)
-
-    def _call_once(
-        self, key: str, max_age: float, last: _Entry[Result] | None
-    ) -> _Entry[Result]:
+    def _renew(self, key: str, max_age: float, entry: _Entry[Result]) -> None:
         """Call the hook, or wait for a call with the same key if there is no fallback."""
-        with self._lock:
-            entry = self._entry(key)
-            if entry is not None and entry.fresh_until > time.monotonic():
-                return entry  # another thread has just called it
-            running = self._calls.get(key)
-            if running is None:
-                started = self._calls[key] = _Call(threading.Event(), time.monotonic())
-        if running is None:
-            try:
-                return self._called(key, max_age, last or _Entry())
-            finally:
-                self._calls.pop(key)
-                started.done.set()
-
-        waits = time.monotonic() - running.since
-        if waits > _SLOW_AFTER:
-            self.failures.log(key, f"it has not returned for {waits:.0f} seconds")
-        if last is not None and last.good_until > time.monotonic():
-            return last
-        running.done.wait(_PATIENCE)
-        entry = self._entry(key)
-        if entry is None:
-            raise HookFailed(self.name)
-        return entry
-
-    def _called(
-        self, key: str, max_age: float, entry: _Entry[Result]
-    ) -> _Entry[Result]:
-        now = time.monotonic()
-        if not self._turns.acquire(timeout=0 if entry.good_until > now else _TURN):
-            calls = list(self._calls.values())
-            oldest = max((now - call.since for call in calls), default=0)
-            words = f"{_MOST_CALLS} calls have not returned, the oldest for"
-            self.failures.log(key, f"{words} {oldest:.0f} seconds")
-            return self._store(key, entry, _RETRY_AFTER)
+        has_fallback = entry.good_until > time.monotonic()
+        if not entry.calling.acquire(timeout=0 if has_fallback else _PATIENCE):
+            seconds = time.monotonic() - entry.called_at
+            if seconds > _SLOW_AFTER:
+                self.log_failure(key, f"it has not returned for {seconds:.0f} seconds")
+            return
         try:
-            result = self._call(key, entry.result)
-        except (Exception, SystemExit) as error:
-            if not _means_unknown(error):
-                self.failures.log(key, self.failures.describe(error))
-                return self._store(key, entry, _RETRY_AFTER)
-            result = None
+            if entry.fresh_until > time.monotonic():
+                return  # another thread has just called it
+            entry.called_at = time.monotonic()
+            if not self._turns.acquire(timeout=0 if has_fallback else _TURN):
+                self._fail(key, entry, f"{_MOST_CALLS} calls have not returned")
+                return
+            try:
+                self._call(key, max_age, entry)
+            finally:
+                self._turns.release()
         finally:
-            self._turns.release()
-        entry.result = result
-        entry.good_until = time.monotonic() + max(_A_DAY, max_age)
-        return self._store(key, entry, max_age)
+            entry.calling.release()
 
-    def _store(self, key: str, entry: _Entry[Result], fresh: float) -> _Entry[Result]:
-        """Store an entry that is fresh for so many seconds from now."""
-        entry.fresh_until = time.monotonic() + fresh
+    def _call(self, key: str, max_age: float, entry: _Entry[Result]) -> None:
+        try:
+            result = self._functions[self.name](key)
+            entry.result = self._validate(result, key, entry.result)
+        except (Exception, SystemExit) as error:
+            from werkzeug.exceptions import NotFound
+
+            if not isinstance(
+                error, NotFound
+            ):  # that there is no such row is an answer
+                # The message of an exception may hold the address.
+                words = _description(error, in_full=self.name == "find_provider")
+                self._fail(key, entry, words)
+                return
+            entry.result = None
+        # In this order, for threads that read the entry meanwhile.
+        entry.good_until = time.monotonic() + max(_A_DAY, max_age)
+        entry.fresh_until = time.monotonic() + max_age
         content = _BYTES_OF_A_CHARACTER * len(repr(entry.result))
         with self._lock:
             self._known.pop(key)
             self._unknown.pop(key)
             cache = self._unknown if entry.result is None else self._known
             cache.put(key, entry, _RESULT_BYTES + len(key) + content)
-        return entry
 
+    def _fail(self, key: str, entry: _Entry[Result], words: str) -> None:
+        entry.fresh_until = time.monotonic() + _RETRY_AFTER
+        self.log_failure(key, words)
 
-def _means_unknown(error: BaseException) -> bool:
-    """Whether the exception means that there is no such row (`first_or_404`)."""
-    from werkzeug.exceptions import NotFound
+    def log_failure(self, key: str, words: str) -> None:
+        """Log a failure, an address as its domain.
 
-    return isinstance(error, NotFound)
-
-
-class _FailureLog:
-    """Logs failures, at most one a second, since anybody can cause them.
-
-    An address is logged as its domain. Unless `in_full`, an exception's message is left
-    out, since it may hold an address.
-    """
-
-    def __init__(self, name: str, *, in_full: bool) -> None:
-        self._name = name
-        self._in_full = in_full
-        self._next = 0.0
-        self._unlogged = 0
-
-    def log(self, key: str, words: str) -> None:
-        """Log a failure, unless one was logged within the second."""
+        At most one a second is logged, since anybody can cause them.
+        """
         now = time.monotonic()
-        if now < self._next:
-            self._unlogged += 1
-            return
-        more = f", and {self._unlogged} times more before" if self._unlogged else ""
-        self._next, self._unlogged = now + 1, 0
-        domain = key.rpartition("@")[2]
-        log.error("%s failed for %s%s: %s", self._name, domain, more, words)
+        if now >= self._next_log:
+            self._next_log = now + 1
+            domain = key.rpartition("@")[2]
+            log.error("%s failed for %s: %s", self.name, domain, words)
 
-    def describe(self, error: BaseException) -> str:
-        """Describe an exception in one line."""
-        if isinstance(error, ConfigError):
-            problems = "; ".join(map(str, error.problems))
-            return f"it returned a faulty provider: {problems}"
-        if isinstance(error, WrongResultError):
-            return str(error)
-        *_, last = traceback.extract_tb(error.__traceback__)
-        where = f"{type(error).__name__} at {last.filename}:{last.lineno}"
-        return f"{where}: {error}".partition("\n")[0] if self._in_full else where
+
+def _description(error: BaseException, *, in_full: bool) -> str:
+    """Describe an exception in one line, with its own message only `in_full`."""
+    if isinstance(error, ConfigError):
+        return f"its result is faulty: {'; '.join(map(str, error.problems))}"
+    *_, last = traceback.extract_tb(error.__traceback__)
+    where = f"{type(error).__name__} at {last.filename}:{last.lineno}"
+    return f"{where}: {error}".partition("\n")[0] if in_full else where

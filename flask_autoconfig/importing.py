@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, Problem
-from .hooks import Hooks
+from .hooks import HOOK_NAMES, Functions
 
 
 def name_in_environment() -> str | None:
@@ -19,49 +19,38 @@ def name_in_environment() -> str | None:
     return os.environ.get("AUTOCONFIG_HOOKS") or None
 
 
-def load_hooks(name: str) -> Hooks:
+def load_hooks(name: str) -> Functions:
     """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
     The working directory is searched too. A class is called without arguments.
     """
-    try:
-        return _load(name)
-    except ConfigError:
-        raise
-    except (Exception, SystemExit) as error:
-        cure = "name a module with find_provider or find_username, as customers or "
-        raise _refusal(name, describe(error), f"{cure}app:hooks") from error
-
-
-def _refusal(name: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(name, message, cure)], "hooks")
-
-
-def _load(name: str) -> Hooks:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
     module, _, path = name.partition(":")
+    *names, last = HOOK_NAMES
+    cure = f"name a module with {', '.join(names)} or {last}, as customers or app:hooks"
+    prefix = ""
     try:
         found: Any = import_module(module)
+        for part in filter(None, path.split(".")):
+            found = getattr(found, part)
+        return Functions.of(found() if isinstance(found, type) else found)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if not module or (missing and f"{module}.".startswith(f"{missing}.")):
-            raise
-        message = f"the module exists, but its import fails: {describe(error)}"
-        cure = f"install {missing}" if missing else "correct the code there"
-        raise _refusal(name, message, cure) from error
-    for part in filter(None, path.split(".")):
-        found = getattr(found, part)
-    return Hooks.of(found() if isinstance(found, type) else found)
+        is_there = module and not f"{module}.".startswith(f"{missing}.")
+        if is_there and module not in sys.modules:
+            prefix = "the module exists, but its import fails: "
+            cure = f"install {missing}" if missing else "correct the code there"
+        problem = Problem(name, prefix + describe(error), cure)
+        raise ConfigError([problem], "hooks") from error
 
 
 def describe(error: BaseException) -> str:
     """Return an exception in one line, with the line of the code that raised it."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    internal = (str(Path(__file__).parent), "<frozen", _IMPORTLIB)
     frames = traceback.extract_tb(error.__traceback__)
-    external = [frame for frame in frames if not frame.filename.startswith(internal)]
+    external = [frame for frame in frames if not frame.filename.startswith(_INTERNAL)]
     if not external:
         return text
     # The user's own line is more useful than that of a library called there.
@@ -70,6 +59,8 @@ def describe(error: BaseException) -> str:
     return f"{text} at {frame.filename}:{frame.lineno}"
 
 
-_SCHEMES = ("stdlib", "purelib", "platlib")
-_LIBRARIES = tuple({sysconfig.get_path(scheme) for scheme in _SCHEMES})
-_IMPORTLIB = str(Path(sysconfig.get_path("stdlib")) / "importlib")
+_LIBRARIES = tuple(map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+_INTERNAL = (
+    *(str(Path(__file__).parent), "<frozen"),
+    f"{sysconfig.get_path('stdlib')}/importlib",
+)

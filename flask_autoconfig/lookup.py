@@ -112,11 +112,11 @@ class Lookup:
         found = self._by_address(address) or self._by_domain(address, host)
         if found is None or address.local == NOBODY:
             return found
-        if self.hooks.find_provider_by_address is not None:
+        if self.hooks.find_provider_by_address.exists:
             found = found._replace(is_personal=True)
         if not found.has_own_logins:
             return found
-        login = self.hooks.login_of(str(address), self._hook_max_age)
+        login = self.hooks.find_username.get(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
@@ -152,7 +152,8 @@ class Lookup:
         """Look up the provider that the site's hook has for this very address."""
         if address.local == NOBODY:
             return None
-        found = self.hooks.provider_of_address(str(address), self._hook_max_age)
+        hook = self.hooks.find_provider_by_address
+        found = hook.get(str(address), self._hook_max_age)
         served = self._provided(found, address.domain, str(address))
         return served and served._replace(address=address)
 
@@ -183,11 +184,11 @@ class Lookup:
         address: Address | None = None,
         hooked: HookedProvider | None = None,
     ) -> Served:
-        has_own_logins = self.hooks.find_username is not None
+        has_own_logins = self.hooks.find_username.exists
         return Served(self.snapshot, match, address, has_own_logins, hooked)
 
     def _hooked(self, domain: str) -> Served | None:
-        found = self.hooks.provider_of(domain, self._hook_max_age)
+        found = self.hooks.find_provider.get(domain, self._hook_max_age)
         return self._provided(found, domain, domain)
 
     def _provided(

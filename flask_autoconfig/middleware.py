@@ -10,14 +10,14 @@ Flask site whose own templates and request handlers should apply.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .answers import Request
 from .config.mapping import plain
 from .config.reading import from_raw
-from .hooks import FindProvider, FindUsername, Hooks
+from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .service import Service
 from .settings import Settings, settings_of
 
@@ -58,9 +58,11 @@ class AutoconfigMiddleware:
             else Path(file).absolute(),
             clients=clients,
             hooks=Hooks(
-                find_provider,
-                find_username,
-                find_provider_by_address=find_provider_by_address,
+                Functions(
+                    find_provider=find_provider,
+                    find_username=find_username,
+                    find_provider_by_address=find_provider_by_address,
+                )
             ),
             strict=strict,
         )
@@ -72,10 +74,7 @@ class AutoconfigMiddleware:
     ) -> Iterable[bytes]:
         """Answer the request, or call the application (PEP 3333)."""
         path = environ.get("PATH_INFO", "")
-        try:
-            found = self._live.current().router.find(path)
-        except TypeError:  # the server passes no string
-            found = None
+        found = self._live.current().router.find(path)
         if found is None:
             return self.app(environ, start_response)
         if self._forwarded is not None:
@@ -101,19 +100,13 @@ class AutoconfigMiddleware:
         return settings_of(self.service, address, environ)
 
 
-def _forwarded_by(proxies: int) -> Any:
+def _forwarded_by(proxies: int) -> Callable[[WSGIEnvironment], WSGIEnvironment]:
     """Return a function that applies the X-Forwarded headers of trusted proxies."""
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    def forwarded(environ: WSGIEnvironment) -> WSGIEnvironment:
-        changed: WSGIEnvironment = {}
+    def give_back(environ: WSGIEnvironment, _start: StartResponse) -> Any:
+        return environ
 
-        def take(environ: WSGIEnvironment, _start: StartResponse) -> Iterable[bytes]:
-            changed.update(environ)
-            return ()
-
-        fix = ProxyFix(take, x_for=proxies, x_proto=proxies, x_host=proxies)
-        fix(dict(environ), lambda *_: lambda _: None)
-        return changed
-
-    return forwarded
+    # It passes a changed environ on, here back to the caller.
+    fix: Any = ProxyFix(give_back, x_for=proxies, x_proto=proxies, x_host=proxies)
+    return lambda environ: fix(dict(environ), None)

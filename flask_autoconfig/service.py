@@ -106,7 +106,7 @@ class Service:
         old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
         if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
             return ""  # it would slow the reload down
-        has_own_logins = self.hooks.find_username is not None
+        has_own_logins = self.hooks.find_username.exists
         digested = [
             format_
             for family in now.families
@@ -142,7 +142,7 @@ class Service:
     @property
     def speaking(self) -> tuple[Family, ...]:
         """The served families that have documents with the site's hooks."""
-        has_own_logins = self.hooks.find_username is not None
+        has_own_logins = self.hooks.find_username.exists
         return tuple(
             family
             for family in self.families

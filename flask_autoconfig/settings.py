@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -64,48 +65,35 @@ def settings_of(
         return None
     if served is None:
         return None
-    root = _root_of(environ) or f"https://autoconfig.{parsed.domain}"
+    root = f"https://autoconfig.{parsed.domain}"
+    if environ is not None and is_authority(environ.get("HTTP_HOST", "")):
+        from werkzeug.wsgi import get_current_url
+
+        root = get_current_url(environ, root_only=True).rstrip("/")
     query = f"?emailaddress={quote(str(parsed))}"
     page, profile = (service.path_of(name) for name in ("page", "apple"))
+    filled = {
+        key: tuple(_filled(getattr(served.provider, key), parsed))
+        for key in SERVER_KEYS
+    }
     return Settings(
         str(parsed),
-        _filled(served.provider, parsed),
+        structs.replace(served.provider, **filled),
         page and root + page + query,
         profile and root + profile + query,
     )
 
 
-def _root_of(environ: WSGIEnvironment | None) -> str:
-    """Return the root URL of a request, "" if it names no host."""
-    if environ is None or not is_authority(environ.get("HTTP_HOST", "")):
-        return ""
-    from werkzeug.wsgi import get_current_url
-
-    return get_current_url(environ, root_only=True).rstrip("/")
-
-
-def _filled(provider: Provider, address: Address) -> Provider:
-    """Return the provider with its servers filled in, without those that cannot be."""
-    filled = {
-        key: tuple(
-            ready
-            for server in getattr(provider, key)
-            if (ready := _ready(server, address)) is not None
-        )
-        for key in SERVER_KEYS
-    }
-    return structs.replace(provider, **filled)
-
-
-def _ready(server: Server, address: Address) -> Server | None:
+def _filled(servers: Iterable[Server], address: Address) -> Iterator[Server]:
+    """Yield the servers with their placeholders filled in, if that can be."""
     domain = address.domain
-    host = fill_in_host(server.hostname, domain, address) or None
-    username = fill_in(server.username, domain, address) or None
-    urls = {
-        key: fill_in_url(url, domain, address) or None
-        for key in URL_KEYS
-        if (url := getattr(server, key, None)) is not None
-    }
-    if not (host or any(urls.values())):
-        return None
-    return structs.replace(server, hostname=host, username=username, **urls)
+    for server in servers:
+        host = fill_in_host(server.hostname, domain, address) or None
+        username = fill_in(server.username, domain, address) or None
+        urls = {
+            key: fill_in_url(url, domain, address) or None
+            for key in URL_KEYS
+            if (url := getattr(server, key, None)) is not None
+        }
+        if host or any(urls.values()):
+            yield structs.replace(server, hostname=host, username=username, **urls)

@@ -11,26 +11,17 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from .answers import NO_STORE, NOT_SERVED, TEXT, UNAVAILABLE, Answer, text_answer
+from .answers import NOT_SERVED, UNAVAILABLE, Answer, text_answer
 from .errors import ConfigError, Problem
 from .files import DEFAULT_FILE, file_in_environment
-from .hooks import HookFailed, Hooks
+from .hooks import Functions, HookFailed
 from .importing import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
-from .service import Service, log_fault
-
-
-class _App(Flask):
-    """The Flask app behind the middleware."""
-
-    def log_exception(self, exc_info: Any) -> None:
-        """Log the traceback alone; Flask's own line has the request's path."""
-        log_fault("The service", exc_info[1])
+from .service import Service
 
 
 def create_app(
@@ -49,23 +40,20 @@ def create_app(
     in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or
     faulty, or the hooks cannot be used.
     """
-    app = _App("flask_autoconfig", static_folder=None)
-    if isinstance(config, Mapping):
-        app.config.from_mapping(config)
-        config = None
+    app = Flask("flask_autoconfig", static_folder=None)
+    if not isinstance(config, Mapping):
+        config = {"AUTOCONFIG_FILE": config}
+    app.config.from_mapping(config)
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _error_as_text)
     try:
-        functions = _hooks(hooks)
         middleware = AutoconfigMiddleware(
             app.wsgi_app,
-            _source(app, config),
+            _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            find_provider=functions.find_provider,
-            find_username=functions.find_username,
-            find_provider_by_address=functions.find_provider_by_address,
             strict=True,  # there is no site behind it to keep running
+            **_functions(hooks),
         )
     except ConfigError as error:
         _stop_gunicorn(error)
@@ -81,33 +69,29 @@ def create_app(
     return app
 
 
-def _source(
-    app: Flask, file: str | os.PathLike[str] | None
-) -> str | os.PathLike[str] | Mapping[str, Any]:
+def _source(app: Flask) -> Path | Mapping[str, Any]:
     """Return the mapping of the app's keys, or the file; raises ConfigError."""
     mapping = app.config.get("AUTOCONFIG")
-    if isinstance(mapping, Mapping) and file is None:
+    if isinstance(mapping, Mapping):
         return mapping
-    named = file or app.config.get("AUTOCONFIG_FILE") or file_in_environment()
-    if named is not None and not isinstance(named, str | os.PathLike):
+    named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
+    if not isinstance(named, str | os.PathLike):
         message = f"expected a path, got {named!r}"
         problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
         raise ConfigError([problem], "flask_autoconfig")
-    app.config["AUTOCONFIG_FILE"] = file = Path(named or DEFAULT_FILE).absolute()
+    app.config["AUTOCONFIG_FILE"] = file = Path(named).absolute()
     return file
 
 
-def _hooks(source: object) -> Hooks:
+def _functions(source: object) -> Functions:
     if source is None:
-        source = name_in_environment()
-    if source is None:
-        return Hooks()
-    if isinstance(source, Hooks):
+        source = name_in_environment() or Functions()
+    if isinstance(source, Functions):
         return source
     if isinstance(source, str):
         return load_hooks(source)
     try:
-        return Hooks.of(source)
+        return Functions.of(source)
     except TypeError as error:
         cure = "pass an object or module with one of them"
         raise ConfigError([Problem("hooks", str(error), cure)]) from error
@@ -119,10 +103,7 @@ def _health() -> Response:
     Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
-    query = dict(
-        parse_qsl(request.environ["QUERY_STRING"][:1024], keep_blank_values=True)
-    )
-    host = query.get("domain")
+    host = request.args.get("domain")
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
@@ -138,8 +119,7 @@ def _redirect_to_page() -> Response:
     if page is None:
         return _response(NOT_SERVED)
     target = request.root_path.rstrip("/") + page
-    headers = [("Location", target), ("Content-Type", TEXT), NO_STORE]
-    return _response(Answer("302 Found", f"{target}\n".encode(), headers))
+    return _response(text_answer("302 Found", target, ("Location", target)))
 
 
 def _error_as_text(error: HTTPException) -> Response:

@@ -15,6 +15,8 @@ from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 
 CONTRIB = ROOT / "contrib"
+Pair = tuple[Path, Path]  # a certificate and its key
+Front = AbstractContextManager[subprocess.Popen[bytes]]
 HOSTS = [
     f"{label}.{domain}"
     for label in ("autoconfig", "autodiscover", "ua-auto-config")
@@ -75,9 +77,7 @@ def nginx_site_without_tls(
     return replaced("\n".join(kept), (location, location + more))
 
 
-def nginx(
-    folder: Path, site: str, port: int, user: str = "root"
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
+def nginx(folder: Path, site: str, port: int, user: str = "root") -> Front:
     """Run nginx with this http block; as root, its worker runs as the user."""
     temporary = "".join(
         f"{name}_temp_path {folder}/{name};\n"
@@ -92,39 +92,7 @@ def nginx(
     return running(program("nginx"), "-p", folder, "-c", file, port=port)
 
 
-def apache_site(
-    folder: Path, service: str, https: int, http: int, pair: tuple[Path, Path]
-) -> str:
-    """Return contrib's virtual hosts for ports of loopback."""
-    live = "/etc/letsencrypt/live/autoconfig.example.com"
-    return replaced(
-        (CONTRIB / "apache.conf").read_text(),
-        ("*:443", f"*:{https}"),
-        ("*:80", f"*:{http}"),
-        (f"{live}/fullchain.pem", str(pair[0])),
-        (f"{live}/privkey.pem", str(pair[1])),
-        ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
-        ("127.0.0.1:8000", service),
-    )
-
-
-def apache_lines(folder: Path, service: str) -> str:
-    """Return contrib's lines for a site that Apache already serves."""
-    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
-    return replaced(
-        "\n".join(
-            it.removeprefix("#   ")
-            for it in lines.splitlines()
-            if it.startswith("#   ")
-        ),
-        ("127.0.0.1:8000", service),
-        ("/var/log/apache2/access.log", f"{folder}/site.log"),
-    )
-
-
-def apache(
-    folder: Path, site: str, *ports: int
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
+def _apache(folder: Path, site: str, *ports: int) -> Front:
     """Run Apache with these virtual hosts."""
     names = (
         "mpm_event authz_core ssl socache_shmcb proxy proxy_http headers reqtimeout buffer "
@@ -134,30 +102,61 @@ def apache(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
         for name in names.split()
     )
+    addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
+    listens = [f"Listen {it}:{port}\n" for it in addresses for port in ports]
+    user = "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
     (folder / "apache.conf").write_text(
         f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\n"
         f"ErrorLog {folder}/error.log\nMutex file:{folder} default\n"
-        f"DefaultRuntimeDir {folder}\n"
-        f"{''.join(map(_listen, ports))}"
-        f"{modules}{_user()}{site}"
+        f"DefaultRuntimeDir {folder}\n{''.join(listens)}{modules}{user}{site}"
     )
     command = (program("apache2"), "-D", "FOREGROUND", "-f", folder / "apache.conf")
     return running(*command, port=ports[0])
 
 
-def _listen(port: int) -> str:
-    addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
-    return "".join(f"Listen {address}:{port}\n" for address in addresses)
+def caddy(folder: Path, text: str, port: int, log: Path | None = None) -> Front:
+    """Run Caddy with this Caddyfile."""
+    file = folder / "Caddyfile"
+    file.write_text(text)
+    command = (program("caddy"), "run", "--config", file, "--adapter", "caddyfile")
+    env = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    return running(*command, port=port, env=env, log=log)
 
 
-def _user() -> str:
-    return "User nobody\nGroup nogroup\n" if os.getuid() == 0 else ""
+# --- The web servers with the files of contrib -------------------------------------------
 
 
-def caddy_site(service: str, https: int, http: int, pair: tuple[Path, Path]) -> str:
-    """Return contrib's Caddyfile for ports of loopback."""
+def behind_nginx(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
+    live = folder / "letsencrypt/live/autoconfig.example.com"
+    live.mkdir(parents=True)
+    (live / "fullchain.pem").symlink_to(pair[0])
+    (live / "privkey.pem").symlink_to(pair[1])
+    return nginx(folder, nginx_site(folder, service, https, http), https)
+
+
+def behind_apache(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
+    live = "/etc/letsencrypt/live/autoconfig.example.com"
+    site = replaced(
+        (CONTRIB / "apache.conf").read_text(),
+        ("*:443", f"*:{https}"),
+        ("*:80", f"*:{http}"),
+        (f"{live}/fullchain.pem", str(pair[0])),
+        (f"{live}/privkey.pem", str(pair[1])),
+        ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
+        ("127.0.0.1:8000", service),
+    )
+    return _apache(folder, site, https, http)
+
+
+def behind_caddy(
+    folder: Path, service: str, https: int, http: int, pair: Pair
+) -> Front:
     bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
-    return replaced(
+    site = replaced(
         (CONTRIB / "Caddyfile").read_text(),
         # There is no certificate authority to ask here.
         ("tls {\n\t\ton_demand\n\t}", f"tls {pair[0]} {pair[1]}"),
@@ -169,36 +168,56 @@ def caddy_site(service: str, https: int, http: int, pair: tuple[Path, Path]) -> 
         ),
         ("127.0.0.1:8000", service),
     )
+    return caddy(folder, site, https)
 
 
-def caddy_lines(service: str) -> str:
-    """Return contrib's lines for a site that Caddy already serves."""
+# --- A site that a web server already serves, with the lines of contrib -------------------
+
+
+def site_of_nginx(folder: Path, service: str, port: int) -> Front:
+    snippet = replaced(
+        (CONTRIB / "nginx-well-known.conf").read_text(),
+        ("/var/log/nginx/autoconfig-error.log", f"{folder}/site-error.log"),
+        ("127.0.0.1:8000", service),
+        ("$scheme", "https"),  # otherwise Outlook is redirected to https first
+    )
+    site = (
+        f"server {{ listen 127.0.0.1:{port}; server_name example.com;\n"
+        f"access_log {folder}/site.log;\n"
+        f'location / {{ return 200 "the site"; }}\n{snippet} }}'
+    )
+    return nginx(folder, site, port)
+
+
+def site_of_apache(folder: Path, service: str, port: int) -> Front:
+    _, _, lines = (CONTRIB / "apache.conf").read_text().rpartition("# For a domain")
+    kept = [line for line in lines.splitlines() if line.startswith("#   ")]
+    lines = replaced(
+        "\n".join(line.removeprefix("#   ") for line in kept),
+        ("127.0.0.1:8000", service),
+        ("/var/log/apache2/access.log", f"{folder}/site.log"),
+    )
+    combined = 'LogFormat "%h %t \\"%r\\" %>s" combined\n'
+    site = f"{combined}<VirtualHost *:{port}>\n{lines}\n</VirtualHost>\n"
+    return _apache(folder, site, port)
+
+
+def site_of_caddy(folder: Path, service: str, port: int) -> Front:
     text = (CONTRIB / "Caddyfile").read_text()
-    lines = [it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")]
-    return replaced("\n".join(lines), ("127.0.0.1:8000", service))
-
-
-def caddy(
-    folder: Path, text: str, port: int, log: Path | None = None
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """Run Caddy with this Caddyfile."""
-    file = folder / "Caddyfile"
-    file.write_text(text)
-    command = (program("caddy"), "run", "--config", file, "--adapter", "caddyfile")
-    env = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    return running(*command, port=port, env=env, log=log)
-
-
-def reaching(https: int, http: int, address: str = "127.0.0.1") -> Network:
-    """Return a client's network in which every name is the proxy's."""
-    mapped = {(host, 443): (address, https) for host in HOSTS}
-    mapped |= {(host, 80): (address, http) for host in HOSTS}
-    return Network(Resolver(), 5.0, mapped)
+    kept = [it.removeprefix("#") for it in text.splitlines() if it.startswith("#\t")]
+    lines = replaced("\n".join(kept), ("127.0.0.1:8000", service))
+    site = (
+        f"{{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}}\nhttp://:{port} {{\n"
+        f"\tlog {{\n\t\toutput file {folder}/site.log\n\t}}\n{lines}\n}}\n"
+    )
+    return caddy(folder, site, port)
 
 
 def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
     """Check the proxy's responses for each name of each domain."""
-    network = reaching(https, http, address)
+    mapped = {(host, 443): (address, https) for host in HOSTS}
+    mapped |= {(host, 80): (address, http) for host in HOSTS}
+    network = Network(Resolver(), 5.0, mapped)
     for domain in ("example.com", "example2.com"):
         url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
         for _ in range(3):  # the second time from the proxy's cache
@@ -209,10 +228,8 @@ def check_front(https: int, http: int, address: str = "127.0.0.1") -> None:
         assert page.certificate.problem == ""
         plain = fetch_once(network, url.replace("https:", "http:"))
         assert plain.body == page.body
-        pacc = (
-            f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration.json"
-        )
-        assert fetch_once(network, pacc).content_type == "application/json"
+        pacc = f"https://ua-auto-config.{domain}/.well-known/user-agent-configuration"
+        assert fetch_once(network, f"{pacc}.json").content_type == "application/json"
         pox = f"http://autodiscover.{domain}/autodiscover/autodiscover.xml"
         redirect = fetch_once(network, pox)
         assert redirect.status == 302

@@ -7,37 +7,33 @@ where they are taken to be run here.
 from __future__ import annotations
 
 import gzip
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+from asks import FILE
 from documents import text_of
 from flask import Flask, Response, redirect, request
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, outlook_asks, running
+from flask_babel import Babel
+from flask_caching import Cache
+from flask_compress import Compress
+from flask_cors import CORS
+from flask_debugtoolbar import DebugToolbarExtension
+from flask_limiter import Limiter
+from flask_login import LoginManager, current_user
+from flask_seasurf import SeaSurf
+from flask_talisman import Talisman
+from flask_wtf import CSRFProtect
+from support import BIN, ROOT, fetch, free_port, outlook_asks, running
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig
 from flask_autoconfig.families import FAMILIES, Router
 
-Write = Callable[..., Path]
 Plug = Callable[[Flask, Autoconfig], object]
 HOST = "autoconfig.example.com"
-FILE = (
-    f"""clients = {[family.name for family in FAMILIES]}
-{TWO_DOMAINS}"""
-    + """
-[[provider.calendar]]
-type = "caldav"
-url = "https://dav.example.com/cal/"
-
-[[provider.address_book]]
-type = "carddav"
-url = "https://dav.example.com/card/"
-"""
-)
 POX = outlook_asks("fred@example.com")
 CONFIG = "/mail/config-v1.1.xml"
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
@@ -66,40 +62,33 @@ class Question(NamedTuple):
 
 
 # At every path of every family, and what is refused there.
+GETS = (
+    *(f"{CONFIG}{FRED}", CONFIG, f"/.well-known/autoconfig{CONFIG}"),
+    *("/.well-known/mail-v1.xml", f"/v1.1{CONFIG}", "/v1.1/example2.com"),
+    "/autodiscover/autodiscover.xml",
+    "/autodiscover/autodiscover.json/v1.0/fred@example.com?Protocol=EWS",
+    "/autodiscover/autodiscover.json?Email=fred@example.com&Protocol=ActiveSync",
+    f"/mail/mobileconfig{FRED}",
+    "/email.mobileconfig?email=fred@example.com",
+    "/.well-known/apple-mail.mobileconfig",
+    "/.well-known/user-agent-configuration.json",
+    *("/.well-known/carddav", "/.well-known/jmap"),
+    *(f"/mail/setup{FRED}", f"/mail/setup/qr.svg{FRED}", f"/mail/setup/logo{FRED}"),
+    f"/mail/setup/account.svg{FRED}&name=Fred",
+    *("/mail/setup/style.css", "/mail/setup/script.js"),
+    "/mail/setup/colours.css?colour=123456",
+    f"{CONFIG}?emailaddress=fred@elsewhere.test",
+    f"{CONFIG}?emailaddress=nonsense",
+)
 QUESTIONS = [
-    Question("GET", f"{CONFIG}{FRED}"),
-    Question("GET", CONFIG),
+    *(Question("GET", target) for target in GETS),
     Question("HEAD", CONFIG),
-    Question("GET", f"/.well-known/autoconfig{CONFIG}"),
-    Question("GET", "/.well-known/mail-v1.xml"),
-    Question("GET", f"/v1.1{CONFIG}"),
-    Question("POST", OUTLOOK, POX),
-    Question("GET", "/autodiscover/autodiscover.xml"),
-    Question("GET", f"/autodiscover/autodiscover.json/v1.0/{FRED[14:]}?Protocol=EWS"),
-    Question(
-        "GET", f"/autodiscover/autodiscover.json?Email={FRED[14:]}&Protocol=ActiveSync"
-    ),
-    Question("GET", f"/mail/mobileconfig{FRED}"),
-    Question("GET", f"/email.mobileconfig?email={FRED[14:]}"),
-    Question("GET", "/.well-known/apple-mail.mobileconfig"),
-    Question("GET", "/.well-known/user-agent-configuration.json"),
     Question("PROPFIND", "/.well-known/caldav"),
-    Question("GET", "/.well-known/carddav"),
-    Question("GET", "/.well-known/jmap"),
-    Question("GET", f"/mail/setup{FRED}"),
-    Question("GET", f"/mail/setup/qr.svg{FRED}"),
-    Question("GET", f"/mail/setup/account.svg{FRED}&name=Fred"),
-    Question("GET", f"/mail/setup/logo{FRED}"),
-    Question("GET", "/mail/setup/colours.css?colour=123456"),
-    Question("GET", "/mail/setup/style.css"),
-    Question("GET", "/mail/setup/script.js"),
-    Question("GET", "/v1.1/example2.com"),
-    Question("GET", f"{CONFIG}?emailaddress=fred@elsewhere.test"),
-    Question("GET", f"{CONFIG}?emailaddress=nonsense"),
+    Question("POST", OUTLOOK, POX),
     Question("POST", OUTLOOK, "<nonsense"),
     Question("POST", CONFIG, POX),
-    Question("DELETE", "/mail/mobileconfig"),
     Question("POST", "/mail/setup"),
+    Question("DELETE", "/mail/mobileconfig"),
     Question("MKCOL", OUTLOOK),
 ]
 
@@ -131,15 +120,7 @@ def say(extension: str, place: int = 0, **names: object) -> None:
 # --- The extensions --------------------------------------------------------------------
 
 
-def flask_wtf(app: Flask, _: Autoconfig) -> None:
-    from flask_wtf import CSRFProtect
-
-    CSRFProtect(app)
-
-
 def flask_login(app: Flask, _: Autoconfig) -> None:
-    from flask_login import LoginManager, current_user
-
     manager = LoginManager(app)
     manager.login_view = "login"
     manager.user_loader(lambda _: None)
@@ -151,81 +132,50 @@ def flask_login(app: Flask, _: Autoconfig) -> None:
     app.before_request(names["wall"])
 
 
-def flask_limiter(app: Flask, autoconfig: Autoconfig) -> None:
-    from flask_limiter import Limiter
-
+def flask_limiter(app: Flask, autoconfig: Autoconfig, place: int = 0) -> None:
+    limits: list[Any] = [] if place else ["1/day"]
     limiter = Limiter(
-        lambda: "somebody", app=app, default_limits=["1/day"], storage_uri="memory://"
+        lambda: "all", app=app, default_limits=limits, storage_uri="memory://"
     )
-    say("Flask-Limiter", 0, limiter=limiter, autoconfig=autoconfig)
+    say("Flask-Limiter", place, limiter=limiter, autoconfig=autoconfig)
 
 
 def flask_talisman(app: Flask, _: Autoconfig) -> None:
-    from flask_talisman import Talisman
-
-    policy = {"default-src": "'self'", "script-src": "'self'"}
-    nonce_in = ["script-src"]
     Talisman(
-        app, content_security_policy=policy, content_security_policy_nonce_in=nonce_in
+        app,
+        content_security_policy={"default-src": "'self'", "script-src": "'self'"},
+        content_security_policy_nonce_in=["script-src"],
     )
 
 
 def flask_seasurf(app: Flask, _: Autoconfig) -> None:
-    from flask_seasurf import SeaSurf
-
     csrf = SeaSurf(app)
     # Its line names the views, which have to be there.
     app.config["AT_THE_END"].append(lambda: say("Flask-SeaSurf", csrf=csrf, app=app))
 
 
 def flask_debugtoolbar(app: Flask, _: Autoconfig) -> None:
-    from flask_debugtoolbar import DebugToolbarExtension
-
     app.debug = True
     app.config["DEBUG_TB_INTERCEPT_REDIRECTS"] = False
     DebugToolbarExtension(app)
 
 
-def flask_caching(app: Flask, _: Autoconfig) -> None:
-    from flask_caching import Cache
-
-    Cache(app, config={"CACHE_TYPE": "SimpleCache"})
-
-
-def flask_compress(app: Flask, _: Autoconfig) -> None:
-    from flask_compress import Compress
-
-    Compress(app)
-
-
-def flask_babel(app: Flask, _: Autoconfig) -> None:
-    from flask_babel import Babel
-
-    Babel(app, locale_selector=lambda: "en")
-
-
-def flask_cors(app: Flask, _: Autoconfig) -> None:
-    from flask_cors import CORS
-
-    CORS(app)
-
-
 PLUGS: dict[str, Plug] = {
-    "Flask-WTF": flask_wtf,
+    "Flask-WTF": lambda app, _: CSRFProtect(app),
     "Flask-Login": flask_login,
     "Flask-Limiter": flask_limiter,
     "Flask-Talisman": flask_talisman,
     "Flask-SeaSurf": flask_seasurf,
     "Flask-DebugToolbar": flask_debugtoolbar,
-    "Flask-Caching": flask_caching,
-    "Flask-Compress": flask_compress,
-    "Flask-Babel": flask_babel,
-    "Flask-CORS": flask_cors,
+    "Flask-Caching": lambda app, _: Cache(app, config={"CACHE_TYPE": "SimpleCache"}),
+    "Flask-Compress": lambda app, _: Compress(app),
+    "Flask-Babel": lambda app, _: Babel(app, locale_selector=lambda: "en"),
+    "Flask-CORS": lambda app, _: CORS(app),
 }
 
 
-def without_answer(read: Callable[[], object]) -> Callable[[], None]:
-    """What a site does with each request before anybody answers it."""
+def reading(read: Callable[[], object]) -> Callable[[], None]:
+    """Return what a site does with each request before anybody answers it."""
 
     def reading() -> None:
         read()
@@ -233,7 +183,7 @@ def without_answer(read: Callable[[], object]) -> Callable[[], None]:
     return reading
 
 
-def create_site(file: Path, *plugs: Plug, is_first: bool = False) -> Flask:
+def create_site(*plugs: Plug, is_first: bool = False) -> Flask:
     """A site with these extensions, by an application factory.
 
     It has all that a site may put in the way, whatever its extensions are: an idea of
@@ -245,13 +195,13 @@ def create_site(file: Path, *plugs: Plug, is_first: bool = False) -> Flask:
         SECRET_KEY="secret",
         SERVER_NAME="www.example.com",
         TRUSTED_HOSTS=[".example.com"],
-        AUTOCONFIG_FILE=file,
+        AUTOCONFIG_FILE=FILE,
         AT_THE_END=[],
     )
     autoconfig = Autoconfig()
     if is_first:
         app.register_blueprint(autoconfig)
-    app.before_request(without_answer(lambda: request.get_data()))
+    app.before_request(reading(lambda: request.get_data()))
     for code in (404, 405, 500):
         app.register_error_handler(code, lambda error: ("<h1>Oh!</h1>", error.code))
     everything = ["GET", "POST", "DELETE"]
@@ -267,10 +217,8 @@ def create_site(file: Path, *plugs: Plug, is_first: bool = False) -> Flask:
 
 
 def served() -> Flask:
-    """The site with everything, for a server; the environment says where the file is."""
-    file = Path(os.environ["AUTOCONFIG_FILE"])
-    plugs = [plug for plug in PLUGS.values() if plug is not flask_debugtoolbar]
-    return create_site(file, *plugs)
+    """Return the site with everything, for a server."""
+    return create_site(*(plug for name, plug in PLUGS.items() if "Debug" not in name))
 
 
 # --- What clients get ------------------------------------------------------------------
@@ -311,61 +259,50 @@ def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["we first", "we last"])
 @pytest.mark.parametrize("name", [*PLUGS, "all of them"])
-def test_an_extension_does_not_change_the_responses_to_clients(
-    toml: Write, name: str, is_first: bool
-) -> None:
-    file = toml(FILE)
+def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
     bare = Flask("bare")
-    bare.config["AUTOCONFIG_FILE"] = file
+    bare.config["AUTOCONFIG_FILE"] = FILE
     bare.register_blueprint(Autoconfig())
     plugs = [PLUGS[name]] if name in PLUGS else [*PLUGS.values()]
     added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
-    site = Client(create_site(file, *plugs, is_first=is_first))
+    site = Client(create_site(*plugs, is_first=is_first))
     for question in QUESTIONS:
         expected = told(question.ask(Client(bare)), added)
         for _ in range(2):  # a limit, a cache, a session begin with the second
             assert told(question.ask(site), added) == expected, question
 
 
-def test_the_extensions_apply_to_the_sites_own_pages(toml: Write) -> None:
+def test_the_extensions_apply_to_the_sites_own_pages() -> None:
     """The walls stand for the site's own pages, or the test above would show nothing."""
-    file = toml(FILE)
     for name, question, status in [
         ("Flask-WTF", Question("POST", "/form"), 400),
         ("Flask-Login", Question("GET", "/page"), 302),
         ("Flask-SeaSurf", Question("POST", "/form"), 403),
         ("Flask-Limiter", Question("GET", "/page"), 429),
     ]:
-        site = Client(create_site(file, PLUGS[name]))
+        site = Client(create_site(PLUGS[name]))
         question.ask(site)
         assert question.ask(site).status_code == status, name
 
 
-def test_all_extensions_work_together_under_gunicorn(toml: Write) -> None:
+def test_all_extensions_work_together_under_gunicorn() -> None:
     port = free_port()
-    command = (
-        BIN / "gunicorn",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "test_extensions:served()",
-    )
-    env = {"AUTOCONFIG_FILE": str(toml(FILE)), "PYTHONPATH": str(ROOT / "tests")}
+    address, app = f"127.0.0.1:{port}", "test_extensions:served()"
+    env = {"PYTHONPATH": str(ROOT / "tests")}
+    command = (BIN / "gunicorn", "--bind", address, app)
     with running(*command, port=port, env=env, at_once=True):
-        url = f"http://127.0.0.1:{port}"
-        # Talisman's own: whoever asks without TLS is sent to where there is some.
-        plain = fetch(f"{url}{CONFIG}", Host=HOST)
+        # Talisman redirects requests without TLS.
+        plain = fetch(f"http://{address}{CONFIG}", Host=HOST)
         assert plain.status == 302
         assert plain.headers["Location"] == f"https://{HOST}{CONFIG}"
         secure: Any = {"Host": HOST, "X_Forwarded_Proto": "https"}
-        answer = fetch(f"{url}{CONFIG}", Accept_Encoding="gzip", **secure)
+        url = f"http://{address}{CONFIG}"
+        answer = fetch(url, Accept_Encoding="gzip", **secure)
         assert answer.headers["Content-Encoding"] == "gzip"
         assert b"imap.example.com" in gzip.decompress(answer.body)
+        url = f"http://{address}{OUTLOOK}"
         answer = fetch(
-            f"{url}{OUTLOOK}",
-            method="POST",
-            data=POX.encode(),
-            Content_Type="text/xml",
-            **secure,
+            url, method="POST", data=POX.encode(), Content_Type="text/xml", **secure
         )
         assert b"<Server>imap.example.com</Server>" in answer.body
 
@@ -373,24 +310,21 @@ def test_all_extensions_work_together_under_gunicorn(toml: Write) -> None:
 # --- Single extensions -----------------------------------------------------------------
 
 
-def test_the_documented_rate_limit_applies(toml: Write) -> None:
-    def strict(app: Flask, autoconfig: Autoconfig) -> None:
-        from flask_limiter import Limiter
-
-        limiter = Limiter(lambda: "somebody", app=app, storage_uri="memory://")
-        say("Flask-Limiter", 1, limiter=limiter, autoconfig=autoconfig)
-
+def test_the_documented_rate_limit_applies() -> None:
+    strict = partial(flask_limiter, place=1)
     for is_first in (True, False):
-        site = Client(create_site(toml(FILE), strict, is_first=is_first))
+        site = Client(create_site(strict, is_first=is_first))
         statuses = [QUESTIONS[0].ask(site).status_code for _ in range(61)]
         assert statuses == [200] * 60 + [429]
         assert Question("GET", "/page").ask(site).status_code == 200
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
-def test_a_compressed_response_can_be_revalidated(toml: Write, coding: str) -> None:
-    site = Client(create_site(toml(FILE), flask_compress))
-    question = Question("GET", f"{CONFIG}{FRED}")
+def test_a_compressed_response_can_be_revalidated(coding: str) -> None:
+    site, question = (
+        Client(create_site(PLUGS["Flask-Compress"])),
+        QUESTIONS[0],
+    )
     packed = question.ask(site, Accept_Encoding=coding)
     assert packed.headers.get("Content-Encoding") == coding
     assert packed.headers["ETag"] != question.ask(site).headers["ETag"]
@@ -401,44 +335,34 @@ def test_a_compressed_response_can_be_revalidated(toml: Write, coding: str) -> N
     assert other.status_code == 200
 
 
-def test_the_page_is_in_the_language_that_flask_babel_selects(toml: Write) -> None:
+def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() -> None:
     def babel(app: Flask, _: Autoconfig) -> None:
-        from flask_babel import Babel
-
         Babel(app, locale_selector=lambda: "fr_CA")
 
-    question = Question("GET", f"/mail/setup{FRED}")
-    site = Client(create_site(toml(FILE), babel))
-    assert '<html lang="fr">' in question.ask(site, Accept_Language="en").text
-
-
-def test_the_pages_script_has_talismans_nonce(toml: Write) -> None:
-    site = Client(create_site(toml(FILE), flask_talisman))
-    page = Question("GET", f"/mail/setup{FRED}").ask(site)
+    site = Client(create_site(babel, flask_talisman))
+    page = Question("GET", f"/mail/setup{FRED}").ask(site, Accept_Language="en")
+    assert '<html lang="fr">' in page.text
     (nonce,) = re.findall(r'<script [^>]*nonce="([^"]+)"', page.text)
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-def test_a_body_that_the_site_has_read_is_still_answered(
-    toml: Write,
-) -> None:
-    readers: list[Callable[[], object]] = [
+def test_a_body_that_the_site_has_read_is_still_answered() -> None:
+    for read in (
         lambda: request.get_data(),
         lambda: request.get_json(force=True, silent=True),
         lambda: request.form,
         lambda: request.values,
-    ]
-    for read in readers:
+    ):
         app = Flask("site")
-        app.config["AUTOCONFIG_FILE"] = toml(FILE)
-        app.before_request(without_answer(read))
+        app.config["AUTOCONFIG_FILE"] = FILE
+        app.before_request(reading(read))
         app.register_blueprint(Autoconfig())
         answer = Question("POST", OUTLOOK, POX).ask(Client(app))
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
 
 
-def test_after_request_functions_of_the_site_apply(toml: Write) -> None:
-    app = create_site(toml(FILE))
+def test_after_request_functions_of_the_site_apply() -> None:
+    app = create_site()
 
     @app.after_request
     def mark(response: Response) -> Response:
@@ -448,21 +372,18 @@ def test_after_request_functions_of_the_site_apply(toml: Write) -> None:
     assert QUESTIONS[0].ask(Client(app)).headers["X-Site"] == "mine"
 
 
-def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site(
-    toml: Write,
-) -> None:
-    """As in Flask everywhere; `AUTOCONFIG_CLIENTS` leaves the paths of a family alone."""
+def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site() -> None:
     app = Flask("site")
-    app.config.update(AUTOCONFIG_FILE=toml(FILE), AUTOCONFIG_CLIENTS="thunderbird")
+    app.config.update(AUTOCONFIG_FILE=FILE, AUTOCONFIG_CLIENTS="thunderbird")
     app.register_blueprint(Autoconfig())
     app.add_url_rule("/mail/setup", "own", lambda: redirect("/help"))
     assert Client(app).get("/mail/setup").status_code == 302
 
 
-def test_settings_come_from_the_prefixed_environment(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
+def test_settings_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(toml(FILE)))
+    monkeypatch.setenv("FLASK_AUTOCONFIG_FILE", str(FILE))
     monkeypatch.setenv("FLASK_AUTOCONFIG_CLIENTS", '["thunderbird", "page"]')
     monkeypatch.setenv("FLASK_AUTOCONFIG_PAGE_CSP", "default-src 'self'")
     app = Flask("site")

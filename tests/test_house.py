@@ -417,7 +417,7 @@ LAYERS = (
     {"handlers"},
     {"families"},
     {"service"},
-    {"settings", "app_config"},
+    {"settings"},
     {"blueprint", "middleware"},
     {"standalone"},
     {"__init__"},
@@ -462,7 +462,7 @@ def test_only_terminal_prints() -> None:
 def test_documents_import_no_http_and_only_mounts_import_flask() -> None:
     for file in sorted(PACKAGE.rglob("*.py")):
         text = file.read_text(encoding="utf-8")
-        in_flask = {"blueprint.py", "app_config.py", "standalone.py", "in_site.py"}
+        in_flask = {"blueprint.py", "standalone.py", "in_site.py"}
         if file.name not in in_flask and _part(file) != "tools":
             assert not re.search(r"^ *(from|import) flask\b", text, re.MULTILINE), file
         if _part(file) == "documents":

@@ -23,7 +23,7 @@ from flask_autoconfig.address import parse_address
 from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.documents import Recipient
-from flask_autoconfig.hooks import Hooks
+from flask_autoconfig.hooks import Functions, Hooks
 from flask_autoconfig.service import Service
 from flask_autoconfig.tools import zone
 from flask_autoconfig.tools.warnings import find_warnings
@@ -238,7 +238,7 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     address = f"{draw(_locals)}@{DOMAIN}"
     hooked = draw(st.sampled_from([None, "u1001"])) if hooks else None
     loaded = from_raw({"provider": [raw]})
-    own = Hooks(find_username=(lambda _: hooked) if hooked else None)
+    own = Hooks(Functions(find_username=(lambda _: hooked) if hooked else None))
     is_asked = "EVOLUTIONUSER" not in address  # nobody's
     (provider,) = loaded.providers
     told = zone.service_records(provider, DOMAIN)
@@ -347,7 +347,7 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
 @_usual_settings
 def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
     answer = world.get("/.well-known/user-agent-configuration.json")
-    if world.service.hooks.find_username:
+    if world.service.hooks.find_username.exists:
         assert answer.status.startswith("404")
         return
     account, methods = readers.Pacc(Account(), frozenset())

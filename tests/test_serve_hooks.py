@@ -8,17 +8,16 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, running, until
+from services import Service, serve
+from support import BIN, TWO_DOMAINS, until
 from support import run_process as run
 
 from flask_autoconfig import ConfigError, create_app, importing
 
-CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@"
+Patch = pytest.MonkeyPatch
 MODULE = """
 import os
 print("imported by", os.getpid(), flush=True)
@@ -36,195 +35,150 @@ class Logins:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a configuration and a module of hooks."""
-    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
+def file(tmp_path: Path) -> Path:
+    """A configuration in a folder with a module of hooks."""
     (tmp_path / "customers.py").write_text(MODULE)
-    return tmp_path
+    (tmp_path / "autoconfig.toml").write_text(TWO_DOMAINS)
+    return tmp_path / "autoconfig.toml"
 
 
-@contextmanager
-def serving(
-    folder: Path, *options: str, program: str = "flask-autoconfig"
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `serve` in that folder, with the log in its file `log`."""
-    port = free_port()
-    command = f"cd {folder} && exec {BIN}/{program} serve --bind 127.0.0.1:{port}"
-    shell = ("/bin/sh", "-c", f"{command} {' '.join(options)}")
-    with running(*shell, port=port, log=folder / "log", at_once=True) as process:
-        yield f"http://127.0.0.1:{port}", process
-
-
-def replace_module(folder: Path, text: str, process: subprocess.Popen[bytes]) -> None:
+def replace_module(service: Service, text: str) -> None:
     """Replace the module of hooks, and restart the workers."""
-    (folder / "customers.py").write_text(text)
-    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    process.send_signal(signal.SIGHUP)
+    service.log.with_name("customers.py").write_text(text)
+    shutil.rmtree(service.log.with_name("__pycache__"), ignore_errors=True)
+    service.process.send_signal(signal.SIGHUP)
 
 
 # --- Hooks by name ----------------------------------------------------------------------
 
 
-def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(folder: Path) -> None:
-    log = folder / "log"
-    with serving(folder, "--hooks", "customers", "--workers", "3") as (url, process):
+def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> None:
+    with serve(file, "--hooks", "customers", "--workers", "3") as service:
         # By each worker, and by the child process that validates them.
-        until(lambda: log.read_text().count("imported by") == 4)
-        assert b"imap.example.com" in fetch(f"{url}{CONFIG}customer.test").body
-        health = f"{url}/healthz?domain=autoconfig."
-        for domain, status, health_status in (
-            ("customer.test", 200, 200),
-            ("elsewhere.test", 404, 404),
-            ("broken.test", 503, 503),
+        until(lambda: service.log.read_text().count("imported by") == 4)
+        assert b"imap.example.com" in service.config_of("customer.test").body
+        for domain, status in (
+            *(("customer.test", 200), ("elsewhere.test", 404), ("broken.test", 503)),
         ):
-            assert fetch(f"{url}{CONFIG}{domain}").status == status
-            assert fetch(f"{health}{domain}").status == health_status
-        importers = set(re.findall(r"imported by (\d+)", log.read_text()))
-        workers = set(re.findall(r"Booting worker with pid: (\d+)", log.read_text()))
-        assert str(process.pid) not in importers
-        assert workers < importers
-        assert len(importers - workers) == 1
+            assert service.config_of(domain).status == status
+            health = service.fetch(f"/healthz?domain=autoconfig.{domain}")
+            assert health.status == status
+        log = service.log.read_text()
+    importers = set(re.findall(r"imported by (\d+)", log))
+    workers = set(re.findall(r"Booting worker with pid: (\d+)", log))
+    assert str(service.process.pid) not in importers
+    assert workers < importers
+    assert len(importers - workers) == 1
 
 
-def test_a_class_is_instantiated_in_each_worker(folder: Path) -> None:
-    with serving(folder, "--hooks", "customers:Logins", "--workers", "1") as (url, _):
-        body = fetch(f"{url}{CONFIG}example.com").body
+def test_a_class_is_instantiated_in_each_worker(file: Path) -> None:
+    starts = "import multiprocessing\ncache = multiprocessing.Manager().dict()\n"
+    file.with_name("customers.py").write_text(starts + MODULE)
+    with serve(file, "--hooks", "customers:Logins", "--workers", "1") as service:
+        body = service.config_of("example.com").body
     assert b"<username>u1001</username>" in body
-    assert (folder / "log").read_text().count("created by") == 2
+    assert service.log.read_text().count("created by") == 2
 
 
-NO_HOOKS = "name a module with find_provider or find_username"
-FAULTY = {  # the name, a module of that name, and the messages
-    "an unknown module": ("customer", None, ["No module named 'customer'", NO_HOOKS]),
-    "an unknown object": (
-        "customers:nothing",
-        *(None, ["has no attribute 'nothing'", NO_HOOKS]),
-    ),
-    "an object without hooks": (
-        "customers:os",
-        *(
-            None,
-            [
-                "no function find_provider, find_provider_by_address or find_username",
-                NO_HOOKS,
-            ],
-        ),
-    ),
+NO_HOOKS = (
+    "; name a module with find_provider, find_provider_by_address or find_username, as "
+    "customers or app:hooks"
+)
+FAILS = "the module exists, but its import fails: "
+FAULTY = {  # the name, the text of a module `faulty`, and the message
+    "an unknown module": ("customer", "", f"No module named 'customer'{NO_HOOKS}"),
+    "an unknown object": ("customers:no", "", f"has no attribute 'no'{NO_HOOKS}"),
+    "an object without hooks": ("customers:os", "", NO_HOOKS),
     "an exception": (
-        "faulty",
-        "1 / 0",
-        ["its import fails: ZeroDivisionError: division by zero at {file}:1; correct"],
+        *("faulty", "1 / 0"),
+        f"{FAILS}ZeroDivisionError: division by zero at {{file}}:1; correct",
     ),
     "an exit": (
-        "faulty",
-        "import sys; sys.exit(3)",
-        ["its import fails: SystemExit: 3 at {file}:1; correct"],
+        *("faulty", "import sys; sys.exit(3)"),
+        f"{FAILS}SystemExit: 3 at {{file}}:1; correct",
     ),
     "an exception in a library": (
-        "faulty",
-        "import os\nos.environ['NOWHERE']",
-        ["its import fails: KeyError: 'NOWHERE' at {file}:2; correct"],
+        *("faulty", "import os\nos.environ['NOWHERE']"),
+        f"{FAILS}KeyError: 'NOWHERE' at {{file}}:2; correct",
     ),
     "a missing import": (
-        "faulty",
-        "import not_there",
-        ["No module named 'not_there' at {file}:1; install not_there"],
+        *("faulty", "import not_there"),
+        "No module named 'not_there' at {file}:1; install not_there",
     ),
 }
 
 
-@pytest.mark.parametrize(("name", "text", "messages"), FAULTY.values(), ids=FAULTY)
-def test_faulty_hooks_end_the_start_with_the_error_and_its_place(
-    folder: Path,
-    name: str,
-    text: str | None,
-    messages: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("name", "text", "message"), FAULTY.values(), ids=FAULTY)
+def test_faulty_hooks_end_the_start_with_their_place(
+    file: Path, name: str, text: str, message: str, monkeypatch: Patch
 ) -> None:
-    file = folder / "faulty.py"
-    if text is not None:
-        file.write_text(text)
-    ended = run("serve", "--hooks", name, cwd=folder)
+    module = file.with_name("faulty.py")
+    module.write_text(text)
+    message = message.format(file=module)
+    ended = run("serve", "--hooks", name, cwd=file.parent)
     assert ended.returncode == 1
-    for message in messages:
-        assert message.format(file=file) in ended.stderr
-    assert ("name a module" in ended.stderr) == (text is None)
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(file.parent)
     with pytest.raises(ConfigError) as caught:
         create_app("autoconfig.toml", hooks=name)
-    assert messages[0].format(file=file) in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_module_that_ends_the_process_ends_the_start_with_one_line(
-    folder: Path,
-) -> None:
-    (folder / "faulty.py").write_text("import os\nos._exit(7)")
-    ended = run("serve", "--hooks", "faulty", cwd=folder)
+def test_a_module_that_exits_ends_the_start_with_one_line(file: Path) -> None:
+    file.with_name("faulty.py").write_text("import os\nos._exit(7)")
+    ended = run("serve", "--hooks", "faulty", cwd=file.parent)
     assert ended.returncode == 1
     assert ended.stderr == "Error: importing the hooks or the app ends the process\n"
 
 
-def test_a_module_that_starts_a_process_does_not_delay_the_start(folder: Path) -> None:
-    text = "import multiprocessing\ncache = multiprocessing.Manager().dict()\n" + MODULE
-    (folder / "customers.py").write_text(text)
-    with serving(folder, "--hooks", "customers", "--workers", "1") as (url, _):
-        assert fetch(f"{url}{CONFIG}customer.test").status == 200
-
-
-def test_a_new_worker_imports_the_module_as_it_is_then(folder: Path) -> None:
-    with serving(folder, "--hooks", "customers", "--workers", "1") as (url, process):
-        assert fetch(f"{url}{CONFIG}customer.test").status == 200
-        assert b"u2002" not in fetch(f"{url}{CONFIG}example.com").body
-        replace_module(folder, "1 / 0", process)
-        until(lambda: fetch(f"{url}{CONFIG}customer.test").status == 503)
-        assert fetch(f"{url}{CONFIG}example.com").status == 200
-        assert "ZeroDivisionError" in (folder / "log").read_text()
-        (folder / "customers.py").write_text(MODULE)  # imported without a restart
-        until(lambda: fetch(f"{url}{CONFIG}customer.test").status == 200)
+def test_a_new_worker_imports_the_module_as_it_is_then(file: Path) -> None:
+    with serve(file, "--hooks", "customers", "--workers", "1") as service:
+        assert service.config_of("customer.test").status == 200
+        assert b"u2002" not in service.config_of("example.com").body
+        replace_module(service, "1 / 0")
+        until(lambda: service.config_of("customer.test").status == 503)
+        assert service.config_of("example.com").status == 200
+        assert "ZeroDivisionError" in service.log.read_text()
+        file.with_name("customers.py").write_text(MODULE)  # without a restart
+        until(lambda: service.config_of("customer.test").status == 200)
         more = "\ndef find_username(address):\n    return 'u2002'\n"
-        replace_module(folder, MODULE + more, process)
-        until(lambda: b"u2002" in fetch(f"{url}{CONFIG}example.com").body)
+        replace_module(service, MODULE + more)
+        until(lambda: b"u2002" in service.config_of("example.com").body)
 
 
-def test_the_commands_call_the_hooks_named_in_the_environment(folder: Path) -> None:
-    hooks = {"AUTOCONFIG_HOOKS": "customers"}
-    target = ("--target", "www.example.com")
-    for command, text in (
-        (("show", "fred@customer.test"), "<domain>customer.test</domain>"),
-        (("dns", "customer.test", *target), "$ORIGIN customer.test."),
-        (("check", "customer.test", "--unpublished"), "imap.example.com"),
+def test_the_commands_call_the_hooks_named_in_the_environment(file: Path) -> None:
+    target = "--target www.example.com"
+    for words, text in (
+        ("show fred@customer.test", "<domain>customer.test</domain>"),
+        (f"dns customer.test {target}", "$ORIGIN customer.test."),
+        ("check customer.test --unpublished", "imap.example.com"),
+        ("show fred@broken.test", "find_provider failed"),
+        (f"dns broken.test {target}", "find_provider failed"),
     ):
-        assert text in run(*command, cwd=folder, **hooks).stdout
-    for command in (("show", "fred@broken.test"), ("dns", "broken.test", *target)):
-        ended = run(*command, cwd=folder, **hooks)
-        assert ended.returncode == 1
-        assert "find_provider failed" in ended.stderr
+        ended = run(*words.split(), cwd=file.parent, AUTOCONFIG_HOOKS="customers")
+        assert text in ended.stdout + ended.stderr
+        assert ended.returncode == 1 or "broken" not in words
         assert "Traceback" not in ended.stderr
 
 
-def test_a_blueprint_gives_its_registered_hooks(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder / "blueprint_hooks.py").write_text(
+def test_a_blueprint_gives_its_hooks(tmp_path: Path, monkeypatch: Patch) -> None:
+    (tmp_path / "blueprint_hooks.py").write_text(
         "from flask_autoconfig import Autoconfig\nautoconfig = Autoconfig()\n"
         "autoconfig.find_provider(lambda domain: 'example.com')\n"
     )
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     hooks = importing.load_hooks("blueprint_hooks:autoconfig")
-    assert hooks.find_username is None
-    assert hooks.provider_of("x.test", 60) == "example.com"
-
-
-def test_the_database_example_says_how_to_serve_it() -> None:
-    assert "serve --hooks customers" in (ROOT / "examples/customers.py").read_text()
+    assert hooks["find_username"] is None
+    assert hooks["find_provider"]("x.test") == "example.com"
 
 
 # --- A Flask project --------------------------------------------------------------------
 
 SITE = """
 import os
+from types import MappingProxyType
 from flask import Flask, current_app
 from flask_autoconfig import Autoconfig
 
@@ -243,8 +197,7 @@ app.register_blueprint(autoconfig)
 """
 SITE_WITH_A_MAPPING = SITE.replace(
     'app.config["AUTOCONFIG_FILE"] = "autoconfig.toml"',
-    """from types import MappingProxyType
-app.config["AUTOCONFIG"] = MappingProxyType({"provider": [{
+    """app.config["AUTOCONFIG"] = MappingProxyType({"provider": [{
     "domains": ["example.com"],
     "incoming": [{"type": "imap", "hostname": "imap.example.com"}],
     "outgoing": [{"type": "smtp", "hostname": "smtp.example.com"}],
@@ -254,33 +207,30 @@ FLASK = "flask --app our_site autoconfig"
 
 
 @pytest.mark.parametrize("site", [SITE, SITE_WITH_A_MAPPING], ids=["file", "mapping"])
-def test_a_project_is_served_with_its_hooks_and_imported_in_each_worker(
-    folder: Path, site: str
-) -> None:
-    (folder / "our_site.py").write_text(site)
-    with serving(folder, "--workers", "2", program=FLASK) as (url, process):
-        assert b"imap.example.com" in fetch(f"{url}{CONFIG}customer.test").body
-        assert fetch(f"{url}{CONFIG}elsewhere.test").status == 404
-        assert fetch(f"{url}/mail/setup").status == 404  # by AUTOCONFIG_CLIENTS
-        log = folder / "log"
-        until(lambda: log.read_text().count("created by") == 3)
-        assert f"created by {process.pid}\n" not in log.read_text()
+def test_each_worker_imports_a_project_and_its_hooks(file: Path, site: str) -> None:
+    file.with_name("our_site.py").write_text(site)
+    with serve(file, "--workers", "2", command=FLASK) as service:
+        assert b"imap.example.com" in service.config_of("customer.test").body
+        assert service.config_of("elsewhere.test").status == 404
+        assert service.fetch("/mail/setup").status == 404  # by AUTOCONFIG_CLIENTS
+        until(lambda: service.log.read_text().count("created by") == 3)
+        assert f"created by {service.process.pid}\n" not in service.log.read_text()
     for words, text in (
         ("show fred@customer.test", "imap.example.com"),
         ("dns customer.test --target www.example.com", "imap.example.com"),
         ("validate", "no problems"),
         ("check customer.test --unpublished", "imap.example.com"),
     ):
-        ended = in_project(folder, words)
+        ended = in_project(file.parent, words)
         assert "Traceback" not in ended.stderr, words
         assert text in ended.stdout + ended.stderr, words
 
 
-def test_a_faulty_project_ends_the_start_with_a_message(folder: Path) -> None:
+def test_a_faulty_project_ends_the_start_with_a_message(file: Path) -> None:
+    file.write_text("[[provider]]\ndomains = [5]")
     for text, words in (("1 / 0", "ZeroDivisionError"), (SITE, "provider[0]")):
-        (folder / "our_site.py").write_text(text)
-        (folder / "autoconfig.toml").write_text("[[provider]]\ndomains = [5]")
-        ended = in_project(folder, "serve")
+        file.with_name("our_site.py").write_text(text)
+        ended = in_project(file.parent, "serve")
         assert ended.returncode != 0
         assert words in ended.stderr
 
@@ -299,19 +249,14 @@ def in_project(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
 # --- Reloads ----------------------------------------------------------------------------
 
 
-def test_a_worker_that_starts_with_a_broken_file_uses_the_last_good_one(
-    folder: Path,
-) -> None:
-    file = folder / "autoconfig.toml"
-    with serving(folder, "--workers", "1") as (url, process):
-        url += f"{CONFIG}example.com"
+def test_a_new_worker_uses_the_last_good_file(file: Path) -> None:
+    with serve(file, "--workers", "1") as service:
         file.write_text(TWO_DOMAINS.replace("imap.example.com", "new.example.com"))
-        until(lambda: b"new.example.com" in fetch(url).body)
+        until(lambda: b"new.example.com" in service.fetch().body)
         time.sleep(3)  # the arbiter looks for an edit about once a second
         file.write_text("[[")
-        until(lambda: "remains in use" in (folder / "log").read_text())
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        (worker,) = children.read_text().split()
-        os.kill(int(worker), signal.SIGKILL)
-        until(lambda: children.read_text().split() not in ([], [worker]))
-        assert b"new.example.com" in fetch(url).body
+        until(lambda: "remains in use" in service.log.read_text())
+        (worker,) = service.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: service.workers() not in ([], [worker]))
+        assert b"new.example.com" in service.fetch().body

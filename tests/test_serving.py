@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from support import BIN, TWO_DOMAINS, end, fetch, free_port, program, running, until
+from services import CONFIG, Service, serve
+from support import BIN, TWO_DOMAINS, end, free_port, running, until
 
 pytestmark = pytest.mark.world
 Write = Callable[..., Path]
 POX = "/autodiscover/autodiscover.xml"
-CONFIG = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
 SECRET = "fred.secret"  # sent by clients, and in no log
 REQUEST = (
     '<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
@@ -37,68 +36,15 @@ app.register_blueprint(autoconfig)
 """
 
 
-class Service(NamedTuple):
-    """A running server."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def get(self) -> bytes:
-        """Return a document, which must be served."""
-        reply = fetch(f"http://127.0.0.1:{self.port}{CONFIG}")
-        assert reply.status == 200
-        return reply.body
-
-    def connect(self, data: bytes = b"") -> socket.socket:
-        """Send the beginning of a request."""
-        sock = socket.create_connection(("127.0.0.1", self.port), 10)
-        sock.sendall(data)
-        return sock
-
-    def send(self, data: bytes) -> bytes:
-        """Send all that follows, and return the response."""
-        received = b""
-        with self.connect() as sock:
-            with suppress(OSError):  # the server may have refused the rest
-                sock.sendall(data)
-                sock.shutdown(socket.SHUT_WR)
-            with suppress(ConnectionResetError):
-                while part := sock.recv(65536):
-                    received += part
-        return received
-
-    def slowest(self, seconds: float) -> float:
-        """Return the longest time of a GET request within these seconds."""
-        slowest, end_ = 0.0, time.monotonic() + seconds
-        while time.monotonic() < end_:
-            start = time.monotonic()
-            self.get()
-            slowest = max(slowest, time.monotonic() - start)
-            time.sleep(0.05)
-        return slowest
-
-    def workers(self) -> list[int]:
-        """Return the process ids of the workers."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        children = "".join(file.read_text() for file in tasks.glob("*/children"))
-        return [int(word) for word in children.split()]
-
-
-@contextmanager
-def serve(
-    file: Path, *options: str, limit: str = "", arguments: str = ""
-) -> Iterator[Service]:
-    """Run `serve`, with a limit of file descriptors and GUNICORN_CMD_ARGS."""
-    port, log = free_port(), file.with_name("log")
-    limited = (program("prlimit"), f"--nofile={limit}") if limit else ()
-    command = (*limited, BIN / "flask-autoconfig", "--config", file, "serve")
-    bind = ("--bind", f"127.0.0.1:{port}")
-    env = {"GUNICORN_CMD_ARGS": arguments}
-    with running(
-        *command, *bind, *options, port=port, log=log, env=env, at_once=True
-    ) as process:
-        yield Service(port, process, log)
+def slowest(service: Service, seconds: float) -> float:
+    """Return the longest time of a GET request within these seconds."""
+    slowest, end_ = 0.0, time.monotonic() + seconds
+    while time.monotonic() < end_:
+        start = time.monotonic()
+        assert service.fetch().status == 200
+        slowest = max(slowest, time.monotonic() - start)
+        time.sleep(0.05)
+    return slowest
 
 
 @contextmanager
@@ -150,21 +96,18 @@ ANSWERED_400 = {
 }
 
 
-@pytest.mark.parametrize(
-    ("app", "worker"),
-    [
-        ("our_site:app", "sync"),
-        ("our_site:app", "gthread"),
-        ("flask_autoconfig:create_app()", "sync"),
-        ("flask_autoconfig:create_app()", "gthread"),
-        ("serve", ""),
-    ],
-)
-def test_a_malformed_body_is_an_error_of_autodiscover_and_not_logged(
-    toml: Write, app: str, worker: str
+APPS = {
+    f"{app} {worker}": partial(gunicorn, app, worker)
+    for app in ("our_site:app", "flask_autoconfig:create_app()")
+    for worker in ("sync", "gthread")
+}
+
+
+@pytest.mark.parametrize("app", [*APPS.values(), serve], ids=[*APPS, "serve"])
+def test_a_malformed_body_is_an_error_and_not_logged(
+    toml: Write, app: Callable[[Path], AbstractContextManager[Service]]
 ) -> None:
-    file = toml(TWO_DOMAINS)
-    with serve(file) if app == "serve" else gunicorn(app, worker, file) as service:
+    with app(toml(TWO_DOMAINS)) as service:
         for case, request in ANSWERED_600.items():
             response = service.send(request)
             assert response.startswith(b"HTTP/1.1 200 OK\r\n"), (case, response)
@@ -182,16 +125,14 @@ def test_a_malformed_body_is_an_error_of_autodiscover_and_not_logged(
 
 GET = f"GET {CONFIG} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
 HALF_A_HEAD = b"GET / HTTP/1.1\r\nHos"
+PATHS = ("/mail/config-v1.1.xml", "/nowhere")
+HALF_A_BODY = ("Content-Length: 1000",)
 # The beginnings of requests, the number of clients for each, and how long others wait.
 SLOW = {
-    "half a body for Outlook": ([post("Content-Length: 1000") + b"<"], 50, 1.5),
-    "half a body for a wrong method": (
-        [post("Content-Length: 1000", path="/mail/config-v1.1.xml") + b"<"],
-        *(100, 1.5),
-    ),
-    "half a body for an unknown path": (
-        [post("Content-Length: 1000", path="/nowhere") + b"<"],
-        *(100, 1.5),
+    "half a body for Outlook": ([post(*HALF_A_BODY) + b"<"], 50, 1.5),
+    "half a body for a wrong method or an unknown path": (
+        [post(*HALF_A_BODY, path=path) + b"<" for path in PATHS],
+        *(50, 1.5),
     ),
     "a response that is not read": ([GET, b"no HTTP\r\n\r\n"], 50, 1.5),
     "half a head, from more clients than threads": ([HALF_A_HEAD], 100, 9),
@@ -202,14 +143,12 @@ SLOW = {
 def test_slow_clients_do_not_delay_others(
     toml: Write, heads: list[bytes], count: int, seconds: float
 ) -> None:
-    workers = "1" if count > 64 else "2"  # with 64 threads each
-    with (
-        serve(toml(TWO_DOMAINS), "--workers", workers) as service,
-        ExitStack() as stack,
-    ):
+    workers = "1" if len(heads) * count > 64 else "2"  # with 64 threads each
+    served = serve(toml(TWO_DOMAINS), "--workers", workers)
+    with served as service, ExitStack() as stack:
         for head in heads * count:
             stack.enter_context(service.connect(head))
-        assert service.slowest(7) < seconds
+        assert slowest(service, 7) < seconds
 
 
 def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
@@ -220,13 +159,11 @@ def test_bodies_sent_byte_by_byte_do_not_delay_others(toml: Write) -> None:
             for client in clients:
                 with suppress(OSError):  # the deadline may have passed
                     client.sendall(b"x")
-            assert service.slowest(1) < 1.5
+            assert slowest(service, 1) < 1.5
 
 
 @pytest.mark.parametrize("app", ["our_site:app", "flask_autoconfig:create_app()"])
-def test_a_body_sent_byte_by_byte_is_answered_after_five_seconds(
-    toml: Write, app: str
-) -> None:
+def test_a_body_sent_byte_by_byte_has_five_seconds(toml: Write, app: str) -> None:
     with gunicorn(app, "sync", toml(TWO_DOMAINS)) as service:
         start = time.monotonic()
         with service.connect(post("Content-Length: 1000")) as client:
@@ -244,23 +181,21 @@ def test_more_idle_connections_than_descriptors_end_no_worker(toml: Write) -> No
     with serve(file, limit="256") as service, ExitStack() as idle:
         until(lambda: len(service.workers()) == 2)
         workers = service.workers()
-        service.get()
+        assert service.fetch().status == 200
         for _ in range(400):
             idle.enter_context(service.connect())
-        assert service.slowest(1) < 8  # idle connections are closed after five seconds
+        assert slowest(service, 1) < 8  # idle connections are closed after five seconds
         file.write_text(TWO_DOMAINS.replace("imap.", "mail."))
-        until(lambda: b"mail.example.com" in service.get(), seconds=8)
+        until(lambda: b"mail.example.com" in service.fetch().body, seconds=8)
         idle.close()
-        assert service.slowest(1) < 1
+        assert slowest(service, 1) < 1
         assert service.workers() == workers
     log = service.log.read_text()
     assert "worker_connections: 160 instead of 1000, " in log
     assert "Too many open files" not in log
 
 
-def test_worker_connections_raise_the_limit_of_descriptors_as_far_as_needed(
-    toml: Write,
-) -> None:
+def test_the_limit_of_descriptors_is_raised_as_needed(toml: Write) -> None:
     arguments = "--worker-connections 2000 --threads 10"
     with serve(toml(TWO_DOMAINS), limit="256:4096", arguments=arguments) as service:
         limits = Path(f"/proc/{service.process.pid}/limits").read_text()
@@ -311,7 +246,7 @@ def test_sigterm_ends_a_service_with_open_connections_in_time(toml: Write) -> No
     with serve(toml(TWO_DOMAINS)) as service, ExitStack() as stack:
         for head in heads:
             stack.enter_context(service.connect(head))
-        service.get()
+        assert service.fetch().status == 200
         start = time.monotonic()
         service.process.terminate()
         assert service.process.wait(30) == 0

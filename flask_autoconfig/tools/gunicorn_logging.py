@@ -31,14 +31,18 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     def atoms(self, *arguments: Any) -> dict[str, Any]:
         """Return the values for `ACCESS_FORMAT`; the query is left out."""
         atoms = super().atoms(*arguments)
-        method, client = str(atoms["m"]), str(atoms["h"])
+        method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
+        if path.lower().startswith(f"{AUTODISCOVER_V2}/"):
+            path = f"{AUTODISCOVER_V2}/…"  # a local part may have slashes
+        elif not _PLAIN_PATH.fullmatch(path):
+            path = "/…"
         return {
             **{key: _escaped(atoms[key]) for key in ("H", "s", "b")},
             "t": atoms["t"],
             "m": method if method in METHODS else "-",
             "h": client if is_ip(client) else "-",  # proxies pass on any text
             "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
-            "U": _loggable(str(atoms["U"])),
+            "U": path,
         }
 
 
@@ -57,17 +61,6 @@ def _redact(record: logging.LogRecord) -> bool:
     elif message.startswith("Invalid request"):
         record.msg = message.partition(": ")[0]
     return True
-
-
-def _loggable(path: str) -> str:
-    """Return a decoded path, shortened where it may hold an address.
-
-    A local part may contain slashes (RFC 5322, section 3.2.3).
-    """
-    prefix = AUTODISCOVER_V2 + "/"
-    if path.lower().startswith(prefix):
-        return prefix + "…"
-    return path if _PLAIN_PATH.fullmatch(path) else "/…"
 
 
 def _escaped(value: object) -> str:

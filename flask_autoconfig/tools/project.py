@@ -15,7 +15,7 @@ from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
-from ..hooks import HookFailed
+from ..hooks import HookFailed, Hooks
 from ..importing import load_hooks, name_in_environment
 from ..service import Service
 from ..snapshot import Served
@@ -125,7 +125,7 @@ def service() -> Service:
     found = service_of(app)
     if app is None or found is None:
         hooks = name_in_environment()
-        return Service(file(), hooks=load_hooks(hooks) if hooks else None)
+        return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
     if found.live.current().lookup is None:  # the site started with a faulty file
         raise ConfigError(_problems_of(found.live.file), str(found.live.file))
     # The hooks may ask the site's database.

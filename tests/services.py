@@ -1,0 +1,91 @@
+"""`serve` in a process of its own, and the requests that tests send to it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from support import BIN, Reply, fetch, free_port, program, running
+
+CONFIG = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+
+
+def children_of(process: int) -> list[int]:
+    """Return the process ids of the children, which are gunicorn's workers."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for file in tasks for word in file.read_text().split()]
+
+
+class Service(NamedTuple):
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def fetch(self, target: str = CONFIG, **options: Any) -> Reply:
+        return fetch(self.url + target, **options)
+
+    def config_of(self, domain: str) -> Reply:
+        """Return the response to Thunderbird for an address of the domain."""
+        return self.fetch(f"/mail/config-v1.1.xml?emailaddress=fred@{domain}")
+
+    def connect(self, data: bytes = b"") -> socket.socket:
+        """Send the beginning of a request."""
+        sock = socket.create_connection(("127.0.0.1", self.port), 10)
+        sock.sendall(data)
+        return sock
+
+    def send(self, data: bytes) -> bytes:
+        """Send all that follows, and return the response."""
+        received = b""
+        with self.connect() as sock:
+            with suppress(OSError):  # the server may have refused the rest
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError):
+                while part := sock.recv(65536):
+                    received += part
+        return received
+
+    def workers(self) -> list[int]:
+        return children_of(self.process.pid)
+
+
+@contextmanager
+def serve(
+    file: Path,
+    *options: str,
+    arguments: str = "",
+    limit: str = "",
+    command: str = "flask-autoconfig --config {file}",
+) -> Iterator[Service]:
+    """Run `serve` in the folder of a file, with its log in the file `log` there.
+
+    `arguments` are GUNICORN_CMD_ARGS, in which as in `options` PORT is a free port; it is
+    bound anyway where they do not. `limit` is the limit of file descriptors.
+    """
+    port, log = free_port(), file.with_name("log")
+    limited = (program("prlimit"), f"--nofile={limit}") if limit else ()
+    words = [*command.format(file=file).split(), "serve"]
+    if "PORT" not in f"{arguments} {options}":
+        words += ["--bind", "127.0.0.1:PORT"]
+    words += options
+    with running(
+        *(*limited, BIN / words[0]),
+        *(word.replace("PORT", str(port)) for word in words[1:]),
+        port=port,
+        log=log,
+        env={"GUNICORN_CMD_ARGS": arguments.replace("PORT", str(port))},
+        cwd=file.parent,
+        at_once=True,
+    ) as process:
+        yield Service(port, process, log)
