@@ -6,84 +6,18 @@ that no client's rules explain come from the rules of :mod:`advice`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import NamedTuple
 
 from ..address import Address, unfold
 from ..config.rules import Origin
-from ..config.tables import FamilyName, Provider
-from ..documents import Recipient, apple, outlook, pacc
+from ..config.tables import Provider
+from ..documents import Recipient
 from ..errors import Problem
 from ..families import FAMILIES, Family
-from . import advice, zone
+from . import advice
 from .clients import CLIENTS, Client, readings_of
 from .reading import Fault, Reading, in_words
-
-_EVERYBODY, _BY_SRV = "Every client", "Programs that go by SRV records"
-_SITE = "Your own site"
-_LITERAL = "Clients that use the URL as it is"
-
-
-class Rule(NamedTuple):
-    """A rule of :mod:`advice` and the client that it is about."""
-
-    client: str
-    findings: Callable[[Provider], advice.Findings]
-    family: FamilyName | None = None  # the rule holds where this family is served
-    ours: bool = False  # the rule is about documents and records that we make
-
-
-# What does most harm comes first. A word stands for the faults of played clients that
-# have this effect, "id" for identities that two providers share.
-_ORDER: tuple[Rule | str, ...] = (
-    Rule(_EVERYBODY, advice.unencrypted_mail),
-    Rule(_EVERYBODY, advice.unencrypted_urls),
-    Rule(_EVERYBODY, advice.unreachable_hosts),
-    Rule(_EVERYBODY, advice.misplaced_servers),
-    Rule(_EVERYBODY, advice.unknown_domains, ours=True),
-    Rule(_EVERYBODY, advice.shared_usernames),
-    Rule("Thunderbird", advice.replaced_servers, "thunderbird"),
-    Rule(_EVERYBODY, advice.broken_placeholders),
-    Rule(_EVERYBODY, advice.unexpected_ports),
-    Rule(_EVERYBODY, advice.assumed_urls),
-    Rule(_LITERAL, advice.urls_without_path),
-    Rule(_EVERYBODY, advice.missing_oauth2),
-    Rule(_EVERYBODY, advice.unreachable_urls),
-    "document",
-    Rule("Kontact and Evolution", advice.encrypted_passwords, "thunderbird"),
-    "server",
-    "setting",
-    Rule(_EVERYBODY, advice.long_lists),
-    Rule(_EVERYBODY, advice.long_names),
-    "id",
-    Rule(_SITE, advice.repeated_domains, ours=True),
-    Rule("The page", advice.pale_colours, "page"),
-    Rule(
-        "Outlook (classic)",
-        advice.left_out(outlook.left_out, "it is not offered", "Outlook"),
-        "outlook",
-        ours=True,
-    ),
-    Rule(
-        "iPhone, iPad and Mac",
-        advice.left_out(apple.left_out, "profiles leave it out", "Apple's programs"),
-        "apple",
-        ours=True,
-    ),
-    Rule(
-        _BY_SRV,
-        advice.left_out(zone.left_out, "it has no record", "those programs"),
-        ours=True,
-    ),
-    Rule(_BY_SRV, advice.usernames_without_srv, ours=True),
-    Rule(
-        "PACC",
-        advice.left_out(pacc.left_out, "its document leaves it out", "PACC's clients"),
-        "pacc",
-        ours=True,
-    ),
-)
 
 
 def find_warnings(
@@ -100,38 +34,29 @@ def find_warnings(
     no client is played, and rules about our own documents and records are left out.
     """
     families = {family.name: family for family in served}
-    rules = [
-        rule
-        for rule in _ORDER
-        if isinstance(rule, Rule)
-        and (rule.family is None or rule.family in families)
-        and (ours or not rule.ours)
-    ]
+    texts = advice.texts()
+    problems: dict[str, list[Problem]] = {code: [] for code in texts}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
-    problems: dict[Rule | str, list[Problem]] = {key: [] for key in _ORDER}
     first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
+        found = list(advice.findings(provider, ours=ours))
         first = first_of.setdefault(provider.identity, origin)
         if first is not origin:
-            problems["id"].append(_shared_id(provider, origin, first))
-        for rule in rules:
-            for finding in rule.findings(provider):
-                problems[rule].append(_problem(finding, rule.client, origin))
+            known = {"first": first.seen_from(origin), "id": unfold(provider.identity)}
+            found.append(advice.Finding("shared-id", "id", known))
+        for finding in found:
+            family = texts[finding.code].get("family")
+            if family is None or family in families:
+                problems[finding.code].append(_at(origin, finding.problem()))
         for client, fault in _played(provider, families) if ours else ():
-            finding = advice.Finding(fault.place, fault.message, fault.cure)
-            problems[fault.effect].append(_problem(finding, client, origin))
+            problem = Problem(fault.place, fault.message, fault.cure, client)
+            problems[fault.effect].append(_at(origin, problem))
     return [problem for found in problems.values() for problem in found]
 
 
-def _problem(finding: advice.Finding, client: str, origin: Origin) -> Problem:
-    place = f"{origin.place}.{finding.place}" if finding.place else origin.place
-    return Problem(place, finding.message, finding.cure, client, origin.file)
-
-
-def _shared_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
-    message = f"{first.seen_from(origin)} has the id {unfold(provider.identity)} too"
-    cure = "give it another: find_provider reaches only the first"
-    return Problem(f"{origin.place}.id", message, cure, _SITE, origin.file)
+def _at(origin: Origin, problem: Problem) -> Problem:
+    place = f"{origin.place}.{problem.place}" if problem.place else origin.place
+    return problem._replace(place=place, file=origin.file)
 
 
 def _played(
