@@ -405,7 +405,7 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
             "before the command: flask-autoconfig --config FILE",
         ),
         ("check --color", "before the command: flask-autoconfig --color check"),
-        ("--json validate", "after the command: flask-autoconfig validate --json"),
+        ("--json validate", "the options of a command go after its name"),
         ("--nothing validate", "No such option"),
         ("validate --nothing", "No such option"),
     ],

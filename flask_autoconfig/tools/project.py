@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from flask.cli import ScriptInfo
 
 
-# --- The Flask project -------------------------------------------------------------------
-
-
-def is_project() -> bool:
-    """Return whether a Flask project is the subject."""
-    return named_file() is None and script_info() is not None
+def named_file() -> Path | None:
+    """Return the file that --config names."""
+    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
+    return named
 
 
 def script_info() -> ScriptInfo | None:
@@ -38,6 +36,11 @@ def script_info() -> ScriptInfo | None:
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
+
+
+def is_project() -> bool:
+    """Return whether a Flask project is the subject."""
+    return named_file() is None and script_info() is not None
 
 
 def flask_app() -> Flask | None:
@@ -69,24 +72,15 @@ def _project_service() -> Service | None:
 # --- The file ----------------------------------------------------------------------------
 
 
-def named_file() -> Path | None:
-    """Return the file that --config names."""
-    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
-    return named
-
-
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
-    named = named_file()
-    if named is not None:
-        return named
     try:
-        of_project = service_of(flask_app())
+        of_project = _project_service()
     except ConfigError as error:
         return file_of(error)
     if of_project is not None:
         return Path(of_project.live.file)
-    return Path(file_in_environment() or DEFAULT_FILE)
+    return named_file() or Path(file_in_environment() or DEFAULT_FILE)
 
 
 def file_of(error: ConfigError) -> Path:
@@ -127,18 +121,12 @@ def service() -> Service:
         hooks = name_in_environment()
         return Service(file(), hooks=load_hooks(hooks) if hooks else None)
     if found.live.current().lookup is None:  # the site started with a faulty file
-        raise ConfigError(_problems_of(found.live.file), str(found.live.file))
+        read(found.live.file)
+        problem = Problem("", "it was corrected a moment ago", "run this command again")
+        raise ConfigError([problem], str(found.live.file))
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
     return found
-
-
-def _problems_of(file: Path) -> tuple[Problem, ...]:
-    try:
-        read(file)
-    except ConfigError as error:
-        return error.problems
-    return (Problem("", "it was corrected a moment ago", "run this command again"),)
 
 
 def served_families(loaded: Loaded) -> tuple[Family, ...]:
@@ -173,18 +161,22 @@ def silent_families() -> list[Problem]:
     ]
 
 
-def served_address(service: Service, address: Address) -> Served:
-    """Return who serves *address*, with the login of the hooks; raises ConfigError."""
-    with asking(service, address.domain):
-        found = service.lookup.find_address(address, "")
-    return _found(service, found, address.domain)
+def served(service: Service, domain: str, address: Address | None = None) -> Served:
+    """Return who serves a folded domain, or an address in it with the hooks' login.
 
-
-def served(service: Service, domain: str) -> Served:
-    """Return who serves a folded domain, by file or hooks; raises ConfigError."""
+    Raises ConfigError.
+    """
+    lookup = service.lookup
     with asking(service, domain):
-        found = service.lookup.find_domain(domain)
-    return _found(service, found, domain)
+        if address is not None:
+            found = lookup.find_address(address, "")
+        else:
+            found = lookup.find_domain(domain)
+    if found is None:
+        cure = "add it to a provider's domains"
+        problem = Problem(domain, "the file does not serve it", cure)
+        raise ConfigError([problem], str(service.live.file))
+    return found
 
 
 @contextmanager
@@ -195,14 +187,6 @@ def asking(service: Service, subject: str) -> Iterator[None]:
     except HookFailed as error:
         problem = Problem(subject, f"{error} failed", "see the line above")
         raise ConfigError([problem], str(service.live.file)) from None
-
-
-def _found(service: Service, found: Served | None, domain: str) -> Served:
-    if found is None:
-        cure = "add it to a provider's domains"
-        problem = Problem(domain, "the file does not serve it", cure)
-        raise ConfigError([problem], str(service.live.file))
-    return found
 
 
 # --- Domains -----------------------------------------------------------------------------
@@ -216,10 +200,8 @@ def domain(text: str) -> str:
             raise ValueError("an IP address")
         return folded
     except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not a domain; write one like example.com",
-            param_hint="DOMAIN",
-        ) from None
+        message = f"{text!r} is not a domain; write one like example.com"
+        raise click.BadParameter(message, param_hint="DOMAIN") from None
 
 
 def domains(service: Service, asked: str) -> list[str]:
