@@ -234,14 +234,13 @@ def test_no_problem_shows_a_secret(toml: Write, mistake: str) -> None:
         assert "geheim" not in done.stdout + done.stderr
 
 
-def test_a_long_line_is_cut_to_the_surroundings_of_the_value(toml: Write) -> None:
-    names = [*(f'"a{number}.test"' for number in range(100)), '"a b"', '"z.test"']
+def test_a_long_line_is_cut(toml: Write) -> None:
+    names = [*(f'"a{number}.test"' for number in range(100)), '"a b"']
     listed = f"[{', '.join(names)}]"
     text = TWO_DOMAINS.replace('["example.com", "example2.com"]', listed)
-    done = run("--config", toml(text), "validate")
-    _, line, _ = done.stdout.splitlines()
-    assert '"a b", "z.test"' in line
-    assert len(line) <= 100
+    _, line, _ = run("--config", toml(text), "validate").stdout.splitlines()
+    assert line.startswith('  3 | domains = ["a0.test"')
+    assert len(line) == 100
 
 
 def test_the_lines_of_included_and_of_domains_files_are_shown(
