@@ -13,7 +13,7 @@ from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
 from .net.resolver import Resolver
-from .record_formats import Published
+from .record_formats import ADDRESSES, Published
 from .zone import Record
 
 # nsupdate takes the rest of a longer line for the next command: after 4,096 characters
@@ -37,7 +37,11 @@ def compared(published: Published, resolver: Resolver) -> Published:
         host = f"{name}.{published.domain}"
         found = [(_key(data), data) for data in resolver.records(host, type_)]
         if type_ == "CNAME" and not found:
-            addresses = _addresses(host, name, resolver)
+            addresses = [
+                Record(name, address, data.to_text())
+                for address in ADDRESSES
+                for data in resolver.records(host, address)
+            ]
             if addresses and _resolves_alike(host, wanted[0], resolver):
                 continue
             outdated += addresses
@@ -75,15 +79,6 @@ def _tag(key: Rdata | bytes) -> bytes | None:
         return None
     tag = _TAG.match(key)
     return tag[0] if tag else b""
-
-
-def _addresses(host: str, name: str, resolver: Resolver) -> list[Record]:
-    """Return the address records in the place of an alias."""
-    return [
-        Record(name, type_, data.to_text())
-        for type_ in ("A", "AAAA")
-        for data in resolver.records(host, type_)
-    ]
 
 
 def _resolves_alike(host: str, alias: Record, resolver: Resolver) -> bool:

@@ -25,13 +25,6 @@ class Published(NamedTuple):
     was_compared: bool = False  # with DNS: no other record needs to change
 
 
-class Format(NamedTuple):
-    """A way to write the records of a domain."""
-
-    write: Callable[[Published], str]
-    extension: str
-
-
 def _zone(domain: Published) -> str:
     """Write lines for an existing zone, to `$INCLUDE` or to paste (RFC 1035, 5.1).
 
@@ -41,14 +34,10 @@ def _zone(domain: Published) -> str:
         f"; {domain.domain}: what mail clients look up",
         f"; certificates are needed for: {' '.join(domain.certificates)}",
         f"$ORIGIN {domain.domain}.",
-        *(f"; remove: {_line(record)}" for record in domain.outdated),
-        *map(_line, domain.records),
+        *("; remove: {} IN {} {}".format(*record) for record in domain.outdated),
+        *("{} IN {} {}".format(*record) for record in domain.records),
     ]
     return _text(lines)
-
-
-def _line(record: Record) -> str:
-    return f"{record.name} IN {record.type} {record.data}"
 
 
 def _table(domain: Published) -> str:
@@ -80,21 +69,31 @@ def _nsupdate(domain: Published) -> str:
     It sets the record sets of this package and leaves others alone. A change that does
     not fit in one message is sent in several.
     """
-    deletions = _outdated if domain.was_compared else _whole_sets
-    lines = [f"; {domain.domain}", *deletions(domain)]
+    lines = [f"; {domain.domain}"]
+    if domain.was_compared:
+        for name, type_, data in domain.outdated:
+            # A person has to decide about an address record of the site.
+            mark = "; by hand: " if type_ in ADDRESSES else ""
+            lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
+    else:
+        lines += _whole_sets(domain)
     for name, type_, data in domain.records:
         lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
-    return _text([*_in_messages(lines), "send"])
+
+    messages: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if size > _LONGEST_MESSAGE:
+            messages.append("send")
+            size = len(line)
+        messages.append(line)
+    return _text([*messages, "send"])
 
 
-_ADDRESSES = ("A", "AAAA")
-
-
-def _outdated(domain: Published) -> Iterator[str]:
-    for name, type_, data in domain.outdated:
-        # A person has to decide about an address record of the site.
-        mark = "; by hand: " if type_ in _ADDRESSES else ""
-        yield f"{mark}update delete {name}.{domain.domain}. {type_} {data}"
+# A message has 65,535 bytes, and no command takes more of them than it has characters.
+_LONGEST_MESSAGE = 32_000
+ADDRESSES = ("A", "AAAA")
 
 
 def _whole_sets(domain: Published) -> Iterator[str]:
@@ -105,54 +104,39 @@ def _whole_sets(domain: Published) -> Iterator[str]:
     sets = dict.fromkeys((record.name, record.type) for record in domain.records)
     for name, type_ in sets:
         if type_ == "CNAME":
-            for address in _ADDRESSES:
+            for address in ADDRESSES:
                 yield f"prereq nxrrset {name}.{domain.domain}. {address}"
     for name, type_ in sets:
         yield f"update delete {name}.{domain.domain}. {type_}"
 
 
-# A message has 65,535 bytes, and no command takes more of them than it has characters.
-_LONGEST_MESSAGE = 32_000
-
-
-def _in_messages(lines: Iterable[str]) -> Iterator[str]:
-    size = 0
-    for line in lines:
-        size += len(line)
-        if size > _LONGEST_MESSAGE:
-            yield "send"
-            size = len(line)
-        yield line
-
-
-def _json(domain: Published) -> str:
-    found = {
-        "certificate_names": domain.certificates,
-        "records": [record._asdict() for record in domain.records],
-    }
-    if domain.was_compared:
-        found["outdated"] = [record._asdict() for record in domain.outdated]
-    return _text([json.dumps({domain.domain: found}, indent=2)])
+def _json(*domains: Published) -> str:
+    found = {}
+    for domain in domains:
+        found[domain.domain] = {
+            "certificate_names": domain.certificates,
+            "records": [record._asdict() for record in domain.records],
+        }
+        if domain.was_compared:
+            outdated = [record._asdict() for record in domain.outdated]
+            found[domain.domain]["outdated"] = outdated
+    return _text([json.dumps(found, indent=2)])
 
 
 def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS = {
-    "zone": Format(_zone, "zone"),
-    "table": Format(_table, "txt"),
-    "nsupdate": Format(_nsupdate, "nsupdate"),
-    "json": Format(_json, "json"),
+FORMATS: dict[str, Callable[[Published], str]] = {
+    "zone": _zone,
+    "table": _table,
+    "nsupdate": _nsupdate,
+    "json": _json,
 }
 
 
 def joined(name: str, published: Iterable[Published]) -> str:
     """Return all domains as one text; in JSON as one object."""
-    texts = map(FORMATS[name].write, published)
-    if name != "json":
-        return "\n".join(texts)
-    merged: dict[str, object] = {}
-    for text in texts:
-        merged |= json.loads(text)
-    return _text([json.dumps(merged, indent=2)])
+    if name == "json":
+        return _json(*published)
+    return "\n".join(map(FORMATS[name], published))
