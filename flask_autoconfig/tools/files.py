@@ -35,10 +35,13 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
             folder.take(staging, [PurePath(path.name)])
 
 
-def check_replaceable(path: Path) -> None:
-    """Raise OSError where *path* is there and not an ordinary file."""
+def check_writable(path: Path) -> None:
+    """Raise OSError where no file can be written, or anything but one is there."""
     with _held(path.parent) as folder:
         folder.mode_of(path.name)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        denied = os.strerror(errno.EACCES)
+        raise PermissionError(errno.EACCES, denied, str(path.parent))
 
 
 @contextmanager
@@ -117,15 +120,12 @@ class Folder:
                 try:
                     yield folder
                 finally:
-                    folder._clear()
+                    for each in os.listdir(folder._number):
+                        with suppress(OSError):
+                            os.unlink(each, dir_fd=folder._number)
         finally:
             with suppress(OSError):
                 os.rmdir(name, dir_fd=self._number)
-
-    def _clear(self) -> None:
-        for name in os.listdir(self._number):
-            with suppress(OSError):
-                os.unlink(name, dir_fd=self._number)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a new file; after an error there is none."""

@@ -31,11 +31,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     file = project.file()
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
+    counted = "and warnings once it is mended"
     try:
         problems, warnings = _read(file)
-        is_invalid = False
+        counted = _count(warnings, "warning")
     except ConfigError as error:
-        problems, is_invalid = error.problems, True
+        problems = error.problems
 
     if as_json:
         report = {
@@ -45,14 +46,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
         }
         terminal.echo(json.dumps(report, indent=2))
     else:
-        width = terminal.width()
         for kind, found in (("error", problems), ("warning", warnings)):
-            for line in shown(found, file, kind, width):
+            for line in shown(found, file, kind, terminal.width()):
                 terminal.echo(line, styled=True)
-        counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
-        if is_invalid:
-            counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
-        terminal.tell(f"{file}: {counts}", err=True)
+        terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
     ctx.exit(1 if problems else 0)
 
 
