@@ -22,9 +22,8 @@ from support import run_process as run
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.families import Digest
-from flask_autoconfig.tools.comparison import compared
 from flask_autoconfig.tools.net.resolver import Resolver
-from flask_autoconfig.tools.record_formats import FORMATS, Published
+from flask_autoconfig.tools.records import FORMATS, Published, compared
 from flask_autoconfig.tools.zone import Record, digest_records
 
 pytestmark = pytest.mark.world

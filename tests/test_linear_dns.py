@@ -14,9 +14,8 @@ from support import TWO_DOMAINS, run
 from flask_autoconfig.cleaning import clean, clean_lines
 from flask_autoconfig.config.values import quote
 from flask_autoconfig.tools import terminal
-from flask_autoconfig.tools.comparison import compared
 from flask_autoconfig.tools.net.resolver import Resolver
-from flask_autoconfig.tools.record_formats import FORMATS, Published, joined
+from flask_autoconfig.tools.records import FORMATS, Published, compared, joined
 from flask_autoconfig.tools.zone import Record
 
 WANTED = [

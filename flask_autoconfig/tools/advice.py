@@ -14,7 +14,7 @@ from functools import cache
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import json, to_builtins
@@ -69,13 +69,14 @@ def _mail_servers(provider: Provider) -> Iterator[tuple[str, Server]]:
     return (found for found in provider.servers if found[1].type in MAIL_TYPES)
 
 
-# --- Encryption, authentication, ports ------------------------------------------------
+# --- Servers --------------------------------------------------------------------------
 
 _STANDARD = {
     standard_port(type_, socket_type): (type_, socket_type)
     for type_ in MAIL_TYPES
     for socket_type in ("SSL", "STARTTLS")
 }
+_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
 
 
 def _mail(provider: Provider) -> Findings:
@@ -98,23 +99,37 @@ def _ports(provider: Provider) -> Findings:
     for place, server in _mail_servers(provider):
         own = (server.type, server.socket_type)
         type_, socket_type = _STANDARD.get(server.port, own)
-        known = {"port": server.port, "type": own[0], "socket_type": own[1]}
+        known = {"server": server, "standard": type_}
         if type_ != server.type:
-            known["standard"] = type_
             yield Finding("port-of-another-type", f"{place}.port", known)
-        elif own[1] != "plain" and socket_type != own[1]:
+        elif server.socket_type not in ("plain", socket_type):
             known["standard"] = socket_type
             yield Finding("port-of-another-socket", f"{place}.port", known)
 
 
-def _oauth2(provider: Provider) -> Findings:
+def _services(provider: Provider) -> Findings:
     for place, server in provider.servers:
         is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
         if "OAuth2" in server.authentication and not is_known:
             yield _found("missing-oauth2", f"{place}.authentication")
 
+        if broken := _BROKEN.search(server.username or ""):
+            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
 
-# --- Types, URLs and hosts ------------------------------------------------------------
+        is_dav, url = server.type in ("caldav", "carddav"), server.url
+        if is_dav and url and not urlsplit(url).path:
+            yield _found("url-without-path", f"{place}.url", server=server)
+
+        if server.is_url_usual:
+            yield _found("assumed-url", f"{place}.hostname", server=server)
+
+        table = place.partition("[")[0]
+        if cure := hints.for_type(server.type, table) if table != "setup" else "":
+            known = {"server": server, "table": table, "cure": cure}
+            yield Finding("misplaced-server", f"{place}.type", known)
+
+
+# --- URLs and hosts -------------------------------------------------------------------
 
 # Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
 # choices of routers and older guides.
@@ -123,21 +138,6 @@ _PRIVATE_DOMAINS = (
     *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
 )
 _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
-
-
-def _services(provider: Provider) -> Findings:
-    for place, server in provider.servers:
-        type_, url = server.type, server.url
-        if type_ in ("caldav", "carddav") and url and not urlsplit(url).path:
-            yield _found("url-without-path", f"{place}.url", url=url, type=type_)
-        if server.is_url_usual:
-            yield _found("assumed-url", f"{place}.hostname", url=url)
-
-        table = place.partition("[")[0]
-        cure = "" if table == "setup" else hints.for_type(type_, table)
-        if cure:
-            known = {"type": type_, "table": table, "cure": cure}
-            yield Finding("misplaced-server", f"{place}.type", known)
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
@@ -221,9 +221,12 @@ def _unknown(domain: str, place: str) -> Findings:
 def unknown_listed(listing: Listing) -> Iterator[Problem]:
     """Yield the domains of a domains file in which no address is, up to a thousand."""
     endings = tuple(name.encode() for name in _LOCAL_NAMES)
-    undotted = (name for name in listing.names if b"." not in name.removeprefix(b"*."))
-    local = (name for name in listing.names if name.endswith(endings))
-    names = list(islice(dict.fromkeys((*undotted, *local)), _MOST_LISTED))
+    suspects = (
+        name
+        for name in listing.names
+        if b"." not in name.removeprefix(b"*.") or name.endswith(endings)
+    )
+    names = dict.fromkeys(islice(suspects, _MOST_LISTED))
     lines: dict[bytes, int] = {}
     with suppress(OSError):  # the file was removed since it was read
         lines = lines_of(listing.path, names) if names else {}
@@ -233,27 +236,13 @@ def unknown_listed(listing: Listing) -> Iterator[Problem]:
             yield found.problem()._replace(file=str(listing.path), line=line)
 
 
-def _long_lists(provider: Provider) -> Findings:
-    if provider.list_domains:
-        number = sum(1 for _ in provider.exact_domains)
-        if number > 1000:
-            yield _found("long-list", "list_domains", number=number)
-
-
 # --- User names -----------------------------------------------------------------------
 
-_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
 _SRV_USERNAMES = {
     "%EMAILADDRESS%",
     "%EMAILLOCALPART%",
     "%EMAILLOCALPART%@%EMAILDOMAIN%",
 }
-
-
-def _broken_placeholders(provider: Provider) -> Findings:
-    for place, server in provider.servers:
-        if broken := _BROKEN.search(server.username or ""):
-            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
 
 
 def _shared_usernames(provider: Provider) -> Findings:
@@ -286,20 +275,22 @@ def _srv_usernames(provider: Provider) -> Findings:
 # --- Documents, records and the page --------------------------------------------------
 
 
-def _long_names(provider: Provider) -> Findings:
+def _sizes_and_colours(provider: Provider) -> Findings:
     limits = {"display_name": LONGEST_NAME, "display_short_name": LONGEST_SHORT_NAME}
     for key, limit in limits.items():
         length = len(getattr(provider, key) or "")
         if length > limit:
             yield _found("long-name", key, limit=limit, length=length)
 
+    number = sum(1 for _ in provider.exact_domains) if provider.list_domains else 0
+    if number > 1000:
+        yield _found("long-list", "list_domains", number=number)
 
-def _pale_colours(provider: Provider) -> Findings:
     colour = provider.page.colour if provider.page else None
     contrast = look.contrast(colour, look.PAPER) if colour else look.ENOUGH
     if colour and contrast < look.ENOUGH:
-        known: dict[str, Any] = {"contrast": f"{contrast:.1f}", "enough": look.ENOUGH}
-        known["shade"] = look.legible(colour, look.PAPER)
+        shade, enough = look.legible(colour, look.PAPER), look.ENOUGH
+        known = {"contrast": contrast, "enough": enough, "shade": shade}
         yield Finding("pale-colour", "page.colour", known)
 
 
@@ -320,9 +311,8 @@ def _left_out(provider: Provider) -> Findings:
 
 # Rules about anybody's settings, and those about our own documents and records.
 _OF_SETTINGS = (
-    *(_mail, _ports, _oauth2, _services, _unencrypted_urls, _unreachable),
-    *(_long_lists, _broken_placeholders, _shared_usernames, _long_names),
-    _pale_colours,
+    *(_mail, _ports, _services, _unencrypted_urls, _unreachable, _shared_usernames),
+    _sizes_and_colours,
 )
 _OF_OURS = (_domains, _srv_usernames, _left_out)
 

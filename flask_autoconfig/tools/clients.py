@@ -24,6 +24,7 @@ Form = Literal["address", "evolution", "none", "raw"]
 # The host of a request: LABEL.DOMAIN, the domain itself, LABEL and the domain of the MX
 # host, or LABEL and the MX host.
 Place = Literal["host", "domain", "mx domain", "mx host"]
+Scheme = Literal["https", "http"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
 
 
@@ -33,7 +34,7 @@ class Step(NamedTuple):
     place: Place
     path: str
     form: Form = "address"
-    scheme: Literal["https", "http"] = "https"
+    scheme: Scheme = "https"
     kind: Kind = "xml"
 
 
@@ -65,13 +66,9 @@ _MAIL_V1 = "/.well-known/mail-v1.xml"
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
-def _at_both(
-    form: Form, scheme: Literal["https", "http"] = "https"
-) -> tuple[Step, ...]:
-    return (
-        Step("host", _CONFIG, form, scheme),
-        Step("domain", _WELL_KNOWN, form, scheme),
-    )
+def _at_both(form: Form, scheme: Scheme = "https") -> tuple[Step, ...]:
+    places: tuple[tuple[Place, str], ...] = (("host", _CONFIG), ("domain", _WELL_KNOWN))
+    return tuple(Step(place, path, form, scheme) for place, path in places)
 
 
 _POSTED = (Step("domain", POX, kind="pox"), Step("host", POX, kind="pox"))
@@ -90,11 +87,7 @@ OUTLOOK = Client(
 THUNDERBIRD = Client(
     "Thunderbird",
     "thunderbird",
-    (
-        *_at_both("address"),
-        *_at_both("address", "http"),
-        Step("mx domain", _CONFIG),
-    ),
+    (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", _CONFIG)),
     redirects=7,  # 153.8
     patience=5,  # 153.8
     rules=Rules(

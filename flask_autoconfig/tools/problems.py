@@ -140,17 +140,18 @@ def trouble(error: OSError, named: Path) -> Problem:
     return Problem(str(where), f"cannot write: {error.strerror}", cure)
 
 
-_REMOVE = "remove it, or name another place"
-_MAKE_ROOM = "make room there, or name another place"
-_CURES = {
-    None: _REMOVE,  # what is there is not an ordinary file, or not a folder
-    errno.EEXIST: _REMOVE,
+_CURES: dict[int | None, str] = {
     errno.ENOTDIR: "it is not a folder: name another",
     errno.EISDIR: "remove that folder, or name another place",
-    errno.EACCES: "name a folder that you may write in, or permit it",
-    errno.EPERM: "name a folder that you may write in, or permit it",
     errno.EROFS: "name a folder on a file system that can be written to",
-    errno.ENOSPC: _MAKE_ROOM,
-    errno.EDQUOT: _MAKE_ROOM,
-    errno.EFBIG: _MAKE_ROOM,
+    # What is there is not an ordinary file, or not a folder.
+    **dict.fromkeys((None, errno.EEXIST), "remove it, or name another place"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "name a folder that you may write in, or permit it",
+    ),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "make room there, or name another place",
+    ),
 }

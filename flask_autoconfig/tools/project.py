@@ -75,11 +75,10 @@ def _project_service() -> Service | None:
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
     try:
-        of_project = _project_service()
+        if of_project := _project_service():
+            return Path(of_project.live.file)
     except ConfigError as error:
         return file_of(error)
-    if of_project is not None:
-        return Path(of_project.live.file)
     return named_file() or Path(file_in_environment() or DEFAULT_FILE)
 
 
@@ -97,10 +96,7 @@ def is_there() -> bool:
 
 
 def loaded() -> Loaded:
-    """Return the configuration: a Flask project's mapping, or the file's content.
-
-    Raises ConfigError.
-    """
+    """Return a Flask project's mapping, or the file's content; raises ConfigError."""
     of_project = _project_service()
     if of_project is not None and of_project.live.is_static:
         return of_project.snapshot.loaded
@@ -111,7 +107,7 @@ def loaded() -> Loaded:
 
 
 def service() -> Service:
-    """Return the service that clients would ask: a Flask project's own, with its hooks.
+    """Return the service that clients would ask: a Flask project's own, or the file's.
 
     Raises ConfigError.
     """
@@ -134,8 +130,7 @@ def served_families(loaded: Loaded) -> tuple[Family, ...]:
 
     Raises ConfigError for an unknown name.
     """
-    of_project = _project_service()
-    if of_project is not None:
+    if of_project := _project_service():
         return of_project.speaking
     override = families.overriding()
     if override is not None:
@@ -148,14 +143,10 @@ def silent_families() -> list[Problem]:
     of_project = _project_service()
     if of_project is None:
         return []
+    reason = "since they log in with the address and find_username returns other names"
+    cure = "leave that family out of `clients`, if you like"
     return [
-        Problem(
-            "",
-            f"they get nothing ({family.name}), since they log in with the address and "
-            "find_username returns other login names",
-            "leave that family out of `clients`, if you like",
-            family.askers,
-        )
+        Problem("", f"they get nothing ({family.name}), {reason}", cure, family.askers)
         for family in of_project.families
         if family not in of_project.speaking
     ]

@@ -16,14 +16,12 @@ from ...directory import Directory
 from ...errors import ConfigError, Problem
 from ...service import Service
 from .. import ending, options, problems, project, terminal, zone
-from ..comparison import compared
 from ..files import opened
 from ..net.resolver import LookupFailed, Resolver
-from ..record_formats import FORMATS, Published, joined
+from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
 _MOST_REPORTED = 30  # problems
-_MOST_PATTERNS = 5
 
 
 def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
@@ -95,8 +93,10 @@ def command(
     name = "json" if as_json else name
     service = project.service()
     published = _published(service, domain, target, previous)
-    if not domain:
-        _report_patterns(service)
+    claims = service.snapshot.loaded.claims
+    if not domain and any(claim.startswith(b"*") for claim in claims):
+        note = "note: patterns have no records: name a domain that one of them matches"
+        terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
     if not diff:
         _output(name, published, folder)
         return
@@ -112,18 +112,6 @@ def command(
         more = len(failed) - _MOST_REPORTED
         terminal.tell(f"and {more:,} more problems", err=True)
     ctx.exit(1 if different or failed else 0)
-
-
-def _report_patterns(service: Service) -> None:
-    """Say which domains get no records here: those that only patterns match."""
-    claims = service.snapshot.loaded.claims
-    names = [claim.decode() for claim in claims if claim.startswith(b"*")]
-    more = len(names) - _MOST_PATTERNS
-    listed = ", ".join(names[:_MOST_PATTERNS])
-    listed += f" and {more:,} more patterns" if more > 0 else ""
-    if names:
-        note = f"note: no records for {listed}: name a domain that matches"
-        terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
 
 
 def _published(

@@ -1,4 +1,8 @@
-"""DNS records as text: for a zone file, a web panel, nsupdate or a program."""
+"""DNS records to publish as text, and compared with those in DNS.
+
+Records in DNS may hold anything. So they are compared as data and written in presentation
+format (RFC 1035, section 5.1), which escapes all that is not printable ASCII.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import dns.rdata
+from dns.rdata import Rdata
+from dns.rdtypes.ANY.TXT import TXT
+
+from .net.resolver import Resolver
 from .zone import TTL, Record
 
 
 class Published(NamedTuple):
-    """The records that a domain should have in DNS.
-
-    The data of each record is in presentation format, so that all output is printable
-    ASCII, no matter who published the record.
-    """
+    """The records that a domain should have in DNS."""
 
     domain: str
     certificates: list[str]  # the host names that need one
@@ -73,7 +78,7 @@ def _nsupdate(domain: Published) -> str:
     if domain.was_compared:
         for name, type_, data in domain.outdated:
             # A person has to decide about an address record of the site.
-            mark = "; by hand: " if type_ in ADDRESSES else ""
+            mark = "; by hand: " if type_ in _ADDRESSES else ""
             lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
     else:
         lines += _whole_sets(domain)
@@ -93,7 +98,7 @@ def _nsupdate(domain: Published) -> str:
 
 # A message has 65,535 bytes, and no command takes more of them than it has characters.
 _LONGEST_MESSAGE = 32_000
-ADDRESSES = ("A", "AAAA")
+_ADDRESSES = ("A", "AAAA")
 
 
 def _whole_sets(domain: Published) -> Iterator[str]:
@@ -104,7 +109,7 @@ def _whole_sets(domain: Published) -> Iterator[str]:
     sets = dict.fromkeys((record.name, record.type) for record in domain.records)
     for name, type_ in sets:
         if type_ == "CNAME":
-            for address in ADDRESSES:
+            for address in _ADDRESSES:
                 yield f"prereq nxrrset {name}.{domain.domain}. {address}"
     for name, type_ in sets:
         yield f"update delete {name}.{domain.domain}. {type_}"
@@ -140,3 +145,76 @@ def joined(name: str, published: Iterable[Published]) -> str:
     if name == "json":
         return _json(*published)
     return "\n".join(map(FORMATS[name], published))
+
+
+# --- Compared with DNS -------------------------------------------------------------------
+
+# nsupdate takes the rest of a longer line for the next command: after 4,096 characters
+# in its oldest versions. The records to publish have a few hundred at most.
+_LONGEST_DATA = 3000
+# The purpose of a text: a version as `v=UAAC1`, or else its first key, as `path=`.
+_TAG = re.compile(rb"v=[A-Za-z0-9]*|[A-Za-z0-9]*=")
+
+
+def compared(published: Published, resolver: Resolver) -> Published:
+    """Return the records that DNS lacks, and those to be removed there.
+
+    Raises LookupFailed.
+    """
+    missing: list[Record] = []
+    outdated: list[Record] = []
+    sets: dict[tuple[str, str], list[Record]] = {}
+    for record in published.records:
+        sets.setdefault((record.name, record.type), []).append(record)
+    for (name, type_), wanted in sets.items():
+        host = f"{name}.{published.domain}"
+        found = [(_key(data), data) for data in resolver.records(host, type_)]
+        if type_ == "CNAME" and not found:
+            addresses = [
+                Record(name, address, data.to_text())
+                for address in _ADDRESSES
+                for data in resolver.records(host, address)
+            ]
+            if addresses and _resolves_alike(host, wanted[0], resolver):
+                continue
+            outdated += addresses
+        expected = {
+            _key(dns.rdata.from_text("IN", type_, record.data)): record
+            for record in wanted
+        }
+        known = {key for key, _ in found}
+        missing += [record for key, record in expected.items() if key not in known]
+        tags = {_tag(key) for key in expected} - {b""}
+        outdated += sorted(
+            Record(name, type_, data.to_text())
+            for key, data in found
+            if key not in expected and _tag(key) in tags
+        )
+    return published._replace(
+        records=missing,
+        outdated=[record for record in outdated if len(record.data) <= _LONGEST_DATA],
+        too_long=[record for record in outdated if len(record.data) > _LONGEST_DATA],
+        was_compared=True,
+    )
+
+
+def _key(data: Rdata) -> Rdata | bytes:
+    """Return what is equal in records that are equal to clients.
+
+    Host names are equal in any case, and so is a text in one string or in several.
+    """
+    return b"".join(data.strings) if isinstance(data, TXT) else data
+
+
+def _tag(key: Rdata | bytes) -> bytes | None:
+    """Return the purpose of a TXT record, b"" if it names none; None for other types."""
+    if not isinstance(key, bytes):
+        return None
+    tag = _TAG.match(key)
+    return tag[0] if tag else b""
+
+
+def _resolves_alike(host: str, alias: Record, resolver: Resolver) -> bool:
+    """Return whether *host* has the addresses of the target of *alias*."""
+    target = set(resolver.addresses(alias.data.rstrip(".")))
+    return bool(target) and set(resolver.addresses(host)) <= target
