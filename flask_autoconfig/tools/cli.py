@@ -42,6 +42,8 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _commands():
+            if close := get_close_matches(cmd_name, _commands(), n=1):
+                ctx.fail(f"No such command {cmd_name!r}; did you mean {close[0]!r}?")
             return None
         name = "import_" if cmd_name == "import" else cmd_name
         command: click.Command = import_module(f".commands.{name}", __package__).command
@@ -57,14 +59,6 @@ class _Group(click.Group):
         """Write the list of commands from the table, which imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, it["does"]) for name, it in _commands().items()])
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command that *args* names; suggest one for a misspelt name."""
-        name = args[0]
-        close = get_close_matches(name, _commands(), n=1)
-        if name not in _commands() and not name.startswith("-") and close:
-            ctx.fail(f"No such command {name!r}; did you mean {close[0]!r}?")
-        return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _errors_reported():  # --help prints here already

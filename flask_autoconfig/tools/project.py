@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import families
 from ..address import Address, fold, is_ip
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
-from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
 from ..hooks import HookFailed
 from ..importing import load_hooks, name_in_environment
@@ -64,7 +62,7 @@ def service_of(app: Flask | None) -> Service | None:
     return found
 
 
-def _project_service() -> Service | None:
+def of_project() -> Service | None:
     """Return the service of the Flask project, None where --config overrides it."""
     return None if named_file() else service_of(flask_app())
 
@@ -75,8 +73,8 @@ def _project_service() -> Service | None:
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
     try:
-        if of_project := _project_service():
-            return Path(of_project.live.file)
+        if found := of_project():
+            return Path(found.live.file)
     except ConfigError as error:
         return file_of(error)
     return named_file() or Path(file_in_environment() or DEFAULT_FILE)
@@ -91,15 +89,15 @@ def file_of(error: ConfigError) -> Path:
 
 def is_there() -> bool:
     """Return whether there is a configuration: a Flask project's mapping, or a file."""
-    of_project = _project_service()
-    return (of_project is not None and of_project.live.is_static) or file().is_file()
+    found = of_project()
+    return (found is not None and found.live.is_static) or file().is_file()
 
 
 def loaded() -> Loaded:
     """Return a Flask project's mapping, or the file's content; raises ConfigError."""
-    of_project = _project_service()
-    if of_project is not None and of_project.live.is_static:
-        return of_project.snapshot.loaded
+    found = of_project()
+    if found is not None and found.live.is_static:
+        return found.snapshot.loaded
     return read(file())
 
 
@@ -117,39 +115,10 @@ def service() -> Service:
         hooks = name_in_environment()
         return Service(file(), hooks=load_hooks(hooks) if hooks else None)
     if found.live.current().lookup is None:  # the site started with a faulty file
-        read(found.live.file)
-        problem = Problem("", "it was corrected a moment ago", "run this command again")
-        raise ConfigError([problem], str(found.live.file))
+        return Service(Path(found.live.file), hooks=found.hooks)
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
     return found
-
-
-def served_families(loaded: Loaded) -> tuple[Family, ...]:
-    """Return the families that are served: a Flask project's, else the file's.
-
-    Raises ConfigError for an unknown name.
-    """
-    if of_project := _project_service():
-        return of_project.speaking
-    override = families.overriding()
-    if override is not None:
-        return override
-    return families.chosen(loaded.tables.clients, "clients")
-
-
-def silent_families() -> list[Problem]:
-    """Return a warning for each family that a project's hooks exclude from answers."""
-    of_project = _project_service()
-    if of_project is None:
-        return []
-    reason = "since they log in with the address and find_username returns other names"
-    cure = "leave that family out of `clients`, if you like"
-    return [
-        Problem("", f"they get nothing ({family.name}), {reason}", cure, family.askers)
-        for family in of_project.families
-        if family not in of_project.speaking
-    ]
 
 
 def served(service: Service, domain: str, address: Address | None = None) -> Served:

@@ -1,22 +1,50 @@
 """The warnings of `validate`: what clients cannot take of the settings.
 
 Each client is played over the documents that it would be served (:mod:`clients`). Faults
-that no client's rules explain come from the rules of :mod:`advice`.
+that no client's rules explain come from rules: they yield codes with values, and
+`warnings.toml` has the client, the texts and the order of the codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import count
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from ipaddress import ip_address
+from itertools import count, islice
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from ..address import Address, unfold
+from msgspec import json, to_builtins
+
+from .. import oauth_hosts
+from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
+from ..config import values
+from ..config.explain import hints
+from ..config.explain.foreign import login_for, theirs_in
+from ..config.listing import Listing, lines_of
+from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
-from ..config.tables import Provider
-from ..documents import Recipient
+from ..config.tables import WITHOUT_LOGIN, Provider, Server
+from ..config.values import quote
+from ..config.writing import strings_read_by
+from ..documents import (
+    LONGEST_NAME,
+    LONGEST_SHORT_NAME,
+    Recipient,
+    apple,
+    outlook,
+    pacc,
+)
 from ..errors import Problem
 from ..families import FAMILIES, Family
-from . import advice
+from ..page import look
+from . import zone
 from .clients import CLIENTS, Client, readings_of
+from .net.untrusted import is_public
 from .reading import Fault, Reading, in_words
 
 
@@ -34,16 +62,16 @@ def find_warnings(
     no client is played, and rules about our own documents and records are left out.
     """
     families = {family.name: family for family in served}
-    texts = advice.texts()
+    texts = _texts()
     problems: dict[str, list[Problem]] = {code: [] for code in texts}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
     first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
-        found = list(advice.findings(provider, ours=ours))
+        found = list(_findings(provider, ours=ours))
         first = first_of.setdefault(provider.identity, origin)
         if first is not origin:
             known = {"first": first.seen_from(origin), "id": unfold(provider.identity)}
-            found.append(advice.Finding("shared-id", "id", known))
+            found.append(Finding("shared-id", "id", known))
         for finding in found:
             family = texts[finding.code].get("family")
             if family is None or family in families:
@@ -87,3 +115,293 @@ def by_fault(
         for fault in reading.faults:
             found.setdefault(fault, []).append(client.name)
     return [(names, fault) for fault, names in found.items()]
+
+
+# --- Rules ----------------------------------------------------------------------------
+
+
+class Finding(NamedTuple):
+    """One thing to change in a provider."""
+
+    code: str
+    place: str  # in the provider, with the TOML's keys; "" for the provider itself
+    values: Mapping[str, object]
+
+    def problem(self) -> Problem:
+        """Return the finding in words, at its place in the provider."""
+        text = _texts()[self.code]
+        message, cure = (text[key].format_map(self.values) for key in _TEXTS)
+        return Problem(self.place, message, cure, text.get("client", "Every client"))
+
+
+Findings = Iterator[Finding]
+_TEXTS = ("message", "cure")
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    """Return the texts, client and family of each code, the worst first."""
+    path = Path(__file__).with_name("warnings.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _found(code: str, place: str, **values: object) -> Finding:
+    return Finding(code, place, values)
+
+
+def _mail_servers(provider: Provider) -> Iterator[tuple[str, Server]]:
+    return (found for found in provider.servers if found[1].type in MAIL_TYPES)
+
+
+# --- Servers --------------------------------------------------------------------------
+
+_STANDARD = {
+    standard_port(type_, socket_type): (type_, socket_type)
+    for type_ in MAIL_TYPES
+    for socket_type in ("SSL", "STARTTLS")
+}
+_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
+
+
+def _mail(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        if server.socket_type == "plain":
+            yield _found("unencrypted-mail", f"{place}.socket_type")
+
+        methods = [name for name in server.authentication if name != "OAuth2"]
+        if methods[:1] == ["password-encrypted"]:  # Evolution skips OAuth2
+            yield _found("encrypted-password", f"{place}.authentication")
+
+        # Thunderbird 153.8 adds no outgoing server where there is a default one. It adds
+        # an incoming server, but binds no outgoing server to its account.
+        if getattr(server, "use_global_preferred_server", False):
+            kind = "replaced-outgoing" if server.type == "smtp" else "replaced"
+            yield _found(f"{kind}-server", f"{place}.use_global_preferred_server")
+
+
+def _ports(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        own = (server.type, server.socket_type)
+        type_, socket_type = _STANDARD.get(server.port, own)
+        known = {"server": server, "standard": type_}
+        if type_ != server.type:
+            yield Finding("port-of-another-type", f"{place}.port", known)
+        elif server.socket_type not in ("plain", socket_type):
+            known["standard"] = socket_type
+            yield Finding("port-of-another-socket", f"{place}.port", known)
+
+
+def _services(provider: Provider) -> Findings:
+    for place, server in provider.servers:
+        is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
+        if "OAuth2" in server.authentication and not is_known:
+            yield _found("missing-oauth2", f"{place}.authentication")
+
+        if broken := _BROKEN.search(server.username or ""):
+            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
+
+        is_dav, url = server.type in ("caldav", "carddav"), server.url
+        if is_dav and url and not urlsplit(url).path:
+            yield _found("url-without-path", f"{place}.url", server=server)
+
+        if server.is_url_usual:
+            yield _found("assumed-url", f"{place}.hostname", server=server)
+
+        table = place.partition("[")[0]
+        if cure := hints.for_type(server.type, table) if table != "setup" else "":
+            known = {"server": server, "table": table, "cure": cure}
+            yield Finding("misplaced-server", f"{place}.type", known)
+
+
+# --- URLs and hosts -------------------------------------------------------------------
+
+# Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
+# choices of routers and older guides.
+_PRIVATE_DOMAINS = (
+    *(".local", ".localdomain", ".lan", ".home", ".home.arpa", ".internal"),
+    *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
+)
+_URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
+
+
+def _unencrypted_urls(provider: Provider) -> Findings:
+    def omit(_: object) -> None:
+        """Encode a domains file, which holds no URLs, as nothing."""
+
+    if b"http://" not in json.encode(provider, enc_hook=omit):
+        return
+    raw = to_builtins(provider, enc_hook=omit)
+    urls = (values.url, values.service_url)
+    for found in strings_read_by(urls, Provider, raw, ""):
+        if found.table[found.key].startswith("http://"):
+            yield _found("unencrypted-url", found.place)
+
+
+def _unreachable(provider: Provider) -> Findings:
+    urls = []
+    for place, server in provider.servers:
+        host = server.hostname or ""
+        reason = _why_unreachable(host)
+        if not reason and is_ip(host) and server.socket_type != "plain":
+            reason = f"hardly any certificate has an address such as {host} in it, "
+            reason += "and clients refuse the server"
+        if reason:
+            yield _found("unreachable-host", f"{place}.hostname", reason=reason)
+        urls += [(f"{place}.{key}", getattr(server, key, None)) for key in _URL_KEYS]
+
+    if provider.webmail:
+        urls.append(("webmail.login_page", provider.webmail.login_page))
+    for place, url in urls:
+        if reason := _why_unreachable(urlsplit(url).hostname or "") if url else "":
+            yield _found("unreachable-url", place, reason=reason)
+
+
+def _why_unreachable(host: str) -> str:
+    """Return why nobody reaches the host from outside, "" if somebody may."""
+    if not host or "%" in host:
+        return ""
+    if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
+        return f"{host} is each reader's own device"
+    if is_ip(host):
+        if ip_address(host).is_loopback:
+            return f"{host} is each reader's own device"
+        reason = "is a private or reserved address, which nobody outside reaches"
+        return "" if is_public(host) else f"{host} {reason}"
+    if "." not in host:
+        return f"{host} has no dot: only your own network may know it"
+    ending = next((name for name in _PRIVATE_DOMAINS if host.endswith(name)), "")
+    return f"only your own network knows a name in {ending}" if ending else ""
+
+
+# --- Domains --------------------------------------------------------------------------
+
+_MOST_LISTED = 1000
+_LOCAL_NAMES = (".localhost", ".localdomain")
+
+
+def _domains(provider: Provider) -> Findings:
+    seen: set[str] = set()
+    for index, domain in enumerate(provider.domains):
+        yield from _unknown(domain, f"domains[{index}]")
+        if domain in seen:
+            place = f"domains[{index}]"
+            yield _found("repeated-domain", place, domain=unfold(domain))
+        seen.add(domain)
+
+
+def _unknown(domain: str, place: str) -> Findings:
+    """Yield that no address is in the domain."""
+    name = domain.removeprefix("*.")
+    if name.endswith(_LOCAL_NAMES):
+        yield _found("local-domain", place, name=name)
+    elif "." in name or name in ("*", ""):
+        return
+    elif name != domain:
+        yield _found("whole-ending", place, domain=domain, name=name)
+    else:  # the quotes let similar problems be counted together
+        yield _found("undotted-domain", place, name=quote(name))
+
+
+def unknown_listed(listing: Listing) -> Iterator[Problem]:
+    """Yield the domains of a domains file in which no address is, up to a thousand."""
+    endings = tuple(name.encode() for name in _LOCAL_NAMES)
+    suspects = (
+        name
+        for name in listing.names
+        if b"." not in name.removeprefix(b"*.") or name.endswith(endings)
+    )
+    names = dict.fromkeys(islice(suspects, _MOST_LISTED))
+    lines: dict[bytes, int] = {}
+    with suppress(OSError):  # the file was removed since it was read
+        lines = lines_of(listing.path, names) if names else {}
+    for name in sorted(names, key=lambda name: lines.get(name, 0)):
+        for found in _unknown(name.decode(), ""):
+            line = lines.get(name)
+            yield found.problem()._replace(file=str(listing.path), line=line)
+
+
+# --- User names -----------------------------------------------------------------------
+
+_SRV_USERNAMES = {
+    "%EMAILADDRESS%",
+    "%EMAILLOCALPART%",
+    "%EMAILLOCALPART%@%EMAILDOMAIN%",
+}
+
+
+def _shared_usernames(provider: Provider) -> Findings:
+    """Yield user names without a placeholder, or with one that no client fills in."""
+    names = {
+        f"{place}.username": server.username
+        for place, server in provider.servers
+        if server.username and not WITHOUT_LOGIN.issuperset(server.authentication)
+    }
+    if provider.webmail and (info := provider.webmail.login_page_info):
+        names["webmail.login_page_info.username"] = info.username
+    for place, name in names.items():
+        unknown, is_shared = theirs_in(name), is_for_all(name)
+        is_broken = any(word[:-1] in name.replace(word, "") for word in PLACEHOLDERS)
+        if is_broken or not (unknown or is_shared):
+            continue
+        code = "unfilled-username" if unknown else "shared-username"
+        if unknown and is_shared:
+            code += "-for-all"
+        login = quote(login_for(name))
+        yield _found(code, place, unknown=unknown, name=quote(name), login=login)
+
+
+def _srv_usernames(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        if server.username and server.username not in _SRV_USERNAMES:
+            yield _found("srv-username", f"{place}.username")
+
+
+# --- Documents, records and the page --------------------------------------------------
+
+
+def _sizes_and_colours(provider: Provider) -> Findings:
+    limits = {"display_name": LONGEST_NAME, "display_short_name": LONGEST_SHORT_NAME}
+    for key, limit in limits.items():
+        length = len(getattr(provider, key) or "")
+        if length > limit:
+            yield _found("long-name", key, limit=limit, length=length)
+
+    number = sum(1 for _ in provider.exact_domains) if provider.list_domains else 0
+    if number > 1000:
+        yield _found("long-list", "list_domains", number=number)
+
+    colour = provider.page.colour if provider.page else None
+    contrast = look.contrast(colour, look.PAPER) if colour else look.ENOUGH
+    if colour and contrast < look.ENOUGH:
+        shade, enough = look.legible(colour, look.PAPER), look.ENOUGH
+        known = {"contrast": contrast, "enough": enough, "shade": shade}
+        yield Finding("pale-colour", "page.colour", known)
+
+
+_LEFT_OUT: dict[str, Callable[[Provider], Iterable[tuple[str, str]]]] = {
+    "outlook": outlook.left_out,
+    "apple": apple.left_out,
+    "srv": zone.left_out,
+    "pacc": pacc.left_out,
+}
+
+
+def _left_out(provider: Provider) -> Findings:
+    """Yield the servers that a document or record of ours cannot express."""
+    for name, reasons in _LEFT_OUT.items():
+        for place, reason in reasons(provider):
+            yield _found(f"not-in-{name}", place, reason=reason)
+
+
+# Rules about anybody's settings, and those about our own documents and records.
+_OF_SETTINGS = (
+    *(_mail, _ports, _services, _unencrypted_urls, _unreachable, _shared_usernames),
+    _sizes_and_colours,
+)
+_OF_OURS = (_domains, _srv_usernames, _left_out)
+
+
+def _findings(provider: Provider, *, ours: bool) -> Findings:
+    """Yield what to change in a provider; *ours* adds our documents and records."""
+    for rule in (*_OF_SETTINGS, *(_OF_OURS if ours else ())):
+        yield from rule(provider)

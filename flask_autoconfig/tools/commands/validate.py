@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ... import families
 from ...config.explain.lines import with_lines
 from ...config.listing import every_skipped
+from ...config.reading import Loaded
 from ...errors import ConfigError, Problem
+from ...families import Family
 from .. import project, terminal
-from ..advice import unknown_listed
 from ..problems import shown
-from ..warnings import find_warnings
+from ..warnings import find_warnings, unknown_listed
 
 
 @click.command("validate")
@@ -57,16 +59,35 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
     """Return the problems and the warnings of a file that can be served."""
     loaded = project.loaded()
     listings = loaded.listings.values()
-    served = project.served_families(loaded)
-    found = find_warnings(loaded.providers, served, loaded.origins)
+    found = find_warnings(loaded.providers, _served(loaded), loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
         *(warning for listing in listings for warning in unknown_listed(listing)),
         *loaded.unmatched,
         *loaded.unsafe,
-        *project.silent_families(),
+        *_silent_families(),
     ]
     return [it for listing in listings for it in every_skipped(listing)], warnings
+
+
+def _served(loaded: Loaded) -> tuple[Family, ...]:
+    if service := project.of_project():
+        return service.speaking
+    override = families.overriding()
+    if override is not None:
+        return override
+    return families.chosen(loaded.tables.clients, "clients")
+
+
+def _silent_families() -> Iterator[Problem]:
+    """Yield a warning for each family that a project's hooks exclude from answers."""
+    reason = "since they log in with the address and find_username returns other names"
+    cure = "leave that family out of `clients`, if you like"
+    if service := project.of_project():
+        for family in service.families:
+            message = f"they get nothing ({family.name}), {reason}"
+            if family not in service.speaking:
+                yield Problem("", message, cure, family.askers)
 
 
 def _count(found: Sequence[Problem], word: str) -> str:
