@@ -11,11 +11,10 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_address
 from itertools import count, islice
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import json, to_builtins
@@ -62,34 +61,26 @@ def find_warnings(
     no client is played, and rules about our own documents and records are left out.
     """
     families = {family.name: family for family in served}
-    texts = _texts()
-    problems: dict[str, list[Problem]] = {code: [] for code in texts}
+    rules = [*_OF_SETTINGS]
+    if ours:
+        rules += [*_OF_OURS, partial(_played, families)]
+    problems: dict[str, list[Problem]] = {code: [] for code in _texts()}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
     first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
-        found = list(_findings(provider, ours=ours))
         first = first_of.setdefault(provider.identity, origin)
+        found = [each for rule in rules for each in rule(provider)]
         if first is not origin:
-            known = {"first": first.seen_from(origin), "id": unfold(provider.identity)}
-            found.append(Finding("shared-id", "id", known))
-        for finding in found:
-            family = texts[finding.code].get("family")
-            if family is None or family in families:
-                problems[finding.code].append(_at(origin, finding.problem()))
-        for client, fault in _played(provider, families) if ours else ():
-            problem = Problem(fault.place, fault.message, fault.cure, client)
-            problems[fault.effect].append(_at(origin, problem))
+            name, place = unfold(provider.identity), first.seen_from(origin)
+            found.append(_found("shared-id", "id", first=place, id=name))
+        for code, problem in found:
+            place = f"{origin.place}.{problem.place}" if problem.place else origin.place
+            if _texts()[code].get("family", "") in ("", *families):
+                problems[code].append(problem._replace(place=place, file=origin.file))
     return [problem for found in problems.values() for problem in found]
 
 
-def _at(origin: Origin, problem: Problem) -> Problem:
-    place = f"{origin.place}.{problem.place}" if problem.place else origin.place
-    return problem._replace(place=place, file=origin.file)
-
-
-def _played(
-    provider: Provider, families: Mapping[str, Family]
-) -> Iterator[tuple[str, Fault]]:
+def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
     """Yield the faults that clients find in the documents that they would be served."""
     domain = next(iter(provider.exact_domains), "")
     exact = bool(domain)
@@ -102,8 +93,9 @@ def _played(
     ]
     all_names = [client.name for client in clients if client.family == "thunderbird"]
     for names, fault in by_fault(readings_of(clients, provider, recipient)):
-        is_all = names == all_names
-        yield families["thunderbird"].askers if is_all else in_words(names), fault
+        everybody = families["thunderbird"].askers if names == all_names else ""
+        client = everybody or in_words(names)
+        yield fault.effect, Problem(fault.place, fault.message, fault.cure, client)
 
 
 def by_fault(
@@ -119,23 +111,7 @@ def by_fault(
 
 # --- Rules ----------------------------------------------------------------------------
 
-
-class Finding(NamedTuple):
-    """One thing to change in a provider."""
-
-    code: str
-    place: str  # in the provider, with the TOML's keys; "" for the provider itself
-    values: Mapping[str, object]
-
-    def problem(self) -> Problem:
-        """Return the finding in words, at its place in the provider."""
-        text = _texts()[self.code]
-        message, cure = (text[key].format_map(self.values) for key in _TEXTS)
-        return Problem(self.place, message, cure, text.get("client", "Every client"))
-
-
-Findings = Iterator[Finding]
-_TEXTS = ("message", "cure")
+Findings = Iterator[tuple[str, Problem]]  # with the code of each
 
 
 @cache
@@ -145,8 +121,11 @@ def _texts() -> dict[str, dict[str, str]]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def _found(code: str, place: str, **values: object) -> Finding:
-    return Finding(code, place, values)
+def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
+    """Return a problem at a place in the provider, with the TOML's keys."""
+    text = _texts()[code]
+    message, cure = (text[key].format_map(values) for key in ("message", "cure"))
+    return code, Problem(place, message, cure, text.get("client", "Every client"))
 
 
 def _mail_servers(provider: Provider) -> Iterator[tuple[str, Server]]:
@@ -181,14 +160,14 @@ def _mail(provider: Provider) -> Findings:
 
 def _ports(provider: Provider) -> Findings:
     for place, server in _mail_servers(provider):
+        place = f"{place}.port"
         own = (server.type, server.socket_type)
         type_, socket_type = _STANDARD.get(server.port, own)
-        known = {"server": server, "standard": type_}
         if type_ != server.type:
-            yield Finding("port-of-another-type", f"{place}.port", known)
+            yield _found("port-of-another-type", place, server=server, standard=type_)
         elif server.socket_type not in ("plain", socket_type):
-            known["standard"] = socket_type
-            yield Finding("port-of-another-socket", f"{place}.port", known)
+            code = "port-of-another-socket"
+            yield _found(code, place, server=server, standard=socket_type)
 
 
 def _services(provider: Provider) -> Findings:
@@ -209,8 +188,8 @@ def _services(provider: Provider) -> Findings:
 
         table = place.partition("[")[0]
         if cure := hints.for_type(server.type, table) if table != "setup" else "":
-            known = {"server": server, "table": table, "cure": cure}
-            yield Finding("misplaced-server", f"{place}.type", known)
+            code, place = "misplaced-server", f"{place}.type"
+            yield _found(code, place, server=server, table=table, cure=cure)
 
 
 # --- URLs and hosts -------------------------------------------------------------------
@@ -315,9 +294,8 @@ def unknown_listed(listing: Listing) -> Iterator[Problem]:
     with suppress(OSError):  # the file was removed since it was read
         lines = lines_of(listing.path, names) if names else {}
     for name in sorted(names, key=lambda name: lines.get(name, 0)):
-        for found in _unknown(name.decode(), ""):
-            line = lines.get(name)
-            yield found.problem()._replace(file=str(listing.path), line=line)
+        for _, problem in _unknown(name.decode(), ""):
+            yield problem._replace(file=str(listing.path), line=lines.get(name))
 
 
 # --- User names -----------------------------------------------------------------------
@@ -373,9 +351,8 @@ def _sizes_and_colours(provider: Provider) -> Findings:
     colour = provider.page.colour if provider.page else None
     contrast = look.contrast(colour, look.PAPER) if colour else look.ENOUGH
     if colour and contrast < look.ENOUGH:
-        shade, enough = look.legible(colour, look.PAPER), look.ENOUGH
-        known = {"contrast": contrast, "enough": enough, "shade": shade}
-        yield Finding("pale-colour", "page.colour", known)
+        known = {"enough": look.ENOUGH, "shade": look.legible(colour, look.PAPER)}
+        yield _found("pale-colour", "page.colour", contrast=contrast, **known)
 
 
 _LEFT_OUT: dict[str, Callable[[Provider], Iterable[tuple[str, str]]]] = {
@@ -393,15 +370,10 @@ def _left_out(provider: Provider) -> Findings:
             yield _found(f"not-in-{name}", place, reason=reason)
 
 
+Rule = Callable[[Provider], Findings]
 # Rules about anybody's settings, and those about our own documents and records.
-_OF_SETTINGS = (
+_OF_SETTINGS: tuple[Rule, ...] = (
     *(_mail, _ports, _services, _unencrypted_urls, _unreachable, _shared_usernames),
     _sizes_and_colours,
 )
-_OF_OURS = (_domains, _srv_usernames, _left_out)
-
-
-def _findings(provider: Provider, *, ours: bool) -> Findings:
-    """Yield what to change in a provider; *ours* adds our documents and records."""
-    for rule in (*_OF_SETTINGS, *(_OF_OURS if ours else ())):
-        yield from rule(provider)
+_OF_OURS: tuple[Rule, ...] = (_domains, _srv_usernames, _left_out)
