@@ -244,17 +244,16 @@ def readings_of(
 
 def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
     body = outlook.write(provider, recipient)
-    if body is None and any(outlook.left_out(provider)):
-        return Reading(None)  # warnings.py reports the servers that are left out
-    if body is None:
-        message = "it gets error 500: there is no server to read mail from"
-        cure = "add the server, if there is one"
-        return Reading(None, (Fault("no-account", "document", "", message, cure),))
     try:
-        return Reading(outlook_reader.read(body))
+        if body is not None:
+            return Reading(outlook_reader.read(body))
+        if any(outlook.left_out(provider)):
+            return Reading(None)  # warnings.py reports the servers that are left out
+        code, message = "no-account", "it gets error 500: no server to read mail from"
+        cure = "add the server, if there is one"
     except MeaninglessError as error:
-        fault = Fault("meaningless", "document", "", str(error), error.cure)
-        return Reading(None, (fault,))
+        code, message, cure = "meaningless", str(error), error.cure
+    return Reading(None, (Fault(code, "document", "", message, cure),))
 
 
 def family_of(step: Step) -> FamilyName:

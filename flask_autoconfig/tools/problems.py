@@ -142,8 +142,6 @@ def trouble(error: OSError, named: Path) -> Problem:
 
 _CURES: dict[int | None, str] = {
     errno.ENOTDIR: "it is not a folder: name another",
-    errno.EISDIR: "remove that folder, or name another place",
-    errno.EROFS: "name a folder on a file system that can be written to",
     # What is there is not an ordinary file, or not a folder.
     **dict.fromkeys((None, errno.EEXIST), "remove it, or name another place"),
     **dict.fromkeys(

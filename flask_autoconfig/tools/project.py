@@ -105,10 +105,7 @@ def loaded() -> Loaded:
 
 
 def service() -> Service:
-    """Return the service that clients would ask: a Flask project's own, or the file's.
-
-    Raises ConfigError.
-    """
+    """Return the service of a Flask project, or of the file; raises ConfigError."""
     app = None if named_file() else flask_app()
     found = service_of(app)
     if app is None or found is None:
@@ -122,10 +119,7 @@ def service() -> Service:
 
 
 def served(service: Service, domain: str, address: Address | None = None) -> Served:
-    """Return who serves a folded domain, or an address in it with the hooks' login.
-
-    Raises ConfigError.
-    """
+    """Return who serves a folded domain, or an address in it; raises ConfigError."""
     lookup = service.lookup
     with asking(service, domain):
         if address is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import click
 from ... import families
 from ...config.explain.lines import with_lines
 from ...config.listing import every_skipped
-from ...config.reading import Loaded
 from ...errors import ConfigError, Problem
 from ...families import Family
 from .. import project, terminal
@@ -57,37 +56,31 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
     """Return the problems and the warnings of a file that can be served."""
-    loaded = project.loaded()
+    loaded, service = project.loaded(), project.of_project()
+    served = service.speaking if service else families.overriding()
+    if served is None:
+        served = families.chosen(loaded.tables.clients, "clients")
+    chosen = service.families if service else ()
     listings = loaded.listings.values()
-    found = find_warnings(loaded.providers, _served(loaded), loaded.origins)
+    found = find_warnings(loaded.providers, served, loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
         *(warning for listing in listings for warning in unknown_listed(listing)),
         *loaded.unmatched,
         *loaded.unsafe,
-        *_silent_families(),
+        *(_silent(family) for family in chosen if family not in served),
     ]
     return [it for listing in listings for it in every_skipped(listing)], warnings
 
 
-def _served(loaded: Loaded) -> tuple[Family, ...]:
-    if service := project.of_project():
-        return service.speaking
-    override = families.overriding()
-    if override is not None:
-        return override
-    return families.chosen(loaded.tables.clients, "clients")
-
-
-def _silent_families() -> Iterator[Problem]:
-    """Yield a warning for each family that a project's hooks exclude from answers."""
-    reason = "since they log in with the address and find_username returns other names"
+def _silent(family: Family) -> Problem:
+    """Return the warning for a family that a project's hooks exclude from answers."""
+    message = (
+        f"they get nothing ({family.name}), since they log in with the address and "
+    )
+    message += "find_username returns other login names"
     cure = "leave that family out of `clients`, if you like"
-    if service := project.of_project():
-        for family in service.families:
-            message = f"they get nothing ({family.name}), {reason}"
-            if family not in service.speaking:
-                yield Problem("", message, cure, family.askers)
+    return Problem("", message, cure, family.askers)
 
 
 def _count(found: Sequence[Problem], word: str) -> str:
