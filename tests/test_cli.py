@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
@@ -23,7 +24,7 @@ CONFIG = "/mail/config-v1.1.xml"
 
 
 def start(
-    program: str, *arguments: str | Path, stdout: int = subprocess.PIPE, **env: str
+    program: str, *arguments: str | Path, stdout: Any = subprocess.PIPE, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Start a program of this environment and wait for its end."""
     return subprocess.run(
@@ -329,7 +330,7 @@ def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
 
 def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
     with Path("/dev/full").open("wb") as full:
-        command = [BIN / "flask-autoconfig", "--config", "/nowhere.toml", "show"]
+        command = [str(BIN / "flask-autoconfig"), "--config", "/nowhere.toml", "show"]
         assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 

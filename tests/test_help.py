@@ -48,6 +48,6 @@ def test_each_command_has_examples_that_it_accepts_and_explains_its_options(
 
 
 def test_python_runs_the_commands_too() -> None:
-    words = [BIN / "python", "-m", "flask_autoconfig", "--help"]
+    words = [str(BIN / "python"), "-m", "flask_autoconfig", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == run("--help").stdout

@@ -69,8 +69,8 @@ def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
 ) -> None:
     folder = toml(WRONG).parent
     code, output = at_terminal("validate", columns=columns, cwd=folder)
-    assert code == 1
     lines = output.splitlines()
+    assert code == 1
     assert not too_wide(lines, columns)
     assert "\x1b[31m" in lines[0]
     plain = [click.unstyle(line) for line in lines]
@@ -81,15 +81,11 @@ def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
     assert joined.startswith(head)
     assert cure.strip() in joined
 
+    _, output = at_terminal("validate", columns=columns, cwd=folder, COLUMNS="500")
+    assert len(output.splitlines()) == 4
     code, output = at_terminal("show", columns=columns, cwd=folder)
     assert code == 1
     assert not too_wide(output.splitlines(), columns)
-
-
-def test_columns_in_the_environment_override_the_terminal(toml: Write) -> None:
-    words = ("--config", toml(WRONG), "validate")
-    _, output = at_terminal(*words, columns=30, COLUMNS="500")
-    assert len(output.splitlines()) == 4
 
 
 def test_errors_are_red_on_a_terminal_and_plain_elsewhere() -> None:
@@ -140,21 +136,19 @@ REPORT = Report(
 )
 
 
-@pytest.mark.parametrize("width", [30, 60, 100])
-def test_a_finding_and_the_verdict_are_wrapped_and_keep_urls_whole(width: int) -> None:
-    lines = "\n".join(report.details(REPORT, verbose=False, width=width)).split("\n")
-    assert not too_wide(lines, width)
-    assert sum(URL in line for line in lines) == 1
-    assert click.unstyle(lines[0]).startswith("failure  https")
-    assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) <= 3
-    lines = "\n".join(report.verdict(REPORT, width)).split("\n")
-    assert not too_wide(lines, width)
-    assert lines[0].startswith("example.com")
-
-
-def test_a_pipe_gets_a_line_for_each_part_of_a_finding() -> None:
-    lines = list(report.details(REPORT, verbose=False))
-    labels = [click.unstyle(line)[9:13].strip() for line in lines[1:]]
+def test_a_finding_and_the_verdict_are_wrapped_and_keep_urls_whole() -> None:
+    for width in (30, 60, 100):
+        details = "\n".join(report.details(REPORT, verbose=False, width=width))
+        lines = details.split("\n")
+        assert not too_wide(lines, width)
+        assert sum(URL in line for line in lines) == 1
+        assert click.unstyle(lines[0]).startswith("failure  https")
+        assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) <= 3
+        lines = "\n".join(report.verdict(REPORT, width)).split("\n")
+        assert not too_wide(lines, width)
+        assert lines[0].startswith("example.com")
+    in_a_pipe = list(report.details(REPORT, verbose=False))
+    labels = [click.unstyle(line)[9:13].strip() for line in in_a_pipe[1:]]
     assert labels == ["why:", "for:", "do:"]
 
 
@@ -176,9 +170,8 @@ def test_the_line_of_progress_is_no_wider_than_the_terminal(
 # --- Problems: the line of the file, without secrets; many alike --------------------------
 
 
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
+def test_a_line_is_shown_without_its_secrets() -> None:
+    for line, shown in (
         ('client_secret = "abc"', 'client_secret = "…"'),
         ("client_secret = 'abc' # x", "client_secret = '…' # x"),
         ('client_secret = "ab\\"c" # x', 'client_secret = "…" # x'),
@@ -188,15 +181,16 @@ def test_the_line_of_progress_is_no_wider_than_the_terminal(
         ("Password => abc", "Password => …"),
         ('client_secret = """abc', "client_secret = …"),
         ("client_secret = “abc”", "client_secret = …"),
-        ('token_url = "https://a.test/"', 'token_url = "https://a.test/"'),
-        ('authentication = "password-cleartext"',) * 2,
-        ('authentication = ["OAuth2", "password-cleartext"]',) * 2,
-        ("client_secret =",) * 2,
-        ('client_secret = ""',) * 2,
-    ],
-)
-def test_a_line_is_shown_without_its_secrets(line: str, shown: str) -> None:
-    assert hidden(line) == shown
+    ):
+        assert hidden(line) == shown
+    for line in (
+        'token_url = "https://a.test/"',
+        'authentication = "password-cleartext"',
+        'authentication = ["OAuth2", "password-cleartext"]',
+        "client_secret =",
+        'client_secret = ""',
+    ):
+        assert hidden(line) == line
 
 
 OAUTH2 = """
@@ -208,24 +202,24 @@ client_id = "mail"
 """
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        'client_secret = " geheimgeheim"',
-        "client_secret = geheimgeheim",
-        'client_secret = "geheimgeheim',
-        "client_secret = 'geheimgeheim\"",
-        'client_secret = "geheim\\geheim"',
-        'client_secret = "geheimgeheim" "geheimgeheim"',
-        'client_secret "geheimgeheim"',
-        "client_secret: geheimgeheim",
-        "client_secret = “geheimgeheim”",
-        'client_secret = ["geheimgeheim"]',
-        'client_secret = """\ngeheimgeheim\n\\q"""',
-        'password = "geheimgeheim"',
-        'scope = 5\nclient_secret = "geheimgeheim"',
-    ],
+SECRETS = (
+    'client_secret = " geheimgeheim"',
+    "client_secret = geheimgeheim",
+    'client_secret = "geheimgeheim',
+    "client_secret = 'geheimgeheim\"",
+    'client_secret = "geheim\\geheim"',
+    'client_secret = "geheimgeheim" "geheimgeheim"',
+    'client_secret "geheimgeheim"',
+    "client_secret: geheimgeheim",
+    "client_secret = “geheimgeheim”",
+    'client_secret = ["geheimgeheim"]',
+    'client_secret = """\ngeheimgeheim\n\\q"""',
+    'password = "geheimgeheim"',
+    'scope = 5\nclient_secret = "geheimgeheim"',
 )
+
+
+@pytest.mark.parametrize("mistake", SECRETS)
 def test_no_problem_shows_a_secret(toml: Write, mistake: str) -> None:
     file = toml(f"{TWO_DOMAINS}{OAUTH2}{mistake}\n")
     for command in (["validate"], ["validate", "--json"], ["show"]):
