@@ -63,29 +63,29 @@ def too_wide(lines: Iterable[str], most: int) -> list[str]:
 # --- Wrapping ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("columns", [30, 60])
 def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
-    toml: Write, columns: int
+    toml: Write,
 ) -> None:
     folder = toml(WRONG).parent
-    code, output = at_terminal("validate", columns=columns, cwd=folder)
-    lines = output.splitlines()
-    assert code == 1
-    assert not too_wide(lines, columns)
-    assert "\x1b[31m" in lines[0]
-    plain = [click.unstyle(line) for line in lines]
-    assert plain[0].startswith("autoconfig.toml:7: error:")
-    assert plain[1].startswith("    ")
     head, _, cure = run("validate", cwd=folder, COLUMNS="30").stdout.splitlines()
-    joined = " ".join(" ".join(plain).split())
-    assert joined.startswith(head)
-    assert cure.strip() in joined
+    for columns in (30, 60):
+        code, output = at_terminal("validate", columns=columns, cwd=folder)
+        lines = output.splitlines()
+        assert code == 1
+        assert not too_wide(lines, columns)
+        assert "\x1b[31m" in lines[0]
+        plain = [click.unstyle(line) for line in lines]
+        assert plain[0].startswith("autoconfig.toml:7: error:")
+        assert plain[1].startswith("    ")
+        joined = " ".join(" ".join(plain).split())
+        assert joined.startswith(head)
+        assert cure.strip() in joined
 
-    _, output = at_terminal("validate", columns=columns, cwd=folder, COLUMNS="500")
+    _, output = at_terminal("validate", columns=30, cwd=folder, COLUMNS="500")
     assert len(output.splitlines()) == 4
-    code, output = at_terminal("show", columns=columns, cwd=folder)
+    code, output = at_terminal("show", columns=30, cwd=folder)
     assert code == 1
-    assert not too_wide(output.splitlines(), columns)
+    assert not too_wide(output.splitlines(), 30)
 
 
 def test_errors_are_red_on_a_terminal_and_plain_elsewhere() -> None:
@@ -152,19 +152,16 @@ def test_a_finding_and_the_verdict_are_wrapped_and_keep_urls_whole() -> None:
     assert labels == ["why:", "for:", "do:"]
 
 
-@pytest.mark.parametrize("columns", ["", "500"])
-def test_the_line_of_progress_is_no_wider_than_the_terminal(
-    toml: Write, columns: str
-) -> None:
+def test_the_line_of_progress_is_no_wider_than_the_terminal(toml: Write) -> None:
     """Otherwise its end would remain when the line is cleared."""
     options = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
-    file = toml(TWO_DOMAINS)
-    words = ("--config", file, "check", "example.com", *options)
-    _, output = at_terminal(*words, columns=40, COLUMNS=columns)
-    parts = re.split(r"[\r\n]+", output)
-    (progress,) = [part for part in parts if part.startswith("example.com: asking")]
-    assert len(progress) <= 39
-    assert progress.rstrip().endswith("…")
+    words = ("--config", toml(TWO_DOMAINS), "check", "example.com", *options)
+    for wanted in ("", "500"):
+        _, output = at_terminal(*words, columns=40, COLUMNS=wanted)
+        parts = re.split(r"[\r\n]+", output)
+        (progress,) = (part for part in parts if part.startswith("example.com: asking"))
+        assert len(progress) <= 39
+        assert progress.rstrip().endswith("…")
 
 
 # --- Problems: the line of the file, without secrets; many alike --------------------------
@@ -241,15 +238,16 @@ def test_the_lines_of_included_and_of_domains_files_are_shown(
     toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "brands").mkdir()
-    text = TWO_DOMAINS.replace('"imap"', '"imp"').replace("domains =", "id =")
-    text = re.sub(r"id = \[.*\]", 'domains_file = "names"', text)
-    (tmp_path / "brands/a.toml").write_text(text)
-    (tmp_path / "brands/names").write_text("# our own\none.test\n")
+    text = re.sub(r"domains = .*", 'domains_file = "names"', TWO_DOMAINS)
+    names = tmp_path / "brands/names"
     file = toml('include = ["brands/a.toml"]\n')
-    assert '  6 | type = "imp"\n' in run("--config", file, "validate").stdout
-    (tmp_path / "brands/a.toml").write_text(text.replace('"imp"', '"imap"'))
-    (tmp_path / "brands/names").write_text("# our own\none.test\na_b.test x\n")
-    assert "  3 | a_b.test x\n" in run("--config", file, "validate").stdout
+    for type_, listed, line in (
+        ("imp", "one.test\n", '6 | type = "imp"'),
+        ("imap", "one.test\na_b.test x\n", "2 | a_b.test x"),
+    ):
+        names.write_text(listed)
+        (tmp_path / "brands/a.toml").write_text(text.replace('"imap"', f'"{type_}"'))
+        assert f"  {line}\n" in run("--config", file, "validate").stdout
 
 
 def test_similar_problems_are_counted_and_listed_only_in_json(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support import ROOT, TWO_DOMAINS, run
+from support import ROOT, run
 
 from flask_autoconfig import families
-from flask_autoconfig.config.reading import from_raw, loads
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import zone
 from flask_autoconfig.tools.warnings import find_warnings
@@ -151,8 +151,3 @@ def test_the_names_of_documents_are_those_of_the_target_or_a_common_host() -> No
     found = zone.records(chosen, provider_of(**raw), DOMAIN, target)
     aliases = [record for record in found if record.type == "CNAME"]
     assert aliases == [("autodiscover", "CNAME", f"{target}.")]
-
-
-def test_a_well_run_server_has_all_records() -> None:
-    (provider,) = loads(TWO_DOMAINS).provider
-    assert list(zone.left_out(provider)) == []

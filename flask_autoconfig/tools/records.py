@@ -26,7 +26,6 @@ class Published(NamedTuple):
     certificates: list[str]  # the host names that need one
     records: list[Record]  # those to add
     outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
-    too_long: list[Record] = []  # noqa: RUF012 (those to remove by hand)
     was_compared: bool = False  # with DNS: no other record needs to change
 
 
@@ -78,7 +77,8 @@ def _nsupdate(domain: Published) -> str:
     if domain.was_compared:
         for name, type_, data in domain.outdated:
             # A person has to decide about an address record of the site.
-            mark = "; by hand: " if type_ in _ADDRESSES else ""
+            by_hand = type_ in _ADDRESSES or len(data) > _LONGEST_DATA
+            mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
             lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
     else:
         lines += _whole_sets(domain)
@@ -98,6 +98,9 @@ def _nsupdate(domain: Published) -> str:
 
 # A message has 65,535 bytes, and no command takes more of them than it has characters.
 _LONGEST_MESSAGE = 32_000
+# nsupdate takes the rest of a longer line for the next command: after 4,096 characters
+# in its oldest versions. The records to publish have a few hundred at most.
+_LONGEST_DATA = 3000
 _ADDRESSES = ("A", "AAAA")
 
 
@@ -149,9 +152,6 @@ def joined(name: str, published: Iterable[Published]) -> str:
 
 # --- Compared with DNS -------------------------------------------------------------------
 
-# nsupdate takes the rest of a longer line for the next command: after 4,096 characters
-# in its oldest versions. The records to publish have a few hundred at most.
-_LONGEST_DATA = 3000
 # The purpose of a text: a version as `v=UAAC1`, or else its first key, as `path=`.
 _TAG = re.compile(rb"v=[A-Za-z0-9]*|[A-Za-z0-9]*=")
 
@@ -190,12 +190,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
             for key, data in found
             if key not in expected and _tag(key) in tags
         )
-    return published._replace(
-        records=missing,
-        outdated=[record for record in outdated if len(record.data) <= _LONGEST_DATA],
-        too_long=[record for record in outdated if len(record.data) > _LONGEST_DATA],
-        was_compared=True,
-    )
+    return published._replace(records=missing, outdated=outdated, was_compared=True)
 
 
 def _key(data: Rdata) -> Rdata | bytes:

@@ -21,7 +21,7 @@ from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
-_MOST_REPORTED = 30  # problems
+_MOST_REPORTED = 30  # domains
 
 
 def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
@@ -110,7 +110,7 @@ def command(
             terminal.echo(line, styled=True, err=True)
     if len(failed) > _MOST_REPORTED:
         more = len(failed) - _MOST_REPORTED
-        terminal.tell(f"and {more:,} more problems", err=True)
+        terminal.tell(f"and {more:,} more domains", err=True)
     ctx.exit(1 if different or failed else 0)
 
 
@@ -135,7 +135,7 @@ def _published(
 def _compared(
     published: Iterator[Published], resolver: Resolver
 ) -> tuple[list[Published], list[Problem]]:
-    """Return what differs in each domain, and what could not be looked up or written.
+    """Return what differs in each domain, and the domains whose lookup failed.
 
     If the first ones all time out, there is no name server to be reached, and the others
     are not looked up.
@@ -158,16 +158,8 @@ def _compared(
                     cure = outcome.cure or "check the name servers of the domain"
                     failed.append(Problem(name, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
-                elif outcome.records or outcome.outdated or outcome.too_long:
+                elif outcome.records or outcome.outdated:
                     different.append(outcome)
-                    failed += [
-                        Problem(
-                            f"{record.name}.{name}",
-                            f"has a {record.type} record that is too long to be written",
-                            "remove it by hand",
-                        )
-                        for record in outcome.too_long
-                    ]
                 if count == silent == _WORKERS:
                     message = "not compared either: no name server has answered"
                     failed.append(Problem("the other domains", message, ""))
