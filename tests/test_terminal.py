@@ -68,11 +68,11 @@ def test_problems_on_a_terminal_are_those_of_a_pipe_wrapped_at_words(
 ) -> None:
     folder = toml(WRONG).parent
     head, _, cure = run("validate", cwd=folder, COLUMNS="30").stdout.splitlines()
-    for columns in (30, 60):
-        code, output = at_terminal("validate", columns=columns, cwd=folder)
+    for width in (30, 60):
+        code, output = at_terminal("validate", columns=width, cwd=folder)
         lines = output.splitlines()
         assert code == 1
-        assert not too_wide(lines, columns)
+        assert not too_wide(lines, width)
         assert "\x1b[31m" in lines[0]
         plain = [click.unstyle(line) for line in lines]
         assert plain[0].startswith("autoconfig.toml:7: error:")
