@@ -225,7 +225,9 @@ def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
         assert done.returncode == 1
         assert "provider[0].incoming[0].type" in done.stdout
         assert "Traceback" not in done.stderr
-    assert "2 problems" in flask("site_app", "show").stderr
+    done = flask("site_app", "show")
+    assert done.returncode == 1
+    assert "mail.toml: 2 problems" in done.stderr.partition("Error: ")[2]
     assert flask("no_such_app", "validate").returncode == 2
 
 

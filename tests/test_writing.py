@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import TWO_DOMAINS, lacking, run
 
-from flask_autoconfig.tools.files import check_writable, write_file
+from flask_autoconfig.tools.files import check_replaceable, write_file
 
 Write = Callable[..., Path]
 WRITE = (
@@ -57,7 +57,7 @@ def test_a_planted_link_pipe_or_folder_is_refused(
     with pytest.raises(OSError, match=r"it is a link|no ordinary file|File exists"):
         write_file(file, b"new", replace=replace)
     with pytest.raises(OSError, match=r"it is a link|no ordinary file"):
-        check_writable(file)
+        check_replaceable(file)
     assert mine.read_text() == "mine"
     assert files_in(folder) == {"autoconfig.toml": b""}
     assert not (folder.parent / "new").exists()

@@ -35,13 +35,10 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
             folder.take(staging, [PurePath(path.name)])
 
 
-def check_writable(path: Path) -> None:
-    """Raise OSError where no file can be written, or anything but one is there."""
+def check_replaceable(path: Path) -> None:
+    """Raise OSError where the folder is missing, or anything but a file is there."""
     with _held(path.parent) as folder:
         folder.mode_of(path.name)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        denied = os.strerror(errno.EACCES)
-        raise PermissionError(errno.EACCES, denied, str(path.parent))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import Discovery, discover, seconds
-from ..files import check_writable, write_file
+from ..files import check_replaceable, write_file
 from ..net.tcp import Network
 from ..problems import trouble
 
@@ -114,6 +114,6 @@ def _check_writable(output: Path, force: bool) -> None:
         cure = "name another file with -o, or overwrite it with --force"
         raise ConfigError([Problem(str(output), message, cure)])
     try:
-        check_writable(output)
+        check_replaceable(output)
     except OSError as error:
         raise ConfigError([trouble(error, output)]) from error
