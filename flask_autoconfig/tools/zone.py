@@ -9,7 +9,7 @@ calendars (DAVx5) does not try the well-known URL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -81,81 +81,72 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
     A program that follows them gets the file's best server: where no record can name that
     one, the next ones get no record either.
     """
-    ranked = [it for way in _WAYS for it in _ranked(provider, way, domain)]
     # A `plain` server is offered where STARTTLS would be, although no record names it.
     offered = {
         (server.type, "SSL" if server.socket_type == "SSL" else "STARTTLS")
         for _, server in provider.servers
     }
+    found: dict[str, list[Record]] = {}
     for name, *service in MAIL_SERVICES:
-        yield from (record for record in ranked if record.name == name)
-        if tuple(service) not in offered:
-            yield Record(name, "SRV", "0 0 0 .")
-
-    for _, server in _firsts(provider):
-        if _reason_against(server, domain):
-            continue
-        name = _OTHERS[server.type]
-        if server.type == "managesieve":
-            yield _srv(name, 0, _host(server, domain), server.port)
-            continue
-        parts = urlsplit(known_part(server.url or "", domain))
-        yield _srv(name, 0, parts.hostname or "", parts.port or 443)
-        path = parts.path or "/"
-        if path != f"/.well-known/{server.type}":  # the default (RFC 6764, section 4)
-            yield Record(name, "TXT", f'"path={path}"')
+        is_denied = tuple(service) not in offered
+        found[name] = [Record(name, "SRV", "0 0 0 .")] if is_denied else []
+    for servers in _groups(provider):
+        for record in _ranked(servers, domain):
+            found.setdefault(record.name, []).append(record)
+    yield from chain.from_iterable(found.values())
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that no SRV record can name, with the reason."""
     domain = "example.com"  # no reason depends on it
-    for way in _WAYS:
-        servers = _mail(provider, way)
+    for servers in _groups(provider):
         reasons = [_reason_against(server, domain) for _, server in servers]
         for (place, _), reason in zip(servers, reasons, strict=True):
             if reason or reasons[0]:
                 first = f"{servers[0][0]}, which comes first, cannot have a record"
                 yield place, reason or first
-    for place, server in _firsts(provider):
-        if reason := _reason_against(server, domain):
-            yield place, reason
 
 
-_WAYS = ("incoming", "outgoing")  # the servers to read mail from, and to send it
+def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
+    """Yield the servers to read mail from, to send it, and the best of other services.
+
+    Each has its place. The servers of a group compete, and the best one is the first.
+    """
+    for way in ("incoming[", "outgoing["):
+        yield [
+            (place, server)
+            for place, server in provider.servers
+            if place.startswith(way) and server.type in MAIL_TYPES
+        ]
+    for type_ in _OTHERS:
+        yield [pair for pair in provider.servers if pair[1].type == type_][:1]
 
 
-def _mail(provider: Provider, way: str) -> list[tuple[str, Server]]:
-    """Return the mail servers of one way, best first, each with its place."""
-    return [
-        (place, server)
-        for place, server in provider.servers
-        if place.startswith(f"{way}[") and server.type in MAIL_TYPES
-    ]
-
-
-def _ranked(provider: Provider, way: str, domain: str) -> Iterator[Record]:
-    """Rank servers to read or to send, across their types (RFC 6186, section 3.4)."""
-    servers = [server for _, server in _mail(provider, way)]
-    if servers and _reason_against(servers[0], domain):
+def _ranked(servers: list[tuple[str, Server]], domain: str) -> Iterator[Record]:
+    """Yield the records of a group, ranked across types (RFC 6186, section 3.4)."""
+    if servers and _reason_against(servers[0][1], domain):
         return
-    names = {tuple(service): name for name, *service in MAIL_SERVICES}
-    records = (
-        (names[server.type, server.socket_type or "SSL"], server)
-        for server in servers
+    targets = dict.fromkeys(
+        _target(server, domain)
+        for _, server in servers
         if not _reason_against(server, domain)
     )
-    unique = dict.fromkeys(
-        (name, _host(server, domain), server.port) for name, server in records
-    )
-    for priority, (name, host, port) in enumerate(unique):
-        yield _srv(name, priority, host, port)
+    for priority, (name, host, port, path) in enumerate(targets):
+        yield Record(name, "SRV", f"{priority} 1 {port} {host}.")
+        if path:
+            yield Record(name, "TXT", f'"path={path}"')
 
 
-def _firsts(provider: Provider) -> Iterator[tuple[str, Server]]:
-    """Yield the best server of each of the other services, with its place."""
-    for type_ in _OTHERS:
-        placed = (pair for pair in provider.servers if pair[1].type == type_)
-        yield from islice(placed, 1)
+def _target(server: Server, domain: str) -> tuple[str, str, int | None, str]:
+    """Return the name of the service, the host, the port, and a path that is unusual."""
+    if server.type in _URL_TYPES:
+        parts = urlsplit(known_part(server.url or "", domain))
+        is_usual = parts.path == f"/.well-known/{server.type}"  # RFC 6764, section 4
+        path = "" if is_usual else parts.path or "/"
+        return _OTHERS[server.type], parts.hostname or "", parts.port or 443, path
+    services = {(type_, socket): name for name, type_, socket in MAIL_SERVICES}
+    name = services.get((server.type, server.socket_type or "SSL"), _SIEVE)
+    return name, with_domain(server.hostname or "", domain), server.port, ""
 
 
 def _reason_against(server: Server, domain: str) -> str:
@@ -166,7 +157,7 @@ def _reason_against(server: Server, domain: str) -> str:
         return "their services are encrypted"
     if server.type == "managesieve" and server.socket_type == "SSL":
         return f"{_SIEVE} is found with STARTTLS"
-    return _reason_against_host(_host(server, domain))
+    return _reason_against_host(with_domain(server.hostname or "", domain))
 
 
 def _reason_against_url(server: Server, domain: str) -> str:
@@ -187,14 +178,6 @@ def _reason_against_host(host: str) -> str:
     if "%" in host:
         return "the host is not the same for everybody"
     return "they name a host, never an IP address" if is_ip(host) else ""
-
-
-def _host(server: Server, domain: str) -> str:
-    return with_domain(server.hostname or "", domain)
-
-
-def _srv(name: str, priority: int, host: str, port: int | None) -> Record:
-    return Record(name, "SRV", f"{priority} 1 {port} {host}.")
 
 
 def digest_records(
