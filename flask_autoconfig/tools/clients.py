@@ -44,9 +44,6 @@ class Client(NamedTuple):
     name: str
     family: FamilyName  # the documents that it requests first
     steps: tuple[Step, ...] = ()
-    user_agent: str = ""  # "" where it is not known
-    redirects: int | None = None  # the most that it follows; None where not known
-    patience: float | None = None  # seconds for an answer; None where not known
     rules: Rules = Rules()
     needs_xml_type: bool = False  # text/xml or application/xml
     takes_no_compression: bool = False
@@ -88,8 +85,6 @@ THUNDERBIRD = Client(
     "Thunderbird",
     "thunderbird",
     (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", _CONFIG)),
-    redirects=7,  # 153.8
-    patience=5,  # 153.8
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
         # It skips methods that it does not know, and drops a server that has no others
@@ -163,7 +158,6 @@ CLIENTS = (
         "Delta Chat",  # core 2.65
         "thunderbird",
         (Step("host", _CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
-        patience=60,  # core 2.65
         rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
         takes_no_compression=True,
         takes_empty=True,
@@ -257,10 +251,9 @@ def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
 
 
 def family_of(step: Step) -> FamilyName:
-    """Return the family whose document a step requests."""
     return "thunderbird" if step.kind == "xml" else "outlook"
 
 
 def label_of(step: Step) -> str:
-    """Return the first label of the host that a step requests."""
+    """Return the label of the host that a step requests."""
     return _family(family_of(step)).label
