@@ -99,13 +99,14 @@ def test_a_file_beyond_its_limit_is_refused(tmp_path: Path) -> None:
         read_file(file, 2047)
 
 
-@pytest.mark.parametrize("year", [1900, 9998, 30000, 200_000])
-def test_a_file_of_any_date_is_served(toml: Write, year: int) -> None:
+def test_a_file_of_any_date_is_served(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
-    with suppress(OSError, OverflowError):  # the file system may know no such date
-        os.utime(file, ns=(0, min((year - 1970) * 31_556_952, 9_200_000_000) * 10**9))
-    done = run("--config", file, "show")
-    assert (done.returncode, done.stderr) == (0, "")
-    answer = Service(file).answer(Request(CONFIG))
-    assert answer is not None
-    assert parsedate_to_datetime(answer.modified).timestamp() <= time.time()
+    for year in (1900, 9998, 30000, 200_000):
+        seconds = min((year - 1970) * 31_556_952, 9_200_000_000)
+        with suppress(OSError, OverflowError):  # the file system may know no such date
+            os.utime(file, ns=(0, seconds * 10**9))
+        done = run("--config", file, "show")
+        assert (done.returncode, done.stderr) == (0, "")
+        answer = Service(file).answer(Request(CONFIG))
+        assert answer is not None
+        assert parsedate_to_datetime(answer.modified).timestamp() <= time.time()

@@ -24,6 +24,7 @@ Form = Literal["address", "evolution", "none", "raw"]
 # The host of a request: LABEL.DOMAIN, the domain itself, LABEL and the domain of the MX
 # host, or LABEL and the MX host.
 Place = Literal["host", "domain", "mx domain", "mx host"]
+Scheme = Literal["https", "http"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
 
 
@@ -33,7 +34,7 @@ class Step(NamedTuple):
     place: Place
     path: str
     form: Form = "address"
-    scheme: Literal["https", "http"] = "https"
+    scheme: Scheme = "https"
     kind: Kind = "xml"
 
 
@@ -43,9 +44,6 @@ class Client(NamedTuple):
     name: str
     family: FamilyName  # the documents that it requests first
     steps: tuple[Step, ...] = ()
-    user_agent: str = ""  # "" where it is not known
-    redirects: int | None = None  # the most that it follows; None where not known
-    patience: float | None = None  # seconds for an answer; None where not known
     rules: Rules = Rules()
     needs_xml_type: bool = False  # text/xml or application/xml
     takes_no_compression: bool = False
@@ -65,13 +63,9 @@ _MAIL_V1 = "/.well-known/mail-v1.xml"
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
-def _at_both(
-    form: Form, scheme: Literal["https", "http"] = "https"
-) -> tuple[Step, ...]:
-    return (
-        Step("host", _CONFIG, form, scheme),
-        Step("domain", _WELL_KNOWN, form, scheme),
-    )
+def _at_both(form: Form, scheme: Scheme = "https") -> tuple[Step, ...]:
+    places: tuple[tuple[Place, str], ...] = (("host", _CONFIG), ("domain", _WELL_KNOWN))
+    return tuple(Step(place, path, form, scheme) for place, path in places)
 
 
 _POSTED = (Step("domain", POX, kind="pox"), Step("host", POX, kind="pox"))
@@ -90,13 +84,7 @@ OUTLOOK = Client(
 THUNDERBIRD = Client(
     "Thunderbird",
     "thunderbird",
-    (
-        *_at_both("address"),
-        *_at_both("address", "http"),
-        Step("mx domain", _CONFIG),
-    ),
-    redirects=7,  # 153.8
-    patience=5,  # 153.8
+    (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", _CONFIG)),
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
         # It skips methods that it does not know, and drops a server that has no others
@@ -170,7 +158,6 @@ CLIENTS = (
         "Delta Chat",  # core 2.65
         "thunderbird",
         (Step("host", _CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
-        patience=60,  # core 2.65
         rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
         takes_no_compression=True,
         takes_empty=True,
@@ -251,24 +238,22 @@ def readings_of(
 
 def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
     body = outlook.write(provider, recipient)
-    if body is None and any(outlook.left_out(provider)):
-        return Reading(None)  # warnings.py reports the servers that are left out
-    if body is None:
-        message = "it gets error 500: there is no server to read mail from"
-        cure = "add the server, if there is one"
-        return Reading(None, (Fault("no-account", "document", "", message, cure),))
     try:
-        return Reading(outlook_reader.read(body))
+        if body is not None:
+            return Reading(outlook_reader.read(body))
+        if any(outlook.left_out(provider)):
+            return Reading(None)  # warnings.py reports the servers that are left out
+        code, message = "no-account", "it gets error 500: no server to read mail from"
+        cure = "add the server, if there is one"
     except MeaninglessError as error:
-        fault = Fault("meaningless", "document", "", str(error), error.cure)
-        return Reading(None, (fault,))
+        code, message, cure = "meaningless", str(error), error.cure
+    return Reading(None, (Fault(code, "document", "", message, cure),))
 
 
 def family_of(step: Step) -> FamilyName:
-    """Return the family whose document a step requests."""
     return "thunderbird" if step.kind == "xml" else "outlook"
 
 
 def label_of(step: Step) -> str:
-    """Return the first label of the host that a step requests."""
+    """Return the label of the host that a step requests."""
     return _family(family_of(step)).label

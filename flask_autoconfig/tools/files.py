@@ -36,7 +36,7 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise OSError where *path* is there and not an ordinary file."""
+    """Raise OSError where the folder is missing, or anything but a file is there."""
     with _held(path.parent) as folder:
         folder.mode_of(path.name)
 
@@ -117,15 +117,12 @@ class Folder:
                 try:
                     yield folder
                 finally:
-                    folder._clear()
+                    for each in os.listdir(folder._number):
+                        with suppress(OSError):
+                            os.unlink(each, dir_fd=folder._number)
         finally:
             with suppress(OSError):
                 os.rmdir(name, dir_fd=self._number)
-
-    def _clear(self) -> None:
-        for name in os.listdir(self._number):
-            with suppress(OSError):
-                os.unlink(name, dir_fd=self._number)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a new file; after an error there is none."""

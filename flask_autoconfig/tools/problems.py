@@ -13,6 +13,7 @@ import errno
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -44,21 +45,15 @@ def shown(
     kinds = list(map(_kind, problems))
     totals = Counter(kinds)
     seen: Counter[tuple[str, ...]] = Counter()
-    parts: list[Problem | str] = []
+    lines = _lines_of(problems, Path(file))
     for problem, alike in zip(problems, kinds, strict=True):
         seen[alike] += 1
         if seen[alike] <= _MOST_ALIKE:
-            parts.append(problem)
+            text = lines.get((problem.file, problem.line or 0), "")
+            yield from _block(problem, str(file), kind, text, width)
         elif seen[alike] == _MOST_ALIKE + 1:
             more = f"{totals[alike] - _MOST_ALIKE:,} more like it"
-            parts.append(f"  and {more} (`validate --json` lists all of them)")
-    lines = _lines_of([part for part in parts if isinstance(part, Problem)], file)
-    for part in parts:
-        if isinstance(part, str):
-            yield wrapped(part, width)
-        else:
-            text = lines.get((part.file, part.line or 0), "")
-            yield from _block(part, str(file), kind, text, width)
+            yield wrapped(f"  and {more} (`validate --json` lists all of them)", width)
 
 
 def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
@@ -93,7 +88,10 @@ def _block(
     words = [f"{problem.place}{domain}", problem.client, problem.message]
     sentence = clean(": ".join(filter(None, words)))
     yield wrapped(f"{start}{_head(kind, _COLOURS[kind])} {sentence}", width, 4)
-    for line in _excerpt(problem, text, width):
+    excerpt, most = problem.excerpt, min(width or _LONGEST_EXCERPT, _LONGEST_EXCERPT)
+    if text.strip() and not excerpt:
+        excerpt = clean(f"  {problem.line} | {hidden(text).strip()}", most)
+    for line in excerpt.splitlines():
         gutter, bar, rest = line.partition("|")
         yield click.style(gutter + bar, fg="cyan") + rest
     if problem.cure:
@@ -105,50 +103,8 @@ def _head(word: str, colour: str) -> str:
     return click.style(f"{word}:", fg=colour, bold=True)
 
 
-# --- The line of the file ----------------------------------------------------------------
-
-
-def _excerpt(problem: Problem, text: str, width: int | None) -> list[str]:
-    """Return the line and, if the column is known, a mark below it, cut to the width.
-
-    *text* is the line of a problem that carries no excerpt.
-    """
-    lines = problem.excerpt.split("\n")
-    if not problem.excerpt:
-        text = clean(text.strip(), _LONGEST_LINE)
-        if not text:
-            return []
-        lines = [f"  {problem.line} | {text}"]
-    elif width is None:  # excerpts are cut already
-        return lines
-    start = lines[0].index("|") + 2
-    room = max(min(width or _LONGEST_EXCERPT, _LONGEST_EXCERPT) - start, 10)
-    has_mark = len(lines) > 1
-    at = lines[1].index("^") if has_mark else _value_at(lines[0], problem.message)
-    first = min(max(at - room // 2, start), max(len(lines[0]) - room, start))
-    return [_cut(line, start, first, room) for line in lines]
-
-
-def _value_at(line: str, message: str) -> int:
-    """Return where *line* has the value that *message* quotes, else 0."""
-    value = re.search(r'"[^"…]+', message)
-    return max(line.find(value[0]), 0) if value else 0
-
-
-def _cut(line: str, start: int, first: int, room: int) -> str:
-    """Return the gutter before *start*, then *room* characters from *first* on."""
-    part = line[first : first + room]
-    if first > start and part.strip():
-        part = (" " if part[0] == " " else "…") + part[1:]
-    if first + room < len(line):
-        part = part[:-1] + "…"
-    return line[:start] + part
-
-
-def _lines_of(
-    problems: Iterable[Problem], file: Path | str
-) -> dict[tuple[str, int], str]:
-    """Return the lines that problems name, by file and number, without secrets.
+def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], str]:
+    """Return the lines that problems name, by file and number.
 
     Problems name an included file relative to the main one or to the working folder.
     """
@@ -156,26 +112,17 @@ def _lines_of(
     for problem in problems:
         if problem.line and not problem.excerpt:
             wanted.setdefault(problem.file, set()).add(problem.line)
-    main = Path(file)
     found = {}
     for name, numbers in wanted.items():
         beside = main.parent / name if name else main
         path = beside if beside.is_file() else Path(name)
-        for number, line in _read(path, numbers):
-            found[name, number] = hidden(line)
-    return found
-
-
-def _read(path: Path, numbers: set[int]) -> Iterator[tuple[int, str]]:
-    try:
         if not path.is_file():  # a pipe can be read only once
-            return
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            for number, line in enumerate(islice(lines, max(numbers)), 1):
+            continue
+        with suppress(OSError), path.open(encoding="utf-8-sig", errors="replace") as it:
+            for number, line in enumerate(islice(it, max(numbers)), 1):
                 if number in numbers:
-                    yield number, line[:_LONGEST_LINE]
-    except OSError:  # it has disappeared since
-        return
+                    found[name, number] = line[:_LONGEST_LINE]
+    return found
 
 
 # --- Errors of writing -------------------------------------------------------------------
@@ -193,17 +140,16 @@ def trouble(error: OSError, named: Path) -> Problem:
     return Problem(str(where), f"cannot write: {error.strerror}", cure)
 
 
-_REMOVE = "remove it, or name another place"
-_MAKE_ROOM = "make room there, or name another place"
-_CURES = {
-    None: _REMOVE,  # what is there is not an ordinary file, or not a folder
-    errno.EEXIST: _REMOVE,
+_CURES: dict[int | None, str] = {
     errno.ENOTDIR: "it is not a folder: name another",
-    errno.EISDIR: "remove that folder, or name another place",
-    errno.EACCES: "name a folder that you may write in, or permit it",
-    errno.EPERM: "name a folder that you may write in, or permit it",
-    errno.EROFS: "name a folder on a file system that can be written to",
-    errno.ENOSPC: _MAKE_ROOM,
-    errno.EDQUOT: _MAKE_ROOM,
-    errno.EFBIG: _MAKE_ROOM,
+    # What is there is not an ordinary file, or not a folder.
+    **dict.fromkeys((None, errno.EEXIST), "remove it, or name another place"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "name a folder that you may write in, or permit it",
+    ),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+        "make room there, or name another place",
+    ),
 }

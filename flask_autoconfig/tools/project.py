@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import families
 from ..address import Address, fold, is_ip
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
-from ..families import Family
 from ..files import DEFAULT_FILE, file_in_environment
 from ..hooks import HookFailed, Hooks
 from ..importing import load_hooks, name_in_environment
@@ -25,12 +23,10 @@ if TYPE_CHECKING:
     from flask.cli import ScriptInfo
 
 
-# --- The Flask project -------------------------------------------------------------------
-
-
-def is_project() -> bool:
-    """Return whether a Flask project is the subject."""
-    return named_file() is None and script_info() is not None
+def named_file() -> Path | None:
+    """Return the file that --config names."""
+    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
+    return named
 
 
 def script_info() -> ScriptInfo | None:
@@ -38,6 +34,11 @@ def script_info() -> ScriptInfo | None:
     from flask.cli import ScriptInfo
 
     return click.get_current_context().find_object(ScriptInfo)
+
+
+def is_project() -> bool:
+    """Return whether a Flask project is the subject."""
+    return named_file() is None and script_info() is not None
 
 
 def flask_app() -> Flask | None:
@@ -61,7 +62,7 @@ def service_of(app: Flask | None) -> Service | None:
     return found
 
 
-def _project_service() -> Service | None:
+def of_project() -> Service | None:
     """Return the service of the Flask project, None where --config overrides it."""
     return None if named_file() else service_of(flask_app())
 
@@ -69,24 +70,14 @@ def _project_service() -> Service | None:
 # --- The file ----------------------------------------------------------------------------
 
 
-def named_file() -> Path | None:
-    """Return the file that --config names."""
-    named: Path | None = click.get_current_context().meta["flask_autoconfig.file"]
-    return named
-
-
 def file() -> Path:
     """Return the file to work on: --config, else the Flask project's, else the default."""
-    named = named_file()
-    if named is not None:
-        return named
     try:
-        of_project = service_of(flask_app())
+        if found := of_project():
+            return Path(found.live.file)
     except ConfigError as error:
         return file_of(error)
-    if of_project is not None:
-        return Path(of_project.live.file)
-    return Path(file_in_environment() or DEFAULT_FILE)
+    return named_file() or Path(file_in_environment() or DEFAULT_FILE)
 
 
 def file_of(error: ConfigError) -> Path:
@@ -98,18 +89,15 @@ def file_of(error: ConfigError) -> Path:
 
 def is_there() -> bool:
     """Return whether there is a configuration: a Flask project's mapping, or a file."""
-    of_project = _project_service()
-    return (of_project is not None and of_project.live.is_static) or file().is_file()
+    found = of_project()
+    return (found is not None and found.live.is_static) or file().is_file()
 
 
 def loaded() -> Loaded:
-    """Return the configuration: a Flask project's mapping, or the file's content.
-
-    Raises ConfigError.
-    """
-    of_project = _project_service()
-    if of_project is not None and of_project.live.is_static:
-        return of_project.snapshot.loaded
+    """Return a Flask project's mapping, or the file's content; raises ConfigError."""
+    found = of_project()
+    if found is not None and found.live.is_static:
+        return found.snapshot.loaded
     return read(file())
 
 
@@ -117,74 +105,32 @@ def loaded() -> Loaded:
 
 
 def service() -> Service:
-    """Return the service that clients would ask: a Flask project's own, with its hooks.
-
-    Raises ConfigError.
-    """
+    """Return the service of a Flask project, or of the file; raises ConfigError."""
     app = None if named_file() else flask_app()
     found = service_of(app)
     if app is None or found is None:
         hooks = name_in_environment()
         return Service(file(), hooks=Hooks(load_hooks(hooks)) if hooks else None)
     if found.live.current().lookup is None:  # the site started with a faulty file
-        raise ConfigError(_problems_of(found.live.file), str(found.live.file))
+        return Service(Path(found.live.file), hooks=found.hooks)
     # The hooks may ask the site's database.
     click.get_current_context().with_resource(app.app_context())
     return found
 
 
-def _problems_of(file: Path) -> tuple[Problem, ...]:
-    try:
-        read(file)
-    except ConfigError as error:
-        return error.problems
-    return (Problem("", "it was corrected a moment ago", "run this command again"),)
-
-
-def served_families(loaded: Loaded) -> tuple[Family, ...]:
-    """Return the families that are served: a Flask project's, else the file's.
-
-    Raises ConfigError for an unknown name.
-    """
-    of_project = _project_service()
-    if of_project is not None:
-        return of_project.speaking
-    override = families.overriding()
-    if override is not None:
-        return override
-    return families.chosen(loaded.tables.clients, "clients")
-
-
-def silent_families() -> list[Problem]:
-    """Return a warning for each family that a project's hooks exclude from answers."""
-    of_project = _project_service()
-    if of_project is None:
-        return []
-    return [
-        Problem(
-            "",
-            f"they get nothing ({family.name}), since they log in with the address and "
-            "find_username returns other login names",
-            "leave that family out of `clients`, if you like",
-            family.askers,
-        )
-        for family in of_project.families
-        if family not in of_project.speaking
-    ]
-
-
-def served_address(service: Service, address: Address) -> Served:
-    """Return who serves *address*, with the login of the hooks; raises ConfigError."""
-    with asking(service, address.domain):
-        found = service.lookup.find_address(address, "")
-    return _found(service, found, address.domain)
-
-
-def served(service: Service, domain: str) -> Served:
-    """Return who serves a folded domain, by file or hooks; raises ConfigError."""
+def served(service: Service, domain: str, address: Address | None = None) -> Served:
+    """Return who serves a folded domain, or an address in it; raises ConfigError."""
+    lookup = service.lookup
     with asking(service, domain):
-        found = service.lookup.find_domain(domain)
-    return _found(service, found, domain)
+        if address is not None:
+            found = lookup.find_address(address, "")
+        else:
+            found = lookup.find_domain(domain)
+    if found is None:
+        cure = "add it to a provider's domains"
+        problem = Problem(domain, "the file does not serve it", cure)
+        raise ConfigError([problem], str(service.live.file))
+    return found
 
 
 @contextmanager
@@ -195,14 +141,6 @@ def asking(service: Service, subject: str) -> Iterator[None]:
     except HookFailed as error:
         problem = Problem(subject, f"{error} failed", "see the line above")
         raise ConfigError([problem], str(service.live.file)) from None
-
-
-def _found(service: Service, found: Served | None, domain: str) -> Served:
-    if found is None:
-        cure = "add it to a provider's domains"
-        problem = Problem(domain, "the file does not serve it", cure)
-        raise ConfigError([problem], str(service.live.file))
-    return found
 
 
 # --- Domains -----------------------------------------------------------------------------
@@ -216,10 +154,8 @@ def domain(text: str) -> str:
             raise ValueError("an IP address")
         return folded
     except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not a domain; write one like example.com",
-            param_hint="DOMAIN",
-        ) from None
+        message = f"{text!r} is not a domain; write one like example.com"
+        raise click.BadParameter(message, param_hint="DOMAIN") from None
 
 
 def domains(service: Service, asked: str) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -29,11 +28,8 @@ def width(*, err: bool = False) -> int | None:
     if stream is None or not stream.isatty():
         return None
     wanted = os.environ.get("COLUMNS", "")
-    if wanted.isdecimal() and int(wanted):
-        return int(wanted)
-    with suppress(OSError, ValueError):
-        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
-    return _USUAL_WIDTH
+    columns = int(wanted) if wanted.isdecimal() else 0
+    return columns or os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
 
 
 def wrapped(text: str, width: int | None, hang: int = 2) -> str:

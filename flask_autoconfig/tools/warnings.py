@@ -1,89 +1,50 @@
 """The warnings of `validate`: what clients cannot take of the settings.
 
 Each client is played over the documents that it would be served (:mod:`clients`). Faults
-that no client's rules explain come from the rules of :mod:`advice`.
+that no client's rules explain come from rules: they yield codes with values, and
+`warnings.toml` has the client, the texts and the order of the codes.
 """
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import count
-from typing import NamedTuple
+from contextlib import suppress
+from functools import cache, partial
+from ipaddress import ip_address
+from itertools import count, islice
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from ..address import Address, unfold
+from msgspec import json, to_builtins
+
+from .. import oauth_hosts
+from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
+from ..config import values
+from ..config.explain import hints
+from ..config.explain.foreign import login_for, theirs_in
+from ..config.listing import Listing, lines_of
+from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
-from ..config.tables import FamilyName, Provider
-from ..documents import Recipient, apple, outlook, pacc
+from ..config.tables import WITHOUT_LOGIN, Provider, Server
+from ..config.values import quote
+from ..config.writing import strings_read_by
+from ..documents import (
+    LONGEST_NAME,
+    LONGEST_SHORT_NAME,
+    Recipient,
+    apple,
+    outlook,
+    pacc,
+)
 from ..errors import Problem
 from ..families import FAMILIES, Family
-from . import advice, zone
+from ..page import look
+from . import zone
 from .clients import CLIENTS, Client, readings_of
+from .net.untrusted import is_public
 from .reading import Fault, Reading, in_words
-
-_EVERYBODY, _BY_SRV = "Every client", "Programs that go by SRV records"
-_SITE = "Your own site"
-_LITERAL = "Clients that use the URL as it is"
-
-
-class Rule(NamedTuple):
-    """A rule of :mod:`advice` and the client that it is about."""
-
-    client: str
-    findings: Callable[[Provider], advice.Findings]
-    family: FamilyName | None = None  # the rule holds where this family is served
-    ours: bool = False  # the rule is about documents and records that we make
-
-
-# What does most harm comes first. A word stands for the faults of played clients that
-# have this effect, "id" for identities that two providers share.
-_ORDER: tuple[Rule | str, ...] = (
-    Rule(_EVERYBODY, advice.unencrypted_mail),
-    Rule(_EVERYBODY, advice.unencrypted_urls),
-    Rule(_EVERYBODY, advice.unreachable_hosts),
-    Rule(_EVERYBODY, advice.misplaced_servers),
-    Rule(_EVERYBODY, advice.unknown_domains, ours=True),
-    Rule(_EVERYBODY, advice.shared_usernames),
-    Rule("Thunderbird", advice.replaced_servers, "thunderbird"),
-    Rule(_EVERYBODY, advice.broken_placeholders),
-    Rule(_EVERYBODY, advice.unexpected_ports),
-    Rule(_EVERYBODY, advice.assumed_urls),
-    Rule(_LITERAL, advice.urls_without_path),
-    Rule(_EVERYBODY, advice.missing_oauth2),
-    Rule(_EVERYBODY, advice.unreachable_urls),
-    "document",
-    Rule("Kontact and Evolution", advice.encrypted_passwords, "thunderbird"),
-    "server",
-    "setting",
-    Rule(_EVERYBODY, advice.long_lists),
-    Rule(_EVERYBODY, advice.long_names),
-    "id",
-    Rule(_SITE, advice.repeated_domains, ours=True),
-    Rule("The page", advice.pale_colours, "page"),
-    Rule(
-        "Outlook (classic)",
-        advice.left_out(outlook.left_out, "it is not offered", "Outlook"),
-        "outlook",
-        ours=True,
-    ),
-    Rule(
-        "iPhone, iPad and Mac",
-        advice.left_out(apple.left_out, "profiles leave it out", "Apple's programs"),
-        "apple",
-        ours=True,
-    ),
-    Rule(
-        _BY_SRV,
-        advice.left_out(zone.left_out, "it has no record", "those programs"),
-        ours=True,
-    ),
-    Rule(_BY_SRV, advice.usernames_without_srv, ours=True),
-    Rule(
-        "PACC",
-        advice.left_out(pacc.left_out, "its document leaves it out", "PACC's clients"),
-        "pacc",
-        ours=True,
-    ),
-)
 
 
 def find_warnings(
@@ -100,43 +61,26 @@ def find_warnings(
     no client is played, and rules about our own documents and records are left out.
     """
     families = {family.name: family for family in served}
-    rules = [
-        rule
-        for rule in _ORDER
-        if isinstance(rule, Rule)
-        and (rule.family is None or rule.family in families)
-        and (ours or not rule.ours)
-    ]
+    rules = [*_OF_SETTINGS]
+    if ours:
+        rules += [*_OF_OURS, partial(_played, families)]
+    problems: dict[str, list[Problem]] = {code: [] for code in _texts()}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
-    problems: dict[Rule | str, list[Problem]] = {key: [] for key in _ORDER}
     first_of: dict[str, Origin] = {}
     for provider, origin in zip(providers, origins or one_file, strict=False):
         first = first_of.setdefault(provider.identity, origin)
+        found = [each for rule in rules for each in rule(provider)]
         if first is not origin:
-            problems["id"].append(_shared_id(provider, origin, first))
-        for rule in rules:
-            for finding in rule.findings(provider):
-                problems[rule].append(_problem(finding, rule.client, origin))
-        for client, fault in _played(provider, families) if ours else ():
-            finding = advice.Finding(fault.place, fault.message, fault.cure)
-            problems[fault.effect].append(_problem(finding, client, origin))
+            name, place = unfold(provider.identity), first.seen_from(origin)
+            found.append(_found("shared-id", "id", first=place, id=name))
+        for code, problem in found:
+            place = f"{origin.place}.{problem.place}" if problem.place else origin.place
+            if _texts()[code].get("family", "") in ("", *families):
+                problems[code].append(problem._replace(place=place, file=origin.file))
     return [problem for found in problems.values() for problem in found]
 
 
-def _problem(finding: advice.Finding, client: str, origin: Origin) -> Problem:
-    place = f"{origin.place}.{finding.place}" if finding.place else origin.place
-    return Problem(place, finding.message, finding.cure, client, origin.file)
-
-
-def _shared_id(provider: Provider, origin: Origin, first: Origin) -> Problem:
-    message = f"{first.seen_from(origin)} has the id {unfold(provider.identity)} too"
-    cure = "give it another: find_provider reaches only the first"
-    return Problem(f"{origin.place}.id", message, cure, _SITE, origin.file)
-
-
-def _played(
-    provider: Provider, families: Mapping[str, Family]
-) -> Iterator[tuple[str, Fault]]:
+def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
     """Yield the faults that clients find in the documents that they would be served."""
     domain = next(iter(provider.exact_domains), "")
     exact = bool(domain)
@@ -149,8 +93,9 @@ def _played(
     ]
     all_names = [client.name for client in clients if client.family == "thunderbird"]
     for names, fault in by_fault(readings_of(clients, provider, recipient)):
-        is_all = names == all_names
-        yield families["thunderbird"].askers if is_all else in_words(names), fault
+        everybody = families["thunderbird"].askers if names == all_names else ""
+        client = everybody or in_words(names)
+        yield fault.effect, Problem(fault.place, fault.message, fault.cure, client)
 
 
 def by_fault(
@@ -162,3 +107,273 @@ def by_fault(
         for fault in reading.faults:
             found.setdefault(fault, []).append(client.name)
     return [(names, fault) for fault, names in found.items()]
+
+
+# --- Rules ----------------------------------------------------------------------------
+
+Findings = Iterator[tuple[str, Problem]]  # with the code of each
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    """Return the texts, client and family of each code, the worst first."""
+    path = Path(__file__).with_name("warnings.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
+    """Return a problem at a place in the provider, with the TOML's keys."""
+    text = _texts()[code]
+    message, cure = (text[key].format_map(values) for key in ("message", "cure"))
+    return code, Problem(place, message, cure, text.get("client", "Every client"))
+
+
+def _mail_servers(provider: Provider) -> Iterator[tuple[str, Server]]:
+    return (found for found in provider.servers if found[1].type in MAIL_TYPES)
+
+
+# --- Servers --------------------------------------------------------------------------
+
+_STANDARD = {
+    standard_port(type_, socket_type): (type_, socket_type)
+    for type_ in MAIL_TYPES
+    for socket_type in ("SSL", "STARTTLS")
+}
+_BROKEN = re.compile(r"%(?:EMAILADDRESS|EMAILLOCALPART|EMAILDOMAIN|REALNAME)(?!%)")
+
+
+def _mail(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        if server.socket_type == "plain":
+            yield _found("unencrypted-mail", f"{place}.socket_type")
+
+        methods = [name for name in server.authentication if name != "OAuth2"]
+        if methods[:1] == ["password-encrypted"]:  # Evolution skips OAuth2
+            yield _found("encrypted-password", f"{place}.authentication")
+
+        # Thunderbird 153.8 adds no outgoing server where there is a default one. It adds
+        # an incoming server, but binds no outgoing server to its account.
+        if getattr(server, "use_global_preferred_server", False):
+            kind = "replaced-outgoing" if server.type == "smtp" else "replaced"
+            yield _found(f"{kind}-server", f"{place}.use_global_preferred_server")
+
+
+def _ports(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        place = f"{place}.port"
+        own = (server.type, server.socket_type)
+        type_, socket_type = _STANDARD.get(server.port, own)
+        if type_ != server.type:
+            yield _found("port-of-another-type", place, server=server, standard=type_)
+        elif server.socket_type not in ("plain", socket_type):
+            code = "port-of-another-socket"
+            yield _found(code, place, server=server, standard=socket_type)
+
+
+def _services(provider: Provider) -> Findings:
+    for place, server in provider.servers:
+        is_known = provider.oauth2 or oauth_hosts.is_known(server.hostname)
+        if "OAuth2" in server.authentication and not is_known:
+            yield _found("missing-oauth2", f"{place}.authentication")
+
+        if broken := _BROKEN.search(server.username or ""):
+            yield _found("broken-placeholder", f"{place}.username", word=broken[0])
+
+        is_dav, url = server.type in ("caldav", "carddav"), server.url
+        if is_dav and url and not urlsplit(url).path:
+            yield _found("url-without-path", f"{place}.url", server=server)
+
+        if server.is_url_usual:
+            yield _found("assumed-url", f"{place}.hostname", server=server)
+
+        table = place.partition("[")[0]
+        if cure := hints.for_type(server.type, table) if table != "setup" else "":
+            code, place = "misplaced-server", f"{place}.type"
+            yield _found(code, place, server=server, table=table, cure=cure)
+
+
+# --- URLs and hosts -------------------------------------------------------------------
+
+# Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
+# choices of routers and older guides.
+_PRIVATE_DOMAINS = (
+    *(".local", ".localdomain", ".lan", ".home", ".home.arpa", ".internal"),
+    *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
+)
+_URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
+
+
+def _unencrypted_urls(provider: Provider) -> Findings:
+    def omit(_: object) -> None:
+        """Encode a domains file, which holds no URLs, as nothing."""
+
+    if b"http://" not in json.encode(provider, enc_hook=omit):
+        return
+    raw = to_builtins(provider, enc_hook=omit)
+    urls = (values.url, values.service_url)
+    for found in strings_read_by(urls, Provider, raw, ""):
+        if found.table[found.key].startswith("http://"):
+            yield _found("unencrypted-url", found.place)
+
+
+def _unreachable(provider: Provider) -> Findings:
+    urls = []
+    for place, server in provider.servers:
+        host = server.hostname or ""
+        reason = _why_unreachable(host)
+        if not reason and is_ip(host) and server.socket_type != "plain":
+            reason = f"hardly any certificate has an address such as {host} in it, "
+            reason += "and clients refuse the server"
+        if reason:
+            yield _found("unreachable-host", f"{place}.hostname", reason=reason)
+        urls += [(f"{place}.{key}", getattr(server, key, None)) for key in _URL_KEYS]
+
+    if provider.webmail:
+        urls.append(("webmail.login_page", provider.webmail.login_page))
+    for place, url in urls:
+        if reason := _why_unreachable(urlsplit(url).hostname or "") if url else "":
+            yield _found("unreachable-url", place, reason=reason)
+
+
+def _why_unreachable(host: str) -> str:
+    """Return why nobody reaches the host from outside, "" if somebody may."""
+    if not host or "%" in host:
+        return ""
+    if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
+        return f"{host} is each reader's own device"
+    if is_ip(host):
+        if ip_address(host).is_loopback:
+            return f"{host} is each reader's own device"
+        reason = "is a private or reserved address, which nobody outside reaches"
+        return "" if is_public(host) else f"{host} {reason}"
+    if "." not in host:
+        return f"{host} has no dot: only your own network may know it"
+    ending = next((name for name in _PRIVATE_DOMAINS if host.endswith(name)), "")
+    return f"only your own network knows a name in {ending}" if ending else ""
+
+
+# --- Domains --------------------------------------------------------------------------
+
+_MOST_LISTED = 1000
+_LOCAL_NAMES = (".localhost", ".localdomain")
+
+
+def _domains(provider: Provider) -> Findings:
+    seen: set[str] = set()
+    for index, domain in enumerate(provider.domains):
+        yield from _unknown(domain, f"domains[{index}]")
+        if domain in seen:
+            place = f"domains[{index}]"
+            yield _found("repeated-domain", place, domain=unfold(domain))
+        seen.add(domain)
+
+
+def _unknown(domain: str, place: str) -> Findings:
+    """Yield that no address is in the domain."""
+    name = domain.removeprefix("*.")
+    if name.endswith(_LOCAL_NAMES):
+        yield _found("local-domain", place, name=name)
+    elif "." in name or name in ("*", ""):
+        return
+    elif name != domain:
+        yield _found("whole-ending", place, domain=domain, name=name)
+    else:  # the quotes let similar problems be counted together
+        yield _found("undotted-domain", place, name=quote(name))
+
+
+def unknown_listed(listing: Listing) -> Iterator[Problem]:
+    """Yield the domains of a domains file in which no address is, up to a thousand."""
+    endings = tuple(name.encode() for name in _LOCAL_NAMES)
+    suspects = (
+        name
+        for name in listing.names
+        if b"." not in name.removeprefix(b"*.") or name.endswith(endings)
+    )
+    names = dict.fromkeys(islice(suspects, _MOST_LISTED))
+    lines: dict[bytes, int] = {}
+    with suppress(OSError):  # the file was removed since it was read
+        lines = lines_of(listing.path, names) if names else {}
+    for name in sorted(names, key=lambda name: lines.get(name, 0)):
+        for _, problem in _unknown(name.decode(), ""):
+            yield problem._replace(file=str(listing.path), line=lines.get(name))
+
+
+# --- User names -----------------------------------------------------------------------
+
+_SRV_USERNAMES = {
+    "%EMAILADDRESS%",
+    "%EMAILLOCALPART%",
+    "%EMAILLOCALPART%@%EMAILDOMAIN%",
+}
+
+
+def _shared_usernames(provider: Provider) -> Findings:
+    """Yield user names without a placeholder, or with one that no client fills in."""
+    names = {
+        f"{place}.username": server.username
+        for place, server in provider.servers
+        if server.username and not WITHOUT_LOGIN.issuperset(server.authentication)
+    }
+    if provider.webmail and (info := provider.webmail.login_page_info):
+        names["webmail.login_page_info.username"] = info.username
+    for place, name in names.items():
+        unknown, is_shared = theirs_in(name), is_for_all(name)
+        is_broken = any(word[:-1] in name.replace(word, "") for word in PLACEHOLDERS)
+        if is_broken or not (unknown or is_shared):
+            continue
+        code = "unfilled-username" if unknown else "shared-username"
+        if unknown and is_shared:
+            code += "-for-all"
+        login = quote(login_for(name))
+        yield _found(code, place, unknown=unknown, name=quote(name), login=login)
+
+
+def _srv_usernames(provider: Provider) -> Findings:
+    for place, server in _mail_servers(provider):
+        if server.username and server.username not in _SRV_USERNAMES:
+            yield _found("srv-username", f"{place}.username")
+
+
+# --- Documents, records and the page --------------------------------------------------
+
+
+def _sizes_and_colours(provider: Provider) -> Findings:
+    limits = {"display_name": LONGEST_NAME, "display_short_name": LONGEST_SHORT_NAME}
+    for key, limit in limits.items():
+        length = len(getattr(provider, key) or "")
+        if length > limit:
+            yield _found("long-name", key, limit=limit, length=length)
+
+    number = sum(1 for _ in provider.exact_domains) if provider.list_domains else 0
+    if number > 1000:
+        yield _found("long-list", "list_domains", number=number)
+
+    colour = provider.page.colour if provider.page else None
+    contrast = look.contrast(colour, look.PAPER) if colour else look.ENOUGH
+    if colour and contrast < look.ENOUGH:
+        known = {"enough": look.ENOUGH, "shade": look.legible(colour, look.PAPER)}
+        yield _found("pale-colour", "page.colour", contrast=contrast, **known)
+
+
+_LEFT_OUT: dict[str, Callable[[Provider], Iterable[tuple[str, str]]]] = {
+    "outlook": outlook.left_out,
+    "apple": apple.left_out,
+    "srv": zone.left_out,
+    "pacc": pacc.left_out,
+}
+
+
+def _left_out(provider: Provider) -> Findings:
+    """Yield the servers that a document or record of ours cannot express."""
+    for name, reasons in _LEFT_OUT.items():
+        for place, reason in reasons(provider):
+            yield _found(f"not-in-{name}", place, reason=reason)
+
+
+Rule = Callable[[Provider], Findings]
+# Rules about anybody's settings, and those about our own documents and records.
+_OF_SETTINGS: tuple[Rule, ...] = (
+    *(_mail, _ports, _services, _unencrypted_urls, _unreachable, _shared_usernames),
+    _sizes_and_colours,
+)
+_OF_OURS: tuple[Rule, ...] = (_domains, _srv_usernames, _left_out)

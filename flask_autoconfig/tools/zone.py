@@ -9,7 +9,7 @@ calendars (DAVx5) does not try the well-known URL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -34,7 +34,9 @@ URL_SERVICES = (
     ("_carddavs._tcp", "carddav"),
     ("_jmap._tcp", "jmap"),
 )
+_URL_TYPES = {type_: name for name, type_ in URL_SERVICES}
 _SIEVE = "_sieve._tcp"
+_OTHERS = {"managesieve": _SIEVE, **_URL_TYPES}
 _LONGEST_PATH = 250  # after `path=`, in one string (RFC 1035, section 3.3)
 
 
@@ -79,108 +81,86 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
     A program that follows them gets the file's best server: where no record can name that
     one, the next ones get no record either.
     """
-    offered = {(server.type, _slot(server)) for _, server in provider.servers}
-    ranks = [rank for servers in _ways(provider) for rank in _ranked(servers, domain)]
-    for name, type_, socket_type in MAIL_SERVICES:
-        for rank in ranks:
-            if (rank.type, rank.socket_type) == (type_, socket_type):
-                yield _srv(name, rank.priority, rank.host, rank.port)
-        if (type_, socket_type) not in offered:
-            yield Record(name, "SRV", "0 0 0 .")
-
-    for _, server in _firsts(provider, ["managesieve"]):
-        if not _reason_against(server, domain):
-            yield _srv(_SIEVE, 0, _host(server, domain), server.port or 0)
-
-    for _, server in _firsts(provider, [type_ for _, type_ in URL_SERVICES]):
-        if _reason_against_url(server, domain):
-            continue
-        name = next(name for name, type_ in URL_SERVICES if type_ == server.type)
-        host, port, path = _target_of(server.url or "", domain)
-        yield _srv(name, 0, host, port)
-        if path != f"/.well-known/{server.type}":  # the default path
-            yield Record(name, "TXT", f'"path={path}"')
+    # A `plain` server is offered where STARTTLS would be, although no record names it.
+    offered = {
+        (server.type, "SSL" if server.socket_type == "SSL" else "STARTTLS")
+        for _, server in provider.servers
+    }
+    found: dict[str, list[Record]] = {}
+    for name, *service in MAIL_SERVICES:
+        is_denied = tuple(service) not in offered
+        found[name] = [Record(name, "SRV", "0 0 0 .")] if is_denied else []
+    for servers in _groups(provider):
+        for record in _ranked(servers, domain):
+            found.setdefault(record.name, []).append(record)
+    yield from chain.from_iterable(found.values())
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that no SRV record can name, with the reason."""
-    for way, servers in zip(_WAYS, _ways(provider), strict=True):
-        places = [
-            f"{way}[{index}]"
-            for index, server in enumerate(getattr(provider, way))
-            if server.type in MAIL_TYPES
-        ]
-        reasons = [_reason_against(server, _ANY_DOMAIN) for server in servers]
-        for place, reason in zip(places, reasons, strict=True):
+    domain = "example.com"  # no reason depends on it
+    for servers in _groups(provider):
+        reasons = [_reason_against(server, domain) for _, server in servers]
+        for (place, _), reason in zip(servers, reasons, strict=True):
             if reason or reasons[0]:
-                first = f"{places[0]}, which comes first, cannot have a record"
+                first = f"{servers[0][0]}, which comes first, cannot have a record"
                 yield place, reason or first
-    for place, server in _firsts(provider, ["managesieve"]):
-        if reason := _reason_against(server, _ANY_DOMAIN):
-            yield place, reason
-    for place, server in _firsts(provider, [type_ for _, type_ in URL_SERVICES]):
-        if reason := _reason_against_url(server, _ANY_DOMAIN):
-            yield place, reason
 
 
-_WAYS = ("incoming", "outgoing")
-_ANY_DOMAIN = "example.com"  # no reason depends on the domain
+def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
+    """Yield the servers to read mail from, to send it, and the best of other services.
+
+    Each has its place. The servers of a group compete, and the best one is the first.
+    """
+    for way in ("incoming[", "outgoing["):
+        yield [
+            (place, server)
+            for place, server in provider.servers
+            if place.startswith(way) and server.type in MAIL_TYPES
+        ]
+    for type_ in _OTHERS:
+        yield [pair for pair in provider.servers if pair[1].type == type_][:1]
 
 
-class _Rank(NamedTuple):
-    """A mail server as an SRV record names it."""
-
-    priority: int
-    type: str
-    socket_type: str
-    host: str
-    port: int
-
-
-def _ways(provider: Provider) -> list[list[Server]]:
-    """Return the servers to read mail from and those to send it, best first."""
-    return [
-        [server for server in getattr(provider, way) if server.type in MAIL_TYPES]
-        for way in _WAYS
-    ]
-
-
-def _ranked(servers: list[Server], domain: str) -> Iterator[_Rank]:
-    """Rank servers to read or to send, across their types (RFC 6186, section 3.4)."""
-    if servers and _reason_against(servers[0], domain):
+def _ranked(servers: list[tuple[str, Server]], domain: str) -> Iterator[Record]:
+    """Yield the records of a group, ranked across types (RFC 6186, section 3.4)."""
+    if servers and _reason_against(servers[0][1], domain):
         return
-    unique = dict.fromkeys(
-        (server.type, server.socket_type or "SSL", _host(server, domain), server.port)
-        for server in servers
+    targets = dict.fromkeys(
+        _target(server, domain)
+        for _, server in servers
         if not _reason_against(server, domain)
     )
-    for priority, (type_, socket_type, host, port) in enumerate(unique):
-        yield _Rank(priority, type_, socket_type, host, port or 0)
+    for priority, (name, host, port, path) in enumerate(targets):
+        yield Record(name, "SRV", f"{priority} 1 {port} {host}.")
+        if path:
+            yield Record(name, "TXT", f'"path={path}"')
 
 
-def _firsts(provider: Provider, types: Iterable[str]) -> Iterator[tuple[str, Server]]:
-    """Yield the best server of each of these types, with its place."""
-    for type_ in types:
-        placed = (pair for pair in provider.servers if pair[1].type == type_)
-        yield from islice(placed, 1)
-
-
-def _slot(server: Server) -> str:
-    """Return the encryption of the server's SRV service, where `plain` is STARTTLS."""
-    return "SSL" if server.socket_type == "SSL" else "STARTTLS"
+def _target(server: Server, domain: str) -> tuple[str, str, int | None, str]:
+    """Return the name of the service, the host, the port, and a path that is unusual."""
+    if server.type in _URL_TYPES:
+        parts = urlsplit(known_part(server.url or "", domain))
+        is_usual = parts.path == f"/.well-known/{server.type}"  # RFC 6764, section 4
+        path = "" if is_usual else parts.path or "/"
+        return _OTHERS[server.type], parts.hostname or "", parts.port or 443, path
+    services = {(type_, socket): name for name, type_, socket in MAIL_SERVICES}
+    name = services.get((server.type, server.socket_type or "SSL"), _SIEVE)
+    return name, with_domain(server.hostname or "", domain), server.port, ""
 
 
 def _reason_against(server: Server, domain: str) -> str:
-    """Return why no record can name a server with a host name, "" where one can."""
+    """Return why no record can name a server, "" where one can."""
+    if server.type in _URL_TYPES:
+        return _reason_against_url(server, domain)
     if server.socket_type == "plain":
         return "their services are encrypted"
     if server.type == "managesieve" and server.socket_type == "SSL":
         return f"{_SIEVE} is found with STARTTLS"
-    return _reason_against_host(_host(server, domain))
+    return _reason_against_host(with_domain(server.hostname or "", domain))
 
 
 def _reason_against_url(server: Server, domain: str) -> str:
-    """Return why no record can name a server with a URL, "" where one can."""
     if not server.url:
         return "it has no url"
     known = known_part(server.url, domain)
@@ -197,23 +177,7 @@ def _reason_against_url(server: Server, domain: str) -> str:
 def _reason_against_host(host: str) -> str:
     if "%" in host:
         return "the host is not the same for everybody"
-    if is_ip(host):
-        return "they name a host, never an IP address"
-    return ""
-
-
-def _host(server: Server, domain: str) -> str:
-    return with_domain(server.hostname or "", domain)
-
-
-def _srv(name: str, priority: int, host: str, port: int) -> Record:
-    return Record(name, "SRV", f"{priority} 1 {port} {host}.")
-
-
-def _target_of(url: str, domain: str) -> tuple[str, int, str]:
-    """Return host, port and path of the known part of a URL (RFC 6764, section 4)."""
-    parts = urlsplit(known_part(url, domain))
-    return parts.hostname or "", parts.port or 443, parts.path or "/"
+    return "they name a host, never an IP address" if is_ip(host) else ""
 
 
 def digest_records(

@@ -243,9 +243,7 @@ def _cases(
 
 
 def _case(service: Service, name: str, address: Address | None) -> Case:
-    served = project.served(service, name)
-    if address is not None:
-        served = project.served_address(service, address)
+    served = project.served(service, name, address)
     return Case(
         name,
         service.families,

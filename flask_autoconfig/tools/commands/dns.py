@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,29 +16,22 @@ from ...directory import Directory
 from ...errors import ConfigError, Problem
 from ...service import Service
 from .. import ending, options, problems, project, terminal, zone
-from ..comparison import compared
 from ..files import opened
 from ..net.resolver import LookupFailed, Resolver
-from ..record_formats import FORMATS, Format, Published, joined
+from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
-_MOST_REPORTED = 30  # problems of one kind
-_MOST_PATTERNS = 5
+_MOST_REPORTED = 30  # domains
 
 
 def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
     """Return the folded name of the host that serves the settings."""
-    try:
-        if is_ip(target):
-            raise ValueError("a CNAME needs a name")
+    with suppress(ValueError):
         host = fold(target)
-    except ValueError:
-        message = f"{target!r} is not a host name; write one like www.example.com"
-        raise click.BadParameter(message) from None
-    if "." not in host:
-        message = f"{target!r} has no dot: write the whole name, as www.example.com"
-        raise click.BadParameter(message)
-    return host
+        if "." in host and not is_ip(host):
+            return host
+    message = f"{target!r} is no full host name; write one like www.example.com"
+    raise click.BadParameter(message)
 
 
 @click.command("dns")
@@ -100,8 +93,10 @@ def command(
     name = "json" if as_json else name
     service = project.service()
     published = _published(service, domain, target, previous)
-    if not domain:
-        _report_patterns(service)
+    claims = service.snapshot.loaded.claims
+    if not domain and any(claim.startswith(b"*") for claim in claims):
+        note = "note: patterns have no records: name a domain that one of them matches"
+        terminal.tell(f"{note}, as `dns DOMAIN`", err=True)
     if not diff:
         _output(name, published, folder)
         return
@@ -109,8 +104,13 @@ def command(
         different, failed = _compared(published, options.resolver_of(**resolving))
     if different:
         _output(name, iter(different), folder)
-    _report(_too_long(different), "records that are too long")
-    _report(failed, "domains")
+    width = terminal.width(err=True)
+    for problem in failed[:_MOST_REPORTED]:
+        for line in problems.of_error(ConfigError([problem]), width):
+            terminal.echo(line, styled=True, err=True)
+    if len(failed) > _MOST_REPORTED:
+        more = len(failed) - _MOST_REPORTED
+        terminal.tell(f"and {more:,} more domains", err=True)
     ctx.exit(1 if different or failed else 0)
 
 
@@ -158,7 +158,7 @@ def _compared(
                     cure = outcome.cure or "check the name servers of the domain"
                     failed.append(Problem(name, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
-                elif outcome.records or outcome.outdated or outcome.too_long:
+                elif outcome.records or outcome.outdated:
                     different.append(outcome)
                 if count == silent == _WORKERS:
                     message = "not compared either: no name server has answered"
@@ -167,64 +167,20 @@ def _compared(
     return different, failed
 
 
-# --- Reports on stderr -------------------------------------------------------------------
-
-
-def _report_patterns(service: Service) -> None:
-    """Say which domains get no records here: those that only patterns match."""
-    claims = service.snapshot.loaded.claims
-    names = [claim.decode() for claim in claims if claim.startswith(b"*")]
-    for name in names[:_MOST_PATTERNS]:
-        cure = "name a domain that it matches, as `dns DOMAIN`"
-        terminal.tell(f"note: {name} has no records of its own: {cure}", err=True)
-    if len(names) > _MOST_PATTERNS:
-        more = len(names) - _MOST_PATTERNS
-        terminal.tell(f"note: the same holds for {more:,} more patterns", err=True)
-
-
-def _too_long(published: Sequence[Published]) -> list[Problem]:
-    return [
-        Problem(
-            f"{record.name}.{domain.domain}",
-            f"has a {record.type} record that is too long to be written here",
-            "remove it by hand",
-        )
-        for domain in published
-        for record in domain.too_long
-    ]
-
-
-def _report(found: Sequence[Problem], subjects: str) -> None:
-    width = terminal.width(err=True)
-    for problem in found[:_MOST_REPORTED]:
-        for line in problems.of_error(ConfigError([problem]), width):
-            terminal.echo(line, styled=True, err=True)
-    if len(found) > _MOST_REPORTED:
-        more = len(found) - _MOST_REPORTED
-        terminal.tell(f"and {more:,} more {subjects}", err=True)
-
-
-# --- Output ------------------------------------------------------------------------------
-
-
 def _output(name: str, published: Iterator[Published], folder: Path | None) -> None:
+    """Print the records, or write a file for each domain: all of them, or none."""
     if folder is None:
         terminal.echo(joined(name, published), nl=False)
         return
+    extension = "txt" if name == "table" else name
+    paths: list[Path] = []
     try:
-        count = _write(folder, FORMATS[name], published)
+        with opened(folder) as root, root.staging() as staging:
+            for domain in published:
+                staging.write(str(len(paths)), FORMATS[name](domain).encode())
+                paths.append(Path(f"{domain.domain}.{extension}"))
+            root.take(staging, paths)
     except OSError as error:
         raise ConfigError([problems.trouble(error, folder)]) from error
-    files = "1 file" if count == 1 else f"{count} files"
+    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     terminal.echo(f"{files} written below {folder}", err=True)
-
-
-def _write(directory: Path, format_: Format, published: Iterator[Published]) -> int:
-    """Write a file for each domain: either all are replaced, or none is."""
-    paths: list[Path] = []
-    with opened(directory) as root, root.staging() as staging:
-        for domain in published:
-            staging.write(str(len(paths)), format_.write(domain).encode())
-            paths.append(Path(f"{domain.domain}.{format_.extension}"))
-        root.take(staging, paths)
-    return len(paths)

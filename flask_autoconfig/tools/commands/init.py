@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         _check_writable(output, force)
     discovery = _discover(domain, options.network(**network))
     for note in discovery.notes:
-        _tell(f"note: {note}")
+        terminal.tell(f"note: {note}", err=True)
     if discovery.config is None:
         raise ConfigError([Problem(domain, "too little was found", discovery.cure)])
     for warning in discovery.warnings:
@@ -67,15 +67,11 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
 
 
-def _tell(line: str) -> None:
-    terminal.tell(line, err=True)
-
-
 def _discover(domain: str, network: Network) -> Discovery:
     limit = 2 * seconds(network) + _MARGIN
     with ending.at_once(), ending.within(limit, domain):
         try:
-            return discover(domain, network, _tell)
+            return discover(domain, network, partial(terminal.tell, err=True))
         except (OSError, ConfigError):
             raise
         except Exception as error:  # a fault of our own
@@ -97,16 +93,16 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 def _next(output: Path) -> str:
     """Return the command that checks the servers of the file, with the same options."""
-    program = click.get_current_context().find_root().info_name or "flask-autoconfig"
-    words = ["flask autoconfig" if program == "flask" else program]
+    context = click.get_current_context()
+    is_plugin = context.find_root().info_name == "flask"
+    words = ["flask autoconfig" if is_plugin else "flask-autoconfig"]
     if str(output) != DEFAULT_FILE:
         words.append(f"--config {shlex.quote(str(output))}")
     words.append("check --unpublished")
-    parameters = click.get_current_context().params
-    if parameters.get("resolver"):
-        host, port = parameters["resolver"]
+    if context.params["resolver"]:
+        host, port = context.params["resolver"]
         words.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
-    for (host, port), (real, real_port) in parameters.get("connect_to") or ():
+    for (host, port), (real, real_port) in context.params["connect_to"]:
         words.append(f"--connect-to {host}:{port}:{real}:{real_port}")
     return " ".join(words)
 
@@ -116,16 +112,6 @@ def _check_writable(output: Path, force: bool) -> None:
     if os.path.lexists(output) and not force:
         message = "the file exists already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"
-        raise ConfigError([Problem(str(output), message, cure)])
-    folder = output.absolute().parent
-    number = 0
-    if not folder.is_dir():
-        number = errno.ENOTDIR if folder.exists() else errno.ENOENT
-    elif not os.access(folder, os.W_OK | os.X_OK):
-        number = errno.EACCES
-    if number:
-        message = f"cannot write it: {folder}: {os.strerror(number)}"
-        cure = "name a file in another folder with -o, or print it with -o -"
         raise ConfigError([Problem(str(output), message, cure)])
     try:
         check_replaceable(output)

@@ -34,15 +34,11 @@ def command(subject: str, name: str) -> None:
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         message = f"{name} is not among the clients that are served"
-        cure = (
-            "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients` in the file"
-        )
-        raise _error(service, message, cure)
-    with project.asking(service, subject):
-        served = _look_up(service, subject)
-    nothing = (
-        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
-    )
+        cure = "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
+        raise _error(service, message, f"{cure} in the file")
+    served = _look_up(service, subject)
+    nothing = f"for {subject}" if subject else "without an address"
+    nothing = f"nothing is served {nothing}"
     if served is None:
         cure = "name an address, or add its domain to a provider's domains"
         raise _error(service, nothing, cure)
@@ -54,14 +50,15 @@ def command(subject: str, name: str) -> None:
 
 
 def _look_up(service: Service, subject: str) -> Served | None:
-    if subject and "@" not in subject:
-        return service.lookup.find_domain(project.domain(subject))
-    try:
-        address = parse_address(subject) if subject else None
-    except ValueError:
-        message = f"{subject!r} is not an email address"
-        raise click.BadParameter(message, param_hint="ADDRESS") from None
-    return service.lookup.look_up(address, "")
+    with project.asking(service, subject):
+        if subject and "@" not in subject:
+            return service.lookup.find_domain(project.domain(subject))
+        try:
+            address = parse_address(subject) if subject else None
+        except ValueError:
+            message = f"{subject!r} is not an email address"
+            raise click.BadParameter(message, param_hint="ADDRESS") from None
+        return service.lookup.look_up(address, "")
 
 
 def _error(service: Service, message: str, cure: str) -> ConfigError:

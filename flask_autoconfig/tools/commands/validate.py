@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from ... import families
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
+from ...families import Family
 from .. import project, terminal
-from ..advice import unknown_listed
 from ..problems import shown
-from ..warnings import find_warnings
+from ..warnings import find_warnings, unknown_listed
 
 
 @click.command("validate")
@@ -30,11 +31,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     file = project.file()
     problems: Sequence[Problem] = ()
     warnings: Sequence[Problem] = ()
+    counted = "and warnings once it is mended"
     try:
         problems, warnings = _read(file)
-        is_invalid = False
+        counted = _count(warnings, "warning")
     except ConfigError as error:
-        problems, is_invalid = error.problems, True
+        problems = error.problems
 
     if as_json:
         report = {
@@ -44,31 +46,40 @@ def command(ctx: click.Context, as_json: bool) -> None:
         }
         terminal.echo(json.dumps(report, indent=2))
     else:
-        width = terminal.width()
         for kind, found in (("error", problems), ("warning", warnings)):
-            for line in shown(found, file, kind, width):
+            for line in shown(found, file, kind, terminal.width()):
                 terminal.echo(line, styled=True)
-        counts = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
-        if is_invalid:
-            counts = f"{_count(problems, 'problem')}; warnings come when it is mended"
-        terminal.tell(f"{file}: {counts}", err=True)
+        terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
     ctx.exit(1 if problems else 0)
 
 
 def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
     """Return the problems and the warnings of a file that can be served."""
-    loaded = project.loaded()
+    loaded, service = project.loaded(), project.of_project()
+    served = service.speaking if service else families.overriding()
+    if served is None:
+        served = families.chosen(loaded.tables.clients, "clients")
+    chosen = service.families if service else ()
     listings = loaded.listings.values()
-    served = project.served_families(loaded)
     found = find_warnings(loaded.providers, served, loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
         *(warning for listing in listings for warning in unknown_listed(listing)),
         *loaded.unmatched,
         *loaded.unsafe,
-        *project.silent_families(),
+        *(_silent(family) for family in chosen if family not in served),
     ]
     return [*loaded.skipped], warnings
+
+
+def _silent(family: Family) -> Problem:
+    """Return the warning for a family that a project's hooks exclude from answers."""
+    message = (
+        f"they get nothing ({family.name}), since they log in with the address and "
+    )
+    message += "find_username returns other login names"
+    cure = "leave that family out of `clients`, if you like"
+    return Problem("", message, cure, family.askers)
 
 
 def _count(found: Sequence[Problem], word: str) -> str:

@@ -1,0 +1,215 @@
+"""DNS records to publish as text, and compared with those in DNS.
+
+Records in DNS may hold anything. So they are compared as data and written in presentation
+format (RFC 1035, section 5.1), which escapes all that is not printable ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import dns.rdata
+from dns.rdata import Rdata
+from dns.rdtypes.ANY.TXT import TXT
+
+from .net.resolver import Resolver
+from .zone import TTL, Record
+
+
+class Published(NamedTuple):
+    """The records that a domain should have in DNS."""
+
+    domain: str
+    certificates: list[str]  # the host names that need one
+    records: list[Record]  # those to add
+    outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
+    was_compared: bool = False  # with DNS: no other record needs to change
+
+
+def _zone(domain: Published) -> str:
+    """Write lines for an existing zone, to `$INCLUDE` or to paste (RFC 1035, 5.1).
+
+    SOA, NS and `$TTL` are left to that zone.
+    """
+    lines = [
+        f"; {domain.domain}: what mail clients look up",
+        f"; certificates are needed for: {' '.join(domain.certificates)}",
+        f"$ORIGIN {domain.domain}.",
+        *("; remove: {} IN {} {}".format(*record) for record in domain.outdated),
+        *("{} IN {} {}".format(*record) for record in domain.records),
+    ]
+    return _text(lines)
+
+
+def _table(domain: Published) -> str:
+    """Write name, type and value as the forms of DNS hosters ask for them."""
+    rows = [("Name", "Type", "Value"), *map(_row, domain.records)]
+    for record in domain.outdated:
+        name, type_, value = _row(record)
+        rows.append((name, type_, f"remove: {value}"))
+    names, types, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"{domain.domain} (certificates: {', '.join(domain.certificates)})"]
+    lines += [
+        f"{name:{names}}  {type_:{types}}  {value}" for name, type_, value in rows
+    ]
+    return _text(lines)
+
+
+def _row(record: Record) -> tuple[str, str, str]:
+    """Return the columns; a text that is one string without escapes loses its quotes."""
+    plain = _PLAIN_TEXT.fullmatch(record.data)
+    return record.name, record.type, plain[1] if plain else record.data
+
+
+_PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
+
+
+def _nsupdate(domain: Published) -> str:
+    """Write a script for nsupdate (RFC 2136), a change for each domain.
+
+    It sets the record sets of this package and leaves others alone. A change that does
+    not fit in one message is sent in several.
+    """
+    lines = [f"; {domain.domain}"]
+    if domain.was_compared:
+        for name, type_, data in domain.outdated:
+            # A person has to decide about an address record of the site.
+            by_hand = type_ in _ADDRESSES or len(data) > _LONGEST_DATA
+            mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
+            lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
+    else:
+        lines += _whole_sets(domain)
+    for name, type_, data in domain.records:
+        lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
+
+    messages: list[str] = []
+    size = 0
+    for line in lines:
+        size += len(line)
+        if size > _LONGEST_MESSAGE:
+            messages.append("send")
+            size = len(line)
+        messages.append(line)
+    return _text([*messages, "send"])
+
+
+# A message has 65,535 bytes, and no command takes more of them than it has characters.
+_LONGEST_MESSAGE = 32_000
+# nsupdate takes the rest of a longer line for the next command: after 4,096 characters
+# in its oldest versions. The records to publish have a few hundred at most.
+_LONGEST_DATA = 3000
+_ADDRESSES = ("A", "AAAA")
+
+
+def _whole_sets(domain: Published) -> Iterator[str]:
+    """Delete whole record sets, unless an alias would meet an address.
+
+    A server ignores an alias beside an address without an error.
+    """
+    sets = dict.fromkeys((record.name, record.type) for record in domain.records)
+    for name, type_ in sets:
+        if type_ == "CNAME":
+            for address in _ADDRESSES:
+                yield f"prereq nxrrset {name}.{domain.domain}. {address}"
+    for name, type_ in sets:
+        yield f"update delete {name}.{domain.domain}. {type_}"
+
+
+def _json(*domains: Published) -> str:
+    found = {}
+    for domain in domains:
+        found[domain.domain] = {
+            "certificate_names": domain.certificates,
+            "records": [record._asdict() for record in domain.records],
+        }
+        if domain.was_compared:
+            outdated = [record._asdict() for record in domain.outdated]
+            found[domain.domain]["outdated"] = outdated
+    return _text([json.dumps(found, indent=2)])
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+FORMATS: dict[str, Callable[[Published], str]] = {
+    "zone": _zone,
+    "table": _table,
+    "nsupdate": _nsupdate,
+    "json": _json,
+}
+
+
+def joined(name: str, published: Iterable[Published]) -> str:
+    """Return all domains as one text; in JSON as one object."""
+    if name == "json":
+        return _json(*published)
+    return "\n".join(map(FORMATS[name], published))
+
+
+# --- Compared with DNS -------------------------------------------------------------------
+
+# The purpose of a text: a version as `v=UAAC1`, or else its first key, as `path=`.
+_TAG = re.compile(rb"v=[A-Za-z0-9]*|[A-Za-z0-9]*=")
+
+
+def compared(published: Published, resolver: Resolver) -> Published:
+    """Return the records that DNS lacks, and those to be removed there.
+
+    Raises LookupFailed.
+    """
+    missing: list[Record] = []
+    outdated: list[Record] = []
+    sets: dict[tuple[str, str], list[Record]] = {}
+    for record in published.records:
+        sets.setdefault((record.name, record.type), []).append(record)
+    for (name, type_), wanted in sets.items():
+        host = f"{name}.{published.domain}"
+        found = [(_key(data), data) for data in resolver.records(host, type_)]
+        if type_ == "CNAME" and not found:
+            addresses = [
+                Record(name, address, data.to_text())
+                for address in _ADDRESSES
+                for data in resolver.records(host, address)
+            ]
+            if addresses and _resolves_alike(host, wanted[0], resolver):
+                continue
+            outdated += addresses
+        expected = {
+            _key(dns.rdata.from_text("IN", type_, record.data)): record
+            for record in wanted
+        }
+        known = {key for key, _ in found}
+        missing += [record for key, record in expected.items() if key not in known]
+        tags = {_tag(key) for key in expected} - {b""}
+        outdated += sorted(
+            Record(name, type_, data.to_text())
+            for key, data in found
+            if key not in expected and _tag(key) in tags
+        )
+    return published._replace(records=missing, outdated=outdated, was_compared=True)
+
+
+def _key(data: Rdata) -> Rdata | bytes:
+    """Return what is equal in records that are equal to clients.
+
+    Host names are equal in any case, and so is a text in one string or in several.
+    """
+    return b"".join(data.strings) if isinstance(data, TXT) else data
+
+
+def _tag(key: Rdata | bytes) -> bytes | None:
+    """Return the purpose of a TXT record, b"" if it names none; None for other types."""
+    if not isinstance(key, bytes):
+        return None
+    tag = _TAG.match(key)
+    return tag[0] if tag else b""
+
+
+def _resolves_alike(host: str, alias: Record, resolver: Resolver) -> bool:
+    """Return whether *host* has the addresses of the target of *alias*."""
+    target = set(resolver.addresses(alias.data.rstrip(".")))
+    return bool(target) and set(resolver.addresses(host)) <= target
