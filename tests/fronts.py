@@ -104,6 +104,7 @@ def apache_site(
         (f"{live}/fullchain.pem", str(pair[0])),
         (f"{live}/privkey.pem", str(pair[1])),
         ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
+        ("/var/www/html", f"{folder}/www"),
         ("127.0.0.1:8000", service),
     )
 
