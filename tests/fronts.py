@@ -147,6 +147,7 @@ def behind_apache(
         (f"{live}/fullchain.pem", str(pair[0])),
         (f"{live}/privkey.pem", str(pair[1])),
         ("/var/log/apache2/autoconfig.log", f"{folder}/access.log"),
+        ("/var/www/html", f"{folder}/www"),
         ("127.0.0.1:8000", service),
     )
     return _apache(folder, site, https, http)

@@ -49,7 +49,7 @@ esac
 # Everything is installed already; Debian starts a web server after installing it.
 _APT_GET = """#!/bin/bash -eu
 [[ $1 == install && " $* " == *" nginx "* ]]
-nginx
+[[ -e /run/nginx.pid ]] || nginx
 """
 
 

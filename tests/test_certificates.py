@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 from authority import authority
-from fronts import CONTRIB, has_ipv6, nginx, nginx_site, replaced
+from fronts import CONTRIB, behind_apache, has_ipv6, nginx, nginx_site, replaced
 from support import (
     TWO_DOMAINS,
     free_port,
@@ -153,6 +153,21 @@ def test_one_certificate_with_certbots_permissions_serves_every_name(
         office.certbot("certbot renew --force-renewal")
         until(lambda: office.serial("autoconfig.example.com") not in {*serials, ""})
     assert _modes(office.letsencrypt) == modes
+
+
+def test_apache_passes_the_proofs_for_a_renewal(office: Office) -> None:
+    (line,) = _commands("nginx.conf")
+    reload = f"kill -USR1 $(cat {office.folder}/pid)"
+    with nginx(office.folder, office.default_site(), office.http, WORKER):
+        office.certbot(replaced(line, ("systemctl reload nginx", reload)))
+    live = office.letsencrypt / "live/autoconfig.example.com"
+    pair = (live / "fullchain.pem", live / "privkey.pem")
+    folder, service = office.folder, office.service
+    with behind_apache(folder, service, office.https, office.http, pair):
+        before = office.serial("autoconfig.example.com")
+        assert before
+        office.certbot("certbot renew --force-renewal")
+        until(lambda: office.serial("autoconfig.example.com") not in {before, ""})
 
 
 def test_a_certificate_for_each_domain_needs_the_documented_permissions(

@@ -130,7 +130,9 @@ def test_the_five_steps_publish_a_domain_on_a_bare_debian(
     lacks = f"flask-autoconfig {target} --diff > {office.folder}/lacks\n"
     done = office.machine.session(
         f"cd {project}\n{before}{service}{names}{certificate}{web}"
-        f"{check.rstrip()} > {office.folder}/verdict\n{lacks}",
+        f"{check.rstrip()} > {office.folder}/verdict\n{lacks}"
+        # An upgrade repeats the first step, and keeps the edited file.
+        f"echo '# edited' >> $AUTOCONFIG_FILE\n{service}grep -q edited $AUTOCONFIG_FILE",
         SSL_CERT_FILE=str(office.folder / "roots.pem"),
         PIP_NO_INDEX="1",
         PIP_FIND_LINKS=str(wheels(office.folder / "wheels")),
