@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -11,8 +14,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from postgres import Postgres, postgres
-from support import BIN, ROOT, TWO_DOMAINS, Reply, fetch, free_port, running, until
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    Reply,
+    end,
+    fetch,
+    free_port,
+    lacking,
+    open_folder,
+    running,
+    until,
+    wait_for,
+)
 from support import run_process as run
 
 pytestmark = pytest.mark.world
@@ -21,23 +36,77 @@ CUSTOMERS = 20_000
 EXAMPLES = ROOT / "examples"
 
 
+class Postgres:
+    """A server on loopback whose only user, `mail`, needs no password."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"postgresql://mail@127.0.0.1:{self.port}/postgres"
+        self._folder = folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._options: dict[str, Any] = {}
+        if os.getuid() == 0:  # as whom PostgreSQL refuses to run
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            self._options = {"user": user.pw_uid, "group": user.pw_gid}
+        subprocess.run(
+            [_program("initdb"), "--username=mail", "--auth=trust", "--no-sync"],
+            env={"PGDATA": str(self._folder), "LC_ALL": "C.UTF-8"},
+            stdout=subprocess.DEVNULL,
+            check=True,
+            **self._options,
+        )
+
+    def start(self) -> None:
+        """Start the server, and wait until it accepts connections."""
+        settings = ["listen_addresses=127.0.0.1", "fsync=off"]
+        settings.append(f"unix_socket_directories={self._folder}")
+        words = [word for setting in settings for word in ("-c", setting)]
+        process = self._process = subprocess.Popen(
+            [_program("postgres"), "-D", self._folder, "-p", str(self.port), *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self._options,
+        )
+        wait_for(self.port, process)
+
+    def stop(self) -> None:
+        """Kill the server."""
+        if self._process is not None:
+            end(self._process, at_once=True)
+            self._process = None
+            (self._folder / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _program(name: str) -> Path:
+    # Debian keeps each release's programs in a folder of its own, outside of PATH.
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return found[-1] if found else lacking(f"PostgreSQL's {name}")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     """The example's table; every second customer has servers of their own."""
-    with postgres() as server:
-        until(lambda: _takes_connections(server))
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute((EXAMPLES / "customers.sql").read_bytes())
-            connection.execute(
-                """INSERT INTO customer
-                SELECT d, CASE WHEN n %% 2 = 0 THEN 'example.com' END, 'Customer ' || n,
-                'imap.' || d, 'smtp.' || d
-                FROM (SELECT n, 'c' || n || '.test' AS d FROM generate_series(1, %s) AS n)
-                AS numbers""",
-                [CUSTOMERS],
-            )
-            connection.execute("ANALYZE customer")
-        yield server
+    with open_folder() as folder:
+        server = Postgres(folder)
+        server.start()
+        try:
+            until(lambda: _takes_connections(server))
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute((EXAMPLES / "customers.sql").read_bytes())
+                connection.execute(
+                    """INSERT INTO customer
+                    SELECT d, CASE WHEN n %% 2 = 0 THEN 'example.com' END,
+                    'Customer ' || n, 'imap.' || d, 'smtp.' || d FROM
+                    (SELECT n, 'c' || n || '.test' AS d FROM generate_series(1, %s) AS n)
+                    AS numbers""",
+                    [CUSTOMERS],
+                )
+                connection.execute("ANALYZE customer")
+            yield server
+        finally:
+            server.stop()
 
 
 def _takes_connections(server: Postgres) -> bool:

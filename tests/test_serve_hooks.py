@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,25 @@ def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> N
 
 
 def test_a_class_is_instantiated_in_each_worker(file: Path) -> None:
-    starts = "import multiprocessing\ncache = multiprocessing.Manager().dict()\n"
-    file.with_name("customers.py").write_text(starts + MODULE)
     with serve(file, "--hooks", "customers:Logins", "--workers", "1") as service:
         body = service.config_of("example.com").body
     assert b"<username>u1001</username>" in body
     assert service.log.read_text().count("created by") == 2
+
+
+def test_a_process_that_the_module_starts_is_ended_with_its_importer(
+    file: Path,
+) -> None:
+    name = f"30{os.getpid()}"
+    starts = f"import subprocess\nsubprocess.Popen(['sleep', '{name}'])\n"
+    file.with_name("customers.py").write_text(starts + MODULE)
+    with serve(file, "--hooks", "customers", "--workers", "1") as service:
+        assert service.config_of("customer.test").status == 200
+        commands = []
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it may have ended
+                commands.append(command.read_text(errors="replace"))
+        assert commands.count(f"sleep\0{name}\0") == 1  # the worker's
 
 
 NO_HOOKS = (

@@ -189,10 +189,17 @@ def test_settings_have_their_placeholders_filled_in(toml: Write) -> None:
     assert settings.servers[-1].url == "https://dav.example.com/Fred/"
     query = "?emailaddress=Fred%40example.com"
     assert settings.page_url == f"https://autoconfig.example.com/mail/setup{query}"
-    assert (
-        settings.profile_url
-        == f"https://autoconfig.example.com/mail/mobileconfig{query}"
-    )
+    assert str(settings.profile_url).endswith(f".example.com/mail/mobileconfig{query}")
+
+
+def test_a_server_whose_name_no_host_can_have_is_left_out(toml: Write) -> None:
+    text = TWO_DOMAINS.replace('"pop.', '"%EMAILLOCALPART%.')
+    autoconfig = Autoconfig()
+    with site(toml(text), autoconfig).app_context():
+        for local, count in (("fred", 2), ("fred+mail", 1)):
+            settings = autoconfig.settings(f"{local}@example.com")
+            assert settings is not None
+            assert len(settings.incoming) == count
 
 
 def test_in_a_request_the_urls_have_the_requested_host(toml: Write) -> None:
@@ -387,8 +394,9 @@ def test_with_host_matching_urls_lead_to_the_requested_host(toml: Write) -> None
 def test_a_site_can_add_a_path_to_an_endpoint(toml: Write) -> None:
     app = site(toml(TWO_DOMAINS))
     app.add_url_rule("/help/mail", endpoint="autoconfig.setup")
-    page = Client(app).get("/help/mail?emailaddress=fred@example.com")
-    assert "imap.example.com" in page.text
+    page = Client(app).get("/help/mail?emailaddress=fred@example.com").text
+    assert "<html" in page
+    assert "imap.example.com" in page
 
 
 def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -> None:
