@@ -147,22 +147,21 @@ def test_show_has_every_format(toml: Write) -> None:
         assert "imap.example.com" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        ("fred@nowhere.test", 1, "nothing is served for fred@nowhere.test"),
-        ("nowhere.test", 1, "nothing is served for nowhere.test"),
-        ("example.com --format pacc", 1, "pacc has no place for any server"),
-        ("fred@@", 2, "'fred@@' is not an email address"),
-        ("https://example.com/", 2, "is not a domain; write one like example.com"),
-        ("typo..com", 2, "is not a domain"),
-    ],
-)
-def test_show_says_why_there_is_no_document(
-    toml: Write, arguments: str, code: int, message: str
-) -> None:
+NOTHING_SHOWN = {
+    "fred@nowhere.test": (1, "nothing is served for fred@nowhere.test"),
+    "nowhere.test": (1, "nothing is served for nowhere.test"),
+    "example.com --format pacc": (1, "pacc has no place for any server"),
+    "fred@@": (2, "'fred@@' is not an email address"),
+    "https://example.com/": (2, "is not a domain; write one like example.com"),
+    "typo..com": (2, "is not a domain"),
+}
+
+
+@pytest.mark.parametrize("words", NOTHING_SHOWN)
+def test_show_says_why_there_is_no_document(toml: Write, words: str) -> None:
     text = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
-    done = run("--config", toml(text), "show", *arguments.split())
+    done = run("--config", toml(text), "show", *words.split())
+    code, message = NOTHING_SHOWN[words]
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count(message) == 1
 
@@ -315,21 +314,20 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
         assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("validate --config a.toml", "goes before the command: {} --config FILE"),
-        ("check --color", "goes before the command: {} --color check"),
-        ("--json validate", "the options of a command go after its name"),
-        ("validate --nothing", "No such option"),
-        ("chek", "did you mean 'check'?"),
-        ("nonsense", "No such command 'nonsense'."),
-        ("--config= show", "the name of the file is empty"),
-    ],
-)
-def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(
-    words: str, message: str
-) -> None:
+MISTYPED = {
+    "validate --config a.toml": "goes before the command: {} --config FILE validate",
+    "check --color": "goes before the command: {} --color check",
+    "--json validate": "the options of a command go after its name",
+    "validate --nothing": "No such option",
+    "chek": "did you mean 'check'?",
+    "nonsense": "No such command 'nonsense'.",
+    "--config= show": "the name of the file is empty",
+}
+
+
+@pytest.mark.parametrize("words", MISTYPED)
+def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(words: str) -> None:
     done = run(*words.split())
     assert done.returncode == 2
-    assert message.format("flask-autoconfig") in " ".join(done.stderr.split())
+    message = MISTYPED[words].format("flask-autoconfig")
+    assert message in " ".join(done.stderr.split())
