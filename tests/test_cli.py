@@ -14,7 +14,6 @@ import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig.config.reading import loads
-from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.tools.commands.serve import _addresses
 
 Write = Callable[..., Path]
@@ -241,24 +240,6 @@ def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None
     assert len(loads(done.stdout).provider) == len(ISP_FILES)
     assert "993" not in done.stdout
     assert 'password-cleartext"\nport' not in done.stdout
-
-
-def test_import_keeps_the_order_of_servers_and_says_what_it_means(
-    tmp_path: Path,
-) -> None:
-    text = TWO_DOMAINS.replace('"imap"', '"x"').replace('"pop3"', '"imap"')
-    (provider,) = loads(text.replace('"x"', '"pop3"')).provider
-    file = tmp_path / "old.xml"
-    file.write_bytes(thunderbird.write(provider))
-    done = run("import", file)
-    types = [server.type for server in loads(done.stdout).provider[0].incoming]
-    assert types == ["pop3", "imap"]
-    assert f"{file}: pop3 stays before imap" in done.stderr
-    assert "FairEmail" in done.stderr
-    (tmp_path / "new.toml").write_text(done.stdout)
-    validated = run("--config", tmp_path / "new.toml", "validate")
-    place = "provider[0].incoming[0] (example.com)"
-    assert f"warning: {place}: FairEmail and Geary: " in validated.stdout
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:

@@ -167,17 +167,11 @@ def test_the_line_of_progress_is_no_wider_than_the_terminal(toml: Write) -> None
 # --- Problems: the line of the file, without secrets; many alike --------------------------
 
 
-def test_a_line_is_shown_without_its_secrets() -> None:
+def test_a_line_is_shown_without_its_secrets_and_with_all_else() -> None:
     for line, shown in (
-        ('client_secret = "abc"', 'client_secret = "…"'),
-        ("client_secret = 'abc' # x", "client_secret = '…' # x"),
-        ('client_secret = "ab\\"c" # x', 'client_secret = "…" # x'),
-        ("client_secret = abc, x", "client_secret = …, x"),
         ('a = {"client_secret" = "x y", b = 1}', 'a = {"client_secret" = "…", b = 1}'),
-        ('password: "abc', 'password: "…'),
-        ("Password => abc", "Password => …"),
-        ('client_secret = """abc', "client_secret = …"),
-        ("client_secret = “abc”", "client_secret = …"),
+        ('client_secret = "ab\\"c" # x', 'client_secret = "…" # x'),
+        ("client_secret = 'abc' # x", "client_secret = '…' # x"),
     ):
         assert hidden(line) == shown
     for line in (
@@ -204,6 +198,7 @@ SECRETS = (
     "client_secret = geheimgeheim",
     'client_secret = "geheimgeheim',
     "client_secret = 'geheimgeheim\"",
+    "Password => geheim",
     'client_secret = "geheim\\geheim"',
     'client_secret = "geheimgeheim" "geheimgeheim"',
     'client_secret "geheimgeheim"',
