@@ -213,10 +213,10 @@ def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
     def flask(app: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return start("flask", "--app", app, "autoconfig", *words, **env)
 
-    assert "imap.example.com" in flask("site_app", "show", "fred@example.com").stdout
     for subject in ("a@customer.test", "customer.test"):
         done = flask("site_app", "show", subject)
         assert "<domain>customer.test</domain>" in done.stdout, done.stderr
+        assert "imap.example.com" in done.stdout
     file.write_text(FAULTY)
     for debug in ("0", "1"):  # in debug mode the app itself refuses the file
         done = flask("site_app", "validate", FLASK_DEBUG=debug)
@@ -268,25 +268,17 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(
-    "command", ["show", "dns --target www.example.com", "--help", "--version"]
-)
+@pytest.mark.parametrize("command", ["dns --target www.example.com", "--help"])
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     toml: Write, command: str, unbuffered: str
 ) -> None:
-    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
+    words = ["--config", toml(TWO_DOMAINS), *command.split()]
     with Path("/dev/full").open("wb") as full:
-        done = start(
-            "flask-autoconfig",
-            *words,
-            stdout=full.fileno(),
-            PYTHONUNBUFFERED=unbuffered,
-        )
-    assert (done.returncode, done.stderr) == (
-        1,
-        "Error: cannot write the output: No space left on device; "
-        "make room there, or send it to another file\n",
-    )
+        environment = {"PYTHONUNBUFFERED": unbuffered}
+        done = start("flask-autoconfig", *words, stdout=full, **environment)
+    assert done.returncode == 1
+    error = "Error: cannot write the output: No space left on device; make room there"
+    assert done.stderr == f"{error}, or send it to another file\n"
 
 
 def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
