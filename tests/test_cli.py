@@ -272,7 +272,7 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     toml: Write, command: str, unbuffered: str
 ) -> None:
-    words = ["--config", toml(TWO_DOMAINS), *command.split()]
+    words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
     with Path("/dev/full").open("wb") as full:
         environment = {"PYTHONUNBUFFERED": unbuffered}
         done = start("flask-autoconfig", *words, stdout=full, **environment)
