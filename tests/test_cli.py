@@ -14,7 +14,6 @@ import pytest
 from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
 
 from flask_autoconfig.config.reading import loads
-from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.tools.commands.serve import _addresses
 
 Write = Callable[..., Path]
@@ -147,22 +146,21 @@ def test_show_has_every_format(toml: Write) -> None:
         assert "imap.example.com" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        ("fred@nowhere.test", 1, "nothing is served for fred@nowhere.test"),
-        ("nowhere.test", 1, "nothing is served for nowhere.test"),
-        ("example.com --format pacc", 1, "pacc has no place for any server"),
-        ("fred@@", 2, "'fred@@' is not an email address"),
-        ("https://example.com/", 2, "is not a domain; write one like example.com"),
-        ("typo..com", 2, "is not a domain"),
-    ],
-)
-def test_show_says_why_there_is_no_document(
-    toml: Write, arguments: str, code: int, message: str
-) -> None:
+NOTHING_SHOWN = {
+    "fred@nowhere.test": (1, "nothing is served for fred@nowhere.test"),
+    "nowhere.test": (1, "nothing is served for nowhere.test"),
+    "example.com --format pacc": (1, "pacc has no place for any server"),
+    "fred@@": (2, "'fred@@' is not an email address"),
+    "https://example.com/": (2, "is not a domain; write one like example.com"),
+    "typo..com": (2, "is not a domain"),
+}
+
+
+@pytest.mark.parametrize("words", NOTHING_SHOWN)
+def test_show_says_why_there_is_no_document(toml: Write, words: str) -> None:
     text = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
-    done = run("--config", toml(text), "show", *arguments.split())
+    done = run("--config", toml(text), "show", *words.split())
+    code, message = NOTHING_SHOWN[words]
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count(message) == 1
 
@@ -215,10 +213,10 @@ def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
     def flask(app: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return start("flask", "--app", app, "autoconfig", *words, **env)
 
-    assert "imap.example.com" in flask("site_app", "show", "fred@example.com").stdout
     for subject in ("a@customer.test", "customer.test"):
         done = flask("site_app", "show", subject)
         assert "<domain>customer.test</domain>" in done.stdout, done.stderr
+        assert "imap.example.com" in done.stdout
     file.write_text(FAULTY)
     for debug in ("0", "1"):  # in debug mode the app itself refuses the file
         done = flask("site_app", "validate", FLASK_DEBUG=debug)
@@ -242,24 +240,6 @@ def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None
     assert len(loads(done.stdout).provider) == len(ISP_FILES)
     assert "993" not in done.stdout
     assert 'password-cleartext"\nport' not in done.stdout
-
-
-def test_import_keeps_the_order_of_servers_and_says_what_it_means(
-    tmp_path: Path,
-) -> None:
-    text = TWO_DOMAINS.replace('"imap"', '"x"').replace('"pop3"', '"imap"')
-    (provider,) = loads(text.replace('"x"', '"pop3"')).provider
-    file = tmp_path / "old.xml"
-    file.write_bytes(thunderbird.write(provider))
-    done = run("import", file)
-    types = [server.type for server in loads(done.stdout).provider[0].incoming]
-    assert types == ["pop3", "imap"]
-    assert f"{file}: pop3 stays before imap" in done.stderr
-    assert "FairEmail" in done.stderr
-    (tmp_path / "new.toml").write_text(done.stdout)
-    validated = run("--config", tmp_path / "new.toml", "validate")
-    place = "provider[0].incoming[0] (example.com)"
-    assert f"warning: {place}: FairEmail and Geary: " in validated.stdout
 
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
@@ -288,25 +268,17 @@ def test_import_writes_utf8_whatever_the_locale() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(
-    "command", ["show", "dns --target www.example.com", "--help", "--version"]
-)
+@pytest.mark.parametrize("command", ["dns --target www.example.com", "--help"])
 def test_a_full_disk_behind_stdout_is_an_error_without_a_traceback(
     toml: Write, command: str, unbuffered: str
 ) -> None:
     words = ["--config", str(toml(TWO_DOMAINS)), *command.split()]
     with Path("/dev/full").open("wb") as full:
-        done = start(
-            "flask-autoconfig",
-            *words,
-            stdout=full.fileno(),
-            PYTHONUNBUFFERED=unbuffered,
-        )
-    assert (done.returncode, done.stderr) == (
-        1,
-        "Error: cannot write the output: No space left on device; "
-        "make room there, or send it to another file\n",
-    )
+        environment = {"PYTHONUNBUFFERED": unbuffered}
+        done = start("flask-autoconfig", *words, stdout=full, **environment)
+    assert done.returncode == 1
+    error = "Error: cannot write the output: No space left on device; make room there"
+    assert done.stderr == f"{error}, or send it to another file\n"
 
 
 def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
@@ -315,21 +287,20 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
         assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("validate --config a.toml", "goes before the command: {} --config FILE"),
-        ("check --color", "goes before the command: {} --color check"),
-        ("--json validate", "the options of a command go after its name"),
-        ("validate --nothing", "No such option"),
-        ("chek", "did you mean 'check'?"),
-        ("nonsense", "No such command 'nonsense'."),
-        ("--config= show", "the name of the file is empty"),
-    ],
-)
-def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(
-    words: str, message: str
-) -> None:
+MISTYPED = {
+    "validate --config a.toml": "goes before the command: {} --config FILE validate",
+    "check --color": "goes before the command: {} --color check",
+    "--json validate": "the options of a command go after its name",
+    "validate --nothing": "No such option",
+    "chek": "did you mean 'check'?",
+    "nonsense": "No such command 'nonsense'.",
+    "--config= show": "the name of the file is empty",
+}
+
+
+@pytest.mark.parametrize("words", MISTYPED)
+def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(words: str) -> None:
     done = run(*words.split())
     assert done.returncode == 2
-    assert message.format("flask-autoconfig") in " ".join(done.stderr.split())
+    message = MISTYPED[words].format("flask-autoconfig")
+    assert message in " ".join(done.stderr.split())

@@ -61,19 +61,15 @@ def test_table_and_json_have_the_records_and_the_names_of_certificates(
         assert "autoconfig.example.com" in domains["example.com"]["certificate_names"]
 
 
-@pytest.mark.parametrize("format_", ["zone", "nsupdate", "json"])
-def test_output_writes_a_file_for_each_domain(
-    toml: Write, tmp_path: Path, format_: str
-) -> None:
-    file, out = toml(TWO_DOMAINS), tmp_path / "out"
-    words = ("--config", file, "dns", *TARGET, "--format", format_)
-    done = run(*words, "--output", out)
+def test_output_writes_a_file_for_each_domain(toml: Write, tmp_path: Path) -> None:
+    words = ("--config", toml(TWO_DOMAINS), "dns", *TARGET)
+    done = run(*words, "--output", tmp_path / "out")
     assert done.stdout == ""
     assert "2 files written" in done.stderr
-    written = (out / f"example2.com.{format_}").read_text()
-    assert not re.search(r"SOA|IN NS |\$TTL", written)  # an existing zone has them
+    written = (tmp_path / "out/example2.com.zone").read_text()
     assert written == run(*words, "example2.com").stdout
-    done = run(*words, "example.com", "--output", out)
+    assert not re.search(r"SOA|IN NS |\$TTL", written)  # an existing zone has them
+    done = run(*words, "example.com", "--output", tmp_path / "out")
     assert done.stderr.startswith("1 file written below ")
 
 
@@ -107,7 +103,9 @@ def test_nsupdate_publishes_all_records_and_changes_no_others(
 
 
 @pytest.mark.world
-def test_each_format_shows_what_is_wrong_in_dns(toml: Write, server: Bind) -> None:
+def test_a_comparison_shows_what_is_missing_and_what_to_remove(
+    toml: Write, server: Bind
+) -> None:
     file = toml(TWO_DOMAINS)
     server.update(dns(file, "--format", "nsupdate").stdout)
     wrong = (
@@ -125,10 +123,6 @@ def test_each_format_shows_what_is_wrong_in_dns(toml: Write, server: Bind) -> No
     ]
     assert "; remove: autodiscover IN A 192.0.2.9" in zone.stdout
     assert "; remove: _imaps._tcp IN SRV 0 1 993 old.example.com." in zone.stdout
-    table = diff(file, server, "--format", "table").stdout
-    assert re.search(r"_imaps\._tcp +SRV +remove: 0 1 993 old\.example\.com\.", table)
-    domains = json.loads(diff(file, server, "--json").stdout)
-    assert len(domains["example.com"]["outdated"]) == 2
     script = diff(file, server, "--format", "nsupdate").stdout
     assert "; by hand: update delete autodiscover.example.com. A 192.0.2.9" in script
     # Without a comparison nsupdate itself reports an address in the place of an alias.
@@ -145,9 +139,8 @@ def test_a_domain_whose_lookup_fails_hides_no_other(
     done = run("--config", toml(text), "dns", *TARGET, *options)
     assert done.returncode == 1
     assert "2 files written" in done.stderr
-    assert re.search(
-        r"Error: refused\.test: not compared: .*; .*--resolver", done.stderr
-    )
+    failure = r"error: refused\.test: not compared: .*\n  do: .*--resolver"
+    assert re.search(failure, done.stderr)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"example.com.zone", "static.example.com.zone"}
 
@@ -158,7 +151,8 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
     nobody = ("--diff", "--resolver", "192.0.2.1", "--timeout", "0.2")
     done = run("--config", file, "dns", *TARGET, *nobody)
     assert done.returncode == 1
-    assert done.stderr.count("Error:") == 17
+    assert done.stderr.count("error:") == 11
+    assert "and 6 more like it" in done.stderr
     assert "the other domains: not compared either" in done.stderr
 
 
@@ -176,10 +170,9 @@ WRONG_USAGE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("words", "message"), WRONG_USAGE.values(), ids=WRONG_USAGE.keys()
-)
-def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> None:
+@pytest.mark.parametrize("wrong", WRONG_USAGE)
+def test_dns_refuses_wrong_options(toml: Write, wrong: str) -> None:
+    words, message = WRONG_USAGE[wrong]
     done = run("--config", toml(TWO_DOMAINS), "dns", *words.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

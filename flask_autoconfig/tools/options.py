@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from ..address import is_ip
 from .net.resolver import LookupFailed, Resolver
 from .net.tcp import Network
+from .net.untrusted import split_url
 
 Endpoint = tuple[str, int]  # host and port
 
@@ -22,13 +22,10 @@ def _name_server(
         return None
     if is_ip(value):
         return value, 53
-    try:
-        parts = urlsplit(f"//{value}")
-        port = 53 if parts.port is None else parts.port
-        if parts.hostname and port and parts.netloc == value:
-            return parts.hostname, port
-    except ValueError:
-        pass
+    parts = split_url(f"//{value}")
+    port = 53 if parts.port is None else parts.port
+    if parts.hostname and port and parts.netloc == value:
+        return parts.hostname, port
     raise click.BadParameter(f"{value!r} is not HOST or HOST:PORT")
 
 

@@ -26,7 +26,6 @@ from .files import STAGING
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
-_MOST_OF_AN_ERROR = 30  # problems that a command other than `validate` shows
 _LONGEST_EXCERPT = 100  # columns
 _LONGEST_LINE = 5000  # characters of a line that are looked at
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -52,8 +51,7 @@ def shown(
             text = lines.get((problem.file, problem.line or 0), "")
             yield from _block(problem, str(file), kind, text, width)
         elif seen[alike] == _MOST_ALIKE + 1:
-            more = f"{totals[alike] - _MOST_ALIKE:,} more like it"
-            yield wrapped(f"  and {more} (`validate --json` lists all of them)", width)
+            yield f"  and {totals[alike] - _MOST_ALIKE:,} more like it"
 
 
 def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
@@ -67,10 +65,7 @@ def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
     count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
     name = error.file or "the configuration"
     yield wrapped(f"{head} {clean(name)}: {count}", width)
-    yield from shown(problems[:_MOST_OF_AN_ERROR], error.file, "error", width)
-    more = len(problems) - _MOST_OF_AN_ERROR
-    if more > 0:
-        yield wrapped(f"and {more:,} more; `validate` lists them", width)
+    yield from shown(problems, error.file, "error", width)
 
 
 def _kind(problem: Problem) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
-_MOST_REPORTED = 30  # domains
 
 
 def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
@@ -104,13 +103,8 @@ def command(
         different, failed = _compared(published, options.resolver_of(**resolving))
     if different:
         _output(name, iter(different), folder)
-    width = terminal.width(err=True)
-    for problem in failed[:_MOST_REPORTED]:
-        for line in problems.of_error(ConfigError([problem]), width):
-            terminal.echo(line, styled=True, err=True)
-    if len(failed) > _MOST_REPORTED:
-        more = len(failed) - _MOST_REPORTED
-        terminal.tell(f"and {more:,} more domains", err=True)
+    for line in problems.shown(failed, "", "error", terminal.width(err=True)):
+        terminal.echo(line, styled=True, err=True)
     ctx.exit(1 if different or failed else 0)
 
 
