@@ -53,7 +53,6 @@ def test_a_name_server_that_does_not_recurse_leaves_aliases_open() -> None:
     alias = "a.test. 60 IN CNAME mail.b.test."
     error = failure(lambda query: reply(query, alias, ra=False), "A")
     assert error.kind == "short"
-    assert "an alias (CNAME) of mail.b.test, and the name server" in error.reason
     with NameServer(respond=lambda query: reply(query, alias)) as server:
         assert asking(server).records("a.test", "A") == []  # it recursed
 
