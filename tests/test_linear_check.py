@@ -30,7 +30,7 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
-from flask_autoconfig.tools.check.login import is_server_fault
+from flask_autoconfig.tools.check.login import SERVER_FAULT
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
@@ -104,7 +104,7 @@ def _headers(text: str) -> None:
 def _messages(text: str) -> None:
     """Show the words of a server."""
     clean(text)
-    is_server_fault(text[:200])
+    SERVER_FAULT.search(text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)
     output = Report("example.com", (), tuple(merged([found, found])), None, False)
