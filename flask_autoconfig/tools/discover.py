@@ -39,23 +39,6 @@ _KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
 
 
-class Candidate(NamedTuple):
-    """A server that may exist."""
-
-    endpoint: Endpoint
-    source: str  # SRV, MX or name
-
-    def __str__(self) -> str:
-        return str(self.endpoint)
-
-
-class Found(NamedTuple):
-    """A candidate that answers."""
-
-    candidate: Candidate
-    server: MailServer
-
-
 class Discovery(NamedTuple):
     """The configuration that fits a domain, and what was left out of it.
 
@@ -91,8 +74,9 @@ class _Search:
         self.mx_hosts: list[str] = []
         # SRV names that say "not offered", by type.
         self.denied: dict[str, list[str]] = {}
-        self.silent: list[Candidate] = []  # named by SRV records
-        self.found: list[Found] = []
+        self.sources: dict[Endpoint, str] = {}  # SRV, MX or name, of all candidates
+        self.silent: list[Endpoint] = []  # named by SRV records
+        self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
 
     def result(self) -> Discovery:
         try:
@@ -103,8 +87,8 @@ class _Search:
                 cure = f"no name server answers ({error}): {error.cure}"
                 return Discovery(None, self.notes, {}, [], cure)
             self.tell(f"MX {self.domain}: {error}")
-        self.found = self._try_all(list(self._candidates()))
-        self._leave_out_denied()
+        self._collect()
+        self._try_all()
         urls = self._urls()
         imap = self._best("imap")
         incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
@@ -119,47 +103,47 @@ class _Search:
         reasons = {key: [reason for _, reason in each] for key, each in tables.items()}
         config = from_raw({"provider": [{"domains": [self.domain], **servers}]}).tables
         lost = [
-            f"users get POP3 alone, although there is {candidate}: {_problem(server)}; "
+            f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
             "fix that, and run init again"
-            for candidate, server in self.found
-            if candidate.endpoint.type == "imap" and not imap
+            for endpoint, server in self.found.items()
+            if endpoint.type == "imap" and not imap
         ]
         return Discovery(config, self.notes, reasons, lost[:1])
 
     # --- Candidates ------------------------------------------------------------------
 
-    def _candidates(self) -> Iterator[Candidate]:
-        """Yield what SRV records name, then names of the domain and of its MX hosts."""
-        named = list(self._by_srv())
-        yield from named[:_MOST_TARGETS]
+    def _collect(self) -> None:
+        """Collect what SRV records name, then names of the domain and of its MX hosts."""
+        named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
+        self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
             self.notes.append(
                 f"{len(left)} more servers that SRV records name are not asked"
             )
-        for type_, host, source in dict.fromkeys(self._customary()):
+        for type_, host, source in self._customary():
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
                 if port and _is_host_name(host):
-                    yield Candidate(Endpoint(type_, host, port, socket_type), source)
+                    endpoint = Endpoint(type_, host, port, socket_type)
+                    self.sources.setdefault(endpoint, source)
 
-    def _by_srv(self) -> Iterator[Candidate]:
-        for service, type_, socket_type in MAIL_SERVICES:
-            name = f"{service}.{self.domain}"
-            try:
-                targets = self.net.resolver.srv(name)
-            except LookupFailed as error:
-                self.tell(f"SRV {name}: {error}")
-                continue
-            for host, port in targets:
-                self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
-                if not host:
-                    self.denied.setdefault(type_, []).append(name)
-                elif not _is_host_name(host):
-                    self.notes.append(f"{host} is left out: it is not a host name")
-                elif not port:
-                    self.notes.append(f"{host} is left out: its SRV record has port 0")
-                else:
-                    yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+    def _by_srv(self, service: str, type_: str, socket_type: str) -> Iterator[Endpoint]:
+        name = f"{service}.{self.domain}"
+        try:
+            targets = self.net.resolver.srv(name)
+        except LookupFailed as error:
+            self.tell(f"SRV {name}: {error}")
+            return
+        for host, port in targets:
+            self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
+            if not host:
+                self.denied.setdefault(type_, []).append(name)
+            elif not _is_host_name(host):
+                self.notes.append(f"{host} is left out: it is not a host name")
+            elif not port:
+                self.notes.append(f"{host} is left out: its SRV record has port 0")
+            else:
+                yield Endpoint(type_, host, port, socket_type)
 
     def _customary(self) -> Iterator[tuple[str, str, str]]:
         """Yield type, host and source of the names that servers usually have."""
@@ -175,113 +159,111 @@ class _Search:
 
     # --- Answers ---------------------------------------------------------------------
 
-    def _try_all(self, candidates: list[Candidate]) -> list[Found]:
-        """Return the candidates that answer, in their order, each endpoint once."""
-        unique: dict[Endpoint, Candidate] = {}
-        for candidate in candidates:
-            unique.setdefault(candidate.endpoint, candidate)
-        hosts = list(dict.fromkeys(endpoint.host for endpoint in unique))
-        found: dict[Endpoint, Found] = {}
+    def _try_all(self) -> None:
+        """Try the candidates; leave out what the domain says it does not offer."""
+        hosts = list(dict.fromkeys(endpoint.host for endpoint in self.sources))
+        found: dict[Endpoint, MailServer] = {}
         with ThreadPoolExecutor(_WORKERS) as pool:
             # No port of a host without an address is tried.
             existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
             tries = {
-                pool.submit(mail.mail_server, self.net, endpoint): candidate
-                for endpoint, candidate in unique.items()
+                pool.submit(mail.mail_server, self.net, endpoint): endpoint
+                for endpoint in self.sources
                 if existing[endpoint.host]
                 or (endpoint.host, endpoint.port) in self.net.connect_to
             }
             for done in as_completed(tries):
-                candidate = tries[done]
+                endpoint = tries[done]
                 if error := done.exception():
-                    self._no_answer(candidate, error)
+                    self._no_answer(endpoint, error)
                     continue
-                found[candidate.endpoint] = Found(candidate, done.result())
-                self.tell(f"{candidate}: {_described(done.result())}")
-        return [found[endpoint] for endpoint in unique if endpoint in found]
+                found[endpoint] = done.result()
+                self.tell(f"{endpoint}: {_described(done.result())}")
+        for endpoint, source in self.sources.items():
+            denial = self._denial(endpoint) if source != "SRV" else ""
+            if endpoint in found and denial:
+                note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
+                self.notes.append(note)
+            elif endpoint in found:
+                self.found[endpoint] = found[endpoint]
 
     def _exists(self, host: str) -> bool:
         with suppress(LookupFailed):
             return bool(self.net.resolver.addresses(host))
         return False
 
-    def _no_answer(self, candidate: Candidate, error: BaseException) -> None:
+    def _no_answer(self, endpoint: Endpoint, error: BaseException) -> None:
         if not isinstance(error, ProbeError):
             kind = type(error).__name__
-            self.notes.append(f"{candidate} is left out: an unexpected answer ({kind})")
+            self.notes.append(f"{endpoint} is left out: an unexpected answer ({kind})")
             return
         if error.kind == "private":
             note = f"{error}: not asked, unless you say --allow-private"
             self.notes += [note] if note not in self.notes else []
             return
-        is_named = candidate.source == "SRV"
+        is_named = self.sources[endpoint] == "SRV"
         if is_named or error.kind not in ("connect", "silent", "dns"):
-            self.tell(f"{candidate}: {error}")
+            self.tell(f"{endpoint}: {error}")
         if is_named and error.kind in ("connect", "silent"):
-            self.silent.append(candidate)
+            self.silent.append(endpoint)
 
-    def _leave_out_denied(self) -> None:
-        """Leave out what the domain says it does not offer, although it answers.
+    def _denial(self, endpoint: Endpoint) -> str:
+        """Return the SRV record that denies a server, "" for none.
 
         One record that denies POP3 denies all of it; of IMAP and submission it denies
         only the encryption that the record is about, since a domain needs both.
         """
-        for found in self.found.copy():
-            candidate = found.candidate
-            type_, _, _, socket_type = candidate.endpoint
-            names = [
-                f"{service}.{self.domain}"
-                for service, *kind in MAIL_SERVICES
-                if type_ == "pop3" or kind == [type_, socket_type]
-            ]
-            denied = [name for name in self.denied.get(type_, []) if name in names]
-            if denied and candidate.source != "SRV":
-                self.found.remove(found)
-                self.notes.append(
-                    f'{candidate} is left out: {denied[0]} in DNS says "not offered"'
-                )
+        type_, _, _, socket_type = endpoint
+        names = [
+            f"{service}.{self.domain}"
+            for service, *kind in MAIL_SERVICES
+            if type_ == "pop3" or kind == [type_, socket_type]
+        ]
+        denied = [name for name in self.denied.get(type_, []) if name in names]
+        return (*denied, "")[0]
 
     # --- Choice ----------------------------------------------------------------------
 
     def _best(self, type_: str) -> list[Entry]:
         """Return the safest server of a type as a table, with the reason, if any."""
         usable = []
-        for found in self.found:
-            if found.candidate.endpoint.type != type_:
+        for endpoint, server in self.found.items():
+            if endpoint.type != type_:
                 continue
-            if problem := _problem(found.server):
-                self.notes.append(f"{found.candidate} is left out: {problem}")
+            if problem := _problem(server):
+                self.notes.append(f"{endpoint} is left out: {problem}")
             else:
-                usable.append(found)
+                usable.append(endpoint)
         if not usable:
             return []
-        best, *others = sorted(usable, key=rank)
+        usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
+        best, *others = usable
         for other in others:
             self.notes.append(
-                f"{other.candidate} is left out: clients agree only on one {type_} "
-                f"server, and {best.candidate} comes first"
+                f"{other} is left out: clients agree only on one {type_} "
+                f"server, and {best} comes first"
             )
-        if best.server.mechanisms & MECHANISMS["OAuth2"]:
+        server = self.found[best]
+        if server.mechanisms & MECHANISMS["OAuth2"]:
             self.notes.append(
-                f"{best.candidate} offers OAuth2 too: add it to authentication, with "
+                f"{best} offers OAuth2 too: add it to authentication, with "
                 "[provider.oauth2], if clients are to use it"
             )
-        endpoint = best.candidate.endpoint
         table = {
             "type": type_,
-            "hostname": endpoint.host,
-            "port": endpoint.port,
-            "socket_type": endpoint.socket_type,
-            "authentication": _authentication(best.server),
+            "hostname": best.host,
+            "port": best.port,
+            "socket_type": best.socket_type,
+            "authentication": _authentication(server),
         }
-        return [(table, _reason(best))]
+        return [(table, _reason(best, server, self.sources[best]))]
 
     def _cure(self) -> str:
         """Return what to do where too little was found: first fix what there is."""
-        for candidate, server in self.found:
+        for endpoint, server in self.found.items():
             problem = _problem(server)
-            if problem and candidate.endpoint.type in ("imap", "smtp"):
-                return f"fix {candidate} ({problem}), and run init again"
+            if problem and endpoint.type in ("imap", "smtp"):
+                return f"fix {endpoint} ({problem}), and run init again"
         if self.silent:
             named = ", ".join(map(str, self.silent[:4]))
             return (
@@ -358,17 +340,16 @@ def _described(server: MailServer) -> str:
     return f"{words}; {server.certificate.problem or days}"
 
 
-def rank(found: Found) -> tuple[bool, bool, bool, bool]:
+def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
     """Sort first by what clients support, then by security, then by what DNS says.
 
     TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
     """
-    candidate, server = found
     days = server.certificate.days_left if server.certificate else None
     return (
         _authentication(server) != "password-cleartext",
-        candidate.endpoint.socket_type != "SSL",
-        candidate.source != "SRV",
+        endpoint.socket_type != "SSL",
+        source != "SRV",
         days is not None and days < _FEW_DAYS,
     )
 
@@ -380,14 +361,14 @@ _SOURCES = {
 }
 
 
-def _reason(found: Found) -> str:
+def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     """Return why a server was taken, as a comment for the file."""
-    candidate, server = found
-    is_direct = candidate.endpoint.socket_type == "SSL"
-    first = "TLS from the first byte"
+    is_direct = endpoint.socket_type == "SSL"
     words = [
-        _SOURCES[candidate.source],
-        first if is_direct else "STARTTLS, since SSL does not answer",
+        _SOURCES[source],
+        "TLS from the first byte"
+        if is_direct
+        else "STARTTLS, since SSL does not answer",
         f"it offers {', '.join(sorted(server.mechanisms))}",
     ]
     if server.certificate is not None and server.certificate.ends:
