@@ -172,14 +172,7 @@ def test_long_values_of_a_document(tag: str) -> None:
         assert_linear(call, token, [""])
 
 
-MARKUP = [
-    "<input ",
-    "<title ",
-    "<input type=",
-    "<title>",
-    "<clientConfig",
-    "type=passwor",
-]
+MARKUP = ("<input ", "<title ", "<input type=", "<title>", "<clientConfig", "type=pass")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +283,7 @@ def answer() -> Iterator[tuple[Answer, int]]:
         yield behave, port
 
 
-HTTP = [
+HTTP = (
     "a: ",
     "a",
     "\r\n ",
@@ -301,7 +294,7 @@ HTTP = [
     ";",
     "1\r\nx\r\n",
     "é",
-]
+)
 HEADS = (
     "HTTP/1.1 200 OK\r\n",
     "HTTP/1.1 200 OK\r\na: ",
@@ -324,7 +317,7 @@ def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
         assert_linear(call, token, [""])
 
 
-MAIL = [
+MAIL = (
     "a",
     "\r\n",
     "* ",
@@ -333,7 +326,7 @@ MAIL = [
     "220-",
     " ",
     "\0",
-]
+)
 
 
 @pytest.mark.parametrize(

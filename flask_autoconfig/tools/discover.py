@@ -32,7 +32,6 @@ _LABELS = {
 _WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
-_FEW_DAYS = 14  # a certificate that is valid for less comes last
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
 _KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
@@ -72,8 +71,8 @@ class _Search:
         self.tell = tell
         self.notes: list[str] = []
         self.mx_hosts: list[str] = []
-        # SRV names that say "not offered", by type.
-        self.denied: dict[str, list[str]] = {}
+        # The SRV names that say "not offered", by type and socket type.
+        self.denied: dict[tuple[str, str], str] = {}
         self.sources: dict[Endpoint, str] = {}  # SRV, MX or name, of all candidates
         self.silent: list[Endpoint] = []  # named by SRV records
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
@@ -137,7 +136,10 @@ class _Search:
         for host, port in targets:
             self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
             if not host:
-                self.denied.setdefault(type_, []).append(name)
+                # POP3 is denied as a whole; of IMAP and submission, which a domain needs,
+                # only the encryption that the record is about.
+                all_ = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
+                self.denied |= {(type_, each): name for each in all_}
             elif not _is_host_name(host):
                 self.notes.append(f"{host} is left out: it is not a host name")
             elif not port:
@@ -180,8 +182,9 @@ class _Search:
                 found[endpoint] = done.result()
                 self.tell(f"{endpoint}: {_described(done.result())}")
         for endpoint, source in self.sources.items():
-            denial = self._denial(endpoint) if source != "SRV" else ""
-            if endpoint in found and denial:
+            type_, _, _, socket_type = endpoint
+            denial = self.denied.get((type_, socket_type))
+            if endpoint in found and denial and source != "SRV":
                 note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
                 self.notes.append(note)
             elif endpoint in found:
@@ -206,21 +209,6 @@ class _Search:
             self.tell(f"{endpoint}: {error}")
         if is_named and error.kind in ("connect", "silent"):
             self.silent.append(endpoint)
-
-    def _denial(self, endpoint: Endpoint) -> str:
-        """Return the SRV record that denies a server, "" for none.
-
-        One record that denies POP3 denies all of it; of IMAP and submission it denies
-        only the encryption that the record is about, since a domain needs both.
-        """
-        type_, _, _, socket_type = endpoint
-        names = [
-            f"{service}.{self.domain}"
-            for service, *kind in MAIL_SERVICES
-            if type_ == "pop3" or kind == [type_, socket_type]
-        ]
-        denied = [name for name in self.denied.get(type_, []) if name in names]
-        return (*denied, "")[0]
 
     # --- Choice ----------------------------------------------------------------------
 
@@ -345,12 +333,10 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
 
     TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
     """
-    days = server.certificate.days_left if server.certificate else None
     return (
         _authentication(server) != "password-cleartext",
         endpoint.socket_type != "SSL",
         source != "SRV",
-        days is not None and days < _FEW_DAYS,
     )
 
 

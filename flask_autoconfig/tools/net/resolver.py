@@ -78,13 +78,11 @@ class Resolver:
         return left
 
     def _lookup(
-        self, name: str, type_: str, edns: bool = True, flags: int | None = None
+        self, name: str, type_: str, flags: int | None = None
     ) -> list[Any] | None:
         """Return the records, None where the name does not exist."""
         resolver = copy.copy(self._resolver)
         resolver.flags = flags
-        if not edns:
-            resolver.use_edns(-1)
         try:
             left = self._left(name)
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
@@ -99,9 +97,6 @@ class Resolver:
             raise
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
-            if kind == "unknown" and edns:
-                # The server may be too old for EDNS (RFC 6891, section 7).
-                return self._lookup(name, type_, edns=False)
             if kind == "servfail" and flags is None:
                 # See whether it succeeds without validation of DNSSEC.
                 unchecked = self.until(time.monotonic() + 1.0)
