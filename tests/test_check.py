@@ -67,16 +67,15 @@ def findings(here: Paper, tmp_path: Path) -> Ask:
         file = tmp_path / "autoconfig.toml"
         file.write_text(text)
         found: Findings = here.check(DOMAIN, *options, file=file)["findings"]
-        assert all(
-            each["why"] and each["cure"]
-            for each in found
-            if each["status"] == "failure"
-        )
-        return [
-            each for each in found if ok or each["status"] in ("warning", "failure")
-        ]
+        failures = [each for each in found if each["status"] == "failure"]
+        assert all(each["why"] and each["cure"] for each in failures)
+        return found if ok else [each for each in found if is_bad(each)]
 
     return ask
+
+
+def is_bad(each: dict[str, Any]) -> bool:
+    return each["status"] in ("warning", "failure")
 
 
 def only(found: Findings) -> dict[str, Any]:
@@ -225,9 +224,7 @@ def test_init_without_a_name_server_ends_at_once() -> None:
     nobody = ("--resolver", "192.0.2.1", "--timeout", "0.2")
     done = run("init", DOMAIN, "-o", "-", *nobody)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "no name server answers" in done.stderr
-    assert "--resolver" in done.stderr
+    assert "no name server answers" in done.stderr.splitlines()[-1]
 
 
 def test_init_looks_for_nothing_if_it_cannot_write_the_file(tmp_path: Path) -> None:
@@ -374,14 +371,15 @@ def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
 def test_a_real_login_is_tried_at_each_server(really: Real, tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(WITH_POP3)
-    found = logins(log_in(really, file))
-    assert [each["subject"].split()[0] for each in found] == ["imap", "pop3", "smtp"]
-    assert {each["seen"] for each in found} == {f"the login of {USER} works"}
-    found = logins(log_in(really, file, password="wrong-password"))
-    assert len(found) == 3
-    assert all(
-        each["seen"].startswith(f"the login of {USER} is refused: ") for each in found
-    )
+    for password, outcome in ((PASSWORD, "works"), ("wrong-password", "is refused: ")):
+        found = logins(log_in(really, file, password=password))
+        assert [each["subject"].split()[0] for each in found] == [
+            "imap",
+            "pop3",
+            "smtp",
+        ]
+        for each in found:
+            assert each["seen"].startswith(f"the login of {USER} {outcome}")
 
 
 @pytest.mark.world

@@ -165,17 +165,13 @@ _ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 def _handshake_error(
     error: Exception, connect: Callable[[], socket.socket], host: str
 ) -> ProbeError:
-    reason = _reason(error)
-    is_end = isinstance(error, _ENDS) or "EOF" in reason
-    if is_end or any(part in reason for part in _OLD_PROTOCOL):
+    if _is_end(error) or any(part in _reason(error) for part in _OLD_PROTOCOL):
         version = _old_version(connect, host)
         if version:
             problem = f"it supports at most {version}, which clients refuse"
             return ProbeError("tls", problem, texts()["cures"]["modern"])
-    other = reason or getattr(error, "strerror", None) or str(error)
-    if is_end:
-        reason, other = "", "the server hangs up"
-    return _by_reason(reason, f"the TLS handshake fails: {other}")
+    failure = "the TLS handshake fails"
+    return _explained(error, failure, f"{failure}: the server hangs up")
 
 
 def ended_later(error: Exception) -> ProbeError | None:
@@ -186,22 +182,28 @@ def ended_later(error: Exception) -> ProbeError | None:
     """
     if not isinstance(error, ssl.SSLError):
         return None
-    reason = _reason(error)
-    if isinstance(error, _ENDS) or "EOF" in reason:
-        return _by_reason("", "the server hangs up after the TLS handshake")
-    return _by_reason(reason, f"TLS breaks off: {reason or error}")
+    end = "the server hangs up after the TLS handshake"
+    return _explained(error, "TLS breaks off", end)
 
 
-def _by_reason(reason: str, otherwise: str) -> ProbeError:
-    cures = texts()["cures"]
+def _explained(error: Exception, failure: str, end: str) -> ProbeError:
+    """Return the error in words, which are *end* where the server hung up."""
+    cures, reason = texts()["cures"], _reason(error)
+    if _is_end(error):
+        return ProbeError("tls", end, cures["log"])
     for entry in texts()["handshake"]:
         if any(part in reason for part in entry["reasons"]):
             return ProbeError("tls", entry["problem"], entry["cure"].format(**cures))
-    return ProbeError("tls", otherwise[:200], cures["log"])
+    other = reason or getattr(error, "strerror", None) or error
+    return ProbeError("tls", f"{failure}: {other}"[:200], cures["log"])
 
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "reason", None) or "").upper().replace(" ", "_")
+
+
+def _is_end(error: Exception) -> bool:
+    return isinstance(error, _ENDS) or "EOF" in _reason(error)
 
 
 def _old_version(connect: Callable[[], socket.socket], host: str) -> str:
