@@ -68,7 +68,7 @@ class Echo:
         self.greeting, self.go_on, self.offers = {
             "imap": ("* OK", "+", f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"),
             "pop3": ("+OK", "+", f"+OK\r\nUSER\r\nSASL {mechanisms}\r\n."),
-            "smtp": ("220", "334", f"250-x\r\n250 AUTH {mechanisms}"),
+            "smtp": ("220-x\r\n220 y", "334", f"250-x\r\n250 AUTH {mechanisms}"),
         }[type_]
 
     def __call__(self, connection: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dns.message
@@ -87,13 +88,24 @@ def test_one_kind_of_address_is_enough_and_the_other_is_waited_for_once(
         assert dropped not in asked
 
 
-def test_no_address_of_one_kind_and_no_answer_for_the_other_is_a_failure() -> None:
-    def half(query: Message) -> Message | None:
-        return None if type_of(query) == "AAAA" else reply(query)
+def without_aaaa(query: Message, code: dns.rcode.Rcode) -> Message | None:
+    """Do not answer for AAAA, and answer with this code and no records for A."""
+    response = reply(query)
+    response.set_rcode(code)
+    return None if type_of(query) == "AAAA" else response
 
+
+def test_no_address_of_one_kind_and_no_answer_for_the_other_is_a_failure() -> None:
+    half = partial(without_aaaa, code=dns.rcode.NOERROR)
     with NameServer(respond=half) as server, pytest.raises(LookupFailed) as raised:
         asking(server, 0.5).addresses("a.test")
     assert raised.value.kind == "kind"
+
+
+def test_a_host_that_does_not_exist_for_one_kind_of_address_has_none() -> None:
+    half = partial(without_aaaa, code=dns.rcode.NXDOMAIN)
+    with NameServer(respond=half) as server:
+        assert asking(server, 0.5).addresses("a.test") == []
 
 
 @pytest.mark.parametrize("command", ["check", "init"])

@@ -150,9 +150,8 @@ class Resolver:
         late = [type_ for type_, error in failed.items() if error.kind == "timeout"]
         if late and found:
             (type_,) = late
-            if (
-                None in found
-            ):  # some servers say so where a name has one kind of address
+            # Some servers say so where a name has one kind of address.
+            if None in found:
                 return []
             if records:
                 self.unanswered[host] = type_
