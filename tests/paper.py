@@ -52,8 +52,8 @@ from flask_autoconfig.tools import options
 from flask_autoconfig.tools.cli import cli
 from flask_autoconfig.tools.net import tls
 from flask_autoconfig.tools.net.resolver import Resolver
-from flask_autoconfig.tools.net.tcp import Network
-from flask_autoconfig.tools.net.tls import Certificate, HandshakeError
+from flask_autoconfig.tools.net.tcp import Network, ProbeError
+from flask_autoconfig.tools.net.tls import Certificate
 
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
@@ -175,8 +175,8 @@ class PaperNetwork(Network):
         shown = connection.encrypt()
         if shown is None:
             connection.close()
-            raise HandshakeError(
-                "what answers there does not speak TLS", "switch it on"
+            raise ProbeError(
+                "tls", "what answers there does not speak TLS", "switch it on"
             )
         certificate = shown.judged(host)
         certificate.address = connection.getpeername()[0]

@@ -6,7 +6,9 @@ import plistlib
 import resource
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from strangers import Behaviour, answering, server
-from support import certificate_for
+from support import certificate_for, until
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
@@ -78,90 +80,82 @@ def redirecting(target: str) -> Behaviour:
     return behave
 
 
+def replying(*parts: bytes, forever: bytes = b"") -> Behaviour:
+    """Read a request, send the parts, and the rest again and again."""
+    return sending(b"", b"".join(parts), forever=forever)
+
+
+def dripping(*parts: bytes, each: bytes = b"*") -> Behaviour:
+    """Send the parts as `sending`, then a few bytes now and then."""
+    return sending(*parts, forever=each, pause=0.05)
+
+
 LATE = "did not finish in time"
 SILENCE = sending()
-DRIP = sending(forever=b"*", pause=0.05)
 RUBBISH = sending(bytes(range(256)) + b"\r\n")
 BANNER = sending(forever=b"* this is no greeting\r\n220-\r\n" * 1000)
 CAPABILITIES = sending(b"* OK hello\r\n", b"", forever=b"* CAPABILITY X\r\n" * 1000)
+HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # the start of a ServerHello
 OK = b"HTTP/1.1 200 OK\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LARGE = b"Content-Length: 104857600\r\n\r\n"
 X = b"x" * 65536
-HOSTILE = {
-    "IMAP, silence": ("imap plain", SILENCE, f"{LATE}: no greeting came"),
-    "IMAP, a byte now and then": ("imap plain", DRIP, f"{LATE}: no greeting came"),
-    "IMAP, an endless banner": ("imap plain", BANNER, "no IMAP greeting"),
-    "IMAP, endless capabilities": ("imap plain", CAPABILITIES, "an answer without end"),
-    "IMAP, an endless line": ("imap plain", sending(forever=X), "a line without end"),
-    "IMAP, no word": ("imap plain", hang_up, "closed the connection"),
-    "IMAP, rubbish": ("imap plain", RUBBISH, "no IMAP greeting"),
-    "SMTP, an endless greeting": (
-        "smtp plain",
-        sending(forever=b"220-and more\r\n" * 1000),
-        "an answer without end",
-    ),
-    "IMAPS, silence": ("imap SSL", SILENCE, LATE),
-    "IMAPS, no TLS": ("imap SSL", DRIP, "TLS"),
-    "IMAPS, a handshake that drips": (
-        "imap SSL",
-        sending(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc", forever=b"\0", pause=0.05),
-        LATE,
-    ),
-    "IMAPS, rubbish": ("imap SSL", RUBBISH, "TLS"),
-    "IMAPS, no word": ("imap SSL", hang_up, "hangs up"),
-    "https, silence": ("https", SILENCE, LATE),
-    "https, no TLS": ("https", DRIP, "TLS"),
-    "https, no word": ("https", hang_up, "hangs up"),
-    "a large body": ("http", sending(b"", OK + LARGE, forever=X), "more than 1024 KiB"),
-    "an endless body": ("http", sending(b"", OK + b"\r\n", forever=X), "more than"),
-    "a body that drips": (
-        "http",
-        sending(b"", OK + b"\r\n", forever=b"x", pause=0.05),
-        LATE,
-    ),
-    "endless headers": (
-        "http",
-        sending(b"", OK, forever=b"X: y\r\n"),
-        "no HTTP answer",
-    ),
-    "headers that drip": (
-        "http",
-        sending(b"", OK, forever=b"X: y\r\n", pause=0.05),
-        LATE,
-    ),
-    "endless interim responses": (
-        "http",
-        sending(b"", b"", forever=CONTINUE * 100),
-        "more than 2048 KiB",
-    ),
-    "interim responses that drip": (
-        "http",
-        sending(b"", forever=CONTINUE, pause=0.05),
-        LATE,
-    ),
-    "a status line of rubbish": (
-        "http",
-        sending(b"", b"\x00\xff\r\n\r\n"),
-        "no HTTP answer",
-    ),
-    "http, silence": ("http", SILENCE, LATE),
-    "a redirect to itself": ("http", redirecting("/"), "redirects without end"),
-    "redirects that go on": ("http", redirecting("/{}"), "redirects without end"),
-    "a redirect to a file": (
-        "http",
-        redirecting("file:///etc/passwd"),
-        "leads to no web address",
-    ),
-    "a redirect to a broken URL": (
-        "http",
-        redirecting("http://[::1"),
-        "leads to no web address",
-    ),
+NOWHERE = "leads to no web address"
+HOSTILE: dict[str, dict[str, tuple[Behaviour, str]]] = {
+    "imap plain": {
+        "silence": (SILENCE, f"{LATE}: no greeting came"),
+        "a byte now and then": (dripping(), f"{LATE}: no greeting came"),
+        "an endless banner": (BANNER, "no IMAP greeting"),
+        "endless capabilities": (CAPABILITIES, "an answer without end"),
+        "an endless line": (sending(forever=X), "a line without end"),
+        "no word": (hang_up, "closed the connection"),
+        "rubbish": (RUBBISH, "no IMAP greeting"),
+    },
+    "smtp plain": {
+        "an endless greeting": (
+            sending(forever=b"220-and more\r\n" * 1000),
+            "an answer without end",
+        ),
+    },
+    "imap SSL": {
+        "silence": (SILENCE, LATE),
+        "no TLS": (dripping(), "TLS"),
+        "a handshake that drips": (dripping(HELLO, each=b"\0"), LATE),
+        "rubbish": (RUBBISH, "TLS"),
+        "no word": (hang_up, "hangs up"),
+    },
+    "https": {
+        "silence": (SILENCE, LATE),
+        "no TLS": (dripping(), "TLS"),
+        "no word": (hang_up, "hangs up"),
+    },
+    "http": {
+        "a large body": (replying(OK, LARGE, forever=X), "more than 1024 KiB"),
+        "an endless body": (replying(OK, b"\r\n", forever=X), "more than"),
+        "a body that drips": (dripping(b"", OK + b"\r\n"), LATE),
+        "endless headers": (replying(OK, forever=b"X: y\r\n"), "no HTTP answer"),
+        "headers that drip": (dripping(b"", OK, each=b"X: y\r\n"), LATE),
+        "endless interim responses": (
+            replying(forever=CONTINUE * 100),
+            "more than 2048 KiB",
+        ),
+        "interim responses that drip": (dripping(b"", each=CONTINUE), LATE),
+        "a status line of rubbish": (replying(b"\0\xff\r\n\r\n"), "no HTTP answer"),
+        "silence": (SILENCE, LATE),
+        "a redirect to itself": (redirecting("/"), "redirects without end"),
+        "redirects that go on": (redirecting("/{}"), "redirects without end"),
+        "a redirect to a file": (redirecting("file:///etc/passwd"), NOWHERE),
+        "a redirect to a broken URL": (redirecting("http://[::1"), NOWHERE),
+    },
 }
+ROWS = [
+    pytest.param(kind, *row, id=f"{kind}, {name}")
+    for kind, rows in HOSTILE.items()
+    for name, row in rows.items()
+]
 
 
-@pytest.mark.parametrize(("kind", "behave", "message"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("kind", "behave", "message"), ROWS)
 def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
     kind: str, behave: Behaviour, message: str
 ) -> None:
@@ -212,6 +206,27 @@ def test_a_connection_that_comes_after_the_deadline_is_closed() -> None:
         with pytest.raises(ProbeError, match="in time"):
             NETWORK.step(0).start_tls(lambda: connection, "late.test")
         assert connection.fileno() == -1
+
+
+def test_a_connection_that_another_address_made_needless_is_closed() -> None:
+    late, used = socket.socket(), socket.socket()
+    is_made = threading.Event()
+
+    class TwoAddresses(Network):
+        def addresses(self, host: str, port: int) -> list[str]:
+            return ["192.0.2.1", "192.0.2.2"]
+
+        def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+            if address == "192.0.2.2":
+                return used
+            is_made.wait(10)
+            return late
+
+    with used:
+        assert TwoAddresses(OUTSIDE.resolver).connect("two.test", 993) is used
+        is_made.set()
+        until(lambda: late.fileno() == -1)
+        assert used.fileno() != -1
 
 
 def test_a_silent_address_leaves_the_others_time(
@@ -331,52 +346,39 @@ def test_text_from_a_server_is_shown_without_control_characters(
 HEAD = b'<clientConfig version="1.1"><emailProvider id="a.test"><domain>a.test</domain>'
 SERVER = b'<incomingServer type="imap"><hostname>h.test</hostname></incomingServer>'
 TAIL = b"</emailProvider></clientConfig>"
+ICON = [{"PayloadType": "x", "Icon": b"x" * 2**18}]
+ATTRIBUTES = b" ".join(b"a%d=''" % number for number in range(20_000))
+LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
+    "servers": (Reader().read, HEAD + SERVER * 500 + TAIL, "elements, more than 1000"),
+    "domains": (Reader().read, HEAD + b"<domain>b.test</domain>" * 20_000, "256 KiB"),
+    "deep": (parse, b"<clientConfig>" + b"<a>" * 80_000, "100 levels"),
+    "just too deep": (parse, b"<a>" * 101 + b"</a>" * 101, "100 levels"),
+    "elements": (parse, b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
+    "attributes": (parse, b"<a %s/>" % ATTRIBUTES, "attributes"),
+    "bytes": (parse, b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
+    "a property list": (
+        apple_reader.read,
+        plistlib.dumps({"PayloadContent": ICON}),
+        "more than 256 KiB",
+    ),
+}
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
-    [
-        (SERVER * 500, "it has 1002 elements, more than 1000"),
-        (b"<domain>b.test</domain>" * 20_000, "it has more than 256 KiB, which no"),
-    ],
-    ids=["servers", "domains"],
+    ("read", "text", "words"), LARGE_DOCUMENTS.values(), ids=LARGE_DOCUMENTS
 )
 def test_a_document_larger_than_any_real_one_is_refused(
-    part: bytes, words: str
+    read: Callable[[bytes], object], text: bytes, words: str
 ) -> None:
-    with pytest.raises(NotAutoconfigError, match=words):
-        Reader().read(HEAD + part + TAIL)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (b"<clientConfig>" + b"<a>" * 80_000, "100 levels"),
-        (b"<a>" * 101 + b"</a>" * 101, "100 levels"),
-        (b"<a>" + b"<a/>" * 10_000 + b"</a>", "10000 elements"),
-        (
-            b"<a %s/>" % b" ".join(b"a%d=''" % number for number in range(20_000)),
-            "attributes",
-        ),
-        (b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
-    ],
-    ids=["deep", "just too deep", "elements", "attributes", "bytes"],
-)
-def test_no_xml_is_parsed_beyond_a_bound(text: bytes, words: str) -> None:
-    with pytest.raises(NotXmlError, match=f"it has more than .*{words}"):
-        parse(text)
+    refusals = (NotAutoconfigError, NotXmlError, MeaninglessError)
+    with pytest.raises(refusals, match=words):
+        read(text)
 
 
 def test_xml_within_the_bounds_is_parsed() -> None:
     levels, elements = b"<a>" * 99, b"<a/>" * 9_900
     root = parse(levels + elements + b"</a>" * 99)
     assert sum(1 for _ in root.iter()) == 9_999
-
-
-def test_a_large_property_list_is_refused() -> None:
-    content = [{"PayloadType": "x", "Icon": b"x" * 2**18}]
-    with pytest.raises(MeaninglessError, match="more than 256 KiB"):
-        apple_reader.read(plistlib.dumps({"PayloadContent": content}))
 
 
 def test_all_clients_together_parse_a_document_once() -> None:

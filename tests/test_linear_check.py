@@ -30,7 +30,7 @@ from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
-from flask_autoconfig.tools.check.login import is_server_fault
+from flask_autoconfig.tools.check.login import SERVER_FAULT
 from flask_autoconfig.tools.check.rules import profile, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
@@ -104,7 +104,7 @@ def _headers(text: str) -> None:
 def _messages(text: str) -> None:
     """Show the words of a server."""
     clean(text)
-    is_server_fault(text[:200])
+    SERVER_FAULT.search(text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)
     output = Report("example.com", (), tuple(merged([found, found])), None, False)
@@ -172,14 +172,7 @@ def test_long_values_of_a_document(tag: str) -> None:
         assert_linear(call, token, [""])
 
 
-MARKUP = [
-    "<input ",
-    "<title ",
-    "<input type=",
-    "<title>",
-    "<clientConfig",
-    "type=passwor",
-]
+MARKUP = ("<input ", "<title ", "<input type=", "<title>", "<clientConfig", "type=pass")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +283,7 @@ def answer() -> Iterator[tuple[Answer, int]]:
         yield behave, port
 
 
-HTTP = [
+HTTP = (
     "a: ",
     "a",
     "\r\n ",
@@ -301,7 +294,7 @@ HTTP = [
     ";",
     "1\r\nx\r\n",
     "é",
-]
+)
 HEADS = (
     "HTTP/1.1 200 OK\r\n",
     "HTTP/1.1 200 OK\r\na: ",
@@ -324,7 +317,7 @@ def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
         assert_linear(call, token, [""])
 
 
-MAIL = [
+MAIL = (
     "a",
     "\r\n",
     "* ",
@@ -333,7 +326,7 @@ MAIL = [
     "220-",
     " ",
     "\0",
-]
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from strangers import server
+from strangers import Behaviour, server
 from support import certificate_for, run
 
 from flask_autoconfig.tools.net.mail import Endpoint, log_in
@@ -62,68 +62,62 @@ class Echo:
     """A mail server that refuses every login, with what it heard of the client."""
 
     def __init__(self, type_: str, mechanisms: str) -> None:
-        self.type, self.mechanisms = type_, mechanisms
+        self.type = type_
         self.echo: Callable[[str], str] = str
+        sasl = " ".join(f"AUTH={name}" for name in mechanisms.split())
+        self.greeting, self.go_on, self.offers = {
+            "imap": ("* OK", "+", f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"),
+            "pop3": ("+OK", "+", f"+OK\r\nUSER\r\nSASL {mechanisms}\r\n."),
+            "smtp": ("220-x\r\n220 y", "334", f"250-x\r\n250 AUTH {mechanisms}"),
+        }[type_]
 
     def __call__(self, connection: socket.socket) -> None:
         def say(text: str) -> None:
             connection.sendall(f"{text}\r\n".encode())
 
-        say({"imap": "* OK", "pop3": "+OK", "smtp": "220"}[self.type])
-        go_on = "334 " if self.type == "smtp" else "+ "
+        say(self.greeting)
         answers = 0  # of a SASL exchange, that are still to come
         for line in connection.makefile("r", encoding="utf-8", newline="\r\n"):
             heard = line.rstrip("\r\n")
             words = heard.upper()
-            if answers:
-                answers -= 1
-                say(go_on if answers else self.refusal(heard))
-            elif words.startswith(("EHLO", "CAPA", "A CAPABILITY")):
-                say(self.offers())
-            elif "AUTH" in words:
-                answers = 2 if words == "AUTH LOGIN" else 1
-                say(f"{go_on}{b64('<1.2@x>') if 'CRAM' in words else ''}")
+            if words.startswith(("EHLO", "CAPA", "A CAPABILITY")):
+                say(self.offers)
             elif words.startswith("USER"):
                 say("+OK")
-            else:  # a command that has the password in it, or the end
-                say(self.refusal(heard))
+            elif answers > 1 or (not answers and "AUTH" in words):
+                answers = 1 if answers or words != "AUTH LOGIN" else 2
+                say(f"{self.go_on} {b64('<1.2@x>') if 'CRAM' in words else ''}")
+            else:  # what has the password in it, or the end
+                answers = 0
+                say(f"{CODES[self.type]} {self.echo(heard)}")
 
-    def offers(self) -> str:
-        if self.type == "imap":
-            sasl = " ".join(f"AUTH={name}" for name in self.mechanisms.split())
-            return f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"
-        if self.type == "pop3":
-            return f"+OK\r\nUSER\r\nSASL {self.mechanisms}\r\n."
-        return f"250-x\r\n250 AUTH {self.mechanisms}"
 
-    def refusal(self, heard: str) -> str:
-        return f"{CODES[self.type]} {self.echo(heard)}"
+Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[int, str, tuple[str, ...]], str]:
-    """Log in at a port of loopback; returns the server's refusal."""
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
+    """Log in at such a server on loopback; returns its refusal."""
+    certificate = certificate_for(HOST, folder=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    resolver = Resolver(("127.0.0.1", 9), timeout=1)
 
-    def log(port: int, type_: str, mechanisms: tuple[str, ...]) -> str:
-        network = Network(
-            Resolver(("127.0.0.1", 9), timeout=1),
-            connect_to={(HOST, 993): ("127.0.0.1", port)},
-        )
-        return log_in(
-            network,
-            Endpoint(type_, HOST, 993, "SSL"),
-            mechanisms=mechanisms,
-            user=USER,
-            password=PASSWORD,
-        )
+    def log(
+        behave: Behaviour, type_: str, mechanisms: str = "PLAIN", host: str = HOST
+    ) -> str:
+        with server(behave, certificate) as port:
+            mapped = {(host, 993): ("127.0.0.1", port)}
+            return log_in(
+                Network(resolver, connect_to=mapped),
+                Endpoint(type_, host, 993, "SSL"),
+                mechanisms=tuple(mechanisms.split()),
+                user=USER,
+                password=PASSWORD,
+            )
 
     return log
 
 
-Refusal = Callable[[int, str, tuple[str, ...]], str]
 REPEATED = "(the server repeats the password: its words are not shown)"
 CODES = {"imap": "a NO", "pop3": "-ERR", "smtp": "535"}
 
@@ -131,12 +125,11 @@ CODES = {"imap": "a NO", "pop3": "-ERR", "smtp": "535"}
 @pytest.mark.parametrize("offered", ["PLAIN", "LOGIN", "CRAM-MD5"])
 @pytest.mark.parametrize("type_", CODES)
 def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
-    refusal: Refusal, tmp_path: Path, type_: str, offered: str
+    refusal: Refusal, type_: str, offered: str
 ) -> None:
     behave = Echo(type_, offered)
-    with server(behave, certificate_for(HOST, folder=tmp_path)) as port:
-        for behave.echo in (str, str.lower, str.upper):
-            assert refusal(port, type_, (offered,)) == f"{CODES[type_]} {REPEATED}"
+    for behave.echo in (str, str.lower, str.upper):
+        assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
@@ -144,20 +137,19 @@ def test_a_password_is_hidden_in_every_form(echo: str) -> None:
     assert Secrets(PASSWORD).quoted(f"535 {echo}") == f"535 {REPEATED}"
 
 
+@pytest.mark.parametrize("type_", CODES)
 def test_a_greeting_that_repeats_the_password_is_quoted_without_it(
-    refusal: Refusal, tmp_path: Path
+    refusal: Refusal, type_: str
 ) -> None:
     def greet(connection: socket.socket) -> None:
         connection.sendall(f"no {'x' * 80} {PASSWORD}\r\n".encode())
         with suppress(OSError):
             connection.recv(100)
 
-    with server(greet, certificate_for(HOST, folder=tmp_path)) as port:
-        for type_ in CODES:
-            with pytest.raises(ProbeError) as raised:
-                refusal(port, type_, ("PLAIN",))
-            assert REPEATED in str(raised.value)
-            assert "xxx" not in str(raised.value)
+    with pytest.raises(ProbeError) as raised:
+        refusal(greet, type_)
+    assert REPEATED in str(raised.value)
+    assert "xxx" not in str(raised.value)
 
 
 @pytest.mark.parametrize("secret", ["a", "ab", "é", "?!", "235", "OK", "5355"])
@@ -190,25 +182,18 @@ def test_a_response_code_is_shown_and_words_that_repeat_nothing(
 
 
 def test_a_method_that_a_server_does_not_offer_gets_no_password(
-    refusal: Refusal, tmp_path: Path
+    refusal: Refusal,
 ) -> None:
-    with (
-        server(Echo("smtp", "XOAUTH2"), certificate_for(HOST, folder=tmp_path)) as port,
-        pytest.raises(ProbeError, match="does not offer PLAIN or LOGIN") as raised,
-    ):
-        refusal(port, "smtp", ("PLAIN", "LOGIN"))
+    words = "does not offer PLAIN or LOGIN"
+    with pytest.raises(ProbeError, match=words) as raised:
+        refusal(Echo("smtp", "XOAUTH2"), "smtp", "PLAIN LOGIN")
     assert raised.value.kind == "login"
 
 
-def test_a_server_with_a_bad_certificate_gets_no_password(
-    refusal: Refusal, tmp_path: Path
-) -> None:
-    certificate = certificate_for("other.example.test", folder=tmp_path)
-    behave = Echo("imap", "PLAIN")
-    with server(behave, certificate) as port:
-        with pytest.raises(ProbeError, match="cannot be trusted") as raised:
-            refusal(port, "imap", ("PLAIN",))
-        assert raised.value.kind == "login"
+def test_a_server_with_a_bad_certificate_gets_no_password(refusal: Refusal) -> None:
+    with pytest.raises(ProbeError, match="cannot be trusted") as raised:
+        refusal(Echo("imap", "PLAIN"), "imap", host="other.example.test")
+    assert raised.value.kind == "login"
 
 
 # --- Logins that are not tried ------------------------------------------------------------
@@ -216,20 +201,13 @@ def test_a_server_with_a_bad_certificate_gets_no_password(
 FILE = """
 [[provider]]
 domains = ["example.test"]
-
-[[provider.incoming]]
-type = "imap"
-hostname = "mail.example.test"
-{incoming}
-
-[[provider.outgoing]]
-type = "smtp"
-hostname = "mail.example.test"
+incoming = [{type = "imap", hostname = "mail.example.test"%s}]
+outgoing = [{type = "smtp", hostname = "mail.example.test"}]
 """
 NOT_TRIED = {
-    "nobody listens": FILE.format(incoming=""),
-    "another method": FILE.format(incoming='authentication = "OAuth2"\n'),
-    "unencrypted": FILE.format(incoming='socket_type = "plain"\n'),
+    "nobody listens": FILE % "",
+    "another method": FILE % ', authentication = "OAuth2"',
+    "unencrypted": FILE % ', socket_type = "plain"',
     "no settings": "",
 }
 
@@ -240,19 +218,16 @@ def test_a_login_that_is_not_tried_is_a_warning(tmp_path: Path, text: str) -> No
     if text:
         (tmp_path / "autoconfig.toml").write_text(text)
         options.append("--unpublished")
-    read, write = os.pipe()
-    os.write(write, f"{PASSWORD}\n".encode())
-    os.close(write)
-    options += ["--timeout", "0.2", "--password-fd", str(read)]
+    (tmp_path / "password").write_text(PASSWORD)
+    number = os.open(tmp_path / "password", os.O_RDONLY)
+    options += ["--timeout", "0.2", "--password-fd", str(number)]
     found = json.loads(run("check", USER, *options, cwd=tmp_path).stdout)["findings"]
     with suppress(OSError):  # it is closed if it was read
-        os.close(read)
+        os.close(number)
     logins = [each for each in found if each["step"] == "login"]
     subjects = ", ".join(each["subject"] for each in logins)
-    assert all(
-        start in subjects
-        for start in (["imap mail.", "smtp mail."] if text else [USER])
-    )
+    expected = ["imap mail.", "smtp mail."] if text else [USER]
+    assert all(start in subjects for start in expected)
     for each in logins:
         assert each["status"] == "warning"
         assert each["seen"].startswith("not tried")

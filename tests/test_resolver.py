@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import dns.message
@@ -10,6 +11,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from dns.message import Message
 from support import TWO_DOMAINS, run
 from world import NameServer, Respond
 
@@ -20,9 +22,7 @@ def asking(server: NameServer, timeout: float = 2) -> Resolver:
     return Resolver(("127.0.0.1", server.port), timeout)
 
 
-def reply(
-    query: dns.message.Message, *lines: str, ra: bool = True
-) -> dns.message.Message:
+def reply(query: Message, *lines: str, ra: bool = True) -> Message:
     """Return these records, whatever the query."""
     response = dns.message.make_response(query, recursion_available=ra)
     for line in lines:
@@ -31,7 +31,7 @@ def reply(
     return response
 
 
-def type_of(query: dns.message.Message) -> str:
+def type_of(query: Message) -> str:
     return dns.rdatatype.to_text(query.question[0].rdtype)
 
 
@@ -45,29 +45,23 @@ def failure(answer: Respond, type_: str = "MX") -> LookupFailed:
 
 def test_a_loop_of_aliases_is_the_reason() -> None:
     loop = ("a.test. 60 IN CNAME b.test.", "b.test. 60 IN CNAME a.test.")
-    error = failure(lambda query: reply(query, *loop))
-    assert (error.kind, error.reason) == ("loop", "its alias (CNAME) is a loop")
+    assert failure(lambda query: reply(query, *loop)).kind == "loop"
 
 
 def test_a_name_server_that_does_not_recurse_leaves_aliases_open() -> None:
     alias = "a.test. 60 IN CNAME mail.b.test."
-    error = failure(lambda query: reply(query, alias, ra=False), "A")
-    assert error.kind == "short"
-    assert "an alias (CNAME) of mail.b.test, and the name server" in error.reason
+    assert failure(lambda query: reply(query, alias, ra=False), "A").kind == "short"
     with NameServer(respond=lambda query: reply(query, alias)) as server:
         assert asking(server).records("a.test", "A") == []  # it recursed
 
 
-def test_an_old_name_server_is_asked_again_without_edns() -> None:
-    def old(query: dns.message.Message) -> dns.message.Message:
-        if query.edns < 0:
-            return reply(query, "a.test. 60 IN MX 10 mx.a.test.")
+def test_a_name_server_that_is_too_old_for_the_query_is_the_reason() -> None:
+    def old(query: Message) -> Message:
         response = dns.message.make_response(query)
         response.set_rcode(dns.rcode.FORMERR)
         return response
 
-    with NameServer(respond=old) as server:
-        assert asking(server).mx("a.test") == ["mx.a.test"]
+    assert failure(old).kind == "unknown"
 
 
 @pytest.mark.parametrize("dropped", ["A", "AAAA"])
@@ -76,7 +70,7 @@ def test_one_kind_of_address_is_enough_and_the_other_is_waited_for_once(
 ) -> None:
     asked = []
 
-    def half(query: dns.message.Message) -> dns.message.Message | None:
+    def half(query: Message) -> Message | None:
         asked.append(type_of(query))
         if type_of(query) == dropped:
             return None
@@ -94,13 +88,24 @@ def test_one_kind_of_address_is_enough_and_the_other_is_waited_for_once(
         assert dropped not in asked
 
 
-def test_no_address_of_one_kind_and_no_answer_for_the_other_is_a_failure() -> None:
-    def half(query: dns.message.Message) -> dns.message.Message | None:
-        return None if type_of(query) == "AAAA" else reply(query)
+def without_aaaa(query: Message, code: dns.rcode.Rcode) -> Message | None:
+    """Do not answer for AAAA, and answer with this code and no records for A."""
+    response = reply(query)
+    response.set_rcode(code)
+    return None if type_of(query) == "AAAA" else response
 
-    reason = "the name server does not answer for AAAA .it does for A."
-    with NameServer(respond=half) as server, pytest.raises(LookupFailed, match=reason):
+
+def test_no_address_of_one_kind_and_no_answer_for_the_other_is_a_failure() -> None:
+    half = partial(without_aaaa, code=dns.rcode.NOERROR)
+    with NameServer(respond=half) as server, pytest.raises(LookupFailed) as raised:
         asking(server, 0.5).addresses("a.test")
+    assert raised.value.kind == "kind"
+
+
+def test_a_host_that_does_not_exist_for_one_kind_of_address_has_none() -> None:
+    half = partial(without_aaaa, code=dns.rcode.NXDOMAIN)
+    with NameServer(respond=half) as server:
+        assert asking(server, 0.5).addresses("a.test") == []
 
 
 @pytest.mark.parametrize("command", ["check", "init"])

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..address import fold
+from ..config import values
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from .discover_urls import url_servers
 from .net import mail
+from .net.http import fetch_once
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .zone import MAIL_SERVICES
+from .net.untrusted import split_url
+from .zone import MAIL_SERVICES, URL_SERVICES
 
 _LABELS = {
     "imap": ("imap", "mail", "mx", ""),
@@ -29,25 +32,10 @@ _LABELS = {
 _WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
-_FEW_DAYS = 14  # a certificate that is valid for less comes last
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
+_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
-
-class Candidate(NamedTuple):
-    """A server that may exist."""
-
-    endpoint: Endpoint
-    source: str  # SRV, MX or name
-
-    def __str__(self) -> str:
-        return str(self.endpoint)
-
-
-class Found(NamedTuple):
-    """A candidate that answers."""
-
-    candidate: Candidate
-    server: MailServer
+Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
 
 
 class Discovery(NamedTuple):
@@ -82,231 +70,188 @@ class _Search:
         self.net = net
         self.tell = tell
         self.notes: list[str] = []
-        self.denied: dict[
-            str, list[str]
-        ] = {}  # SRV names that say "not offered", by type
-        self.silent: list[Candidate] = []  # named by SRV records
-        self.found: list[Found] = []
+        self.mx_hosts: list[str] = []
+        # The SRV names that say "not offered", by type and socket type.
+        self.denied: dict[tuple[str, str], str] = {}
+        self.sources: dict[Endpoint, str] = {}  # SRV, MX or name, of all candidates
+        self.silent: list[Endpoint] = []  # named by SRV records
+        self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
 
     def result(self) -> Discovery:
-        if cure := self._no_name_server():
-            return Discovery(None, self.notes, {}, [], cure)
-        self.found = self._try_all(list(self._candidates()))
-        self._leave_out_denied()
-        urls = url_servers(self.domain, self.net, self.tell, self.notes)
-        tables: dict[str, list[tuple[dict[str, Any], str]]] = {"incoming": []}
+        try:
+            self.mx_hosts = self.net.resolver.mx(self.domain)[:3]
+            self.tell(f"MX {self.domain}: {', '.join(self.mx_hosts) or 'none'}")
+        except LookupFailed as error:
+            if error.kind == "timeout" and not self.net.connect_to:
+                cure = f"no name server answers ({error}): {error.cure}"
+                return Discovery(None, self.notes, {}, [], cure)
+            self.tell(f"MX {self.domain}: {error}")
+        self._collect()
+        self._try_all()
+        urls = self._urls()
         imap = self._best("imap")
-        tables["incoming"] = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
-        tables["outgoing"] = self._best("smtp")
-        tables |= urls
+        incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
+        tables = {"incoming": incoming, "outgoing": self._best("smtp"), **urls}
 
-        has_mail = any(table["type"] != "jmap" for table, _ in tables["incoming"])
+        has_mail = any(table["type"] != "jmap" for table, _ in incoming)
         if not has_mail or not tables["outgoing"]:
             missing = "SMTP submission" if has_mail else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
             return Discovery(None, self.notes, {}, [], self._cure())
-        servers = {
-            key: [table for table, _ in entries]
-            for key, entries in tables.items()
-            if entries
-        }
+        servers = {key: [table for table, _ in each] for key, each in tables.items()}
+        reasons = {key: [reason for _, reason in each] for key, each in tables.items()}
         config = from_raw({"provider": [{"domains": [self.domain], **servers}]}).tables
-        reasons = {
-            key: [reason for _, reason in entries] for key, entries in tables.items()
-        }
-        warnings = [] if imap else self._lost_imap()
-        return Discovery(config, self.notes, reasons, warnings)
-
-    def _no_name_server(self) -> str:
-        """Return the cure if no name server answers, so that nothing can be found."""
-        if self.net.connect_to:  # the servers are given
-            return ""
-        try:
-            self.net.resolver.mx(self.domain)
-        except LookupFailed as error:
-            if error.kind == "timeout":
-                return f"no name server answers ({error}): {error.cure}"
-        return ""
+        lost = [
+            f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
+            "fix that, and run init again"
+            for endpoint, server in self.found.items()
+            if endpoint.type == "imap" and not imap
+        ]
+        return Discovery(config, self.notes, reasons, lost[:1])
 
     # --- Candidates ------------------------------------------------------------------
 
-    def _candidates(self) -> Iterator[Candidate]:
-        """Yield what SRV records name, then names of the domain and of its MX hosts."""
-        named = list(self._by_srv())
-        yield from named[:_MOST_TARGETS]
-        if len(named) > _MOST_TARGETS:
-            count = len(named) - _MOST_TARGETS
+    def _collect(self) -> None:
+        """Collect what SRV records name, then names of the domain and of its MX hosts."""
+        named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
+        self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
+        if left := named[_MOST_TARGETS:]:
             self.notes.append(
-                f"{count} more servers that SRV records name are not asked"
+                f"{len(left)} more servers that SRV records name are not asked"
             )
-        for type_, host, source in dict.fromkeys(self._customary()):
+        for type_, host, source in self._customary():
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
                 if port and _is_host_name(host):
-                    yield Candidate(Endpoint(type_, host, port, socket_type), source)
+                    endpoint = Endpoint(type_, host, port, socket_type)
+                    self.sources.setdefault(endpoint, source)
 
-    def _by_srv(self) -> Iterator[Candidate]:
-        for service, type_, socket_type in MAIL_SERVICES:
-            name = f"{service}.{self.domain}"
-            try:
-                targets = self.net.resolver.srv(name)
-            except LookupFailed as error:
-                self.tell(f"SRV {name}: {error}")
-                continue
-            for host, port in targets:
-                self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
-                if not host:
-                    self.denied.setdefault(type_, []).append(name)
-                elif not _is_host_name(host):
-                    self.notes.append(f"{host} is left out: it is not a host name")
-                elif not port:
-                    self.notes.append(f"{host} is left out: its SRV record has port 0")
-                else:
-                    yield Candidate(Endpoint(type_, host, port, socket_type), "SRV")
+    def _by_srv(self, service: str, type_: str, socket_type: str) -> Iterator[Endpoint]:
+        name = f"{service}.{self.domain}"
+        try:
+            targets = self.net.resolver.srv(name)
+        except LookupFailed as error:
+            self.tell(f"SRV {name}: {error}")
+            return
+        for host, port in targets:
+            self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
+            if not host:
+                # POP3 is denied as a whole; of IMAP and submission, which a domain needs,
+                # only the encryption that the record is about.
+                all_ = ("SSL", "STARTTLS") if type_ == "pop3" else (socket_type,)
+                self.denied |= {(type_, each): name for each in all_}
+            elif not _is_host_name(host):
+                self.notes.append(f"{host} is left out: it is not a host name")
+            elif not port:
+                self.notes.append(f"{host} is left out: its SRV record has port 0")
+            else:
+                yield Endpoint(type_, host, port, socket_type)
 
     def _customary(self) -> Iterator[tuple[str, str, str]]:
         """Yield type, host and source of the names that servers usually have."""
-        mx_hosts: list[str] = []
-        try:
-            mx_hosts = self.net.resolver.mx(self.domain)[:3]
-            self.tell(f"MX {self.domain}: {', '.join(mx_hosts) or 'none'}")
-        except LookupFailed as error:
-            self.tell(f"MX {self.domain}: {error}")
-
-        parents = [host.partition(".")[2] for host in mx_hosts]
+        parents = [host.partition(".")[2] for host in self.mx_hosts]
         bases = dict.fromkeys([self.domain, *(name for name in parents if "." in name)])
         for type_, labels in _LABELS.items():
             for base in bases:
                 source = "name" if base == self.domain else "MX"
                 for label in labels:
                     yield type_, f"{label}.{base}" if label else base, source
-            for host in mx_hosts:
+            for host in self.mx_hosts:
                 yield type_, host, "MX"
 
     # --- Answers ---------------------------------------------------------------------
 
-    def _try_all(self, candidates: list[Candidate]) -> list[Found]:
-        """Return the candidates that answer, in their order, each endpoint once."""
-        unique: dict[Endpoint, Candidate] = {}
-        for candidate in candidates:
-            unique.setdefault(candidate.endpoint, candidate)
-        hosts = list(dict.fromkeys(endpoint.host for endpoint in unique))
-        found: dict[Endpoint, Found] = {}
-        refused: dict[str, None] = {}
+    def _try_all(self) -> None:
+        """Try the candidates; leave out what the domain says it does not offer."""
+        hosts = list(dict.fromkeys(endpoint.host for endpoint in self.sources))
+        found: dict[Endpoint, MailServer] = {}
         with ThreadPoolExecutor(_WORKERS) as pool:
             # No port of a host without an address is tried.
             existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
             tries = {
-                pool.submit(mail.mail_server, self.net, endpoint): candidate
-                for endpoint, candidate in unique.items()
+                pool.submit(mail.mail_server, self.net, endpoint): endpoint
+                for endpoint in self.sources
                 if existing[endpoint.host]
                 or (endpoint.host, endpoint.port) in self.net.connect_to
             }
             for done in as_completed(tries):
-                candidate = tries[done]
-                error = done.exception()
-                if error is None:
-                    found[candidate.endpoint] = Found(candidate, done.result())
-                    self.tell(f"{candidate}: {_described(done.result())}")
-                elif isinstance(error, ProbeError) and error.kind == "private":
-                    refused[f"{error}: not asked, unless you say --allow-private"] = (
-                        None
-                    )
-                else:
-                    self._no_answer(candidate, error)
-        self.notes += refused
-        return [found[endpoint] for endpoint in unique if endpoint in found]
+                endpoint = tries[done]
+                if error := done.exception():
+                    self._no_answer(endpoint, error)
+                    continue
+                found[endpoint] = done.result()
+                self.tell(f"{endpoint}: {_described(done.result())}")
+        for endpoint, source in self.sources.items():
+            type_, _, _, socket_type = endpoint
+            denial = self.denied.get((type_, socket_type))
+            if endpoint in found and denial and source != "SRV":
+                note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
+                self.notes.append(note)
+            elif endpoint in found:
+                self.found[endpoint] = found[endpoint]
 
     def _exists(self, host: str) -> bool:
-        try:
+        with suppress(LookupFailed):
             return bool(self.net.resolver.addresses(host))
-        except LookupFailed:
-            return False
+        return False
 
-    def _no_answer(self, candidate: Candidate, error: BaseException) -> None:
+    def _no_answer(self, endpoint: Endpoint, error: BaseException) -> None:
         if not isinstance(error, ProbeError):
             kind = type(error).__name__
-            self.notes.append(f"{candidate} is left out: an unexpected answer ({kind})")
+            self.notes.append(f"{endpoint} is left out: an unexpected answer ({kind})")
             return
-        is_named = candidate.source == "SRV"
+        if error.kind == "private":
+            note = f"{error}: not asked, unless you say --allow-private"
+            self.notes += [note] if note not in self.notes else []
+            return
+        is_named = self.sources[endpoint] == "SRV"
         if is_named or error.kind not in ("connect", "silent", "dns"):
-            self.tell(f"{candidate}: {error}")
+            self.tell(f"{endpoint}: {error}")
         if is_named and error.kind in ("connect", "silent"):
-            self.silent.append(candidate)
-
-    def _leave_out_denied(self) -> None:
-        """Leave out what the domain says it does not offer, although it answers.
-
-        One record that denies POP3 denies all of it; of IMAP and submission it denies
-        only the encryption that the record is about, since a domain needs both.
-        """
-        left = []
-        for candidate, server in self.found:
-            type_, _, _, socket_type = candidate.endpoint
-            names = [
-                f"{service}.{self.domain}"
-                for service, *kind in MAIL_SERVICES
-                if type_ == "pop3" or kind == [type_, socket_type]
-            ]
-            denied = [name for name in self.denied.get(type_, []) if name in names]
-            if not denied or candidate.source == "SRV":
-                left.append(Found(candidate, server))
-                continue
-            self.notes.append(
-                f'{candidate} is left out: {denied[0]} in DNS says "not offered"'
-            )
-        self.found = left
+            self.silent.append(endpoint)
 
     # --- Choice ----------------------------------------------------------------------
 
-    def _best(self, type_: str) -> list[tuple[dict[str, Any], str]]:
+    def _best(self, type_: str) -> list[Entry]:
         """Return the safest server of a type as a table, with the reason, if any."""
         usable = []
-        for found in self.found:
-            if found.candidate.endpoint.type != type_:
+        for endpoint, server in self.found.items():
+            if endpoint.type != type_:
                 continue
-            if problem := _problem(found.server):
-                self.notes.append(f"{found.candidate} is left out: {problem}")
+            if problem := _problem(server):
+                self.notes.append(f"{endpoint} is left out: {problem}")
             else:
-                usable.append(found)
-        usable.sort(key=rank)
-        for other in usable[1:]:
+                usable.append(endpoint)
+        if not usable:
+            return []
+        usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
+        best, *others = usable
+        for other in others:
             self.notes.append(
-                f"{other.candidate} is left out: clients agree only on one {type_} "
-                f"server, and {usable[0].candidate} comes first"
+                f"{other} is left out: clients agree only on one {type_} "
+                f"server, and {best} comes first"
             )
-        return [(self._table(best), _reason(best)) for best in usable[:1]]
-
-    def _table(self, best: Found) -> dict[str, Any]:
-        endpoint = best.candidate.endpoint
-        if best.server.mechanisms & MECHANISMS["OAuth2"]:
+        server = self.found[best]
+        if server.mechanisms & MECHANISMS["OAuth2"]:
             self.notes.append(
-                f"{best.candidate} offers OAuth2 too: add it to authentication, with "
+                f"{best} offers OAuth2 too: add it to authentication, with "
                 "[provider.oauth2], if clients are to use it"
             )
-        return {
-            "type": endpoint.type,
-            "hostname": endpoint.host,
-            "port": endpoint.port,
-            "socket_type": endpoint.socket_type,
-            "authentication": _authentication(best.server),
+        table = {
+            "type": type_,
+            "hostname": best.host,
+            "port": best.port,
+            "socket_type": best.socket_type,
+            "authentication": _authentication(server),
         }
-
-    def _lost_imap(self) -> list[str]:
-        """Return a warning if the domain has IMAP that cannot be used."""
-        return [
-            f"users get POP3 alone, although there is {candidate}: {_problem(server)}; "
-            "fix that, and run init again"
-            for candidate, server in self.found
-            if candidate.endpoint.type == "imap"
-        ][:1]
+        return [(table, _reason(best, server, self.sources[best]))]
 
     def _cure(self) -> str:
         """Return what to do where too little was found: first fix what there is."""
-        for candidate, server in self.found:
+        for endpoint, server in self.found.items():
             problem = _problem(server)
-            if problem and candidate.endpoint.type in ("imap", "smtp"):
-                return f"fix {candidate} ({problem}), and run init again"
+            if problem and endpoint.type in ("imap", "smtp"):
+                return f"fix {endpoint} ({problem}), and run init again"
         if self.silent:
             named = ", ".join(map(str, self.silent[:4]))
             return (
@@ -320,12 +265,59 @@ class _Search:
             "servers SRV records or customary names such as imap. and smtp."
         )
 
+    # --- URLs ------------------------------------------------------------------------
+
+    def _urls(self) -> dict[str, list[Entry]]:
+        """Return the tables of URLs, by the keys of the file.
+
+        The SRV and TXT records of a service come first, then its .well-known URL. A URL
+        that the file cannot have becomes a note.
+        """
+        servers: dict[str, list[Entry]] = {}
+        with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
+            results = list(pool.map(self._url, *zip(*URL_SERVICES, strict=True)))
+        for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
+            if not url:
+                continue
+            self.tell(f"{type_} {url}")
+            try:
+                url = values.url(url)
+                parts = split_url(url)
+                self.net.addresses(parts.hostname or "", parts.port or 443)
+            except (ProbeError, ValueError) as error:
+                self.notes.append(f"{type_} {url} is left out: {error.args[0]}")
+            else:
+                table = {"type": type_, "url": url}
+                servers.setdefault(_KEYS[type_], []).append((table, reason))
+        return servers
+
+    def _url(self, service: str, type_: str) -> tuple[str, str]:
+        """Return the URL of a service, "" for none, and where it was found."""
+        name = f"{service}.{self.domain}"
+        with suppress(LookupFailed):
+            texts = self.net.resolver.txt(name)
+            paths = [text[5:] for text in texts if text.startswith("path=/")]
+            # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
+            path = (*paths, f"/.well-known/{type_}")[0]
+            for host, port in self.net.resolver.srv(name):
+                if host and port:
+                    authority = host if port == 443 else f"{host}:{port}"
+                    return (
+                        f"https://{authority}{path}",
+                        f"the SRV record {name} names it",
+                    )
+        start = f"https://{self.domain}/.well-known/{type_}"
+        target = ""
+        with suppress(ProbeError):
+            target = fetch_once(self.net.step(), start).target
+        is_secure = split_url(target).scheme == "https"
+        return target if is_secure else "", f"{start} redirects to it"
+
 
 def _is_host_name(host: str) -> bool:
-    try:
+    with suppress(ValueError):
         return fold(host) == host
-    except ValueError:
-        return False
+    return False
 
 
 def _described(server: MailServer) -> str:
@@ -336,18 +328,15 @@ def _described(server: MailServer) -> str:
     return f"{words}; {server.certificate.problem or days}"
 
 
-def rank(found: Found) -> tuple[bool, bool, bool, bool]:
+def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
     """Sort first by what clients support, then by security, then by what DNS says.
 
     TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
     """
-    candidate, server = found
-    days = server.certificate.days_left if server.certificate else None
     return (
         _authentication(server) != "password-cleartext",
-        candidate.endpoint.socket_type != "SSL",
-        candidate.source != "SRV",
-        days is not None and days < _FEW_DAYS,
+        endpoint.socket_type != "SSL",
+        source != "SRV",
     )
 
 
@@ -358,12 +347,11 @@ _SOURCES = {
 }
 
 
-def _reason(found: Found) -> str:
+def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     """Return why a server was taken, as a comment for the file."""
-    candidate, server = found
-    is_direct = candidate.endpoint.socket_type == "SSL"
+    is_direct = endpoint.socket_type == "SSL"
     words = [
-        _SOURCES[candidate.source],
+        _SOURCES[source],
         "TLS from the first byte"
         if is_direct
         else "STARTTLS, since SSL does not answer",
@@ -378,9 +366,7 @@ def _problem(server: MailServer) -> str:
     """Return why a server cannot be used, "" if it can."""
     if server.certificate is not None and server.certificate.problem:
         return f"its certificate is bad: {server.certificate.problem}"
-    return (
-        "" if _authentication(server) else "it offers no login that the file can name"
-    )
+    return "" if _authentication(server) else "it offers no login the file can name"
 
 
 def _authentication(server: MailServer) -> str:

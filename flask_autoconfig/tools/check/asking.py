@@ -15,13 +15,9 @@ from .findings import Case
 
 def mx_domains(hosts: list[str], domain: str) -> list[str]:
     """Return the domains of MX hosts: without the first label, and the last two labels."""
-    found: dict[str, None] = {}
-    for host in hosts[:2]:
-        labels = host.split(".")
-        for name in (".".join(labels[1:]), ".".join(labels[-2:])):
-            if "." in name and name != domain:
-                found[name] = None
-    return list(found)
+    labels = [host.split(".") for host in hosts[:2]]
+    names = [".".join(part) for each in labels for part in (each[1:], each[-2:])]
+    return [name for name in dict.fromkeys(names) if "." in name and name != domain]
 
 
 def steps_of(client: Client, case: Case) -> list[Step]:

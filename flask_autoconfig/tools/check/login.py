@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,20 +27,17 @@ _LOGINS: dict[Any, tuple[str, ...]] = {
     "password-encrypted": ("CRAM-MD5",),
 }
 
-# The outcomes of a login.
-_IN, _REFUSED, _SERVER_FAULT, _UNKNOWN = "in", "refused", "server fault", "unknown"
-
 
 class Try(NamedTuple):
-    """A login that was tried at a server, and its outcome."""
+    """A login at a server, and its outcome."""
 
     server: Server
     subject: str
     endpoint: Endpoint
     user: str
-    outcome: str = _UNKNOWN
+    is_in: bool = False
     refusal: str = ""  # the server's words
-    finding: Finding | None = None  # if the login was not tried, or did not end
+    finding: Finding | None = None  # None where the server refused name or password
 
 
 def for_login(
@@ -73,11 +69,15 @@ def for_login(
     return servers, others
 
 
+def _seconds(network: Network) -> float:
+    return PATIENCE + network.timeout + _MARGIN
+
+
 def log_in_at(
     case: Case, network: Network, servers: Iterable[Server], password: str
 ) -> list[Try]:
     """Log in at each of the servers, with the published name."""
-    with _deadline(network):
+    with ending.within(_seconds(network), "the logins"):
         return side_by_side(
             partial(_try, case, network, server, password) for server in servers
         )
@@ -95,37 +95,36 @@ def once_more(
     It is one login only, since servers count failures and lock accounts, and only if
     *may* allows it, which gets the name and the server.
     """
-    first = next((each for each in tries if each.outcome == _REFUSED), None)
+    first = next((each for each in tries if each.finding is None), None)
     if first is None or case.address is None:
         return None
     address = str(case.address)
     other = case.address.local if first.user == address else address
     if not may(other, first.subject):
         return None
-    with _deadline(network):
+    with ending.within(_seconds(network), "the logins"):
         return _try(case, network, first.server, password, other)
 
 
 def findings_of(case: Case, tries: list[Try], again: Try | None) -> list[Finding]:
     """Return the findings of all logins, causes before what follows from them."""
-    accepted = {
-        each.user: each.subject for each in reversed(tries) if each.outcome == _IN
-    }
-    refused = [each for each in tries if each.outcome == _REFUSED]
-    findings = [
-        each.finding or _outcome(each) for each in tries if each.outcome != _REFUSED
-    ]
-    if again is not None and again.outcome == _IN:
-        first, *rest = refused
-        follow = [
-            _refusal("login.refused-as-well", each, other_host=again.endpoint.host)
-            if each.user == first.user
-            else _refused(case, each, accepted)
-            for each in rest
+    accepted = {each.user: each.subject for each in reversed(tries) if each.is_in}
+    refused = [each for each in tries if each.finding is None]
+    findings: list[Finding] = []
+    if again is not None and again.is_in:
+        first = refused.pop(0)
+        placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
+        values = {"other": again.user, "placeholder": placeholder}
+        findings.append(_refusal("login.wrong-name", first, **values))
+        follow = [each for each in refused if each.user == first.user]
+        refused = [each for each in refused if each.user != first.user]
+        host = again.endpoint.host
+        findings += [
+            _refusal("login.refused-as-well", each, other_host=host) for each in follow
         ]
-        return [_wrong_name(first, again), *follow, *findings]
-    findings = [*(_refused(case, each, accepted) for each in refused), *findings]
-    if again is not None and again.outcome == _REFUSED and not accepted:
+    findings += [_refused(case, each, accepted) for each in refused]
+    findings += [each.finding for each in tries if each.finding is not None]
+    if again is not None and again.finding is None and not accepted:
         findings.append(finding("login.both-refused", again.subject, user=again.user))
     return findings
 
@@ -150,21 +149,16 @@ def hurting(
 
 def fares_after(fares: Iterable[Fare], findings: Iterable[Finding]) -> tuple[Fare, ...]:
     """Return how clients fare with the logins: without one, a client does not work."""
-    stops: dict[str, Finding] = {}
+    stops: dict[str, str] = {}
     for found in findings:
         for client in found.clients if found.status == FAILURE else ():
-            stops.setdefault(client, found)
+            stops.setdefault(client, str(found))
     return tuple(
-        replace(fare, works=False, stopped_by=str(stops[fare.client]))
+        replace(fare, works=False, stopped_by=stops[fare.client])
         if fare.works and fare.client in stops
         else fare
         for fare in fares
     )
-
-
-def _deadline(network: Network) -> AbstractContextManager[None]:
-    seconds = PATIENCE + network.timeout + _MARGIN
-    return ending.within(seconds, "the logins")
 
 
 # --- One login ------------------------------------------------------------------------
@@ -179,11 +173,11 @@ def _try(
     shown = method or server.authentication[0]
     name = shown if isinstance(shown, str) else shown.name
     subject = f"{endpoint.type} {endpoint.host}:{endpoint.port} {name}"
-    untried = Try(server, subject, endpoint, user)
+    login = Try(server, subject, endpoint, user)
     if method is None:
-        return untried._replace(finding=finding("login.other-method", subject))
+        return login._replace(finding=finding("login.other-method", subject))
     if endpoint.socket_type == "plain":
-        return untried._replace(finding=finding("login.unencrypted", subject))
+        return login._replace(finding=finding("login.unencrypted", subject))
     try:
         refusal = log_in(
             network, endpoint, mechanisms=_LOGINS[method], user=user, password=password
@@ -193,36 +187,27 @@ def _try(
         code = "login.not-possible" if is_untried else "login.no-answer"
         advice = error.cure if is_untried else ""
         found = finding(code, subject, advice=advice, user=user, reason=error)
-        return untried._replace(finding=found)
+        return login._replace(finding=found)
     if not refusal:
-        return untried._replace(outcome=_IN)
-    outcome = _SERVER_FAULT if is_server_fault(refusal) else _REFUSED
-    return untried._replace(outcome=outcome, refusal=refusal)
+        found = finding("login.good", subject, user=user)
+        return login._replace(is_in=True, finding=found)
+    login = login._replace(refusal=refusal)
+    if SERVER_FAULT.search(refusal):
+        return login._replace(finding=_refusal("login.server-fault", login))
+    return login
 
 
-# Codes that judge neither the name nor the password (RFC 5530, RFC 3206).
-_CODES = (
-    *("[UNAVAILABLE]", "[SERVERBUG]", "[INUSE]", "[IN-USE]", "[LIMIT]"),
-    *("[SYS/TEMP]", "[SYS/PERM]", "[LOGIN-DELAY]"),
-)
-_WORDS = re.compile(
-    r"temporar|connection (refused|lost|reset|timed out)|auth(entication)? socket"
+# What servers answer that could judge neither the name nor the password: in SMTP any 4xx
+# (RFC 5321, 4.2.1), in IMAP and POP3 a response code (RFC 5530, RFC 3206), or words.
+SERVER_FAULT = re.compile(
+    r"^4\d\d[ -]"
+    r"|^.{0,50}\[(UNAVAILABLE|SERVERBUG|IN-?USE|LIMIT|SYS/(TEMP|PERM)|LOGIN-DELAY)\]"
+    r"|temporar|connection (refused|lost|reset|timed out)|auth(entication)? socket"
     r"|internal (server )?error|internal authentication fail|no such file"
     r"|permission denied to|cannot connect|can't connect|could not connect"
     r"|generic failure|no mechanism available|unable to authenticate at",
     re.IGNORECASE,
 )
-
-
-def is_server_fault(refusal: str) -> bool:
-    """Return whether a server says that it could not judge a login.
-
-    In SMTP that is any 4xx (RFC 5321, 4.2.1); in IMAP and POP3 it is a response code.
-    Some servers say it in words only.
-    """
-    is_transient = re.match(r"4\d\d[ -]", refusal) is not None
-    has_code = any(code in refusal.upper()[:60] for code in _CODES)
-    return is_transient or has_code or _WORDS.search(refusal) is not None
 
 
 # --- Findings -------------------------------------------------------------------------
@@ -234,12 +219,6 @@ _JUDGES = {
 }
 
 
-def _outcome(login: Try) -> Finding:
-    if login.outcome == _IN:
-        return finding("login.good", login.subject, user=login.user)
-    return _refusal("login.server-fault", login)
-
-
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
     return finding(
         code,
@@ -248,13 +227,6 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         said=login.refusal,
         judge=_JUDGES[login.endpoint.type],
         **values,
-    )
-
-
-def _wrong_name(first: Try, again: Try) -> Finding:
-    placeholder = "%EMAILADDRESS%" if "@" in again.user else "%EMAILLOCALPART%"
-    return _refusal(
-        "login.wrong-name", first, other=again.user, placeholder=placeholder
     )
 
 

@@ -6,7 +6,7 @@ import base64
 import socket
 from collections.abc import Callable
 
-from .tcp import ProbeError
+from .common import ProbeError
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
@@ -30,9 +30,7 @@ class Conversation:
     def __init__(
         self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
     ) -> None:
-        self.sock = sock
-        self._secrets = secrets
-        self._left = left
+        self.sock, self._secrets, self._left = sock, secrets, left
         self._buffer = b""
         self._received = 0
 
@@ -53,7 +51,6 @@ class Conversation:
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
     def send(self, text: str) -> None:
-        """Send one line."""
         self.sock.settimeout(self._left())
         self.sock.sendall(text.encode() + b"\r\n")
 
@@ -63,13 +60,22 @@ class Conversation:
 
     def greeting(self) -> None:
         """Read the greeting."""
-        line = self.greeting_line()
-        if not line.upper().startswith(self.greetings):
-            raise self._no_greeting(line)
-
-    def greeting_line(self) -> str:
-        """Read the line of the greeting that has the status."""
-        return self.line()
+        line = self.line()
+        while line.startswith("220-"):
+            line = self.line()
+        if line.upper().startswith(self.greetings):
+            return
+        problem, cure = f"no {self.name} greeting: ", ""
+        if line.upper().startswith(self.refusals):
+            problem += "it turns clients away"
+            cure = "look at the server's log, and at what it refuses this address for"
+        for starts, server in _GREETINGS.items():
+            if line.upper().startswith(starts):
+                problem += f"{server} answers there"
+                cure = "publish the port of the right one"
+        shown = f"“{self.quoted(line)}”"
+        message = f"{problem} ({shown})" if cure else f"{problem}{shown}"
+        raise ProbeError("protocol", message, cure)
 
     def response(self) -> list[str]:
         """Read a response."""
@@ -89,6 +95,16 @@ class Conversation:
 
         The mechanism LOGIN stands for the protocol's own command, too.
         """
+        words: set[str] = set()
+        mechanisms: set[str] = set()
+        for line in self.offers():
+            keyword, *rest = line.replace("AUTH=", "AUTH ").split() or [""]
+            words.add(keyword)
+            mechanisms |= set(rest) if keyword == "AUTH" else set()
+        return words, mechanisms
+
+    def offers(self) -> list[str]:
+        """Return what the server offers, in SMTP's form: `STARTTLS`, `AUTH PLAIN`."""
         raise NotImplementedError
 
     def authenticate(self, mechanism: str) -> list[str]:
@@ -98,19 +114,6 @@ class Conversation:
     def login(self, user: str, password: str) -> list[str]:
         """Log in by the protocol's own command."""
         raise NotImplementedError
-
-    def _no_greeting(self, line: str) -> ProbeError:
-        shown = f"“{self.quoted(line)}”"
-        for starts, server in _GREETINGS.items():
-            if line.upper().startswith(starts):
-                message = f"no {self.name} greeting: {server} answers there ({shown})"
-                cure = "publish the port of the right one"
-                return ProbeError("protocol", message, cure)
-        if line.upper().startswith(self.refusals):
-            message = f"no {self.name} greeting: it turns clients away ({shown})"
-            cure = "look at the server's log, and at what it refuses this address for"
-            return ProbeError("protocol", message, cure)
-        return ProbeError("protocol", f"no {self.name} greeting: {shown}")
 
 
 # What servers of other kinds send first.
@@ -141,23 +144,22 @@ class Imap(Conversation):
     def command(self, text: str) -> list[str]:
         return super().command(f"a {text}")
 
-    def capabilities(self) -> tuple[set[str], set[str]]:
-        words: set[str] = set()
-        for line in self.command("CAPABILITY"):
-            if line.upper().startswith("* CAPABILITY "):
-                words |= set(line.upper().split()[2:])
-        mechanisms = {
-            word.removeprefix("AUTH=") for word in words if word.startswith("AUTH=")
-        }
-        if "LOGINDISABLED" not in words:
-            mechanisms.add("LOGIN")
-        return words, mechanisms
+    def offers(self) -> list[str]:
+        lines = [line.upper().split() for line in self.command("CAPABILITY")]
+        words = [
+            word for line in lines if line[:2] == ["*", "CAPABILITY"] for word in line
+        ]
+        return words if "LOGINDISABLED" in words else [*words, "AUTH LOGIN"]
 
     def authenticate(self, mechanism: str) -> list[str]:
         return self.command(f"AUTHENTICATE {mechanism}")
 
     def login(self, user: str, password: str) -> list[str]:
-        return self.command(f"LOGIN {_quoted(user)} {_quoted(password)}")
+        quoted = [
+            '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            for text in (user, password)
+        ]
+        return self.command(f"LOGIN {' '.join(quoted)}")
 
 
 class Pop3(Conversation):
@@ -169,18 +171,13 @@ class Pop3(Conversation):
     refusals = ("-ERR",)
     success = "+OK"
 
-    def capabilities(self) -> tuple[set[str], set[str]]:
+    def offers(self) -> list[str]:
         if not self.is_good(self.command("CAPA")):
-            return set(), {"LOGIN"}  # every server has USER and PASS (RFC 1939)
-        words: set[str] = set()
-        mechanisms: set[str] = set()
+            return ["AUTH LOGIN"]  # every server has USER and PASS (RFC 1939)
+        lines = []
         while (line := self.line().upper()) != ".":
-            first, *rest = line.split() or [""]
-            words.add("STARTTLS" if first == "STLS" else first)
-            mechanisms |= set(rest) if first == "SASL" else set()
-        if "USER" in words:
-            mechanisms.add("LOGIN")
-        return words, mechanisms
+            lines.append(line.strip().replace("SASL ", "AUTH "))
+        return [*lines, "AUTH LOGIN"] if "USER" in lines else lines
 
     def login(self, user: str, password: str) -> list[str]:
         lines = self.command(f"USER {user}")
@@ -195,23 +192,14 @@ class Smtp(Conversation):
     refusals = ("4", "5")
     success = "2"
 
-    def greeting_line(self) -> str:
-        return self.response()[-1]
-
     def response(self) -> list[str]:
         lines = [self.line()]
         while lines[-1][3:4] == "-":
             lines.append(self.line())
         return lines
 
-    def capabilities(self) -> tuple[set[str], set[str]]:
-        words: set[str] = set()
-        mechanisms: set[str] = set()
-        for line in self.command("EHLO [127.0.0.1]"):
-            first, *rest = line[4:].upper().replace("AUTH=", "AUTH ").split() or [""]
-            words.add(first)
-            mechanisms |= set(rest) if first == "AUTH" else set()
-        return words, mechanisms
+    def offers(self) -> list[str]:
+        return [line[4:].upper() for line in self.command("EHLO [127.0.0.1]")]
 
     def login(self, user: str, password: str) -> list[str]:
         lines = self.authenticate("LOGIN")
@@ -227,10 +215,6 @@ CONVERSATIONS: dict[str, type[Conversation]] = {
     "pop3": Pop3,
     "smtp": Smtp,
 }
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def in_base64(text: str) -> str:

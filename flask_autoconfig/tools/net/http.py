@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
-from .tcp import Network, ProbeError, failures
+from .common import ProbeError
+from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import split_url
 
@@ -102,70 +103,51 @@ def fetch_once(
     parts = split_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _no_web_address(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        connection = _Connection(
-            network, parts.hostname, parts.port, parts.scheme == "https"
-        )
+        connection = http.client.HTTPConnection(parts.hostname, port)
     except http.client.InvalidURL as error:
         raise _no_web_address(url) from error
+    reply = Reply(url)
+
+    def connect() -> Any:
+        # Set at once, so that `close` closes it whatever fails from here on.
+        connection.sock = network.connect(connection.host, port)
+        reply.address = address_of(connection.sock)
+        return connection.sock
+
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
     start = time.monotonic()
     with (
-        failures("http", lambda: connection.address, "no HTTP answer: "),
+        failures("http", lambda: reply.address, "no HTTP answer: "),
         closing(connection),
     ):
+        if parts.scheme == "https":
+            connection.sock, reply.certificate = network.start_tls(
+                connect, connection.host, f" port {port}"
+            )
+        else:
+            connect()
+        connection.response_class = partial(_response, network)  # type: ignore[assignment]
         connection.request(method, target, body, {**sent, **(headers or {})})
         with connection.getresponse() as response:
-            reply = Reply(
-                url,
-                response.status,
-                {name.lower(): value for name, value in response.getheaders()},
-                response.read(MOST_BODY + 1),
-                connection.certificate,
-                address=connection.address,
-                seconds=time.monotonic() - start,
-            )
+            reply.status = response.status
+            reply.headers = {
+                name.lower(): value for name, value in response.getheaders()
+            }
+            reply.body = response.read(MOST_BODY + 1)
+    reply.seconds = time.monotonic() - start
     if len(reply.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return reply
 
 
-class _Connection(http.client.HTTPConnection):
-    """A connection within the deadline of a network."""
-
-    def __init__(
-        self, network: Network, host: str, port: int | None, secure: bool
-    ) -> None:
-        super().__init__(host, port or (443 if secure else 80))
-        self.response_class = partial(_Response, network)  # type: ignore[assignment]
-        self.certificate: Certificate | None = None
-        self.address = ""
-        self._network = network
-        self._secure = secure
-
-    def connect(self) -> None:
-        def connect() -> Any:
-            # Set at once, so that `close` closes it whatever fails from here on.
-            self.sock = self._network.connect(self.host, self.port)
-            self.address = address_of(self.sock)
-            return self.sock
-
-        if self._secure:
-            where = f" port {self.port}"
-            self.sock, self.certificate = self._network.start_tls(
-                connect, self.host, where
-            )
-        else:
-            connect()
-
-
-class _Response(http.client.HTTPResponse):
-    """A response of bounded size."""
-
-    def __init__(self, network: Network, sock: Any, *arguments: Any, **options: Any):
-        super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_Bounded(self.fp.detach(), sock, network))
+def _response(
+    network: Network, sock: Any, *arguments: Any, **options: Any
+) -> http.client.HTTPResponse:
+    bounded: Any = _Bounded(sock, network)
+    return http.client.HTTPResponse(bounded, *arguments, **options)
 
 
 class _Bounded(io.RawIOBase):
@@ -175,11 +157,14 @@ class _Bounded(io.RawIOBase):
     responses.
     """
 
-    def __init__(self, raw: Any, sock: Any, network: Network) -> None:
-        self._raw = raw
+    def __init__(self, sock: Any, network: Network) -> None:
         self._sock = sock
+        self._raw = sock.makefile("rb", 0)
         self._network = network
         self._left = MOST_RECEIVED
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True

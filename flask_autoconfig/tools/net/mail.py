@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
+from .common import ProbeError
 from .conversations import CONVERSATIONS, Conversation, in_base64
-from .tcp import Network, ProbeError, failures
+from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import Secrets
 
@@ -63,65 +64,72 @@ MECHANISMS: dict[Method, frozenset[str]] = {
 _PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 
 
+@dataclass
 class _Session:
     """One conversation with a server, up to what it offers."""
 
-    def __init__(
-        self, network: Network, endpoint: Endpoint, secrets: Secrets, stack: ExitStack
-    ) -> None:
-        self.server = MailServer()
-        self.is_waiting = False  # for the greeting
-        self._network = network
-        self._endpoint = endpoint
-        self._secrets = secrets
-        self._stack = stack  # which closes the connections
+    network: Network
+    endpoint: Endpoint
+    secrets: Secrets
+    stack: ExitStack  # which closes the connections
+    server: MailServer = field(default_factory=MailServer)
 
     def begin(self) -> Conversation:
         """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
-        server, socket_type = self.server, self._endpoint.socket_type
+        server, (_, host, port, socket_type) = self.server, self.endpoint
         if socket_type == "plain":
-            talk = self._conversation(self._connect())
+            talk = self._greeted(self._connect())
+        elif socket_type == "SSL":
+            sock, server.certificate = self.network.start_tls(
+                self._connect, host, f" port {port}"
+            )
+            talk = self._greeted(sock)
         else:
-            is_direct = socket_type == "SSL"
-            connect = self._connect if is_direct else self._connect_for_starttls
-            where = f" port {self._endpoint.port}"
-            where += "" if is_direct else " after STARTTLS"
-            sock, server.certificate = self._network.start_tls(
-                connect, self._endpoint.host, where
+            sock, server.certificate = self.network.start_tls(
+                self._connect_for_starttls, host, f" port {port} after STARTTLS"
             )
             talk = self._conversation(sock)
-        if socket_type != "STARTTLS":
-            self._read_greeting(talk)
 
         words, server.mechanisms = talk.capabilities()
-        server.starttls = server.starttls or "STARTTLS" in words
+        server.starttls = server.starttls or talk.starttls in words
         server.login_disabled = "LOGINDISABLED" in words
         if socket_type == "plain":
             server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
         return talk
 
-    def _conversation(self, sock: socket.socket) -> Conversation:
-        self._stack.callback(sock.close)
-        protocol = CONVERSATIONS[self._endpoint.type]
-        return protocol(sock, self._secrets, self._network.left)
-
-    def _read_greeting(self, talk: Conversation) -> None:
-        self.is_waiting = True
-        talk.greeting()
-        self.is_waiting = False
-
     def _connect(self) -> socket.socket:
-        sock = self._network.connect(self._endpoint.host, self._endpoint.port)
-        self._stack.callback(sock.close)
+        sock = self.network.connect(self.endpoint.host, self.endpoint.port)
+        self.stack.callback(sock.close)
         self.server.address = address_of(sock)
         return sock
 
+    def _conversation(self, sock: socket.socket) -> Conversation:
+        self.stack.callback(sock.close)
+        protocol = CONVERSATIONS[self.endpoint.type]
+        return protocol(sock, self.secrets, self.network.left)
+
+    def _greeted(self, sock: socket.socket) -> Conversation:
+        """A mail server speaks first, a web server waits (RFC 9051, 7.1.5)."""
+        talk = self._conversation(sock)
+        try:
+            talk.greeting()
+        except (TimeoutError, ProbeError) as error:
+            if isinstance(error, ProbeError) and error.kind != "timeout":
+                raise
+            after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
+            raise ProbeError(
+                "timeout",
+                f"the server did not finish in time: no greeting came{after}",
+                f"see whether a server for {self.endpoint.type} listens there, and in "
+                "its log what it waits for (a slow name server, often)",
+            ) from error
+        return talk
+
     def _connect_for_starttls(self) -> socket.socket:
         """Return a connection whose server waits for TLS to begin."""
-        talk = self._conversation(self._connect())
-        self._read_greeting(talk)
+        talk = self._greeted(self._connect())
         words, self.server.before_tls = talk.capabilities()
-        self.server.starttls = "STARTTLS" in words
+        self.server.starttls = talk.starttls in words
         self.server.plain_before_tls = bool(self.server.before_tls & _PASSWORDS)
         if not self.server.starttls:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
@@ -148,29 +156,10 @@ def _conversation(
             return f"{address} port {endpoint.port}" if address else ""
 
         with failures("protocol", place):
-            try:
-                talk = session.begin()
-            except (TimeoutError, ProbeError) as error:
-                if (
-                    session.is_waiting
-                    and getattr(error, "kind", "timeout") == "timeout"
-                ):
-                    raise _no_greeting(endpoint) from error
-                raise
+            talk = session.begin()
             yield talk, session.server
             with suppress(OSError, ProbeError):
                 talk.send(talk.farewell)  # without it, servers log an error
-
-
-def _no_greeting(endpoint: Endpoint) -> ProbeError:
-    """A mail server speaks first, a web server waits for a request (RFC 9051, 7.1.5)."""
-    after = " after TLS" if endpoint.socket_type == "SSL" else ""
-    return ProbeError(
-        "timeout",
-        f"the server did not finish in time: no greeting came{after}",
-        f"see whether a server for {endpoint.type} listens there, and in its log "
-        "what it waits for (a slow name server, often)",
-    )
 
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:

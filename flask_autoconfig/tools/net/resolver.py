@@ -7,6 +7,7 @@ import math
 import socket
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,9 @@ import dns.resolver
 from dns.rdata import Rdata
 
 from ...address import is_ip
-from .texts import texts
-from .threads import in_thread
+from .common import in_thread, texts
+
+_THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
 class LookupFailed(OSError):  # noqa: N818 (a failed lookup is the field's term)
@@ -75,46 +77,34 @@ class Resolver:
             raise LookupFailed(name, "no time is left to ask for it", "timeout")
         return left
 
-    def _lookup(self, name: str, type_: str, edns: bool = True) -> list[Any] | None:
+    def _lookup(
+        self, name: str, type_: str, flags: int | None = None
+    ) -> list[Any] | None:
         """Return the records, None where the name does not exist."""
-        resolver = self._resolver
-        if not edns:
-            resolver = copy.copy(resolver)
-            resolver.use_edns(-1)
+        resolver = copy.copy(self._resolver)
+        resolver.flags = flags
         try:
             left = self._left(name)
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
         except dns.resolver.NXDOMAIN:
             return None
         except dns.resolver.NoAnswer as error:
-            reason = _missing(error.kwargs.get("response"))
-            if reason:
+            if _is_cut_short(error.kwargs.get("response")):
+                reason = "the name server asked answers for its own zones only"
                 raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
         except LookupFailed:
             raise
         except (dns.exception.DNSException, OSError) as error:
             kind, reason = _reason(error)
-            if kind == "unknown" and edns:
-                # The server may be too old for EDNS (RFC 6891, section 7).
-                return self._lookup(name, type_, edns=False)
-            if kind == "servfail" and self._exists_unchecked(name, type_):
-                kind, reason = "dnssec", "its DNSSEC signatures are not valid"
+            if kind == "servfail" and flags is None:
+                # See whether it succeeds without validation of DNSSEC.
+                unchecked = self.until(time.monotonic() + 1.0)
+                with suppress(LookupFailed):
+                    unchecked._lookup(name, type_, flags=dns.flags.RD | dns.flags.CD)
+                    kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
         return list(answer)
-
-    def _exists_unchecked(self, name: str, type_: str) -> bool:
-        """Return whether the lookup succeeds without validation of DNSSEC."""
-        unchecked = copy.copy(self._resolver)
-        unchecked.set_flags(dns.flags.RD | dns.flags.CD)
-        try:
-            left = min(self._left(name), 1.0)
-            unchecked.resolve(f"{name}.", type_, search=False, lifetime=left)
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return True
-        except (dns.exception.DNSException, OSError):
-            return False
-        return True
 
     def addresses(self, host: str) -> list[str]:
         """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""
@@ -147,25 +137,29 @@ class Resolver:
         end = start + (left / 2 if is_one_there else left + _THREAD_DELAY)
         wait(lookups, max(end - time.monotonic(), 0))
 
-        records: list[Any] = []
-        exists = True
+        found: list[list[Any] | None] = []
         failed: dict[str, LookupFailed] = {}
         for type_, lookup in zip(types, lookups, strict=True):
             try:
-                found = lookup.result(0)
-                records += found or []
-                exists = exists and found is not None
+                found.append(lookup.result(0))
             except LookupFailed as error:
                 failed[type_] = error
             except TimeoutError:
                 failed[type_] = LookupFailed(host, "no name server answers", "timeout")
+        records = [record for each in found for record in each or []]
         late = [type_ for type_, error in failed.items() if error.kind == "timeout"]
-        if late and len(failed) < len(types):
-            if not exists:  # some servers say so where a name has one kind of address
+        if late and found:
+            (type_,) = late
+            # Some servers say so where a name has one kind of address.
+            if None in found:
                 return []
             if records:
-                self.unanswered[host] = late[0]
-            failed[late[0]] = _half_answered(host, late[0])
+                self.unanswered[host] = type_
+            other = "A" if type_ == "AAAA" else "AAAA"
+            reason = (
+                f"the name server does not answer for {type_} (it does for {other})"
+            )
+            failed[type_] = LookupFailed(host, reason, "kind")
         if failed and not records:
             raise next(iter(failed.values()))
         return records
@@ -204,8 +198,7 @@ class Resolver:
 
     def records(self, name: str, type_: str) -> list[Rdata]:
         """Return the records of a type at the name; raises LookupFailed."""
-        records = self._lookup(name, type_) or []
-        return [record for record in records if record.rdtype.name == type_]
+        return self._lookup(name, type_) or []
 
     def txt(self, name: str) -> list[str]:
         """Return the TXT records, the strings of each joined; raises LookupFailed."""
@@ -215,18 +208,9 @@ class Resolver:
         ]
 
 
-_THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
-
-
 def _host(name: Any) -> str:
     text: str = name.to_text(omit_final_dot=True)
     return "" if text in (".", "@") else text.lower()
-
-
-def _half_answered(host: str, type_: str) -> LookupFailed:
-    other = "A" if type_ == "AAAA" else "AAAA"
-    reason = f"the name server does not answer for {type_} (it does for {other})"
-    return LookupFailed(host, reason, "kind")
 
 
 def _system_addresses(host: str) -> list[str]:
@@ -262,7 +246,7 @@ def _reason(error: Exception) -> tuple[str, str]:
         servers = sorted({f"{_server(each[0])} port {each[2]}" for each in tries})
         beside = f" ({', '.join(servers[:3])})" if servers else ""
         return "timeout", f"no name server answers{beside}"
-    reasons = [_of_response(server, *rest[2:4]) for server, *rest in tries]
+    reasons = [_of_response(_server(server), *rest[2:4]) for server, *rest in tries]
     if reasons:
         return next((reason for reason in reasons if reason[0]), reasons[0])
     if isinstance(error, dns.resolver.NoNameservers):
@@ -270,60 +254,42 @@ def _reason(error: Exception) -> tuple[str, str]:
     return "", str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _of_response(server: Any, failure: Any, response: Any = None) -> tuple[str, str]:
+def _of_response(address: str, failure: Any, response: Any = None) -> tuple[str, str]:
     """Return the same for what one name server did."""
-    address = _server(server)
     if isinstance(failure, dns.message.ChainTooLong):
         return "loop", "its alias (CNAME) is a loop"
     if response is not None:
         for option in response.options:
             if isinstance(option, dns.edns.EDEOption):
-                return _of_extended_error(int(option.code), option.text or "")
-        code = dns.rcode.to_text(response.rcode())
-        useless = f"the answer of the name server {address} is of no use ({code})"
-        text = texts()["response"].get(code, {"kind": "", "reason": useless})
-        return text["kind"], text["reason"].format(server=address)
+                code, text = int(option.code), option.text or ""
+                kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
+                unnamed = "DNSSEC" if kind == "dnssec" else f"error {code} (RFC 8914)"
+                reason = texts()["extended"].get(str(code), unnamed)
+                return kind, f"{reason}: {text[:200]}" if text else reason
+        name = dns.rcode.to_text(response.rcode())
+        useless = f"the answer of the name server {address} is of no use ({name})"
+        entry = texts()["response"].get(name, {"kind": "", "reason": useless})
+        return entry["kind"], entry["reason"].format(server=address)
     if isinstance(failure, OSError):
         reason = failure.strerror or type(failure).__name__
         return "timeout", f"the name server {address} is not reached: {reason}"
     return "", f"what the name server {address} answers cannot be read"
 
 
-def _of_extended_error(code: int, text: str) -> tuple[str, str]:
-    kind = "dnssec" if code in _DNSSEC_CODES else "servfail"
-    unnamed = "DNSSEC" if kind == "dnssec" else f"the name server fails at it ({code})"
-    reason = texts()["extended"].get(str(code), unnamed)
-    return kind, f"{reason}: {text[:200]}" if text else reason
-
-
-def _missing(response: Any) -> str:
-    """Return what a server that does not recurse leaves out, "" for a complete response.
+def _is_cut_short(response: Any) -> bool:
+    """Return whether a server that does not recurse left the rest to other servers.
 
     A response that there are no records has the zone's SOA (RFC 2308, section 2.2).
     """
     if response is None or response.flags & dns.flags.RA:
-        return ""
-    types = {records.rdtype for records in response.authority}
-    if dns.rdatatype.SOA in types:
-        return ""
-    only = "the name server asked answers for its own zones only"
-    aliases = {
-        records.name: records[0].target
-        for records in response.answer
-        if records.rdtype == dns.rdatatype.CNAME
-    }
-    if aliases:
-        name = response.question[0].name
-        for _ in aliases:  # a loop ends as well
-            name = aliases.get(name, name)
-        return f"it is an alias (CNAME) of {_host(name)}, and {only}"
-    if dns.rdatatype.NS in types and not response.flags & dns.flags.AA:
-        return f"{only}, and refers to others"
-    return ""
+        return False
+    types = {records.rdtype for records in (*response.answer, *response.authority)}
+    is_referral = dns.rdatatype.NS in types and not response.flags & dns.flags.AA
+    is_open = dns.rdatatype.CNAME in types or is_referral
+    return is_open and dns.rdatatype.SOA not in types
 
 
 def _server(nameserver: Any) -> str:
     """Return the address of a name server, which dnspython writes as Do53:ADDRESS@PORT."""
     text = str(getattr(nameserver, "address", nameserver))
-    is_text = text.startswith("Do53:")
-    return text.removeprefix("Do53:").rpartition("@")[0] if is_text else text
+    return text.removeprefix("Do53:").partition("@")[0]

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from . import tls
+from .common import ProbeError as ProbeError
+from .common import in_thread
 from .resolver import LookupFailed, Resolver
-from .threads import in_thread
-from .tls import Certificate, HandshakeError, address_of
+from .tls import Certificate, address_of
 from .untrusted import is_public
 
 # Below 1024, connect to the ports of mail and web servers only: a document from
@@ -27,20 +28,6 @@ _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MOST_ADDRESSES = 8  # of one host
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
 _TOO_LATE = "the server did not finish in time"
-
-
-class ProbeError(Exception):
-    """A conversation with a server failed.
-
-    `kind` is the stage: dns, private (not allowed to connect), connect, silent, tls,
-    starttls, protocol, http, redirect, login or timeout. `cure` is the remedy, "" where
-    none is known.
-    """
-
-    def __init__(self, kind: str, message: str, cure: str = "") -> None:
-        self.kind = kind
-        self.cure = cure
-        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -91,7 +78,13 @@ class Network:
         if not addresses:
             raise ProbeError("dns", f"{host} has no address in DNS")
         if not is_trusted:
-            _refuse_private(host, port, addresses)
+            private = [each for each in addresses if not is_public(each)]
+            if private:
+                message = f"{host} leads to {private[0]}, which is not on the internet"
+                raise ProbeError("private", message)
+            if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
+                message = f"port {port} of {host} is not a port of mail or web servers"
+                raise ProbeError("private", message)
         return addresses[:_MOST_ADDRESSES]
 
     def connect(self, host: str, port: int) -> socket.socket:
@@ -110,13 +103,14 @@ class Network:
         try:
             for address in addresses:
                 left = max(until - time.monotonic(), 0.01)
-                dial = partial(self.dial, address, port, left)
-                attempts[in_thread(dial)] = address
+                attempts[in_thread(partial(self.dial, address, port, left))] = address
                 is_last = address == addresses[-1]
                 patience = left if is_last else min(left, _HEAD_START)
-                connected = _first_connected(attempts, patience)
-                if connected is not None:
-                    return connected.result()
+                with suppress(TimeoutError):
+                    for attempt in as_completed(attempts, patience):
+                        if attempt.exception() is None:
+                            connected = attempt
+                            return attempt.result()
         finally:
             for attempt in attempts:
                 if attempt is not connected:
@@ -156,30 +150,11 @@ class Network:
 
         try:
             return self.handshake(connected, host)
-        except HandshakeError as error:
+        except ProbeError as error:
+            if error.kind != "tls":
+                raise
             message = f"{address}{where}: {error}"
             raise ProbeError("tls", message, error.cure) from error
-
-
-def _refuse_private(host: str, port: int, addresses: list[str]) -> None:
-    for address in addresses:
-        if not is_public(address):
-            raise ProbeError(
-                "private", f"{host} leads to {address}, which is not on the internet"
-            )
-    if port < _FIRST_USER_PORT and port not in _SERVICE_PORTS:
-        message = f"port {port} of {host} is not a port of mail or web servers"
-        raise ProbeError("private", message)
-
-
-def _first_connected(
-    attempts: Mapping[Future[socket.socket], str], seconds: float
-) -> Future[socket.socket] | None:
-    with suppress(TimeoutError):
-        for attempt in as_completed(attempts, seconds):
-            if attempt.exception() is None:
-                return attempt
-    return None
 
 
 def _close(attempt: Future[socket.socket]) -> None:
@@ -239,10 +214,8 @@ def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[
     except TimeoutError as error:
         found, cause = ProbeError("timeout", _TOO_LATE), error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        ended, cause = tls.ended_later(error), error
-        found = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
-        if ended is not None:
-            found = ProbeError("tls", str(ended), ended.cure)
+        other = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
+        found, cause = tls.ended_later(error) or other, error
     else:
         return
     where, message = place(), str(found)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from .texts import texts
+from .common import ProbeError, texts
 
 
 @dataclass
@@ -27,14 +27,6 @@ class Certificate:
     address: str = ""  # of the server that sent it
 
 
-class HandshakeError(Exception):
-    """A TLS handshake failed; `cure` is the remedy."""
-
-    def __init__(self, message: str, cure: str = "") -> None:
-        self.cure = cure
-        super().__init__(message)
-
-
 def address_of(connection: socket.socket | None) -> str:
     """Return the address of the peer, "" if it is no longer connected."""
     with suppress(OSError):
@@ -49,7 +41,7 @@ def start_tls(
     """Start TLS on a new connection and judge the certificate.
 
     If the certificate is bad, *connect* is called again and the new connection accepts
-    it, so that the rest of the conversation can be seen too. Raises HandshakeError and
+    it, so that the rest of the conversation can be seen too. Raises ProbeError and
     TimeoutError.
     """
     context = ssl.create_default_context()
@@ -70,8 +62,17 @@ def start_tls(
     except (OSError, ValueError) as error:
         connection.close()
         raise _handshake_error(error, connect, host) from error
-    certificate = _described(secure)
-    certificate.address = address
+
+    info: dict[str, Any] = dict(secure.getpeercert() or {})
+    info = info or next(iter(_chain(secure)), {})
+    alternatives = info.get("subjectAltName", ())
+    names = [str(value) for kind, value in alternatives if kind != "email"]
+    version = secure.version() or ""
+    certificate = Certificate(names, version=version, address=address)
+    with suppress(KeyError, ValueError):  # a date that is none
+        ends = ssl.cert_time_to_seconds(info["notAfter"])
+        certificate.ends = time.strftime("%Y-%m-%d", time.gmtime(ends))
+        certificate.days_left = int((ends - time.time()) // 86400)
     judge(certificate, host, chain, code, message)
     return secure, certificate
 
@@ -81,9 +82,6 @@ def _trusting() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-# --- Certificates ---------------------------------------------------------------------
 
 
 def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
@@ -98,20 +96,9 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
         return []
 
 
-def _described(secure: ssl.SSLSocket) -> Certificate:
-    info: dict[str, Any] = dict(secure.getpeercert() or {})
-    info = info or next(iter(_chain(secure)), {})
-    certificate = Certificate(version=secure.version() or "")
-    alternatives = info.get("subjectAltName", ())
-    certificate.names = [str(value) for kind, value in alternatives if kind != "email"]
-    with suppress(KeyError, ValueError):  # a date that is none
-        ends = ssl.cert_time_to_seconds(info["notAfter"])
-        certificate.ends = time.strftime("%Y-%m-%d", time.gmtime(ends))
-        certificate.days_left = int((ends - time.time()) // 86400)
-    return certificate
+# --- Certificates ---------------------------------------------------------------------
 
-
-_EARLY, _EXPIRED, _SELF_SIGNED, _UNKNOWN_ROOT = 9, 10, 18, 19  # X509_V_ERR_…
+_KINDS = {10: "expired", 9: "early", 18: "self-signed", 19: "unknown"}  # X509_V_ERR_…
 _NO_ISSUER = frozenset((2, 20, 21, 27))
 
 
@@ -126,15 +113,27 @@ def judge(
 
     *code* and *message* are OpenSSL's for the chain *sent*; 0 stands for a valid one.
     """
-    kind = _kind(certificate, host, sent, code)
-    if not kind:
-        return
+    kind = _KINDS.get(code, "other")
+    if code == 0:
+        if any(_matches(host, name) for name in certificate.names):
+            return
+        kind = "name"
+    elif kind in ("unknown", "other"):
+        first = sent[0] if sent else {}
+        if first and first.get("issuer") == first.get("subject"):
+            kind = "self-signed"
+        elif code in _NO_ISSUER:
+            kind = "chain" if len(sent) == 1 else "unknown"
+
+    when = f": it ended on {certificate.ends}" if certificate.ends else ""
+    if certificate.days_left is not None and certificate.days_left >= 0:
+        when = ": a certificate of its chain has expired"
     values = {
         "host": host,
         "names": ", ".join(certificate.names[:5]) or "no name",
-        "when": _when(certificate),
-        "issuer": _common_name(sent, 0) or "no name",
-        "root": _common_name(sent, -1) or "?",
+        "when": when,
+        "issuer": _issuer(sent[:1]) or "no name",
+        "root": _issuer(sent[-1:]) or "?",
         "message": message or f"OpenSSL's error {code}",
     }
     text = texts()["certificate"][kind]
@@ -143,33 +142,9 @@ def judge(
     certificate.cure = text["cure"].format(**values)
 
 
-def _kind(
-    certificate: Certificate, host: str, sent: Sequence[Mapping[str, Any]], code: int
-) -> str:
-    """Return the name of the certificate's problem in failures.toml, "" for none."""
-    first = sent[0] if sent else {}
-    if code == 0:
-        is_for_host = any(_matches(host, name) for name in certificate.names)
-        return "" if is_for_host else "name"
-    if code in (_EXPIRED, _EARLY):
-        return "expired" if code == _EXPIRED else "early"
-    if code == _SELF_SIGNED or (first and first.get("issuer") == first.get("subject")):
-        return "self-signed"
-    if code in _NO_ISSUER and len(sent) == 1:
-        return "chain"
-    return "unknown" if code in _NO_ISSUER or code == _UNKNOWN_ROOT else "other"
-
-
-def _when(certificate: Certificate) -> str:
-    if certificate.days_left is not None and certificate.days_left >= 0:
-        return ": a certificate of its chain has expired"  # an intermediate, or an old root
-    return f": it ended on {certificate.ends}" if certificate.ends else ""
-
-
-def _common_name(sent: Sequence[Mapping[str, Any]], position: int) -> str:
-    """Return the name of the issuer of one of the certificates that were sent."""
-    issuer = sent[position].get("issuer") if sent else ()
-    names = {key: value for part in issuer or () for key, value in part}
+def _issuer(sent: Sequence[Mapping[str, Any]]) -> str:
+    parts = [part for each in sent for part in each.get("issuer") or ()]
+    names = {key: value for part in parts for key, value in part}
     return str(names.get("commonName") or names.get("organizationName") or "")[:80]
 
 
@@ -184,26 +159,22 @@ def _matches(host: str, name: str) -> bool:
 # --- Handshakes that fail -------------------------------------------------------------
 
 _OLD_PROTOCOL = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
+_ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 def _handshake_error(
     error: Exception, connect: Callable[[], socket.socket], host: str
-) -> HandshakeError:
-    reason = _reason(error)
-    is_end = _is_end(error)
-    if is_end or any(part in reason for part in _OLD_PROTOCOL):
+) -> ProbeError:
+    if _is_end(error) or any(part in _reason(error) for part in _OLD_PROTOCOL):
         version = _old_version(connect, host)
         if version:
             problem = f"it supports at most {version}, which clients refuse"
-            return HandshakeError(problem, texts()["cures"]["modern"])
-    if is_end:
-        problem = "the TLS handshake fails: the server hangs up"
-        return HandshakeError(problem, texts()["cures"]["log"])
-    other = reason or getattr(error, "strerror", None) or str(error)
-    return _by_reason(reason, f"the TLS handshake fails: {other}")
+            return ProbeError("tls", problem, texts()["cures"]["modern"])
+    failure = "the TLS handshake fails"
+    return _explained(error, failure, f"{failure}: the server hangs up")
 
 
-def ended_later(error: Exception) -> HandshakeError | None:
+def ended_later(error: Exception) -> ProbeError | None:
     """Return why a server ended TLS after the handshake, None if it is not TLS that ended.
 
     In TLS 1.3 a server judges the client's part when the client has long gone on
@@ -211,19 +182,20 @@ def ended_later(error: Exception) -> HandshakeError | None:
     """
     if not isinstance(error, ssl.SSLError):
         return None
+    end = "the server hangs up after the TLS handshake"
+    return _explained(error, "TLS breaks off", end)
+
+
+def _explained(error: Exception, failure: str, end: str) -> ProbeError:
+    """Return the error in words, which are *end* where the server hung up."""
+    cures, reason = texts()["cures"], _reason(error)
     if _is_end(error):
-        problem = "the server hangs up after the TLS handshake"
-        return HandshakeError(problem, texts()["cures"]["log"])
-    reason = _reason(error)
-    return _by_reason(reason, f"TLS breaks off: {reason or error}")
-
-
-def _by_reason(reason: str, otherwise: str) -> HandshakeError:
-    cures = texts()["cures"]
+        return ProbeError("tls", end, cures["log"])
     for entry in texts()["handshake"]:
         if any(part in reason for part in entry["reasons"]):
-            return HandshakeError(entry["problem"], entry["cure"].format(**cures))
-    return HandshakeError(otherwise[:200], cures["log"])
+            return ProbeError("tls", entry["problem"], entry["cure"].format(**cures))
+    other = reason or getattr(error, "strerror", None) or error
+    return ProbeError("tls", f"{failure}: {other}"[:200], cures["log"])
 
 
 def _reason(error: Exception) -> str:
@@ -231,8 +203,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is_end(error: Exception) -> bool:
-    ends = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-    return isinstance(error, ends) or "EOF" in _reason(error)
+    return isinstance(error, _ENDS) or "EOF" in _reason(error)
 
 
 def _old_version(connect: Callable[[], socket.socket], host: str) -> str:
