@@ -19,7 +19,7 @@ from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
-from ..plays import Play
+from ..scene import Outcome, Play
 from ..weigh import has_failure
 from . import web
 from .single import not_served
@@ -47,7 +47,8 @@ def _family() -> Family:
 def play(case: Case, facts: Facts, client: str) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
     played, missing = Play(client, "apple"), None
-    for ask in asks(case):
+    first, second = asks(case)
+    for ask in (first, second):
         try:
             reply = facts.answer(ask)
         except ProbeError:
@@ -57,11 +58,11 @@ def play(case: Case, facts: Facts, client: str) -> Play:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
             content, played.setup = _read(case, ask.url, reply)
-            played.findings, played.url = [*earlier, *content], ask.url
+            played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
-        if ask == asks(case)[0] and web.ABSENT in wrong.marks:
+        if ask == first and web.ABSENT in wrong.marks:
             missing = not_served(_family(), "iPhones", ask.url, wrong)
-        elif ask == asks(case)[0]:
+        elif ask == first:
             host = split_url(ask.url).hostname or ""
             is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
             played.findings.append(wrong.marked("" if is_meant else "by chance"))
@@ -71,20 +72,18 @@ def play(case: Case, facts: Facts, client: str) -> Play:
 
 
 def _read(case: Case, url: str, reply: Reply) -> tuple[list[Finding], Setup | None]:
-    body = web.unpacked(reply)
-    is_signed = not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist"))
-    if is_signed:
-        plain, signature = _verified(url, body)
-    else:
-        plain = body
+    plain = web.unpacked(reply)
+    if plain.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
-        signature = finding(code, url)
+        findings = [finding(code, url)]
+    else:
+        plain, signature = _verified(url, plain)
+        findings = [signature]
     try:
         setup = apple_reader.read(plain)
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 
-    findings = [signature]
     if reply.content_type != _TYPE:
         kind = reply.content_type or "missing"
         findings.append(finding("profile.content-type", url, found=kind, wanted=_TYPE))
@@ -110,13 +109,12 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
     if _OPENSSL is None:
         return _inside(signed), finding("profile.signature-untested", url)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        source, plain, signer = folder / "signed", folder / "plain", folder / "signer"
+        source, plain, signer = (Path(name, part) for part in ("in", "out", "signer"))
         source.write_bytes(signed)
         verify = ["cms", "-verify", "-inform", "DER", "-binary", "-purpose", "any"]
         verify += ["-in", str(source), "-out", str(plain), "-signer", str(signer)]
-        untrusted = _fault(_openssl(*verify))
-        is_broken = untrusted and _fault(_openssl(*verify, "-noverify"))
+        _, untrusted = _openssl(*verify)
+        is_broken = untrusted and _openssl(*verify, "-noverify")[1]
         inside = plain.read_bytes() if plain.is_file() else b""
         if is_broken or not inside:
             return _inside(signed), finding("profile.signature-broken", url)
@@ -128,10 +126,10 @@ def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
     return inside, finding("profile.signature-good", url)
 
 
-def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes] | str:
-    """Return the finished process, or the reason why there is none."""
+def _openssl(*arguments: str) -> tuple[str, str]:
+    """Return the output of openssl, and why it failed, or ""."""
     try:
-        return subprocess.run(
+        done = subprocess.run(
             [_OPENSSL or "", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -140,29 +138,20 @@ def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes] | str:
             env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-
-
-def _fault(done: subprocess.CompletedProcess[bytes] | str) -> str:
-    """Return why openssl failed, or ""."""
-    if isinstance(done, str):
-        return done
+        return "", str(error)
+    output = done.stdout.decode("utf-8", "replace")
     if done.returncode == 0:
-        return ""
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    reasons = (
-        [line for line in lines if "Verify error" in line] or lines or ["it fails"]
-    )
-    return reasons[-1].rpartition("Verify error:")[2][-200:]
+        return output, ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it fails"]
+    reasons = [line for line in lines if "Verify error" in line] or lines
+    return output, reasons[-1].rpartition("Verify error:")[2][-200:]
 
 
 def _ending(url: str, signer: Path) -> Finding | None:
     """Return that the signer's certificate has expired, or expires soon."""
     options = ("-noout", "-enddate", "-dateopt", "iso_8601")
-    done = _openssl("x509", "-in", str(signer), *options)
-    if isinstance(done, str):
-        return None
-    text = done.stdout.decode().strip().partition("=")[2].removesuffix("Z")
+    output, _ = _openssl("x509", "-in", str(signer), *options)
+    text = output.strip().partition("=")[2].removesuffix("Z")
     try:
         ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:

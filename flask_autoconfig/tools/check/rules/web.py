@@ -12,7 +12,7 @@ from ...net.tcp import ProbeError
 from ...net.untrusted import is_public, split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from .connections import bad_certificate
+from .connections import of_certificate
 
 _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
@@ -51,35 +51,42 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
     code, advice = _CODES.get(error.kind, "http.no-http"), error.cure
-    if error.kind in ("private", "redirect") and _leads_inside(facts, url):
+    if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
     return finding(code, url, advice=advice, reason=error)
 
 
-def _leads_inside(facts: Facts, url: str) -> bool:
+def _target(facts: Facts, ask: Ask) -> str:
+    """Return the URL of the first redirect, or ""."""
+    with suppress(ProbeError):
+        return facts.reply(ask).target
+    return ""
+
+
+def _is_inside(target: str) -> bool:
     """Return whether a redirect leads to a host that only the server itself knows."""
-    try:
-        target = facts.reply(Ask(url)).target
-    except ProbeError:
-        return False
     host = split_url(target).hostname or ""
     is_number = ":" in host or {*host} <= {*"0123456789."}
-    is_inside = not is_public(host) if is_number else "." not in host
-    return bool(target) and is_inside
+    return bool(target) and (not is_public(host) if is_number else "." not in host)
 
 
-def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Finding:
+def failed(
+    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
+) -> Finding:
+    """Return the finding for a lookup that failed."""
+    return finding(code, subject, advice=error.cure, reason=error.reason)
+
+
+def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
     """Return that a host has no address: nothing is published, or its alias is wrong."""
     try:
         if facts.addresses(host):  # the target of a redirect has none
-            return finding("http.redirect-nowhere", url, reason=error)
+            return finding("http.redirect-nowhere", url, reason=reason)
         target = facts.alias(host)
-    except LookupFailed as failed:
+    except LookupFailed as error:
         if is_loop(facts, host):  # a name server that follows it fails
             return dead_alias("dns", facts, host)
-        return finding(
-            "http.lookup-failed", host, advice=failed.cure, reason=failed.reason
-        )
+        return failed(host, error, "http.lookup-failed")
     if target:
         return dead_alias("dns", facts, host)
     return _absent(url, f"{host} has no address in DNS")
@@ -87,10 +94,7 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Finding:
 
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     """Return the finding at the URL that was asked, if a redirect led elsewhere."""
-    try:
-        target = facts.reply(ask).target
-    except ProbeError:
-        return found
+    target = _target(facts, ask)
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
@@ -112,14 +116,11 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
     if last in way:
         listed = " → ".join([*way, last])
         return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
-    before = way[-1] if way else name
-    return finding(
-        f"{prefix}.dead-alias",
-        name,
-        advice=without_dot(last),
-        target=last,
-        before=before,
-    )
+    code, before = f"{prefix}.dead-alias", way[-1] if way else name
+    return finding(code, name, advice=without_dot(last), target=last, before=before)
+
+
+_APPENDED = "without the dot, the name of the zone is appended"
 
 
 def without_dot(host: str) -> str:
@@ -128,10 +129,7 @@ def without_dot(host: str) -> str:
     for length in range(len(labels) // 2, 1, -1):
         if labels[-length:] == labels[-2 * length : -length]:
             meant = ".".join(labels[:-length])
-            return (
-                f"write {meant}. with a dot at its end in the zone: without the dot, the "
-                "name of the zone is appended"
-            )
+            return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
     return ""
 
 
@@ -161,11 +159,10 @@ def by_name(
 ) -> Finding | None:
     """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
     host = split_url(url).hostname or ""
-    if found is None or found.step == "dns" or host == case.domain:
+    is_below = case.has(host) and host != case.domain
+    if found is None or found.step == "dns" or not is_below:
         return found
-    target = names_of(facts, host)[-1] if case.has(host) else ""
-    if not target:
-        return found
+    target = names_of(facts, host)[-1]
     if not case.has(target):
         return found.within("alias", host=host, target=target)
     if target == host and facts.is_by_wildcard(host, case.domain):
@@ -181,7 +178,7 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = reply.url
     if reply.is_forged and reply.certificate is not None:
         host = split_url(url).hostname or ""
-        return bad_certificate("https", url, reply.certificate, host)
+        return of_certificate("https", url, reply.certificate, host)
     lost = _lost_path(reply, asked)
     if lost:
         return lost
@@ -276,7 +273,7 @@ _DEFAULT = (
     r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
     r"|caddy.{0,30}works|iis windows server|default web site page"
 )
-# What the pages contain that have a code of their own.
+# What the pages that have a code of their own contain.
 _PAGES = {
     "http.parked": re.compile(_PARKED, re.I),
     "http.challenge": re.compile(_CHALLENGE, re.I),
@@ -328,11 +325,3 @@ def from_cache(reply: Reply) -> str:
     text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")
     is_hit = "hit" in text.lower()
     return f"the response is from a cache ({text[:60]})" if is_hit else ""
-
-
-def unencrypted_hop(reply: Reply) -> str:
-    """Return the first http URL that an https URL redirects to, or ""."""
-    urls = [*reply.redirects, reply.url]
-    if split_url(urls[0]).scheme != "https":
-        return ""
-    return next((url for url in urls if split_url(url).scheme == "http"), "")
