@@ -27,7 +27,6 @@ from .rules import (
     comparing,
     dav,
     documents,
-    profile,
     single,
     web,
 )
@@ -245,15 +244,17 @@ def _quietly(lookup: Callable[[], object]) -> None:
         lookup()
 
 
+# What clients without steps request, and how they are played, by family.
+_OTHERS = {
+    "apple": (single.profile_asks, single.play_profile),
+    "dav": (dav.asks, dav.play),
+}
+_USUAL = (single.asks, single.play)
+
+
 def _asks_of(client: Client, case: Case) -> list[Ask]:
-    """Return the requests of a client without steps."""
-    if client.steps:
-        return []
-    if client.family == "apple":
-        return profile.asks(case)
-    if client.family == "dav":
-        return [dav.ask_for(url) for url in dav.well_known(case).values()]
-    return [Ask(single.url_of(case, _family(case, client)))]
+    asks_of, _ = _OTHERS.get(client.family, _USUAL)
+    return [] if client.steps else asks_of(case, _family(case, client))
 
 
 def _family(case: Case, client: Client) -> Family:
@@ -270,12 +271,8 @@ def _xml_asks(listed: list[Ask]) -> list[Ask]:
 def _play(case: Case, facts: Facts, client: Client) -> Play:
     if client.steps:
         return play(client, case, facts)
-    if client.family == "apple":
-        played = profile.play(case, facts, client.name)
-    elif client.family == "dav":
-        played = dav.play(case, facts, client.name)
-    else:
-        played = single.play(case, facts, _family(case, client), client.name)
+    _, play_other = _OTHERS.get(client.family, _USUAL)
+    played = play_other(case, facts, _family(case, client), client.name)
     played.findings = [
         found if found.status == OK else found.hurting(client.name)
         for found in played.findings

@@ -19,7 +19,7 @@ from ..asking import ask_of, asks
 from ..findings import Case, Finding, finding
 from ..scene import Document, Play, Scene
 from ..weigh import FAILURE
-from . import documents, profile, servers, web
+from . import documents, servers, single, web
 
 
 def reference(scene: Scene) -> Document | None:
@@ -68,7 +68,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
 def expected(client: Client, case: Case) -> Setup | None:
     """Return what a client would set up with the documents of the file, or None."""
     if client.family == "apple":
-        return profile.expected(case)
+        return single.expected_profile(case)
     if case.provider is None or not client.steps:
         return None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)

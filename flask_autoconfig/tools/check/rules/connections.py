@@ -11,20 +11,12 @@ from ...net.mail import Endpoint
 from ...net.tcp import ProbeError, is_out_of_reach
 from ...net.tls import Certificate
 from ...net.untrusted import split_url
+from .. import texts
 from ..facts import AtAddress, Facts, each_of
 from ..findings import Finding, finding
 from ..scene import Scene
 
 _FEW_DAYS = 14  # before the expiry date
-# The code for each `kind` of a Certificate's problem.
-_CODES = {
-    "expired": "tls.expired",
-    "early": "tls.not-yet-valid",
-    "name": "tls.name-mismatch",
-    "chain": "tls.incomplete-chain",
-    "self-signed": "tls.self-signed",
-    "unknown": "tls.unknown-authority",
-}
 
 
 def of_certificate(
@@ -49,7 +41,7 @@ def of_certificate(
         cure = cure.replace(f"for {host} ", "for each of these names ")
     if certificate.address:
         problem += f" ({certificate.address})"
-    code = _CODES.get(certificate.kind, "tls.bad")
+    code = texts.code_on("tls", certificate.kind, "tls.bad")
     return finding(code, subject, step=step, advice=cure, problem=problem, host=host)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Provider, Server
 from ....documents.setups import Account, Setup
-from ....families import FAMILIES
+from ....families import Family
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -34,9 +34,12 @@ def ask_for(url: str) -> Ask:
     return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
 
 
-def well_known(case: Case) -> dict[str, str]:
-    """Return the .well-known URL for each type."""
-    family = next(family for family in FAMILIES if family.name == "dav")
+def asks(case: Case, family: Family) -> list[Ask]:
+    """Return the requests for the .well-known URLs."""
+    return [ask_for(url) for url in _well_known(case, family).values()]
+
+
+def _well_known(case: Case, family: Family) -> dict[str, str]:
     paths = {route.path.rpartition("/")[2]: route.path for route in family.routes}
     return {type_: f"https://{case.domain}{paths[type_]}" for type_ in _TYPES}
 
@@ -44,17 +47,19 @@ def well_known(case: Case) -> dict[str, str]:
 # --- What a client finds ----------------------------------------------------------------
 
 
-def play(case: Case, facts: Facts, client: str) -> Play:
+def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     """Return the calendars and address books that a client finds (RFC 6764, section 6)."""
     played = Play(client, "dav")
     accounts = []
-    for type_, url in well_known(case).items():
+    for type_, url in _well_known(case, family).items():
         wanted = _wanted(case.provider, type_)
         by_srv = _by_srv(case, facts, type_)
         is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
             continue
-        account, found = _follow(case, facts, type_, by_srv, wanted)
+        account, found = _follow(
+            case, facts, type_, by_srv or url, wanted, bool(by_srv)
+        )
         if account is not None:
             accounts.append(account)
             played.findings.append(found)
@@ -70,10 +75,9 @@ def play(case: Case, facts: Facts, client: str) -> Play:
 
 
 def _follow(
-    case: Case, facts: Facts, type_: str, by_srv: str, wanted: str
+    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: bool
 ) -> tuple[Account | None, Finding]:
-    """Follow the URL of the SRV record, else the .well-known URL, to the server."""
-    url = by_srv or well_known(case)[type_]
+    """Follow the URL of the SRV record, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     try:
         reply = facts.answer(ask_for(url))

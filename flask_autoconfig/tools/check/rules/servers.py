@@ -16,6 +16,7 @@ from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
+from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -160,17 +161,6 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
 
 # --- Servers that cannot be reached -----------------------------------------------------
 
-# The code for each `kind` of a ProbeError.
-_CODES = {
-    "dns": "server.unknown-host",
-    "private": "server.private",
-    "silent": "server.silent",
-    "starttls": "server.no-starttls",
-    "timeout": "server.timeout",
-    "tls": "server.no-tls",
-    "protocol": "server.no-protocol",
-}
-
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     """Return why nobody can log in, with the port or encryption that works instead."""
@@ -182,7 +172,7 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     answering = each_of(partial(_answering, facts), _others(endpoint, error))
     other = next(iter(answering), None)
     if other is None:
-        code = _CODES.get(kind, "server.no-connection")
+        code = texts.code_on("server", kind, "server.no-connection")
         return finding(code, subject, advice=advice, reason=error, host=host)
     if other.port != endpoint.port:
         code = "server.wrong-port"
@@ -218,14 +208,6 @@ def _answering(facts: Facts, endpoint: Endpoint) -> Iterator[Endpoint]:
 
 # --- Logins -----------------------------------------------------------------------------
 
-# How to enable logins, by the type of the server.
-_SWITCH_ON = {
-    "imap": "enable logins (Dovecot: auth_mechanisms = plain login)",
-    "pop3": "enable logins: USER in the response to CAPA, or SASL PLAIN (Dovecot: "
-    "auth_mechanisms = plain login)",
-    "smtp": "enable logins (Postfix: smtpd_sasl_auth_enable = yes for the submission "
-    "service in master.cf, with Dovecot's auth socket)",
-}
 # Methods that all clients support.
 _USUAL = ("password-cleartext", "password-encrypted")
 
@@ -234,7 +216,8 @@ def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
 ) -> Iterator[Finding]:
     """Yield whether the server offers the published methods."""
-    subject, switch_on = str(endpoint), _SWITCH_ON[endpoint.type]
+    subject = str(endpoint)
+    switch_on = texts.shared()[f"switch_on_{endpoint.type}"]
     code = _without_login(endpoint, methods, server)
     if code:
         yield finding(code, subject, switch_on=switch_on)

@@ -10,6 +10,7 @@ from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public, split_url
+from .. import texts
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
 from .connections import of_certificate
@@ -30,16 +31,6 @@ def _absent(url: str, reason: str) -> Finding:
 
 # --- No response ----------------------------------------------------------------------
 
-# The code for each kind of ProbeError.
-_CODES = {
-    "connect": "http.no-connection",
-    "silent": "http.silent",
-    "tls": "http.no-tls",
-    "timeout": "http.timeout",
-    "redirect": "http.bad-redirect",
-    "private": "http.private",
-}
-
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Return why a request got no response."""
@@ -50,7 +41,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     lost = error.kind in ("connect", "silent")
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
-    code, advice = _CODES.get(error.kind, "http.no-http"), error.cure
+    code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
     return finding(code, url, advice=advice, reason=error)
@@ -229,22 +220,10 @@ def _login_wall(reply: Reply, asked: str) -> Finding | None:
     return None
 
 
-_OF_STATUS = {
-    400: "http.name-refused",
-    421: "http.name-refused",
-    403: "http.forbidden",
-    405: "http.method-refused",
-    429: "http.rate-limited",
-    502: "http.no-upstream",
-    503: "http.unavailable",
-    504: "http.no-upstream",
-}
-
-
 def _status(reply: Reply) -> Finding:
     text = reply.body[:4000].decode("utf-8", "replace").lower()
     status = reply.status
-    if _PAGES["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
+    if texts.pages()["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     elif "csrf" in text:
         code = "http.csrf"
@@ -252,33 +231,13 @@ def _status(reply: Reply) -> Finding:
         code = "http.no-location"
     else:
         other = "http.server-error" if status >= 500 else "http.status"
-        code = _OF_STATUS.get(status, other)
+        code = texts.code_on("http", str(status), other)
     allow = reply.headers.get("allow", "")
     allowed = f" (it allows {allow})" if allow else ""
     return finding(code, reply.url, status=status, allowed=allowed)
 
 
 # --- Web pages --------------------------------------------------------------------------
-
-_PARKED = (
-    r"domain (?:is|may be|name is) (?:parked|for sale)|buy this domain"
-    r"|parked (?:free|domain)|parkingcrew|sedoparking|domain parking"
-    r"|this domain is available"
-)
-_CHALLENGE = (
-    r"cf-chl|challenge-platform|just a moment|enable javascript and cookies|captcha"
-    r"|checking your browser|ddos-guard"
-)
-_DEFAULT = (
-    r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
-    r"|caddy.{0,30}works|iis windows server|default web site page"
-)
-# What the pages that have a code of their own contain.
-_PAGES = {
-    "http.parked": re.compile(_PARKED, re.I),
-    "http.challenge": re.compile(_CHALLENGE, re.I),
-    "http.default-page": re.compile(_DEFAULT, re.I),
-}
 
 
 def is_web_page(reply: Reply) -> bool:
@@ -293,7 +252,7 @@ def _web_page(reply: Reply) -> Finding:
     text = reply.body[:20_000].decode("utf-8", "replace")
     title = _TITLE.search(text)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
-    codes = (code for code, pattern in _PAGES.items() if pattern.search(text))
+    codes = (code for code, page in texts.pages().items() if page.search(text))
     return finding(next(codes, "http.web-page"), reply.url, title=called)
 
 
