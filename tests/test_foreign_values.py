@@ -148,7 +148,7 @@ class World:
         self.names.load("".join(f"{it}\n" for it in ("@ IN A 127.0.0.1", *records)))
 
     def check(self) -> Report:
-        facts = Facts(self.network).within(reach(CASE, self.network))
+        facts = Facts(reach(CASE, self.network))
         return published(CASE, facts, lambda _: None)
 
 

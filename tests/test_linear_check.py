@@ -31,7 +31,7 @@ from flask_autoconfig.tools import clients, reading
 from flask_autoconfig.tools.check import Case, Report, report
 from flask_autoconfig.tools.check.findings import finding, shown
 from flask_autoconfig.tools.check.login import SERVER_FAULT
-from flask_autoconfig.tools.check.rules import profile, web
+from flask_autoconfig.tools.check.rules import single, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
@@ -75,7 +75,7 @@ def _others(text: str) -> None:
     for read in (outlook_reader.read, pacc_reader.read, apple_reader.read):
         with suppress(MeaninglessError):
             read(body)
-    profile._inside(b"<?xml" + body)
+    single._inside(b"<?xml" + body)
 
 
 def _pages(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -43,17 +43,14 @@ class AtAddress(NamedTuple):
 class Facts:
     """Lookups and requests on a network, up to its deadline.
 
-    Results are kept, and a second caller waits for the first.
+    Results are kept, and a second caller waits for the first. *shared* are facts to share
+    results with; their network may have another deadline.
     """
 
     def __init__(self, network: Network, shared: Facts | None = None) -> None:
         self.network = network
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
-
-    def within(self, network: Network) -> Facts:
-        """Return facts with the same results on a network with another deadline."""
-        return Facts(network, self)
 
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
         """Return the kept result, or that of *look*; raise what it raises.
@@ -153,16 +150,19 @@ class Facts:
 
     def _at(self, endpoint: Endpoint, address: str) -> AtAddress:
         network = replace(self.network, only=address)
-        connect = mail_server if endpoint.type in MAIL_TYPES else _web_server
         try:
-            return AtAddress(address, None, connect(network, endpoint).certificate)
+            if endpoint.type in MAIL_TYPES:
+                return AtAddress(
+                    address, None, mail_server(network, endpoint).certificate
+                )
+            return AtAddress(address, None, _web_server(network.step(), endpoint))
         except ProbeError as error:
             return AtAddress(address, error)
 
 
-def _web_server(network: Network, endpoint: Endpoint) -> AtAddress:
+def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
     """Connect to a web server by TCP, and by TLS unless it is for plain http."""
-    network, host, port = network.step(), endpoint.host, endpoint.port
+    host, port = endpoint.host, endpoint.port
 
     def connect() -> Any:
         return network.connect(host, port)
@@ -170,19 +170,19 @@ def _web_server(network: Network, endpoint: Endpoint) -> AtAddress:
     try:
         if endpoint.type == "http":
             connect().close()
-            return AtAddress(network.only)
+            return None
         secure, certificate = network.start_tls(connect, host, f" port {port}")
         certificate.address = certificate.address or address_of(secure)
         secure.close()
     except OSError as error:
         message = f"{network.only} port {port}: no answer"
         raise ProbeError("timeout", message) from error
-    return AtAddress(network.only, None, certificate)
+    return certificate
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Run the tasks in threads; return their results in order."""
-    listed: Sequence[Callable[[], T]] = list(tasks)
+    listed = list(tasks)
     if not listed:
         return []
     with ThreadPoolExecutor(min(_WORKERS, len(listed))) as pool:

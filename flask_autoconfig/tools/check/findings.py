@@ -106,14 +106,8 @@ def finding(
     """
     subject = clean(shown(subject))
     step = step or texts.template(code).step
-    return Finding(
-        code,
-        step,
-        subject,
-        _clean(values),
-        advice=clean(advice),
-        places=(subject,),
-    )
+    at = (subject,)
+    return Finding(code, step, subject, _clean(values), advice=clean(advice), places=at)
 
 
 def _clean(values: dict[str, object]) -> Values:
@@ -133,14 +127,12 @@ def from_problem(
 
     *clients* are the names in `problem.client`, where it contains several.
     """
-    name = problem.client
-    client = "" if name.startswith("Every") or not name else f"{name}: "
-    if client:
-        harm = f"this affects people who use {name}"
+    name, client = problem.client, ""
+    harm = "the setting is ignored"
+    if name.startswith("Every"):
+        harm = f"this affects every{name.removeprefix('Every')}"
     elif name:
-        harm = f"this affects {name[:1].lower()}{name[1:]}"
-    else:
-        harm = "the setting is ignored"
+        client, harm = f"{name}: ", f"this affects people who use {name}"
     found = finding(
         f"{step}.{'pacc' if name == 'PACC' else 'warning'}",
         subject,

@@ -20,8 +20,8 @@ from ..zone import MAIL_SERVICES
 from .asking import ask_of, asks, steps_of
 from .facts import Ask, Facts
 from .findings import Case, Finding, finding, shown
-from .plays import Outcome, Play
 from .rules import web
+from .scene import Outcome, Play
 from .weigh import FAILURE, OK
 
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
@@ -73,11 +73,14 @@ def _on_the_way(
         if _ends(client, outcome):
             found = found._replace(marks=frozenset())
         else:
-            found = found.marked(*_circumstances(played, outcome, case, facts))
+            # Clients only ask there after everything else failed.
+            is_far = outcome.place == "srv" or outcome.place.startswith("mx")
+            is_last = is_far or outcome.url.startswith("http:")
             is_new = bool(causes) and found.seen not in causes
             found = found.marked(
+                *_circumstances(played, outcome, case, facts),
                 "exchange" if meets_exchange else "",
-                "elsewhere" if is_new and _is_fallback(outcome) else "",
+                "elsewhere" if is_new and is_last else "",
             )
         if found.status == FAILURE:
             causes.add(found.seen)
@@ -87,48 +90,24 @@ def _on_the_way(
 def _circumstances(
     played: Play, outcome: Outcome, case: Case, facts: Facts
 ) -> Iterator[str]:
-    if _is_by_chance(played, outcome, case, facts):
-        yield "by chance"
-    if _is_exchange_host(played, outcome, case, facts):
-        yield "exchange"
+    host, outlook = _host_of(outcome.url), f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
+    is_meant = played.family == "thunderbird" and played.setup is None
+    if outcome.place == "domain" and split_url(outcome.url).path == POX:
+        # A web site without Autodiscover refuses a POST request.
+        status = outcome.reply.status if outcome.reply else 0
+        if status in (200, 400, 403, 405, 501) and not facts.exists(outlook):
+            yield "by chance"
+    elif outcome.place == "host" and not is_meant:
+        yield "by chance" if facts.is_by_wildcard(host, case.domain) else ""
+    if case.provider is None and played.family != "outlook" and host == outlook:
+        # It may be the Autodiscover host of another organization.
+        yield "" if case.has(web.names_of(facts, outlook)[-1]) else "exchange"
     if played.setup is not None:
         is_first = outcome.place == "host" and outcome.url.startswith("https:")
         if case.provider and case.provider.autodiscover_host:
             # Clients get a redirect from http there: the name needs no certificate.
-            is_first = is_first and _host_of(outcome.url) != _outlook_host(case)
+            is_first = is_first and host != outlook
         yield "first place" if is_first else "elsewhere"
-
-
-def _is_by_chance(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Return whether a wildcard record or a web site answers, and nobody meant it to."""
-    is_pox = outcome.place == "domain" and split_url(outcome.url).path == POX
-    status = outcome.reply.status if outcome.reply else 0
-    is_refused = is_pox and status in (200, 400, 403, 405, 501)
-    if is_refused and not facts.exists(_outlook_host(case)):
-        return True  # a web site without Autodiscover refuses a POST request
-    is_meant = played.family == "thunderbird" and played.setup is None
-    if outcome.place != "host" or is_meant:
-        return False
-    return facts.is_by_wildcard(_host_of(outcome.url), case.domain)
-
-
-def _is_exchange_host(played: Play, outcome: Outcome, case: Case, facts: Facts) -> bool:
-    """Return whether it is the Autodiscover host of another organization."""
-    host = _outlook_host(case)
-    if case.provider is not None or played.family == "outlook":
-        return False
-    target = web.names_of(facts, host)[-1]
-    return _host_of(outcome.url) == host and not case.has(target)
-
-
-def _is_fallback(outcome: Outcome) -> bool:
-    """Return whether clients only ask there after everything else failed."""
-    is_far = outcome.place == "srv" or outcome.place.startswith("mx")
-    return is_far or outcome.url.startswith("http:")
-
-
-def _outlook_host(case: Case) -> str:
-    return f"{label_of(OUTLOOK.steps[0])}.{case.domain}"
 
 
 def _host_of(url: str) -> str:
@@ -137,13 +116,14 @@ def _host_of(url: str) -> str:
 
 def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     """Yield what is wrong with the response that has the settings."""
-    first = reply.redirects[0] if reply.redirects else reply.url
+    first, *_ = urls = [*reply.redirects, reply.url]
     if reply.redirects:
         yield finding("http.redirected", first, target=shown(reply.url))
-    hop = web.unencrypted_hop(reply)
-    if hop:
-        yield finding("http.downgraded", first, target=shown(hop))
-    elif not first.startswith("https:") and not _is_served_by_https(case, facts, first):
+    hops = [url for url in urls if split_url(url).scheme == "http"]
+    if first.startswith("https:"):
+        for hop in hops[:1]:
+            yield finding("http.downgraded", first, target=shown(hop))
+    elif not _is_served_by_https(case, facts, first):
         yield finding("http.unencrypted", first)
     if reply.seconds > _SLOW:
         yield finding("http.slow", first, seconds=f"{reply.seconds:.0f}")
@@ -191,11 +171,11 @@ class _Requests:
         wrong = web.of_reply(self.case, reply, ask.url)
         if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
             wrong = web.by_redirect(self.facts, ask, wrong)
-        if wrong is not None and self._is_exchange(reply):
+        if wrong is not None and self.case.provider is None and reply.status == 401:
             host = _host_of(reply.url)
-            return outcome._replace(
-                trouble=finding("http.exchange", ask.url, host=host)
-            )
+            if "www-authenticate" in reply.headers and not self.case.has(host):
+                exchange = finding("http.exchange", ask.url, host=host)
+                return outcome._replace(trouble=exchange)
         if step.kind == "v2":
             return self._by_v2(step, outcome, reply, wrong)
         if wrong is not None and step.kind == "xml":
@@ -206,19 +186,13 @@ class _Requests:
         try:
             return outcome._replace(setup=self._read(step, web.unpacked(reply)))
         except MeaninglessError as error:
-            code = "document.unusable"
-            wrong = finding(code, ask.url, advice=error.cure, reason=error)
+            code, cure = "document.unusable", error.cure
+            wrong = finding(code, ask.url, advice=cure, reason=error)
             return self._failed(outcome, wrong)
 
     def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
         trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
         return outcome._replace(trouble=trouble)
-
-    def _is_exchange(self, reply: Reply) -> bool:
-        """Return whether another organization's host requires authentication."""
-        wants_login = reply.status == 401 and "www-authenticate" in reply.headers
-        is_own = self.case.has(_host_of(reply.url))
-        return self.case.provider is None and wants_login and not is_own
 
     def _read(self, step: Step, document: bytes) -> Setup:
         """Return what the client makes of a document; raise MeaninglessError."""
@@ -288,8 +262,10 @@ class _Requests:
             wrong = finding("autodiscover.v2-without-url", outcome.url)
             return outcome._replace(trouble=wrong)
         steps = self.client.steps
-        listed = [ask for each in steps for ask in asks(each, self.case, self.facts)]
-        if target in [ask.url for ask in listed]:
+        listed = [
+            ask.url for each in steps for ask in asks(each, self.case, self.facts)
+        ]
+        if target in listed:
             good = finding("autodiscover.v2", outcome.url)
             return outcome._replace(trouble=good.marked(web.ABSENT))
 
@@ -297,18 +273,15 @@ class _Requests:
         there = self._outcome(pox, ask_of(pox, self.case, target))
         if there.setup is not None:
             return there
-        return outcome._replace(trouble=self._v2_elsewhere(outcome.url, target, there))
-
-    def _v2_elsewhere(self, url: str, target: str, there: Outcome) -> Finding:
         got = there.trouble.seen if there.trouble else "nothing"
         status = there.reply.status if there.reply else 0
         is_exchange = status in (401, 403)
         if is_exchange:
             got = f"status {status}, which requires authentication"
         code = "autodiscover.v2-elsewhere"
-        wrong = finding(code, url, target=shown(target), got=got)
+        wrong = finding(code, outcome.url, target=shown(target), got=got)
         is_meant = is_exchange and self.case.provider is None
-        return wrong.marked(web.ABSENT if is_meant else "")
+        return outcome._replace(trouble=wrong.marked(web.ABSENT if is_meant else ""))
 
     def _redirected(self, step: Step, ask: Ask) -> Outcome:
         """Follow a 302 redirect from http to https; Outlook ignores other responses."""

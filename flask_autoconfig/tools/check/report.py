@@ -12,7 +12,7 @@ from ...cleaning import clean
 from ..clients import CALENDARS
 from ..terminal import columns, wrapped
 from .findings import Finding
-from .run import Fare, Report
+from .run import Report
 from .weigh import FAILURE, NOTE, OK, WARNING
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
@@ -30,27 +30,18 @@ Known = dict[tuple[str, ...], str]
 
 def as_json(report: Report) -> dict[str, object]:
     """Return the public form: `domain`, `clients`, `findings`."""
-    return {
-        "domain": report.domain,
-        "clients": [_client(fare) for fare in report.fares],
-        "findings": [_finding(found) for found in report.findings],
-    }
-
-
-def _client(fare: Fare) -> dict[str, object]:
-    accounts = fare.sets_up.servers if fare.sets_up else ()
-    return {
-        "client": fare.client,
-        "works": fare.works,
-        "sets_up": fare.sets_up and [account.as_json() for account in accounts],
-        "stopped_by": fare.stopped_by or None,
-    }
-
-
-def _finding(found: Finding) -> dict[str, object]:
-    keys = ("code", "status", "step", "subject", "seen", "why", "cure")
-    values: dict[str, object] = {key: getattr(found, key) for key in keys}
-    return {**values, "clients": list(found.clients)}
+    clients = [
+        {
+            "client": fare.client,
+            "works": fare.works,
+            "sets_up": fare.sets_up and [one.as_json() for one in fare.sets_up.servers],
+            "stopped_by": fare.stopped_by or None,
+        }
+        for fare in report.fares
+    ]
+    keys = ("code", "status", "step", "subject", "seen", "why", "cure", "clients")
+    findings = [{key: getattr(found, key) for key in keys} for found in report.findings]
+    return {"domain": report.domain, "clients": clients, "findings": findings}
 
 
 def line(report: Report) -> str:
@@ -77,20 +68,31 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
+    works = [fare.client for fare in report.fares if fare.works]
     if not report.fares:
         yield _of_servers(report)
-        yield from _logins(report)
-        return
-    works = [fare.client for fare in report.fares if fare.works]
-    if works:
+    elif works:
         yield f"{click.style('works in', fg='green')} {', '.join(works)}"
-    yield from _logins(report)
-    causes = _causes(report)
-    for cause, clients in causes.items():
+
+    stops: dict[str, list[str]] = {}
+    for fare in report.fares:
+        if fare.works is False:
+            # A URL does not help those who read the verdict; the finding has it.
+            place, _, seen = fare.stopped_by.partition(": ")
+            cause = seen if place.startswith("http") and seen else fare.stopped_by
+            stops.setdefault(cause, []).append(fare.client)
+    stopped = {client for clients in stops.values() for client in clients}
+    for found in report.findings:
+        is_cause = bool(found.clients) and stopped.issuperset(found.clients)
+        if found.step == "login" and found.status == FAILURE and not is_cause:
+            red = click.style("the login fails at", fg="red")
+            yield f"{red} {found.subject}: {clean(found.seen, 300)}"
+    for cause, clients in stops.items():
         red = click.style("fails in", fg="red")
         yield f"{red} {', '.join(clients)}: {clean(cause, 300)}"
+
     without = [fare.client for fare in report.fares if fare.works is None]
-    if not (works or causes):
+    if report.fares and not (works or stops):
         yield click.style("works in no client: nothing is published", fg="red")
     elif without:
         yield f"nothing is published for {', '.join(without)}"
@@ -103,27 +105,6 @@ def _of_servers(report: Report) -> str:
         number = _counted(len(wrong), "failure")
         return click.style(f"{number} at the servers of the file", fg="red")
     return click.style("the servers of the file work", fg="green")
-
-
-def _logins(report: Report) -> Iterator[str]:
-    """Yield the failed logins that are not the cause for a client in the verdict."""
-    stopped = {fare.client for fare in report.fares if fare.works is False}
-    for found in report.findings:
-        is_cause = bool(found.clients) and stopped.issuperset(found.clients)
-        if found.step == "login" and found.status == FAILURE and not is_cause:
-            red = click.style("the login fails at", fg="red")
-            yield f"{red} {found.subject}: {clean(found.seen, 300)}"
-
-
-def _causes(report: Report) -> dict[str, list[str]]:
-    """Return what stops clients, with their names; without the place if it is a URL."""
-    causes: dict[str, list[str]] = {}
-    for fare in report.fares:
-        if fare.works is False:
-            place, _, seen = fare.stopped_by.partition(": ")
-            cause = seen if place.startswith("http") and seen else fare.stopped_by
-            causes.setdefault(cause, []).append(fare.client)
-    return causes
 
 
 # --- Findings ---------------------------------------------------------------------------

@@ -11,19 +11,26 @@ from ...address import NOBODY, with_domain
 from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
+from ...families import Family
 from ..clients import CLIENTS, Client
-from ..net.mail import PATIENCE
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
 from .asking import asks, steps_of
-from .catalog import RULES, RULES_OF_FILE, Rule
 from .facts import Ask, Facts, each_of, side_by_side
 from .findings import Case, Finding, finding
 from .playing import play
-from .plays import Play
-from .rules import comparing, dav, documents, names, profile, single
-from .scene import Scene
+from .rules import (
+    RULES,
+    RULES_OF_FILE,
+    Rule,
+    comparing,
+    dav,
+    documents,
+    single,
+    web,
+)
+from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
 _SECONDS = 13.0  # for a domain, at most
@@ -61,23 +68,18 @@ class Report:
 # --- The network ------------------------------------------------------------------------
 
 
-def reach(case: Case, network: Network) -> Network:
-    """Return the network for a domain: with its deadline, and the file's hosts allowed."""
-    return _with_hosts(case, network).step(seconds(network))
+def reach(case: Case, network: Network, wait: float | None = None) -> Network:
+    """Return the network for a domain: with its deadline, and the file's hosts allowed.
+
+    *wait* is how many seconds it may wait for servers, by default :func:`seconds`.
+    """
+    allowed = replace(network, own=network.own | frozenset(_hosts(case)))
+    return allowed.step(seconds(network) if wait is None else wait)
 
 
 def seconds(network: Network) -> float:
     """Return how long the check of one domain may wait for servers."""
     return min(_SECONDS, _TIMEOUTS * network.timeout)
-
-
-def unhurried(case: Case, network: Network) -> Network:
-    """Return the network for a login, which servers may delay."""
-    return _with_hosts(case, network).step(PATIENCE + network.timeout)
-
-
-def _with_hosts(case: Case, network: Network) -> Network:
-    return replace(network, own=network.own | frozenset(_hosts(case)))
 
 
 def _hosts(case: Case) -> Iterator[tuple[str, int]]:
@@ -128,37 +130,30 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         return _failed(case, lost)
     found, faulty = documents.found(_xml_asks(requests), case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
-
-    document = None
-    if case.provider is None:
-        document = comparing.reference(case, facts, found, plays)
-    provider = document.provider if document else case.provider
-    tell(f"{case.domain}: asking the servers, and comparing the results")
     scene = Scene(
-        case,
-        facts,
-        provider,
-        clients=tuple(clients),
-        plays=tuple(plays),
-        asks=tuple(requests),
+        *(case, facts, case.provider, tuple(clients), tuple(plays), tuple(requests)),
         documents=tuple(found),
         faulty=tuple(faulty),
     )
-    findings = _findings(scene)
-    fares = tuple(_fare(case, played, findings) for played in plays)
-    is_trusted = document.is_verified if document else case.provider is not None
-    return Report(
-        case.domain, fares, tuple(findings), provider, is_trusted, case.ignored
-    )
+    is_trusted = case.provider is not None
+    if case.provider is None:
+        names = comparing.names_for_all(scene)
+        document = comparing.reference(scene)
+        provider = document.provider if document else None
+        scene = replace(scene, provider=provider, names_for_all=names)
+        is_trusted = document is not None and document.is_verified
 
-
-def _findings(scene: Scene) -> list[Finding]:
-    case, findings = scene.case, _by_rules(RULES, scene)
+    tell(f"{case.domain}: asking the servers, and comparing the results")
+    findings = _by_rules(RULES, scene)
     if case.provider is None:
         findings = list(comparing.with_alternatives(scene, findings))
-    for played in scene.plays:
+    for played in plays:
         findings += played.findings
-    return weighed(found for found in findings if found.code not in case.ignored)
+    kept = weighed(found for found in findings if found.code not in case.ignored)
+    fares = tuple(_fare(case, played, kept) for played in plays)
+    return Report(
+        case.domain, fares, tuple(kept), scene.provider, is_trusted, case.ignored
+    )
 
 
 def _by_rules(rules: Iterable[Rule], scene: Scene) -> list[Finding]:
@@ -179,32 +174,25 @@ def _failed(case: Case, found: Finding) -> Report:
 
 
 def _lost_domain(case: Case, facts: Facts) -> Finding | None:
-    """Return that DNS has nothing for the domain, which explains all other failures."""
-    errors = []
+    """Return that DNS has nothing for the domain, which explains all other failures.
+
+    The families' hosts count too: some name servers say that a name does not exist where
+    only names below it do.
+    """
+    errors, has_records = [], False
     for lookup in (facts.mx, facts.addresses):
         try:
-            lookup(case.domain)
+            has_records = bool(lookup(case.domain)) or has_records
         except LookupFailed as error:
             errors.append(error)
-    if not errors and _is_unknown(case, facts):
-        return finding("domain.unknown", case.domain)
-    if len(errors) < 2:
+    if len(errors) == 2:
+        return web.failed(case.domain, errors[0], "domain.lookup-failed")
+    if errors or has_records or facts.is_known(case.domain):
         return None
-    return names.failed(case.domain, errors[0], "domain.lookup-failed")
-
-
-def _is_unknown(case: Case, facts: Facts) -> bool:
-    """Return whether the domain does not exist.
-
-    Its hosts count too: some name servers say that a name does not exist where only
-    names below it do.
-    """
-    if facts.mx(case.domain) or facts.addresses(case.domain):
-        return False
-    hosts = [
-        f"{family.label}.{case.domain}" for family in case.families if family.label
-    ]
-    return not facts.is_known(case.domain) and not any(map(facts.exists, hosts))
+    labels = (family.label for family in case.families if family.label)
+    if any(facts.exists(f"{label}.{case.domain}") for label in labels):
+        return None
+    return finding("domain.unknown", case.domain)
 
 
 # --- Clients ----------------------------------------------------------------------------
@@ -256,16 +244,21 @@ def _quietly(lookup: Callable[[], object]) -> None:
         lookup()
 
 
+# What clients without steps request, and how they are played, by family.
+_OTHERS = {
+    "apple": (single.profile_asks, single.play_profile),
+    "dav": (dav.asks, dav.play),
+}
+_USUAL = (single.asks, single.play)
+
+
 def _asks_of(client: Client, case: Case) -> list[Ask]:
-    """Return the requests of a client without steps."""
-    if client.steps:
-        return []
-    if client.family == "apple":
-        return profile.asks(case)
-    if client.family == "dav":
-        return [dav.ask_for(url) for url in dav.well_known(case).values()]
-    families = [family for family in case.families if family.name == client.family]
-    return [Ask(single.url_of(case, family)) for family in families]
+    asks_of, _ = _OTHERS.get(client.family, _USUAL)
+    return [] if client.steps else asks_of(case, _family(case, client))
+
+
+def _family(case: Case, client: Client) -> Family:
+    return next(family for family in case.families if family.name == client.family)
 
 
 def _xml_asks(listed: list[Ask]) -> list[Ask]:
@@ -278,13 +271,8 @@ def _xml_asks(listed: list[Ask]) -> list[Ask]:
 def _play(case: Case, facts: Facts, client: Client) -> Play:
     if client.steps:
         return play(client, case, facts)
-    if client.family == "apple":
-        played = profile.play(case, facts, client.name)
-    elif client.family == "dav":
-        played = dav.play(case, facts, client.name)
-    else:
-        family = next(each for each in case.families if each.name == client.family)
-        played = single.play(case, facts, family, client.name)
+    _, play_other = _OTHERS.get(client.family, _USUAL)
+    played = play_other(case, facts, _family(case, client), client.name)
     played.findings = [
         found if found.status == OK else found.hurting(client.name)
         for found in played.findings
@@ -302,15 +290,18 @@ def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client, played.setup
     if setup is not None and case.address is None:
         setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
-    for found in findings:
-        if found.status == FAILURE and client in found.clients:
-            return Fare(client, False, setup, f"{found.places[0]}: {found.seen}")
-    if setup is not None:
-        return Fare(client, True, setup, "")
-    for found in played.findings:
-        if found.status == WARNING and played.family in _IN_ONE_PLACE:
-            return Fare(client, None, None, f"{found.places[0]}: {found.seen}")
-    return Fare(client, None, None, "")
+    works = None if setup is None else True
+    stops = [
+        found
+        for found in findings
+        if found.status == FAILURE and client in found.clients
+    ]
+    if stops:
+        works = False
+    elif setup is None and played.family in _IN_ONE_PLACE:
+        stops = [found for found in played.findings if found.status == WARNING]
+    stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
+    return Fare(client, works, setup, stopped_by)
 
 
 def _for_anybody(case: Case, account: Account) -> Account:

@@ -2,18 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from ...config.tables import Method, Provider
+from ...config.ports import MAIL_TYPES
+from ...config.tables import Provider
+from ...documents.setups import Account, Setup
+from ...errors import Problem
 from ..clients import Client
-from ..net.mail import Endpoint
+from ..net.http import Reply
 from .facts import Ask, Facts
-from .findings import Case
-from .plays import Play
-from .rules import comparing, servers
-from .rules.documents import Document, Faulty
+from .findings import Case, Finding, shown
+from .weigh import FAILURE
+
+
+class Outcome(NamedTuple):
+    """What a client got from one request."""
+
+    url: str
+    place: str = "host"  # of the client's step, or "srv"
+    reply: Reply | None = None
+    setup: Setup | None = None
+    trouble: Finding | None = None
+
+
+@dataclass
+class Play:
+    """What a client set up, and what it met on the way."""
+
+    client: str
+    family: str
+    setup: Setup | None = None
+    found: Outcome | None = None  # that has the settings
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """Where the settings came from, for people."""
+        return shown(self.found.url) if self.found else self.client
+
+    @property
+    def mail(self) -> list[Account]:
+        """The mail accounts of the setup that have a host and a port."""
+        accounts = self.setup.servers if self.setup else ()
+        return [one for one in accounts if one.type in MAIL_TYPES and not one.url]
+
+    def failures(self) -> list[Finding]:
+        """Return the findings that keep the client from working."""
+        return [found for found in self.findings if found.status == FAILURE]
+
+
+class Document(NamedTuple):
+    """A config-v1.1.xml that can be read."""
+
+    asks: tuple[Ask, ...]  # the requests that it answers
+    reply: Reply  # to the first of them
+    body: bytes
+    provider: Provider
+    is_verified: bool  # at least one request was answered over verified https only
+
+    @property
+    def place(self) -> str:
+        """The first URL, for people."""
+        return shown(self.asks[0].url)
+
+
+class Faulty(NamedTuple):
+    """A document with values that no client can use."""
+
+    asks: tuple[Ask, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True)
@@ -28,24 +86,7 @@ class Scene:
     asks: tuple[Ask, ...] = ()  # the clients' requests, except those to MX hosts
     documents: tuple[Document, ...] = ()
     faulty: tuple[Faulty, ...] = ()
-
-    @cached_property
-    def published(self) -> Mapping[Endpoint, tuple[Method, ...]]:
-        """The mail servers of the file or the documents, with their methods."""
-        found = servers.endpoints(self.case, self.provider)
-        for document in () if self.case.provider else self.documents:
-            found = {**servers.endpoints(self.case, document.provider), **found}
-        return found
-
-    @cached_property
-    def set_up(self) -> Mapping[Endpoint, tuple[str, ...]]:
-        """The mail servers that clients set up, with the names of the clients."""
-        found: dict[Endpoint, tuple[str, ...]] = {}
-        for play in self.plays:
-            for account in play.mail:
-                endpoint = Endpoint.of(account)
-                found[endpoint] = (*found.get(endpoint, ()), play.client)
-        return found
+    names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
 
     def readers(self, document: Document | Faulty) -> list[str]:
         """Return the clients that took their settings from a document."""
@@ -53,8 +94,3 @@ class Scene:
         return [
             play.client for play in self.plays if play.found and play.found.url in urls
         ]
-
-    @cached_property
-    def names_for_all(self) -> frozenset[str]:
-        """The user names that everybody gets; empty with a file."""
-        return frozenset() if self.case.provider else comparing.names_for_all(self)

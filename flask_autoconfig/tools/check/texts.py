@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache, lru_cache
 from pathlib import Path
@@ -58,6 +59,20 @@ def status(code: str) -> str:
 def follows(code: str) -> str:
     """Return which findings a code is listed after: "a dead server", "anything" or ""."""
     return str(_file()[code].get("follows", ""))
+
+
+def code_on(step: str, kind: str, default: str) -> str:
+    """Return the code of a step, such as "tls", for a kind of error or a status."""
+    rows = _file().items()
+    listed = (code for code, row in rows if kind in row.get("on", ()))
+    return next((one for one in listed if one.startswith(f"{step}.")), default)
+
+
+@cache
+def pages() -> dict[str, re.Pattern[str]]:
+    """Return what the web pages with a code of their own contain, by code."""
+    rows = {code: row["page"] for code, row in _file().items() if "page" in row}
+    return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values

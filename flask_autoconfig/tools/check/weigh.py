@@ -46,24 +46,26 @@ def has_failure(findings: Iterable[Finding]) -> bool:
 
 
 def weighed(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings without consequences, with equal causes merged, worst first."""
-    return merged(_distinct(_without_consequences(list(findings))))
+    """Return the findings without consequences, with equal causes merged, worst first.
 
-
-def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
-    """Drop differences of setups that a faulty document explains."""
+    Differences of setups that a faulty document explains are dropped.
+    """
+    listed = list(findings)
     explained = {
         client
-        for found in findings
+        for found in listed
         if found.status == FAILURE and found.step == "document"
         if not found.code.startswith("setup.")
         for client in found.clients
     }
-    for found in findings:
-        if not found.code.startswith("setup.") or not explained.issuperset(
-            found.clients
-        ):
-            yield found
+    return merged(
+        _distinct(
+            found
+            for found in listed
+            if not found.code.startswith("setup.")
+            or not explained.issuperset(found.clients)
+        )
+    )
 
 
 def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -95,17 +97,17 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         key = (found.status, found.seen, found.why, found.cure, place)
         first = causes.setdefault(key, found)
         places = tuple(dict.fromkeys((*first.places, *found.places)))
-        causes[key] = first.at(", ".join(places)).hurting(*found.clients)
-        causes[key] = causes[key]._replace(places=places)
+        first = first.at(", ".join(places)).hurting(*found.clients)
+        causes[key] = first._replace(places=places)
 
     is_dead = any(
         found.status == FAILURE and found.step == "server" for found in causes.values()
     )
-    return sorted(causes.values(), key=lambda found: _weight(found, is_dead))
 
+    def weight(found: Finding) -> tuple[int, bool, int]:
+        step, follows = _STEPS.index(found.step), texts.follows(found.code)
+        if is_dead and follows:
+            step = max(step, _STEPS.index("dns"))
+        return _badness(found), follows == "anything", step
 
-def _weight(found: Finding, is_dead: bool) -> tuple[int, bool, int]:
-    step, follows = _STEPS.index(found.step), texts.follows(found.code)
-    if is_dead and follows:
-        step = max(step, _STEPS.index("dns"))
-    return _badness(found), follows == "anything", step
+    return sorted(causes.values(), key=weight)

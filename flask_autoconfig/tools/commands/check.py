@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -30,6 +30,7 @@ from ..check.progress import Progress
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..check.weigh import FAILURE, WARNING, has_failure
+from ..net.mail import PATIENCE
 from ..net.tcp import Network
 from ..warnings import find_warnings
 
@@ -79,32 +80,31 @@ class _Options:
         return self.login or self.password_fd is not None
 
 
+def _flag(help_: str, *names: str) -> Callable[[Any], Any]:
+    return click.option(*names, is_flag=True, help=help_)
+
+
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@click.option("--all", "every", is_flag=True, help="Check all domains of the file.")
-@click.option("--login", is_flag=True, help="Log in too; asks for the password.")
+@_flag("Check all domains of the file.", "--all", "every")
+@_flag("Log in too; asks for the password.", "--login")
 @click.option(
     "--password-fd",
     type=click.IntRange(0),
     help="Read the password from this file descriptor (implies --login).",
 )
-@click.option(
+@_flag(
+    "Answer yes to all questions: log in without a file, retry a refused login.",
     "--yes",
-    is_flag=True,
-    help="Answer yes to all questions: log in without a file, retry a refused login.",
 )
-@click.option(
+@_flag(
+    "Check only the file and its servers, before anything is published.",
     "--unpublished",
-    is_flag=True,
-    help="Check only the file and its servers, before anything is published.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show problems only.")
-@click.option("-v", "--verbose", is_flag=True, help="Show good results too.")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print a JSON object; for several domains, one on each line.",
+@_flag("Show problems only.", "-q", "--quiet")
+@_flag("Show good results too.", "-v", "--verbose")
+@_flag(
+    "Print a JSON object; for several domains, one on each line.", "--json", "as_json"
 )
 @click.option(
     "--ignore",
@@ -132,10 +132,11 @@ def command(ctx: click.Context, /, **values: Any) -> None:
     published for the domain is checked by itself.
     """
     asked = _Options(**{each.name: values.pop(each.name) for each in fields(_Options)})
-    service, cases = _to_check(asked)
-    _refuse_login_without_terminal(asked, service)
-    network = options.network(**values)
-    failed, late = _check(asked, service, cases, network)
+    address = _address(asked)
+    service = _service(asked.subject)
+    _refuse_without_file_or_terminal(asked, service)
+    cases = _cases(service, asked, address)
+    failed, late = _check(asked, service, cases, options.network(**values))
     if late:  # the interpreter would wait for their threads
         os._exit(1)
     ctx.exit(1 if failed else 0)
@@ -152,19 +153,16 @@ def _check(
     look = run.unpublished if asked.unpublished else run.published
     tell = Progress()
     tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
+    reports = _side_by_side(cases, look, Facts(network), network, tell, late)
     with ending.at_once():
-        for case, checked in _side_by_side(
-            cases, look, Facts(network), network, tell, late
-        ):
+        for case, checked in reports:
             result = checked.with_findings(_of_file(service, case))
+            tell.end()
             if asked.wants_login:
-                tell.end()
                 result = _with_logins(asked, case, network, checked, result)
             if has_failure(result.findings):
                 failed.append(result.domain)
-            tell.end()
             _print(asked, result, known)
-        tell.end()
         if is_several and not asked.quiet:
             terminal.tell(report.closing(len(cases), failed), err=True)
     return failed, late
@@ -173,39 +171,35 @@ def _check(
 # --- What to check ----------------------------------------------------------------------
 
 
-def _to_check(asked: _Options) -> tuple[Service | None, list[Case]]:
-    """Return the service of the file, if there is one, and the domains to check."""
-    subject = asked.subject
+def _address(asked: _Options) -> Address | None:
     try:
-        address = parse_address(subject) if "@" in subject else None
+        address = parse_address(asked.subject) if "@" in asked.subject else None
     except ValueError:
-        raise click.BadParameter(f"{subject!r} is not an e-mail address") from None
+        message = f"{asked.subject!r} is not an e-mail address"
+        raise click.BadParameter(message) from None
     if asked.wants_login and address is None:
         raise click.UsageError("--login requires an ADDRESS to log in with")
-    if asked.every and subject:
+    if asked.every and asked.subject:
         raise click.UsageError("--all checks every domain: name no ADDRESS or DOMAIN")
-    service = _service(subject)
-    for option in ("--all" * asked.every, "--unpublished" * asked.unpublished):
-        if option and service is None:
-            message = f"{option} requires a file that serves the domain: name one with "
-            message += "--config, or write one with `flask-autoconfig init DOMAIN`"
-            raise click.UsageError(message)
-    cases = _cases(service, subject, address, asked.every)
-    return service, [replace(case, ignored=asked.ignored) for case in cases]
+    return address
 
 
-def _refuse_login_without_terminal(asked: _Options, service: Service | None) -> None:
-    if not asked.wants_login or sys.stdin.isatty():
-        return
-    if asked.password_fd is None:
-        message = "--login asks for the password, but stdin is not a terminal: use "
-        message += "--password-fd N (--password-fd 0 reads stdin)"
-        raise click.UsageError(message)
-    if not (service or asked.yes):
-        message = (
-            "without a file, --login asks a question, but stdin is not a terminal: "
-        )
-        message += "name a file with --config, or add --yes"
+def _refuse_without_file_or_terminal(asked: _Options, service: Service | None) -> None:
+    message = ""
+    if service is None and (asked.every or asked.unpublished):
+        option = "--all" if asked.every else "--unpublished"
+        message = f"{option} requires a file that serves the domain: name one with "
+        message += "--config, or write one with `flask-autoconfig init DOMAIN`"
+    elif service is None and not asked.subject:
+        message = "name an ADDRESS or DOMAIN, or a file with --config"
+    elif asked.wants_login and not sys.stdin.isatty():
+        if asked.password_fd is None:
+            message = "--login asks for the password, but stdin is not a terminal: use "
+            message += "--password-fd N (--password-fd 0 reads stdin)"
+        elif not (service or asked.yes):
+            message = "without a file, --login asks a question, but stdin is not a "
+            message += "terminal: name a file with --config, or add --yes"
+    if message:
         raise click.UsageError(message)
 
 
@@ -226,33 +220,29 @@ def _service(subject: str) -> Service | None:
 
 
 def _cases(
-    service: Service | None, subject: str, address: Address | None, every: bool
+    service: Service | None, asked: _Options, address: Address | None
 ) -> list[Case]:
+    subject, ignored = asked.subject, asked.ignored
     if service is None:
-        if not subject:
-            message = "name an ADDRESS or DOMAIN, or a file with --config"
-            raise click.UsageError(message)
         usual = families.chosen(None, "")
-        return [Case(project.domain(subject), usual, address=address)]
+        domain = project.domain(subject)
+        return [Case(domain, usual, address=address, ignored=ignored)]
 
     names = project.domains(service, subject)
-    if len(names) > _MOST_DOMAINS and not every:
+    if len(names) > _MOST_DOMAINS and not asked.every:
         message = f"the file has {len(names)} domains: name one, or add --all"
         raise click.UsageError(message)
-    return [_case(service, name, address) for name in names]
-
-
-def _case(service: Service, name: str, address: Address | None) -> Case:
-    served = project.served(service, name, address)
-    return Case(
-        name,
-        service.families,
-        served.provider,
-        served.match.exact,
-        address=address,
-        signs=service.snapshot.loaded.tables.sign is not None,
-        has_own_login=served.login is not None,
-    )
+    cases = []
+    for name in names:
+        served = project.served(service, name, address)
+        case = Case(
+            *(name, service.families, served.provider, served.match.exact, address),
+            signs=service.snapshot.loaded.tables.sign is not None,
+            has_own_login=served.login is not None,
+            ignored=ignored,
+        )
+        cases.append(case)
+    return cases
 
 
 def _of_file(service: Service | None, case: Case) -> list[Finding]:
@@ -260,19 +250,17 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
     if service is None:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
-    skipped: Iterable[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
     name = case.provider.identity if case.provider else ""
     listed = list(loaded.providers)
     at = [n for n, provider in enumerate(listed) if provider.identity == name][:1]
     providers = [listed[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
     warnings = find_warnings(providers, service.families, origins)
-    problems = [*skipped, *with_lines(warnings, file, providers, origins)]
-    if not problems:
-        return [finding("file.good", str(file))]
+    problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
+    problems += with_lines(warnings, file, providers, origins)
     return [
         from_problem("file", problem.source(str(file)), problem) for problem in problems
-    ]
+    ] or [finding("file.good", str(file))]
 
 
 # --- Several domains --------------------------------------------------------------------
@@ -293,7 +281,7 @@ def _side_by_side(
     """
 
     def check(case: Case) -> Report:
-        within = facts.within(run.reach(case, network))
+        within = Facts(run.reach(case, network), facts)
         try:
             return look(case, within, tell if len(cases) == 1 else lambda _: None)
         except Exception as error:  # an unexpected response
@@ -350,12 +338,13 @@ def _with_logins(
     Without a file, other people name the servers: the settings must have come completely
     over verified https, and the user must agree.
     """
-    subject = str(case.address)
+    subject, code = str(case.address), ""
     if checked.provider is None:
-        return result.with_findings([finding("login.no-settings", subject)])
-    if not checked.is_trusted:
+        code = "login.no-settings"
+    elif not checked.is_trusted:
         # With a file this means that the lookup of the domain failed.
         code = "login.domain-faulty" if case.provider else "login.untrusted"
+    if checked.provider is None or code:
         return result.with_findings([finding(code, subject)])
     servers, others = logins.for_login(case, checked.provider, checked.findings)
     result = result.with_findings(others)
@@ -371,20 +360,20 @@ def _with_logins(
         return result.with_findings([finding("login.declined", subject)])
     password = _password(asked.password_fd, where)
     may_retry = partial(_may_retry, asked.yes)
-    tries = logins.log_in_at(case, run.unhurried(case, network), servers, password)
-    again = logins.once_more(
-        case, run.unhurried(case, network), tries, password, may_retry
-    )
+
+    def unhurried() -> Network:  # servers may delay a login
+        return run.reach(case, network, PATIENCE + network.timeout)
+
+    tries = logins.log_in_at(case, unhurried(), servers, password)
+    again = logins.once_more(case, unhurried(), tries, password, may_retry)
     more = logins.hurting(logins.findings_of(case, tries, again), tries, result.fares)
     fares = logins.fares_after(result.fares, more)
     return replace(result, fares=fares).with_findings(more)
 
 
 def _may_retry(yes: bool, user: str, server: str) -> bool:
-    if yes or not sys.stdin.isatty():
-        return yes
     text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
-    return _confirmed(text)
+    return yes or (sys.stdin.isatty() and _confirmed(text))
 
 
 def _confirmed(question: str) -> bool:

@@ -178,13 +178,15 @@ def _no_connection(
         for reason, addresses in reasons.items()
     )
     is_late = all(isinstance(error, TimeoutError) for error in errors.values())
-    return ProbeError("silent" if is_late else "connect", message)
+    found = ProbeError("silent" if is_late else "connect", message)
+    found.__cause__ = min(errors.values(), key=is_out_of_reach, default=None)
+    return found
 
 
 _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 
 
-def is_out_of_reach(error: BaseException) -> bool:
+def is_out_of_reach(error: BaseException | None) -> bool:
     """Return whether this machine has no route to the address, as without IPv6."""
     return isinstance(error, OSError) and error.errno in _NO_ROUTE
 

@@ -1,1 +1,39 @@
-"""The rules of `check`: a module for each kind of cause."""
+"""The list of all rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ..facts import Facts
+from ..findings import Case, Finding
+from ..scene import Scene
+from . import comparing, connections, dav, documents, names, servers
+
+
+class Rule(NamedTuple):
+    """A function that yields findings, and one that yields lookups to start early."""
+
+    find: Callable[[Scene], Iterable[Finding]]
+    lookups: Callable[[Case, Facts], Iterable[Callable[[], object]]] | None = None
+
+
+# Rules that only need the file, and apply before anything is published.
+RULES_OF_FILE = (
+    Rule(servers.look, servers.of_file),
+    Rule(servers.each_address),
+    Rule(dav.look),
+)
+RULES = (
+    Rule(names.hosts),
+    Rule(names.mx),
+    Rule(names.services, names.all_services),
+    Rule(names.half_answered),
+    *RULES_OF_FILE,
+    Rule(connections.each_address),
+    Rule(documents.look),
+    Rule(connections.certificates),
+    Rule(comparing.differences),
+    Rule(comparing.nothing),
+    Rule(comparing.hosters),
+)

@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ....address import NOBODY, Address, fill_in
 from ....config.ports import MAIL_TYPES
 from ....documents import Recipient, outlook_reader
 from ....documents.setups import Account, MeaninglessError, Setup
+from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ..asking import ask_of, asks
-from ..facts import Facts
 from ..findings import Case, Finding, finding
+from ..scene import Document, Play, Scene
 from ..weigh import FAILURE
-from . import documents, profile, servers, web
-
-if TYPE_CHECKING:
-    from ..plays import Play
-    from ..scene import Scene
+from . import documents, servers, single, web
 
 
-def reference(
-    case: Case,
-    facts: Facts,
-    seen: Sequence[documents.Document],
-    plays: Iterable[Play],
-) -> documents.Document | None:
+def reference(scene: Scene) -> Document | None:
     """Return the document to compare with, where there is no file.
 
     Documents whose servers all work come first, then those that clients use.
     """
-    urls = [play.found.url for play in plays if play.found]
+    urls = [play.found.url for play in scene.plays if play.found]
     listed = [
         document
         for url in urls
-        for document in seen
+        for document in scene.documents
         if url in {ask.url for ask in document.asks}
     ]
-    listed += seen
-    if len(seen) > 1:
-        listed.sort(
-            key=lambda document: servers.has_dead(case, facts, document.provider)
-        )
-    return listed[0] if listed else None
+    listed += scene.documents
+    if len(scene.documents) == 1:
+        return listed[0]
+
+    def has_dead(document: Document) -> bool:
+        return servers.has_dead(scene.case, scene.facts, document.provider)
+
+    return min(listed, key=has_dead, default=None)
 
 
 # --- Accounts ---------------------------------------------------------------------------
@@ -65,9 +58,8 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    for ours, theirs in _differing(
-        expected(client, scene.case), play, scene.case.asker
-    ):
+    setup = expected(client, scene.case) or Setup(())
+    for ours, theirs in _differing(setup, play, scene.case.asker):
         is_outdated = _is_faulty(scene, ours) and not _is_faulty(scene, theirs)
         code = "setup.file-outdated" if is_outdated else "setup.differs"
         yield _difference(code, play, theirs, "the file says", ours)
@@ -76,7 +68,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
 def expected(client: Client, case: Case) -> Setup | None:
     """Return what a client would set up with the documents of the file, or None."""
     if client.family == "apple":
-        return profile.expected(case)
+        return single.expected_profile(case)
     if case.provider is None or not client.steps:
         return None
     recipient = Recipient(case.domain, case.asker, exact=case.exact)
@@ -93,7 +85,12 @@ def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Fin
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
 
-    first = _first(scene)
+    plays = [play for play in scene.plays if play.setup and play.setup.servers]
+
+    def faults(play: Play) -> int:
+        return sum(_is_faulty(scene, account) for account in play.mail)
+
+    first = min(plays, key=faults, default=None)
     if first is None or first.setup is None or first is play:
         return
     # Not every format can express every method.
@@ -103,19 +100,8 @@ def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Fin
         if not is_faulty and not _is_choice(first, play, ours):
             whose = f"{first.client} sets up"
             found = _difference("setup.contradicts", play, theirs, whose, ours)
-            yield found.marked(
-                "same server" if _is_same_server(scene, play, ours) else ""
-            )
-
-
-def _first(scene: Scene) -> Play | None:
-    """Return the first client with settings, of those with the fewest faulty accounts."""
-    plays = [play for play in scene.plays if play.setup and play.setup.servers]
-
-    def faults(play: Play) -> int:
-        return sum(_is_faulty(scene, account) for account in play.mail)
-
-    return min(plays, key=faults, default=None)
+            is_same_server = _is_same_server(scene, play, ours)
+            yield found.marked("same server" if is_same_server else "")
 
 
 def _is_faulty(scene: Scene, account: Account) -> bool:
@@ -129,39 +115,37 @@ def _is_faulty(scene: Scene, account: Account) -> bool:
 
 def _is_choice(first: Play, play: Play, ours: Account) -> bool:
     """Return whether two clients use different servers of the same document."""
-    bodies = [
-        found.reply.body if found and found.reply else None
-        for found in (first.found, play.found)
-    ]
+    replies = [one.found.reply if one.found else None for one in (first, play)]
+    bodies = {reply.body if reply else None for reply in replies}
     endpoints = [Endpoint.of(one) for one in play.mail if one.type == ours.type]
-    is_same = bodies[0] is not None and bodies[0] == bodies[1]
-    return is_same and Endpoint.of(ours) not in endpoints
+    return (
+        len(bodies) == 1 and None not in bodies and Endpoint.of(ours) not in endpoints
+    )
 
 
 def _is_same_server(scene: Scene, play: Play, ours: Account) -> bool:
     """Return whether a client uses another name of the same server."""
-    addresses = _addresses(scene.facts, ours)
-    return bool(addresses) and any(
+
+    def addresses(account: Account) -> list[str]:
+        with suppress(LookupFailed):
+            return sorted(scene.facts.addresses(account.hostname))
+        return []
+
+    return bool(addresses(ours)) and any(
         one.type == ours.type
         and one.hostname != ours.hostname
         and one[2:4] == ours[2:4]
-        and _addresses(scene.facts, one) == addresses
+        and addresses(one) == addresses(ours)
         for one in play.mail
     )
 
 
-def _addresses(facts: Facts, account: Account) -> list[str]:
-    with suppress(LookupFailed):
-        return sorted(facts.addresses(account.hostname))
-    return []
-
-
 def _differing(
-    ours: Setup | None, play: Play, who: Address
+    ours: Setup, play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
     """Yield the accounts of one type that differ: ours, and that of the client."""
     theirs = play.setup.servers if play.setup else ()
-    for our in ours.servers if ours else ():
+    for our in ours.servers:
         same_type = [one for one in theirs if one.type == our.type]
         if same_type and not any(_is_same(our, one, who) for one in same_type):
             yield our, same_type[0]
@@ -181,13 +165,8 @@ def _is_same(one: Account, other: Account, who: Address) -> bool:
 def _difference(
     code: str, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
-    return finding(
-        code,
-        play.place,
-        theirs=_in_words(theirs, ours),
-        whose=whose,
-        ours=_in_words(ours, theirs),
-    )
+    said = {"theirs": _in_words(theirs, ours), "ours": _in_words(ours, theirs)}
+    return finding(code, play.place, whose=whose, **said)
 
 
 def _in_words(account: Account, other: Account) -> str:
@@ -243,18 +222,21 @@ def with_alternatives(scene: Scene, findings: Iterable[Finding]) -> Iterator[Fin
 
 def nothing(scene: Scene) -> Iterator[Finding]:
     """Yield that there is no config-v1.1.xml where there should be one."""
-    if scene.documents or scene.faulty:
+    served = [one for one in scene.case.families if one.name == "thunderbird"]
+    if scene.documents or scene.faulty or not served:
         return
-    if not any(family.name == "thunderbird" for family in scene.case.families):
-        return
-    yield from _no_document(scene) if scene.case.provider else _no_settings(scene)
+    found = _no_settings(scene)
+    if scene.case.provider:
+        found = _no_document(scene, served[0])
+    if found is not None:
+        yield found
 
 
-def _no_settings(scene: Scene) -> Iterator[Finding]:
-    """Yield that nothing is published, unless a client finds settings in another format."""
+def _no_settings(scene: Scene) -> Finding | None:
+    """Return that nothing is published, unless a client finds another format."""
     plays = [play for play in scene.plays if play.family != "dav"]
     if any(play.setup is not None for play in plays):
-        return
+        return None
     is_explained = any(
         found.code == "http.exchange"
         or (
@@ -265,29 +247,23 @@ def _no_settings(scene: Scene) -> Iterator[Finding]:
         for found in play.findings
     )
     none = finding("document.none", scene.case.domain)
-    yield none.marked("explained" if is_explained else "")
+    return none.marked("explained" if is_explained else "")
 
 
-def _no_document(scene: Scene) -> Iterator[Finding]:
-    """Yield that the document of the file is not published."""
-    case, plays = scene.case, scene.plays
+def _no_document(scene: Scene, family: Family) -> Finding:
+    """Return that the document of the file is not published."""
+    domain, plays = scene.case.domain, scene.plays
     if any(play.found and play.found.place.startswith("mx") for play in plays):
-        yield finding("document.none-at-domain", case.domain)
-        return
-    family = next(family for family in case.families if family.name == "thunderbird")
-    name = f"{family.label}.{case.domain}"
+        return finding("document.none-at-domain", domain)
+    name, askers = f"{family.label}.{domain}", family.askers
     has_cause = any(play.failures() for play in plays if play.family == family.name)
+    none = finding("document.not-published", name, name=name, askers=askers)
     if scene.facts.exists(name):
-        none = finding(
-            "document.not-there",
-            f"https://{name}{family.routes[0].path}",
-            domain=case.domain,
-            status="" if has_cause else " (status 404)",
-            askers=family.askers,
-        )
-    else:
-        none = finding("document.not-published", name, name=name, askers=family.askers)
-    yield none.marked("explained" if has_cause else "")
+        url = f"https://{name}{family.routes[0].path}"
+        status = "" if has_cause else " (status 404)"
+        code = "document.not-there"
+        none = finding(code, url, domain=domain, status=status, askers=askers)
+    return none.marked("explained" if has_cause else "")
 
 
 def hosters(scene: Scene) -> Iterator[Finding]:

@@ -5,40 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ....config.ports import MAIL_TYPES
 from ...net.mail import Endpoint
 from ...net.tcp import ProbeError, is_out_of_reach
 from ...net.tls import Certificate
 from ...net.untrusted import split_url
+from .. import texts
 from ..facts import AtAddress, Facts, each_of
 from ..findings import Finding, finding
-
-if TYPE_CHECKING:
-    from ..scene import Scene
-
+from ..scene import Scene
 
 _FEW_DAYS = 14  # before the expiry date
-# The code for each `kind` of a Certificate's problem.
-_CODES = {
-    "expired": "tls.expired",
-    "early": "tls.not-yet-valid",
-    "name": "tls.name-mismatch",
-    "chain": "tls.incomplete-chain",
-    "self-signed": "tls.self-signed",
-    "unknown": "tls.unknown-authority",
-}
 
 
-def bad_certificate(
+def of_certificate(
     step: str, subject: str, certificate: Certificate, host: str
 ) -> Finding:
-    """Return why no client accepts a certificate.
+    """Return whether clients accept a certificate, and for how long.
 
     The texts for web servers do not name the host, so that equal causes can be merged.
     """
-    problem, cure = certificate.problem, certificate.cure
+    problem, cure, days = certificate.problem, certificate.cure, certificate.days_left
+    if not problem and days is not None and days < _FEW_DAYS:
+        words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
+        return finding("tls.ends-soon", subject, step=step, days=words)
+    if not problem:
+        at = f" ({certificate.address}, {certificate.version})"
+        return finding("tls.good", subject, step=step, days=days, at=at)
+
     if step == "https" and certificate.kind == "name":
         problem = problem.replace(f"not for {host}", "not for the requested name")
         cure = "get a certificate that contains these names too"
@@ -46,22 +41,8 @@ def bad_certificate(
         cure = cure.replace(f"for {host} ", "for each of these names ")
     if certificate.address:
         problem += f" ({certificate.address})"
-    code = _CODES.get(certificate.kind, "tls.bad")
+    code = texts.code_on("tls", certificate.kind, "tls.bad")
     return finding(code, subject, step=step, advice=cure, problem=problem, host=host)
-
-
-def of_certificate(
-    step: str, subject: str, certificate: Certificate, host: str
-) -> Finding:
-    """Return whether clients accept a certificate, and for how long."""
-    days = certificate.days_left
-    if certificate.problem:
-        return bad_certificate(step, subject, certificate, host)
-    if days is not None and days < _FEW_DAYS:
-        words = {0: "less than a day", 1: "1 day"}.get(days, f"{days} days")
-        return finding("tls.ends-soon", subject, step=step, days=words)
-    at = f" ({certificate.address}, {certificate.version})"
-    return finding("tls.good", subject, step=step, days=days, at=at)
 
 
 def certificates(scene: Scene) -> Iterator[Finding]:
@@ -80,15 +61,7 @@ def certificates(scene: Scene) -> Iterator[Finding]:
                 yield of_certificate("https", f"{host}:443", certificate, host)
 
 
-# --- Hosts with several addresses -------------------------------------------------------
-
-
-def mail(scene: Scene) -> list[Finding]:
-    """Return what fails at single addresses of mail servers."""
-    return _each(scene.facts, [*scene.published, *scene.set_up])
-
-
-def web(scene: Scene) -> list[Finding]:
+def each_address(scene: Scene) -> list[Finding]:
     """Return what fails at single addresses of web servers; https counts before http."""
     schemes: dict[str, set[str]] = {}
     for ask in scene.asks:
@@ -96,68 +69,48 @@ def web(scene: Scene) -> list[Finding]:
         with suppress(ProbeError):
             scene.facts.reply(ask)
             schemes.setdefault(parts.hostname or "", set()).add(parts.scheme)
-    return _each(
-        scene.facts,
-        [
-            Endpoint("https", host, 443, "SSL")
-            if "https" in found
-            else Endpoint("http", host, 80, "plain")
-            for host, found in schemes.items()
-        ],
-    )
+    endpoints = [
+        Endpoint("https", host, 443, "SSL")
+        if "https" in found
+        else Endpoint("http", host, 80, "plain")
+        for host, found in schemes.items()
+    ]
+    return at_addresses(scene.facts, endpoints)
 
 
-def _each(facts: Facts, endpoints: Iterable[Endpoint]) -> list[Finding]:
-    return each_of(partial(_look, facts), dict.fromkeys(endpoints))
+def at_addresses(facts: Facts, endpoints: Iterable[Endpoint]) -> list[Finding]:
+    """Return what fails at some of the addresses of the endpoints' hosts only."""
+    return each_of(partial(_of_host, facts), endpoints)
 
 
-def _look(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     try:
         results = facts.at_addresses(endpoint)
     except ProbeError:
         return  # another rule reports hosts that cannot be reached at all
     good = [result for result in results if result.error is None]
+    # For web servers the texts do not name the host, so that equal causes can be merged.
+    step, subject, whose = "https", f"{endpoint.host}:{endpoint.port}", "it has"
+    if endpoint.type in MAIL_TYPES:
+        step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
-    for result in results if good else ():
-        if result.error is not None:
-            yield _unreachable(endpoint, count, result.address, result.error)
-        elif _is_bad(result) and not all(map(_is_bad, good)):
-            yield _with_bad_certificate(endpoint, count, result)
+    for address, error, certificate in results if good else ():
+        if error is not None:
+            reason = str(error)
+            is_far = is_out_of_reach(error.__cause__)
+            yield finding(
+                "address.out-of-reach" if is_far else "address.dead",
+                subject,
+                step=step,
+                whose=whose,
+                count=count,
+                reason=reason if address in reason else f"{address}: {reason}",
+                kind="AAAA" if ":" in address else "A",
+            )
+        elif certificate and certificate.problem and not all(map(_is_bad, good)):
+            bad = of_certificate(step, subject, certificate, endpoint.host)
+            yield bad.within("address", whose=whose, count=count, address=address)
 
 
 def _is_bad(result: AtAddress) -> bool:
     return result.certificate is not None and bool(result.certificate.problem)
-
-
-def _place(endpoint: Endpoint) -> tuple[str, str, str]:
-    """Return the step, the subject, and how a sentence about the host begins.
-
-    For web servers it does not name the host, so that equal causes can be merged.
-    """
-    if endpoint.type in MAIL_TYPES:
-        return "server", str(endpoint), f"{endpoint.host} has"
-    return "https", f"{endpoint.host}:{endpoint.port}", "it has"
-
-
-def _with_bad_certificate(endpoint: Endpoint, count: int, result: AtAddress) -> Finding:
-    assert result.certificate is not None  # noqa: S101 (see _is_bad)
-    step, subject, whose = _place(endpoint)
-    bad = bad_certificate(step, subject, result.certificate, endpoint.host)
-    return bad.within("address", whose=whose, count=count, address=result.address)
-
-
-def _unreachable(
-    endpoint: Endpoint, count: int, address: str, error: ProbeError
-) -> Finding:
-    step, subject, whose = _place(endpoint)
-    reason = str(error)
-    is_far = "this machine has no way there" in reason or is_out_of_reach(error)
-    return finding(
-        "address.out-of-reach" if is_far else "address.dead",
-        subject,
-        step=step,
-        whose=whose,
-        count=count,
-        reason=reason if address in reason else f"{address}: {reason}",
-        kind="AAAA" if ":" in address else "A",
-    )

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ....address import fill_in_url, is_ip, known_part
 from ....config.tables import Provider, Server
 from ....documents.setups import Account, Setup
-from ....families import FAMILIES
+from ....families import Family
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ..facts import Ask, Facts, each_of
 from ..findings import Case, Finding, finding, shown
-from ..plays import Play
+from ..scene import Play, Scene
 from . import web
 from .connections import of_certificate
-
-if TYPE_CHECKING:
-    from ..scene import Scene
 
 _PROPFIND = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop>'
@@ -38,9 +34,12 @@ def ask_for(url: str) -> Ask:
     return Ask(url, "PROPFIND", _PROPFIND, _HEADERS)
 
 
-def well_known(case: Case) -> dict[str, str]:
-    """Return the .well-known URL for each type."""
-    family = next(family for family in FAMILIES if family.name == "dav")
+def asks(case: Case, family: Family) -> list[Ask]:
+    """Return the requests for the .well-known URLs."""
+    return [ask_for(url) for url in _well_known(case, family).values()]
+
+
+def _well_known(case: Case, family: Family) -> dict[str, str]:
     paths = {route.path.rpartition("/")[2]: route.path for route in family.routes}
     return {type_: f"https://{case.domain}{paths[type_]}" for type_ in _TYPES}
 
@@ -48,24 +47,26 @@ def well_known(case: Case) -> dict[str, str]:
 # --- What a client finds ----------------------------------------------------------------
 
 
-def play(case: Case, facts: Facts, client: str) -> Play:
+def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     """Return the calendars and address books that a client finds (RFC 6764, section 6)."""
     played = Play(client, "dav")
     accounts = []
-    for type_, url in well_known(case).items():
+    for type_, url in _well_known(case, family).items():
         wanted = _wanted(case.provider, type_)
         by_srv = _by_srv(case, facts, type_)
-        if wanted or (by_srv and case.provider is None):
-            account, findings = _follow(case, facts, type_, by_srv, wanted)
-        elif case.provider is None:
-            account, findings = _by_chance(facts, type_, url)
-        else:
+        is_published = wanted or (by_srv and case.provider is None)
+        if case.provider is not None and not wanted:
             continue
-        played.findings += findings
+        account, found = _follow(
+            case, facts, type_, by_srv or url, wanted, bool(by_srv)
+        )
         if account is not None:
             accounts.append(account)
+            played.findings.append(found)
             if by_srv:
                 played.findings += _beside_srv(case, facts, type_, url)
+        elif is_published:  # otherwise nobody meant to publish anything there
+            played.findings.append(found)
     if accounts:
         played.setup = Setup(tuple(accounts))
     elif case.provider is not None:
@@ -73,49 +74,38 @@ def play(case: Case, facts: Facts, client: str) -> Play:
     return played
 
 
-Followed = tuple[Account | None, list[Finding]]
-
-
-def _follow(case: Case, facts: Facts, type_: str, by_srv: str, wanted: str) -> Followed:
-    """Follow the URL of the SRV record, else the .well-known URL, to the server."""
-    url = by_srv or well_known(case)[type_]
+def _follow(
+    case: Case, facts: Facts, type_: str, url: str, wanted: str, by_srv: bool
+) -> tuple[Account | None, Finding]:
+    """Follow the URL of the SRV record, or the .well-known URL, to the server."""
     missing = finding("dav.not-published", url, type=type_, wanted=wanted)
     try:
         reply = facts.answer(ask_for(url))
     except ProbeError as error:
         trouble = web.of_error(facts, case, url, error)
-        if not by_srv and web.ABSENT in trouble.marks:
-            return None, [missing]
-        return None, [trouble.within("dav", type=type_)]
+        is_missing = not by_srv and web.ABSENT in trouble.marks
+        return None, missing if is_missing else trouble.within("dav", type=type_)
 
     if reply.is_forged and reply.certificate is not None:
         host = split_url(reply.url).hostname or ""
-        return None, [of_certificate("https", reply.url, reply.certificate, host)]
-    if _is_dav(reply):
-        # The URL of the file stays, even where the server redirects further.
-        known = known_part(wanted, case.domain) if wanted else ""
-        end = known if known in (*reply.redirects, reply.url) else reply.url
-        return _found(type_, url, reply, end)
-    is_missing = reply.status in (404, 405, 410, 501) and not reply.redirects
-    if is_missing and not by_srv:
-        return None, [missing]
-    return None, [_not_dav(reply, url, type_)]
+        return None, of_certificate("https", reply.url, reply.certificate, host)
+    if not _is_dav(reply):
+        is_missing = reply.status in (404, 405, 410, 501) and not reply.redirects
+        found = missing if is_missing and not by_srv else None
+        return None, found or _not_dav(reply, url, type_)
 
-
-def _found(type_: str, url: str, reply: Reply, end: str) -> Followed:
     led = "the server answers at this URL"
     if reply.redirects:
         led = f"it leads to {shown(reply.url)}"
-    return _account_at(type_, end), [finding("dav.found", url, type=type_, led=led)]
-
-
-def _by_chance(facts: Facts, type_: str, url: str) -> Followed:
-    """Try the .well-known URL; where nobody published it, other responses are no fault."""
-    with suppress(ProbeError):
-        reply = facts.answer(ask_for(url))
-        if _is_dav(reply) and not reply.is_forged:
-            return _found(type_, url, reply, reply.url)
-    return None, []
+    # The URL of the file stays, even where the server redirects further.
+    known = known_part(wanted, case.domain) if wanted else ""
+    end = known if known in (*reply.redirects, reply.url) else reply.url
+    parts = split_url(end)
+    host = parts.hostname or ""
+    port = parts.port or (443 if host else 0)
+    host = f"[{host}]" if is_ip(host) and ":" in host else host
+    account = Account(type_, host, port, "SSL", url=end)
+    return account, finding("dav.found", url, type=type_, led=led)
 
 
 def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Finding]:
@@ -189,14 +179,6 @@ def _not_dav(reply: Reply, url: str, type_: str) -> Finding:
     return finding(code, url, type=type_, status=reply.status, where=where)
 
 
-def _account_at(type_: str, url: str) -> Account:
-    parts = split_url(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if host else 0)
-    host = f"[{host}]" if is_ip(host) and ":" in host else host
-    return Account(type_, host, port, "SSL", url=url)
-
-
 # --- The servers of a file or document --------------------------------------------------
 
 
@@ -219,7 +201,11 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     try:
         reply = facts.answer(Ask(url) if server.type == "jmap" else ask_for(url))
     except ProbeError as error:
-        yield _dead(case, facts, server, url, error)
+        trouble = web.of_error(facts, case, url, error)
+        is_unknown = error.kind == "dns" and not trouble.cure
+        code = "dav.server-unknown" if is_unknown else "dav.server-dead"
+        got, cure, host = trouble.seen, trouble.cure, split_url(url).hostname
+        yield finding(code, url, advice=cure, got=got, type=server.type, host=host)
         return
 
     if reply.certificate is not None:
@@ -234,18 +220,3 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
     is_login = found.code == "dav.no-authenticate"
     code = "dav.server-no-authenticate" if is_login else "dav.server-wrong"
     yield finding(code, url, got=found.seen, type=server.type)
-
-
-def _dead(
-    case: Case, facts: Facts, server: Server, url: str, error: ProbeError
-) -> Finding:
-    trouble = web.of_error(facts, case, url, error)
-    is_unknown = error.kind == "dns" and not trouble.cure
-    return finding(
-        "dav.server-unknown" if is_unknown else "dav.server-dead",
-        url,
-        advice=trouble.cure,
-        got=trouble.seen,
-        type=server.type,
-        host=split_url(url).hostname,
-    )

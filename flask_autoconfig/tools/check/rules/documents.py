@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from msgspec import structs
@@ -27,39 +26,13 @@ from ...reading import in_words as enumerated
 from ...reading import read
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, from_problem, shown
+from ..findings import Case, Finding, finding, from_problem
+from ..scene import Document, Faulty, Scene
 from ..weigh import OK
 from . import web
 
-if TYPE_CHECKING:
-    from ..scene import Scene
-
 _MOST_PROBLEMS = 3  # of a faulty document
 _MOST_DIFFERENCES = 4  # of two documents, in one finding
-
-
-class Document(NamedTuple):
-    """A document that can be read."""
-
-    asks: tuple[Ask, ...]  # the requests that it answers
-    reply: Reply  # to the first of them
-    body: bytes
-    provider: Provider
-    is_verified: (
-        bool  # one request at least was answered completely over verified https
-    )
-
-    @property
-    def place(self) -> str:
-        """The first URL, for people."""
-        return shown(self.asks[0].url)
-
-
-class Faulty(NamedTuple):
-    """A document with values that no client can use."""
-
-    asks: tuple[Ask, ...]
-    problems: tuple[Problem, ...]
 
 
 def found(
@@ -94,20 +67,6 @@ def _provider(document: bytes) -> Provider:
     return provider
 
 
-def faulty(scene: Scene) -> Iterator[Finding]:
-    """Yield what is wrong with documents that cannot be compared."""
-    for document in scene.faulty:
-        for problem in document.problems[:_MOST_PROBLEMS]:
-            place = problem.place.removeprefix("provider[0].")
-            is_name = place.endswith(".username")
-            yield finding(
-                "document.bad-username" if is_name else "document.bad-value",
-                document.asks[0].url,
-                advice=problem.cure,
-                problem=f"{place}: {problem.message}" if place else problem.message,
-            ).hurting(*scene.readers(document))
-
-
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each document, or that it is valid."""
     for document in scene.documents:
@@ -116,8 +75,20 @@ def look(scene: Scene) -> Iterator[Finding]:
             findings.append(_good(scene.case, document))
         for found in findings:
             needs_clients = found.status != OK and not found.clients
-            readers = scene.readers(document) if needs_clients else ()
-            yield found.hurting(*readers)
+            yield found.hurting(*scene.readers(document) if needs_clients else ())
+    for faulty in scene.faulty:
+        for found in _of_faulty(faulty):
+            yield found.hurting(*scene.readers(faulty))
+
+
+def _of_faulty(document: Faulty) -> Iterator[Finding]:
+    """Yield what is wrong with a document that cannot be compared."""
+    for problem in document.problems[:_MOST_PROBLEMS]:
+        place = problem.place.removeprefix("provider[0].")
+        is_name = place.endswith(".username")
+        code = "document.bad-username" if is_name else "document.bad-value"
+        words = f"{place}: {problem.message}" if place else problem.message
+        yield finding(code, document.asks[0].url, advice=problem.cure, problem=words)
 
 
 def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
@@ -191,8 +162,8 @@ def _other_domain(case: Case, document: Document) -> Iterator[Finding]:
         return
     if patterns and case.domain not in provider.mx_domains:
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-        place, domain = document.place, case.domain
-        yield finding("document.other-domain", place, domain=domain, others=others)
+        code, domain = "document.other-domain", case.domain
+        yield finding(code, document.place, domain=domain, others=others)
 
 
 # --- User names -------------------------------------------------------------------------
@@ -226,17 +197,15 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
     request without the person's address gets it too.
     """
     found = set()
+    query = f"emailaddress={case.asker}"
     for document in documents:
-        is_personal = all(map(partial(_names_asker, case), document.asks))
+        queries = {unquote(split_url(ask.url).query) for ask in document.asks}
         for _, server in document.provider.servers:
             name = server.username or ""
-            if is_unfilled(name) or (is_anothers(case, name) and not is_personal):
+            is_for_all = is_anothers(case, name) and queries != {query}
+            if is_unfilled(name) or is_for_all:
                 found.add(name)
     return frozenset(found)
-
-
-def _names_asker(case: Case, ask: Ask) -> bool:
-    return unquote(split_url(ask.url).query) == f"emailaddress={case.asker}"
 
 
 # --- Compared with the file, or another document ----------------------------------------
@@ -257,8 +226,10 @@ def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[F
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = _provider(thunderbird.write(alone, recipient))
     differing = list(differences(case, ours, document.provider))
-    words = _listed(differing, "{place} is {theirs}, the file says {ours}")
-    for code in _code(differing, "document.differs", "document.has-others"):
+    if differing:
+        is_extra = all(one.is_extra for one in differing)
+        code = "document.has-others" if is_extra else "document.differs"
+        words = _listed(differing, "{place} is {theirs}, the file says {ours}")
         wrong = finding(code, document.place, differences=words)
         yield web.with_cache(wrong, "cache", document.reply)
 
@@ -270,16 +241,12 @@ def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
     if where == document.place:
         where = "the same URL for a request with another form of the address"
     differing = list(differences(scene.case, other.provider, document.provider))
-    words = _listed(differing, "{place} is {theirs}, but {ours}")
-    for code in _code(differing, "document.contradicts", "document.has-more"):
+    if differing:
+        is_extra = all(one.is_extra for one in differing)
+        code = "document.has-more" if is_extra else "document.contradicts"
+        words = _listed(differing, "{place} is {theirs}, but {ours}")
         wrong = finding(code, document.place, differences=words, where=where)
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
-
-
-def _code(differing: list[Difference], usual: str, extra: str) -> list[str]:
-    """Return the code for the differences, none if there are none."""
-    is_extra = all(one.is_extra for one in differing)
-    return [extra if is_extra else usual] if differing else []
 
 
 def _listed(differing: list[Difference], form: str) -> str:
@@ -292,22 +259,19 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
     """Yield where the servers of two providers differ."""
     for key in SERVER_KEYS:
         our, their = getattr(ours, key), getattr(theirs, key)
-        if len(our) != len(their):
+        if len(our) == len(their):
+            for index, servers in enumerate(zip(our, their, strict=True)):
+                for name, one, other in _fields(case, *servers):
+                    place = f"{key}[{index}].{name}"
+                    yield Difference(place, in_words(other), in_words(one))
+        else:
             number = "1 server" if len(their) == 1 else f"{len(their)} servers"
-            is_extra = _is_extra(case, our, their)
+            fewer, more = sorted((our, their), key=len)
+            is_extra = bool(fewer) and all(
+                any(not list(_fields(case, server, each)) for each in more)
+                for server in fewer
+            )
             yield Difference(key, number, str(len(our)), is_extra)
-            continue
-        for index, servers in enumerate(zip(our, their, strict=True)):
-            for name, one, other in _fields(case, *servers):
-                place = f"{key}[{index}].{name}"
-                yield Difference(place, in_words(other), in_words(one))
-
-
-def _is_extra(case: Case, one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    fewer, more = sorted((one, other), key=len)
-    return bool(fewer) and all(
-        any(not list(_fields(case, server, each)) for each in more) for server in fewer
-    )
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
@@ -316,12 +280,12 @@ def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
         if case.has_own_login and field.name == "username":
             continue  # the site only returns it for an address
         one, other = getattr(our, field.name), getattr(their, field.name)
-        if _filled(case, one) != _filled(case, other):
+        filled = [
+            with_domain(value, case.domain) if isinstance(value, str) else value
+            for value in (one, other)
+        ]
+        if filled[0] != filled[1]:
             yield field.name, one, other
-
-
-def _filled(case: Case, value: Any) -> Any:
-    return with_domain(value, case.domain) if isinstance(value, str) else value
 
 
 def in_words(value: Any) -> str:

@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ....address import is_ip
 from ....config.tables import Provider
-from ....families import Family
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
+from ..scene import Scene
 from . import servers, web
 
-if TYPE_CHECKING:
-    from ..scene import Scene
-
 _MOST = 4  # records of a name that are looked at
-
-
-def failed(
-    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
-) -> Finding:
-    """Return the finding for a lookup that failed."""
-    return finding(code, subject, advice=error.cure, reason=error.reason)
 
 
 # --- Hosts ----------------------------------------------------------------------------
@@ -35,28 +24,27 @@ def failed(
 
 def hosts(scene: Scene) -> list[Finding]:
     """Return whether the families' own hosts exist."""
-    case = scene.case
-    needed = [
-        family
+    case, facts = scene.case, scene.facts
+    names = {
+        f"{family.label}.{case.domain}": family.askers
         for family in case.families
         if family.label
         and (not case.provider or family.writes(case.provider, case.domain))
-    ]
-    return each_of(partial(_host, case, scene.facts), needed)
+    }
 
+    def look(name: str) -> Iterator[Finding]:
+        """Yield whether a host exists; clients report a dead alias or a loop."""
+        try:
+            addresses = facts.addresses(name)
+            if addresses:
+                yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
+            elif not facts.alias(name):
+                yield finding("dns.no-name", name, askers=names[name], name=name)
+        except LookupFailed as error:
+            if not web.is_loop(facts, name):
+                yield web.failed(name, error)
 
-def _host(case: Case, facts: Facts, family: Family) -> Iterator[Finding]:
-    """Yield whether a host exists; clients themselves report a dead alias or a loop."""
-    name = f"{family.label}.{case.domain}"
-    try:
-        addresses = facts.addresses(name)
-        if addresses:
-            yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
-        elif not facts.alias(name):
-            yield finding("dns.no-name", name, askers=family.askers, name=name)
-    except LookupFailed as error:
-        if not web.is_loop(facts, name):
-            yield failed(name, error)
+    return each_of(look, names)
 
 
 def half_answered(scene: Scene) -> Iterator[Finding]:
@@ -83,20 +71,16 @@ def mx(scene: Scene) -> list[Finding]:
             is_null = facts.takes_no_mail(case.domain)
             return [finding("mx.null" if is_null else "mx.missing", subject)]
     except LookupFailed as error:
-        return [failed(subject, error, "mx.lookup-failed")]
+        return [web.failed(subject, error, "mx.lookup-failed")]
 
-    listed = ", ".join(hosts[:_MOST])
-    findings = [
-        found for host in hosts[:_MOST] for found in _mx_host(facts, subject, host)
-    ]
+    first = hosts[:_MOST]
+    listed = ", ".join(first)
+    findings = [found for host in first for found in _mx_host(facts, subject, host)]
     names = case.provider.mx_domains if case.provider else ()
-    if names and not any(
-        f".{host}".endswith(f".{name}") for host in hosts for name in names
-    ):
+    ends = tuple(f".{name}" for name in names)
+    if names and not any(f".{host}".endswith(ends) for host in hosts):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
-    if not findings:
-        findings.append(finding("mx.found", subject, hosts=listed))
-    return findings
+    return findings or [finding("mx.found", subject, hosts=listed)]
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
@@ -110,7 +94,7 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         if web.is_loop(facts, host):
             yield web.dead_alias("mx", facts, host).at(f"{subject} {host}")
         else:
-            yield failed(f"{subject} {host}", error, "mx.host-lookup-failed")
+            yield web.failed(f"{subject} {host}", error, "mx.host-lookup-failed")
         return
     if target:
         yield finding("mx.is-alias", subject, host=host, target=target)
@@ -166,44 +150,35 @@ def _expected(provider: Provider, domain: str) -> dict[str, _Service]:
 def _service(
     case: Case, facts: Facts, name: str, wanted: _Service
 ) -> Iterator[Finding]:
-    subject = f"{name}.{case.domain} SRV"
+    """Yield how the records of a service differ; without a file, one in common is right."""
+    full_name = f"{name}.{case.domain}"
+    subject = f"{full_name} SRV"
     try:
-        targets = facts.srv(f"{name}.{case.domain}")
-        paths = facts.txt(f"{name}.{case.domain}") if wanted.path else []
+        targets = facts.srv(full_name)
+        paths = facts.txt(full_name) if wanted.path else []
     except LookupFailed as error:
-        yield failed(subject, error)
+        yield web.failed(subject, error)
         return
+    differs = "srv.differs" if case.provider else "srv.contradicts"
     offered = [target for target in targets if target[0]]
+    is_right = set(offered) == set(wanted.targets)
+    if not case.provider:
+        is_right = is_right or not set(offered).isdisjoint(wanted.targets)
     if not targets:
         if case.provider and wanted.targets:
             yield finding("srv.missing", subject, wanted=_listed(wanted.targets))
-    elif not _is_expected(case, offered, wanted.targets):
-        yield from _contradiction(case, facts, name, offered, wanted.targets)
+    elif not is_right:
+        is_dead = any(_is_dead(facts, name, target) for target in wanted.targets)
+        # Without a file, records only contradict live servers of a document.
+        if case.provider or (offered and wanted.targets and not is_dead):
+            code = "srv.file-outdated" if is_dead else differs
+            yield _wrong(code, subject, _listed(offered), _listed(wanted.targets))
     elif paths and wanted.path not in paths:
-        yield _wrong(case, subject, f"TXT {paths[0]}", wanted.path)
+        yield _wrong(differs, subject, f"TXT {paths[0]}", wanted.path)
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
-
-
-def _is_expected(case: Case, offered: list[Target], wanted: list[Target]) -> bool:
-    """Return whether the targets are the same; without a file, one in common is enough."""
-    if set(offered) == set(wanted):
-        return True
-    return not case.provider and not set(offered).isdisjoint(wanted)
-
-
-def _contradiction(
-    case: Case, facts: Facts, name: str, offered: list[Target], wanted: list[Target]
-) -> Iterator[Finding]:
-    """Yield how the records differ; without a file only where both name live servers."""
-    is_dead = any(_is_dead(facts, name, target) for target in wanted)
-    if not case.provider and (is_dead or not (offered and wanted)):
-        return
-    subject = f"{name}.{case.domain} SRV"
-    code = "srv.file-outdated" if is_dead else ""
-    yield _wrong(case, subject, _listed(offered), _listed(wanted), code)
 
 
 def _is_dead(facts: Facts, name: str, target: Target) -> bool:
@@ -217,12 +192,9 @@ def _is_dead(facts: Facts, name: str, target: Target) -> bool:
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:
     """Yield targets that are aliases, which RFC 2782 forbids."""
     for host, _ in targets[:_MOST]:
-        try:
-            alias = facts.alias(host)
-        except LookupFailed:
-            continue
-        if alias:
-            yield finding("srv.is-alias", subject, host=host, target=alias)
+        *_, last = web.names_of(facts, host)[:2]
+        if last != host:
+            yield finding("srv.is-alias", subject, host=host, target=last)
 
 
 def _listed(targets: list[Target]) -> str:
@@ -230,10 +202,7 @@ def _listed(targets: list[Target]) -> str:
     return listed or "“not offered”"
 
 
-def _wrong(
-    case: Case, subject: str, found: str, wanted: str, code: str = ""
-) -> Finding:
-    code = code or ("srv.differs" if case.provider else "srv.contradicts")
+def _wrong(code: str, subject: str, found: str, wanted: str) -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
     return finding(code, subject, found=found, wanted=wanted, dots=dots)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
@@ -14,15 +14,14 @@ from ....documents.setups import Account
 from ... import zone
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
-from ...net.tcp import ProbeError, is_out_of_reach
+from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
+from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
+from ..scene import Scene
 from . import web
-from .connections import of_certificate
-
-if TYPE_CHECKING:
-    from ..scene import Scene
+from .connections import at_addresses, of_certificate
 
 _MOST_SERVERS = 20  # of published documents, whose authors are unknown
 
@@ -51,7 +50,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
-        return error.kind != "private" and not is_out_of_reach(error)
+        return error.kind != "private"
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 
@@ -69,10 +68,32 @@ def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
     ]
 
 
+def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
+    """Return the mail servers of the file or the documents, with their methods."""
+    found = endpoints(scene.case, scene.provider)
+    for document in () if scene.case.provider else scene.documents:
+        found = {**endpoints(scene.case, document.provider), **found}
+    return found
+
+
+def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
+    """Return the mail servers that clients set up, with the names of the clients."""
+    found: dict[Endpoint, tuple[str, ...]] = {}
+    for play in scene.plays:
+        for endpoint in map(Endpoint.of, play.mail):
+            found[endpoint] = (*found.get(endpoint, ()), play.client)
+    return found
+
+
+def each_address(scene: Scene) -> list[Finding]:
+    """Return what fails at single addresses of mail servers."""
+    return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
-    case, published, set_up = scene.case, scene.published, scene.set_up
-    listed = list(dict.fromkeys((*published, *set_up)))
+    case, published, set_up = scene.case, _published(scene), _set_up(scene)
+    listed = list({**published, **set_up})
     asked = listed if case.provider else listed[:_MOST_SERVERS]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
@@ -115,64 +136,44 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     network, host = facts.network, endpoint.host
     if network.allow_private or (host, endpoint.port) in network.connect_to:
         return
-    addresses: list[str] = []
     with suppress(LookupFailed):
         addresses = [one for one in facts.addresses(host) if not is_public(one)]
-    if addresses:
-        listed = ", ".join(addresses[:4])
-        code = "server.address-private"
-        yield finding(code, str(endpoint), host=host, addresses=listed)
+        if addresses:
+            code, listed = "server.address-private", ", ".join(addresses[:4])
+            yield finding(code, str(endpoint), host=host, addresses=listed)
 
 
 def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Finding]:
     """Yield that a client would use a method that the server does not offer."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
-    try:
-        server = facts.server(endpoint)
-    except ProbeError:
-        return
-    if wanted and server.mechanisms and not wanted & server.mechanisms:
-        yield finding(
-            "autodiscover.spa-not-offered",
-            str(endpoint),
-            client=client,
-            method=account.authentication,
-            offered=", ".join(sorted(server.mechanisms)),
-        ).hurting(client)
+    with suppress(ProbeError):
+        offered = facts.server(endpoint).mechanisms
+        if wanted and offered and not wanted & offered:
+            yield finding(
+                "autodiscover.spa-not-offered",
+                str(endpoint),
+                client=client,
+                method=account.authentication,
+                offered=", ".join(sorted(offered)),
+            ).hurting(client)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------
 
-# The code for each `kind` of a ProbeError.
-_CODES = {
-    "private": "server.private",
-    "silent": "server.silent",
-    "starttls": "server.no-starttls",
-    "timeout": "server.timeout",
-    "tls": "server.no-tls",
-    "protocol": "server.no-protocol",
-}
-
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     """Return why nobody can log in, with the port or encryption that works instead."""
-    subject, kind, advice = str(endpoint), error.kind, error.cure
-    code = _CODES.get(kind, "server.no-connection")
-    others: list[Endpoint] = []
-    if kind == "dns":
-        if len(web.names_of(facts, endpoint.host)) > 1:
-            return web.dead_alias("server", facts, endpoint.host).at(subject)
-        code = "server.unknown-host"
-    elif kind in ("connect", "silent"):
+    subject, host, kind, advice = str(endpoint), endpoint.host, error.kind, error.cure
+    if kind == "dns" and len(web.names_of(facts, host)) > 1:
+        return web.dead_alias("server", facts, host).at(subject)
+    if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
-        others = _at_other_ports(endpoint)
-    elif kind in ("tls", "starttls", "timeout", "protocol"):
-        is_refused = kind == "tls" and "STARTTLS" in str(error)
-        others = [] if is_refused else _with_other_encryption(endpoint)
-    other = next(_answering(facts, others), None)
+    answering = each_of(partial(_answering, facts), _others(endpoint, error))
+    other = next(iter(answering), None)
     if other is None:
-        return finding(code, subject, advice=advice, reason=error, host=endpoint.host)
+        code = texts.code_on("server", kind, "server.no-connection")
+        return finding(code, subject, advice=advice, reason=error, host=host)
     if other.port != endpoint.port:
         code = "server.wrong-port"
     elif other.socket_type == "plain":
@@ -184,39 +185,29 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     )
 
 
-def _at_other_ports(endpoint: Endpoint) -> list[Endpoint]:
-    others = []
-    for _, type_, socket_type in zone.MAIL_SERVICES:
-        port = standard_port(type_, socket_type)
-        if type_ == endpoint.type and port and port != endpoint.port:
-            others.append(Endpoint(type_, endpoint.host, port, socket_type))
+def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
+    """Return the other ports, or the other kinds of encryption, to try after an error."""
+    others: list[Endpoint] = []
+    if error.kind in ("connect", "silent"):
+        for _, type_, socket_type in zone.MAIL_SERVICES:
+            port = standard_port(type_, socket_type)
+            if type_ == endpoint.type and port and port != endpoint.port:
+                others.append(Endpoint(type_, endpoint.host, port, socket_type))
+    is_refused = error.kind == "tls" and "STARTTLS" in str(error)
+    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_refused:
+        names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
+        others = [endpoint._replace(socket_type=name) for name in names]
     return others
 
 
-def _with_other_encryption(endpoint: Endpoint) -> list[Endpoint]:
-    others = [endpoint._replace(socket_type=name) for name in get_args(SocketType)]
-    return [other for other in others if other != endpoint]
-
-
-def _answering(facts: Facts, others: Iterable[Endpoint]) -> Iterator[Endpoint]:
-    def look(endpoint: Endpoint) -> Iterator[Endpoint]:
-        with suppress(ProbeError):
-            facts.server(endpoint)
-            yield endpoint
-
-    yield from each_of(look, others)
+def _answering(facts: Facts, endpoint: Endpoint) -> Iterator[Endpoint]:
+    with suppress(ProbeError):
+        facts.server(endpoint)
+        yield endpoint
 
 
 # --- Logins -----------------------------------------------------------------------------
 
-# How to enable logins, by the type of the server.
-_SWITCH_ON = {
-    "imap": "enable logins (Dovecot: auth_mechanisms = plain login)",
-    "pop3": "enable logins: USER in the response to CAPA, or SASL PLAIN (Dovecot: "
-    "auth_mechanisms = plain login)",
-    "smtp": "enable logins (Postfix: smtpd_sasl_auth_enable = yes for the submission "
-    "service in master.cf, with Dovecot's auth socket)",
-}
 # Methods that all clients support.
 _USUAL = ("password-cleartext", "password-encrypted")
 
@@ -225,17 +216,20 @@ def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
 ) -> Iterator[Finding]:
     """Yield whether the server offers the published methods."""
-    subject, switch_on = str(endpoint), _SWITCH_ON[endpoint.type]
+    subject = str(endpoint)
+    switch_on = texts.shared()[f"switch_on_{endpoint.type}"]
     code = _without_login(endpoint, methods, server)
     if code:
         yield finding(code, subject, switch_on=switch_on)
         return
     offered = ", ".join(sorted(server.mechanisms))
+    possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
+    better = next(possible, None)
+    code = "server.method-not-offered" if better in _USUAL else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
-        code, better = _better(server.mechanisms)
         yield finding(
-            code,
+            code if better else "server.method-unknown",
             subject,
             method=method if isinstance(method, str) else method.name,
             offered=offered,
@@ -268,12 +262,3 @@ def _is_offered(method: Method, server: MailServer) -> bool:
     if isinstance(method, AuthenticationMethod) and method.system == "sasl":
         wanted = frozenset((method.name.upper(),))
     return wanted is None or bool(wanted & server.mechanisms)
-
-
-def _better(mechanisms: set[str]) -> tuple[str, Method | None]:
-    """Return the code for a server with these mechanisms, and the method to publish."""
-    for method, names in MECHANISMS.items():
-        if names & mechanisms:
-            is_usual = method in _USUAL
-            return f"server.method-{'not-offered' if is_usual else 'unusual'}", method
-    return "server.method-unknown", None

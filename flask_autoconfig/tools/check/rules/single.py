@@ -1,25 +1,39 @@
-"""Families with one document at one host, such as PACC."""
+"""Families with one document, such as PACC, and the Apple profile with its signature."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
 
-from ....documents import Recipient, pacc_reader
+from ....documents import Recipient, apple, apple_reader, pacc_reader
 from ....documents.setups import MeaninglessError, Setup
 from ....families import Family
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
-from ..plays import Play
+from ..scene import Outcome, Play
+from ..weigh import has_failure
 from . import web
-from .names import failed
+
+_TYPE = "application/x-apple-aspen-config"
+_FEW_DAYS = 14  # before the expiry date
+_SECONDS = 4  # for openssl
+_OPENSSL = shutil.which("openssl")
 
 
-def url_of(case: Case, family: Family) -> str:
-    """Return the URL that the family's clients ask."""
-    return f"https://{family.label}.{case.domain}{family.routes[0].path}"
+def asks(case: Case, family: Family) -> list[Ask]:
+    """Return the request of the family's clients."""
+    return [Ask(f"https://{family.label}.{case.domain}{family.routes[0].path}")]
 
 
 def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
@@ -27,90 +41,216 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
 
     The document is compared with that of the file and with the digest in DNS.
     """
-    url = url_of(case, family)
-    played = Play(client, family.name, url=url)
-    expected = _expected(case, family)
-    if expected is None and case.provider:
-        return played
+    (ask,), expected = asks(case, family), None
+    url = ask.url
+    played = Play(client, family.name, found=Outcome(url))
+    if case.provider is not None:
+        recipient = Recipient(case.domain, exact=case.exact)
+        expected = family.formats[0].write(case.provider, recipient)
+        if expected is None:
+            return played
     try:
-        reply = facts.answer(Ask(url))
-    except ProbeError as error:
-        wrong: Finding | None = web.of_error(facts, case, url, error)
-    else:
+        reply = facts.answer(ask)
         wrong = web.by_name(case, facts, web.of_reply(case, reply, url), url)
-        if wrong is not None and web.ABSENT in wrong.marks and expected:
-            wrong = not_served(family, family.askers, url, wrong)
-    if wrong is None:
-        played.findings, played.setup = _read(family, reply, expected)
-        if played.setup is not None:
-            played.findings += _digest(case, facts, family, reply)
-        played.setup = played.setup or Setup(())
-    elif web.ABSENT not in wrong.marks:
-        host = f"{family.label}.{case.domain}"
-        is_wildcard = facts.is_by_wildcard(host, case.domain)
+    except ProbeError as error:
+        wrong = web.of_error(facts, case, url, error)
+    else:
+        if wrong is None:
+            played.setup = Setup(())
+            try:
+                if family.name == "pacc":
+                    played.setup = pacc_reader.read(reply.body)
+                played.findings = [_content(family, reply, expected)]
+                played.findings += _digest(case, facts, family, reply)
+            except MeaninglessError as error:
+                found = _found("document.meaningless", family, reply, reason=str(error))
+                played.findings = [found]
+            return played
+        if web.ABSENT in wrong.marks and expected:
+            wrong = _not_served(family, family.askers, url, wrong)
+    if web.ABSENT not in wrong.marks:
+        is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     return played
 
 
-def _expected(case: Case, family: Family) -> bytes | None:
-    recipient = Recipient(case.domain, exact=case.exact)
-    return family.formats[0].write(case.provider, recipient) if case.provider else None
-
-
-def _read(
-    family: Family, reply: Reply, expected: bytes | None
-) -> tuple[list[Finding], Setup | None]:
-    """Return what is wrong with the document, and its setup; None if it has none."""
-    try:
-        setup = pacc_reader.read(reply.body) if family.name == "pacc" else Setup(())
-    except MeaninglessError as error:
-        url, askers = (*reply.redirects, reply.url)[0], family.askers
-        return [finding("document.meaningless", url, reason=error, askers=askers)], None
-    return [_content(family, reply, expected)], setup
-
-
-def not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
+def _not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
     """Return that a host answers, but not with the document of the file."""
+    reason, name = trouble.seen, family.name
     return finding(
-        "document.not-served",
-        url,
-        reason=trouble.seen,
-        family=family.name,
-        askers=askers,
+        "document.not-served", url, reason=reason, family=name, askers=askers
     )
 
 
 def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
-    url = (*reply.redirects, reply.url)[0]
+    """Return whether it is the document of the file, if there is a file."""
     wanted = family.formats[0].content_type.partition(";")[0]
     if reply.content_type != wanted:
-        return finding(
-            "document.content-type",
-            url,
-            found=reply.content_type or "missing",
-            wanted=wanted,
-            askers=family.askers,
-        )
+        kind = reply.content_type or "missing"
+        return _found("document.content-type", family, reply, found=kind, wanted=wanted)
     if expected is None or reply.body == expected:
-        return finding("document.served", url)
-    stale = finding("document.stale", url, askers=family.askers)
-    return web.with_cache(stale, "cache", reply)
+        return _found("document.served", family, reply)
+    return web.with_cache(_found("document.stale", family, reply), "cache", reply)
+
+
+def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
+    """Return a finding at the URL that was asked."""
+    url = (*reply.redirects, reply.url)[0]
+    return finding(code, url, askers=family.askers, **values)
 
 
 def _digest(
     case: Case, facts: Facts, family: Family, reply: Reply
 ) -> Iterator[Finding]:
-    digest = family.digest
-    if digest is None:
+    """Yield whether DNS has the document's digest, if the family has one."""
+    if family.digest is None:
         return
-    name = f"{digest.name}.{case.domain}"
-    wanted = digest.value(reply.body)
+    name = f"{family.digest.name}.{case.domain}"
+    wanted = family.digest.value(reply.body)
     try:
         values = facts.txt(name)
     except LookupFailed as error:
-        yield failed(name, error)
+        yield web.failed(name, error)
         return
     code = "digest.differs" if values else "digest.missing"
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
+
+
+# --- The Apple profile ------------------------------------------------------------------
+
+
+def profile_asks(case: Case, family: Family) -> list[Ask]:
+    """Return the requests for a profile: with the address, and without one."""
+    first, *_, last = (route.path for route in family.routes)
+    who = quote(str(case.asker))
+    return [
+        Ask(f"https://autoconfig.{case.domain}{first}?emailaddress={who}"),
+        Ask(f"https://{case.domain}{last}"),
+    ]
+
+
+def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
+    """Return what an iPhone sets up with the first profile that it gets."""
+    played, missing = Play(client, "apple"), None
+    first, _ = listed = profile_asks(case, family)
+    for ask in listed:
+        try:
+            reply = facts.answer(ask)
+        except ProbeError:
+            continue  # other clients report the host
+        wrong = web.by_name(case, facts, web.of_reply(case, reply, ask.url), ask.url)
+        if wrong is None:
+            # A problem at the first URL only affects people who use that URL.
+            earlier = [found.marked("first place") for found in played.findings]
+            content, played.setup = _read_profile(case, ask.url, reply)
+            played.findings, played.found = [*earlier, *content], Outcome(ask.url)
+            return played
+        if ask == first and web.ABSENT in wrong.marks:
+            missing = _not_served(family, "iPhones", ask.url, wrong)
+        elif ask == first:
+            host = split_url(ask.url).hostname or ""
+            is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
+            played.findings.append(wrong.marked("" if is_meant else "by chance"))
+    if missing is not None and expected_profile(case) is not None:
+        played.findings.append(missing)
+    return played
+
+
+def _read_profile(
+    case: Case, url: str, reply: Reply
+) -> tuple[list[Finding], Setup | None]:
+    plain = web.unpacked(reply)
+    if plain.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
+        code = "profile.signature-missing" if case.signs else "profile.unsigned"
+        findings = [finding(code, url)]
+    else:
+        plain, signature = _verified(url, plain)
+        findings = [signature]
+    try:
+        setup = apple_reader.read(plain)
+    except MeaninglessError as error:
+        return [finding("profile.unusable", url, reason=error)], None
+
+    if reply.content_type != _TYPE:
+        kind = reply.content_type or "missing"
+        findings.append(finding("profile.content-type", url, found=kind, wanted=_TYPE))
+    if not has_failure(findings):
+        findings.append(finding("profile.good", url, setup=setup))
+    return findings, setup
+
+
+def expected_profile(case: Case) -> Setup | None:
+    """Return what the profile of the file sets up, or None."""
+    recipient = Recipient(case.domain, case.asker)
+    body = apple.write(case.provider, recipient) if case.provider else None
+    with suppress(MeaninglessError):
+        return apple_reader.read(body) if body else None
+    return None
+
+
+# --- The signature ----------------------------------------------------------------------
+
+
+def _verified(url: str, signed: bytes) -> tuple[bytes, Finding]:
+    """Return the signed content, and whether its signature is valid."""
+    if _OPENSSL is None:
+        return _inside(signed), finding("profile.signature-untested", url)
+    with tempfile.TemporaryDirectory() as name:
+        source, plain, signer = (Path(name, part) for part in ("in", "out", "signer"))
+        source.write_bytes(signed)
+        verify = ["cms", "-verify", "-inform", "DER", "-binary", "-purpose", "any"]
+        verify += ["-in", str(source), "-out", str(plain), "-signer", str(signer)]
+        _, untrusted = _openssl(*verify)
+        is_broken = untrusted and _openssl(*verify, "-noverify")[1]
+        inside = plain.read_bytes() if plain.is_file() else b""
+        if is_broken or not inside:
+            return _inside(signed), finding("profile.signature-broken", url)
+        ending = _ending(url, signer)
+    if ending:
+        return inside, ending
+    if untrusted:
+        return inside, finding("profile.signer-unknown", url, reason=untrusted)
+    return inside, finding("profile.signature-good", url)
+
+
+def _openssl(*arguments: str) -> tuple[str, str]:
+    """Return the output of openssl, and why it failed, or ""."""
+    try:
+        done = subprocess.run(
+            [_OPENSSL or "", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return "", str(error)
+    output = done.stdout.decode("utf-8", "replace")
+    if done.returncode == 0:
+        return output, ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it fails"]
+    reasons = [line for line in lines if "Verify error" in line] or lines
+    return output, reasons[-1].rpartition("Verify error:")[2][-200:]
+
+
+def _ending(url: str, signer: Path) -> Finding | None:
+    """Return that the signer's certificate has expired, or expires soon."""
+    options = ("-noout", "-enddate", "-dateopt", "iso_8601")
+    output, _ = _openssl("x509", "-in", str(signer), *options)
+    text = output.strip().partition("=")[2].removesuffix("Z")
+    try:
+        ends = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    days = (ends - datetime.now(UTC)).days
+    code = "profile.signer-expired" if days < 0 else "profile.signer-ends-soon"
+    return finding(code, url, ends=f"{ends:%Y-%m-%d}") if days < _FEW_DAYS else None
+
+
+def _inside(signed: bytes) -> bytes:
+    """Return the XML of the profile, where it is in one piece inside the DER."""
+    start, end = signed.find(b"<?xml"), signed.rfind(b"</plist>")
+    return signed[start : end + 8] if 0 <= start < end else b""

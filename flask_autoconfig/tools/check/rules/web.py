@@ -10,9 +10,10 @@ from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public, split_url
+from .. import texts
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding, shown
-from .connections import bad_certificate
+from .connections import of_certificate
 
 _MOST = 1024 * 1024  # bytes of a document after decompression
 _MOST_PAGE = 64 * 1024  # bytes of a web page to search
@@ -30,16 +31,6 @@ def _absent(url: str, reason: str) -> Finding:
 
 # --- No response ----------------------------------------------------------------------
 
-# The code for each kind of ProbeError.
-_CODES = {
-    "connect": "http.no-connection",
-    "silent": "http.silent",
-    "tls": "http.no-tls",
-    "timeout": "http.timeout",
-    "redirect": "http.bad-redirect",
-    "private": "http.private",
-}
-
 
 def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     """Return why a request got no response."""
@@ -50,36 +41,43 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     lost = error.kind in ("connect", "silent")
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
-    code, advice = _CODES.get(error.kind, "http.no-http"), error.cure
-    if error.kind in ("private", "redirect") and _leads_inside(facts, url):
+    code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
+    if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
     return finding(code, url, advice=advice, reason=error)
 
 
-def _leads_inside(facts: Facts, url: str) -> bool:
+def _target(facts: Facts, ask: Ask) -> str:
+    """Return the URL of the first redirect, or ""."""
+    with suppress(ProbeError):
+        return facts.reply(ask).target
+    return ""
+
+
+def _is_inside(target: str) -> bool:
     """Return whether a redirect leads to a host that only the server itself knows."""
-    try:
-        target = facts.reply(Ask(url)).target
-    except ProbeError:
-        return False
     host = split_url(target).hostname or ""
     is_number = ":" in host or {*host} <= {*"0123456789."}
-    is_inside = not is_public(host) if is_number else "." not in host
-    return bool(target) and is_inside
+    return bool(target) and (not is_public(host) if is_number else "." not in host)
 
 
-def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Finding:
+def failed(
+    subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
+) -> Finding:
+    """Return the finding for a lookup that failed."""
+    return finding(code, subject, advice=error.cure, reason=error.reason)
+
+
+def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
     """Return that a host has no address: nothing is published, or its alias is wrong."""
     try:
         if facts.addresses(host):  # the target of a redirect has none
-            return finding("http.redirect-nowhere", url, reason=error)
+            return finding("http.redirect-nowhere", url, reason=reason)
         target = facts.alias(host)
-    except LookupFailed as failed:
+    except LookupFailed as error:
         if is_loop(facts, host):  # a name server that follows it fails
             return dead_alias("dns", facts, host)
-        return finding(
-            "http.lookup-failed", host, advice=failed.cure, reason=failed.reason
-        )
+        return failed(host, error, "http.lookup-failed")
     if target:
         return dead_alias("dns", facts, host)
     return _absent(url, f"{host} has no address in DNS")
@@ -87,10 +85,7 @@ def _of_name(facts: Facts, url: str, host: str, error: ProbeError) -> Finding:
 
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     """Return the finding at the URL that was asked, if a redirect led elsewhere."""
-    try:
-        target = facts.reply(ask).target
-    except ProbeError:
-        return found
+    target = _target(facts, ask)
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
@@ -112,14 +107,11 @@ def dead_alias(prefix: str, facts: Facts, name: str) -> Finding:
     if last in way:
         listed = " → ".join([*way, last])
         return finding(f"{prefix}.alias-loop", name, way=listed, last=way[-1])
-    before = way[-1] if way else name
-    return finding(
-        f"{prefix}.dead-alias",
-        name,
-        advice=without_dot(last),
-        target=last,
-        before=before,
-    )
+    code, before = f"{prefix}.dead-alias", way[-1] if way else name
+    return finding(code, name, advice=without_dot(last), target=last, before=before)
+
+
+_APPENDED = "without the dot, the name of the zone is appended"
 
 
 def without_dot(host: str) -> str:
@@ -128,10 +120,7 @@ def without_dot(host: str) -> str:
     for length in range(len(labels) // 2, 1, -1):
         if labels[-length:] == labels[-2 * length : -length]:
             meant = ".".join(labels[:-length])
-            return (
-                f"write {meant}. with a dot at its end in the zone: without the dot, the "
-                "name of the zone is appended"
-            )
+            return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
     return ""
 
 
@@ -161,11 +150,10 @@ def by_name(
 ) -> Finding | None:
     """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
     host = split_url(url).hostname or ""
-    if found is None or found.step == "dns" or host == case.domain:
+    is_below = case.has(host) and host != case.domain
+    if found is None or found.step == "dns" or not is_below:
         return found
-    target = names_of(facts, host)[-1] if case.has(host) else ""
-    if not target:
-        return found
+    target = names_of(facts, host)[-1]
     if not case.has(target):
         return found.within("alias", host=host, target=target)
     if target == host and facts.is_by_wildcard(host, case.domain):
@@ -181,7 +169,7 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = reply.url
     if reply.is_forged and reply.certificate is not None:
         host = split_url(url).hostname or ""
-        return bad_certificate("https", url, reply.certificate, host)
+        return of_certificate("https", url, reply.certificate, host)
     lost = _lost_path(reply, asked)
     if lost:
         return lost
@@ -232,22 +220,10 @@ def _login_wall(reply: Reply, asked: str) -> Finding | None:
     return None
 
 
-_OF_STATUS = {
-    400: "http.name-refused",
-    421: "http.name-refused",
-    403: "http.forbidden",
-    405: "http.method-refused",
-    429: "http.rate-limited",
-    502: "http.no-upstream",
-    503: "http.unavailable",
-    504: "http.no-upstream",
-}
-
-
 def _status(reply: Reply) -> Finding:
     text = reply.body[:4000].decode("utf-8", "replace").lower()
     status = reply.status
-    if _PAGES["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
+    if texts.pages()["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     elif "csrf" in text:
         code = "http.csrf"
@@ -255,33 +231,13 @@ def _status(reply: Reply) -> Finding:
         code = "http.no-location"
     else:
         other = "http.server-error" if status >= 500 else "http.status"
-        code = _OF_STATUS.get(status, other)
+        code = texts.code_on("http", str(status), other)
     allow = reply.headers.get("allow", "")
     allowed = f" (it allows {allow})" if allow else ""
     return finding(code, reply.url, status=status, allowed=allowed)
 
 
 # --- Web pages --------------------------------------------------------------------------
-
-_PARKED = (
-    r"domain (?:is|may be|name is) (?:parked|for sale)|buy this domain"
-    r"|parked (?:free|domain)|parkingcrew|sedoparking|domain parking"
-    r"|this domain is available"
-)
-_CHALLENGE = (
-    r"cf-chl|challenge-platform|just a moment|enable javascript and cookies|captcha"
-    r"|checking your browser|ddos-guard"
-)
-_DEFAULT = (
-    r"welcome to nginx|apache2? (?:ubuntu|debian)? ?default page|it works!"
-    r"|caddy.{0,30}works|iis windows server|default web site page"
-)
-# What the pages contain that have a code of their own.
-_PAGES = {
-    "http.parked": re.compile(_PARKED, re.I),
-    "http.challenge": re.compile(_CHALLENGE, re.I),
-    "http.default-page": re.compile(_DEFAULT, re.I),
-}
 
 
 def is_web_page(reply: Reply) -> bool:
@@ -296,7 +252,7 @@ def _web_page(reply: Reply) -> Finding:
     text = reply.body[:20_000].decode("utf-8", "replace")
     title = _TITLE.search(text)
     called = f" (“{' '.join(title[1].split())}”)" if title else ""
-    codes = (code for code, pattern in _PAGES.items() if pattern.search(text))
+    codes = (code for code, page in texts.pages().items() if page.search(text))
     return finding(next(codes, "http.web-page"), reply.url, title=called)
 
 
@@ -328,11 +284,3 @@ def from_cache(reply: Reply) -> str:
     text = headers.get("x-cache", "") or headers.get("cf-cache-status", "")
     is_hit = "hit" in text.lower()
     return f"the response is from a cache ({text[:60]})" if is_hit else ""
-
-
-def unencrypted_hop(reply: Reply) -> str:
-    """Return the first http URL that an https URL redirects to, or ""."""
-    urls = [*reply.redirects, reply.url]
-    if split_url(urls[0]).scheme != "https":
-        return ""
-    return next((url for url in urls if split_url(url).scheme == "http"), "")
