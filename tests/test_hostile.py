@@ -18,8 +18,7 @@ from support import certificate_for
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
-from flask_autoconfig.documents import apple_reader
-from flask_autoconfig.documents.setups import MeaninglessError
+from flask_autoconfig.documents.setups import MeaninglessError, read_profile
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
 from flask_autoconfig.tools import reading
@@ -376,7 +375,7 @@ def test_xml_within_the_bounds_is_parsed() -> None:
 def test_a_large_property_list_is_refused() -> None:
     content = [{"PayloadType": "x", "Icon": b"x" * 2**18}]
     with pytest.raises(MeaninglessError, match="more than 256 KiB"):
-        apple_reader.read(plistlib.dumps({"PayloadContent": content}))
+        read_profile(plistlib.dumps({"PayloadContent": content}))
 
 
 def test_all_clients_together_parse_a_document_once() -> None:

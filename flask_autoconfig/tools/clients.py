@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from ..config.tables import FamilyName, Provider
-from ..documents import Recipient, outlook, outlook_reader, thunderbird
-from ..documents.setups import MeaninglessError
+from ..documents import Recipient, outlook, thunderbird
+from ..documents.setups import MeaninglessError, read_outlook
 from ..families import FAMILIES, Family
 from .reading import Fault, Reading, Rules, read
 
@@ -258,7 +258,7 @@ def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
         cure = "add the server, if there is one"
         return Reading(None, (Fault("no-account", "document", "", message, cure),))
     try:
-        return Reading(outlook_reader.read(body))
+        return Reading(read_outlook(body))
     except MeaninglessError as error:
         fault = Fault("meaningless", "document", "", str(error), error.cure)
         return Reading(None, (fault,))

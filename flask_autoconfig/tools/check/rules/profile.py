@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from ....documents import Recipient, apple, apple_reader
-from ....documents.setups import MeaninglessError, Setup
+from ....documents import Recipient, apple
+from ....documents.setups import MeaninglessError, Setup, read_profile
 from ....families import FAMILIES, Family
 from ...net.http import Reply
 from ...net.tcp import ProbeError
@@ -80,7 +80,7 @@ def _read(case: Case, url: str, reply: Reply) -> tuple[list[Finding], Setup | No
         code = "profile.signature-missing" if case.signs else "profile.unsigned"
         signature = finding(code, url)
     try:
-        setup = apple_reader.read(plain)
+        setup = read_profile(plain)
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 
@@ -98,7 +98,7 @@ def expected(case: Case) -> Setup | None:
     recipient = Recipient(case.domain, case.asker)
     body = apple.write(case.provider, recipient) if case.provider else None
     with suppress(MeaninglessError):
-        return apple_reader.read(body) if body else None
+        return read_profile(body) if body else None
     return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ....documents import Recipient, pacc_reader
-from ....documents.setups import MeaninglessError, Setup
+from ....documents import Recipient
+from ....documents.setups import MeaninglessError, Setup, read_pacc
 from ....families import Family
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
@@ -62,7 +62,7 @@ def _read(
 ) -> tuple[list[Finding], Setup | None]:
     """Return what is wrong with the document, and its setup; None if it has none."""
     try:
-        setup = pacc_reader.read(reply.body) if family.name == "pacc" else Setup(())
+        setup = read_pacc(reply.body) if family.name == "pacc" else Setup(())
     except MeaninglessError as error:
         url, askers = (*reply.redirects, reply.url)[0], family.askers
         return [finding("document.meaningless", url, reason=error, askers=askers)], None
