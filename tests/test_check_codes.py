@@ -59,8 +59,8 @@ def test_every_finding_gets_the_values_of_its_texts() -> None:
 def test_every_code_is_used() -> None:
     files = Path(check.__file__).parents[1].rglob("*.py")
     source = "".join(file.read_text() for file in files)
-    rows = tomllib.loads(Path(texts.__file__).with_name("texts.toml").read_text())
-    chosen_by_data = [code for code in CODES if rows[code].keys() & {"on", "page"}]
+    entries = tomllib.loads(Path(texts.__file__).with_name("texts.toml").read_text())
+    chosen_by_data = [code for code in CODES if entries[code].keys() & {"on", "page"}]
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     computed += ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")
     unused = [code for code in CODES if f'"{code}"' not in source]

@@ -20,8 +20,7 @@ from support import certificate_for, until
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
-from flask_autoconfig.documents import apple_reader
-from flask_autoconfig.documents.setups import MeaninglessError
+from flask_autoconfig.documents.setups import MeaninglessError, read_profile
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.documents.xml import NotXmlError, parse
 from flask_autoconfig.tools import reading
@@ -357,7 +356,7 @@ LARGE_DOCUMENTS: dict[str, tuple[Callable[[bytes], object], bytes, str]] = {
     "attributes": (parse, b"<a %s/>" % ATTRIBUTES, "attributes"),
     "bytes": (parse, b"<a>" + b" " * 2**18 + b"</a>", "256 KiB"),
     "a property list": (
-        apple_reader.read,
+        read_profile,
         plistlib.dumps({"PayloadContent": ICON}),
         "more than 256 KiB",
     ),

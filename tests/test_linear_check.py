@@ -19,12 +19,14 @@ from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.documents import (
-    apple_reader,
     outlook,
-    outlook_reader,
-    pacc_reader,
 )
-from flask_autoconfig.documents.setups import MeaninglessError
+from flask_autoconfig.documents.setups import (
+    MeaninglessError,
+    read_outlook,
+    read_pacc,
+    read_profile,
+)
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading
@@ -72,7 +74,7 @@ def _documents(text: str) -> None:
 
 def _others(text: str) -> None:
     body = _bytes(text)
-    for read in (outlook_reader.read, pacc_reader.read, apple_reader.read):
+    for read in (read_outlook, read_pacc, read_profile):
         with suppress(MeaninglessError):
             read(body)
     single._inside(b"<?xml" + body)
@@ -221,10 +223,10 @@ def test_more_than_100_servers_are_refused() -> None:
     payload = {"PayloadType": "com.apple.mail.managed"}
     profile = plistlib.dumps({"PayloadContent": [payload] * 101})
     for read, body in (
-        (outlook_reader.read, pox.encode()),
-        (apple_reader.read, profile),
+        (read_outlook, pox.encode()),
+        (read_profile, profile),
     ):
-        with pytest.raises(MeaninglessError, match="101 servers, more than 100"):
+        with pytest.raises(MeaninglessError, match="servers, more than 100"):
             read(body)
 
 
@@ -245,7 +247,7 @@ def test_a_property_list_of_exponential_size_is_not_expanded() -> None:
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
     doubling = [b"\xa2" + bytes([number + 1] * 2) for number in range(len(objects), 41)]
-    setup = apple_reader.read(_binary([*objects, *doubling, b"\x09"]))
+    setup = read_profile(_binary([*objects, *doubling, b"\x09"]))
     assert setup.servers[0].hostname == ""
 
 
@@ -255,7 +257,7 @@ def test_a_property_list_whose_objects_overlap_is_refused() -> None:
     starts = b"".join(struct.pack(">I", 8) for _ in range(size // 10))
     tail = struct.pack(">6xBBQQQ", 4, 4, size // 10, 0, 8 + len(text))
     with pytest.raises(MeaninglessError, match="without bounds"):
-        apple_reader.read(b"bplist00" + text + starts + tail)
+        read_profile(b"bplist00" + text + starts + tail)
 
 
 # --- Conversations ------------------------------------------------------------------------

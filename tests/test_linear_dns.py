@@ -33,7 +33,7 @@ class Read(Resolver):
     def __init__(self, records: dict[str, list[Rdata]]) -> None:
         self._records = records
 
-    def _lookup(self, name: str, type_: str, edns: bool = True) -> list[Any]:
+    def _lookup(self, name: str, type_: str, flags: int | None = None) -> list[Any]:
         return self._records.get(type_, [])
 
 

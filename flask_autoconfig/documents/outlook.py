@@ -38,7 +38,7 @@ _REQUESTS = (
     "://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006",
     "://schemas.microsoft.com/exchange/autodiscover/mobilesync/requestschema/2006",
 )
-# The elements of a server, which :mod:`outlook_reader` reads too.
+# The elements of a server, which :mod:`setups` reads too.
 PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
 AUTH_REQUIRED = "AuthRequired"

@@ -1,14 +1,20 @@
-"""The accounts that a client sets up, in one form for all documents."""
+"""The accounts that a client sets up, read from every format but config-v1.1.xml."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
-from typing import NamedTuple
+import json
+import plistlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from ..address import fold, is_ip
+from ..config.ports import standard_port
+from . import apple, outlook, pacc
+from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
+Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
+_MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 
 class Account(NamedTuple):
@@ -29,10 +35,9 @@ class Account(NamedTuple):
 
     def as_json(self) -> dict[str, object]:
         """Return the values that are known, by the TOML's keys."""
-        said = {key: value for key, value in self._asdict().items() if value}
         if self.url:
             return {"type": self.type, "url": self.url}
-        return said
+        return {key: value for key, value in self._asdict().items() if value}
 
 
 class Setup(NamedTuple):
@@ -54,28 +59,34 @@ class MeaninglessError(ValueError):
         super().__init__(message)
 
 
-@contextmanager
-def skipping(skip: Callable[[MeaninglessError], object] | None) -> Iterator[None]:
-    """Give *skip* a MeaninglessError instead of raising it, unless it is None."""
-    try:
-        yield
-    except MeaninglessError as error:
-        if skip is None:
-            raise
-        skip(error)
+# Gets the error of an invalid server, which is then left out. Without one it is raised.
+Skip = Callable[[MeaninglessError], object] | None
 
 
-def check_number(servers: Sized) -> None:
-    """Raise MeaninglessError for more servers than any real document has."""
-    if len(servers) > _MOST_SERVERS:
-        message = f"it has {len(servers)} servers, more than {_MOST_SERVERS}"
+def _setup(
+    items: Sequence[Item], account: Callable[[Item], Account], skip: Skip = None
+) -> Setup:
+    """Return the accounts of a document's servers; raises MeaninglessError."""
+    if len(items) > _MOST_SERVERS:
+        message = f"it has {len(items)} servers, more than {_MOST_SERVERS}"
         raise MeaninglessError(message)
+    accounts = []
+    for item in items:
+        try:
+            found = account(item)
+            _check_host(found.hostname)
+        except MeaninglessError as error:
+            if skip is None:
+                raise
+            skip(error)
+        else:
+            accounts.append(found)
+    return Setup(tuple(accounts))
 
 
-def check_host(host: str) -> None:
-    """Raise MeaninglessError for what is neither a host name nor an IP address."""
+def _check_host(host: str) -> None:
     try:
-        if not is_ip(host):
+        if host and not is_ip(host):
             fold(host)
     except ValueError:
         raise MeaninglessError(
@@ -89,3 +100,137 @@ def port_of(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and len(text) < 6):
         return None
     return int(text) if 0 < int(text) < 65536 else None
+
+
+# --- Autodiscover ---------------------------------------------------------------------
+
+_OUTLOOK_TYPES = {word: type_ for type_, word in outlook.TYPES.items()}
+_OUTLOOK_SOCKET_TYPES = {
+    encryption.upper(): type_ for type_, (_, encryption) in outlook.ENCRYPTION.items()
+}
+_NOT_SERVED = (str(outlook.NOT_SERVED), "603")
+
+
+def read_outlook(body: bytes, skip: Skip = None) -> Setup:
+    """Return what Outlook sets up (MS-OXDSCLI, 2.2.4); raises MeaninglessError."""
+    try:
+        root = parse(body)
+    except NotXmlError as error:
+        raise MeaninglessError("the answer is no XML") from error
+    for element in root.iter():
+        if local_name(element) == "ErrorCode":
+            code = (element.text or "").strip()[:20]
+            words = ": it does not know the domain" if code in _NOT_SERVED else ""
+            raise MeaninglessError(
+                f"Autodiscover error {code}{words}",
+                "add the domain to what serves it, or look at its log",
+            )
+
+    protocols = [
+        {local_name(child): (child.text or "").strip() for child in protocol}
+        for protocol in root.iter(f"{{{outlook.RESPONSE}}}{outlook.PROTOCOL}")
+    ]
+    if not protocols:
+        raise MeaninglessError("the answer has no server in it")
+    servers = [
+        said
+        for said in protocols
+        if said.get(outlook.SERVER)
+        and said.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
+    ]
+    return _setup(servers, _outlook_account, skip)
+
+
+def _outlook_account(said: dict[str, str]) -> Account:
+    type_ = _OUTLOOK_TYPES[said[outlook.TYPE].upper()]
+    is_secure = said.get(outlook.SSL, "on").lower() == "on"
+    kind = said.get(outlook.ENCRYPTED_BY, "").upper()
+    socket_type = _OUTLOOK_SOCKET_TYPES.get(kind, "SSL") if is_secure else "plain"
+    port = port_of(said.get(outlook.PORT, "")) or standard_port(type_, socket_type)
+    is_ntlm = said.get(outlook.SPA, "on").lower() == "on"
+    method = "NTLM" if is_ntlm else "password-cleartext"
+    if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
+        method = "none"
+    username = said.get(outlook.LOGIN_NAME) or None
+    return Account(
+        type_, said[outlook.SERVER], port or 0, socket_type, username, method
+    )
+
+
+# --- Profiles -------------------------------------------------------------------------
+
+_APPLE_TYPES = {word: type_ for type_, word in apple.MAIL_TYPES.items()}
+# Several methods may have one word: the first of them stands for it.
+_APPLE_METHODS = {word: str(it) for it, word in reversed(apple.METHODS.items())}
+
+
+def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
+    """Return what an iPhone sets up from a profile; raises MeaninglessError."""
+    if len(property_list) > MOST_BYTES:
+        raise MeaninglessError(f"it has more than {MOST_BYTES // 1024} KiB")
+    # The objects of a binary one may overlap: each may be as long as the whole.
+    objects = int.from_bytes(property_list[-24:-16])
+    is_binary = property_list.startswith(b"bplist")
+    if is_binary and objects * len(property_list) > _MOST_UNFOLDED:
+        raise MeaninglessError("it is a binary property list without bounds")
+    try:
+        payloads = plistlib.loads(property_list)["PayloadContent"]
+        mail = [it for it in payloads if it.get("PayloadType") == apple.MAIL]
+    except Exception as error:  # plistlib raises whatever its parsers do
+        raise MeaninglessError("it is no configuration profile") from error
+    if not payloads:
+        raise MeaninglessError("the profile has nothing in it")
+    servers = [(it, way) for it in mail for way in (apple.INCOMING, apple.OUTGOING)]
+    return _setup(servers, _apple_account, skip)
+
+
+def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
+    payload, way = server
+
+    def text(key: str) -> str:
+        # In a binary list one object may be in many places: written out, a list in lists
+        # grows without bound.
+        value = payload.get(key)
+        return value if isinstance(value, str) else ""
+
+    type_ = "smtp"
+    if way == apple.INCOMING:
+        type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
+    standard = standard_port(type_, "SSL") or 0
+    port = payload.get(way + apple.PORT)
+    if not isinstance(port, int):
+        port = standard
+    elif not 0 < port < 65536:
+        message = f"the port of the {type_} server is none"
+        raise MeaninglessError(message, "write a number below 65536")
+    socket_type = "SSL" if port == standard else "STARTTLS"
+    if payload.get(way + apple.USE_SSL) is not True:
+        socket_type = "plain"
+    username = text(way + apple.USERNAME) or None
+    method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
+    host = text(way + apple.HOST_NAME)
+    return Account(type_, host, port, socket_type, username, method)
+
+
+# --- PACC -----------------------------------------------------------------------------
+
+_PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in words}
+
+
+def read_pacc(body: bytes) -> Setup:
+    """Return what a PACC client sets up; raises MeaninglessError."""
+    try:
+        protocols = json.loads(body)[pacc.PROTOCOLS]
+        hosts = [
+            (type_, str(protocols[word][pacc.HOST]))
+            for word, type_ in _PACC_TYPES.items()
+            if word in protocols
+        ]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise MeaninglessError("it is no JSON with protocols in it") from error
+    return _setup(hosts, _pacc_account)
+
+
+def _pacc_account(server: tuple[str, str]) -> Account:
+    type_, host = server
+    return Account(type_, host, standard_port(type_, "SSL") or 0, "SSL")

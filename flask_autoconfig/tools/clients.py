@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from msgspec import structs
 
 from ..config.tables import FamilyName, Provider
-from ..documents import Recipient, outlook, outlook_reader, thunderbird
-from ..documents.setups import MeaninglessError
+from ..documents import Recipient, outlook, thunderbird
+from ..documents.setups import MeaninglessError, read_outlook
 from ..families import FAMILIES, Family
 from .reading import Fault, Reading, Rules, read
 
@@ -240,7 +240,7 @@ def _outlook_reading(provider: Provider, recipient: Recipient) -> Reading:
     body = outlook.write(provider, recipient)
     try:
         if body is not None:
-            return Reading(outlook_reader.read(body))
+            return Reading(read_outlook(body))
         if any(outlook.left_out(provider)):
             return Reading(None)  # warnings.py reports the servers that are left out
         code, message = "no-account", "it gets error 500: no server to read mail from"

@@ -7,9 +7,11 @@ here.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
@@ -22,7 +24,6 @@ from ..documents.thunderbird_reader import (
     client_config,
 )
 from ..documents.xml import NotXmlError
-from .not_xml import BYTE_ORDER_MARK, GENERATE, beginning
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -137,6 +138,9 @@ class _Server(NamedTuple):
     def __str__(self) -> str:
         return f"the {self.type} server"
 
+    def place_of(self, tag: str) -> str:
+        return f"{self.place}.{_KEYS[tag]}"
+
 
 class _Reader:
     """Reads one document and collects the faults that the client finds."""
@@ -147,21 +151,16 @@ class _Reader:
         self.faults: list[Fault] = []
         self.has_other = False  # an incoming server of `other_types`
 
-    def _stop(self, code: str, place: str, message: str, cure: str) -> None:
-        self.faults.append(Fault(code, "document", place, message, cure))
-
-    def _mislead(self, code: str, place: str, message: str, cure: str) -> None:
-        self.faults.append(Fault(code, "setting", place, message, cure))
-
-    def _reject(self, server: _Server, tag: str, words: str, cure: str) -> None:
-        place, message = f"{server.place}.{_KEYS[tag]}", f"{server} {words}"
-        if self.rules.all_or_nothing:
-            self._stop(tag, place, f"{message}, and {_DROPS}", cure)
-        else:
-            self.faults.append(Fault(tag, "server", place, message, cure))
-
-    def _misread(self, server: _Server, tag: str, words: str, cure: str) -> None:
-        self._mislead(tag, f"{server.place}.{_KEYS[tag]}", f"{server} {words}", cure)
+    def _fault(
+        self, code: str, place: str, *, cure: str = "", **values: object
+    ) -> None:
+        """Add a fault by its texts in faults.toml, with the values in them."""
+        text = _texts()[code]
+        effect, message = text["effect"], text["message"].format(cure=cure, **values)
+        if effect == "server" and self.rules.all_or_nothing:
+            effect, message = "document", f"{message}, and {_DROPS}"
+        cure = cure or text["cure"].format(**values)
+        self.faults.append(Fault(code, effect, place, message, cure))
 
     def read(self, document: bytes) -> Setup | None:
         root = self._root(document)
@@ -170,7 +169,11 @@ class _Reader:
         provider = self._provider(root)
         incoming = self._servers(provider, "incomingServer")
         if self.rules.only_first_incoming and incoming:
-            incoming = self._first_alone(provider, incoming)
+            type_ = next(provider.iterfind("incomingServer")).get("type", "")
+            incoming = [it for it in incoming if it.place == "incoming[0]"]
+            if type_ not in self.rules.types:
+                known = self.rules.types[0]
+                self._fault("only-first", "incoming[0]", value=type_, known=known)
         outgoing = self._servers(provider, "outgoingServer")
         server = self._picked(incoming, "imap") or self._picked(incoming, "pop3")
         chosen = {"incoming": server, "outgoing": self._picked(outgoing, "smtp")}
@@ -179,18 +182,18 @@ class _Reader:
     # --- The document -----------------------------------------------------------------
 
     def _root(self, document: bytes) -> Element | None:
-        if self.rules.no_byte_order_mark and document.startswith(BYTE_ORDER_MARK):
-            message = f"a byte order mark stands before it, and {_DROPS}"
-            self._stop("byte-order-mark", "", message, "write the file without one")
+        if self.rules.no_byte_order_mark and document.startswith(_BYTE_ORDER_MARK):
+            self._fault("byte-order-mark", "")
         if self.rules.cuts_references:
             document = self._without_references(document)
         try:
             return _parsed(document)
         except NotAutoconfigError as error:
-            is_xml = not isinstance(error.__cause__, NotXmlError)
-            words, cure = ("", GENERATE) if is_xml else beginning(document)
-            message = "; ".join(filter(None, (str(error)[:200], words)))
-            self._stop("not-autoconfig", "", message, cure)
+            words, cure = "", _GENERATE
+            if isinstance(error.__cause__, NotXmlError):
+                words, cure = beginning(document)
+            why = "; ".join(filter(None, (str(error)[:200], words)))
+            self._fault("not-autoconfig", "", why=why, cure=cure)
             return None
 
     def _without_references(self, document: bytes) -> bytes:
@@ -206,10 +209,7 @@ class _Reader:
                 counts[tag.decode()] += not end
                 return match[0]
             if server:
-                place = f"{server}.{_KEYS[name.decode()]}"
-                message = "it cuts the value off at a reference (&amp;) or CDATA"
-                cure = "choose a value without & < >"
-                self._mislead("cut-off", place, message, cure)
+                self._fault("cut-off", f"{server}.{_KEYS[name.decode()]}")
             return start
 
         return _CUT.sub(cut, document)
@@ -219,22 +219,15 @@ class _Reader:
         is_last = self.rules.provider == "last"
         provider = providers[-1 if is_last else 0]
         if is_last and len(providers) > 1:
-            message = "of several <emailProvider> it takes the last, others the first"
-            self._mislead("several-providers", "", message, "keep one")
-        domains = [(child.text or "").strip() for child in provider.findall("domain")]
-        if self.rules.needs_domain and not any(map(self._is_domain, domains)):
-            cure = f"list {self.address.domain} there"
-            self._stop("no-domain", "", "it has no valid <domain>", cure)
+            self._fault("several-providers", "")
+        domain = self.address.domain
+        names = [(child.text or "").strip() for child in provider.findall("domain")]
+        if self.rules.needs_domain and not any(map(_is_domain, names)):
+            self._fault("no-domain", "", domain=domain)
         identity = provider.get("id", "")
-        if self.rules.all_or_nothing and not self._is_domain(identity):
-            message = f"the id of <emailProvider> is no host name: {identity[:60]!r}"
-            cure = f'write id="{self.address.domain}"'
-            self._stop("id", "id", message, cure)
+        if self.rules.all_or_nothing and not _is_domain(identity):
+            self._fault("id", "id", value=identity, domain=domain)
         return provider
-
-    @staticmethod
-    def _is_domain(name: str) -> bool:
-        return name == DOMAIN_PLACEHOLDER or _is_host(name)
 
     # --- Servers ----------------------------------------------------------------------
 
@@ -244,8 +237,7 @@ class _Reader:
             server = self._server(element, f"{_TABLES[tag].key}[{index}]")
             self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
-                message = f"{server} has an attribute beside type, and {_DROPS}"
-                self._stop("attribute", server.place, message, "remove the attribute")
+                self._fault("attribute", server.place, server=server)
             if server.type in self.rules.types and self._takes(server):
                 taken.append(server)
         return taken
@@ -264,34 +256,28 @@ class _Reader:
 
     def _takes(self, server: _Server) -> bool:
         """Return whether the client takes the server, and collect its faults."""
-        rules, values = self.rules, server.values
-        before = len(self.faults)
-        if not values.get("hostname"):
-            self._reject(server, "hostname", "has no hostname", "write <hostname>")
-        socket_type = values.get("socketType", "")
-        if socket_type not in rules.socket_types:
-            words = f"has the socketType {socket_type[:40]!r}"
-            cure = "write " + in_words(rules.socket_types, "or")
-            if rules.any_socket:
-                words += ", which means no encryption to it"
-                self._misread(server, "socketType", words, cure)
-            else:
-                self._reject(server, "socketType", words, cure)
-        port = values.get("port", "")
+        rules, before = self.rules, len(self.faults)
+        codes = {"hostname": "", "socketType": "", "port": "", "username": ""}
+        value = {tag: server.values.get(tag, "") for tag in codes}
+        port, name = value["port"], value["username"]
+        if not value["hostname"]:
+            codes["hostname"] = "hostname"
+        if value["socketType"] not in rules.socket_types:
+            codes["socketType"] = "any-" * rules.any_socket + "socket-type"
         if port_of(port if rules.all_or_nothing else port.strip()) is None:
-            words = f"has {port[:20]!r} for a port"
-            self._reject(server, "port", words, "write the number alone")
-        name = values.get("username", "")
+            codes["port"] = "port"
         if rules.needs_username and not name:
-            cure = "write %EMAILADDRESS%, which others ignore there"
-            self._reject(server, "username", "has no username", cure)
+            codes["username"] = "no-username"
         elif name != name.strip():
-            words = "has white space around the username, which it keeps"
-            self._misread(server, "username", words, "remove it")
+            codes["username"] = "username-space"
         elif name and not self._reads_name(name):
-            words = "has a username that it does not read: it takes the address"
-            cure = "let people log in with their address, too"
-            self._misread(server, "username", words, cure)
+            codes["username"] = "username"
+
+        known = in_words(rules.socket_types, "or")
+        for tag, code in codes.items():
+            if code:
+                place = server.place_of(tag)
+                self._fault(code, place, server=server, value=value[tag], known=known)
         self._check_methods(server)
         return all(fault.effect == "setting" for fault in self.faults[before:])
 
@@ -304,72 +290,49 @@ class _Reader:
 
     def _check_methods(self, server: _Server) -> None:
         rules, methods = self.rules, server.methods
-        method = self._method(server)
+        method, code = self._method(server), ""
         if rules.methods and not method:
-            words = f"has no method that it knows ({', '.join(methods)[:60]})"
-            cure = f"add {_PASSWORD}"
-            self._reject(server, "authentication", words, self._cure(server, cure))
+            code = "authentication"
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
-            words = f"has {_OAUTH} alone: it sets up no authentication"
-            cure = self._cure(server, f"let {_PASSWORD} follow it")
-            self._misread(server, "authentication", words, cure)
-        elif rules.cleartext_last and self._is_unexpected(method, methods):
-            words = f"has {method}, which wins even behind a password method"
-            cure = f"keep {method} only if it can use that with your server"
-            self._misread(server, "authentication", words, self._cure(server, cure))
-
-    @staticmethod
-    def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
-        """Return whether a method is taken that may not be the first usable one."""
-        if method in ("", _OAUTH):
-            return set(methods) - {_OAUTH} != set()
-        return _PASSWORD in methods[: methods.index(method)]
-
-    def _cure(self, server: _Server, cure: str) -> str:
-        """Return the cure, or another where the host accepts OAuth2 alone."""
-        if _OAUTH in server.methods and self._is_known(server):
-            return f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
-        return cure
+            code = "oauth-alone"
+        elif rules.cleartext_last and _is_unexpected(method, methods):
+            code = "unexpected-method"
+        if not code:
+            return
+        cure = ""
+        if _OAUTH in methods and self._is_known(server):  # the host takes nothing else
+            cure = f"keep {_OAUTH}, and recommend Thunderbird, which can use it there"
+        place, names = server.place_of("authentication"), ", ".join(methods)
+        self._fault(code, place, cure=cure, server=server, method=method, methods=names)
 
     def _is_known(self, server: _Server) -> bool:
         return oauth_hosts.is_known(self._filled_in(server.values.get("hostname", "")))
 
     # --- The choice -------------------------------------------------------------------
 
-    def _first_alone(self, provider: Element, incoming: list[_Server]) -> list[_Server]:
-        first = provider.find("incomingServer")
-        type_ = first.get("type", "")[:20] if first is not None else ""
-        if type_ not in self.rules.types:
-            message = f"the first incomingServer is {type_}, and it looks at no other"
-            cure = f"let the {self.rules.types[0]} server come first"
-            self._stop("only-first", "incoming[0]", message, cure)
-        return [server for server in incoming if server.place == "incoming[0]"]
-
     def _picked(self, servers: list[_Server], type_: str) -> _Server | None:
         found = [server for server in servers if server.type == type_]
         if not found or self.rules.pick == "first":
             return found[0] if found else None
-        if self._meaning(found[-1]) != self._meaning(found[0]):
-            message = f"of several {type_} servers it takes the last, others the first"
-            self._mislead("takes-last", found[-1].place, message, "keep the best one")
+        first, last = (
+            (it.values | {"username": self._filled_in(it.values.get("username", ""))})
+            for it in (found[0], found[-1])
+        )
+        if (first, found[0].methods) != (last, found[-1].methods):
+            self._fault("takes-last", found[-1].place, value=type_)
         return found[-1]
-
-    def _meaning(self, server: _Server) -> tuple[object, ...]:
-        name = self._filled_in(server.values.get("username", ""))
-        return server.values | {"username": name}, server.methods
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
         missing = [way for way, server in chosen.items() if server is None]
         absent = [way for way in missing if not self._is_dropped(way)]
         if absent:
-            message = f"no {' and no '.join(absent)} server in it that it can use"
-            cure = "publish an imap and an smtp server"
-            if absent == ["incoming"] and self.has_other:
-                message += " for mail alone: it sets up Exchange"
-                self._mislead("no-server", "", message, cure)
-            else:
-                self._stop("no-server", "", f"{message}, and {_DROPS}", cure)
+            is_other = absent == ["incoming"] and self.has_other
+            code, ways = (
+                "exchange" if is_other else "no-server",
+                " and no ".join(absent),
+            )
+            self._fault(code, "", ways=ways)
         servers = [server for server in chosen.values() if server is not None]
         return None if missing else Setup(tuple(map(self._account, servers)))
 
@@ -401,20 +364,18 @@ class _Reader:
         )
 
     def _host(self, server: _Server) -> str:
-        host, is_emptied = server.values["hostname"], False
-        why = "which is no host name"
-        if self.rules.domain == "kept":
-            why = "it does not fill that in" if "%" in host else why
-        elif self.rules.domain == "empty" and DOMAIN_PLACEHOLDER in host:
-            host, is_emptied = host.replace(DOMAIN_PLACEHOLDER, ""), True
-            why = f"it makes {DOMAIN_PLACEHOLDER} empty"
-        elif "%" in host:
+        host = server.values["hostname"]
+        code = ""
+        if self.rules.domain == "empty" and DOMAIN_PLACEHOLDER in host:
+            host, code = host.replace(DOMAIN_PLACEHOLDER, ""), "emptied-host"
+        elif self.rules.domain == "kept" and "%" in host:
+            code = "unfilled-host"
+        else:
             host = self._filled_in(host)
-        if is_emptied or not (is_ip(host) or _is_host(host)):
-            place = f"{server.place}.hostname"
-            message = f"{server} is {host[:80]!r} to it: {why}"
-            cure = "write the host name out, without white space or placeholders"
-            self._stop("host", place, message, cure)
+            code = "" if is_ip(host) or _is_host(host) else "invalid-host"
+        if code:
+            place = server.place_of("hostname")
+            self._fault(code, place, server=server, value=host)
         return host
 
     def _method(self, server: _Server) -> str:
@@ -433,6 +394,11 @@ class _Reader:
         return known[0] if known else ""
 
 
+@cache
+def _texts() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("faults.toml").read_text("utf-8"))
+
+
 @lru_cache(maxsize=8)  # every client reads the same document
 def _parsed(document: bytes) -> Element:
     return client_config(document)
@@ -443,8 +409,39 @@ def in_words(names: Sequence[str], last: str = "and") -> str:
     return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
+def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
+    """Return whether a method is taken that may not be the first usable one."""
+    if method in ("", _OAUTH):
+        return set(methods) - {_OAUTH} != set()
+    return _PASSWORD in methods[: methods.index(method)]
+
+
+def _is_domain(name: str) -> bool:
+    return name == DOMAIN_PLACEHOLDER or _is_host(name)
+
+
 def _is_host(name: str) -> bool:
     try:
         return bool(fold(name))
     except ValueError:
         return False
+
+
+# --- What is no XML -------------------------------------------------------------------
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GENERATE = "make it with this program's `show` or `export`"
+
+
+def beginning(document: bytes) -> tuple[str, str]:
+    """Return what a document is that cannot be parsed as XML, and the cure."""
+    if document.startswith(b"\x1f\x8b"):
+        return "it is gzip without a Content-Encoding", "serve it unpacked"
+    before, xml, _ = document[:4000].partition(b"<?xml")
+    if xml and not before.strip(_BYTE_ORDER_MARK):
+        return "", "write & as &amp;, save the file in UTF-8, and close each element"
+    text = " ".join(document[:160].decode("utf-8", "replace").split())
+    if text.startswith("<clientConfig"):  # the reason is not at the beginning
+        return "", _GENERATE
+    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
+    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE

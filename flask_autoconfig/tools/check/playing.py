@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ...address import NOBODY
-from ...documents import outlook_reader
-from ...documents.setups import Account, MeaninglessError, Setup
+from ...documents.setups import Account, MeaninglessError, Setup, read_outlook
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
@@ -198,7 +197,7 @@ class _Requests:
         """Return what the client makes of a document; raise MeaninglessError."""
         asker = self.case.asker
         if step.kind != "xml":
-            return outlook_reader.read(document)
+            return read_outlook(document)
         seen = reading.read(document, self.client.rules, asker)
         if seen.setup is None:
             raise MeaninglessError(seen.reason, seen.cure)

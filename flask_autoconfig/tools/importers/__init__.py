@@ -7,22 +7,25 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from ...config.ports import standard_port
 from ...config.reading import from_raw
 from ...config.values import domain_pattern
 from ...config.writing import dumps
-from ...documents.thunderbird_reader import NotAutoconfigError
+from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
-from ..not_xml import beginning
-from . import automx, automx2, client_config, setups
-from .imported import Imported, Raw, UnreadableError
-from .invalid import leave_out_invalid
+from ..reading import beginning
+from . import automx, automx2, setups
+from .imported import Imported, Raw, UnreadableError, prune
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
+_NAMES = (
+    "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
+)
 
 
 class Format(NamedTuple):
@@ -37,35 +40,24 @@ def _matcher(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(rb"(?:\xef\xbb\xbf)?\s*" + pattern, re.DOTALL).match
 
 
+def _read_xml(_file: Path, data: bytes) -> Imported:
+    reader = Reader()
+    provider = reader.read(data)
+    notes = [f"line {line}: {sentence}" for line, sentence in reader.notes]
+    return Imported([provider], notes, reader.where)
+
+
+_AUTOMX = re.compile(rb"(?m)^[ \t]*\[automx\]").search
+_AUTODISCOVER = _matcher(rb"(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b")
+_SQLITE = _matcher(rb"SQLite format 3\0")
 # The first one that matches counts.
 FORMATS = (
-    Format(
-        "database of automx2",
-        _matcher(rb"SQLite format 3\0"),
-        lambda path, _: automx2.read_database(path),
-    ),
-    Format(
-        "seed of automx2", _matcher(rb"\{"), lambda _, data: automx2.read_seed(data)
-    ),
-    Format(
-        "automx.conf",
-        re.compile(rb"(?m)^[ \t]*\[automx\]").search,
-        lambda _, data: automx.read(data),
-    ),
-    Format(
-        "Autodiscover answer",
-        _matcher(rb"(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b"),
-        lambda _, data: setups.read_autodiscover(data),
-    ),
-    Format(
-        "configuration profile",
-        setups.is_profile,
-        lambda _, data: setups.read_profile(data),
-    ),
-    Format("config-v1.1.xml", lambda _: True, lambda _, data: client_config.read(data)),
-)
-_NAMES = (
-    "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
+    Format("database of automx2", _SQLITE, automx2.read_database),
+    Format("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
+    Format("automx.conf", _AUTOMX, automx.read),
+    Format("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
+    Format("configuration profile", setups.is_profile, setups.read_profile),
+    Format("config-v1.1.xml", lambda _: True, _read_xml),
 )
 
 
@@ -81,83 +73,62 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
         if file in found:
             problems.append(Problem(str(file), "it is named twice", "name it once"))
             continue
-        found[file] = []
+        found[file], lost = [], list[str]()
         try:
-            imported = _import(file)
+            found[file] = _import(file, lost)
+        except UnreadableError as error:
+            problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
-            problems += error.problems
-            notes += getattr(error, "__notes__", [])
-            continue
-        notes += _prefixed(file, imported.notes)
-        found[file] = imported.providers
+            problems += [
+                Problem(f"{file}: {problem.place}", problem.message, problem.cure)
+                for problem in error.problems
+            ]
+        notes += [f"{file}: {note}" for note in lost]
 
     problems += _claimed_twice(found)
     if problems:
-        raise _with_notes(problems, notes, "nothing is imported")
+        failure = ConfigError(problems, "nothing is imported")
+        for note in notes:
+            failure.add_note(note)
+        raise failure
     raw = {"provider": _merged(found, notes)}
     return dumps(from_raw(raw).tables), notes
 
 
-def _import(file: Path) -> Imported:
-    """Return what a file holds; raises ConfigError that names the file."""
-    notes: list[str] = []
-    try:
-        providers, notes, where = _read(file)
-        if not providers:
-            raise UnreadableError("it has no domain with servers")
-        for provider in providers:
-            notes += leave_out_invalid(provider, where)
-            notes += _order_notes(provider)
-        from_raw({"provider": providers})
-    except ConfigError as error:
-        problems = [
-            Problem(f"{file}: {problem.place}", problem.message, problem.cure)
-            for problem in error.problems
-        ]
-        raise _with_notes(problems, _prefixed(file, notes)) from error
-    except UnreadableError as error:
-        problem = Problem(str(file), str(error), error.cure)
-        raise _with_notes([problem], _prefixed(file, notes)) from error
-    except OSError as error:
-        cure = "name a file that you may read"
-        problem = Problem(str(file), f"cannot read it: {error.strerror}", cure)
-        raise ConfigError([problem]) from error
-    return Imported(providers, notes)
-
-
-def _prefixed(file: Path, notes: Iterable[str]) -> list[str]:
-    return [f"{file}: {note}" for note in notes]
-
-
-def _with_notes(
-    problems: list[Problem], notes: Iterable[str], title: str = ""
-) -> ConfigError:
-    error = ConfigError(problems, title)
-    for note in notes:
-        error.add_note(note)
-    return error
+def _import(file: Path, notes: list[str]) -> list[Raw]:
+    """Return what a file holds, and add notes; raises UnreadableError or ConfigError."""
+    providers, lost, where = _read(file)
+    notes += lost
+    if not providers:
+        raise UnreadableError("it has no domain with servers")
+    for provider in providers:
+        notes += _leave_out_invalid(provider, where)
+    from_raw({"provider": providers})
+    return providers
 
 
 def _read(file: Path) -> Imported:
-    """Read a file by its format; raises OSError or UnreadableError."""
-    data = _content(file)
-    format_ = next(format_ for format_ in FORMATS if format_.matches(data))
+    """Read a file by its format; raises UnreadableError."""
+    name = "file"
     try:
-        return format_.read(file, data)
+        data = _content(file)
+        name, _, read = next(it for it in FORMATS if it.matches(data))
+        return read(file, data)
     except UnreadableError:
         raise
+    except OSError as error:
+        message = f"cannot read it: {error.strerror}"
+        raise UnreadableError(message, "name a file that you may read") from error
     except NotAutoconfigError as error:
         is_broken = isinstance(error.__cause__, NotXmlError)
         is_broken &= data.lstrip().startswith(b"<")
         words, cure = beginning(data) if is_broken else ("", f"name {_NAMES}")
         message = "; ".join(filter(None, (str(error), words)))
         raise UnreadableError(message, cure) from error
-    except UnicodeDecodeError as error:
-        message = f"it is no readable {format_.name}: {error}"
-        raise UnreadableError(message, "save it in UTF-8") from error
     except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:
-        message = f"it is no readable {format_.name}: {error}"
-        raise UnreadableError(message) from error
+        is_encoding = isinstance(error, UnicodeDecodeError)
+        cure = "save it in UTF-8" if is_encoding else "correct it, or import another"
+        raise UnreadableError(f"it is no readable {name}: {error}", cure) from error
 
 
 def _content(file: Path) -> bytes:
@@ -177,31 +148,73 @@ def _content(file: Path) -> bytes:
     return data
 
 
-def _order_notes(provider: Raw) -> Iterator[str]:
-    types = [server.get("type") for server in provider.get("incoming", ())]
-    if "imap" in types[1:] and types[0] != "imap":
-        yield (
-            f"{types[0]} stays before imap, as it is there: FairEmail, which reads the "
-            "first server alone, finds no settings; let imap stand first"
-        )
+# --- Invalid values -------------------------------------------------------------------
+
+# One round removes values, the next one tables that need them, and so on.
+_MOST_ROUNDS = 5
+_STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
+
+
+def _leave_out_invalid(
+    provider: Raw, where: Callable[[Any, Any], str]
+) -> Iterator[str]:
+    """Remove each invalid value, and each table that is invalid without it.
+
+    Yield a note for each. What is wrong with the provider as a whole stays.
+    """
+    for _ in range(_MOST_ROUNDS):
+        try:
+            from_raw({"provider": [provider]})
+            return
+        except ConfigError as error:
+            places = {
+                problem.place.removeprefix("provider[0]").removeprefix("."): problem
+                for problem in error.problems
+            }
+        for place, problem in places.items():
+            container, key = _step_to(provider, place)
+            value = container[key] if container is not None else None
+            is_list = isinstance(value, list)
+            if value is None or (is_list and any(isinstance(it, dict) for it in value)):
+                continue
+            shown = where(value, "") or where(container, key)
+            served = ""
+            container[key] = None
+            if key == "socket_type":
+                container[key] = _usual_socket_type(container)
+                served = f"; {container[key]} is served"
+            yield f"{place} is left out{shown}: {problem.message}{served}"
+        prune(provider)
+
+
+def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
+    """Return the container of a place's value and its key or index there.
+
+    A key that is missing does not count: the problem is the table's.
+    """
+    container: Any = None
+    key: Any = None
+    value: Any = provider
+    for name, index, quoted in _STEP.findall(place):
+        step = int(index) if index else name or quoted
+        try:
+            below = value[step]
+        except (KeyError, IndexError, TypeError):
+            break
+        container, key, value = value, step, below
+    return container, key
+
+
+def _usual_socket_type(server: Raw) -> str:
+    type_, port = server.get("type", ""), server.get("port")
+    is_starttls = port == 25 or (port and port == standard_port(type_, "STARTTLS"))
+    return "STARTTLS" if is_starttls else "SSL"
 
 
 # --- Providers of several files -------------------------------------------------------
 
 _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
-
-
-def _identity(provider: Raw) -> str:
-    """Return what two providers share if one can serve the domains of both.
-
-    A name that differs only by the provider's own domain counts as the same.
-    """
-    raw = {key: value for key, value in provider.items() if key not in _DOMAINS}
-    for key in _TITLES:
-        for domain in provider.get("domains", ())[:1]:
-            raw[key] = raw.get(key, domain).replace(domain, "%EMAILDOMAIN%")
-    return repr(sorted(raw.items()))
 
 
 def _claimed_twice(found: Mapping[Path, list[Raw]]) -> Iterator[Problem]:
@@ -217,22 +230,32 @@ def _claimed_twice(found: Mapping[Path, list[Raw]]) -> Iterator[Problem]:
                 )
 
 
+def _identity(provider: Raw) -> str:
+    """Return what two providers share if one can serve the domains of both.
+
+    A name that differs only by the provider's own domain counts as the same.
+    """
+    raw = {key: value for key, value in provider.items() if key not in _DOMAINS}
+    for key in _TITLES:
+        for domain in provider.get("domains", ())[:1]:
+            raw[key] = raw.get(key, domain).replace(domain, "%EMAILDOMAIN%")
+    return repr(sorted(raw.items()))
+
+
 def _merged(found: Mapping[Path, list[Raw]], notes: list[str]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains."""
     merged: dict[str, Raw] = {}
-    for file, providers in found.items():
-        for provider in providers:
-            first = merged.setdefault(_identity(provider), provider)
-            if first is provider:
-                continue
-            for key in _DOMAINS:
-                first.setdefault(key, []).extend(provider.get(key, ()))
-            for key in _TITLES:
-                if first.get(key) != provider.get(key):
-                    first.pop(key, None)
-                    notes.append(
-                        f"{file}: {key} is left out: the domains share a provider"
-                    )
+    for file, provider in ((file, it) for file, raws in found.items() for it in raws):
+        first = merged.setdefault(_identity(provider), provider)
+        if first is provider:
+            continue
+        for key in _DOMAINS:
+            first.setdefault(key, []).extend(provider.get(key, ()))
+        for key in _TITLES:
+            if first.get(key) != provider.get(key):
+                first.pop(key, None)
+                why = f"{key} is left out: the domains share a provider"
+                notes.append(f"{file}: {why}")
     for provider in merged.values():
         for key in _DOMAINS:
             if key in provider:

@@ -6,7 +6,7 @@ The files are untrusted: each value is checked against the type that is declared
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,27 +15,20 @@ import msgspec
 from msgspec import Struct
 
 from .imported import (
+    DAV,
     TYPES,
     Imported,
     Raw,
     UnreadableError,
-    list_for,
+    add_server,
     url_with_port,
     usable,
 )
 
 Row = TypeVar("Row", bound=Struct)
-_DAV = {"caldav": "calendar", "carddav": "address_book"}
 _METHODS = {"plain": "password-cleartext", "secure": "password-encrypted"}
 _SEED_PORTS = {"imap": 993, "pop3": 995, "smtp": 465}  # where a seed names none
 _LDAP = "user names from LDAP are lost: a find_username function can look them up"
-
-# --- The database ---------------------------------------------------------------------
-
-_MOST_BYTES = 64 * 1024 * 1024  # of values in all tables
-_MOST_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
-_MOST_ROWS = 100_000  # of a table
-_LONGEST = 100_000  # bytes of a value or of a table's definition
 
 
 class _Provider(Struct):
@@ -45,43 +38,93 @@ class _Provider(Struct):
 
 
 class _Domain(Struct):
-    id: int
     name: str
+    id: int = 0
     provider_id: int | None = None
     ldapserver_id: int | None = None
 
 
 class _Server(Struct):
-    id: int
+    """A server for mail, or for calendars and address books."""
+
     type: str
+    id: int = 0
     name: str | None = None
+    url: str | None = None
     port: int | None = None
+    use_ssl: bool | int | None = True
     socket_type: str | None = None
     user_name: str | None = None
     authentication: str | None = None
     prio: int | None = None
 
 
-class _Service(Struct):
-    id: int
-    type: str
-    url: str
-    port: int | None = None
-    use_ssl: int | None = None
-    user_name: str | None = None
-
-
-class _ServerLink(Struct):
+class _Link(Struct):
     domain_id: int
-    server_id: int
+    server_id: int | None = None
+    davserver_id: int | None = None
 
 
-class _ServiceLink(Struct):
-    domain_id: int
-    davserver_id: int
+def _table(row: _Server, notes: dict[str, None]) -> Raw | None:
+    """Return a server, or None with a note for a type that we do not have."""
+    if row.type in DAV and row.url:
+        url = url_with_port(row.url, row.port, bool(row.use_ssl))
+        return {"type": row.type, "url": url, "username": row.user_name or None}
+    if row.type not in TYPES:
+        name = (row.name or row.url or "")[:60]
+        notes[f"the server {name} of the type {row.type[:60]} is left out"] = None
+        return None
+    return {
+        "type": TYPES[row.type],
+        "hostname": row.name or "",
+        "port": row.port,
+        "socket_type": row.socket_type,
+        "username": row.user_name,
+        "authentication": _METHODS.get(row.authentication or "", row.authentication),
+    }
 
 
-def read_database(path: Path) -> Imported:
+# --- The seed -------------------------------------------------------------------------
+
+
+class _Seed(Struct):
+    domains: list[str | _Domain]  # objects since 2024, which may name LDAP
+    servers: list[_Server]
+    provider: str | None = None
+
+
+def read_seed(_file: Path, data: bytes) -> Imported:
+    """Read a seed; raises msgspec.MsgspecError."""
+    seed = msgspec.json.decode(data, type=_Seed)
+    notes: dict[str, None] = {}
+    names: list[str] = []
+    for domain in seed.domains:
+        names.append(domain if isinstance(domain, str) else domain.name)
+        if isinstance(domain, _Domain) and domain.ldapserver_id is not None:
+            notes[_LDAP] = None
+    raw: Raw = {"domains": names, "display_name": seed.provider}
+    by_prio = sorted(seed.servers, key=lambda it: 10 if it.prio is None else it.prio)
+    for server in by_prio:
+        if server.type in TYPES:
+            if server.port is None:
+                server.port = _SEED_PORTS[TYPES[server.type]]
+            is_direct = server.port in _SEED_PORTS.values()
+            server.socket_type = "SSL" if is_direct else "STARTTLS"
+        table = _table(server, notes)
+        if table:
+            add_server(raw, table)
+    return usable([raw], notes)
+
+
+# --- The database ---------------------------------------------------------------------
+
+_MOST_BYTES = 64 * 1024 * 1024  # of values in all tables
+_MOST_STEPS = 100_000_000  # of SQLite's virtual machine, for a query: some seconds
+_MOST_ROWS = 100_000  # of a table
+_LONGEST = 100_000  # bytes of a value or of a table's definition
+
+
+def read_database(path: Path, _data: bytes) -> Imported:
     """Read a database; raises UnreadableError or sqlite3.Error."""
     if not path.is_file():
         raise UnreadableError("a database is read from an ordinary file only")
@@ -132,19 +175,39 @@ class _Database:
         if not domains:
             raise UnreadableError("it lists no domains, as a database of automx2 does")
         providers = {row.id: row for row in self._rows("provider", _Provider)}
-        servers, services = self._servers(), self._services()
+        servers = self._servers()
         # Domains of one provider with the same servers become one provider.
         merged: dict[tuple[Any, ...], Raw] = {}
         for domain in domains:
-            linked = [*servers.get(domain.id, ()), *services.get(domain.id, ())]
-            key = (domain.provider_id, *(id(server) for _, server in linked))
-            if key not in merged:
-                row = providers.get(domain.provider_id or 0)
-                merged[key] = _provider(row, linked)
-            merged[key]["domains"].append(domain.name)
+            linked = servers.get(domain.id, {})
+            raw = merged.setdefault((domain.provider_id, *linked), {"domains": []})
+            raw["domains"].append(domain.name)
             if domain.ldapserver_id is not None:
                 self._notes[_LDAP] = None
+            if len(raw["domains"]) > 1:
+                continue
+            for table in linked.values():
+                add_server(raw, table)
+            row = providers.get(domain.provider_id or 0)
+            if row is not None:
+                raw |= {"display_name": row.name, "display_short_name": row.short_name}
         return usable(merged.values(), self._notes)
+
+    def _servers(self) -> dict[int, dict[str, Raw]]:
+        """Return the servers by the id of a domain, in their order, equal ones once."""
+        found: dict[int, dict[str, Raw]] = {}
+        for kind in ("server", "davserver"):  # older releases have no services
+            domains: dict[int | None, list[int]] = {}
+            for link in self._rows(f"{kind}_domain", _Link):
+                number = link.server_id if kind == "server" else link.davserver_id
+                domains.setdefault(number, []).append(link.domain_id)
+            rows = self._rows(kind, _Server)
+            for row in sorted(rows, key=lambda row: (row.prio or 0, row.id)):
+                table = _table(row, self._notes)
+                key = repr(table)
+                for domain in domains.get(row.id, ()) if table else ():
+                    found.setdefault(domain, {}).setdefault(key, table or {})
+        return found
 
     def _rows(self, table: str, kind: type[Row]) -> list[Row]:
         """Return the rows of a table, in no order; none where it does not exist."""
@@ -191,127 +254,3 @@ class _Database:
                 limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
                 raise UnreadableError(f"its tables hold {limit}")
             yield row
-
-    def _servers(self) -> dict[int, list[tuple[str, Raw]]]:
-        rows = sorted(
-            self._rows("server", _Server), key=lambda row: (row.prio or 0, row.id)
-        )
-        servers = {row.id: raw for row in rows if (raw := self._server(row))}
-        links = self._rows("server_domain", _ServerLink)
-        return _by_domain(servers, ((row.domain_id, row.server_id) for row in links))
-
-    def _services(self) -> dict[int, list[tuple[str, Raw]]]:
-        """Return calendars and address books, which older releases have no tables of."""
-        rows = sorted(self._rows("davserver", _Service), key=lambda row: row.id)
-        services = {row.id: raw for row in rows if (raw := self._service(row))}
-        links = self._rows("davserver_domain", _ServiceLink)
-        return _by_domain(
-            services, ((row.domain_id, row.davserver_id) for row in links)
-        )
-
-    def _server(self, row: _Server) -> tuple[str, Raw] | None:
-        type_ = TYPES.get(row.type)
-        if type_ is None:
-            self._leave_out(f"the server {row.name}", row.type)
-            return None
-        method = row.authentication or ""
-        return list_for(type_), {
-            "type": type_,
-            "hostname": row.name,
-            "port": row.port,
-            "socket_type": row.socket_type,
-            "username": row.user_name,
-            "authentication": _METHODS.get(method, row.authentication),
-        }
-
-    def _service(self, row: _Service) -> tuple[str, Raw] | None:
-        if row.type not in _DAV:
-            self._leave_out(f"the service {row.url}", row.type)
-            return None
-        url = url_with_port(row.url, row.port, bool(row.use_ssl))
-        raw = {"type": row.type, "url": url, "username": row.user_name or None}
-        return _DAV[row.type], raw
-
-    def _leave_out(self, name: str, type_: str) -> None:
-        self._notes[f"{name} of the type {type_} is left out"] = None
-
-
-def _provider(row: _Provider | None, servers: Iterable[tuple[str, Raw]]) -> Raw:
-    raw: Raw = {"domains": []}
-    if row is not None:
-        raw |= {"display_name": row.name, "display_short_name": row.short_name}
-    for key, server in servers:
-        raw.setdefault(key, []).append(server)
-    return raw
-
-
-def _by_domain(
-    servers: Mapping[int, tuple[str, Raw]], links: Iterable[tuple[int, int]]
-) -> dict[int, list[tuple[str, Raw]]]:
-    """Return the servers by the id of a domain, in their order, equal ones once."""
-    first: dict[str, int] = {}  # the index of the first of equal servers
-    index_of = {
-        number: first.setdefault(repr(server), index)
-        for index, (number, server) in enumerate(servers.items())
-    }
-    in_order = list(servers.values())
-    known = {
-        (index_of[server], domain) for domain, server in links if server in index_of
-    }
-    found: dict[int, list[tuple[str, Raw]]] = {}
-    for index, domain in sorted(known):
-        found.setdefault(domain, []).append(in_order[index])
-    return found
-
-
-# --- The seed -------------------------------------------------------------------------
-
-
-class _SeedDomain(Struct):
-    name: str
-    ldapserver_id: int | None = None
-
-
-class _SeedServer(Struct):
-    type: str
-    name: str = ""
-    port: int | None = None
-    prio: int = 10
-    url: str = ""
-    use_ssl: bool = True
-
-
-class _Seed(Struct):
-    domains: list[str | _SeedDomain]  # objects since 2024, which may name LDAP
-    servers: list[_SeedServer]
-    provider: str | None = None
-
-
-def read_seed(text: bytes) -> Imported:
-    """Read a seed; raises msgspec.MsgspecError."""
-    seed = msgspec.json.decode(text, type=_Seed)
-    domains = [
-        _SeedDomain(domain) if isinstance(domain, str) else domain
-        for domain in seed.domains
-    ]
-    notes = [_LDAP] if any(row.ldapserver_id is not None for row in domains) else []
-    raw: Raw = {"domains": [row.name for row in domains], "display_name": seed.provider}
-    for server in sorted(seed.servers, key=lambda server: server.prio):
-        if server.type in _DAV and server.url:
-            url = url_with_port(server.url, server.port, server.use_ssl)
-            key, table = _DAV[server.type], {"type": server.type, "url": url}
-        elif server.type in TYPES:
-            type_ = TYPES[server.type]
-            key, table = list_for(type_), _seed_server(server, type_)
-        else:
-            notes.append(f"the server of the type {server.type[:60]!r} is left out")
-            continue
-        raw.setdefault(key, []).append(table)
-    return usable([raw], dict.fromkeys(notes))
-
-
-def _seed_server(server: _SeedServer, type_: str) -> Raw:
-    port = _SEED_PORTS[type_] if server.port is None else server.port
-    socket_type = "SSL" if port in _SEED_PORTS.values() else "STARTTLS"
-    raw = {"type": type_, "hostname": server.name, "port": port}
-    return {**raw, "socket_type": socket_type}

@@ -10,6 +10,8 @@ Raw = dict[str, Any]  # a table as the TOML has it
 
 # The types of automx and automx2, and those of config-v1.1.xml.
 TYPES = {"imap": "imap", "pop": "pop3", "pop3": "pop3", "smtp": "smtp"}
+DAV = {"caldav": "calendar", "carddav": "address_book"}
+_URL = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
 
 
 class Imported(NamedTuple):
@@ -31,9 +33,12 @@ class UnreadableError(ValueError):
         self.cure = cure
 
 
-def list_for(type_: str) -> str:
-    """Return the provider's list of servers of this type."""
-    return "outgoing" if type_ == "smtp" else "incoming"
+def add_server(provider: Raw, server: Raw) -> None:
+    """Add a server to the provider's list for its type."""
+    key = (
+        "outgoing" if server["type"] == "smtp" else DAV.get(server["type"], "incoming")
+    )
+    provider.setdefault(key, []).append(server)
 
 
 def usable(providers: Iterable[Raw], notes: Iterable[str]) -> Imported:
@@ -41,23 +46,26 @@ def usable(providers: Iterable[Raw], notes: Iterable[str]) -> Imported:
     kept, lost = [], list(notes)
     for provider in providers:
         if provider.keys() & {"incoming", "calendar", "address_book"}:
-            kept.append(_without_none(provider))
+            prune(provider)
+            kept.append(provider)
         else:
-            lost.append(
-                f"{', '.join(provider['domains'])}: left out, it has no servers"
-            )
+            names = ", ".join(map(str, provider["domains"]))
+            lost.append(f"{names}: left out, it has no servers")
     return Imported(kept, lost)
 
 
-def _without_none(value: Any) -> Any:
+def prune(value: Any) -> None:
+    """Remove what is None from nested tables and lists."""
     if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: _without_none(item) for key, item in value.items() if item is not None}
-
-
-_URL = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
+        value[:] = [item for item in value if item is not None]
+    elif isinstance(value, dict):
+        for key in [key for key, item in value.items() if item is None]:
+            del value[key]
+        value = value.values()
+    else:
+        return
+    for item in value:
+        prune(item)
 
 
 def url_with_port(url: str, port: int | None, use_ssl: bool) -> str:

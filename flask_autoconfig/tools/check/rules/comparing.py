@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from ....address import NOBODY, Address, fill_in
 from ....config.ports import MAIL_TYPES
-from ....documents import Recipient, outlook_reader
-from ....documents.setups import Account, MeaninglessError, Setup
+from ....documents import Recipient
+from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...net.mail import Endpoint
@@ -196,7 +196,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
         if suspect and reply and play.family == "outlook":
             with suppress(ProbeError, MeaninglessError):
                 ask = ask_of(OUTLOOK.steps[1], another, reply.url)
-                setup = outlook_reader.read(web.unpacked(scene.facts.answer(ask)))
+                setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
                 found |= suspect & {one.username or "" for one in setup.servers}
     return found
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from ....documents import Recipient, apple, apple_reader, pacc_reader
-from ....documents.setups import MeaninglessError, Setup
+from ....documents import Recipient, apple
+from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
@@ -59,7 +59,7 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
             played.setup = Setup(())
             try:
                 if family.name == "pacc":
-                    played.setup = pacc_reader.read(reply.body)
+                    played.setup = read_pacc(reply.body)
                 played.findings = [_content(family, reply, expected)]
                 played.findings += _digest(case, facts, family, reply)
             except MeaninglessError as error:
@@ -169,7 +169,7 @@ def _read_profile(
         plain, signature = _verified(url, plain)
         findings = [signature]
     try:
-        setup = apple_reader.read(plain)
+        setup = read_profile(plain)
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 
@@ -186,7 +186,7 @@ def expected_profile(case: Case) -> Setup | None:
     recipient = Recipient(case.domain, case.asker)
     body = apple.write(case.provider, recipient) if case.provider else None
     with suppress(MeaninglessError):
-        return apple_reader.read(body) if body else None
+        return read_profile(body) if body else None
     return None
 
 
