@@ -61,7 +61,7 @@ _ORDER: tuple[Rule | str, ...] = (
     Rule("The page", advice.pale_colours, "page"),
     Rule(
         "Outlook (classic)",
-        advice.left_out(outlook.left_out, "it is not offered", "Outlook"),
+        advice.left_out(outlook.left_out, "the server is not offered", "Outlook"),
         "outlook",
         ours=True,
     ),
