@@ -57,12 +57,21 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     language = recipient.language
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
-    payloads = dict(_payloads(provider, recipient, description))
+    kinds = (
+        say("Mail", language),
+        say("Calendar (CalDAV)", language),
+        say("Address book (CardDAV)", language),
+    )
+    payloads = []
+    for kind, payload in zip(
+        kinds, _payloads(provider, recipient, description), strict=True
+    ):
+        if payload:
+            _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
+            payload["PayloadDisplayName"] = f"{description}: {kind}"
+            payloads.append(payload)
     if not payloads:
         return None
-    for kind, payload in payloads.items():
-        _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
-        payload["PayloadDisplayName"] = f"{description}: {say(kind, language)}"
 
     def consent(language: str) -> str:
         text = say(
@@ -81,7 +90,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         "PayloadDescription": description_of_all % {"account": whose},
         # A device chooses its owner's language, else the requested one.
         "ConsentText": {"default": consent(language), **consents},
-        "PayloadContent": [*payloads.values()],
+        "PayloadContent": payloads,
     }
     _identify(profile, identifier, whose)
     return plistlib.dumps(profile)
@@ -111,15 +120,15 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 
 def _payloads(
     provider: Provider, recipient: Recipient, description: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each payload of a recipient whose domain is known, with its kind."""
+) -> Iterator[dict[str, Any] | None]:
+    """Yield mail, calendar and address book, None for each that is absent.
+
+    The domain of the recipient is known.
+    """
     mail = _mail(provider, recipient, description)
-    if payload := mail or _active_sync(provider, recipient):
-        yield "Mail", payload
-    if payload := _dav(provider.calendar, "CalDAV", recipient, description):
-        yield "Calendar (CalDAV)", payload
-    if payload := _dav(provider.address_book, "CardDAV", recipient, description):
-        yield "Address book (CardDAV)", payload
+    yield mail or _active_sync(provider, recipient)
+    yield _dav(provider.calendar, "CalDAV", recipient, description)
+    yield _dav(provider.address_book, "CardDAV", recipient, description)
 
 
 def _mail(
