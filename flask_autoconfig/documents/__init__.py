@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Container
 from typing import Literal, NamedTuple, Protocol
 
-from ..address import PLACEHOLDERS, Address
+from ..address import PLACEHOLDERS, Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
 
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
@@ -93,6 +93,16 @@ class Recipient(NamedTuple):
         if provider.id or provider.list_domains:
             return provider.identity
         return self.domain or self.mx_domain or ""
+
+    def text(self, text: str | None) -> str:
+        """Return a text with its placeholders filled in; "" if a value is unknown."""
+        return fill_in(text, self.domain, self.address)
+
+    def host(self, host: str | None) -> str:
+        return fill_in_host(host, self.domain, self.address)
+
+    def url(self, url: str | None) -> str:
+        return fill_in_url(url, self.domain, self.address)
 
 
 ANYBODY = Recipient()

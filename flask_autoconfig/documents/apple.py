@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import plistlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..address import Address, fill_in, fill_in_host, fill_in_url, known_part
+from ..address import fill_in, known_part
 from ..config.ports import endpoint_of
 from ..config.tables import Method, Provider, Server
 from . import ANYBODY, Recipient, usable
@@ -49,24 +49,29 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     name = name or recipient.name_of(provider)
     if not name:
         return None
+    recipient = recipient._replace(domain=name)
     whose = str(address) if address else name
     named_so = fill_in(provider.display_name, name, address, recipient.person)
     description = named_so or name
+    say = recipient.words.say
+    language = recipient.language
+    identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
-    def say(text: str, language: str = recipient.language) -> str:
-        return recipient.words.say(text, language)
-
-    mail = say("Mail")
-    kinds = mail, mail, say("Calendar (CalDAV)"), say("Address book (CardDAV)")
-    named = zip(kinds, _payloads(provider, recipient, name, description), strict=True)
-    payloads = [(kind, payload) for kind, payload in named if payload]
+    kinds = (
+        say("Mail", language),
+        say("Calendar (CalDAV)", language),
+        say("Address book (CardDAV)", language),
+    )
+    payloads = []
+    for kind, payload in zip(
+        kinds, _payloads(provider, recipient, description), strict=True
+    ):
+        if payload:
+            _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
+            payload["PayloadDisplayName"] = f"{description}: {kind}"
+            payloads.append(payload)
     if not payloads:
         return None
-
-    identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
-    for kind, payload in payloads:
-        _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
-        payload["PayloadDisplayName"] = f"{description}: {kind}"
 
     def consent(language: str) -> str:
         text = say(
@@ -77,15 +82,15 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         return text % {"provider": description, "account": whose}
 
     consents = {tag: consent(tag) for tag in recipient.words.languages()}
-    description_of_all = say("Sets up the account %(account)s.") % {"account": whose}
+    description_of_all = say("Sets up the account %(account)s.", language)
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
-        "PayloadDescription": description_of_all,
+        "PayloadDescription": description_of_all % {"account": whose},
         # A device chooses its owner's language, else the requested one.
-        "ConsentText": {"default": consent(recipient.language), **consents},
-        "PayloadContent": [payload for _, payload in payloads],
+        "ConsentText": {"default": consent(language), **consents},
+        "PayloadContent": payloads,
     }
     _identify(profile, identifier, whose)
     return plistlib.dumps(profile)
@@ -94,7 +99,7 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 def is_there(provider: Provider, recipient: Recipient) -> bool:
     """Whether there is a profile for a recipient whose domain is known."""
     name = recipient.address.domain if recipient.address else recipient.domain
-    return any(_payloads(provider, recipient, name or "", ""))
+    return any(_payloads(provider, recipient._replace(domain=name or ""), ""))
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
@@ -114,22 +119,23 @@ def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
 
 
 def _payloads(
-    provider: Provider, recipient: Recipient, domain: str, description: str
+    provider: Provider, recipient: Recipient, description: str
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield mail, ActiveSync, calendar and address book, None for each that is absent."""
-    address, books = recipient.address, provider.address_book
-    yield _mail(provider, recipient, domain, description)
-    yield _active_sync(provider, address, domain)
-    yield _dav(provider.calendar, "caldav", "CalDAV", address, domain, description)
-    yield _dav(books, "carddav", "CardDAV", address, domain, description)
+    """Yield mail, calendar and address book, None for each that is absent.
+
+    The domain of the recipient is known.
+    """
+    mail = _mail(provider, recipient, description)
+    yield mail or _active_sync(provider, recipient)
+    yield _dav(provider.calendar, "CalDAV", recipient, description)
+    yield _dav(provider.address_book, "CardDAV", recipient, description)
 
 
 def _mail(
-    provider: Provider, recipient: Recipient, domain: str, description: str
+    provider: Provider, recipient: Recipient, description: str
 ) -> dict[str, Any] | None:
-    address = recipient.address
-    incoming = _first(provider.incoming, MAIL_TYPES, address, domain)
-    outgoing = _first(provider.outgoing, ["smtp"], address, domain)
+    incoming = _first(provider.incoming, MAIL_TYPES, recipient)
+    outgoing = _first(provider.outgoing, ["smtp"], recipient)
     if incoming is None or outgoing is None:
         return None
     payload = {
@@ -137,88 +143,69 @@ def _mail(
         MAIL_TYPE: MAIL_TYPES[incoming.type],
         "EmailAccountDescription": description,
         "OutgoingPasswordSameAsIncomingPassword": outgoing.username is not None,
-        **_server(INCOMING, incoming, address, domain),
-        **_server(OUTGOING, outgoing, address, domain),
+        # Shown to recipients of mail; without it the device asks.
+        "EmailAccountName": recipient.person,
+        "EmailAddress": str(recipient.address or ""),
     }
+    for way, server in ((INCOMING, incoming), (OUTGOING, outgoing)):
+        payload |= {
+            way + HOST_NAME: recipient.host(server.hostname),
+            way + PORT: server.port,
+            way + USE_SSL: server.socket_type != "plain",
+            way + METHOD: METHODS[usable(server, METHODS) or "none"],
+            way + USERNAME: recipient.text(server.username),
+        }
+    return _without_empty(payload)
 
-    if address:
-        payload["EmailAddress"] = str(address)
-    if recipient.person:  # shown to recipients of mail; without it the device asks
-        payload["EmailAccountName"] = recipient.person
-    return payload
 
-
-def _active_sync(
-    provider: Provider, address: Address | None, domain: str
-) -> dict[str, Any] | None:
+def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | None:
     """Return an Exchange account for a provider without IMAP and POP3, or None.
 
     iOS asks only Microsoft's own servers for Autodiscover.
     """
     if any(server.type in MAIL_TYPES for server in provider.incoming):
         return None
-    for server, url in exchange_servers(provider, "activesync", domain, address):
+    for server, url in exchange_servers(provider, "activesync", recipient):
         endpoint = endpoint_of(url)
-        if endpoint["port"] not in (80, 443):
-            continue
-        payload = {
-            "PayloadType": "com.apple.eas.account",
-            "Host": endpoint["hostname"],
-            "SSL": endpoint["socket_type"] == "SSL",
-            "OAuth": usable(server, METHODS) is None,
-        }
-        username = fill_in(server.username, domain, address)
-        optional = {"EmailAddress": address and str(address), "UserName": username}
-        return payload | {key: value for key, value in optional.items() if value}
+        if endpoint["port"] in (80, 443):
+            return _without_empty(
+                {
+                    "PayloadType": "com.apple.eas.account",
+                    "Host": endpoint["hostname"],
+                    "SSL": endpoint["socket_type"] == "SSL",
+                    "OAuth": usable(server, METHODS) is None,
+                    "EmailAddress": str(recipient.address or ""),
+                    "UserName": recipient.text(server.username),
+                }
+            )
     return None
 
 
 def _first(
-    servers: tuple[Server, ...], types: Any, address: Address | None, domain: str
+    servers: tuple[Server, ...], types: Container[str], recipient: Recipient
 ) -> Server | None:
     """Return the first server that Apple's programs can use and whose host is known."""
-    usable = (it for it in servers if it.type in types and _method(it) is not None)
-    known = (it for it in usable if fill_in_host(it.hostname, domain, address))
-    return next(known, None)
-
-
-def _method(server: Server) -> str | None:
-    """Return the word for the server's best method that Apple's programs have, or None."""
-    method = usable(server, METHODS)
-    return None if method is None else METHODS[method]
-
-
-def _server(
-    way: str, server: Server, address: Address | None, domain: str
-) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        way + HOST_NAME: fill_in_host(server.hostname, domain, address),
-        way + PORT: server.port,
-        way + USE_SSL: server.socket_type != "plain",
-        way + METHOD: _method(server),
-    }
-    username = fill_in(server.username, domain, address)
-    return said | ({way + USERNAME: username} if username else {})
+    for server in servers:
+        is_usable = server.type in types and usable(server, METHODS) is not None
+        if is_usable and recipient.host(server.hostname):
+            return server
+    return None
 
 
 def _dav(
-    servers: tuple[Server, ...],
-    type_: str,
-    prefix: str,
-    address: Address | None,
-    domain: str,
-    description: str,
+    servers: tuple[Server, ...], kind: str, recipient: Recipient, description: str
 ) -> dict[str, Any] | None:
+    type_ = kind.lower()
     fitting = (server for server in servers if server.type == type_)
     server = next((server for server in fitting if usable(server, METHODS)), None)
     if server is None:
         return None
-    host, path = fill_in_host(server.hostname, domain, address), ""
+    host, path = recipient.host(server.hostname), ""
     port, ssl = server.port, server.socket_type
     if server.url:
-        url = fill_in_url(server.url, domain, address)
-        known = url or ("" if address else known_part(server.url, domain))
-        parts = urlsplit(known)
+        url = recipient.url(server.url)
+        known = known_part(server.url, recipient.domain)
+        parts = urlsplit(url or ("" if recipient.address else known))
         host, path = parts.hostname or "", parts.path if url else ""
         if path == f"/.well-known/{type_}":  # the device tries it by itself
             path = ""
@@ -226,17 +213,18 @@ def _dav(
         port = parts.port or (443 if ssl == "SSL" else 80)
     if not host:
         return None
+    return _without_empty(
+        {
+            "PayloadType": f"com.apple.{type_}.account",
+            f"{kind}HostName": host,
+            f"{kind}Port": port,
+            f"{kind}UseSSL": ssl != "plain",
+            f"{kind}AccountDescription": description,
+            f"{kind}PrincipalURL": path,
+            f"{kind}Username": recipient.text(server.username),
+        }
+    )
 
-    payload: dict[str, Any] = {
-        "PayloadType": f"com.apple.{type_}.account",
-        f"{prefix}HostName": host,
-        f"{prefix}Port": port,
-        f"{prefix}UseSSL": ssl != "plain",
-        f"{prefix}AccountDescription": description,
-    }
 
-    username = fill_in(server.username, domain, address)
-    optional = {"PrincipalURL": path, "Username": username}
-    return payload | {
-        f"{prefix}{key}": value for key, value in optional.items() if value
-    }
+def _without_empty(payload: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if value != ""}

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
-from ..address import Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import WITHOUT_LOGIN, Method, Provider, Server
 from . import ANYBODY, Recipient, usable
 from .xml import NotXmlError, local_name, parse, to_bytes
@@ -111,62 +110,83 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     is unknown. There is no `User`: its `DisplayName` is the user's own name (section
     2.2.4.1.1.1.2), not the provider's.
     """
-    if not is_there(provider, recipient):
+    servers = [
+        (server, said)
+        for _, server in provider.servers
+        if (said := _server(server, recipient))
+    ]
+    url = exchange_url(provider, "ews", recipient)
+    if any(server in provider.incoming for server, _ in servers):
+        protocols = [said for _, said in servers]
+    elif url:
+        # Inside a company's network, and outside. GNOME's clients require ASUrl.
+        protocols = [
+            {TYPE: type_, "ASUrl": url, "EwsUrl": url} for type_ in ("EXCH", "EXPR")
+        ]
+    else:
         return None
-    domain, address = recipient.domain, recipient.address
     root = ET.Element("Autodiscover", xmlns=NAMESPACE)
     response = ET.SubElement(root, "Response", xmlns=RESPONSE)
     account = ET.SubElement(response, "Account")
-    _add(account, "AccountType", "email")
-    _add(account, "Action", "settings")
-    if not _is_mail_read(provider, recipient):
-        url = exchange_url(provider, "ews", recipient)
-        for type_ in ("EXCH", "EXPR"):  # inside a company's network, and outside
-            protocol = ET.SubElement(account, PROTOCOL)
-            _add(protocol, TYPE, type_)
-            _add(protocol, "ASUrl", url)  # GNOME's clients require it
-            _add(protocol, "EwsUrl", url)
-        return to_bytes(root)
-
-    for _, server in provider.servers:
-        if server.type in TYPES:
-            _write_mail(account, server, domain, address)
-        elif server.type in _DAV_TYPES and server.url and usable(server, METHODS):
-            _write_dav(account, server, domain, address)
+    _add(account, {"AccountType": "email", "Action": "settings"})
+    for protocol in protocols:
+        _add(ET.SubElement(account, PROTOCOL), protocol)
     return to_bytes(root)
+
+
+def _server(server: Server, recipient: Recipient) -> dict[str, str]:
+    """Return the elements of a server, {} if Outlook cannot use the server."""
+    method = usable(server, METHODS)
+    login = {LOGIN_NAME: recipient.text(server.username)}
+    if method is None:
+        return {}
+    if server.type in _DAV_TYPES:
+        url = recipient.url(server.url)
+        return {TYPE: _DAV_TYPES[server.type], SERVER: url, **login} if url else {}
+    # The recipient may be no domain, or have an address that does not fit the host.
+    host = recipient.host(server.hostname) if server.type in TYPES else ""
+    if not host:
+        return {}
+    ssl, encryption = ENCRYPTION[server.socket_type or "SSL"]
+    said = {
+        TYPE: TYPES[server.type],
+        SERVER: host,
+        PORT: str(server.port),
+        "DomainRequired": "off",
+        **login,
+        SPA: "on" if method == "NTLM" else "off",
+        SSL: ssl,
+        ENCRYPTED_BY: encryption,
+        AUTH_REQUIRED: "off" if method in WITHOUT_LOGIN else "on",
+    }
+    smtp = {"UsePOPAuth": "off", "SMTPLast": "off"}
+    return said | smtp if server.type == "smtp" else said
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
     """Whether there is a document for the recipient."""
-    return _is_mail_read(provider, recipient) or bool(
-        exchange_url(provider, "ews", recipient)
+    is_read = any(
+        server.type in TYPES and _server(server, recipient)
+        for server in provider.incoming
     )
-
-
-def _is_mail_read(provider: Provider, recipient: Recipient) -> bool:
-    """Whether the provider has an IMAP or POP3 server for Outlook."""
-    domain, address = recipient.domain, recipient.address
-    return any(_host_of(server, domain, address) for server in provider.incoming)
+    return is_read or bool(exchange_url(provider, "ews", recipient))
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that Outlook cannot log in to, and the reason."""
     for place, server in provider.servers:
         if server.type in (*TYPES, *_DAV_TYPES) and not usable(server, METHODS):
-            yield f"{place}.authentication", "it knows passwords alone"
+            yield f"{place}.authentication", "Outlook can log in with a password only"
 
 
 def exchange_servers(
-    provider: Provider,
-    type_: _ExchangeType,
-    domain: str | None,
-    address: Address | None,
+    provider: Provider, type_: _ExchangeType, recipient: Recipient
 ) -> Iterator[tuple[Server, str]]:
     """Yield the servers of one of Exchange's services, each with its URL filled in."""
     for server in provider.incoming:
         key = _KEYS_OF_EXCHANGE[type_] if server.type == "exchange" else "url"
         if server.type in (type_, "exchange"):
-            url = fill_in_url(getattr(server, key), domain, address)
+            url = recipient.url(getattr(server, key))
             if url:
                 yield server, url
 
@@ -175,67 +195,20 @@ def exchange_url(
     provider: Provider, type_: _ExchangeType, recipient: Recipient
 ) -> str | None:
     """Return the URL of one of Exchange's services, or None."""
-    domain, address = recipient.domain, recipient.address
-    found = next(exchange_servers(provider, type_, domain, address), None)
-    return found and found[1]
+    return next((url for _, url in exchange_servers(provider, type_, recipient)), None)
 
 
-def _host_of(server: Server, domain: str | None, address: Address | None) -> str:
-    """Return the host of a mail server that Outlook can use, or "".
-
-    It takes a domain, and there is none, or an address that fits it.
-    """
-    if server.type not in TYPES or not usable(server, METHODS):
-        return ""
-    return fill_in_host(server.hostname, domain, address)
-
-
-def _write_mail(
-    account: ET.Element, server: Server, domain: str | None, address: Address | None
-) -> None:
-    host = _host_of(server, domain, address)
-    if not host:
-        return
-
-    protocol = ET.SubElement(account, PROTOCOL)
-    ssl, encryption = ENCRYPTION[server.socket_type or "SSL"]
-    _add(protocol, TYPE, TYPES[server.type])
-    _add(protocol, SERVER, host)
-    _add(protocol, PORT, str(server.port))
-    _add(protocol, "DomainRequired", "off")
-    _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
-    method = usable(server, METHODS)
-    _add(protocol, SPA, "on" if method == "NTLM" else "off")
-    _add(protocol, SSL, ssl)
-    _add(protocol, ENCRYPTED_BY, encryption)
-    _add(protocol, AUTH_REQUIRED, "off" if method in WITHOUT_LOGIN else "on")
-    if server.type == "smtp":
-        _add(protocol, "UsePOPAuth", "off")
-        _add(protocol, "SMTPLast", "off")
-
-
-def _write_dav(
-    account: ET.Element, server: Server, domain: str | None, address: Address | None
-) -> None:
-    url = fill_in_url(server.url, domain, address)
-    if url:
-        protocol = ET.SubElement(account, PROTOCOL)
-        _add(protocol, TYPE, _DAV_TYPES[server.type])
-        _add(protocol, SERVER, url)
-        _add(protocol, LOGIN_NAME, fill_in(server.username, domain, address))
-
-
-def _add(parent: ET.Element, tag: str, text: str | None) -> None:
-    if text:
-        ET.SubElement(parent, tag).text = text
+def _add(parent: ET.Element, children: dict[str, str]) -> None:
+    for tag, text in children.items():
+        if text:
+            ET.SubElement(parent, tag).text = text
 
 
 def request(address: str) -> bytes:
     """Return a POX request (section 2.2.3.1) as Outlook sends it."""
     root = ET.Element("Autodiscover", xmlns="http" + _REQUESTS[0])
     asked = ET.SubElement(root, "Request")
-    _add(asked, "EMailAddress", address)
-    _add(asked, "AcceptableResponseSchema", RESPONSE)
+    _add(asked, {"EMailAddress": address, "AcceptableResponseSchema": RESPONSE})
     return to_bytes(root)
 
 
@@ -245,8 +218,7 @@ def error(code: int) -> bytes:
     response = ET.SubElement(root, "Response")
     time = datetime.now(UTC).strftime("%H:%M:%S.%f0")
     element = ET.SubElement(response, "Error", Time=time, Id=str(code))
-    _add(element, "ErrorCode", str(code))
-    _add(element, "Message", _MESSAGES[code])
+    _add(element, {"ErrorCode": str(code), "Message": _MESSAGES[code]})
     ET.SubElement(element, "DebugData")
     return to_bytes(root)
 

@@ -56,10 +56,16 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
         for name in HOSTS.get(server.type, ()):
             protocols[name] = {HOST: server.hostname or ""}
         if server.type in _URLS:
-            protocols[server.type] = {"url": _without_port(server.url or "")}
+            url = urlsplit(server.url or "")
+            netloc = url.netloc.removesuffix(":443")
+            protocols[server.type] = {"url": urlunsplit(url._replace(netloc=netloc))}
+    common = frozenset.intersection(*(_methods(provider, it) for it in listed))
+    authentication: dict[str, Any] = {"password": "password" in common}
+    if "oauth-public" in common:
+        authentication["oauth-public"] = {"issuer": _issuer(provider)}
     document = {
         PROTOCOLS: protocols,
-        "authentication": _authentication(provider, listed),
+        "authentication": authentication,
         "info": _info(provider, recipient),
     }
 
@@ -94,11 +100,9 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 class _Verdict(NamedTuple):
-    """A server, and the reason if it is not in the document."""
-
     place: str
     server: Server
-    reason: str
+    reason: str  # why it is not in the document, or ""
 
 
 def _verdicts(provider: Provider) -> Iterator[_Verdict]:
@@ -140,41 +144,29 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
     """Return why PACC cannot express a server, or ""."""
     if server.type == "managesieve":
         return "PACC has no port for it that speaks TLS from the first byte"
-    reason = _of_host(server) if server.type in HOSTS else _of_url(server)
-    if reason:
-        return reason
+    if server.type in HOSTS:
+        name, port = HOSTS[server.type][0], standard_port(server.type, "SSL")
+        host = server.hostname or ""
+        if server.socket_type != "SSL" or server.port != port:
+            return f"{name} can only be TLS on port {port}"
+        if not is_for_all(host):
+            return "its host is not the same for everybody"
+    else:
+        url = urlsplit(server.url or "")
+        host = url.hostname or ""
+        if url.scheme != "https" or not is_for_all(url.geturl()):
+            return "it has no https URL for everybody"
+        if url.port not in (None, 443):
+            return "its URL can only be on port 443"
+    if is_ip(host):
+        return "PACC names a host, never an IP address"
     if server.username not in _LOGINS:
-        return "it implies that one logs in with the address"
+        return "PACC implies that one logs in with the address"
     if not methods:
-        return "it knows passwords, and OAuth2 with an issuer in [provider.oauth2]"
+        return (
+            "PACC has passwords, and OAuth2 with an issuer in [provider.oauth2], only"
+        )
     return ""
-
-
-def _of_host(server: Server) -> str:
-    name, port = HOSTS[server.type][0], standard_port(server.type, "SSL")
-    host = server.hostname or ""
-    if server.socket_type != "SSL" or server.port != port:
-        return f"{name} can only be TLS on port {port}"
-    if not is_for_all(host):
-        return "its host is not the same for everybody"
-    return "it names a host, never an IP address" if is_ip(host) else ""
-
-
-def _of_url(server: Server) -> str:
-    url = server.url or ""
-    if not url.startswith("https://") or not is_for_all(url):
-        return "it has no https URL for everybody"
-    parts = urlsplit(url)
-    if parts.port not in (None, 443):
-        return "its URL can only be on port 443"
-    host = parts.hostname or ""
-    return "its URL names a host, never an IP address" if is_ip(host) else ""
-
-
-def _without_port(url: str) -> str:
-    """Return a URL without the default port of https."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.removesuffix(":443")))
 
 
 def _methods(provider: Provider, server: Server) -> frozenset[str]:
@@ -196,15 +188,6 @@ def _issuer(provider: Provider) -> str:
     """Return the URL of the authorization server, or ""."""
     issuer = (provider.oauth2.issuer if provider.oauth2 else None) or ""
     return f"https://{issuer}" if issuer and "://" not in issuer else issuer
-
-
-def _authentication(provider: Provider, servers: list[Server]) -> dict[str, Any]:
-    """Return the methods that all the servers have."""
-    common = frozenset.intersection(*(_methods(provider, it) for it in servers))
-    said: dict[str, Any] = {"password": "password" in common}
-    if "oauth-public" in common:
-        said["oauth-public"] = {"issuer": _issuer(provider)}
-    return said
 
 
 def _info(provider: Provider, recipient: Recipient) -> dict[str, Any]:

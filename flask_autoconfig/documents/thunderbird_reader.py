@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
@@ -69,6 +70,10 @@ class Reader:
         self._lines: dict[ET.Element, int] = {}
         # By the identity of a table: the table, its element, its keys' elements.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
+        # The elements that were read, and which of their attributes. Those with children
+        # of their own are in `_parents`.
+        self._read: dict[ET.Element, set[str]] = {}
+        self._parents: set[ET.Element] = set()
 
     @property
     def lost(self) -> list[str]:
@@ -89,107 +94,96 @@ class Reader:
 
     def read(self, data: bytes) -> dict[str, Any]:
         """Return the raw provider table; raises NotAutoconfigError."""
-        root = _bounded(data)
+        root = client_config(data)
+        elements = sum(1 for it in root.iter() if it.tag != "domain")
+        if elements > _MOST_ELEMENTS:
+            message = f"it has {elements} elements, more than {_MOST_ELEMENTS}"
+            raise NotAutoconfigError(message)
         self._lines = line_numbers(data, root)
-        email_provider, *others = root.findall("emailProvider")
-        self._lose_attributes(root, {"version"})
-        self._lose_attributes(email_provider, {"id"})
-        for extra in others:
-            root.remove(extra)
-            self._lose(extra, "only the first one counts")
-        self._put_in_place(root, email_provider)
-        for server in email_provider.iterfind("incomingServer[@type='activeSync']"):
+        provider = next(root.iterfind("emailProvider"))
+        self._mark(root, "version")
+        self._mark(provider, "id")
+        _put_in_place(root, provider)
+        for server in provider.iterfind("incomingServer[@type='activeSync']"):
             server.set("type", "activesync")  # the spelling of the draft
 
-        raw = self._domains(email_provider)
-        raw |= self._fields(EMAIL_PROVIDER, email_provider, {"domain"})
-        known = {"emailProvider", CONFIG_UPDATE.tag}
-        raw |= self._fields(CLIENT_CONFIG, root, known)
-        update = self._fields((CONFIG_UPDATE,), root, None)
+        raw = self._domains(provider)
+        raw |= self._fields(EMAIL_PROVIDER, provider)
+        raw |= self._fields(CLIENT_CONFIG, root)
+        update = self._fields((CONFIG_UPDATE,), root)
         if update:
             raw.setdefault("oauth2", {}).update(update)
         name = raw.get("display_name")
         if name == DOMAIN_PLACEHOLDER or raw.get("domains") == [name]:
             del raw["display_name"]  # it is the default
+        self._note_unread(root)
+        self.notes.sort(key=itemgetter(0))
         return raw
 
-    def _lose(
-        self, element: ET.Element, why: str = "the format has no such element"
-    ) -> None:
-        self._note(element, f"<{_shown(element)}> is left out: {why}")
+    def _mark(self, element: ET.Element, *attributes: str) -> None:
+        self._read.setdefault(element, set()).update(attributes)
 
     def _note(self, element: ET.Element, sentence: str) -> None:
         self.notes.append((self._lines[element], sentence))
 
-    def _lose_attributes(self, element: ET.Element, known: Iterable[str]) -> None:
-        for name in set(element.attrib) - set(known):
+    def _lose(self, element: ET.Element, why: str) -> None:
+        self._mark(element, *element.attrib)
+        self._note(element, f"<{_shown(element)}> is left out: {why}")
+
+    def _note_unread(self, element: ET.Element) -> None:
+        """Note what was not read of an element, and of the elements in it."""
+        for name in element.attrib.keys() - self._read[element]:
             self._note(
                 element,
                 f"the attribute {name[:60]} of <{_shown(element)}> is left out: "
                 "the format has no such attribute there",
             )
-
-    def _put_in_place(self, root: ET.Element, provider: ET.Element) -> None:
-        """Move elements that some files have on the wrong level."""
-        inner = {field.tag for field in EMAIL_PROVIDER if isinstance(field, Table)}
-        outer = {field.tag for field in CLIENT_CONFIG if isinstance(field, Table)}
-        outer |= {field.also for field in CLIENT_CONFIG if isinstance(field, Table)}
-        for source, target, tags in ((root, provider, inner), (provider, root, outer)):
-            for child in [child for child in source if child.tag in tags]:
-                source.remove(child)
-                target.append(child)
+        if element not in self._parents:
+            return
+        tags = {child.tag for child in element if child in self._read}
+        for child in element:
+            if child in self._read:
+                self._note_unread(child)
+            elif child.tag in tags:
+                self._lose(child, "the one before it counts")
+            else:
+                self._lose(child, "the format has no such element")
 
     def _domains(self, provider: ET.Element) -> dict[str, Any]:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
         again: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
-            self._lose_attributes(element, {"purpose"})
+            self._mark(element, "purpose")
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
-            name = self._domain(element)
-            if name and key == "domains" and name in found["mx_domains"]:
+            text = text_of(element)
+            try:
+                name = domain_pattern("*" if text == DOMAIN_PLACEHOLDER else text)
+            except ValueError as error:
+                self._note(element, f"a <domain> is left out: {error.args[0]}")
+                continue
+            if key == "domains" and name in found["mx_domains"]:
                 again[name] = None  # written for Mustang
-            elif name:
+            else:
                 found[key][name] = None
         found["domains"] = found["domains"] or again
 
         raw: dict[str, Any] = {key: list(it) for key, it in found.items() if it}
         identity = provider.get("id", "").strip()
-        if identity and identity not in (
-            *raw.get("domains", [])[:1],
-            DOMAIN_PLACEHOLDER,
-        ):
+        first = next(iter(found["domains"]), "")
+        if identity not in ("", first, DOMAIN_PLACEHOLDER):
             try:
                 raw["id"] = identifier(identity)
             except ValueError as error:
                 self._note(provider, f"the id is left out: {error.args[0]}")
         return raw
 
-    def _domain(self, element: ET.Element) -> str | None:
-        name = text_of(element)
-        try:
-            return domain_pattern("*" if name == DOMAIN_PLACEHOLDER else name)
-        except ValueError as error:
-            self._note(element, f"a <domain> is left out: {error.args[0]}")
-            return None
-
-    def _fields(
-        self, fields: Iterable[Field], element: ET.Element, known: set[str] | None
-    ) -> dict[str, Any]:
-        """Return the fields' values; note other children unless they are `known`."""
-        raw: dict[str, Any] = {}
+    def _fields(self, fields: Iterable[Field], element: ET.Element) -> dict[str, Any]:
         fields = tuple(fields)
-        for field in fields:
-            value = self._value(field, element)
-            if value is not None:
-                raw[field.key] = value
+        values = {field.key: self._value(field, element) for field in fields}
+        raw = {key: value for key, value in values.items() if value is not None}
         own_tags = {field.key: field.tag for field in fields}
         self._elements[id(raw)] = raw, element, own_tags
-        if known is not None:
-            tags = {field.tag for field in fields} | known
-            tags |= {getattr(field, "also", "") for field in fields}
-            for child in element:
-                if child.tag not in tags:
-                    self._lose(child)
+        self._parents.add(element)
         return raw
 
     def _value(self, field: Field, element: ET.Element) -> Any:
@@ -206,45 +200,39 @@ class Reader:
     def _text(self, field: Text, element: ET.Element) -> Any:
         found = [element]
         if field.tag:
-            found = element.findall(field.tag) or element.findall(field.also or "-")
-        for extra in found[1:]:
-            self._lose(extra, "the one before it counts")
+            both = (element.find(field.tag), element.find(field.also or "-"))
+            found = [it for it in both if it is not None]
         if not found:
             return None
-        if field.tag:
-            self._lose_attributes(found[0], {field.attribute})
-        text = found[0].get(field.attribute, "") if field.attribute else ""
-        text = text.strip() if field.attribute else text_of(found[0])
-        if not text:
-            return None
-        return self._converted(field, text)
-
-    def _converted(self, field: Text, text: str) -> Any:
+        for child in found:
+            self._mark(child, field.attribute)
+        text = text_of(found[0])
+        if field.attribute:
+            text = found[0].get(field.attribute, "").strip()
         if field.kind is bool and text in ("true", "false"):
             return text == "true"
         if field.kind is int and text.isdecimal() and text.isascii():
             return int(text[:20])
-        return text  # an invalid value is reported when the tables are built
+        return text or None  # an invalid value is reported when the tables are built
 
     def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
         found = element.findall(field.tag)
-        own = " ".join((element.text or "").split())
-        if own and element.tag == "instruction":
+        if element.tag == "instruction" and (element.text or "").strip():
+            for child in found:  # the element itself has all the text
+                self._mark(child, *child.attrib)
             found = [element]
         texts: dict[str, str] = {}
         for child in found:
-            if child is not element:
-                self._lose_attributes(child, {"lang"})
             text = " ".join("".join(child.itertext()).split())
             language = child.get("lang", "").strip().replace("_", "-")
-            if text and texts.setdefault(language, text) != text:
-                self._lose(child, "its language was there before")
+            if not text or texts.setdefault(language, text) == text:
+                self._mark(child, "lang")
         return texts or None
 
     def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
         methods: dict[str, Any] = {}
         for element in elements:
-            self._lose_attributes(element, {"system"})
+            self._mark(element, "system")
             method = _method(element)
             if isinstance(method, str) and method and method not in _METHODS:
                 self._lose(element, f"no client knows the method {method[:40]}")
@@ -253,19 +241,16 @@ class Reader:
         return list(methods.values()) or None
 
     def _tables(self, field: Table, element: ET.Element) -> Any:
-        tables = [
-            self._table(field, child)
-            for child in element.findall(field.tag)
-            if self._is_known(child)
-        ]
+        if field.key == "pop3" and element.get("type") != "pop3":
+            return None
+        found = element.findall(field.tag)[: None if field.many else 1]
+        tables = [self._table(field, it) for it in found if self._is_known(it)]
         for child in element.findall(field.also or "-"):
             table = self._table(field, child)
             if table not in tables:  # not just the other version's name for it
                 tables.append(table)
         if field.many:
             return tables or None
-        for extra in element.findall(field.tag)[1:]:
-            self._lose(extra, "the one before it counts")
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
@@ -275,21 +260,23 @@ class Reader:
             self._lose(element, f"it has no {needed}")
             return False
 
+        known = _TYPES.get(str(element.tag))
+        if not known:
+            return True
         type_ = element.get("type", "").strip()
         name = f'<{_shown(element)} type="{type_[:60]}">'
-        known = _TYPES.get(str(element.tag))
-        if known and type_ and type_ not in known:
+        if type_ and type_ not in known:
             why = _TYPE_HINTS.get(type_, "its type is not known")
+            self._mark(element, *element.attrib)
             self._note(element, f"{name} is left out: {why}")
             return False
-
-        if known and element.find("hostname") is not None:
-            methods = [_method(it) for it in element.iterfind("authentication")]
-            no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
-            for tag, served in _SERVED_FOR.items():
-                needless = tag == "username" and no_login
-                if element.find(tag) is None and not needless:
-                    self._note(element, f"{name} has no <{tag}>: {served} is served")
+        methods = [_method(it) for it in element.iterfind("authentication")]
+        no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
+        for tag, served in _SERVED_FOR.items():
+            needless = tag == "username" and no_login
+            is_at_host = element.find("hostname") is not None
+            if is_at_host and element.find(tag) is None and not needless:
+                self._note(element, f"{name} has no <{tag}>: {served} is served")
         return True
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
@@ -297,25 +284,25 @@ class Reader:
         for child in element.findall("restriction/clientIPAddress/.."):
             child.clear()
             child.text = "client-IP-address"
-        for child in element.findall("pop3"):
-            if element.get("type") != "pop3":
-                self._lose(child, "its server is no pop3 server")
-                element.remove(child)
-
-        texts = [it for it in field.fields if isinstance(it, Text) and not it.tag]
-        attributes = {it.attribute for it in texts}
-        children: set[str] = set()
-        if field.tag == "instruction":  # the text may be in the element itself
-            attributes |= {"lang"}
-            children = {"descr"}
-        self._lose_attributes(element, attributes)
-        raw = self._fields(field.fields, element, children)
+        self._mark(element)
+        raw = self._fields(field.fields, element)
         urls = filter(None, map(raw.get, URL_KEYS))
         implied = endpoint_of(next(urls, "")) if field.key == "incoming" else {}
         if implied.items() <= raw.items():  # written for Thunderbird
             for key in implied:
                 del raw[key]
         return raw
+
+
+def _put_in_place(root: ET.Element, provider: ET.Element) -> None:
+    """Move elements that some files have on the wrong level."""
+    inner = {field.tag for field in EMAIL_PROVIDER if isinstance(field, Table)}
+    outer = {field.tag for field in CLIENT_CONFIG if isinstance(field, Table)}
+    outer |= {field.also for field in CLIENT_CONFIG if isinstance(field, Table)}
+    for source, target, tags in ((root, provider, inner), (provider, root, outer)):
+        for child in [child for child in source if child.tag in tags]:
+            source.remove(child)
+            target.append(child)
 
 
 def _shown(element: ET.Element) -> str:
@@ -345,17 +332,4 @@ def client_config(data: bytes) -> ET.Element:
             "no <clientConfig> with an <emailProvider> in it: "
             f"the root is <{_shown(root)}>"
         )
-    return root
-
-
-def _bounded(data: bytes) -> ET.Element:
-    """Return the root of a document that is no larger than any real one.
-
-    Raises NotAutoconfigError.
-    """
-    root = client_config(data)
-    elements = sum(1 for it in root.iter() if it.tag != "domain")
-    if elements > _MOST_ELEMENTS:
-        message = f"it has {elements} elements, more than {_MOST_ELEMENTS}"
-        raise NotAutoconfigError(message)
     return root
