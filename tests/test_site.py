@@ -24,7 +24,6 @@ from flask_autoconfig import (
     Settings,
     create_app,
 )
-from flask_autoconfig.page.view import Page
 from flask_autoconfig.signals import answered
 
 Write = Callable[..., Path]
@@ -309,7 +308,11 @@ def test_the_documented_template_works(layout: Path) -> None:
     assert "imap.example.com" in page.text
     text = text_of(lines.document)
     (words,) = re.findall(r"`autoconfig_page`, with (.*?)\. `_` remains", text, re.S)
-    assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
+    names = re.findall(r"`(\w+)`", words)
+    tests = (f"{{{{ autoconfig_page.{name} is defined }}}} " for name in names)
+    (layout / "templates/autoconfig/setup.html").write_text("".join(tests))
+    defined = Client(site(layout / "autoconfig.toml")).get(PAGE)
+    assert defined.text.split() == ["True"] * len(names)
 
 
 def test_a_catalog_of_the_site_overrides_the_built_in_one(layout: Path) -> None:
