@@ -235,8 +235,8 @@ FAMILIES: tuple[Family, ...] = (
             _for_people("/account.svg", "assets", "account_code"),
             _for_people("/logo", "assets", "logo"),
             _for_people("/colours.css", "assets", "colours"),
-            _for_people("/style.css", "assets", "style"),
-            _for_people("/script.js", "assets", "script"),
+            _for_people("/style.css", "assets", "file"),
+            _for_people("/script.js", "assets", "file"),
         ),
     ),
     Family(

@@ -452,7 +452,7 @@ def test_an_invalid_host_is_not_repeated(app: Flask) -> None:
 
 @rows("devices", "agent, platform, device")
 def test_the_headers_tell_the_device(agent: str, platform: str, device: str) -> None:
-    headers = {"User-Agent": agent, "Sec-CH-UA-Platform": platform}
+    headers = [("User-Agent", agent), ("Sec-CH-UA-Platform", platform)]
     environ = EnvironBuilder(headers=headers).get_environ()
     assert Visit(Request("/mail/setup", environ=environ)).device == device
 

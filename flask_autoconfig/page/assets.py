@@ -37,6 +37,8 @@ NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
 # version 15, which takes a steady hand (ISO/IEC 18004, table 7, error correction M).
 MOST_BYTES = 213
 MOST_LARGE_BYTES = 412
+CSS = "text/css; charset=utf-8"
+JAVASCRIPT = "text/javascript; charset=utf-8"
 _MASK = 0  # fixed: trying all eight masks takes four times as long
 _MAX_AGE = 3600  # seconds
 _NOTHING = ("Content-Security-Policy", "default-src 'none'")
@@ -180,25 +182,20 @@ def colours(_lookup: Lookup, request: Request) -> Answer:
         return NOT_SERVED
     body = style_of(look.colours(f"#{colour}")).encode()
     cached = ("Cache-Control", f"public, max-age={_MAX_AGE}, no-transform")
-    return _answer(body, "text/css; charset=utf-8", cached)
+    return _answer(body, CSS, cached)
 
 
-def style(_lookup: Lookup, _request: Request) -> Answer:
-    """Return the style sheet."""
-    return _file("style.css", "text/css; charset=utf-8")
-
-
-def script(_lookup: Lookup, _request: Request) -> Answer:
-    """Return the script."""
-    return _file("script.js", "text/javascript; charset=utf-8")
+def file(_lookup: Lookup, request: Request) -> Answer:
+    """Return the file in `static/` that the path of the route ends with."""
+    return _static(request.path.rpartition("/")[2])
 
 
 @cache
-def _file(name: str, content_type: str) -> Answer:
+def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
     return public(
         file.read_bytes(),
-        [("Content-Type", content_type)],
+        [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
         cache_control=kept_for(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),
     )

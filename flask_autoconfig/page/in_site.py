@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -52,9 +51,7 @@ def show(page: Any, policy: str) -> Shown:
     site_policy: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
     own_policy = policy if site_policy is None else site_policy
     page.nonce = _nonce()
-    # As with Jinja's own cache, templates added later count only if they are reloaded.
-    environment = current_app.jinja_env
-    page.is_in_site = (_look if environment.auto_reload else _look_once)(environment)
+    page.is_in_site = _has_templates(current_app.jinja_env)
     if not page.is_in_site:
         return alone.show(page, own_policy)
     try:
@@ -79,7 +76,7 @@ _OUTDATED_TEMPLATE = (
 )
 
 
-def _look(environment: Environment) -> bool:
+def _has_templates(environment: Environment) -> bool:
     """Return whether the site overrides a template; then its Jinja renders them all."""
     if environment.loader is None:
         return False
@@ -91,9 +88,6 @@ def _look(environment: Environment) -> bool:
         if TEMPLATES not in Path(file).parents:
             return True
     return False
-
-
-_look_once = lru_cache(maxsize=16)(_look)  # one entry for each app of the process
 
 
 def _nonce() -> str:

@@ -59,7 +59,6 @@ class Account(NamedTuple):
     name: str = ""  # of the person
     is_signed: bool = False  # the Apple profile is signed
     profile: str = ""  # the URL of the Apple profile
-    davx5: str = ""  # the URL of the steps for DAVx⁵, "" if they are not offered
 
     @property
     def shown(self) -> str:
@@ -99,24 +98,17 @@ class Account(NamedTuple):
         return self.device in ("windows", "mac", "linux")
 
     @property
-    def calendars(self) -> list[DavService]:
-        """The calendars with a known URL."""
-        return self._dav_services(self.provider.calendar, "CalDAV")
-
-    @property
-    def address_books(self) -> list[DavService]:
-        """The address books with a known URL."""
-        return self._dav_services(self.provider.address_book, "CardDAV")
-
-    @property
     def dav_services(self) -> list[DavService]:
-        """The calendars, then the address books."""
-        return self.calendars + self.address_books
-
-    @property
-    def dav_logins(self) -> list[tuple[str, str]]:
-        """The distinct pairs of URL and user name of the DAV services."""
-        return list(dict.fromkeys((dav.url, dav.username) for dav in self.dav_services))
+        """The calendars with a known URL, then the address books."""
+        provider = self.provider
+        tables = {"CalDAV": provider.calendar, "CardDAV": provider.address_book}
+        return [
+            DavService(protocol, url, fill_in(server.username, None, self.address))
+            for protocol, servers in tables.items()
+            for server in servers
+            if server.type == protocol.lower()
+            and (url := fill_in_url(server.url, None, self.address))
+        ]
 
     def _first(
         self, servers: Iterable[Server], type_: str, methods: Collection[Method]
@@ -138,16 +130,6 @@ class Account(NamedTuple):
                     )
         return None
 
-    def _dav_services(
-        self, servers: Iterable[Server], protocol: str
-    ) -> list[DavService]:
-        return [
-            DavService(protocol, url, fill_in(server.username, None, self.address))
-            for server in servers
-            if server.type == protocol.lower()
-            and (url := fill_in_url(server.url, None, self.address))
-        ]
-
 
 # --- Programs -------------------------------------------------------------------------
 
@@ -165,20 +147,10 @@ class Program(NamedTuple):
     or_with: str = ""  # an attribute of Account that will do without servers
 
     @property
-    def template(self) -> str:
-        """The name of the template with its steps."""
-        return f"autoconfig/steps/{self.id}.html"
-
-    @property
     def where(self) -> str:
         """The names of its devices, for visitors with another one."""
         names = [_DEVICE_NAMES[device] for device in self.devices]
         return "" if self.is_of_device else ", ".join(names)
-
-    @property
-    def is_on_phone(self) -> bool:
-        """Whether the icon of its tile is a phone."""
-        return bool({"ios", "android"} & set(self.devices))
 
     def mail_servers(self, account: Account) -> tuple[MailServer, MailServer] | None:
         """Return the incoming and the outgoing server that it can use, or None."""

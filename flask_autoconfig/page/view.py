@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -49,7 +48,6 @@ class Tile(NamedTuple):
     """A program to choose."""
 
     program: Program
-    name: str
     href: str
     is_here: bool  # it runs on the visitor's device
     is_chosen: bool
@@ -246,14 +244,19 @@ class Page:
             self.profile,
         )
         programs = usable(account, provider.page.programs if provider.page else None)
-        if any(program.id == "davx5" for program in programs):
-            davx5 = self._href(address, program="davx5", name=visit.name)
-            account = account._replace(davx5=davx5)
         program = chosen(programs, visit.program, visit.device)
         self.program, self.account, self.address = program, account, account.shown
         self.settings = content.settings(provider, address, self._words)
         self.servers = program.mail_servers(account) if program else None
-        self.tiles = tuple(self._tiles(programs, address))
+        self.tiles = tuple(
+            Tile(
+                other,
+                self._href(address, program=other.id, name=visit.name),
+                visit.device in other.devices,
+                other is program,
+            )
+            for other in programs
+        )
 
         query = visit.query(address, program=program.id if program else "")
         self.here = visit.url(query)
@@ -264,14 +267,3 @@ class Page:
             self.code = f"{self.path}/account.svg?{person}&name={quote(visit.name)}"
         if "thunderbird" in paths:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
-
-    def _tiles(self, programs: list[Program], address: Address) -> Iterator[Tile]:
-        for program in programs:
-            href = self._href(address, program=program.id, name=self.name)
-            yield Tile(
-                program,
-                self.say(program.name),
-                f"{href}#steps",
-                self.device in program.devices,
-                program is self.program,
-            )

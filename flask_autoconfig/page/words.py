@@ -115,10 +115,8 @@ class Words:
 
     def __init__(self, language: str, translate: Callable[[str], str]) -> None:
         self.language = language
-        self._translate = translate
-        # Bounded: the keys are texts of the code, the templates and labels.toml.
-        self._texts: dict[str, Markup] = {}
-        self._labels: dict[tuple[str, str], Markup] = {}
+        # Bounded: the texts are those of the code and the templates.
+        self._translated = cache(lambda text: escape(translate(text)))
 
     @property
     def direction(self) -> str:
@@ -128,9 +126,7 @@ class Words:
 
     def say(self, text: str, /, **values: object) -> Markup:
         """Translate a text, and fill in its `%(name)s`."""
-        translated = self._texts.get(text)
-        if translated is None:
-            translated = self._texts[text] = escape(self._translate(text))
+        translated = self._translated(text)
         return translated % values if values else translated
 
     def label(self, name: str, description: str = "") -> Markup:
@@ -139,12 +135,6 @@ class Words:
         *name* is its key in labels.toml; the description is translated. Raise
         LookupError if there is neither.
         """
-        key = (name, description)
-        if key not in self._labels:
-            self._labels[key] = self._label(name, description)
-        return self._labels[key]
-
-    def _label(self, name: str, description: str) -> Markup:
         texts = labels().get(name, {})
         tag = best_match([self.language], [tag for tag in texts if tag != "source"])
         if tag is not None:
