@@ -231,12 +231,12 @@ FAMILIES: tuple[Family, ...] = (
         "page",
         (
             _for_people("", "view", "answer", endpoint="setup"),
-            _for_people("/qr.svg", "pictures", "qr_code"),
-            _for_people("/account.svg", "pictures", "account_code"),
-            _for_people("/logo", "pictures", "logo"),
-            _for_people("/colours.css", "pictures", "colours"),
-            _for_people("/style.css", "files", "style"),
-            _for_people("/script.js", "files", "script"),
+            _for_people("/qr.svg", "assets", "qr_code"),
+            _for_people("/account.svg", "assets", "account_code"),
+            _for_people("/logo", "assets", "logo"),
+            _for_people("/colours.css", "assets", "colours"),
+            _for_people("/style.css", "assets", "file"),
+            _for_people("/script.js", "assets", "file"),
         ),
     ),
     Family(

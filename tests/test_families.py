@@ -45,7 +45,7 @@ from flask_autoconfig import (
 )
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
-from flask_autoconfig.page.languages import languages
+from flask_autoconfig.page.words import languages
 from flask_autoconfig.tools.warnings import find_warnings
 
 Write = Callable[..., Path]

@@ -13,7 +13,7 @@ from support import TWO_DOMAINS, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
-from flask_autoconfig.page import languages
+from flask_autoconfig.page import words
 
 Ask = Callable[[str], str]
 TITLES = {"da": "Opsæt din e-mail", "pt_BR": "Configurar seu e-mail"}
@@ -40,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def forget_catalogs() -> None:
-    languages.languages.cache_clear()
-    languages.translations.cache_clear()
+    words.languages.cache_clear()
+    words.translations.cache_clear()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def ask(
     folder: Path, monkeypatch: pytest.MonkeyPatch, toml: Callable[[str], Path]
 ) -> Iterator[Ask]:
     """Return the page for a value of Accept-Language, with these catalogs."""
-    monkeypatch.setattr(languages, "LOCALE", folder)
+    monkeypatch.setattr(words, "LOCALE", folder)
     forget_catalogs()
     client = Client(create_app(toml(TWO_DOMAINS + NOTES)))
 
@@ -70,7 +70,7 @@ def test_the_first_available_language_is_chosen(
 
 def test_a_script_takes_precedence_over_the_language() -> None:
     tags = ["zh-Hans", "zh-Hant"]
-    assert languages.best_match(["zh-Hant-TW"], tags) == "zh-Hant"
+    assert words.best_match(["zh-Hant-TW"], tags) == "zh-Hant"
 
 
 @rows("texts", "accepted, text")
@@ -92,7 +92,7 @@ def test_every_text_is_translated_and_compiled() -> None:
         catalog = catalogs.read(file)
         assert {message.id for message in catalog if message.id} == texts
         assert [message.id for message in catalog if not message.string] == []
-        compiled = languages.LOCALE / file.relative_to(catalogs.LOCALE)
+        compiled = words.LOCALE / file.relative_to(catalogs.LOCALE)
         data = compiled.with_suffix(".mo").read_bytes()
         assert data == catalogs.compiled(catalog)
 

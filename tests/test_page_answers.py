@@ -15,7 +15,7 @@ from flask import Flask
 from flask_babel import Babel
 from seen import ADDRESS
 from support import TWO_DOMAINS, certificate_for, fetch, rows, serving
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from flask_autoconfig import (
     AutoconfigMiddleware,
@@ -23,11 +23,12 @@ from flask_autoconfig import (
     autoconfig,
     create_app,
 )
+from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.page.alone import TEMPLATES
-from flask_autoconfig.page.device import device_of
 from flask_autoconfig.page.programs import PROGRAMS
+from flask_autoconfig.page.visit import Visit
 
 Write = Callable[..., Path]
 FRED = "emailaddress=fred@example.com"
@@ -451,12 +452,9 @@ def test_an_invalid_host_is_not_repeated(app: Flask) -> None:
 
 @rows("devices", "agent, platform, device")
 def test_the_headers_tell_the_device(agent: str, platform: str, device: str) -> None:
-    assert device_of(agent, platform) == device
-
-
-def test_each_browser_is_on_its_device() -> None:
-    for device, agent in seen.AGENTS.items():
-        assert device_of(agent) == device
+    headers = [("User-Agent", agent), ("Sec-CH-UA-Platform", platform)]
+    environ = EnvironBuilder(headers=headers).get_environ()
+    assert Visit(Request("/mail/setup", environ=environ)).device == device
 
 
 @rows("first", "device, first, is_chosen")

@@ -20,7 +20,7 @@ from support import TWO_DOMAINS, rows, until
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import ConfigError, create_app, load
-from flask_autoconfig.page import look, pictures
+from flask_autoconfig.page import assets, look
 from flask_autoconfig.tools.warnings import find_warnings
 
 __all__ = ["browser", "visit"]  # fixtures
@@ -134,11 +134,11 @@ def test_a_provider_with_oauth2_only_has_no_code_and_no_tile(toml: Write) -> Non
 
 
 def test_the_limits_are_those_of_versions_10_and_15() -> None:
-    for most, version in ((pictures.MOST_BYTES, 10), (pictures.MOST_LARGE_BYTES, 15)):
-        side = int(re.findall(rb'width="(\d+)"', pictures.picture("x" * most))[0])
+    for most, version in ((assets.MOST_BYTES, 10), (assets.MOST_LARGE_BYTES, 15)):
+        side = int(re.findall(rb'width="(\d+)"', assets.picture("x" * most))[0])
         assert side == (17 + 4 * version + 8) * 4
-    assert pictures.fits("x" * 213)
-    assert not pictures.fits("x" * 214)
+    assert assets.fits("x" * 213)
+    assert not assets.fits("x" * 214)
 
 
 # --- The logo --------------------------------------------------------------------------

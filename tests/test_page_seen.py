@@ -22,7 +22,7 @@ from support import fetch, serving
 from test_languages import forget_catalogs
 
 from flask_autoconfig import create_app
-from flask_autoconfig.page import languages, words
+from flask_autoconfig.page import words
 
 pytestmark = pytest.mark.world
 __all__ = ["browser"]  # a fixture
@@ -93,7 +93,7 @@ def _arabic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if message.id:
             message.string = f"\u202e{message.id}\u202c"
     file.with_suffix(".mo").write_bytes(catalogs.compiled(catalog))
-    monkeypatch.setattr(languages, "LOCALE", folder)
+    monkeypatch.setattr(words, "LOCALE", folder)
     forget_catalogs()
     yield
     forget_catalogs()

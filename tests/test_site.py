@@ -25,7 +25,6 @@ from flask_autoconfig import (
     Settings,
     create_app,
 )
-from flask_autoconfig.page.view import Page
 from flask_autoconfig.signals import answered
 
 Log = pytest.LogCaptureFixture
@@ -267,7 +266,11 @@ def test_the_documented_template_has_the_sites_layout(layout: Path) -> None:
     assert Client(app).get("/mail/setup/style.css").status_code == 200
     text = text_of(lines.document)
     (words,) = re.findall(r"`autoconfig_page`, with (.*?)\. `_` remains", text, re.S)
-    assert all(hasattr(Page, name) for name in re.findall(r"`(\w+)`", words))
+    names = re.findall(r"`(\w+)`", words)
+    tests = (f"{{{{ autoconfig_page.{name} is defined }}}} " for name in names)
+    (layout / "templates/autoconfig/setup.html").write_text("".join(tests))
+    defined = Client(site(layout / "autoconfig.toml")).get(PAGE)
+    assert defined.text.split() == ["True"] * len(names)
 
 
 def test_the_policy_depends_on_template_and_setting(layout: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,16 +20,15 @@ TEMPLATE = "autoconfig/setup.html"
 # The templates that a site may override.
 TO_OVERRIDE = (TEMPLATE, "autoconfig/base.html", "autoconfig/content.html")
 VARIABLE = "autoconfig_page"
+_BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 
 
-def language() -> str | None:
+def language() -> None:
     """Return None: there is no site to choose a language."""
-    return None
 
 
-def catalogs() -> Path | None:
+def catalogs() -> None:
     """Return None: there is no site with catalogs."""
-    return None
 
 
 def takes(_error: Exception) -> bool:
@@ -62,8 +62,6 @@ def macro(name: str) -> Callable[..., Markup]:
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader
 
-    from .words import pieces
-
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -71,7 +69,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["pieces"] = pieces
+    # Splits a long value where a line may break.
+    environment.filters["pieces"] = lambda value: _BREAK_AFTER.split(str(value))
     return environment
 
 

@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
-from .languages import best_match
-from .words import N_, Words
+from .words import N_, Words, best_match
 
 _TITLES = {
     "imap": N_("Incoming mail (IMAP)"),
@@ -30,15 +29,11 @@ _ENCRYPTION = {
     "STARTTLS": "STARTTLS",
     "plain": N_("none (your password travels unprotected)"),
 }
-_LABELS: dict[Method, str] = {
-    "password-cleartext": "thunderbird.normal-password",
-    "password-encrypted": "thunderbird.encrypted-password",
-}
+_PASSWORDS: tuple[Method, ...] = (
+    *("password-cleartext", "password-encrypted", "http-basic", "http-digest"),
+)
 _METHODS: dict[Method, str] = {
-    "password-cleartext": N_("your e-mail password"),
-    "password-encrypted": N_("your e-mail password"),
-    "http-basic": N_("your e-mail password"),
-    "http-digest": N_("your e-mail password"),
+    **dict.fromkeys(_PASSWORDS, N_("your e-mail password")),
     "OAuth2": N_("sign in at your provider’s own page (OAuth2)"),
     "NTLM": N_("your e-mail password (NTLM)"),
     "GSSAPI": N_("your organisation’s sign-on (Kerberos/GSSAPI)"),
@@ -46,6 +41,11 @@ _METHODS: dict[Method, str] = {
     "client-IP-address": N_("none: it works in your provider’s network only"),
     "smtp-after-pop": N_("none: fetch your mail first"),
     "none": N_("none"),
+}
+# Labels of Thunderbird, for the servers of mail.
+_LABELS: dict[Method, str] = {
+    "password-cleartext": "thunderbird.normal-password",
+    "password-encrypted": "thunderbird.encrypted-password",
 }
 _MAIL = ("imap", "pop3", "smtp")
 
@@ -89,20 +89,19 @@ def settings(provider: Provider, address: Address, words: Words) -> Settings:
 
     def link(url: str | None, texts: dict[str, str], default: str = "") -> Link:
         filled_in = fill_in_url(url, None, address)
-        text = best_text(texts, words.language) or default or filled_in
-        return Link(filled_in, text)
+        return Link(filled_in, best_text(texts, words.language) or default or filled_in)
 
     enable = None
     if provider.enable:
         default = words.say("Switch mail programs on in your account first")
         enable = link(provider.enable.visit_url, provider.enable.instruction, default)
     links = [link(page.url, page.descr) for page in provider.documentation]
-    texts = []
-    for instruction in provider.instruction:
-        if instruction.url:
-            links.append(link(instruction.url, instruction.descr))
-        else:
-            texts.append(best_text(instruction.descr, words.language))
+    links += [link(note.url, note.descr) for note in provider.instruction if note.url]
+    texts = [
+        best_text(note.descr, words.language)
+        for note in provider.instruction
+        if not note.url
+    ]
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
         list(_sections(provider, address, words)),
@@ -111,6 +110,12 @@ def settings(provider: Provider, address: Address, words: Words) -> Settings:
         [fill_in(text, None, address) for text in texts if text],
         fill_in_url(webmail, None, address) or None,
     )
+
+
+def best_text(texts: dict[str, str], language: str) -> str:
+    """Return the text in a language, else in English, else in none, else any."""
+    tag = best_match([language, "en", ""], texts)
+    return texts[tag] if tag is not None else next(iter(texts.values()), "")
 
 
 def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Section]:
@@ -122,9 +127,8 @@ def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Se
         rows = _rows(server, address, words)
         if not rows:
             continue
-        is_main = server.type not in seen
-        if server.type == "pop3" and "imap" in seen:
-            is_main = False
+        is_second_choice = server.type == "pop3" and "imap" in seen
+        is_main = server.type not in seen and not is_second_choice
         seen.add(server.type)
         is_recommended = server.type == "imap" and is_main and "pop3" in types
         yield Section(words.say(_TITLES[server.type]), rows, is_main, is_recommended)
@@ -132,11 +136,11 @@ def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Se
 
 def _rows(server: Server, address: Address, words: Words) -> list[Row]:
     """Return the rows of a server, none if the address does not determine its host."""
-    rows = []
     host = fill_in_host(server.hostname, None, address)
     url = fill_in_url(server.url, None, address)
     if not (host or url):
         return []
+    rows = []
     if host:
         encryption = words.say(_ENCRYPTION[server.socket_type or "SSL"])
         rows += [
@@ -149,20 +153,15 @@ def _rows(server: Server, address: Address, words: Words) -> list[Row]:
     if server.username:
         username = fill_in(server.username, None, address)
         rows.append(Row(words.say("User name"), username, True))
+    label = words.say("Password")
     if server.type in _MAIL:
-        label: str = words.label("thunderbird.authentication-method")
-    else:
-        label = words.say("Password")
-    return [*rows, Row(label, _methods(server, words), False)]
-
-
-def _methods(server: Server, words: Words) -> Markup:
-    """Name the two best authentication methods."""
+        label = words.label("thunderbird.authentication-method")
+    # The two best methods.
     every = (_method(method, server, words) for method in server.authentication)
-    best, *others = dict.fromkeys(every)
-    if not others:
-        return best
-    return words.say("%(best)s, or: %(next)s", best=best, next=others[0])
+    methods, *others = dict.fromkeys(every)
+    if others:
+        methods = words.say("%(best)s, or: %(next)s", best=methods, next=others[0])
+    return [*rows, Row(label, methods, False)]
 
 
 def _method(method: Method, server: Server, words: Words) -> Markup:
@@ -171,9 +170,3 @@ def _method(method: Method, server: Server, words: Words) -> Markup:
     if method in _LABELS and server.type in _MAIL:
         return words.label(_LABELS[method])
     return words.say(_METHODS[method])
-
-
-def best_text(texts: dict[str, str], language: str) -> str:
-    """Return the text in a language, else in English, else in none, else any."""
-    tag = best_match([language, "en", ""], texts)
-    return texts[tag] if tag is not None else next(iter(texts.values()), "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -51,60 +50,44 @@ def show(page: Any, policy: str) -> Shown:
     """
     site_policy: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
     own_policy = policy if site_policy is None else site_policy
-    page = page._replace(nonce=_nonce())
-    if not _has_templates():
+    page.nonce = _nonce()
+    page.is_in_site = _has_templates(current_app.jinja_env)
+    if not page.is_in_site:
         return alone.show(page, own_policy)
-    in_site = {VARIABLE: page._replace(is_in_site=True)}
     try:
-        return Shown(render_template(TEMPLATE, **in_site), site_policy)
+        return Shown(render_template(TEMPLATE, **{VARIABLE: page}), site_policy)
     except UndefinedError as error:
         if takes(error):
             raise
-        log.error(_OUTDATED_TEMPLATE, TEMPLATE, _line_of(error))
+        # The message may contain an address. Jinja puts the template's name and lines
+        # into the traceback.
+        frames = extract_tb(error.__traceback__)
+        lines = [frame for frame in frames if not frame.filename.endswith(".py")]
+        place = f"{lines[-1].filename}, line {lines[-1].lineno}" if lines else TEMPLATE
+        log.error(_OUTDATED_TEMPLATE, TEMPLATE, place)
+        page.is_in_site = False
         return alone.show(page, own_policy)
 
 
 _OUTDATED_TEMPLATE = (
-    "The site's template %s failed (%s), so the package's template is used. If it was "
-    "written for version 1.0, let it extend the site's layout and "
+    "The site's template %s failed (undefined in %s), so the package's template is used. "
+    "If it was written for version 1.0, let it extend the site's layout and "
     '{%% include "autoconfig/content.html" %%}; the values are in autoconfig_page'
 )
 
 
-def _line_of(error: UndefinedError) -> str:
-    """Name the template's line that raised; the message may contain an address."""
-    # Jinja puts the template's name and lines into the traceback.
-    frames = extract_tb(error.__traceback__)
-    lines = [frame for frame in frames if not frame.filename.endswith(".py")]
-    return (
-        f"undefined in {lines[-1].filename}, line {lines[-1].lineno}" if lines else ""
-    )
-
-
-def _has_templates() -> bool:
-    """Return whether the site overrides a template; then its Jinja renders them all.
-
-    As with Jinja's own cache, templates added later count only if they are reloaded.
-    """
-    environment = current_app.jinja_env
-    return (_look if environment.auto_reload else _look_once)(environment)
-
-
-def _look(environment: Environment) -> bool:
-    return any(_overrides(environment, name) for name in TO_OVERRIDE)
-
-
-_look_once = lru_cache(maxsize=16)(_look)  # one entry for each app of the process
-
-
-def _overrides(environment: Environment, name: str) -> bool:
+def _has_templates(environment: Environment) -> bool:
+    """Return whether the site overrides a template; then its Jinja renders them all."""
     if environment.loader is None:
         return False
-    try:
-        file = environment.loader.get_source(environment, name)[1] or ""
-    except TemplateNotFound:  # the site's own loader does not include the package's
-        return False
-    return TEMPLATES not in Path(file).parents
+    for name in TO_OVERRIDE:
+        try:
+            file = environment.loader.get_source(environment, name)[1] or ""
+        except TemplateNotFound:  # the site's own loader does not include the package's
+            continue
+        if TEMPLATES not in Path(file).parents:
+            return True
+    return False
 
 
 def _nonce() -> str:

@@ -16,11 +16,6 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def ink_on(colour: str) -> str:
-    """Return black or white, whichever has more contrast on a colour."""
-    return max("#ffffff", "#000000", key=lambda ink: contrast(ink, colour))
-
-
 def legible(colour: str, background: str) -> str:
     """Darken or lighten a colour until text in it is legible on the background."""
     target = 0.0 if _luminance(_rgb(background)) > 0.18 else 1.0
@@ -34,9 +29,10 @@ def legible(colour: str, background: str) -> str:
 
 def colours(brand: str) -> dict[str, str]:
     """Return the variables of colours.css for a provider's colour."""
+    inks = ("#ffffff", "#000000")
     return {
         "brand": brand,
-        "on_brand": ink_on(brand),
+        "on_brand": max(inks, key=lambda ink: contrast(ink, brand)),
         "accent": legible(brand, PAPER),
         "dark_accent": legible(brand, DARK_PAPER),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from difflib import SequenceMatcher, get_close_matches
 from heapq import nlargest
 from itertools import islice
@@ -22,7 +21,9 @@ def meant(domain: str, loaded: Loaded) -> str | None:
 
     Two letters may differ. With more than 300 domains, none is suggested.
     """
-    names = list(islice(_listed(loaded), _MOST_COMPARED + 1))
+    listing = (provider for provider in loaded.providers if provider.list_domains)
+    listed = (name for provider in listing for name in provider.exact_domains)
+    names = list(islice(listed, _MOST_COMPARED + 1))
     length = len(domain)
     if length not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
@@ -36,9 +37,3 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     best = nlargest(_MOST_MATCHED, similar, similarity)
     cutoff = (length - _MOST_WRONG) / length
     return next(iter(get_close_matches(domain, best, 1, cutoff)), None)
-
-
-def _listed(loaded: Loaded) -> Iterator[str]:
-    for provider in loaded.providers:
-        if provider.list_domains:
-            yield from provider.exact_domains

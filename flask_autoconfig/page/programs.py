@@ -1,4 +1,4 @@
-"""The table of programs: the tiles of the page, and what each program needs.
+"""The account that the page explains, and the table of programs that can use it.
 
 A new program needs a row here, a template `autoconfig/steps/ID.html` with its steps, and
 its id in `ProgramName` of `config/page.py`.
@@ -6,13 +6,132 @@ its id in `ProgramName` of `config/page.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from ..config.tables import Method, ProgramName
-from .account import ALL_PASSWORDS, OAUTH2, PASSWORD, Account, MailServer
-from .device import Device
+from .. import oauth_hosts
+from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
+from ..config.tables import (
+    WITHOUT_LOGIN,
+    AuthenticationMethod,
+    Method,
+    ProgramName,
+    Provider,
+    Server,
+)
+from .visit import Device
 from .words import N_
+
+# SASL names count as passwords too.
+PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
+ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
+# At the hosts of oauth_hosts.py alone.
+OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
+
+
+class MailServer(NamedTuple):
+    """A mail server with the placeholders filled in for one address."""
+
+    type: str
+    host: str
+    port: int
+    socket_type: str
+    username: str  # "" if none is needed
+    method: Method
+
+
+class DavService(NamedTuple):
+    """A calendar or an address book."""
+
+    protocol: str  # CalDAV or CardDAV
+    url: str
+    username: str
+
+
+class Account(NamedTuple):
+    """An address, its provider, and what the steps depend on."""
+
+    provider: Provider
+    address: Address
+    display_name: str = ""  # of the provider
+    families: frozenset[str] = frozenset()  # the families served
+    device: Device = ""
+    name: str = ""  # of the person
+    is_signed: bool = False  # the Apple profile is signed
+    profile: str = ""  # the URL of the Apple profile
+
+    @property
+    def shown(self) -> str:
+        """The address as people write it."""
+        return f"{self.address.local}@{unfold(self.address.domain)}"
+
+    def mail_servers(
+        self,
+        methods: Collection[Method] = PASSWORD,
+        types: Iterable[str] = ("imap", "pop3"),
+    ) -> tuple[MailServer, MailServer] | None:
+        """Return the incoming and the outgoing server for a program, or None.
+
+        *methods* are the authentication methods that the program supports, *types* the
+        protocols that it reads mail with, best first.
+        """
+        sending = {*methods, *WITHOUT_LOGIN}
+        outgoing = self._first(self.provider.outgoing, "smtp", sending)
+        found = (self._first(self.provider.incoming, type_, methods) for type_ in types)
+        incoming = next(filter(None, found), None)
+        return (incoming, outgoing) if incoming and outgoing else None
+
+    @property
+    def password_servers(self) -> tuple[MailServer, MailServer] | None:
+        """The servers for a program that supports every kind of password."""
+        return self.mail_servers(ALL_PASSWORDS)
+
+    @property
+    def needs_oauth2(self) -> bool:
+        """Whether no password will do, and Thunderbird can use OAuth2."""
+        servers = self.mail_servers(ALL_PASSWORDS | OAUTH2)
+        return servers is not None and self.password_servers is None
+
+    @property
+    def is_on_computer(self) -> bool:
+        """Whether the visitor's device is a computer."""
+        return self.device in ("windows", "mac", "linux")
+
+    @property
+    def dav_services(self) -> list[DavService]:
+        """The calendars with a known URL, then the address books."""
+        provider = self.provider
+        tables = {"CalDAV": provider.calendar, "CardDAV": provider.address_book}
+        return [
+            DavService(protocol, url, fill_in(server.username, None, self.address))
+            for protocol, servers in tables.items()
+            for server in servers
+            if server.type == protocol.lower()
+            and (url := fill_in_url(server.url, None, self.address))
+        ]
+
+    def _first(
+        self, servers: Iterable[Server], type_: str, methods: Collection[Method]
+    ) -> MailServer | None:
+        """Fill in the placeholders of the first server of a type that is usable."""
+        for server in servers:
+            host = fill_in_host(server.hostname, None, self.address)
+            if server.type != type_ or not host or server.port is None:
+                continue
+            for method in server.authentication:
+                if method == "OAuth2" and not oauth_hosts.is_known(host):
+                    continue
+                if method in methods or isinstance(method, AuthenticationMethod):
+                    username = fill_in(server.username, None, self.address)
+                    username = "" if method in WITHOUT_LOGIN else username
+                    security = server.socket_type or "SSL"
+                    return MailServer(
+                        type_, host, server.port, security, username, method
+                    )
+        return None
+
+
+# --- Programs -------------------------------------------------------------------------
 
 
 class Program(NamedTuple):
@@ -22,21 +141,16 @@ class Program(NamedTuple):
     name: str  # on its tile; a proper name is the same in every language
     title: str  # above its steps
     devices: tuple[Device, ...]
-    where: str = ""  # the device's name, on the tile for visitors with another device
     is_of_device: bool = False  # preinstalled on the device
     methods: frozenset[Method] = PASSWORD  # the authentication methods it supports
     types: tuple[str, ...] = ("imap", "pop3")  # the protocols it reads mail with
-    or_with: Callable[[Account], object] | None = None  # what it can use instead
+    or_with: str = ""  # an attribute of Account that will do without servers
 
     @property
-    def template(self) -> str:
-        """The name of the template with its steps."""
-        return f"autoconfig/steps/{self.id}.html"
-
-    @property
-    def is_on_phone(self) -> bool:
-        """Whether the icon of its tile is a phone."""
-        return bool({"ios", "android"} & set(self.devices))
+    def where(self) -> str:
+        """The names of its devices, for visitors with another one."""
+        names = [_DEVICE_NAMES[device] for device in self.devices]
+        return "" if self.is_of_device else ", ".join(names)
 
     def mail_servers(self, account: Account) -> tuple[MailServer, MailServer] | None:
         """Return the incoming and the outgoing server that it can use, or None."""
@@ -44,13 +158,18 @@ class Program(NamedTuple):
 
     def is_usable(self, account: Account) -> bool:
         """Return whether it can use anything of the account."""
-        if self.or_with is not None and self.or_with(account):
-            return True
-        return self.mail_servers(account) is not None
+        will_do = self.or_with and getattr(account, self.or_with)
+        return bool(will_do or self.mail_servers(account))
 
 
 _IN = N_("In %(program)s")
-_ANDROID = "Android"
+_DEVICE_NAMES: dict[Device, str] = {
+    "ios": "iPhone",
+    "android": "Android",
+    "windows": "Windows",
+    "mac": "Mac",
+    "linux": "Linux",
+}
 
 PROGRAMS: tuple[Program, ...] = (
     Program(
@@ -59,7 +178,7 @@ PROGRAMS: tuple[Program, ...] = (
         N_("On your iPhone or iPad"),
         ("ios",),
         is_of_device=True,
-        or_with=lambda account: account.profile,
+        or_with="profile",
     ),
     Program(
         "mac",
@@ -67,51 +186,40 @@ PROGRAMS: tuple[Program, ...] = (
         N_("On your Mac"),
         ("mac",),
         is_of_device=True,
-        or_with=lambda account: account.profile,
+        or_with="profile",
     ),
-    Program("gmail", "Gmail", _IN, ("android",), _ANDROID),
-    Program("samsung", "Samsung Email", _IN, ("android",), _ANDROID),
+    Program("gmail", "Gmail", _IN, ("android",)),
+    Program("samsung", "Samsung Email", _IN, ("android",)),
     Program(
         "thunderbird-mobile",
         "Thunderbird",
         N_("In Thunderbird for Android"),
         ("android",),
-        _ANDROID,
     ),
-    Program(
-        "outlook-new",
-        N_("Outlook (new)"),
-        _IN,
-        ("windows",),
-        "Windows",
-        types=("imap",),
-    ),
-    Program("outlook-classic", N_("Outlook (classic)"), _IN, ("windows",), "Windows"),
+    Program("outlook-new", N_("Outlook (new)"), _IN, ("windows",), types=("imap",)),
+    Program("outlook-classic", N_("Outlook (classic)"), _IN, ("windows",)),
     Program(
         "outlook-mobile",
         "Outlook",
         N_("In Outlook on the phone"),
         ("ios", "android"),
-        "iPhone, Android",
         types=("imap",),
     ),
     Program(
         "thunderbird",
         "Thunderbird",
         _IN,
-        ("windows", "linux", "mac"),
-        "Windows, Mac, Linux",
+        ("windows", "mac", "linux"),
         methods=ALL_PASSWORDS | OAUTH2,
     ),
-    Program("evolution", "Evolution", _IN, ("linux",), "Linux", methods=ALL_PASSWORDS),
+    Program("evolution", "Evolution", _IN, ("linux",), methods=ALL_PASSWORDS),
     Program(
         "davx5",
         N_("Calendars: DAVx⁵"),
         N_("Calendars and contacts, by DAVx⁵"),
         ("android",),
-        _ANDROID,
         types=(),
-        or_with=lambda account: account.dav_services,
+        or_with="dav_services",
     ),
     Program(
         "other",
@@ -119,7 +227,7 @@ PROGRAMS: tuple[Program, ...] = (
         N_("In your program"),
         (),
         methods=ALL_PASSWORDS,
-        or_with=lambda _account: True,
+        or_with="address",
     ),
 )
 

@@ -1,11 +1,14 @@
-"""A request for the page, and the URLs of the page's states."""
+"""A request for the page, the visitor's device, and the URLs of the page's states."""
 
 from __future__ import annotations
 
 import re
 from functools import cached_property
+from typing import Literal
 from urllib.parse import parse_qsl, quote
 
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 from werkzeug.wrappers import Request as HttpRequest
 
 from ..address import (
@@ -17,12 +20,26 @@ from ..address import (
     person_name,
 )
 from ..answers import Request
-from .device import Device, device_of
-from .languages import LONGEST_TAG, accepted
+from .words import LONGEST_TAG
+
+Device = Literal["ios", "mac", "android", "windows", "linux", ""]
+
+# Parts of User-Agent and Sec-CH-UA-Platform (User-Agent Client Hints, section 3.8). The
+# order matters: Android's User-Agent contains "Linux", an iPhone's "like Mac OS X". An
+# iPad may claim to be a Macintosh: script.js detects it by its touch screen.
+_DEVICES: dict[str, Device] = {
+    "iPhone|iPad|iPod|iOS": "ios",
+    "Android": "android",
+    "Windows": "windows",
+    "Macintosh|macOS": "mac",
+    "CrOS": "",
+    "Linux|X11": "linux",
+}
 
 # Invisible characters pasted with an address: of zero width, or for the direction.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _LONGEST_QUERY = 4096
+_LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hundred
 # Room for an address in angle brackets after a name, each octet percent-encoded.
 _LONGEST_TYPED = 4 * LONGEST_ADDRESS
 _LONGEST_PROGRAM = 40
@@ -54,14 +71,18 @@ class Visit:
     @property
     def languages(self) -> list[str]:
         """The tags of the browser's languages, the preferred one first."""
-        return accepted(self.http.headers.get("Accept-Language", ""))
+        header = self.http.headers.get("Accept-Language", "")[:_LONGEST_LANGUAGES]
+        wanted = parse_accept_header(header, LanguageAccept)
+        return [tag for tag, quality in wanted if quality > 0]
 
     @cached_property
     def device(self) -> Device:
-        """The device that the request comes from."""
+        """The device that the request comes from, "" if it is unknown."""
         headers = self.http.headers
-        agent = headers.get("User-Agent", "")
-        return device_of(agent, headers.get("Sec-CH-UA-Platform", ""))
+        names = ("Sec-CH-UA-Platform", "User-Agent")
+        text = " ".join(headers.get(name, "") for name in names)
+        found = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
+        return next(found, "")
 
     @property
     def root(self) -> str:
@@ -85,6 +106,10 @@ class Visit:
         keys = {"program": self.program, "lang": self.lang, **changes}
         pairs = {"emailaddress": str(address or ""), **keys}
         return "&".join(f"{key}={quote(text)}" for key, text in pairs.items() if text)
+
+    def url(self, query: str, suffix: str = "") -> str:
+        """Return the URL of the page with a query, without an invalid host."""
+        return f"{self.origin}{quote(self.path(suffix))}?{query}"
 
 
 def _strip(encoded: str) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+import gettext
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from gettext import NullTranslations
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from .alone import macro
-from .languages import best_match
 
+LOCALE = Path(__file__).parent / "locale"
 LABELS = Path(__file__).parent / "labels.toml"
-_BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
+LONGEST_TAG = 35  # characters (RFC 5646, section 4.4.1)
 _RIGHT_TO_LEFT = frozenset(("ar", "arc", "dv", "fa", "he", "ku", "ps", "ur", "yi"))
 
 
@@ -23,11 +23,85 @@ def N_(text: str) -> str:  # noqa: N802 (gettext's name for a text to be extract
     return text
 
 
+# --- Languages ------------------------------------------------------------------------
+
+
+@cache
+def languages(site_catalogs: Path | None = None) -> dict[str, str]:
+    """Return the folder of each language (`pt_BR`) by its tag (`pt-BR`), English first.
+
+    *site_catalogs* is a folder with further catalogs.
+    """
+    roots = [LOCALE, site_catalogs] if site_catalogs else [LOCALE]
+    found = {file for root in roots for file in root.glob("*/*/autoconfig.mo")}
+    folders = sorted(file.parent.parent.name for file in found)
+    return {"en": "en"} | {name.replace("_", "-"): name for name in folders}
+
+
+@cache
+def translations(
+    language: str, site_catalogs: Path | None = None
+) -> gettext.NullTranslations:
+    """Return the catalog of a language by its tag; the site's takes precedence."""
+    folder = languages(site_catalogs).get(language, language)
+    catalog = gettext.translation("autoconfig", LOCALE, [folder], fallback=True)
+    if site_catalogs is None:
+        return catalog
+    first = gettext.translation("autoconfig", site_catalogs, [folder], fallback=True)
+    first.add_fallback(catalog)
+    return first
+
+
+def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
+    """Return the available tag for the first wanted tag that has one, or None.
+
+    Look up `fr-CA`, then `fr` (RFC 4647, section 3.4), then another region of the same
+    language (`pt` gets `pt-BR`).
+    """
+    by_key = {_key(tag): tag for tag in available}
+    for key in map(_key, wanted):
+        prefix = key
+        while prefix:
+            if prefix in by_key:
+                return by_key[prefix]
+            prefix = prefix.rpartition("-")[0]
+        language = key.partition("-")[0]
+        for other, tag in by_key.items():
+            if language and other.partition("-")[0] == language:
+                return tag
+    return None
+
+
+def _key(tag: str) -> str:
+    return tag[:LONGEST_TAG].replace("_", "-").lower()
+
+
+class CatalogWords:
+    """The translations for documents, in every language of the page."""
+
+    def __init__(self, site_catalogs: Callable[[], Path | None]) -> None:
+        """*site_catalogs* returns the folder with the site's catalogs, or None."""
+        self._site_catalogs = site_catalogs
+
+    def best(self, wanted: str) -> str:
+        """Return the tag of the available language for a wanted one, or `en`."""
+        return best_match([wanted], self.languages()) or "en"
+
+    def languages(self) -> list[str]:
+        """Return the tags of all languages, English first."""
+        return list(languages(self._site_catalogs()))
+
+    def say(self, text: str, language: str) -> str:
+        """Translate a text; without a translation it stays English."""
+        return translations(language, self._site_catalogs()).gettext(text)
+
+
+# --- Texts and labels -----------------------------------------------------------------
+
+
 @cache
 def labels() -> Mapping[str, Mapping[str, str]]:
     """Return the texts of each label by `PROGRAM.LABEL`, then by language."""
-    import tomllib
-
     programs = tomllib.loads(LABELS.read_text(encoding="utf-8"))
     return {
         f"{program}.{name}": texts
@@ -41,10 +115,8 @@ class Words:
 
     def __init__(self, language: str, translate: Callable[[str], str]) -> None:
         self.language = language
-        self._translate = translate
-        # Bounded: the keys are texts of the code, the templates and labels.toml.
-        self._texts: dict[str, Markup] = {}
-        self._labels: dict[tuple[str, str], Markup] = {}
+        # Bounded: the texts are those of the code and the templates.
+        self._translated = cache(lambda text: escape(translate(text)))
 
     @property
     def direction(self) -> str:
@@ -54,9 +126,7 @@ class Words:
 
     def say(self, text: str, /, **values: object) -> Markup:
         """Translate a text, and fill in its `%(name)s`."""
-        translated = self._texts.get(text)
-        if translated is None:
-            translated = self._texts[text] = escape(self._translate(text))
+        translated = self._translated(text)
         return translated % values if values else translated
 
     def label(self, name: str, description: str = "") -> Markup:
@@ -65,12 +135,6 @@ class Words:
         *name* is its key in labels.toml; the description is translated. Raise
         LookupError if there is neither.
         """
-        key = (name, description)
-        if key not in self._labels:
-            self._labels[key] = self._label(name, description)
-        return self._labels[key]
-
-    def _label(self, name: str, description: str) -> Markup:
         texts = labels().get(name, {})
         tag = best_match([self.language], [tag for tag in texts if tag != "source"])
         if tag is not None:
@@ -83,11 +147,6 @@ class Words:
 
 
 @cache
-def words_in(language: str, catalog: NullTranslations) -> Words:
+def words_in(language: str, catalog: gettext.NullTranslations) -> Words:
     """Return the words of a language, by its tag, from a catalog."""
     return Words(language, catalog.gettext)
-
-
-def pieces(text: object) -> list[str]:
-    """Split a long value where a line may break: after `/`, `.` and `@`."""
-    return _BREAK_AFTER.split(str(text))

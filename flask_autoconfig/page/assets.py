@@ -1,0 +1,201 @@
+"""Serves what the page loads: QR codes, the logo, style sheets and the script."""
+
+from __future__ import annotations
+
+import json
+import re
+from email.utils import formatdate
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from ..answers import (
+    NOT_SERVED,
+    OK,
+    PRIVATE,
+    SECURITY_HEADERS,
+    Answer,
+    Header,
+    Request,
+    kept_for,
+    public,
+    text_answer,
+)
+from ..config.logo import Logo
+from ..config.tables import WITHOUT_LOGIN, AuthenticationMethod, Method
+from ..lookup import Lookup
+from ..snapshot import Served
+from . import look
+from .alone import style_of
+from .programs import Account, MailServer
+from .visit import Visit
+
+NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
+# Bytes in a QR code of version 10, which a phone easily reads from a screen, and of
+# version 15, which takes a steady hand (ISO/IEC 18004, table 7, error correction M).
+MOST_BYTES = 213
+MOST_LARGE_BYTES = 412
+CSS = "text/css; charset=utf-8"
+JAVASCRIPT = "text/javascript; charset=utf-8"
+_MASK = 0  # fixed: trying all eight masks takes four times as long
+_MAX_AGE = 3600  # seconds
+_NOTHING = ("Content-Security-Policy", "default-src 'none'")
+# An SVG may contain a style; it can neither run nor load anything.
+_LOGO_POLICY = (
+    "Content-Security-Policy",
+    "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+)
+
+
+def _answer(body: bytes, content_type: str, *headers: Header) -> Answer:
+    every = [("Content-Type", content_type), *headers]
+    return Answer(OK, body, every, common=SECURITY_HEADERS)
+
+
+# --- QR codes -------------------------------------------------------------------------
+
+
+def fits(url: str) -> bool:
+    """Return whether there is a QR code of a URL: it is absolute and short enough."""
+    return not url.startswith("/") and len(url.encode()) <= MOST_BYTES
+
+
+def picture(content: str | bytes) -> bytes:
+    """Return a QR code as SVG."""
+    import segno
+
+    code = segno.make(
+        content, error="m", mode="byte", micro=False, mask=_MASK, boost_error=False
+    )
+    stream = BytesIO()
+    code.save(stream, kind="svg", scale=4, border=4, dark="#000", light="#fff")
+    return stream.getvalue()
+
+
+def qr_code(lookup: Lookup, request: Request) -> Answer:
+    """Return the QR code of the page's URL for an address."""
+    served = lookup.find_person(request.query, request.host)
+    if isinstance(served, Answer):
+        return served
+    visit = Visit(request)
+    url = visit.url(visit.query(served.address), "/qr.svg")
+    return _qr_answer(url if served.address is not None and fits(url) else None)
+
+
+def account_code(lookup: Lookup, request: Request) -> Answer:
+    """Return the QR code of an account for Thunderbird for Android."""
+    served = lookup.find_person(request.query, request.host)
+    if isinstance(served, Answer):
+        return served
+    if served.address is None:
+        return NO_PICTURE
+    account = Account(served.provider, served.address, name=Visit(request).name)
+    return _qr_answer(account_content(account))
+
+
+def _qr_answer(content: str | bytes | None) -> Answer:
+    if content is None:
+        return NO_PICTURE
+    return _answer(picture(content), "image/svg+xml", PRIVATE, _NOTHING)
+
+
+# Thunderbird's "Export for Mobile", format version 1: JSON arrays by position
+# (`feature/migration/qrcode/qr-code-format.md` of thunderbird-android). It contains no
+# password: the app asks for it.
+_VERSION = 1
+_ONE_OF_ONE = [1, 1]
+_PROTOCOLS = {"imap": 0, "pop3": 1, "smtp": 0}  # of incoming and of outgoing servers
+_SECURITY = {"plain": 0, "STARTTLS": 2, "SSL": 3}
+_METHODS: dict[Method, int] = {
+    **dict.fromkeys(WITHOUT_LOGIN, 0),
+    "password-cleartext": 1,
+    "password-encrypted": 2,
+}
+
+
+def account_content(account: Account) -> bytes | None:
+    """Return the content of the account's QR code.
+
+    None without a person's name, for an address beyond ASCII, or if it does not fit.
+    """
+    servers = account.mail_servers(_METHODS)
+    address = str(account.address)
+    if not account.name or servers is None or not address.isascii():
+        return None
+    incoming, outgoing = map(_exported, servers)
+    group = [outgoing, [address, account.name]]
+    whole = [_VERSION, _ONE_OF_ONE, incoming, [group]]
+    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    return text if len(text) <= MOST_LARGE_BYTES else None
+
+
+def _exported(server: MailServer) -> list[Any]:
+    is_sasl = isinstance(server.method, AuthenticationMethod)
+    return [
+        _PROTOCOLS[server.type],
+        server.host,
+        server.port,
+        _SECURITY[server.socket_type],
+        _METHODS["password-cleartext" if is_sasl else server.method],
+        server.username,
+    ]
+
+
+# --- Logo -----------------------------------------------------------------------------
+
+
+def logo_path(path: str, served: Served) -> str:
+    """Return the path of the provider's logo, "" if it has none."""
+    picture = _logo(served)
+    if picture is None:
+        return ""
+    address = served.address
+    person = f"emailaddress={quote(str(address))}&" if address is not None else ""
+    return f"{path}/logo?{person}v={picture.name}"
+
+
+def _logo(served: Served) -> Logo | None:
+    return served.snapshot.loaded.logos.get(served.match.provider_index)
+
+
+def logo(lookup: Lookup, request: Request) -> Answer:
+    """Return the logo of the provider that serves the address or the host."""
+    served = lookup.find_person(request.query, request.host)
+    if isinstance(served, Answer):
+        return served
+    picture = _logo(served)
+    if picture is None:
+        return NOT_SERVED
+    cached = ("Cache-Control", f"private, max-age={_MAX_AGE}")
+    return _answer(picture.data, picture.content_type, cached, _LOGO_POLICY)
+
+
+# --- Style sheets and the script ------------------------------------------------------
+
+
+def colours(_lookup: Lookup, request: Request) -> Answer:
+    """Return the style sheet with a provider's colour."""
+    (colour, *_) = parse_qs(request.query[:100]).get("colour", [""])
+    if not re.fullmatch("[0-9a-f]{6}", colour):
+        return NOT_SERVED
+    body = style_of(look.colours(f"#{colour}")).encode()
+    cached = ("Cache-Control", f"public, max-age={_MAX_AGE}, no-transform")
+    return _answer(body, CSS, cached)
+
+
+def file(_lookup: Lookup, request: Request) -> Answer:
+    """Return the file in `static/` that the path of the route ends with."""
+    return _static(request.path.rpartition("/")[2])
+
+
+@cache
+def _static(name: str) -> Answer:
+    file = Path(__file__).parent / "static" / name
+    return public(
+        file.read_bytes(),
+        [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
+        cache_control=kept_for(_MAX_AGE),
+        modified=formatdate(file.stat().st_mtime, usegmt=True),
+    )
