@@ -23,8 +23,8 @@ from flask_autoconfig import (
     autoconfig,
     create_app,
 )
-from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.config.reading import loads
+from flask_autoconfig.config.tables import ProgramName
 from flask_autoconfig.page.alone import TEMPLATES
 from flask_autoconfig.page.device import device_of
 from flask_autoconfig.page.programs import PROGRAMS
