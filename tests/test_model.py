@@ -105,6 +105,7 @@ def test_the_defaults_are_those_of_a_well_run_server_and_frozen() -> None:
     [
         ('"OAuth2"', "OAuth2"),
         ('["OAuth2"]', "OAuth2"),
+        ('{system = "http", name = "Digest"}', "http-digest"),
         (
             '{system = "sasl", name = "SCRAM-SHA-256"}',
             AuthenticationMethod(system="sasl", name="SCRAM-SHA-256"),

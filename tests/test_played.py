@@ -93,8 +93,9 @@ def gets_less(client: Client, raw: Raw) -> bool:
     listed = [*best, *meant.sending[:1]]
     if client is OUTLOOK:
         listed = [*meant.reading, *meant.sending] if meant.reading else []
-    pairs = zip(setup.servers, listed, strict=False)
-    is_whole = len(setup.servers) == len(listed)
+    mail = [account for account in setup.servers if not account.url]
+    pairs = zip(mail, listed, strict=False)
+    is_whole = len(mail) == len(listed)
     return not is_whole or not all(is_as_meant(client, *pair) for pair in pairs)
 
 

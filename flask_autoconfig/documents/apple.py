@@ -23,6 +23,9 @@ CONTENT_TYPE = "application/x-apple-aspen-config"
 # The namespace of the UUIDs: a profile for the same address has the same UUID.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/flask-autoconfig")
 MAIL, MAIL_TYPE = "com.apple.mail.managed", "EmailAccountType"
+EXCHANGE = "com.apple.eas.account"
+_WEB = (80, 443)  # the ports of an Exchange account
+DAV = {"CalDAV": "com.apple.caldav.account", "CardDAV": "com.apple.carddav.account"}
 # The keys of a mail server: one of the first two, followed by one of the others.
 INCOMING, OUTGOING = "IncomingMailServer", "OutgoingMailServer"
 HOST_NAME, PORT, USE_SSL = "HostName", "PortNumber", "UseSSL"
@@ -108,6 +111,9 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
         is_ours = server.type in (*MAIL_TYPES, "smtp", "caldav", "carddav")
         if is_ours and not usable(server, METHODS):
             yield place, "a profile has no word for its methods"
+        url = server.url if server.type == "activesync" else None
+        if url and endpoint_of(url)["port"] not in _WEB:
+            yield place, "an Exchange account has no port in a profile"
 
 
 def _identify(payload: dict[str, Any], identifier: str, whose: str) -> None:
@@ -167,10 +173,10 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
         return None
     for server, url in exchange_servers(provider, "activesync", recipient):
         endpoint = endpoint_of(url)
-        if endpoint["port"] in (80, 443):
+        if endpoint["port"] in _WEB:
             return _without_empty(
                 {
-                    "PayloadType": "com.apple.eas.account",
+                    "PayloadType": EXCHANGE,
                     "Host": endpoint["hostname"],
                     "SSL": endpoint["socket_type"] == "SSL",
                     "OAuth": usable(server, METHODS) is None,
@@ -215,7 +221,7 @@ def _dav(
         return None
     return _without_empty(
         {
-            "PayloadType": f"com.apple.{type_}.account",
+            "PayloadType": DAV[kind],
             f"{kind}HostName": host,
             f"{kind}Port": port,
             f"{kind}UseSSL": ssl != "plain",

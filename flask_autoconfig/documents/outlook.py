@@ -42,7 +42,7 @@ PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
 AUTH_REQUIRED = "AuthRequired"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
-_DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
+DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
 # Outlook's methods: passwords, and servers that require no login.
 METHODS: tuple[Method, ...] = (
     *("password-cleartext", "password-encrypted", "NTLM", "http-digest"),
@@ -140,9 +140,9 @@ def _server(server: Server, recipient: Recipient) -> dict[str, str]:
     login = {LOGIN_NAME: recipient.text(server.username)}
     if method is None:
         return {}
-    if server.type in _DAV_TYPES:
+    if server.type in DAV_TYPES:
         url = recipient.url(server.url)
-        return {TYPE: _DAV_TYPES[server.type], SERVER: url, **login} if url else {}
+        return {TYPE: DAV_TYPES[server.type], SERVER: url, **login} if url else {}
     # The recipient may be no domain, or have an address that does not fit the host.
     host = recipient.host(server.hostname) if server.type in TYPES else ""
     if not host:
@@ -175,7 +175,7 @@ def is_there(provider: Provider, recipient: Recipient) -> bool:
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that Outlook cannot log in to, and the reason."""
     for place, server in provider.servers:
-        if server.type in (*TYPES, *_DAV_TYPES) and not usable(server, METHODS):
+        if server.type in (*TYPES, *DAV_TYPES) and not usable(server, METHODS):
             yield f"{place}.authentication", "Outlook can log in with a password only"
 
 

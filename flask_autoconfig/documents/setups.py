@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..address import fold, is_ip
 from ..config.ports import standard_port
-from . import apple, outlook, pacc
+from . import activesync, apple, outlook, pacc
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 Item = TypeVar("Item")
@@ -20,7 +20,7 @@ _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 class Account(NamedTuple):
     """A server as a client sets it up. Values that the document lacks are None or ""."""
 
-    type: str  # imap, pop3, smtp, caldav, carddav
+    type: str  # of the TOML's tables
     hostname: str
     port: int
     socket_type: str
@@ -104,7 +104,9 @@ def port_of(text: str) -> int | None:
 
 # --- Autodiscover ---------------------------------------------------------------------
 
-_OUTLOOK_TYPES = {word: type_ for type_, word in outlook.TYPES.items()}
+_OUTLOOK_TYPES = {
+    word.upper(): type_ for type_, word in (outlook.TYPES | outlook.DAV_TYPES).items()
+}
 _OUTLOOK_SOCKET_TYPES = {
     encryption.upper(): type_ for type_, (_, encryption) in outlook.ENCRYPTION.items()
 }
@@ -128,7 +130,10 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
 
     protocols = [
         {local_name(child): (child.text or "").strip() for child in protocol}
-        for protocol in root.iter(f"{{{outlook.RESPONSE}}}{outlook.PROTOCOL}")
+        for protocol in (
+            *root.iter(f"{{{outlook.RESPONSE}}}{outlook.PROTOCOL}"),
+            *root.iter(f"{{{activesync.NAMESPACE}}}{outlook.SERVER}"),
+        )
     ]
     if not protocols:
         raise MeaninglessError("the answer has no server in it")
@@ -138,11 +143,22 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
         if said.get(outlook.SERVER)
         and said.get(outlook.TYPE, "").upper() in _OUTLOOK_TYPES
     ]
-    return _setup(servers, _outlook_account, skip)
+    setup = _setup(servers, _outlook_account, skip)
+    # An Exchange server names its services in several protocols.
+    services = dict.fromkeys(
+        Account(type_, "", 0, "", url=said[name])
+        for said in protocols
+        for name, type_ in (("EwsUrl", "ews"), ("Url", "activesync"))
+        if said.get(name)
+    )
+    return Setup((*setup.servers, *services))
 
 
 def _outlook_account(said: dict[str, str]) -> Account:
     type_ = _OUTLOOK_TYPES[said[outlook.TYPE].upper()]
+    username = said.get(outlook.LOGIN_NAME) or None
+    if type_ in outlook.DAV_TYPES:
+        return Account(type_, "", 0, "", username, url=said[outlook.SERVER])
     is_secure = said.get(outlook.SSL, "on").lower() == "on"
     kind = said.get(outlook.ENCRYPTED_BY, "").upper()
     socket_type = _OUTLOOK_SOCKET_TYPES.get(kind, "SSL") if is_secure else "plain"
@@ -151,7 +167,6 @@ def _outlook_account(said: dict[str, str]) -> Account:
     method = "NTLM" if is_ntlm else "password-cleartext"
     if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
         method = "none"
-    username = said.get(outlook.LOGIN_NAME) or None
     return Account(
         type_, said[outlook.SERVER], port or 0, socket_type, username, method
     )
@@ -160,6 +175,13 @@ def _outlook_account(said: dict[str, str]) -> Account:
 # --- Profiles -------------------------------------------------------------------------
 
 _APPLE_TYPES = {word: type_ for type_, word in apple.MAIL_TYPES.items()}
+# What the keys of each server in a payload begin with.
+_APPLE_WAYS = {
+    apple.MAIL: (apple.INCOMING, apple.OUTGOING),
+    apple.DAV["CalDAV"]: ("CalDAV",),
+    apple.DAV["CardDAV"]: ("CardDAV",),
+    apple.EXCHANGE: ("",),
+}
 # Several methods may have one word: the first of them stands for it.
 _APPLE_METHODS = {word: str(it) for it, word in reversed(apple.METHODS.items())}
 
@@ -175,12 +197,16 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         raise MeaninglessError("it is a binary property list without bounds")
     try:
         payloads = plistlib.loads(property_list)["PayloadContent"]
-        mail = [it for it in payloads if it.get("PayloadType") == apple.MAIL]
+        kinds = [payload.get("PayloadType") for payload in payloads]
     except Exception as error:  # plistlib raises whatever its parsers do
         raise MeaninglessError("it is no configuration profile") from error
     if not payloads:
         raise MeaninglessError("the profile has nothing in it")
-    servers = [(it, way) for it in mail for way in (apple.INCOMING, apple.OUTGOING)]
+    servers = [
+        (payload, way)
+        for kind, payload in zip(kinds, payloads, strict=True)
+        for way in _APPLE_WAYS.get(kind if isinstance(kind, str) else "", ())
+    ]
     return _setup(servers, _apple_account, skip)
 
 
@@ -193,6 +219,8 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         value = payload.get(key)
         return value if isinstance(value, str) else ""
 
+    if way not in _APPLE_WAYS[apple.MAIL]:
+        return _apple_service(payload, way, text)
     type_ = "smtp"
     if way == apple.INCOMING:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
@@ -210,6 +238,27 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
     host = text(way + apple.HOST_NAME)
     return Account(type_, host, port, socket_type, username, method)
+
+
+def _apple_service(
+    payload: dict[str, Any], way: str, text: Callable[[str], str]
+) -> Account:
+    """Return a calendar, an address book or an Exchange server, with its URL."""
+    scheme = (
+        "http" if payload.get(f"{way}UseSSL", payload.get("SSL")) is False else "https"
+    )
+    host, port = text(f"{way}HostName") or text("Host"), payload.get(f"{way}Port")
+    _check_host(host)
+    if not host:
+        raise MeaninglessError(f"the {way or 'Exchange'} account has no host")
+    if isinstance(port, int) and port != (443 if scheme == "https" else 80):
+        host = f"{host}:{port}"
+    type_ = way.lower() or "activesync"
+    path = text(f"{way}PrincipalURL") or f"/.well-known/{type_}"
+    if not way:
+        path = "/Microsoft-Server-ActiveSync"  # as MS-ASHTTP has it (section 2.2.1.1.1)
+    username = text(f"{way}Username" if way else "UserName") or None
+    return Account(type_, "", 0, "", username, url=f"{scheme}://{host}{path}")
 
 
 # --- PACC -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...address import parse_address
 from ...config.ports import standard_port
@@ -16,6 +17,9 @@ from ...documents.setups import read_profile as read_plain_profile
 from ...documents.xml import local_name, parse, text_of
 from .imported import Imported, Raw, UnreadableError, add_server
 
+# Exchange's name URLs of services; others are not known.
+_PROTOCOLS = {"IMAP", "POP3", "SMTP", "CALDAV", "CARDDAV", "EXCH", "EXPR", "MOBILESYNC"}
+_PAYLOADS = {apple.MAIL, apple.EXCHANGE, *apple.DAV.values()}
 _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 
@@ -45,8 +49,8 @@ def read_autodiscover(_file: Path, data: bytes) -> Imported:
         name, text = local_name(element), text_of(element)
         if name in _ADDRESS_ELEMENTS:
             addresses.append(text)
-        elif name == outlook.TYPE and text.upper() not in outlook.TYPES.values():
-            notes.append(f"the protocol {text[:60]} is left out: it is no mail server")
+        elif name == outlook.TYPE and text.upper() not in _PROTOCOLS:
+            notes.append(f"the protocol {text[:60]} is left out: it is not supported")
     return _imported(accounts, addresses, notes)
 
 
@@ -59,10 +63,10 @@ def read_profile(_file: Path, data: bytes) -> Imported:
     payloads: list[dict[str, Any]] = plistlib.loads(data)["PayloadContent"]
     for payload in payloads:
         kind = payload.get("PayloadType")
-        if kind != apple.MAIL:
+        if not isinstance(kind, str) or kind not in _PAYLOADS:
             # What is no text may be a list of exponential size, when written out.
             name = kind[:60] if isinstance(kind, str) else "of no type"
-            notes.append(f"the payload {name} is left out: it is no mail account")
+            notes.append(f"the payload {name} is left out: it is not an account")
     addresses = [payload.get("EmailAddress") for payload in payloads]
     return _imported(accounts, [it for it in addresses if isinstance(it, str)], notes)
 
@@ -71,10 +75,10 @@ def _imported(
     accounts: Iterable[Account], addresses: Iterable[str], notes: list[str]
 ) -> Imported:
     """Return the provider of these accounts, with placeholders for the person's name."""
-    accounts = [account for account in accounts if account.hostname]
+    accounts = [account for account in accounts if account.hostname or account.url]
     if not accounts:
-        raise UnreadableError("it has no mail server")
-    host = accounts[0].hostname
+        raise UnreadableError("it has no server that can be imported")
+    host = accounts[0].hostname or urlsplit(accounts[0].url).hostname or ""
     local, domain = "", host.partition(".")[2] if host.count(".") > 1 else host
     for name in (*addresses, *(account.username or "" for account in accounts)):
         try:
@@ -99,7 +103,7 @@ def _server(account: Account, names: dict[str, str], notes: list[str]) -> Raw:
         server["socket_type"] = "STARTTLS"
         notes.append(f"{account.type}: SSL at port {account.port} became STARTTLS")
     name = server.pop("username", "")
-    if name in names or "%" in name:
+    if name and (name in names or "%" in name):
         server["username"] = names.get(name, name)
     elif name:
         notes.append(
