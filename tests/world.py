@@ -425,7 +425,6 @@ class Checking(ABC):
         done = self.invoke(
             *start, "check", "--json", "--resolver", names, "--timeout", "5", *arguments
         )
-        print(done.output, done.stderr, repr(done.exception), done.exc_info)
         assert done.exit_code in (0, 1), (done.output, done.exception)
         report: dict[str, Any] = json.loads(done.stdout)
         failed = any(found["status"] == "failure" for found in report["findings"])

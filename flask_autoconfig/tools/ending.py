@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,10 +47,15 @@ def asking() -> Iterator[None]:
 
 @contextmanager
 def _sigint_handler(handler: Any) -> Iterator[None]:
-    """Set the handler of SIGINT, unless it is ignored, as in the background."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, handler)
+    """Set the handler of SIGINT in the main thread, unless it is ignored.
+
+    A process in the background ignores it.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
