@@ -144,7 +144,7 @@ REPORT = Report(
 def test_a_finding_and_the_verdict_are_wrapped_and_keep_urls_whole(width: int) -> None:
     lines = "\n".join(report.details(REPORT, verbose=False, width=width)).split("\n")
     assert not too_wide(lines, width)
-    assert sum(URL in line for line in lines) == 1
+    assert sum(URL in line for line in lines) == 2
     assert click.unstyle(lines[0]).startswith("failure  https")
     assert len({len(line) - len(line.lstrip()) for line in lines[1:]}) <= 3
     lines = "\n".join(report.verdict(REPORT, width)).split("\n")

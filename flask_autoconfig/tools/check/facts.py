@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
@@ -183,9 +184,7 @@ def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Run the tasks in threads; return their results in order."""
     listed = list(tasks)
-    if not listed:
-        return []
-    with ThreadPoolExecutor(min(_WORKERS, len(listed))) as pool:
+    with ThreadPoolExecutor(max(1, min(_WORKERS, len(listed)))) as pool:
         futures = [pool.submit(task) for task in listed]
         return [future.result() for future in futures]
 
@@ -196,5 +195,4 @@ def each_of(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:
     def listed(item: S) -> list[T]:
         return list(find(item))
 
-    found = side_by_side(partial(listed, item) for item in items)
-    return [one for several in found for one in several]
+    return list(chain(*side_by_side(partial(listed, item) for item in items)))

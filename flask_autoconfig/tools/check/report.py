@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 
 import click
@@ -18,7 +17,6 @@ from .weigh import FAILURE, NOTE, OK, WARNING
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
-_URL = re.compile(r"https?://[^\s,;()\"]*[^\s,;:.()\"]")
 _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
 # The first domain with a finding, by its status, step and texts.
@@ -158,12 +156,10 @@ def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[s
     """Yield a line for each part of a finding."""
     indent = _indent(width)
     place = "" if len(found.places) > 1 else f" {found.subject}"
-    urls: set[str] = set()
-    sentence = _without_repeats(f"{found.step}{place}: {found.seen}", urls)
+    sentence = f"{found.step}{place}: {found.seen}"
     yield wrapped(f"{_status(found)} {sentence}", width, indent)
     for label, text in _parts(found, everybody):
-        line = f"{' ' * indent}{label:5}{_without_repeats(text, urls)}"
-        yield wrapped(line, width, indent + 5)
+        yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
 
 
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
@@ -182,19 +178,6 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
         yield "for:", "every mail client" if is_all else ", ".join(found.clients)
     if found.cure:
         yield "do:", found.cure
-
-
-def _without_repeats(text: str, urls: set[str]) -> str:
-    """Return the text with "this URL" for each of *urls*, and add those that it shows."""
-
-    def shown(match: re.Match[str]) -> str:
-        url = match[0]
-        if url in urls:
-            return "this URL"
-        urls.add(url)
-        return url
-
-    return _URL.sub(shown, text)
 
 
 def closing(number: int, failed: Sequence[str]) -> str:

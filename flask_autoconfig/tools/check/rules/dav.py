@@ -137,7 +137,6 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
 
 
 def _wanted(provider: Provider | None, type_: str) -> str:
-    """Return the URL of the file for a type, or ""."""
     for _, server in provider.servers if provider else ():
         if server.type == type_ and server.url:
             return server.url

@@ -82,7 +82,6 @@ def look(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_faulty(document: Faulty) -> Iterator[Finding]:
-    """Yield what is wrong with a document that cannot be compared."""
     for problem in document.problems[:_MOST_PROBLEMS]:
         place = problem.place.removeprefix("provider[0].")
         is_name = place.endswith(".username")
@@ -137,7 +136,6 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
 
 
 def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
-    """Yield what is unwise in a document."""
     for_all = names_for_all(case, [document])
     names = {
         f"{place}.username": server.username
@@ -221,7 +219,6 @@ class Difference(NamedTuple):
 
 
 def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
-    """Yield the differences from the document of the file."""
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = _provider(thunderbird.write(alone, recipient))
@@ -275,7 +272,6 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields in which two servers differ, with both values."""
     for field in structs.fields(our):
         if case.has_own_login and field.name == "username":
             continue  # the site only returns it for an address
