@@ -323,19 +323,13 @@ class Paper(Checking):
 
     # --- Servers -----------------------------------------------------------------
 
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
+    def _listen(
+        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
     ) -> None:
         def dial() -> Line:
             theirs, ours = socket.socketpair()
             line = Line(fileno=theirs.detach())
-            line.address, line.shown = address, certificate
+            line.address, line.shown = at[0], certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
@@ -345,7 +339,7 @@ class Paper(Checking):
             threading.Thread(target=serve, daemon=True).start()
             return line
 
-        self._hosts[address, port] = dial
+        self._hosts[at] = dial
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
         made = Front(file or self.file)
