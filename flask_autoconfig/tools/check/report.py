@@ -1,15 +1,19 @@
-"""The report on a domain, as text and as JSON."""
+"""The report on a domain, as text and as JSON, and the line that says what is done."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import click
 
 from ...cleaning import clean
 from ..clients import CALENDARS
-from ..terminal import columns, wrapped
+from ..terminal import columns, replace_line, wrapped
+from ..terminal import width as terminal_width
 from .findings import Finding
 from .run import Report
 from .weigh import FAILURE, NOTE, OK, WARNING
@@ -194,3 +198,42 @@ def closing(number: int, failed: Sequence[str]) -> str:
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+# --- Progress ---------------------------------------------------------------------------
+
+
+class Progress:
+    """A line on stderr that says what is being done; nothing without a terminal."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def __call__(self, text: str) -> None:
+        """Replace the line."""
+        most = _columns()
+        if most > 0:
+            text = clean(text, min(most, 78))
+            replace_line(text.ljust(self._length))
+            self._length = len(text)
+
+    def end(self) -> None:
+        """Remove the line."""
+        if self._length:
+            replace_line(" " * self._length)
+            replace_line("")
+            self._length = 0
+
+
+def _columns() -> int:
+    """Return how long a line on stderr may be, 0 if it is not a terminal.
+
+    In the last column some terminals begin a new line. COLUMNS may say that there are
+    more, but a wrapped line could not be removed.
+    """
+    width = terminal_width(err=True)
+    if width is None:
+        return 0
+    with suppress(OSError, ValueError):
+        width = min(width, os.get_terminal_size(sys.stderr.fileno()).columns or width)
+    return width - 1

@@ -72,7 +72,15 @@ def look(scene: Scene) -> Iterator[Finding]:
     for document in scene.documents:
         findings = list(_of_document(scene, document))
         if all(found.status == OK for found in findings):
-            findings.append(_good(scene.case, document))
+            servers = ", ".join(
+                f"{server.type} {server.hostname}:{server.port}"
+                for _, server in document.provider.servers
+                if server.hostname
+            )
+            agreed = " and agrees with the file" if scene.case.provider else ""
+            place = document.place
+            good = finding("document.good", place, agreed=agreed, servers=servers)
+            findings.append(good)
         for found in findings:
             needs_clients = found.status != OK and not found.clients
             yield found.hurting(*scene.readers(document) if needs_clients else ())
@@ -100,16 +108,6 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         yield from _with_file(case, case.provider, document)
     elif document.provider is not scene.provider:
         yield from _with_reference(scene, document)
-
-
-def _good(case: Case, document: Document) -> Finding:
-    servers = ", ".join(
-        f"{server.type} {server.hostname}:{server.port}"
-        for _, server in document.provider.servers
-        if server.hostname
-    )
-    agreed = " and agrees with the file" if case.provider else ""
-    return finding("document.good", document.place, agreed=agreed, servers=servers)
 
 
 def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
