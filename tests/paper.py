@@ -8,6 +8,7 @@ milliseconds and needs no privileges, and runs the same code as on a network.
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import socket
 import threading
@@ -55,6 +56,7 @@ from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network
 from flask_autoconfig.tools.net.tls import Certificate, HandshakeError
 
+NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
@@ -163,6 +165,8 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        if address == NO_ROUTE:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
         connection: socket.socket = self.hosts[address, port]()

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -136,30 +136,16 @@ def web(answer: Callable[[Asked], Answer | None]) -> Seed:
     return seed
 
 
-def to_front_page(asked: Asked) -> Answer:
-    if asked.host.startswith("www."):
-        return page("welcome")(asked)
-    return moved(f"https://www.{DOMAIN}/")(asked)
+def led(paths: Collection[str], target: str, there: Response) -> Seed:
+    """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
+    def answer(asked: Asked) -> Answer | None:
+        url = target.format(host=asked.host, path=asked.path)
+        if f"https://{asked.url}" == url.partition("?")[0]:
+            return there(asked)
+        return moved(url)(asked) if asked.path in paths or not paths else None
 
-def to_missing_page(asked: Asked) -> Answer | None:
-    if asked.path not in (*ANYWHERE, POX):
-        return None
-    if asked.host.startswith("www."):
-        return says(404)(asked)
-    return moved(f"https://www.{DOMAIN}{asked.path}")(asked)
-
-
-def login_wall(asked: Asked) -> Answer | None:
-    if asked.path in ANYWHERE:
-        return moved(f"https://{asked.host}/login?next={asked.path}")(asked)
-    return page("Sign in")(asked) if asked.path == "/login" else None
-
-
-def calendar_login(asked: Asked) -> Answer | None:
-    if asked.path == CALDAV:
-        return moved(f"https://{DOMAIN}/login")(asked)
-    return page('<input type="password">')(asked) if asked.path == "/login" else None
+    return web(answer)
 
 
 def loop(asked: Asked) -> Answer:
@@ -449,7 +435,9 @@ SEEDS: dict[str, Seed] = {
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
-    "a login wall by a redirect": web(login_wall),
+    "a login wall by a redirect": led(
+        ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
+    ),
     "a redirect loop": when(
         lambda asked: asked.path in ANYWHERE and asked.secure, loop
     ),
@@ -459,8 +447,12 @@ SEEDS: dict[str, Seed] = {
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
     ),
-    "a redirect to where there is nothing": web(to_missing_page),
-    "a redirect of everything to the front page": web(to_front_page),
+    "a redirect to where there is nothing": led(
+        (*ANYWHERE, POX), f"https://www.{DOMAIN}{{path}}", says(404)
+    ),
+    "a redirect of everything to the front page": led(
+        (), f"https://www.{DOMAIN}/", page("welcome")
+    ),
     "a profile that was changed": signed("sign.test", days=90, is_broken=True),
     "a profile whose signer has ended": signed("old-sign.test", days=-3),
     "a profile whose signer ends soon": signed("end-sign.test", days=5),
@@ -489,6 +481,8 @@ SEEDS: dict[str, Seed] = {
     "autoconfig asks clients for certificates": wants_client_certificate(
         "autoconfig", 443
     ),
-    "a redirect of calendars to a login page": web(calendar_login),
+    "a redirect of calendars to a login page": led(
+        [CALDAV], f"https://{DOMAIN}/login", page('<input type="password">')
+    ),
     "a calendar that nothing leads to": without_way_to_calendar,
 }

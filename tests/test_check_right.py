@@ -447,11 +447,8 @@ def test_a_finding_of_many_domains_is_shown_in_full_once(
     assert person(here, *options, "-q", file=file).stderr == ""
 
 
-def test_all_takes_a_file_and_no_domain(here: Paper, tmp_path: Path) -> None:
+def test_all_takes_no_domain(here: Paper) -> None:
     assert person(here, "--all", DOMAIN).exit_code == 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        assert here.invoke("check", "--all").exit_code == 2
 
 
 def test_warnings_of_another_provider_are_left_out(here: Paper, tmp_path: Path) -> None:
@@ -724,7 +721,6 @@ def test_init_names_the_file_in_the_next_command(here: Paper, tmp_path: Path) ->
 TO_STDOUT = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
 
 
-CRAM = f"cram.{DOMAIN}"
 POP3_ALONE = f"users get POP3 alone, although there is imap {IMAP_NAME}:993 SSL"
 # Records, another server (its address, port, conversation and certificate), and what `init`
 # prints on stdout and stderr.
@@ -734,13 +730,6 @@ INIT: dict[str, tuple[str, Any, tuple[str, ...], str]] = {
         (995, talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n.")), good(IMAP_NAME)),
         (f'hostname = "{IMAP_NAME}"',),
         "",
-    ),
-    "a server whose logins every client can do comes first": (
-        f"{ADDRESSES}_imaps._tcp IN SRV 0 0 993 cram\n_imaps._tcp IN SRV 1 0 993 imap\n"
-        f"cram IN A {ELSEWHERE}\n",
-        (993, offering("LOGINDISABLED AUTH=CRAM-MD5"), good(CRAM)),
-        (f'hostname = "{IMAP_NAME}"',),
-        f"imap {CRAM}:993 SSL is left out",
     ),
     "POP3 alone for want of a good certificate is a warning": (
         ADDRESSES.replace(f"imap IN A {IMAP}", f"imap IN A {ELSEWHERE}"),
