@@ -8,6 +8,7 @@ milliseconds and needs no privileges, and runs the same code as on a network.
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import socket
 import threading
@@ -55,6 +56,7 @@ from flask_autoconfig.tools.net.resolver import Resolver
 from flask_autoconfig.tools.net.tcp import Network, ProbeError
 from flask_autoconfig.tools.net.tls import Certificate
 
+NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
@@ -163,6 +165,8 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        if address == NO_ROUTE:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
         connection: socket.socket = self.hosts[address, port]()
@@ -323,19 +327,13 @@ class Paper(Checking):
 
     # --- Servers -----------------------------------------------------------------
 
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
+    def _listen(
+        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
     ) -> None:
         def dial() -> Line:
             theirs, ours = socket.socketpair()
             line = Line(fileno=theirs.detach())
-            line.address, line.shown = address, certificate
+            line.address, line.shown = at[0], certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
@@ -345,7 +343,7 @@ class Paper(Checking):
             threading.Thread(target=serve, daemon=True).start()
             return line
 
-        self._hosts[address, port] = dial
+        self._hosts[at] = dial
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
         made = Front(file or self.file)

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,24 +78,18 @@ def moved(target: str) -> Response:
     return says(302, Location=target)
 
 
-def edited(edits: Mapping[str, str], **headers: str) -> Response:
-    """The response of the service, with replacements in its body."""
+def edited(
+    edits: Mapping[str, str],
+    change: Callable[[bytes], bytes] | None = None,
+    **headers: str,
+) -> Response:
+    """The response of the service, with replacements in its body or another body."""
 
     def answer(asked: Asked) -> Answer:
         status, named, body = asked.served(**headers)
         for old, new in edits.items():
             body = body.replace(old.encode(), new.encode())
-        return status, named, body
-
-    return answer
-
-
-def changed(change: Callable[[bytes], bytes], **headers: str) -> Response:
-    """The response of the service, with another body."""
-
-    def answer(asked: Asked) -> Answer:
-        status, named, body = asked.served(**headers)
-        return status, named, change(body)
+        return status, named, change(body) if change else body
 
     return answer
 
@@ -113,16 +107,26 @@ def at(path: str, answer: Response) -> Seed:
     return when(lambda asked: asked.path == path, answer)
 
 
-def everywhere(answer: Response) -> Seed:
-    return when(lambda asked: asked.path in ANYWHERE, answer)
-
-
-def is_without_address(asked: Asked) -> bool:
-    return not asked.query and "config-v1" in asked.path
-
-
-def is_config_without_address(asked: Asked) -> bool:
-    return not asked.query and asked.path == CONFIG
+# The requests that a mistake concerns, by its `when`.
+WHEN: dict[str, Callable[[Asked], object]] = {
+    "always": lambda asked: True,
+    "without an address": lambda asked: not asked.query and "config-v1" in asked.path,
+    "the first URL without an address": lambda asked: (
+        not asked.query and asked.path == CONFIG
+    ),
+    "the first URL by http": lambda asked: asked.path == CONFIG and not asked.secure,
+    "at autoconfig": lambda asked: asked.host.startswith("autoc"),
+    "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
+    "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
+    "a profile": lambda asked: "mobileconfig" in asked.path,
+    "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
+}
+# Other bodies, by the `change` of a mistake.
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "UTF-16": lambda xml: xml.decode().encode("utf-16"),
+    "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
+}
 
 
 def web(answer: Callable[[Asked], Answer | None]) -> Seed:
@@ -132,30 +136,16 @@ def web(answer: Callable[[Asked], Answer | None]) -> Seed:
     return seed
 
 
-def to_front_page(asked: Asked) -> Answer:
-    if asked.host.startswith("www."):
-        return page("welcome")(asked)
-    return moved(f"https://www.{DOMAIN}/")(asked)
+def led(paths: Collection[str], target: str, there: Response) -> Seed:
+    """Redirect requests for these paths, or for all; *there* is the response at the end."""
 
+    def answer(asked: Asked) -> Answer | None:
+        url = target.format(host=asked.host, path=asked.path)
+        if f"https://{asked.url}" == url.partition("?")[0]:
+            return there(asked)
+        return moved(url)(asked) if asked.path in paths or not paths else None
 
-def to_missing_page(asked: Asked) -> Answer | None:
-    if asked.path not in (*ANYWHERE, POX):
-        return None
-    if asked.host.startswith("www."):
-        return says(404)(asked)
-    return moved(f"https://www.{DOMAIN}{asked.path}")(asked)
-
-
-def login_wall(asked: Asked) -> Answer | None:
-    if asked.path in ANYWHERE:
-        return moved(f"https://{asked.host}/login?next={asked.path}")(asked)
-    return page("Sign in")(asked) if asked.path == "/login" else None
-
-
-def calendar_login(asked: Asked) -> Answer | None:
-    if asked.path == CALDAV:
-        return moved(f"https://{DOMAIN}/login")(asked)
-    return page('<input type="password">')(asked) if asked.path == "/login" else None
+    return web(answer)
 
 
 def loop(asked: Asked) -> Answer:
@@ -182,9 +172,8 @@ def slow(asked: Asked) -> Answer:
 
 def annas(asked: Asked) -> Answer:
     """An Autodiscover response that somebody wrote by hand, for herself."""
-    status, headers, body = asked.served()
     name = b"<LoginName>anna@example.test<"
-    return status, headers, re.sub(b"<LoginName>[^<]*<", name, body)
+    return edited({}, lambda body: re.sub(b"<LoginName>[^<]*<", name, body))(asked)
 
 
 def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
@@ -200,7 +189,7 @@ def signed(name: str, *, days: int, is_broken: bool = False) -> Seed:
             body = signer.sign(profile)
             return body.replace(IMAP_NAME.encode(), b"imap.example.tesd", is_broken)
 
-        at(PROFILE, changed(sign))(here)
+        at(PROFILE, edited({}, sign))(here)
 
     return seed
 
@@ -295,16 +284,18 @@ def good(*names: str, days: int = 90) -> Certify:
     return lambda here: here.certificate(*names, not_after=datetime.now(UTC) + ends)
 
 
-def expired(*names: str) -> Certify:
-    return good(*names, days=-3)
-
-
-def without_intermediate(*names: str) -> Certify:
-    return lambda here: here.unknown(*names, whole=False)
-
-
-def self_signed(name: str) -> Certify:
-    return lambda here: here.self_signed(name)
+def certified(
+    *usual: str, names: Sequence[str] = (), days: int = 90, by: str = ""
+) -> Certify:
+    """A certificate: of which names, for how long, and by an authority or *by* whom."""
+    named = names or usual
+    if by.startswith("an unknown"):
+        return lambda here: here.unknown(*named, whole=by.endswith("authority"))
+    others: dict[str, Certify] = {
+        "nobody": lambda here: None,
+        "itself": lambda here: here.self_signed(named[0]),
+    }
+    return others.get(by, good(*named, days=days))
 
 
 def at_web(certificate: Certify) -> Seed:
@@ -351,14 +342,21 @@ def mail(
     return seed
 
 
-def imap(capability: str, certificate: Certify | None = None) -> Seed:
-    certificate = certificate or good(IMAP_NAME)
-    behave = talks("* OK", ("CAPABILITY", f"* CAPABILITY {capability}\r\na OK"))
-    return mail("imap", 993, behave, certificate)
+def offering(capabilities: str) -> Behaviour:
+    """An IMAP server."""
+    return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capabilities}\r\na OK"))
 
 
-def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
-    return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
+def mail_server(
+    at: Sequence[Any] = ("imap", 993), says: str = "", offers: str = "", **more: Any
+) -> Seed:
+    """A mail server that greets, or offers capabilities; *more* of its certificate."""
+    host, port = at
+    behave = offering(offers)
+    if host == "smtp":
+        behave = talks("220 x", ("EHLO", f"250 {offers}"))
+    certificate = certified(f"{host}.{DOMAIN}", **more)
+    return mail(host, port, says_first(says) if says else behave, certificate)
 
 
 def silent(connection: socket.socket) -> None:
@@ -411,13 +409,10 @@ def dav(answer: Response) -> Seed:
 
 
 def without_way_to_calendar(here: World) -> None:
-    here.names.serve("".join(_without_caldav(here)))
-    at(CALDAV, says(404))(here)
-
-
-def _without_caldav(here: World) -> list[str]:
     lines = records(here).splitlines(True)
-    return [line for line in lines if not line.startswith("_caldav")]
+    kept = [line for line in lines if not line.startswith("_caldav")]
+    here.names.serve("".join(kept))
+    at(CALDAV, says(404))(here)
 
 
 def hoster(answer: Response) -> Seed:
@@ -436,59 +431,27 @@ def hoster(answer: Response) -> Seed:
 
 # --- Mistakes that are not data ---------------------------------------------------------
 
-_OTHER = edited({"imap.example.test": "pop.example.test"})
-_V2 = '{"Protocol": "AutodiscoverV1", "Url": "https://elsewhere.example.test/a.xml"}'
-_PLAIN_STARTTLS = ("CAPABILITY", "* CAPABILITY STARTTLS LOGINDISABLED\r\na OK")
 SEEDS: dict[str, Seed] = {
-    "without an address the server fails": when(is_config_without_address, says(500)),
-    "without an address the server fails, everywhere": when(
-        is_without_address, says(500)
-    ),
-    "without an address nothing is known": when(is_without_address, says(404)),
-    "without an address an empty answer": when(is_without_address, says(200, "")),
-    "without an address another document": when(is_config_without_address, _OTHER),
-    "without an address another document, and no file": when(
-        is_config_without_address, _OTHER
-    ),
-    "http has another document than https": when(
-        lambda asked: asked.path == CONFIG and not asked.secure, _OTHER
-    ),
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
-    "nothing at the settings' paths": web(says(404)),
-    "a login wall by a redirect": web(login_wall),
-    "TRUSTED_HOSTS": when(
-        lambda asked: asked.host.startswith("autoc"), says(400, "Bad Request")
+    "a login wall by a redirect": led(
+        ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
     ),
-    "compressed unasked": everywhere(changed(gzip.compress, Content_Encoding="gzip")),
     "a redirect loop": when(
         lambda asked: asked.path in ANYWHERE and asked.secure, loop
     ),
     "a relative redirect": web(relative),
     "a slow answer": at(CONFIG, slow),
-    "answers by mailbox": when(lambda asked: "EVOLUTIONUSER" in asked.query, says(404)),
     "somebody's own user name for Outlook": at(POX, annas),
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
     ),
-    "a redirect to where there is nothing": web(to_missing_page),
-    "a redirect of everything to the front page": web(to_front_page),
-    "gzip that nothing says of": everywhere(changed(gzip.compress)),
-    "UTF-16": everywhere(changed(lambda xml: xml.decode().encode("utf-16"))),
-    "a program's warning before the document": everywhere(
-        changed(lambda xml: b"<br />Warning: x\n" + xml)
+    "a redirect to where there is nothing": led(
+        (*ANYWHERE, POX), f"https://www.{DOMAIN}{{path}}", says(404)
     ),
-    "version 2 that leads elsewhere": at(
-        "/autodiscover/autodiscover.json",
-        says(200, _V2, Content_Type="application/json"),
-    ),
-    "a web page in the place of a profile": when(
-        lambda asked: "mobileconfig" in asked.path, page("hello")
-    ),
-    "no profile": when(lambda asked: "mobileconfig" in asked.path, says(404)),
-    "no 302 at Outlook's third step": when(
-        lambda asked: asked.path == POX and asked.secure, says(404)
+    "a redirect of everything to the front page": led(
+        (), f"https://www.{DOMAIN}/", page("welcome")
     ),
     "a profile that was changed": signed("sign.test", days=90, is_broken=True),
     "a profile whose signer has ended": signed("old-sign.test", days=-3),
@@ -497,36 +460,9 @@ SEEDS: dict[str, Seed] = {
     "a wildcard record that leads to the web site": wildcard,
     "port 53 shut by TCP": lambda here: here.name_server("127.0.1.60", truncated),
     "a name server that drops AAAA": dropping_aaaa,
-    "no encryption published, and STARTTLS wanted": mail(
-        "imap", 143, talks("* OK", _PLAIN_STARTTLS)
-    ),
-    "a certificate of the web that ends soon": at_web(
-        good(*WEB_NAMES, f"www.{DOMAIN}", days=2)
-    ),
-    "an expired certificate of the web": at_web(expired(*WEB_NAMES)),
-    "no intermediate certificate at the web": at_web(without_intermediate(*WEB_NAMES)),
-    "a certificate of another name": at_web(good("other.test")),
-    "an authority that nobody knows": at_web(lambda here: here.unknown(*WEB_NAMES)),
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
     "http at the port of https": unencrypted_web,
-    "an expired certificate of the mail server": imap("", expired(IMAP_NAME)),
-    "no intermediate certificate at the mail server": imap(
-        "", without_intermediate(IMAP_NAME)
-    ),
-    "a self-signed certificate": imap("", self_signed(IMAP_NAME)),
-    "a mail server's certificate of another name": imap("", good("mail.other.test")),
-    "a certificate that ends soon": imap("AUTH=PLAIN", good(IMAP_NAME, days=2)),
-    "no TLS at the port of IMAPS": mail("imap", 993, says_first("* OK hello")),
-    "a POP3 server at the port of IMAPS": greets("+OK hello"),
-    "an SMTP server at the port of IMAPS": greets("220 hello"),
-    "a mail server that turns away": greets("* BYE too many connections"),
-    "a submission server that turns away": greets("554 blocked", "smtp", 465),
-    "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
-    "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
-    "submission without logins": mail(
-        "smtp", 465, talks("220 x", ("EHLO", "250 SIZE")), good(SMTP_NAME)
-    ),
     "logins before STARTTLS only": mail(
         "smtp",
         587,
@@ -539,24 +475,14 @@ SEEDS: dict[str, Seed] = {
         at_once=False,
     ),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
-    "no STARTTLS": mail("smtp", 587, talks("220 x", ("EHLO", "250 AUTH PLAIN"))),
     "a mail server that says nothing": mail("imap", 993, silent),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
     "smtp asks clients for certificates": wants_client_certificate("smtp", 465),
     "autoconfig asks clients for certificates": wants_client_certificate(
         "autoconfig", 443
     ),
-    "a redirect of calendars to a login page": web(calendar_login),
-    "a calendar that nothing leads to": without_way_to_calendar,
-    "a login page for a calendar": dav(page('<input type="password">')),
-    "no calendar at its URL": dav(says(404)),
-    "a calendar that refuses PROPFIND": dav(says(405)),
-    "a calendar whose 401 asks for nothing": dav(says(401)),
-    "a hoster's 204": hoster(says(204, "")),
-    "a hoster's nothing": hoster(says(200, "")),
-    "a hoster's web page": hoster(page("Hosting")),
-    "a hoster's 204 for domains of nobody": when(
-        lambda asked: "unknown.invalid" in asked.query, says(204, "")
+    "a redirect of calendars to a login page": led(
+        [CALDAV], f"https://{DOMAIN}/login", page('<input type="password">')
     ),
-    "a hoster's failure": hoster(says(500)),
+    "a calendar that nothing leads to": without_way_to_calendar,
 }

@@ -8,14 +8,33 @@ same cause would mislead: so it must be the first of its status.
 from __future__ import annotations
 
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from paper import Paper, World
 from said import said, snapshot, words
-from seeds import ANYWHERE, SEEDS, edited, failing, page, records, reply, when
-from world import BIND, TOML, USER, Asked, Real
+from seeds import (
+    ANYWHERE,
+    AT_CONFIG,
+    CHANGES,
+    SEEDS,
+    WEB_NAMES,
+    WHEN,
+    at_web,
+    certified,
+    dav,
+    edited,
+    failing,
+    hoster,
+    mail_server,
+    page,
+    records,
+    reply,
+    when,
+)
+from world import BIND, DOMAIN, TOML, USER, Real
 
 Mistake = dict[str, Any]
 MISTAKES: dict[str, Mistake] = tomllib.loads(
@@ -36,14 +55,22 @@ def make(here: World, name: str, mistake: Mistake) -> None:
     if "name_server" in mistake:
         address = mistake["options"][1]
         here.name_server(address, failing(**mistake["name_server"]))
+    if "web" in mistake:
+        at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **mistake["web"]))(here)
+    if "mail" in mistake:
+        mail_server(**mistake["mail"])(here)
     answer = response(mistake)
     if answer is not None:
         paths = (mistake["path"],) if "path" in mistake else ANYWHERE
-
-        def is_meant(asked: Asked) -> bool:
-            return asked.path in paths
-
-        when(is_meant, answer)(here)
+        at_paths = partial(when, lambda asked: asked.path in paths)
+        others: dict[str, Any] = {
+            "": at_paths,
+            "at the hoster": hoster,
+            "at another calendar": dav,
+        }
+        how = mistake.get("when", "")
+        seed = others.get(how) or partial(when, WHEN[how])
+        seed(answer)(here)
 
 
 def response(mistake: Mistake) -> Any:
@@ -53,8 +80,9 @@ def response(mistake: Mistake) -> Any:
         return page(mistake["page"])
     if "reply" in mistake:
         return reply(mistake["reply"], mistake.get("body", "no"), headers)
-    if "edit" in mistake or headers:
-        return edited(mistake.get("edit", {}), **headers)
+    if mistake.keys() & {"edit", "change", "headers"}:
+        change = CHANGES.get(mistake.get("change", ""))
+        return edited(mistake.get("edit", {}), change, **headers)
     return None
 
 
@@ -92,7 +120,8 @@ def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
         (
             found
             for found in same
-            if found["code"] == mistake["code"] and mistake["at"] in found["subject"]
+            if found["code"] == mistake["code"]
+            and mistake.get("at", AT_CONFIG) in found["subject"]
         ),
         None,
     )

@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import cache
@@ -315,13 +315,8 @@ class Asked:
     def served(self, **headers: str) -> Answer:
         """Return the response of the service, with other headers."""
         scheme = "https" if self.secure else "http"
-        asked = (
-            self.method,
-            f"{scheme}://{self.host}/",
-            self.path,
-            self.query,
-            self.body,
-        )
+        base = f"{scheme}://{self.host}/"
+        asked = (self.method, base, self.path, self.query, self.body)
         status, named, data = self._app(*asked)
         more = {key.replace("_", "-"): value for key, value in headers.items()}
         return status, {**named, **more}, data
@@ -411,6 +406,23 @@ class Checking(ABC):
     def invoke(self, *arguments: str | Path) -> Result:
         """Run the command in this process."""
 
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """Start a server; with a certificate, over TLS *at_once* or by STARTTLS."""
+        self._listen((address, port), behave, certificate, at_once)
+
+    @abstractmethod
+    def _listen(
+        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
+    ) -> None: ...
+
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
         done = self.invoke("--config", file, "dns", "--target", f"www.{DOMAIN}")
@@ -435,8 +447,11 @@ class Checking(ABC):
 # --- Real servers -----------------------------------------------------------------------
 
 
-def configure(folder: Path, name: str, **values: object) -> Path:
+def configure(
+    folder: Path, name: str, certificate: Sequence[object] = ("", ""), **values: object
+) -> Path:
     """Write a configuration file from its template in tests/servers."""
+    values |= {"certificate": certificate[0], "key": certificate[1]}
     template = Path(__file__).with_name("servers") / name
     file = folder / name
     file.write_text(template.read_text().format(folder=folder, **values))
@@ -495,13 +510,18 @@ class Bind:
         return False
 
 
+def _named(
+    folder: Path, inside: Namespace, address: str
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    command = (program("named"), "-f", "-c", folder / "named.conf")
+    return inside.running(*command, port=53, address=address, log=folder / "log")
+
+
 @contextmanager
 def bind(folder: Path, inside: Namespace) -> Iterator[Bind]:
     """Run BIND with the addresses of the hosts only."""
     names = Bind(folder, inside)
-    command = (program("named"), "-f", "-c", folder / "named.conf")
-    log = folder / "log"
-    with inside.running(*command, port=53, address=BIND, log=log) as process:
+    with _named(folder, inside, BIND) as process:
         names.process = process
         until_there(lambda: inside.call(names._is_new))
         yield names
@@ -515,8 +535,7 @@ def validating(folder: Path, inside: Namespace, address: str) -> Iterator[None]:
     more = f"recursion yes; forward only; forwarders {{ {BIND}; }};"
     zones = f'trust-anchors {{ {DOMAIN}. static-key 257 3 13 "{key}"; }};\n'
     configure(folder, "named.conf", address=address, more=more, zones=zones)
-    command = (program("named"), "-f", "-c", folder / "named.conf")
-    with inside.running(*command, port=53, address=address, log=folder / "log"):
+    with _named(folder, inside, address):
         yield
 
 
@@ -536,16 +555,8 @@ def postfix(
     for name in ("", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
-    configure(
-        folder,
-        "main.cf",
-        domain=DOMAIN,
-        address=address,
-        certificate=certificate[0],
-        key=certificate[1],
-        sasl=sasl,
-        more=more,
-    )
+    values = {"domain": DOMAIN, "address": address, "sasl": sasl, "more": more}
+    configure(folder, "main.cf", certificate, **values)
     configure(folder, "master.cf", address=address)
     command = (program("postfix"), "-c", folder, "start-fg")
     log = folder / "out"
@@ -573,18 +584,10 @@ def real_dovecot(
     (folder / "mail").chmod(0o777)
     (folder / "users").write_text(_users())
     nobody = pwd.getpwnam("nobody")
-    values = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
-    values |= {"more": "", **options}
-    configuration = configure(
-        folder,
-        "dovecot.conf",
-        address=address,
-        uid=nobody.pw_uid,
-        gid=nobody.pw_gid,
-        certificate=certificate[0],
-        key=certificate[1],
-        **values,
-    )
+    values = {"uid": nobody.pw_uid, "gid": nobody.pw_gid, "address": address}
+    usual = {"mechanisms": "plain login", "ssl": "yes", "disable_plaintext": "yes"}
+    values |= {**usual, "more": "", **options}
+    configuration = configure(folder, "dovecot.conf", certificate, **values)
     command = (program("dovecot"), "-F", "-c", configuration)
     with inside.running(*command, port=143, address=address, log=folder / "out"):
         yield folder / "auth-smtp"
@@ -602,14 +605,7 @@ def radicale(
     folder.mkdir()
     port = port or free_port()
     (folder / "users").write_text(_users())
-    config = configure(
-        folder,
-        "radicale",
-        address=address,
-        port=port,
-        certificate=certificate[0],
-        key=certificate[1],
-    )
+    config = configure(folder, "radicale", certificate, address=address, port=port)
     command = (BIN / "python", "-m", "radicale", "--config", config)
     with start(*command, port=port, address=address, log=folder / "out"):
         yield port
@@ -689,18 +685,12 @@ class Real(Checking):
 
     # --- Servers -----------------------------------------------------------------
 
-    def listen(
-        self,
-        address: str,
-        port: int,
-        behave: Behaviour,
-        certificate: Any = None,
-        *,
-        at_once: bool = True,
+    def _listen(
+        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
     ) -> None:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
         listener = self.inside.call(
-            socket.create_server, (address, port), family=family, reuse_port=False
+            socket.create_server, at, family=family, reuse_port=False
         )
         made = listening(listener, behave, certificate, at_once=at_once)
         self.stack.enter_context(made)
@@ -760,15 +750,8 @@ class Real(Checking):
     ) -> None:
         """Run nginx in front of a service, for one test."""
         folder = self._folder("nginx")
-        file = configure(
-            folder,
-            "nginx.conf",
-            address=address,
-            certificate=certificate[0],
-            key=certificate[1],
-            service=service,
-            tls=tls,
-        )
+        values = {"address": address, "service": service, "tls": tls}
+        file = configure(folder, "nginx.conf", certificate, **values)
         command = (program("nginx"), "-p", folder, "-c", file)
         log = folder / "out"
         self.stack.enter_context(

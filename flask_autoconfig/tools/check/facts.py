@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
 from ..net.http import Reply, fetch_once, following
 from ..net.mail import Endpoint, MailServer, mail_server
-from ..net.resolver import LookupFailed
+from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.tls import Certificate, address_of
 
@@ -38,6 +39,16 @@ class AtAddress(NamedTuple):
     address: str
     error: ProbeError | None = None
     certificate: Certificate | None = None
+
+
+def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[[Facts, str], T]:
+    """Return a method of facts that makes a lookup once for each name."""
+
+    def kept(facts: Facts, name: str) -> T:
+        look = partial(lookup, facts.network.resolver, name)
+        return facts._once(lookup.__name__, name, look)
+
+    return kept
 
 
 class Facts:
@@ -73,36 +84,13 @@ class Facts:
 
     # --- DNS: each raises LookupFailed ---------------------------------------------
 
-    def _dns(self, lookup: Callable[[str], T], name: str) -> T:
-        return self._once(lookup.__name__, name, partial(lookup, name))
-
-    def addresses(self, host: str) -> list[str]:
-        """Return the addresses of a host, IPv6 first."""
-        return self._dns(self.network.resolver.addresses, host)
-
-    def alias(self, name: str) -> str:
-        """Return the target of the name's CNAME record, or ""."""
-        return self._dns(self.network.resolver.alias, name)
-
-    def is_known(self, name: str) -> bool:
-        """Return whether the name exists in DNS."""
-        return self._dns(self.network.resolver.is_known, name)
-
-    def mx(self, domain: str) -> list[str]:
-        """Return the domain's MX hosts, in order of preference."""
-        return self._dns(self.network.resolver.mx, domain)
-
-    def takes_no_mail(self, domain: str) -> bool:
-        """Return whether the domain has a null MX record (RFC 7505)."""
-        return self._dns(self.network.resolver.takes_no_mail, domain)
-
-    def srv(self, name: str) -> list[tuple[str, int]]:
-        """Return host and port of each SRV record; the host is "" for "not offered"."""
-        return self._dns(self.network.resolver.srv, name)
-
-    def txt(self, name: str) -> list[str]:
-        """Return the TXT records of a name."""
-        return self._dns(self.network.resolver.txt, name)
+    addresses = _kept(Resolver.addresses)  # of a host, IPv6 first
+    alias = _kept(Resolver.alias)  # the target of a CNAME record, or ""
+    is_known = _kept(Resolver.is_known)  # whether the name exists
+    mx = _kept(Resolver.mx)  # the MX hosts of a domain, in order of preference
+    takes_no_mail = _kept(Resolver.takes_no_mail)  # by a null MX record (RFC 7505)
+    srv = _kept(Resolver.srv)  # hosts and ports; the host is "" for "not offered"
+    txt = _kept(Resolver.txt)
 
     def exists(self, host: str) -> bool:
         """Return whether the host has an address; False where the lookup fails."""
@@ -183,9 +171,7 @@ def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Run the tasks in threads; return their results in order."""
     listed = list(tasks)
-    if not listed:
-        return []
-    with ThreadPoolExecutor(min(_WORKERS, len(listed))) as pool:
+    with ThreadPoolExecutor(max(1, min(_WORKERS, len(listed)))) as pool:
         futures = [pool.submit(task) for task in listed]
         return [future.result() for future in futures]
 
@@ -196,5 +182,4 @@ def each_of(find: Callable[[S], Iterable[T]], items: Iterable[S]) -> list[T]:
     def listed(item: S) -> list[T]:
         return list(find(item))
 
-    found = side_by_side(partial(listed, item) for item in items)
-    return [one for several in found for one in several]
+    return list(chain(*side_by_side(partial(listed, item) for item in items)))

@@ -114,7 +114,6 @@ def _host_of(url: str) -> str:
 
 
 def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
-    """Yield what is wrong with the response that has the settings."""
     first, *_ = urls = [*reply.redirects, reply.url]
     if reply.redirects:
         yield finding("http.redirected", first, target=shown(reply.url))

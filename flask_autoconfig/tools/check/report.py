@@ -1,16 +1,19 @@
-"""The report on a domain, as text and as JSON."""
+"""The report on a domain, as text and as JSON, and the line that says what is done."""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import click
 
 from ...cleaning import clean
 from ..clients import CALENDARS
-from ..terminal import columns, wrapped
+from ..terminal import columns, replace_line, wrapped
+from ..terminal import width as terminal_width
 from .findings import Finding
 from .run import Report
 from .weigh import FAILURE, NOTE, OK, WARNING
@@ -18,7 +21,6 @@ from .weigh import FAILURE, NOTE, OK, WARNING
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
 _NARROW = 50  # columns: narrower terminals get a smaller indent
-_URL = re.compile(r"https?://[^\s,;()\"]*[^\s,;:.()\"]")
 _MOST_NAMED = 20  # domains in the closing line
 _MOST_PLACES = 6  # of one finding
 # The first domain with a finding, by its status, step and texts.
@@ -158,12 +160,10 @@ def _shown(found: Finding, everybody: set[str], width: int | None) -> Iterator[s
     """Yield a line for each part of a finding."""
     indent = _indent(width)
     place = "" if len(found.places) > 1 else f" {found.subject}"
-    urls: set[str] = set()
-    sentence = _without_repeats(f"{found.step}{place}: {found.seen}", urls)
+    sentence = f"{found.step}{place}: {found.seen}"
     yield wrapped(f"{_status(found)} {sentence}", width, indent)
     for label, text in _parts(found, everybody):
-        line = f"{' ' * indent}{label:5}{_without_repeats(text, urls)}"
-        yield wrapped(line, width, indent + 5)
+        yield wrapped(f"{' ' * indent}{label:5}{text}", width, indent + 5)
 
 
 def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
@@ -184,19 +184,6 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
         yield "do:", found.cure
 
 
-def _without_repeats(text: str, urls: set[str]) -> str:
-    """Return the text with "this URL" for each of *urls*, and add those that it shows."""
-
-    def shown(match: re.Match[str]) -> str:
-        url = match[0]
-        if url in urls:
-            return "this URL"
-        urls.add(url)
-        return url
-
-    return _URL.sub(shown, text)
-
-
 def closing(number: int, failed: Sequence[str]) -> str:
     """Return the last line of a check of several domains."""
     good = number - len(failed)
@@ -211,3 +198,42 @@ def closing(number: int, failed: Sequence[str]) -> str:
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+# --- Progress ---------------------------------------------------------------------------
+
+
+class Progress:
+    """A line on stderr that says what is being done; nothing without a terminal."""
+
+    def __init__(self) -> None:
+        self._length = 0
+
+    def __call__(self, text: str) -> None:
+        """Replace the line."""
+        most = _columns()
+        if most > 0:
+            text = clean(text, min(most, 78))
+            replace_line(text.ljust(self._length))
+            self._length = len(text)
+
+    def end(self) -> None:
+        """Remove the line."""
+        if self._length:
+            replace_line(" " * self._length)
+            replace_line("")
+            self._length = 0
+
+
+def _columns() -> int:
+    """Return how long a line on stderr may be, 0 if it is not a terminal.
+
+    In the last column some terminals begin a new line. COLUMNS may say that there are
+    more, but a wrapped line could not be removed.
+    """
+    width = terminal_width(err=True)
+    if width is None:
+        return 0
+    with suppress(OSError, ValueError):
+        width = min(width, os.get_terminal_size(sys.stderr.fileno()).columns or width)
+    return width - 1

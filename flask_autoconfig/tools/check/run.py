@@ -20,16 +20,7 @@ from .asking import asks, steps_of
 from .facts import Ask, Facts, each_of, side_by_side
 from .findings import Case, Finding, finding
 from .playing import play
-from .rules import (
-    RULES,
-    RULES_OF_FILE,
-    Rule,
-    comparing,
-    dav,
-    documents,
-    single,
-    web,
-)
+from .rules import RULES, RULES_OF_FILE, Rule, comparing, dav, documents, single, web
 from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
@@ -145,8 +136,6 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
     findings = _by_rules(RULES, scene)
-    if case.provider is None:
-        findings = list(comparing.with_alternatives(scene, findings))
     for played in plays:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)
@@ -197,6 +186,13 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
 
 # --- Clients ----------------------------------------------------------------------------
 
+# What clients without steps request, and how they are played, by family.
+_OTHERS = {
+    "apple": (single.profile_asks, single.play_profile),
+    "dav": (dav.asks, dav.play),
+}
+_USUAL = (single.asks, single.play)
+
 
 def clients_of(case: Case) -> list[Client]:
     """Return the clients of the families that are served.
@@ -225,7 +221,8 @@ def _fetch(
     far = [step for step in steps if step.place.startswith("mx")]
     near = [ask for step in steps if step not in far for ask in asks(step, case, facts)]
     for client in clients:
-        near += _asks_of(client, case)
+        asks_of, _ = _OTHERS.get(client.family, _USUAL)
+        near += [] if client.steps else asks_of(case, _family(case, client))
     requests += dict.fromkeys(near)
 
     def by_mx() -> None:
@@ -242,19 +239,6 @@ def _fetch(
 def _quietly(lookup: Callable[[], object]) -> None:
     with suppress(ProbeError, LookupFailed):
         lookup()
-
-
-# What clients without steps request, and how they are played, by family.
-_OTHERS = {
-    "apple": (single.profile_asks, single.play_profile),
-    "dav": (dav.asks, dav.play),
-}
-_USUAL = (single.asks, single.play)
-
-
-def _asks_of(client: Client, case: Case) -> list[Ask]:
-    asks_of, _ = _OTHERS.get(client.family, _USUAL)
-    return [] if client.steps else asks_of(case, _family(case, client))
 
 
 def _family(case: Case, client: Client) -> Family:

@@ -26,7 +26,6 @@ from ..check import login as logins
 from ..check import report, run, texts
 from ..check.facts import Facts
 from ..check.findings import Case, Finding, finding, from_problem
-from ..check.progress import Progress
 from ..check.rules.servers import endpoint_of
 from ..check.run import Report
 from ..check.weigh import FAILURE, WARNING, has_failure
@@ -151,7 +150,7 @@ def _check(
     is_several = asked.every or len(cases) > 1
     known: report.Known | None = {} if is_several else None
     look = run.unpublished if asked.unpublished else run.published
-    tell = Progress()
+    tell = report.Progress()
     tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
     reports = _side_by_side(cases, look, Facts(network), network, tell, late)
     with ending.at_once():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -170,7 +170,6 @@ def _difference(
 
 
 def _in_words(account: Account, other: Account) -> str:
-    """Return an account in words, with the details that differ from another."""
     words = str(account)
     if account.username != other.username and account.username:
         words += f", user name {account.username}"
@@ -199,22 +198,6 @@ def names_for_all(scene: Scene) -> frozenset[str]:
                 setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
                 found |= suspect & {one.username or "" for one in setup.servers}
     return found
-
-
-def with_alternatives(scene: Scene, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield the findings; a failure of a server names one that another client sets up."""
-    living = {
-        account.type: account
-        for play in scene.plays
-        for account in play.mail
-        if not _is_faulty(scene, account)
-    }
-    for found in findings:
-        other = living.get(found.subject.partition(" ")[0])
-        is_server = found.step == "server" and found.status == FAILURE
-        if other and is_server and not found.code.startswith("autodiscover."):
-            found = found.within("another-works", other=other)
-        yield found
 
 
 # --- What is not published --------------------------------------------------------------
@@ -251,7 +234,6 @@ def _no_settings(scene: Scene) -> Finding | None:
 
 
 def _no_document(scene: Scene, family: Family) -> Finding:
-    """Return that the document of the file is not published."""
     domain, plays = scene.case.domain, scene.plays
     if any(play.found and play.found.place.startswith("mx") for play in plays):
         return finding("document.none-at-domain", domain)

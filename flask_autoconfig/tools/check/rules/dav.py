@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from ....address import fill_in_url, is_ip, known_part
-from ....config.tables import Provider, Server
+from ....config.tables import Server
 from ....documents.setups import Account, Setup
 from ....families import Family
 from ...net.http import Reply
@@ -51,8 +51,10 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     """Return the calendars and address books that a client finds (RFC 6764, section 6)."""
     played = Play(client, "dav")
     accounts = []
+    servers = [server for _, server in case.provider.servers] if case.provider else []
     for type_, url in _well_known(case, family).items():
-        wanted = _wanted(case.provider, type_)
+        urls = (server.url for server in servers if server.type == type_)
+        wanted = next(filter(None, urls), "")
         by_srv = _by_srv(case, facts, type_)
         is_published = wanted or (by_srv and case.provider is None)
         if case.provider is not None and not wanted:
@@ -134,14 +136,6 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
         type=type_,
         got=_not_dav(reply, url, type_).seen,
     )
-
-
-def _wanted(provider: Provider | None, type_: str) -> str:
-    """Return the URL of the file for a type, or ""."""
-    for _, server in provider.servers if provider else ():
-        if server.type == type_ and server.url:
-            return server.url
-    return ""
 
 
 def _by_srv(case: Case, facts: Facts, type_: str) -> str:

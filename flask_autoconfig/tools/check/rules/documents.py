@@ -72,7 +72,15 @@ def look(scene: Scene) -> Iterator[Finding]:
     for document in scene.documents:
         findings = list(_of_document(scene, document))
         if all(found.status == OK for found in findings):
-            findings.append(_good(scene.case, document))
+            servers = ", ".join(
+                f"{server.type} {server.hostname}:{server.port}"
+                for _, server in document.provider.servers
+                if server.hostname
+            )
+            agreed = " and agrees with the file" if scene.case.provider else ""
+            place = document.place
+            good = finding("document.good", place, agreed=agreed, servers=servers)
+            findings.append(good)
         for found in findings:
             needs_clients = found.status != OK and not found.clients
             yield found.hurting(*scene.readers(document) if needs_clients else ())
@@ -82,7 +90,6 @@ def look(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_faulty(document: Faulty) -> Iterator[Finding]:
-    """Yield what is wrong with a document that cannot be compared."""
     for problem in document.problems[:_MOST_PROBLEMS]:
         place = problem.place.removeprefix("provider[0].")
         is_name = place.endswith(".username")
@@ -101,16 +108,6 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         yield from _with_file(case, case.provider, document)
     elif document.provider is not scene.provider:
         yield from _with_reference(scene, document)
-
-
-def _good(case: Case, document: Document) -> Finding:
-    servers = ", ".join(
-        f"{server.type} {server.hostname}:{server.port}"
-        for _, server in document.provider.servers
-        if server.hostname
-    )
-    agreed = " and agrees with the file" if case.provider else ""
-    return finding("document.good", document.place, agreed=agreed, servers=servers)
 
 
 def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
@@ -137,7 +134,6 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
 
 
 def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
-    """Yield what is unwise in a document."""
     for_all = names_for_all(case, [document])
     names = {
         f"{place}.username": server.username
@@ -221,7 +217,6 @@ class Difference(NamedTuple):
 
 
 def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
-    """Yield the differences from the document of the file."""
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = _provider(thunderbird.write(alone, recipient))
@@ -275,7 +270,6 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields in which two servers differ, with both values."""
     for field in structs.fields(our):
         if case.has_own_login and field.name == "username":
             continue  # the site only returns it for an address

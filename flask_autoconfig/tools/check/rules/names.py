@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 from ....address import is_ip
-from ....config.tables import Provider
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
@@ -109,23 +107,24 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
 Target = tuple[str, int]  # host and port
 
 
-@dataclass
-class _Service:
-    """The expected records of a service."""
-
-    targets: list[Target] = field(default_factory=list)
-    path: str = ""  # the text of the TXT record
-
-
 def services(scene: Scene) -> list[Finding]:
     """Return whether the SRV records are those of the file or the documents."""
-    domain, provider = scene.case.domain, scene.provider
-    expected = _expected(provider, domain) if provider else {}
+    targets: dict[str, list[Target]] = {}
+    paths: dict[str, str] = {}  # the texts of TXT records
+    provider, domain = scene.provider, scene.case.domain
+    for record in zone.service_records(provider, domain) if provider else ():
+        wanted = targets.setdefault(record.name, [])
+        if record.type == "TXT":
+            paths[record.name] = record.data.strip('"')
+            continue
+        _, _, port, host = record.data.split()
+        if host != ".":
+            wanted.append((host.removesuffix("."), int(port)))
 
     def look(name: str) -> Iterator[Finding]:
-        return _service(scene.case, scene.facts, name, expected[name])
+        return _service(scene, name, targets[name], paths.get(name, ""))
 
-    return each_of(look, expected)
+    return each_of(look, targets)
 
 
 def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
@@ -134,59 +133,44 @@ def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
     return [partial(facts.srv, f"{name}.{case.domain}") for name in names]
 
 
-def _expected(provider: Provider, domain: str) -> dict[str, _Service]:
-    expected: dict[str, _Service] = {}
-    for record in zone.service_records(provider, domain):
-        service = expected.setdefault(record.name, _Service())
-        if record.type == "TXT":
-            service.path = record.data.strip('"')
-            continue
-        _, _, port, host = record.data.split()
-        if host != ".":
-            service.targets.append((host.removesuffix("."), int(port)))
-    return expected
-
-
 def _service(
-    case: Case, facts: Facts, name: str, wanted: _Service
+    scene: Scene, name: str, wanted: list[Target], path: str
 ) -> Iterator[Finding]:
     """Yield how the records of a service differ; without a file, one in common is right."""
+    case, facts = scene.case, scene.facts
     full_name = f"{name}.{case.domain}"
     subject = f"{full_name} SRV"
     try:
         targets = facts.srv(full_name)
-        paths = facts.txt(full_name) if wanted.path else []
+        paths = facts.txt(full_name) if path else []
     except LookupFailed as error:
         yield web.failed(subject, error)
         return
     differs = "srv.differs" if case.provider else "srv.contradicts"
     offered = [target for target in targets if target[0]]
-    is_right = set(offered) == set(wanted.targets)
+    is_right = set(offered) == set(wanted)
     if not case.provider:
-        is_right = is_right or not set(offered).isdisjoint(wanted.targets)
+        is_right = is_right or not set(offered).isdisjoint(wanted)
     if not targets:
-        if case.provider and wanted.targets:
-            yield finding("srv.missing", subject, wanted=_listed(wanted.targets))
+        if case.provider and wanted:
+            yield finding("srv.missing", subject, wanted=_listed(wanted))
     elif not is_right:
-        is_dead = any(_is_dead(facts, name, target) for target in wanted.targets)
+        is_dead = any(
+            servers.is_dead(facts, Endpoint(type_, *target, socket_type))
+            for service, type_, socket_type in zone.MAIL_SERVICES
+            for target in wanted
+            if service == name
+        )
         # Without a file, records only contradict live servers of a document.
-        if case.provider or (offered and wanted.targets and not is_dead):
+        if case.provider or (offered and wanted and not is_dead):
             code = "srv.file-outdated" if is_dead else differs
-            yield _wrong(code, subject, _listed(offered), _listed(wanted.targets))
-    elif paths and wanted.path not in paths:
-        yield _wrong(differs, subject, f"TXT {paths[0]}", wanted.path)
+            yield _wrong(code, subject, _listed(offered), _listed(wanted))
+    elif paths and path not in paths:
+        yield _wrong(differs, subject, f"TXT {paths[0]}", path)
     else:
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
-
-
-def _is_dead(facts: Facts, name: str, target: Target) -> bool:
-    return any(
-        servers.is_dead(facts, Endpoint(type_, *target, socket_type))
-        for service, type_, socket_type in zone.MAIL_SERVICES
-        if service == name
-    )
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:

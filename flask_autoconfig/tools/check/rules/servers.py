@@ -77,7 +77,6 @@ def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
 
 
 def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
-    """Return the mail servers that clients set up, with the names of the clients."""
     found: dict[Endpoint, tuple[str, ...]] = {}
     for play in scene.plays:
         for endpoint in map(Endpoint.of, play.mail):
@@ -215,7 +214,6 @@ _USUAL = ("password-cleartext", "password-encrypted")
 def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
 ) -> Iterator[Finding]:
-    """Yield whether the server offers the published methods."""
     subject = str(endpoint)
     switch_on = texts.shared()[f"switch_on_{endpoint.type}"]
     code = _without_login(endpoint, methods, server)

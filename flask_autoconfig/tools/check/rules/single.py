@@ -94,7 +94,6 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
 
 
 def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
-    """Return a finding at the URL that was asked."""
     url = (*reply.redirects, reply.url)[0]
     return finding(code, url, askers=family.askers, **values)
 

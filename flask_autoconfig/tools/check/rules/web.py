@@ -48,7 +48,6 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
 
 
 def _target(facts: Facts, ask: Ask) -> str:
-    """Return the URL of the first redirect, or ""."""
     with suppress(ProbeError):
         return facts.reply(ask).target
     return ""
