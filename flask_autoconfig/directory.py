@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .address import host_of
@@ -30,17 +30,11 @@ class Directory:
         self._any = loaded.claims.get(b"*")
         self._mx: dict[str, int] = {}
         self._ids: dict[str, int] = {}
-        self._only = 0 if len(loaded.providers) == 1 else None
+        self._is_alone = len(loaded.providers) == 1
         for index, provider in enumerate(loaded.providers):
             self._ids.setdefault(provider.identity, index)
             for domain in provider.mx_domains:
                 self._mx.setdefault(domain, index)
-
-    def _exactly(self, name: str) -> int | None:
-        return self._claims.get(name.encode())
-
-    def _below(self, name: str) -> int | None:
-        return self._claims.get(b"*." + name.encode())
 
     def by_id(self, identity: str, domain: str) -> Match | None:
         """Find the provider with that id, for a domain that is not in the file."""
@@ -49,7 +43,7 @@ class Directory:
 
     def by_domain(self, domain: str) -> Match | None:
         """Find by a folded domain: by name, then the longest pattern, then `*`."""
-        index = self._exactly(domain)
+        index = self._claims.get(domain.encode())
         if index is not None:
             return Match(index, domain, True)
         index = self._by_pattern(domain)
@@ -59,21 +53,15 @@ class Directory:
 
     def _by_pattern(self, domain: str) -> int | None:
         """Find the longest pattern (`*.example.com`) that matches the domain."""
-        _, dot, parent = domain.partition(".")
-        while dot:
-            index = self._below(parent)
-            if index is not None:
-                return index
-            _, dot, parent = parent.partition(".")
-        return None
+        patterns = (b"*." + name.encode() for name in _upwards(domain))
+        next(patterns, None)  # `*.example.com` does not match example.com itself
+        found = (self._claims.get(pattern) for pattern in patterns)
+        return next((index for index in found if index is not None), None)
 
     def claims(self, domain: str) -> bool:
         """Whether a provider names the domain, by pattern or as that of MX hosts too."""
-        return (
-            self._exactly(domain) is not None
-            or self._by_pattern(domain) is not None
-            or domain in self._mx
-        )
+        is_named = domain.encode() in self._claims or domain in self._mx
+        return is_named or self._by_pattern(domain) is not None
 
     def by_mx(self, domain: str) -> Match | None:
         """Find by the domain of MX hosts; the customer's domain stays unknown."""
@@ -83,37 +71,37 @@ class Directory:
     def by_host(self, authority: str) -> Match | None:
         """Find by the Host header: the longest match upwards from the host."""
         host = host_of(authority)
-        asked = self._asked_domain(host)
-        index = self._exactly(host) if host != asked else None
+        asked = self.asked_domain(host)
+        index = self._claims.get(host.encode()) if host != asked else None
         if index is not None:
             return Match(index, host, True)
-
-        name = asked
-        while name:
-            parent = name.partition(".")[2]
-            index = self._exactly(name)
+        for name in _upwards(asked):
+            index = self._claims.get(name.encode())
             if index is not None:
                 return Match(index, name, True)
             if name in self._mx:
                 return self.by_mx(name)
-            index = self._below(parent)
+            index = self._claims.get(b"*." + name.partition(".")[2].encode())
             if index is not None:
                 return Match(index, asked, False)
-            name = parent
         if self._any is not None and "." in asked:
             return Match(self._any, asked, False)
         return None
 
     def only(self) -> Match | None:
         """Return the provider of a file that has only one, or None."""
-        return None if self._only is None else Match(self._only, None, False)
+        return Match(0, None, False) if self._is_alone else None
 
-    def asked_domain(self, authority: str) -> str:
-        """Return the mail domain of a Host header, without the client's label, or ""."""
-        return self._asked_domain(host_of(authority))
-
-    def _asked_domain(self, host: str) -> str:
+    def asked_domain(self, host: str) -> str:
+        """Return the mail domain of a folded host name, without the client's label."""
         for label in self._labels:
             if host.startswith(label):
                 return host[len(label) :]
         return host
+
+
+def _upwards(name: str) -> Iterator[str]:
+    """Yield a name, and the names above it."""
+    while name:
+        yield name
+        name = name.partition(".")[2]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -48,7 +49,7 @@ GREETING = Format("greeting", "text/plain", greet, differs_by="nothing")
 PATH = "/.well-known/greeting.txt"
 FAMILY = Family(
     "warm-greeting",
-    (Route(PATH, document(GREETING), is_file=True),),
+    (Route(PATH, partial(document, GREETING), is_file=True),),
     (GREETING,),
     label="greeting",
     askers="Those who greet",
