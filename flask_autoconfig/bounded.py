@@ -20,6 +20,9 @@ class Bounded(Generic[Key, Value]):
         self._entries: dict[Key, tuple[Value | None, int]] = {}  # the oldest first
         self.bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def get(self, key: Key) -> Value | None:
         return self._entries.get(key, _NOTHING)[0]
 

@@ -136,7 +136,7 @@ class Service:
         has_own_logins = self.hooks.find_username is not None
         return tuple(
             family
-            for family in self.families
+            for family in self.live.built.families  # `_change` runs during a check
             if not (family.implies_login and has_own_logins)
         )
 

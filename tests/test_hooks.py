@@ -283,7 +283,7 @@ def test_the_cache_of_results_is_bounded_in_bytes(
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 1024 * 1024
-    assert 5 < len(hooks_._providers._known._entries) < 40
+    assert 5 < len(hooks_._providers._known) < 40
 
 
 # --- Failures -------------------------------------------------------------------

@@ -193,7 +193,7 @@ def test_a_document_of_many_domains_may_be_a_file_or_missing(
     nothing = saved._replace(name="nothing", write=lambda *_: None)
     for format_ in (saved, nothing):
         row = FAMILY._replace(
-            formats=(format_,), routes=(Route(PATH, document(format_)),)
+            formats=(format_,), routes=(Route(PATH, partial(document, format_)),)
         )
         monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES[:7], row))
         client = Client(in_a_site(toml(TWO_DOMAINS)))
