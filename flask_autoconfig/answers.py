@@ -86,9 +86,7 @@ class Request(NamedTuple):
             timer.start()
         try:
             return _read(environ, most)
-        except (
-            Exception
-        ):  # servers raise exceptions of their own, with the bytes in them
+        except Exception:  # of the server's own, with the bytes in it
             raise BodyError("the body did not come whole") from None
         finally:
             timer.cancel()
@@ -117,16 +115,6 @@ def stop_reading(connection: socket.socket) -> None:
 class Answer:
     """A response: status line, headers and body, ready to send."""
 
-    __slots__ = (
-        "body",
-        "etag",
-        "headers",
-        "modified",
-        "outcome",
-        "status",
-        "unchanged",
-    )
-
     def __init__(
         self,
         status: str,
@@ -145,7 +133,7 @@ class Answer:
         self.headers = [*headers, *common]
         self.etag = etag
         self.modified = modified
-        self.unchanged: Answer | None = None  # made with the first 304
+        self._not_modified: Answer | None = None  # made with the first 304
         if status[:3] not in ("204", "304"):  # without a length: RFC 9110, section 8.6
             self.headers.append(("Content-Length", str(len(body))))
         if etag:
@@ -164,12 +152,12 @@ class Answer:
             environ = {**environ, "HTTP_IF_NONE_MATCH": tags}
             if is_resource_modified(environ, self.etag, last_modified=self.modified):
                 return self
-        if self.unchanged is None:
+        if self._not_modified is None:
             kept = [pair for pair in self.headers if pair[0] == "Cache-Control"]
-            self.unchanged = Answer(
+            self._not_modified = Answer(
                 "304 Not Modified", b"", kept, etag=self.etag, modified=self.modified
             )
-        return self.unchanged
+        return self._not_modified
 
 
 # Middleware that compresses an answer changes its tag to `"…:gzip"` or `"…-br"`, which

@@ -10,9 +10,8 @@ from typing import NamedTuple, Protocol
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer
-from .directory import Match
-from .hooks import HookedProvider, Hooks
-from .snapshot import Served, Snapshot
+from .hooks import HookedProvider
+from .snapshot import Match, Served, Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -49,13 +48,12 @@ class Lookup:
     def __init__(
         self,
         snapshot: Snapshot,
-        hooks: Hooks,
         stage: Callable[[], Stage],  # returns the renderer of the page
         paths: Mapping[str, str],  # the first path of each served family, by its name
         unserved: UnservedLog,
     ) -> None:
         self.snapshot = snapshot
-        self.hooks = hooks
+        self.hooks = snapshot.hooks
         self.stage = stage
         self.paths = paths
         self._directory = snapshot.directory
@@ -115,7 +113,7 @@ class Lookup:
             return found
         if self.hooks.find_provider_by_address is not None:
             found = found._replace(is_personal=True)
-        if not found.has_own_logins:
+        if self.hooks.find_username is None:
             return found
         login = self.hooks.login_of(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
@@ -192,8 +190,7 @@ class Lookup:
         address: Address | None = None,
         hooked: HookedProvider | None = None,
     ) -> Served | None:
-        has_own_logins = self.hooks.find_username is not None
-        return match and Served(self.snapshot, match, address, has_own_logins, hooked)
+        return match and Served(self.snapshot, match, address, hooked)
 
 
 class UnservedLog:

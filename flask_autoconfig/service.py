@@ -90,10 +90,10 @@ class Service:
             log.warning(
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
-        snapshot = Snapshot(loaded, families.labels(), cache(self._words))
+        words = cache(self._words)
+        snapshot = Snapshot(loaded, self.hooks, families.labels(), words)
         router = Router(served)
-        paths = router.first_paths
-        lookup = Lookup(snapshot, self.hooks, self.stage, paths, self._unserved)
+        lookup = Lookup(snapshot, self.stage, router.first_paths, self._unserved)
         return Current(lookup, served, router)
 
     def _change(self, before: Current, now: Current) -> str:

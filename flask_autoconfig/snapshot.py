@@ -1,39 +1,137 @@
-"""An immutable configuration with its index of domains and its rendered documents."""
+"""An immutable configuration: whose a domain is, and the rendered documents."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from typing import NamedTuple
 
 from msgspec import structs
 
-from .address import DOMAIN_PLACEHOLDER, Address
+from .address import DOMAIN_PLACEHOLDER, Address, host_of
 from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
 from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
-from .directory import Directory, Match
 from .documents import Format, Recipient, Words
-from .hooks import HookedProvider
+from .hooks import HookedProvider, Hooks
 
 _ANSWER_BYTES = 2000  # memory of an answer without its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
 
 
+class Match(NamedTuple):
+    """The provider of a request, and the domain if the request names one."""
+
+    provider_index: int
+    domain: str | None  # A-labels
+    exact: bool  # the provider claims the domain by name, not by a pattern
+    mx_domain: str | None = None  # where only the domain of MX hosts is known
+
+
+class Directory:
+    """An index of the providers' domains; a lookup takes the same time at any size.
+
+    `labels` are the first labels that clients put before the domain, as `autoconfig`.
+    """
+
+    def __init__(self, loaded: Loaded, labels: Iterable[str] = ()) -> None:
+        self._labels = tuple(f"{label}." for label in labels)
+        self._claims = loaded.claims
+        self._any = loaded.claims.get(b"*")
+        self._mx: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
+        self._is_alone = len(loaded.providers) == 1
+        for index, provider in enumerate(loaded.providers):
+            self._ids.setdefault(provider.identity, index)
+            for domain in provider.mx_domains:
+                self._mx.setdefault(domain, index)
+
+    def by_id(self, identity: str, domain: str) -> Match | None:
+        """Find the provider with that id, for a domain that is not in the file."""
+        index = self._ids.get(identity)
+        return None if index is None else Match(index, domain, False)
+
+    def by_domain(self, domain: str) -> Match | None:
+        """Find by a folded domain: by name, then the longest pattern, then `*`."""
+        index = self._claims.get(domain.encode())
+        if index is not None:
+            return Match(index, domain, True)
+        index = self._by_pattern(domain)
+        if index is None:
+            index = self._any
+        return None if index is None else Match(index, domain, False)
+
+    def _by_pattern(self, domain: str) -> int | None:
+        """Find the longest pattern (`*.example.com`) that matches the domain."""
+        patterns = (b"*." + name.encode() for name in _upwards(domain))
+        next(patterns, None)  # `*.example.com` does not match example.com itself
+        found = (self._claims.get(pattern) for pattern in patterns)
+        return next((index for index in found if index is not None), None)
+
+    def claims(self, domain: str) -> bool:
+        """Whether a provider names the domain, by pattern or as that of MX hosts too."""
+        is_named = domain.encode() in self._claims or domain in self._mx
+        return is_named or self._by_pattern(domain) is not None
+
+    def by_mx(self, domain: str) -> Match | None:
+        """Find by the domain of MX hosts; the customer's domain stays unknown."""
+        index = self._mx.get(domain)
+        return None if index is None else Match(index, None, False, domain)
+
+    def by_host(self, authority: str) -> Match | None:
+        """Find by the Host header: the longest match upwards from the host."""
+        host = host_of(authority)
+        asked = self.asked_domain(host)
+        index = self._claims.get(host.encode()) if host != asked else None
+        if index is not None:
+            return Match(index, host, True)
+        for name in _upwards(asked):
+            index = self._claims.get(name.encode())
+            if index is not None:
+                return Match(index, name, True)
+            if name in self._mx:
+                return self.by_mx(name)
+            index = self._claims.get(b"*." + name.partition(".")[2].encode())
+            if index is not None:
+                return Match(index, asked, False)
+        if self._any is not None and "." in asked:
+            return Match(self._any, asked, False)
+        return None
+
+    def only(self) -> Match | None:
+        """Return the provider of a file that has only one, or None."""
+        return Match(0, None, False) if self._is_alone else None
+
+    def asked_domain(self, host: str) -> str:
+        """Return the mail domain of a folded host name, without the client's label."""
+        for label in self._labels:
+            if host.startswith(label):
+                return host[len(label) :]
+        return host
+
+
+def _upwards(name: str) -> Iterator[str]:
+    """Yield a name, and the names above it."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
 class Snapshot:
     """One configuration, its index of domains and its cache of rendered documents."""
 
     def __init__(
-        self, loaded: Loaded, labels: Iterable[str], words: Callable[[], Words]
+        self,
+        loaded: Loaded,
+        hooks: Hooks,
+        labels: Iterable[str],  # the first ones of the host names that clients ask
+        words: Callable[[], Words],  # the texts for people; called when one is needed
     ) -> None:
-        """`labels` are the first labels of the host names that clients ask.
-
-        `words` returns the texts for people; it is called for the first document with one.
-        """
         self.loaded = loaded
+        self.hooks = hooks
         self.words = words
         self.directory = Directory(loaded, labels)
         hosts = (provider.autodiscover_host for provider in loaded.providers)
@@ -49,7 +147,7 @@ class Snapshot:
 
     def document(self, format_: Format, served: Served) -> Answer:
         """Return the document, rendered now or taken from the cache."""
-        if format_.implies_login and served.has_own_logins:
+        if format_.implies_login and self.hooks.find_username is not None:
             return NO_SUCH_SERVICE
         if served.is_private(format_):
             body = format_.write(served.provider, served.recipient)
@@ -114,7 +212,8 @@ class Snapshot:
             headers.append(("Content-Disposition", f'attachment; filename="{file}"'))
         if not is_public:
             return private(body, headers)
-        modified = formatdate(served.modified, usegmt=True)
+        times = (self.loaded.modified, served.hooked.modified if served.hooked else 0.0)
+        modified = formatdate(max(times), usegmt=True)
         return public(
             body, headers, cache_control=self.cache_control, modified=modified
         )
@@ -126,7 +225,6 @@ class Served(NamedTuple):
     snapshot: Snapshot
     match: Match
     address: Address | None
-    has_own_logins: bool  # the site has the hook find_username
     hooked: HookedProvider | None  # a provider from find_provider, not from the file
     login: str | None = None  # the result of find_username
     login_was_asked: bool = False  # find_username was called, even if it returned None
@@ -162,12 +260,6 @@ class Served(NamedTuple):
     def number(self) -> int:
         """A number for each provider, negative for a provider from a hook."""
         return self.match.provider_index if self.hooked is None else -self.hooked.number
-
-    @property
-    def modified(self) -> float:
-        """When the provider was loaded, in seconds since 1970."""
-        loaded = self.snapshot.loaded.modified
-        return loaded if self.hooked is None else max(self.hooked.modified, loaded)
 
     @property
     def everybody(self) -> Recipient:
