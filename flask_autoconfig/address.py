@@ -30,8 +30,12 @@ _LOCAL_PART = re.compile(
     rf'(?!\.+$)[^\s"@()<>,:;\[\]\\{_UNFIT}\ufffd]+|"[^"{_UNFIT}\ufffd]*"'
 )
 # In octets of UTF-8 (RFC 5321, section 4.5.3.1; a path includes two brackets).
-LONGEST_LOCAL_PART = 64
+_LONGEST_LOCAL_PART = 64
 LONGEST_ADDRESS = 254
+_LONGEST_PERSON = 64  # in characters
+_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
+# The scheme, the authority and the rest of a URL (RFC 3986, section 3.2).
+_URL = re.compile(r"((?:[^:]*://)?)([^/?#]*)(.*)", re.DOTALL)
 _EMAIL_KEYS = frozenset({"emailaddress", "email"})
 
 
@@ -53,22 +57,17 @@ def fold(domain: str) -> str:
     if len(domain) > 254:
         raise ValueError("not a host name")
     if not domain.isascii():
-        domain = _to_a_labels(domain)
+        import idna  # its tables are loaded for international names only
+
+        try:
+            domain = idna.encode(domain, uts46=True).decode("ascii")
+        except ValueError as error:
+            raise ValueError("not a host name") from error
     domain = domain.lower().removesuffix(".")
-    if len(domain) > 63 and (len(domain) > 253 or _LONG_LABEL.search(domain)):
-        raise ValueError("not a host name")
-    if not _HOST.fullmatch(domain):
+    is_long = len(domain) > 63 and (len(domain) > 253 or _LONG_LABEL.search(domain))
+    if is_long or not _HOST.fullmatch(domain):
         raise ValueError("not a host name")
     return domain
-
-
-def _to_a_labels(domain: str) -> str:
-    import idna  # its tables are loaded for international names only
-
-    try:
-        return idna.encode(domain, uts46=True).decode("ascii")
-    except (idna.IDNAError, ValueError) as error:
-        raise ValueError("not a host name") from error
 
 
 def unfold(domain: str) -> str:
@@ -79,7 +78,7 @@ def unfold(domain: str) -> str:
 
     try:
         return idna.decode(domain)
-    except (idna.IDNAError, ValueError):
+    except ValueError:
         return domain
 
 
@@ -95,10 +94,8 @@ def parse_address(text: str) -> Address:
         raise ValueError("not an e-mail address")
     address = Address(local, fold(domain))
     octets = len(local.encode())
-    if (
-        octets > LONGEST_LOCAL_PART
-        or octets + 1 + len(address.domain) > LONGEST_ADDRESS
-    ):
+    length = octets + 1 + len(address.domain)
+    if octets > _LONGEST_LOCAL_PART or length > LONGEST_ADDRESS:
         raise ValueError("not an e-mail address")
     return address
 
@@ -127,12 +124,6 @@ def decoded(value: str) -> str:
     return unquote(value) if "%" in value else value
 
 
-_AUTHORITY = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:.]+\](?::[0-9]+)?")
-
-
-_LONGEST_PERSON = 64  # in characters
-
-
 def person_name(text: str) -> str:
     """Return a typed name on one line, without control characters, and cut."""
     return " ".join(CONTROL.sub(" ", text).split())[:_LONGEST_PERSON].rstrip()
@@ -145,9 +136,8 @@ def is_authority(host: str) -> bool:
 
 def host_of(authority: str) -> str:
     """Return the folded host name of a Host header, "" for an IP address or no name."""
-    host = authority.partition(":")[0]
     try:
-        host = fold(host)
+        host = fold(authority.partition(":")[0])
     except ValueError:
         return ""
     return "" if is_ip(host) else host
@@ -186,10 +176,11 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
     """
     if not host or "%" not in host:
         return host or ""
-    if not all(
-        _is_in_a_domain(name, host) for name in USER_PLACEHOLDERS if name in host
-    ):
-        return ""
+    for name in USER_PLACEHOLDERS:
+        # The file's own domain must follow the label with the placeholder.
+        after = host.partition(name)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
+        if name in host and "." not in after.partition(".")[2]:
+            return ""
     values = {
         name: value.lower()
         for name, value in _values(domain, address).items()
@@ -201,12 +192,6 @@ def fill_in_host(host: str | None, domain: str | None, address: Address | None) 
         return ""
 
 
-def _is_in_a_domain(placeholder: str, host: str) -> bool:
-    """Whether the file's own domain follows the label with the placeholder."""
-    after = host.partition(placeholder)[2].replace(DOMAIN_PLACEHOLDER, "a.domain")
-    return "." in after.partition(".")[2]
-
-
 def fill_in_url(url: str | None, domain: str | None, address: Address | None) -> str:
     """Return a URL with its placeholders filled in; "" if a value is unknown.
 
@@ -215,28 +200,19 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
     """
     if not url or "%" not in url:
         return url or ""
-    start, authority, rest = _around_authority(url)
-    has_placeholder = "%" in authority
-    host, colon, port = (
-        authority.partition(":") if has_placeholder else (authority, "", "")
-    )
-    values = _values(domain, address)
+    match = _URL.fullmatch(url)
+    assert match is not None  # noqa: S101 (it matches any text)
+    start, authority, rest = match.groups()
+    if "%" in authority:
+        host, colon, port = authority.partition(":")
+        host = fill_in_host(host, domain, address)
+        if not host:
+            return ""
+        authority = f"{host}{colon}{port}"
     # A path or query may contain "@" (section 3.3), which is easier to read than %40.
-    open_at = {name: quote(value, safe="@") for name, value in values.items()}
-    filled_host, filled_rest = (
-        fill_in_host(host, domain, address),
-        _filled(rest, open_at),
-    )
-    if (host and not filled_host) or (rest and not filled_rest):
-        return ""
-    return f"{start}{filled_host}{colon}{port}{filled_rest}"
-
-
-def _around_authority(url: str) -> tuple[str, str, str]:
-    """Split a URL into the scheme, the authority and the rest (RFC 3986, section 3.2)."""
-    scheme, slashes, hierarchy = url.partition("://")
-    authority = re.split("[/?#]", hierarchy, maxsplit=1)[0]
-    return scheme + slashes, authority, hierarchy[len(authority) :]
+    values = _values(domain, address).items()
+    filled = _filled(rest, {name: quote(value, safe="@") for name, value in values})
+    return f"{start}{authority}{filled}" if filled or not rest else ""
 
 
 def _values(domain: str | None, address: Address | None) -> dict[str, str]:
@@ -273,8 +249,8 @@ def known_part(url: str, domain: str | None) -> str:
     the host.
     """
     url = with_domain(url, domain)
-    unknown = [at for name in PLACEHOLDERS if (at := url.find(name)) >= 0]
-    if not unknown:
+    unknown = _PLACEHOLDER.search(url)
+    if unknown is None:
         return url
-    folder = url[: min(unknown)].rpartition("/")[0] + "/"
+    folder = url[: unknown.start()].rpartition("/")[0] + "/"
     return folder if folder.count("/") > 2 else ""

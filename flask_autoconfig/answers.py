@@ -9,8 +9,8 @@ import hashlib
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -72,18 +72,24 @@ class Request(NamedTuple):
         return trusted and is_reported and environ["wsgi.url_scheme"] == "http"
 
     def body(self, most: int) -> bytes:
-        """Read the body, at most `most` + 1 bytes; raises BodyError.
+        """Read the body, at most `most` + 1 bytes, in `_BODY_SECONDS`; raises BodyError.
 
         A site's own limit is not applied, since an error must be in the client's format.
+        A socket's timeout starts again with each byte. Where the server does not expose
+        its connection, only the server's own limits apply.
         """
         environ = self.environ or {}
+        connection = environ.get("gunicorn.socket")
+        timer = threading.Timer(_BODY_SECONDS, stop_reading, [connection])
+        timer.daemon = True
+        if isinstance(connection, socket.socket):
+            timer.start()
         try:
-            with _in_time(environ.get("gunicorn.socket")):
-                return _read(environ, most)
-        except (
-            Exception
-        ):  # servers raise exceptions of their own, with the bytes in them
+            return _read(environ, most)
+        except Exception:  # of the server's own, with the bytes in it
             raise BodyError("the body did not come whole") from None
+        finally:
+            timer.cancel()
 
 
 def _read(environ: WSGIEnvironment, most: int) -> bytes:
@@ -94,29 +100,9 @@ def _read(environ: WSGIEnvironment, most: int) -> bytes:
     for _ in range(64):  # a client reads the answer only when it has sent everything
         if len(stream.read(most)) < most:
             break
-    announced = get_content_length(environ) or 0
-    if len(body) < min(announced, most + 1):
+    if len(body) < min(get_content_length(environ) or 0, most + 1):
         raise BodyError("the body is shorter than announced")
     return body
-
-
-@contextmanager
-def _in_time(connection: Any) -> Iterator[None]:
-    """End reading from a connection after `_BODY_SECONDS`.
-
-    A socket's timeout starts again with each byte. Where the server does not expose its
-    connection, only the server's own limits apply.
-    """
-    if not isinstance(connection, socket.socket):
-        yield
-        return
-    timer = threading.Timer(_BODY_SECONDS, stop_reading, [connection])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def stop_reading(connection: socket.socket) -> None:
@@ -128,10 +114,6 @@ def stop_reading(connection: socket.socket) -> None:
 
 class Answer:
     """A response: status line, headers and body, ready to send."""
-
-    __slots__ = (
-        *("_not_modified", "body", "etag", "headers", "modified", "outcome", "status"),
-    )
 
     def __init__(
         self,
@@ -163,8 +145,13 @@ class Answer:
         if not self.etag or (tag is None and "HTTP_IF_MODIFIED_SINCE" not in environ):
             return self
         is_same = tag == self.etag and "HTTP_IF_MATCH" not in environ
-        if not is_same and self._is_modified(environ):
-            return self
+        if not is_same:
+            from werkzeug.http import is_resource_modified
+
+            tags = _CODING.sub("", tag or "")
+            environ = {**environ, "HTTP_IF_NONE_MATCH": tags}
+            if is_resource_modified(environ, self.etag, last_modified=self.modified):
+                return self
         if self._not_modified is None:
             kept = [pair for pair in self.headers if pair[0] == "Cache-Control"]
             self._not_modified = Answer(
@@ -172,23 +159,10 @@ class Answer:
             )
         return self._not_modified
 
-    def _is_modified(self, environ: dict[str, Any]) -> bool:
-        from werkzeug.http import is_resource_modified, parse_date
 
-        if _CODING.search(environ.get("HTTP_IF_NONE_MATCH", "")):
-            environ = _without_codings(environ)
-        modified = parse_date(self.modified)
-        return is_resource_modified(environ, etag=self.etag, last_modified=modified)
-
-
-# Middleware that compresses an answer changes its tag to `"…:gzip"` or `"…-br"`.
+# Middleware that compresses an answer changes its tag to `"…:gzip"` or `"…-br"`, which
+# stands for the same document (RFC 9110, section 8.8.3.3).
 _CODING = re.compile(r"(?<=[0-9a-f]{32})[:;+-][a-z]+(?=\")")
-
-
-def _without_codings(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """Return the environ with the original tags (RFC 9110, section 8.8.3.3)."""
-    tags = _CODING.sub("", environ["HTTP_IF_NONE_MATCH"])
-    return {**environ, "HTTP_IF_NONE_MATCH": tags}
 
 
 def kept_for(max_age: int) -> str:

@@ -17,16 +17,14 @@ class Bounded(Generic[Key, Value]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: dict[Key, tuple[Value, int]] = {}  # the oldest first
+        self._entries: dict[Key, tuple[Value | None, int]] = {}  # the oldest first
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        """Return the value of a key, or None."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[0]
+        return self._entries.get(key, _NOTHING)[0]
 
     def put(self, key: Key, value: Value, size: int) -> None:
         """Store a value that takes *size* bytes."""
@@ -38,5 +36,7 @@ class Bounded(Generic[Key, Value]):
 
     def pop(self, key: Key) -> None:
         """Remove a key if it is there."""
-        entry = self._entries.pop(key, None)
-        self.bytes -= entry[1] if entry else 0
+        self.bytes -= self._entries.pop(key, _NOTHING)[1]
+
+
+_NOTHING = (None, 0)

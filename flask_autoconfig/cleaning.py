@@ -6,8 +6,6 @@ ends that forge a line, and characters that hide or reorder other text.
 
 from __future__ import annotations
 
-_MOST = 1000  # characters
-
 
 def is_seen(char: str) -> bool:
     """Whether the character is visible or a space: not of Unicode's C, Zl and Zp."""
@@ -18,7 +16,7 @@ def is_seen(char: str) -> bool:
     return unicodedata.category(char) == "Zs"  # a space other than U+0020
 
 
-def clean(text: str, most: int = _MOST) -> str:
+def clean(text: str, most: int = 1000) -> str:
     """Return *text* on one line of at most *most* characters, `?` for invisible ones."""
     if not (text.isascii() and text.isprintable()):
         text = "".join(char if is_seen(char) else "?" for char in text[: most + 1])

@@ -25,18 +25,14 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """Return the problem on one line, without the excerpt."""
-        client = f"{self.client}: " if self.client else ""
-        cure = f"; {self.cure}" if self.cure else ""
-        return f"{self._where()}{client}{self.message}{cure}"
-
-    def _where(self) -> str:
-        file, place = self.source(), self.place
-        if self.line and not file:
+        source, place = self.source(), self.place
+        if self.line and not source:
             column = f", column {self.column}" if self.column else ""
-            file = f"line {self.line}{column}"
+            source = f"line {self.line}{column}"
         if self.domain:
-            place = f"{place} ({self.domain})"
-        return "".join(f"{part}: " for part in (file, place) if part)
+            place += f" ({self.domain})"
+        parts = [part for part in (source, place, self.client, self.message) if part]
+        return ": ".join(parts) + (f"; {self.cure}" if self.cure else "")
 
     def source(self, main: str = "") -> str:
         """Return FILE:LINE:COLUMN, as compilers do, or ""; `main` is the main file."""
@@ -77,17 +73,13 @@ class ConfigError(Exception):
 
     def __str__(self) -> str:
         """Return the problems, one on a line, for a log."""
-        return self._listed(str)
+        return self.shown(str)
 
-    def shown(self) -> str:
-        """Return the problems with their excerpts, for people."""
-        return self._listed(Problem.shown)
-
-    def _listed(self, show: Callable[[Problem], str]) -> str:
+    def shown(self, show: Callable[[Problem], str] = Problem.shown) -> str:
+        """Return the problems, by default with their excerpts, for people."""
         count = len(self.problems)
-        head = f"{self.file or 'the configuration'}: "
-        head += "1 problem" if count == 1 else f"{count} problems"
-        shown = [show(problem) for problem in self.problems[:_MOST_SHOWN]]
+        number = "1 problem" if count == 1 else f"{count} problems"
+        lines = [indent(show(it), "  ") for it in self.problems[:_MOST_SHOWN]]
         if count > _MOST_SHOWN:
-            shown.append(f"and {count - _MOST_SHOWN} more: `validate` lists all")
-        return "\n".join([head, *(indent(text, "  ") for text in shown)])
+            lines.append(f"  and {count - _MOST_SHOWN} more: `validate` lists all")
+        return "\n".join([f"{self.file or 'the configuration'}: {number}", *lines])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from .config.tables import Provider
@@ -22,7 +23,7 @@ from .handlers import (
     autodiscover_v2,
     by_domain,
     document,
-    page_handler,
+    page,
     profile,
     redirect,
 )
@@ -97,25 +98,21 @@ _THUNDERBIRD = Format(
     stand_in=thunderbird.stand_in,
 )
 _OUTLOOK = Format(
-    "outlook",
-    outlook.CONTENT_TYPE,
-    outlook.write,
-    differs_by="address",
-    is_there=outlook.is_there,
+    "outlook", outlook.CONTENT_TYPE, outlook.write, "address", outlook.is_there
 )
 _ACTIVESYNC = Format(
     "activesync",
     activesync.CONTENT_TYPE,
     activesync.write,
-    differs_by="address",
-    is_there=activesync.is_there,
+    "address",
+    activesync.is_there,
 )
 _APPLE = Format(
     "apple",
     apple.CONTENT_TYPE,
     apple.write,
-    differs_by="address",
-    is_there=apple.is_there,
+    "address",
+    apple.is_there,
     is_signed=True,
     extension="mobileconfig",
 )
@@ -123,14 +120,15 @@ _PACC = Format(
     "pacc",
     pacc.CONTENT_TYPE,
     pacc.write,
-    differs_by="nothing",
-    is_there=pacc.is_there,
+    "nothing",
+    pacc.is_there,
     implies_login=True,
 )
 
 _POX = "/autodiscover/autodiscover.xml"
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # may be followed by an address
 _PAGE = "/mail/setup"
+_PACC_PATH = "/.well-known/user-agent-configuration.json"
 _ISPDB = "/v1.1/"
 # The methods of HTTP and WebDAV that reach a handler, which may answer 405.
 METHODS = (
@@ -144,14 +142,14 @@ _DAV_METHODS = (
     *("PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL"),
 )
 
-
-def _to_service(type_: str) -> Route:
-    path = f"/.well-known/{type_}"
-    return Route(path, redirect(type_), _DAV_METHODS)
+_CONFIG = partial(document, _THUNDERBIRD)
+_ANSWER_POX = partial(autodiscover, _POX, _OUTLOOK, _ACTIVESYNC)
+_ANSWER_V2 = partial(autodiscover_v2, AUTODISCOVER_V2, _POX)
+_PROFILE = partial(profile, _APPLE)
 
 
 def _for_people(path: str, module: str, name: str, endpoint: str = "") -> Route:
-    handler = page_handler(module, name)
+    handler = partial(page, module, name)
     return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
 
 
@@ -159,20 +157,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "thunderbird",
         (
-            Route("/mail/config-v1.1.xml", document(_THUNDERBIRD), is_file=True),
+            Route("/mail/config-v1.1.xml", _CONFIG, is_file=True),
             Route(
-                "/.well-known/autoconfig/mail/config-v1.1.xml",
-                document(_THUNDERBIRD),
-                is_file=True,
+                "/.well-known/autoconfig/mail/config-v1.1.xml", _CONFIG, is_file=True
             ),
             # The only URL that GNOME Online Accounts requests at the MX host, and
             # SnappyMail at `autoconfig.D` over https (earlier revisions of the draft).
-            Route(
-                "/.well-known/mail-v1.xml",
-                document(_THUNDERBIRD),
-                is_file=True,
-            ),
-            Route("/v1.1/mail/config-v1.1.xml", document(_THUNDERBIRD)),
+            Route("/.well-known/mail-v1.xml", _CONFIG, is_file=True),
+            Route("/v1.1/mail/config-v1.1.xml", _CONFIG),
         ),
         (_THUNDERBIRD,),
         label="autoconfig",
@@ -181,17 +173,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "outlook",
         (
+            Route(_POX, _ANSWER_POX, ("GET", "POST"), any_case=True),
             Route(
-                _POX,
-                autodiscover(_POX, _OUTLOOK, _ACTIVESYNC),
-                ("GET", "POST"),
-                any_case=True,
-            ),
-            Route(
-                AUTODISCOVER_V2,
-                autodiscover_v2(AUTODISCOVER_V2, _POX),
-                rest=r"(?:/v1\.0/[^/]+)?",
-                any_case=True,
+                AUTODISCOVER_V2, _ANSWER_V2, rest=r"(?:/v1\.0/[^/]+)?", any_case=True
             ),
         ),
         (_OUTLOOK, _ACTIVESYNC),
@@ -202,31 +186,27 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "apple",
         (
-            Route("/mail/mobileconfig", profile(_APPLE), endpoint="profile"),
-            Route("/email.mobileconfig", profile(_APPLE), is_file=True),
-            Route(
-                "/.well-known/apple-mail.mobileconfig",
-                profile(_APPLE),
-                is_file=True,
-            ),
+            Route("/mail/mobileconfig", _PROFILE, endpoint="profile"),
+            Route("/email.mobileconfig", _PROFILE, is_file=True),
+            Route("/.well-known/apple-mail.mobileconfig", _PROFILE, is_file=True),
         ),
         (_APPLE,),
     ),
     Family(
         "pacc",
-        (
-            Route(
-                "/.well-known/user-agent-configuration.json",
-                document(_PACC, only_domain=True),
-                is_file=True,
-            ),
-        ),
+        (Route(_PACC_PATH, partial(document, _PACC, only_domain=True), is_file=True),),
         (_PACC,),
         label="ua-auto-config",
         askers="PACC clients",
         digest=Digest("_ua-auto-config", pacc.digest_record),
     ),
-    Family("dav", tuple(map(_to_service, ("caldav", "carddav", "jmap")))),
+    Family(
+        "dav",
+        tuple(
+            Route(f"/.well-known/{type_}", partial(redirect, type_), _DAV_METHODS)
+            for type_ in ("caldav", "carddav", "jmap")
+        ),
+    ),
     Family(
         "page",
         (
@@ -241,7 +221,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "ispdb",
-        (Route(_ISPDB, by_domain(_ISPDB, _THUNDERBIRD), rest="[^/]+"),),
+        (Route(_ISPDB, partial(by_domain, _ISPDB, _THUNDERBIRD), rest="[^/]+"),),
         on_demand=True,
     ),
 )
@@ -255,29 +235,15 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
     """
     if names is None:
         return tuple(family for family in FAMILIES if not family.on_demand)
-    is_text = isinstance(names, str)
-    if is_text:
-        names = names.replace(",", " ").split()
-    known = [family.name for family in FAMILIES]
-    unknown = _unknown(names, known)
-    if is_text and not names:
-        unknown = ["of no name"]
-    if unknown:
-        message = f"there is no family {', '.join(unknown)}"
+    if isinstance(names, str):
+        names = names.replace(",", " ").split() or ["of no name"]
+    names = set(map(str, names if isinstance(names, Iterable) else [names]))
+    known = {family.name for family in FAMILIES}
+    if not names <= known:
+        message = f"there is no family {', '.join(sorted(names - known))}"
         cure = f"choose from {', '.join(sorted(known))}"
         raise ConfigError([Problem(place, message, cure)])
     return tuple(family for family in FAMILIES if family.name in names)
-
-
-def _unknown(names: Any, known: list[str]) -> list[str]:
-    """Return the names that no family has, or *names* itself if it is not a list."""
-    if isinstance(names, bytes | dict) or not isinstance(names, Iterable):
-        return [repr(names)]
-    return sorted(
-        name if isinstance(name, str) else repr(name)
-        for name in names
-        if name not in known
-    )
 
 
 def overriding(clients: Any = None) -> tuple[Family, ...] | None:

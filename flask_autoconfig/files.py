@@ -14,6 +14,12 @@ from typing import BinaryIO
 State = tuple[int, ...]  # differs between two versions of a file
 CLOCK_STEP = 20_000_000  # nanoseconds; the clock of file systems is coarse
 MOST_BYTES = 256 * 1024 * 1024  # enough for millions of domains
+DEFAULT_FILE = "autoconfig.toml"
+
+
+def file_in_environment() -> str | None:
+    """Return the TOML file that the environment names, or None."""
+    return os.environ.get("AUTOCONFIG_FILE") or None
 
 
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -67,6 +73,11 @@ def _check_size(size: int, path: Path, most: int) -> None:
         raise refused(f"it has more than {most // 1024} KiB", path)
 
 
+def refused(reason: str, path: Path) -> OSError:
+    """Return the error for a file that is refused for a reason."""
+    return OSError(None, reason, str(path))
+
+
 def state_of(path: str | Path) -> State | None:
     """Return a value that differs between versions of a file, None for a missing file."""
     try:
@@ -85,16 +96,3 @@ def lasting_state(path: Path) -> State | None:
     """Return the file's state, None if it is so recent that a change may not show."""
     state = state_of(path)
     return None if state is None or changed_since(state, time.time_ns()) else state
-
-
-def refused(reason: str, path: Path) -> OSError:
-    """Return the error for a file that is refused for a reason."""
-    return OSError(None, reason, str(path))
-
-
-DEFAULT_FILE = "autoconfig.toml"
-
-
-def file_in_environment() -> str | None:
-    """Return the TOML file that the environment names, or None."""
-    return os.environ.get("AUTOCONFIG_FILE") or None

@@ -10,9 +10,8 @@ from typing import NamedTuple, Protocol
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer
-from .directory import Match
-from .hooks import HookedProvider, Hooks
-from .snapshot import Served, Snapshot
+from .hooks import HookedProvider
+from .snapshot import Match, Served, Snapshot
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -49,17 +48,12 @@ class Lookup:
     def __init__(
         self,
         snapshot: Snapshot,
-        hooks: Hooks,
-        stage: Callable[[], Stage],
-        paths: Mapping[str, str],
+        stage: Callable[[], Stage],  # returns the renderer of the page
+        paths: Mapping[str, str],  # the first path of each served family, by its name
         unserved: UnservedLog,
     ) -> None:
-        """`stage` returns the renderer of the page.
-
-        `paths` maps each served family's name to its first path.
-        """
         self.snapshot = snapshot
-        self.hooks = hooks
+        self.hooks = snapshot.hooks
         self.stage = stage
         self.paths = paths
         self._directory = snapshot.directory
@@ -74,14 +68,12 @@ class Lookup:
         With `only_domain` everybody of the address's domain gets the same.
         """
         text = address_in_query(query)
-        address = None
-        if text:
-            try:
-                address = parse_address(text)
-            except ValueError:
-                return BAD_ADDRESS
-            if only_domain:
-                address = Address(NOBODY, address.domain)
+        try:
+            address = parse_address(text) if text else None
+        except ValueError:
+            return BAD_ADDRESS
+        if address and only_domain:
+            address = Address(NOBODY, address.domain)
         return self.find_address(address, host) or NOT_SERVED
 
     def find_person(self, query: str, host: str) -> Served | Answer:
@@ -108,13 +100,20 @@ class Lookup:
     def look_up(self, address: Address | None, host: str) -> Served | None:
         """Look up an address, else the host, without logging."""
         if address is None:
-            return self._by_host(host)
+            match = self._directory.by_host(host)
+            if match is None:
+                hooked = self._hooked(self._directory.asked_domain(host_of(host)))
+                if hooked is not None:
+                    return hooked
+                match = self._directory.only()
+            return self._served(match)
+
         found = self._by_address(address) or self._by_domain(address, host)
         if found is None or address.local == NOBODY:
             return found
         if self.hooks.find_provider_by_address.exists:
             found = found._replace(is_personal=True)
-        if not found.has_own_logins:
+        if not self.hooks.find_username.exists:
             return found
         login = self.hooks.find_username.get(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
@@ -122,15 +121,15 @@ class Lookup:
     def find_domain(self, domain: str) -> Served | None:
         """Look up a folded domain, of an address or of an MX host."""
         match = self._directory.by_domain(domain) or self._directory.by_mx(domain)
-        return self._served(match) if match else self._hooked(domain)
+        return self._served(match) or self._hooked(domain)
 
     def serves_host(self, host: str) -> bool:
         """Whether clients send requests to this host: a served domain or its label.
 
         Where a provider serves any domain (`*`), only names with a client's label count.
         """
-        directory = self._directory
-        name, asked = host_of(host), directory.asked_domain(host)
+        directory, name = self._directory, host_of(host)
+        asked = directory.asked_domain(name)
         if not name:
             return False
         if name in self.snapshot.autodiscover_hosts:
@@ -142,50 +141,32 @@ class Lookup:
 
     def is_shared(self, host: str) -> bool:
         """Whether this is an `autodiscover_host` whose name tells no single domain."""
-        name, asked = host_of(host), self._directory.asked_domain(host)
-        if name not in self.snapshot.autodiscover_hosts or asked != name:
+        name = host_of(host)
+        if name not in self.snapshot.autodiscover_hosts:
             return False
         match = self._directory.by_domain(name)
-        return match is None or not match.exact
+        is_claimed = match is not None and match.exact
+        return self._directory.asked_domain(name) == name and not is_claimed
 
     def _by_address(self, address: Address) -> Served | None:
         """Look up the provider that the site's hook has for this very address."""
         if address.local == NOBODY:
             return None
-        hook = self.hooks.find_provider_by_address
-        found = hook.get(str(address), self._hook_max_age)
+        found = self.hooks.find_provider_by_address.get(
+            str(address), self._hook_max_age
+        )
         served = self._provided(found, address.domain, str(address))
         return served and served._replace(address=address)
 
     def _by_domain(self, address: Address, host: str) -> Served | None:
         match = self._directory.by_domain(address.domain)
-        if match is not None:
-            return self._served(match, address)
-        hooked = self._hooked(address.domain)
-        if hooked is not None:
-            return hooked._replace(address=address)
-        match = self._directory.by_host(host)
         if match is None:
-            return None
-        return self._served(Match(match.provider_index, address.domain, False), address)
-
-    def _by_host(self, host: str) -> Served | None:
-        match = self._directory.by_host(host)
-        if match is None:
-            hooked = self._hooked(self._directory.asked_domain(host))
+            hooked = self._hooked(address.domain)
             if hooked is not None:
-                return hooked
-            match = self._directory.only()
-        return self._served(match) if match else None
-
-    def _served(
-        self,
-        match: Match,
-        address: Address | None = None,
-        hooked: HookedProvider | None = None,
-    ) -> Served:
-        has_own_logins = self.hooks.find_username.exists
-        return Served(self.snapshot, match, address, has_own_logins, hooked)
+                return hooked._replace(address=address)
+            match = self._directory.by_host(host)
+            match = match and Match(match.provider_index, address.domain, False)
+        return self._served(match, address)
 
     def _hooked(self, domain: str) -> Served | None:
         found = self.hooks.find_provider.get(domain, self._hook_max_age)
@@ -204,6 +185,14 @@ class Lookup:
             words = f"it named {found!r}, which the file does not have"
             raise self.hooks.refuse(key, words)
         return self._served(match)
+
+    def _served(
+        self,
+        match: Match | None,
+        address: Address | None = None,
+        hooked: HookedProvider | None = None,
+    ) -> Served | None:
+        return match and Served(self.snapshot, match, address, hooked)
 
 
 class UnservedLog:
@@ -225,8 +214,6 @@ class UnservedLog:
             return
         self._logged.add(domain)
         if len(self._logged) > _MOST_LOGGED:
-            log.warning(
-                "More domains were requested and are not served than are logged"
-            )
-            return
-        log.warning("%s was requested and is not served", domain)
+            log.warning("More domains are requested and not served than are logged")
+        else:
+            log.warning("%s was requested and is not served", domain)

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -25,7 +25,6 @@ log = logging.getLogger("flask_autoconfig")
 
 _CHECK_EVERY = 0.4  # seconds between two checks of the files
 _STALE_AFTER = 1.2  # seconds after a check after which a request makes one itself
-_LAST_GOOD = "The last valid configuration remains in use."
 _SHARE = 10  # a check takes at most a tenth of the time between two
 _LONGEST_WAIT = 0.8  # seconds between two checks, however many files there are
 _MOST_LINES = 5  # of a file, in the log
@@ -52,6 +51,8 @@ class Live(Generic[Built]):
         faulty or missing at the start is corrected. `change` returns what the user has to
         do after an edit, or "".
         """
+        self._build = build
+        self._change = change
         self.is_static = isinstance(source, Loaded)
         if isinstance(source, Loaded):
             self.file = Path("AUTOCONFIG")  # the key in the app's configuration
@@ -59,61 +60,46 @@ class Live(Generic[Built]):
             self._stale_at = float("inf")
             log_warnings(source)
             return
-        self._change = change
+
         self.file = Path(source).absolute()
-        # The other files that the configuration refers to.
+        # The other files that the configuration refers to, and the patterns of `include`,
+        # which may match more files.
         self._watched: tuple[Path, ...] = ()
-        self._patterns: tuple[str, ...] = ()  # of `include`, which may match more files
-        signature = self._signature()
-        started = time.time_ns()
-        self._loaded: Loaded | None = None  # the last valid one
-        self._build = build
-        self._goes_on = _LAST_GOOD
-        unread = False
-        try:
-            loaded = self._loaded = read(self.file)
-            watched, patterns = loaded.watched, loaded.patterns
-            self.built = build(loaded)
-            log_warnings(loaded)
-        except ConfigError as error:
-            if fallback is None:
-                raise
-            watched, patterns, self.built = error.named, error.patterns, fallback
-            self._goes_on = "Requests are answered with 503 until it is corrected."
-            log.error("%s\n%s", error, self._goes_on)
-            unread = error.is_unread
+        self._patterns: tuple[str, ...] = ()
         # The state of the files that `built` was made of, or that were found faulty.
-        self._known = self._now_known(watched, signature, started)
-        # The last state that could not be read, and was logged; reading is tried again.
+        self._known: Signature = {}
+        # The last state that could not be read and was logged; reading is tried again.
         self._unread: Signature = {}
-        self._again_at = 0.0  # on the monotonic clock
-        if unread:
-            self._unread, self._known = self._known, {}
-        self._patterns = patterns
-        # The state at the last check: a change is loaded when two checks agree.
-        self._pending = self._known
-        # A state that was found faulty once: it is read again before that is logged.
-        self._doubted = self._known
+        self._loaded: Loaded | None = None  # the last valid one
         self._stale_at = float("-inf")  # on the monotonic clock
         self._pid = 0  # of the process that the thread runs in
         self._lock = threading.Lock()  # held during a check
+        signature, started = self._signature(), time.time_ns()
+        try:
+            self._loaded, self.built = self._read()
+            self._remember(self._loaded, signature, started)
+            log_warnings(self._loaded)
+        except ConfigError as fault:
+            if fallback is None:
+                raise
+            self.built = fallback
+            self._refuse(fault, signature, started)
+        # The state at the last check: a change is loaded when two checks agree.
+        self._pending = self._known
 
     def current(self) -> Built:
         """Return the result of `build` for the current configuration."""
         if time.monotonic() > self._stale_at:
-            self._catch_up()
+            if self._pid != os.getpid():  # the first request, here or after a fork
+                self._pid = os.getpid()
+                self._lock = threading.Lock()  # the parent may have held the other
+                watch = threading.Thread(
+                    target=_watch, args=(weakref.ref(self),), daemon=True
+                )
+                with suppress(RuntimeError):  # without a thread, requests check
+                    watch.start()
+            self.look()
         return self.built
-
-    def _catch_up(self) -> None:
-        if self._pid != os.getpid():  # the first request, here or after a fork
-            self._pid = os.getpid()
-            self._lock = threading.Lock()  # the parent may have held the other
-            watcher = threading.Thread(
-                target=_watch, args=(weakref.ref(self),), daemon=True
-            )
-            with suppress(RuntimeError):  # without a thread, requests check
-                watcher.start()
-        self.look()
 
     def look(self) -> None:
         """Load what has changed, if it is complete; one thread at a time."""
@@ -128,7 +114,7 @@ class Live(Generic[Built]):
             pass  # out of a resource: the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
-            log.exception("Cannot load %s. %s", self.file, _LAST_GOOD)
+            log.exception("Cannot load %s. %s", self.file, self._goes_on)
         finally:
             self._pending = signature
             self._stale_at = time.monotonic() + _STALE_AFTER
@@ -147,121 +133,110 @@ class Live(Generic[Built]):
         if signature == self._pending:
             return True
         now = time.time_ns()
-        times = [state[2] for state in signature.values() if state]
-        return all(abs(now - time_) > _SETTLED_AFTER * 1e9 for time_ in times)
+        return all(
+            state and abs(now - state[2]) > _SETTLED_AFTER * 1e9
+            for state in signature.values()
+        )
 
     def _load(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
-        if signature == self._unread and clock < self._again_at:
-            return
-        is_unread = False
-        built: Built | None = None
-        loaded: Loaded | None = None
-        watched, patterns = self._watched, self._patterns
-        before, trouble = self._loaded, ""
+        before, last, fault = self._loaded, self.built, None
         try:
-            with _requests_first():
-                loaded = self._as_newer(read(self.file, before))
-                watched, patterns = loaded.watched, loaded.patterns
-                built = self._build(loaded)
+            loaded, built = self._read()
         except ConfigError as error:
-            trouble, is_unread = str(error), error.is_unread
-            watched = tuple(dict.fromkeys([*self._watched, *error.named]))
-            patterns = tuple(dict.fromkeys([*self._patterns, *error.patterns]))
-
-        except (OSError, MemoryError) as error:
-            trouble, is_unread = f"{self.file}: {error or 'no memory'}", True
-
+            fault = error
         if self._signature() != signature:
             return  # it changed while it was read
-        if built is None and self._doubted != signature:
-            self._doubted = signature  # a slow disk may not have the rest yet
-            return
-        if is_unread:
-            self._again_at = time.monotonic() + _SHARE * (time.monotonic() - clock)
-            if self._unread != signature:
-                log.error("%s\n%s", trouble, self._goes_on)
-            self._unread = self._now_known(watched, signature, started)
-            self._patterns = patterns
+        if fault is not None:
+            self._refuse(fault, signature, started)
             return
 
-        self._known = self._now_known(watched, signature, started)
-        self._patterns = patterns
-        if built is None or loaded is None:
-            log.error("%s\n%s", trouble, self._goes_on)
-            return
-        last, self.built, self._loaded = self.built, built, loaded
-        self._goes_on = _LAST_GOOD
+        self._remember(loaded, signature, started)
+        self.built, self._loaded = built, loaded
         took = round((time.monotonic() - clock) * 1000)
-        content = _content(loaded)
+        providers = _counted(len(loaded.providers), "provider")
+        domains = _counted(len(loaded.claims), "domain")
+        news = f"{providers}, {domains}, in {took} milliseconds"
         todo = self._change(last, built)
-        news = f"{content}, in {took} milliseconds{'; ' if todo else ''}{todo}"
-        log.info("%s is loaded: %s", self.file, news)
+        log.info("%s is loaded: %s", self.file, f"{news}; {todo}" if todo else news)
         log_warnings(loaded, before)
 
-    def _as_newer(self, loaded: Loaded) -> Loaded:
-        """Return the configuration with a time that differs in whole seconds (HTTP)."""
-        before = self._loaded.modified if self._loaded else 0.0
-        return loaded._replace(modified=max(loaded.modified, before + 1))
+    def _read(self) -> tuple[Loaded, Built]:
+        """Read the file; raises ConfigError, also if a resource is lacking."""
+        before, interval = self._loaded, sys.getswitchinterval()
+        # Threads are switched more often, so that a large file does not delay requests.
+        sys.setswitchinterval(min(interval, 0.0005))
+        try:
+            loaded = read(self.file, before)
+            # HTTP dates have whole seconds, and those of two versions must differ.
+            earliest = before.modified + 1 if before else 0.0
+            loaded = loaded._replace(modified=max(loaded.modified, earliest))
+            return loaded, self._build(loaded)
+        except (OSError, MemoryError) as error:
+            problem = Problem("", str(error) or "no memory", "")
+            raise ConfigError([problem], str(self.file), is_unread=True) from error
+        finally:
+            sys.setswitchinterval(interval)
 
-    def _now_known(
-        self, watched: tuple[Path, ...], signature: Signature, started: int
-    ) -> Signature:
-        """Watch these files from now on, and return their state when they were read.
+    def _refuse(self, fault: ConfigError, signature: Signature, started: int) -> None:
+        """Log why the files cannot be loaded, once."""
+        if not fault.is_unread or self._unread != signature:
+            log.error("%s\n%s", fault, self._goes_on)
+        self._remember(fault, signature, started)
+
+    @property
+    def _goes_on(self) -> str:
+        if self._loaded is None:
+            return "Requests are answered with 503 until it is corrected."
+        return "The last valid configuration remains in use."
+
+    def _remember(
+        self, found: Loaded | ConfigError, signature: Signature, started: int
+    ) -> None:
+        """Watch the files that were read, and remember their state at that time.
 
         The state of a file that was not watched before is known only after reading. If it
         may have changed since reading began, it is read again.
         """
-        self._watched = watched
-        return {
-            path: signature[path] if path in signature else _as_read(path, started)
-            for path in map(str, (self.file, *watched))
-        }
-
-
-def _content(loaded: Loaded) -> str:
-    providers = len(loaded.providers)
-    domains = len(loaded.claims)
-    return f"{_counted(providers, 'provider')}, {_counted(domains, 'domain')}"
+        if isinstance(found, Loaded):
+            self._watched, self._patterns = found.watched, found.patterns
+        else:
+            self._watched = tuple(dict.fromkeys((*self._watched, *found.named)))
+            self._patterns = tuple(dict.fromkeys((*self._patterns, *found.patterns)))
+        known: Signature = {}
+        for path in map(str, (self.file, *self._watched)):
+            state = signature[path] if path in signature else state_of(path)
+            if state and path not in signature and changed_since(state, started):
+                state = (0,)  # that of no file
+            known[path] = state
+        if isinstance(found, ConfigError) and found.is_unread:
+            self._unread = known
+        else:
+            self._known = known
 
 
 def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Log the skipped lines of each file that was read, and unsafe keys."""
-    known = before.listings if before else {}
-    for path, listing in loaded.listings.items():
-        if listing.skipped and listing is not known.get(path):
-            log.warning("%s", _few(listing.skipped, f"{path}: skipped"))
-    if loaded.unmatched and (before is None or loaded.unmatched != before.unmatched):
-        log.warning("%s", _few(loaded.unmatched, "Nothing is included"))
-    if loaded.unsafe and (before is None or loaded.unsafe != before.unsafe):
-        log.warning("%s", _few(loaded.unsafe, "Profiles are not signed safely"))
+    """Log the skipped lines of the files that were read, and unsafe keys, once."""
+    known = _warnings(before) if before else {}
+    for head, problems in _warnings(loaded).items():
+        if not problems or problems == known.get(head):
+            continue
+        lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
+        if len(problems) > _MOST_LINES:
+            lines.append(f"  and {len(problems) - _MOST_LINES} more")
+        log.warning("%s", "\n".join([f"{head}:", *lines]))
 
 
-def _few(problems: Sequence[Problem], head: str) -> str:
-    lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
-    more = len(problems) - len(lines)
-    return "\n".join([f"{head}:", *lines, *([f"  and {more} more"] if more else [])])
+def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:
+    return {
+        **{f"{path}: skipped": it.skipped for path, it in loaded.listings.items()},
+        "Nothing is included": loaded.unmatched,
+        "Profiles are not signed safely": loaded.unsafe,
+    }
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-@contextmanager
-def _requests_first() -> Iterator[None]:
-    """Switch threads more often, so that a large file does not delay requests."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, 0.0005))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def _as_read(path: str, started: int) -> State | None:
-    """Return the file's state, or a dummy if it may have changed since reading began."""
-    state = state_of(path)
-    return (0,) if state and changed_since(state, started) else state
 
 
 def _watch(reference: weakref.ref[Live[Built]]) -> None:

@@ -12,7 +12,7 @@ import time
 import traceback
 from functools import cache
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from . import families
@@ -68,9 +68,12 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
+        fallback = None
+        if not strict:
+            usual = self._override or families.chosen(None, "clients")
+            fallback = Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
-        fallback = None if strict else self._without()
         self.live = Live(source, self._build, fallback, self._change)
         self.at_start = self.live.built.families
         if not self.at_start:
@@ -78,25 +81,19 @@ class Service:
         if fixed:
             self._fixed = self.at_start
 
-    def _without(self) -> Current:
-        """Return what answers every request with 503."""
-        usual = self._override or families.chosen(None, "clients")
-        return Current(None, usual, Router(usual))
-
     def _build(self, loaded: Loaded) -> Current:
         wanted = self._override
         if wanted is None:
             wanted = families.chosen(loaded.tables.clients, "clients")
-        if self._fixed is not None and wanted != self._fixed:
+        served = wanted if self._fixed is None else self._fixed
+        if wanted != served:
             log.warning(
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
-        served = wanted if self._fixed is None else self._fixed
-        snapshot = Snapshot(loaded, families.labels(), cache(self._words))
+        words = cache(self._words)
+        snapshot = Snapshot(loaded, self.hooks, families.labels(), words)
         router = Router(served)
-        lookup = Lookup(
-            snapshot, self.hooks, self.stage, router.first_paths, self._unserved
-        )
+        lookup = Lookup(snapshot, self.stage, router.first_paths, self._unserved)
         return Current(lookup, served, router)
 
     def _change(self, before: Current, now: Current) -> str:
@@ -106,33 +103,27 @@ class Service:
         old, new = before.lookup.snapshot.loaded, now.lookup.snapshot.loaded
         if max(len(old.claims), len(new.claims)) > _MOST_COMPARED:
             return ""  # it would slow the reload down
-        has_own_logins = self.hooks.find_username.exists
-        digested = [
-            format_
-            for family in now.families
-            if family.digest and not (family.implies_login and has_own_logins)
-            for format_ in family.formats
-        ]
 
         def document(format_: Format, of: Loaded, name: bytes) -> bytes | None:
             provider = of.providers[of.claims[name]]
             return format_.write(provider, Recipient(name.decode()))
 
-        changes = []
-        for format_ in digested:
-            changed = [
+        messages = []
+        formats = (family.formats for family in self.speaking if family.digest)
+        for format_ in chain.from_iterable(formats):
+            changed = sorted(
                 name.decode()
                 for name in new.claims.keys() & old.claims.keys()
                 if not name.startswith(b"*")
                 and document(format_, old, name) != document(format_, new, name)
-            ]
+            )
             if changed:
                 more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-                changes.append(
-                    f"the {format_.name} document of {min(changed)}{more} changed: "
+                messages.append(
+                    f"the {format_.name} document of {changed[0]}{more} changed: "
                     "publish its digest, `flask-autoconfig dns --diff`"
                 )
-        return "; ".join(changes)
+        return "; ".join(messages)
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -145,7 +136,7 @@ class Service:
         has_own_logins = self.hooks.find_username.exists
         return tuple(
             family
-            for family in self.families
+            for family in self.live.built.families  # `_change` runs during a check
             if not (family.implies_login and has_own_logins)
         )
 
@@ -171,13 +162,9 @@ class Service:
 
     # --- Answers ---------------------------------------------------------------------
 
-    def route_of(self, path: str) -> FamilyRoute | None:
-        """Return the route of a path, or None."""
-        return self.live.current().router.find(path)
-
     def answer(self, request: Request) -> Answer | None:
         """Answer a request; return None for a path that has no route."""
-        found = self.route_of(request.path)
+        found = self.live.current().router.find(request.path)
         return None if found is None else self.answer_at(found, request)
 
     def answer_at(self, found: FamilyRoute, request: Request) -> Answer:
@@ -200,14 +187,11 @@ class Service:
             log_fault(family, error)
             answer = FAILED
         if answered.receivers:
-            self._signal(family, answer.outcome)
+            try:
+                answered.send(self, family=family, outcome=answer.outcome)
+            except Exception as error:  # a receiver's fault must not cost the answer
+                log_fault("A receiver of the signal", error)
         return answer
-
-    def _signal(self, family: str, outcome: str) -> None:
-        try:
-            answered.send(self, family=family, outcome=outcome)
-        except Exception as error:  # a receiver's fault must not cost the answer
-            log_fault("A receiver of the signal", error)
 
     def stage(self) -> Stage:
         """Return the page's renderer, imported with the first visit."""
@@ -215,7 +199,7 @@ class Service:
         return module  # type: ignore[no-any-return]
 
     def _words(self) -> Words:
-        module: Any = import_module(".page.words", __package__)
+        module: Any = import_module(".page.languages", __package__)
         words: Words = module.CatalogWords(self.stage().catalogs)
         return words
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .files import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.x509 import Certificate
 
-
+Read = TypeVar("Read")
 _LEAST_BITS = 2048  # of an RSA key (NIST SP 800-131A, section 3)
 _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 
@@ -27,7 +26,7 @@ _MOST_BYTES = 1024 * 1024  # of a PEM file; a real one has a few thousand
 class UnusableError(ValueError):
     """A file that cannot be used; `key` is its key in `[sign]`, `cure` what to do."""
 
-    def __init__(self, key: str, message: str, cure: str) -> None:
+    def __init__(self, key: str, message: str, cure: str = "give a PEM file") -> None:
         self.key = key
         self.message = message
         self.cure = cure
@@ -40,7 +39,7 @@ class Signer:
     def __init__(self, certificate: Path, key: Path, chain: Path | None) -> None:
         """Read PEM files; raises UnusableError."""
         try:
-            import cryptography  # noqa: F401
+            from cryptography.x509 import load_pem_x509_certificates as certificates
         except ImportError as error:
             raise UnusableError(
                 "certificate",
@@ -48,19 +47,18 @@ class Signer:
                 "pip install 'flask-autoconfig[sign]', or remove [sign]",
             ) from error
 
-        certificates = _certificates("certificate", certificate)
-        self._certificate = certificates[0]
-        self._chain = certificates[1:]
+        nothing = "no certificate in PEM"
+        read = _read("certificate", certificate, certificates, nothing)
+        self._certificate, *self._chain = read
         if chain is not None:
-            self._chain += _certificates("chain", chain)
-
+            self._chain += _read("chain", chain, certificates, nothing)
         self._file = key
-        self._key = _private_key(key)
+        nothing = "no RSA or EC key in PEM without a password"
+        self._key = _read("key", key, _private_key, nothing)
         self._mode = stat.S_IMODE(key.stat().st_mode)
         if self._key.public_key() != self._certificate.public_key():
-            raise UnusableError(
-                "key", "it is not the certificate's key", "give the one made with it"
-            )
+            message = "it is not the certificate's key"
+            raise UnusableError("key", message, "give the one made with it")
 
     def warnings(self) -> Iterator[tuple[str, str, str]]:
         """Yield what is unsafe: the key in `[sign]`, a message and a cure."""
@@ -71,12 +69,8 @@ class Signer:
             cure = "renew it: devices warn of what is signed with it"
             yield "certificate", f"the certificate ended on {ends:%Y-%m-%d}", cure
         if self._mode & 0o007:
-            cure = f"chmod 600 {shlex.quote(str(self._file))}"
-            yield (
-                "key",
-                f"every user of the machine may use it ({self._mode:04o})",
-                cure,
-            )
+            message = f"every user of the machine may use it ({self._mode:04o})"
+            yield "key", message, f"chmod 600 {shlex.quote(str(self._file))}"
         bits = self._key.key_size
         if isinstance(self._key, rsa.RSAPrivateKey) and bits < _LEAST_BITS:
             cure = (
@@ -97,41 +91,22 @@ class Signer:
         return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
-def _read(key: str, path: Path) -> bytes:
-    try:
-        return read_file(path, _MOST_BYTES)
-    except OSError as error:
-        raise UnusableError(
-            key, f"cannot read {path}: {error.strerror}", "give a PEM file"
-        ) from error
-
-
-def _certificates(key: str, path: Path) -> list[Certificate]:
-    from cryptography.x509 import load_pem_x509_certificates
-
-    data = _read(key, path)
-    try:
-        return load_pem_x509_certificates(data)
-    except ValueError as error:
-        raise UnusableError(
-            key, f"{path} has no certificate in PEM", "give a PEM file"
-        ) from error
-
-
-def _private_key(path: Path) -> RSAPrivateKey | EllipticCurvePrivateKey:
+def _read(key: str, path: Path, load: Callable[[bytes], Read], nothing: str) -> Read:
     from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return load(read_file(path, _MOST_BYTES))
+    except OSError as error:
+        raise UnusableError(key, f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableError(key, f"{path} has {nothing}") from error
+
+
+def _private_key(data: bytes) -> RSAPrivateKey | EllipticCurvePrivateKey:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data = _read("key", path)
-    try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableError(
-            "key",
-            f"{path} has no private key in PEM, or one with a password",
-            "give a PEM file without a password",
-        ) from error
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise UnusableError("key", f"{path} is no RSA or EC key", "give one of these")
-    return key
+    key = load_pem_private_key(data, password=None)
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        return key
+    raise ValueError("a key of another kind")

@@ -1,40 +1,137 @@
-"""An immutable configuration with its index of domains and its rendered documents."""
+"""An immutable configuration: whose a domain is, and the rendered documents."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import formatdate
 from typing import NamedTuple
 
 from msgspec import structs
 
-from .address import DOMAIN_PLACEHOLDER, Address
-from .answers import NO_SUCH_SERVICE, Answer, Header, kept_for, private, public
+from .address import DOMAIN_PLACEHOLDER, Address, host_of
+from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
 from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
-from .directory import Directory, Match
 from .documents import Format, Recipient, Words
-from .hooks import HookedProvider
+from .hooks import HookedProvider, Hooks
 
 _ANSWER_BYTES = 2000  # memory of an answer without its body
 _CACHE_BYTES = 8 * 1024 * 1024  # of rendered documents
-_Key = tuple[str, int, str | None, str | None, str]
 _PLACEHOLDER = DOMAIN_PLACEHOLDER.encode()
+
+
+class Match(NamedTuple):
+    """The provider of a request, and the domain if the request names one."""
+
+    provider_index: int
+    domain: str | None  # A-labels
+    exact: bool  # the provider claims the domain by name, not by a pattern
+    mx_domain: str | None = None  # where only the domain of MX hosts is known
+
+
+class Directory:
+    """An index of the providers' domains; a lookup takes the same time at any size.
+
+    `labels` are the first labels that clients put before the domain, as `autoconfig`.
+    """
+
+    def __init__(self, loaded: Loaded, labels: Iterable[str] = ()) -> None:
+        self._labels = tuple(f"{label}." for label in labels)
+        self._claims = loaded.claims
+        self._any = loaded.claims.get(b"*")
+        self._mx: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
+        self._is_alone = len(loaded.providers) == 1
+        for index, provider in enumerate(loaded.providers):
+            self._ids.setdefault(provider.identity, index)
+            for domain in provider.mx_domains:
+                self._mx.setdefault(domain, index)
+
+    def by_id(self, identity: str, domain: str) -> Match | None:
+        """Find the provider with that id, for a domain that is not in the file."""
+        index = self._ids.get(identity)
+        return None if index is None else Match(index, domain, False)
+
+    def by_domain(self, domain: str) -> Match | None:
+        """Find by a folded domain: by name, then the longest pattern, then `*`."""
+        index = self._claims.get(domain.encode())
+        if index is not None:
+            return Match(index, domain, True)
+        index = self._by_pattern(domain)
+        if index is None:
+            index = self._any
+        return None if index is None else Match(index, domain, False)
+
+    def _by_pattern(self, domain: str) -> int | None:
+        """Find the longest pattern (`*.example.com`) that matches the domain."""
+        patterns = (b"*." + name.encode() for name in _upwards(domain))
+        next(patterns, None)  # `*.example.com` does not match example.com itself
+        found = (self._claims.get(pattern) for pattern in patterns)
+        return next((index for index in found if index is not None), None)
+
+    def claims(self, domain: str) -> bool:
+        """Whether a provider names the domain, by pattern or as that of MX hosts too."""
+        is_named = domain.encode() in self._claims or domain in self._mx
+        return is_named or self._by_pattern(domain) is not None
+
+    def by_mx(self, domain: str) -> Match | None:
+        """Find by the domain of MX hosts; the customer's domain stays unknown."""
+        index = self._mx.get(domain)
+        return None if index is None else Match(index, None, False, domain)
+
+    def by_host(self, authority: str) -> Match | None:
+        """Find by the Host header: the longest match upwards from the host."""
+        host = host_of(authority)
+        asked = self.asked_domain(host)
+        index = self._claims.get(host.encode()) if host != asked else None
+        if index is not None:
+            return Match(index, host, True)
+        for name in _upwards(asked):
+            index = self._claims.get(name.encode())
+            if index is not None:
+                return Match(index, name, True)
+            if name in self._mx:
+                return self.by_mx(name)
+            index = self._claims.get(b"*." + name.partition(".")[2].encode())
+            if index is not None:
+                return Match(index, asked, False)
+        if self._any is not None and "." in asked:
+            return Match(self._any, asked, False)
+        return None
+
+    def only(self) -> Match | None:
+        """Return the provider of a file that has only one, or None."""
+        return Match(0, None, False) if self._is_alone else None
+
+    def asked_domain(self, host: str) -> str:
+        """Return the mail domain of a folded host name, without the client's label."""
+        for label in self._labels:
+            if host.startswith(label):
+                return host[len(label) :]
+        return host
+
+
+def _upwards(name: str) -> Iterator[str]:
+    """Yield a name, and the names above it."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
 
 
 class Snapshot:
     """One configuration, its index of domains and its cache of rendered documents."""
 
     def __init__(
-        self, loaded: Loaded, labels: Iterable[str], words: Callable[[], Words]
+        self,
+        loaded: Loaded,
+        hooks: Hooks,
+        labels: Iterable[str],  # the first ones of the host names that clients ask
+        words: Callable[[], Words],  # the texts for people; called when one is needed
     ) -> None:
-        """`labels` are the first labels of the host names that clients ask.
-
-        `words` returns the texts for people; it is called for the first document with one.
-        """
         self.loaded = loaded
+        self.hooks = hooks
         self.words = words
         self.directory = Directory(loaded, labels)
         hosts = (provider.autodiscover_host for provider in loaded.providers)
@@ -44,89 +141,82 @@ class Snapshot:
         # it contains that placeholder.
         self._texts: dict[tuple[str, int, Recipient], tuple[bytes | None, bool]] = {}
         # (format, provider, domain if it makes a difference, MX domain, language).
-        self._answers: Bounded[_Key, Answer] = Bounded(_CACHE_BYTES)
+        self._answers: Bounded[tuple[str, int, str | None, str | None, str], Answer]
+        self._answers = Bounded(_CACHE_BYTES)
         self._lock = threading.Lock()  # guards changes of `_answers`
 
     def document(self, format_: Format, served: Served) -> Answer:
         """Return the document, rendered now or taken from the cache."""
-        if format_.implies_login and served.has_own_logins:
+        if format_.implies_login and self.hooks.find_username is not None:
             return NO_SUCH_SERVICE
         if served.is_private(format_):
-            return self._for_one(format_, served)
-        match = served.match
-        domain = match.domain
-        text: bytes | None = None
+            body = format_.write(served.provider, served.recipient)
+            return self._answer(format_, body, served, served.domain_or_name)
+
+        match, domain, language = served.match, served.match.domain, ""
         # A provider from a hook has one domain, so that its text cannot be shared.
         is_shared = format_.stand_in is not None and served.hooked is None
         if is_shared:
-            text, varies = self._text(format_, match)
-            domain = match.domain if varies else None
-        language = "" if is_shared else served.recipient.language
+            text, varies = self._text(format_, served)
+            domain = domain if varies else None
+        else:
+            language = served.recipient.language
         key = (format_.name, served.number, domain, match.mx_domain, language)
         answer = self._answers.get(key)
         if answer is not None:
             return answer
 
         provider = served.public_provider
-        body = text
         if not is_shared:
             everybody = served.recipient._replace(address=None, person="")
-            body = format_.write(provider, everybody)
+            text = format_.write(provider, everybody)
         elif domain and text is not None:
-            body = text.replace(_PLACEHOLDER, domain.encode())
-        if body is None:
-            return NO_SUCH_SERVICE
+            text = text.replace(_PLACEHOLDER, domain.encode())
         # A text for many domains does not name a file after one of them.
-        called = Recipient(domain, mx_domain=match.mx_domain).name_of(provider)
-        headers = self._headers(format_, domain or called)
-        answer = public(
-            self._signed(format_, body),
-            headers,
-            cache_control=self.cache_control,
-            modified=formatdate(served.modified, usegmt=True),
-        )
-        return self._keep(key, answer)
-
-    def _for_one(self, format_: Format, served: Served) -> Answer:
-        body = format_.write(served.provider, served.recipient)
-        if body is None:
-            return NO_SUCH_SERVICE
-        body = self._signed(format_, body)
-        return private(body, self._headers(format_, served.domain_or_name))
-
-    def _text(self, format_: Format, match: Match) -> tuple[bytes | None, bool]:
-        """Return the text that many domains share, and whether it has the placeholder."""
-        assert format_.stand_in is not None  # noqa: S101 (see document)
-        provider = self.loaded.providers[match.provider_index]
-        stand_in = format_.stand_in(provider, _recipient(match))
-        key = (format_.name, match.provider_index, stand_in)
-        kept = self._texts.get(key)
-        if kept is None:
-            text = format_.write(provider, stand_in)
-            kept = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
-        return kept
-
-    def _signed(self, format_: Format, body: bytes) -> bytes:
-        signer = self.loaded.signer
-        return signer.sign(body) if signer and format_.is_signed else body
-
-    def _headers(self, format_: Format, name: str) -> list[Header]:
-        headers = [("Content-Type", format_.content_type)]
-        if format_.extension:
-            file = f"{name}.{format_.extension}"
-            headers.append(("Content-Disposition", f'attachment; filename="{file}"'))
-        return headers
-
-    def _keep(self, key: _Key, answer: Answer) -> Answer:
+        name = domain or Recipient(mx_domain=match.mx_domain).name_of(provider)
+        answer = self._answer(format_, text, served, name, is_public=True)
         size = len(answer.body) + _ANSWER_BYTES
-        if size <= _CACHE_BYTES // 4:
+        if text is not None and size <= _CACHE_BYTES // 4:
             with self._lock:
                 self._answers.put(key, answer, size)
         return answer
 
+    def _text(self, format_: Format, served: Served) -> tuple[bytes | None, bool]:
+        """Return the text that many domains share, and whether it has the placeholder."""
+        assert format_.stand_in is not None  # noqa: S101 (see document)
+        stand_in = format_.stand_in(served.public_provider, served.everybody)
+        key = (format_.name, served.number, stand_in)
+        kept = self._texts.get(key)
+        if kept is None:
+            text = format_.write(served.public_provider, stand_in)
+            kept = self._texts[key] = (text, _PLACEHOLDER in (text or b""))
+        return kept
 
-def _recipient(match: Match) -> Recipient:
-    return Recipient(match.domain, None, match.exact, match.mx_domain)
+    def _answer(
+        self,
+        format_: Format,
+        body: bytes | None,
+        served: Served,
+        name: str,
+        *,
+        is_public: bool = False,
+    ) -> Answer:
+        """Return the response with a document, which a browser saves as `name`."""
+        if body is None:
+            return NO_SUCH_SERVICE
+        if self.loaded.signer and format_.is_signed:
+            body = self.loaded.signer.sign(body)
+        headers = [("Content-Type", format_.content_type)]
+        if format_.extension:
+            file = f"{name}.{format_.extension}"
+            headers.append(("Content-Disposition", f'attachment; filename="{file}"'))
+        if not is_public:
+            return private(body, headers)
+        times = (self.loaded.modified, served.hooked.modified if served.hooked else 0.0)
+        modified = formatdate(max(times), usegmt=True)
+        return public(
+            body, headers, cache_control=self.cache_control, modified=modified
+        )
 
 
 class Served(NamedTuple):
@@ -135,7 +225,6 @@ class Served(NamedTuple):
     snapshot: Snapshot
     match: Match
     address: Address | None
-    has_own_logins: bool  # the site has the hook find_username
     hooked: HookedProvider | None  # a provider from find_provider, not from the file
     login: str | None = None  # the result of find_username
     login_was_asked: bool = False  # find_username was called, even if it returned None
@@ -152,9 +241,20 @@ class Served(NamedTuple):
 
     @property
     def provider(self) -> Provider:
-        """The provider, with the user's own login name."""
-        provider = self.public_provider
-        return provider if self.login is None else _with_login(provider, self.login)
+        """The provider, with the user's own login name for the placeholder of one."""
+        provider, login = self.public_provider, self.login
+        if login is None:
+            return provider
+        changed = {
+            key: tuple(
+                structs.replace(server, username=login)
+                if any(name in (server.username or "") for name in _OF_A_USER)
+                else server
+                for server in getattr(provider, key)
+            )
+            for key in SERVER_KEYS
+        }
+        return structs.replace(provider, **changed)
 
     @property
     def number(self) -> int:
@@ -162,50 +262,30 @@ class Served(NamedTuple):
         return self.match.provider_index if self.hooked is None else -self.hooked.number
 
     @property
-    def modified(self) -> float:
-        """When the provider was loaded, in seconds since 1970."""
-        loaded = self.snapshot.loaded.modified
-        return loaded if self.hooked is None else max(self.hooked.modified, loaded)
+    def everybody(self) -> Recipient:
+        """The recipient of what all addresses and languages share."""
+        match = self.match
+        return Recipient(match.domain, None, match.exact, match.mx_domain)
 
     @property
     def recipient(self) -> Recipient:
         """The recipient that documents are written for."""
         words = self.snapshot.words()
-        return _recipient(self.match)._replace(
-            address=self.address,
-            person=self.person,
-            language=words.best(self.language) if self.language else "en",
-            words=words,
+        language = words.best(self.language) if self.language else "en"
+        return self.everybody._replace(
+            address=self.address, person=self.person, language=language, words=words
         )
 
     @property
     def domain_or_name(self) -> str:
         """The domain that the request names, else the provider's name for the recipient."""
-        return self.match.domain or self.recipient.name_of(self.provider)
+        return self.match.domain or self.everybody.name_of(self.public_provider)
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document depends on the address, so that it must not be cached."""
-        if self.is_personal:
-            return True
-        if format_.differs_by == "address" and (self.address or self.person):
-            return True
-        if self.address is None or format_.differs_by == "nothing":
-            return False
-        return self.login_was_asked
+        by_address = format_.differs_by == "address" and (self.address or self.person)
+        by_login = format_.differs_by != "nothing" and self.login_was_asked
+        return self.is_personal or bool(by_address) or by_login
 
 
 _OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")
-
-
-def _with_login(provider: Provider, login: str) -> Provider:
-    """Return the provider with a login name in place of the placeholder of an address."""
-    changed = {
-        key: tuple(
-            structs.replace(server, username=login)
-            if any(name in (server.username or "") for name in _OF_A_USER)
-            else server
-            for server in getattr(provider, key)
-        )
-        for key in SERVER_KEYS
-    }
-    return structs.replace(provider, **changed)

@@ -8,6 +8,7 @@ import json
 import plistlib
 import shutil
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -654,7 +655,7 @@ def test_a_signed_profile_is_verified_by_openssl(
     [
         (("signer.key", "nowhere"), "key", "cannot read"),
         (("signer.pem", "signer.key"), "certificate", "has no certificate"),
-        (('"signer.key"', '"signer.pem"'), "key", "has no private key"),
+        (('"signer.key"', '"signer.pem"'), "key", "has no RSA or EC key"),
         (('"signer.key"', '"root.key"'), "key", "not the certificate's key"),
         (("middle.pem", "root.key"), "chain", "has no certificate"),
     ],
@@ -675,7 +676,7 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
 def test_without_the_extra_signing_is_a_problem_that_says_how_to_get_it(
     toml: Write, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cryptography", None)
+    monkeypatch.setitem(sys.modules, "cryptography.x509", None)
     with pytest.raises(ConfigError, match=r"pip install 'flask-autoconfig\[sign\]'"):
         load(toml(SIGN + TWO_DOMAINS))
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
@@ -48,7 +49,7 @@ GREETING = Format("greeting", "text/plain", greet, differs_by="nothing")
 PATH = "/.well-known/greeting.txt"
 FAMILY = Family(
     "warm-greeting",
-    (Route(PATH, document(GREETING), is_file=True),),
+    (Route(PATH, partial(document, GREETING), is_file=True),),
     (GREETING,),
     label="greeting",
     askers="Those who greet",
@@ -192,7 +193,7 @@ def test_a_document_of_many_domains_may_be_a_file_or_missing(
     nothing = saved._replace(name="nothing", write=lambda *_: None)
     for format_ in (saved, nothing):
         row = FAMILY._replace(
-            formats=(format_,), routes=(Route(PATH, document(format_)),)
+            formats=(format_,), routes=(Route(PATH, partial(document, format_)),)
         )
         monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES[:7], row))
         client = Client(in_a_site(toml(TWO_DOMAINS)))

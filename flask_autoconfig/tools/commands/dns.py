@@ -12,9 +12,9 @@ import click
 
 from ...address import fold, is_ip
 from ...config.reading import read
-from ...directory import Directory
 from ...errors import ConfigError, Problem
 from ...service import Service
+from ...snapshot import Directory
 from .. import ending, options, problems, project, terminal, zone
 from ..files import opened
 from ..net.resolver import LookupFailed, Resolver
