@@ -87,9 +87,7 @@ def test_only_an_invalid_url_is_left_out(
     assert set(expected) <= set(done.stdout.splitlines())
 
 
-def test_a_file_whose_only_server_is_invalid_is_refused(
-    tmp_path: Path,
-) -> None:
+def test_a_file_whose_only_server_is_invalid_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "odd.xml"
     server = '<incomingServer type="ews"><url>javascript:x</url></incomingServer>'
     file.write_text(

@@ -79,10 +79,7 @@ def test_a_shared_text_is_the_document_of_each_domain(
     ("server", "expected"),
     [
         ({"type": "ews", "url": "https://x.test/ews"}, ("x.test", "443", "SSL")),
-        (
-            {"type": "owa", "url": "http://x.test:8080/owa"},
-            ("x.test", "8080", "plain"),
-        ),
+        ({"type": "owa", "url": "http://x.test:8080/owa"}, ("x.test", "8080", "plain")),
         (
             {"type": "graph", "url": "https://%EMAILDOMAIN%/graph"},
             (DOMAIN, "443", "SSL"),
@@ -119,7 +116,7 @@ def test_a_server_without_a_method_for_a_password_is_offered_to_no_other_client(
         incoming=[IMAP | {"authentication": method}],
         outgoing=[SMTP | {"authentication": method}],
         calendar=[
-            {"type": "caldav", "url": "https://a.test/", "authentication": method},
+            {"type": "caldav", "url": "https://a.test/", "authentication": method}
         ],
     )
     assert outlook.write(only, FRED) is None
