@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
+from ..documents import Words
+
 LOCALE = Path(__file__).parent / "locale"
 LONGEST_TAG = 35  # characters (RFC 5646, section 4.4.1)
 _LONGEST_HEADER = 1024  # browsers send an Accept-Language of less than a hundred
@@ -72,7 +74,7 @@ def _key(tag: str) -> str:
     return tag[:LONGEST_TAG].replace("_", "-").lower()
 
 
-class CatalogWords:
+class CatalogWords(Words):
     """The translations for documents, in every language of the page."""
 
     def __init__(self, site_catalogs: Callable[[], Path | None]) -> None:
