@@ -406,26 +406,4 @@ def test_a_faulty_file_is_told_with_its_name(
     assert words in done.stderr
     assert str(file) in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (
-            "<clientConfig>" + "<a>" * 200 + "</a>" * 200 + "</clientConfig>",
-            "100 levels",
-        ),
-        (f"<clientConfig>{'x' * 300_000}</clientConfig>", "256 KiB"),
-        ("<clientConfig>&#27;</clientConfig>", "invalid character"),
-    ],
-    ids=["too deep", "too large", "a control character"],
-)
-def test_a_refused_document_is_not_described_by_its_beginning(
-    tmp_path: Path, content: str, reason: str
-) -> None:
-    file = tmp_path / "refused.xml"
-    file.write_text(content)
-    done = run("import", file)
-    assert done.returncode == 1
-    assert reason in done.stderr
-    assert "it begins with" not in done.stderr
+    assert "it begins with" not in done.stderr  # which is not what is wrong

@@ -87,19 +87,6 @@ def test_only_an_invalid_url_is_left_out(
     assert set(expected) <= set(done.stdout.splitlines())
 
 
-def test_a_file_whose_only_server_is_invalid_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "odd.xml"
-    server = '<incomingServer type="ews"><url>javascript:x</url></incomingServer>'
-    file.write_text(
-        '<clientConfig><emailProvider id="a.test"><domain>a.test</domain>'
-        f"{server}</emailProvider></clientConfig>"
-    )
-    done = run("import", file)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "it has no servers" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The service as an ISP database with the imported files."""
