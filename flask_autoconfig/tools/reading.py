@@ -17,7 +17,6 @@ from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.tables import Method, SocketType
 from ..documents.setups import Account, Setup, is_host, port_of
-from ..documents.thunderbird import EMAIL_PROVIDER, Table, Texts
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
@@ -39,18 +38,10 @@ _CUT = re.compile(
     rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
     re.DOTALL,
 )
-# Servers and their values by their elements, with the keys of the TOML.
-_TABLES = {
-    table.tag: table
-    for table in EMAIL_PROVIDER
-    if isinstance(table, Table) and table.key in ("incoming", "outgoing")
-}
-_KEYS = {
-    field.tag: field.key
-    for table in _TABLES.values()
-    for field in table.fields
-    if not isinstance(field, Texts)
-}
+# The TOML's keys for servers, and for their values that a client looks at.
+_WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
+_KEYS = {name: name for name in ("hostname", "port", "username", "authentication")}
+_KEYS["socketType"] = "socket_type"
 
 
 class Rules(NamedTuple):
@@ -197,7 +188,7 @@ class _Reader:
             return None
 
     def _without_references(self, document: bytes) -> bytes:
-        counts = {"incomingServer": 0, "outgoingServer": 0}
+        counts = dict.fromkeys(_WAYS, 0)
         server = ""
 
         def cut(match: re.Match[bytes]) -> bytes:
@@ -205,7 +196,7 @@ class _Reader:
             end, tag, start, name = match.groups()
             if tag:
                 at = counts[tag.decode()]
-                server = "" if end else f"{_TABLES[tag.decode()].key}[{at}]"
+                server = "" if end else f"{_WAYS[tag.decode()]}[{at}]"
                 counts[tag.decode()] += not end
                 return match[0]
             if server:
@@ -234,7 +225,7 @@ class _Reader:
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
-            server = self._server(element, f"{_TABLES[tag].key}[{index}]")
+            server = self._server(element, f"{_WAYS[tag]}[{index}]")
             self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 self._fault("attribute", server.place, server=server)
