@@ -50,38 +50,36 @@ def filled(text: str, address: str) -> str:
     return text
 
 
+def _account(settings: Iterable[Setting], urls: Iterable[tuple[str, str]]) -> Account:
+    settings = list(settings)
+    return Account(
+        tuple(it for it in settings if it.type != "smtp"),
+        tuple(it for it in settings if it.type == "smtp"),
+        tuple(urls),
+    )
+
+
 def config_v1(document: bytes, address: str) -> Account:
     """Thunderbird's kin: the first emailProvider, every server in the document's order."""
     root: Any = fromstring(document)  # what is missing in it is an error of the test
     provider = root.find("emailProvider")
     domains = {element.text for element in provider.findall("domain")}
     assert address.rpartition("@")[2] in domains
-    settings: dict[str, list[Setting]] = {"incomingServer": [], "outgoingServer": []}
-    for tag, found in settings.items():
-        for server in provider.findall(tag):
-            if server.get("type") not in ("imap", "pop3", "smtp"):
-                continue
+    found = provider.findall("incomingServer") + provider.findall("outgoingServer")
+    settings = []
+    for server in found:
+        if server.get("type") in ("imap", "pop3", "smtp"):
+            host = filled(server.findtext("hostname"), address).lower()
+            port, security = int(server.findtext("port")), server.findtext("socketType")
             login = server.findtext("username")
-            found.append(
-                Setting(
-                    server.get("type"),
-                    filled(server.findtext("hostname"), address).lower(),
-                    int(server.findtext("port")),
-                    server.findtext("socketType"),
-                    None if login is None else filled(login, address),
-                )
-            )
-    tags = {"calendar": "caldav", "addressbook": "carddav", "fileShare": "webdav"}
+            login = None if login is None else filled(login, address)
+            settings.append(Setting(server.get("type"), host, port, security, login))
     urls = [
         (server.get("type"), filled(server.findtext("url"), address))
-        for tag in tags
+        for tag in ("calendar", "addressbook", "fileShare")
         for server in root.findall(tag)
     ]
-    return Account(
-        tuple(settings["incomingServer"]),
-        tuple(settings["outgoingServer"]),
-        tuple(urls),
-    )
+    return _account(settings, urls)
 
 
 def pox(document: bytes) -> Account | None:
@@ -94,27 +92,16 @@ def pox(document: bytes) -> Account | None:
     urls: list[tuple[str, str]] = []
     for protocol in account.iter(f"{_POX}Protocol"):
         said = {str(it.tag).removeprefix(_POX): it.text or "" for it in protocol}
-        type_ = said["Type"].lower()
+        type_, host = said["Type"].lower(), said.get("Server", "")
         if type_ in ("caldav", "carddav"):
-            urls.append((type_, said["Server"]))
-        if type_ not in ("imap", "pop3", "smtp"):
-            continue
-        is_tls = said["SSL"] == "on"
-        security = (
-            {"SSL": "SSL", "TLS": "STARTTLS"}[said["Encryption"]] if is_tls else ""
-        )
-        asked = "whatever it asks the user for"
-        login = said.get("LoginName", asked) if said["AuthRequired"] == "on" else None
-        settings.append(
-            Setting(
-                type_, said["Server"], int(said["Port"]), security or "plain", login
-            )
-        )
-    return Account(
-        tuple(it for it in settings if it.type != "smtp"),
-        tuple(it for it in settings if it.type == "smtp"),
-        tuple(urls),
-    )
+            urls.append((type_, host))
+        if type_ in ("imap", "pop3", "smtp"):
+            encryption = said["Encryption"] if said["SSL"] == "on" else "None"
+            security = {"SSL": "SSL", "TLS": "STARTTLS", "None": "plain"}[encryption]
+            asked = said.get("LoginName", "whatever it asks the user for")
+            login = asked if said["AuthRequired"] == "on" else None
+            settings.append(Setting(type_, host, int(said["Port"]), security, login))
+    return _account(settings, urls)
 
 
 def mobileconfig(document: bytes) -> Account:
@@ -239,13 +226,7 @@ def srv(records: Iterable[tuple[str, str, str]]) -> Srv:
         else:
             denied.add((kind, security))
     ranked.sort(key=lambda it: it[0])
-    found = [setting for _, setting in ranked]
-    account = Account(
-        tuple(it for it in found if it.type != "smtp"),
-        tuple(it for it in found if it.type == "smtp"),
-        tuple(urls),
-    )
-    return Srv(account, frozenset(denied))
+    return Srv(_account((it for _, it in ranked), urls), frozenset(denied))
 
 
 def with_port(url: str) -> str:

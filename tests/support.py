@@ -158,9 +158,9 @@ def snapshot_of(live: Live[Current]) -> Snapshot:
     return live.built.lookup.snapshot
 
 
-def rows(table: str, parameters: str) -> pytest.MarkDecorator:
-    """Parametrize a test by a table of page.toml: a row has an id and the values."""
-    text = (ROOT / "tests/page.toml").read_text(encoding="utf-8")
+def rows(table: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:
+    """Parametrize a test by a table of a TOML file: a row has an id and the values."""
+    text = (ROOT / "tests" / file).read_text(encoding="utf-8")
     values = tomllib.loads(text)[table]
     return pytest.mark.parametrize(parameters, list(values.values()), ids=list(values))
 

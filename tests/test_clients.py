@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from support import BIN, TWO_DOMAINS, fetch, run, serving, until
+from support import BIN, TWO_DOMAINS, run
 from werkzeug.test import Client
 
 from flask_autoconfig import Autoconfig, ConfigError, create_app
@@ -104,32 +103,22 @@ def test_an_invalid_value_in_the_file_is_reported_with_the_remedy(
     assert expected in str(caught.value)
 
 
-def test_the_key_in_a_providers_table_is_told_where_it_belongs(toml: Write) -> None:
-    text = TWO_DOMAINS.replace("[[provider]]", '[[provider]]\nclients = ["page"]', 1)
-    with pytest.raises(ConfigError, match="move clients to the top of the file"):
-        Service(toml(text))
-
-
 @pytest.mark.parametrize("value", ["", " ", ",", b"page", 5, [["page"]], {"page": 1}])
 def test_an_invalid_value_in_the_app_is_reported(toml: Write, value: object) -> None:
     with pytest.raises(ConfigError, match="there is no family"):
         site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS=value)
 
 
+@pytest.mark.parametrize("value", [" ", ",", "thunderbird,outlok"])
 def test_an_invalid_value_in_the_environment_is_reported(
-    toml: Write, monkeypatch: pytest.MonkeyPatch
+    toml: Write, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    file = toml(TWO_DOMAINS)
-    for value in (" ", ","):
-        done = run("--config", file, "validate", AUTOCONFIG_CLIENTS=value)
-        assert done.returncode == 1
-        assert "AUTOCONFIG_CLIENTS: there is no family" in done.stdout
-    monkeypatch.setenv("AUTOCONFIG_CLIENTS", "thunderbird,outlok")
-    with pytest.raises(ConfigError, match="AUTOCONFIG_CLIENTS: there is no family out"):
-        site(file)
-    done = run("--config", file, "dns", "--target", "www.example.com")
+    monkeypatch.setenv("AUTOCONFIG_CLIENTS", value)
+    with pytest.raises(ConfigError, match="AUTOCONFIG_CLIENTS: there is no family"):
+        site(toml(TWO_DOMAINS))
+    done = run("--config", toml(TWO_DOMAINS), "validate", AUTOCONFIG_CLIENTS=value)
     assert done.returncode == 1
-    assert "there is no family outlok; choose from apple, dav" in done.stderr
+    assert "AUTOCONFIG_CLIENTS: there is no family" in done.stdout + done.stderr
 
 
 # --- Edits --------------------------------------------------------------------------
@@ -144,33 +133,20 @@ def _reload(app: Flask) -> None:
 def test_in_a_site_an_edit_takes_effect_at_a_restart_and_is_logged(
     toml: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
+    chosen = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
     app = site(toml(TWO_DOMAINS))
-    edited = THUNDERBIRD_ALONE.replace("imap.", "mail.")
-    file = toml(edited)
+    toml(TWO_DOMAINS.replace("imap.", "mail."))
     _reload(app)
-    assert served(app) == USUAL
+    assert caplog.text.count("WARNING") == 0
+    file = toml(THUNDERBIRD_ALONE.replace("imap.", "mail."))
+    _reload(chosen)  # where the edit changes nothing
+    assert caplog.text.count("WARNING") == 0
+    _reload(app)
+    assert caplog.text.count("WARNING") == 1
+    assert f"The new `clients` of {file} take effect at a restart" in caplog.text
+    assert (served(app), served(chosen)) == (USUAL, {"page"})
     assert b"mail.example.com" in Client(app).get(PATHS["thunderbird"]).data
-    warnings = [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelname == "WARNING"
-    ]
-    assert warnings == [f"The new `clients` of {file} take effect at a restart"]
-    assert served(site(toml(edited))) == {"thunderbird"}
-
-
-def test_an_edit_that_changes_nothing_for_the_site_is_not_logged(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
-    configured = site(toml(TWO_DOMAINS), AUTOCONFIG_CLIENTS={"page"})
-    usual = site(toml(TWO_DOMAINS, "usual.toml"))
-    toml(TWO_DOMAINS.replace("imap.", "mail."), "usual.toml")
-    _reload(usual)
-    toml(THUNDERBIRD_ALONE)
-    _reload(configured)
-    assert served(configured) == {"page"}
-    levels = {record.levelno for record in caplog.records}
-    assert not levels or max(levels) < logging.WARNING
+    assert served(site(file)) == {"thunderbird"}
 
 
 def test_in_the_standalone_service_an_edit_takes_effect_at_once(
@@ -186,15 +162,6 @@ def test_in_the_standalone_service_an_edit_takes_effect_at_once(
 
 
 # --- The commands --------------------------------------------------------------------
-
-
-def test_serve_serves_them_and_takes_up_an_edit(toml: Write) -> None:
-    with serving(toml(THUNDERBIRD_ALONE), "--workers", "1") as url:
-        assert fetch(f"{url}/mail/config-v1.1.xml").status == 200
-        assert fetch(f"{url}/mail/setup").status == 404
-        toml(f'clients = ["page"]\n{TWO_DOMAINS}')
-        until(lambda: fetch(f"{url}/mail/setup").status == 200)
-        assert fetch(f"{url}/mail/config-v1.1.xml").status == 404
 
 
 def test_show_shows_no_family_that_is_not_served(toml: Write) -> None:
@@ -242,25 +209,20 @@ def _flask(app: str, *command: str, cwd: Path) -> str:
 
 
 def test_dns_prints_their_records_and_certificates(toml: Write) -> None:
-    records, certificates = _names(
-        run("--config", toml(THUNDERBIRD_ALONE), *DNS).stdout
-    )
+    def published(text: str) -> tuple[set[str], list[str]]:
+        return _names(run("--config", toml(text), *DNS).stdout)
+
+    records, certificates = published(THUNDERBIRD_ALONE)
     assert certificates == ["autoconfig.example.com", "example.com"]
-    assert not {"autodiscover", "ua-auto-config"} & records
-    assert not {"_autodiscover._tcp", "_ua-auto-config"} & records
     assert {"autoconfig", "_imaps._tcp"} <= records
-    records, _ = _names(run("--config", toml(TWO_DOMAINS), *DNS).stdout)
-    assert {"autodiscover", "_autodiscover._tcp"} <= records
-
-
-def test_dns_names_no_certificate_for_a_name_without_a_record(toml: Write) -> None:
+    outlooks = {"autodiscover", "_autodiscover._tcp"}
+    assert not {*outlooks, "ua-auto-config", "_ua-auto-config"} & records
+    assert outlooks <= published(TWO_DOMAINS)[0]
     # PACC cannot describe STARTTLS, so that no client asks its host.
     text = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
-    command = ("--config", toml(text), *DNS)
-    records, certificates = _names(run(*command).stdout)
+    records, certificates = published(text)
     assert "ua-auto-config" not in records
     assert "ua-auto-config.example.com" not in certificates
-    assert "ua-auto-config" not in run(*command[:-1]).stdout
 
 
 def test_check_plays_no_client_that_is_not_served(toml: Write) -> None:

@@ -8,19 +8,28 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BIN, TWO_DOMAINS, fetch, free_port, lacking, run, running, serving
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    fetch,
+    free_port,
+    lacking,
+    rows,
+    run,
+    running,
+    serving,
+)
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import Recipient, apple, outlook
 from flask_autoconfig.documents.thunderbird_reader import Reader
-from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools.importers import import_files
 
 SEED: dict[str, Any] = {
@@ -39,43 +48,9 @@ SEED: dict[str, Any] = {
         },
     ],
 }
-AUTOMX = """
-[automx]
-provider = example.com
-domains = example.com, example.net, own.example.org
-[DEFAULT]
-account_name = Example Inc.
-account_name_short = Example
-smtp = yes
-smtp_server = smtp.example.com
-smtp_port = 587
-smtp_encryption = starttls
-smtp_auth = plaintext
-smtp_auth_identity = %u
-smtp_default = yes
-[global]
-backend = static
-imap = yes
-imap_server = imap.example.com
-imap_port = 993
-imap_encryption = ssl
-imap_auth = encrypted
-[example.net]
-backend = global
-[own.example.org]
-backend = ldap
-account_name = Own - ${cn}
-smtp_auth_identity = ${uid}
-pop = yes
-pop_server = pop.%d
-pop_port = 995
-pop_encryption = auto
-[unlisted.example.org]
-backend = static
-"""
-
-
 CASES = Path(__file__).parent / "imports"
+AUTOMX = (CASES / "automx.conf").read_text()
+CONFIG = (CASES / "config.xml").read_text()
 
 
 def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
@@ -90,14 +65,12 @@ def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:
 # --- automx2 ---------------------------------------------------------------------------
 
 
-OLDER = {**SEED, "version": 1, "domains": ["example.com", "example.net"]}
-
-
-@pytest.mark.parametrize("seed", [SEED, OLDER], ids=["version 2", "older"])
+@pytest.mark.parametrize("domains", [SEED["domains"], ["example.com", "example.net"]])
 def test_a_seed_of_automx2_is_a_provider_in_the_order_of_its_priorities(
-    tmp_path: Path, seed: dict[str, Any]
+    tmp_path: Path, domains: list[Any]
 ) -> None:
-    (provider,), lost = moved(tmp_path / "seed.json", json.dumps(seed))
+    seed = json.dumps({**SEED, "domains": domains})
+    (provider,), lost = moved(tmp_path / "seed.json", seed)
     assert provider["domains"] == ["example.com", "example.net"]
     assert provider["display_name"] == "Example Inc."
     hosts = [it["hostname"] for it in provider["incoming"]]
@@ -219,11 +192,11 @@ def test_an_automx_conf_is_a_provider_for_each_section_that_answers(
     assert own["domains"] == ["own.example.org"]
     assert own["incoming"][0]["hostname"] == "pop.%EMAILDOMAIN%"
     for words in (
-        "line 14: smtp_default = yes is left out",
-        "line 25: [own.example.org]: what ldap looks up for a user is lost",
-        "line 26: account_name = Own - ${cn} is left out",
-        "line 27: smtp_auth_identity = ${uid} is left out",
-        "line 31: pop_encryption = auto became SSL",
+        "line 13: smtp_default = yes is left out",
+        "line 24: [own.example.org]: what ldap looks up for a user is lost",
+        "line 25: account_name = Own - ${cn} is left out",
+        "line 26: smtp_auth_identity = ${uid} is left out",
+        "line 30: pop_encryption = auto became SSL",
     ):
         assert words in lost
     assert "unlisted" not in lost
@@ -288,35 +261,9 @@ def test_a_real_automx_conf_loses_nothing_without_a_note(name: str) -> None:
     assert bool(found) == bool(notes)
 
 
-FOLLOWED = """
-[automx]
-domains = example.com
-[example.com]
-backend = static
-imap = yes
-imap_server = imap.example.com
-pop = yes
-pop_server = pop.example.com
-imap_port = ninety
-imap_auth = magic
-smtp = yes
-smtp_server = ${smtp_host}
-follow = global
-[global]
-backend = static
-account_name = Example
-imap = yes
-imap_server = global.example.com
-smtp = yes
-smtp_server = smtp.example.com
-smtp_port = 465
-sign_cert = /etc/ssl/cert.pem
-follow = nowhere
-"""
-
-
 def test_a_followed_section_adds_and_overrides(tmp_path: Path) -> None:
-    (provider,), notes = moved(tmp_path / "automx.conf", FOLLOWED)
+    text = (CASES / "automx-followed.conf").read_text()
+    (provider,), notes = moved(tmp_path / "automx.conf", text)
     hosts = [server["hostname"] for server in provider["incoming"]]
     assert sorted(hosts) == ["global.example.com", "pop.example.com"]
     assert provider["display_name"] == "Example"
@@ -325,85 +272,26 @@ def test_a_followed_section_adds_and_overrides(tmp_path: Path) -> None:
     assert outgoing["username"] == "%EMAILLOCALPART%"
     assert "socket_type" not in outgoing  # SSL, the default, by its port
     for note in (
-        "line 10: imap_port = ninety is left out",
-        "line 11: imap_auth = magic is left out",
-        "line 13: smtp_server = ${smtp_host} is left out",
-        "line 23: sign_cert = /etc/ssl/cert.pem is left out",
-        "line 24: follow = nowhere is left out",
+        "line 9: imap_port = ninety is left out",
+        "line 10: imap_auth = magic is left out",
+        "line 12: smtp_server = ${smtp_host} is left out",
+        "line 22: sign_cert = /etc/ssl/cert.pem is left out",
+        "line 23: follow = nowhere is left out",
     ):
         assert note in notes
 
-    circle = FOLLOWED.replace("nowhere", "global")
+    circle = text.replace("nowhere", "global")
     _, notes = moved(tmp_path / "automx.conf", circle)
-    assert "line 24: follow = global is left out" in notes
+    assert "line 23: follow = global is left out" in notes
 
 
 # --- config-v1.1.xml -------------------------------------------------------------------
 
-CONFIG = """<clientConfig version="1.1"><emailProvider id="example.com">
-<domain>example.com</domain>
-<displayName>example.com Mail</displayName>
-<incomingServer type="imap"><hostname>imap.test</hostname><port>993</port>
-<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
-<authentication>password-cleartext</authentication></incomingServer>
-<outgoingServer type="smtp"><hostname>smtp.test</hostname><port>587</port>
-<socketType>STARTTLS</socketType><username>%EMAILADDRESS%</username>
-<authentication>password-cleartext</authentication></outgoingServer>
-</emailProvider></clientConfig>"""
-# Of each: what is replaced by what, the note, and what is written instead.
-ODD_VALUES = {
-    "TLS is no socket type": (
-        ">SSL<",
-        ">TLS<",
-        "incoming[0].socket_type is left out (line 5, <socketType>)",
-        'hostname = "imap.test"\n',
-    ),
-    "TLS at the port of STARTTLS": (
-        ">STARTTLS<",
-        ">TLS<",
-        "outgoing[0].socket_type is left out (line 8, <socketType>)",
-        'socket_type = "STARTTLS"',
-    ),
-    "TLS at the port of servers among themselves": (
-        ">587</port>\n<socketType>STARTTLS<",
-        ">25</port>\n<socketType>TLS<",
-        "outgoing[0].socket_type is left out (line 8, <socketType>)",
-        'socket_type = "STARTTLS"',
-    ),
-    "a word for true": (
-        "</outgoingServer>",
-        "<useGlobalPreferredServer>yes</useGlobalPreferredServer></outgoingServer>",
-        "outgoing[0].use_global_preferred_server is left out (line 9, <useGlobal",
-        'hostname = "smtp.test"',
-    ),
-    "a template in a host name": (
-        "<incomingServer",
-        '<incomingServer type="pop3"><hostname>{{ host }}</hostname></incomingServer>'
-        "<incomingServer",
-        "incoming[0] is left out (line 4, <incomingServer>)",
-        'hostname = "imap.test"',
-    ),
-    "a template in a domain": (
-        "<domain>",
-        "<domain>$DOMAIN</domain><domain>",
-        "line 2: a <domain> is left out",
-        '"example.com"',
-    ),
-    "an element for ActiveSync": (
-        "<outgoingServer",
-        '<incomingServer type="activesync"><url>https://a.test/</url>\n'
-        "<server>https://a.test/</server></incomingServer><outgoingServer",
-        "line 8: <server> is left out",
-        'type = "activesync"',
-    ),
-}
 
-
-@pytest.mark.parametrize("name", ODD_VALUES)
+@rows("odd_xml", "old, new, note, kept", "imports.toml")
 def test_an_odd_value_of_xml_is_named_by_its_line_and_loses_nothing_else(
-    tmp_path: Path, name: str
+    tmp_path: Path, old: str, new: str, note: str, kept: str
 ) -> None:
-    old, new, note, kept = ODD_VALUES[name]
     (provider,), notes = moved(tmp_path / "odd.xml", CONFIG.replace(old, new, 1))
     assert note in notes
     assert kept in run("import", tmp_path / "odd.xml").stdout
@@ -415,7 +303,7 @@ def test_what_is_left_out_is_named_although_the_import_fails() -> None:
     done = run("import", CASES / "smtps-as-incoming.xml")
     assert (done.returncode, done.stdout) == (1, "")
     for line, type_ in ((8, "imaps"), (10, "pop3s"), (11, "smtp"), (12, "smtps")):
-        start = f'line {line}: <incomingServer type="{type_}"> is left out: write '
+        start = f'line {line}: <incomingServer type="{type_}"> is left out: its type'
         assert start in done.stderr
     assert "it has imap but no smtp" in done.stderr
 
@@ -493,84 +381,29 @@ def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:
     assert "imap.example.com" in import_files([file])[0]
 
 
-PERSONAL = {
-    "an odd server": (b"<Server>mail", b"<Server>!mail", "a server is left out"),
-    "another protocol": (b"<Type>SMTP", b"<Type>EXCH", "the protocol EXCH is left out"),
-    "a login of their own": (b"fred@example.com", b"u1234", "it names no address"),
-}
-
-
-@pytest.mark.parametrize("name", PERSONAL)
-def test_an_odd_value_of_autodiscover_is_reported(tmp_path: Path, name: str) -> None:
-    old, new, note = PERSONAL[name]
-    body = (CASES / "autodiscover.xml").read_bytes()
+@rows("personal", "old, new, note", "imports.toml")
+def test_an_odd_value_of_autodiscover_is_reported(
+    tmp_path: Path, old: str, new: str, note: str
+) -> None:
     file = tmp_path / "file"
-    file.write_bytes(body.replace(old, new, 1))
-    with suppress(ConfigError):  # what is left may be no provider
-        text, notes = import_files([file])
-        assert "u1234" not in text
-        assert note in "".join(notes)
-        return
+    file.write_text((CASES / "autodiscover.xml").read_text().replace(old, new, 1))
     done = run("import", file)
     assert note in done.stderr
+    assert "u1234" not in done.stdout
 
 
 # --- What cannot be read ---------------------------------------------------------------
 
-FAULTY = {
-    "no JSON": (b"{nonsense", "no readable seed of automx2"),
-    "another JSON": (b'{"domains": "x"}', "Expected `array`, got `str`"),
-    "deep JSON": (b'{"a":' * 100_000, "no readable seed of automx2"),
-    "no database": (b"SQLite format 3\0nonsense", "no readable database of automx2"),
-    "no INI": (b"[automx]\nnonsense", "line 2 has no `key = value`"),
-    "no domain": (b'{"domains": [5], "servers": []}', "domains"),
-    "odd servers": (
-        b'{"domains": ["example.com"], "servers": [5, {"type": "imap"}]}',
-        "Expected `object`, got `int`",
-    ),
-    "no host": (
-        b'{"domains": ["example.com"], "servers": [{"type": "imap"}]}',
-        "incoming[0].hostname is left out",
-    ),
-    "Latin-1 under a head for UTF-8": (
-        b'<?xml version="1.0" encoding="UTF-8"?>\n<clientConfig>\xfc</clientConfig>',
-        "save the file in UTF-8",
-    ),
-}
 
-
-@pytest.mark.parametrize(("data", "words"), FAULTY.values(), ids=FAULTY.keys())
+@rows("faulty", "text, words", "imports.toml")
 def test_a_faulty_file_is_told_with_its_name(
-    tmp_path: Path, data: bytes, words: str
+    tmp_path: Path, text: str, words: str
 ) -> None:
     file = tmp_path / "file"
-    file.write_bytes(data)
+    file.write_bytes(text.encode("latin-1"))
     done = run("import", file)
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert str(file) in done.stderr
     assert "Traceback" not in done.stderr
-    assert not done.stdout
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (
-            "<clientConfig>" + "<a>" * 200 + "</a>" * 200 + "</clientConfig>",
-            "100 levels",
-        ),
-        (f"<clientConfig>{'x' * 300_000}</clientConfig>", "256 KiB"),
-        ("<clientConfig>&#27;</clientConfig>", "invalid character"),
-    ],
-    ids=["too deep", "too large", "a control character"],
-)
-def test_a_refused_document_is_not_described_by_its_beginning(
-    tmp_path: Path, content: str, reason: str
-) -> None:
-    file = tmp_path / "refused.xml"
-    file.write_text(content)
-    done = run("import", file)
-    assert done.returncode == 1
-    assert reason in done.stderr
-    assert "it begins with" not in done.stderr
+    assert "it begins with" not in done.stderr  # which is not what is wrong

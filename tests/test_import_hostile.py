@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BIN, program, run
+from support import BIN, program, rows, run
 from test_import import AUTOMX, SEED
 
 from flask_autoconfig.errors import ConfigError
@@ -41,7 +41,8 @@ DATABASE = """
 
 def database(file: Path, script: str = "") -> Path:
     with closing(sqlite3.connect(file)) as base:
-        base.executescript(DATABASE + script)
+        filled = script.replace("{endless}", ENDLESS).replace("{long}", "x" * 90_000)
+        base.executescript(DATABASE + filled)
     return file
 
 
@@ -76,73 +77,8 @@ def fault_of(file: Path) -> str:
 
 # --- Databases --------------------------------------------------------------------------
 
-HOSTILE_TABLES = {
-    "an endless view": (
-        f"DROP TABLE domain; CREATE VIEW domain AS {ENDLESS} "
-        "SELECT i AS id, 'a' || i AS name, 1 AS provider_id FROM n;",
-        "domain is no table in it",
-    ),
-    "a view that fills the memory": (
-        "DROP TABLE provider; CREATE VIEW provider AS "
-        "SELECT 1 AS id, hex(zeroblob(400000000)) AS name, NULL AS short_name;",
-        "provider is no table in it",
-    ),
-    "a view that its schema calls a table": (
-        f"DROP TABLE domain; CREATE VIEW domain AS {ENDLESS} SELECT i AS id FROM n;"
-        "PRAGMA writable_schema = ON; UPDATE sqlite_master SET type = 'table', "
-        "rootpage = 2 WHERE name = 'domain';",
-        "database",
-    ),
-    "a virtual table": (
-        "DROP TABLE domain; CREATE VIRTUAL TABLE domain USING fts5(id, name);",
-        "domain is no table in it",
-    ),
-    "a computed column": (
-        "DROP TABLE provider; CREATE TABLE provider (id INTEGER, short_name TEXT, "
-        "name TEXT AS (hex(zeroblob(300000000)))); "
-        "INSERT INTO provider (id) VALUES (1);",
-        "the table provider in it has computed columns",
-    ),
-    "a large value": (
-        "UPDATE provider SET name = zeroblob(200000);",
-        "string or blob too big",
-    ),
-    "a large file": (
-        "UPDATE provider SET name = zeroblob(70000000);",
-        "it has more than 64 MiB",
-    ),
-    "a large default of many rows": (
-        f"ALTER TABLE domain ADD COLUMN ldapserver_id TEXT DEFAULT '{'x' * 90_000}';"
-        f"INSERT INTO domain {ENDLESS} "
-        "SELECT i, 'x.example.com', 1, 1 FROM n LIMIT 10;",
-        "ldapserver_id",
-    ),
-    "many rows": (
-        f"INSERT INTO server_domain {ENDLESS} SELECT 1, i FROM n LIMIT 600000;",
-        "its tables hold more than 64 MiB",
-    ),
-    "many domains": (
-        f"INSERT INTO domain {ENDLESS} SELECT i, 'x', 1 FROM n LIMIT 110000;",
-        "the table domain in it has more than 100,000 different rows",
-    ),
-    "a blob for a text": ("UPDATE domain SET name = x'ff00';", "got `bytes`"),
-    "no text": ("UPDATE domain SET name = NULL;", "got `null`"),
-    "a text for a number": ("UPDATE server SET prio = 'first';", "got `str`"),
-    "a fraction for a number": ("UPDATE server SET port = 99.5;", "got `float`"),
-    "text that is no UTF-8": (
-        "UPDATE domain SET name = CAST(x'ff61' AS TEXT);",
-        "decode",
-    ),
-    "no domains": ("DELETE FROM domain;", "it lists no domains"),
-    "no table of domains": ("DROP TABLE domain;", "it lists no domains"),
-    "no column of names": ("ALTER TABLE domain DROP COLUMN name;", "field `name`"),
-    "no servers": ("DELETE FROM server;", "it has no servers"),
-}
 
-
-@pytest.mark.parametrize(
-    ("script", "words"), HOSTILE_TABLES.values(), ids=HOSTILE_TABLES.keys()
-)
+@rows("hostile_tables", "script, words", "imports.toml")
 def test_a_hostile_database_is_a_problem_soon(
     tmp_path: Path, script: str, words: str
 ) -> None:
@@ -161,17 +97,7 @@ def test_a_repeated_server_counts_once(tmp_path: Path, row: str) -> None:
     assert len(provider["incoming"]) == len(set(row.split(", ")))
 
 
-UNREAD = {
-    "views and triggers": f"CREATE VIEW v AS {ENDLESS} SELECT i FROM n; "
-    "CREATE TRIGGER t AFTER INSERT ON domain BEGIN SELECT randomblob(1); END;",
-    "an index of an expression": "CREATE INDEX i ON domain (lower(name));",
-    "a computed column that nobody reads": "ALTER TABLE provider ADD COLUMN big "
-    "AS (hex(zeroblob(300000000)));",
-    "a column with another collation": "CREATE TABLE t (a TEXT COLLATE NOCASE);",
-}
-
-
-@pytest.mark.parametrize("script", UNREAD.values(), ids=UNREAD.keys())
+@rows("unread", "script", "imports.toml")
 def test_what_is_not_read_of_a_database_does_no_harm(
     tmp_path: Path, script: str
 ) -> None:
@@ -330,21 +256,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     }
 
 
-def read_or_told(file: Path, data: bytes) -> None:
-    file.write_bytes(data)
-    with suppress(ConfigError):
-        import_files([file])
-
-
-@pytest.mark.parametrize("name", ["xml", "seed", "automx"])
-def test_a_file_that_ends_anywhere_is_read_or_told_of(
-    good: dict[str, bytes], tmp_path: Path, name: str
-) -> None:
-    data = good[name]
-    for end in range(0, len(data), max(1, len(data) // 300)):
-        read_or_told(tmp_path / "file", data[:end])
-
-
 PIECES = st.one_of(
     st.binary(max_size=8),
     st.sampled_from(
@@ -359,13 +270,15 @@ PIECES = st.one_of(
 @pytest.mark.parametrize("name", ["xml", "seed", "automx", "database"])
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=4)
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=4),
+    end=st.one_of(st.just(1.0), st.floats(0, 1)),
 )
-def test_a_changed_file_is_read_or_told_of(
+def test_a_file_that_is_changed_or_cut_is_read_or_told_of(
     good: dict[str, bytes],
     tmp_path_factory: pytest.TempPathFactory,
     name: str,
     changes: list[tuple[float, int, bytes]],
+    end: float,
 ) -> None:
     data = good[name]
     for where, gone, piece in changes:
@@ -375,4 +288,7 @@ def test_a_changed_file_is_read_or_told_of(
             + piece
             + data[at + (len(piece) if name == "database" else gone) :]
         )
-    read_or_told(tmp_path_factory.getbasetemp() / f"changed-{name}", data)
+    file = tmp_path_factory.getbasetemp() / f"changed-{name}"
+    file.write_bytes(data[: int(end * len(data))])
+    with suppress(ConfigError):
+        import_files([file])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
-from support import ISP, ISP_FILES, run, shared
+from support import ISP, ISP_FILES, rows, run, shared
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -15,79 +15,7 @@ from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import thunderbird
 from flask_autoconfig.documents.thunderbird_reader import Reader
 
-IN_PROVIDER = "/clientConfig/emailProvider"
-INCOMING = f"{IN_PROVIDER}/incomingServer"
-OUTGOING = f"{IN_PROVIDER}/outgoingServer"
-LOGIN_FORM = "//webMail/loginPageInfo[@url]"
-
-# The variety of the ISP database, and where the files of tests/isp have it.
-FEATURES = {
-    "several domains": f"{IN_PROVIDER}[domain[3]]",
-    "a domain of MX hosts": f"{IN_PROVIDER}/domain[@purpose='mx']",
-    "a name beyond ASCII": f"{IN_PROVIDER}/displayName[contains(., 'メール')]",
-    "a misspelt displayShortName": f"{IN_PROVIDER}/displayNameShort",
-    "several servers of a type": f"{INCOMING}[@type='imap'][2]",
-    "several outgoing servers": f"{OUTGOING}[2]",
-    "several authentication methods": f"{INCOMING}/authentication[2]",
-    "the old names of methods": f"{INCOMING}/authentication[.='plain' or .='secure']",
-    "direct TLS": f"{INCOMING}/socketType[.='SSL']",
-    "STARTTLS": f"{INCOMING}/socketType[.='STARTTLS']",
-    "no encryption": f"{INCOMING}/socketType[.='plain']",
-    "sending without a login": f"{OUTGOING}[not(username)]/authentication[.='none']",
-    "the domain in a host name": f"{INCOMING}/hostname[.='imap.%EMAILDOMAIN%']",
-    "an unfinished placeholder": f"{INCOMING}/username[.='%EMAILADDRESS']",
-    "the local part as login": f"{INCOMING}/username[.='%EMAILLOCALPART%']",
-    "POP3: mail stays": f"{INCOMING}/pop3/leaveMessagesOnServer[.='true']",
-    "POP3: mail is deleted": f"{INCOMING}/pop3/leaveMessagesOnServer[.='false']",
-    "POP3: for some days": f"{INCOMING}/pop3/daysToLeaveMessagesOnServer",
-    "POP3: fetched on arrival": f"{INCOMING}/pop3/downloadOnBiff",
-    "POP3: an interval": f"{INCOMING}/pop3/checkInterval/@minutes",
-    "a server to add": f"{OUTGOING}/addThisServer[.='true']",
-    "a server not to add": f"{OUTGOING}/addThisServer[.='false']",
-    "the preferred server first": f"{OUTGOING}/useGlobalPreferredServer[.='true']",
-    "this server first": f"{OUTGOING}/useGlobalPreferredServer[.='false']",
-    "a restriction as text": f"{OUTGOING}/restriction[.='client-IP-address']",
-    "a restriction as an element": f"{OUTGOING}/restriction/clientIPAddress",
-    "Exchange": f"{INCOMING}[@type='exchange'][owaURL][ewsURL]",
-    "Exchange that is preferred": f"{INCOMING}/useGlobalPreferredServer",
-    "Exchange Web Services": f"{INCOMING}[@type='ews']/url",
-    "Outlook on the web": f"{INCOMING}[@type='owa']/url",
-    "Microsoft Graph": f"{INCOMING}[@type='graph']/url",
-    "a page in several languages": f"{IN_PROVIDER}/documentation[@url]/descr[@lang][3]",
-    "a page without a language": f"{IN_PROVIDER}/documentation/descr[not(@lang)]",
-    "a page without a description": f"{IN_PROVIDER}/documentation[@url][not(descr)]",
-    "a page of instructions": f"{IN_PROVIDER}/instruction[@url]/descr[@lang][2]",
-    "instructions without a page": f"{IN_PROVIDER}/instruction[not(@url)][text()]",
-    "a step to enable access": f"{IN_PROVIDER}/enable[@visiturl]/instruction[@lang]",
-    "a step without a language": f"{IN_PROVIDER}/enable/instruction[not(@lang)]",
-    "a step one level too high": "/clientConfig/enable[@visiturl]/instruction",
-    "webmail": "/clientConfig/webMail/loginPage[@url]",
-    "webmail one level too deep": f"{IN_PROVIDER}/webMail/loginPage",
-    "a login form: the name": f"{LOGIN_FORM}/username",
-    "a login form: its name field": f"{LOGIN_FORM}/usernameField[@id][@name]",
-    "a login form: its password field": f"{LOGIN_FORM}/passwordField[@id][@name]",
-    "a login form: a button by id": f"{LOGIN_FORM}/loginButton[@id][not(@name)]",
-    "a login form: a button by name": f"{LOGIN_FORM}/loginButton[@name][not(@id)]",
-    "OAuth2: issuer and client": "/clientConfig/oAuth2[issuer][clientID][clientSecret]",
-    "OAuth2: URLs": "/clientConfig/oAuth2[authURL][tokenURL]",
-    "OAuth2: scope": "/clientConfig/oAuth2/scope",
-    "OAuth2 for a server": f"{INCOMING}/authentication[.='OAuth2']",
-    "the URL of updates": "/clientConfig/clientConfigUpdate/@url",
-    "an address book of 1.1": "/clientConfig/addressBook[@type='carddav']/serverURL",
-    "an address book of 1.2": "/clientConfig/addressbook[@type='carddav']/url",
-    "a calendar of 1.1": "/clientConfig/calendar[@type='caldav']/serverURL",
-    "a calendar of 1.2": "/clientConfig/calendar[@type='caldav']/url",
-    "a file share": "/clientConfig/fileShare[@type='webdav']/serverURL",
-    "an HTTP method of 1.1": "/clientConfig/*/authentication[not(@system)]",
-    "an HTTP method of 1.2": "/clientConfig/*/authentication[@system='http']",
-}
-
 ROOTS = [etree.parse(str(file)).getroot() for file in ISP_FILES]
-
-
-def test_the_files_have_every_feature_of_the_isp_database() -> None:
-    for feature, path in FEATURES.items():
-        assert any(root.xpath(path) for root in ROOTS), feature
 
 
 def _paths(element: etree._Element, above: str = "") -> Iterator[str]:
@@ -141,66 +69,7 @@ def test_a_file_that_is_read_and_written_reads_the_same(file: Path) -> None:
     assert from_raw({"provider": [Reader().read(written)]}) == read
 
 
-# An element, the element to insert it before, and what the import leaves out.
-SERVER, CALENDAR = "<incomingServer ", "<calendar "
-INVALID_URLS = {
-    "a page": (
-        '<documentation url="javascript:alert(1)"><descr>x</descr></documentation>',
-        SERVER,
-        ["documentation[0].url", "documentation[0]"],
-    ),
-    "instructions with a page": (
-        '<instruction url="ftp://a.test/"><descr>Call us</descr></instruction>',
-        SERVER,
-        ["instruction[0].url"],
-    ),
-    "a page to enable access": (
-        '<enable visiturl="data:text/html,x"><instruction>x</instruction></enable>',
-        SERVER,
-        ["enable.visit_url", "enable"],
-    ),
-    "a server that has only a URL": (
-        '<incomingServer type="ews"><url>file:///x</url></incomingServer>',
-        SERVER,
-        ["incoming[0].url", "incoming[0]"],
-    ),
-    "a calendar": (
-        '<calendar type="caldav"><serverURL>file:///x</serverURL></calendar>',
-        CALENDAR,
-        ["calendar[0].url", "calendar[0]"],
-    ),
-    "a calendar with a host name": (
-        '<calendar type="caldav"><serverURL>file:///x</serverURL>'
-        "<hostname>dav.diary.test</hostname></calendar>",
-        CALENDAR,
-        ["calendar[0].url"],
-    ),
-    "webmail": (
-        '<webMail><loginPage url="vbscript:x"/></webMail>',
-        CALENDAR,
-        ["webmail.login_page", "webmail"],
-    ),
-    "a login form": (
-        '<webMail><loginPage url="https://a.test/"/><loginPageInfo url="a b"/></webMail>',
-        CALENDAR,
-        ["webmail.login_page_info.url", "webmail.login_page_info"],
-    ),
-    "an authorization server": (
-        "<oAuth2><issuer>a.test</issuer><authURL>javascript://a.test/</authURL></oAuth2>",
-        CALENDAR,
-        ["oauth2.auth_url"],
-    ),
-    "an unknown placeholder": (
-        '<clientConfigUpdate url="https://a.test/%USER%"/>',
-        CALENDAR,
-        ["oauth2.config_update_url"],
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("element", "before", "lost"), INVALID_URLS.values(), ids=INVALID_URLS.keys()
-)
+@rows("invalid_urls", "element, before, lost", "imports.toml")
 def test_only_an_invalid_url_is_left_out(
     tmp_path: Path, element: str, before: str, lost: list[str]
 ) -> None:
@@ -216,21 +85,6 @@ def test_only_an_invalid_url_is_left_out(
     assert loads(done.stdout)
     expected = run("import", usual).stdout.splitlines()
     assert set(expected) <= set(done.stdout.splitlines())
-
-
-def test_a_file_whose_only_server_is_invalid_is_refused(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "odd.xml"
-    server = '<incomingServer type="ews"><url>javascript:x</url></incomingServer>'
-    file.write_text(
-        '<clientConfig><emailProvider id="a.test"><domain>a.test</domain>'
-        f"{server}</emailProvider></clientConfig>"
-    )
-    done = run("import", file)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "it has no servers" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture(scope="module")

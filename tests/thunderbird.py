@@ -32,73 +32,10 @@ user_pref("network.connectivity-service.enabled", false);
 user_pref("services.settings.server", "http://127.0.0.1:9/");
 """
 
-_FIND = """
-const [email, done] = arguments;
-(async () => {
-  const { FindConfig } = ChromeUtils.importESModule(
-    "resource:///modules/accountcreation/FindConfig.sys.mjs");
-  const found = FindConfig.parallelAutoDiscovery(
-    email.split("@")[1], email, new AbortController().signal);
-  const { value } = await found.next();
-  if (!value) return null;
-  const { AccountConfig } = ChromeUtils.importESModule(
-    "resource:///modules/accountcreation/AccountConfig.sys.mjs");
-  AccountConfig.replaceVariables(value, "Fred", email, "");
-  return JSON.parse(JSON.stringify(value));
-})().then(done, error => done({ error: String(error) }));
-"""
-
-_READ = """
-const [texts, done] = arguments;
-const { JXON } = ChromeUtils.importESModule("resource:///modules/JXON.sys.mjs");
-const { readFromXML } = ChromeUtils.importESModule(
-  "resource:///modules/accountcreation/readFromXML.sys.mjs");
-const { AccountConfig } = ChromeUtils.importESModule(
-  "resource:///modules/accountcreation/AccountConfig.sys.mjs");
-done(texts.map(([text, email]) => {
-  try {
-    const document = new DOMParser().parseFromString(text, "text/xml");
-    const config = readFromXML(JXON.build(document), "test");
-    AccountConfig.replaceVariables(config, "Fred", email, "");
-    return JSON.parse(JSON.stringify(config));
-  } catch (error) {
-    return { error: String(error) };
-  }
-}));
-"""
-
-
-# Finds the visible elements of the account hub, in its shadow roots too.
-_SCREEN = """
-const window = Services.wm.getMostRecentWindow("mail:3pane");
-const all = [];
-const walk = root => { for (const it of root.querySelectorAll("*")) {
-  if (it.shadowRoot) walk(it.shadowRoot);
-  const box = it.getBoundingClientRect();
-  if (box.width && box.height) all.push(it);
-} };
-walk(window.document);
-"""
-_SEEN = f"""
-const [, done] = arguments;{_SCREEN}
-done(all.filter(it => it.dataset.l10nId?.startsWith("account-hub"))
-  .map(it => it.textContent.trim()));
-"""
-_ACT = f"""
-const [[typed, button], done] = arguments;{_SCREEN}
-for (const [id, text] of Object.entries(typed)) {{
-  const field = all.find(it => it.localName === "input" && it.id === id);
-  if (!field) {{ done(false); return; }}
-  field.focus();
-  field.value = text;
-  field.dispatchEvent(new window.Event("input", {{ bubbles: true, composed: true }}));
-}}
-window.setTimeout(() => {{
-  const found = all.find(
-    it => it.localName === "button" && it.textContent.trim() === button);
-  found?.click();
-  done(!!found);
-}}, 500);
+_SCRIPTS = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+_CALL = """
+const [argument, done] = arguments;
+{}(argument).then(done, error => done({{ error: String(error) }}));
 """
 
 
@@ -106,7 +43,8 @@ class Thunderbird:
     def __init__(self, client: Marionette) -> None:
         self._client = client
 
-    def _run(self, script: str, argument: object) -> Any:
+    def _run(self, function: str, argument: object) -> Any:
+        script = _SCRIPTS + _CALL.format(function)
         with self._client.using_context("chrome"):
             return self._client.execute_async_script(
                 script, script_args=[argument], script_timeout=120_000, sandbox=None
@@ -114,7 +52,7 @@ class Thunderbird:
 
     def find(self, email: str) -> dict[str, Any]:
         """Return the account that it finds for an address."""
-        found: dict[str, Any] = self._run(_FIND, email)
+        found: dict[str, Any] = self._run("find", email)
         return found
 
     @contextmanager
@@ -129,17 +67,17 @@ class Thunderbird:
 
     def seen(self) -> list[str]:
         """Return the texts that the account hub shows."""
-        texts: list[str] = self._run(_SEEN, None)
+        texts: list[str] = self._run("seen", None)
         return texts
 
     def act(self, button: str, **typed: str) -> bool:
         """Type into fields and press a button; return False if one is missing."""
-        found: bool = self._run(_ACT, [typed, button])
+        found: bool = self._run("act", [typed, button])
         return found
 
     def read(self, texts: list[tuple[str, str]]) -> list[dict[str, Any]]:
         """Return the account that each document describes for its address."""
-        read: list[dict[str, Any]] = self._run(_READ, [list(pair) for pair in texts])
+        read: list[dict[str, Any]] = self._run("read", [list(pair) for pair in texts])
         return read
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from ..address import PLACEHOLDERS, Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
@@ -44,33 +44,23 @@ _SASL: dict[str, Method] = {
 }
 
 
-class Words(Protocol):
-    """The texts for people in documents, in several languages."""
+class Words:
+    """The texts for people in documents: here in English, else in several languages."""
 
     def best(self, wanted: str) -> str:
         """Return the tag of the best language for a wanted one, English by default."""
-
-    def languages(self) -> list[str]:
-        """Return the tags of all languages, English first."""
-
-    def say(self, text: str, language: str) -> str:
-        """Return the translation of a text, or the text itself."""
-
-
-class _English:
-    """The texts without translation."""
-
-    def best(self, wanted: str) -> str:
         return "en"
 
     def languages(self) -> list[str]:
+        """Return the tags of all languages, English first."""
         return ["en"]
 
     def say(self, text: str, language: str) -> str:
+        """Return the translation of a text, or the text itself."""
         return text
 
 
-ENGLISH: Words = _English()
+ENGLISH = Words()
 
 
 class Recipient(NamedTuple):

@@ -163,9 +163,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
     if server.username not in _LOGINS:
         return "PACC implies that one logs in with the address"
     if not methods:
-        return (
-            "PACC has passwords, and OAuth2 with an issuer in [provider.oauth2], only"
-        )
+        return "PACC has only passwords, and OAuth2 with an issuer in [provider.oauth2]"
     return ""
 
 

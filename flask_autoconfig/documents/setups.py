@@ -74,7 +74,11 @@ def _setup(
     for item in items:
         try:
             found = account(item)
-            _check_host(found.hostname)
+            if found.hostname and not is_host(found.hostname):
+                raise MeaninglessError(
+                    f"the server is called {found.hostname[:80]!r}, which is no host name",
+                    "write the host name out",
+                )
         except MeaninglessError as error:
             if skip is None:
                 raise
@@ -84,15 +88,12 @@ def _setup(
     return Setup(tuple(accounts))
 
 
-def _check_host(host: str) -> None:
+def is_host(name: str) -> bool:
+    """Whether it is a host name or an IP address."""
     try:
-        if host and not is_ip(host):
-            fold(host)
+        return is_ip(name) or bool(fold(name))
     except ValueError:
-        raise MeaninglessError(
-            f"the server is called {host[:80]!r}, which is no host name",
-            "write the host name out",
-        ) from None
+        return False
 
 
 def port_of(text: str) -> int | None:

@@ -259,15 +259,15 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
             case Table():
                 for item in value if field.many else [value]:
                     for tag in filter(None, (field.tag, field.also)):
-                        _write_table(field, tag, item, element)
-
-
-def _write_table(table: Table, tag: str, value: object, parent: ET.Element) -> None:
-    element = ET.Element(tag)
-    _write(table.fields, value, element)
-    empty = not len(element) and not element.attrib and not element.text
-    if not empty or table.key == "pop3":
-        parent.append(element)
+                        child = ET.Element(tag)
+                        _write(field.fields, item, child)
+                        if (
+                            field.key == "pop3"
+                            or len(child)
+                            or child.attrib
+                            or child.text
+                        ):
+                            element.append(child)
 
 
 def _write_text(field: Text, value: object, element: ET.Element) -> None:

@@ -37,12 +37,6 @@ _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
 }
-_TYPE_HINTS = {
-    "imaps": 'write type="imap", and SSL as its <socketType>',
-    "pop3s": 'write type="pop3", and SSL as its <socketType>',
-    "smtp": 'write <outgoingServer type="smtp">',
-    "smtps": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
-}
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # Elements that may be missing, and the default that is served.
@@ -266,9 +260,8 @@ class Reader:
         type_ = element.get("type", "").strip()
         name = f'<{_shown(element)} type="{type_[:60]}">'
         if type_ and type_ not in known:
-            why = _TYPE_HINTS.get(type_, "its type is not known")
             self._mark(element, *element.attrib)
-            self._note(element, f"{name} is left out: {why}")
+            self._note(element, f"{name} is left out: its type is not known")
             return False
         methods = [_method(it) for it in element.iterfind("authentication")]
         no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)

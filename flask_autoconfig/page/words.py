@@ -10,6 +10,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from .. import documents
 from .alone import macro
 
 LOCALE = Path(__file__).parent / "locale"
@@ -76,7 +77,7 @@ def _key(tag: str) -> str:
     return tag[:LONGEST_TAG].replace("_", "-").lower()
 
 
-class CatalogWords:
+class CatalogWords(documents.Words):
     """The translations for documents, in every language of the page."""
 
     def __init__(self, site_catalogs: Callable[[], Path | None]) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
-from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, fold, is_ip, with_domain
+from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.tables import Method, SocketType
-from ..documents.setups import Account, Setup, port_of
-from ..documents.thunderbird import EMAIL_PROVIDER, Table, Texts
+from ..documents.setups import Account, Setup, is_host, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
@@ -39,18 +38,10 @@ _CUT = re.compile(
     rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
     re.DOTALL,
 )
-# Servers and their values by their elements, with the keys of the TOML.
-_TABLES = {
-    table.tag: table
-    for table in EMAIL_PROVIDER
-    if isinstance(table, Table) and table.key in ("incoming", "outgoing")
-}
-_KEYS = {
-    field.tag: field.key
-    for table in _TABLES.values()
-    for field in table.fields
-    if not isinstance(field, Texts)
-}
+# The TOML's keys for servers, and for their values that a client looks at.
+_WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
+_KEYS = {name: name for name in ("hostname", "port", "username", "authentication")}
+_KEYS["socketType"] = "socket_type"
 
 
 class Rules(NamedTuple):
@@ -197,7 +188,7 @@ class _Reader:
             return None
 
     def _without_references(self, document: bytes) -> bytes:
-        counts = {"incomingServer": 0, "outgoingServer": 0}
+        counts = dict.fromkeys(_WAYS, 0)
         server = ""
 
         def cut(match: re.Match[bytes]) -> bytes:
@@ -205,7 +196,7 @@ class _Reader:
             end, tag, start, name = match.groups()
             if tag:
                 at = counts[tag.decode()]
-                server = "" if end else f"{_TABLES[tag.decode()].key}[{at}]"
+                server = "" if end else f"{_WAYS[tag.decode()]}[{at}]"
                 counts[tag.decode()] += not end
                 return match[0]
             if server:
@@ -234,7 +225,7 @@ class _Reader:
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
-            server = self._server(element, f"{_TABLES[tag].key}[{index}]")
+            server = self._server(element, f"{_WAYS[tag]}[{index}]")
             self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 self._fault("attribute", server.place, server=server)
@@ -257,27 +248,23 @@ class _Reader:
     def _takes(self, server: _Server) -> bool:
         """Return whether the client takes the server, and collect its faults."""
         rules, before = self.rules, len(self.faults)
-        codes = {"hostname": "", "socketType": "", "port": "", "username": ""}
-        value = {tag: server.values.get(tag, "") for tag in codes}
-        port, name = value["port"], value["username"]
-        if not value["hostname"]:
-            codes["hostname"] = "hostname"
-        if value["socketType"] not in rules.socket_types:
-            codes["socketType"] = "any-" * rules.any_socket + "socket-type"
-        if port_of(port if rules.all_or_nothing else port.strip()) is None:
-            codes["port"] = "port"
-        if rules.needs_username and not name:
-            codes["username"] = "no-username"
-        elif name != name.strip():
-            codes["username"] = "username-space"
-        elif name and not self._reads_name(name):
-            codes["username"] = "username"
-
         known = in_words(rules.socket_types, "or")
-        for tag, code in codes.items():
-            if code:
-                place = server.place_of(tag)
+        value = {tag: server.values.get(tag, "") for tag in _KEYS}
+
+        def check(is_right: object, code: str, tag: str) -> bool:
+            if not is_right:
+                place = f"{server.place}.{_KEYS[tag]}"
                 self._fault(code, place, server=server, value=value[tag], known=known)
+            return bool(is_right)
+
+        check(value["hostname"], "hostname", "hostname")
+        code = "any-socket-type" if rules.any_socket else "socket-type"
+        check(value["socketType"] in rules.socket_types, code, "socketType")
+        port, name = value["port"], value["username"]
+        check(port_of(port if rules.all_or_nothing else port.strip()), "port", "port")
+        check(name or not rules.needs_username, "no-username", "username")
+        if check(name == name.strip(), "username-space", "username"):
+            check(not name or self._reads_name(name), "username", "username")
         self._check_methods(server)
         return all(fault.effect == "setting" for fault in self.faults[before:])
 
@@ -324,29 +311,23 @@ class _Reader:
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
         """Return the setup of the chosen servers, None where one is missing."""
-        missing = [way for way, server in chosen.items() if server is None]
-        absent = [way for way in missing if not self._is_dropped(way)]
+        absent = [way for way, server in chosen.items() if server is None]
+        is_whole = not absent
+        for index, fault in enumerate(self.faults):
+            way = fault.place.partition("[")[0]
+            if chosen.get(way, "") is not None or fault.effect == "setting":
+                continue
+            absent = [it for it in absent if it != way]  # its servers were dropped
+            if fault.effect == "server":
+                message = f"{fault.message}; without another, {_DROPS}"
+                lost = fault._replace(effect="document", message=message)
+                self.faults[index] = lost
         if absent:
             is_other = absent == ["incoming"] and self.has_other
-            code, ways = (
-                "exchange" if is_other else "no-server",
-                " and no ".join(absent),
-            )
-            self._fault(code, "", ways=ways)
+            code = "exchange" if is_other else "no-server"
+            self._fault(code, "", ways=" and no ".join(absent))
         servers = [server for server in chosen.values() if server is not None]
-        return None if missing else Setup(tuple(map(self._account, servers)))
-
-    def _is_dropped(self, way: str) -> bool:
-        """Return whether servers of a way were dropped, which loses the document too."""
-        effects = set()
-        for index, fault in enumerate(self.faults):
-            if fault.place.partition("[")[0] == way:
-                effects.add(fault.effect)
-                if fault.effect == "server":
-                    message = f"{fault.message}; without another, {_DROPS}"
-                    fault = fault._replace(effect="document", message=message)
-                    self.faults[index] = fault
-        return bool(effects - {"setting"})
+        return Setup(tuple(map(self._account, servers))) if is_whole else None
 
     def _account(self, server: _Server) -> Account:
         values = server.values
@@ -372,7 +353,7 @@ class _Reader:
             code = "unfilled-host"
         else:
             host = self._filled_in(host)
-            code = "" if is_ip(host) or _is_host(host) else "invalid-host"
+            code = "" if is_host(host) else "invalid-host"
         if code:
             place = server.place_of("hostname")
             self._fault(code, place, server=server, value=host)
@@ -417,14 +398,7 @@ def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
 
 
 def _is_domain(name: str) -> bool:
-    return name == DOMAIN_PLACEHOLDER or _is_host(name)
-
-
-def _is_host(name: str) -> bool:
-    try:
-        return bool(fold(name))
-    except ValueError:
-        return False
+    return name == DOMAIN_PLACEHOLDER or is_host(name)
 
 
 # --- What is no XML -------------------------------------------------------------------

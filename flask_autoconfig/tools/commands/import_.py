@@ -13,11 +13,7 @@ from .. import importers, terminal
 
 @click.command("import")
 @click.argument(
-    "files",
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-    type=click.Path(path_type=Path),
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
 )
 def command(files: tuple[Path, ...]) -> None:
     """Print one TOML file with the settings of other servers' files.

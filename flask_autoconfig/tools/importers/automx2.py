@@ -204,9 +204,11 @@ class _Database:
             rows = self._rows(kind, _Server)
             for row in sorted(rows, key=lambda row: (row.prio or 0, row.id)):
                 table = _table(row, self._notes)
+                if table is None:
+                    continue
                 key = repr(table)
-                for domain in domains.get(row.id, ()) if table else ():
-                    found.setdefault(domain, {}).setdefault(key, table or {})
+                for domain in domains.get(row.id, ()):
+                    found.setdefault(domain, {})[key] = table
         return found
 
     def _rows(self, table: str, kind: type[Row]) -> list[Row]:
