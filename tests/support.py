@@ -344,10 +344,7 @@ def run(
 
 
 def run_process(
-    *arguments: str | Path,
-    cwd: Path | None = None,
-    pass_fds: Any = (),
-    **env: str,
+    *arguments: str | Path, cwd: Path | None = None, pass_fds: Any = (), **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `flask-autoconfig` in a process of its own, without input."""
     return subprocess.run(
