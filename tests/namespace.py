@@ -5,16 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support import end, lacking, program, wait_for
+from support import end, lacking, program, until, wait_for
 
 T = TypeVar("T")
+until_there = until
 _CLONE_NEWNET = 0x40000000
 
 
@@ -26,22 +26,8 @@ class Namespace:
 
     def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call a function in the namespace, with its threads and processes."""
-        results: list[T] = []
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                self._enter()
-                results.append(function(*arguments, **named))
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if errors:
-            raise errors[0]
-        return results[0]
+        with ThreadPoolExecutor(1, initializer=self._enter) as pool:
+            return pool.submit(function, *arguments, **named).result()
 
     def _enter(self) -> None:
         """Move this thread into the namespace, for good."""
@@ -101,11 +87,3 @@ def namespace() -> Iterator[Namespace]:
         end(holder)
         with suppress(AttributeError):
             holder.stdout.close()  # type: ignore[union-attr]
-
-
-def until_there(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition; fail after these seconds."""
-    over = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < over, f"not within {seconds} seconds"
-        time.sleep(0.02)

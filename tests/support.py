@@ -15,7 +15,7 @@ import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
 from pathlib import Path
@@ -98,28 +98,13 @@ def shared(name: str) -> Path:
 _BLOCKS = range(10_000, 32_000, 200)
 
 
-def _hold(port: int) -> list[socket.socket]:
-    """Bind the port for TCP and UDP on every address; return no socket if it is taken."""
-    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
-    holders = [socket.socket(socket.AF_INET, kind) for kind in kinds]
-    try:
-        for holder in holders:
+def _hold(port: int) -> ExitStack:
+    """Bind the port for TCP and UDP on every address; raise OSError if it is taken."""
+    with ExitStack() as stack:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            holder = stack.enter_context(socket.socket(socket.AF_INET, kind))
             holder.bind(("", port))
-    except OSError:
-        _let_go(holders)
-        return []
-    return holders
-
-
-def _let_go(holders: list[socket.socket]) -> None:
-    for holder in holders:
-        holder.close()
-
-
-def _is_free(port: int) -> bool:
-    holders = _hold(port)
-    _let_go(holders)
-    return bool(holders)
+        return stack.pop_all()
 
 
 def _own_ports() -> Iterator[int]:
@@ -127,9 +112,10 @@ def _own_ports() -> Iterator[int]:
 
     Holding the first port of the block keeps other processes of this kind out of it.
     """
-    start, held = next((first, held) for first in _BLOCKS if (held := _hold(first)))
-    while held:
-        yield from range(start + 1, start + _BLOCKS.step)
+    for start in _BLOCKS:
+        with suppress(OSError), _hold(start):
+            while True:
+                yield from range(start + 1, start + _BLOCKS.step)
 
 
 _PORTS = _own_ports()
@@ -137,7 +123,10 @@ _PORTS = _own_ports()
 
 def free_port() -> int:
     """Return a port that nothing listens on, and that no other test gets."""
-    return next(port for port in _PORTS if _is_free(port))
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), _hold(port):
+            return port
 
 
 @contextmanager
@@ -158,11 +147,17 @@ def snapshot_of(live: Live[Current]) -> Snapshot:
     return live.built.lookup.snapshot
 
 
-def rows(table: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:
-    """Parametrize a test by a table of a TOML file: a row has an id and the values."""
+def table(name: str, file: str = "page.toml") -> dict[str, Any]:
+    """Return a table of a TOML file beside the tests."""
     text = (ROOT / "tests" / file).read_text(encoding="utf-8")
-    values = tomllib.loads(text)[table]
-    return pytest.mark.parametrize(parameters, list(values.values()), ids=list(values))
+    found: dict[str, Any] = tomllib.loads(text)[name]
+    return found
+
+
+def rows(name: str, parameters: str, file: str = "page.toml") -> pytest.MarkDecorator:
+    """Parametrize a test by a table of a TOML file: a row has an id and the values."""
+    found = table(name, file)
+    return pytest.mark.parametrize(parameters, list(found.values()), ids=list(found))
 
 
 class Reply(NamedTuple):
@@ -237,23 +232,20 @@ def running(
 
     `at_once` kills it, which is for gunicorn: its workers take a second to stop.
     """
-    out = log.open("ab") if log else subprocess.DEVNULL
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        stdout=out,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-        start_new_session=True,
-    )
-    try:
-        wait_for(port, process, seconds, address)
-        yield process
-    finally:
-        end(process, at_once=at_once)
-        if log:
-            assert not isinstance(out, int)
-            out.close()
+    with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as out:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        try:
+            wait_for(port, process, seconds, address)
+            yield process
+        finally:
+            end(process, at_once=at_once)
 
 
 @contextmanager
@@ -344,10 +336,7 @@ def run(
 
 
 def run_process(
-    *arguments: str | Path,
-    cwd: Path | None = None,
-    pass_fds: Any = (),
-    **env: str,
+    *arguments: str | Path, cwd: Path | None = None, pass_fds: Any = (), **env: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `flask-autoconfig` in a process of its own, without input."""
     return subprocess.run(

@@ -18,16 +18,7 @@ from bind import bind
 from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from fronts import replaced
-from support import (
-    BIN,
-    ROOT,
-    TWO_DOMAINS,
-    fetch,
-    free_port,
-    program,
-    run,
-    running,
-)
+from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, program, run, running
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, TOML, WEB, Real
 
 from flask_autoconfig.config.reading import loads

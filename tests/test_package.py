@@ -51,9 +51,7 @@ def test_twine_and_check_wheel_contents_find_no_fault(built: Path) -> None:
     assert output == f"{wheel}: OK\n"
 
 
-def test_the_wheel_has_templates_catalogs_and_types(
-    built: Path,
-) -> None:
+def test_the_wheel_has_templates_catalogs_and_types(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     for name in (

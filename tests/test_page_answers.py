@@ -17,12 +17,7 @@ from seen import ADDRESS
 from support import TWO_DOMAINS, certificate_for, fetch, rows, serving
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from flask_autoconfig import (
-    AutoconfigMiddleware,
-    ConfigError,
-    autoconfig,
-    create_app,
-)
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, autoconfig, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.config.tables import ProgramName
@@ -74,16 +69,17 @@ def test_each_state_has_a_url(app: Flask) -> None:
             assert tile in page.text
 
 
-def test_an_unknown_program_is_ignored(app: Flask) -> None:
-    for program in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
-        page = ask(app, f"{ANNA}&program={quote(program)}")
-        assert page.status_code == 200
-        assert 'id="steps"' not in page.text
-        assert "<script>alert" not in page.text
+def test_an_unknown_program_or_language_is_ignored(app: Flask) -> None:
+    for odd in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
+        state = f"program={quote(odd)}&lang={quote(odd)}"
+        page = ask(app, f"{ANNA}&{state}", Accept_Language="fr-CA").text
+        assert '<html lang="fr">' in page
+        assert 'id="steps"' not in page
+        assert "<script>alert" not in page
+        assert "x" * 41 not in page  # a tag has 35 (RFC 5646, section 4.4.1)
+        page = ask(app, f"{ANNA}&{state}", User_Agent=seen.AGENTS["ios"]).text
+        assert "Get the profile" in page
     assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
-    for program in ("x", "IPHONE", ""):
-        page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"])
-        assert "Get the profile" in page.text
 
 
 def test_the_requested_language_takes_precedence_over_the_browsers(app: Flask) -> None:
@@ -91,17 +87,6 @@ def test_the_requested_language_takes_precedence_over_the_browsers(app: Flask) -
     assert '<html lang="de">' in page
     assert 'name="lang" value="de"' in page  # kept when an address is entered
     assert 'name="lang"' not in ask(app, Accept_Language="fr").text
-    for lang in ("tlh", "", "x" * 3000, '"><script>'):
-        page = ask(app, f"lang={quote(lang)}", Accept_Language="fr-CA").text
-        assert '<html lang="fr">' in page
-
-
-def test_a_language_and_a_program_are_truncated(toml: Write) -> None:
-    long = "x" * 1000  # a language tag has 35 characters (RFC 5646, section 4.4.1)
-    page = ask(toml(TWO_DOMAINS), f"{FRED}&lang={long}&program={long}").text
-    assert f"lang={long[:35]}" in page
-    assert f"lang={long[:36]}" not in page
-    assert long[:41] not in page
 
 
 @rows("typed", "typed, address")
@@ -113,15 +98,7 @@ def test_what_is_pasted_around_an_address_is_stripped(
     assert f'data-copy="{address}"' in page.text
 
 
-@pytest.mark.parametrize(
-    ("typed", "status", "message"),
-    [
-        ("fred@nowhere.test", 404, "“nowhere.test” is not one of our domains."),
-        ("fred", 400, "That is no e-mail address."),
-        ('"><script>alert(1)</script>', 400, "That is no e-mail address."),
-        ("a@" + "x" * 3000, 400, "That is no e-mail address."),
-    ],
-)
+@rows("errors", "typed, status, message")
 def test_an_error_stands_beside_what_was_typed(
     app: Flask, typed: str, status: int, message: str
 ) -> None:
@@ -130,7 +107,8 @@ def test_an_error_stands_beside_what_was_typed(
     assert message in page.text
     assert 'role="alert"' in page.text
     assert "<script>alert" not in page.text
-    assert len(page.data) < 5000
+    long = ask(app, f"emailaddress=a@{'x' * 3000}")
+    assert (long.status_code, len(long.data) < 5000) == (400, True)
 
 
 @rows("sending", "login, message")
@@ -156,11 +134,7 @@ def test_a_domain_that_differs_by_two_letters_is_suggested(
         assert f'?emailaddress=fred%40{meant}&amp;program=gmail">' in page
 
 
-@pytest.mark.parametrize(
-    ("number", "more", "is_suggested"),
-    [(0, "\nlist_domains = false", False), (298, "", True), (299, "", False)],
-    ids=["unlisted domains", "300 domains", "301 domains"],
-)
+@rows("listed", "number, more, is_suggested")
 def test_domains_are_suggested_if_they_are_listed_and_few(
     toml: Write, number: int, more: str, is_suggested: bool
 ) -> None:
@@ -168,8 +142,7 @@ def test_domains_are_suggested_if_they_are_listed_and_few(
     text = TWO_DOMAINS.replace('"example2.com"]', f'"example2.com"{names}]{more}')
     page = ask(toml(text), "emailaddress=fred@exampel.com").text
     assert "is not one of our domains" in page
-    assert ("Did you mean" in page) == is_suggested
-    assert ("fred@example" in page) == is_suggested
+    assert ("Did you mean" in page) == ("fred@example" in page) == is_suggested
 
 
 def test_a_mistyped_domain_at_the_providers_host_is_no_customers(toml: Write) -> None:
@@ -282,6 +255,7 @@ def with_every(line: str) -> str:
     return TWO_DOMAINS.replace("hostname", f"{line}\nhostname")
 
 
+SASL = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
 CALENDAR = """[[provider]]
 domains = ["example.com"]
 [[provider.calendar]]
@@ -303,6 +277,7 @@ OFFERED = {
     ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
     "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
+    "a SASL name": (with_every(SASL), IDS - {"davx5"}),
     "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
 }
 
@@ -315,7 +290,7 @@ def test_only_programs_that_can_use_the_servers_are_offered(
     assert {*offered(ask(file, FRED))} == programs
     profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
-    assert has_profile == (profile.status_code == 200) == ("mac" in programs)
+    assert has_profile == (profile.status_code == 200)
 
 
 def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> None:
@@ -326,15 +301,6 @@ def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> No
     assert "Type your e-mail password" not in page
     for text in (with_every('authentication = "OAuth2"'), TWO_DOMAINS):
         assert why not in ask(toml(text), f"{FRED}&program=other").text
-
-
-def test_the_steps_of_a_calendar_have_its_url(toml: Write) -> None:
-    host = 'hostname = "dav.example.com"\nport = 8443'
-    by_host = CALENDAR.replace('url = "https://dav.example.com/"', host)
-    standard = "https://dav.example.com:8443/.well-known/caldav"
-    for text, url in ((CALENDAR, "https://dav.example.com/"), (by_host, standard)):
-        page = ask(toml(text), f"{FRED}&program=davx5").text
-        assert f'data-copy="{url}"' in page
 
 
 @rows("by-hand", "program, by_hand")
@@ -364,17 +330,13 @@ def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     )
 
 
-def test_a_sasl_name_counts_as_a_password(toml: Write) -> None:
-    sasl = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
-    assert "gmail" in offered(ask(toml(with_every(sasl)), FRED))
-
-
-def test_the_table_has_exchange(toml: Write) -> None:
-    text = '[[provider]]\ndomains = ["example.com"]\n[[provider.incoming]]\n'
-    text += 'type = "ews"\nurl = "https://mail.example.com/EWS/Exchange.asmx"\n'
-    page = ask(toml(text), FRED).text
-    assert "Exchange (EWS)" in page
-    assert "https://mail.example.com/EWS/Exchange.asmx" in page
+@rows("shown", "server, program, values")
+def test_the_page_has_the_url_of_a_server(
+    toml: Write, server: str, program: str, values: list[str]
+) -> None:
+    file = toml(f'[[provider]]\ndomains = ["example.com"]\n{server}')
+    page = ask(file, f"{FRED}&program={program}").text
+    assert [value for value in values if value not in page] == []
 
 
 @rows("problems", "line, message, cure")
@@ -396,10 +358,13 @@ def test_a_problem_of_the_page_names_its_cure(
 def test_the_origin_is_shown_if_it_is_the_providers(
     toml: Write, host: str, scheme: str, is_shown: bool
 ) -> None:
+    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
     for query in ("", FRED):
-        page = ask(toml(TWO_DOMAINS), query, host, X_Forwarded_Proto=scheme).text
+        page = ask(file, query, host, X_Forwarded_Proto=scheme).text
         assert ("Its address begins with" in page) == is_shown
         assert "never asks for your password" in page
+    other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
+    assert "Its address begins with" not in other
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:
@@ -419,22 +384,10 @@ def test_every_host_gets_a_response(toml: Write) -> None:
                 assert fetch(target, Host=host).status in (200, 400, 404), host
 
 
-def test_the_origin_of_another_provider_is_not_shown(toml: Write) -> None:
-    file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
-    for host, is_shown in (("example.com", True), ("other.com", False)):
-        page = ask(file, FRED, host, X_Forwarded_Proto="https").text
-        assert ("Its address begins with" in page) == is_shown
-
-
 def test_a_forwarded_scheme_is_http_or_https(toml: Write) -> None:
     for scheme, shown in (("javascript", "http"), ("https", "https")):
-        page = ask(
-            toml(TWO_DOMAINS),
-            f"{FRED}&program=gmail",
-            "example.com",
-            X_Forwarded_Proto=scheme,
-            User_Agent="Windows",
-        )
+        headers = {"X_Forwarded_Proto": scheme, "User_Agent": "Windows"}
+        page = ask(toml(TWO_DOMAINS), f"{FRED}&program=gmail", "example.com", **headers)
         assert f'<a href="{shown}://example.com/mail/setup?' in page.text
 
 
@@ -468,12 +421,9 @@ def test_the_programs_of_the_device_come_first(
     shown = page.text.partition('<details class="others">')[0]
     assert shown.count("#steps") == shown.count("on this device") == number
     assert page.text.count('aria-current="true"') == is_chosen
-
-
-def test_an_unknown_device_gets_every_tile(app: Flask) -> None:
-    page = ask(app, ANNA, User_Agent="").text
-    assert '<details class="others" open>' in page
-    assert "on this device" not in page
+    unknown = ask(app, ANNA, User_Agent="").text
+    assert '<details class="others" open>' in unknown
+    assert "on this device" not in unknown
 
 
 # --- Headers and paths -----------------------------------------------------------------
@@ -502,15 +452,15 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
-    for query, status in (
-        ("", 404),
-        ("emailaddress=fred@nowhere.test", 404),
-        ("emailaddress=fred", 400),
-    ):
+    for query, status in {
+        "": 404,
+        f"{FRED}.test": 404,
+        "emailaddress=fred": 400,
+    }.items():
         assert ask(app, query, path="/qr.svg").status_code == status
 
 
-def test_the_root_of_the_service_redirects_to_the_page(toml: Write) -> None:
+def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> None:
     client = Client(create_app(toml(TWO_DOMAINS)))
     for mount in ("", "/at"):
         reply = client.get("/", environ_overrides={"SCRIPT_NAME": mount})
@@ -518,16 +468,13 @@ def test_the_root_of_the_service_redirects_to_the_page(toml: Write) -> None:
         assert reply.headers["Location"] == f"{mount}/mail/setup"
     without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
     assert Client(without).get("/").status_code == 404
+    middleware = AutoconfigMiddleware(site, toml(TWO_DOMAINS))
+    assert Client(middleware).get("/").data == b"the site"
 
 
 def site(_environ: object, start: Callable[..., object]) -> list[bytes]:
     start("200 OK", [("Content-Type", "text/plain")])
     return [b"the site"]
-
-
-def test_the_root_of_a_site_remains_its_own(toml: Write) -> None:
-    middleware = AutoconfigMiddleware(site, toml(TWO_DOMAINS))
-    assert Client(middleware).get("/").data == b"the site"
 
 
 def test_every_url_has_the_mount_point(toml: Write) -> None:
@@ -570,9 +517,7 @@ def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
 
 def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
     middleware = AutoconfigMiddleware(
-        site,
-        toml(TWO_DOMAINS),
-        find_provider={"exampel.com": "example.com"}.get,
+        site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get
     )
     for domain, status in (("exampel.com", 200), ("exmple.com", 404)):
         query = f"emailaddress=fred@{domain}"
@@ -630,10 +575,3 @@ def test_a_site_overrides_the_template(
     page = ask(site, f"{ANNA}&program=iphone").text
     assert [part for part in parts if part not in page] == []
     assert "<header" not in page
-
-
-def test_the_smallest_configuration_has_a_page(toml: Write) -> None:
-    page = ask(toml(TWO_DOMAINS), FRED).text
-    assert ">example.com</bdi>" in page
-    assert "DAVx" not in page
-    assert "<img" not in page

@@ -114,9 +114,7 @@ def found_by_init(office: Office, project: Path) -> None:
 
 
 @pytest.mark.world
-def test_the_five_steps_publish_a_domain_on_a_bare_debian(
-    office: Office,
-) -> None:
+def test_the_five_steps_publish_a_domain_on_a_bare_debian(office: Office) -> None:
     service, names, certificate, web, check = map(code_of, STEPS)
     service = replaced(service, ("domain=example.com", f"domain={DOMAIN}"))
     project = cloned(office.folder / "project")

@@ -249,9 +249,8 @@ def _apple_service(
         "http" if payload.get(f"{way}UseSSL", payload.get("SSL")) is False else "https"
     )
     host, port = text(f"{way}HostName") or text("Host"), payload.get(f"{way}Port")
-    _check_host(host)
-    if not host:
-        raise MeaninglessError(f"the {way or 'Exchange'} account has no host")
+    if not host or not is_host(host):
+        raise MeaninglessError(f"the {way or 'Exchange'} account has no valid host")
     if isinstance(port, int) and port != (443 if scheme == "https" else 80):
         host = f"{host}:{port}"
     type_ = way.lower() or "activesync"

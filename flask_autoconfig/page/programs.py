@@ -156,11 +156,6 @@ class Program(NamedTuple):
         """Return the incoming and the outgoing server that it can use, or None."""
         return account.mail_servers(self.methods, self.types)
 
-    def is_usable(self, account: Account) -> bool:
-        """Return whether it can use anything of the account."""
-        will_do = self.or_with and getattr(account, self.or_with)
-        return bool(will_do or self.mail_servers(account))
-
 
 _IN = N_("In %(program)s")
 _DEVICE_NAMES: dict[Device, str] = {
@@ -235,8 +230,13 @@ PROGRAMS: tuple[Program, ...] = (
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
     """Return the programs that can use the account: of *wanted*, in its order, or all."""
     by_id = {program.id: program for program in PROGRAMS}
-    names = by_id if wanted is None else dict.fromkeys(wanted)
-    return [by_id[name] for name in names if by_id[name].is_usable(account)]
+    programs = [by_id[name] for name in dict.fromkeys(wanted or by_id)]
+    return [
+        program
+        for program in programs
+        if (program.or_with and getattr(account, program.or_with))
+        or program.mail_servers(account)
+    ]
 
 
 def chosen(programs: list[Program], requested: str, device: Device) -> Program | None:

@@ -78,22 +78,18 @@ def _key(tag: str) -> str:
 
 
 class CatalogWords(documents.Words):
-    """The translations for documents, in every language of the page."""
+    """The `Words` of documents, in every language of the page."""
 
     def __init__(self, site_catalogs: Callable[[], Path | None]) -> None:
-        """*site_catalogs* returns the folder with the site's catalogs, or None."""
         self._site_catalogs = site_catalogs
 
     def best(self, wanted: str) -> str:
-        """Return the tag of the available language for a wanted one, or `en`."""
         return best_match([wanted], self.languages()) or "en"
 
     def languages(self) -> list[str]:
-        """Return the tags of all languages, English first."""
         return list(languages(self._site_catalogs()))
 
     def say(self, text: str, language: str) -> str:
-        """Translate a text; without a translation it stays English."""
         return translations(language, self._site_catalogs()).gettext(text)
 
 

@@ -11,7 +11,7 @@ from ..answers import OK, Request
 from ..errors import ConfigError
 from ..service import Service
 from . import nginx
-from .files import Folder, opened
+from .files import opened
 from .problems import trouble
 
 _MANY_FILES = 5000  # most of them the same
@@ -33,13 +33,18 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
     file is refused. Raises ConfigError.
     """
     notes: list[str] = []
+    written: list[Path] = []
+    static = _static_answers(service, notes)
+    files: Iterable[tuple[Path, bytes]] = (
+        (Path(domain + path), answer.body) for domain, path, answer in static
+    )
+    if for_nginx:
+        files = nginx.files(static, directory)
     try:
         with opened(directory) as root, root.staging() as staging:
-            static = _static_answers(service, notes)
-            if for_nginx:
-                written = list(nginx.stage(static, directory, staging))
-            else:
-                written = list(_stage(static, staging))
+            for number, (path, content) in enumerate(files):
+                staging.write(str(number), content)
+                written.append(path)
             root.take(staging, written)
     except OSError as error:
         raise ConfigError([trouble(error, directory)]) from error
@@ -48,8 +53,15 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
         notes.append(
             "with --nginx each document is one file, for any number of domains"
         )
-    notes += _obsolete(directory, set(written))
-    notes += nginx.obsolete(directory, set(written)) if for_nginx else ()
+    kept = set(written)
+    for known_path in families.static_paths(families.FAMILIES):
+        for file in sorted(directory.glob("*" + known_path)):
+            if file.relative_to(directory) not in kept:
+                notes.append(
+                    f"{file} is no longer served; remove it if nothing else needs it"
+                )
+    if for_nginx:
+        notes += nginx.obsolete(directory, kept)
     return Exported(len(written), notes)
 
 
@@ -64,17 +76,3 @@ def _static_answers(service: Service, notes: list[str]) -> Iterator[nginx.Static
                 answer = service.answer(Request(path, host=domain))
                 if answer is not None and answer.status == OK:
                     yield domain, path, answer
-
-
-def _stage(static: Iterable[nginx.Static], staging: Folder) -> Iterator[Path]:
-    """Write each file under its number; yield the path that it will have."""
-    for number, (domain, path, answer) in enumerate(static):
-        staging.write(str(number), answer.body)
-        yield Path(domain + path)
-
-
-def _obsolete(directory: Path, written: set[Path]) -> Iterator[str]:
-    for path in families.static_paths(families.FAMILIES):
-        for file in sorted(directory.glob("*" + path)):
-            if file.relative_to(directory) not in written:
-                yield f"{file} is no longer served; remove it if nothing else needs it"
