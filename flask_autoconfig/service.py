@@ -199,7 +199,7 @@ class Service:
         return module  # type: ignore[no-any-return]
 
     def _words(self) -> Words:
-        module: Any = import_module(".page.languages", __package__)
+        module: Any = import_module(".page.words", __package__)
         words: Words = module.CatalogWords(self.stage().catalogs)
         return words
 
