@@ -411,6 +411,8 @@ def beginning(document: bytes) -> tuple[str, str]:
     """Return what a document is that cannot be parsed as XML, and the cure."""
     if document.startswith(b"\x1f\x8b"):
         return "it is gzip without a Content-Encoding", "serve it unpacked"
+    if document.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16", "save the file in UTF-8"
     before, xml, _ = document[:4000].partition(b"<?xml")
     if xml and not before.strip(_BYTE_ORDER_MARK):
         return "", "write & as &amp;, save the file in UTF-8, and close each element"
