@@ -28,7 +28,7 @@ from support import (
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw, loads
-from flask_autoconfig.documents import Recipient, apple, outlook
+from flask_autoconfig.documents import Recipient, activesync, apple, outlook
 from flask_autoconfig.documents.thunderbird_reader import Reader
 from flask_autoconfig.tools.importers import import_files
 
@@ -342,6 +342,12 @@ def test_what_we_serve_is_read_again(
         "domains": ["example.com"],
         "incoming": [{"type": "imap", **server}],
         "outgoing": [{"type": "smtp", **server, "socket_type": "STARTTLS"}],
+        "calendar": [
+            {"type": "caldav", "url": "https://a.test:8443/c", "username": username}
+        ],
+        "address_book": [
+            {"type": "carddav", "url": "https://a.test/", "username": username}
+        ],
     }
     loaded = from_raw({"provider": [raw]})
     file = tmp_path / "file"
@@ -354,6 +360,26 @@ def test_what_we_serve_is_read_again(
     file.write_bytes(body)
     text, _ = import_files([file])
     assert loads(text) == loaded.tables
+
+
+@pytest.mark.parametrize(
+    ("write", "type_", "path"),
+    [
+        (outlook.write, "ews", "EWS/Exchange.asmx"),
+        (activesync.write, "activesync", "Microsoft-Server-ActiveSync"),
+        (apple.write, "activesync", "Microsoft-Server-ActiveSync"),
+    ],
+    ids=["POX", "mobilesync", "profile"],
+)
+def test_an_exchange_server_is_read_again(
+    tmp_path: Path, write: Callable[..., bytes], type_: str, path: str
+) -> None:
+    server = {"type": type_, "url": f"https://mail.example.com/{path}"}
+    raw = {"domains": ["example.com"], "incoming": [server]}
+    loaded = from_raw({"provider": [raw]})
+    file = tmp_path / "file"
+    file.write_bytes(write(loaded.providers[0], RECIPIENT))
+    assert loads(import_files([file])[0]) == loaded.tables
 
 
 def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:
