@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from ..lookup import Shown
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +17,13 @@ TEMPLATE = "autoconfig/setup.html"
 # The templates that a site may override.
 TO_OVERRIDE = (TEMPLATE, "autoconfig/base.html", "autoconfig/content.html")
 VARIABLE = "autoconfig_page"
+
+
+class Shown(NamedTuple):
+    """A rendered page."""
+
+    html: str
+    policy: str | None  # Content-Security-Policy; None: the site sets its own
 
 
 def language() -> str | None:
