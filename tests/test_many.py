@@ -87,11 +87,13 @@ def test_lines_that_can_be_no_mail_domain_are_reported_with_their_number(
     (tmp_path / "customers").write_text("\n".join(lines))
     done = run("--config", toml(LISTED), "validate")
     assert done.returncode == 0
-    shown = done.stdout.replace(f"{tmp_path}/", "")
-    for line, message in ((2, '"single" has no dot'), (3, '"bad" has no dot')):
-        assert f"customers:{line}: warning: Every client: {message}" in shown
-    assert "customers:4: warning: Every client: *.com is every domain" in shown
-    assert "12 more like it" in shown
+    for line, message in (
+        (2, '"single" has no dot'),
+        (3, '"bad" has no dot'),
+        (4, "*.com is every domain"),
+    ):
+        assert f"customers:{line}: warning: Every client: {message}" in done.stdout
+    assert "12 more like it" in done.stdout
 
 
 @given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
@@ -146,14 +148,13 @@ def test_a_line_that_is_no_domain_does_not_block_later_edits(
     customers.write_text("one.test\n")
     service = Service(toml(LISTED))
     customers.write_bytes(b"one.test\nM\xfcller\ntwo.test\n")
-    time.sleep(0.05)  # so that the next change has another date
     look(service)
     assert serves(service, "two.test")
     assert caplog.text.count('line 2: expected a host name, got "M\ufffdller"') == 1
     toml(LISTED.replace("imap.", "mail."))
     look(service)
     assert "mail.example.com" in str(service.snapshot.loaded.tables)
-    assert caplog.text.count("line 2:") == 1  # the file was not read again
+    assert caplog.text.count("line 2:") == 1
 
 
 def test_validate_names_each_line_that_is_no_domain_and_exits_1(
@@ -219,35 +220,24 @@ def test_of_many_domains_that_are_claimed_twice_some_are_named(
     assert len(problems) == 21
 
 
-def test_unchanged_files_are_not_read_again(
+def test_files_are_read_again_only_if_they_may_have_changed(
     toml: Write, tmp_path: Path, brands: Path
 ) -> None:
-    (tmp_path / "customers").write_text("one.test\n")
-    (brands / "a.toml").write_text(brand("a.test"))
-    (brands / "b.toml").write_text(brand("b.test"))
-    time.sleep(0.05)
-    file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
-    before = reading.read(file)
-    (brands / "b.toml").write_text(brand("b.test", "c.test"))
-    after = reading.read(file, before)
     customers, a, b = tmp_path / "customers", brands / "a.toml", brands / "b.toml"
+    customers.write_text("one.test\n")
+    a.write_text(brand("a.test"))
+    b.write_text(brand("b.test"))
+    file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
+    fresh = reading.read(file)
+    time.sleep(0.05)
+    before = reading.read(file, fresh)
+    assert before.listings[customers] is not fresh.listings[customers]
+    b.write_text(brand("b.test", "c.test"))
+    after = reading.read(file, before)
     assert after.listings[customers] is before.listings[customers]
     assert after.parts[a] is before.parts[a]
     assert after.parts[b].providers[0].domains == ("b.test", "c.test")
     assert set(after.claims) >= {b"one.test", b"a.test", b"c.test"}
-
-
-def test_a_file_that_has_just_changed_is_read_again(
-    toml: Write, tmp_path: Path
-) -> None:
-    file, customers = toml(LISTED), tmp_path / "customers"
-    customers.write_text("one.test\n")
-    fresh = reading.read(file)
-    time.sleep(0.05)
-    settled = reading.read(file, fresh)
-    assert settled.listings[customers] is not fresh.listings[customers]
-    again = reading.read(file, settled)
-    assert again.listings[customers] is settled.listings[customers]
 
 
 # --- Included files -------------------------------------------------------------------
@@ -296,15 +286,13 @@ def test_an_invalid_included_file_is_read_again_when_it_is_corrected(
     toml: Write, brands: Path
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    (brands / "a.toml").write_text("[[provider]]")
     toml(BRANDS)
-    look(service)
-    (brands / "b.toml").write_text(brand("b.test"))
-    look(service)
-    assert not serves(service, "b.test")
-    (brands / "a.toml").write_text(brand("a.test"))
-    look(service)
-    assert serves(service, "a.test", "b.test")
+    for a, is_valid in (("[[provider]]", False), (brand("a.test"), True)):
+        (brands / "a.toml").write_text(a)
+        (brands / "b.toml").write_text(brand("b.test"))
+        look(service)
+        assert serves(service, "b.test") == is_valid
+    assert serves(service, "a.test")
 
 
 def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) -> None:
