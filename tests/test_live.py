@@ -66,8 +66,9 @@ def test_every_worker_takes_up_an_edited_file_within_two_seconds(
     served: tuple[Path, str, Path],
 ) -> None:
     file, url, _ = served
-    ways = saved_by_renaming, saved_with_its_old_date, saved_with_a_date_of_last_year
-    for number, save in enumerate((Path.write_text, *ways)):
+    ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
+    ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]
+    for number, save in enumerate(ways):
         save(file, TWO_DOMAINS if number % 2 else EDITED)
         host = b"imap" if number % 2 else b"mail"
         until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
