@@ -115,8 +115,7 @@ def document(service: Service, query: str = "") -> Answer:
 def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     live = Service(file).live
-    half = TWO_DOMAINS.replace(', "example2.com"', "")
-    file.write_text(half)
+    file.write_text(TWO_DOMAINS.replace(', "example2.com"', ""))
     live.look()  # the first look sees a change that is not settled
     assert has_domain(live, "example2.com")
     file.write_text(EDITED)
@@ -135,22 +134,20 @@ def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> No
     assert b"mail.example.com" in document(service).body
 
 
-def test_registering_starts_no_thread_since_a_fork_would_lose_it(toml: Write) -> None:
+def test_the_thread_starts_with_the_first_request_and_ends_with_its_service(
+    toml: Write,
+) -> None:
     before = set(threading.enumerate())
     app = create_app(toml(TWO_DOMAINS))
     site = Flask("site")
     site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
     site.register_blueprint(Autoconfig())
-    assert set(threading.enumerate()) <= before
-    assert Client(app).get(CONFIG).status_code == 200
-    assert len(set(threading.enumerate()) - before) == 1
-
-
-def test_the_watcher_ends_with_its_service(toml: Write) -> None:
-    before = set(threading.enumerate())
     service = Service(toml(TWO_DOMAINS))
+    assert set(threading.enumerate()) <= before  # a fork would lose them
+    assert Client(app).get(CONFIG).status_code == 200
+    (of_app,) = set(threading.enumerate()) - before
     service.answer(Request(CONFIG))
-    (watcher,) = set(threading.enumerate()) - before
+    (watcher,) = set(threading.enumerate()) - before - {of_app}
     del service
     gc.collect()
     watcher.join(5)
@@ -264,26 +261,23 @@ def test_an_edit_that_cannot_be_read_for_lack_of_resources_is_read_later(
         assert kept == (0 if is_taken_up else 1)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'include = ["dir"]\n' + TWO_DOMAINS,
-        TWO_DOMAINS.replace("domains =", 'domains_file = "dir"\ndomains ='),
-        f'{TWO_DOMAINS}[provider.page]\nlogo = "dir"\n',
-        f'{TWO_DOMAINS}[sign]\ncertificate = "dir"\nkey = "dir"\n',
-        None,
-    ],
-)
+NAMING_A_FOLDER = [
+    'include = ["dir"]\n' + TWO_DOMAINS,
+    TWO_DOMAINS.replace("domains =", 'domains_file = "dir"\ndomains ='),
+    f'{TWO_DOMAINS}[provider.page]\nlogo = "dir"\n',
+    f'{TWO_DOMAINS}[sign]\ncertificate = "dir"\nkey = "dir"\n',
+]
+
+
 def test_an_unreadable_file_is_distinguished_from_an_invalid_one(
-    toml: Write, tmp_path: Path, text: str | None
+    toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "dir").mkdir()
-    with pytest.raises(ConfigError) as caught:
-        read(toml(text) if text else tmp_path / "dir")
-    assert caught.value.is_unread
-    with pytest.raises(ConfigError) as caught:
-        read(toml("[[provider]]"))
-    assert not caught.value.is_unread
+    files = [toml(text, f"{index}.toml") for index, text in enumerate(NAMING_A_FOLDER)]
+    for file in (*files, tmp_path / "dir", toml("[[provider]]")):
+        with pytest.raises(ConfigError) as caught:
+            read(file)
+        assert caught.value.is_unread == (file.name != "autoconfig.toml"), file
 
 
 def test_an_internal_error_of_a_reload_does_not_affect_requests(
