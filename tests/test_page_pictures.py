@@ -13,8 +13,7 @@ from urllib.parse import quote
 import pytest
 import seen
 import zxingcpp
-from browsing import Open, browser, visit
-from page_server import served
+from browsing import Open, browser, served, visit
 from PIL import Image
 from support import TWO_DOMAINS, rows, table, until
 from werkzeug.test import Client, TestResponse

@@ -14,8 +14,7 @@ import catalogs
 import pytest
 import seen
 from allpairspy import AllPairs
-from browsing import browser
-from page_server import served
+from browsing import browser, served
 from playwright.sync_api import Browser, FloatRect, Locator
 from seen import LANGUAGES, LOOKS, PROGRAMS, WIDTHS, Case
 from support import fetch, serving

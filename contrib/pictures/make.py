@@ -34,7 +34,7 @@ from flask_autoconfig import create_app
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent.parent / "tests"))
 
-from page_server import served  # noqa: E402 (the path is that of the line before)
+from browsing import served  # noqa: E402 (the path is that of the line before)
 
 ANNA = f"emailaddress={ADDRESS}"
 # The name of the picture, device, width, query and appearance.
