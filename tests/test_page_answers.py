@@ -448,7 +448,10 @@ def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
 
 
 def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
-    reply = ask(app, f"{ANNA}&program=iphone&lang=de", path="/qr.svg")
+    state = f"emailaddress={quote(ADDRESS)}&program=iphone&lang=de"
+    link = f'"/mail/setup/qr.svg?{state.replace("&", "&amp;")}"'
+    assert link in ask(app, state).text
+    reply = ask(app, state, path="/qr.svg")
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
