@@ -180,6 +180,7 @@ def test_a_logo_is_served_below_the_page(toml: Write, name: str) -> None:
     assert reply.data == data
     assert reply.headers["Content-Type"] == content_type
     assert "sandbox" in reply.headers["Content-Security-Policy"]
+    assert reply.headers["Cache-Control"] == "private, max-age=3600"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
