@@ -148,7 +148,7 @@ def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
     toml(LISTED.replace("imap.", "mail."))
     look(service)
     assert "mail.example.com" in str(service.snapshot.loaded.tables)
-    assert caplog.text.count('line 2: expected a host name, got "M\ufffdller"') == 1
+    assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
 
 
 def test_validate_and_check_name_each_line_that_is_no_domain(
