@@ -766,6 +766,31 @@ def test_pacc_says_what_it_can(serve: Serve) -> None:
     ]
 
 
+# A line of the IMAP and the SMTP server, and what is said of the provider.
+LOCAL_PART = 'username = "%EMAILLOCALPART%"'
+IN_TWO_PARTS = 'username = "%EMAILLOCALPART%@%EMAILDOMAIN%"'
+SAID_BY_PACC: dict[str, tuple[str, str, set[str]]] = {
+    "a login that is not the address": (LOCAL_PART, "", set()),
+    "the address in two parts": (IN_TWO_PARTS, "", EVERYTHING),
+    "a login that only sending has": ("", LOCAL_PART, {"imap", "pop3"}),
+    "no login": ("", 'authentication = "client-IP-address"', {"imap", "pop3"}),
+    "OAuth2 without an issuer": ('authentication = "OAuth2"', "", set()),
+}
+
+
+@pytest.mark.parametrize("case", SAID_BY_PACC)
+def test_pacc_says_nothing_of_another_login_than_the_address(
+    serve: Serve, case: str
+) -> None:
+    of_imap, of_smtp, said = SAID_BY_PACC[case]
+    text = TWO_DOMAINS.replace('"imap.', f'"imap.example.com"\n{of_imap}#')
+    reply = serve(text.replace('"smtp.', f'"smtp.example.com"\n{of_smtp}#'))(PACC)
+    assert reply.status_code == (200 if said else 404)
+    assert reply.data
+    document = json.loads(reply.data) if said else {"protocols": {}}
+    assert set(document["protocols"]) == said
+
+
 @pytest.mark.parametrize(
     "url",
     ["https://dav.test:8443/", "https://192.0.2.1/", "https://[2001:db8::1]/"]

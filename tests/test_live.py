@@ -193,19 +193,31 @@ def test_a_domains_file_is_taken_up_when_it_is_created_or_edited(
         assert has_domain(live, domain)
 
 
-def test_an_edit_during_a_reload_is_taken_up_too(toml: Write) -> None:
+@pytest.mark.parametrize("edited", ["autoconfig.toml", "customers"])
+def test_an_edit_during_a_reload_is_taken_up_too(
+    toml: Write, tmp_path: Path, edited: str
+) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
     def build_during_an_edit(config: Loaded) -> Current:
         live._build = build
-        toml(TWO_DOMAINS.replace("imap.", "late."))
+        file = tmp_path / edited
+        file.write_text(file.read_text().replace("early", "later"))
         return build(config)
 
     live._build = build_during_an_edit
-    toml(EDITED)
+    (tmp_path / "customers").write_text("early.test\n")
+    toml(
+        EDITED.replace(
+            "domains =", 'domains_file = "customers"\nid = "early"\ndomains ='
+        )
+    )
     look(live, 6)
-    assert "late.example.com" in str(snapshot_of(live).loaded)
+    provider = snapshot_of(live).loaded.providers[0]
+    is_main = edited == "autoconfig.toml"
+    assert provider.id == ("later" if is_main else "early")
+    assert has_domain(live, "early.test" if is_main else "later.test")
 
 
 # Limits the resources of its process.
