@@ -8,13 +8,14 @@ import pty
 import signal
 import subprocess
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from paper import Paper
+from paper import IMAP_SAYS, SMTP_SAYS, Paper
 from seeds import good, lead, mail, says
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, run, until
@@ -31,6 +32,7 @@ from world import (
     WEB,
     Checking,
     Real,
+    postfix,
     real_dovecot,
     talks,
 )
@@ -395,6 +397,110 @@ def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
         report = log_in(really, file)
     assert {each["status"] for each in logins(report)} == {"ok"}
     assert "password-encrypted" in str(report)
+
+
+RELAY = "554 5.7.1 <postmaster@example.net>: Relay access denied"
+NULL_MX = "556 5.1.10 <postmaster@example.net>: Domain example.net does not accept mail"
+# What servers say to people who are logged in: the command and the response.
+AFTER_LOGIN = {
+    "Postfix relays for nobody": ("RCPT", RELAY, "login.relay-denied"),
+    "Exim relays for nobody": ("RCPT", "550 relay not permitted", "login.relay-denied"),
+    "several lines": (
+        "RCPT",
+        "550-host is not permitted to relay\r\n550 through this server",
+        "login.relay-denied",
+    ),
+    "a login is wanted again": ("MAIL", "530 5.7.0 Log in first", "login.relay-denied"),
+    "another's address": (
+        "RCPT",
+        "553 5.7.1 <x>: Sender address rejected: not owned by user x",
+        "login.sender-refused",
+    ),
+    "the sender at once": ("MAIL", "550 5.1.8 no such", "login.sender-refused"),
+    "a block list": (
+        "RCPT",
+        "554 5.7.1 Service unavailable; Client host [x] blocked using x",
+        "login.client-refused",
+    ),
+    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.sending-unknown"),
+    "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
+    "only example.net takes no mail": (
+        "RCPT TO:<POSTMASTER@EXAMPLE.NET",
+        NULL_MX,
+        "login.good",
+    ),
+    "no right to the folder": (
+        "EXAMINE",
+        "a NO [SERVERBUG] Internal error occurred.",
+        "login.no-inbox",
+    ),
+    "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
+}
+
+
+@pytest.mark.parametrize("claim", AFTER_LOGIN)
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_login_that_is_of_no_use_is_named(
+    here: Paper, claim: str, has_file: bool
+) -> None:
+    command, reply, code = AFTER_LOGIN[claim]
+    type_ = "imap" if command == "EXAMINE" else "smtp"
+    port = 993 if type_ == "imap" else 465
+    greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
+    behave = talks(greeting, (command, reply), *said)
+    mail(type_, port, behave, good(f"{type_}.{DOMAIN}"))(here)
+    how = ("--json", "--allow-private", *(("--unpublished",) if has_file else ("--yes",)))
+    found = logins(log_in(here, here.file if has_file else None, how=how))
+    (one,) = [each for each in found if each["subject"].startswith(type_)]
+    assert one["code"] == code
+    assert code == "login.good" or reply[-20:] in one["seen"]
+    assert ("Thunderbird" in one["clients"]) is (
+        one["status"] == "failure" and not has_file
+    )
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("smtpd_relay_restrictions = reject_unauth_destination", "relay-denied"),
+        (
+            "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
+            "smtpd_sender_restrictions = reject_sender_login_mismatch",
+            "sender-refused",
+        ),
+        (
+            "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
+            "smtpd_recipient_restrictions = reject_unknown_recipient_domain\n"
+            "smtpd_helo_restrictions = reject_invalid_helo_hostname, "
+            "reject_non_fqdn_helo_hostname",
+            "sending-unknown",  # no name server is there
+        ),
+    ],
+    ids=["no relay for logins", "an address of nobody", "DNS is asked"],
+)
+def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
+    really: Real, more: str, code: str
+) -> None:
+    folder = really.folder / f"postfix-{time.monotonic_ns()}"
+    certificate = really.certificate(f"smtp.{DOMAIN}")
+    sasl = really.folder / "dovecot/auth-smtp"
+    inside = really.inside
+    with postfix(inside, folder, ELSEWHERE, certificate, sasl, more):
+        lead("smtp", ELSEWHERE)(really)
+        _, smtp = logins(log_in(really, really.file))
+    assert smtp["code"] == f"login.{code}"
+
+
+@pytest.mark.world
+def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
+    certificate = really.certificate(f"imap.{DOMAIN}")
+    folder = really.folder / f"dovecot-{time.monotonic_ns()}"
+    options = {"more": "mail_location = maildir:/proc/nowhere"}
+    with real_dovecot(really.inside, folder, certificate, ELSEWHERE, **options):
+        lead("imap", ELSEWHERE)(really)
+        imap, _ = logins(log_in(really, really.file))
+    assert imap["code"] == "login.no-inbox"
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:

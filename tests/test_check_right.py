@@ -495,7 +495,7 @@ UNPUBLISHED = ("--unpublished", "--json")
 
 def log_in(
     here: World,
-    file: Path,
+    file: Path | None,
     *options: str,
     password: str = PASSWORD,
     how: tuple[str, ...] = UNPUBLISHED,
@@ -505,8 +505,9 @@ def log_in(
     os.write(write, f"{password}\n".encode())
     os.close(write)
     given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
+    named = ("--config", file) if file else ()
     try:
-        done = here.invoke("--config", file, "check", USER, *how, *given, *options)
+        done = here.invoke(*named, "check", USER, *how, *given, *options)
     finally:
         os.close(read)
     assert done.exit_code in (0, 1), done.output
