@@ -449,7 +449,11 @@ def test_a_login_that_is_of_no_use_is_named(
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
     behave = talks(greeting, (command, reply), *said)
     mail(type_, port, behave, good(f"{type_}.{DOMAIN}"))(here)
-    how = ("--json", "--allow-private", *(("--unpublished",) if has_file else ("--yes",)))
+    how = (
+        "--json",
+        "--allow-private",
+        *(("--unpublished",) if has_file else ("--yes",)),
+    )
     found = logins(log_in(here, here.file if has_file else None, how=how))
     (one,) = [each for each in found if each["subject"].startswith(type_)]
     assert one["code"] == code
@@ -471,6 +475,7 @@ def test_a_login_that_is_of_no_use_is_named(
         ),
         (
             "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
+            "smtpd_relay_before_recipient_restrictions = yes\n"
             "smtpd_recipient_restrictions = reject_unknown_recipient_domain\n"
             "smtpd_helo_restrictions = reject_invalid_helo_hostname, "
             "reject_non_fqdn_helo_hostname",
@@ -488,8 +493,8 @@ def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
     inside = really.inside
     with postfix(inside, folder, ELSEWHERE, certificate, sasl, more):
         lead("smtp", ELSEWHERE)(really)
-        _, smtp = logins(log_in(really, really.file))
-    assert smtp["code"] == f"login.{code}"
+        found = logins(log_in(really, really.file))
+    assert f"login.{code}" in [each["code"] for each in found]
 
 
 @pytest.mark.world
@@ -499,8 +504,8 @@ def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
     options = {"more": "mail_location = maildir:/proc/nowhere"}
     with real_dovecot(really.inside, folder, certificate, ELSEWHERE, **options):
         lead("imap", ELSEWHERE)(really)
-        imap, _ = logins(log_in(really, really.file))
-    assert imap["code"] == "login.no-inbox"
+        found = logins(log_in(really, really.file))
+    assert "login.no-inbox" in [each["code"] for each in found]
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:
