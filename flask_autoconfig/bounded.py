@@ -35,7 +35,6 @@ class Bounded(Generic[Key, Value]):
             self.pop(next(iter(self._entries)))
 
     def pop(self, key: Key) -> None:
-        """Remove a key if it is there."""
         self.bytes -= self._entries.pop(key, _NOTHING)[1]
 
 

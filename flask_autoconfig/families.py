@@ -1,9 +1,7 @@
 """The table of client families: the requests that each sends, and the responses.
 
-Everything that lists paths, methods, hosts or formats uses it: the blueprint, the
-middleware, `show`, `export`, `dns`, `check`, the web server files in contrib and the
-README. A new family is a module in `documents/`, a row here, and its name in
-`config/tables.py`.
+Everything that lists paths, methods, hosts or formats uses it. A new family is a module
+in `documents/`, a row here, and its name in `config/tables.py`.
 """
 
 from __future__ import annotations
@@ -14,26 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
+from . import handlers
 from .config.tables import Provider
 from .documents import Format, Recipient, activesync, apple, outlook, pacc, thunderbird
 from .errors import ConfigError, Problem
-from .handlers import (
-    Handler,
-    autodiscover,
-    autodiscover_v2,
-    by_domain,
-    document,
-    page,
-    profile,
-    redirect,
-)
 
 
 class Route(NamedTuple):
     """A path that clients request, and its handler."""
 
     path: str
-    handler: Handler
+    handler: handlers.Handler
     methods: tuple[str, ...] = ("GET",)  # GET includes HEAD
     rest: str = ""  # a regular expression of what may follow the path
     any_case: bool = False  # upper and lower case are the same
@@ -44,7 +33,6 @@ class Route(NamedTuple):
 
     @property
     def has_one_spelling(self) -> bool:
-        """Whether the route matches only `path`."""
         return not (self.rest or self.any_case)
 
     @property
@@ -90,6 +78,12 @@ class Family(NamedTuple):
         return any(format_.is_there(provider, recipient) for format_ in self.formats)
 
 
+def _format(module: Any, differs_by: Any, **options: Any) -> Format:
+    name = module.__name__.rpartition(".")[2]
+    content_type, write, is_there = module.CONTENT_TYPE, module.write, module.is_there
+    return Format(name, content_type, write, differs_by, is_there, **options)
+
+
 _THUNDERBIRD = Format(
     "thunderbird",
     thunderbird.CONTENT_TYPE,
@@ -97,38 +91,13 @@ _THUNDERBIRD = Format(
     differs_by="login",
     stand_in=thunderbird.stand_in,
 )
-_OUTLOOK = Format(
-    "outlook", outlook.CONTENT_TYPE, outlook.write, "address", outlook.is_there
-)
-_ACTIVESYNC = Format(
-    "activesync",
-    activesync.CONTENT_TYPE,
-    activesync.write,
-    "address",
-    activesync.is_there,
-)
-_APPLE = Format(
-    "apple",
-    apple.CONTENT_TYPE,
-    apple.write,
-    "address",
-    apple.is_there,
-    is_signed=True,
-    extension="mobileconfig",
-)
-_PACC = Format(
-    "pacc",
-    pacc.CONTENT_TYPE,
-    pacc.write,
-    "nothing",
-    pacc.is_there,
-    implies_login=True,
-)
+_OUTLOOK = _format(outlook, "address")
+_ACTIVESYNC = _format(activesync, "address")
+_APPLE = _format(apple, "address", is_signed=True, extension="mobileconfig")
+_PACC = _format(pacc, "nothing", implies_login=True)
 
 _POX = "/autodiscover/autodiscover.xml"
-AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # may be followed by an address
-_PAGE = "/mail/setup"
-_PACC_PATH = "/.well-known/user-agent-configuration.json"
+AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # followed by `_V2_REST`
 _ISPDB = "/v1.1/"
 # The methods of HTTP and WebDAV that reach a handler, which may answer 405.
 METHODS = (
@@ -142,15 +111,23 @@ _DAV_METHODS = (
     *("PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR", "MKCOL"),
 )
 
-_CONFIG = partial(document, _THUNDERBIRD)
-_ANSWER_POX = partial(autodiscover, _POX, _OUTLOOK, _ACTIVESYNC)
-_ANSWER_V2 = partial(autodiscover_v2, AUTODISCOVER_V2, _POX)
-_PROFILE = partial(profile, _APPLE)
+_V2_REST = r"(?:/v1\.0/[^/]+)?"  # an address
+_CONFIG = partial(handlers.document, _THUNDERBIRD)
+_BY_DOMAIN = partial(handlers.by_domain, _ISPDB, _THUNDERBIRD)
+_ANSWER_POX = partial(handlers.autodiscover, _POX, _OUTLOOK, _ACTIVESYNC)
+_ANSWER_V2 = partial(handlers.autodiscover_v2, AUTODISCOVER_V2, _POX)
+_ANSWER_PACC = partial(handlers.document, _PACC, only_domain=True)
+_PROFILE = partial(handlers.profile, _APPLE)
 
 
-def _for_people(path: str, module: str, name: str, endpoint: str = "") -> Route:
-    handler = partial(page, module, name)
-    return Route(f"{_PAGE}{path}", handler, is_document=False, endpoint=endpoint)
+def _page(path: str, module: str, name: str, endpoint: str = "") -> Route:
+    handler = partial(handlers.page, module, name)
+    return Route(f"/mail/setup{path}", handler, is_document=False, endpoint=endpoint)
+
+
+def _to_server(type_: str) -> Route:
+    handler = partial(handlers.redirect, type_)
+    return Route(f"/.well-known/{type_}", handler, _DAV_METHODS)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -174,9 +151,7 @@ FAMILIES: tuple[Family, ...] = (
         "outlook",
         (
             Route(_POX, _ANSWER_POX, ("GET", "POST"), any_case=True),
-            Route(
-                AUTODISCOVER_V2, _ANSWER_V2, rest=r"(?:/v1\.0/[^/]+)?", any_case=True
-            ),
+            Route(AUTODISCOVER_V2, _ANSWER_V2, rest=_V2_REST, any_case=True),
         ),
         (_OUTLOOK, _ACTIVESYNC),
         label="autodiscover",
@@ -194,36 +169,30 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "pacc",
-        (Route(_PACC_PATH, partial(document, _PACC, only_domain=True), is_file=True),),
+        (
+            Route(
+                "/.well-known/user-agent-configuration.json", _ANSWER_PACC, is_file=True
+            ),
+        ),
         (_PACC,),
         label="ua-auto-config",
         askers="PACC clients",
         digest=Digest("_ua-auto-config", pacc.digest_record),
     ),
-    Family(
-        "dav",
-        tuple(
-            Route(f"/.well-known/{type_}", partial(redirect, type_), _DAV_METHODS)
-            for type_ in ("caldav", "carddav", "jmap")
-        ),
-    ),
+    Family("dav", tuple(map(_to_server, ("caldav", "carddav", "jmap")))),
     Family(
         "page",
         (
-            _for_people("", "view", "answer", endpoint="setup"),
-            _for_people("/qr.svg", "assets", "qr_code"),
-            _for_people("/account.svg", "assets", "account_code"),
-            _for_people("/logo", "assets", "logo"),
-            _for_people("/colours.css", "assets", "colours"),
-            _for_people("/style.css", "assets", "file"),
-            _for_people("/script.js", "assets", "file"),
+            _page("", "view", "answer", endpoint="setup"),
+            _page("/qr.svg", "assets", "qr_code"),
+            _page("/account.svg", "assets", "account_code"),
+            _page("/logo", "assets", "logo"),
+            _page("/colours.css", "assets", "colours"),
+            _page("/style.css", "assets", "file"),
+            _page("/script.js", "assets", "file"),
         ),
     ),
-    Family(
-        "ispdb",
-        (Route(_ISPDB, partial(by_domain, _ISPDB, _THUNDERBIRD), rest="[^/]+"),),
-        on_demand=True,
-    ),
+    Family("ispdb", (Route(_ISPDB, _BY_DOMAIN, rest="[^/]+"),), on_demand=True),
 )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any
 
 from .address import NOBODY, Address, address_in_query, host_of, parse_address
 from .answers import BAD_ADDRESS, NOT_SERVED, Answer
@@ -19,36 +18,13 @@ _AN_HOUR = 3600.0
 _MOST_LOGGED = 100  # domains an hour
 
 
-class Shown(NamedTuple):
-    """A rendered page."""
-
-    html: str
-    policy: str | None  # Content-Security-Policy; None: the site sets its own
-
-
-class Stage(Protocol):
-    """Renders the page: a module for a site's own templates, and one for ours alone."""
-
-    def language(self) -> str | None:
-        """Return the tag of the language that the site chose for this visitor, or None."""
-
-    def catalogs(self) -> Path | None:
-        """Return the folder of the site's own message catalogs, or None."""
-
-    def takes(self, error: Exception) -> bool:
-        """Whether the site handles this exception itself."""
-
-    def show(self, page: object, policy: str) -> Shown:
-        """Render the page, with *policy* unless the site configures another."""
-
-
 class Lookup:
     """Lookups in one configuration. A request uses one instance from start to end."""
 
     def __init__(
         self,
         snapshot: Snapshot,
-        stage: Callable[[], Stage],  # returns the renderer of the page
+        stage: Callable[[], Any],  # returns the page's renderer, see Service.stage
         paths: Mapping[str, str],  # the first path of each served family, by its name
         unserved: UnservedLog,
     ) -> None:

@@ -83,7 +83,7 @@ class Live(Generic[Built]):
             if fallback is None:
                 raise
             self.built = fallback
-            self._refuse(fault, signature, started)
+            self._remember(fault, signature, started)
         # The state at the last check: a change is loaded when two checks agree.
         self._pending = self._known
 
@@ -140,17 +140,15 @@ class Live(Generic[Built]):
 
     def _load(self, signature: Signature) -> None:
         started, clock = time.time_ns(), time.monotonic()
-        before, last, fault = self._loaded, self.built, None
+        before, last = self._loaded, self.built
         try:
             loaded, built = self._read()
-        except ConfigError as error:
-            fault = error
+        except ConfigError as fault:
+            if self._signature() == signature:
+                self._remember(fault, signature, started)
+            return
         if self._signature() != signature:
             return  # it changed while it was read
-        if fault is not None:
-            self._refuse(fault, signature, started)
-            return
-
         self._remember(loaded, signature, started)
         self.built, self._loaded = built, loaded
         took = round((time.monotonic() - clock) * 1000)
@@ -178,12 +176,6 @@ class Live(Generic[Built]):
         finally:
             sys.setswitchinterval(interval)
 
-    def _refuse(self, fault: ConfigError, signature: Signature, started: int) -> None:
-        """Log why the files cannot be loaded, once."""
-        if not fault.is_unread or self._unread != signature:
-            log.error("%s\n%s", fault, self._goes_on)
-        self._remember(fault, signature, started)
-
     @property
     def _goes_on(self) -> str:
         if self._loaded is None:
@@ -196,11 +188,14 @@ class Live(Generic[Built]):
         """Watch the files that were read, and remember their state at that time.
 
         The state of a file that was not watched before is known only after reading. If it
-        may have changed since reading began, it is read again.
+        may have changed since reading began, it is read again. A problem is logged once.
         """
+        is_unread = isinstance(found, ConfigError) and found.is_unread
         if isinstance(found, Loaded):
             self._watched, self._patterns = found.watched, found.patterns
         else:
+            if not is_unread or self._unread != signature:
+                log.error("%s\n%s", found, self._goes_on)
             self._watched = tuple(dict.fromkeys((*self._watched, *found.named)))
             self._patterns = tuple(dict.fromkeys((*self._patterns, *found.patterns)))
         known: Signature = {}
@@ -209,7 +204,7 @@ class Live(Generic[Built]):
             if state and path not in signature and changed_since(state, started):
                 state = (0,)  # that of no file
             known[path] = state
-        if isinstance(found, ConfigError) and found.is_unread:
+        if is_unread:
             self._unread = known
         else:
             self._known = known

@@ -21,7 +21,7 @@ from .config.reading import Loaded
 from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
-from .lookup import Lookup, Stage, UnservedLog
+from .lookup import Lookup, UnservedLog
 from .reload import Live
 from .signals import answered
 from .snapshot import Snapshot
@@ -127,7 +127,6 @@ class Service:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families that are served now."""
         return self.live.current().families
 
     @property
@@ -150,11 +149,9 @@ class Service:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The current configuration; raises Unavailable without a sound one."""
         return self.lookup.snapshot
 
     def some_domains(self, most: int = 3) -> list[str]:
-        """Return up to `most` domains of the configuration, as examples."""
         lookup = self.live.current().lookup
         providers = lookup.snapshot.loaded.providers if lookup else ()
         names = (name for provider in providers for name in provider.exact_domains)
@@ -163,7 +160,6 @@ class Service:
     # --- Answers ---------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer | None:
-        """Answer a request; return None for a path that has no route."""
         found = self.live.current().router.find(request.path)
         return None if found is None else self.answer_at(found, request)
 
@@ -193,18 +189,19 @@ class Service:
                 log_fault("A receiver of the signal", error)
         return answer
 
-    def stage(self) -> Stage:
-        """Return the page's renderer, imported with the first visit."""
-        module: Any = import_module(f".page.{self._stage}", __package__)
-        return module  # type: ignore[no-any-return]
+    def stage(self) -> Any:
+        """Return the page's renderer, imported with the first visit.
+
+        It is the module `page.in_site`, or `page.alone` with the same functions.
+        """
+        return import_module(f".page.{self._stage}", __package__)
 
     def _words(self) -> Words:
-        module: Any = import_module(".page.languages", __package__)
+        module: Any = import_module(".page.words", __package__)
         words: Words = module.CatalogWords(self.stage().catalogs)
         return words
 
     def path_of(self, family: str) -> str | None:
-        """Return the first path of a served family, or None."""
         return self.live.current().router.first_paths.get(family)
 
 

@@ -50,7 +50,6 @@ class Directory:
                 self._mx.setdefault(domain, index)
 
     def by_id(self, identity: str, domain: str) -> Match | None:
-        """Find the provider with that id, for a domain that is not in the file."""
         index = self._ids.get(identity)
         return None if index is None else Match(index, domain, False)
 
@@ -106,7 +105,7 @@ class Directory:
         return Match(0, None, False) if self._is_alone else None
 
     def asked_domain(self, host: str) -> str:
-        """Return the mail domain of a folded host name, without the client's label."""
+        """Return a folded host name without the client's label."""
         for label in self._labels:
             if host.startswith(label):
                 return host[len(label) :]

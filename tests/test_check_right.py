@@ -22,10 +22,12 @@ from seeds import (
     WHEN,
     at_web,
     certified,
+    dav,
     edited,
     good,
     lead,
     mail,
+    moved,
     offering,
     page,
     says,
@@ -306,6 +308,30 @@ def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:
     report = here.check(USER, file=here.file)
     assert problems(report) == []
     assert works(report)["iPhone"] is works(report)["PACC"] is True
+
+
+def test_the_calendar_of_the_file_stays_where_its_server_redirects(here: Paper) -> None:
+    def answer(asked: Asked) -> Any:
+        reply = says(401, WWW_Authenticate="Basic realm=x")
+        return (moved("/fred/") if asked.path == "/" else reply)(asked)
+
+    dav(answer)(here)
+    report = here.check(USER, file=here.file)
+    (calendar,) = report["clients"][ALL.index("Calendars")]["sets_up"]
+    assert calendar["url"] == f"https://dav.{DOMAIN}/"
+
+
+def test_a_fault_of_the_file_is_no_second_fault_of_its_document(
+    here: Paper, tmp_path: Path
+) -> None:
+    second = '[[provider.incoming]]\ntype = "imap"\nhostname = "pop.example.test"\n'
+    file = written(
+        tmp_path, ("[[provider.outgoing]]", f"{second}[[provider.outgoing]]")
+    )
+    serve(here, file)
+    listed = codes(here.check(USER, file=file))
+    assert "file.warning" in listed
+    assert "document.warning" not in listed
 
 
 def test_a_pop3_server_without_capa_has_user_and_pass(

@@ -28,7 +28,7 @@ from support import (
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw, loads
-from flask_autoconfig.documents import Recipient, apple, outlook
+from flask_autoconfig.documents import Recipient, activesync, apple, outlook
 from flask_autoconfig.documents.thunderbird_reader import Reader
 from flask_autoconfig.tools.importers import import_files
 
@@ -135,23 +135,7 @@ def test_an_old_database_without_priorities_and_calendars_is_read(
 ) -> None:
     file = tmp_path / "db.sqlite"
     with closing(sqlite3.connect(file)) as base:
-        base.executescript("""
-            CREATE TABLE provider (id INTEGER, name TEXT, short_name TEXT);
-            CREATE TABLE server (id INTEGER, name TEXT, port INTEGER, type TEXT,
-                socket_type TEXT, user_name TEXT, authentication TEXT);
-            CREATE TABLE domain (id INTEGER, name TEXT, provider_id INTEGER,
-                ldapserver_id INTEGER);
-            CREATE TABLE server_domain (server_id INTEGER, domain_id INTEGER);
-            INSERT INTO provider VALUES (1, 'Example Inc.', 'Example');
-            INSERT INTO domain VALUES (1, 'example.com', 1, 7), (2, 'example.net', 1, NULL),
-                (3, 'other.example.org', 1, NULL), (4, 'empty.example.org', 1, NULL);
-            INSERT INTO server VALUES
-                (1, 'imap.example.com', 993, 'imap', 'SSL', '%EMAILADDRESS%', 'plain'),
-                (2, 'smtp.example.com', 25, 'smtp', 'plain', '%EMAILLOCALPART%', 'NTLM'),
-                (3, 'x.example.com', 1, 'telex', 'SSL', 'x', 'plain');
-            INSERT INTO server_domain VALUES (1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3),
-                (2, 3), (3, 3), (99, 1);
-        """)
+        base.executescript((CASES / "automx2-old.sql").read_text())
     (provider,), lost = moved(tmp_path / "copy.sqlite", file.read_bytes())
     domains = ["example.com", "example.net", "other.example.org"]
     assert provider["domains"] == domains
@@ -303,7 +287,7 @@ def test_what_is_left_out_is_named_although_the_import_fails() -> None:
     done = run("import", CASES / "smtps-as-incoming.xml")
     assert (done.returncode, done.stdout) == (1, "")
     for line, type_ in ((8, "imaps"), (10, "pop3s"), (11, "smtp"), (12, "smtps")):
-        start = f'line {line}: <incomingServer type="{type_}"> is left out: its type'
+        start = f'line {line}: <incomingServer type="{type_}"> is left out: write <'
         assert start in done.stderr
     assert "it has imap but no smtp" in done.stderr
 
@@ -358,6 +342,12 @@ def test_what_we_serve_is_read_again(
         "domains": ["example.com"],
         "incoming": [{"type": "imap", **server}],
         "outgoing": [{"type": "smtp", **server, "socket_type": "STARTTLS"}],
+        "calendar": [
+            {"type": "caldav", "url": "https://a.test:8443/c", "username": username}
+        ],
+        "address_book": [
+            {"type": "carddav", "url": "https://a.test/", "username": username}
+        ],
     }
     loaded = from_raw({"provider": [raw]})
     file = tmp_path / "file"
@@ -370,6 +360,26 @@ def test_what_we_serve_is_read_again(
     file.write_bytes(body)
     text, _ = import_files([file])
     assert loads(text) == loaded.tables
+
+
+@pytest.mark.parametrize(
+    ("write", "type_", "path"),
+    [
+        (outlook.write, "ews", "EWS/Exchange.asmx"),
+        (activesync.write, "activesync", "Microsoft-Server-ActiveSync"),
+        (apple.write, "activesync", "Microsoft-Server-ActiveSync"),
+    ],
+    ids=["POX", "mobilesync", "profile"],
+)
+def test_an_exchange_server_is_read_again(
+    tmp_path: Path, write: Callable[..., bytes], type_: str, path: str
+) -> None:
+    server = {"type": type_, "url": f"https://mail.example.com/{path}"}
+    raw = {"domains": ["example.com"], "incoming": [server]}
+    loaded = from_raw({"provider": [raw]})
+    file = tmp_path / "file"
+    file.write_bytes(write(loaded.providers[0], RECIPIENT))
+    assert loads(import_files([file])[0]) == loaded.tables
 
 
 def test_a_signed_profile_is_read_too(tmp_path: Path) -> None:

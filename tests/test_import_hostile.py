@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import BIN, program, rows, run
-from test_import import AUTOMX, SEED
+from support import BIN, program, rows
+from test_import import AUTOMX, CASES, SEED
 
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools.importers import import_files
@@ -24,19 +24,7 @@ from flask_autoconfig.tools.importers import import_files
 ISP = Path(__file__).parent / "isp"
 # ruff: noqa: S608 (the queries are made of constants)
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-DATABASE = """
-    CREATE TABLE provider (id INTEGER, name TEXT, short_name TEXT);
-    CREATE TABLE domain (id INTEGER, name TEXT, provider_id INTEGER);
-    CREATE TABLE server (id INTEGER, prio INTEGER, name TEXT, port INTEGER, type TEXT,
-        socket_type TEXT, user_name TEXT, authentication TEXT);
-    CREATE TABLE server_domain (server_id INTEGER, domain_id INTEGER);
-    INSERT INTO provider VALUES (1, 'Example Inc.', 'Example');
-    INSERT INTO domain VALUES (1, 'example.com', 1);
-    INSERT INTO server VALUES
-        (1, 1, 'imap.example.com', 993, 'imap', 'SSL', '%EMAILADDRESS%', 'plain'),
-        (2, 1, 'smtp.example.com', 465, 'smtp', 'SSL', '%EMAILADDRESS%', 'plain');
-    INSERT INTO server_domain VALUES (1, 1), (2, 1);
-"""
+DATABASE = (CASES / "automx2.sql").read_text()
 
 
 def database(file: Path, script: str = "") -> Path:
@@ -226,12 +214,11 @@ def test_what_is_no_file_is_a_problem_with_its_name(
 
 
 def test_every_file_at_fault_is_named(tmp_path: Path) -> None:
-    names = [tmp_path / name for name in ("empty", "folder", "none")]
-    names[0].touch()
-    names[1].mkdir()
-    done = run("import", *names)
-    assert done.returncode == 1
-    assert all(str(it) in done.stderr for it in names)
+    (tmp_path / "empty").touch()
+    names = [tmp_path, tmp_path / "empty", tmp_path / "none"]
+    with pytest.raises(ConfigError) as told:
+        import_files(names)
+    assert [problem.place for problem in told.value.problems] == list(map(str, names))
 
 
 def test_settings_with_percent_signs_are_read_as_they_stand(tmp_path: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from ..lookup import Shown
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +19,13 @@ TEMPLATE = "autoconfig/setup.html"
 TO_OVERRIDE = (TEMPLATE, "autoconfig/base.html", "autoconfig/content.html")
 VARIABLE = "autoconfig_page"
 _BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
+
+
+class Shown(NamedTuple):
+    """A rendered page."""
+
+    html: str
+    policy: str | None  # Content-Security-Policy; None: the site sets its own
 
 
 def language() -> None:

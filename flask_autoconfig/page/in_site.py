@@ -11,9 +11,8 @@ from flask import current_app, render_template
 from jinja2 import Environment, TemplateNotFound, UndefinedError
 from werkzeug.exceptions import HTTPException
 
-from ..lookup import Shown
 from . import alone
-from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
+from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE, Shown
 
 log = logging.getLogger("flask_autoconfig")
 

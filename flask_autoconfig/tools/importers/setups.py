@@ -17,8 +17,7 @@ from ...documents.setups import read_profile as read_plain_profile
 from ...documents.xml import local_name, parse, text_of
 from .imported import Imported, Raw, UnreadableError, add_server
 
-# Exchange's name URLs of services; others are not known.
-_PROTOCOLS = {"IMAP", "POP3", "SMTP", "CALDAV", "CARDDAV", "EXCH", "EXPR", "MOBILESYNC"}
+_PROTOCOLS = {word.upper() for word in (outlook.TYPES | outlook.DAV_TYPES).values()}
 _PAYLOADS = {apple.MAIL, apple.EXCHANGE, *apple.DAV.values()}
 _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
@@ -44,12 +43,15 @@ def read_autodiscover(_file: Path, data: bytes) -> Imported:
             it._replace(authentication=it.authentication.replace("NTLM", ""))
             for it in accounts
         ]
+    known = {*_PROTOCOLS, "MOBILESYNC"}
+    if any(account.type == "ews" for account in accounts):
+        known |= {"EXCH", "EXPR"}
     addresses = []
     for element in parse(data).iter():
         name, text = local_name(element), text_of(element)
         if name in _ADDRESS_ELEMENTS:
             addresses.append(text)
-        elif name == outlook.TYPE and text.upper() not in _PROTOCOLS:
+        elif name == outlook.TYPE and text.upper() not in known:
             notes.append(f"the protocol {text[:60]} is left out: it is not supported")
     return _imported(accounts, addresses, notes)
 
