@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import good, lead, mail, says
+from seeds import failing, good, lead, mail, says, silent
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, run, until
 from test_check_right import log_in, logins
@@ -25,15 +25,21 @@ from world import (
     DEAD,
     DOMAIN,
     ELSEWHERE,
+    HOSTER,
+    IMAP,
     OTHER_NAMES,
     PASSWORD,
+    SITE,
+    SMTP,
     TOML,
     USER,
     WEB,
+    Asked,
     Checking,
     Real,
     postfix,
     real_dovecot,
+    says_first,
     talks,
 )
 
@@ -242,6 +248,133 @@ def test_init_looks_for_nothing_if_it_cannot_write_the_file(tmp_path: Path) -> N
 )
 def test_init_refuses_what_is_not_a_domain_or_a_resolver(words: list[str]) -> None:
     assert run("init", *words).returncode == 2
+
+
+# Records beside those of `init`'s own domain, servers at addresses (port, conversation,
+# with TLS at once), and what the file or the message has and what it lacks.
+AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
+OWN_IMAP = f"imap IN A {IMAP}\n"
+FILTER = f"@ IN MX 1 mx.filter.test.\nmx.filter.test. IN A {ELSEWHERE}\n"
+SUBMISSION = talks("220 hi", *SMTP_SAYS)
+BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=SUBMISSION)
+OWN_587 = ("127.0.1.2", 587, BY_STARTTLS, False)
+FILTERS = (ELSEWHERE, 465, SUBMISSION, True)
+MX_HOUSE = f"@ IN MX 1 mx.house.test.\nmx.house.test. IN A {SMTP}\n"
+KNOWN = f"@ IN MX 1 mx.{HOSTER}.\nmx.{HOSTER}. IN A {SITE}\n"
+SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
+<domain>hoster.test</domain><displayName>Hoster</displayName>
+<incomingServer type="imap"><hostname>imap.gmail.com</hostname><port>993</port>
+<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
+<authentication>OAuth2</authentication>
+<authentication>password-cleartext</authentication></incomingServer>
+<outgoingServer type="smtp"><hostname>smtp.gmail.com</hostname><port>465</port>
+<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
+<authentication>OAuth2</authentication></outgoingServer></emailProvider>
+<oAuth2><issuer>accounts.google.com</issuer><scope>https://mail.google.com/</scope>
+<authURL>https://accounts.google.com/o/oauth2/auth</authURL>
+<tokenURL>https://www.googleapis.com/oauth2/v3/token</tokenURL></oAuth2></clientConfig>"""
+BY_MX = f"autoconfig.{HOSTER}. IN A {WEB}\n"
+BY_ISPDB = f"live.thunderbird.net. IN A {WEB}\n"
+HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
+    "the own server with 587 alone, before a filter at the MX": (
+        f"{FILTER}{OWN_IMAP}smtp IN A 127.0.1.2\n",
+        (OWN_587, FILTERS),
+        [
+            f'hostname = "smtp.{DOMAIN}"',
+            'socket_type = "STARTTLS"',
+            "# it has a customary name",
+        ],
+        ['"mx.filter.test"', "another house"],
+    ),
+    "no filter at the MX without another server for sending": (
+        f"{FILTER}{OWN_IMAP}",
+        (FILTERS,),
+        ["mx.filter.test:465 SSL is left out", "must not get people's passwords"],
+        ["hostname ="],
+    ),
+    "no mailbox of a hoster, with an own server for IMAP": (
+        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\n{OWN_IMAP}",
+        (),
+        ["smtp mx.house.test:465 SSL is left out", "must not get people's passwords"],
+        ["hostname ="],
+    ),
+    "both servers of the MX host's domain, with a comment": (
+        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\nsmtp.house.test. IN A {SMTP}\n",
+        (),
+        ['"imap.house.test"', '"smtp.house.test"', "# another house's: it is the MX"],
+        [],
+    ),
+    "what the MX host's autoconfig says": (
+        f"{KNOWN}{BY_MX}{OWN_IMAP}",
+        (),
+        [
+            *("imap.gmail.com", "smtp.gmail.com", '"OAuth2"', "[provider.oauth2]"),
+            f"# https://autoconfig.{HOSTER}/mail/config-v1.1.xml names it",
+            f"note: imap imap.{DOMAIN}:993 SSL is left out",
+        ],
+        [f'hostname = "imap.{DOMAIN}"'],
+    ),
+    "what the ISP database says": (
+        f"{KNOWN}{BY_ISPDB}",
+        (),
+        [
+            "# https://live.thunderbird.net/autoconfig/v1.1/hoster.test names it, where "
+            f"clients look for a domain with the MX mx.{HOSTER}",
+            "imap.gmail.com",
+        ],
+        [],
+    ),
+    "the own SRV records before what a hoster publishes": (
+        f"{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n_imaps._tcp IN SRV 0 0 993 imap\n",
+        (),
+        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
+        ["gmail"],
+    ),
+    "a web proxy before IMAP": (
+        f"{FILTER}imap IN A {ELSEWHERE}\n",
+        ((ELSEWHERE, 993, says_first("HTTP/1.1 400 Bad Request"), True),),
+        [f"imap imap.{DOMAIN}:993 SSL: no IMAP greeting: a web server answers there"],
+        ["customary names"],
+    ),
+    "a slow greeting": (
+        f"imap IN A {ELSEWHERE}\n",
+        ((ELSEWHERE, 993, silent, True),),
+        [f"imap imap.{DOMAIN}:993 SSL: ", "no greeting came", "--timeout"],
+        ["customary names"],
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", HOUSES)
+def test_init_takes(here: Paper, claim: str) -> None:
+    records, servers, has, lacks = HOUSES[claim]
+    here.names.serve(AT + records)
+
+    def hosted(asked: Asked) -> Any:
+        is_there = asked.url in (
+            f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
+            "live.thunderbird.net/autoconfig/v1.1/hoster.test",
+        )
+        return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
+
+    here.front.answer = hosted
+    for address, port, behave, at_once in servers:
+        here.listen(address, port, behave, good(*NAMES)(here), at_once=at_once)
+    done = init(here, "--allow-private", "--timeout", "1", "-o", "-")
+    shown = done.stdout + " ".join(done.stderr.split())
+    assert done.exit_code == int("hostname =" not in done.stdout)
+    assert [words for words in has if words not in shown] == []
+    assert [words for words in lacks if words in done.stdout] == []
+    assert "customary names such" not in shown
+
+
+NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+
+
+def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
+    here.name_server(OTHER_NAMES, failing("SERVFAIL", 6))
+    shown = " ".join(failed(here).split())
+    assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
 
 
 # --- dns -------------------------------------------------------------------------------
