@@ -310,7 +310,7 @@ HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
         [
             *("imap.gmail.com", "smtp.gmail.com", '"OAuth2"', "[provider.oauth2]"),
             f"# https://autoconfig.{HOSTER}/mail/config-v1.1.xml names it",
-            f"note: imap imap.{DOMAIN}:993 SSL is left out",
+            f"# Warning: imap imap.{DOMAIN}:993 SSL answers too, and is not in the file",
         ],
         [f'hostname = "imap.{DOMAIN}"'],
     ),
@@ -323,6 +323,12 @@ HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
             "imap.gmail.com",
         ],
         [],
+    ),
+    "no hoster of an MX that is left over": (
+        f"@ IN MX 1 mx\n@ IN MX 5 mx.{HOSTER}.\n{BY_ISPDB}{OWN_IMAP}mx IN A {SMTP}\n",
+        (),
+        [f'hostname = "imap.{DOMAIN}"', f'hostname = "mx.{DOMAIN}"'],
+        ["gmail"],
     ),
     "the own SRV records before what a hoster publishes": (
         f"{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n_imaps._tcp IN SRV 0 0 993 imap\n",
@@ -372,6 +378,20 @@ def test_init_takes(here: Paper, claim: str) -> None:
 
 
 NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "hello", "<clientConfig/>", "<html", SETTINGS.partition("<outgoing")[0]]
+    + [SETTINGS.replace("smtp.gmail.com", "no host"), SETTINGS.replace("OAuth2", "\0")],
+)
+def test_init_leaves_settings_alone_that_no_client_can_use(
+    here: Paper, body: str
+) -> None:
+    here.names.serve(f"{AT}{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n")
+    here.front.answer = says(200, body, Content_Type="text/xml")
+    provider, _ = discovered(here)
+    assert provider.incoming[0].hostname == f"imap.{DOMAIN}"
 
 
 def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:

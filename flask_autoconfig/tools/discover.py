@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import fold
@@ -17,14 +18,12 @@ from ..config import values
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
-from .hosted import Hosted
-from .hosted import find as find_hosted
 from .net import mail
-from .net.http import fetch_once
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
 from .net.untrusted import split_url
+from .published import Hosted, find_hosted, find_url
 from .zone import MAIL_SERVICES, URL_SERVICES
 
 _LABELS = {
@@ -123,19 +122,20 @@ class _Search:
             reason += (
                 f", where clients look for a domain with the MX {self.mx_hosts[0]}"
             )
+        self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
-        self.notes += [
-            f"{endpoint} is left out: {reason.replace('it', 'others', 1)}; if people's "
-            "mailboxes are here, name the server in SRV records, and run init again"
+        warnings = [
+            f"{endpoint} answers too, and is not in the file: if people's mailboxes are "
+            f"there, not at {self.mx_hosts[0]}, name it in SRV records and run init again"
             for endpoint in self.found
             if endpoint.type == "imap" and self.sources[endpoint] == "name"
-        ]
+        ][: len(self.mx_hosts[:1])]
         tables = {
             key: [(table, reason) for table in value]
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *_KEYS.values())
         }
-        return self._written(hosted.provider, {**urls, **tables}, [])
+        return self._written(hosted.provider, {**urls, **tables}, warnings)
 
     def _written(
         self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
@@ -334,7 +334,9 @@ class _Search:
         """
         servers: dict[str, list[Entry]] = {}
         with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
-            results = list(pool.map(self._url, *zip(*URL_SERVICES, strict=True)))
+            results = list(
+                pool.map(partial(find_url, self.domain, self.net), URL_SERVICES)
+            )
         for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
             if not url:
                 continue
@@ -349,28 +351,6 @@ class _Search:
                 table = {"type": type_, "url": url}
                 servers.setdefault(_KEYS[type_], []).append((table, reason))
         return servers
-
-    def _url(self, service: str, type_: str) -> tuple[str, str]:
-        """Return the URL of a service, "" for none, and where it was found."""
-        name = f"{service}.{self.domain}"
-        with suppress(LookupFailed):
-            texts = self.net.resolver.txt(name)
-            paths = [text[5:] for text in texts if text.startswith("path=/")]
-            # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
-            path = (*paths, f"/.well-known/{type_}")[0]
-            for host, port in self.net.resolver.srv(name):
-                if host and port:
-                    authority = host if port == 443 else f"{host}:{port}"
-                    return (
-                        f"https://{authority}{path}",
-                        f"the SRV record {name} names it",
-                    )
-        start = f"https://{self.domain}/.well-known/{type_}"
-        target = ""
-        with suppress(ProbeError):
-            target = fetch_once(self.net.step(), start).target
-        is_secure = split_url(target).scheme == "https"
-        return target if is_secure else "", f"{start} redirects to it"
 
 
 def _is_host_name(host: str) -> bool:
