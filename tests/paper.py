@@ -261,14 +261,16 @@ def _judging(yes: str, no: str) -> Said:
 
 Said = list[tuple[str, str]]
 _CAPABLE = "* CAPABILITY IMAP4rev1 {}\r\na OK done"
+IMAP_SAYS: Said = [
+    ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
+    ("AUTHENTICATE", "+ "),
+    ("EXAMINE", "* 0 EXISTS\r\na OK [READ-ONLY] done"),
+    *_judging("a OK in", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
+]
 _IMAP = _mail(
     "* OK ready",
     [("CAPABILITY", _CAPABLE.format("STARTTLS LOGINDISABLED"))],
-    [
-        ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
-        ("AUTHENTICATE", "+ "),
-        *_judging("a OK in", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
-    ],
+    IMAP_SAYS,
 )
 _POP3 = _mail(
     "+OK ready",
@@ -276,18 +278,17 @@ _POP3 = _mail(
     [
         ("CAPA", "+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n."),
         ("AUTH", "+ "),
+        ("STAT", "+OK 0 0"),
         *_judging("+OK in", "-ERR [AUTH] Authentication failed."),
     ],
 )
-_SMTP = _mail(
-    "220 ready",
-    [("EHLO", "250-here\r\n250 STARTTLS")],
-    [
-        ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
-        ("AUTH", "334 "),
-        *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
-    ],
-)
+SMTP_SAYS: Said = [
+    ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
+    ("AUTH", "334 "),
+    *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
+    *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
+]
+_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 
 
 def _wants_login(asked: Asked) -> Answer:

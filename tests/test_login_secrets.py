@@ -107,13 +107,10 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
     ) -> str:
         with server(behave, certificate) as port:
             mapped = {(host, 993): ("127.0.0.1", port)}
-            return log_in(
-                Network(resolver, connect_to=mapped),
-                Endpoint(type_, host, 993, "SSL"),
-                mechanisms=tuple(mechanisms.split()),
-                user=USER,
-                password=PASSWORD,
-            )
+            endpoint = Endpoint(type_, host, 993, "SSL")
+            network = Network(resolver, connect_to=mapped)
+            offered = tuple(mechanisms.split())
+            return log_in(network, endpoint, offered, USER, PASSWORD, USER).said
 
     return log
 

@@ -58,13 +58,15 @@ def _family(name: FamilyName) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
-_CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
+CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
 _MAIL_V1 = "/.well-known/mail-v1.xml"
+# Thunderbird's; older releases and the other clients use another name of it.
+ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
 def _at_both(form: Form, scheme: Scheme = "https") -> tuple[Step, ...]:
-    places: tuple[tuple[Place, str], ...] = (("host", _CONFIG), ("domain", _WELL_KNOWN))
+    places: tuple[tuple[Place, str], ...] = (("host", CONFIG), ("domain", _WELL_KNOWN))
     return tuple(Step(place, path, form, scheme) for place, path in places)
 
 
@@ -84,7 +86,7 @@ OUTLOOK = Client(
 THUNDERBIRD = Client(
     "Thunderbird",
     "thunderbird",
-    (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", _CONFIG)),
+    (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", CONFIG)),
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
         # It skips methods that it does not know, and drops a server that has no others
@@ -111,7 +113,7 @@ CLIENTS = (
         (
             *_at_both("none"),
             *_at_both("none", "http"),
-            Step("mx domain", _CONFIG, "none"),
+            Step("mx domain", CONFIG, "none"),
         ),
         rules=Rules(
             types=("imap", "smtp"),
@@ -127,8 +129,8 @@ CLIENTS = (
         "Evolution",  # 3.46
         "thunderbird",
         (
-            Step("host", _CONFIG, "evolution"),
-            Step("host", _CONFIG, "evolution", "http"),
+            Step("host", CONFIG, "evolution"),
+            Step("host", CONFIG, "evolution", "http"),
             Step("domain", _WELL_KNOWN, "evolution"),
             Step("domain", _WELL_KNOWN, "evolution", "http"),
         ),
@@ -147,8 +149,8 @@ CLIENTS = (
         "Kontact",  # the account assistant of 22.12, the methods of July 2026
         "thunderbird",
         (
-            Step("host", _CONFIG, "none"),
-            Step("host", _CONFIG, "none", "http"),
+            Step("host", CONFIG, "none"),
+            Step("host", CONFIG, "none", "http"),
             Step("domain", _WELL_KNOWN, "none"),
         ),
         rules=Rules(trims=False, cleartext_last=True, any_socket=True),
@@ -157,7 +159,7 @@ CLIENTS = (
     Client(
         "Delta Chat",  # core 2.65
         "thunderbird",
-        (Step("host", _CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
+        (Step("host", CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
         rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
         takes_no_compression=True,
         takes_empty=True,
@@ -183,7 +185,7 @@ CLIENTS = (
         (
             Step("host", _MAIL_V1),
             Step("domain", _WELL_KNOWN),
-            Step("host", _CONFIG, scheme="http"),
+            Step("host", CONFIG, scheme="http"),
             *_POSTED,
         ),
         rules=_UNFILLED,
@@ -191,13 +193,13 @@ CLIENTS = (
     Client(
         "FairEmail",
         "thunderbird",
-        (Step("host", _CONFIG), Step("mx domain", _CONFIG), *_POSTED),
+        (Step("host", CONFIG), Step("mx domain", CONFIG), *_POSTED),
         rules=Rules(types=("imap", "smtp"), domain="kept", only_first_incoming=True),
     ),
     Client(
         "Geary",
         "thunderbird",
-        (Step("host", _CONFIG, "none"),),
+        (Step("host", CONFIG, "none"),),
         rules=Rules(
             types=("imap", "smtp"),
             domain="kept",

@@ -178,9 +178,10 @@ def _try(
         return login._replace(finding=finding("login.other-method", subject))
     if endpoint.socket_type == "plain":
         return login._replace(finding=finding("login.unencrypted", subject))
+    address = str(case.address)
     try:
-        refusal = log_in(
-            network, endpoint, mechanisms=_LOGINS[method], user=user, password=password
+        failed, said = log_in(
+            network, endpoint, _LOGINS[method], user, password, address
         )
     except ProbeError as error:
         is_untried = error.kind in ("login", "private")
@@ -188,13 +189,33 @@ def _try(
         advice = error.cure if is_untried else ""
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
-    if not refusal:
-        found = finding("login.good", subject, user=user)
-        return login._replace(is_in=True, finding=found)
-    login = login._replace(refusal=refusal)
-    if SERVER_FAULT.search(refusal):
+    login = login._replace(is_in=failed != "login", refusal=said)
+    if login.is_in:
+        code = _after_login(failed, said)
+        return login._replace(finding=_refusal(code, login, address=address))
+    if SERVER_FAULT.search(said):
         return login._replace(finding=_refusal("login.server-fault", login))
     return login
+
+
+# Why servers refuse to take mail from a person who is logged in, in their words.
+_REFUSALS = {
+    "login.sending-unknown": r"^(?![5])|no answer",
+    "login.sender-refused": r"sender|from address|not owned|envelope-from",
+    "login.client-refused": r"client host|helo|blocked using|block ?list|blacklist|rbl",
+    "login.relay-denied": r"relay|rcpthosts|^530|^5\d\d[ -]5\.7\.|not allowed"
+    r"|requires auth|authentication (is )?required|non-local|cannot deliver mail for",
+}
+
+
+def _after_login(failed: str, said: str) -> str:
+    """Return the code for what failed after the login."""
+    if failed in ("", "inbox"):
+        return "login.no-inbox" if failed else "login.good"
+    for code, words in _REFUSALS.items():
+        if re.search(words, said, re.IGNORECASE):
+            return code
+    return "login.sender-refused" if failed == "sender" else "login.sending-unknown"
 
 
 # What servers answer that could judge neither the name nor the password: in SMTP any 4xx

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from .common import ProbeError
 from .untrusted import Secrets
@@ -115,6 +117,20 @@ class Conversation:
         """Log in by the protocol's own command."""
         raise NotImplementedError
 
+    def use(self, address: str) -> tuple[str, str]:
+        """Do what a client does after the login; nothing is sent or changed.
+
+        Returns what failed, inbox, sender or recipient ("" for nothing), and the
+        response. *address* is the person's.
+        """
+        raise NotImplementedError
+
+    def _tried(self, what: str, text: str) -> tuple[str, str]:
+        lines = self.command(text)
+        first, *more = [line for line in lines if not line.startswith("* ")] or lines
+        said = " ".join([first, *(line[4:] for line in more)])
+        return "" if self.is_good(lines) else what, said
+
 
 # What servers of other kinds send first.
 _GREETINGS = {
@@ -137,7 +153,7 @@ class Imap(Conversation):
 
     def response(self) -> list[str]:
         lines = [self.line()]
-        while not lines[-1].startswith(("a ", "+")):
+        while not lines[-1].startswith(("a ", "+", "* BYE")):
             lines.append(self.line())
         return lines
 
@@ -161,6 +177,9 @@ class Imap(Conversation):
         ]
         return self.command(f"LOGIN {' '.join(quoted)}")
 
+    def use(self, address: str) -> tuple[str, str]:
+        return self._tried("inbox", "EXAMINE INBOX")  # SELECT would reset flags
+
 
 class Pop3(Conversation):
     """POP3 (RFC 1939, 2449, 2595)."""
@@ -182,6 +201,9 @@ class Pop3(Conversation):
     def login(self, user: str, password: str) -> list[str]:
         lines = self.command(f"USER {user}")
         return self.command(f"PASS {password}") if self.is_good(lines) else lines
+
+    def use(self, address: str) -> tuple[str, str]:
+        return self._tried("inbox", "STAT")
 
 
 class Smtp(Conversation):
@@ -209,6 +231,24 @@ class Smtp(Conversation):
             lines = self.command(in_base64(text))
         return lines
 
+    def use(self, address: str) -> tuple[str, str]:
+        if not address.isascii():  # it needs SMTPUTF8 (RFC 6531)
+            return "", ""
+        # Many servers look a recipient's domain up in DNS, where example.net takes no
+        # mail (RFC 7505); a web host has an address at least.
+        domains = ("example.net", f"www.{address.rpartition('@')[2]}")
+        found = self._tried("sender", f"MAIL FROM:<{address}>")
+        for domain in () if found[0] else domains:
+            found = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
+            if not (found[0] and _NO_DOMAIN.search(found[1])):
+                break
+        with suppress(OSError, ProbeError):
+            self.command("RSET")
+        return found
+
+
+# What servers say of a recipient's domain (RFC 3463, 3.2).
+_NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
 
 CONVERSATIONS: dict[str, type[Conversation]] = {
     "imap": Imap,

@@ -64,6 +64,13 @@ MECHANISMS: dict[Method, frozenset[str]] = {
 _PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 
 
+class Outcome(NamedTuple):
+    """How a login went: what failed, "" for nothing, and the server's words."""
+
+    failed: str = ""  # login, inbox, sender or recipient
+    said: str = ""
+
+
 @dataclass
 class _Session:
     """One conversation with a server, up to what it offers."""
@@ -171,18 +178,19 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
 def log_in(
     network: Network,
     endpoint: Endpoint,
-    *,
     mechanisms: tuple[str, ...],
     user: str,
     password: str,
-) -> str:
-    """Log in; returns "" or the server's refusal, without the password.
+    address: str,
+) -> Outcome:
+    """Log in, and do what a client does next; nothing is sent or changed.
 
     The first of the *mechanisms* (PLAIN, LOGIN, CRAM-MD5) that the server offers is used.
+    The outcome is without the password; *address* is the sender of the mail that is begun.
     Servers delay refusals, so each login may take PATIENCE seconds. Raises ProbeError;
     its kind is "login" if no login was tried, as where the certificate is bad.
     """
-    if any(char in user + password for char in "\r\n\0"):
+    if any(char in user + password + address for char in "\r\n\0"):
         raise ProbeError("login", "a line break or NUL in the user name or password")
     patient = replace(network, timeout=max(network.timeout, PATIENCE))
     secrets = Secrets(password)
@@ -197,7 +205,14 @@ def log_in(
             lines = talk.login(user, password)
         else:
             lines = _authenticate(talk, offered[0], user, password, secrets)
-        return "" if talk.is_good(lines) else talk.quoted(lines[-1], 200)
+        if not talk.is_good(lines):
+            return Outcome("login", talk.quoted(lines[-1], 200))
+        try:
+            failed, said = talk.use(address)
+        except (OSError, ProbeError) as error:
+            failed = "sender" if endpoint.type == "smtp" else "inbox"
+            said = f"no answer ({error})"
+        return Outcome(failed, talk.quoted(said, 200))
 
 
 def _authenticate(
