@@ -361,6 +361,24 @@ def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
     return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
 
 
+def refuses(port: int, reply: str) -> Seed:
+    """A submission server with this reply to EHLO, with TLS at once or by STARTTLS."""
+    behave = talks("220 smtp", ("EHLO", reply))
+    return mail("smtp", port, behave, good(SMTP_NAME), at_once=port == 465)
+
+
+def ends(*lines: str) -> Behaviour:
+    """Return a server that greets, says one line to each that it gets, and hangs up."""
+
+    def behave(connection: socket.socket) -> None:
+        for number, line in enumerate(lines):
+            if number:
+                connection.recv(4096)
+            connection.sendall(f"{line}\r\n".encode())
+
+    return behave
+
+
 def silent(connection: socket.socket) -> None:
     connection.recv(10)
     time.sleep(12)
@@ -522,6 +540,21 @@ SEEDS: dict[str, Seed] = {
     "an SMTP server at the port of IMAPS": greets("220 hello"),
     "a mail server that turns away": greets("* BYE too many connections"),
     "a submission server that turns away": greets("554 blocked", "smtp", 465),
+    "EHLO is refused for the client's name": refuses(
+        465, "504 5.5.2 <[127.0.0.1]>: Helo command rejected: need fully-qualified"
+    ),
+    "EHLO is refused by a block list": refuses(
+        465, "550 5.7.1 Service unavailable; client blocked using zen.spamhaus.org"
+    ),
+    "EHLO is answered by 421": refuses(587, "421 4.3.2 Server shutting down"),
+    "a firewall masks STARTTLS": refuses(587, "250-here\r\n250-XXXXXXXA\r\n250 SIZE"),
+    "IMAP says BYE to CAPABILITY": mail(
+        "imap", 993, ends("* OK hello", "* BYE Internal error"), good(IMAP_NAME)
+    ),
+    "a mail server that hangs up at once": mail(
+        "imap", 993, lambda connection: None, good(IMAP_NAME)
+    ),
+    "a web server at the port of IMAPS": greets("HTTP/1.1 400 Bad Request"),
     "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
     "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
     "submission without logins": mail(
