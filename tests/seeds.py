@@ -19,7 +19,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 from paper import World
-from strangers import Behaviour
+from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
     ADDRESSES,
@@ -353,8 +353,21 @@ def mail(
 
 def imap(capability: str, certificate: Certify | None = None) -> Seed:
     certificate = certificate or good(IMAP_NAME)
-    behave = talks("* OK", ("CAPABILITY", f"* CAPABILITY {capability}\r\na OK"))
-    return mail("imap", 993, behave, certificate)
+    return mail("imap", 993, imap_talks(capability), certificate)
+
+
+def imap_talks(capability: str) -> Behaviour:
+    return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capability}\r\na OK"))
+
+
+def late(behave: Behaviour, seconds: float) -> Behaviour:
+    """Return the server with a greeting that takes some seconds."""
+
+    def later(connection: socket.socket) -> None:
+        time.sleep(seconds)
+        behave(connection)
+
+    return later
 
 
 def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
@@ -555,6 +568,18 @@ SEEDS: dict[str, Seed] = {
         "imap", 993, lambda connection: None, good(IMAP_NAME)
     ),
     "a web server at the port of IMAPS": greets("HTTP/1.1 400 Bad Request"),
+    "a greeting that comes late": mail(
+        "imap", 993, late(imap_talks("AUTH=PLAIN"), 0.6), good(IMAP_NAME)
+    ),
+    "a greeting that comes late, and no file": mail(
+        "smtp",
+        465,
+        late(talks("220 smtp", ("EHLO", "250 AUTH PLAIN")), 0.6),
+        good(SMTP_NAME),
+    ),
+    "a web server behind TLS at the port of IMAPS": mail(
+        "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
+    ),
     "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
     "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
     "submission without logins": mail(

@@ -33,7 +33,6 @@ from .rules import (
 from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
-_SECONDS = 13.0  # for a domain, at most
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
@@ -79,7 +78,7 @@ def reach(case: Case, network: Network, wait: float | None = None) -> Network:
 
 def seconds(network: Network) -> float:
     """Return how long the check of one domain may wait for servers."""
-    return min(_SECONDS, _TIMEOUTS * network.timeout)
+    return _TIMEOUTS * network.timeout
 
 
 def _hosts(case: Case) -> Iterator[tuple[str, int]]:

@@ -85,12 +85,16 @@ class Conversation:
             return
         if line.upper().startswith(self.refusals):
             raise self.refused("it turns clients away", line)
+        raise self.unlike(line)
+
+    def unlike(self, line: str) -> ProbeError:
+        """Return the error for a line that is no greeting of the protocol."""
         problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
         for starts, server in _GREETINGS.items():
             if line.upper().startswith(starts):
                 problem = f"{server} answers there (“{self.quoted(line)}”)"
                 cure = texts()["mail"]["other"].format(name=self.name)
-        raise ProbeError("protocol", problem, cure)
+        return ProbeError("protocol", problem, cure)
 
     def response(self) -> list[str]:
         """Read a response."""

@@ -23,6 +23,7 @@ from ..scene import Scene
 from . import web
 from .connections import at_addresses, of_certificate
 
+_SLOW = 5.0  # seconds until a greeting
 _MOST_SERVERS = 20  # of published documents, whose authors are unknown
 
 
@@ -121,6 +122,8 @@ def _server(
         return
     if server.certificate is not None:
         yield of_certificate("server", subject, server.certificate, endpoint.host)
+    if server.greeted > min(_SLOW, facts.network.timeout):
+        yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
     if endpoint.socket_type == "plain":
         yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
