@@ -8,6 +8,7 @@ milliseconds and needs no privileges, and runs the same code as on a network.
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import socket
 import threading
@@ -163,6 +164,8 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
+        if ":" in address and address != "::1":
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
         connection: socket.socket = self.hosts[address, port]()

@@ -8,7 +8,7 @@ from functools import partial
 
 from ....config.ports import MAIL_TYPES
 from ...net.mail import Endpoint
-from ...net.tcp import ProbeError, is_out_of_reach
+from ...net.tcp import ProbeError
 from ...net.tls import Certificate
 from ...net.untrusted import split_url
 from .. import texts
@@ -97,9 +97,8 @@ def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     for address, error, certificate in results if good else ():
         if error is not None:
             reason = str(error)
-            is_far = is_out_of_reach(error.__cause__)
             yield finding(
-                "address.out-of-reach" if is_far else "address.dead",
+                texts.code_on("address", error.kind, "address.dead"),
                 subject,
                 step=step,
                 whose=whose,
