@@ -59,6 +59,8 @@ from flask_autoconfig.tools.net.tls import Certificate
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
+_ROOT = ((("organizationName", "A root"),),)
+_WHOLE = ({"subject": _OWN, "issuer": _ISSUER}, {"subject": _ISSUER, "issuer": _ROOT})
 
 
 @dataclass(frozen=True)
@@ -374,7 +376,7 @@ class Paper(Checking):
         return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
 
     def unknown(self, *names: str, whole: bool = True) -> Shown:
-        sent = ({"issuer": _ISSUER},) * (2 if whole else 1)
+        sent = _WHOLE if whole else _WHOLE[:1]
         return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
 
     # --- Commands ----------------------------------------------------------------

@@ -18,7 +18,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
-from paper import World
+from paper import Shown, World
 from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
@@ -307,6 +307,15 @@ def self_signed(name: str) -> Certify:
     return lambda here: here.self_signed(name)
 
 
+def shown(code: int, *chain: str, **more: Any) -> Certify:
+    """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
+    links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
+    sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
+    sent[-1] |= more
+    names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
+    return lambda here: Shown(names, here.certificate().ends, code, tuple(sent))
+
+
 def at_web(certificate: Certify) -> Seed:
     """Serve all of the domain's web with a certificate."""
 
@@ -544,6 +553,25 @@ SEEDS: dict[str, Seed] = {
     "an expired certificate of the mail server": imap("", expired(IMAP_NAME)),
     "no intermediate certificate at the mail server": imap(
         "", without_intermediate(IMAP_NAME)
+    ),
+    "an intermediate certificate that has ended": imap(
+        "", shown(10, "x < R3", "R3 < X1", notAfter="Jan  1 00:00:00 2020 GMT")
+    ),
+    "the intermediate certificate of another authority": imap(
+        "", shown(20, "x < R12", "R3 < X1")
+    ),
+    "an authority that has ended": imap("", shown(10, "x < R3", "R3 < X1")),
+    "the root in place of the intermediate certificate": imap(
+        "", shown(21, "x < R3", "X1 < X1")
+    ),
+    "no intermediate certificate, which has a URL": imap(
+        "", shown(20, "x < R3", caIssuers=("http://r3.i.example.org/",))
+    ),
+    "a certificate with a common name only": imap("", shown(0, f"{IMAP_NAME} < X1")),
+    "a certificate for clients": imap("", shown(26, "x < X1")),
+    "a key of 1024 bits": imap("", shown(66, "x < X1")),
+    "a certificate that is not valid yet": imap(
+        "", shown(9, "x < X1", notBefore="Jan  1 00:00:00 2040 GMT")
     ),
     "a self-signed certificate": imap("", self_signed(IMAP_NAME)),
     "a mail server's certificate of another name": imap("", good("mail.other.test")),
