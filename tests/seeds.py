@@ -383,6 +383,13 @@ def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
     return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
 
 
+def web_proxy(here: World) -> None:
+    here.web(ELSEWHERE, here.certificate(IMAP_NAME)).answer = says(
+        403, Server="cloudflare"
+    )
+    lead("imap", ELSEWHERE)(here)
+
+
 def refuses(port: int, reply: str) -> Seed:
     """A submission server with this reply to EHLO, with TLS at once or by STARTTLS."""
     behave = talks("220 smtp", ("EHLO", reply))
@@ -608,6 +615,8 @@ SEEDS: dict[str, Seed] = {
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
+    "a web proxy before imap": web_proxy,
+    "a web proxy before imap, and no file": web_proxy,
     "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
     "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
     "submission without logins": mail(

@@ -17,7 +17,7 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
 from .. import texts
-from ..facts import Facts, each_of, side_by_side
+from ..facts import Ask, Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
 from . import web
@@ -164,6 +164,17 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
 
 # --- Servers that cannot be reached -----------------------------------------------------
 
+# How web proxies name themselves in the header `Server`, in lower case.
+_PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
+
+
+def _web_proxy(facts: Facts, host: str) -> str:
+    """Return the name of the web proxy that a host leads to, or ""."""
+    with suppress(ProbeError):
+        named = facts.reply(Ask(f"http://{host}/")).headers.get("server", "")
+        return named[:40] if named.lower().startswith(_PROXIES) else ""
+    return ""
+
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     """Return why nobody can log in, with the port or encryption that works instead."""
@@ -172,6 +183,9 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         return web.dead_alias("server", facts, host).at(subject)
     if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
+    if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
+        values = {"reason": error, "host": host, "proxy": proxy}
+        return finding("server.web-proxy", subject, **values)
     answering = each_of(partial(_answering, facts), _others(endpoint, error))
     other = next(iter(answering), None)
     if other is None:
