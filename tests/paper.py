@@ -71,6 +71,8 @@ class Shown:
     ends: datetime
     code: int = 0
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
+    messages: frozenset[int] = frozenset((2, 11, 14))  # to a client of TLS 1.2
+    wants_staple: bool = False
 
     def judged(self, host: str) -> Certificate:
         """Return the certificate as verified for *host*."""
@@ -80,6 +82,7 @@ class Shown:
             days,
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
+            wants_staple=self.wants_staple,
         )
         code = _ENDED if days < 0 else self.code
         tls.judge(certificate, host, self.sent, code)
@@ -186,6 +189,10 @@ class PaperNetwork(Network):
         certificate = shown.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate
+
+    def first_messages(self, connect: Callable[[], Any], host: str) -> set[int]:
+        shown = connect().encrypt()
+        return set(shown.messages if shown else ())
 
 
 class _NameServer(dns.nameserver.Nameserver):

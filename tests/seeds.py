@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -313,7 +314,17 @@ def shown(code: int, *chain: str, **more: Any) -> Certify:
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
     sent[-1] |= more
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
-    return lambda here: Shown(names, here.certificate().ends, code, tuple(sent))
+    ends = datetime.now(UTC) + timedelta(days=90)
+    return lambda here: Shown(names, ends, code, tuple(sent))
+
+
+def old(*messages: int, wants_staple: bool = False) -> Certify:
+    """A good certificate, and what a client of TLS 1.2 gets."""
+    ends = datetime.now(UTC) + timedelta(days=90)
+    every = Shown((IMAP_NAME, *WEB_NAMES), ends)
+    return lambda here: replace(
+        every, messages=frozenset(messages), wants_staple=wants_staple
+    )
 
 
 def at_web(certificate: Certify) -> Seed:
@@ -580,6 +591,10 @@ SEEDS: dict[str, Seed] = {
     "a certificate that is not valid yet": imap(
         "", shown(9, "x < X1", notBefore="Jan  1 00:00:00 2040 GMT")
     ),
+    "TLS 1.3 alone at imap": imap("AUTH=PLAIN", old(-70)),
+    "TLS 1.3 alone at the web": at_web(old(-70)),
+    "no staple at imap": imap("AUTH=PLAIN", old(2, 11, 14, wants_staple=True)),
+    "no staple at the web": at_web(old(2, 11, 14, wants_staple=True)),
     "a self-signed certificate": imap("", self_signed(IMAP_NAME)),
     "a mail server's certificate of another name": imap("", good("mail.other.test")),
     "a certificate that ends soon": imap("AUTH=PLAIN", good(IMAP_NAME, days=2)),

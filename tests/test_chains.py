@@ -18,7 +18,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from strangers import server
 
 from flask_autoconfig.tools.net.common import ProbeError
-from flask_autoconfig.tools.net.tls import Certificate, start_tls
+from flask_autoconfig.tools.net.tls import (
+    REFUSED_VERSION,
+    Certificate,
+    first_messages,
+    start_tls,
+)
 
 HOST = "imap.example.test"
 NOW = datetime.now(UTC)
@@ -185,3 +190,17 @@ def test_a_handshake_that_fails_says_what_the_server_wanted(tmp_path: Path) -> N
 
     context.sni_callback = only_nameless
     assert "refuses the name" in refusal(context)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(
+    newest: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    context = loaded(CHAINS["a whole chain"][0], tmp_path)
+    context.minimum_version = newest
+    with serving(context) as connect:
+        seen = first_messages(connect, HOST)
+    if newest is ssl.TLSVersion.TLSv1_3:
+        assert seen == {REFUSED_VERSION}
+    else:
+        assert seen == {2, 11, 12, 14}

@@ -109,6 +109,17 @@ class _Session:
             server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
         return talk
 
+    def first_messages(self) -> set[int]:
+        is_later = self.endpoint.socket_type == "STARTTLS"
+        connect = self._connect_for_starttls if is_later else self._connect
+
+        def connected() -> socket.socket:
+            connection = connect()
+            connection.settimeout(self.network.left())
+            return connection
+
+        return self.network.first_messages(connected, self.endpoint.host)
+
     def _connect(self) -> socket.socket:
         sock = self.network.connect(self.endpoint.host, self.endpoint.port)
         self.stack.callback(sock.close)
@@ -206,6 +217,13 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
     """Return what a mail server offers; raises ProbeError."""
     with _conversation(network, endpoint) as (_, server):
         return server
+
+
+def first_messages(network: Network, endpoint: Endpoint) -> set[int]:
+    """Return what a client of TLS 1.2 gets from a server; raises ProbeError, OSError."""
+    with ExitStack() as stack:
+        session = _Session(network, None, endpoint, Secrets(), stack)
+        return session.first_messages()
 
 
 def log_in(

@@ -127,6 +127,12 @@ class Network:
         """Start TLS on a new connection; see :func:`.tls.start_tls`."""
         return tls.start_tls(connect, host)
 
+    def first_messages(
+        self, connect: Callable[[], socket.socket], host: str
+    ) -> set[int]:
+        """Return what a client of TLS 1.2 gets; see :func:`.tls.first_messages`."""
+        return tls.first_messages(connect, host)
+
     def start_tls(
         self, connect: Callable[[], socket.socket], host: str, where: str = ""
     ) -> tuple[socket.socket, Certificate]:

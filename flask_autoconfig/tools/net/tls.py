@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ class Certificate:
     ends: str = ""  # the day, as 2030-12-31
     version: str = ""  # of TLS
     address: str = ""  # of the server that sent it
+    wants_staple: bool = False  # no good without an OCSP response (RFC 7633)
 
 
 def address_of(connection: socket.socket | None) -> str:
@@ -73,6 +74,7 @@ def start_tls(
     if ends is not None:
         certificate.ends = _day(ends)
         certificate.days_left = int((ends - time.time()) // 86400)
+    certificate.wants_staple = _WANTS_STAPLE in (secure.getpeercert(True) or b"")
     judge(certificate, host, chain, code, message)
     return secure, certificate
 
@@ -94,7 +96,7 @@ def _watched(context: ssl.SSLContext) -> set[int]:
     def note(
         _: Any, way: str, version: Any, kind: int, message: int, *rest: Any
     ) -> None:
-        if way == "read" and kind == 22:
+        if way == "read" and kind == _HANDSHAKE:
             seen.add(int(message))
 
     context._msg_callback = note  # type: ignore[attr-defined]
@@ -111,6 +113,76 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
         return [dict(certificate.get_info()) for certificate in sent]
     except (AttributeError, ssl.SSLError, ValueError):
         return []
+
+
+# --- Older clients --------------------------------------------------------------------
+
+# The object identifier of the extension in a certificate (RFC 7633, section 4).
+_WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
+_STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
+STAPLE = 22  # the message with an OCSP response
+REFUSED_VERSION = -70  # the alert, as a negative number
+_ALERT, _HANDSHAKE = 21, 22  # records
+_MOST_FLIGHT = 128 * 1024  # bytes
+_LAST = 14  # message of the server's first flight in TLS 1.2
+
+
+def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
+    """Return what a server answers to a client of TLS 1.2 that asks for a staple.
+
+    Messages are numbers (RFC 5246, section 7.4), and alerts negative ones. The ssl module
+    asks for no staple: so its ClientHello gets one more extension, and the handshake ends
+    with the first answer. Raises OSError and ProbeError.
+    """
+    context = _trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=host)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    with connect() as connection:
+        connection.sendall(_with_status_request(bytearray(outgoing.read())))
+        return _messages(connection)
+
+
+def _with_status_request(hello: bytearray) -> bytes:
+    """Return a ClientHello in a record with one more extension."""
+    at = 5 + 4 + 2 + 32  # behind record, message, version and random
+    for size in (1, 2, 1):  # session, ciphers and compression
+        at += size + int.from_bytes(hello[at : at + size])
+    for start, size in ((3, 2), (6, 3), (at, 2)):
+        length = int.from_bytes(hello[start : start + size]) + len(_STATUS_REQUEST)
+        hello[start : start + size] = length.to_bytes(size)
+    return bytes(hello + _STATUS_REQUEST)
+
+
+def _messages(connection: socket.socket) -> set[int]:
+    """Return the messages until the server's last, within the connection's timeout."""
+    until = time.monotonic() + (connection.gettimeout() or 0)
+    data, seen = b"", set[int]()
+    while len(data) < _MOST_FLIGHT and _LAST not in seen and min(seen, default=0) >= 0:
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        more = connection.recv(4096)
+        if not more:
+            break
+        data += more
+        seen = set(_parsed(data))
+    return seen
+
+
+def _parsed(data: bytes) -> Iterator[int]:
+    """Yield the types of the messages in records, alerts as negative numbers."""
+    messages = b""
+    while len(data) >= 5 and len(data) >= (end := 5 + int.from_bytes(data[3:5])):
+        kind, body, data = data[0], data[5:end], data[end:]
+        messages += body if kind == _HANDSHAKE else b""
+        if kind == _ALERT and body:
+            yield -body[-1]
+    while len(messages) >= 4 and len(messages) >= (
+        end := 4 + int.from_bytes(messages[1:4])
+    ):
+        yield messages[0]
+        messages = messages[end:]
 
 
 # --- Certificates ---------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ..facts import Ask, Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
 from . import web
-from .connections import at_addresses, of_certificate
+from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
 _MOST_SERVERS = 20  # of published documents, whose authors are unknown
@@ -122,6 +122,9 @@ def _server(
         return
     if server.certificate is not None:
         yield of_certificate("server", subject, server.certificate, endpoint.host)
+        if not server.certificate.problem:
+            shown = server.certificate
+            yield from of_older_clients(facts, subject, endpoint, shown)
     if server.greeted > min(_SLOW, facts.network.timeout):
         yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
     if endpoint.socket_type == "plain":
@@ -184,8 +187,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
-        values = {"reason": error, "host": host, "proxy": proxy}
-        return finding("server.web-proxy", subject, **values)
+        code = "server.web-proxy"
+        return finding(code, subject, reason=error, host=host, proxy=proxy)
     answering = each_of(partial(_answering, facts), _others(endpoint, error))
     other = next(iter(answering), None)
     if other is None:
