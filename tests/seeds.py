@@ -318,7 +318,7 @@ def shown(code: int, *chain: str, **more: Any) -> Certify:
     return lambda here: Shown(names, ends, code, tuple(sent))
 
 
-def old(*messages: int, wants_staple: bool = False) -> Certify:
+def old_client(*messages: int, wants_staple: bool = False) -> Certify:
     """A good certificate, and what a client of TLS 1.2 gets."""
     ends = datetime.now(UTC) + timedelta(days=90)
     every = Shown((IMAP_NAME, *WEB_NAMES), ends)
@@ -591,10 +591,10 @@ SEEDS: dict[str, Seed] = {
     "a certificate that is not valid yet": imap(
         "", shown(9, "x < X1", notBefore="Jan  1 00:00:00 2040 GMT")
     ),
-    "TLS 1.3 alone at imap": imap("AUTH=PLAIN", old(-70)),
-    "TLS 1.3 alone at the web": at_web(old(-70)),
-    "no staple at imap": imap("AUTH=PLAIN", old(2, 11, 14, wants_staple=True)),
-    "no staple at the web": at_web(old(2, 11, 14, wants_staple=True)),
+    "TLS 1.3 alone at imap": imap("AUTH=PLAIN", old_client(-70)),
+    "TLS 1.3 alone at the web": at_web(old_client(-70)),
+    "no staple at imap": imap("AUTH=PLAIN", old_client(2, 11, 14, wants_staple=True)),
+    "no staple at the web": at_web(old_client(2, 11, 14, wants_staple=True)),
     "a self-signed certificate": imap("", self_signed(IMAP_NAME)),
     "a mail server's certificate of another name": imap("", good("mail.other.test")),
     "a certificate that ends soon": imap("AUTH=PLAIN", good(IMAP_NAME, days=2)),
@@ -632,6 +632,25 @@ SEEDS: dict[str, Seed] = {
     ),
     "a web proxy before imap": web_proxy,
     "a web proxy before imap, and no file": web_proxy,
+    "a wildcard certificate for a name below another": imap("", good(f"*.{IMAP_NAME}")),
+    "STARTTLS is refused for want of a key": mail(
+        "smtp",
+        587,
+        talks(
+            "220 smtp",
+            ("EHLO", "250 STARTTLS"),
+            ("STARTTLS", "454 4.7.0 TLS not available due to local problem"),
+        ),
+    ),
+    "an SMTP server that turns away for the reverse name": greets(
+        "450 4.7.25 Client host rejected: cannot find your hostname", "smtp", 465
+    ),
+    "a POP3 server that turns away": mail(
+        "imap",
+        995,
+        says_first("-ERR [SYS/TEMP] Try again later"),
+        good(IMAP_NAME),
+    ),
     "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
     "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),
     "submission without logins": mail(

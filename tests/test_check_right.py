@@ -27,6 +27,7 @@ from seeds import (
     is_without_address,
     lead,
     mail,
+    old_client,
     page,
     says,
     self_signed,
@@ -135,6 +136,31 @@ def test_a_web_site_without_settings_is_no_problem(here: Paper, site: str) -> No
     ):
         assert problems(report) == []
         assert set(works(report).values()) == {True}
+
+
+TLS_WORLDS = {
+    "a staple that the certificate wants": imap(
+        "AUTH=PLAIN", old_client(2, 11, 22, 14, wants_staple=True)
+    ),
+    "TLS 1.2 alone": imap("AUTH=PLAIN", old_client(2, 11, 14)),
+    "no answer to a client of TLS 1.2": imap("AUTH=PLAIN", old_client()),
+    "a client of TLS 1.2 without a cipher in common": imap(
+        "AUTH=PLAIN", old_client(-40)
+    ),
+    "staples in the web": at_web(old_client(2, 11, 22, 14, wants_staple=True)),
+}
+
+
+@pytest.mark.parametrize("world", TLS_WORLDS)
+def test_what_tls_allows_is_no_problem(here: Paper, world: str) -> None:
+    TLS_WORLDS[world](here)
+    assert problems(here.check(USER, file=here.file)) == []
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+def test_an_address_without_a_route_from_here_is_no_problem(here: Paper) -> None:
+    here.names.serve(f"{ADDRESSES}imap IN AAAA 2001:db8::1\nsmtp IN AAAA 2001:db8::2\n")
+    assert problems(here.check(USER, file=here.file)) == []
 
 
 def test_submission_by_starttls_is_right(here: Paper, tmp_path: Path) -> None:
@@ -360,7 +386,7 @@ def test_three_domains_on_one_server_ask_it_once(here: Paper, tmp_path: Path) ->
     done = person(here, "--all", "--unpublished", "--json", file=file)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["domain"] for line in lines] == names
-    assert len(connections) == 1
+    assert len(connections) == 2  # the second as a client of TLS 1.2
 
 
 # --- For people, programs and cron ----------------------------------------------------
@@ -614,7 +640,8 @@ def test_a_failure_of_the_server_itself_is_not_retried_with_another_name(
     (failed,) = failures(report)
     assert refusal in failed["seen"]
     assert "smtpd_sasl_path" in failed["cure"]
-    assert len(connections) == 2  # for what it offers, and for the login
+    # For what it offers, as a client of TLS 1.2, and for the login.
+    assert len(connections) == 3
 
 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:

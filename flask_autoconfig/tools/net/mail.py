@@ -186,8 +186,7 @@ class _Session:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
         lines = talk.command(talk.starttls)
         if not talk.is_good(lines):
-            line = talk.quoted(lines[-1])
-            raise ProbeError("starttls", f"STARTTLS is refused: “{line}”")
+            raise talk.refused("it offers STARTTLS and refuses it", lines[-1])
         return talk.sock
 
 

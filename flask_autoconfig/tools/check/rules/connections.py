@@ -50,8 +50,10 @@ def of_older_clients(
 ) -> Iterator[Finding]:
     """Yield what a good certificate does not help against: clients that still fail."""
     step = "server" if endpoint.type in MAIL_TYPES else "https"
+    if certificate.version != "TLSv1.3" and not certificate.wants_staple:
+        return
     messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
-    if REFUSED_VERSION in messages and certificate.version == "TLSv1.3":
+    if REFUSED_VERSION in messages:
         yield finding("tls.new-only", subject, step=step)
     if certificate.wants_staple and messages and STAPLE not in messages:
         # In the web Thunderbird goes on to http.

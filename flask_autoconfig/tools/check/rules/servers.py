@@ -213,8 +213,8 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
             port = standard_port(type_, socket_type)
             if type_ == endpoint.type and port and port != endpoint.port:
                 others.append(Endpoint(type_, endpoint.host, port, socket_type))
-    is_refused = error.kind == "tls" and "STARTTLS" in str(error)
-    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_refused:
+    is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
+    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others = [endpoint._replace(socket_type=name) for name in names]
     return others
