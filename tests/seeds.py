@@ -383,9 +383,9 @@ def imap_talks(capability: str) -> Behaviour:
 def late(behave: Behaviour, seconds: float) -> Behaviour:
     """Return the server with a greeting that takes some seconds."""
 
-    def later(connection: socket.socket) -> None:
+    def later(*connection: Any) -> None:
         time.sleep(seconds)
-        behave(connection)
+        behave(*connection)
 
     return later
 
@@ -650,6 +650,20 @@ SEEDS: dict[str, Seed] = {
         995,
         says_first("-ERR [SYS/TEMP] Try again later"),
         good(IMAP_NAME),
+    ),
+    "a greeting before STARTTLS that comes late": mail(
+        "smtp",
+        587,
+        late(
+            talks(
+                "220 smtp",
+                ("EHLO", "250 STARTTLS"),
+                inside=talks("", ("EHLO", "250 AUTH PLAIN")),
+            ),
+            0.6,
+        ),
+        good(SMTP_NAME),
+        at_once=False,
     ),
     "logins that are disabled": imap("IMAP4rev1 LOGINDISABLED"),
     "CRAM-MD5 alone": imap("LOGINDISABLED AUTH=CRAM-MD5"),

@@ -24,7 +24,9 @@ from seeds import (
     expired,
     good,
     imap,
+    imap_talks,
     is_without_address,
+    late,
     lead,
     mail,
     old_client,
@@ -156,6 +158,13 @@ def test_what_tls_allows_is_no_problem(here: Paper, world: str) -> None:
     TLS_WORLDS[world](here)
     assert problems(here.check(USER, file=here.file)) == []
     assert problems(here.check(USER, "--allow-private")) == []
+
+
+def test_a_late_greeting_is_no_problem(here: Paper) -> None:
+    mail("imap", 993, late(imap_talks("AUTH=PLAIN"), 0.6), good(IMAP_NAME))(here)
+    report = here.check(USER, "--timeout", "0.4", file=here.file)
+    assert problems(report) == []
+    assert "server.slow-greeting" in {found["code"] for found in report["findings"]}
 
 
 def test_an_address_without_a_route_from_here_is_no_problem(here: Paper) -> None:

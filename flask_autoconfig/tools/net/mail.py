@@ -97,7 +97,8 @@ class _Session:
             )
             talk = self._greeted(sock)
         else:
-            sock, server.certificate = self.network.start_tls(
+            # A late greeting may outlast the step.
+            sock, server.certificate = self.whole.start_tls(
                 self._connect_for_starttls, host, f" port {port} after STARTTLS"
             )
             talk = self._conversation(sock)
@@ -135,7 +136,6 @@ class _Session:
         """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""
         talk, begun = self._conversation(sock), time.monotonic()
         if not self._has_greeted(talk):
-            self._step()
             self._find_waiting()
             self._step(_GREETING * self.whole.timeout)
             if not self._has_greeted(talk):
@@ -161,6 +161,7 @@ class _Session:
     def _find_waiting(self) -> None:
         """Raise ProbeError if the server waits for the client to begin TLS or HTTP."""
         sock = None
+        self._step(self.whole.timeout / 3)
         with suppress(OSError, ProbeError):
             sock, _ = self.network.handshake(self._connect, self.endpoint.host)
             self.stack.callback(sock.close)

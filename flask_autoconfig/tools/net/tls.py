@@ -219,12 +219,8 @@ def judge(
     ended = [one for one in sent[1:] if (_time(one) or time.time()) < time.time()]
     root = _name(_path(sent)[-1:]) or "?"
     begins = _time(sent[0], "notBefore") if sent else None
-    wild = [f"*.{host}", f"*.{host.partition('.')[2].partition('.')[2]}"]
     values = {
         "host": host,
-        "label": " (* stands for exactly one label)"
-        if {*wild} & {*certificate.names}
-        else "",
         "names": ", ".join(certificate.names[:5]) or "no name",
         "when": f": it ended on {certificate.ends}" if certificate.ends else "",
         "begins": f" before {_day(begins)}" if begins else " yet",
