@@ -60,6 +60,8 @@ NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
+_ROOT = ((("organizationName", "A root"),),)
+_WHOLE = ({"subject": _OWN, "issuer": _ISSUER}, {"subject": _ISSUER, "issuer": _ROOT})
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Shown:
     ends: datetime
     code: int = 0
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
+    messages: frozenset[int] = frozenset((2, 11, 14))  # to a client of TLS 1.2
+    wants_staple: bool = False
 
     def judged(self, host: str) -> Certificate:
         """Return the certificate as verified for *host*."""
@@ -79,6 +83,7 @@ class Shown:
             days,
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
+            wants_staple=self.wants_staple,
         )
         code = _ENDED if days < 0 else self.code
         tls.judge(certificate, host, self.sent, code)
@@ -165,7 +170,7 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-        if address == NO_ROUTE:
+        if address == NO_ROUTE or (":" in address and address != "::1"):
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
@@ -185,6 +190,10 @@ class PaperNetwork(Network):
         certificate = shown.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate
+
+    def first_messages(self, connect: Callable[[], Any], host: str) -> set[int]:
+        shown = connect().encrypt()
+        return set(shown.messages if shown else ())
 
 
 class _NameServer(dns.nameserver.Nameserver):
@@ -370,7 +379,7 @@ class Paper(Checking):
         return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
 
     def unknown(self, *names: str, whole: bool = True) -> Shown:
-        sent = ({"issuer": _ISSUER},) * (2 if whole else 1)
+        sent = _WHOLE if whole else _WHOLE[:1]
         return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
 
     # --- Commands ----------------------------------------------------------------

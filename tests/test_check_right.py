@@ -25,10 +25,13 @@ from seeds import (
     dav,
     edited,
     good,
+    imap,
+    late,
     lead,
     mail,
     moved,
     offering,
+    old_client,
     page,
     says,
     when,
@@ -150,6 +153,38 @@ def serve(here: World, file: Path, *names: str, more: str = "") -> None:
     here.web(ELSEWHERE, here.certificate(*(names or WEB_NAMES)), file)
     zone = ADDRESSES.replace(f"IN A {WEB}", f"IN A {ELSEWHERE}")
     here.names.serve(zone + more + here.records(file))
+
+
+TLS_WORLDS = {
+    "a staple that the certificate wants": imap(
+        "AUTH=PLAIN", old_client(2, 11, 22, 14, wants_staple=True)
+    ),
+    "TLS 1.2 alone": imap("AUTH=PLAIN", old_client(2, 11, 14)),
+    "no answer to a client of TLS 1.2": imap("AUTH=PLAIN", old_client()),
+    "a client of TLS 1.2 without a cipher in common": imap(
+        "AUTH=PLAIN", old_client(-40)
+    ),
+    "staples in the web": at_web(old_client(2, 11, 22, 14, wants_staple=True)),
+}
+
+
+@pytest.mark.parametrize("world", TLS_WORLDS)
+def test_what_tls_allows_is_no_problem(here: Paper, world: str) -> None:
+    TLS_WORLDS[world](here)
+    assert problems(here.check(USER, file=here.file)) == []
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+def test_a_late_greeting_is_no_problem(here: Paper) -> None:
+    mail("imap", 993, late(offering("AUTH=PLAIN"), 0.6), good(IMAP_NAME))(here)
+    report = here.check(USER, "--timeout", "0.4", file=here.file)
+    assert problems(report) == []
+    assert "server.slow-greeting" in {found["code"] for found in report["findings"]}
+
+
+def test_an_address_without_a_route_from_here_is_no_problem(here: Paper) -> None:
+    here.names.serve(f"{ADDRESSES}imap IN AAAA 2001:db8::1\nsmtp IN AAAA 2001:db8::2\n")
+    assert problems(here.check(USER, file=here.file)) == []
 
 
 def test_submission_by_starttls_is_right(here: Paper, tmp_path: Path) -> None:
@@ -381,7 +416,7 @@ def test_three_domains_on_one_server_ask_it_once(here: Paper, tmp_path: Path) ->
     done = person(here, "--all", "--unpublished", "--json", file=file)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["domain"] for line in lines] == names
-    assert len(connections) == 1
+    assert len(connections) == 2  # the second as a client of TLS 1.2
 
 
 # --- For people, programs and cron ----------------------------------------------------
@@ -619,7 +654,8 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
     (failed,) = failures(log_in(here, here.file, "--yes"))
     assert failed["code"] == "login.server-fault"
     assert "451 4.3.0 Connection lost" in failed["seen"]
-    assert len(connections) == 2  # for what it offers, and for the login
+    # For what it offers, as a client of TLS 1.2, and for the login.
+    assert len(connections) == 3
 
 
 def test_a_servers_words_tell_its_own_failure_from_a_refusal() -> None:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
 from ..net.http import Reply, fetch_once, following
-from ..net.mail import Endpoint, MailServer, mail_server
+from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import Certificate, address_of
+from ..net.tls import STAPLE, Certificate, address_of
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -124,6 +124,24 @@ class Facts:
         """Return what a mail server offers."""
         look = partial(mail_server, replace(self.network, only=""), endpoint)
         return self._once("server", endpoint, look)
+
+    def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
+        """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.
+
+        nginx fetches a *staple* only when the first client has asked for it.
+        """
+        network = replace(self.network, only="")
+
+        def look() -> set[int]:
+            with suppress(OSError, ProbeError):
+                messages = first_messages(network, endpoint)
+                if staple and STAPLE not in messages:
+                    time.sleep(1)
+                    messages = first_messages(network, endpoint)
+                return messages
+            return set()
+
+        return self._once("first messages", endpoint, look)
 
     def at_addresses(self, endpoint: Endpoint) -> list[AtAddress]:
         """Connect to each address of a host; return [] for a host with only one."""

@@ -38,7 +38,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     host = parts.hostname or ""
     if error.kind == "dns":
         return _of_name(facts, url, host, error)
-    lost = error.kind in ("connect", "silent")
+    lost = error.kind in ("connect", "silent", "no-route")
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
