@@ -38,7 +38,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         if outcome.setup is not None or _ends(client, outcome):
             break
     played.findings = list(_on_the_way(played, client, case, facts, met))
-    if played.found is not None and played.found.reply is not None:
+    if played.found and played.found.reply is not None and not played.is_by_ispdb:
         for found in _with_settings(case, facts, played.found.reply):
             names = () if found.status == OK else (client.name,)
             played.findings.append(found.hurting(*names))
@@ -73,7 +73,7 @@ def _on_the_way(
             found = found._replace(marks=frozenset())
         else:
             # Clients only ask there after everything else failed.
-            is_far = outcome.place == "srv" or outcome.place.startswith("mx")
+            is_far = outcome.place.startswith(("srv", "mx"))
             is_last = is_far or outcome.url.startswith("http:")
             is_new = bool(causes) and found.seen not in causes
             found = found.marked(
@@ -157,6 +157,14 @@ class _Requests:
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)
+        if step.place.startswith("ispdb"):
+            # What is wrong there is the concern of a rule, and stops no client.
+            with suppress(ProbeError, MeaninglessError):
+                reply = self.facts.answer(ask)
+                if web.of_reply(self.case, reply, ask.url) is None:
+                    setup = self._read(step, web.unpacked(reply))
+                    return outcome._replace(reply=reply, setup=setup)
+            return outcome
         try:
             reply = self.facts.answer(ask)
         except ProbeError as error:

@@ -95,7 +95,11 @@ def _outcomes(report: Report) -> Iterator[str]:
 
     without = [fare.client for fare in report.fares if fare.works is None]
     if report.fares and not (works or stops):
-        yield click.style("works in no client: nothing is published", fg="red")
+        if any(found.code == "ispdb.not-reached" for found in report.findings):
+            what = "nothing is published; Thunderbird's ISP database could not be asked"
+            yield click.style(what, fg="red")
+        else:
+            yield click.style("works in no client: nothing is published", fg="red")
     elif without:
         yield f"nothing is published for {', '.join(without)}"
 
