@@ -429,6 +429,24 @@ def hoster(answer: Response) -> Seed:
     return seed
 
 
+# Where the ISP database is, as options of `check`.
+ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
+
+
+def in_ispdb(answer: Response) -> Seed:
+    """The ISP database, which knows the domain; *answer* changes its document."""
+
+    def known(asked: Asked) -> Answer:
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return answer(asked)
+
+    def seed(here: World) -> None:
+        shown = here.certificate("live.thunderbird.net")
+        here.web(ELSEWHERE, shown).answer = known
+
+    return seed
+
+
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {

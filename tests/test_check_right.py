@@ -15,7 +15,9 @@ from paper import Paper, World
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
+    CONFIG,
     IMAP_NAME,
+    ISPDB,
     POX,
     SMTP_NAME,
     WEB_NAMES,
@@ -25,12 +27,14 @@ from seeds import (
     dav,
     edited,
     good,
+    in_ispdb,
     lead,
     mail,
     moved,
     offering,
     page,
     says,
+    web,
     when,
 )
 from strangers import at_terminal
@@ -232,6 +236,57 @@ def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
     report = here.check("fred@customer.test", "--allow-private", file=file)
     assert [problem for problem in problems(report) if "caldav" not in problem] == []
     assert works(report)["Thunderbird"] is True
+
+
+def test_a_domain_that_the_isp_database_alone_knows_works(here: Paper) -> None:
+    web(says(404))(here)
+    here.names.serve(ADDRESSES)
+    in_ispdb(edited({}))(here)
+    for file in (here.file, None):
+        private = () if file else ("--allow-private",)
+        report = here.check(USER, *private, *ISPDB, file=file)
+        fares = works(report)
+        asks_it = ("Thunderbird", "Kontact", "Evolution", "Delta Chat", "FairEmail")
+        assert {fares[client] for client in asks_it} == {True}
+        assert fares["Mailspring"] is not True
+        if file:
+            assert "document.not-there" not in codes(report)
+            assert "document.none-at-domain-ispdb" in codes(report)
+        else:
+            assert problems(report) == []
+            assert "server.good" in codes(report)
+
+
+def test_an_isp_database_that_agrees_is_no_problem(here: Paper) -> None:
+    in_ispdb(edited({}))(here)
+    assert_right(here.check(USER, *ISPDB, file=here.file))
+
+
+def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> None:
+    here.names.serve(HOSTED.replace("autoconfig", "www"))
+
+    def by_hoster(asked: Asked) -> Any:
+        if not asked.path.endswith(f"/{HOSTER}"):
+            return says(404)(asked)
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return asked.served()
+
+    certificate = here.certificate("live.thunderbird.net")
+    here.web(ELSEWHERE, certificate).answer = by_hoster
+    report = here.check("fred@customer.test", "--allow-private", *ISPDB)
+    assert problems(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is fares["Thunderbird for Android (K-9)"] is True
+    assert fares["Kontact"] is None
+
+
+def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
+    here.names.serve(ADDRESSES)
+    web(says(404))(here)
+    options = ("--resolver", OTHER_NAMES, "--timeout", "5", "--allow-private")
+    text = here.invoke("check", USER, *options).output
+    assert "ISP database could not be asked" in text
+    assert "works in no client" not in text
 
 
 def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:

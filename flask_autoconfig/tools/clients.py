@@ -200,6 +200,7 @@ CLIENTS = (
             *_at_both("raw"),
             _BY_ISPDB,
             Step("mx host", _MAIL_V1, "raw"),
+            _BY_MX_AND_ISPDB,
         ),
         rules=_UNFILLED,
     ),
@@ -218,7 +219,7 @@ CLIENTS = (
         "FairEmail",
         "thunderbird",
         (
-            Step("host", _CONFIG),
+            *_at_both("address"),
             _BY_ISPDB,
             Step("mx domain", _CONFIG),
             _BY_MX_AND_ISPDB,

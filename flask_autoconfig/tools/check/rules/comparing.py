@@ -108,12 +108,12 @@ def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Fin
     # Not every format can express every method.
     accounts = [one._replace(authentication="") for one in first.setup.servers]
     for ours, theirs in _differing(Setup(tuple(accounts)), play, scene.case.asker):
+        whose = f"{first.client} sets up"
+        if play.is_by_ispdb and not first.is_by_ispdb:
+            yield _in_ispdb(scene, play, theirs, whose, ours)
+            continue
         is_faulty = _is_faulty(scene, ours) or _is_faulty(scene, theirs)
         if not is_faulty and not _is_choice(first, play, ours):
-            whose = f"{first.client} sets up"
-            if play.is_by_ispdb:
-                yield _in_ispdb(scene, play, theirs, whose, ours)
-                continue
             found = _difference("setup.contradicts", play, theirs, whose, ours)
             is_same_server = _is_same_server(scene, play, ours)
             yield found.marked("same server" if is_same_server else "")
