@@ -447,12 +447,28 @@ def in_ispdb(answer: Response) -> Seed:
     return seed
 
 
+def limited(requests: int, seconds: float) -> Seed:
+    """A web server that answers so many requests at most in so many seconds."""
+    answered: list[float] = []
+
+    def answer(asked: Asked) -> Answer | None:
+        now = time.monotonic()
+        if sum(now - at < seconds for at in answered) >= requests:
+            return says(503, "<html>503 Service Temporarily Unavailable")(asked)
+        answered.append(now)
+        return None
+
+    return web(answer)
+
+
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
+    "a server that limits requests too much": limited(4, 4),
+    "a server that limits requests too much, and no file": limited(4, 4),
     "a login wall by a redirect": led(
         ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
     ),

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Paper, World
+from paper import Every, Paper, World
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
@@ -29,6 +29,7 @@ from seeds import (
     good,
     in_ispdb,
     lead,
+    limited,
     mail,
     moved,
     offering,
@@ -278,6 +279,27 @@ def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> Non
     fares = works(report)
     assert fares["Thunderbird"] is fares["Thunderbird for Android (K-9)"] is True
     assert fares["Kontact"] is None
+
+
+def test_a_server_that_limits_requests_is_asked_again_slowly(here: Paper) -> None:
+    limited(5, 0.6)(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_many_domains_of_a_server_that_limits_requests_are_right(
+    here: Paper, tmp_path: Path
+) -> None:
+    names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
+    file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
+    zone = ADDRESSES + here.zone
+    here.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
+    here.front = here.web(WEB, Every(), file)
+    limited(30, 0.5)(here)
+    done = person(here, "--all", "--json", "--allow-private", file=file)
+    found = [
+        one for line in done.stdout.splitlines() for one in json.loads(line)["findings"]
+    ]
+    assert not [one for one in found if one["code"].startswith("http.")]
 
 
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:

@@ -130,7 +130,8 @@ def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
 def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
     url = url.replace("http:", "https:", 1)
     with suppress(ProbeError):
-        return web.of_reply(case, facts.answer(Ask(url)), url) is None
+        reply = facts.answer(Ask(url))
+        return reply.is_limited or web.of_reply(case, reply, url) is None
     return False
 
 
@@ -233,7 +234,7 @@ class _Requests:
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
         """Return that only a request with the address is answered, else *wrong*."""
-        if step.form not in ("none", "evolution"):
+        if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
         with_address = step._replace(form="address")
         other = ask_of(with_address, self.case, ask.url.partition("?")[0])

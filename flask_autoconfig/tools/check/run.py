@@ -50,6 +50,10 @@ class Report:
     is_trusted: bool  # it is from the file, or came completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
 
+    def has(self, code: str) -> bool:
+        """Return whether there is a finding with this code."""
+        return any(found.code == code for found in self.findings)
+
     def with_findings(self, more: Iterable[Finding]) -> Report:
         """Return the report with further findings."""
         kept = [found for found in more if found.code not in self.ignored]

@@ -36,6 +36,7 @@ class Reply:
     is_verified: bool = False  # every response came over https with a good certificate
     address: str = ""  # of the server that answered
     seconds: float = 0.0  # until the body was complete
+    is_limited: bool = False  # refused, as further requests of this program were
 
     @property
     def content_type(self) -> str:

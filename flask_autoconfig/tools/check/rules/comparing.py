@@ -244,7 +244,7 @@ def _no_settings(scene: Scene) -> Finding | None:
     if any(play.setup is not None for play in plays):
         return None
     is_explained = any(
-        found.code == "http.exchange"
+        found.code in ("http.exchange", "http.limited")
         or (
             found.status == FAILURE
             and (found.step == "document" or found.code == "http.empty")
@@ -263,7 +263,12 @@ def _no_document(scene: Scene, family: Family) -> Finding:
     if any(play.is_by_ispdb for play in plays):
         return finding("document.none-at-domain-ispdb", domain)
     name, askers = f"{family.label}.{domain}", family.askers
-    has_cause = any(play.failures() for play in plays if play.family == family.name)
+    has_cause = any(
+        found.status == FAILURE or found.code == "http.limited"
+        for play in plays
+        if play.family == family.name
+        for found in play.findings
+    )
     none = finding("document.not-published", name, name=name, askers=askers)
     if scene.facts.exists(name):
         url = f"https://{name}{family.routes[0].path}"
