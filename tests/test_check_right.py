@@ -23,6 +23,7 @@ from seeds import (
     WEB_NAMES,
     WHEN,
     at_web,
+    by_hops,
     certified,
     dav,
     edited,
@@ -300,6 +301,24 @@ def test_many_domains_of_a_server_that_limits_requests_are_right(
         one for line in done.stdout.splitlines() for one in json.loads(line)["findings"]
     ]
     assert not [one for one in found if one["code"].startswith("http.")]
+
+
+def test_a_greeting_after_seven_seconds_is_in_time(here: Paper) -> None:
+    ready = offering("imap")
+
+    def late(connection: socket.socket) -> None:
+        time.sleep(7)
+        ready(connection)
+
+    mail("imap", 993, late, good(IMAP_NAME))(here)
+    report = here.check(USER, file=here.file)
+    assert_right(report)
+    assert "server.slow" in codes(report)
+
+
+def test_seven_redirects_are_followed(here: Paper) -> None:
+    when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
+    assert_right(here.check(USER, file=here.file))
 
 
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:

@@ -56,6 +56,8 @@ class Client(NamedTuple):
     takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
     takes_empty_404: bool = False  # stops at an empty 404
     needs_absolute_location: bool = False
+    redirects: int = 10  # that it follows, as curl and libsoup do in programs
+    patience: float = 10.0  # seconds that it waits for a response, at least
     srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
     in_check: bool = True  # False: `validate` alone plays it
 
@@ -115,6 +117,8 @@ THUNDERBIRD = Client(
         needs_domain=True,
     ),
     needs_xml_type=True,
+    redirects=7,
+    patience=5.0,
 )
 CALENDARS = Client("Calendars", "dav")
 _UNFILLED = Rules(domain="kept")
@@ -140,6 +144,7 @@ CLIENTS = (
             needs_username=True,
             all_or_nothing=True,
         ),
+        redirects=20,  # okhttp
     ),
     Client(
         "Evolution",  # 3.46

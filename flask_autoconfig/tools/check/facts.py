@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
-from ..net.http import Reply, fetch_once, following
+from ..net.http import PATIENCE, Reply, fetch_once, following
 from ..net.mail import Endpoint, MailServer, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
@@ -152,7 +152,7 @@ class Facts:
         return reply
 
     def _sent(self, ask: Ask) -> Reply:
-        network = self.network.step()
+        network = self.network.step(PATIENCE * self.network.timeout)
         return fetch_once(network, ask.url, ask.method, ask.body, dict(ask.headers))
 
     def _in_turn(

@@ -219,6 +219,14 @@ class _Requests:
     def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
+        if len(reply.redirects) > client.redirects:
+            code, most = "http.many-redirects", client.redirects
+            number = len(reply.redirects)
+            return finding(code, ask.url, number=number, most=most, client=client.name)
+        if reply.seconds > client.patience:
+            code, most = "http.too-slow", f"{client.patience:.0f}"
+            took = f"{reply.seconds:.0f}"
+            return finding(code, ask.url, took=took, most=most, client=client.name)
         if client.takes_no_compression and coding:
             return finding("http.compressed", reply.url, coding=coding[:40])
         for hop in reply.redirects if client.needs_absolute_location else ():

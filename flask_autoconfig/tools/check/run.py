@@ -24,7 +24,6 @@ from .rules import RULES, RULES_OF_FILE, Rule, comparing, dav, documents, single
 from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
-_SECONDS = 13.0  # for a domain, at most
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
@@ -74,7 +73,7 @@ def reach(case: Case, network: Network, wait: float | None = None) -> Network:
 
 def seconds(network: Network) -> float:
     """Return how long the check of one domain may wait for servers."""
-    return min(_SECONDS, _TIMEOUTS * network.timeout)
+    return _TIMEOUTS * network.timeout
 
 
 def _hosts(case: Case) -> Iterator[tuple[str, int]]:

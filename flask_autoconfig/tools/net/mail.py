@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import Secrets
 
+_PATIENCE = 2.0  # times the timeout for a conversation: clients wait 30 to 60 seconds
 PATIENCE = 25.0  # seconds for a login: Dovecot delays a refusal by up to 17
 
 
@@ -49,6 +51,7 @@ class MailServer:
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
     before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
     address: str = ""  # that it was reached at
+    seconds: float = 0.0  # until its greeting came
 
 
 # The SASL names of each method of a file. Inside TLS the first is the safe choice that
@@ -106,13 +109,14 @@ class _Session:
     def _conversation(self, sock: socket.socket) -> Conversation:
         self.stack.callback(sock.close)
         protocol = CONVERSATIONS[self.endpoint.type]
-        return protocol(sock, self.secrets, self.network.left)
+        return protocol(sock, self.secrets, self.network.patient().left)
 
     def _greeted(self, sock: socket.socket) -> Conversation:
         """A mail server speaks first, a web server waits (RFC 9051, 7.1.5)."""
-        talk = self._conversation(sock)
+        talk, start = self._conversation(sock), time.monotonic()
         try:
             talk.greeting()
+            self.server.seconds = time.monotonic() - start
         except (TimeoutError, ProbeError) as error:
             if isinstance(error, ProbeError) and error.kind != "timeout":
                 raise
@@ -121,7 +125,8 @@ class _Session:
                 "timeout",
                 f"the server did not finish in time: no greeting came{after}",
                 f"see whether a server for {self.endpoint.type} listens there, and in "
-                "its log what it waits for (a slow name server, often)",
+                "its log what it waits for (a slow name server, often); with --timeout 30 "
+                "`check` waits as long as clients do",
             ) from error
         return talk
 
@@ -164,7 +169,7 @@ def _conversation(
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
     """Return what a mail server offers; raises ProbeError."""
-    with _conversation(network, endpoint) as (_, server):
+    with _conversation(network, endpoint, _PATIENCE * network.timeout) as (_, server):
         return server
 
 

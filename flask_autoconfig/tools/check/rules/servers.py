@@ -24,6 +24,7 @@ from . import web
 from .connections import at_addresses, of_certificate
 
 _MOST_SERVERS = 20  # of published documents, whose authors are unknown
+_SLOW = 4.0  # seconds for a greeting
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
@@ -237,6 +238,8 @@ def _logins(
     if not missing:
         at = f" ({server.address})" if server.address else ""
         yield finding("server.good", subject, offered=offered, at=at)
+    if server.seconds > _SLOW:
+        yield finding("server.slow", subject, seconds=f"{server.seconds:.0f}")
 
 
 def _without_login(
