@@ -324,7 +324,7 @@ class Paper(Checking):
             BIND: lambda query: self.bind.zone.respond(query),
         }
         self._hosts = {}
-        every = _Every()
+        every = Every()
         self._serve(WEB, self.front, every)
         for port, (mail, by_starttls) in {993: _IMAP, 995: _POP3, 465: _SMTP}.items():
             address = SMTP if port == 465 else IMAP
@@ -406,7 +406,7 @@ class Paper(Checking):
             return CliRunner().invoke(cli, [str(word) for word in arguments])
 
 
-class _Every(Shown):
+class Every(Shown):
     """A valid certificate for any name."""
 
     def __init__(self) -> None:

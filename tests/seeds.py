@@ -493,12 +493,68 @@ def hoster(answer: Response) -> Seed:
     return seed
 
 
+# Where the ISP database is, as options of `check`.
+ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
+
+
+def in_ispdb(answer: Response) -> Seed:
+    """The ISP database, which knows the domain; *answer* changes its document."""
+
+    def known(asked: Asked) -> Answer:
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return answer(asked)
+
+    def seed(here: World) -> None:
+        shown = here.certificate("live.thunderbird.net")
+        here.web(ELSEWHERE, shown).answer = known
+
+    return seed
+
+
+def delayed(seconds: float) -> Response:
+    def answer(asked: Asked) -> Answer:
+        time.sleep(seconds)
+        return asked.served()
+
+    return answer
+
+
+def by_hops(number: int) -> Response:
+    """The response of the service at the end of so many redirects."""
+
+    def answer(asked: Asked) -> Answer:
+        hop = asked.query.count("hop")
+        if hop >= number:
+            asked.query = asked.query.partition("&hop")[0].partition("hop")[0]
+            return asked.served()
+        scheme = "https" if asked.secure else "http"
+        return moved(f"{scheme}://{asked.url}?{asked.query}&hop")(asked)
+
+    return answer
+
+
+def limited(requests: int, seconds: float) -> Seed:
+    """A web server that answers so many requests at most in so many seconds."""
+    answered: list[float] = []
+
+    def answer(asked: Asked) -> Answer | None:
+        now = time.monotonic()
+        if sum(now - at < seconds for at in answered) >= requests:
+            return says(503, "<html>503 Service Temporarily Unavailable")(asked)
+        answered.append(now)
+        return None
+
+    return web(answer)
+
+
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
+    "a server that limits requests too much": limited(4, 4),
+    "a server that limits requests too much, and no file": limited(4, 4),
     "a login wall by a redirect": led(
         ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
     ),
@@ -507,6 +563,21 @@ SEEDS: dict[str, Seed] = {
     ),
     "a relative redirect": web(relative),
     "a slow answer": at(CONFIG, slow),
+    "an answer after Thunderbird has given up": when(
+        lambda asked: asked.path in ANYWHERE, delayed(5.2)
+    ),
+    "an answer after Thunderbird has given up, and no file": when(
+        lambda asked: asked.path in ANYWHERE, delayed(5.2)
+    ),
+    "more redirects than Thunderbird follows": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(9)
+    ),
+    "more redirects than Thunderbird follows, and no file": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(9)
+    ),
+    "more redirects than okhttp follows": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(21)
+    ),
     "somebody's own user name for Outlook": at(POX, annas),
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)

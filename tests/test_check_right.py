@@ -11,29 +11,35 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Paper, World
+from paper import Every, Paper, World
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
+    CONFIG,
     IMAP_NAME,
+    ISPDB,
     POX,
     SMTP_NAME,
     WEB_NAMES,
     WHEN,
     at_web,
+    by_hops,
     certified,
     dav,
     edited,
     good,
     imap,
+    in_ispdb,
     late,
     lead,
+    limited,
     mail,
     moved,
     offering,
     old_client,
     page,
     says,
+    web,
     when,
 )
 from strangers import at_terminal
@@ -267,6 +273,83 @@ def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
     report = here.check("fred@customer.test", "--allow-private", file=file)
     assert [problem for problem in problems(report) if "caldav" not in problem] == []
     assert works(report)["Thunderbird"] is True
+
+
+def test_a_domain_that_the_isp_database_alone_knows_works(here: Paper) -> None:
+    web(says(404))(here)
+    here.names.serve(ADDRESSES)
+    in_ispdb(edited({}))(here)
+    for file in (here.file, None):
+        private = () if file else ("--allow-private",)
+        report = here.check(USER, *private, *ISPDB, file=file)
+        fares = works(report)
+        asks_it = ("Thunderbird", "Kontact", "Evolution", "Delta Chat", "FairEmail")
+        assert {fares[client] for client in asks_it} == {True}
+        assert fares["Mailspring"] is not True
+        if file:
+            assert "document.not-there" not in codes(report)
+            assert "document.none-at-domain-ispdb" in codes(report)
+        else:
+            assert problems(report) == []
+            assert "server.good" in codes(report)
+
+
+def test_an_isp_database_that_agrees_is_no_problem(here: Paper) -> None:
+    in_ispdb(edited({}))(here)
+    assert_right(here.check(USER, *ISPDB, file=here.file))
+
+
+def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> None:
+    here.names.serve(HOSTED.replace("autoconfig", "www"))
+
+    def by_hoster(asked: Asked) -> Any:
+        if not asked.path.endswith(f"/{HOSTER}"):
+            return says(404)(asked)
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return asked.served()
+
+    certificate = here.certificate("live.thunderbird.net")
+    here.web(ELSEWHERE, certificate).answer = by_hoster
+    report = here.check("fred@customer.test", "--allow-private", *ISPDB)
+    assert problems(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is fares["Thunderbird for Android (K-9)"] is True
+    assert fares["Kontact"] is None
+
+
+def test_a_server_that_limits_requests_is_asked_again_slowly(here: Paper) -> None:
+    limited(5, 0.6)(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_many_domains_of_a_server_that_limits_requests_are_right(
+    here: Paper, tmp_path: Path
+) -> None:
+    names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
+    file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
+    zone = ADDRESSES + here.zone
+    here.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
+    here.front = here.web(WEB, Every(), file)
+    limited(30, 0.5)(here)
+    done = person(here, "--all", "--json", "--allow-private", file=file)
+    found = [
+        one for line in done.stdout.splitlines() for one in json.loads(line)["findings"]
+    ]
+    assert not [one for one in found if one["code"].startswith("http.")]
+
+
+def test_seven_redirects_are_followed(here: Paper) -> None:
+    when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
+    here.names.serve(ADDRESSES)
+    web(says(404))(here)
+    options = ("--resolver", OTHER_NAMES, "--timeout", "5", "--allow-private")
+    text = here.invoke("check", USER, *options).output
+    assert "ISP database could not be asked" in text
+    assert "works in no client" not in text
 
 
 def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:

@@ -94,10 +94,16 @@ def _outcomes(report: Report) -> Iterator[str]:
         yield f"{red} {', '.join(clients)}: {clean(cause, 300)}"
 
     without = [fare.client for fare in report.fares if fare.works is None]
+    unasked = next(
+        (one.clients for one in report.findings if one.code == "ispdb.not-reached"), ()
+    )
+    more = "; Thunderbird's ISP database could not be asked"
+    more = "" if {*unasked}.isdisjoint(without) else more
     if report.fares and not (works or stops):
-        yield click.style("works in no client: nothing is published", fg="red")
+        first = "" if more else "works in no client: "
+        yield click.style(f"{first}nothing is published{more}", fg="red")
     elif without:
-        yield f"nothing is published for {', '.join(without)}"
+        yield f"nothing is published for {', '.join(without)}{more}"
 
 
 def _of_servers(report: Report) -> str:

@@ -12,7 +12,7 @@ from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
 from ...families import Family
-from ..clients import CLIENTS, Client
+from ..clients import CLIENTS, Client, Step
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -48,6 +48,10 @@ class Report:
     provider: Provider | None  # whose servers were checked
     is_trusted: bool  # it is from the file, or came completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
+
+    def has(self, code: str) -> bool:
+        """Return whether there is a finding with this code."""
+        return any(found.code == code for found in self.findings)
 
     def with_findings(self, more: Iterable[Finding]) -> Report:
         """Return the report with further findings."""
@@ -128,7 +132,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     is_trusted = case.provider is not None
     if case.provider is None:
         names = comparing.names_for_all(scene)
-        document = comparing.reference(scene)
+        document = comparing.reference(scene) or comparing.of_ispdb(scene)
         provider = document.provider if document else None
         scene = replace(scene, provider=provider, names_for_all=names)
         is_trusted = document is not None and document.is_verified
@@ -217,18 +221,18 @@ def _fetch(
     All at once, so that servers that do not respond cost one timeout in total.
     """
     steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
-    far = [step for step in steps if step.place.startswith("mx")]
-    near = [ask for step in steps if step not in far for ask in asks(step, case, facts)]
+    near = [ask for step in steps if not step.is_far for ask in asks(step, case, facts)]
     for client in clients:
         asks_of, _ = _OTHERS.get(client.family, _USUAL)
         near += [] if client.steps else asks_of(case, _family(case, client))
     requests += dict.fromkeys(near)
 
-    def by_mx() -> None:
-        further = [ask for step in far for ask in asks(step, case, facts)]
+    def elsewhere(step: Step) -> None:
+        further = asks(step, case, facts)
         side_by_side(partial(_quietly, partial(facts.answer, ask)) for ask in further)
 
-    lookups: list[Callable[[], object]] = [by_mx]
+    lookups: list[Callable[[], object]]
+    lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
     for rule in RULES:
         lookups += rule.lookups(case, facts) if rule.lookups else ()

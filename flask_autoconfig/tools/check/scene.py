@@ -42,6 +42,11 @@ class Play:
         return shown(self.found.url) if self.found else self.client
 
     @property
+    def is_by_ispdb(self) -> bool:
+        """Whether the settings are those of the ISP database."""
+        return self.found is not None and self.found.place.startswith("ispdb")
+
+    @property
     def mail(self) -> list[Account]:
         """The mail accounts of the setup that have a host and a port."""
         accounts = self.setup.servers if self.setup else ()

@@ -39,7 +39,7 @@ class Network:
     """
 
     resolver: Resolver
-    timeout: float = 5.0  # seconds for each step
+    timeout: float = 5.0  # seconds for a connection, and for each part of a step
     # (host, port) -> (host, port) to connect to instead, as curl's --connect-to, to try
     # a server before DNS points to it.
     connect_to: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
@@ -54,6 +54,10 @@ class Network:
         end = time.monotonic() + (self.timeout if seconds is None else seconds)
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
+
+    def patient(self) -> Network:
+        """Return the network for responses, which may take all that is left of a step."""
+        return replace(self, timeout=math.inf)
 
     def left(self) -> float:
         """Return the seconds left for the step; raises ProbeError if there are none."""

@@ -35,5 +35,6 @@ RULES = (
     Rule(connections.certificates),
     Rule(comparing.differences),
     Rule(comparing.nothing),
+    Rule(comparing.ispdb),
     Rule(comparing.hosters),
 )

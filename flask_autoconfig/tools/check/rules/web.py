@@ -226,6 +226,8 @@ def _status(reply: Reply) -> Finding:
         code = "http.bot-protection"
     elif "csrf" in text:
         code = "http.csrf"
+    elif reply.is_limited:
+        code = "http.limited"
     elif status in REDIRECTS:
         code = "http.no-location"
     else:
