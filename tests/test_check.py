@@ -580,6 +580,11 @@ AFTER_LOGIN = {
     ),
     "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.sending-unknown"),
     "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
+    "a person whom a relay does not know": (
+        "RCPT",
+        "550 5.1.1 <x>: Recipient address rejected: User unknown in relay recipient table",
+        "login.sending-unknown",
+    ),
     "only example.net takes no mail": (
         "RCPT TO:<POSTMASTER@EXAMPLE.NET",
         NULL_MX,
@@ -590,6 +595,7 @@ AFTER_LOGIN = {
         "a NO [SERVERBUG] Internal error occurred.",
         "login.no-inbox",
     ),
+    "a farewell for a login": ("AUTHENTICATE", "* BYE Too many", "login.server-fault"),
     "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
 }
 
@@ -600,7 +606,7 @@ def test_a_login_that_is_of_no_use_is_named(
     here: Paper, claim: str, has_file: bool
 ) -> None:
     command, reply, code = AFTER_LOGIN[claim]
-    type_ = "imap" if command == "EXAMINE" else "smtp"
+    type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
     behave = talks(greeting, (command, reply), *said)
