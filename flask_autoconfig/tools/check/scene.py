@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ class Document(NamedTuple):
     is_verified: bool  # at least one request was answered over verified https only
 
     @property
+    def types(self) -> dict[str, str]:
+        """The types of its servers, by their place."""
+        return {place: server.type for place, server in self.provider.servers}
+
+    @property
     def place(self) -> str:
         """The first URL, for people."""
         return shown(self.asks[0].url)
@@ -71,6 +77,8 @@ class Faulty(NamedTuple):
     """A document with values that no client can use."""
 
     asks: tuple[Ask, ...]
+    body: bytes
+    types: Mapping[str, str]  # of its servers, by their place
     problems: tuple[Problem, ...]
 
 
