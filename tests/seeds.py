@@ -120,6 +120,7 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
     "a profile": lambda asked: "mobileconfig" in asked.path,
+    "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
 }
 # Other bodies, by the `change` of a mistake.

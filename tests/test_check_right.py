@@ -19,6 +19,7 @@ from seeds import (
     IMAP_NAME,
     ISPDB,
     POX,
+    PROFILE,
     SMTP_NAME,
     WEB_NAMES,
     WHEN,
@@ -224,6 +225,27 @@ def test_a_domain_that_publishes_by_well_known_alone_is_right(here: Paper) -> No
         notes = [one for one in report["findings"] if one["status"] == "note"]
         subjects = {found["subject"] for found in notes}
         assert f"autoconfig.{DOMAIN}" in subjects or file is None
+
+
+def test_autodiscover_by_an_srv_record_alone_is_right(here: Paper) -> None:
+    zone = ADDRESSES + here.zone.replace("autodiscover IN", "elsewhere IN")
+    here.names.serve(zone.replace("SRV 0 0 443 autodiscover", "SRV 0 0 443 www"))
+    answer = when(lambda asked: asked.path == POX and asked.host == DOMAIN, says(404))
+    answer(here)
+    assert works(here.check(USER, file=here.file))["Outlook (classic)"] is True
+    assert problems(here.check(USER, file=here.file)) == []
+
+
+def test_a_family_that_the_file_leaves_out_need_not_be_published(
+    here: Paper, tmp_path: Path
+) -> None:
+    here.names.serve(ADDRESSES + here.zone.replace("autodiscover", "elsewhere"))
+    when(lambda asked: asked.path in (POX, PROFILE), says(404))(here)
+    clients = 'clients = ["thunderbird", "pacc", "dav"]\n'
+    file = written(tmp_path, ("[[provider]]", f"{clients}[[provider]]"))
+    report = here.check(USER, file=file)
+    assert problems(report) == []
+    assert works(report)["Thunderbird"] is True
 
 
 def test_a_wildcard_that_leads_to_a_web_site_publishes_nothing(here: Paper) -> None:
@@ -513,11 +535,22 @@ def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
 broken = when(WHEN["without an address"], says(500))
 
 
+def test_the_verdict_says_whom_a_failure_hurts(here: Paper) -> None:
+    here.names.serve(f"{ADDRESSES}{here.zone}".replace(" mx.", " gone."))
+    done = person(here, USER)
+    assert done.exit_code == 1
+    works_in, fails_at, *_ = done.stdout.splitlines()
+    assert works_in.startswith(
+        f"{DOMAIN}  works in Outlook (classic), iPhone, Thunderb"
+    )
+    assert f"fails at {DOMAIN} MX: other mail servers cannot deliver mail" in fails_at
+
+
 def test_the_verdict_comes_first(here: Paper) -> None:
     broken(here)
     done = person(here, USER)
     works_in, fails_in, *rest = done.stdout.splitlines()
-    assert works_in.startswith(f"{DOMAIN}  works in Thunderbird, Evolution, Delta Chat")
+    assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert fails_in.startswith(" " * len(DOMAIN) + "  fails in Thunderbird for Android")
     assert "Kontact, Mailspring: without an address, the server answers 500" in fails_in
     assert rest[0].startswith("failure  https: without an address")
@@ -712,7 +745,7 @@ def test_clients_whose_servers_refuse_the_name_do_not_work(
     assert lines[0].startswith(f"{DOMAIN}  works in ")
     assert "Calendars" in lines[0]
     assert "Thunderbird" not in lines[0]
-    assert "fails in Thunderbird, " in lines[1]
+    assert "fails in Outlook (classic), iPhone, Thunderbird, " in lines[1]
     assert lines[1].count("accepts the user name") == 1
     assert "the login fails at" not in "".join(lines)
 

@@ -269,24 +269,18 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
 
 # --- The result for a client ------------------------------------------------------------
 
-# Families whose clients look in one place only: a warning there is all that they meet.
-_IN_ONE_PLACE = ("apple", "pacc", "dav")
-
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client, played.setup
     if setup is not None and case.address is None:
         setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
     works = None if setup is None else True
-    stops = [
-        found
-        for found in findings
-        if found.status == FAILURE and client in found.clients
-    ]
+    met = [found for found in findings if client in found.clients]
+    stops = [found for found in met if found.status == FAILURE]
     if stops:
         works = False
-    elif setup is None and played.family in _IN_ONE_PLACE:
-        stops = [found for found in played.findings if found.status == WARNING]
+    elif setup is None:
+        stops = [found for found in met if found.status == WARNING]
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return Fare(client, works, setup, stopped_by)
 
