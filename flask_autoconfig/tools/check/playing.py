@@ -182,7 +182,15 @@ class _Requests:
         if wrong is not None:
             return self._failed(outcome, wrong)
         try:
-            return outcome._replace(setup=self._read(step, web.unpacked(reply)))
+            setup = self._read(step, web.unpacked(reply))
+            if (
+                step.kind != "xml"
+                or not self.client.needs_xml_type
+                or _is_in_charset(reply)
+            ):
+                return outcome._replace(setup=setup)
+            wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
+            return self._failed(outcome, wrong)
         except MeaninglessError as error:
             code, cure = "document.unusable", error.cure
             wrong = finding(code, ask.url, advice=cure, reason=error)
@@ -220,7 +228,9 @@ class _Requests:
         is_xml = reply.content_type in ("text/xml", "application/xml")
         if step.kind == "xml" and client.needs_xml_type and not is_xml:
             kind = reply.content_type or "missing"
-            return finding("http.content-type", reply.url, found=kind)
+            count = [name for name, _ in reply.every].count("content-type")
+            first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
+            return finding("http.content-type", reply.url, found=f"{kind}{first}")
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
@@ -319,6 +329,20 @@ class _Requests:
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             yield self._outcome(step, ask)._replace(place="srv")
+
+
+def _is_in_charset(reply: Reply) -> bool:
+    """Return whether the body is in the charset of its header, where that is Unicode.
+
+    Browsers decode other charsets without errors, and go by a byte order mark first.
+    """
+    body = web.unpacked(reply)
+    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
+    if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return True
+    with suppress(UnicodeDecodeError):
+        return "<" in body.decode(reply.charset)
+    return False
 
 
 def _url_of_v2(reply: Reply) -> str:

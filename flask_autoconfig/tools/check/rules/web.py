@@ -184,6 +184,8 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
         return wall
     if reply.status != 200:
         return _status(reply)
+    if reply.damage:
+        return finding("http.cut-off", url, damage=reply.damage)
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
