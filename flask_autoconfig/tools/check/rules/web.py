@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import http.client
 import re
 import zlib
 from contextlib import suppress
@@ -20,6 +22,8 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
+_TAG = re.compile(r"<[^<>]*>")
+_MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
@@ -183,13 +187,13 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if wall:
         return wall
     if reply.status != 200:
-        return _status(reply)
+        return _by_text(reply)
     if reply.damage:
         return finding("http.cut-off", url, damage=reply.damage)
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
-    return _web_page(reply) if is_web_page(reply) else None
+    return _by_text(reply) if is_web_page(reply) else None
 
 
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
@@ -221,23 +225,6 @@ def _login_wall(reply: Reply, asked: str) -> Finding | None:
     return None
 
 
-def _status(reply: Reply) -> Finding:
-    text = reply.body[:4000].decode("utf-8", "replace").lower()
-    status = reply.status
-    if texts.pages()["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
-        code = "http.bot-protection"
-    elif "csrf" in text:
-        code = "http.csrf"
-    elif status in REDIRECTS:
-        code = "http.no-location"
-    else:
-        other = "http.server-error" if status >= 500 else "http.status"
-        code = texts.code_on("http", str(status), other)
-    allow = reply.headers.get("allow", "")
-    allowed = f" (it allows {allow})" if allow else ""
-    return finding(code, reply.url, status=status, allowed=allowed)
-
-
 # --- Web pages --------------------------------------------------------------------------
 
 
@@ -249,12 +236,40 @@ def is_web_page(reply: Reply) -> bool:
     )
 
 
-def _web_page(reply: Reply) -> Finding:
+def _by_text(reply: Reply) -> Finding:
+    """Return what a web page says, or a response with another status than 200."""
+    status = reply.status
     text = reply.body[:20_000].decode("utf-8", "replace")
-    title = _TITLE.search(text)
-    called = f" (“{' '.join(title[1].split())}”)" if title else ""
-    codes = (code for code, page in texts.pages().items() if page.search(text))
-    return finding(next(codes, "http.web-page"), reply.url, title=called)
+    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
+    titles = _TITLE.findall(text)[:1]
+    said = " ".join(html.unescape("".join(titles)).split())
+    pages = (it for it, page in texts.patterns("page").items() if page.search(text))
+    if status == 200:
+        called = f" (“{said}”)" if said else ""
+        return finding(next(pages, "http.web-page"), reply.url, title=called)
+
+    said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
+    said = f" (“{said}”)" if said else ""
+    other = "http.server-error" if status >= 500 else "http.status"
+    refusals = texts.patterns("refusal").items()
+    code = "http.no-location"
+    if status not in REDIRECTS:
+        code = next((it for it, words_of in refusals if words_of.search(words)), "")
+        code = code or next(pages, texts.code_on("http", str(status), other))
+    if code == "http.challenge" or "cf-mitigated" in reply.headers:
+        code = "http.bot-protection"
+    allow = reply.headers.get("allow", "")
+    allowed = f" (it allows {allow})" if allow else ""
+    title = f" with status {status}{said}"
+    values = {"allowed": allowed, "said": said, "title": title}
+    return finding(code, reply.url, status=status, **values)
+
+
+def _beyond(status: int, text: str) -> str:
+    """Return the text without the status and its standard phrase."""
+    phrase = http.client.responses.get(status, "")
+    rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
+    return rest if any(map(str.isalnum, rest)) else ""
 
 
 # --- Helpers ----------------------------------------------------------------------------
