@@ -336,6 +336,7 @@ def app_of(file: Path) -> App:
     return answer
 
 
+_LISTS = ("Content-Type", "WWW-Authenticate")  # headers that may come several times
 Web = Callable[[Asked], Answer | None]
 
 
@@ -366,7 +367,7 @@ class Front:
                     if key == "Content-Length" and value.startswith(("+", "-")):
                         length = int(value)
                     if key.lower() not in ("content-length", "connection"):
-                        for one in value.split(" and ", key == "Content-Type"):
+                        for one in value.split(" and ") if key in _LISTS else [value]:
                             self.send_header(key, one)
                 self.send_header("Connection", "close")
                 if "Transfer-Encoding" in headers:

@@ -154,7 +154,8 @@ def by_name(
     """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
     host = split_url(url).hostname or ""
     is_below = case.has(host) and host != case.domain
-    if found is None or found.step == "dns" or not is_below:
+    is_named = found is None or found.step == "dns" or found.code == "http.exchange"
+    if found is None or is_named or not is_below:
         return found
     target = names_of(facts, host)[-1]
     if not case.has(target):
@@ -183,7 +184,7 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
-    wall = _login_wall(reply, asked)
+    wall = _login_wall(case, reply, asked)
     if wall:
         return wall
     if reply.status != 200:
@@ -214,8 +215,27 @@ def _lost_path(reply: Reply, asked: str) -> Finding | None:
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
 
 
-def _login_wall(reply: Reply, asked: str) -> Finding | None:
+_EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
+
+
+def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = shown(reply.url)
+    if reply.status == 401:
+        host = split_url(url).hostname or ""
+        schemes = {
+            value.partition(" ")[0]
+            for name, value in reply.every
+            if name == "www-authenticate"
+        }
+        by_windows = sorted(schemes & {"NTLM", "Negotiate"})
+        types = {it.type for _, it in case.provider.servers} if case.provider else set()
+        is_meant = case.provider is None or not types.isdisjoint(_EXCHANGE_TYPES)
+        is_far = schemes and case.provider is None and not case.has(host)
+        how = f" ({', '.join(by_windows)})" if by_windows else ""
+        if is_far or (by_windows and is_meant):
+            return finding("http.exchange", asked, host=host, how=how)
+        if by_windows:
+            return finding("http.exchange-login", url, host=host, how=how)
     if reply.status in (401, 407):
         return finding("http.login-wanted", url, status=reply.status)
     led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
@@ -269,10 +289,26 @@ def _beyond(status: int, text: str) -> str:
     """Return the text without the status and its standard phrase."""
     phrase = http.client.responses.get(status, "")
     rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
-    return rest if any(map(str.isalnum, rest)) else ""
+    return rest.lstrip("!., ")
 
 
 # --- Helpers ----------------------------------------------------------------------------
+
+
+def unfilled(url: str, reply: Reply) -> Finding | None:
+    """Return that a document for clients without placeholders has one, or None."""
+    found = _PLACEHOLDER.search(unpacked(reply))
+    if found is None:
+        return None
+    name = found[0].decode("ascii", "replace")
+    return finding("document.unfilled", url, name=name)
+
+
+# Not percent-encoding, which has two hexadecimal digits.
+_PLACEHOLDER = re.compile(
+    rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
+    rb"|\{\{[^{}<>]{1,40}\}\}|\$\{\w{1,30}\}|\$(?:EMAIL|USER)\w*"
+)
 
 
 def unpacked(reply: Reply) -> bytes:
