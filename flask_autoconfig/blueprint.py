@@ -38,12 +38,13 @@ from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .reload import log
 from .service import Service
-from .settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
+
+    from .settings import Settings
 
 FindProviderT = TypeVar("FindProviderT", bound=FindProvider)
 FindUsernameT = TypeVar("FindUsernameT", bound=FindUsername)
@@ -122,6 +123,8 @@ class Autoconfig(Blueprint):
         It needs an app context; templates call `autoconfig_settings(address)`. In a
         request the URLs have the requested host, else `https://autoconfig.DOMAIN`.
         """
+        from .settings import settings_of
+
         service: Service | None = current_app.extensions.get("autoconfig")
         if service is None:
             raise RuntimeError(

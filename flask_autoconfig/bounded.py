@@ -17,14 +17,15 @@ class Bounded(Generic[Key, Value]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._entries: dict[Key, tuple[Value | None, int]] = {}  # the oldest first
+        self._entries: dict[Key, tuple[Value, int]] = {}  # the oldest first
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: Key) -> Value | None:
-        return self._entries.get(key, _NOTHING)[0]
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
 
     def put(self, key: Key, value: Value, size: int) -> None:
         """Store a value that takes *size* bytes."""
@@ -35,7 +36,5 @@ class Bounded(Generic[Key, Value]):
             self.pop(next(iter(self._entries)))
 
     def pop(self, key: Key) -> None:
-        self.bytes -= self._entries.pop(key, _NOTHING)[1]
-
-
-_NOTHING = (None, 0)
+        entry = self._entries.pop(key, None)
+        self.bytes -= entry[1] if entry else 0

@@ -160,7 +160,7 @@ class Live(Generic[Built]):
         log_warnings(loaded, before)
 
     def _read(self) -> tuple[Loaded, Built]:
-        """Read the file; raises ConfigError, also if a resource is lacking."""
+        """Read the file; raises ConfigError, or an error for lack of a resource."""
         before, interval = self._loaded, sys.getswitchinterval()
         # Threads are switched more often, so that a large file does not delay requests.
         sys.setswitchinterval(min(interval, 0.0005))
@@ -170,9 +170,6 @@ class Live(Generic[Built]):
             earliest = before.modified + 1 if before else 0.0
             loaded = loaded._replace(modified=max(loaded.modified, earliest))
             return loaded, self._build(loaded)
-        except (OSError, MemoryError) as error:
-            problem = Problem("", str(error) or "no memory", "")
-            raise ConfigError([problem], str(self.file), is_unread=True) from error
         finally:
             sys.setswitchinterval(interval)
 

@@ -1,13 +1,16 @@
-"""Chromium for tests of the page, which fail for each message in its console."""
+"""A web server, and Chromium for tests that fail for each message in its console."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from seen import AGENTS
-from support import program
+from support import free_port, program
 
 if TYPE_CHECKING:  # the fast tier has no Playwright
     from playwright.sync_api import Browser, BrowserContext, Page, Request
@@ -60,3 +63,23 @@ def visit(browser: Browser) -> Iterator[Open]:
     status = f"{resource}the server responded with a status of 4"
     expected = (f"{resource}net::ERR_CONNECTION_RESET", status)
     assert [text for text in complaints if not text.startswith(expected)] == []
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """Serve an application on a free port of loopback; yield its base URL."""
+    port = free_port()
+    server = make_server("127.0.0.1", port, app, handler_class=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import string
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 SIZES = (4, 16, 64)  # KiB
 # Linear time grows four times from 16 to 64 KiB, quadratic time sixteen times.
@@ -47,7 +46,18 @@ def assert_linear(
     may take *most* seconds.
     """
     for end in ends:
-        _assert_linear(lambda text, end=end: call(text + end), token, unnoticed, most)  # type: ignore[misc]
+        small, middle, large = (repeated(token, size) + end for size in SIZES)
+        assert_quick(call, small, most, f"{token!r} at {SIZES[0]} KiB")
+        for _ in range(ATTEMPTS):
+            before = _seconds(call, middle)
+            if before * (len(large) / len(middle)) ** 2 < unnoticed:
+                break  # even if the time is quadratic
+            after = _seconds(call, large)
+            if after < max(unnoticed, MOST_GROWTH * before):
+                break
+        else:
+            took = f"{before:.3f} s, and {after:.3f} s for 4 times as much"
+            raise AssertionError(f"{token!r}: {took}")
 
 
 def assert_quick(
@@ -66,39 +76,16 @@ def repeated(token: str, size: int) -> str:
     return token * (size * 1024 // len(token))
 
 
-def _assert_linear(
-    call: Callable[[str], object], token: str, unnoticed: float, most: float
-) -> None:
-    small, middle, large = (repeated(token, size) for size in SIZES)
-    assert_quick(call, small, most, f"{token!r} at {SIZES[0]} KiB")
-    for _ in range(ATTEMPTS):
-        before = _seconds(call, middle)
-        if before * (len(large) / len(middle)) ** 2 < unnoticed:
-            return  # even if the time is quadratic
-        after = _seconds(call, large)
-        if after < max(unnoticed, MOST_GROWTH * before):
-            return
-    raise AssertionError(
-        f"{token!r}: {before:.3f} s, and {after:.3f} s for 4 times as much"
-    )
-
-
 def _seconds(call: Callable[[str], object], text: str) -> float:
-    with _interrupted_after(LONGEST):
+    def interrupt(*_: object) -> None:
+        raise AssertionError(f"the call did not end within {LONGEST:.0f} s of CPU time")
+
+    handler = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    try:
         start = time.process_time()
         call(text)
         return time.process_time() - start
-
-
-@contextmanager
-def _interrupted_after(seconds: float) -> Iterator[None]:
-    def interrupt(*_: object) -> None:
-        raise AssertionError(f"the call did not end within {seconds:.0f} s of CPU time")
-
-    before = signal.signal(signal.SIGPROF, interrupt)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        signal.signal(signal.SIGPROF, handler)

@@ -60,6 +60,8 @@ NO_ROUTE = "2001:db8::9"  # an address that this machine cannot reach
 _ENDED, _SELF_SIGNED, _NO_ISSUER = 10, 18, 20  # X509_V_ERR_…
 _ISSUER = ((("organizationName", "An authority"),),)
 _OWN = ((("organizationName", "The server's own"),),)
+_ROOT = ((("organizationName", "A root"),),)
+_WHOLE = ({"subject": _OWN, "issuer": _ISSUER}, {"subject": _ISSUER, "issuer": _ROOT})
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Shown:
     ends: datetime
     code: int = 0
     sent: tuple[Mapping[str, Any], ...] = ({"issuer": _ISSUER},)
+    messages: frozenset[int] = frozenset((2, 11, 14))  # to a client of TLS 1.2
+    wants_staple: bool = False
 
     def judged(self, host: str) -> Certificate:
         """Return the certificate as verified for *host*."""
@@ -79,6 +83,7 @@ class Shown:
             days,
             ends=f"{self.ends:%Y-%m-%d}",
             version="TLSv1.3",
+            wants_staple=self.wants_staple,
         )
         code = _ENDED if days < 0 else self.code
         tls.judge(certificate, host, self.sent, code)
@@ -165,7 +170,7 @@ class PaperNetwork(Network):
     hosts: Mapping[tuple[str, int], Dial] = field(default_factory=dict)
 
     def dial(self, address: str, port: int, seconds: float) -> socket.socket:
-        if address == NO_ROUTE:
+        if address == NO_ROUTE or (":" in address and address != "::1"):
             raise OSError(errno.ENETUNREACH, "Network is unreachable")
         if (address, port) not in self.hosts:
             raise ConnectionRefusedError
@@ -185,6 +190,10 @@ class PaperNetwork(Network):
         certificate = shown.judged(host)
         certificate.address = connection.getpeername()[0]
         return connection, certificate
+
+    def first_messages(self, connect: Callable[[], Any], host: str) -> set[int]:
+        shown = connect().encrypt()
+        return set(shown.messages if shown else ())
 
 
 class _NameServer(dns.nameserver.Nameserver):
@@ -261,14 +270,16 @@ def _judging(yes: str, no: str) -> Said:
 
 Said = list[tuple[str, str]]
 _CAPABLE = "* CAPABILITY IMAP4rev1 {}\r\na OK done"
+IMAP_SAYS: Said = [
+    ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
+    ("AUTHENTICATE", "+ "),
+    ("EXAMINE", "* 0 EXISTS\r\na OK [READ-ONLY] done"),
+    *_judging("a OK in", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
+]
 _IMAP = _mail(
     "* OK ready",
     [("CAPABILITY", _CAPABLE.format("STARTTLS LOGINDISABLED"))],
-    [
-        ("CAPABILITY", _CAPABLE.format("AUTH=PLAIN AUTH=LOGIN")),
-        ("AUTHENTICATE", "+ "),
-        *_judging("a OK in", "a NO [AUTHENTICATIONFAILED] Authentication failed."),
-    ],
+    IMAP_SAYS,
 )
 _POP3 = _mail(
     "+OK ready",
@@ -276,18 +287,17 @@ _POP3 = _mail(
     [
         ("CAPA", "+OK\r\nUSER\r\nSASL PLAIN LOGIN\r\n."),
         ("AUTH", "+ "),
+        ("STAT", "+OK 0 0"),
         *_judging("+OK in", "-ERR [AUTH] Authentication failed."),
     ],
 )
-_SMTP = _mail(
-    "220 ready",
-    [("EHLO", "250-here\r\n250 STARTTLS")],
-    [
-        ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
-        ("AUTH", "334 "),
-        *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
-    ],
-)
+SMTP_SAYS: Said = [
+    ("EHLO", "250-here\r\n250 AUTH PLAIN LOGIN"),
+    ("AUTH", "334 "),
+    *((word, "250 ok") for word in ("MAIL", "RCPT", "RSET")),
+    *_judging("235 in", "535 5.7.8 Error: authentication failed: wrong"),
+]
+_SMTP = _mail("220 ready", [("EHLO", "250-here\r\n250 STARTTLS")], SMTP_SAYS)
 
 
 def _wants_login(asked: Asked) -> Answer:
@@ -314,7 +324,7 @@ class Paper(Checking):
             BIND: lambda query: self.bind.zone.respond(query),
         }
         self._hosts = {}
-        every = _Every()
+        every = Every()
         self._serve(WEB, self.front, every)
         for port, (mail, by_starttls) in {993: _IMAP, 995: _POP3, 465: _SMTP}.items():
             address = SMTP if port == 465 else IMAP
@@ -369,7 +379,7 @@ class Paper(Checking):
         return Shown((name,), self.certificate(name).ends, _SELF_SIGNED, sent)
 
     def unknown(self, *names: str, whole: bool = True) -> Shown:
-        sent = ({"issuer": _ISSUER},) * (2 if whole else 1)
+        sent = _WHOLE if whole else _WHOLE[:1]
         return Shown(names, self.certificate(*names).ends, _NO_ISSUER, sent)
 
     # --- Commands ----------------------------------------------------------------
@@ -396,7 +406,7 @@ class Paper(Checking):
             return CliRunner().invoke(cli, [str(word) for word in arguments])
 
 
-class _Every(Shown):
+class Every(Shown):
     """A valid certificate for any name."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,8 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
-from paper import World
-from strangers import Behaviour
+from paper import Shown, World
+from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
     ADDRESSES,
@@ -119,6 +120,7 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
     "a profile": lambda asked: "mobileconfig" in asked.path,
+    "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
 }
 # Other bodies, by the `change` of a mistake.
@@ -302,6 +304,25 @@ def certified(
     return others.get(by, good(*named, days=days))
 
 
+def shown(code: int, *chain: str, **more: Any) -> Certify:
+    """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
+    links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
+    sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
+    sent[-1] |= more
+    names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
+    ends = datetime.now(UTC) + timedelta(days=90)
+    return lambda here: Shown(names, ends, code, tuple(sent))
+
+
+def old_client(*messages: int, wants_staple: bool = False) -> Certify:
+    """A good certificate, and what a client of TLS 1.2 gets."""
+    ends = datetime.now(UTC) + timedelta(days=90)
+    every = Shown((IMAP_NAME, *WEB_NAMES), ends)
+    return lambda here: replace(
+        every, messages=frozenset(messages), wants_staple=wants_staple
+    )
+
+
 def at_web(certificate: Certify) -> Seed:
     """Serve all of the domain's web with a certificate."""
 
@@ -351,6 +372,25 @@ def offering(capabilities: str) -> Behaviour:
     return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capabilities}\r\na OK"))
 
 
+def imap(capability: str, certificate: Certify | None = None) -> Seed:
+    certificate = certificate or good(IMAP_NAME)
+    return mail("imap", 993, offering(capability), certificate)
+
+
+def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
+    return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
+
+
+def late(behave: Behaviour, seconds: float) -> Behaviour:
+    """Return the server with a greeting that takes some seconds."""
+
+    def later(*connection: Any) -> None:
+        time.sleep(seconds)
+        behave(*connection)
+
+    return later
+
+
 def mail_server(
     at: Sequence[Any] = ("imap", 993), says: str = "", offers: str = "", **more: Any
 ) -> Seed:
@@ -361,6 +401,31 @@ def mail_server(
         behave = talks("220 x", ("EHLO", f"250 {offers}"))
     certificate = certified(f"{host}.{DOMAIN}", **more)
     return mail(host, port, says_first(says) if says else behave, certificate)
+
+
+def web_proxy(here: World) -> None:
+    here.web(ELSEWHERE, here.certificate(IMAP_NAME)).answer = says(
+        403, Server="cloudflare"
+    )
+    lead("imap", ELSEWHERE)(here)
+
+
+def refuses(port: int, reply: str) -> Seed:
+    """A submission server with this reply to EHLO, with TLS at once or by STARTTLS."""
+    behave = talks("220 smtp", ("EHLO", reply))
+    return mail("smtp", port, behave, good(SMTP_NAME), at_once=port == 465)
+
+
+def ends(*lines: str) -> Behaviour:
+    """Return a server that greets, says one line to each that it gets, and hangs up."""
+
+    def behave(connection: socket.socket) -> None:
+        for number, line in enumerate(lines):
+            if number:
+                connection.recv(4096)
+            connection.sendall(f"{line}\r\n".encode())
+
+    return behave
 
 
 def silent(connection: socket.socket) -> None:
@@ -433,12 +498,68 @@ def hoster(answer: Response) -> Seed:
     return seed
 
 
+# Where the ISP database is, as options of `check`.
+ISPDB = ("--connect-to", f"live.thunderbird.net:443:{ELSEWHERE}:443")
+
+
+def in_ispdb(answer: Response) -> Seed:
+    """The ISP database, which knows the domain; *answer* changes its document."""
+
+    def known(asked: Asked) -> Answer:
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return answer(asked)
+
+    def seed(here: World) -> None:
+        shown = here.certificate("live.thunderbird.net")
+        here.web(ELSEWHERE, shown).answer = known
+
+    return seed
+
+
+def delayed(seconds: float) -> Response:
+    def answer(asked: Asked) -> Answer:
+        time.sleep(seconds)
+        return asked.served()
+
+    return answer
+
+
+def by_hops(number: int) -> Response:
+    """The response of the service at the end of so many redirects."""
+
+    def answer(asked: Asked) -> Answer:
+        hop = asked.query.count("hop")
+        if hop >= number:
+            asked.query = asked.query.partition("&hop")[0].partition("hop")[0]
+            return asked.served()
+        scheme = "https" if asked.secure else "http"
+        return moved(f"{scheme}://{asked.url}?{asked.query}&hop")(asked)
+
+    return answer
+
+
+def limited(requests: int, seconds: float) -> Seed:
+    """A web server that answers so many requests at most in so many seconds."""
+    answered: list[float] = []
+
+    def answer(asked: Asked) -> Answer | None:
+        now = time.monotonic()
+        if sum(now - at < seconds for at in answered) >= requests:
+            return says(503, "<html>503 Service Temporarily Unavailable")(asked)
+        answered.append(now)
+        return None
+
+    return web(answer)
+
+
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
+    "a server that limits requests too much": limited(4, 4),
+    "a server that limits requests too much, and no file": limited(4, 4),
     "a login wall by a redirect": led(
         ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
     ),
@@ -447,6 +568,21 @@ SEEDS: dict[str, Seed] = {
     ),
     "a relative redirect": web(relative),
     "a slow answer": at(CONFIG, slow),
+    "an answer after Thunderbird has given up": when(
+        lambda asked: asked.path in ANYWHERE, delayed(5.2)
+    ),
+    "an answer after Thunderbird has given up, and no file": when(
+        lambda asked: asked.path in ANYWHERE, delayed(5.2)
+    ),
+    "more redirects than Thunderbird follows": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(9)
+    ),
+    "more redirects than Thunderbird follows, and no file": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(9)
+    ),
+    "more redirects than okhttp follows": when(
+        lambda asked: asked.path in ANYWHERE, by_hops(21)
+    ),
     "somebody's own user name for Outlook": at(POX, annas),
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
@@ -467,6 +603,91 @@ SEEDS: dict[str, Seed] = {
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
     "http at the port of https": unencrypted_web,
+    "an intermediate certificate that has ended": imap(
+        "", shown(10, "x < R3", "R3 < X1", notAfter="Jan  1 00:00:00 2020 GMT")
+    ),
+    "the intermediate certificate of another authority": imap(
+        "", shown(20, "x < R12", "R3 < X1")
+    ),
+    "an authority that has ended": imap("", shown(10, "x < R3", "R3 < X1")),
+    "the root in place of the intermediate certificate": imap(
+        "", shown(21, "x < R3", "X1 < X1")
+    ),
+    "no intermediate certificate, which has a URL": imap(
+        "", shown(20, "x < R3", caIssuers=("http://r3.i.example.org/",))
+    ),
+    "a certificate with a common name only": imap("", shown(0, f"{IMAP_NAME} < X1")),
+    "a certificate for clients": imap("", shown(26, "x < X1")),
+    "a key of 1024 bits": imap("", shown(66, "x < X1")),
+    "a certificate that is not valid yet": imap(
+        "", shown(9, "x < X1", notBefore="Jan  1 00:00:00 2040 GMT")
+    ),
+    "TLS 1.3 alone at imap": imap("AUTH=PLAIN", old_client(-70)),
+    "TLS 1.3 alone at the web": at_web(old_client(-70)),
+    "no staple at imap": imap("AUTH=PLAIN", old_client(2, 11, 14, wants_staple=True)),
+    "no staple at the web": at_web(old_client(2, 11, 14, wants_staple=True)),
+    "EHLO is refused for the client's name": refuses(
+        465, "504 5.5.2 <[127.0.0.1]>: Helo command rejected: need fully-qualified"
+    ),
+    "EHLO is refused by a block list": refuses(
+        465, "550 5.7.1 Service unavailable; client blocked using zen.spamhaus.org"
+    ),
+    "EHLO is answered by 421": refuses(587, "421 4.3.2 Server shutting down"),
+    "a firewall masks STARTTLS": refuses(587, "250-here\r\n250-XXXXXXXA\r\n250 SIZE"),
+    "IMAP says BYE to CAPABILITY": mail(
+        "imap", 993, ends("* OK hello", "* BYE Internal error"), good(IMAP_NAME)
+    ),
+    "a mail server that hangs up at once": mail(
+        "imap", 993, lambda connection: None, good(IMAP_NAME)
+    ),
+    "a web server at the port of IMAPS": greets("HTTP/1.1 400 Bad Request"),
+    "a greeting that comes late": mail(
+        "imap", 993, late(offering("AUTH=PLAIN"), 0.6), good(IMAP_NAME)
+    ),
+    "a greeting that comes late, and no file": mail(
+        "smtp",
+        465,
+        late(talks("220 smtp", ("EHLO", "250 AUTH PLAIN")), 0.6),
+        good(SMTP_NAME),
+    ),
+    "a web server behind TLS at the port of IMAPS": mail(
+        "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
+    ),
+    "a web proxy before imap": web_proxy,
+    "a web proxy before imap, and no file": web_proxy,
+    "a wildcard certificate for a name below another": imap("", good(f"*.{IMAP_NAME}")),
+    "STARTTLS is refused for want of a key": mail(
+        "smtp",
+        587,
+        talks(
+            "220 smtp",
+            ("EHLO", "250 STARTTLS"),
+            ("STARTTLS", "454 4.7.0 TLS not available due to local problem"),
+        ),
+    ),
+    "an SMTP server that turns away for the reverse name": greets(
+        "450 4.7.25 Client host rejected: cannot find your hostname", "smtp", 465
+    ),
+    "a POP3 server that turns away": mail(
+        "imap",
+        995,
+        says_first("-ERR [SYS/TEMP] Try again later"),
+        good(IMAP_NAME),
+    ),
+    "a greeting before STARTTLS that comes late": mail(
+        "smtp",
+        587,
+        late(
+            talks(
+                "220 smtp",
+                ("EHLO", "250 STARTTLS"),
+                inside=talks("", ("EHLO", "250 AUTH PLAIN")),
+            ),
+            0.6,
+        ),
+        good(SMTP_NAME),
+        at_once=False,
+    ),
     "logins before STARTTLS only": mail(
         "smtp",
         587,

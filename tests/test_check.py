@@ -8,14 +8,15 @@ import pty
 import signal
 import subprocess
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from paper import Paper
-from seeds import good, lead, mail, says
+from paper import IMAP_SAYS, SMTP_SAYS, Paper
+from seeds import failing, good, lead, mail, says, silent
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, run, until
 from test_check_right import log_in, logins
@@ -24,14 +25,21 @@ from world import (
     DEAD,
     DOMAIN,
     ELSEWHERE,
+    HOSTER,
+    IMAP,
     OTHER_NAMES,
     PASSWORD,
+    SITE,
+    SMTP,
     TOML,
     USER,
     WEB,
+    Asked,
     Checking,
     Real,
+    postfix,
     real_dovecot,
+    says_first,
     talks,
 )
 
@@ -242,6 +250,156 @@ def test_init_refuses_what_is_not_a_domain_or_a_resolver(words: list[str]) -> No
     assert run("init", *words).returncode == 2
 
 
+# Records beside those of `init`'s own domain, servers at addresses (port, conversation,
+# with TLS at once), and what the file or the message has and what it lacks.
+AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
+OWN_IMAP = f"imap IN A {IMAP}\n"
+FILTER = f"@ IN MX 1 mx.filter.test.\nmx.filter.test. IN A {ELSEWHERE}\n"
+SUBMISSION = talks("220 hi", *SMTP_SAYS)
+BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=SUBMISSION)
+OWN_587 = ("127.0.1.2", 587, BY_STARTTLS, False)
+FILTERS = (ELSEWHERE, 465, SUBMISSION, True)
+MX_HOUSE = f"@ IN MX 1 mx.house.test.\nmx.house.test. IN A {SMTP}\n"
+KNOWN = f"@ IN MX 1 mx.{HOSTER}.\nmx.{HOSTER}. IN A {SITE}\n"
+SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
+<domain>hoster.test</domain><displayName>Hoster</displayName>
+<incomingServer type="imap"><hostname>imap.gmail.com</hostname><port>993</port>
+<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
+<authentication>OAuth2</authentication>
+<authentication>password-cleartext</authentication></incomingServer>
+<outgoingServer type="smtp"><hostname>smtp.gmail.com</hostname><port>465</port>
+<socketType>SSL</socketType><username>%EMAILADDRESS%</username>
+<authentication>OAuth2</authentication></outgoingServer></emailProvider>
+<oAuth2><issuer>accounts.google.com</issuer><scope>https://mail.google.com/</scope>
+<authURL>https://accounts.google.com/o/oauth2/auth</authURL>
+<tokenURL>https://www.googleapis.com/oauth2/v3/token</tokenURL></oAuth2></clientConfig>"""
+BY_MX = f"autoconfig.{HOSTER}. IN A {WEB}\n"
+BY_ISPDB = f"live.thunderbird.net. IN A {WEB}\n"
+HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
+    "the own server with 587 alone, before a filter at the MX": (
+        f"{FILTER}{OWN_IMAP}smtp IN A 127.0.1.2\n",
+        (OWN_587, FILTERS),
+        [
+            f'hostname = "smtp.{DOMAIN}"',
+            'socket_type = "STARTTLS"',
+            "# it has a customary name",
+        ],
+        ['"mx.filter.test"', "another house"],
+    ),
+    "no filter at the MX without another server for sending": (
+        f"{FILTER}{OWN_IMAP}",
+        (FILTERS,),
+        ["mx.filter.test:465 SSL is left out", "must not get people's passwords"],
+        ["hostname ="],
+    ),
+    "no mailbox of a hoster, with an own server for IMAP": (
+        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\n{OWN_IMAP}",
+        (),
+        ["smtp mx.house.test:465 SSL is left out", "must not get people's passwords"],
+        ["hostname ="],
+    ),
+    "both servers of the MX host's domain, with a comment": (
+        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\nsmtp.house.test. IN A {SMTP}\n",
+        (),
+        ['"imap.house.test"', '"smtp.house.test"', "# another house's: it is the MX"],
+        [],
+    ),
+    "what the MX host's autoconfig says": (
+        f"{KNOWN}{BY_MX}{OWN_IMAP}",
+        (),
+        [
+            *("imap.gmail.com", "smtp.gmail.com", '"OAuth2"', "[provider.oauth2]"),
+            f"# https://autoconfig.{HOSTER}/mail/config-v1.1.xml names it",
+            f"# Warning: imap imap.{DOMAIN}:993 SSL answers too, and is not in the file",
+        ],
+        [f'hostname = "imap.{DOMAIN}"'],
+    ),
+    "what the ISP database says": (
+        f"{KNOWN}{BY_ISPDB}",
+        (),
+        [
+            "# https://live.thunderbird.net/autoconfig/v1.1/hoster.test names it, where "
+            f"clients look for a domain with the MX mx.{HOSTER}",
+            "imap.gmail.com",
+        ],
+        [],
+    ),
+    "no hoster of an MX that is left over": (
+        f"@ IN MX 1 mx\n@ IN MX 5 mx.{HOSTER}.\n{BY_ISPDB}{OWN_IMAP}mx IN A {SMTP}\n",
+        (),
+        [f'hostname = "imap.{DOMAIN}"', f'hostname = "mx.{DOMAIN}"'],
+        ["gmail"],
+    ),
+    "the own SRV records before what a hoster publishes": (
+        f"{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n_imaps._tcp IN SRV 0 0 993 imap\n",
+        (),
+        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
+        ["gmail"],
+    ),
+    "a web proxy before IMAP": (
+        f"{FILTER}imap IN A {ELSEWHERE}\n",
+        ((ELSEWHERE, 993, says_first("HTTP/1.1 400 Bad Request"), True),),
+        [
+            f"little was found; imap imap.{DOMAIN}:993 SSL: ",
+            "a web server answers there",
+        ],
+        ["customary names"],
+    ),
+    "a slow greeting": (
+        f"imap IN A {ELSEWHERE}\n",
+        ((ELSEWHERE, 993, silent, True),),
+        [f"imap imap.{DOMAIN}:993 SSL: ", "no greeting came", "--timeout"],
+        ["customary names"],
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", HOUSES)
+def test_init_takes(here: Paper, claim: str) -> None:
+    records, servers, has, lacks = HOUSES[claim]
+    here.names.serve(AT + records)
+
+    def hosted(asked: Asked) -> Any:
+        is_there = asked.url in (
+            f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
+            "live.thunderbird.net/autoconfig/v1.1/hoster.test",
+        )
+        return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
+
+    here.front.answer = hosted
+    for address, port, behave, at_once in servers:
+        here.listen(address, port, behave, good(*NAMES)(here), at_once=at_once)
+    done = init(here, "--allow-private", "--timeout", "1", "-o", "-")
+    shown = done.stdout + " ".join(done.stderr.split())
+    assert done.exit_code == int("hostname =" not in done.stdout)
+    assert [words for words in has if words not in shown] == []
+    assert [words for words in lacks if words in done.stdout] == []
+    assert "customary names such" not in shown
+
+
+NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "hello", "<clientConfig/>", "<html", SETTINGS.partition("<outgoing")[0]]
+    + [SETTINGS.replace("smtp.gmail.com", "no host"), SETTINGS.replace("OAuth2", "\0")],
+)
+def test_init_leaves_settings_alone_that_no_client_can_use(
+    here: Paper, body: str
+) -> None:
+    here.names.serve(f"{AT}{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n")
+    here.front.answer = says(200, body, Content_Type="text/xml")
+    provider, _ = discovered(here)
+    assert provider.incoming[0].hostname == f"imap.{DOMAIN}"
+
+
+def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
+    here.name_server(OTHER_NAMES, failing("SERVFAIL", 6))
+    shown = " ".join(failed(here).split())
+    assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
+
+
 # --- dns -------------------------------------------------------------------------------
 
 
@@ -395,6 +553,121 @@ def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
         report = log_in(really, file)
     assert {each["status"] for each in logins(report)} == {"ok"}
     assert "password-encrypted" in str(report)
+
+
+RELAY = "554 5.7.1 <postmaster@example.net>: Relay access denied"
+NULL_MX = "556 5.1.10 <postmaster@example.net>: Domain example.net does not accept mail"
+# What servers say to people who are logged in: the command and the response.
+AFTER_LOGIN = {
+    "Postfix relays for nobody": ("RCPT", RELAY, "login.relay-denied"),
+    "Exim relays for nobody": ("RCPT", "550 relay not permitted", "login.relay-denied"),
+    "several lines": (
+        "RCPT",
+        "550-host is not permitted to relay\r\n550 through this server",
+        "login.relay-denied",
+    ),
+    "a login is wanted again": ("MAIL", "530 5.7.0 Log in first", "login.relay-denied"),
+    "another's address": (
+        "RCPT",
+        "553 5.7.1 <x>: Sender address rejected: not owned by user x",
+        "login.sender-refused",
+    ),
+    "the sender at once": ("MAIL", "550 5.1.8 no such", "login.sender-refused"),
+    "a block list": (
+        "RCPT",
+        "554 5.7.1 Service unavailable; Client host [x] blocked using x",
+        "login.client-refused",
+    ),
+    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.sending-unknown"),
+    "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
+    "a person whom a relay does not know": (
+        "RCPT",
+        "550 5.1.1 <x>: Recipient address rejected: User unknown in relay recipient table",
+        "login.sending-unknown",
+    ),
+    "only example.net takes no mail": (
+        "RCPT TO:<POSTMASTER@EXAMPLE.NET",
+        NULL_MX,
+        "login.good",
+    ),
+    "no right to the folder": (
+        "EXAMINE",
+        "a NO [SERVERBUG] Internal error occurred.",
+        "login.no-inbox",
+    ),
+    "a farewell for a login": ("AUTHENTICATE", "* BYE Too many", "login.server-fault"),
+    "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
+}
+
+
+@pytest.mark.parametrize("claim", AFTER_LOGIN)
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_login_that_is_of_no_use_is_named(
+    here: Paper, claim: str, has_file: bool
+) -> None:
+    command, reply, code = AFTER_LOGIN[claim]
+    type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
+    port = 993 if type_ == "imap" else 465
+    greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
+    behave = talks(greeting, (command, reply), *said)
+    mail(type_, port, behave, good(f"{type_}.{DOMAIN}"))(here)
+    how = (
+        "--json",
+        "--allow-private",
+        *(("--unpublished",) if has_file else ("--yes",)),
+    )
+    found = logins(log_in(here, here.file if has_file else None, how=how))
+    (one,) = [each for each in found if each["subject"].startswith(type_)]
+    assert one["code"] == code
+    assert code == "login.good" or reply[-20:] in one["seen"]
+    assert ("Thunderbird" in one["clients"]) is (
+        one["status"] == "failure" and not has_file
+    )
+
+
+@pytest.mark.world
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ("smtpd_relay_restrictions = reject_unauth_destination", "relay-denied"),
+        (
+            "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
+            "smtpd_sender_restrictions = reject_sender_login_mismatch",
+            "sender-refused",
+        ),
+        (
+            "smtpd_relay_restrictions = permit_sasl_authenticated, reject\n"
+            "smtpd_relay_before_recipient_restrictions = yes\n"
+            "smtpd_recipient_restrictions = reject_unknown_recipient_domain\n"
+            "smtpd_helo_restrictions = reject_invalid_helo_hostname, "
+            "reject_non_fqdn_helo_hostname",
+            "sending-unknown",  # no name server is there
+        ),
+    ],
+    ids=["no relay for logins", "an address of nobody", "DNS is asked"],
+)
+def test_a_real_postfix_that_sends_no_mail_of_people_is_named(
+    really: Real, more: str, code: str
+) -> None:
+    folder = really.folder / f"postfix-{time.monotonic_ns()}"
+    certificate = really.certificate(f"smtp.{DOMAIN}")
+    sasl = really.folder / "dovecot/auth-smtp"
+    inside = really.inside
+    with postfix(inside, folder, ELSEWHERE, certificate, sasl, more):
+        lead("smtp", ELSEWHERE)(really)
+        found = logins(log_in(really, really.file))
+    assert f"login.{code}" in [each["code"] for each in found]
+
+
+@pytest.mark.world
+def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
+    certificate = really.certificate(f"imap.{DOMAIN}")
+    folder = really.folder / f"dovecot-{time.monotonic_ns()}"
+    options = {"more": "mail_location = maildir:/proc/nowhere"}
+    with real_dovecot(really.inside, folder, certificate, ELSEWHERE, **options):
+        lead("imap", ELSEWHERE)(really)
+        found = logins(log_in(really, really.file))
+    assert "login.no-inbox" in [each["code"] for each in found]
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:

@@ -19,6 +19,7 @@ from seeds import (
     ANYWHERE,
     AT_CONFIG,
     CHANGES,
+    ISPDB,
     SEEDS,
     WEB_NAMES,
     WHEN,
@@ -28,6 +29,7 @@ from seeds import (
     edited,
     failing,
     hoster,
+    in_ispdb,
     mail_server,
     page,
     records,
@@ -67,6 +69,7 @@ def make(here: World, name: str, mistake: Mistake) -> None:
             "": at_paths,
             "at the hoster": hoster,
             "at another calendar": dav,
+            "in the ISP database": in_ispdb,
         }
         how = mistake.get("when", "")
         seed = others.get(how) or partial(when, WHEN[how])
@@ -89,6 +92,8 @@ def response(mistake: Mistake) -> Any:
 def findings(here: World, mistake: Mistake, tmp_path: Path) -> list[dict[str, Any]]:
     file = None
     options = list(mistake.get("options", ()))
+    if mistake.get("when") == "in the ISP database":
+        options += ISPDB
     if mistake.get("file") is False:
         options.append("--allow-private")
     else:
@@ -127,6 +132,7 @@ def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
     )
     assert first, text
     assert status == "note" or first == same[0], text
+    assert len(same) == 1 or not mistake.get("alone"), text
     assert mistake.get("client", "") in " ".join(first["clients"]), text
     if status != "failure":
         assert "failure" not in {found["status"] for found in listed}, text

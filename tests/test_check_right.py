@@ -11,26 +11,36 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from paper import Paper, World
+from paper import Every, Paper, World
 from seeds import (
     ANYWHERE,
     AT_CONFIG,
+    CONFIG,
     IMAP_NAME,
+    ISPDB,
     POX,
+    PROFILE,
     SMTP_NAME,
     WEB_NAMES,
     WHEN,
     at_web,
+    by_hops,
     certified,
     dav,
     edited,
     good,
+    imap,
+    in_ispdb,
+    late,
     lead,
+    limited,
     mail,
     moved,
     offering,
+    old_client,
     page,
     says,
+    web,
     when,
 )
 from strangers import at_terminal
@@ -152,6 +162,38 @@ def serve(here: World, file: Path, *names: str, more: str = "") -> None:
     here.names.serve(zone + more + here.records(file))
 
 
+TLS_WORLDS = {
+    "a staple that the certificate wants": imap(
+        "AUTH=PLAIN", old_client(2, 11, 22, 14, wants_staple=True)
+    ),
+    "TLS 1.2 alone": imap("AUTH=PLAIN", old_client(2, 11, 14)),
+    "no answer to a client of TLS 1.2": imap("AUTH=PLAIN", old_client()),
+    "a client of TLS 1.2 without a cipher in common": imap(
+        "AUTH=PLAIN", old_client(-40)
+    ),
+    "staples in the web": at_web(old_client(2, 11, 22, 14, wants_staple=True)),
+}
+
+
+@pytest.mark.parametrize("world", TLS_WORLDS)
+def test_what_tls_allows_is_no_problem(here: Paper, world: str) -> None:
+    TLS_WORLDS[world](here)
+    assert problems(here.check(USER, file=here.file)) == []
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+def test_a_late_greeting_is_no_problem(here: Paper) -> None:
+    mail("imap", 993, late(offering("AUTH=PLAIN"), 0.6), good(IMAP_NAME))(here)
+    report = here.check(USER, "--timeout", "0.4", file=here.file)
+    assert problems(report) == []
+    assert "server.slow-greeting" in {found["code"] for found in report["findings"]}
+
+
+def test_an_address_without_a_route_from_here_is_no_problem(here: Paper) -> None:
+    here.names.serve(f"{ADDRESSES}imap IN AAAA 2001:db8::1\nsmtp IN AAAA 2001:db8::2\n")
+    assert problems(here.check(USER, file=here.file)) == []
+
+
 def test_submission_by_starttls_is_right(here: Paper, tmp_path: Path) -> None:
     file = written(tmp_path, ('"smtp"', '"smtp"\nsocket_type = "STARTTLS"'))
     serve(here, file)
@@ -183,6 +225,27 @@ def test_a_domain_that_publishes_by_well_known_alone_is_right(here: Paper) -> No
         notes = [one for one in report["findings"] if one["status"] == "note"]
         subjects = {found["subject"] for found in notes}
         assert f"autoconfig.{DOMAIN}" in subjects or file is None
+
+
+def test_autodiscover_by_an_srv_record_alone_is_right(here: Paper) -> None:
+    zone = ADDRESSES + here.zone.replace("autodiscover IN", "elsewhere IN")
+    here.names.serve(zone.replace("SRV 0 0 443 autodiscover", "SRV 0 0 443 www"))
+    answer = when(lambda asked: asked.path == POX and asked.host == DOMAIN, says(404))
+    answer(here)
+    assert works(here.check(USER, file=here.file))["Outlook (classic)"] is True
+    assert problems(here.check(USER, file=here.file)) == []
+
+
+def test_a_family_that_the_file_leaves_out_need_not_be_published(
+    here: Paper, tmp_path: Path
+) -> None:
+    here.names.serve(ADDRESSES + here.zone.replace("autodiscover", "elsewhere"))
+    when(lambda asked: asked.path in (POX, PROFILE), says(404))(here)
+    clients = 'clients = ["thunderbird", "pacc", "dav"]\n'
+    file = written(tmp_path, ("[[provider]]", f"{clients}[[provider]]"))
+    report = here.check(USER, file=file)
+    assert problems(report) == []
+    assert works(report)["Thunderbird"] is True
 
 
 def test_a_wildcard_that_leads_to_a_web_site_publishes_nothing(here: Paper) -> None:
@@ -232,6 +295,83 @@ def test_a_customer_of_a_hoster_needs_no_names_of_his_own(
     report = here.check("fred@customer.test", "--allow-private", file=file)
     assert [problem for problem in problems(report) if "caldav" not in problem] == []
     assert works(report)["Thunderbird"] is True
+
+
+def test_a_domain_that_the_isp_database_alone_knows_works(here: Paper) -> None:
+    web(says(404))(here)
+    here.names.serve(ADDRESSES)
+    in_ispdb(edited({}))(here)
+    for file in (here.file, None):
+        private = () if file else ("--allow-private",)
+        report = here.check(USER, *private, *ISPDB, file=file)
+        fares = works(report)
+        asks_it = ("Thunderbird", "Kontact", "Evolution", "Delta Chat", "FairEmail")
+        assert {fares[client] for client in asks_it} == {True}
+        assert fares["Mailspring"] is not True
+        if file:
+            assert "document.not-there" not in codes(report)
+            assert "document.none-at-domain-ispdb" in codes(report)
+        else:
+            assert problems(report) == []
+            assert "server.good" in codes(report)
+
+
+def test_an_isp_database_that_agrees_is_no_problem(here: Paper) -> None:
+    in_ispdb(edited({}))(here)
+    assert_right(here.check(USER, *ISPDB, file=here.file))
+
+
+def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> None:
+    here.names.serve(HOSTED.replace("autoconfig", "www"))
+
+    def by_hoster(asked: Asked) -> Any:
+        if not asked.path.endswith(f"/{HOSTER}"):
+            return says(404)(asked)
+        asked.host, asked.path = f"autoconfig.{DOMAIN}", CONFIG
+        return asked.served()
+
+    certificate = here.certificate("live.thunderbird.net")
+    here.web(ELSEWHERE, certificate).answer = by_hoster
+    report = here.check("fred@customer.test", "--allow-private", *ISPDB)
+    assert problems(report) == []
+    fares = works(report)
+    assert fares["Thunderbird"] is fares["Thunderbird for Android (K-9)"] is True
+    assert fares["Kontact"] is None
+
+
+def test_a_server_that_limits_requests_is_asked_again_slowly(here: Paper) -> None:
+    limited(5, 0.6)(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_many_domains_of_a_server_that_limits_requests_are_right(
+    here: Paper, tmp_path: Path
+) -> None:
+    names = [DOMAIN, *(f"d{number}.test" for number in range(3))]
+    file = written(tmp_path, (f'["{DOMAIN}"]', json.dumps(names)))
+    zone = ADDRESSES + here.zone
+    here.names.serve("".join(zone.replace(DOMAIN, name) for name in names))
+    here.front = here.web(WEB, Every(), file)
+    limited(30, 0.5)(here)
+    done = person(here, "--all", "--json", "--allow-private", file=file)
+    found = [
+        one for line in done.stdout.splitlines() for one in json.loads(line)["findings"]
+    ]
+    assert not [one for one in found if one["code"].startswith("http.")]
+
+
+def test_seven_redirects_are_followed(here: Paper) -> None:
+    when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
+    here.names.serve(ADDRESSES)
+    web(says(404))(here)
+    options = ("--resolver", OTHER_NAMES, "--timeout", "5", "--allow-private")
+    text = here.invoke("check", USER, *options).output
+    assert "ISP database could not be asked" in text
+    assert "works in no client" not in text
 
 
 def test_a_login_name_of_each_person_is_not_everybodys(here: Paper) -> None:
@@ -381,7 +521,7 @@ def test_three_domains_on_one_server_ask_it_once(here: Paper, tmp_path: Path) ->
     done = person(here, "--all", "--unpublished", "--json", file=file)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["domain"] for line in lines] == names
-    assert len(connections) == 1
+    assert len(connections) == 2  # the second as a client of TLS 1.2
 
 
 # --- For people, programs and cron ----------------------------------------------------
@@ -395,11 +535,22 @@ def person(here: Paper, *arguments: str, file: Path | None = None) -> Any:
 broken = when(WHEN["without an address"], says(500))
 
 
+def test_the_verdict_says_whom_a_failure_hurts(here: Paper) -> None:
+    here.names.serve(f"{ADDRESSES}{here.zone}".replace(" mx.", " gone."))
+    done = person(here, USER)
+    assert done.exit_code == 1
+    works_in, fails_at, *_ = done.stdout.splitlines()
+    assert works_in.startswith(
+        f"{DOMAIN}  works in Outlook (classic), iPhone, Thunderb"
+    )
+    assert f"fails at {DOMAIN} MX: other mail servers cannot deliver mail" in fails_at
+
+
 def test_the_verdict_comes_first(here: Paper) -> None:
     broken(here)
     done = person(here, USER)
     works_in, fails_in, *rest = done.stdout.splitlines()
-    assert works_in.startswith(f"{DOMAIN}  works in Thunderbird, Evolution, Delta Chat")
+    assert works_in.startswith(f"{DOMAIN}  works in Outlook (classic), iPhone, Thun")
     assert fails_in.startswith(" " * len(DOMAIN) + "  fails in Thunderbird for Android")
     assert "Kontact, Mailspring: without an address, the server answers 500" in fails_in
     assert rest[0].startswith("failure  https: without an address")
@@ -521,7 +672,7 @@ UNPUBLISHED = ("--unpublished", "--json")
 
 def log_in(
     here: World,
-    file: Path,
+    file: Path | None,
     *options: str,
     password: str = PASSWORD,
     how: tuple[str, ...] = UNPUBLISHED,
@@ -531,8 +682,9 @@ def log_in(
     os.write(write, f"{password}\n".encode())
     os.close(write)
     given = ("--password-fd", str(read), "--resolver", OTHER_NAMES)
+    named = ("--config", file) if file else ()
     try:
-        done = here.invoke("--config", file, "check", USER, *how, *given, *options)
+        done = here.invoke(*named, "check", USER, *how, *given, *options)
     finally:
         os.close(read)
     assert done.exit_code in (0, 1), done.output
@@ -593,7 +745,7 @@ def test_clients_whose_servers_refuse_the_name_do_not_work(
     assert lines[0].startswith(f"{DOMAIN}  works in ")
     assert "Calendars" in lines[0]
     assert "Thunderbird" not in lines[0]
-    assert "fails in Thunderbird, " in lines[1]
+    assert "fails in Outlook (classic), iPhone, Thunderbird, " in lines[1]
     assert lines[1].count("accepts the user name") == 1
     assert "the login fails at" not in "".join(lines)
 
@@ -618,7 +770,8 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
     (failed,) = failures(log_in(here, here.file, "--yes"))
     assert failed["code"] == "login.server-fault"
     assert "451 4.3.0 Connection lost" in failed["seen"]
-    assert len(connections) == 2  # for what it offers, and for the login
+    # For what it offers, as a client of TLS 1.2, and for the login.
+    assert len(connections) == 3
 
 
 def test_a_servers_words_tell_its_own_failure_from_a_refusal() -> None:
@@ -782,5 +935,5 @@ def test_init_names_the_servers_that_do_not_answer(here: Paper) -> None:
     here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n{records}")
     done = here.invoke("init", DOMAIN, *TO_STDOUT)
     assert done.exit_code == 1
-    assert "and nothing answers there" in done.stderr
-    assert "open their ports in the firewall" in " ".join(done.stderr.split())
+    assert f"{DEAD} port 993: " in done.stderr
+    assert "open its port in the firewall" in " ".join(done.stderr.split())

@@ -18,6 +18,7 @@ from bind import bind
 from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from fronts import replaced
+from PIL import Image
 from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, program, run, running
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, TOML, WEB, Real
 
@@ -25,6 +26,7 @@ from flask_autoconfig.config.reading import loads
 from flask_autoconfig.tools.cli import cli
 
 __all__ = ["browser", "visit"]  # fixtures
+PICTURES = ROOT / "contrib/pictures"
 EXAMPLE = ROOT / "examples/autoconfig.toml"
 SERVED = "127.0.0.1:8000"
 
@@ -378,3 +380,24 @@ def test_what_the_readme_says_of_automx2_is_true(tmp_path: Path) -> None:
     assert len(thunderbird) == 1
     assert (known, without_address) == (200, 400)
     assert not [path for path in paths if path.endswith(".json")]
+
+
+@pytest.mark.world
+def test_the_script_makes_the_readmes_picture_from_real_programs(
+    tmp_path: Path,
+) -> None:
+    for name in ("chromium", "dovecot", "postfix", "named"):
+        program(name)
+    made = tmp_path / "first.png"
+    subprocess.run([BIN / "python", PICTURES / "first.py", made], check=True)
+    with Image.open(made) as picture, Image.open(PICTURES / "first.png") as current:
+        assert picture.size == current.size
+    for file in (made, PICTURES / "first.png"):
+        assert file.stat().st_size < 150_000
+
+
+def test_the_readme_shows_the_picture_with_an_alternative_text() -> None:
+    readme = text_of("README.md")
+    head = readme.partition("\n## ")[0]
+    assert "](contrib/pictures/first.png)" in head
+    assert "![](" not in readme

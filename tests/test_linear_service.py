@@ -33,8 +33,8 @@ def _in_query(path: str, start: str) -> Fill:
     return lambda text: {"PATH_INFO": path, "QUERY_STRING": start + text}
 
 
-def _in_header(name: str, path: str = PAGE, query: str = FRED) -> Fill:
-    return lambda text: {"PATH_INFO": path, "QUERY_STRING": query, name: text}
+def _in_header(name: str, path: str) -> Fill:
+    return lambda text: {"PATH_INFO": path, name: text}
 
 
 def _in_body(start: str, end: str = "") -> Fill:
@@ -51,27 +51,23 @@ def _in_body(start: str, end: str = "") -> Fill:
 
 
 CONFIG = "/mail/config-v1.1.xml"
+HEADERS = (
+    *("HTTP_ACCEPT_LANGUAGE", "HTTP_USER_AGENT", "HTTP_SEC_CH_UA_PLATFORM"),
+    *("HTTP_COOKIE", "HTTP_ORIGIN", "HTTP_HOST"),
+)
 REQUEST, _, AFTER = outlook_asks("|").partition("|")
 ENTRIES: dict[str, Fill] = {
     "page email": _in_query(PAGE, "email="),
     "page lang": _in_query(PAGE, f"{FRED}&lang="),
     "page name": _in_query(PAGE, f"{FRED}&name="),
     "page query": _in_query(PAGE, ""),
-    "page headers": lambda text: {
-        "PATH_INFO": PAGE,
-        "HTTP_ACCEPT_LANGUAGE": text,
-        "HTTP_USER_AGENT": text,
-        "HTTP_SEC_CH_UA_PLATFORM": text,
-        "HTTP_COOKIE": text,
-        "HTTP_ORIGIN": text,
-        "HTTP_HOST": text,
-    },
+    "page headers": lambda text: {"PATH_INFO": PAGE, **dict.fromkeys(HEADERS, text)},
     "colours": _in_query(f"{PAGE}/colours.css", "colour="),
     "document": _in_query(CONFIG, "emailaddress="),
-    "document host": _in_header("HTTP_HOST", CONFIG, ""),
+    "document host": _in_header("HTTP_HOST", CONFIG),
     "document tags": _in_header("HTTP_IF_NONE_MATCH", CONFIG),
     "profile": _in_query("/email.mobileconfig", f"{FRED}&lang="),
-    "redirect": _in_header("HTTP_HOST", "/.well-known/caldav", ""),
+    "redirect": _in_header("HTTP_HOST", "/.well-known/caldav"),
     "version 2": _in_query(V2, "protocol=autodiscoverv1&email="),
     "version 2 protocol": _in_query(V2, "email=fred@example.com&protocol="),
     "version 2 path": lambda text: {"PATH_INFO": f"{V2}/v1.0/{text}"},
@@ -86,27 +82,26 @@ ENTRIES: dict[str, Fill] = {
 CLIENTS = "thunderbird,outlook,apple,pacc,dav,page,ispdb"
 
 
+CONFIGURATION = {
+    "AUTOCONFIG": to_raw(loads(TWO_DOMAINS)),
+    "AUTOCONFIG_CLIENTS": CLIENTS,
+}
+
+
 def _standalone() -> Wsgi:
-    mapping = to_raw(loads(TWO_DOMAINS))
-    return create_app({"AUTOCONFIG": mapping, "AUTOCONFIG_CLIENTS": CLIENTS}, proxies=1)
+    return create_app(CONFIGURATION, proxies=1)
 
 
 def _site() -> Wsgi:
     app = Flask("site")
-    app.config["AUTOCONFIG"] = to_raw(loads(TWO_DOMAINS))
-    app.config["AUTOCONFIG_CLIENTS"] = CLIENTS
+    app.config.update(CONFIGURATION)
     app.register_blueprint(Autoconfig())
     return app
 
 
-def _not_found(_environ: object, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("404 Not Found", [])
-    return [b""]
-
-
 def _middleware() -> Wsgi:
     mapping = to_raw(loads(TWO_DOMAINS))
-    return AutoconfigMiddleware(_not_found, mapping, clients=CLIENTS)
+    return AutoconfigMiddleware(Flask("other"), mapping, clients=CLIENTS)
 
 
 def _ask(app: Wsgi, fill: Fill) -> Callable[[str], None]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -47,10 +45,6 @@ def served(toml: Write, tmp_path: Path) -> Iterator[tuple[Path, str, Path]]:
         yield file, url, log
 
 
-def saved_in_place(file: Path, text: str) -> None:
-    file.write_text(text)
-
-
 def saved_by_renaming(file: Path, text: str) -> None:
     other = file.with_suffix(".new")
     other.write_text(text)
@@ -72,13 +66,11 @@ def test_every_worker_takes_up_an_edited_file_within_two_seconds(
     served: tuple[Path, str, Path],
 ) -> None:
     file, url, _ = served
-    for save, text, host in (
-        (saved_in_place, EDITED, b"mail"),
-        (saved_by_renaming, TWO_DOMAINS, b"imap"),
-        (saved_with_its_old_date, EDITED, b"mail"),
-        (saved_with_a_date_of_last_year, TWO_DOMAINS, b"imap"),
-    ):
-        save(file, text)
+    ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
+    ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]
+    for number, save in enumerate(ways):
+        save(file, TWO_DOMAINS if number % 2 else EDITED)
+        host = b"imap" if number % 2 else b"mail"
         until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
 
 
@@ -120,37 +112,15 @@ def document(service: Service, query: str = "") -> Answer:
     return answer
 
 
-def test_an_invalid_file_is_logged_once_with_its_problems(
-    toml: Write, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = toml(TWO_DOMAINS)
-    live = Service(file).live
-    file.write_text("[[provider]]")
-    with caplog.at_level(logging.INFO, "flask_autoconfig"):
-        look(live)
-    (record,) = caplog.records
-    assert "provider[0]: it has no domains" in record.getMessage()
-
-
 def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     live = Service(file).live
-    half = TWO_DOMAINS.replace(', "example2.com"', "")
-    file.write_text(half)
+    file.write_text(TWO_DOMAINS.replace(', "example2.com"', ""))
     live.look()  # the first look sees a change that is not settled
     assert has_domain(live, "example2.com")
     file.write_text(EDITED)
     look(live, 2)
     assert "mail.example.com" in str(snapshot_of(live).loaded)
-
-
-def test_an_edited_domains_file_is_taken_up(toml: Write, tmp_path: Path) -> None:
-    (tmp_path / "domains").write_text("one.test\n")
-    text = TWO_DOMAINS.replace("domains =", 'domains_file = "domains"\ndomains =')
-    live = Service(toml(text)).live
-    (tmp_path / "domains").write_text("one.test\ntwo.test\n")
-    look(live, 2)
-    assert has_domain(live, "two.test")
 
 
 def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> None:
@@ -164,22 +134,20 @@ def test_without_the_watcher_the_next_request_checks_the_file(toml: Write) -> No
     assert b"mail.example.com" in document(service).body
 
 
-def test_registering_starts_no_thread_since_a_fork_would_lose_it(toml: Write) -> None:
+def test_the_thread_starts_with_the_first_request_and_ends_with_its_service(
+    toml: Write,
+) -> None:
     before = set(threading.enumerate())
     app = create_app(toml(TWO_DOMAINS))
     site = Flask("site")
     site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
     site.register_blueprint(Autoconfig())
-    assert set(threading.enumerate()) <= before
-    assert Client(app).get(CONFIG).status_code == 200
-    assert len(set(threading.enumerate()) - before) == 1
-
-
-def test_the_watcher_ends_with_its_service(toml: Write) -> None:
-    before = set(threading.enumerate())
     service = Service(toml(TWO_DOMAINS))
+    assert set(threading.enumerate()) <= before  # a fork would lose them
+    assert Client(app).get(CONFIG).status_code == 200
+    (of_app,) = set(threading.enumerate()) - before
     service.answer(Request(CONFIG))
-    (watcher,) = set(threading.enumerate()) - before
+    (watcher,) = set(threading.enumerate()) - before - {of_app}
     del service
     gc.collect()
     watcher.join(5)
@@ -204,37 +172,52 @@ def test_the_cache_of_documents_is_bounded(toml: Write) -> None:
         document(service, f"emailaddress=a@d{number}.test")
     snapshot = service.snapshot
     entries = snapshot._answers._entries.values()
-    kept = sum(len(answer.body) + 2000 for answer, _ in entries if answer)
+    kept = sum(len(answer.body) + 2000 for answer, _ in entries)
     assert kept == snapshot._answers.bytes
     assert 100_000 < kept <= 8 * 1024 * 1024
     assert len(entries) < 10_000
 
 
-def test_a_missing_domains_file_is_taken_up_when_it_is_created(
-    toml: Write, tmp_path: Path
+def test_a_domains_file_is_taken_up_when_it_is_created_or_edited(
+    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     toml(TWO_DOMAINS.replace("domains =", 'domains_file = "later"\ndomains ='))
     look(live)
+    (record,) = caplog.records  # the problem is logged once
+    assert "domains_file (example.com): cannot read " in record.getMessage()
     assert not has_domain(live, "late.test")
-    (tmp_path / "later").write_text("late.test\n")
-    look(live, 3)
-    assert has_domain(live, "late.test")
+    for domain in ("late.test", "later.test"):
+        (tmp_path / "later").write_text(f"{domain}\n")
+        look(live, 3)
+        assert has_domain(live, domain)
 
 
-def test_an_edit_during_a_reload_is_taken_up_too(toml: Write) -> None:
+@pytest.mark.parametrize("edited", ["autoconfig.toml", "customers"])
+def test_an_edit_during_a_reload_is_taken_up_too(
+    toml: Write, tmp_path: Path, edited: str
+) -> None:
     live = Service(toml(TWO_DOMAINS)).live
     build = live._build
 
     def build_during_an_edit(config: Loaded) -> Current:
         live._build = build
-        toml(TWO_DOMAINS.replace("imap.", "late."))
+        file = tmp_path / edited
+        file.write_text(file.read_text().replace("early", "later"))
         return build(config)
 
     live._build = build_during_an_edit
-    toml(EDITED)
+    (tmp_path / "customers").write_text("early.test\n")
+    toml(
+        EDITED.replace(
+            "domains =", 'domains_file = "customers"\nid = "early"\ndomains ='
+        )
+    )
     look(live, 6)
-    assert "late.example.com" in str(snapshot_of(live).loaded)
+    provider = snapshot_of(live).loaded.providers[0]
+    is_main = edited == "autoconfig.toml"
+    assert provider.id == ("later" if is_main else "early")
+    assert has_domain(live, "early.test" if is_main else "later.test")
 
 
 # Limits the resources of its process.
@@ -290,26 +273,23 @@ def test_an_edit_that_cannot_be_read_for_lack_of_resources_is_read_later(
         assert kept == (0 if is_taken_up else 1)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'include = ["dir"]\n' + TWO_DOMAINS,
-        TWO_DOMAINS.replace("domains =", 'domains_file = "dir"\ndomains ='),
-        f'{TWO_DOMAINS}[provider.page]\nlogo = "dir"\n',
-        f'{TWO_DOMAINS}[sign]\ncertificate = "dir"\nkey = "dir"\n',
-        None,
-    ],
-)
+NAMING_A_FOLDER = [
+    'include = ["dir"]\n' + TWO_DOMAINS,
+    TWO_DOMAINS.replace("domains =", 'domains_file = "dir"\ndomains ='),
+    f'{TWO_DOMAINS}[provider.page]\nlogo = "dir"\n',
+    f'{TWO_DOMAINS}[sign]\ncertificate = "dir"\nkey = "dir"\n',
+]
+
+
 def test_an_unreadable_file_is_distinguished_from_an_invalid_one(
-    toml: Write, tmp_path: Path, text: str | None
+    toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "dir").mkdir()
-    with pytest.raises(ConfigError) as caught:
-        read(toml(text) if text else tmp_path / "dir")
-    assert caught.value.is_unread
-    with pytest.raises(ConfigError) as caught:
-        read(toml("[[provider]]"))
-    assert not caught.value.is_unread
+    files = [toml(text, f"{index}.toml") for index, text in enumerate(NAMING_A_FOLDER)]
+    for file in (*files, tmp_path / "dir", toml("[[provider]]")):
+        with pytest.raises(ConfigError) as caught:
+            read(file)
+        assert caught.value.is_unread == (file.name != "autoconfig.toml"), file
 
 
 def test_an_internal_error_of_a_reload_does_not_affect_requests(
@@ -327,26 +307,22 @@ def test_an_internal_error_of_a_reload_does_not_affect_requests(
     assert caplog.text.count("RuntimeError: a bug") == 1
 
 
-def _dated(service: Service) -> tuple[bytes, datetime]:
-    answer = document(service)
-    return answer.body, parsedate_to_datetime(answer.modified)
-
-
 def test_the_date_of_a_document_never_goes_back(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toml: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     older = toml(EDITED, "older.toml")
     os.utime(older, (1, 1))
     file = toml(TWO_DOMAINS)
     service = Service(file)
-    body, date = _dated(service)
+    before = document(service)
+    date = parsedate_to_datetime(before.modified)
     assert abs(date.timestamp() - time.time()) < 5
     monkeypatch.setattr(time, "time", lambda: 1e9)  # the clock is set back as well
     older.rename(file)
     look(service.live, 2)
-    new_body, new_date = _dated(service)
-    assert new_body != body
-    assert new_date > date
+    after = document(service)
+    assert after.body != before.body
+    assert parsedate_to_datetime(after.modified) > date
 
 
 def test_a_client_that_has_an_older_document_gets_the_new_one(

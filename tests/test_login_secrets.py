@@ -64,6 +64,7 @@ class Echo:
     def __init__(self, type_: str, mechanisms: str) -> None:
         self.type = type_
         self.echo: Callable[[str], str] = str
+        self.yes = False  # it lets people in
         sasl = " ".join(f"AUTH={name}" for name in mechanisms.split())
         self.greeting, self.go_on, self.offers = {
             "imap": ("* OK", "+", f"* CAPABILITY IMAP4rev1 {sasl}\r\na OK"),
@@ -87,6 +88,9 @@ class Echo:
             elif answers > 1 or (not answers and "AUTH" in words):
                 answers = 1 if answers or words != "AUTH LOGIN" else 2
                 say(f"{self.go_on} {b64('<1.2@x>') if 'CRAM' in words else ''}")
+            elif answers and self.yes:
+                answers = 0
+                say({"imap": "a OK", "pop3": "+OK", "smtp": "235 in"}[self.type])
             else:  # what has the password in it, or the end
                 answers = 0
                 say(f"{CODES[self.type]} {self.echo(heard)}")
@@ -107,13 +111,10 @@ def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
     ) -> str:
         with server(behave, certificate) as port:
             mapped = {(host, 993): ("127.0.0.1", port)}
-            return log_in(
-                Network(resolver, connect_to=mapped),
-                Endpoint(type_, host, 993, "SSL"),
-                mechanisms=tuple(mechanisms.split()),
-                user=USER,
-                password=PASSWORD,
-            )
+            endpoint = Endpoint(type_, host, 993, "SSL")
+            network = Network(resolver, connect_to=mapped)
+            offered = tuple(mechanisms.split())
+            return log_in(network, endpoint, offered, USER, PASSWORD, USER).said
 
     return log
 
@@ -130,6 +131,16 @@ def test_a_server_that_repeats_what_it_heard_is_quoted_without_it(
     behave = Echo(type_, offered)
     for behave.echo in (str, str.lower, str.upper):
         assert refusal(behave, type_, offered) == f"{CODES[type_]} {REPEATED}"
+
+
+@pytest.mark.parametrize("type_", CODES)
+def test_a_server_that_repeats_the_password_after_the_login_is_quoted_without_it(
+    refusal: Refusal, type_: str
+) -> None:
+    echo = Echo(type_, "PLAIN")
+    echo.yes = True
+    echo.echo = lambda heard: f"{heard} {PASSWORD}"
+    assert refusal(echo, type_) == f"{CODES[type_]} {REPEATED}"
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)

@@ -87,11 +87,13 @@ def test_lines_that_can_be_no_mail_domain_are_reported_with_their_number(
     (tmp_path / "customers").write_text("\n".join(lines))
     done = run("--config", toml(LISTED), "validate")
     assert done.returncode == 0
-    shown = done.stdout.replace(f"{tmp_path}/", "")
-    for line, message in ((2, '"single" has no dot'), (3, '"bad" has no dot')):
-        assert f"customers:{line}: warning: Every client: {message}" in shown
-    assert "customers:4: warning: Every client: *.com is every domain" in shown
-    assert "12 more like it" in shown
+    for line, message in (
+        (2, '"single" has no dot'),
+        (3, '"bad" has no dot'),
+        (4, "*.com is every domain"),
+    ):
+        assert f"customers:{line}: warning: Every client: {message}" in done.stdout
+    assert "12 more like it" in done.stdout
 
 
 @given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
@@ -123,46 +125,40 @@ def test_a_domains_file_read_in_slices_is_the_same_as_line_by_line(
     assert [line.line for line in found.skipped] == invalid
 
 
-def test_a_line_that_is_no_domain_is_skipped_and_logged(
+def test_a_line_that_is_no_domain_is_skipped_and_logged_once(
     toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    customers = tmp_path / "customers"
     invalid = [f"bad_{number}.test" for number in range(9)]
-    lines = ["one.test", "sales@two.test", *invalid]
-    (tmp_path / "customers").write_text("\n".join([*lines, "three.test"]))
+    lines = ["one.test", "sales@two.test", *invalid, "three.test"]
+    customers.write_text("\n".join(lines))
     service = Service(toml(LISTED))
     assert serves(service, "one.test", "three.test")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     message = record.getMessage()
-    assert message.startswith(f"{tmp_path}/customers: skipped:\n  line 2: ")
+    assert message.startswith(f"{customers}: skipped:\n  line 2: ")
     assert 'expected a domain, got "sales@two.test"; write "two.test"' in message
     assert message.endswith("\n  and 5 more")
-
-
-def test_a_line_that_is_no_domain_does_not_block_later_edits(
-    toml: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    customers = tmp_path / "customers"
-    customers.write_text("one.test\n")
-    service = Service(toml(LISTED))
+    # It does not block later edits, of that file or another one.
     customers.write_bytes(b"one.test\nM\xfcller\ntwo.test\n")
-    time.sleep(0.05)  # so that the next change has another date
     look(service)
     assert serves(service, "two.test")
     assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
     toml(LISTED.replace("imap.", "mail."))
     look(service)
     assert "mail.example.com" in str(service.snapshot.loaded.tables)
-    assert caplog.text.count("line 2:") == 1  # the file was not read again
+    assert caplog.text.count('line 2: expected a domain, got "M\ufffdller"') == 1
 
 
-def test_validate_names_each_line_that_is_no_domain_and_exits_1(
+def test_validate_and_check_name_each_line_that_is_no_domain(
     toml: Write, tmp_path: Path
 ) -> None:
     (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\ntwo.test\na_b.test\n")
-    done = run("--config", toml(LISTED), "validate")
+    file = toml(LISTED + "username = 'fred'\n")
+    done = run("--config", file, "validate")
     assert done.returncode == 1
-    assert done.stdout.splitlines() == [
+    assert done.stdout.splitlines()[:6] == [
         f'{tmp_path}/customers:2: error: "192.0.2.1" is an IP address',
         "  2 | 192.0.2.1 x",
         "  do: write the mail domain",
@@ -170,7 +166,15 @@ def test_validate_names_each_line_that_is_no_domain_and_exits_1(
         "  4 | a_b.test",
         '  do: write "example.com", "*.example.com" for all below it, or "*" for any',
     ]
-    assert done.stderr.endswith("2 problems, no warnings\n")
+    assert "2 problems, " in done.stderr
+    with click.Context(click.Command("check")) as context:
+        context.meta["flask_autoconfig.file"] = file
+        service = Service(file)
+        case = Case("example.com", (), service.snapshot.loaded.providers[0])
+        subjects = [found.subject for found in _of_file(service, case)]
+    line = file.read_text().splitlines().index("username = 'fred'") + 1
+    files = [f"{tmp_path}/customers:2", f"{tmp_path}/customers:4", f"{file}:{line}"]
+    assert subjects[:3] == files
 
 
 def test_a_domains_file_without_any_domain_is_an_error(
@@ -180,18 +184,6 @@ def test_a_domains_file_without_any_domain_is_an_error(
     (problem,) = problems_of(toml(LISTED))
     assert "domains_file (example.com): no line of " in problem
     assert problem.endswith("is a domain; give a text file with one domain per line")
-
-
-def test_check_names_the_line_that_is_no_domain(toml: Write, tmp_path: Path) -> None:
-    (tmp_path / "customers").write_text("one.test\n192.0.2.1 x\n")
-    file = toml(LISTED + "username = 'fred'\n")
-    line = file.read_text().splitlines().index("username = 'fred'") + 1
-    with click.Context(click.Command("check")) as context:
-        context.meta["flask_autoconfig.file"] = file
-        service = Service(file)
-        case = Case("example.com", (), service.snapshot.loaded.providers[0])
-        subjects = [found.subject for found in _of_file(service, case)]
-    assert subjects[:2] == [f"{tmp_path}/customers:2", f"{file}:{line}"]
 
 
 def test_the_line_of_a_listed_domain_is_found_in_every_spelling(
@@ -209,8 +201,8 @@ def test_of_many_domains_that_are_claimed_twice_some_are_named(
 ) -> None:
     names = "".join(f"d{number:03}.test\n" for number in range(100))
     (tmp_path / "customers").write_text(f"# ours\n\n{names}")
-    file = toml(LISTED + brand("other.test", more='domains_file = "customers"'))
-    problems = problems_of(file)
+    more = brand("other.test", more='domains_file = "customers"')
+    problems = problems_of(toml(LISTED + more))
     assert problems[0] == (
         "line 20: provider[1].domains_file (other.test): d000.test (line 3 of "
         "customers) is claimed by provider[0] too; remove it from one of them"
@@ -219,35 +211,24 @@ def test_of_many_domains_that_are_claimed_twice_some_are_named(
     assert len(problems) == 21
 
 
-def test_unchanged_files_are_not_read_again(
+def test_files_are_read_again_only_if_they_may_have_changed(
     toml: Write, tmp_path: Path, brands: Path
 ) -> None:
-    (tmp_path / "customers").write_text("one.test\n")
-    (brands / "a.toml").write_text(brand("a.test"))
-    (brands / "b.toml").write_text(brand("b.test"))
-    time.sleep(0.05)
-    file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
-    before = reading.read(file)
-    (brands / "b.toml").write_text(brand("b.test", "c.test"))
-    after = reading.read(file, before)
     customers, a, b = tmp_path / "customers", brands / "a.toml", brands / "b.toml"
+    customers.write_text("one.test\n")
+    a.write_text(brand("a.test"))
+    b.write_text(brand("b.test"))
+    file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
+    fresh = reading.read(file)
+    time.sleep(0.05)
+    before = reading.read(file, fresh)
+    assert before.listings[customers] is not fresh.listings[customers]
+    b.write_text(brand("b.test", "c.test"))
+    after = reading.read(file, before)
     assert after.listings[customers] is before.listings[customers]
     assert after.parts[a] is before.parts[a]
     assert after.parts[b].providers[0].domains == ("b.test", "c.test")
     assert set(after.claims) >= {b"one.test", b"a.test", b"c.test"}
-
-
-def test_a_file_that_has_just_changed_is_read_again(
-    toml: Write, tmp_path: Path
-) -> None:
-    file, customers = toml(LISTED), tmp_path / "customers"
-    customers.write_text("one.test\n")
-    fresh = reading.read(file)
-    time.sleep(0.05)
-    settled = reading.read(file, fresh)
-    assert settled.listings[customers] is not fresh.listings[customers]
-    again = reading.read(file, settled)
-    assert again.listings[customers] is settled.listings[customers]
 
 
 # --- Included files -------------------------------------------------------------------
@@ -296,15 +277,13 @@ def test_an_invalid_included_file_is_read_again_when_it_is_corrected(
     toml: Write, brands: Path
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    (brands / "a.toml").write_text("[[provider]]")
     toml(BRANDS)
-    look(service)
-    (brands / "b.toml").write_text(brand("b.test"))
-    look(service)
-    assert not serves(service, "b.test")
-    (brands / "a.toml").write_text(brand("a.test"))
-    look(service)
-    assert serves(service, "a.test", "b.test")
+    for a, is_valid in (("[[provider]]", False), (brand("a.test"), True)):
+        (brands / "a.toml").write_text(a)
+        (brands / "b.toml").write_text(brand("b.test"))
+        look(service)
+        assert serves(service, "b.test") == is_valid
+    assert serves(service, "a.test")
 
 
 def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) -> None:
@@ -339,14 +318,11 @@ def test_a_pattern_that_matches_no_file_is_a_warning(
 ) -> None:
     file = toml('include = ["brands/*.toml"]\n')
     service = Service(file)
-    assert 'include[0]: no file matches "brands/*.toml"' in caplog.text
+    said = 'include[0]: no file matches "brands/*.toml"'
+    assert said in caplog.text
     done = run("--config", file, "validate")
     assert done.returncode == 0
-    assert done.stdout == (
-        f'{file}:1: warning: include[0]: no file matches "brands/*.toml"\n'
-        '  1 | include = ["brands/*.toml"]\n'
-        "  do: put a file there, or correct the pattern\n"
-    )
+    assert done.stdout.startswith(f"{file}:1: warning: {said}\n")
     (brands / "a.toml").write_text(brand("a.test"))
     look(service)
     assert serves(service, "a.test")
@@ -357,10 +333,7 @@ def test_a_missing_file_that_include_names_is_an_error_until_it_exists(
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
     (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
-    assert problem == (
-        'line 1: include[0]: there is no file "brands/a.toml"; '
-        "correct the name, or remove it"
-    )
+    assert problem.startswith('line 1: include[0]: there is no file "brands/a.toml"; ')
     toml(BRANDS.replace("brands/*", "./brands/a"))
     look(service)
     (brands / "a.toml").write_text(brand("a.test"))
@@ -381,22 +354,21 @@ def test_patterns_match_files_of_one_folder(toml: Write, brands: Path) -> None:
 def test_the_commands_know_the_providers_of_included_files(
     toml: Write, tmp_path: Path, brands: Path
 ) -> None:
+    host = '"mail.example.com"'
     server = brand("b.test").replace("imap.", "mail.")
-    (brands / "b.toml").write_text(
-        server.replace('"mail.example.com"', '"mail.example.com"\nport = 143')
-    )
+    (brands / "b.toml").write_text(server.replace(host, f"{host}\nport = 143"))
+
+    def said(*arguments: str | Path) -> str:
+        return run("--config", file, *arguments).stdout
+
     file = toml(BRANDS)
-    assert "mail.example.com" in run("--config", file, "show", "x@b.test").stdout
-    assert (
-        "$ORIGIN b.test." in run("--config", file, "dns", "--target", "a.test").stdout
-    )
-    run("--config", file, "export", tmp_path / "out")
+    assert "mail.example.com" in said("show", "x@b.test")
+    assert "$ORIGIN b.test." in said("dns", "--target", "a.test")
+    said("export", tmp_path / "out")
     assert (tmp_path / "out/b.test/mail/config-v1.1.xml").exists()
-    done = run("--config", file, "validate", "--json")
-    warning, *_ = json.loads(done.stdout)["warnings"]
-    assert warning["file"] == "brands/b.toml"
-    assert warning["place"] == "provider[0].incoming[0].port"
-    done = run("--config", file, "validate")
-    place = "provider[0].incoming[0].port (b.test)"
-    assert f"brands/b.toml:9: warning: {place}: " in done.stdout
-    assert "\n  9 | port = 143\n" in done.stdout
+    warning, *_ = json.loads(said("validate", "--json"))["warnings"]
+    place = "provider[0].incoming[0].port"
+    assert (warning["file"], warning["place"]) == ("brands/b.toml", place)
+    shown = said("validate")
+    assert f"brands/b.toml:9: warning: {place} (b.test): " in shown
+    assert "\n  9 | port = 143\n" in shown

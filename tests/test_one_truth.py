@@ -8,7 +8,6 @@ said, and `validate` says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +15,7 @@ import readers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from readers import Account, Setting
+from support import outlook_asks
 from werkzeug.test import EnvironBuilder
 
 from flask_autoconfig import families
@@ -30,11 +30,6 @@ from flask_autoconfig.tools.warnings import find_warnings
 
 DOMAIN = "example.test"
 POX = "/autodiscover/autodiscover.xml"
-BODY = (
-    '<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/'
-    'requestschema/2006"><Request><EMailAddress>{}</EMailAddress></Request></Autodiscover>'
-)
-
 # --- Providers of all kinds ----------------------------------------------------------
 
 _hosts = st.sampled_from(
@@ -48,6 +43,8 @@ _methods = st.sampled_from(
     ["password-cleartext", "password-encrypted", "OAuth2", "GSSAPI", "NTLM", "none"]
     + [["OAuth2", "password-cleartext"], {"system": "sasl", "name": "SCRAM-SHA-256"}]
 )
+# What the programs can do that know nothing but a login and a password.
+_TYPED = {"password-cleartext", "password-encrypted", "NTLM", "none"}
 _PASSWORDS = ("password-cleartext", "password-encrypted")
 _usual = {"type": "imap", "hostname": "a.test"}
 _more: dict[str, st.SearchStrategy[Any]] = {
@@ -73,18 +70,16 @@ def _web(*types: str) -> st.SearchStrategy[dict[str, Any]]:
     kind = st.sampled_from(types)
     url = st.sampled_from(
         ["https://dav.test/", "https://dav.test:8443/a/", "http://dav.test/x"]
-        + [
-            "https://dav.test/%EMAILADDRESS%/",
-            "https://%EMAILDOMAIN%/.well-known/caldav",
-        ]
-        + ["https://%EMAILLOCALPART%.test/", "https://192.0.2.1/", "https://a.test?q=1"]
-        + ["https://j.test/.well-known/jmap"]
+        + ["https://dav.test/%EMAILADDRESS%/", "https://a.test?q=1"]
+        + ["https://%EMAILDOMAIN%/.well-known/caldav", "https://192.0.2.1/"]
+        + ["https://%EMAILLOCALPART%.test/", "https://j.test/.well-known/jmap"]
     )
     login = {"username": _logins, "authentication": _methods}
-    by_url = st.fixed_dictionaries({"type": kind, "url": url}, optional=login)
     port = {"port": st.sampled_from([443, 8443]), **login}
-    by_host = st.fixed_dictionaries({"type": kind, "hostname": _hosts}, optional=port)
-    return st.one_of(by_url, by_host)
+    return st.one_of(
+        st.fixed_dictionaries({"type": kind, "url": url}, optional=login),
+        st.fixed_dictionaries({"type": kind, "hostname": _hosts}, optional=port),
+    )
 
 
 _exchange = st.sampled_from(
@@ -116,17 +111,12 @@ _locals = st.sampled_from(["fred", "Fred", "a.b", "o'neill+x", "EVOLUTIONUSER"])
 
 # --- The TOML by rules of our own -----------------------------------------------------
 
-_PORTS = {
-    ("imap", "SSL"): 993,
-    ("imap", "STARTTLS"): 143,
-    ("imap", "plain"): 143,
-    ("pop3", "SSL"): 995,
-    ("pop3", "STARTTLS"): 110,
-    ("pop3", "plain"): 110,
-    ("smtp", "SSL"): 465,
-    ("smtp", "STARTTLS"): 587,
-    ("smtp", "plain"): 25,
+_PORTS = {  # direct TLS, STARTTLS, unencrypted
+    "imap": (993, 143, 143),
+    "pop3": (995, 110, 110),
+    "smtp": (465, 587, 25),
 }
+_SECURITIES = ("SSL", "STARTTLS", "plain")
 
 
 class Meant(NamedTuple):
@@ -135,7 +125,6 @@ class Meant(NamedTuple):
     place: str
     setting: Setting
     methods: list[Any]
-    host: str  # as the file has it, the domain in it
 
 
 class Truth(NamedTuple):
@@ -145,10 +134,15 @@ class Truth(NamedTuple):
     sending: list[Meant]
     urls: list[tuple[str, str, str]]  # place, type, URL with its port
 
+    def both_ways(
+        self, told: Account
+    ) -> tuple[tuple[tuple[Setting, ...], list[Meant]], ...]:
+        """Return the servers that a client was told of, with those that are meant."""
+        return (told.reading, self.reading), (told.sending, self.sending)
 
-def _methods_of(table: dict[str, Any]) -> list[Any]:
-    said = table.get("authentication", "password-cleartext")
-    return said if isinstance(said, list) else [said]
+    def first_urls(self) -> dict[str, tuple[str, str]]:
+        """Return the place and URL of the first server of each type."""
+        return {type_: (place, url) for place, type_, url in reversed(self.urls)}
 
 
 def _host(text: str, address: str) -> str:
@@ -159,45 +153,44 @@ def _host(text: str, address: str) -> str:
     return readers.filled(text, address).lower().replace("bücher", "xn--bcher-kva")
 
 
-def _login(table: dict[str, Any], address: str, hooked: str | None) -> str | None:
-    methods = _methods_of(table)
+def _server(
+    table: dict[str, Any], place: str, address: str, hooked: str | None
+) -> Meant:
+    type_, security = table["type"], table.get("socket_type", "SSL")
+    port = table.get("port", _PORTS[type_][_SECURITIES.index(security)])
+    methods = table.get("authentication", "password-cleartext")
+    methods = methods if isinstance(methods, list) else [methods]
+    login: str | None = table.get("username", "%EMAILADDRESS%")
     if methods == ["none"] and "username" not in table:
-        return None
-    login = table.get("username", "%EMAILADDRESS%")
-    if hooked and "%" in login:
-        return hooked
-    return readers.filled(login, address)
+        login = None
+    elif hooked and "%" in str(login):
+        login = hooked
+    else:
+        login = readers.filled(str(login), address)
+    host = _host(table["hostname"], address)
+    return Meant(place, Setting(type_, host, port, security, login), methods)
+
+
+def _url(table: dict[str, Any]) -> str:
+    if "url" in table:
+        return str(table["url"])
+    host = table["hostname"].replace("Bücher", "xn--bcher-kva")
+    host = f"[{host}]" if ":" in host else host
+    path = "/" if table["type"] == "webdav" else f"/.well-known/{table['type']}"
+    return f"https://{host}:{table.get('port', 443)}{path}"
 
 
 def truth(raw: dict[str, Any], address: str, hooked: str | None) -> Truth:
-    def meant(key: str) -> Iterator[Meant]:
+    found = Truth([], [], [])
+    for key in ("incoming", "outgoing", "calendar", "address_book", "file_share"):
         for index, table in enumerate(raw.get(key, [])):
-            type_ = table["type"]
-            if type_ not in ("imap", "pop3", "smtp"):
-                continue
-            security = table.get("socket_type", "SSL")
-            port = table.get("port", _PORTS[type_, security])
-            host = _host(table["hostname"], address)
-            login = _login(table, address, hooked)
-            of_domain = table["hostname"].replace("%EMAILDOMAIN%", DOMAIN)
-            setting = Setting(type_, host, port, security, login)
-            yield Meant(f"{key}[{index}]", setting, _methods_of(table), of_domain)
-
-    def urls() -> Iterator[tuple[str, str, str]]:
-        for key in ("incoming", "calendar", "address_book", "file_share"):
-            for index, table in enumerate(raw.get(key, [])):
-                type_ = table["type"]
-                if type_ not in ("jmap", "caldav", "carddav", "webdav"):
-                    continue
-                url = table.get("url")
-                if url is None:
-                    host = table["hostname"].replace("Bücher", "xn--bcher-kva")
-                    host = f"[{host}]" if ":" in host else host
-                    path = "/" if type_ == "webdav" else f"/.well-known/{type_}"
-                    url = f"https://{host}:{table.get('port', 443)}{path}"
-                yield f"{key}[{index}]", type_, url
-
-    return Truth(list(meant("incoming")), list(meant("outgoing")), list(urls()))
+            place = f"{key}[{index}]"
+            if table["type"] in _PORTS:
+                servers = found.sending if key == "outgoing" else found.reading
+                servers.append(_server(table, place, address, hooked))
+            elif table["type"] in ("jmap", "caldav", "carddav", "webdav"):
+                found.urls.append((place, table["type"], _url(table)))
+    return found
 
 
 # --- What is told ----------------------------------------------------------------------
@@ -252,10 +245,6 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
     )
 
 
-def _of(servers: list[Meant]) -> tuple[Setting, ...]:
-    return tuple(it.setting for it in servers)
-
-
 _usual_settings = settings(
     max_examples=200, deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -266,13 +255,10 @@ _usual_settings = settings(
 def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
     answer = world.get("/mail/config-v1.1.xml")
     found = readers.config_v1(answer.body, world.address)
-    fits = [it for it in world.meant.reading if it.setting.host]
-    if len(fits) == len(
-        world.meant.reading
-    ):  # else clients fill the host in themselves
-        assert found.reading == _of(world.meant.reading)
-    if all(it.setting.host for it in world.meant.sending):
-        assert found.sending == _of(world.meant.sending)
+    for told, servers in world.meant.both_ways(found):
+        # Else clients fill the host in themselves.
+        if all(it.setting.host for it in servers):
+            assert told == tuple(it.setting for it in servers)
     urls = {(type_, readers.with_port(url)) for type_, url in found.urls}
     assert urls == {
         (type_, readers.with_port(readers.filled(url, world.address)))
@@ -284,23 +270,24 @@ def test_thunderbird_and_its_kin_get_what_the_file_means(world: World) -> None:
 @given(worlds())
 @_usual_settings
 def test_outlook_gets_what_the_file_means(world: World) -> None:
-    body = BODY.format(world.address)
-    environ = EnvironBuilder(method="POST", data=body.encode()).get_environ()
+    body = outlook_asks(world.address).encode()
+    environ = EnvironBuilder(method="POST", data=body).get_environ()
     request = Request(POX, "", f"autodiscover.{DOMAIN}", "POST", environ)
     answer = world.service.answer(request)
     assert answer is not None
     found = readers.pox(answer.body)
-    reading, sending = (
-        [
-            it
-            for it in servers
-            if it.setting.host and _OUTLOOKS & {*map(str, it.methods)}
-        ]
-        for servers in (world.meant.reading, world.meant.sending)
-    )
-    for it in (*world.meant.reading, *world.meant.sending):
-        is_usable = it in reading or it in sending or not it.setting.host
-        assert is_usable or world.is_told("Outlook (classic)", it.place)
+    usable: list[list[Meant]] = [[], []]
+    for fits, (_, servers) in zip(
+        usable, world.meant.both_ways(Account()), strict=True
+    ):
+        for it in servers:
+            is_usable = bool(_TYPED & {*map(str, it.methods)})
+            is_told = not it.setting.host or world.is_told(
+                "Outlook (classic)", it.place
+            )
+            assert is_usable or is_told
+            fits += [it] if is_usable and it.setting.host else []
+    reading, sending = usable
     if found is None:
         assert not reading
         assert world.meant.reading or world.is_told("Outlook (classic)", "")
@@ -313,12 +300,8 @@ def test_outlook_gets_what_the_file_means(world: World) -> None:
 
 def _for_outlook(server: Meant) -> Setting:
     """Return what Outlook sets up: no login where its best method requires none."""
-    best = next(it for it in map(str, server.methods) if it in _OUTLOOKS)
+    best = next(it for it in map(str, server.methods) if it in _TYPED)
     return server.setting._replace(login=None) if best == "none" else server.setting
-
-
-_OUTLOOKS = {"password-cleartext", "password-encrypted", "NTLM", "none"}
-_APPLES = {"password-cleartext", "password-encrypted", "NTLM", "none"}
 
 
 @given(worlds())
@@ -329,18 +312,17 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
     if answer.status.startswith("200"):
         found = readers.mobileconfig(answer.body)
     best = []
-    for servers in (world.meant.reading, world.meant.sending):
-        usable = [it for it in servers if _APPLES.intersection(map(str, it.methods))]
-        best.append(next((it for it in usable if it.setting.host), None))
+    for told, servers in world.meant.both_ways(found):
+        usable = [it for it in servers if _TYPED.intersection(map(str, it.methods))]
+        best.append((told, next((it for it in usable if it.setting.host), None)))
         for it in servers:
             assert it in usable or world.is_told("iPhone, iPad and Mac", it.place)
-    reading, sending = best
-    if reading is None or sending is None:
-        assert not found.reading
-        return
-    for told, meant in ((found.reading[0], reading), (found.sending[0], sending)):
-        security = "plain" if meant.setting.security == "plain" else "SSL"
-        assert told == meant.setting._replace(security=security)
+    for told, meant in best:
+        if any(it is None for _, it in best):
+            assert not told
+        elif meant is not None:
+            security = "plain" if meant.setting.security == "plain" else "SSL"
+            assert told[0] == meant.setting._replace(security=security)
 
 
 @given(worlds())
@@ -355,10 +337,7 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
         account, methods = readers.pacc(answer.body, world.address)
         assert methods
     meant = world.meant
-    for told, servers in (
-        (account.reading, meant.reading),
-        (account.sending, meant.sending),
-    ):
+    for told, servers in meant.both_ways(account):
         firsts = list({it.setting.type: it for it in reversed(servers)}.values())
         firsts.sort(key=servers.index)
         for it in told:
@@ -374,17 +353,10 @@ def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
     if account.sending:
         assert account.reading or "jmap" in dict(account.urls)
     for type_, url in account.urls:
-        first = next(it for it in meant.urls if it[1] == type_)
-        expected = first[2].replace("%EMAILDOMAIN%", DOMAIN)
+        expected = meant.first_urls()[type_][1].replace("%EMAILDOMAIN%", DOMAIN)
         assert readers.with_port(url) == readers.with_port(expected)
-    for place, type_, _ in {it[1]: it for it in reversed(meant.urls)}.values():
+    for type_, (place, _) in meant.first_urls().items():
         assert type_ in dict(account.urls) or world.is_told("PACC", place)
-
-
-def _both_ways(
-    account: Account, meant: Truth
-) -> list[tuple[tuple[Setting, ...], list[Meant]]]:
-    return [(account.reading, meant.reading), (account.sending, meant.sending)]
 
 
 def _takes(server: Meant, method: str) -> bool:
@@ -399,10 +371,7 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
     account, denied = readers.srv(world.records)
     by_records = "Programs that go by SRV records"
     meant = world.meant
-    for told, servers in (
-        (account.reading, meant.reading),
-        (account.sending, meant.sending),
-    ):
+    for told, servers in meant.both_ways(account):
         every = [it.setting._replace(login=None) for it in servers]
         order = [it for it in dict.fromkeys(every) if it in told]
         assert list(told) == order
@@ -412,17 +381,13 @@ def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) 
             assert (setting.type, setting.security) not in denied
             if setting.security == "plain":
                 assert (setting.type, "STARTTLS") not in denied
-            if it.setting.login not in (
-                world.address,
-                world.address.split("@")[0],
-                None,
-            ):
+            usual = (world.address, world.address.split("@")[0], None)
+            if it.setting.login not in usual:
                 assert world.is_told(by_records, f"{it.place}.username")
     for type_, url in account.urls:
-        _, _, expected = next(it for it in meant.urls if it[1] == type_)
-        expected = _known(expected)
+        expected = _known(meant.first_urls()[type_][1])
         assert readers.with_port(url) == readers.with_port(expected).partition("?")[0]
-    for place, type_, _ in {it[1]: it for it in reversed(meant.urls)}.values():
+    for type_, (place, _) in meant.first_urls().items():
         known = type_ == "webdav" or type_ in dict(account.urls)
         assert known or world.is_told(by_records, place)
 
@@ -443,15 +408,14 @@ def test_the_redirect_leads_where_the_other_documents_do(world: World) -> None:
         answer = world.service.answer(Request(path, "", DOMAIN))
         assert answer is not None
         location = dict(answer.headers).get("Location")
-        urls = [url for _, it, url in world.meant.urls if it == type_]
-        if location is None:
-            for url in urls[:1]:
-                is_unknown = "LOCALPART%" in urlsplit(url).netloc
-                assert is_unknown or readers.with_port(_known(url)) == itself
-            continue
-        assert readers.with_port(location) != itself
-        wanted = urls[0].replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
-        assert readers.with_port(location) == readers.with_port(wanted)
+        _, url = world.meant.first_urls().get(type_, ("", ""))
+        if location is not None:
+            assert readers.with_port(location) != itself
+            wanted = url.replace("%EMAILDOMAIN%", DOMAIN).partition("%EMAIL")[0]
+            assert readers.with_port(location) == readers.with_port(wanted)
+        elif url:
+            is_unknown = "LOCALPART%" in urlsplit(url).netloc
+            assert is_unknown or readers.with_port(_known(url)) == itself
 
 
 def test_every_family_with_a_document_is_compared() -> None:

@@ -106,6 +106,7 @@ def test_an_error_stands_beside_what_was_typed(
     assert page.status_code == status
     assert message in page.text
     assert 'role="alert"' in page.text
+    assert ("If the address is spelt right" in page.text) == (status == 404)
     assert "<script>alert" not in page.text
     long = ask(app, f"emailaddress=a@{'x' * 3000}")
     assert (long.status_code, len(long.data) < 5000) == (400, True)
@@ -303,6 +304,18 @@ def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> No
         assert why not in ask(toml(text), f"{FRED}&program=other").text
 
 
+def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> None:
+    both = CALENDAR + '[[provider.address_book]]\ntype = "carddav"\n'
+    page = ask(toml(f'{both}url = "https://dav.example.com/"'), f"{FRED}&program=davx5")
+    assert "Do this once for each of these" not in page.text
+
+
+def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
+    for program in ("gmail", "samsung"):
+        page = ask(app, f"{ANNA}&program={program}").text
+        assert 'program=davx5">DAVx⁵</a>' in page
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
@@ -424,6 +437,10 @@ def test_the_programs_of_the_device_come_first(
     unknown = ask(app, ANNA, User_Agent="").text
     assert '<details class="others" open>' in unknown
     assert "on this device" not in unknown
+    assert {*re.findall("<small>(.*?)</small>", unknown)} == {
+        *("Android", "iPhone, Android", "Linux", "Windows", "Windows, Mac, Linux"),
+        "recommended",
+    }
 
 
 # --- Headers and paths -----------------------------------------------------------------
@@ -448,7 +465,10 @@ def test_the_policy_allows_only_the_pages_own_files(app: Flask) -> None:
 
 
 def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
-    reply = ask(app, f"{ANNA}&program=iphone&lang=de", path="/qr.svg")
+    state = f"emailaddress={quote(ADDRESS)}&program=iphone&lang=de"
+    link = f'"/mail/setup/qr.svg?{state.replace("&", "&amp;")}"'
+    assert link in ask(app, state).text
+    reply = ask(app, state, path="/qr.svg")
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'"

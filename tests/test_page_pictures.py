@@ -13,8 +13,7 @@ from urllib.parse import quote
 import pytest
 import seen
 import zxingcpp
-from browsing import Open, browser, visit
-from page_server import served
+from browsing import Open, browser, served, visit
 from PIL import Image
 from support import TWO_DOMAINS, rows, table, until
 from werkzeug.test import Client, TestResponse
@@ -181,6 +180,7 @@ def test_a_logo_is_served_below_the_page(toml: Write, name: str) -> None:
     assert reply.data == data
     assert reply.headers["Content-Type"] == content_type
     assert "sandbox" in reply.headers["Content-Security-Policy"]
+    assert reply.headers["Cache-Control"] == "private, max-age=3600"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 

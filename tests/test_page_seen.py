@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from itertools import combinations, product
 from pathlib import Path
 
 import catalogs
 import pytest
 import seen
 from allpairspy import AllPairs
-from browsing import browser
-from page_server import served
+from browsing import browser, served
 from playwright.sync_api import Browser, FloatRect, Locator
 from seen import LANGUAGES, LOOKS, PROGRAMS, WIDTHS, Case
 from support import fetch, serving
@@ -47,13 +45,6 @@ def test_a_state_is_displayed_without_faults(
         assert page.get_attribute("html", "lang") == case.language
         assert page.locator(".steps h3").count() > 0
         assert seen.complaints(page, case) == []
-
-
-def test_every_pair_is_covered() -> None:
-    columns = (PROGRAMS, LANGUAGES, WIDTHS, LOOKS)
-    for one, other in combinations(range(len(columns)), 2):
-        pairs = {(case[one], case[other]) for case in PAIRS}
-        assert pairs == set(product(columns[one], columns[other]))
 
 
 @pytest.mark.parametrize(

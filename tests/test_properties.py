@@ -62,15 +62,10 @@ _queries = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    file = tmp_path_factory.mktemp("any") / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS.replace("example2.com", "*"))
-    return create_app(
-        {
-            "AUTOCONFIG_FILE": file,
-            "AUTOCONFIG_CLIENTS": {family.name for family in families.FAMILIES},
-        }
-    )
+def app() -> Any:
+    mapping = tomllib.loads(TWO_DOMAINS.replace("example2.com", "*"))
+    clients = {family.name for family in families.FAMILIES}
+    return create_app({"AUTOCONFIG": mapping, "AUTOCONFIG_CLIENTS": clients})
 
 
 @given(
@@ -85,10 +80,9 @@ def test_any_request_gets_an_answer_below_500_that_echoes_nothing(
     app: Any, path: str, query: str, host: str, header: str, method: str
 ) -> None:
     environ = EnvironBuilder(method=method).get_environ()
-    environ["PATH_INFO"], environ["QUERY_STRING"] = path, query
-    environ["HTTP_HOST"] = host
-    environ["HTTP_IF_NONE_MATCH"] = environ["HTTP_IF_MODIFIED_SINCE"] = header
-    environ["HTTP_X_FORWARDED_HOST"] = header
+    environ |= {"PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": host}
+    for name in ("IF_NONE_MATCH", "IF_MODIFIED_SINCE", "X_FORWARDED_HOST"):
+        environ[f"HTTP_{name}"] = header
     body, status, headers = run_wsgi_app(app, environ, buffered=True)
     assert int(status.split()[0]) < 500
     document = b"".join(body)
@@ -109,15 +103,13 @@ _scalars = st.one_of(
     st.sampled_from(["imap", "smtp", "SSL", "%EMAILADDRESS%", "example.com", "*", ""]),
     st.just("https://example.com/"),
 )
+_TABLES = [
+    table
+    for table in vars(tables).values()
+    if isinstance(table, type) and issubclass(table, tables.Table)
+]
 _keys = st.sampled_from(
-    sorted(
-        {
-            field.name
-            for table in vars(tables).values()
-            if isinstance(table, type) and issubclass(table, tables.Table)
-            for field in structs.fields(table)
-        }
-    )
+    sorted({field.name for table in _TABLES for field in structs.fields(table)})
 )
 _values = st.recursive(
     _scalars,
@@ -206,40 +198,37 @@ _tcp: dict[str, st.SearchStrategy[Any]] = {
 }
 _url = st.builds("https://{}/{}".format, _domain, st.sampled_from(["", "a?b=c&d=%20"]))
 _descr = st.dictionaries(st.sampled_from(["", "en", "pt-BR"]), _prose)
+
+
+def _servers(*types: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    server = st.fixed_dictionaries({"type": st.sampled_from(types), **_tcp})
+    return st.lists(server, min_size=1, max_size=3)
+
+
+def _texts_with_url(needed: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    parts = {"url": _url, "descr": _descr}
+    first = {needed: parts.pop(needed)}
+    return st.lists(st.fixed_dictionaries(first, optional=parts), max_size=3)
+
+
+_calendar = {"type": st.just("caldav"), "url": _url, "authentication": _methods}
+_book = {"type": st.just("carddav"), "url": _url}
 _providers = st.fixed_dictionaries(
     {
         "domains": st.lists(_domain, min_size=1, max_size=4, unique=True),
-        "incoming": st.lists(
-            st.fixed_dictionaries({"type": st.sampled_from(["imap", "pop3"]), **_tcp}),
-            min_size=1,
-            max_size=3,
-        ),
-        "outgoing": st.lists(
-            st.fixed_dictionaries({"type": st.just("smtp"), **_tcp}),
-            min_size=1,
-            max_size=3,
-        ),
+        "incoming": _servers("imap", "pop3"),
+        "outgoing": _servers("smtp"),
     },
     optional={
         "display_name": _prose,
-        "documentation": st.lists(
-            st.fixed_dictionaries({"url": _url}, optional={"descr": _descr}), max_size=3
-        ),
-        "instruction": st.lists(
-            st.fixed_dictionaries({"descr": _descr}, optional={"url": _url}), max_size=3
-        ),
+        "documentation": _texts_with_url("url"),
+        "instruction": _texts_with_url("descr"),
         "enable": st.fixed_dictionaries({"visit_url": _url, "instruction": _descr}),
         "calendar": st.lists(
-            st.fixed_dictionaries(
-                {"type": st.just("caldav"), "url": _url, "authentication": _methods}
-            ),
-            max_size=2,
-            unique_by=str,
+            st.fixed_dictionaries(_calendar), max_size=2, unique_by=str
         ),
         "address_book": st.lists(
-            st.fixed_dictionaries({"type": st.just("carddav"), "url": _url}),
-            max_size=2,
-            unique_by=str,
+            st.fixed_dictionaries(_book), max_size=2, unique_by=str
         ),
     },
 )

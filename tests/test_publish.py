@@ -137,7 +137,7 @@ def test_the_five_steps_publish_a_domain_on_a_bare_debian(office: Office) -> Non
     )
     assert done.returncode == 0, done.stderr[-5000:]
     verdict = (office.folder / "verdict").read_text()
-    assert f"{DOMAIN}  works in Thunderbird, " in verdict
+    assert f"{DOMAIN}  works in Outlook (classic), " in verdict
     assert "PACC" in verdict.splitlines()[0]
     assert "fails in" not in verdict
     assert (office.folder / "lacks").read_text() == ""

@@ -44,13 +44,8 @@ def blueprint() -> Flask:
 def function() -> WSGIApplication:
     """A bare WSGI function that returns the same bytes."""
     body = _document().data
-    return _constant(
-        body,
-        [
-            ("Content-Type", "text/xml; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-        ],
-    )
+    length = ("Content-Length", str(len(body)))
+    return _constant(body, [("Content-Type", "text/xml; charset=utf-8"), length])
 
 
 def function_with_headers() -> WSGIApplication:

@@ -3,9 +3,9 @@
 Each application runs in one gunicorn sync worker, all at the same time, in alternating
 rounds of load. The results are ratios of two applications within a round, the median of
 all rounds, because the speed of a shared machine drifts; and ratios of the CPU time for a
-response, which other processes affect less. The load comes from wrk if it is installed,
-otherwise from Python threads. automx2 and granian take part if they are installed.
-`--quick` measures the middleware only.
+response, which other processes affect less. The load comes from wrk. automx2 and granian
+take part if they are installed. `--quick` measures the middleware only. Requires
+`pip install '.[test]'` and wrk.
 """
 
 from __future__ import annotations
@@ -15,32 +15,22 @@ import http.client
 import importlib.util
 import os
 import re
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import timeit
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent.parent / "tests"))
+
+from support import TWO_DOMAINS, free_port  # noqa: E402 (the path is that of the line before)
+
 QUERY = "/mail/config-v1.1.xml?emailaddress=fred@"
-SERVERS = """
-list_domains = false
-[[provider.incoming]]
-type = "imap"
-hostname = "imap.example.com"
-[[provider.incoming]]
-type = "pop3"
-hostname = "pop.example.com"
-[[provider.outgoing]]
-type = "smtp"
-hostname = "smtp.example.com"
-"""
+SERVERS = "\nlist_domains = false\n" + TWO_DOMAINS.partition("]\n\n")[2]
 
 
 def configuration(folder: Path, domains: int, providers: int = 1) -> Path:
@@ -62,13 +52,6 @@ def listing(folder: Path, domains: int) -> Path:
     file = folder / f"{domains}-listed.toml"
     file.write_text(f'[[provider]]\ndomains_file = "{domains}.txt"{SERVERS}')
     return file
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _pin(pid: int, cpu: int) -> None:
@@ -149,37 +132,15 @@ class Server:
         self.seconds += self.spent() - before
         self.answers += self.rates[-1] * seconds
 
-    def load(self, seconds: int, domain: str = "example.com") -> float:
+    def load(self, seconds: int) -> float:
         """Return the requests per second under load."""
-        if shutil.which("wrk"):
-            return self._wrk(seconds, domain)
-        return self._threads(seconds, domain)
-
-    def _wrk(self, seconds: int, domain: str) -> float:
-        url = f"http://127.0.0.1:{self.port}{QUERY}{domain}"
+        url = f"http://127.0.0.1:{self.port}{QUERY}example.com"
         command = ["wrk", "-t1", "-c4", f"-d{seconds}s", url]
         output = subprocess.run(command, capture_output=True, text=True, check=True)
         found = re.search(r"Requests/sec:\s+([\d.]+)", output.stdout)
         if not found or "Non-2xx" in output.stdout:
             raise SystemExit(f"{self.name}: {output.stdout}{output.stderr}")
         return float(found[1])
-
-    def _threads(self, seconds: int, domain: str) -> float:
-        counts = [0] * 4
-        until = time.monotonic() + seconds
-
-        def work(index: int) -> None:
-            while time.monotonic() < until:
-                if self.status(domain) != 200:
-                    raise SystemExit(f"{self.name} fails under load")
-                counts[index] += 1
-
-        threads = [threading.Thread(target=work, args=(it,)) for it in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(counts) / seconds
 
 
 def automx2(folder: Path) -> Server | None:

@@ -18,7 +18,6 @@ import random
 import re
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +27,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.append(str(Path(__file__).resolve().parent.parent.parent / "tests"))
+
+from support import BIN, free_port, running
 
 DOMAINS = 1000
 POX = (
@@ -100,15 +103,9 @@ PATHS = (
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "BREW", "get")
 ADDRESSES = (
-    *(
-        "a@d1.test",
-        "%40",
-        "@",
-        "a" * 3000 + "@d1.test",
-        "a@" + "b." * 1500,
-        "%ff@d1.test",
-    ),
-    *("a@xn--.test", "a@%C2%AD.test", "%22%0a%22@d1.test", "a@[1.2.3.4]", "%", "a+b"),
+    *("a@d1.test", "%40", "@", "a" * 3000 + "@d1.test", "a@" + "b." * 1500),
+    *("%ff@d1.test", "a@xn--.test", "a@%C2%AD.test", "%22%0a%22@d1.test"),
+    *("a@[1.2.3.4]", "%", "a+b"),
 )
 BODIES = (b"", b"<", b"<a/>", b"\x00" * 70_000, POX.format("a@xn--.test").encode())
 CHUNKS = (b"-5\r\na", b"zz\r\n", b"0x5\r\n", b"5\r\naaaaabb0\r\n\r\n", b"ff\r\na")
@@ -214,10 +211,8 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=6)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-        sock.close()
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "autoconfig.toml")
         names = ", ".join(f'"d{number}.test"' for number in range(DOMAINS))
         file.write_text(
@@ -225,13 +220,10 @@ def main() -> None:
             '[[provider.incoming]]\ntype = "imap"\nhostname = "imap.d0.test"\n'
             '[[provider.outgoing]]\ntype = "smtp"\nhostname = "smtp.d0.test"\n'
         )
-        command = [str(Path(sys.executable).parent / "flask-autoconfig")]
-        command += ["--config", str(file), "serve", "--bind", f"127.0.0.1:{port}"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            _wait(port)
-            warm = Soak(port, time.monotonic() + 3)
-            _run(warm, options.threads)
+        command = (BIN / "flask-autoconfig", "--config", file, "serve")
+        bind = ("--bind", f"127.0.0.1:{port}")
+        with running(*command, *bind, port=port) as server:
+            _run(Soak(port, time.monotonic() + 3), options.threads)
             before = memory(server.pid)
             start = time.monotonic()
             until, most = start + options.seconds, options.requests
@@ -239,9 +231,6 @@ def main() -> None:
             _run(soak, options.threads)
             took = time.monotonic() - start
             after = memory(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
     waits = sorted(wait * 1000 for wait in soak.waits)
     print(f"{len(waits)} requests, {len(waits) / took:.0f} a second")
     slow = waits[len(waits) * 99 // 100]
@@ -265,16 +254,6 @@ def _run(soak: Soak, threads: int) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-
-
-def _wait(port: int) -> None:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise SystemExit("the service does not start")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-import threading
 from io import BytesIO
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
@@ -33,41 +31,26 @@ from seen import (
 
 from flask_autoconfig import create_app
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent.parent / "tests"))
+
+from browsing import served  # noqa: E402 (the path is that of the line before)
+
+ANNA = f"emailaddress={ADDRESS}"
 # The name of the picture, device, width, query and appearance.
 PICTURES = (
     ("empty", "ios", 390, "", "light"),
-    ("iphone", "ios", 390, f"emailaddress={ADDRESS}&program=iphone", "light"),
-    ("gmail", "android", 390, f"emailaddress={ADDRESS}&program=gmail", "light"),
+    ("iphone", "ios", 390, f"{ANNA}&program=iphone", "light"),
+    ("gmail", "android", 390, f"{ANNA}&program=gmail", "light"),
     ("unknown", "ios", 390, "emailaddress=anna@harmonie.example", "light"),
+    ("outlook", "windows", 1000, f"{ANNA}&program=outlook-new", "light"),
     (
-        "outlook",
-        "windows",
-        1000,
-        f"emailaddress={ADDRESS}&program=outlook-new",
-        "light",
+        *("thunderbird-mobile", "windows", 1000),
+        *(f"{ANNA}&program=thunderbird-mobile&name=Anna", "dark"),
     ),
-    (
-        "thunderbird-mobile",
-        "windows",
-        1000,
-        f"emailaddress={ADDRESS}&program=thunderbird-mobile&name=Anna",
-        "dark",
-    ),
-    (
-        "thunderbird-de",
-        "linux",
-        1000,
-        f"emailaddress={ADDRESS}&program=thunderbird&lang=de",
-        "light",
-    ),
-    ("print", "windows", 780, f"emailaddress={ADDRESS}&program=outlook-new", "print"),
+    ("thunderbird-de", "linux", 1000, f"{ANNA}&program=thunderbird&lang=de", "light"),
+    ("print", "windows", 780, f"{ANNA}&program=outlook-new", "print"),
 )
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
 
 
 def take(browser: Browser, url: str) -> None:
@@ -104,19 +87,15 @@ def look_at_all(browser: Browser, url: str) -> int:
 
 def main() -> int:
     """Serve the page, take the pictures, inspect the states."""
-    chromium = shutil.which("chromium")
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
-        app = create_app(configuration(Path(folder)))
-        server = make_server("127.0.0.1", 0, app, handler_class=_Quiet)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/mail/setup"
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        take(browser, url)
-        faults = 0 if "--pictures" in sys.argv else look_at_all(browser, url)
+        with served(create_app(configuration(Path(folder)))) as base:
+            url = f"{base}/mail/setup"
+            take(browser, url)
+            faults = 0 if "--pictures" in sys.argv else look_at_all(browser, url)
         browser.close()
-        server.shutdown()
     return 1 if faults else 0
 
 

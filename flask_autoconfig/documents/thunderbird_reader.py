@@ -38,6 +38,12 @@ _TYPES = {
     "outgoingServer": get_args(OutgoingType),
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
+# Types with "s" for TLS, which the format has as the <socketType>.
+_TYPE_HINTS = {
+    "imap": 'write type="imap", and SSL as its <socketType>',
+    "pop3": 'write type="pop3", and SSL as its <socketType>',
+    "smtp": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
+}
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # Elements that may be missing, and the default that is served.
 _SERVED_FOR = {
@@ -261,7 +267,8 @@ class Reader:
         name = f'<{_shown(element)} type="{type_[:60]}">'
         if type_ and type_ not in known:
             self._mark(element, *element.attrib)
-            self._note(element, f"{name} is left out: its type is not known")
+            why = _TYPE_HINTS.get(type_.removesuffix("s"), "its type is not known")
+            self._note(element, f"{name} is left out: {why}")
             return False
         methods = [_method(it) for it in element.iterfind("authentication")]
         no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,22 +43,17 @@ def takes(_error: Exception) -> bool:
 
 def show(page: object, policy: str) -> Shown:
     """Render the page in the package's layout."""
-    return Shown(_template(TEMPLATE).render({VARIABLE: page}), policy)
+    return Shown(render(TEMPLATE, **{VARIABLE: page}), policy)
 
 
-def content_of(page: object) -> str:
-    """Render the page without a layout."""
-    return _template("autoconfig/parts/body.html").render({VARIABLE: page})
-
-
-def style_of(colours: Mapping[str, str]) -> str:
-    """Render the style sheet with a provider's colours, to be loaded after style.css."""
-    return _template("autoconfig/colours.css").render(colours)
+def render(name: str, **values: object) -> str:
+    """Render a template of the package."""
+    return _environment().get_template(name).render(values)
 
 
 def macro(name: str) -> Callable[..., Markup]:
     """Return a macro of parts/macros.html that uses no variable of a page."""
-    template = _template("autoconfig/parts/macros.html")
+    template = _environment().get_template("autoconfig/parts/macros.html")
     found: Callable[..., Markup] = getattr(template.module, name)
     return found
 
@@ -77,7 +72,3 @@ def _environment() -> Environment:
     # Splits a long value where a line may break.
     environment.filters["pieces"] = lambda value: _BREAK_AFTER.split(str(value))
     return environment
-
-
-def _template(name: str) -> Template:
-    return _environment().get_template(name)

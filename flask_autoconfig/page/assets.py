@@ -28,7 +28,7 @@ from ..config.tables import WITHOUT_LOGIN, AuthenticationMethod, Method
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import look
-from .alone import style_of
+from .alone import render
 from .programs import Account, MailServer
 from .visit import Visit
 
@@ -180,7 +180,7 @@ def colours(_lookup: Lookup, request: Request) -> Answer:
     (colour, *_) = parse_qs(request.query[:100]).get("colour", [""])
     if not re.fullmatch("[0-9a-f]{6}", colour):
         return NOT_SERVED
-    body = style_of(look.colours(f"#{colour}")).encode()
+    body = render("autoconfig/colours.css", **look.colours(f"#{colour}")).encode()
     cached = ("Cache-Control", f"public, max-age={_MAX_AGE}, no-transform")
     return _answer(body, CSS, cached)
 

@@ -23,7 +23,7 @@ from ..documents import apple
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets, content, near
-from .alone import content_of
+from .alone import VARIABLE, render
 from .programs import Account, MailServer, Program, chosen, usable
 from .visit import Visit
 from .words import best_match, languages, translations, words_in
@@ -166,7 +166,8 @@ class Page:
     @property
     def content(self) -> Markup:
         """The page as HTML, without a layout."""
-        return Markup(content_of(self))  # noqa: S704 (the package's template escapes)
+        html = render("autoconfig/parts/body.html", **{VARIABLE: self})
+        return Markup(html)  # noqa: S704 (the package's template escapes)
 
     @property
     def dialled(self) -> str:

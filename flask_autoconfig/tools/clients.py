@@ -22,8 +22,9 @@ from .reading import Fault, Reading, Rules, read
 # the address without percent-encoding.
 Form = Literal["address", "evolution", "none", "raw"]
 # The host of a request: LABEL.DOMAIN, the domain itself, LABEL and the domain of the MX
-# host, or LABEL and the MX host.
-Place = Literal["host", "domain", "mx domain", "mx host"]
+# host, or LABEL and the MX host; or the ISP database, about the domain or that of the MX
+# host.
+Place = Literal["host", "domain", "mx domain", "mx host", "ispdb", "ispdb mx"]
 Scheme = Literal["https", "http"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
 
@@ -36,6 +37,11 @@ class Step(NamedTuple):
     form: Form = "address"
     scheme: Scheme = "https"
     kind: Kind = "xml"
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it goes to a host of somebody else."""
+        return self.place.startswith(("mx", "ispdb"))
 
 
 class Client(NamedTuple):
@@ -50,6 +56,8 @@ class Client(NamedTuple):
     takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
     takes_empty_404: bool = False  # stops at an empty 404
     needs_absolute_location: bool = False
+    redirects: int = 10  # that it follows, as curl and libsoup do in programs
+    patience: float = 10.0  # seconds that it waits for a response, at least
     srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
     in_check: bool = True  # False: `validate` alone plays it
 
@@ -58,13 +66,17 @@ def _family(name: FamilyName) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
-_CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
+CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
 _MAIL_V1 = "/.well-known/mail-v1.xml"
+# Thunderbird's; older releases and the other clients use another name of it.
+ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
+_BY_ISPDB = Step("ispdb", "", "none")
+_BY_MX_AND_ISPDB = Step("ispdb mx", "", "none")
 POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
 def _at_both(form: Form, scheme: Scheme = "https") -> tuple[Step, ...]:
-    places: tuple[tuple[Place, str], ...] = (("host", _CONFIG), ("domain", _WELL_KNOWN))
+    places: tuple[tuple[Place, str], ...] = (("host", CONFIG), ("domain", _WELL_KNOWN))
     return tuple(Step(place, path, form, scheme) for place, path in places)
 
 
@@ -84,7 +96,13 @@ OUTLOOK = Client(
 THUNDERBIRD = Client(
     "Thunderbird",
     "thunderbird",
-    (*_at_both("address"), *_at_both("address", "http"), Step("mx domain", _CONFIG)),
+    (
+        *_at_both("address"),
+        *_at_both("address", "http"),
+        _BY_ISPDB,
+        Step("mx domain", CONFIG),
+        _BY_MX_AND_ISPDB,
+    ),
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
         # It skips methods that it does not know, and drops a server that has no others
@@ -99,6 +117,8 @@ THUNDERBIRD = Client(
         needs_domain=True,
     ),
     needs_xml_type=True,
+    redirects=7,
+    patience=5.0,
 )
 CALENDARS = Client("Calendars", "dav")
 _UNFILLED = Rules(domain="kept")
@@ -111,7 +131,9 @@ CLIENTS = (
         (
             *_at_both("none"),
             *_at_both("none", "http"),
-            Step("mx domain", _CONFIG, "none"),
+            _BY_ISPDB,
+            Step("mx domain", CONFIG, "none"),
+            _BY_MX_AND_ISPDB,
         ),
         rules=Rules(
             types=("imap", "smtp"),
@@ -122,15 +144,17 @@ CLIENTS = (
             needs_username=True,
             all_or_nothing=True,
         ),
+        redirects=20,  # okhttp
     ),
     Client(
         "Evolution",  # 3.46
         "thunderbird",
         (
-            Step("host", _CONFIG, "evolution"),
-            Step("host", _CONFIG, "evolution", "http"),
+            Step("host", CONFIG, "evolution"),
+            Step("host", CONFIG, "evolution", "http"),
             Step("domain", _WELL_KNOWN, "evolution"),
             Step("domain", _WELL_KNOWN, "evolution", "http"),
+            _BY_ISPDB,
         ),
         rules=Rules(
             pick="last",
@@ -147,8 +171,9 @@ CLIENTS = (
         "Kontact",  # the account assistant of 22.12, the methods of July 2026
         "thunderbird",
         (
-            Step("host", _CONFIG, "none"),
-            Step("host", _CONFIG, "none", "http"),
+            _BY_ISPDB,
+            Step("host", CONFIG, "none"),
+            Step("host", CONFIG, "none", "http"),
             Step("domain", _WELL_KNOWN, "none"),
         ),
         rules=Rules(trims=False, cleartext_last=True, any_socket=True),
@@ -157,7 +182,12 @@ CLIENTS = (
     Client(
         "Delta Chat",  # core 2.65
         "thunderbird",
-        (Step("host", _CONFIG), Step("domain", _WELL_KNOWN, "none"), *_GOT),
+        (
+            Step("host", CONFIG),
+            Step("domain", _WELL_KNOWN, "none"),
+            *_GOT,
+            _BY_ISPDB,
+        ),
         rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
         takes_no_compression=True,
         takes_empty=True,
@@ -173,7 +203,9 @@ CLIENTS = (
             Step("host", _MAIL_V1, "raw"),
             Step("domain", _MAIL_V1, "raw"),
             *_at_both("raw"),
+            _BY_ISPDB,
             Step("mx host", _MAIL_V1, "raw"),
+            _BY_MX_AND_ISPDB,
         ),
         rules=_UNFILLED,
     ),
@@ -183,7 +215,7 @@ CLIENTS = (
         (
             Step("host", _MAIL_V1),
             Step("domain", _WELL_KNOWN),
-            Step("host", _CONFIG, scheme="http"),
+            Step("host", CONFIG, scheme="http"),
             *_POSTED,
         ),
         rules=_UNFILLED,
@@ -191,13 +223,19 @@ CLIENTS = (
     Client(
         "FairEmail",
         "thunderbird",
-        (Step("host", _CONFIG), Step("mx domain", _CONFIG), *_POSTED),
+        (
+            *_at_both("address"),
+            _BY_ISPDB,
+            Step("mx domain", CONFIG),
+            _BY_MX_AND_ISPDB,
+            *_POSTED,
+        ),
         rules=Rules(types=("imap", "smtp"), domain="kept", only_first_incoming=True),
     ),
     Client(
         "Geary",
         "thunderbird",
-        (Step("host", _CONFIG, "none"),),
+        (Step("host", CONFIG, "none"), _BY_ISPDB),
         rules=Rules(
             types=("imap", "smtp"),
             domain="kept",

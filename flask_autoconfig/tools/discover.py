@@ -1,7 +1,8 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
-The hosts that SRV records name, the MX hosts and their domains, and the customary names
-are tried on the standard ports; the most secure server of each type is taken.
+The hosts that SRV records name, the customary names, the MX hosts and their domains are
+tried on the standard ports. What the domain itself names comes first; then the settings
+that its hoster publishes, then customary names of the domain, then those at the MX.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import fold
@@ -17,11 +19,11 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .net import mail
-from .net.http import fetch_once
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
 from .net.untrusted import split_url
+from .published import Hosted, find_hosted, find_url
 from .zone import MAIL_SERVICES, URL_SERVICES
 
 _LABELS = {
@@ -74,8 +76,11 @@ class _Search:
         # The SRV names that say "not offered", by type and socket type.
         self.denied: dict[tuple[str, str], str] = {}
         self.sources: dict[Endpoint, str] = {}  # SRV, MX or name, of all candidates
-        self.silent: list[Endpoint] = []  # named by SRV records
+        self.unknown: list[LookupFailed] = []  # lookups that failed
+        self.failed: dict[Endpoint, ProbeError] = {}  # by SRV records or own names
         self.found: dict[Endpoint, MailServer] = {}  # in the order of the candidates
+        self.elsewhere: list[Endpoint] = []  # at the MX, where no mailboxes are
+        self.house = ""  # of the MX, if the IMAP server is there
 
     def result(self) -> Discovery:
         try:
@@ -85,10 +90,14 @@ class _Search:
             if error.kind == "timeout" and not self.net.connect_to:
                 cure = f"no name server answers ({error}): {error.cure}"
                 return Discovery(None, self.notes, {}, [], cure)
-            self.tell(f"MX {self.domain}: {error}")
+            self._tell_failed("MX", self.domain, error)
         self._collect()
         self._try_all()
         urls = self._urls()
+        if not any(self.sources[each] == "SRV" for each in self.found):
+            hosted = find_hosted(self.domain, self.mx_hosts, self.net)
+            if hosted is not None:
+                return self._as_hosted(hosted, urls)
         imap = self._best("imap")
         incoming = [*imap, *self._best("pop3"), *urls.pop("incoming", [])]
         tables = {"incoming": incoming, "outgoing": self._best("smtp"), **urls}
@@ -98,16 +107,48 @@ class _Search:
             missing = "SMTP submission" if has_mail else "IMAP or POP3"
             self.notes.append(f"no {missing} server was found for {self.domain}")
             return Discovery(None, self.notes, {}, [], self._cure())
-        servers = {key: [table for table, _ in each] for key, each in tables.items()}
-        reasons = {key: [reason for _, reason in each] for key, each in tables.items()}
-        config = from_raw({"provider": [{"domains": [self.domain], **servers}]}).tables
         lost = [
             f"users get POP3 alone, although there is {endpoint}: {_problem(server)}; "
             "fix that, and run init again"
             for endpoint, server in self.found.items()
             if endpoint.type == "imap" and not imap
         ]
-        return Discovery(config, self.notes, reasons, lost[:1])
+        return self._written({}, tables, lost[:1])
+
+    def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
+        """Return the hoster's settings, with URLs of kinds that they do not have."""
+        reason = f"{hosted.url} names it"
+        if self.mx_hosts:
+            reason += (
+                f", where clients look for a domain with the MX {self.mx_hosts[0]}"
+            )
+        self.tell(f"{hosted.url}: settings")
+        self.notes += hosted.notes
+        warnings = [
+            f"{endpoint} answers too, and is not in the file: if people's mailboxes are "
+            f"there, not at {self.mx_hosts[0]}, name it in SRV records and run init again"
+            for endpoint in self.found
+            if endpoint.type == "imap" and self.sources[endpoint] == "name"
+        ][: len(self.mx_hosts[:1])]
+        tables = {
+            key: [(table, reason) for table in value]
+            for key, value in hosted.provider.items()
+            if key in ("incoming", "outgoing", *_KEYS.values())
+        }
+        return self._written(hosted.provider, {**urls, **tables}, warnings)
+
+    def _written(
+        self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
+    ) -> Discovery:
+        servers = {key: [table for table, _ in each] for key, each in tables.items()}
+        reasons = {key: [reason for _, reason in each] for key, each in tables.items()}
+        provider = {**raw, "domains": [self.domain], **servers}
+        config = from_raw({"provider": [provider]}).tables
+        return Discovery(config, self.notes, reasons, warnings)
+
+    def _tell_failed(self, type_: str, name: str, error: LookupFailed) -> None:
+        self.tell(f"{type_} {name}: {error}")
+        self.unknown.append(error)
 
     # --- Candidates ------------------------------------------------------------------
 
@@ -131,7 +172,7 @@ class _Search:
         try:
             targets = self.net.resolver.srv(name)
         except LookupFailed as error:
-            self.tell(f"SRV {name}: {error}")
+            self._tell_failed("SRV", name, error)
             return
         for host, port in targets:
             self.tell(f"SRV {name}: {f'{host} {port}' if host else 'not offered'}")
@@ -157,7 +198,8 @@ class _Search:
                 for label in labels:
                     yield type_, f"{label}.{base}" if label else base, source
             for host in self.mx_hosts:
-                yield type_, host, "MX"
+                is_own = host.endswith(f".{self.domain}")
+                yield type_, host, "name" if is_own else "MX"
 
     # --- Answers ---------------------------------------------------------------------
 
@@ -204,11 +246,12 @@ class _Search:
             note = f"{error}: not asked, unless you say --allow-private"
             self.notes += [note] if note not in self.notes else []
             return
-        is_named = self.sources[endpoint] == "SRV"
-        if is_named or error.kind not in ("connect", "silent", "dns"):
+        source = self.sources[endpoint]
+        is_odd = error.kind not in ("connect", "silent", "dns")
+        if source == "SRV" or is_odd:
             self.tell(f"{endpoint}: {error}")
-        if is_named and error.kind in ("connect", "silent"):
-            self.silent.append(endpoint)
+        if source == "SRV" or (source == "name" and (is_odd or error.kind == "silent")):
+            self.failed[endpoint] = error
 
     # --- Choice ----------------------------------------------------------------------
 
@@ -218,8 +261,12 @@ class _Search:
         for endpoint, server in self.found.items():
             if endpoint.type != type_:
                 continue
+            is_elsewhere = type_ != "imap" and self.sources[endpoint] == "MX"
             if problem := _problem(server):
                 self.notes.append(f"{endpoint} is left out: {problem}")
+            elif is_elsewhere and _house(endpoint.host) != self.house:
+                self.elsewhere.append(endpoint)
+                self.notes.append(f"{endpoint} is left out: {_ELSEWHERE}")
             else:
                 usable.append(endpoint)
         if not usable:
@@ -231,6 +278,8 @@ class _Search:
                 f"{other} is left out: clients agree only on one {type_} "
                 f"server, and {best} comes first"
             )
+        if type_ == "imap" and self.sources[best] == "MX":
+            self.house = _house(best.host)
         server = self.found[best]
         if server.mechanisms & MECHANISMS["OAuth2"]:
             self.notes.append(
@@ -252,11 +301,21 @@ class _Search:
             problem = _problem(server)
             if problem and endpoint.type in ("imap", "smtp"):
                 return f"fix {endpoint} ({problem}), and run init again"
-        if self.silent:
-            named = ", ".join(map(str, self.silent[:4]))
+        if self.unknown:
+            return f"{self.unknown[0]}: {self.unknown[0].cure}"
+        needed = [each for each in self.failed if each.type in ("imap", "smtp")]
+        # An answer that cannot be used says more than silence.
+        needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
+        for endpoint in needed:
+            error = self.failed[endpoint]
+            cure = error.cure or _CURES.get(error.kind, _CURES["connect"])
+            if error.kind in ("timeout", "silent") and "--timeout" not in cure:
+                cure += "; or wait longer, with --timeout 30"
+            return f"{endpoint}: {error}: {cure}; then run init again"
+        for endpoint in self.elsewhere:
             return (
-                f"DNS names {named}, and nothing answers there: start the servers, or "
-                "open their ports in the firewall, and run init again"
+                f"{endpoint} answers, but {_ELSEWHERE}: start a server of your own (smtp."
+                f"{self.domain}); if the mailboxes are there, write the file by hand"
             )
         if not self.found and not self.net.resolver.is_known(self.domain):
             return "there is no such domain in DNS: look at how it is spelt"
@@ -275,7 +334,9 @@ class _Search:
         """
         servers: dict[str, list[Entry]] = {}
         with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
-            results = list(pool.map(self._url, *zip(*URL_SERVICES, strict=True)))
+            results = list(
+                pool.map(partial(find_url, self.domain, self.net), URL_SERVICES)
+            )
         for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
             if not url:
                 continue
@@ -290,28 +351,6 @@ class _Search:
                 table = {"type": type_, "url": url}
                 servers.setdefault(_KEYS[type_], []).append((table, reason))
         return servers
-
-    def _url(self, service: str, type_: str) -> tuple[str, str]:
-        """Return the URL of a service, "" for none, and where it was found."""
-        name = f"{service}.{self.domain}"
-        with suppress(LookupFailed):
-            texts = self.net.resolver.txt(name)
-            paths = [text[5:] for text in texts if text.startswith("path=/")]
-            # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
-            path = (*paths, f"/.well-known/{type_}")[0]
-            for host, port in self.net.resolver.srv(name):
-                if host and port:
-                    authority = host if port == 443 else f"{host}:{port}"
-                    return (
-                        f"https://{authority}{path}",
-                        f"the SRV record {name} names it",
-                    )
-        start = f"https://{self.domain}/.well-known/{type_}"
-        target = ""
-        with suppress(ProbeError):
-            target = fetch_once(self.net.step(), start).target
-        is_secure = split_url(target).scheme == "https"
-        return target if is_secure else "", f"{start} redirects to it"
 
 
 def _is_host_name(host: str) -> bool:
@@ -329,20 +368,41 @@ def _described(server: MailServer) -> str:
 
 
 def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
-    """Sort first by what clients support, then by security, then by what DNS says.
+    """Sort by what clients support, then by security, then by what DNS says.
 
-    TLS from the first byte comes before STARTTLS (RFC 8314), SRV before custom.
+    The domain's own servers come before those of its MX host, whatever these support: a
+    filter for incoming mail must not get passwords. TLS from the first byte comes before
+    STARTTLS (RFC 8314), SRV before custom.
     """
     return (
+        source == "MX",
         _authentication(server) != "password-cleartext",
         endpoint.socket_type != "SSL",
         source != "SRV",
     )
 
 
+def _house(host: str) -> str:
+    """Return what hosts of one owner share: nearly always the last two labels."""
+    return ".".join(host.rsplit(".", 2)[-2:])
+
+
+_ELSEWHERE = (
+    "it is at the MX host of the domain, and no IMAP server of the file is there, so it "
+    "may be a filter, which must not get people's passwords"
+)
+# What to do where a server did not answer, by the kind of the error.
+_CURES = {
+    "connect": "start the server, open its port in the firewall, or correct its address in "
+    "DNS",
+    "silent": "open its port in the firewall; where the address is that of a web proxy, "
+    "such as Cloudflare's, let the name lead to the mail server itself",
+    "timeout": "see in its log what it waits for",
+}
 _SOURCES = {
     "SRV": "an SRV record of the domain names it",
-    "MX": "it is the MX host, or has a customary name in the domain of the MX host",
+    "MX": "another house's: it is the MX host, or has a customary name in its domain; see "
+    "whether the mailboxes are there",
     "name": "it has a customary name",
 }
 

@@ -40,7 +40,7 @@ def files(static: Iterable[Static], directory: Path) -> Iterator[tuple[Path, byt
         text = answer.body
         # A document that several domains share lists them all, and stays as it is.
         if text != last.get(path):
-            text = _marked(text, domain.encode())
+            text = text.replace(domain.encode(), _MARK)
         last[path] = answer.body
         digest = hashlib.sha256(text).hexdigest()[:32]
         name = f"{digest[:2]}/{digest[2:]}{Path(path).suffix}"
@@ -76,12 +76,6 @@ def files(static: Iterable[Static], directory: Path) -> Iterator[tuple[Path, byt
     }
     for config in ("nginx-locations.conf", "nginx-map.conf"):
         yield Path(config), environment.get_template(config).render(values).encode()
-
-
-def _marked(body: bytes, domain: bytes) -> bytes:
-    """Return the document with the mark for the domain, if that can be reversed."""
-    marked = body.replace(domain, _MARK)
-    return marked if marked.replace(_MARK, domain) == body else body
 
 
 def _quoted(text: object) -> str:

@@ -242,7 +242,8 @@ def _why_unreachable(host: str) -> str:
     if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
         return f"{host} is each reader's own device"
     if is_ip(host):
-        if ip_address(host).is_loopback:
+        address = ip_address(host)
+        if (getattr(address, "ipv4_mapped", None) or address).is_loopback:
             return f"{host} is each reader's own device"
         reason = "is a private or reserved address, which nobody outside reaches"
         return "" if is_public(host) else f"{host} {reason}"

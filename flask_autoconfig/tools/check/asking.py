@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from ...address import NOBODY, Address
 from ...documents import outlook
-from ..clients import Client, Step, family_of, label_of
+from ..clients import ISPDB, Client, Step, family_of, label_of
 from ..net.resolver import LookupFailed
 from .facts import Ask, Facts
 from .findings import Case
@@ -32,17 +32,17 @@ def steps_of(client: Client, case: Case) -> list[Step]:
 
 def asks(step: Step, case: Case, facts: Facts) -> list[Ask]:
     """Return the requests of a step, one for each MX host where it goes by those."""
-    label = label_of(step)
-    bases = [f"{label}.{case.domain}"]
-    if step.place == "domain":
-        bases = [case.domain]
-    elif step.place.startswith("mx"):
-        hosts: list[str] = []
+    names = [case.domain]
+    if "mx" in step.place:
+        names = []
         with suppress(LookupFailed):
-            hosts = facts.mx(case.domain)
-        if step.place == "mx domain":
-            hosts = mx_domains(hosts, case.domain)
-        bases = [f"{label}.{host}" for host in hosts[:2]]
+            names = facts.mx(case.domain)
+        if step.place != "mx host":
+            names = mx_domains(names, case.domain)
+    if step.place.startswith("ispdb"):
+        return [Ask(f"{ISPDB}{name}") for name in names[:2]]
+    label = "" if step.place == "domain" else f"{label_of(step)}."
+    bases = [f"{label}{name}" for name in names[:2]]
     return [ask_of(step, case, f"{step.scheme}://{base}{step.path}") for base in bases]
 
 

@@ -13,15 +13,23 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
-from ..net.http import Reply, fetch_once, following
-from ..net.mail import Endpoint, MailServer, mail_server
+from ..net.http import PATIENCE, Reply, fetch_once, following
+from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
-from ..net.tls import Certificate, address_of
+from ..net.tls import STAPLE, Certificate, address_of
+from ..net.untrusted import split_url
 
 S = TypeVar("S")
 T = TypeVar("T")
 _WORKERS = 32
+# Requests to one web server: an office's many computers ask at once, but not all clients.
+_AT_ONCE = 8
+_LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not stop all
+# A server that limits the rate of requests is asked again later, with pauses.
+_REFUSALS = frozenset((429, 503))
+_FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
+_MOST_TRIES = 5
 
 
 class Ask(NamedTuple):
@@ -39,6 +47,17 @@ class AtAddress(NamedTuple):
     address: str
     error: ProbeError | None = None
     certificate: Certificate | None = None
+
+
+class _WebServer:
+    """What is known of a web server's limits."""
+
+    def __init__(self) -> None:
+        self.room = threading.BoundedSemaphore(_AT_ONCE)
+        self.turn = threading.Lock()
+        self.pause = 0.0  # seconds between requests, where it limits their rate
+        self.answered: Ask | None = None  # a request that was not refused
+        self.down: set[str] = set()  # hosts whose service is unavailable
 
 
 def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[[Facts, str], T]:
@@ -62,6 +81,7 @@ class Facts:
         self.network = network
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
+        self._servers: dict[str, _WebServer] = shared._servers if shared else {}
 
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
         """Return the kept result, or that of *look*; raise what it raises.
@@ -110,11 +130,76 @@ class Facts:
     def reply(self, ask: Ask) -> Reply:
         """Return the response to a request, without following redirects."""
 
-        def look() -> Reply:
-            network = self.network.step()
-            return fetch_once(network, ask.url, ask.method, ask.body, dict(ask.headers))
+        return self._once("reply", ask, partial(self._reply, ask))
 
-        return self._once("reply", ask, look)
+    def _reply(self, ask: Ask) -> Reply:
+        host = split_url(ask.url).hostname or ""
+        with suppress(LookupFailed):
+            host = next(iter(self.addresses(host)), host)
+        with self._lock:
+            server = self._servers.setdefault(host, _WebServer())
+        if server.pause:
+            return self._in_turn(server, ask)
+        has_room = server.room.acquire(timeout=_LONGEST_WAIT)
+        try:
+            reply = self._sent(ask)
+        finally:
+            if has_room:
+                server.room.release()
+        if reply.status in _REFUSALS:
+            return self._in_turn(server, ask, reply)
+        server.answered = ask
+        return reply
+
+    def _sent(self, ask: Ask) -> Reply:
+        network = self.network.step(PATIENCE * self.network.timeout)
+        return fetch_once(network, ask.url, ask.method, ask.body, dict(ask.headers))
+
+    def _in_turn(
+        self, server: _WebServer, ask: Ask, refusal: Reply | None = None
+    ) -> Reply:
+        """Send a request alone, after a pause, and again while the server limits them.
+
+        A host that refuses the first repeated request is unavailable, unless the server
+        now refuses what it answered before.
+        """
+        host = split_url(ask.url).hostname or ""
+        with server.turn:
+            for _ in range(_MOST_TRIES):
+                pause = server.pause or _FIRST_PAUSE
+                if refusal is not None and host in server.down:
+                    break
+                if time.monotonic() + pause >= self.network.until:
+                    break
+                time.sleep(pause)
+                reply = self._sent(ask)
+                if reply.status not in _REFUSALS:
+                    server.pause = pause if server.pause else _PAUSE
+                    return reply
+                refusal = reply
+                if server.pause or self._is_refused_now(server.answered):
+                    server.pause = min(2 * pause, _LONGEST_PAUSE)
+                else:
+                    server.down.add(host)
+            reply = refusal or self._sent(ask)
+            is_refused = reply.status in _REFUSALS and server.pause > 0
+            return replace(reply, is_limited=is_refused)
+
+    def _is_refused_now(self, ask: Ask | None) -> bool:
+        return ask is not None and self._sent(ask).status in _REFUSALS
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a web server limits the rate of requests."""
+        return any(server.pause for server in list(self._servers.values()))
+
+    def forget_refusals(self) -> None:
+        """Forget what servers refused because of their limits."""
+        with self._lock:
+            for key, future in list(self._futures.items()):
+                is_over = future.done() and not future.exception()
+                if is_over and getattr(future.result(), "is_limited", False):
+                    del self._futures[key]
 
     def answer(self, ask: Ask) -> Reply:
         """Return the response to a request, after its redirects."""
@@ -124,6 +209,24 @@ class Facts:
         """Return what a mail server offers."""
         look = partial(mail_server, replace(self.network, only=""), endpoint)
         return self._once("server", endpoint, look)
+
+    def first_messages(self, endpoint: Endpoint, *, staple: bool = False) -> set[int]:
+        """Return what a client of TLS 1.2 gets from a server; an empty set if unknown.
+
+        nginx fetches a *staple* only when the first client has asked for it.
+        """
+        network = replace(self.network, only="")
+
+        def look() -> set[int]:
+            with suppress(OSError, ProbeError):
+                messages = first_messages(network, endpoint)
+                if staple and STAPLE not in messages:
+                    time.sleep(1)
+                    messages = first_messages(network, endpoint)
+                return messages
+            return set()
+
+        return self._once("first messages", endpoint, look)
 
     def at_addresses(self, endpoint: Endpoint) -> list[AtAddress]:
         """Connect to each address of a host; return [] for a host with only one."""

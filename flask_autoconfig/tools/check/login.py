@@ -178,9 +178,10 @@ def _try(
         return login._replace(finding=finding("login.other-method", subject))
     if endpoint.socket_type == "plain":
         return login._replace(finding=finding("login.unencrypted", subject))
+    address = str(case.address)
     try:
-        refusal = log_in(
-            network, endpoint, mechanisms=_LOGINS[method], user=user, password=password
+        failed, said = log_in(
+            network, endpoint, _LOGINS[method], user, password, address
         )
     except ProbeError as error:
         is_untried = error.kind in ("login", "private")
@@ -188,19 +189,43 @@ def _try(
         advice = error.cure if is_untried else ""
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
-    if not refusal:
-        found = finding("login.good", subject, user=user)
-        return login._replace(is_in=True, finding=found)
-    login = login._replace(refusal=refusal)
-    if SERVER_FAULT.search(refusal):
+    login = login._replace(is_in=failed != "login", refusal=said)
+    if login.is_in:
+        code = _after_login(failed, said)
+        return login._replace(finding=_refusal(code, login, address=address))
+    if SERVER_FAULT.search(said):
         return login._replace(finding=_refusal("login.server-fault", login))
     return login
 
 
+# Why servers refuse to take mail from a person who is logged in, by their words. Other
+# refusals of a recipient say nothing about the person.
+_REFUSALS = (
+    ("login.sending-unknown", r"^(?!5)|user unknown"),
+    (
+        "login.relay-denied",
+        r"relay(?! recipient)|rcpthosts|^530|requires auth|non-local",
+    ),
+    ("login.sender-refused", r"sender|from address|not owned"),
+    ("login.client-refused", r"client host|\bhelo\b|blocked using|block ?list|\brbl"),
+    ("login.relay-denied", r"^5\d\d[ -]5\.7\.|not allowed|cannot deliver mail for"),
+)
+
+
+def _after_login(failed: str, said: str) -> str:
+    """Return the code for what failed after the login."""
+    if failed in ("", "inbox"):
+        return "login.no-inbox" if failed else "login.good"
+    for code, words in _REFUSALS:
+        if re.search(words, said, re.IGNORECASE):
+            return code
+    return "login.sender-refused" if failed == "sender" else "login.sending-unknown"
+
+
 # What servers answer that could judge neither the name nor the password: in SMTP any 4xx
-# (RFC 5321, 4.2.1), in IMAP and POP3 a response code (RFC 5530, RFC 3206), or words.
+# (RFC 5321, 4.2.1), in IMAP and POP3 a response code (RFC 5530, RFC 3206), BYE, or words.
 SERVER_FAULT = re.compile(
-    r"^4\d\d[ -]"
+    r"^(4\d\d[ -]|\* BYE)"
     r"|^.{0,50}\[(UNAVAILABLE|SERVERBUG|IN-?USE|LIMIT|SYS/(TEMP|PERM)|LOGIN-DELAY)\]"
     r"|temporar|connection (refused|lost|reset|timed out)|auth(entication)? socket"
     r"|internal (server )?error|internal authentication fail|no such file"

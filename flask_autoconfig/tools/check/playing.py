@@ -45,7 +45,7 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
         if outcome.setup is not None or _ends(client, outcome):
             break
     played.findings = list(_on_the_way(played, client, case, facts, met))
-    if played.found is not None and played.found.reply is not None:
+    if played.found and played.found.reply is not None and not played.is_by_ispdb:
         for found in _with_settings(case, facts, played.found.reply):
             names = () if found.status == OK else (client.name,)
             played.findings.append(found.hurting(*names))
@@ -80,7 +80,7 @@ def _on_the_way(
             found = found._replace(marks=frozenset())
         else:
             # Clients only ask there after everything else failed.
-            is_far = outcome.place == "srv" or outcome.place.startswith("mx")
+            is_far = outcome.place.startswith(("srv", "mx"))
             is_last = is_far or outcome.url.startswith("http:")
             is_new = bool(causes) and found.seen not in causes
             found = found.marked(
@@ -137,7 +137,8 @@ def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
 def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
     url = url.replace("http:", "https:", 1)
     with suppress(ProbeError):
-        return web.of_reply(case, facts.answer(Ask(url)), url) is None
+        reply = facts.answer(Ask(url))
+        return reply.is_limited or web.of_reply(case, reply, url) is None
     return False
 
 
@@ -169,6 +170,14 @@ class _Requests:
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)
+        if step.place.startswith("ispdb"):
+            # What is wrong there is the concern of a rule, and stops no client.
+            with suppress(ProbeError, MeaninglessError):
+                reply = self.facts.answer(ask)
+                if web.of_reply(self.case, reply, ask.url) is None:
+                    setup = self._read(step, web.unpacked(reply))
+                    return outcome._replace(reply=reply, setup=setup)
+            return outcome
         try:
             reply = self.facts.answer(ask)
         except ProbeError as error:
@@ -267,6 +276,14 @@ class _Requests:
     def _refused(self, step: Step, ask: Ask, reply: Reply) -> Finding | None:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
+        if len(reply.redirects) > client.redirects:
+            code, most = "http.many-redirects", client.redirects
+            number = len(reply.redirects)
+            return finding(code, ask.url, number=number, most=most, client=client.name)
+        if reply.seconds > client.patience:
+            took, patience = f"{reply.seconds:.0f}", f"{client.patience:.0f}"
+            code, name = "http.too-slow", client.name
+            return finding(code, ask.url, took=took, most=patience, client=name)
         if client.takes_no_compression and coding:
             return finding("http.compressed", reply.url, coding=coding[:40])
         for hop in reply.redirects if client.needs_absolute_location else ():
@@ -284,7 +301,7 @@ class _Requests:
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
         """Return that only a request with the address is answered, else *wrong*."""
-        if step.form not in ("none", "evolution"):
+        if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
         with_address = step._replace(form="address")
         other = ask_of(with_address, self.case, ask.url.partition("?")[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import click
@@ -16,7 +16,7 @@ from ..terminal import columns, replace_line, wrapped
 from ..terminal import width as terminal_width
 from .findings import Finding
 from .run import Report
-from .weigh import FAILURE, NOTE, OK, WARNING
+from .weigh import FAILURE, NOTE, OK, WARNING, has_failure
 
 _COLOURS = {OK: "green", NOTE: "cyan", WARNING: "yellow", FAILURE: "red"}
 _INDENT = 9  # columns for a status
@@ -70,7 +70,7 @@ def verdict(report: Report, width: int | None = None) -> Iterator[str]:
 
 
 def _outcomes(report: Report) -> Iterator[str]:
-    works = [fare.client for fare in report.fares if fare.works]
+    works = _by_fame(fare.client for fare in report.fares if fare.works)
     if not report.fares:
         yield _of_servers(report)
     elif works:
@@ -91,13 +91,44 @@ def _outcomes(report: Report) -> Iterator[str]:
             yield f"{red} {found.subject}: {clean(found.seen, 300)}"
     for cause, clients in stops.items():
         red = click.style("fails in", fg="red")
-        yield f"{red} {', '.join(clients)}: {clean(cause, 300)}"
+        yield f"{red} {', '.join(_by_fame(clients))}: {clean(cause, 300)}"
+    yield from _beyond_clients(report)
 
-    without = [fare.client for fare in report.fares if fare.works is None]
+    without = _by_fame(fare.client for fare in report.fares if fare.works is None)
+    unasked = next(
+        (one.clients for one in report.findings if one.code == "ispdb.not-reached"), ()
+    )
+    more = "; Thunderbird's ISP database could not be asked"
+    more = "" if {*unasked}.isdisjoint(without) else more
     if report.fares and not (works or stops):
-        yield click.style("works in no client: nothing is published", fg="red")
+        is_failure = has_failure(report.findings)
+        text = "works in no client: nothing is published" if is_failure else _NOTHING
+        text = f"nothing is published{more}" if more else text
+        yield click.style(text, fg="red") if is_failure else text
     elif without:
-        yield f"nothing is published for {', '.join(without)}"
+        yield f"nothing is published for {', '.join(without)}{more}"
+
+
+_NOTHING = "nothing is published that clients can read without a login"
+
+
+def _beyond_clients(report: Report) -> Iterator[str]:
+    """Yield whom failures hurt that no client of the list meets."""
+    hurt: dict[str, str] = {}
+    works = any(fare.works for fare in report.fares)
+    for found in report.findings if works else ():
+        if found.status == FAILURE and not found.clients and found.step != "login":
+            hurt.setdefault(found.why or found.seen, found.places[0])
+    for why, place in hurt.items():
+        yield f"{click.style('fails at', fg='red')} {place}: {clean(why, 300)}"
+
+
+# Programs that people know; all others are named after them.
+_KNOWN = ("Outlook (classic)", "iPhone", "Thunderbird", "Thunderbird for Android (K-9)")
+
+
+def _by_fame(clients: Iterable[str]) -> list[str]:
+    return sorted(clients, key=lambda one: [*_KNOWN, one].index(one))
 
 
 def _of_servers(report: Report) -> str:
@@ -179,7 +210,8 @@ def _parts(found: Finding, everybody: set[str]) -> Iterator[tuple[str, str]]:
     is_named = len(found.clients) == 1 and found.clients[0].lower() in found.why.lower()
     if found.clients and not is_named:
         is_all = len(everybody) > 1 and everybody <= {*found.clients, CALENDARS.name}
-        yield "for:", "every mail client" if is_all else ", ".join(found.clients)
+        names = ", ".join(_by_fame(found.clients))
+        yield "for:", "every mail client" if is_all else names
     if found.cure:
         yield "do:", found.cure
 

@@ -12,7 +12,7 @@ from ...config.ports import standard_port
 from ...config.tables import Provider
 from ...documents.setups import Account, Setup
 from ...families import Family
-from ..clients import CLIENTS, Client
+from ..clients import CLIENTS, Client, Step
 from ..net.resolver import LookupFailed
 from ..net.tcp import Network, ProbeError
 from ..net.untrusted import split_url
@@ -24,7 +24,6 @@ from .rules import RULES, RULES_OF_FILE, Rule, comparing, dav, documents, single
 from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
-_SECONDS = 13.0  # for a domain, at most
 _TIMEOUTS = 2.6  # for a domain, at most so many times the network's timeout
 Tell = Callable[[str], None]
 
@@ -50,6 +49,10 @@ class Report:
     is_trusted: bool  # it is from the file, or came completely over verified https
     ignored: frozenset[str] = frozenset()  # codes of findings to leave out
 
+    def has(self, code: str) -> bool:
+        """Return whether there is a finding with this code."""
+        return any(found.code == code for found in self.findings)
+
     def with_findings(self, more: Iterable[Finding]) -> Report:
         """Return the report with further findings."""
         kept = [found for found in more if found.code not in self.ignored]
@@ -70,7 +73,7 @@ def reach(case: Case, network: Network, wait: float | None = None) -> Network:
 
 def seconds(network: Network) -> float:
     """Return how long the check of one domain may wait for servers."""
-    return min(_SECONDS, _TIMEOUTS * network.timeout)
+    return _TIMEOUTS * network.timeout
 
 
 def _hosts(case: Case) -> Iterator[tuple[str, int]]:
@@ -129,7 +132,7 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     is_trusted = case.provider is not None
     if case.provider is None:
         names = comparing.names_for_all(scene)
-        document = comparing.reference(scene)
+        document = comparing.reference(scene) or comparing.of_ispdb(scene)
         provider = document.provider if document else None
         scene = replace(scene, provider=provider, names_for_all=names)
         is_trusted = document is not None and document.is_verified
@@ -218,18 +221,18 @@ def _fetch(
     All at once, so that servers that do not respond cost one timeout in total.
     """
     steps = list(dict.fromkeys(step for one in clients for step in steps_of(one, case)))
-    far = [step for step in steps if step.place.startswith("mx")]
-    near = [ask for step in steps if step not in far for ask in asks(step, case, facts)]
+    near = [ask for step in steps if not step.is_far for ask in asks(step, case, facts)]
     for client in clients:
         asks_of, _ = _OTHERS.get(client.family, _USUAL)
         near += [] if client.steps else asks_of(case, _family(case, client))
     requests += dict.fromkeys(near)
 
-    def by_mx() -> None:
-        further = [ask for step in far for ask in asks(step, case, facts)]
+    def elsewhere(step: Step) -> None:
+        further = asks(step, case, facts)
         side_by_side(partial(_quietly, partial(facts.answer, ask)) for ask in further)
 
-    lookups: list[Callable[[], object]] = [by_mx]
+    lookups: list[Callable[[], object]]
+    lookups = [partial(elsewhere, step) for step in steps if step.is_far]
     lookups += [partial(facts.answer, ask) for ask in requests]
     for rule in RULES:
         lookups += rule.lookups(case, facts) if rule.lookups else ()
@@ -266,24 +269,18 @@ def _play(case: Case, facts: Facts, client: Client) -> Play:
 
 # --- The result for a client ------------------------------------------------------------
 
-# Families whose clients look in one place only: a warning there is all that they meet.
-_IN_ONE_PLACE = ("apple", "pacc", "dav")
-
 
 def _fare(case: Case, played: Play, findings: list[Finding]) -> Fare:
     client, setup = played.client, played.setup
     if setup is not None and case.address is None:
         setup = Setup(tuple(_for_anybody(case, account) for account in setup.servers))
     works = None if setup is None else True
-    stops = [
-        found
-        for found in findings
-        if found.status == FAILURE and client in found.clients
-    ]
+    met = [found for found in findings if client in found.clients]
+    stops = [found for found in met if found.status == FAILURE]
     if stops:
         works = False
-    elif setup is None and played.family in _IN_ONE_PLACE:
-        stops = [found for found in played.findings if found.status == WARNING]
+    elif setup is None:
+        stops = [found for found in met if found.status == WARNING]
     stopped_by = f"{stops[0].places[0]}: {stops[0].seen}" if stops else ""
     return Fare(client, works, setup, stopped_by)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,6 +43,11 @@ class Play:
         return shown(self.found.url) if self.found else self.client
 
     @property
+    def is_by_ispdb(self) -> bool:
+        """Whether the settings are those of the ISP database."""
+        return self.found is not None and self.found.place.startswith("ispdb")
+
+    @property
     def mail(self) -> list[Account]:
         """The mail accounts of the setup that have a host and a port."""
         accounts = self.setup.servers if self.setup else ()
@@ -62,6 +68,11 @@ class Document(NamedTuple):
     is_verified: bool  # at least one request was answered over verified https only
 
     @property
+    def types(self) -> dict[str, str]:
+        """The types of its servers, by their place."""
+        return {place: server.type for place, server in self.provider.servers}
+
+    @property
     def place(self) -> str:
         """The first URL, for people."""
         return shown(self.asks[0].url)
@@ -71,6 +82,8 @@ class Faulty(NamedTuple):
     """A document with values that no client can use."""
 
     asks: tuple[Ask, ...]
+    body: bytes
+    types: Mapping[str, str]  # of its servers, by their place
     problems: tuple[Problem, ...]
 
 
@@ -87,6 +100,12 @@ class Scene:
     documents: tuple[Document, ...] = ()
     faulty: tuple[Faulty, ...] = ()
     names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
+
+    @property
+    def is_by_others(self) -> bool:
+        """Whether a client found its settings at the MX host, or in the ISP database."""
+        places = [play.found.place for play in self.plays if play.found]
+        return any(place.startswith(("mx", "ispdb")) for place in places)
 
     def readers(self, document: Document | Faulty) -> list[str]:
         """Return the clients that took their settings from a document."""

@@ -50,7 +50,7 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
 
     Differences of setups that a faulty document explains are dropped.
     """
-    listed = list(findings)
+    listed = list(_without_consequences(list(findings)))
     explained = {
         client
         for found in listed
@@ -66,6 +66,28 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
             or not explained.issuperset(found.clients)
         )
     )
+
+
+def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings that no wrong value of a document causes.
+
+    Clients drop the document for the value, or set up a server that does not exist.
+    """
+    causes = [
+        found
+        for found in findings
+        if found.code in ("document.bad-value", "document.bad-username")
+        if found.status == FAILURE
+    ]
+    hurt = {client for found in causes for client in found.clients}
+    places = {place for cause in causes for place in cause.places}
+    for found in findings:
+        is_failure = found.status == FAILURE
+        is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
+        is_dropped = found.code == "document.unusable" and found.subject in places
+        is_dropped = is_dropped and (is_theirs or not is_failure)
+        if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
+            yield found
 
 
 def _distinct(findings: Iterable[Finding]) -> Iterator[Finding]:

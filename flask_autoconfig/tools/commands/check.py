@@ -6,8 +6,10 @@ import difflib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -34,7 +36,7 @@ from ..net.tcp import Network
 from ..warnings import find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
-_SIDE_BY_SIDE = 10  # domains at a time
+_SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
@@ -278,20 +280,31 @@ def _side_by_side(
     An error in the check of one domain only affects that domain. The domains whose check
     does not end are added to *late*: their threads still run.
     """
+    turn = threading.Lock()
+
+    def once(case: Case) -> Report:
+        within = Facts(run.reach(case, network), facts)
+        return look(case, within, tell if len(cases) == 1 else lambda _: None)
 
     def check(case: Case) -> Report:
-        within = Facts(run.reach(case, network), facts)
         try:
-            return look(case, within, tell if len(cases) == 1 else lambda _: None)
+            with turn if facts.is_limited else nullcontext():
+                checked = once(case)
+            if len(cases) > 1 and facts.is_limited and checked.has("http.limited"):
+                with turn:
+                    facts.forget_refusals()
+                    checked = once(case)
+            return checked
         except Exception as error:  # an unexpected response
             return run.unchecked(case, f"{type(error).__name__}: {error}")
 
     pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
     futures = [pool.submit(check, case) for case in cases]
-    seconds = 2 * run.seconds(network) + _MARGIN
     for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
         if len(cases) > 1:
             tell(f"{case.domain} ({number} of {len(cases)} domains)")
+        seconds = 2 * run.seconds(network) + _MARGIN
+        seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
         with ending.within(seconds + _MARGIN, case.domain):
             try:
                 checked = future.result(seconds)

@@ -102,7 +102,7 @@ def _import(file: Path, notes: list[str]) -> list[Raw]:
     if not providers:
         raise UnreadableError("it has no domain with servers")
     for provider in providers:
-        notes += _leave_out_invalid(provider, where)
+        notes += leave_out_invalid(provider, where)
     from_raw({"provider": providers})
     return providers
 
@@ -155,9 +155,7 @@ _MOST_ROUNDS = 5
 _STEP = re.compile(r'([\w-]+)|\[(\d+)\]|"((?:[^"\\]|\\.)*)"')
 
 
-def _leave_out_invalid(
-    provider: Raw, where: Callable[[Any, Any], str]
-) -> Iterator[str]:
+def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterator[str]:
     """Remove each invalid value, and each table that is invalid without it.
 
     Yield a note for each. What is wrong with the provider as a whole stays.

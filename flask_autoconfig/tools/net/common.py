@@ -16,9 +16,10 @@ T = TypeVar("T")
 class ProbeError(Exception):
     """A conversation with a server failed.
 
-    `kind` is the stage: dns, private (not allowed to connect), connect, silent, tls,
-    starttls, protocol, http, redirect, login or timeout. `cure` is the remedy, "" where
-    none is known.
+    `kind` is the stage: dns, private (not allowed to connect), no-route (from this
+    machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
+    STARTTLS), protocol, refused (in words), http, redirect, login or timeout. `cure` is
+    the remedy, "" where none is known.
     """
 
     def __init__(self, kind: str, message: str, cure: str = "") -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
-from .common import ProbeError
+from .common import ProbeError, texts
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
@@ -33,6 +35,7 @@ class Conversation:
         self.sock, self._secrets, self._left = sock, secrets, left
         self._buffer = b""
         self._received = 0
+        self._last = ""  # line that was read
 
     def line(self) -> str:
         """Read the next line."""
@@ -42,13 +45,29 @@ class Conversation:
             self.sock.settimeout(self._left())
             data = self.sock.recv(4096)
             if not data:
-                raise ProbeError("protocol", "the server closed the connection")
+                raise self._ended()
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.rstrip(b"\r").decode("utf-8", "replace")
+        self._last = line.rstrip(b"\r").decode("utf-8", "replace")
+        return self._last
+
+    def _ended(self) -> ProbeError:
+        """Return the error for a connection that the server closed, with its last words."""
+        if self._last.upper().startswith(self.refusals):
+            return self.refused("it turns clients away", self._last)
+        after = f" after “{self.quoted(self._last)}”" if self._last else ""
+        problem = f"the server closed the connection{after}"
+        return ProbeError("protocol", problem, texts()["mail"]["closed"])
+
+    def refused(self, problem: str, line: str) -> ProbeError:
+        """Return the error for a server that refuses, with its words and their cure."""
+        rows = texts()["refused"]
+        cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
+        cure = next(cures, texts()["mail"]["refused"])
+        return ProbeError("refused", f"{problem}: “{self.quoted(line)}”", cure)
 
     def send(self, text: str) -> None:
         self.sock.settimeout(self._left())
@@ -65,17 +84,18 @@ class Conversation:
             line = self.line()
         if line.upper().startswith(self.greetings):
             return
-        problem, cure = f"no {self.name} greeting: ", ""
         if line.upper().startswith(self.refusals):
-            problem += "it turns clients away"
-            cure = "look at the server's log, and at what it refuses this address for"
+            raise self.refused("it turns clients away", line)
+        raise self.unlike(line)
+
+    def unlike(self, line: str) -> ProbeError:
+        """Return the error for a line that is no greeting of the protocol."""
+        problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
         for starts, server in _GREETINGS.items():
             if line.upper().startswith(starts):
-                problem += f"{server} answers there"
-                cure = "publish the port of the right one"
-        shown = f"“{self.quoted(line)}”"
-        message = f"{problem} ({shown})" if cure else f"{problem}{shown}"
-        raise ProbeError("protocol", message, cure)
+                problem = f"{server} answers there (“{self.quoted(line)}”)"
+                cure = texts()["mail"]["other"].format(name=self.name)
+        return ProbeError("protocol", problem, cure)
 
     def response(self) -> list[str]:
         """Read a response."""
@@ -115,6 +135,23 @@ class Conversation:
         """Log in by the protocol's own command."""
         raise NotImplementedError
 
+    def use(self, address: str) -> tuple[str, str]:
+        """Do what a client does after the login; nothing is sent or changed.
+
+        Returns what failed, inbox, sender or recipient ("" for nothing), and the
+        response. *address* is the person's.
+        """
+        raise NotImplementedError
+
+    def _tried(self, what: str, text: str) -> tuple[str, str]:
+        lines = self.command(text)
+        first, *more = [line for line in lines if not line.startswith("* ")] or lines
+        said = " ".join([first, *(line[4:] for line in more)])
+        return "" if self.is_good(lines) else what, said
+
+
+# What Cisco's firewalls put in place of the extensions that they do not let pass.
+_MASKED = re.compile("X{4,}[A-Z]?")
 
 # What servers of other kinds send first.
 _GREETINGS = {
@@ -137,7 +174,7 @@ class Imap(Conversation):
 
     def response(self) -> list[str]:
         lines = [self.line()]
-        while not lines[-1].startswith(("a ", "+")):
+        while not lines[-1].startswith(("a ", "+", "* BYE")):
             lines.append(self.line())
         return lines
 
@@ -145,7 +182,10 @@ class Imap(Conversation):
         return super().command(f"a {text}")
 
     def offers(self) -> list[str]:
-        lines = [line.upper().split() for line in self.command("CAPABILITY")]
+        response = self.command("CAPABILITY")
+        if not self.is_good(response):
+            raise self.refused("it refuses CAPABILITY", response[-1])
+        lines = [line.upper().split() for line in response]
         words = [
             word for line in lines if line[:2] == ["*", "CAPABILITY"] for word in line
         ]
@@ -160,6 +200,9 @@ class Imap(Conversation):
             for text in (user, password)
         ]
         return self.command(f"LOGIN {' '.join(quoted)}")
+
+    def use(self, address: str) -> tuple[str, str]:
+        return self._tried("inbox", "EXAMINE INBOX")  # SELECT would reset flags
 
 
 class Pop3(Conversation):
@@ -183,6 +226,9 @@ class Pop3(Conversation):
         lines = self.command(f"USER {user}")
         return self.command(f"PASS {password}") if self.is_good(lines) else lines
 
+    def use(self, address: str) -> tuple[str, str]:
+        return self._tried("inbox", "STAT")
+
 
 class Smtp(Conversation):
     """SMTP (RFC 5321, 6409, 3207, 4954)."""
@@ -199,7 +245,19 @@ class Smtp(Conversation):
         return lines
 
     def offers(self) -> list[str]:
-        return [line[4:].upper() for line in self.command("EHLO [127.0.0.1]")]
+        lines = self.command(
+            "EHLO [127.0.0.1]"
+        )  # as K-9; Thunderbird has an address, too
+        if not self.is_good(lines):
+            raise self.refused("it refuses what mail clients greet with", lines[-1])
+        offered = [line[4:].upper() for line in lines]
+        masked = [line for line in offered if _MASKED.fullmatch(line)]
+        if masked and not any(
+            line.startswith(("STARTTLS", "AUTH")) for line in offered
+        ):
+            problem = f"a firewall hides what the server offers (“250-{masked[0]}”)"
+            raise ProbeError("masked", problem)
+        return offered
 
     def login(self, user: str, password: str) -> list[str]:
         lines = self.authenticate("LOGIN")
@@ -209,6 +267,24 @@ class Smtp(Conversation):
             lines = self.command(in_base64(text))
         return lines
 
+    def use(self, address: str) -> tuple[str, str]:
+        if not address.isascii():  # it needs SMTPUTF8 (RFC 6531)
+            return "", ""
+        # Many servers look a recipient's domain up in DNS, where example.net takes no
+        # mail (RFC 7505); a web host has an address at least.
+        domains = ("example.net", f"www.{address.rpartition('@')[2]}")
+        found = self._tried("sender", f"MAIL FROM:<{address}>")
+        for domain in () if found[0] else domains:
+            found = self._tried("recipient", f"RCPT TO:<postmaster@{domain}>")
+            if not (found[0] and _NO_DOMAIN.search(found[1])):
+                break
+        with suppress(OSError, ProbeError):
+            self.command("RSET")
+        return found
+
+
+# What servers say of a recipient's domain (RFC 3463, 3.2).
+_NO_DOMAIN = re.compile(r"^... [45]\.1\.|null ?MX|domain not found", re.IGNORECASE)
 
 CONVERSATIONS: dict[str, type[Conversation]] = {
     "imap": Imap,

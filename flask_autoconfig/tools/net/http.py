@@ -19,7 +19,8 @@ from .untrusted import split_url
 
 MOST_BODY = 1024 * 1024  # bytes
 MOST_RECEIVED = 2 * 1024 * 1024  # bytes of a response, with headers and chunk sizes
-MOST_REDIRECTS = 5
+MOST_REDIRECTS = 20  # as okhttp, the most of all clients
+PATIENCE = 2.0  # times the timeout that a response may take, once connected
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
@@ -38,6 +39,7 @@ class Reply:
     is_verified: bool = False  # every response came over https with a good certificate
     address: str = ""  # of the server that answered
     seconds: float = 0.0  # until the body was complete
+    is_limited: bool = False  # refused, as further requests of this program were
 
     @property
     def content_type(self) -> str:
@@ -137,7 +139,8 @@ def fetch_once(
             )
         else:
             connect()
-        connection.response_class = partial(_response, network)  # type: ignore[assignment]
+        patient = network.patient()
+        connection.response_class = partial(_response, patient)  # type: ignore[assignment]
         connection.request(method, target, body, {**sent, **(headers or {})})
         with connection.getresponse() as response:
             reply.status = response.status

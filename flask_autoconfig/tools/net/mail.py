@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,14 @@ from typing import NamedTuple
 
 from ...config.tables import Method
 from ...documents.setups import Account
-from .common import ProbeError
+from .common import ProbeError, texts
 from .conversations import CONVERSATIONS, Conversation, in_base64
 from .tcp import Network, failures
 from .tls import Certificate, address_of
 from .untrusted import Secrets
 
 PATIENCE = 25.0  # seconds for a login: Dovecot delays a refusal by up to 17
+_GREETING = 6  # times the timeout until a greeting: clients wait for 30 to 60 seconds
 
 
 class Endpoint(NamedTuple):
@@ -49,6 +51,7 @@ class MailServer:
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
     before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
     address: str = ""  # that it was reached at
+    greeted: float = 0.0  # the seconds that its greeting took
 
 
 # The SASL names of each method of a file. Inside TLS the first is the safe choice that
@@ -64,15 +67,31 @@ MECHANISMS: dict[Method, frozenset[str]] = {
 _PASSWORDS = MECHANISMS["password-cleartext"]  # which send the password itself
 
 
+class Outcome(NamedTuple):
+    """How a login went: what failed, "" for nothing, and the server's words."""
+
+    failed: str = ""  # login, inbox, sender or recipient
+    said: str = ""
+
+
 @dataclass
 class _Session:
     """One conversation with a server, up to what it offers."""
 
-    network: Network
+    whole: Network  # without the deadline of a step
+    seconds: float | None  # of a step, by default the timeout
     endpoint: Endpoint
     secrets: Secrets
     stack: ExitStack  # which closes the connections
     server: MailServer = field(default_factory=MailServer)
+    network: Network = field(init=False)  # of the step
+
+    def __post_init__(self) -> None:
+        self._step(self.seconds)
+
+    def _step(self, seconds: float | None = None) -> None:
+        longest = max(self.whole.timeout, seconds or 0)
+        self.network = replace(self.whole, timeout=longest).step(seconds)
 
     def begin(self) -> Conversation:
         """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
@@ -85,7 +104,8 @@ class _Session:
             )
             talk = self._greeted(sock)
         else:
-            sock, server.certificate = self.network.start_tls(
+            # A late greeting may outlast the step.
+            sock, server.certificate = self.whole.start_tls(
                 self._connect_for_starttls, host, f" port {port} after STARTTLS"
             )
             talk = self._conversation(sock)
@@ -97,6 +117,17 @@ class _Session:
             server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
         return talk
 
+    def first_messages(self) -> set[int]:
+        is_later = self.endpoint.socket_type == "STARTTLS"
+        connect = self._connect_for_starttls if is_later else self._connect
+
+        def connected() -> socket.socket:
+            connection = connect()
+            connection.settimeout(self.network.left())
+            return connection
+
+        return self.network.first_messages(connected, self.endpoint.host)
+
     def _connect(self) -> socket.socket:
         sock = self.network.connect(self.endpoint.host, self.endpoint.port)
         self.stack.callback(sock.close)
@@ -106,24 +137,52 @@ class _Session:
     def _conversation(self, sock: socket.socket) -> Conversation:
         self.stack.callback(sock.close)
         protocol = CONVERSATIONS[self.endpoint.type]
-        return protocol(sock, self.secrets, self.network.left)
+        return protocol(sock, self.secrets, lambda: self.network.left())
 
     def _greeted(self, sock: socket.socket) -> Conversation:
-        """A mail server speaks first, a web server waits (RFC 9051, 7.1.5)."""
-        talk = self._conversation(sock)
+        """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""
+        talk, begun = self._conversation(sock), time.monotonic()
+        if not self._has_greeted(talk):
+            self._find_waiting()
+            self._step(_GREETING * self.whole.timeout)
+            if not self._has_greeted(talk):
+                after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
+                problem = f"the server did not finish in time: no greeting came{after}"
+                cure = texts()["mail"]["greeting"].format(type=self.endpoint.type)
+                raise ProbeError("timeout", problem, cure)
+            self._step(self.seconds)
+        self.server.greeted = time.monotonic() - begun
+        return talk
+
+    def _has_greeted(self, talk: Conversation) -> bool:
         try:
             talk.greeting()
-        except (TimeoutError, ProbeError) as error:
-            if isinstance(error, ProbeError) and error.kind != "timeout":
+        except TimeoutError:
+            return False
+        except ProbeError as error:
+            if error.kind != "timeout":
                 raise
-            after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
-            raise ProbeError(
-                "timeout",
-                f"the server did not finish in time: no greeting came{after}",
-                f"see whether a server for {self.endpoint.type} listens there, and in "
-                "its log what it waits for (a slow name server, often)",
-            ) from error
-        return talk
+            return False
+        return True
+
+    def _find_waiting(self) -> None:
+        """Raise ProbeError if the server waits for the client to begin TLS or HTTP."""
+        sock = None
+        self._step(self.whole.timeout / 3)
+        with suppress(OSError, ProbeError):
+            sock, _ = self.network.handshake(self._connect, self.endpoint.host)
+            self.stack.callback(sock.close)
+        if sock and self.endpoint.socket_type != "SSL":
+            problem = "no greeting came: the server waits for TLS to begin"
+            raise ProbeError("timeout", problem)
+        self._step(self.whole.timeout / 3)
+        line = ""
+        with suppress(OSError, ProbeError):
+            talk = self._conversation(sock or self._connect())
+            talk.send("QUIT\r\n")
+            line = talk.line()
+        if line.startswith("HTTP/"):
+            raise talk.unlike(line)
 
     def _connect_for_starttls(self) -> socket.socket:
         """Return a connection whose server waits for TLS to begin."""
@@ -135,8 +194,7 @@ class _Session:
             raise ProbeError("starttls", "the server does not offer STARTTLS")
         lines = talk.command(talk.starttls)
         if not talk.is_good(lines):
-            line = talk.quoted(lines[-1])
-            raise ProbeError("starttls", f"STARTTLS is refused: “{line}”")
+            raise talk.refused("it offers STARTTLS and refuses it", lines[-1])
         return talk.sock
 
 
@@ -149,7 +207,7 @@ def _conversation(
 ) -> Iterator[tuple[Conversation, MailServer]]:
     """Begin a conversation and end it with the protocol's farewell; raises ProbeError."""
     with ExitStack() as stack:
-        session = _Session(network.step(seconds), endpoint, secrets or Secrets(), stack)
+        session = _Session(network, seconds, endpoint, secrets or Secrets(), stack)
 
         def place() -> str:
             address = session.server.address
@@ -168,21 +226,29 @@ def mail_server(network: Network, endpoint: Endpoint) -> MailServer:
         return server
 
 
+def first_messages(network: Network, endpoint: Endpoint) -> set[int]:
+    """Return what a client of TLS 1.2 gets from a server; raises ProbeError, OSError."""
+    with ExitStack() as stack:
+        session = _Session(network, None, endpoint, Secrets(), stack)
+        return session.first_messages()
+
+
 def log_in(
     network: Network,
     endpoint: Endpoint,
-    *,
     mechanisms: tuple[str, ...],
     user: str,
     password: str,
-) -> str:
-    """Log in; returns "" or the server's refusal, without the password.
+    address: str,
+) -> Outcome:
+    """Log in, and do what a client does next; nothing is sent or changed.
 
     The first of the *mechanisms* (PLAIN, LOGIN, CRAM-MD5) that the server offers is used.
+    The outcome is without the password; *address* is the sender of the mail that is begun.
     Servers delay refusals, so each login may take PATIENCE seconds. Raises ProbeError;
     its kind is "login" if no login was tried, as where the certificate is bad.
     """
-    if any(char in user + password for char in "\r\n\0"):
+    if any(char in user + password + address for char in "\r\n\0"):
         raise ProbeError("login", "a line break or NUL in the user name or password")
     patient = replace(network, timeout=max(network.timeout, PATIENCE))
     secrets = Secrets(password)
@@ -197,7 +263,14 @@ def log_in(
             lines = talk.login(user, password)
         else:
             lines = _authenticate(talk, offered[0], user, password, secrets)
-        return "" if talk.is_good(lines) else talk.quoted(lines[-1], 200)
+        if not talk.is_good(lines):
+            return Outcome("login", talk.quoted(lines[-1], 200))
+        try:
+            failed, said = talk.use(address)
+        except (OSError, ProbeError) as error:
+            failed = "sender" if endpoint.type == "smtp" else "inbox"
+            said = f"no answer ({error})"
+        return Outcome(failed, talk.quoted(said, 200))
 
 
 def _authenticate(

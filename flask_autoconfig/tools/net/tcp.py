@@ -39,7 +39,7 @@ class Network:
     """
 
     resolver: Resolver
-    timeout: float = 5.0  # seconds for each step
+    timeout: float = 5.0  # seconds for a connection, and for each part of a step
     # (host, port) -> (host, port) to connect to instead, as curl's --connect-to, to try
     # a server before DNS points to it.
     connect_to: Mapping[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
@@ -54,6 +54,10 @@ class Network:
         end = time.monotonic() + (self.timeout if seconds is None else seconds)
         until = min(self.until, end)
         return replace(self, until=until, resolver=self.resolver.until(until))
+
+    def patient(self) -> Network:
+        """Return the network for responses, which may take all that is left of a step."""
+        return replace(self, timeout=math.inf)
 
     def left(self) -> float:
         """Return the seconds left for the step; raises ProbeError if there are none."""
@@ -127,6 +131,12 @@ class Network:
         """Start TLS on a new connection; see :func:`.tls.start_tls`."""
         return tls.start_tls(connect, host)
 
+    def first_messages(
+        self, connect: Callable[[], socket.socket], host: str
+    ) -> set[int]:
+        """Return what a client of TLS 1.2 gets; see :func:`.tls.first_messages`."""
+        return tls.first_messages(connect, host)
+
     def start_tls(
         self, connect: Callable[[], socket.socket], host: str, where: str = ""
     ) -> tuple[socket.socket, Certificate]:
@@ -171,22 +181,22 @@ def _no_connection(
         for attempt, address in attempts.items()
     }
     reasons: dict[str, list[str]] = {}
-    for address in sorted(errors, key=lambda name: is_out_of_reach(errors[name])):
+    for address in sorted(errors, key=lambda name: _is_out_of_reach(errors[name])):
         reasons.setdefault(reason_of(errors[address]), []).append(address)
     message = "; ".join(
         f"{' and '.join(addresses)} port {port}: {reason}"
         for reason, addresses in reasons.items()
     )
-    is_late = all(isinstance(error, TimeoutError) for error in errors.values())
-    found = ProbeError("silent" if is_late else "connect", message)
-    found.__cause__ = min(errors.values(), key=is_out_of_reach, default=None)
-    return found
+    near = [error for error in errors.values() if not _is_out_of_reach(error)]
+    is_late = all(isinstance(error, TimeoutError) for error in near)
+    kind = "silent" if is_late else "connect"
+    return ProbeError(kind if near else "no-route", message)
 
 
 _NO_ROUTE = frozenset((errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT))
 
 
-def is_out_of_reach(error: BaseException | None) -> bool:
+def _is_out_of_reach(error: BaseException) -> bool:
     """Return whether this machine has no route to the address, as without IPv6."""
     return isinstance(error, OSError) and error.errno in _NO_ROUTE
 
@@ -197,7 +207,7 @@ def reason_of(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
-    if is_out_of_reach(error):
+    if _is_out_of_reach(error):
         return "this machine has no way there"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,11 +20,12 @@ class Certificate:
     names: list[str] = field(default_factory=list)
     days_left: int | None = None
     problem: str = ""  # why no client accepts it
-    kind: str = ""  # of the problem: expired, early, name, chain, self-signed, unknown
+    kind: str = ""  # of the problem: a name in [certificate] of failures.toml
     cure: str = ""
     ends: str = ""  # the day, as 2030-12-31
     version: str = ""  # of TLS
     address: str = ""  # of the server that sent it
+    wants_staple: bool = False  # no good without an OCSP response (RFC 7633)
 
 
 def address_of(connection: socket.socket | None) -> str:
@@ -46,33 +47,34 @@ def start_tls(
     """
     context = ssl.create_default_context()
     context.check_hostname = False  # judge() tells a wrong name from a bad chain
+    seen = _watched(context)
     connection = connect()
     address = address_of(connection)
-    chain: list[dict[str, Any]] = []
     code, message = 0, ""
     try:
         secure = context.wrap_socket(connection, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         connection.close()
         secure = _trusting().wrap_socket(connect(), server_hostname=host)
-        chain, code, message = _chain(secure), error.verify_code, error.verify_message
+        code, message = error.verify_code, error.verify_message
     except TimeoutError:
         connection.close()
         raise
     except (OSError, ValueError) as error:
         connection.close()
-        raise _handshake_error(error, connect, host) from error
+        raise _handshake_error(error, connect, host, seen) from error
 
-    info: dict[str, Any] = dict(secure.getpeercert() or {})
-    info = info or next(iter(_chain(secure)), {})
+    chain = _chain(secure) or [dict(secure.getpeercert() or {})]
+    info: dict[str, Any] = chain[0]
     alternatives = info.get("subjectAltName", ())
     names = [str(value) for kind, value in alternatives if kind != "email"]
     version = secure.version() or ""
     certificate = Certificate(names, version=version, address=address)
-    with suppress(KeyError, ValueError):  # a date that is none
-        ends = ssl.cert_time_to_seconds(info["notAfter"])
-        certificate.ends = time.strftime("%Y-%m-%d", time.gmtime(ends))
+    ends = _time(info)
+    if ends is not None:
+        certificate.ends = _day(ends)
         certificate.days_left = int((ends - time.time()) // 86400)
+    certificate.wants_staple = _WANTS_STAPLE in (secure.getpeercert(True) or b"")
     judge(certificate, host, chain, code, message)
     return secure, certificate
 
@@ -82,6 +84,23 @@ def _trusting() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _watched(context: ssl.SSLContext) -> set[int]:
+    """Return a set that gets the types of the handshake messages that the server sends.
+
+    It stays empty where this version of Python does not tell.
+    """
+    seen: set[int] = set()
+
+    def note(
+        _: Any, way: str, version: Any, kind: int, message: int, *rest: Any
+    ) -> None:
+        if way == "read" and kind == _HANDSHAKE:
+            seen.add(int(message))
+
+    context._msg_callback = note  # type: ignore[attr-defined]
+    return seen
 
 
 def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
@@ -96,16 +115,97 @@ def _chain(secure: ssl.SSLSocket) -> list[dict[str, Any]]:
         return []
 
 
+# --- Older clients --------------------------------------------------------------------
+
+# The object identifier of the extension in a certificate (RFC 7633, section 4).
+_WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
+_STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
+STAPLE = 22  # the message with an OCSP response
+REFUSED_VERSION = -70  # the alert, as a negative number
+_ALERT, _HANDSHAKE = 21, 22  # records
+_MOST_FLIGHT = 128 * 1024  # bytes
+_LAST = 14  # message of the server's first flight in TLS 1.2
+
+
+def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
+    """Return what a server answers to a client of TLS 1.2 that asks for a staple.
+
+    Messages are numbers (RFC 5246, section 7.4), and alerts negative ones. The ssl module
+    asks for no staple: so its ClientHello gets one more extension, and the handshake ends
+    with the first answer. Raises OSError and ProbeError.
+    """
+    context = _trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=host)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    with connect() as connection:
+        connection.sendall(_with_status_request(bytearray(outgoing.read())))
+        return _messages(connection)
+
+
+def _with_status_request(hello: bytearray) -> bytes:
+    """Return a ClientHello in a record with one more extension."""
+    at = 5 + 4 + 2 + 32  # behind record, message, version and random
+    for size in (1, 2, 1):  # session, ciphers and compression
+        at += size + int.from_bytes(hello[at : at + size])
+    for start, size in ((3, 2), (6, 3), (at, 2)):
+        length = int.from_bytes(hello[start : start + size]) + len(_STATUS_REQUEST)
+        hello[start : start + size] = length.to_bytes(size)
+    return bytes(hello + _STATUS_REQUEST)
+
+
+def _messages(connection: socket.socket) -> set[int]:
+    """Return the messages until the server's last, within the connection's timeout."""
+    until = time.monotonic() + (connection.gettimeout() or 0)
+    data, seen = b"", set[int]()
+    while len(data) < _MOST_FLIGHT and _LAST not in seen and min(seen, default=0) >= 0:
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        more = connection.recv(4096)
+        if not more:
+            break
+        data += more
+        seen = set(_parsed(data))
+    return seen
+
+
+def _parsed(data: bytes) -> Iterator[int]:
+    """Yield the types of the messages in records, alerts as negative numbers."""
+    messages = b""
+    while len(data) >= 5 and len(data) >= (end := 5 + int.from_bytes(data[3:5])):
+        kind, body, data = data[0], data[5:end], data[end:]
+        messages += body if kind == _HANDSHAKE else b""
+        if kind == _ALERT and body:
+            yield -body[-1]
+    while len(messages) >= 4 and len(messages) >= (
+        end := 4 + int.from_bytes(messages[1:4])
+    ):
+        yield messages[0]
+        messages = messages[end:]
+
+
 # --- Certificates ---------------------------------------------------------------------
 
-_KINDS = {10: "expired", 9: "early", 18: "self-signed", 19: "unknown"}  # X509_V_ERR_…
-_NO_ISSUER = frozenset((2, 20, 21, 27))
+Sent = Sequence[Mapping[str, Any]]  # certificates as the ssl module describes them
+
+# The kinds of OpenSSL's errors (X509_V_ERR_…) that say what is wrong by themselves.
+_KINDS = {
+    9: "early",
+    10: "issuer-expired",
+    18: "self-signed",
+    26: "usage",
+    66: "weak",
+    67: "weak",
+    68: "weak",
+}
+_NO_ISSUER = frozenset((2, 19, 20, 21, 27))
 
 
 def judge(
     certificate: Certificate,
     host: str,
-    sent: Sequence[Mapping[str, Any]] = (),
+    sent: Sent = (),
     code: int = 0,
     message: str = "",
 ) -> None:
@@ -113,39 +213,85 @@ def judge(
 
     *code* and *message* are OpenSSL's for the chain *sent*; 0 stands for a valid one.
     """
-    kind = _KINDS.get(code, "other")
-    if code == 0:
-        if any(_matches(host, name) for name in certificate.names):
-            return
-        kind = "name"
-    elif kind in ("unknown", "other"):
-        first = sent[0] if sent else {}
-        if first and first.get("issuer") == first.get("subject"):
-            kind = "self-signed"
-        elif code in _NO_ISSUER:
-            kind = "chain" if len(sent) == 1 else "unknown"
-
-    when = f": it ended on {certificate.ends}" if certificate.ends else ""
-    if certificate.days_left is not None and certificate.days_left >= 0:
-        when = ": a certificate of its chain has expired"
+    kind = _kind(certificate, host, sent, code)
+    if not kind:
+        return
+    now = time.time()
+    ended = [one for one in sent[1:] if (_time(one) or now) < now]
+    root = _name(_path(sent)[-1:]) or "?"
+    begins = _time(sent[0], "notBefore") if sent else None
     values = {
         "host": host,
         "names": ", ".join(certificate.names[:5]) or "no name",
-        "when": when,
-        "issuer": _issuer(sent[:1]) or "no name",
-        "root": _issuer(sent[-1:]) or "?",
+        "when": f": it ended on {certificate.ends}" if certificate.ends else "",
+        "begins": f" before {_day(begins)}" if begins else " yet",
+        "issuer": _name(sent[:1]) or "no name",
+        "other": _name(sent[1:2], "subject") or "?",
+        "root": root,
+        "ended": _name(ended[:1], "subject") or root,
+        "at": ", ".join(sent[0].get("caIssuers", ())[:1]) if sent else "",
         "message": message or f"OpenSSL's error {code}",
     }
     text = texts()["certificate"][kind]
-    certificate.kind = "unknown" if kind == "other" else kind
+    certificate.kind = kind
     certificate.problem = text["problem"].format(**values)
     certificate.cure = text["cure"].format(**values)
 
 
-def _issuer(sent: Sequence[Mapping[str, Any]]) -> str:
-    parts = [part for each in sent for part in each.get("issuer") or ()]
-    names = {key: value for part in parts for key, value in part}
+def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
+    """Return what is wrong with a certificate, "" if nothing is."""
+    first = sent[0] if sent else {}
+    if code == 0:
+        if any(_matches(host, name) for name in certificate.names):
+            return ""
+        is_named = _matches(host, _name(sent[:1], "subject"))
+        return "no-names" if is_named and not certificate.names else "name"
+    days = certificate.days_left
+    is_own = bool(first) and first.get("issuer") == first.get("subject")
+    if is_own and code != 10:
+        return "self-signed"
+    if days is not None and days < 0:
+        return "expired"
+    if code not in _NO_ISSUER:
+        return _KINDS.get(code, "other")
+    # Clients do not know the last issuer, or the server sends no way to it.
+    path = _path(sent)
+    last = path[-1] if path else {}
+    if len(path) > 1 or not first:
+        return "unknown"
+    links = [one for one in sent[1:] if one.get("issuer") != one.get("subject")]
+    if any(one.get("subject") != last.get("subject") for one in links):
+        return "wrong-issuer"
+    return "chain" if last.get("caIssuers") else "no-issuer"
+
+
+def _path(sent: Sent) -> list[Mapping[str, Any]]:
+    """Return the server's certificate and those of its issuers that were sent."""
+    path = list(sent[:1])
+    while path:
+        issuer = path[-1].get("issuer")
+        more = [one for one in sent if one.get("subject") == issuer and one not in path]
+        if not more or not issuer:
+            break
+        path.append(more[0])
+    return path
+
+
+def _name(sent: Sent, part: str = "issuer") -> str:
+    """Return the name of a certificate's issuer or subject, "" for none."""
+    named = [pair for one in sent for parts in one.get(part) or () for pair in parts]
+    names = dict(named)
     return str(names.get("commonName") or names.get("organizationName") or "")[:80]
+
+
+def _time(info: Mapping[str, Any], when: str = "notAfter") -> float | None:
+    with suppress(KeyError, ValueError):  # a date that is none
+        return float(ssl.cert_time_to_seconds(info[when]))
+    return None
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 def _matches(host: str, name: str) -> bool:
@@ -162,16 +308,34 @@ _OLD_PROTOCOL = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
 _ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
+_SERVER_HELLO, _CERTIFICATE_REQUEST = 2, 13  # messages (RFC 8446, section 4)
+
+
 def _handshake_error(
-    error: Exception, connect: Callable[[], socket.socket], host: str
+    error: Exception, connect: Callable[[], socket.socket], host: str, seen: set[int]
 ) -> ProbeError:
-    if _is_end(error) or any(part in _reason(error) for part in _OLD_PROTOCOL):
+    reason = _reason(error)
+    if _is_end(error) or any(part in reason for part in _OLD_PROTOCOL):
         version = _old_version(connect, host)
         if version:
             problem = f"it supports at most {version}, which clients refuse"
             return ProbeError("tls", problem, texts()["cures"]["modern"])
+    is_shut = _is_end(error) or "ALERT" in reason
+    if is_shut and _CERTIFICATE_REQUEST in seen:
+        reason = "CERTIFICATE_REQUIRED"
+    elif is_shut and _SERVER_HELLO not in seen:
+        if _works_without_name(connect):
+            reason = "UNRECOGNIZED_NAME"
+        elif _is_end(error):
+            reason = "NO_SERVER_HELLO"
     failure = "the TLS handshake fails"
-    return _explained(error, failure, f"{failure}: the server hangs up")
+    return _explained(error, failure, f"{failure}: the server hangs up", reason)
+
+
+def _works_without_name(connect: Callable[[], socket.socket]) -> bool:
+    with suppress(Exception), _trusting().wrap_socket(connect()):
+        return True
+    return False
 
 
 def ended_later(error: Exception) -> ProbeError | None:
@@ -186,14 +350,16 @@ def ended_later(error: Exception) -> ProbeError | None:
     return _explained(error, "TLS breaks off", end)
 
 
-def _explained(error: Exception, failure: str, end: str) -> ProbeError:
+def _explained(
+    error: Exception, failure: str, end: str, reason: str = ""
+) -> ProbeError:
     """Return the error in words, which are *end* where the server hung up."""
-    cures, reason = texts()["cures"], _reason(error)
-    if _is_end(error):
-        return ProbeError("tls", end, cures["log"])
+    cures, reason = texts()["cures"], reason or _reason(error)
     for entry in texts()["handshake"]:
         if any(part in reason for part in entry["reasons"]):
             return ProbeError("tls", entry["problem"], entry["cure"].format(**cures))
+    if _is_end(error):
+        return ProbeError("tls", end, cures["log"])
     other = reason or getattr(error, "strerror", None) or error
     return ProbeError("tls", f"{failure}: {other}"[:200], cures["log"])
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..facts import Facts
 from ..findings import Case, Finding
 from ..scene import Scene
-from . import comparing, connections, dav, documents, names, servers
+from . import comparing, connections, dav, documents, names, servers, single
 
 
 class Rule(NamedTuple):
@@ -35,5 +35,7 @@ RULES = (
     Rule(connections.certificates),
     Rule(comparing.differences),
     Rule(comparing.nothing),
+    Rule(comparing.ispdb),
+    Rule(single.missing),
     Rule(comparing.hosters),
 )

@@ -16,6 +16,7 @@ from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ..asking import ask_of, asks
+from ..facts import Ask
 from ..findings import Case, Finding, finding
 from ..scene import Document, Play, Scene
 from ..weigh import FAILURE
@@ -44,6 +45,14 @@ def reference(scene: Scene) -> Document | None:
     return min(listed, key=has_dead, default=None)
 
 
+def of_ispdb(scene: Scene) -> Document | None:
+    """Return the document of the ISP database that clients found, or None."""
+    found = [play.found for play in scene.plays if play.found]
+    listed = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
+    read, _ = documents.found(listed, scene.case, scene.facts)
+    return next(iter(read), None)
+
+
 # --- Accounts ---------------------------------------------------------------------------
 
 
@@ -60,6 +69,9 @@ def differences(scene: Scene) -> Iterator[Finding]:
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
     for ours, theirs in _differing(setup, play, scene.case.asker):
+        if play.is_by_ispdb:
+            yield _in_ispdb(scene, play, theirs, "the file says", ours)
+            continue
         is_outdated = _is_faulty(scene, ours) and not _is_faulty(scene, theirs)
         code = "setup.file-outdated" if is_outdated else "setup.differs"
         yield _difference(code, play, theirs, "the file says", ours)
@@ -96,12 +108,23 @@ def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Fin
     # Not every format can express every method.
     accounts = [one._replace(authentication="") for one in first.setup.servers]
     for ours, theirs in _differing(Setup(tuple(accounts)), play, scene.case.asker):
+        whose = f"{first.client} sets up"
+        if play.is_by_ispdb and not first.is_by_ispdb:
+            yield _in_ispdb(scene, play, theirs, whose, ours)
+            continue
         is_faulty = _is_faulty(scene, ours) or _is_faulty(scene, theirs)
         if not is_faulty and not _is_choice(first, play, ours):
-            whose = f"{first.client} sets up"
             found = _difference("setup.contradicts", play, theirs, whose, ours)
             is_same_server = _is_same_server(scene, play, ours)
             yield found.marked("same server" if is_same_server else "")
+
+
+def _in_ispdb(
+    scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
+) -> Finding:
+    """Return that the ISP database has another server, which may work as well."""
+    found = _difference("ispdb.differs", play, theirs, whose, ours)
+    return found.marked("only way" if _is_faulty(scene, theirs) else "")
 
 
 def _is_faulty(scene: Scene, account: Account) -> bool:
@@ -223,7 +246,7 @@ def _no_settings(scene: Scene) -> Finding | None:
     if any(play.setup is not None for play in plays):
         return None
     is_explained = any(
-        found.code == "http.exchange"
+        found.code in ("http.exchange", "http.limited")
         or (
             found.status == FAILURE
             and (found.step == "document" or found.code == "http.empty")
@@ -239,8 +262,15 @@ def _no_document(scene: Scene, family: Family) -> Finding:
     domain, plays = scene.case.domain, scene.plays
     if any(play.found and play.found.place.startswith("mx") for play in plays):
         return finding("document.none-at-domain", domain)
+    if any(play.is_by_ispdb for play in plays):
+        return finding("document.none-at-domain-ispdb", domain)
     name, askers = f"{family.label}.{domain}", family.askers
-    has_cause = any(play.failures() for play in plays if play.family == family.name)
+    has_cause = any(
+        found.status == FAILURE or found.code == "http.limited"
+        for play in plays
+        if play.family == family.name
+        for found in play.findings
+    )
     none = finding("document.not-published", name, name=name, askers=askers)
     if scene.facts.exists(name):
         url = f"https://{name}{family.routes[0].path}"
@@ -248,6 +278,24 @@ def _no_document(scene: Scene, family: Family) -> Finding:
         code = "document.not-there"
         none = finding(code, url, domain=domain, status=status, askers=askers)
     return none.marked("explained" if has_cause else "")
+
+
+def ispdb(scene: Scene) -> Iterator[Finding]:
+    """Yield that the ISP database could not be asked about the domain."""
+    (step,) = (step for step in THUNDERBIRD.steps if step.place == "ispdb")
+    clients = [
+        client.name
+        for client in scene.clients
+        if any(each.place == "ispdb" for each in client.steps)
+    ]
+    for ask in asks(step, scene.case, scene.facts) if clients else ():
+        try:
+            status = scene.facts.answer(ask).status
+            reason = "" if status in (200, 404) else f"status {status}"
+        except ProbeError as error:
+            reason = str(error)
+        if reason:
+            yield finding("ispdb.not-reached", ask.url, reason=reason).hurting(*clients)
 
 
 def hosters(scene: Scene) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from functools import partial
 
 from ....config.ports import MAIL_TYPES
 from ...net.mail import Endpoint
-from ...net.tcp import ProbeError, is_out_of_reach
-from ...net.tls import Certificate
+from ...net.tcp import ProbeError
+from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
 from ...net.untrusted import split_url
 from .. import texts
 from ..facts import AtAddress, Facts, each_of
@@ -45,6 +45,23 @@ def of_certificate(
     return finding(code, subject, step=step, advice=cure, problem=problem, host=host)
 
 
+def of_older_clients(
+    facts: Facts, subject: str, endpoint: Endpoint, certificate: Certificate
+) -> Iterator[Finding]:
+    """Yield what a good certificate does not help against: clients that still fail."""
+    step = "server" if endpoint.type in MAIL_TYPES else "https"
+    if certificate.version != "TLSv1.3" and not certificate.wants_staple:
+        return
+    messages = facts.first_messages(endpoint, staple=certificate.wants_staple)
+    if REFUSED_VERSION in messages:
+        yield finding("tls.new-only", subject, step=step)
+    if certificate.wants_staple and messages and STAPLE not in messages:
+        # In the web Thunderbird goes on to http.
+        mark = "first place" if step == "https" else ""
+        found = finding("tls.no-staple", subject, step=step).marked(mark)
+        yield found.hurting("Thunderbird")
+
+
 def certificates(scene: Scene) -> Iterator[Finding]:
     """Yield how long the certificates of web servers are valid.
 
@@ -58,7 +75,11 @@ def certificates(scene: Scene) -> Iterator[Finding]:
             certificate = reply.certificate
             if certificate and not certificate.problem and host not in hosts:
                 hosts.add(host)
-                yield of_certificate("https", f"{host}:443", certificate, host)
+                subject = f"{host}:443"
+                yield of_certificate("https", subject, certificate, host)
+                endpoint = Endpoint("https", host, 443, "SSL")
+                facts = scene.facts
+                yield from of_older_clients(facts, subject, endpoint, certificate)
 
 
 def each_address(scene: Scene) -> list[Finding]:
@@ -97,9 +118,8 @@ def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     for address, error, certificate in results if good else ():
         if error is not None:
             reason = str(error)
-            is_far = is_out_of_reach(error.__cause__)
             yield finding(
-                "address.out-of-reach" if is_far else "address.dead",
+                texts.code_on("address", error.kind, "address.dead"),
                 subject,
                 step=step,
                 whose=whose,

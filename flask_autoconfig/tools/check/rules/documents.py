@@ -22,11 +22,11 @@ from ...clients import readings_of
 from ...net.http import Reply
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
+from ...reading import Fault, named, read
 from ...reading import in_words as enumerated
-from ...reading import read
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding, from_problem
+from ..findings import Case, Finding, finding, from_problem, shown
 from ..scene import Document, Faulty, Scene
 from ..weigh import OK
 from . import web
@@ -54,7 +54,7 @@ def found(
         except NotAutoconfigError:
             continue
         except ConfigError as error:
-            faulty.append(Faulty(listed, tuple(error.problems)))
+            faulty.append(Faulty(listed, body, _types(body), tuple(error.problems)))
             continue
         is_verified = any(reply.is_verified for _, reply in answered)
         documents.append(Document(listed, answered[0][1], body, provider, is_verified))
@@ -65,6 +65,16 @@ def _provider(document: bytes) -> Provider:
     """Return the provider of a document; raise NotAutoconfigError or ConfigError."""
     (provider,) = from_raw({"provider": [Reader().read(document)]}).providers
     return provider
+
+
+def _types(document: bytes) -> dict[str, str]:
+    """Return the types of a document's servers, by their place."""
+    raw = Reader().read(document)
+    return {
+        f"{key}[{index}]": server.get("type", "")
+        for key in SERVER_KEYS
+        for index, server in enumerate(raw.get(key, ()))
+    }
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -85,17 +95,40 @@ def look(scene: Scene) -> Iterator[Finding]:
             needs_clients = found.status != OK and not found.clients
             yield found.hurting(*scene.readers(document) if needs_clients else ())
     for faulty in scene.faulty:
-        for found in _of_faulty(faulty):
-            yield found.hurting(*scene.readers(faulty))
+        yield from _of_faulty(scene, faulty)
 
 
-def _of_faulty(document: Faulty) -> Iterator[Finding]:
-    for problem in document.problems[:_MOST_PROBLEMS]:
+def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
+    """Yield each wrong value once, with the clients that it keeps from working."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for problem in document.problems:
         place = problem.place.removeprefix("provider[0].")
-        is_name = place.endswith(".username")
-        code = "document.bad-username" if is_name else "document.bad-value"
-        words = f"{place}: {problem.message}" if place else problem.message
-        yield finding(code, document.asks[0].url, advice=problem.cure, problem=words)
+        code = "document.bad-value"
+        if place.endswith(".username"):
+            code = "document.bad-username"
+        places.setdefault((code, problem.message, problem.cure), []).append(place)
+    readers = scene.readers(document)
+    lost = list(_lost(scene, document))
+    for (code, message, cure), listed in [*places.items()][:_MOST_PROBLEMS]:
+        words = enumerated([named(place, document.types) for place in listed])
+        said = f"{words}: {message}" if words else message
+        hurt = [(name, fault) for name, fault in lost if fault.place in listed]
+        cure = hurt[0][1].cure if hurt else cure
+        found = finding(code, document.asks[0].url, advice=cure, problem=said)
+        if hurt:
+            urls = tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
+            found = found.marked("only way")._replace(places=urls)
+        yield found.hurting(*(name for name, _ in hurt), *readers)
+
+
+def _lost(scene: Scene, document: Faulty) -> Iterator[tuple[str, Fault]]:
+    """Yield the clients that find no settings for a document's faults, and these."""
+    urls = {shown(ask.url) for ask in document.asks}
+    for client, play in zip(scene.clients, scene.plays, strict=True):
+        stops = play.failures()
+        if any(it.code == "document.unusable" and it.subject in urls for it in stops):
+            reading = read(document.body, client.rules, scene.case.asker)
+            yield from ((client.name, fault) for fault in reading.faults)
 
 
 def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
@@ -129,20 +162,21 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     for clients, fault in by_fault(readings):
         if (fault.code, fault.place) not in known:
             client = enumerated(clients)
-            problem = Problem(fault.place, fault.message, fault.cure, client)
+            # The message names the server itself.
+            place = named(fault.place, document.types)
+            place = "" if fault.message.startswith("the ") else place
+            problem = Problem(place, fault.message, fault.cure, client)
             yield from_problem("document", document.place, problem, clients)
 
 
 def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
     for_all = names_for_all(case, [document])
-    names = {
-        f"{place}.username": server.username
-        for place, server in document.provider.servers
-    }
+    servers = document.provider.servers
+    names = {f"{place}.username": server.username for place, server in servers}
     for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
         if names.get(place) not in for_all:
-            problem = problem._replace(place=place)
+            problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
         cure = f"write <username>{login_for(name)}</username>"
@@ -252,12 +286,13 @@ def _listed(differing: list[Difference], form: str) -> str:
 
 def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
     """Yield where the servers of two providers differ."""
+    types = {place: server.type for place, server in theirs.servers}
     for key in SERVER_KEYS:
         our, their = getattr(ours, key), getattr(theirs, key)
         if len(our) == len(their):
             for index, servers in enumerate(zip(our, their, strict=True)):
                 for name, one, other in _fields(case, *servers):
-                    place = f"{key}[{index}].{name}"
+                    place = named(f"{key}[{index}].{name}", types)
                     yield Difference(place, in_words(other), in_words(one))
         else:
             number = "1 server" if len(their) == 1 else f"{len(their)} servers"

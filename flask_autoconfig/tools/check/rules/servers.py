@@ -17,12 +17,13 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
 from .. import texts
-from ..facts import Facts, each_of, side_by_side
+from ..facts import Ask, Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
 from . import web
-from .connections import at_addresses, of_certificate
+from .connections import at_addresses, of_certificate, of_older_clients
 
+_SLOW = 5.0  # seconds until a greeting
 _MOST_SERVERS = 20  # of published documents, whose authors are unknown
 
 
@@ -50,7 +51,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
-        return error.kind != "private"
+        return error.kind not in ("private", "no-route")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 
@@ -120,6 +121,11 @@ def _server(
         return
     if server.certificate is not None:
         yield of_certificate("server", subject, server.certificate, endpoint.host)
+        if not server.certificate.problem:
+            shown = server.certificate
+            yield from of_older_clients(facts, subject, endpoint, shown)
+    if server.greeted > min(_SLOW, facts.network.timeout):
+        yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
     if endpoint.socket_type == "plain":
         yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
@@ -160,6 +166,17 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
 
 # --- Servers that cannot be reached -----------------------------------------------------
 
+# How web proxies name themselves in the header `Server`, in lower case.
+_PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
+
+
+def _web_proxy(facts: Facts, host: str) -> str:
+    """Return the name of the web proxy that a host leads to, or ""."""
+    with suppress(ProbeError):
+        named = facts.reply(Ask(f"http://{host}/")).headers.get("server", "")
+        return named[:40] if named.lower().startswith(_PROXIES) else ""
+    return ""
+
 
 def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding:
     """Return why nobody can log in, with the port or encryption that works instead."""
@@ -168,6 +185,9 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         return web.dead_alias("server", facts, host).at(subject)
     if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
+    if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
+        code = "server.web-proxy"
+        return finding(code, subject, reason=error, host=host, proxy=proxy)
     answering = each_of(partial(_answering, facts), _others(endpoint, error))
     other = next(iter(answering), None)
     if other is None:
@@ -192,8 +212,8 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
             port = standard_port(type_, socket_type)
             if type_ == endpoint.type and port and port != endpoint.port:
                 others.append(Endpoint(type_, endpoint.host, port, socket_type))
-    is_refused = error.kind == "tls" and "STARTTLS" in str(error)
-    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_refused:
+    is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
+    if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others = [endpoint._replace(socket_type=name) for name in names]
     return others

@@ -16,14 +16,16 @@ from urllib.parse import quote
 from ....documents import Recipient, apple
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
+from ...clients import OUTLOOK, POX, Client
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
+from ..asking import ask_of
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
-from ..scene import Outcome, Play
-from ..weigh import has_failure
+from ..scene import Outcome, Play, Scene
+from ..weigh import FAILURE, WARNING, has_failure
 from . import web
 
 _TYPE = "application/x-apple-aspen-config"
@@ -67,20 +69,10 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 found = _found("document.meaningless", family, reply, reason=str(error))
                 played.findings = [found]
             return played
-        if web.ABSENT in wrong.marks and expected:
-            wrong = _not_served(family, family.askers, url, wrong)
     if web.ABSENT not in wrong.marks:
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     return played
-
-
-def _not_served(family: Family, askers: str, url: str, trouble: Finding) -> Finding:
-    """Return that a host answers, but not with the document of the file."""
-    reason, name = trouble.seen, family.name
-    return finding(
-        "document.not-served", url, reason=reason, family=name, askers=askers
-    )
 
 
 def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
@@ -118,6 +110,61 @@ def _digest(
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
+# --- What is missing --------------------------------------------------------------------
+
+
+def missing(scene: Scene) -> Iterator[Finding]:
+    """Yield the families of the file that are published at none of their places."""
+    case, provider = scene.case, scene.case.provider
+    families = {family.name: family for family in case.families}
+    for client, played in zip(scene.clients, scene.plays, strict=True):
+        family = families[client.family]
+        is_told = any(found.status in (WARNING, FAILURE) for found in played.findings)
+        if provider is None or played.setup is not None or is_told:
+            continue
+        if family.name in _OTHERWISE or not family.writes(provider, case.domain):
+            continue
+        found = _missing(scene, client, family)
+        if found is not None:
+            yield found.hurting(client.name)
+
+
+# Families whose absence is told by comparing.py and dav.py.
+_OTHERWISE = ("thunderbird", "dav")
+
+
+def _missing(scene: Scene, client: Client, family: Family) -> Finding | None:
+    """Return that a family is missing at its first place, and why."""
+    case, facts, of, told = scene.case, scene.facts, client.name, family.name
+    if family.name == "apple":
+        ask = profile_asks(case, family)[0]
+    elif client.steps:
+        url = f"https://{family.label}.{case.domain}{POX}"
+        ask = ask_of(OUTLOOK.steps[2], case, url)
+    else:
+        (ask,) = asks(case, family)
+    url, name = ask.url, split_url(ask.url).hostname or ""
+    is_xml_told = not (scene.documents or scene.faulty) and any(
+        each.family == "thunderbird" for each in scene.clients
+    )
+    if not facts.exists(name):
+        # Thunderbird's document is missing for the same reason, or no client ships yet.
+        if told == "pacc" or (told == "apple" and is_xml_told):
+            return None
+        found = finding("document.no-name", name, name=name, askers=of, family=told)
+        return found.marked("elsewhere" if scene.is_by_others else "")
+    try:
+        wrong = web.of_reply(case, facts.answer(ask), url)
+    except ProbeError as error:
+        wrong = web.of_error(facts, case, url, error)
+    wrong = web.by_name(case, facts, wrong, url)
+    reason = wrong.seen if wrong else "the response has no settings"
+    found = finding("document.not-served", url, reason=reason, askers=of, family=told)
+    is_meant = client.steps and not facts.is_by_wildcard(name, case.domain)
+    is_told = "explained" if is_xml_told else ""
+    return found.marked("only way" if is_meant else "", is_told)
+
+
 # --- The Apple profile ------------------------------------------------------------------
 
 
@@ -133,7 +180,7 @@ def profile_asks(case: Case, family: Family) -> list[Ask]:
 
 def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
     """Return what an iPhone sets up with the first profile that it gets."""
-    played, missing = Play(client, "apple"), None
+    played = Play(client, "apple")
     first, _ = listed = profile_asks(case, family)
     for ask in listed:
         try:
@@ -147,14 +194,10 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
             content, played.setup = _read_profile(case, ask.url, reply)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
-        if ask == first and web.ABSENT in wrong.marks:
-            missing = _not_served(family, "iPhones", ask.url, wrong)
-        elif ask == first:
+        if ask == first and web.ABSENT not in wrong.marks:
             host = split_url(ask.url).hostname or ""
             is_meant = case.provider and not facts.is_by_wildcard(host, case.domain)
             played.findings.append(wrong.marked("" if is_meant else "by chance"))
-    if missing is not None and expected_profile(case) is not None:
-        played.findings.append(missing)
     return played
 
 

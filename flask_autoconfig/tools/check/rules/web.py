@@ -42,7 +42,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     host = parts.hostname or ""
     if error.kind == "dns":
         return _of_name(facts, url, host, error)
-    lost = error.kind in ("connect", "silent")
+    lost = error.kind in ("connect", "silent", "no-route")
     if lost and (parts.scheme == "http" or host == case.domain):
         return _absent(url, str(error))  # a domain need not have a web site
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
@@ -272,10 +272,11 @@ def _by_text(reply: Reply) -> Finding:
     said = f" (“{said}”)" if said else ""
     other = "http.server-error" if status >= 500 else "http.status"
     refusals = texts.patterns("refusal").items()
-    code = "http.no-location"
-    if status not in REDIRECTS:
-        code = next((it for it, words_of in refusals if words_of.search(words)), "")
-        code = code or next(pages, texts.code_on("http", str(status), other))
+    code = next((it for it, words_of in refusals if words_of.search(words)), "")
+    by_status = texts.code_on("http", str(status), other)
+    if reply.is_limited or status in REDIRECTS:
+        by_status = "http.limited" if reply.is_limited else "http.no-location"
+    code = code or next(pages, by_status)
     if code == "http.challenge" or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     allow = reply.headers.get("allow", "")

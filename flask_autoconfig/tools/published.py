@@ -1,0 +1,81 @@
+"""What a domain publishes for `init`, and the settings that its hoster publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..address import NOBODY
+from ..config.reading import from_raw
+from ..documents.thunderbird_reader import NotAutoconfigError, Reader
+from ..errors import ConfigError
+from .check.asking import mx_domains
+from .clients import CONFIG, ISPDB
+from .importers import leave_out_invalid
+from .net.http import fetch_once, following
+from .net.resolver import LookupFailed
+from .net.tcp import Network, ProbeError
+from .net.untrusted import split_url
+
+
+class Hosted(NamedTuple):
+    """The settings of a hoster: the provider's table, and where they are."""
+
+    provider: dict[str, Any]
+    url: str
+    notes: list[str]
+
+
+def find_hosted(domain: str, mx_hosts: list[str], net: Network) -> Hosted | None:
+    """Return the first complete settings in the order in which Thunderbird asks."""
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(partial(_read, domain, net), _urls(domain, mx_hosts)))
+    return next(filter(None, found), None)
+
+
+def _urls(domain: str, mx_hosts: list[str]) -> Iterator[str]:
+    yield f"{ISPDB}{domain}"
+    # Of several MX hosts the first counts: the others may be left over from a move.
+    for base in mx_domains(mx_hosts[:1], domain):
+        yield f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
+        yield f"{ISPDB}{base}"
+
+
+def _read(domain: str, net: Network, url: str) -> Hosted | None:
+    """Return the settings at a URL, None if no client could set up an account by them."""
+    with suppress(ProbeError, NotAutoconfigError, ConfigError):
+        reply = following(lambda each: fetch_once(net.step(), each), url)
+        if reply.status != 200 or not reply.is_verified:
+            return None
+        reader = Reader()
+        provider = {**reader.read(reply.body), "domains": [domain]}
+        provider.pop("mx_domains", None)
+        notes = [*reader.lost, *leave_out_invalid(provider, reader.where)]
+        from_raw({"provider": [provider]})
+        if provider.get("incoming") and provider.get("outgoing"):
+            return Hosted(provider, url.partition("?")[0], notes)
+    return None
+
+
+def find_url(domain: str, net: Network, names: tuple[str, str]) -> tuple[str, str]:
+    """Return the URL of a service, "" for none, and where it was found."""
+    service, type_ = names
+    name = f"{service}.{domain}"
+    with suppress(LookupFailed):
+        texts = net.resolver.txt(name)
+        paths = [text[5:] for text in texts if text.startswith("path=/")]
+        # The path for a service without one (RFC 6764, section 6; RFC 8620, 2.2).
+        path = (*paths, f"/.well-known/{type_}")[0]
+        for host, port in net.resolver.srv(name):
+            if host and port:
+                authority = host if port == 443 else f"{host}:{port}"
+                return f"https://{authority}{path}", f"the SRV record {name} names it"
+    start = f"https://{domain}/.well-known/{type_}"
+    target = ""
+    with suppress(ProbeError):
+        target = fetch_once(net.step(), start).target
+    is_secure = split_url(target).scheme == "https"
+    return target if is_secure else "", f"{start} redirects to it"

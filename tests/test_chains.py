@@ -1,0 +1,206 @@
+"""Chains of certificates that a server may send, and what a real handshake says of each."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from strangers import server
+
+from flask_autoconfig.tools.net.common import ProbeError
+from flask_autoconfig.tools.net.tls import (
+    REFUSED_VERSION,
+    Certificate,
+    first_messages,
+    start_tls,
+)
+
+HOST = "imap.example.test"
+NOW = datetime.now(UTC)
+Made = tuple[x509.Certificate, Any]  # and its key
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def made(
+    name: str,
+    by: Made | None = None,
+    *extensions: x509.ExtensionType,
+    days: int = 90,
+    key: Any = None,
+    digest: Any = None,
+) -> Made:
+    """Issue a certificate, by itself without *by*."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    issuer, signer = (by[0].subject, by[1]) if by else (named(name), key)
+    begins, ends = NOW - timedelta(days=400), NOW + timedelta(days=days)
+    builder = x509.CertificateBuilder(issuer, named(name), key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(begins).not_valid_after(ends)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signer, digest or hashes.SHA256()), key
+
+
+AUTHORITY = x509.BasicConstraints(ca=True, path_length=None)
+NAMES = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+ROOT, STRANGER, ENDED = (
+    made("Root", None, AUTHORITY),
+    made("Stranger", None, AUTHORITY),
+    made("Ended root", None, AUTHORITY, days=-3),
+)
+R3, R4, OLD = (
+    made("R3", ROOT, AUTHORITY),
+    made("R4", ROOT, AUTHORITY),
+    made("Old", ROOT, AUTHORITY, days=-3),
+)
+OF_ENDED, UNKNOWN = made("R5", ENDED, AUTHORITY), made("R6", STRANGER, AUTHORITY)
+WHERE = x509.AuthorityInformationAccess(
+    [
+        x509.AccessDescription(
+            x509.oid.AuthorityInformationAccessOID.CA_ISSUERS,
+            x509.UniformResourceIdentifier("http://r3.example.test/"),
+        )
+    ]
+)
+SHORT = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too short on purpose
+CHAINS: dict[str, tuple[list[Made], str, str]] = {
+    "a whole chain": ([made("x", R3, NAMES), R3], "", ""),
+    "another authority's intermediate": (
+        [made("x", R3, NAMES), R4],
+        "wrong-issuer",
+        "sends that of R4, but R3 issued",
+    ),
+    "no intermediate": ([made("x", R3, NAMES)], "no-issuer", "that of R3"),
+    "no intermediate, which has a URL": (
+        [made("x", R3, NAMES, WHERE)],
+        "chain",
+        "that of R3",
+    ),
+    "the root instead": ([made("x", R3, NAMES), ROOT], "no-issuer", "that of R3"),
+    "an intermediate that ended": (
+        [made("x", OLD, NAMES), OLD],
+        "issuer-expired",
+        "(Old) has expired",
+    ),
+    "a root that ended": (
+        [made("x", OF_ENDED, NAMES), OF_ENDED],
+        "issuer-expired",
+        "(Ended root) has expired",
+    ),
+    "a certificate that ended": ([made("x", R3, NAMES, days=-2), R3], "expired", ""),
+    "an own authority": (
+        [made("x", UNKNOWN, NAMES), UNKNOWN, STRANGER],
+        "unknown",
+        "(Stranger)",
+    ),
+    "signed by itself": ([made(HOST, None, NAMES)], "self-signed", ""),
+    "a common name alone": ([made(HOST, R3), R3], "no-names", HOST),
+    "another name": ([made("other.test", R3), R3], "name", ""),
+    "for clients": ([made("x", R3, NAMES, CLIENT), R3], "usage", ""),
+    "1024 bits": ([made("x", R3, NAMES, key=SHORT), R3], "weak", ""),
+}
+
+
+@contextmanager
+def serving(context: ssl.SSLContext) -> Iterator[Callable[[], socket.socket]]:
+    """Yield a function that connects to a TLS server."""
+
+    def behave(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1)
+
+    with server(behave) as port:
+        yield lambda: socket.create_connection(("127.0.0.1", port), 5)
+
+
+def loaded(chain: list[Made], folder: Path) -> ssl.SSLContext:
+    pem = serialization.Encoding.PEM
+    file = folder / "chain.pem"
+    key = chain[0][1].private_bytes(
+        pem,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(key + b"".join(one.public_bytes(pem) for one, _ in chain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.fixture
+def trusting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = serialization.Encoding.PEM
+    roots = b"".join(root.public_bytes(pem) for root, _ in (ROOT, ENDED))
+    (tmp_path / "roots.pem").write_bytes(roots)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+
+
+def shown(context: ssl.SSLContext) -> Certificate:
+    with serving(context) as connect:
+        secure, certificate = start_tls(connect, HOST)
+        secure.close()
+        return certificate
+
+
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_is_judged_by_what_was_sent(name: str, tmp_path: Path) -> None:
+    chain, kind, words = CHAINS[name]
+    certificate = shown(loaded(chain, tmp_path))
+    assert certificate.kind == kind, certificate.problem
+    assert words in certificate.problem
+
+
+def refusal(context: ssl.SSLContext) -> str:
+    with serving(context) as connect, pytest.raises(ProbeError) as raised:
+        start_tls(connect, HOST)
+    return str(raised.value)
+
+
+@pytest.mark.usefixtures("trusting")
+def test_a_handshake_that_fails_says_what_the_server_wanted(tmp_path: Path) -> None:
+    def fresh() -> ssl.SSLContext:
+        return loaded(CHAINS["a whole chain"][0], tmp_path)
+
+    context = fresh()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tmp_path / "roots.pem")
+    assert "asks for a client certificate" in refusal(context)
+
+    context = fresh()
+
+    def only_nameless(_: object, name: str | None, __: object) -> int | None:
+        return ssl.ALERT_DESCRIPTION_ACCESS_DENIED if name else None
+
+    context.sni_callback = only_nameless
+    assert "refuses the name" in refusal(context)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(
+    newest: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    context = loaded(CHAINS["a whole chain"][0], tmp_path)
+    context.minimum_version = newest
+    with serving(context) as connect:
+        seen = first_messages(connect, HOST)
+    if newest is ssl.TLSVersion.TLSv1_3:
+        assert seen == {REFUSED_VERSION}
+    else:
+        assert seen == {2, 11, 12, 14}
