@@ -127,6 +127,10 @@ WHEN: dict[str, Callable[[Asked], object]] = {
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "UTF-16": lambda xml: xml.decode().encode("utf-16"),
+    "Latin-1": lambda xml: xml.replace(b"UTF-8", b"ISO-8859-1").replace(
+        b"<displayName>", b"<displayName>\xfc"
+    ),
+    "its first half": lambda xml: xml[: len(xml) // 2],
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
 

@@ -60,7 +60,8 @@ def test_every_code_is_used() -> None:
     files = Path(check.__file__).parents[1].rglob("*.py")
     source = "".join(file.read_text() for file in files)
     entries = tomllib.loads(Path(texts.__file__).with_name("texts.toml").read_text())
-    chosen_by_data = [code for code in CODES if entries[code].keys() & {"on", "page"}]
+    keys = {"on", "page", "refusal"}
+    chosen_by_data = [code for code in CODES if entries[code].keys() & keys]
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     prefixes = ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")
     unused = {code for code in CODES if f'"{code}"' not in source} - {*chosen_by_data}
@@ -91,7 +92,7 @@ def test_an_unknown_code_is_wrong_usage_that_names_the_right_one() -> None:
 
 
 def test_a_redirect_to_a_host_of_that_name_keeps_its_cause() -> None:
-    found = finding("http.status", "https://redirect.hoster.test/", status=500)
+    found = finding("http.status", "https://redirect.hoster.test/", status=500, said="")
     led = found.within("redirect", target="https://redirect.hoster.test/")
     assert led.seen.startswith("it redirects to https://redirect.hoster.test/: ")
     assert led.code == "http.status"

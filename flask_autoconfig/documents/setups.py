@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import plistlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..address import fold, is_ip
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
@@ -57,6 +60,15 @@ class MeaninglessError(ValueError):
     ) -> None:
         self.cure = cure
         super().__init__(message)
+
+
+class RedirectedError(MeaninglessError):
+    """An Autodiscover answer that sends the client on, to a URL or another address."""
+
+    def __init__(self, action: str, target: str) -> None:
+        self.target = target
+        cure = "answer with the settings, or take them from where it leads"
+        super().__init__(f"its Action is {action}, to {target[:200]}", cure)
 
 
 # Gets the error of an invalid server, which is then left out. Without one it is raised.
@@ -122,12 +134,7 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
         raise MeaninglessError("the answer is no XML") from error
     for element in root.iter():
         if local_name(element) == "ErrorCode":
-            code = (element.text or "").strip()[:20]
-            words = ": it does not know the domain" if code in _NOT_SERVED else ""
-            raise MeaninglessError(
-                f"Autodiscover error {code}{words}",
-                "add the domain to what serves it, or look at its log",
-            )
+            raise _by_error_code(root, (element.text or "").strip()[:20])
 
     protocols = [
         {local_name(child): (child.text or "").strip() for child in protocol}
@@ -137,7 +144,7 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
         )
     ]
     if not protocols:
-        raise MeaninglessError("the answer has no server in it")
+        raise _without_servers(root)
     servers = [
         said
         for said in protocols
@@ -153,6 +160,48 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
         if said.get(name)
     )
     return Setup((*setup.servers, *services))
+
+
+def _text(root: Element, name: str) -> str:
+    """Return the text of the first element with this name, in any namespace."""
+    texts = (it.text or "" for it in root.iter() if local_name(it) == name)
+    return next(texts, "").strip()
+
+
+def _by_error_code(root: Element, code: str) -> MeaninglessError:
+    message = _text(root, "Message")[:120]
+    words = f": “{message}”" if message else ""
+    cure = "look at the log of the program that answers"
+    if code in _NOT_SERVED:
+        words = ": it does not know the domain"
+        cure = "add the domain to what serves it, or look at its log"
+    elif code == str(outlook.INVALID_REQUEST):
+        words = ": the request did not arrive at the program as it was sent"
+        cure = (
+            "let proxies pass on the POST request with its body, and forward it "
+            "instead of redirecting it (after status 301 or 302 clients send a GET)"
+        )
+    return MeaninglessError(f"Autodiscover error {code}{words}", cure)
+
+
+def _without_servers(root: Element) -> MeaninglessError:
+    """Return why an Autodiscover answer has no servers."""
+    action = _text(root, "Action")
+    for known, name in (
+        ("redirectUrl", "RedirectUrl"),
+        ("redirectAddr", "RedirectAddr"),
+    ):
+        if action.lower() == known.lower() and (target := _text(root, name)):
+            return RedirectedError(known, target)
+    found = [it for it in root.iter() if local_name(it) == outlook.PROTOCOL]
+    if not found:
+        return MeaninglessError("the answer has no server in it")
+    namespace, _, _ = str(found[0].tag).rpartition("}")
+    said = f'the xmlns "{namespace[1:][:120]}"' if namespace else "no xmlns"
+    return MeaninglessError(
+        f"its <Response> has {said}, so that Outlook finds no settings in it",
+        f'write <Response xmlns="{outlook.RESPONSE}">',
+    )
 
 
 def _outlook_account(said: dict[str, str]) -> Account:

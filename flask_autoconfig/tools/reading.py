@@ -22,7 +22,7 @@ from ..documents.thunderbird_reader import (
     NotAutoconfigError,
     client_config,
 )
-from ..documents.xml import NotXmlError
+from ..documents.xml import DeclarationsError, NotXmlError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -181,6 +181,9 @@ class _Reader:
             return _parsed(document)
         except NotAutoconfigError as error:
             words, cure = "", _GENERATE
+            if isinstance(error.__cause__, DeclarationsError):
+                self._fault("not-read", "", why=error)
+                return None
             if isinstance(error.__cause__, NotXmlError):
                 words, cure = beginning(document)
             why = "; ".join(filter(None, (str(error)[:200], words)))

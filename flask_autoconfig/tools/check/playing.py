@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...address import NOBODY
-from ...documents.setups import Account, MeaninglessError, Setup, read_outlook
+from ...address import NOBODY, parse_address
+from ...documents.setups import (
+    Account,
+    MeaninglessError,
+    RedirectedError,
+    Setup,
+    read_outlook,
+)
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
@@ -23,6 +29,7 @@ from .rules import web
 from .scene import Outcome, Play
 from .weigh import FAILURE, OK
 
+_MOST_LED = 10  # redirects in answers
 _SLOW = 3.0  # seconds, of the five that Thunderbird waits
 
 
@@ -69,7 +76,7 @@ def _on_the_way(
             web.ABSENT in found.marks and found.code not in web.ENDING
         ):
             continue
-        if _ends(client, outcome):
+        if outcome.setup is not None or _ends(client, outcome):
             found = found._replace(marks=frozenset())
         else:
             # Clients only ask there after everything else failed.
@@ -138,6 +145,10 @@ def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
 # --- Requests ---------------------------------------------------------------------------
 
 
+class _NotReadError(MeaninglessError):
+    """A document that this program does not read, for its own safety."""
+
+
 @dataclass(frozen=True)
 class _Requests:
     """The requests of a client, and what it makes of the responses."""
@@ -145,6 +156,7 @@ class _Requests:
     client: Client
     case: Case
     facts: Facts
+    way: tuple[str, ...] = ()  # of the redirects in answers: URLs and addresses
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcome of each request, and last that of SRV records."""
@@ -178,11 +190,8 @@ class _Requests:
         wrong = web.of_reply(self.case, reply, ask.url)
         if wrong is not None and web.ABSENT in wrong.marks and step.place == "host":
             wrong = web.by_redirect(self.facts, ask, wrong)
-        if wrong is not None and self.case.provider is None and reply.status == 401:
-            host = _host_of(reply.url)
-            if "www-authenticate" in reply.headers and not self.case.has(host):
-                exchange = finding("http.exchange", ask.url, host=host)
-                return outcome._replace(trouble=exchange)
+        if wrong is not None and wrong.code == "http.exchange":
+            return outcome._replace(trouble=wrong)
         if step.kind == "v2":
             return self._by_v2(step, outcome, reply, wrong)
         if wrong is not None and step.kind == "xml":
@@ -191,11 +200,57 @@ class _Requests:
         if wrong is not None:
             return self._failed(outcome, wrong)
         try:
-            return outcome._replace(setup=self._read(step, web.unpacked(reply)))
+            setup = self._read(step, web.unpacked(reply))
+        except RedirectedError as error:
+            return self._led(step, outcome, error.target)
         except MeaninglessError as error:
-            code, cure = "document.unusable", error.cure
+            is_read, cure = not isinstance(error, _NotReadError), error.cure
+            code = "document.unusable" if is_read else "document.not-read"
             wrong = finding(code, ask.url, advice=cure, reason=error)
+            is_get = step.kind == "pox by get"  # an invalid request for most servers
+            return self._failed(outcome, wrong.marked(web.ABSENT if is_get else ""))
+        if step.kind != "xml":
+            return outcome._replace(setup=setup, trouble=web.unfilled(ask.url, reply))
+        if self.client.needs_xml_type and not _is_in_charset(reply):
+            wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
             return self._failed(outcome, wrong)
+        return outcome._replace(setup=setup)
+
+    def _led(self, step: Step, outcome: Outcome, target: str) -> Outcome:
+        """Return what redirectUrl or redirectAddr lead to (MS-OXDSCLI, 3.1.5.4)."""
+        way, target = (*self.way, shown(outcome.url)), target[:200]
+        if shown(target) in way or len(way) > _MOST_LED:
+            listed = " → ".join((*way, shown(target)))
+            wrong = finding("autodiscover.redirect-loop", way[0], way=listed)
+            return outcome._replace(trouble=wrong)
+        is_tried, got = False, ""
+        for there in self._leads(step, target, way):
+            code = there.trouble.code if there.trouble else ""
+            if there.setup is not None or code.startswith("autodiscover.redirect-"):
+                return there._replace(url=outcome.url)
+            is_tried = True
+            if there.trouble and (
+                "@" not in target or web.ABSENT not in there.trouble.marks
+            ):
+                got = got or there.trouble.seen
+        if not is_tried:
+            got = "it is neither an https URL nor an address"
+        got = got or "that domain publishes nothing for Outlook"
+        code, named = "autodiscover.redirect-fails", shown(target)
+        wrong = finding(code, outcome.url, target=named, got=got)
+        return outcome._replace(trouble=wrong)
+
+    def _leads(
+        self, step: Step, target: str, way: tuple[str, ...]
+    ) -> Iterator[Outcome]:
+        """Yield the outcomes at a URL, or for another address."""
+        if target.startswith("https:"):
+            pox, requests = step._replace(kind="pox"), replace(self, way=way)
+            yield requests._outcome(pox, ask_of(pox, self.case, target))
+        with suppress(ValueError):
+            who = parse_address(target)
+            case = replace(self.case, domain=who.domain, address=who)
+            yield from replace(self, case=case, way=(*way, target)).outcomes()
 
     def _failed(self, outcome: Outcome, wrong: Finding) -> Outcome:
         trouble = web.by_name(self.case, self.facts, wrong, outcome.url)
@@ -207,6 +262,8 @@ class _Requests:
         if step.kind != "xml":
             return read_outlook(document)
         seen = reading.read(document, self.client.rules, asker)
+        if seen.setup is None and seen.faults[0].code == "not-read":
+            raise _NotReadError(seen.reason, seen.cure)
         if seen.setup is None:
             raise MeaninglessError(seen.reason, seen.cure)
         accounts = []
@@ -237,7 +294,9 @@ class _Requests:
         is_xml = reply.content_type in ("text/xml", "application/xml")
         if step.kind == "xml" and client.needs_xml_type and not is_xml:
             kind = reply.content_type or "missing"
-            return finding("http.content-type", reply.url, found=kind)
+            count = [name for name, _ in reply.every].count("content-type")
+            first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
+            return finding("http.content-type", reply.url, found=f"{kind}{first}")
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
@@ -336,6 +395,20 @@ class _Requests:
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             yield self._outcome(step, ask)._replace(place="srv")
+
+
+def _is_in_charset(reply: Reply) -> bool:
+    """Return whether the body is in the charset of its header, where that is Unicode.
+
+    Browsers decode other charsets without errors, and go by a byte order mark first.
+    """
+    body = web.unpacked(reply)
+    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
+    if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return True
+    with suppress(UnicodeDecodeError):
+        return "<" in body.decode(reply.charset)
+    return False
 
 
 def _url_of_v2(reply: Reply) -> str:

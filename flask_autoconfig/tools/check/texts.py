@@ -6,7 +6,7 @@ import re
 import tomllib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
@@ -69,9 +69,9 @@ def code_on(step: str, kind: str, default: str) -> str:
 
 
 @cache
-def pages() -> dict[str, re.Pattern[str]]:
-    """Return what the web pages with a code of their own contain, by code."""
-    rows = {code: row["page"] for code, row in _file().items() if "page" in row}
+def patterns(kind: Literal["page", "refusal"]) -> dict[str, re.Pattern[str]]:
+    """Return what the responses with a code of their own contain, by code."""
+    rows = {code: row[kind] for code, row in _file().items() if kind in row}
     return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
 
 

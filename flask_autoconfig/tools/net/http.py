@@ -30,8 +30,10 @@ class Reply:
 
     url: str
     status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    headers: dict[str, str] = field(default_factory=dict)  # the first of each name
     body: bytes = b""
+    every: list[tuple[str, str]] = field(default_factory=list)  # headers, as sent
+    damage: str = ""  # how the body differs from its announced length
     certificate: Certificate | None = None
     redirects: list[str] = field(default_factory=list)
     is_verified: bool = False  # every response came over https with a good certificate
@@ -44,6 +46,12 @@ class Reply:
         """The media type, without parameters."""
         kind = self.headers.get("content-type", "")
         return kind.partition(";")[0].strip().lower()
+
+    @property
+    def charset(self) -> str:
+        """The charset of the Content-Type header, or ""."""
+        _, _, rest = self.headers.get("content-type", "").lower().partition("charset=")
+        return rest.partition(";")[0].strip(" \"'")
 
     @property
     def is_forged(self) -> bool:
@@ -136,14 +144,32 @@ def fetch_once(
         connection.request(method, target, body, {**sent, **(headers or {})})
         with connection.getresponse() as response:
             reply.status = response.status
-            reply.headers = {
-                name.lower(): value for name, value in response.getheaders()
-            }
-            reply.body = response.read(MOST_BODY + 1)
+            reply.every = [(name.lower(), it) for name, it in response.getheaders()]
+            reply.headers = dict(reversed(reply.every))  # clients take the first
+            reply.body, reply.damage = _body(response)
     reply.seconds = time.monotonic() - start
     if len(reply.body) > MOST_BODY:
         raise ProbeError("http", f"an answer of more than {MOST_BODY // 1024} KiB")
     return reply
+
+
+def _body(response: http.client.HTTPResponse) -> tuple[bytes, str]:
+    """Return the body, and how it differs from its announced length."""
+    announced = None if response.chunked else response.length
+    if announced is None or announced > MOST_BODY:
+        try:
+            return response.read(MOST_BODY + 1), ""
+        except http.client.IncompleteRead as error:
+            return error.partial, "it breaks off before its last chunk"
+    body = response.fp.read(announced)
+    if len(body) < announced:
+        short = f"it ends after {len(body)} of the {announced} bytes"
+        return body, f"{short} that its Content-Length announces"
+    # Only what has arrived with the rest: a server may keep the connection open.
+    response.fp.raw.is_complete = True  # type: ignore[attr-defined]
+    if announced and response.fp.peek(1).strip():
+        return body, f"it is longer than the {announced} bytes of its Content-Length"
+    return body, ""
 
 
 def _response(
@@ -165,6 +191,7 @@ class _Bounded(io.RawIOBase):
         self._raw = sock.makefile("rb", 0)
         self._network = network
         self._left = MOST_RECEIVED
+        self.is_complete = False  # nothing more is read
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -177,6 +204,8 @@ class _Bounded(io.RawIOBase):
         super().close()
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.is_complete:
+            return 0
         self._sock.settimeout(self._network.left())
         read: int | None = self._raw.readinto(buffer)
         self._left -= read or 0

@@ -229,7 +229,9 @@ def names_for_all(scene: Scene) -> frozenset[str]:
 def nothing(scene: Scene) -> Iterator[Finding]:
     """Yield that there is no config-v1.1.xml where there should be one."""
     served = [one for one in scene.case.families if one.name == "thunderbird"]
-    if scene.documents or scene.faulty or not served:
+    codes = {found.code for play in scene.plays for found in play.findings}
+    is_there = scene.documents or scene.faulty or "document.not-read" in codes
+    if is_there or not served:
         return
     found = _no_settings(scene)
     if scene.case.provider:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -215,6 +216,9 @@ def _read_profile(
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 
+    placeholder = web.unfilled(url, replace(reply, body=plain))
+    if placeholder:
+        findings.append(placeholder)
     if reply.content_type != _TYPE:
         kind = reply.content_type or "missing"
         findings.append(finding("profile.content-type", url, found=kind, wanted=_TYPE))

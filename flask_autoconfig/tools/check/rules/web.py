@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import http.client
 import re
 import zlib
 from contextlib import suppress
@@ -20,6 +22,8 @@ _MOST_PAGE = 64 * 1024  # bytes of a web page to search
 # Up to the next tag only: so the time is linear in the length of the page.
 _PASSWORD_FIELD = re.compile(rb"<input[^<>]+type=.?password", re.I)
 _TITLE = re.compile(r"<title[^<>]*>([^<]{1,80})", re.I)
+_TAG = re.compile(r"<[^<>]*>")
+_MOST_WORDS = 80  # characters of a response that a finding quotes
 ABSENT = "absent"  # the mark where nothing is published, and need not be
 # Responses that some clients take for an answer, so that they stop searching.
 ENDING = frozenset(("http.empty", "http.empty-404"))
@@ -150,7 +154,8 @@ def by_name(
     """Return the finding with its cause in DNS: an alias of another host, a wildcard."""
     host = split_url(url).hostname or ""
     is_below = case.has(host) and host != case.domain
-    if found is None or found.step == "dns" or not is_below:
+    is_named = found is None or found.step == "dns" or found.code == "http.exchange"
+    if found is None or is_named or not is_below:
         return found
     target = names_of(facts, host)[-1]
     if not case.has(target):
@@ -179,15 +184,17 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
-    wall = _login_wall(reply, asked)
+    wall = _login_wall(case, reply, asked)
     if wall:
         return wall
     if reply.status != 200:
-        return _status(reply)
+        return _by_text(reply)
+    if reply.damage:
+        return finding("http.cut-off", url, damage=reply.damage)
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
-    return _web_page(reply) if is_web_page(reply) else None
+    return _by_text(reply) if is_web_page(reply) else None
 
 
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
@@ -208,8 +215,27 @@ def _lost_path(reply: Reply, asked: str) -> Finding | None:
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
 
 
-def _login_wall(reply: Reply, asked: str) -> Finding | None:
+_EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
+
+
+def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
     url = shown(reply.url)
+    if reply.status == 401:
+        host = split_url(url).hostname or ""
+        schemes = {
+            value.partition(" ")[0]
+            for name, value in reply.every
+            if name == "www-authenticate"
+        }
+        by_windows = sorted(schemes & {"NTLM", "Negotiate"})
+        types = {it.type for _, it in case.provider.servers} if case.provider else set()
+        is_meant = case.provider is None or not types.isdisjoint(_EXCHANGE_TYPES)
+        is_far = schemes and case.provider is None and not case.has(host)
+        how = f" ({', '.join(by_windows)})" if by_windows else ""
+        if is_far or (by_windows and is_meant):
+            return finding("http.exchange", asked, host=host, how=how)
+        if by_windows:
+            return finding("http.exchange-login", url, host=host, how=how)
     if reply.status in (401, 407):
         return finding("http.login-wanted", url, status=reply.status)
     led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
@@ -217,25 +243,6 @@ def _login_wall(reply: Reply, asked: str) -> Finding | None:
     if reply.status == 200 and (led or has_field) and is_web_page(reply):
         return finding("http.login-page", asked, where=f" ({url})" if led else "")
     return None
-
-
-def _status(reply: Reply) -> Finding:
-    text = reply.body[:4000].decode("utf-8", "replace").lower()
-    status = reply.status
-    if texts.pages()["http.challenge"].search(text) or "cf-mitigated" in reply.headers:
-        code = "http.bot-protection"
-    elif "csrf" in text:
-        code = "http.csrf"
-    elif reply.is_limited:
-        code = "http.limited"
-    elif status in REDIRECTS:
-        code = "http.no-location"
-    else:
-        other = "http.server-error" if status >= 500 else "http.status"
-        code = texts.code_on("http", str(status), other)
-    allow = reply.headers.get("allow", "")
-    allowed = f" (it allows {allow})" if allow else ""
-    return finding(code, reply.url, status=status, allowed=allowed)
 
 
 # --- Web pages --------------------------------------------------------------------------
@@ -249,15 +256,60 @@ def is_web_page(reply: Reply) -> bool:
     )
 
 
-def _web_page(reply: Reply) -> Finding:
+def _by_text(reply: Reply) -> Finding:
+    """Return what a web page says, or a response with another status than 200."""
+    status = reply.status
     text = reply.body[:20_000].decode("utf-8", "replace")
-    title = _TITLE.search(text)
-    called = f" (“{' '.join(title[1].split())}”)" if title else ""
-    codes = (code for code, page in texts.pages().items() if page.search(text))
-    return finding(next(codes, "http.web-page"), reply.url, title=called)
+    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
+    titles = _TITLE.findall(text)[:1]
+    said = " ".join(html.unescape("".join(titles)).split())
+    pages = (it for it, page in texts.patterns("page").items() if page.search(text))
+    if status == 200:
+        called = f" (“{said}”)" if said else ""
+        return finding(next(pages, "http.web-page"), reply.url, title=called)
+
+    said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
+    said = f" (“{said}”)" if said else ""
+    other = "http.server-error" if status >= 500 else "http.status"
+    refusals = texts.patterns("refusal").items()
+    code = next((it for it, words_of in refusals if words_of.search(words)), "")
+    by_status = texts.code_on("http", str(status), other)
+    if reply.is_limited or status in REDIRECTS:
+        by_status = "http.limited" if reply.is_limited else "http.no-location"
+    code = code or next(pages, by_status)
+    if code == "http.challenge" or "cf-mitigated" in reply.headers:
+        code = "http.bot-protection"
+    allow = reply.headers.get("allow", "")
+    allowed = f" (it allows {allow})" if allow else ""
+    title = f" with status {status}{said}"
+    values = {"allowed": allowed, "said": said, "title": title}
+    return finding(code, reply.url, status=status, **values)
+
+
+def _beyond(status: int, text: str) -> str:
+    """Return the text without the status and its standard phrase."""
+    phrase = http.client.responses.get(status, "")
+    rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
+    return rest.lstrip("!., ")
 
 
 # --- Helpers ----------------------------------------------------------------------------
+
+
+def unfilled(url: str, reply: Reply) -> Finding | None:
+    """Return that a document for clients without placeholders has one, or None."""
+    found = _PLACEHOLDER.search(unpacked(reply))
+    if found is None:
+        return None
+    name = found[0].decode("ascii", "replace")
+    return finding("document.unfilled", url, name=name)
+
+
+# Not percent-encoding, which has two hexadecimal digits.
+_PLACEHOLDER = re.compile(
+    rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
+    rb"|\{\{[^{}<>]{1,40}\}\}|\$\{\w{1,30}\}|\$(?:EMAIL|USER)\w*"
+)
 
 
 def unpacked(reply: Reply) -> bytes:
