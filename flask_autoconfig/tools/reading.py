@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -23,6 +23,7 @@ from ..documents.thunderbird_reader import (
     client_config,
 )
 from ..documents.xml import DeclarationsError, NotXmlError
+from .naming import SERVERS, named
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -309,7 +310,7 @@ class _Reader:
             for it in (found[0], found[-1])
         )
         if (first, found[0].methods) != (last, found[-1].methods):
-            name = _SERVERS[type_]
+            name = SERVERS[type_]
             self._fault("takes-last", found[-1].place, value=name)
         return found[-1]
 
@@ -392,41 +393,6 @@ def _parsed(document: bytes) -> Element:
 def in_words(names: Sequence[str], last: str = "and") -> str:
     """Return names as an enumeration."""
     return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-_SERVERS = {
-    "imap": "IMAP server",
-    "pop3": "POP3 server",
-    "smtp": "SMTP server",
-    "caldav": "calendar",
-    "carddav": "address book",
-    "jmap": "JMAP server",
-}
-_SETTINGS = {
-    "hostname": "host name",
-    "socket_type": "encryption",
-    "username": "user name",
-    "authentication": "login method",
-    "url": "URL",
-    "port": "port",
-}
-_ORDINALS = ("", "second ", "third ")
-
-
-def named(place: str, types: Mapping[str, str]) -> str:
-    """Return a place in a provider as people say it: "the IMAP server's host name".
-
-    *types* are the types of the servers by their place, such as `incoming[0]`.
-    """
-    head, _, key = place.partition(".")
-    if head not in types:
-        return place
-    before = list(types).index(head)
-    number = [*types.values()][:before].count(types[head])
-    ordinal = "next " if number >= len(_ORDINALS) else _ORDINALS[number]
-    words = f"the {ordinal}{_SERVERS.get(types[head], f'{types[head]} server')}"
-    key = key.partition("[")[0]
-    return f"{words}'s {_SETTINGS.get(key, key)}" if key else words
 
 
 def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:

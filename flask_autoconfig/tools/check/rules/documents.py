@@ -19,10 +19,11 @@ from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
 from ...clients import readings_of
+from ...naming import named
 from ...net.http import Reply
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
-from ...reading import Fault, named, read
+from ...reading import Fault, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts

@@ -1,0 +1,39 @@
+"""The names of settings, in the words of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SERVERS = {
+    "imap": "IMAP server",
+    "pop3": "POP3 server",
+    "smtp": "SMTP server",
+    "caldav": "calendar",
+    "carddav": "address book",
+    "jmap": "JMAP server",
+}
+_SETTINGS = {
+    "hostname": "host name",
+    "socket_type": "encryption",
+    "username": "user name",
+    "authentication": "login method",
+    "url": "URL",
+    "port": "port",
+}
+_ORDINALS = ("", "second ", "third ")
+
+
+def named(place: str, types: Mapping[str, str]) -> str:
+    """Return a place in a provider as people say it: "the IMAP server's host name".
+
+    *types* are the types of the servers by their place, such as `incoming[0]`.
+    """
+    head, _, key = place.partition(".")
+    if head not in types:
+        return place
+    before = list(types).index(head)
+    number = [*types.values()][:before].count(types[head])
+    ordinal = "next " if number >= len(_ORDINALS) else _ORDINALS[number]
+    words = f"the {ordinal}{SERVERS.get(types[head], f'{types[head]} server')}"
+    key = key.partition("[")[0]
+    return f"{words}'s {_SETTINGS.get(key, key)}" if key else words
