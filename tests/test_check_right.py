@@ -36,6 +36,7 @@ from seeds import (
     offering,
     page,
     says,
+    shielded,
     web,
     when,
 )
@@ -318,6 +319,16 @@ def test_a_greeting_after_seven_seconds_is_in_time(here: Paper) -> None:
 
 def test_seven_redirects_are_followed(here: Paper) -> None:
     when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize(
+    "answer", [says(403), says(406), page("Just a moment... checking your browser")]
+)
+def test_a_firewall_that_refuses_check_alone_is_no_problem(
+    here: Paper, answer: Any
+) -> None:
+    shielded("flask-autoconfig", answer)(here)
     assert_right(here.check(USER, file=here.file))
 
 

@@ -238,6 +238,20 @@ class _Requests:
         if step.kind == "xml" and client.needs_xml_type and not is_xml:
             kind = reply.content_type or "missing"
             return finding("http.content-type", reply.url, found=kind)
+        if client.agent and reply.seconds < _SLOW:
+            return self._agent_refused(ask)
+        return None
+
+    def _agent_refused(self, ask: Ask) -> Finding | None:
+        """Return that the client's own User-Agent is refused, or None."""
+        client = self.client
+        with suppress(ProbeError):
+            reply = self.facts.answer(ask.by(client.agent))
+            wrong = web.of_reply(self.case, reply, ask.url)
+            if wrong is not None and not reply.is_limited:
+                code, agent = "http.agent-refused", client.agent
+                name = client.name
+                return finding(code, ask.url, agent=agent, got=wrong.seen, client=name)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
