@@ -332,6 +332,24 @@ def test_a_firewall_that_refuses_check_alone_is_no_problem(
     assert_right(here.check(USER, file=here.file))
 
 
+@pytest.mark.parametrize("host", ["autodiscover", "@", "_autodiscover._tcp"])
+def test_thunderbird_takes_autodiscover_where_there_is_nothing_else(
+    here: Paper, host: str
+) -> None:
+    place = f"{host}.{DOMAIN}".removeprefix("@.")
+    if host.startswith("_"):
+        place = f"www.{DOMAIN}"
+    here.names.serve(ADDRESSES + f"{host} IN SRV 0 0 443 www\n" * (host[0] == "_"))
+    if host == "autodiscover":
+        here.names.serve(f"{ADDRESSES}{host} IN A {WEB}\n")
+    is_there = f"{place}{POX}"
+    when(lambda asked: asked.url != is_there, says(404))(here)
+    report = here.check(USER, "--allow-private")
+    assert works(report)["Thunderbird"] is True
+    assert works(report)["Kontact"] is None
+    assert "document.none" not in codes(report)
+
+
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
     here.names.serve(ADDRESSES)
     web(says(404))(here)

@@ -104,6 +104,8 @@ THUNDERBIRD = Client(
         _BY_ISPDB,
         Step("mx domain", _CONFIG),
         _BY_MX_AND_ISPDB,
+        *reversed(_POSTED),
+        Step("host", POX, "none", "http", kind="pox"),
     ),
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
@@ -123,6 +125,7 @@ THUNDERBIRD = Client(
     "Thunderbird/153.0",
     redirects=7,
     patience=5.0,
+    srv="outlook",
 )
 CALENDARS = Client("Calendars", "dav")
 _UNFILLED = Rules(domain="kept")

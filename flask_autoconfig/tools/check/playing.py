@@ -220,13 +220,16 @@ class _Requests:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
-            code, most = "http.many-redirects", client.redirects
-            number = len(reply.redirects)
-            return finding(code, ask.url, number=number, most=most, client=client.name)
+            return finding(
+                "http.many-redirects",
+                ask.url,
+                number=len(reply.redirects),
+                client=client.name,
+                most=client.redirects,
+            )
         if reply.seconds > client.patience:
             code, most = "http.too-slow", f"{client.patience:.0f}"
-            took = f"{reply.seconds:.0f}"
-            return finding(code, ask.url, took=took, most=most, client=client.name)
+            return finding(code, ask.url, client=client.name, most=most)
         if client.takes_no_compression and coding:
             return finding("http.compressed", reply.url, coding=coding[:40])
         for hop in reply.redirects if client.needs_absolute_location else ():
