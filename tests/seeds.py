@@ -165,11 +165,6 @@ def relative(asked: Asked) -> Answer | None:
     return None
 
 
-def slow(asked: Asked) -> Answer:
-    time.sleep(3.2)
-    return asked.served()
-
-
 def annas(asked: Asked) -> Answer:
     """An Autodiscover response that somebody wrote by hand, for herself."""
     name = b"<LoginName>anna@example.test<"
@@ -503,7 +498,7 @@ SEEDS: dict[str, Seed] = {
         lambda asked: asked.path in ANYWHERE and asked.secure, loop
     ),
     "a relative redirect": web(relative),
-    "a slow answer": at(CONFIG, slow),
+    "a slow answer": at(CONFIG, delayed(3.2)),
     "a firewall that refuses okhttp": shielded("okhttp", says(403)),
     "a firewall that refuses okhttp, and no file": shielded("okhttp", says(403)),
     "a firewall that refuses Thunderbird": shielded("Thunderbird", says(403)),
