@@ -40,6 +40,7 @@ from seeds import (
     old_client,
     page,
     says,
+    shielded,
     web,
     when,
 )
@@ -363,6 +364,34 @@ def test_many_domains_of_a_server_that_limits_requests_are_right(
 def test_seven_redirects_are_followed(here: Paper) -> None:
     when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
     assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize(
+    "answer", [says(403), says(406), page("Just a moment... checking your browser")]
+)
+def test_a_firewall_that_refuses_check_alone_is_no_problem(
+    here: Paper, answer: Any
+) -> None:
+    shielded("flask-autoconfig", answer)(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize("host", ["autodiscover", "@", "_autodiscover._tcp"])
+def test_thunderbird_takes_autodiscover_where_there_is_nothing_else(
+    here: Paper, host: str
+) -> None:
+    place = f"{host}.{DOMAIN}".removeprefix("@.")
+    if host.startswith("_"):
+        place = f"www.{DOMAIN}"
+    here.names.serve(ADDRESSES + f"{host} IN SRV 0 0 443 www\n" * (host[0] == "_"))
+    if host == "autodiscover":
+        here.names.serve(f"{ADDRESSES}{host} IN A {WEB}\n")
+    is_there = f"{place}{POX}"
+    when(lambda asked: asked.url != is_there, says(404))(here)
+    report = here.check(USER, "--allow-private")
+    assert works(report)["Thunderbird"] is True
+    assert works(report)["Kontact"] is None
+    assert "document.none" not in codes(report)
 
 
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:

@@ -277,13 +277,16 @@ class _Requests:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
-            code, most = "http.many-redirects", client.redirects
-            number = len(reply.redirects)
-            return finding(code, ask.url, number=number, most=most, client=client.name)
+            return finding(
+                "http.many-redirects",
+                ask.url,
+                number=len(reply.redirects),
+                client=client.name,
+                most=client.redirects,
+            )
         if reply.seconds > client.patience:
-            took, patience = f"{reply.seconds:.0f}", f"{client.patience:.0f}"
-            code, name = "http.too-slow", client.name
-            return finding(code, ask.url, took=took, most=patience, client=name)
+            code, most = "http.too-slow", f"{client.patience:.0f}"
+            return finding(code, ask.url, client=client.name, most=most)
         if client.takes_no_compression and coding:
             return finding("http.compressed", reply.url, coding=coding[:40])
         for hop in reply.redirects if client.needs_absolute_location else ():
@@ -297,6 +300,20 @@ class _Requests:
             count = [name for name, _ in reply.every].count("content-type")
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", reply.url, found=f"{kind}{first}")
+        if client.agent and reply.seconds < _SLOW:
+            return self._agent_refused(ask)
+        return None
+
+    def _agent_refused(self, ask: Ask) -> Finding | None:
+        """Return that the client's own User-Agent is refused, or None."""
+        client = self.client
+        with suppress(ProbeError):
+            reply = self.facts.answer(ask.by(client.agent))
+            wrong = web.of_reply(self.case, reply, ask.url)
+            if wrong is not None and not reply.is_limited:
+                code, agent = "http.agent-refused", client.agent
+                name = client.name
+                return finding(code, ask.url, agent=agent, got=wrong.seen, client=name)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
