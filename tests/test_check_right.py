@@ -468,6 +468,27 @@ def test_outlook_follows_the_redirects_in_answers(
     assert works(report)["Outlook (classic)"] is True
 
 
+def test_outlook_is_sent_on_to_microsoft_by_an_answer(here: Paper) -> None:
+    here.names.load(here.zone, f"autodiscover.tenant.test. IN A {ELSEWHERE}\n")
+    elsewhere = here.web(ELSEWHERE, here.certificate("autodiscover.tenant.test"))
+    elsewhere.answer = says(401, WWW_Authenticate="Basic realm=x")
+    answer = (
+        f'<Autodiscover xmlns="{NAMESPACE}"><Response xmlns="{RESPONSE}"><Account>'
+        "<Action>redirectAddr</Action><RedirectAddr>fred@tenant.test</RedirectAddr>"
+        "</Account></Response></Autodiscover>"
+    )
+    at(POX, says(200, answer, Content_Type="text/xml"))(here)
+    report = here.check(USER, "--allow-private")
+    assert failures(report) == []
+    assert "http.exchange" in codes(report)
+
+
+def test_a_comment_in_an_answer_has_no_placeholders(here: Paper) -> None:
+    answer = edited({"<Account>": "<!-- for %EMAILADDRESS% --><Account>"})
+    at(POX, answer)(here)
+    assert problems(here.check(USER, file=here.file)) == []
+
+
 def test_a_doctype_without_declarations_is_right(here: Paper) -> None:
     doctype = '<!DOCTYPE clientConfig SYSTEM "config.dtd"><clientConfig'
     answer = edited({"<clientConfig": doctype})
