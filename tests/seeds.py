@@ -645,12 +645,12 @@ SEEDS: dict[str, Seed] = {
     ),
     "a web server at the port of IMAPS": greets("HTTP/1.1 400 Bad Request"),
     "a greeting that comes late": mail(
-        "imap", 993, late(offering("AUTH=PLAIN"), 0.6), good(IMAP_NAME)
+        "imap", 993, late(offering("AUTH=PLAIN"), 0.9), good(IMAP_NAME)
     ),
     "a greeting that comes late, and no file": mail(
         "smtp",
         465,
-        late(talks("220 smtp", ("EHLO", "250 AUTH PLAIN")), 0.6),
+        late(talks("220 smtp", ("EHLO", "250 AUTH PLAIN")), 0.9),
         good(SMTP_NAME),
     ),
     "a web server behind TLS at the port of IMAPS": mail(
@@ -686,7 +686,7 @@ SEEDS: dict[str, Seed] = {
                 ("EHLO", "250 STARTTLS"),
                 inside=talks("", ("EHLO", "250 AUTH PLAIN")),
             ),
-            0.6,
+            0.9,
         ),
         good(SMTP_NAME),
         at_once=False,

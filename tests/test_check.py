@@ -515,10 +515,10 @@ def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
     assert any("Kontact" in clients for clients in unusable)
     assert warned == {
         ("Evolution", "a byte order mark stands "),
-        ("Kontact and Evolution", "incoming[0].authenticatio"),
-        ("Delta Chat", "outgoing[0].username: it "),
-        ("Every client", "outgoing[0].username: eve"),
-        ("Mailspring", "outgoing[0].username: the"),
+        ("Kontact and Evolution", "the IMAP server's login m"),
+        ("Delta Chat", "the SMTP server's user na"),
+        ("Every client", "the SMTP server's user na"),
+        ("Mailspring", "the SMTP server has a use"),
     }
 
 

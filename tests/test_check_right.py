@@ -185,8 +185,8 @@ def test_what_tls_allows_is_no_problem(here: Paper, world: str) -> None:
 
 
 def test_a_late_greeting_is_no_problem(here: Paper) -> None:
-    mail("imap", 993, late(offering("AUTH=PLAIN"), 0.6), good(IMAP_NAME))(here)
-    report = here.check(USER, "--timeout", "0.4", file=here.file)
+    mail("imap", 993, late(offering("AUTH=PLAIN"), 0.9), good(IMAP_NAME))(here)
+    report = here.check(USER, "--timeout", "0.6", file=here.file)
     assert problems(report) == []
     assert "server.slow-greeting" in {found["code"] for found in report["findings"]}
 

@@ -124,6 +124,9 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         return _failed(case, lost)
     found, faulty = documents.found(_xml_asks(requests), case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
+    lost = _parked(case, facts, plays)
+    if lost is not None and lost.code not in case.ignored:
+        return _failed(case, lost)
     scene = Scene(
         *(case, facts, case.provider, tuple(clients), tuple(plays), tuple(requests)),
         documents=tuple(found),
@@ -185,6 +188,22 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
     if any(facts.exists(f"{label}.{case.domain}") for label in labels):
         return None
     return finding("domain.unknown", case.domain)
+
+
+def _parked(case: Case, facts: Facts, plays: list[Play]) -> Finding | None:
+    """Return that the domain itself is parked and has no mail, which explains the rest."""
+    pages = (
+        split_url(found.subject).hostname
+        for play in plays
+        for found in play.findings
+        if found.code == "http.parked"
+    )
+    if case.domain not in pages or any(play.setup for play in plays):
+        return None
+    with suppress(LookupFailed):
+        if facts.mx(case.domain):
+            return None
+    return finding("domain.parked", case.domain)
 
 
 # --- Clients ----------------------------------------------------------------------------

@@ -284,6 +284,9 @@ def _listed(differing: list[Difference], form: str) -> str:
     return "; ".join([*listed, *([f"and {rest} more"] if rest else [])])
 
 
+_SERVERS = {key: f"{key.replace('_', ' ')} servers" for key in SERVER_KEYS}
+
+
 def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Difference]:
     """Yield where the servers of two providers differ."""
     types = {place: server.type for place, server in theirs.servers}
@@ -295,13 +298,13 @@ def differences(case: Case, ours: Provider, theirs: Provider) -> Iterator[Differ
                     place = named(f"{key}[{index}].{name}", types)
                     yield Difference(place, in_words(other), in_words(one))
         else:
-            number = "1 server" if len(their) == 1 else f"{len(their)} servers"
+            place = f"the number of {_SERVERS[key]}"
             fewer, more = sorted((our, their), key=len)
             is_extra = bool(fewer) and all(
                 any(not list(_fields(case, server, each)) for each in more)
                 for server in fewer
             )
-            yield Difference(key, number, str(len(our)), is_extra)
+            yield Difference(place, str(len(their)), str(len(our)), is_extra)
 
 
 def _fields(case: Case, our: Any, their: Any) -> Iterator[tuple[str, Any, Any]]:
