@@ -130,6 +130,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "Latin-1": lambda xml: xml.replace(b"UTF-8", b"ISO-8859-1").replace(
         b"<displayName>", b"<displayName>\xfc"
     ),
+    "bytes that are not UTF-8": lambda xml: xml.replace(
+        b"<displayName>", b"<displayName>\xfc"
+    ),
     "its first half": lambda xml: xml[: len(xml) // 2],
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
