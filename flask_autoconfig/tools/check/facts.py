@@ -275,7 +275,7 @@ def is_wall(reply: Reply) -> bool:
     """Return whether a firewall or a bot protection may have refused a request."""
     is_page = b"<html" in reply.body[:1000].lower()
     text = reply.body[:4000].decode("utf-8", "replace") if is_page else ""
-    is_challenge = texts.pages()["http.challenge"].search(text) is not None
+    is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
     return reply.status in (403, 406) or is_challenge
 
 
