@@ -258,22 +258,30 @@ def _compared(published: Published, resolver: Resolver) -> Published:
             for key, data in found
             if key not in expected and _tag(key) in tags
         )
-        if made_up := [one for one in extra if _is_by_wildcard(host, one, resolver)]:
+        made_up = _by_wildcard(host, {record.type for record in extra}, resolver)
+        kept = [record for record in extra if record[1:] not in made_up]
+        first = next((record for record in extra if record[1:] in made_up), None)
+        if first is not None:
             notes.append(
-                f"{host} has {made_up[0].type} {made_up[0].data} by a wildcard record, "
+                f"{host} has {first.type} {first.data} by a wildcard record, "
                 "as any name there: a record of its own takes its place"
             )
-        outdated += [record for record in extra if record not in made_up]
+        outdated += kept
     return published._replace(
         records=missing, outdated=outdated, was_compared=True, notes=notes
     )
 
 
-def _is_by_wildcard(host: str, record: Record, resolver: Resolver) -> bool:
-    """Return whether a random name beside the host has the record as well."""
+def _by_wildcard(
+    host: str, types: Iterable[str], resolver: Resolver
+) -> set[tuple[str, str]]:
+    """Return type and data of the records that a random name beside the host has."""
     sibling = f"no-such-name-e3b0c442.{host.partition('.')[2]}"
-    found = resolver.records(sibling, record.type)
-    return any(data.to_text() == record.data for data in found)
+    return {
+        (type_, data.to_text())
+        for type_ in types
+        for data in resolver.records(sibling, type_)
+    }
 
 
 def _key(data: Rdata) -> Rdata | bytes:
