@@ -32,6 +32,7 @@ from world import (
     Asked,
     Real,
     Respond,
+    Zone,
     says_first,
     talks,
 )
@@ -247,6 +248,25 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
+def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
+    """Two name servers of the zone; each lacks a line, or is one of _BAD."""
+
+    def seed(here: World) -> None:
+        head = f"$ORIGIN {DOMAIN}.\n"
+        for number in (1, 2):
+            head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
+        text = ADDRESSES + here.zone + head
+        here.names.serve(text.replace(resolver, "") if resolver else text)
+        for number, wrong in ((1, first), (2, second)):
+            respond: Respond = Zone(text.replace(wrong, "") if wrong else text).respond
+            if wrong in ("REFUSED", "SERVFAIL"):
+                respond = failing(wrong)
+            if wrong != "dead":
+                here.name_server(f"127.0.1.7{number}", respond)
+
+    return seed
+
+
 def dropping_aaaa(here: World) -> None:
     def respond(query: dns.message.Message) -> dns.message.Message | None:
         is_dropped = query.question[0].rdtype == dns.rdatatype.AAAA
@@ -432,6 +452,22 @@ def hoster(answer: Response) -> Seed:
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
+    "a secondary without the MX record": name_servers(
+        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "a secondary without the MX record, and no file": name_servers(
+        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "a name server that refuses the zone": name_servers(second="REFUSED"),
+    "a name server that refuses the zone, and no file": name_servers(second="REFUSED"),
+    "a name server that cannot load the zone": name_servers(first="SERVFAIL"),
+    "a name server of two is dead": name_servers(second="dead"),
+    "the resolver does not know the new MX record": name_servers(
+        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "the resolver does not know the new MX record, and no file": name_servers(
+        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),

@@ -51,6 +51,11 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     Differences of setups that a faulty document explains are dropped.
     """
     listed = list(findings)
+    cached = {found.subject for found in listed if found.code == "dns.cached"}
+    listed = [
+        found.marked("explained" if cached.intersection(found.places) else "")
+        for found in listed
+    ]
     explained = {
         client
         for found in listed

@@ -8,7 +8,7 @@ from functools import partial
 from ....address import is_ip
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import LookupFailed
+from ...net.resolver import LookupFailed, Resolver
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -54,6 +54,68 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
             yield finding("dns.half-answered", host, kind=kind, other=other)
+
+
+# --- The zone's own name servers ------------------------------------------------------
+
+
+def authorities(scene: Scene) -> Iterator[Finding]:
+    """Yield where name servers of the zone, or the resolver, differ from the newest one.
+
+    Addresses are not compared: those of CDNs differ from one question to the next.
+    """
+    network, domain = scene.facts.network, scene.case.domain
+    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
+
+    def answers(resolver: Resolver) -> list[frozenset[str]] | LookupFailed:
+        try:
+            return [
+                frozenset(data.to_text().lower() for data in resolver.records(*each))
+                for each in asked
+            ]
+        except LookupFailed as error:
+            return error
+
+    try:
+        servers = network.resolver.authorities(domain, network.allow_private)
+    except LookupFailed:
+        return
+    resolvers = [network.resolver, *(server.resolver for server in servers)]
+    cached, *each = side_by_side(partial(answers, one) for one in resolvers)
+    serials = side_by_side(partial(one.resolver.serial, domain) for one in servers)
+    told = [
+        (serial, server, found)
+        for serial, server, found in zip(serials, servers, each, strict=True)
+        if not isinstance(found, LookupFailed)
+    ]
+    if not told:
+        return  # a firewall may keep this machine from asking them
+    for server, found in zip(servers, each, strict=True):
+        # This machine may have no way to addresses of IPv6.
+        if isinstance(found, LookupFailed) and ":" not in server.address:
+            is_lame = found.kind in ("refused", "servfail")
+            code = "dns.server-lame" if is_lame else "dns.server-silent"
+            yield finding(code, domain, server=server, reason=found.reason)
+
+    latest, first, newest = max(told, key=lambda one: one[0])
+    for serial, server, found in told:
+        advice = f"see which of the two is right, and correct {server} or {first}"
+        for (name, type_), old, new in zip(asked, found, newest, strict=True):
+            if old != new:
+                at = f"{name} {type_}"
+                yield finding(
+                    "dns.server-differs",
+                    at,
+                    advice=advice if serial == latest else "",
+                    server=server,
+                    first=first,
+                )
+    if not isinstance(cached, LookupFailed):
+        every = [found for _, _, found in told]
+        for (name, type_), old, *new in zip(asked, cached, *every, strict=True):
+            if old not in new:
+                yield finding("dns.cached", f"{name} {type_}", first=first)
 
 
 # --- MX -------------------------------------------------------------------------------
