@@ -26,7 +26,9 @@ from world import (
     DOMAIN,
     ELSEWHERE,
     HOSTER,
+    IMAP,
     SITE,
+    SMTP,
     WEB,
     Answer,
     Asked,
@@ -267,6 +269,19 @@ def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
     return seed
 
 
+def on_ipv6(host: str) -> Seed:
+    """Give a host an IPv6 address alone, where the server answers as usual."""
+
+    def seed(here: Any) -> None:
+        here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
+        for at, dial in list(here._hosts.items()):
+            own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
+            if at[0] == own:
+                here._hosts["::1", at[1]] = dial
+
+    return seed
+
+
 def dropping_aaaa(here: World) -> None:
     def respond(query: dns.message.Message) -> dns.message.Message | None:
         is_dropped = query.question[0].rdtype == dns.rdatatype.AAAA
@@ -452,6 +467,10 @@ def hoster(answer: Response) -> Seed:
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
+    "a web host with an IPv6 address only": on_ipv6("autoconfig"),
+    "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),
+    "a mail server with an IPv6 address only": on_ipv6("imap"),
+    "an outgoing server with an IPv6 address only": on_ipv6("smtp"),
     "a secondary without the MX record": name_servers(
         second=f"@ IN MX 10 mx.{DOMAIN}.\n"
     ),

@@ -46,11 +46,17 @@ def hosts(scene: Scene) -> list[Finding]:
 
 
 def half_answered(scene: Scene) -> Iterator[Finding]:
-    """Yield hosts whose name server answers for one type of address only."""
+    """Yield hosts with answers for one type of address only, or without IPv4."""
     case, facts = scene.case, scene.facts
     hosts = {endpoint.host for endpoint in servers.endpoints(case, scene.provider)}
     side_by_side(partial(facts.exists, host) for host in hosts)
-    for host, kind in sorted(facts.network.resolver.unanswered.items()):
+    unanswered = facts.network.resolver.unanswered
+    web_hosts = {f"{one.label}.{case.domain}" for one in case.families if one.label}
+    for host in sorted(hosts | web_hosts):
+        is_whole = facts.exists(host) and host not in unanswered and not is_ip(host)
+        if is_whole and all(":" in address for address in facts.addresses(host)):
+            yield finding("dns.only-ipv6", host)
+    for host, kind in sorted(unanswered.items()):
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
             yield finding("dns.half-answered", host, kind=kind, other=other)
