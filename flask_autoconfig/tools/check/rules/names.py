@@ -119,8 +119,8 @@ def authorities(scene: Scene) -> Iterator[Finding]:
                 )
     if not isinstance(cached, LookupFailed):
         every = [found for _, _, found in told]
-        for (name, type_), old, *new in zip(asked, cached, *every, strict=True):
-            if old not in new:
+        for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
+            if held not in told_now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
 
 
@@ -146,7 +146,41 @@ def mx(scene: Scene) -> list[Finding]:
     ends = tuple(f".{name}" for name in names)
     if names and not any(f".{host}".endswith(ends) for host in hosts):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
+    findings += _at_another_house(scene, subject, hosts)
     return findings or [finding("mx.found", subject, hosts=listed)]
+
+
+# Providers of mailboxes: ends of their MX hosts, and of their IMAP and POP3 servers. Those
+# that also filter for others' servers, or forward to them, stand in no row but Microsoft's.
+_HOUSES = {
+    "Google": ((".google.com", ".googlemail.com"), (".gmail.com", ".googlemail.com")),
+    "Microsoft 365": ((".mail.protection.outlook.com",), (".office365.com",)),
+    "Fastmail": ((".messagingengine.com",), (".fastmail.com", ".messagingengine.com")),
+    "iCloud": ((".mail.icloud.com",), (".mail.me.com",)),
+}
+
+
+def _at_another_house(
+    scene: Scene, subject: str, hosts: list[str]
+) -> Iterator[Finding]:
+    """Yield that mail arrives at a provider where nobody reads it."""
+    servers = (
+        [one.hostname for one in scene.provider.incoming] if scene.provider else []
+    )
+    named = {
+        name
+        for host in filter(None, servers)
+        if "%" not in host
+        for name in web.names_of(scene.facts, host)
+    }
+    for house, (arrives, read) in _HOUSES.items():
+        if not named or any(f".{name}".endswith(read) for name in named):
+            continue
+        if all(f".{host}".endswith(arrives) for host in hosts):
+            found = finding(
+                "mx.elsewhere", subject, house=house, host=hosts[0], server=servers[0]
+            )
+            yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
