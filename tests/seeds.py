@@ -27,12 +27,15 @@ from world import (
     DOMAIN,
     ELSEWHERE,
     HOSTER,
+    IMAP,
     SITE,
+    SMTP,
     WEB,
     Answer,
     Asked,
     Real,
     Respond,
+    Zone,
     says_first,
     talks,
 )
@@ -249,6 +252,38 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     answer = dns.message.make_response(query, recursion_available=True)
     answer.flags |= dns.flags.TC
     return answer
+
+
+def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
+    """Two name servers of the zone; each lacks a line, or is one of _BAD."""
+
+    def seed(here: World) -> None:
+        head = f"$ORIGIN {DOMAIN}.\n"
+        for number in (1, 2):
+            head += f"@ IN NS ns{number}\nns{number} IN A 127.0.1.7{number}\n"
+        text = ADDRESSES + here.zone + head
+        here.names.serve(text.replace(resolver, "") if resolver else text)
+        for number, wrong in ((1, first), (2, second)):
+            respond: Respond = Zone(text.replace(wrong, "") if wrong else text).respond
+            if wrong in ("REFUSED", "SERVFAIL"):
+                respond = failing(wrong)
+            if wrong != "dead":
+                here.name_server(f"127.0.1.7{number}", respond)
+
+    return seed
+
+
+def on_ipv6(host: str) -> Seed:
+    """Give a host an IPv6 address alone, where the server answers as usual."""
+
+    def seed(here: Any) -> None:
+        here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
+        for at, dial in list(here._hosts.items()):
+            own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
+            if at[0] == own:
+                here._hosts["::1", at[1]] = dial
+
+    return seed
 
 
 def dropping_aaaa(here: World) -> None:
@@ -558,6 +593,26 @@ def limited(requests: int, seconds: float) -> Seed:
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
+    "a web host with an IPv6 address only": on_ipv6("autoconfig"),
+    "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),
+    "a mail server with an IPv6 address only": on_ipv6("imap"),
+    "an outgoing server with an IPv6 address only": on_ipv6("smtp"),
+    "a secondary without the MX record": name_servers(
+        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "a secondary without the MX record, and no file": name_servers(
+        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "a name server that refuses the zone": name_servers(second="REFUSED"),
+    "a name server that refuses the zone, and no file": name_servers(second="REFUSED"),
+    "a name server that cannot load the zone": name_servers(first="SERVFAIL"),
+    "a name server of two is dead": name_servers(second="dead"),
+    "the resolver does not know the new MX record": name_servers(
+        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    "the resolver does not know the new MX record, and no file": name_servers(
+        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),

@@ -37,6 +37,7 @@ from seeds import (
     limited,
     mail,
     moved,
+    name_servers,
     offering,
     old_client,
     page,
@@ -1056,3 +1057,23 @@ def test_init_names_the_servers_that_do_not_answer(here: Paper) -> None:
     assert done.exit_code == 1
     assert f"{DEAD} port 993: " in done.stderr
     assert "open its port in the firewall" in " ".join(done.stderr.split())
+
+
+# The first and the second name server of the zone, and an option of `check`.
+NAME_SERVERS = {
+    "both have the zone": ("", "", "--allow-private"),
+    "neither is reached from here": ("dead", "dead", "--allow-private"),
+    "they are at private addresses, and not asked": ("REFUSED", "SERVFAIL", "--json"),
+}
+
+
+@pytest.mark.parametrize("case", NAME_SERVERS)
+def test_name_servers_of_the_zone_are_no_problem_where(
+    here: Paper, tmp_path: Path, case: str
+) -> None:
+    first, second, option = NAME_SERVERS[case]
+    name_servers(first=first, second=second)(here)
+    report = here.check(USER, option, file=written(tmp_path))
+    assert_right(report)
+    said_of = {"dns.server-lame", "dns.server-silent", "dns.cached"}
+    assert said_of.isdisjoint(codes(report))

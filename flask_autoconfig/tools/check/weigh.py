@@ -23,6 +23,7 @@ _LIMITS = {
     "same server": NOTE,  # another name of the same server
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
+    "filter": NOTE,  # mail may go through it to other servers
     "for others": WARNING,  # it affects clients of other domains
 }
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure
@@ -51,6 +52,11 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     Differences of setups that a faulty document explains are dropped.
     """
     listed = list(_without_consequences(list(findings)))
+    cached = {found.subject for found in listed if found.code == "dns.cached"}
+    listed = [
+        found.marked("explained" if cached.intersection(found.places) else "")
+        for found in listed
+    ]
     explained = {
         client
         for found in listed

@@ -29,6 +29,7 @@ RULES = (
     Rule(names.mx),
     Rule(names.services, names.all_services),
     Rule(names.half_answered),
+    Rule(names.authorities),
     *RULES_OF_FILE,
     Rule(connections.each_address),
     Rule(documents.look),

@@ -8,7 +8,7 @@ from functools import partial
 from ....address import is_ip
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import LookupFailed
+from ...net.resolver import LookupFailed, Resolver
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -46,14 +46,82 @@ def hosts(scene: Scene) -> list[Finding]:
 
 
 def half_answered(scene: Scene) -> Iterator[Finding]:
-    """Yield hosts whose name server answers for one type of address only."""
+    """Yield hosts with answers for one type of address only, or without IPv4."""
     case, facts = scene.case, scene.facts
     hosts = {endpoint.host for endpoint in servers.endpoints(case, scene.provider)}
     side_by_side(partial(facts.exists, host) for host in hosts)
-    for host, kind in sorted(facts.network.resolver.unanswered.items()):
+    unanswered = facts.network.resolver.unanswered
+    web_hosts = {f"{one.label}.{case.domain}" for one in case.families if one.label}
+    for host in sorted(hosts | web_hosts):
+        is_whole = facts.exists(host) and host not in unanswered and not is_ip(host)
+        if is_whole and all(":" in address for address in facts.addresses(host)):
+            yield finding("dns.only-ipv6", host)
+    for host, kind in sorted(unanswered.items()):
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
             yield finding("dns.half-answered", host, kind=kind, other=other)
+
+
+# --- The zone's own name servers ------------------------------------------------------
+
+
+def authorities(scene: Scene) -> Iterator[Finding]:
+    """Yield where name servers of the zone, or the resolver, differ from the newest one.
+
+    Addresses are not compared: those of CDNs differ from one question to the next.
+    """
+    network, domain = scene.facts.network, scene.case.domain
+    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
+
+    def answers(resolver: Resolver) -> list[frozenset[str]] | LookupFailed:
+        try:
+            return [
+                frozenset(data.to_text().lower() for data in resolver.records(*each))
+                for each in asked
+            ]
+        except LookupFailed as error:
+            return error
+
+    try:
+        servers = network.resolver.authorities(domain, network.allow_private)
+    except LookupFailed:
+        return
+    resolvers = [network.resolver, *(server.resolver for server in servers)]
+    cached, *each = side_by_side(partial(answers, one) for one in resolvers)
+    serials = side_by_side(partial(one.resolver.serial, domain) for one in servers)
+    told = [
+        (serial, server, found)
+        for serial, server, found in zip(serials, servers, each, strict=True)
+        if not isinstance(found, LookupFailed)
+    ]
+    if not told:
+        return  # a firewall may keep this machine from asking them
+    for server, found in zip(servers, each, strict=True):
+        # This machine may have no way to addresses of IPv6.
+        if isinstance(found, LookupFailed) and ":" not in server.address:
+            is_lame = found.kind in ("refused", "servfail")
+            code = "dns.server-lame" if is_lame else "dns.server-silent"
+            yield finding(code, domain, server=server, reason=found.reason)
+
+    latest, first, newest = max(told, key=lambda one: one[0])
+    for serial, server, found in told:
+        advice = f"see which of the two is right, and correct {server} or {first}"
+        for (name, type_), old, new in zip(asked, found, newest, strict=True):
+            if old != new:
+                at = f"{name} {type_}"
+                yield finding(
+                    "dns.server-differs",
+                    at,
+                    advice=advice if serial == latest else "",
+                    server=server,
+                    first=first,
+                )
+    if not isinstance(cached, LookupFailed):
+        every = [found for _, _, found in told]
+        for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
+            if held not in told_now:
+                yield finding("dns.cached", f"{name} {type_}", first=first)
 
 
 # --- MX -------------------------------------------------------------------------------
@@ -78,7 +146,41 @@ def mx(scene: Scene) -> list[Finding]:
     ends = tuple(f".{name}" for name in names)
     if names and not any(f".{host}".endswith(ends) for host in hosts):
         findings.append(finding("mx.unlisted", subject, hosts=listed))
+    findings += _at_another_house(scene, subject, hosts)
     return findings or [finding("mx.found", subject, hosts=listed)]
+
+
+# Providers of mailboxes: ends of their MX hosts, and of their IMAP and POP3 servers. Those
+# that also filter for others' servers, or forward to them, stand in no row but Microsoft's.
+_HOUSES = {
+    "Google": ((".google.com", ".googlemail.com"), (".gmail.com", ".googlemail.com")),
+    "Microsoft 365": ((".mail.protection.outlook.com",), (".office365.com",)),
+    "Fastmail": ((".messagingengine.com",), (".fastmail.com", ".messagingengine.com")),
+    "iCloud": ((".mail.icloud.com",), (".mail.me.com",)),
+}
+
+
+def _at_another_house(
+    scene: Scene, subject: str, hosts: list[str]
+) -> Iterator[Finding]:
+    """Yield that mail arrives at a provider where nobody reads it."""
+    servers = (
+        [one.hostname for one in scene.provider.incoming] if scene.provider else []
+    )
+    named = {
+        name
+        for host in filter(None, servers)
+        if "%" not in host
+        for name in web.names_of(scene.facts, host)
+    }
+    for house, (arrives, read) in _HOUSES.items():
+        if not named or any(f".{name}".endswith(read) for name in named):
+            continue
+        if all(f".{host}".endswith(arrives) for host in hosts):
+            found = finding(
+                "mx.elsewhere", subject, house=house, host=hosts[0], server=servers[0]
+            )
+            yield found.marked("filter" if house == "Microsoft 365" else "")
 
 
 def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:

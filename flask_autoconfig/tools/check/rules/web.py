@@ -118,13 +118,19 @@ _APPENDED = "without the dot, the name of the zone is appended"
 
 
 def without_dot(host: str) -> str:
-    """Return the advice where the zone's name was appended to a complete one, or ""."""
-    labels = host.split(".")
+    """Return the advice where a URL was typed, or the zone's name was appended, or ""."""
+    is_url = "://" in host
+    name = (split_url(host).hostname or "") if is_url else host
+    labels, meant = name.split("."), name
     for length in range(len(labels) // 2, 1, -1):
         if labels[-length:] == labels[-2 * length : -length]:
             meant = ".".join(labels[:-length])
-            return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
-    return ""
+            break
+    if is_url:
+        return f"a record takes a host name, not a URL: write {meant}. alone"
+    if meant == name:
+        return ""
+    return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
 
 
 def is_loop(facts: Facts, name: str) -> bool:
