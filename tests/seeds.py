@@ -119,6 +119,8 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "at autoconfig": lambda asked: asked.host.startswith("autoc"),
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
+    "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
+    "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,
     "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
