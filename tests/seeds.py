@@ -379,6 +379,12 @@ def imap(capability: str, certificate: Certify | None = None) -> Seed:
     return mail("imap", 993, offering(capability), certificate)
 
 
+def another_imap(here: World) -> None:
+    """An IMAP server that works, at another address under another name."""
+    shown = here.certificate(f"new.{DOMAIN}")
+    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), shown)
+
+
 def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
     return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
 
@@ -557,6 +563,16 @@ def limited(requests: int, seconds: float) -> Seed:
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
+    **dict.fromkeys(
+        (
+            "two servers that both work, and no file",
+            "two servers that both work, where the MX host agrees with one, and no file",
+            "an old server in SRV that works, and the rest agrees, and no file",
+            "an old server that works in all documents, which the MX host contradicts, "
+            "and no file",
+        ),
+        another_imap,
+    ),
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http
     ),
