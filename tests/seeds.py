@@ -122,6 +122,8 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "at autoconfig": lambda asked: asked.host.startswith("autoc"),
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
+    "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
+    "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,
     "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
@@ -410,6 +412,12 @@ def imap(capability: str, certificate: Certify | None = None) -> Seed:
     return mail("imap", 993, offering(capability), certificate)
 
 
+def another_imap(here: World) -> None:
+    """An IMAP server that works, at another address under another name."""
+    shown = here.certificate(f"new.{DOMAIN}")
+    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), shown)
+
+
 def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
     return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
 
@@ -612,6 +620,16 @@ SEEDS: dict[str, Seed] = {
     ),
     "the resolver does not know the new MX record, and no file": name_servers(
         resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    ),
+    **dict.fromkeys(
+        (
+            "two servers that both work, and no file",
+            "two servers that both work, where the MX host agrees with one, and no file",
+            "an old server in SRV that works, and the rest agrees, and no file",
+            "an old server that works in all documents, which the MX host contradicts, "
+            "and no file",
+        ),
+        another_imap,
     ),
     "a redirect from https to http": when(
         lambda asked: asked.path == CONFIG and asked.secure, to_http

@@ -20,7 +20,17 @@ from .asking import asks, steps_of
 from .facts import Ask, Facts, each_of, side_by_side
 from .findings import Case, Finding, finding
 from .playing import play
-from .rules import RULES, RULES_OF_FILE, Rule, comparing, dav, documents, single, web
+from .rules import (
+    RULES,
+    RULES_OF_FILE,
+    Rule,
+    comparing,
+    dav,
+    documents,
+    single,
+    sources,
+    web,
+)
 from .scene import Play, Scene
 from .weigh import FAILURE, OK, WARNING, merged, weighed
 
@@ -135,9 +145,13 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     is_trusted = case.provider is not None
     if case.provider is None:
         names = comparing.names_for_all(scene)
-        document = comparing.reference(scene) or comparing.of_ispdb(scene)
+        scene = replace(scene, names_for_all=names)
+        scene = replace(scene, sources=sources.ranked(scene))
+    scene = replace(scene, foreign=documents.foreign(scene))
+    if case.provider is None:
+        document = comparing.reference(scene)
         provider = document.provider if document else None
-        scene = replace(scene, provider=provider, names_for_all=names)
+        scene = replace(scene, provider=provider)
         is_trusted = document is not None and document.is_verified
 
     tell(f"{case.domain}: asking the servers, and comparing the results")

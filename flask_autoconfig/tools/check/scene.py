@@ -87,6 +87,25 @@ class Faulty(NamedTuple):
     problems: tuple[Problem, ...]
 
 
+class Source(NamedTuple):
+    """The mail accounts of one source that publishes settings."""
+
+    place: str  # for people: a URL, or what it is
+    accounts: tuple[Account, ...]
+    clients: tuple[str, ...] = ()  # that take their settings from it
+    document: Document | None = None
+    is_foreign: bool = False  # it is for other domains
+    faults: int = 0  # accounts that work for nobody
+    votes: int = 0  # of other sources
+    is_decided: bool = False  # it is the first, and nothing as credible contradicts it
+    is_contradicted: bool = False  # by the first
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Lower for a more credible source."""
+        return self.is_foreign, self.faults, -self.votes
+
+
 @dataclass(frozen=True)
 class Scene:
     """Everything that rules know of a domain."""
@@ -100,6 +119,22 @@ class Scene:
     documents: tuple[Document, ...] = ()
     faulty: tuple[Faulty, ...] = ()
     names_for_all: frozenset[str] = frozenset()  # user names that everybody gets
+    sources: tuple[Source, ...] = ()  # without a file: the most credible first
+    foreign: tuple[Document, ...] = ()  # that belong to another customer
+
+    @property
+    def measure(self) -> Source | None:
+        """The source to compare others with, where there is no file."""
+        first = next(iter(self.sources), None)
+        return None if first is None or first.is_foreign else first
+
+    @property
+    def own_plays(self) -> list[Play]:
+        """The plays that did not end at the document of another customer."""
+        urls = {ask.url for document in self.foreign for ask in document.asks}
+        return [
+            play for play in self.plays if not (play.found and play.found.url in urls)
+        ]
 
     @property
     def is_by_others(self) -> bool:

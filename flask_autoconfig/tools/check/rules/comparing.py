@@ -2,77 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
-from ....address import NOBODY, Address, fill_in
-from ....config.ports import MAIL_TYPES
+from ....address import NOBODY, Address
 from ....documents import Recipient
 from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
-from ...net.mail import Endpoint
-from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ..asking import ask_of, asks
 from ..facts import Ask
 from ..findings import Case, Finding, finding
 from ..scene import Document, Play, Scene
 from ..weigh import FAILURE
-from . import documents, servers, single, web
+from . import documents, servers, single, sources, web
 
 
 def reference(scene: Scene) -> Document | None:
-    """Return the document to compare with, where there is no file.
+    """Return the most credible document, where there is no file.
 
-    Documents whose servers all work come first, then those that clients use.
+    That of the ISP database counts where the domain has none.
     """
-    urls = [play.found.url for play in scene.plays if play.found]
-    listed = [
-        document
-        for url in urls
-        for document in scene.documents
-        if url in {ask.url for ask in document.asks}
-    ]
-    listed += scene.documents
-    if len(scene.documents) == 1:
-        return listed[0]
-
-    def has_dead(document: Document) -> bool:
-        return servers.has_dead(scene.case, scene.facts, document.provider)
-
-    return min(listed, key=has_dead, default=None)
-
-
-def of_ispdb(scene: Scene) -> Document | None:
-    """Return the document of the ISP database that clients found, or None."""
+    listed = [one.document for one in scene.sources if one.document]
     found = [play.found for play in scene.plays if play.found]
-    listed = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
-    read, _ = documents.found(listed, scene.case, scene.facts)
-    return next(iter(read), None)
+    urls = [Ask(one.url) for one in found if one.place.startswith("ispdb")]
+    if not listed:
+        listed, _ = documents.found(urls, scene.case, scene.facts)
+    return next((one for one in listed if one not in scene.foreign), None)
 
 
 # --- Accounts ---------------------------------------------------------------------------
 
 
 def differences(scene: Scene) -> Iterator[Finding]:
-    """Yield what a client sets up other than the file, or than the first client."""
-    compare = _with_file if scene.case.provider else _with_first_client
+    """Yield what a client sets up other than the file, or than other sources say."""
+    own = scene.own_plays
     for client, play in zip(scene.clients, scene.plays, strict=True):
         is_compared = play.setup is not None and client.family != "dav"
-        if is_compared and not play.failures():
+        if is_compared and not play.failures() and play in own:
+            compare = _with_file if scene.case.provider else _without_file
             for found in compare(scene, client, play):
                 yield found.hurting(client.name)
+    yield from sources.contradictions(scene)
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
-    for ours, theirs in _differing(setup, play, scene.case.asker):
+    for ours, theirs in _differing(setup.servers, play, scene.case.asker):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
-        is_outdated = _is_faulty(scene, ours) and not _is_faulty(scene, theirs)
+        is_faulty = partial(sources.is_faulty, scene)
+        is_outdated = is_faulty(ours) and not is_faulty(theirs)
         code = "setup.file-outdated" if is_outdated else "setup.differs"
         yield _difference(code, play, theirs, "the file says", ours)
 
@@ -88,35 +72,18 @@ def expected(client: Client, case: Case) -> Setup | None:
     return reading.setup
 
 
-def _with_first_client(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    """Compare without a file; accounts that do not work are faults of their own."""
+def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
+    """Yield accounts that do not work, and those that the ISP database differs in."""
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all:
             yield documents.one_name(play.place, name)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
-
-    plays = [play for play in scene.plays if play.setup and play.setup.servers]
-
-    def faults(play: Play) -> int:
-        return sum(_is_faulty(scene, account) for account in play.mail)
-
-    first = min(plays, key=faults, default=None)
-    if first is None or first.setup is None or first is play:
-        return
-    # Not every format can express every method.
-    accounts = [one._replace(authentication="") for one in first.setup.servers]
-    for ours, theirs in _differing(Setup(tuple(accounts)), play, scene.case.asker):
-        whose = f"{first.client} sets up"
-        if play.is_by_ispdb and not first.is_by_ispdb:
+    if play.is_by_ispdb and scene.measure:
+        accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
+        for ours, theirs in _differing(accounts, play, scene.case.asker):
             yield _in_ispdb(scene, play, theirs, whose, ours)
-            continue
-        is_faulty = _is_faulty(scene, ours) or _is_faulty(scene, theirs)
-        if not is_faulty and not _is_choice(first, play, ours):
-            found = _difference("setup.contradicts", play, theirs, whose, ours)
-            is_same_server = _is_same_server(scene, play, ours)
-            yield found.marked("same server" if is_same_server else "")
 
 
 def _in_ispdb(
@@ -124,82 +91,26 @@ def _in_ispdb(
 ) -> Finding:
     """Return that the ISP database has another server, which may work as well."""
     found = _difference("ispdb.differs", play, theirs, whose, ours)
-    return found.marked("only way" if _is_faulty(scene, theirs) else "")
-
-
-def _is_faulty(scene: Scene, account: Account) -> bool:
-    """Return whether an account gets no mail, as far as it can be tried."""
-    if account.url or account.type not in MAIL_TYPES:
-        return False
-    return account.username in scene.names_for_all or servers.is_dead(
-        scene.facts, Endpoint.of(account)
-    )
-
-
-def _is_choice(first: Play, play: Play, ours: Account) -> bool:
-    """Return whether two clients use different servers of the same document."""
-    replies = [one.found.reply if one.found else None for one in (first, play)]
-    bodies = {reply.body if reply else None for reply in replies}
-    endpoints = [Endpoint.of(one) for one in play.mail if one.type == ours.type]
-    return (
-        len(bodies) == 1 and None not in bodies and Endpoint.of(ours) not in endpoints
-    )
-
-
-def _is_same_server(scene: Scene, play: Play, ours: Account) -> bool:
-    """Return whether a client uses another name of the same server."""
-
-    def addresses(account: Account) -> list[str]:
-        with suppress(LookupFailed):
-            return sorted(scene.facts.addresses(account.hostname))
-        return []
-
-    return bool(addresses(ours)) and any(
-        one.type == ours.type
-        and one.hostname != ours.hostname
-        and one[2:4] == ours[2:4]
-        and addresses(one) == addresses(ours)
-        for one in play.mail
-    )
+    return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
 def _differing(
-    ours: Setup, play: Play, who: Address
+    ours: Iterable[Account], play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
     """Yield the accounts of one type that differ: ours, and that of the client."""
     theirs = play.setup.servers if play.setup else ()
-    for our in ours.servers:
+    for our in ours:
         same_type = [one for one in theirs if one.type == our.type]
-        if same_type and not any(_is_same(our, one, who) for one in same_type):
+        if same_type and not any(sources.is_same(our, one, who) for one in same_type):
             yield our, same_type[0]
-
-
-def _is_same(one: Account, other: Account, who: Address) -> bool:
-    if one.url or other.url:
-        return one.url.rstrip("/") == other.url.rstrip("/")
-    if one[1:4] != other[1:4]:
-        return False
-    if len({one.authentication, other.authentication} - {""}) > 1:
-        return False
-    names = [fill_in(each.username, who.domain, who) for each in (one, other)]
-    return not all(names) or names[0] == names[1]
 
 
 def _difference(
     code: str, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
-    said = {"theirs": _in_words(theirs, ours), "ours": _in_words(ours, theirs)}
+    words = sources.in_words
+    said = {"theirs": words(theirs, ours), "ours": words(ours, theirs)}
     return finding(code, play.place, whose=whose, **said)
-
-
-def _in_words(account: Account, other: Account) -> str:
-    words = str(account)
-    if account.username != other.username and account.username:
-        words += f", user name {account.username}"
-    methods = {account.authentication, other.authentication}
-    if len(methods) > 1 and "" not in methods:
-        words += f", {account.authentication}"
-    return words
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:

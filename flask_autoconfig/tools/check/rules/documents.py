@@ -21,6 +21,7 @@ from ....errors import ConfigError, Problem
 from ...clients import readings_of
 from ...naming import named
 from ...net.http import Reply
+from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import Fault, read
@@ -134,13 +135,16 @@ def _lost(scene: Scene, document: Faulty) -> Iterator[tuple[str, Fault]]:
 
 def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
     case = scene.case
+    if document in scene.foreign:
+        yield from _other_domain(scene, document)
+        return
     yield from _by_clients(scene, document)
     if case.provider is None:
         yield from _by_advice(case, document)
-    yield from _other_domain(case, document)
+    yield from _other_domain(scene, document)
     if case.provider is not None:
         yield from _with_file(case, case.provider, document)
-    elif document.provider is not scene.provider:
+    elif scene.provider not in (None, document.provider):
         yield from _with_reference(scene, document)
 
 
@@ -184,16 +188,49 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
         yield one_name(document.place, name, cure)
 
 
-def _other_domain(case: Case, document: Document) -> Iterator[Finding]:
-    """Yield that a document is for other domains, as a copied one is."""
+def others_of(case: Case, document: Document) -> list[str]:
+    """Return the domains that a document is for, if the case's is not among them."""
     provider = document.provider
-    patterns = provider.domains
+    patterns = list(provider.domains)
     # The reader writes %EMAILDOMAIN% as "*".
-    if not {case.domain, DOMAIN_PLACEHOLDER, "*"}.isdisjoint(patterns):
-        return
-    if patterns and case.domain not in provider.mx_domains:
+    is_for_it = not {case.domain, DOMAIN_PLACEHOLDER, "*"}.isdisjoint(patterns)
+    return [] if is_for_it or case.domain in provider.mx_domains else patterns
+
+
+def is_foreign(scene: Scene, document: Document) -> bool:
+    """Return whether a document is for other domains, which the MX host is not in."""
+    others = tuple(f".{name}" for name in others_of(scene.case, document))
+    hosts: list[str] = []
+    with suppress(LookupFailed):
+        hosts = scene.facts.mx(scene.case.domain) if others else []
+    return bool(others) and not any(f".{host}".endswith(others) for host in hosts)
+
+
+def foreign(scene: Scene) -> tuple[Document, ...]:
+    """Return the documents of another customer: for other domains, with other servers."""
+    if scene.case.provider is None:
+        return tuple(
+            source.document
+            for source in scene.sources
+            if source.document and source.is_foreign and source.is_contradicted
+        )
+    return tuple(
+        document
+        for document in scene.documents
+        if is_foreign(scene, document)
+        and list(_with_file(scene.case, scene.case.provider, document))
+    )
+
+
+def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
+    """Yield that a document is for other domains, as a copied one is."""
+    patterns = others_of(scene.case, document)
+    if patterns:
+        domain = scene.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-        code, domain = "document.other-domain", case.domain
+        code = "document.other-domain"
+        if document in scene.foreign:
+            code = "document.another-customers"
         yield finding(code, document.place, domain=domain, others=others)
 
 

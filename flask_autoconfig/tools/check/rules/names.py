@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from ....address import is_ip
+from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed, Resolver
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
-from . import servers, web
+from ..weigh import FAILURE
+from . import servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
 
@@ -210,10 +213,12 @@ Target = tuple[str, int]  # host and port
 
 
 def services(scene: Scene) -> list[Finding]:
-    """Return whether the SRV records are those of the file or the documents."""
+    """Return whether the SRV records are those of the file, or lead to live servers."""
     targets: dict[str, list[Target]] = {}
     paths: dict[str, str] = {}  # the texts of TXT records
     provider, domain = scene.provider, scene.case.domain
+    if scene.case.provider is None:
+        targets = {name: [] for name, *_ in zone.MAIL_SERVICES}
     for record in zone.service_records(provider, domain) if provider else ():
         wanted = targets.setdefault(record.name, [])
         if record.type == "TXT":
@@ -238,7 +243,7 @@ def all_services(case: Case, facts: Facts) -> list[Callable[[], object]]:
 def _service(
     scene: Scene, name: str, wanted: list[Target], path: str
 ) -> Iterator[Finding]:
-    """Yield how the records of a service differ; without a file, one in common is right."""
+    """Yield how the records of a service differ, or whom they lead astray."""
     case, facts = scene.case, scene.facts
     full_name = f"{name}.{case.domain}"
     subject = f"{full_name} SRV"
@@ -248,31 +253,98 @@ def _service(
     except LookupFailed as error:
         yield web.failed(subject, error)
         return
-    differs = "srv.differs" if case.provider else "srv.contradicts"
     offered = [target for target in targets if target[0]]
+    service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
-    if not case.provider:
-        is_right = is_right or not set(offered).isdisjoint(wanted)
     if not targets:
         if case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
-    elif not is_right:
-        is_dead = any(
-            servers.is_dead(facts, Endpoint(type_, *target, socket_type))
-            for service, type_, socket_type in zone.MAIL_SERVICES
-            for target in wanted
-            if service == name
+        return
+    failing = None
+    if service and offered and not (case.provider and is_right):
+        failing = _failing(
+            facts, subject, Endpoint(service[1], *offered[0], service[2])
         )
-        # Without a file, records only contradict live servers of a document.
-        if case.provider or (offered and wanted and not is_dead):
-            code = "srv.file-outdated" if is_dead else differs
-            yield _wrong(code, subject, _listed(offered), _listed(wanted))
+    if failing is not None and (failing.code == "srv.other-service" or not wanted):
+        yield failing
+    elif case.provider and not is_right:
+        is_dead = service is not None and any(
+            servers.is_dead(facts, Endpoint(service[1], *target, service[2]))
+            for target in wanted
+        )
+        code = "srv.file-outdated" if is_dead else "srv.differs"
+        yield _wrong(code, subject, _listed(offered), _listed(wanted))
+    elif failing is not None:
+        yield failing
+    elif service and not case.provider and (wrong := _contradicted(scene, service)):
+        yield wrong
     elif paths and path not in paths:
-        yield _wrong(differs, subject, f"TXT {paths[0]}", path)
-    else:
+        code = "srv.differs" if case.provider else "srv.contradicts"
+        yield _wrong(code, subject, f"TXT {paths[0]}", path)
+    elif service or is_right or not wanted or not set(offered).isdisjoint(wanted):
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
+    else:
+        yield _wrong("srv.contradicts", subject, _listed(offered), _listed(wanted))
+
+
+def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
+    """Return that the first target of a record fails as its service is used, or None."""
+    stops = (one for one in servers.of(facts, first) if one.status == FAILURE)
+    found = next(stops, None)
+    if found is None or not servers.is_dead(facts, first):
+        return None
+    target, service = f"{first.host}:{first.port}", subject.removesuffix(" SRV")
+    way = "STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once"
+    said = {"target": target, "service": service, "way": way}
+    if found.code == "server.wrong-encryption":
+        spoken = dict(found.values)["socket_type"]
+        of = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
+        other = of.get((first.type, spoken), "")
+        if other:
+            return finding("srv.other-service", subject, other=other, **said)
+    return finding("srv.dead", subject, reason=found.seen, **said)
+
+
+def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
+    """Return that the most credible other source contradicts a record, or None."""
+    name, type_, socket_type = service
+    full_name = f"{name}.{scene.case.domain}"
+    subject, targets = f"{full_name} SRV", scene.facts.srv(full_name)
+    others = (one for one in scene.sources if one.place != sources.SRV)
+    measure = next(others, None)
+    if measure is None or measure.is_foreign:
+        return None
+    alive = [
+        one
+        for one in measure.accounts
+        if one.type == type_ and not sources.is_faulty(scene, one)
+    ]
+    said = {"wanted": _listed([(one.hostname, one.port) for one in alive])}
+    if not targets[0][0]:
+        offered = {
+            row[1]
+            for row in zone.MAIL_SERVICES
+            if any(host for host, _ in _targets(scene, row[0]))
+        }
+        # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
+        if type_ in offered or socket_type not in {one.socket_type for one in alive}:
+            return None
+        mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
+        return finding("srv.denied", subject, by=measure.place, **said).marked(mark)
+    led = Account(type_, *targets[0], socket_type)
+    if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
+        return None
+    is_decided = measure is scene.measure and measure.is_decided
+    code = "srv.contradicts" if is_decided else "srv.undecided"
+    return _wrong(code, subject, _listed(targets[:1]), said["wanted"], measure.place)
+
+
+def _targets(scene: Scene, name: str) -> list[Target]:
+    with suppress(LookupFailed):
+        return scene.facts.srv(f"{name}.{scene.case.domain}")
+    return []
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:
@@ -288,7 +360,8 @@ def _listed(targets: list[Target]) -> str:
     return listed or "“not offered”"
 
 
-def _wrong(code: str, subject: str, found: str, wanted: str) -> Finding:
+def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    return finding(code, subject, found=found, wanted=wanted, dots=dots)
+    said = {"found": found, "wanted": wanted, "dots": dots}
+    return finding(code, subject, by=by or "the documents", **said)

@@ -17,14 +17,14 @@ from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
 from .. import texts
-from ..facts import Ask, Facts, each_of, side_by_side
+from ..facts import Ask, Facts, each_of
 from ..findings import Case, Finding, finding
 from ..scene import Scene
 from . import web
 from .connections import at_addresses, of_certificate, of_older_clients
 
 _SLOW = 5.0  # seconds until a greeting
-_MOST_SERVERS = 20  # of published documents, whose authors are unknown
+MOST = 20  # of published documents, whose authors are unknown
 
 
 def endpoint_of(case: Case, server: Server) -> Endpoint:
@@ -56,12 +56,6 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     return is_refused or not server.mechanisms
 
 
-def has_dead(case: Case, facts: Facts, provider: Provider) -> bool:
-    """Return whether one of a provider's mail servers is dead."""
-    listed = list(endpoints(case, provider))[:_MOST_SERVERS]
-    return any(side_by_side(partial(is_dead, facts, endpoint) for endpoint in listed))
-
-
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
     """Return the connections to the mail servers of the file."""
     return [
@@ -73,13 +67,14 @@ def _published(scene: Scene) -> dict[Endpoint, tuple[Method, ...]]:
     """Return the mail servers of the file or the documents, with their methods."""
     found = endpoints(scene.case, scene.provider)
     for document in () if scene.case.provider else scene.documents:
-        found = {**endpoints(scene.case, document.provider), **found}
+        if document not in scene.foreign:
+            found = {**endpoints(scene.case, document.provider), **found}
     return found
 
 
 def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
     found: dict[Endpoint, tuple[str, ...]] = {}
-    for play in scene.plays:
+    for play in scene.own_plays:
         for endpoint in map(Endpoint.of, play.mail):
             found[endpoint] = (*found.get(endpoint, ()), play.client)
     return found
@@ -94,12 +89,12 @@ def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
     listed = list({**published, **set_up})
-    asked = listed if case.provider else listed[:_MOST_SERVERS]
+    asked = listed if case.provider else listed[:MOST]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
         # Another rule reports documents with servers that the file does not have.
         is_unlisted = case.provider is not None and endpoint not in published
-        for found in _server(scene.facts, endpoint, published.get(endpoint, ())):
+        for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             yield found.hurting(*set_up.get(endpoint, ()))
 
@@ -110,9 +105,10 @@ def look(scene: Scene) -> Iterator[Finding]:
         yield finding("server.not-asked", case.domain, count=len(rest), hosts=hosts)
 
 
-def _server(
-    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...]
+def of(
+    facts: Facts, endpoint: Endpoint, methods: tuple[Method, ...] = ()
 ) -> Iterator[Finding]:
+    """Yield what is wrong with a server, or that it is right."""
     subject = str(endpoint)
     try:
         server = facts.server(endpoint)

@@ -1,0 +1,224 @@
+"""The sources that publish settings, and how they contradict each other without a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+from ....address import Address, fill_in, with_domain
+from ....config.ports import MAIL_TYPES
+from ....documents.setups import Account
+from ... import zone
+from ...net.mail import Endpoint
+from ...net.resolver import LookupFailed
+from ..facts import Facts, side_by_side
+from ..findings import Finding, finding
+from ..scene import Scene, Source
+from . import documents, servers
+
+SRV = "the SRV records"
+
+
+def ranked(scene: Scene) -> tuple[Source, ...]:
+    """Return the sources of settings, the most credible first.
+
+    A source for other domains, or with user names or servers that work for nobody, comes
+    after those without such faults. Among equals, those that more others agree with come
+    first, and then those that the MX host agrees with.
+    """
+    found = [*_published(scene), *_srv(scene)]
+    faults = side_by_side(partial(_faults, scene, source) for source in found)
+    listed = [
+        one._replace(faults=count) for one, count in zip(found, faults, strict=True)
+    ]
+    rated = [one._replace(votes=_votes(scene, one, listed)) for one in listed]
+    if not rated:
+        return ()
+    first, *others = sorted(rated, key=lambda one: one.rank)
+    against = [one for one in others if any(disagreements(scene, first, one))]
+    is_decided = not first.faults and all(one.rank > first.rank for one in against)
+    return (
+        first._replace(is_decided=is_decided),
+        *(one._replace(is_contradicted=one in against) for one in others),
+    )
+
+
+def _published(scene: Scene) -> Iterator[Source]:
+    """Yield the documents, and what clients set up by other means."""
+    domain = scene.case.domain
+    # What clients set up by a faulty document is no measure.
+    urls = {ask.url for faulty in scene.faulty for ask in faulty.asks}
+    for document in scene.documents:
+        urls |= {ask.url for ask in document.asks}
+        accounts = tuple(
+            Account(
+                server.type,
+                with_domain(server.hostname, domain),
+                server.port or 0,
+                server.socket_type or "SSL",
+                server.username,
+            )
+            for _, server in document.provider.servers
+            if server.type in MAIL_TYPES and server.hostname
+        )
+        readers = tuple(scene.readers(document))
+        is_foreign = documents.is_foreign(scene, document)
+        yield Source(document.place, accounts, readers, document, is_foreign)
+    for play in scene.plays:
+        # What the ISP database says has findings of its own.
+        is_other = play.found and play.found.url not in urls and not play.is_by_ispdb
+        if play.mail and is_other:
+            # Not every format can express every method.
+            accounts = tuple(one._replace(authentication="") for one in play.mail)
+            yield Source(play.place, accounts, (play.client,))
+
+
+def _srv(scene: Scene) -> Iterator[Source]:
+    """Yield the accounts that the first targets of SRV records make."""
+    accounts = []
+    for name, type_, socket_type in zone.MAIL_SERVICES:
+        with suppress(LookupFailed):
+            for host, port in scene.facts.srv(f"{name}.{scene.case.domain}")[:1]:
+                if host:
+                    accounts.append(Account(type_, host, port, socket_type))
+    if accounts:
+        yield Source(SRV, tuple(accounts))
+
+
+def _faults(scene: Scene, source: Source) -> int:
+    accounts = source.accounts[: servers.MOST]
+    return sum(side_by_side(partial(is_faulty, scene, one) for one in accounts))
+
+
+def is_faulty(scene: Scene, account: Account) -> bool:
+    """Return whether an account gets no mail, as far as it can be tried."""
+    if account.url or account.type not in MAIL_TYPES:
+        return False
+    return account.username in scene.names_for_all or servers.is_dead(
+        scene.facts, Endpoint.of(account)
+    )
+
+
+def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
+    """Return how many sources without faults agree with a source; the MX host counts."""
+    types = {account.type for account in source.accounts}
+    agreeing = [
+        other
+        for other in listed
+        if other is not source and not other.is_foreign and not other.faults
+        if not types.isdisjoint(account.type for account in other.accounts)
+        if not any(disagreements(scene, source, other))
+    ]
+    hosts: list[str] = []
+    with suppress(LookupFailed):
+        hosts = scene.facts.mx(scene.case.domain)[:1]
+    is_at_mx = any(
+        is_same_host(scene.facts, account.hostname, host)
+        for account in source.accounts
+        for host in hosts
+        if account.type != "smtp"
+    )
+    return 2 * len(agreeing) + is_at_mx
+
+
+# --- Comparisons ------------------------------------------------------------------------
+
+
+def contradictions(scene: Scene) -> Iterator[Finding]:
+    """Yield the settings of other formats that the most credible source contradicts.
+
+    Documents are compared with each other in whole by another rule, SRV records by that
+    of services.
+    """
+    measure = scene.measure
+    for source in scene.sources if measure else ():
+        if measure is None or source is measure or source.is_foreign:
+            continue
+        if source.place == SRV or (source.document and measure.document):
+            continue
+        for ours, theirs in disagreements(scene, measure, source, strict=True):
+            if is_faulty(scene, ours) or is_faulty(scene, theirs):
+                continue
+            said = {"theirs": in_words(theirs, ours), "ours": in_words(ours, theirs)}
+            whose = f"{measure.place} says"
+            if measure.place == SRV:
+                whose = f"{SRV} say"
+            found = finding("setup.contradicts", source.place, whose=whose, **said)
+            is_note = is_one_server(scene, ours, theirs)
+            yield found.marked("same server" if is_note else "").hurting(
+                *source.clients
+            )
+
+
+def disagreements(
+    scene: Scene, ours: Source, theirs: Source, *, strict: bool = False
+) -> Iterator[tuple[Account, Account]]:
+    """Yield an account of each type that two sources disagree about: ours, and theirs.
+
+    A client chooses one of several servers of a type: one in common is enough, except for
+    SRV records, each of which leads somebody. Unless *strict*, another port or name of the
+    same server is the same.
+    """
+    who = scene.case.asker
+
+    def agree(one: Account, other: Account) -> bool:
+        return is_same(one, other, who) or (
+            not strict and is_one_server(scene, one, other)
+        )
+
+    for type_ in dict.fromkeys(account.type for account in ours.accounts):
+        our = [one for one in ours.accounts if one.type == type_]
+        their = [one for one in theirs.accounts if one.type == type_]
+        pairs = [(one, other) for one in our for other in their]
+        agreeing = [pair for pair in pairs if agree(*pair)]
+        if SRV in (ours.place, theirs.place):
+            side = 0 if ours.place == SRV else 1
+            led = {pair[side] for pair in agreeing}
+            yield from [pair for pair in pairs if pair[side] not in led][:1]
+        elif pairs and not agreeing:
+            yield pairs[0]
+
+
+def is_same(one: Account, other: Account, who: Address) -> bool:
+    """Return whether two accounts are the same, as far as both sides say."""
+    if one.url or other.url:
+        return one.url.rstrip("/") == other.url.rstrip("/")
+    if one[1:4] != other[1:4]:
+        return False
+    if len({one.authentication, other.authentication} - {""}) > 1:
+        return False
+    return _have_one_name(one, other, who)
+
+
+def _have_one_name(one: Account, other: Account, who: Address) -> bool:
+    names = [fill_in(each.username, who.domain, who) for each in (one, other)]
+    return not all(names) or names[0] == names[1]
+
+
+def is_one_server(scene: Scene, one: Account, other: Account) -> bool:
+    """Return whether it is one server, with several ports or names, and one user name."""
+    return (
+        one.type == other.type
+        and _have_one_name(one, other, scene.case.asker)
+        and is_same_host(scene.facts, one.hostname, other.hostname)
+    )
+
+
+def is_same_host(facts: Facts, one: str, other: str) -> bool:
+    """Return whether two names are of one host, as far as DNS says."""
+    with suppress(LookupFailed):
+        addresses = set(facts.addresses(one)) if one != other else set()
+        return one == other or bool(addresses & set(facts.addresses(other)))
+    return False
+
+
+def in_words(account: Account, other: Account) -> str:
+    """Return an account in words that tell it from another."""
+    words = str(account)
+    if account.username != other.username and account.username:
+        words += f", user name {account.username}"
+    methods = {account.authentication, other.authentication}
+    if len(methods) > 1 and "" not in methods:
+        words += f", {account.authentication}"
+    return words
