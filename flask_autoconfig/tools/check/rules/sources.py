@@ -144,7 +144,8 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
             whose = f"{measure.place} says"
             if measure.place == SRV:
                 whose = f"{SRV} say"
-            found = finding("setup.contradicts", source.place, whose=whose, **said)
+            code = "setup.contradicts"
+            found = finding(code, source.place, whose=whose, **said)
             is_note = is_one_server(scene, ours, theirs)
             yield found.marked("same server" if is_note else "").hurting(
                 *source.clients
