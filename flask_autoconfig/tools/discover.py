@@ -1,8 +1,9 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
 The hosts that SRV records name, the customary names, the MX hosts and their domains are
-tried on the standard ports. What the domain itself names comes first; then the settings
-that its hoster publishes, then customary names of the domain, then those at the MX.
+tried on the standard ports. What the domain itself names comes first, in SRV records or
+as a customary name of both IMAP and SMTP; then the settings that its hoster publishes,
+then single customary names of the domain, then those at the MX.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class _Search:
         self._collect()
         self._try_all()
         urls = self._urls()
-        if not any(self.sources[each] == "SRV" for each in self.found):
+        if not self._has_own():
             hosted = find_hosted(self.domain, self.mx_hosts, self.net)
             if hosted is not None:
                 return self._as_hosted(hosted, urls)
@@ -114,6 +115,18 @@ class _Search:
             if endpoint.type == "imap" and not imap
         ]
         return self._written({}, tables, lost[:1])
+
+    def _has_own(self) -> bool:
+        """Return whether the domain itself names servers that people can use.
+
+        The passwords of people with such servers must not go to whoever runs the MX host.
+        """
+        own = {
+            endpoint.type
+            for endpoint, server in self.found.items()
+            if self.sources[endpoint] == "name" and not _problem(server)
+        }
+        return own >= {"imap", "smtp"} or "SRV" in map(self.sources.get, self.found)
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
         """Return the hoster's settings, with URLs of kinds that they do not have."""
