@@ -336,6 +336,12 @@ HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
         [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
         ["gmail"],
     ),
+    "the own names of both servers before what a hoster publishes": (
+        f"{KNOWN}{BY_MX}{OWN_IMAP}smtp IN A {SMTP}\n",
+        (),
+        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
+        ["gmail"],
+    ),
     "a web proxy before IMAP": (
         f"{FILTER}imap IN A {ELSEWHERE}\n",
         ((ELSEWHERE, 993, says_first("HTTP/1.1 400 Bad Request"), True),),
@@ -458,6 +464,23 @@ def test_an_mx_host_that_is_not_below_mx_domains_is_found(findings: Ask) -> None
     text = TOML.replace("domains =", 'mx_domains = ["other.test"]\ndomains =')
     found = [each for each in findings(text) if each["subject"].endswith(" MX")]
     assert only(found)["seen"] == f"mx.{DOMAIN}: no MX host is in mx_domains"
+
+
+def test_leftover_mx_records_are_told_with_a_server_that_has_a_host(
+    here: Paper, tmp_path: Path
+) -> None:
+    jmap = f'type = "jmap"\nurl = "https://dav.{DOMAIN}/jmap"\n\n[[provider.incoming]]'
+    file = tmp_path / "autoconfig.toml"
+    file.write_text(
+        TOML.replace("[[provider.incoming]]", f"[[provider.incoming]]\n{jmap}")
+    )
+    google = "aspmx.l.google.com."
+    zone = ADDRESSES.replace(f"MX 10 mx.{DOMAIN}.", f"MX 10 {google}")
+    here.names.serve(f"{zone}{google} IN A {SMTP}\n{here.records(file)}")
+    found = here.check(USER, file=file)["findings"]
+    (left,) = (each for each in found if each["code"] == "mx.elsewhere")
+    assert f"imap.{DOMAIN}" in left["seen"]
+    assert "None" not in left["seen"] + left["cure"]
 
 
 def test_a_missing_name_is_noted_as_long_as_the_domain_itself_answers(

@@ -10,7 +10,7 @@ from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import LookupFailed, Resolver
+from ...net.resolver import Authority, LookupFailed, Resolver
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -92,12 +92,17 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         return
     resolvers = [network.resolver, *(server.resolver for server in servers)]
     cached, *each = side_by_side(partial(answers, one) for one in resolvers)
-    serials = side_by_side(partial(one.resolver.serial, domain) for one in servers)
-    told = [
-        (serial, server, found)
-        for serial, server, found in zip(serials, servers, each, strict=True)
+
+    def with_serial(
+        server: Authority, found: list[frozenset[str]]
+    ) -> tuple[int, Authority, list[frozenset[str]]]:
+        return server.resolver.serial(domain), server, found
+
+    told = side_by_side(
+        partial(with_serial, server, found)
+        for server, found in zip(servers, each, strict=True)
         if not isinstance(found, LookupFailed)
-    ]
+    )
     if not told:
         return  # a firewall may keep this machine from asking them
     for server, found in zip(servers, each, strict=True):
@@ -167,15 +172,12 @@ def _at_another_house(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
     """Yield that mail arrives at a provider where nobody reads it."""
-    servers = (
-        [one.hostname for one in scene.provider.incoming] if scene.provider else []
-    )
-    named = {
-        name
-        for host in filter(None, servers)
-        if "%" not in host
-        for name in web.names_of(scene.facts, host)
-    }
+    servers = [
+        one.hostname
+        for one in (scene.provider.incoming if scene.provider else ())
+        if one.hostname and "%" not in one.hostname
+    ]
+    named = {name for host in servers for name in web.names_of(scene.facts, host)}
     for house, (arrives, read) in _HOUSES.items():
         if not named or any(f".{name}".endswith(read) for name in named):
             continue
