@@ -537,9 +537,9 @@ def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
     ]
     assert any("Kontact" in clients for clients in unusable)
     assert warned == {
-        ("Evolution", "a byte order mark stands "),
+        ("Evolution", "a byte order mark precede"),
         ("Kontact and Evolution", "the IMAP server's login m"),
-        ("Delta Chat", "the SMTP server's user na"),
+        ("Delta Chat", "the client cuts the value"),
         ("Every client", "the SMTP server's user na"),
         ("Mailspring", "the SMTP server has a use"),
     }

@@ -307,4 +307,4 @@ def test_one_server_that_k9_cannot_read_costs_it_the_whole_document() -> None:
     two = provider(incoming=[IMAP, IMAP | {"socket_type": "plain"}])
     found = [it for it in find_warnings([two]) if "K-9" in it.client]
     (message,) = [it.message for it in found if it.place.endswith("socket_type")]
-    assert message.endswith("'plain', and it drops the whole document")
+    assert message.endswith("'plain', and the client drops the whole document")

@@ -369,7 +369,7 @@ def _takes(server: Meant, method: str) -> bool:
 @_usual_settings
 def test_dns_tells_the_files_best_servers_in_its_order_or_nothing(world: World) -> None:
     account, denied = readers.srv(world.records)
-    by_records = "Programs that go by SRV records"
+    by_records = "Programs that use SRV records"
     meant = world.meant
     for told, servers in meant.both_ways(account):
         every = [it.setting._replace(login=None) for it in servers]

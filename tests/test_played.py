@@ -64,7 +64,7 @@ def warned(client: Client, raw: Raw) -> set[str]:
         names = it.client.replace(" and ", ", ").split(", ")
         is_all = everybody.get(it.client) == client.family
         # Where it takes this literally, it sets up what the file says.
-        is_advice = "takes password-encrypted literally" in it.message
+        is_advice = "password-encrypted is taken literally" in it.message
         if (client.name in names or is_all) and not is_advice:
             places.add(it.place.removeprefix("provider[0]").removeprefix("."))
     return places

@@ -110,7 +110,7 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     for place, server in provider.servers:
         is_ours = server.type in (*MAIL_TYPES, "smtp", "caldav", "carddav")
         if is_ours and not usable(server, METHODS):
-            yield place, "a profile has no word for its methods"
+            yield place, "a profile cannot express its methods"
         url = server.url if server.type == "activesync" else None
         if url and endpoint_of(url)["port"] not in _WEB:
             yield place, "an Exchange account has no port in a profile"

@@ -126,11 +126,11 @@ def _verdicts(provider: Provider) -> Iterator[_Verdict]:
         methods = _methods(provider, server)
         reason = _reason_against(server, methods)
         if not reason and preferred and type_ in ("imap", "pop3"):
-            reason = f"the file prefers {preferred}, and programs would take this one"
+            reason = f"the file prefers {preferred}, and clients would use this one"
         elif not reason and type_ == "smtp" and not readable:
-            reason = "there would be sending and no reading"
+            reason = "the document would have no server to read mail from"
         elif not reason and common and not methods & common:
-            reason = "it takes no method of those that come before it"
+            reason = "it has no method in common with the servers before it"
         if type_ in ("imap", "pop3") and (reason or type_ == "pop3"):
             preferred = preferred or place
         if not reason:
@@ -161,7 +161,7 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
     if is_ip(host):
         return "PACC names a host, never an IP address"
     if server.username not in _LOGINS:
-        return "PACC implies that one logs in with the address"
+        return "PACC clients always log in with the address"
     if not methods:
         return "PACC has only passwords, and OAuth2 with an issuer in [provider.oauth2]"
     return ""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _SOCKET_TYPES = get_args(SocketType)
 _PASSWORD, _OAUTH = "password-cleartext", "OAuth2"
-_DROPS, _MOST_FAULTS = "it drops the whole document", 3  # in one sentence
+_DROPS, _MOST_FAULTS = "the client drops the whole document", 3  # in one sentence
 # The begin and end of a server; a value with a reference or CDATA, which cuts it off.
 # CDATA without an end extends to the end of the document, so that it is searched once.
 _CUT = re.compile(
