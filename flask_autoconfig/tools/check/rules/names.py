@@ -195,14 +195,15 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
         return None
     target, service = f"{first.host}:{first.port}", subject.removesuffix(" SRV")
     way = "STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once"
-    said = {"target": target, "service": service, "way": way}
-    if found.code == "server.wrong-encryption":
-        spoken = dict(found.values)["socket_type"]
-        of = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
-        other = of.get((first.type, spoken), "")
-        if other:
-            return finding("srv.other-service", subject, other=other, **said)
-    return finding("srv.dead", subject, reason=found.seen, **said)
+    spoken = dict(found.values).get("socket_type", "")
+    by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
+    other = by_type.get((first.type, spoken), "")
+    if found.code == "server.wrong-encryption" and other:
+        code = "srv.other-service"
+        return finding(
+            code, subject, target=target, way=way, service=service, other=other
+        )
+    return finding("srv.dead", subject, reason=found.seen, target=target, way=way)
 
 
 def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
@@ -219,7 +220,7 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         for one in measure.accounts
         if one.type == type_ and not sources.is_faulty(scene, one)
     ]
-    said = {"wanted": _listed([(one.hostname, one.port) for one in alive])}
+    wanted = _listed([(one.hostname, one.port) for one in alive])
     if not targets[0][0]:
         offered = {
             row[1]
@@ -230,13 +231,14 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
-        return finding("srv.denied", subject, by=measure.place, **said).marked(mark)
+        denied = finding("srv.denied", subject, by=measure.place, wanted=wanted)
+        return denied.marked(mark)
     led = Account(type_, *targets[0], socket_type)
     if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), said["wanted"], measure.place)
+    return _wrong(code, subject, _listed(targets[:1]), wanted, measure.place)
 
 
 def _targets(scene: Scene, name: str) -> list[Target]:
@@ -261,5 +263,5 @@ def _listed(targets: list[Target]) -> str:
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    said = {"found": found, "wanted": wanted, "dots": dots}
-    return finding(code, subject, by=by or "the documents", **said)
+    by = by or "the documents"
+    return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

@@ -213,6 +213,10 @@ def _read_profile(
         findings = [signature]
     try:
         setup = read_profile(plain)
+        if not setup.servers:
+            raise MeaninglessError(
+                "it sets up no mail, no calendar and no address book"
+            )
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 

@@ -18,6 +18,7 @@ from ..scene import Scene, Source
 from . import documents, servers
 
 SRV = "the SRV records"
+_INCOMING = ("imap", "pop3")
 
 
 def ranked(scene: Scene) -> tuple[Source, ...]:
@@ -65,13 +66,16 @@ def _published(scene: Scene) -> Iterator[Source]:
         readers = tuple(scene.readers(document))
         is_foreign = documents.is_foreign(scene, document)
         yield Source(document.place, accounts, readers, document, is_foreign)
+    others: dict[str, Source] = {}
     for play in scene.plays:
         # What the ISP database says has findings of its own.
         is_other = play.found and play.found.url not in urls and not play.is_by_ispdb
         if play.mail and is_other:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
-            yield Source(play.place, accounts, (play.client,))
+            known = others.setdefault(play.place, Source(play.place, accounts))
+            others[play.place] = known._replace(clients=(*known.clients, play.client))
+    yield from others.values()
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
@@ -140,11 +144,17 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
         for ours, theirs in disagreements(scene, measure, source, strict=True):
             if is_faulty(scene, ours) or is_faulty(scene, theirs):
                 continue
-            said = {"theirs": in_words(theirs, ours), "ours": in_words(ours, theirs)}
+            who = scene.case.asker
+            said = in_words(theirs, ours, who), in_words(ours, theirs, who)
             whose = f"{measure.place} says"
             if measure.place == SRV:
                 whose = f"{SRV} say"
-            found = finding("setup.contradicts", source.place, whose=whose, **said)
+            found = finding(
+                *("setup.contradicts", source.place),
+                whose=whose,
+                theirs=said[0],
+                ours=said[1],
+            )
             is_note = is_one_server(scene, ours, theirs)
             yield found.marked("same server" if is_note else "").hurting(
                 *source.clients
@@ -178,6 +188,15 @@ def disagreements(
             yield from [pair for pair in pairs if pair[side] not in led][:1]
         elif pairs and not agreeing:
             yield pairs[0]
+    if SRV not in (ours.place, theirs.place):
+        each = [
+            [one for one in source.accounts if one.type in _INCOMING]
+            for source in (ours, theirs)
+        ]
+        if all(each) and {it.type for it in each[0]}.isdisjoint(
+            it.type for it in each[1]
+        ):
+            yield each[0][0], each[1][0]
 
 
 def is_same(one: Account, other: Account, who: Address) -> bool:
@@ -213,10 +232,10 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def in_words(account: Account, other: Account) -> str:
+def in_words(account: Account, other: Account, who: Address) -> str:
     """Return an account in words that tell it from another."""
     words = str(account)
-    if account.username != other.username and account.username:
+    if account.username and not _have_one_name(account, other, who):
         words += f", user name {account.username}"
     methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
