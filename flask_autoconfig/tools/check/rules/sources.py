@@ -149,16 +149,10 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
             whose = f"{measure.place} says"
             if measure.place == SRV:
                 whose = f"{SRV} say"
-            found = finding(
-                *("setup.contradicts", source.place),
-                whose=whose,
-                theirs=said[0],
-                ours=said[1],
-            )
-            is_note = is_one_server(scene, ours, theirs)
-            yield found.marked("same server" if is_note else "").hurting(
-                *source.clients
-            )
+            code, place = "setup.contradicts", source.place
+            found = finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+            mark = "same server" if is_one_server(scene, ours, theirs) else ""
+            yield found.marked(mark).hurting(*source.clients)
 
 
 def disagreements(
@@ -188,15 +182,12 @@ def disagreements(
             yield from [pair for pair in pairs if pair[side] not in led][:1]
         elif pairs and not agreeing:
             yield pairs[0]
-    if SRV not in (ours.place, theirs.place):
-        each = [
-            [one for one in source.accounts if one.type in _INCOMING]
-            for source in (ours, theirs)
-        ]
-        if all(each) and {it.type for it in each[0]}.isdisjoint(
-            it.type for it in each[1]
-        ):
-            yield each[0][0], each[1][0]
+    incoming = [
+        {one.type: one for one in reversed(source.accounts) if one.type in _INCOMING}
+        for source in (ours, theirs)
+    ]
+    if all(incoming) and incoming[0].keys().isdisjoint(incoming[1]):
+        yield next(iter(incoming[0].values())), next(iter(incoming[1].values()))
 
 
 def is_same(one: Account, other: Account, who: Address) -> bool:
@@ -239,5 +230,5 @@ def in_words(account: Account, other: Account, who: Address) -> str:
         words += f", user name {account.username}"
     methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
-        words += f", {account.authentication}"
+        words += f", {account.authentication}".replace(", none", ", without a login")
     return words
