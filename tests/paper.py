@@ -238,6 +238,23 @@ class _NameServer(dns.nameserver.Nameserver):
         return reply
 
 
+class PaperResolver(Resolver):
+    """A resolver that asks the name servers of a world."""
+
+    servers: Mapping[str, Respond]
+
+    def at(self, address: str) -> PaperResolver:
+        found = super().at(address)
+        assert isinstance(found, PaperResolver)
+        found.answers_by(self.servers, address)
+        return found
+
+    def answers_by(self, servers: Mapping[str, Respond], address: str) -> None:
+        self.servers = servers
+        asked = _NameServer(address, servers.get(address, _refused))
+        self._resolver.nameservers = [asked]
+
+
 def _refused(_query: object) -> None:
     raise ConnectionRefusedError
 
@@ -391,18 +408,21 @@ class Paper(Checking):
         connect_to: Any,
         allow_private: bool,
     ) -> Network:
-        names = Resolver(resolver, timeout)
-        respond = self._name_servers.get(resolver[0], _refused)
-        names._resolver.nameservers = [_NameServer(resolver[0], respond)]
         return PaperNetwork(
-            *(names, timeout, dict(connect_to)),
+            *(self._resolver(resolver, timeout), timeout, dict(connect_to)),
             allow_private=allow_private,
             hosts=self._hosts,
         )
 
+    def _resolver(self, resolver: tuple[str, int], timeout: float) -> Resolver:
+        names = PaperResolver(resolver, timeout)
+        names.answers_by(self._name_servers, resolver[0])
+        return names
+
     def invoke(self, *arguments: str | Path) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(options, "network", self._network)
+            patch.setattr(options, "resolver_of", self._resolver)
             return CliRunner().invoke(cli, [str(word) for word in arguments])
 
 

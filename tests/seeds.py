@@ -132,6 +132,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "Latin-1": lambda xml: xml.replace(b"UTF-8", b"ISO-8859-1").replace(
         b"<displayName>", b"<displayName>\xfc"
     ),
+    "bytes that are not UTF-8": lambda xml: xml.replace(
+        b"<displayName>", b"<displayName>\xfc"
+    ),
     "its first half": lambda xml: xml[: len(xml) // 2],
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
@@ -171,11 +174,6 @@ def relative(asked: Asked) -> Answer | None:
         asked.path = CONFIG
         return asked.served()
     return None
-
-
-def slow(asked: Asked) -> Answer:
-    time.sleep(3.2)
-    return asked.served()
 
 
 def annas(asked: Asked) -> Answer:
@@ -546,6 +544,11 @@ def by_hops(number: int) -> Response:
     return answer
 
 
+def shielded(agent: str, answer: Response) -> Seed:
+    """A firewall that answers requests with this word in their User-Agent."""
+    return when(lambda asked: agent in asked.agent, answer)
+
+
 def limited(requests: int, seconds: float) -> Seed:
     """A web server that answers so many requests at most in so many seconds."""
     answered: list[float] = []
@@ -585,7 +588,17 @@ SEEDS: dict[str, Seed] = {
         lambda asked: asked.path in ANYWHERE and asked.secure, loop
     ),
     "a relative redirect": web(relative),
-    "a slow answer": at(CONFIG, slow),
+    "a slow answer": at(CONFIG, delayed(3.2)),
+    "a firewall that refuses okhttp": shielded("okhttp", says(403)),
+    "a firewall that refuses okhttp, and no file": shielded("okhttp", says(403)),
+    "a firewall that refuses Thunderbird": shielded("Thunderbird", says(403)),
+    "a firewall that refuses Thunderbird, and no file": shielded(
+        "Thunderbird", says(403)
+    ),
+    "a firewall that refuses Outlook": shielded("Microsoft", says(406)),
+    "a firewall that shows Evolution a page": shielded(
+        "Evolution", page("Just a moment... checking your browser")
+    ),
     "an answer after Thunderbird has given up": when(
         lambda asked: asked.path in ANYWHERE, delayed(5.2)
     ),

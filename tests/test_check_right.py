@@ -23,6 +23,7 @@ from seeds import (
     SMTP_NAME,
     WEB_NAMES,
     WHEN,
+    at,
     at_web,
     by_hops,
     certified,
@@ -40,6 +41,7 @@ from seeds import (
     old_client,
     page,
     says,
+    shielded,
     web,
     when,
 )
@@ -68,6 +70,7 @@ from world import (
     validating,
 )
 
+from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
 from flask_autoconfig.tools.check.login import SERVER_FAULT
 
 pytestmark = pytest.mark.world
@@ -365,6 +368,34 @@ def test_seven_redirects_are_followed(here: Paper) -> None:
     assert_right(here.check(USER, file=here.file))
 
 
+@pytest.mark.parametrize(
+    "answer", [says(403), says(406), page("Just a moment... checking your browser")]
+)
+def test_a_firewall_that_refuses_check_alone_is_no_problem(
+    here: Paper, answer: Any
+) -> None:
+    shielded("flask-autoconfig", answer)(here)
+    assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize("host", ["autodiscover", "@", "_autodiscover._tcp"])
+def test_thunderbird_takes_autodiscover_where_there_is_nothing_else(
+    here: Paper, host: str
+) -> None:
+    place = f"{host}.{DOMAIN}".removeprefix("@.")
+    if host.startswith("_"):
+        place = f"www.{DOMAIN}"
+    here.names.serve(ADDRESSES + f"{host} IN SRV 0 0 443 www\n" * (host[0] == "_"))
+    if host == "autodiscover":
+        here.names.serve(f"{ADDRESSES}{host} IN A {WEB}\n")
+    is_there = f"{place}{POX}"
+    when(lambda asked: asked.url != is_there, says(404))(here)
+    report = here.check(USER, "--allow-private")
+    assert works(report)["Thunderbird"] is True
+    assert works(report)["Kontact"] is None
+    assert "document.none" not in codes(report)
+
+
 def test_without_the_isp_database_the_verdict_says_so(here: Paper) -> None:
     here.names.serve(ADDRESSES)
     web(says(404))(here)
@@ -423,6 +454,94 @@ def test_a_domain_at_exchange_is_told_to_publish_nothing(here: Paper) -> None:
     (exchange,) = [one for one in report["findings"] if one["code"] == "http.exchange"]
     assert elsewhere in exchange["seen"]
     assert set(works(report).values()) == {None}
+
+
+def test_an_exchange_server_of_the_domains_own_needs_a_login(here: Paper) -> None:
+    def answer(asked: Asked) -> Any:
+        kinds = {"WWW-Authenticate": "Negotiate and NTLM"}
+        is_for_outlook = "autodiscover" in asked.path
+        return (401, kinds, b"") if is_for_outlook else says(404)(asked)
+
+    here.front.answer = answer
+    report = here.check(USER, "--allow-private")
+    assert not [one for one in failures(report) if one["code"].startswith("http.")]
+    assert "http.exchange" in codes(report)
+
+
+@pytest.mark.parametrize(
+    ("action", "target"),
+    [
+        ("redirectUrl", f"https://autodiscover.customer.test{POX}"),
+        ("redirectAddr", "fred@customer.test"),
+    ],
+)
+def test_outlook_follows_the_redirects_in_answers(
+    here: Paper, action: str, target: str
+) -> None:
+    here.names.load(here.zone, f"autodiscover.customer.test. IN A {ELSEWHERE}\n")
+    app = app_of(here.file)
+    served = app("POST", f"https://autodiscover.{DOMAIN}/", POX, "", request(USER))
+    certificate = here.certificate("autodiscover.customer.test")
+    here.web(ELSEWHERE, certificate).answer = lambda asked: (
+        served if asked.path == POX else None
+    )
+    name = f"R{action[1:]}"
+    answer = (
+        f'<Autodiscover xmlns="{NAMESPACE}"><Response xmlns="{RESPONSE}"><Account>'
+        f"<Action>{action}</Action><{name}>{target}</{name}>"
+        "</Account></Response></Autodiscover>"
+    )
+    at(POX, says(200, answer, Content_Type="text/xml"))(here)
+    report = here.check(USER, "--allow-private")
+    assert failures(report) == []
+    assert works(report)["Outlook (classic)"] is True
+
+
+def test_outlook_is_sent_on_to_microsoft_by_an_answer(here: Paper) -> None:
+    here.names.load(here.zone, f"autodiscover.tenant.test. IN A {ELSEWHERE}\n")
+    elsewhere = here.web(ELSEWHERE, here.certificate("autodiscover.tenant.test"))
+    elsewhere.answer = says(401, WWW_Authenticate="Basic realm=x")
+    answer = (
+        f'<Autodiscover xmlns="{NAMESPACE}"><Response xmlns="{RESPONSE}"><Account>'
+        "<Action>redirectAddr</Action><RedirectAddr>fred@tenant.test</RedirectAddr>"
+        "</Account></Response></Autodiscover>"
+    )
+    at(POX, says(200, answer, Content_Type="text/xml"))(here)
+    report = here.check(USER, "--allow-private")
+    assert failures(report) == []
+    assert "http.exchange" in codes(report)
+
+
+def test_a_comment_in_an_answer_has_no_placeholders(here: Paper) -> None:
+    answer = edited({"<Account>": "<!-- for %EMAILADDRESS% --><Account>"})
+    at(POX, answer)(here)
+    assert problems(here.check(USER, file=here.file)) == []
+
+
+def test_a_doctype_without_declarations_is_right(here: Paper) -> None:
+    doctype = '<!DOCTYPE clientConfig SYSTEM "config.dtd"><clientConfig'
+    answer = edited({"<clientConfig": doctype})
+    when(lambda asked: asked.path in ANYWHERE, answer)(here)
+    assert problems(here.check(USER, file=here.file)) == []
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/xml and text/plain"},
+        {"Content-Type": "application/xml; charset=iso-8859-1"},
+        {"Content-Type": 'text/xml; charset="utf-8"'},
+        {"Content-Length": "-1"},
+    ],
+    ids=str,
+)
+def test_headers_that_every_client_gets_along_with(
+    here: Paper, headers: dict[str, str]
+) -> None:
+    """The last byte of the document is a line's end."""
+    when(lambda asked: asked.path in ANYWHERE, edited({}, None, **headers))(here)
+    assert problems(here.check(USER, file=here.file)) == []
 
 
 def test_the_files_of_export_lack_nothing(here: Paper, tmp_path: Path) -> None:

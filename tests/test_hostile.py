@@ -66,13 +66,13 @@ def hang_up(connection: socket.socket) -> None:
 
 
 def redirecting(target: str) -> Behaviour:
-    """Redirect to a target, in which {} is the number of the request; 200 after 20."""
+    """Redirect to a target, in which {} is the number of the request; 200 after 30."""
     numbers = count()
 
     def behave(connection: socket.socket) -> None:
         connection.recv(4096)
         number = next(numbers)
-        status = "302 Found" if number < 20 else "200 OK"
+        status = "302 Found" if number < 30 else "200 OK"
         head = f"HTTP/1.1 {status}\r\nLocation: {target.format(number)}\r\n"
         connection.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
 

@@ -304,6 +304,7 @@ class Asked:
         self, app: App, method: str, host: str, path: str, body: bytes, secure: bool
     ) -> None:
         self.method, self.host, self.secure = method, host, secure
+        self.agent = ""  # its User-Agent
         self.path, _, self.query = path.partition("?")
         self.body = body
         self._app = app
@@ -360,6 +361,7 @@ class Front:
                 body = self.rfile.read(length)
                 host = (self.headers.get("Host") or "").partition(":")[0]
                 asked = Asked(front._app, self.command, host, self.path, body, secure)
+                asked.agent = self.headers.get("User-Agent") or ""
                 status, headers, data = front.answer(asked) or asked.served()
                 self.send_response_only(status)
                 length = 0  # more than there is, where a test says "+1" or "-1"

@@ -56,6 +56,7 @@ class Client(NamedTuple):
     takes_empty: bool = False  # stops at an empty 200 or a 204, and guesses
     takes_empty_404: bool = False  # stops at an empty 404
     needs_absolute_location: bool = False
+    agent: str = ""  # its User-Agent, "" where it is not known
     redirects: int = 10  # that it follows, as curl and libsoup do in programs
     patience: float = 10.0  # seconds that it waits for a response, at least
     srv: Literal["", "mail", "outlook"] = ""  # records that it looks up at the end
@@ -91,6 +92,7 @@ OUTLOOK = Client(
         *_POSTED,
         Step("host", POX, "none", "http", kind="302"),
     ),
+    agent="Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)",
     srv="outlook",
 )
 THUNDERBIRD = Client(
@@ -102,6 +104,8 @@ THUNDERBIRD = Client(
         _BY_ISPDB,
         Step("mx domain", CONFIG),
         _BY_MX_AND_ISPDB,
+        *reversed(_POSTED),
+        Step("host", POX, "none", "http", kind="pox"),
     ),
     rules=Rules(
         other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
@@ -117,8 +121,11 @@ THUNDERBIRD = Client(
         needs_domain=True,
     ),
     needs_xml_type=True,
+    agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 "
+    "Thunderbird/153.0",
     redirects=7,
     patience=5.0,
+    srv="outlook",
 )
 CALENDARS = Client("Calendars", "dav")
 _UNFILLED = Rules(domain="kept")
@@ -144,7 +151,8 @@ CLIENTS = (
             needs_username=True,
             all_or_nothing=True,
         ),
-        redirects=20,  # okhttp
+        agent="okhttp/4.12.0",
+        redirects=20,
     ),
     Client(
         "Evolution",  # 3.46
@@ -165,6 +173,7 @@ CLIENTS = (
             no_extra_attributes=True,
             no_byte_order_mark=True,
         ),
+        agent="Evolution/3.46.4",
         srv="mail",
     ),
     Client(
@@ -208,6 +217,7 @@ CLIENTS = (
             _BY_MX_AND_ISPDB,
         ),
         rules=_UNFILLED,
+        agent="gnome-online-accounts/3.50.0 libsoup/3.4.4",
     ),
     Client(
         "SnappyMail",

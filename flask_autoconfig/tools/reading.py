@@ -419,8 +419,14 @@ def beginning(document: bytes) -> tuple[str, str]:
     if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
         return "it is UTF-16", "save the file in UTF-8"
     before, xml, _ = document[:4000].partition(b"<?xml")
+    if b"<clientConfig" in document and b"</clientConfig" not in document:
+        return "it breaks off before </clientConfig>", "publish the whole document"
     if xml and not before.strip(_BYTE_ORDER_MARK):
-        return "", "write & as &amp;, save the file in UTF-8, and close each element"
+        try:
+            document.decode()
+        except UnicodeDecodeError:
+            return "it is not in UTF-8", "save the file in UTF-8"
+        return "", "write & as &amp;, and close each element"
     text = " ".join(document[:160].decode("utf-8", "replace").split())
     if text.startswith("<clientConfig"):  # the reason is not at the beginning
         return "", _GENERATE

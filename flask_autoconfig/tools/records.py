@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
-from .net.resolver import Resolver
+from .net.common import in_thread
+from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
 
 
@@ -27,6 +31,7 @@ class Published(NamedTuple):
     records: list[Record]  # those to add
     outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
     was_compared: bool = False  # with DNS: no other record needs to change
+    notes: list[str] = []  # noqa: RUF012 (what else the comparison found)
 
 
 def _zone(domain: Published) -> str:
@@ -159,25 +164,88 @@ _TAG = re.compile(rb"v=[A-Za-z0-9]*|[A-Za-z0-9]*=")
 def compared(published: Published, resolver: Resolver) -> Published:
     """Return the records that DNS lacks, and those to be removed there.
 
+    The zone's own name servers are asked; the resolver, where none of them answers.
     Raises LookupFailed.
     """
+    failure = seen = None
+    try:
+        seen = _compared(published, resolver)
+    except LookupFailed as error:
+        # The zone's own servers do not tell the first, and are not found at the second.
+        if error.kind in ("dnssec", "timeout"):
+            raise
+        failure = error
+    found = _at_authorities(published, resolver)
+    if not found:
+        if seen is None:
+            raise failure or LookupFailed(published.domain, "no name server answers")
+        return seen
+    _, first, newest = max(found, key=lambda each: each[0])
+    notes = list(newest.notes)
+    for _, server, other in found:
+        if other._replace(notes=[]) != newest._replace(notes=[]):
+            notes.append(
+                f"the name server {server} has other records than {first}: see whether "
+                "it fetches the zone (its serial number must grow with each change)"
+            )
+    if failure:
+        notes.append(f"only the zone's own name servers answer; for others: {failure}")
+    elif (
+        seen
+        and seen._replace(notes=[]) != newest._replace(notes=[])
+        and not any(other == seen for _, _, other in found)
+    ):
+        notes.append(
+            f"the resolver still has older answers than {first}, until their time to "
+            "live ends; clients may see them too"
+        )
+    return newest._replace(notes=notes)
+
+
+def _at_authorities(
+    published: Published, resolver: Resolver
+) -> list[tuple[tuple[int, int], Authority, Published]]:
+    """Return the comparison at each name server of the zone that answers.
+
+    Each comes with the serial number of the zone there and the number of differences.
+    """
+
+    def look(server: Authority) -> tuple[tuple[int, int], Authority, Published]:
+        seen = _compared(published, server.resolver)
+        size = len(seen.records) + len(seen.outdated)
+        return (server.resolver.serial(published.domain), size), server, seen
+
+    with suppress(LookupFailed):
+        servers = resolver.authorities(published.domain)
+        tasks = [in_thread(partial(look, server)) for server in servers]
+        wait(tasks)
+        for task in tasks:
+            error = task.exception()
+            if error and not isinstance(error, LookupFailed):
+                raise error
+        return [task.result() for task in tasks if not task.exception()]
+    return []
+
+
+def _compared(published: Published, resolver: Resolver) -> Published:
     missing: list[Record] = []
     outdated: list[Record] = []
+    notes: list[str] = []
     sets: dict[tuple[str, str], list[Record]] = {}
     for record in published.records:
         sets.setdefault((record.name, record.type), []).append(record)
     for (name, type_), wanted in sets.items():
         host = f"{name}.{published.domain}"
         found = [(_key(data), data) for data in resolver.records(host, type_)]
+        extra: list[Record] = []
         if type_ == "CNAME" and not found:
-            addresses = [
+            extra = sorted(
                 Record(name, address, data.to_text())
                 for address in _ADDRESSES
                 for data in resolver.records(host, address)
-            ]
-            if addresses and _resolves_alike(host, wanted[0], resolver):
+            )
+            if extra and _resolves_alike(host, wanted[0], resolver):
                 continue
-            outdated += addresses
         expected = {
             _key(dns.rdata.from_text("IN", type_, record.data)): record
             for record in wanted
@@ -185,12 +253,35 @@ def compared(published: Published, resolver: Resolver) -> Published:
         known = {key for key, _ in found}
         missing += [record for key, record in expected.items() if key not in known]
         tags = {_tag(key) for key in expected} - {b""}
-        outdated += sorted(
+        extra += sorted(
             Record(name, type_, data.to_text())
             for key, data in found
             if key not in expected and _tag(key) in tags
         )
-    return published._replace(records=missing, outdated=outdated, was_compared=True)
+        made_up = _by_wildcard(host, {record.type for record in extra}, resolver)
+        kept = [record for record in extra if record[1:] not in made_up]
+        first = next((record for record in extra if record[1:] in made_up), None)
+        if first is not None:
+            notes.append(
+                f"{host} has {first.type} {first.data} by a wildcard record, "
+                "as any name there: a record of its own takes its place"
+            )
+        outdated += kept
+    return published._replace(
+        records=missing, outdated=outdated, was_compared=True, notes=notes
+    )
+
+
+def _by_wildcard(
+    host: str, types: Iterable[str], resolver: Resolver
+) -> set[tuple[str, str]]:
+    """Return type and data of the records that a random name beside the host has."""
+    sibling = f"no-such-name-e3b0c442.{host.partition('.')[2]}"
+    return {
+        (type_, data.to_text())
+        for type_ in types
+        for data in resolver.records(sibling, type_)
+    }
 
 
 def _key(data: Rdata) -> Rdata | bytes:
@@ -205,7 +296,7 @@ def _tag(key: Rdata | bytes) -> bytes | None:
     """Return the purpose of a TXT record, b"" if it names none; None for other types."""
     if not isinstance(key, bytes):
         return None
-    tag = _TAG.match(key)
+    tag = _TAG.match(key.lstrip(b'"\\'))  # which people type into web panels
     return tag[0] if tag else b""
 
 

@@ -13,12 +13,14 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...config.ports import MAIL_TYPES
+from ..clients import THUNDERBIRD
 from ..net.http import PATIENCE, Reply, fetch_once, following
 from ..net.mail import Endpoint, MailServer, first_messages, mail_server
 from ..net.resolver import LookupFailed, Resolver
 from ..net.tcp import Network, ProbeError
 from ..net.tls import STAPLE, Certificate, address_of
 from ..net.untrusted import split_url
+from . import texts
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -39,6 +41,10 @@ class Ask(NamedTuple):
     method: str = "GET"
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+    def by(self, agent: str) -> Ask:
+        """Return the request with another User-Agent."""
+        return self._replace(headers=(*self.headers, ("User-Agent", agent)))
 
 
 class AtAddress(NamedTuple):
@@ -152,6 +158,20 @@ class Facts:
         return reply
 
     def _sent(self, ask: Ask) -> Reply:
+        """Send a request; as a client, where the name of this program is refused."""
+        reply = self._fetched(ask)
+        if "User-Agent" in dict(ask.headers) or not is_wall(reply):
+            return reply
+        as_client = ask.by(THUNDERBIRD.agent)
+        host = split_url(ask.url).hostname
+
+        def is_it_the_name() -> bool:
+            return not is_wall(self._fetched(as_client))
+
+        is_refused = self._once("the name is refused", host, is_it_the_name)
+        return self._fetched(as_client) if is_refused else reply
+
+    def _fetched(self, ask: Ask) -> Reply:
         network = self.network.step(PATIENCE * self.network.timeout)
         return fetch_once(network, ask.url, ask.method, ask.body, dict(ask.headers))
 
@@ -249,6 +269,14 @@ class Facts:
             return AtAddress(address, None, _web_server(network.step(), endpoint))
         except ProbeError as error:
             return AtAddress(address, error)
+
+
+def is_wall(reply: Reply) -> bool:
+    """Return whether a firewall or a bot protection may have refused a request."""
+    is_page = b"<html" in reply.body[:1000].lower()
+    text = reply.body[:4000].decode("utf-8", "replace") if is_page else ""
+    is_challenge = texts.patterns("page")["http.challenge"].search(text) is not None
+    return reply.status in (403, 406) or is_challenge
 
 
 def _web_server(network: Network, endpoint: Endpoint) -> Certificate | None:

@@ -200,6 +200,10 @@ class _Requests:
         wrong = wrong or self._refused(step, ask, reply)
         if wrong is not None:
             return self._failed(outcome, wrong)
+        return self._made_of(step, outcome, reply)
+
+    def _made_of(self, step: Step, outcome: Outcome, reply: Reply) -> Outcome:
+        """Return what the client makes of the document in a response."""
         try:
             setup = self._read(step, web.unpacked(reply))
         except RedirectedError as error:
@@ -207,11 +211,12 @@ class _Requests:
         except MeaninglessError as error:
             is_read, cure = not isinstance(error, _NotReadError), error.cure
             code = "document.unusable" if is_read else "document.not-read"
-            wrong = finding(code, ask.url, advice=cure, reason=error)
+            wrong = finding(code, outcome.url, advice=cure, reason=error)
             is_get = step.kind == "pox by get"  # an invalid request for most servers
             return self._failed(outcome, wrong.marked(web.ABSENT if is_get else ""))
         if step.kind != "xml":
-            return outcome._replace(setup=setup, trouble=web.unfilled(ask.url, reply))
+            trouble = web.unfilled(outcome.url, reply)
+            return outcome._replace(setup=setup, trouble=trouble)
         if self.client.needs_xml_type and not _is_in_charset(reply):
             wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
             return self._failed(outcome, wrong)
@@ -224,19 +229,19 @@ class _Requests:
             listed = " → ".join((*way, shown(target)))
             wrong = finding("autodiscover.redirect-loop", way[0], way=listed)
             return outcome._replace(trouble=wrong)
-        is_tried, got = False, ""
+        got = ""
         for there in self._leads(step, target, way):
-            code = there.trouble.code if there.trouble else ""
-            if there.setup is not None or code.startswith("autodiscover.redirect-"):
+            trouble, reply = there.trouble, there.reply
+            is_end = trouble and trouble.code.startswith("autodiscover.redirect-")
+            if there.setup is not None or is_end:
                 return there._replace(url=outcome.url)
-            is_tried = True
-            if there.trouble and (
-                "@" not in target or web.ABSENT not in there.trouble.marks
-            ):
-                got = got or there.trouble.seen
-        if not is_tried:
-            got = "it is neither an https URL nor an address"
-        got = got or "that domain publishes nothing for Outlook"
+            if self.case.provider is None and reply and reply.status == 401:
+                host = _host_of(reply.url)
+                exchange = finding("http.exchange", outcome.url, host=host, how="")
+                return outcome._replace(trouble=exchange)
+            if trouble and ("@" not in target or web.ABSENT not in trouble.marks):
+                got = got or trouble.seen
+        got = got or "Outlook finds nothing there (it takes an https URL or an address)"
         code, named = "autodiscover.redirect-fails", shown(target)
         wrong = finding(code, outcome.url, target=named, got=got)
         return outcome._replace(trouble=wrong)
@@ -284,13 +289,16 @@ class _Requests:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
-            code, most = "http.many-redirects", client.redirects
-            number = len(reply.redirects)
-            return finding(code, ask.url, number=number, most=most, client=client.name)
+            return finding(
+                "http.many-redirects",
+                ask.url,
+                number=len(reply.redirects),
+                client=client.name,
+                most=client.redirects,
+            )
         if reply.seconds > client.patience:
-            took, patience = f"{reply.seconds:.0f}", f"{client.patience:.0f}"
-            code, name = "http.too-slow", client.name
-            return finding(code, ask.url, took=took, most=patience, client=name)
+            code, most = "http.too-slow", f"{client.patience:.0f}"
+            return finding(code, ask.url, client=client.name, most=most)
         if client.takes_no_compression and coding:
             return finding("http.compressed", reply.url, coding=coding[:40])
         for hop in reply.redirects if client.needs_absolute_location else ():
@@ -304,6 +312,20 @@ class _Requests:
             count = [name for name, _ in reply.every].count("content-type")
             first = f" (the first of {count} Content-Type headers)" if count > 1 else ""
             return finding("http.content-type", reply.url, found=f"{kind}{first}")
+        if client.agent and reply.seconds < _SLOW:
+            return self._agent_refused(ask)
+        return None
+
+    def _agent_refused(self, ask: Ask) -> Finding | None:
+        """Return that the client's own User-Agent is refused, or None."""
+        client = self.client
+        with suppress(ProbeError):
+            reply = self.facts.answer(ask.by(client.agent))
+            wrong = web.of_reply(self.case, reply, ask.url)
+            if wrong is not None and not reply.is_limited:
+                code, agent = "http.agent-refused", client.agent
+                name = client.name
+                return finding(code, ask.url, agent=agent, got=wrong.seen, client=name)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:

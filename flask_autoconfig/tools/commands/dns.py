@@ -152,8 +152,11 @@ def _compared(
                     cure = outcome.cure or "check the name servers of the domain"
                     failed.append(Problem(name, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
-                elif outcome.records or outcome.outdated:
-                    different.append(outcome)
+                else:
+                    for note in outcome.notes:
+                        terminal.tell(f"note: {name}: {note}", err=True)
+                    if outcome.records or outcome.outdated:
+                        different.append(outcome)
                 if count == silent == _WORKERS:
                     message = "not compared either: no name server has answered"
                     failed.append(Problem("the other domains", message, ""))

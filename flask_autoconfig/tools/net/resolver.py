@@ -9,7 +9,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import dns.edns
 import dns.exception
@@ -22,7 +22,9 @@ from dns.rdata import Rdata
 
 from ...address import is_ip
 from .common import in_thread, texts
+from .untrusted import is_public
 
+_MOST_SERVERS = 4  # of a zone
 _THREAD_DELAY = 0.3  # seconds that the result of a lookup that timed out may be late
 
 
@@ -52,6 +54,8 @@ class Resolver:
         self, server: tuple[str, int] | None = None, timeout: float = 5.0
     ) -> None:
         self._system = server is None
+        self._is_inside = server is not None and not is_public(server[0])
+        self._behind: Resolver | None = None  # for what a server of a zone delegates
         try:
             self._resolver = dns.resolver.Resolver(configure=self._system)
         except dns.resolver.NoResolverConfiguration:  # then every lookup fails
@@ -70,6 +74,39 @@ class Resolver:
         copied = copy.copy(self)
         copied._until = min(self._until, moment)
         return copied
+
+    def at(self, address: str) -> Resolver:
+        """Return a resolver that asks a zone's name server, and this one for the rest."""
+        copied = copy.copy(self)
+        copied._system, copied._behind = False, self
+        copied._resolver = copy.copy(self._resolver)
+        copied._resolver.nameservers, copied._resolver.port = [address], 53
+        return copied
+
+    def authorities(self, name: str, allow_private: bool = False) -> list[Authority]:
+        """Return the name servers of the zone that the name is in; raises LookupFailed.
+
+        A host that DNS names is not trusted: servers at private addresses are left out,
+        unless they are allowed or the user's own name server is at one.
+        """
+        labels = name.split(".")
+        hosts: list[str] = []
+        while len(labels) > 1 and not hosts:  # not those of a top-level domain
+            zone = ".".join(labels)
+            if not self.alias(zone):
+                records: list[Any] = self.records(zone, "NS")
+                hosts = sorted(_host(record.target) for record in records)
+            del labels[0]
+        found: list[Authority] = []
+        for host in filter(None, hosts[:_MOST_SERVERS]):
+            with suppress(LookupFailed):
+                addresses = self.addresses(host)
+                found += [
+                    Authority(host, address, self.at(address))
+                    for address in sorted(addresses, key=lambda one: ":" in one)
+                    if allow_private or self._is_inside or is_public(address)
+                ][:1]
+        return found
 
     def _left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())
@@ -90,6 +127,8 @@ class Resolver:
             return None
         except dns.resolver.NoAnswer as error:
             if _is_cut_short(error.kwargs.get("response")):
+                if self._behind:
+                    return self._behind._lookup(name, type_)
                 reason = "the name server asked answers for its own zones only"
                 raise LookupFailed(f"{name} {type_}", reason, "short") from error
             return []
@@ -164,6 +203,17 @@ class Resolver:
             raise next(iter(failed.values()))
         return records
 
+    def serial(self, name: str) -> int:
+        """Return the serial number of the zone that the name is in; 0 if unknown."""
+        labels = name.split(".")
+        with suppress(LookupFailed):
+            while len(labels) > 1:
+                records: list[Any] = self.records(".".join(labels), "SOA")
+                if records:
+                    return int(records[0].serial)
+                del labels[0]
+        return 0
+
     def is_known(self, name: str) -> bool:
         """Return whether the name exists in DNS; True where that cannot be found out."""
         try:
@@ -206,6 +256,17 @@ class Resolver:
         return [
             b"".join(record.strings).decode("utf-8", "replace") for record in records
         ]
+
+
+class Authority(NamedTuple):
+    """A name server of a zone."""
+
+    host: str
+    address: str
+    resolver: Resolver
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.address})"
 
 
 def _host(name: Any) -> str:

@@ -298,13 +298,14 @@ def _beyond(status: int, text: str) -> str:
 
 def unfilled(url: str, reply: Reply) -> Finding | None:
     """Return that a document for clients without placeholders has one, or None."""
-    found = _PLACEHOLDER.search(unpacked(reply))
+    found = _PLACEHOLDER.search(_COMMENT.sub(b"", unpacked(reply)))
     if found is None:
         return None
     name = found[0].decode("ascii", "replace")
     return finding("document.unfilled", url, name=name)
 
 
+_COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Not percent-encoding, which has two hexadecimal digits.
 _PLACEHOLDER = re.compile(
     rb"%(?:EMAIL|REALNAME|USER|LOCALPART|DOMAIN)[A-Z]*%?|%(?![\da-fA-F]{2})\w{3,20}%"
