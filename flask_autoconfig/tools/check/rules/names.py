@@ -171,7 +171,9 @@ def _service(
             for target in wanted
         )
         code = "srv.file-outdated" if is_dead else "srv.differs"
-        yield _wrong(code, subject, _listed(offered), _listed(wanted))
+        found = _wrong(code, subject, _listed(offered), _listed(wanted))
+        is_ours = service and not is_dead and _is_of_file(scene, service, offered)
+        yield found.marked("same server" if is_ours else "")
     elif failing is not None:
         yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
@@ -184,7 +186,24 @@ def _service(
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
     else:
-        yield _wrong("srv.contradicts", subject, _listed(offered), _listed(wanted))
+        if any(facts.exists(host) for host, _ in wanted):
+            yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _is_of_file(
+    scene: Scene, service: tuple[str, str, str], offered: list[Target]
+) -> bool:
+    """Return whether the targets are further ports or names of the file's servers."""
+    hosts = {
+        endpoint.host for endpoint in servers.endpoints(scene.case, scene.case.provider)
+    }
+    return bool(offered) and all(
+        any(sources.is_same_host(scene.facts, host, ours) for ours in hosts)
+        and not servers.is_dead(
+            scene.facts, Endpoint(service[1], host, port, service[2])
+        )
+        for host, port in offered
+    )
 
 
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
@@ -231,14 +250,16 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
-        denied = finding("srv.denied", subject, by=measure.place, wanted=wanted)
+        denied = finding(
+            "srv.denied", subject, by=sources.said_by(measure), wanted=wanted
+        )
         return denied.marked(mark)
     led = Account(type_, *targets[0], socket_type)
     if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), wanted, measure.place)
+    return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
 
 
 def _targets(scene: Scene, name: str) -> list[Target]:
@@ -263,5 +284,5 @@ def _listed(targets: list[Target]) -> str:
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    by = by or "the documents"
+    by = by or "the documents say"
     return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

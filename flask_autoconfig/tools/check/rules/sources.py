@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -75,7 +75,21 @@ def _published(scene: Scene) -> Iterator[Source]:
             accounts = tuple(one._replace(authentication="") for one in play.mail)
             known = others.setdefault(play.place, Source(play.place, accounts))
             others[play.place] = known._replace(clients=(*known.clients, play.client))
-    yield from others.values()
+    for source in others.values():
+        yield source._replace(is_foreign=_is_of_others(scene, source.accounts))
+
+
+def _is_of_others(scene: Scene, accounts: Iterable[Account]) -> bool:
+    """Return whether all servers are those of a document for other domains."""
+    others = {
+        with_domain(server.hostname, scene.case.domain)
+        for document in scene.documents
+        if documents.is_foreign(scene, document)
+        for _, server in document.provider.servers
+        if server.hostname
+    }
+    hosts = {account.hostname for account in accounts}
+    return bool(hosts) and hosts <= others
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
@@ -107,12 +121,17 @@ def is_faulty(scene: Scene, account: Account) -> bool:
 def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
     """Return how many sources without faults agree with a source; the MX host counts."""
     types = {account.type for account in source.accounts}
+    # Who says no user name is not right for that.
+    alone = [
+        one._replace(accounts=tuple(it._replace(username=None) for it in one.accounts))
+        for one in (source, *listed)
+    ]
     agreeing = [
         other
-        for other in listed
-        if other is not source and not other.is_foreign and not other.faults
+        for other in alone[1:]
+        if other.place != source.place and not other.is_foreign and not other.faults
         if not types.isdisjoint(account.type for account in other.accounts)
-        if not any(disagreements(scene, source, other))
+        if not any(disagreements(scene, alone[0], other))
     ]
     hosts: list[str] = []
     with suppress(LookupFailed):
@@ -146,13 +165,16 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
                 continue
             who = scene.case.asker
             said = in_words(theirs, ours, who), in_words(ours, theirs, who)
-            whose = f"{measure.place} says"
-            if measure.place == SRV:
-                whose = f"{SRV} say"
+            whose = said_by(measure)
             code, place = "setup.contradicts", source.place
             found = finding(code, place, whose=whose, theirs=said[0], ours=said[1])
             mark = "same server" if is_one_server(scene, ours, theirs) else ""
             yield found.marked(mark).hurting(*source.clients)
+
+
+def said_by(source: Source) -> str:
+    """Return who says it, as the beginning of a sentence."""
+    return f"{source.place} {'say' if source.place == SRV else 'says'}"
 
 
 def disagreements(
