@@ -69,7 +69,12 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
 
 
 # What is wrong with settings that are another customer's anyway.
-_OF_STRANGERS = ("document.stale", "digest.differs", "autodiscover.v2-elsewhere")
+_OF_STRANGERS = (
+    "document.stale",
+    "digest.differs",
+    "digest.missing",
+    "autodiscover.v2-elsewhere",
+)
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:

@@ -181,13 +181,22 @@ def _service(
     elif paths and path not in paths:
         code = "srv.differs" if case.provider else "srv.contradicts"
         yield _wrong(code, subject, f"TXT {paths[0]}", path)
-    elif service or is_right or not wanted or not set(offered).isdisjoint(wanted):
+    elif service or is_right or not _leads_astray(facts, offered, wanted):
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
     else:
-        if any(facts.exists(host) for host, _ in wanted):
-            yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+        yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
+    """Return whether records lead to none of the existing hosts that are wanted."""
+    hosts = [host for host, _ in wanted if facts.exists(host)]
+    return bool(hosts) and not any(
+        sources.is_same_host(facts, ours, theirs)
+        for ours in hosts
+        for theirs, _ in offered
+    )
 
 
 def _is_of_file(
@@ -199,9 +208,7 @@ def _is_of_file(
     }
     return bool(offered) and all(
         any(sources.is_same_host(scene.facts, host, ours) for ours in hosts)
-        and not servers.is_dead(
-            scene.facts, Endpoint(service[1], host, port, service[2])
-        )
+        and servers.is_alive(scene.facts, Endpoint(service[1], host, port, service[2]))
         for host, port in offered
     )
 

@@ -56,6 +56,14 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     return is_refused or not server.mechanisms
 
 
+def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
+    """Return whether clients can log in; False for servers that cannot be tried."""
+    with suppress(ProbeError):
+        facts.server(endpoint)
+        return not is_dead(facts, endpoint)
+    return False
+
+
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
     """Return the connections to the mail servers of the file."""
     return [
