@@ -77,15 +77,11 @@ def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
     if missing and not _is_exchange(play):
+        listed = ", ".join(str(one) for one in theirs if one.type in MAIL_TYPES)
         words = enumerated([SERVERS[one.type] for one in missing], "or")
-        instead = [str(one) for one in theirs if one.type in MAIL_TYPES]
-        yield finding(
-            "setup.incomplete",
-            play.place,
-            missing=words,
-            theirs=", ".join(instead) or "no mail account",
-            ours=", ".join(map(str, missing)),
-        )
+        found = f"{listed} and no {words}" if listed else "no mail account"
+        ours = ", ".join(map(str, missing))
+        yield finding("setup.incomplete", play.place, theirs=found, ours=ours)
 
 
 def _half(play: Play) -> Iterator[Finding]:
@@ -118,9 +114,10 @@ def expected(client: Client, case: Case) -> Setup | None:
 
 def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
+    is_document = any(client.name in scene.readers(it) for it in scene.documents)
     for account in play.mail:
         name = account.username or ""
-        if name in scene.names_for_all:
+        if name in scene.names_for_all and not is_document:
             yield documents.one_name(play.place, name)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)

@@ -159,10 +159,18 @@ def _service(
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
     failing = None
-    if service and offered and not (case.provider and is_right):
-        failing = _failing(
-            facts, subject, Endpoint(service[1], *offered[0], service[2])
-        )
+    known = {
+        Endpoint.of(account)
+        for source in scene.sources
+        if source.place != sources.SRV
+        for account in source.accounts
+    }
+    first = (
+        Endpoint(service[1], *offered[0], service[2]) if service and offered else None
+    )
+    # The rule of servers tells what is wrong with those that the file or others name.
+    if first and first not in known and not (case.provider and is_right):
+        failing = _failing(facts, subject, first)
     if failing is not None and (failing.code == "srv.other-service" or not wanted):
         yield failing
     elif case.provider and not is_right:
