@@ -38,7 +38,8 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
         return ()
     first, *others = sorted(rated, key=lambda one: one.rank)
     against = [one for one in others if any(disagreements(scene, first, one))]
-    if first.is_foreign and first.faults:
+    tried = len(first.accounts[: servers.MOST])
+    if first.is_foreign and 0 < tried <= first.faults:
         against = others  # nobody can log in there anyway
         first = first._replace(is_contradicted=True)
     is_decided = not first.faults and all(one.rank > first.rank for one in against)
