@@ -41,6 +41,7 @@ from seeds import (
     offering,
     old_client,
     page,
+    records,
     says,
     shielded,
     web,
@@ -1077,3 +1078,77 @@ def test_name_servers_of_the_zone_are_no_problem_where(
     assert_right(report)
     said_of = {"dns.server-lame", "dns.server-silent", "dns.cached"}
     assert said_of.isdisjoint(codes(report))
+
+
+_OTHER_PORTS = {
+    "_imap._tcp IN SRV 0 0 0 .": f"_imap._tcp IN SRV 0 1 143 imap.{DOMAIN}.",
+    "_submission._tcp IN SRV 0 0 0 .": f"_submission._tcp IN SRV 0 1 587 smtp.{DOMAIN}.",
+}
+_WITHOUT_TLS_FIRST = {
+    f"_imaps._tcp IN SRV 0 1 993 imap.{DOMAIN}.": "_imaps._tcp IN SRV 0 0 0 .",
+    **_OTHER_PORTS,
+}
+# Records that lead to the right servers in other ways than those that `dns` prints.
+SRV_WAYS: dict[str, dict[str, Any]] = {
+    "STARTTLS beside TLS": {"replace": _OTHER_PORTS},
+    "STARTTLS alone": {"replace": _WITHOUT_TLS_FIRST},
+    "another name of the server": {
+        "replace": {f"993 imap.{DOMAIN}.": f"993 mail.{DOMAIN}."},
+        "add": f"mail IN A {IMAP}\n",
+    },
+    "a spare server that sleeps": {
+        "add": f"_imaps._tcp IN SRV 9 1 993 spare.{DOMAIN}.\nspare IN A {DEAD}\n"
+    },
+    "POP3 that no document names": {
+        "replace": {
+            "_pop3s._tcp IN SRV 0 0 0 .": f"_pop3s._tcp IN SRV 0 1 995 pop.{DOMAIN}."
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("way", SRV_WAYS)
+def test_records_may_lead_to_the_right_servers_in_other_ways(
+    here: Paper, way: str
+) -> None:
+    here.names.serve(records(here, **SRV_WAYS[way]))
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+@pytest.mark.parametrize("way", ["STARTTLS beside TLS", "another name of the server"])
+def test_records_may_name_further_ports_and_names_of_the_files_servers(
+    here: Paper, tmp_path: Path, way: str
+) -> None:
+    here.names.serve(records(here, **SRV_WAYS[way]))
+    report = here.check(USER, "--allow-private", file=written(tmp_path))
+    assert problems(report) == []
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"<port>993": "<port>143", "<socketType>SSL": "<socketType>STARTTLS"},
+        {f"imap.{DOMAIN}": f"pop.{DOMAIN}"},
+    ],
+    ids=["another port", "another name"],
+)
+def test_formats_may_name_one_server_by_several_ports_and_names(
+    here: Paper, edits: dict[str, str]
+) -> None:
+    edits |= {"<port>465": "<port>587"} if "<port>993" in edits else {}
+    when(lambda asked: asked.path in ANYWHERE, edited(edits))(here)
+    assert problems(here.check(USER, "--allow-private")) == []
+
+
+def test_a_hosters_document_may_list_the_domain_of_the_mx_host_alone(
+    here: Paper,
+) -> None:
+    """The names are those of the same servers; only Mustang wants the domain itself."""
+    servers = f"imap.{HOSTER}. IN A {IMAP}\nsmtp.{HOSTER}. IN A {SMTP}\n"
+    mx = {f"MX 10 mx.{DOMAIN}.": f"MX 10 mx.{HOSTER}."}
+    add = f"mx.{HOSTER}. IN A {SMTP}\ndav.{HOSTER}. IN A {DAV}\n{servers}"
+    here.names.serve(records(here, replace=mx, add=add))
+    when(lambda asked: asked.path in ANYWHERE, edited({DOMAIN: HOSTER}))(here)
+    report = here.check(USER, "--allow-private")
+    assert {found["code"] for found in failures(report)} == set()
+    assert "document.other-domain" in codes(report)

@@ -41,6 +41,7 @@ _REQUESTS = (
 PROTOCOL, TYPE, SERVER, PORT = "Protocol", "Type", "Server", "Port"
 LOGIN_NAME, SPA, SSL, ENCRYPTED_BY = "LoginName", "SPA", "SSL", "Encryption"
 AUTH_REQUIRED = "AuthRequired"
+DOMAIN_REQUIRED = "DomainRequired"
 TYPES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP"}
 DAV_TYPES = {"caldav": "CalDAV", "carddav": "CardDAV"}
 # Outlook's methods: passwords, and servers that require no login.
@@ -152,7 +153,7 @@ def _server(server: Server, recipient: Recipient) -> dict[str, str]:
         TYPE: TYPES[server.type],
         SERVER: host,
         PORT: str(server.port),
-        "DomainRequired": "off",
+        DOMAIN_REQUIRED: "off",
         **login,
         SPA: "on" if method == "NTLM" else "off",
         SSL: ssl,

@@ -30,6 +30,7 @@ class Account(NamedTuple):
     username: str | None = None  # with placeholders, or filled in
     authentication: str = ""
     url: str = ""  # of a service that speaks HTTP
+    needs_domain: bool = False  # people must type DOMAIN\\name
 
     def __str__(self) -> str:
         if self.url:
@@ -162,6 +163,11 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
     return Setup((*setup.servers, *services))
 
 
+def has_action(body: bytes) -> bool:
+    """Return whether an Autodiscover answer says what to do with it, as Outlook needs."""
+    return bool(_text(parse(body), "Action"))
+
+
 def _text(root: Element, name: str) -> str:
     """Return the text of the first element with this name, in any namespace."""
     texts = (it.text or "" for it in root.iter() if local_name(it) == name)
@@ -218,7 +224,8 @@ def _outlook_account(said: dict[str, str]) -> Account:
     if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
         method = "none"
     return Account(
-        type_, said[outlook.SERVER], port or 0, socket_type, username, method
+        *(type_, said[outlook.SERVER], port or 0, socket_type, username, method),
+        needs_domain=said.get(outlook.DOMAIN_REQUIRED, "off").lower() == "on",
     )
 
 

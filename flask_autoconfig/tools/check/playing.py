@@ -13,6 +13,7 @@ from ...documents.setups import (
     MeaninglessError,
     RedirectedError,
     Setup,
+    has_action,
     read_outlook,
 )
 from .. import reading
@@ -265,7 +266,13 @@ class _Requests:
         """Return what the client makes of a document; raise MeaninglessError."""
         asker = self.case.asker
         if step.kind != "xml":
-            return read_outlook(document)
+            setup = read_outlook(document)
+            is_mail = any(not account.url for account in setup.servers)
+            if is_mail and self.client.family == "outlook" and not has_action(document):
+                reason = "it has no <Action>, so that Outlook uses none of its settings"
+                cure = "write <Action>settings</Action> in <Account>"
+                raise MeaninglessError(reason, cure)
+            return setup
         seen = reading.read(document, self.client.rules, asker)
         if seen.setup is None and seen.faults[0].code == "not-read":
             raise _NotReadError(seen.reason, seen.cure)

@@ -128,13 +128,22 @@ class Scene:
         first = next(iter(self.sources), None)
         return None if first is None or first.is_foreign else first
 
+    def is_foreign(self, play: Play) -> bool:
+        """Return whether a client got the servers of another customer's document."""
+        urls = {ask.url for document in self.foreign for ask in document.asks}
+        theirs = {
+            server.hostname
+            for document in self.foreign
+            for _, server in document.provider.servers
+        }
+        hosts = {account.hostname for account in play.mail}
+        is_there = play.found is not None and play.found.url in urls
+        return is_there or (bool(hosts) and hosts <= theirs)
+
     @property
     def own_plays(self) -> list[Play]:
-        """The plays that did not end at the document of another customer."""
-        urls = {ask.url for document in self.foreign for ask in document.asks}
-        return [
-            play for play in self.plays if not (play.found and play.found.url in urls)
-        ]
+        """The plays that did not end at the settings of another customer."""
+        return [play for play in self.plays if not self.is_foreign(play)]
 
     @property
     def is_by_others(self) -> bool:

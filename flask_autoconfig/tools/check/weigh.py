@@ -74,11 +74,26 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     )
 
 
+# What is wrong with settings that are another customer's anyway.
+_OF_STRANGERS = (
+    "document.stale",
+    "digest.differs",
+    "digest.missing",
+    "autodiscover.v2-elsewhere",
+)
+
+
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings that no wrong value of a document causes.
+    """Yield the findings that no other causes: a wrong value, or another customer's site.
 
     Clients drop the document for the value, or set up a server that does not exist.
     """
+    strangers = {
+        client
+        for found in findings
+        if found.code == "document.another-customers"
+        for client in found.clients
+    }
     causes = [
         found
         for found in findings
@@ -92,6 +107,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
+        if found.code in _OF_STRANGERS and strangers & {*found.clients}:
+            continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
             yield found
 

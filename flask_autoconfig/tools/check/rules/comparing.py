@@ -8,11 +8,14 @@ from dataclasses import replace
 from functools import partial
 
 from ....address import NOBODY, Address
+from ....config.ports import MAIL_TYPES
 from ....documents import Recipient
 from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
+from ...naming import SERVERS
 from ...net.tcp import ProbeError
+from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
 from ..facts import Ask
 from ..findings import Case, Finding, finding
@@ -46,11 +49,16 @@ def differences(scene: Scene) -> Iterator[Finding]:
             compare = _with_file if scene.case.provider else _without_file
             for found in compare(scene, client, play):
                 yield found.hurting(client.name)
+            if any(account.needs_domain for account in play.mail):
+                found = finding("autodiscover.domain-required", play.place)
+                yield found.hurting(client.name)
     yield from sources.contradictions(scene)
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
+    if not play.is_by_ispdb:
+        yield from _incomplete(play, setup)
     for ours, theirs in _differing(setup.servers, play, scene.case.asker):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
@@ -58,7 +66,39 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         is_faulty = partial(sources.is_faulty, scene)
         is_outdated = is_faulty(ours) and not is_faulty(theirs)
         code = "setup.file-outdated" if is_outdated else "setup.differs"
-        yield _difference(code, play, theirs, "the file says", ours)
+        who = scene.case.asker
+        yield _difference(code, play, theirs, "the file says", ours, who)
+
+
+def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:
+    """Yield that mail servers of the file are missing in what a client sets up."""
+    theirs = play.setup.servers if play.setup else ()
+    types = {account.type for account in theirs}
+    mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
+    missing = [one for one in mail if one.type not in types]
+    if missing and not _is_exchange(play):
+        listed = ", ".join(str(one) for one in theirs if one.type in MAIL_TYPES)
+        words = enumerated([SERVERS[one.type] for one in missing], "or")
+        found = f"{listed} and no {words}" if listed else "no mail account"
+        ours = ", ".join(map(str, missing))
+        yield finding("setup.incomplete", play.place, theirs=found, ours=ours)
+
+
+def _half(play: Play) -> Iterator[Finding]:
+    """Yield that an account can only receive, or only send."""
+    types = {account.type for account in play.mail}
+    missing = "" if "smtp" in types else SERVERS["smtp"]
+    if types <= {"smtp"}:
+        missing = "IMAP or POP3 server"
+    if types and missing and not _is_exchange(play):
+        theirs = ", ".join(map(str, play.mail))
+        yield finding("setup.half", play.place, theirs=theirs, missing=missing)
+
+
+def _is_exchange(play: Play) -> bool:
+    """Return whether the account is that of an Exchange server, which needs no others."""
+    accounts = play.setup.servers if play.setup else ()
+    return any(one.url and one.type in ("ews", "activesync") for one in accounts)
 
 
 def expected(client: Client, case: Case) -> Setup | None:
@@ -74,12 +114,15 @@ def expected(client: Client, case: Case) -> Setup | None:
 
 def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     """Yield accounts that do not work, and those that the ISP database differs in."""
+    is_document = any(client.name in scene.readers(it) for it in scene.documents)
     for account in play.mail:
         name = account.username or ""
-        if name in scene.names_for_all:
+        if name in scene.names_for_all and not is_document:
             yield documents.one_name(play.place, name)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
+    if client.family in ("outlook", "apple"):
+        yield from _half(play)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):
@@ -90,7 +133,8 @@ def _in_ispdb(
     scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
     """Return that the ISP database has another server, which may work as well."""
-    found = _difference("ispdb.differs", play, theirs, whose, ours)
+    who = scene.case.asker
+    found = _difference("ispdb.differs", play, theirs, whose, ours, who)
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
 
 
@@ -106,11 +150,10 @@ def _differing(
 
 
 def _difference(
-    code: str, play: Play, theirs: Account, whose: str, ours: Account
+    code: str, play: Play, theirs: Account, whose: str, ours: Account, who: Address
 ) -> Finding:
-    words = sources.in_words
-    said = {"theirs": words(theirs, ours), "ours": words(ours, theirs)}
-    return finding(code, play.place, whose=whose, **said)
+    said = sources.in_words(theirs, ours, who), sources.in_words(ours, theirs, who)
+    return finding(code, play.place, whose=whose, theirs=said[0], ours=said[1])
 
 
 def names_for_all(scene: Scene) -> frozenset[str]:

@@ -231,7 +231,13 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         code = "document.other-domain"
         if document in scene.foreign:
             code = "document.another-customers"
-        yield finding(code, document.place, domain=domain, others=others)
+        found = finding(code, document.place, domain=domain, others=others)
+        plays = [play for play in scene.plays if scene.is_foreign(play)]
+        if document in scene.foreign[:1]:
+            places = (document.place, *(play.place for play in plays if play.found))
+            found = found._replace(places=tuple(dict.fromkeys(places)))
+            found = found.hurting(*(play.client for play in plays))
+        yield found
 
 
 # --- User names -------------------------------------------------------------------------

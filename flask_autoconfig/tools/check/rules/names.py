@@ -263,10 +263,18 @@ def _service(
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
     failing = None
-    if service and offered and not (case.provider and is_right):
-        failing = _failing(
-            facts, subject, Endpoint(service[1], *offered[0], service[2])
-        )
+    known = {
+        Endpoint.of(account)
+        for source in scene.sources
+        if source.place != sources.SRV
+        for account in source.accounts
+    }
+    first = (
+        Endpoint(service[1], *offered[0], service[2]) if service and offered else None
+    )
+    # The rule of servers tells what is wrong with those that the file or others name.
+    if first and first not in known and not (case.provider and is_right):
+        failing = _failing(facts, subject, first)
     if failing is not None and (failing.code == "srv.other-service" or not wanted):
         yield failing
     elif case.provider and not is_right:
@@ -275,7 +283,9 @@ def _service(
             for target in wanted
         )
         code = "srv.file-outdated" if is_dead else "srv.differs"
-        yield _wrong(code, subject, _listed(offered), _listed(wanted))
+        found = _wrong(code, subject, _listed(offered), _listed(wanted))
+        is_ours = service and not is_dead and _is_of_file(scene, service, offered)
+        yield found.marked("same server" if is_ours else "")
     elif failing is not None:
         yield failing
     elif service and not case.provider and (wrong := _contradicted(scene, service)):
@@ -283,12 +293,36 @@ def _service(
     elif paths and path not in paths:
         code = "srv.differs" if case.provider else "srv.contradicts"
         yield _wrong(code, subject, f"TXT {paths[0]}", path)
-    elif service or is_right or not wanted or not set(offered).isdisjoint(wanted):
+    elif service or is_right or not _leads_astray(facts, offered, wanted):
         listed = _listed(offered) if offered else "not offered, as expected"
         yield finding("srv.found", subject, targets=listed)
         yield from _aliases(facts, subject, offered)
     else:
-        yield _wrong("srv.contradicts", subject, _listed(offered), _listed(wanted))
+        yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
+    """Return whether records lead to none of the existing hosts that are wanted."""
+    hosts = [host for host, _ in wanted if facts.exists(host)]
+    return bool(hosts) and not any(
+        sources.is_same_host(facts, ours, theirs)
+        for ours in hosts
+        for theirs, _ in offered
+    )
+
+
+def _is_of_file(
+    scene: Scene, service: tuple[str, str, str], offered: list[Target]
+) -> bool:
+    """Return whether the targets are further ports or names of the file's servers."""
+    hosts = {
+        endpoint.host for endpoint in servers.endpoints(scene.case, scene.case.provider)
+    }
+    return bool(offered) and all(
+        any(sources.is_same_host(scene.facts, host, ours) for ours in hosts)
+        and servers.is_alive(scene.facts, Endpoint(service[1], host, port, service[2]))
+        for host, port in offered
+    )
 
 
 def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
@@ -299,20 +333,15 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
         return None
     target, service = f"{first.host}:{first.port}", subject.removesuffix(" SRV")
     way = "STARTTLS" if first.socket_type == "STARTTLS" else "TLS at once"
-    if found.code == "server.wrong-encryption":
-        spoken = dict(found.values)["socket_type"]
-        of = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
-        other = of.get((first.type, spoken), "")
-        if other:
-            return finding(
-                "srv.other-service",
-                subject,
-                target=target,
-                way=way,
-                service=service,
-                other=other,
-            )
-    return finding("srv.dead", subject, target=target, way=way, reason=found.seen)
+    spoken = dict(found.values).get("socket_type", "")
+    by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
+    other = by_type.get((first.type, spoken), "")
+    if found.code == "server.wrong-encryption" and other:
+        code = "srv.other-service"
+        return finding(
+            code, subject, target=target, way=way, service=service, other=other
+        )
+    return finding("srv.dead", subject, reason=found.seen, target=target, way=way)
 
 
 def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:
@@ -340,15 +369,16 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
         mark = "elsewhere" if type_ == "pop3" and "imap" in offered else ""
-        return finding("srv.denied", subject, by=measure.place, wanted=wanted).marked(
-            mark
+        denied = finding(
+            "srv.denied", subject, by=sources.said_by(measure), wanted=wanted
         )
+        return denied.marked(mark)
     led = Account(type_, *targets[0], socket_type)
     if not alive or any(sources.is_one_server(scene, led, one) for one in alive):
         return None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
-    return _wrong(code, subject, _listed(targets[:1]), wanted, measure.place)
+    return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
 
 
 def _targets(scene: Scene, name: str) -> list[Target]:
@@ -373,5 +403,5 @@ def _listed(targets: list[Target]) -> str:
 def _wrong(code: str, subject: str, found: str, wanted: str, by: str = "") -> Finding:
     advice = [web.without_dot(part.partition(":")[0]) for part in found.split(", ")]
     dots = "".join(f"; {text}" for text in advice if text)
-    said = {"found": found, "wanted": wanted, "dots": dots}
-    return finding(code, subject, by=by or "the documents", **said)
+    by = by or "the documents say"
+    return finding(code, subject, found=found, wanted=wanted, dots=dots, by=by)

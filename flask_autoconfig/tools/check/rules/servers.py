@@ -56,6 +56,14 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     return is_refused or not server.mechanisms
 
 
+def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
+    """Return whether clients can log in; False for servers that cannot be tried."""
+    with suppress(ProbeError):
+        facts.server(endpoint)
+        return not is_dead(facts, endpoint)
+    return False
+
+
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
     """Return the connections to the mail servers of the file."""
     return [
@@ -145,19 +153,24 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
 
 
 def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Finding]:
-    """Yield that a client would use a method that the server does not offer."""
+    """Yield that a client would use a method that the server does not offer, or none."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
     with suppress(ProbeError):
         offered = facts.server(endpoint).mechanisms
+        listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
             yield finding(
                 "autodiscover.spa-not-offered",
                 str(endpoint),
                 client=client,
                 method=account.authentication,
-                offered=", ".join(sorted(offered)),
+                offered=listed,
             ).hurting(client)
+        # A relay at port 25 may know people by their network.
+        if account.authentication == "none" and offered and account.port != 25:
+            found = finding("autodiscover.no-auth", str(endpoint), offered=listed)
+            yield found.hurting(client)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------

@@ -64,7 +64,8 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 if family.name == "pacc":
                     played.setup = read_pacc(reply.body)
                 played.findings = [_content(family, reply, expected)]
-                played.findings += _digest(case, facts, family, reply)
+                if played.findings[0].code != "document.stale":
+                    played.findings += _digest(case, facts, family, reply)
             except MeaninglessError as error:
                 found = _found("document.meaningless", family, reply, reason=str(error))
                 played.findings = [found]
@@ -213,6 +214,10 @@ def _read_profile(
         findings = [signature]
     try:
         setup = read_profile(plain)
+        if not setup.servers:
+            raise MeaninglessError(
+                "it sets up no mail, no calendar and no address book"
+            )
     except MeaninglessError as error:
         return [finding("profile.unusable", url, reason=error)], None
 

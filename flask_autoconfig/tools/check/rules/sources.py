@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -18,6 +18,7 @@ from ..scene import Scene, Source
 from . import documents, servers
 
 SRV = "the SRV records"
+_INCOMING = ("imap", "pop3")
 
 
 def ranked(scene: Scene) -> tuple[Source, ...]:
@@ -37,6 +38,10 @@ def ranked(scene: Scene) -> tuple[Source, ...]:
         return ()
     first, *others = sorted(rated, key=lambda one: one.rank)
     against = [one for one in others if any(disagreements(scene, first, one))]
+    tried = len(first.accounts[: servers.MOST])
+    if first.is_foreign and 0 < tried <= first.faults:
+        against = others  # nobody can log in there anyway
+        first = first._replace(is_contradicted=True)
     is_decided = not first.faults and all(one.rank > first.rank for one in against)
     return (
         first._replace(is_decided=is_decided),
@@ -65,13 +70,30 @@ def _published(scene: Scene) -> Iterator[Source]:
         readers = tuple(scene.readers(document))
         is_foreign = documents.is_foreign(scene, document)
         yield Source(document.place, accounts, readers, document, is_foreign)
+    others: dict[str, Source] = {}
     for play in scene.plays:
         # What the ISP database says has findings of its own.
         is_other = play.found and play.found.url not in urls and not play.is_by_ispdb
         if play.mail and is_other:
             # Not every format can express every method.
             accounts = tuple(one._replace(authentication="") for one in play.mail)
-            yield Source(play.place, accounts, (play.client,))
+            known = others.setdefault(play.place, Source(play.place, accounts))
+            others[play.place] = known._replace(clients=(*known.clients, play.client))
+    for source in others.values():
+        yield source._replace(is_foreign=_is_of_others(scene, source.accounts))
+
+
+def _is_of_others(scene: Scene, accounts: Iterable[Account]) -> bool:
+    """Return whether all servers are those of a document for other domains."""
+    others = {
+        with_domain(server.hostname, scene.case.domain)
+        for document in scene.documents
+        if documents.is_foreign(scene, document)
+        for _, server in document.provider.servers
+        if server.hostname
+    }
+    hosts = {account.hostname for account in accounts}
+    return bool(hosts) and hosts <= others
 
 
 def _srv(scene: Scene) -> Iterator[Source]:
@@ -103,12 +125,17 @@ def is_faulty(scene: Scene, account: Account) -> bool:
 def _votes(scene: Scene, source: Source, listed: list[Source]) -> int:
     """Return how many sources without faults agree with a source; the MX host counts."""
     types = {account.type for account in source.accounts}
+    # Who says no user name is not right for that.
+    alone = [
+        one._replace(accounts=tuple(it._replace(username=None) for it in one.accounts))
+        for one in (source, *listed)
+    ]
     agreeing = [
         other
-        for other in listed
-        if other is not source and not other.is_foreign and not other.faults
+        for other in alone[1:]
+        if other.place != source.place and not other.is_foreign and not other.faults
         if not types.isdisjoint(account.type for account in other.accounts)
-        if not any(disagreements(scene, source, other))
+        if not any(disagreements(scene, alone[0], other))
     ]
     hosts: list[str] = []
     with suppress(LookupFailed):
@@ -140,16 +167,18 @@ def contradictions(scene: Scene) -> Iterator[Finding]:
         for ours, theirs in disagreements(scene, measure, source, strict=True):
             if is_faulty(scene, ours) or is_faulty(scene, theirs):
                 continue
-            said = {"theirs": in_words(theirs, ours), "ours": in_words(ours, theirs)}
-            whose = f"{measure.place} says"
-            if measure.place == SRV:
-                whose = f"{SRV} say"
-            code = "setup.contradicts"
-            found = finding(code, source.place, whose=whose, **said)
-            is_note = is_one_server(scene, ours, theirs)
-            yield found.marked("same server" if is_note else "").hurting(
-                *source.clients
-            )
+            who = scene.case.asker
+            said = in_words(theirs, ours, who), in_words(ours, theirs, who)
+            whose = said_by(measure)
+            code, place = "setup.contradicts", source.place
+            found = finding(code, place, whose=whose, theirs=said[0], ours=said[1])
+            mark = "same server" if is_one_server(scene, ours, theirs) else ""
+            yield found.marked(mark).hurting(*source.clients)
+
+
+def said_by(source: Source) -> str:
+    """Return who says it, as the beginning of a sentence."""
+    return f"{source.place} {'say' if source.place == SRV else 'says'}"
 
 
 def disagreements(
@@ -179,6 +208,12 @@ def disagreements(
             yield from [pair for pair in pairs if pair[side] not in led][:1]
         elif pairs and not agreeing:
             yield pairs[0]
+    incoming = [
+        {one.type: one for one in reversed(source.accounts) if one.type in _INCOMING}
+        for source in (ours, theirs)
+    ]
+    if all(incoming) and incoming[0].keys().isdisjoint(incoming[1]):
+        yield next(iter(incoming[0].values())), next(iter(incoming[1].values()))
 
 
 def is_same(one: Account, other: Account, who: Address) -> bool:
@@ -214,12 +249,12 @@ def is_same_host(facts: Facts, one: str, other: str) -> bool:
     return False
 
 
-def in_words(account: Account, other: Account) -> str:
+def in_words(account: Account, other: Account, who: Address) -> str:
     """Return an account in words that tell it from another."""
     words = str(account)
-    if account.username != other.username and account.username:
+    if account.username and not _have_one_name(account, other, who):
         words += f", user name {account.username}"
     methods = {account.authentication, other.authentication}
     if len(methods) > 1 and "" not in methods:
-        words += f", {account.authentication}"
+        words += f", {account.authentication}".replace(", none", ", without a login")
     return words
