@@ -274,10 +274,11 @@ class _Requests:
                 raise MeaninglessError(reason, cure)
             return setup
         seen = reading.read(document, self.client.rules, asker)
-        if seen.setup is None and seen.faults[0].code == "not-read":
-            raise _NotReadError(seen.reason, seen.cure)
         if seen.setup is None:
-            raise MeaninglessError(seen.reason, seen.cure)
+            is_read = seen.faults[0].code != "not-read"
+            raise (MeaninglessError if is_read else _NotReadError)(
+                seen.reason, seen.cure
+            )
         accounts = []
         for account in seen.setup.servers:
             # Evolution asks with a made-up local part.
