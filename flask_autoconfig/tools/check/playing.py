@@ -276,9 +276,8 @@ class _Requests:
         seen = reading.read(document, self.client.rules, asker)
         if seen.setup is None:
             is_read = seen.faults[0].code != "not-read"
-            raise (MeaninglessError if is_read else _NotReadError)(
-                seen.reason, seen.cure
-            )
+            error = MeaninglessError if is_read else _NotReadError
+            raise error(seen.reason, seen.cure)
         accounts = []
         for account in seen.setup.servers:
             # Evolution asks with a made-up local part.
@@ -290,13 +289,9 @@ class _Requests:
         """Return why the client does not read a response, or None."""
         client, coding = self.client, reply.headers.get("content-encoding", "")
         if len(reply.redirects) > client.redirects:
-            return finding(
-                "http.many-redirects",
-                ask.url,
-                number=len(reply.redirects),
-                client=client.name,
-                most=client.redirects,
-            )
+            code, most = "http.many-redirects", str(client.redirects)
+            number = len(reply.redirects)
+            return finding(code, ask.url, number=number, client=client.name, most=most)
         if reply.seconds > client.patience:
             code, most = "http.too-slow", f"{client.patience:.0f}"
             return finding(code, ask.url, client=client.name, most=most)
