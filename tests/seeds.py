@@ -236,6 +236,28 @@ def lead_web(here: World) -> None:
     zone(replace=replace)(here)
 
 
+def at_two_addresses(answer: Response) -> Seed:
+    """Let another address of the web host answer requests for settings otherwise."""
+
+    def seed(here: World) -> None:
+        other = here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
+        other.answer = lambda asked: answer(asked) if asked.path in ANYWHERE else None
+        add = f"AUTOCONFIG IN A {WEB}\nAUTOCONFIG IN A {ELSEWHERE}\n"
+        zone(drop="autoconfig", add=add)(here)
+
+    return seed
+
+
+_POP_NAME = {IMAP_NAME: f"pop.{DOMAIN}"}
+AT_TWO_ADDRESSES: dict[str, Seed] = {
+    f"{what} document at one of the web host's addresses{file}": at_two_addresses(
+        answer
+    )
+    for what, answer in (("another", edited(_POP_NAME)), ("no", says(404)))
+    for file in ("", ", and no file")
+}
+
+
 def failing(rcode: str, extended: int | None = None) -> Respond:
     """A name server that fails at every query."""
 
@@ -601,6 +623,7 @@ def limited(requests: int, seconds: float) -> Seed:
 # --- Mistakes that are not data ---------------------------------------------------------
 
 SEEDS: dict[str, Seed] = {
+    **AT_TWO_ADDRESSES,
     "a web host with an IPv6 address only": on_ipv6("autoconfig"),
     "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),
     "a mail server with an IPv6 address only": on_ipv6("imap"),

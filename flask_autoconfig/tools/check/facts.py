@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -224,6 +224,18 @@ class Facts:
     def answer(self, ask: Ask) -> Reply:
         """Return the response to a request, after its redirects."""
         return following(lambda url: self.reply(ask._replace(url=url)), ask.url)
+
+    def at_other_addresses(self, ask: Ask, first: str) -> list[Reply]:
+        """Return the response of each address of a host but the *first*, if it answers."""
+        parts = split_url(ask.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        addresses = self.network.addresses(parts.hostname or "", port)
+
+        def at(address: str) -> Iterator[Reply]:
+            with suppress(ProbeError):
+                yield Facts(replace(self.network, only=address)).reply(ask)
+
+        return each_of(at, [address for address in addresses if address != first])
 
     def server(self, endpoint: Endpoint) -> MailServer:
         """Return what a mail server offers."""

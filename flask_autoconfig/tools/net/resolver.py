@@ -9,6 +9,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import dns.edns
@@ -160,7 +161,11 @@ class Resolver:
                 if error.kind != "servfail":
                     raise
         limited = self.until(time.monotonic() + self._timeout)
-        return [str(record.address) for record in limited._both_kinds(host)]
+        found = [ip_address(record.address) for record in limited._both_kinds(host)]
+        # Sorted, so that each run asks the same server, whatever order records come in.
+        return [
+            str(one) for one in sorted(found, key=lambda it: (-it.version, it.packed))
+        ]
 
     def _both_kinds(self, host: str) -> list[Any]:
         """Return the AAAA and A records of a host, looked up side by side.

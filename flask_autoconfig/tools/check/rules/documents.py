@@ -322,6 +322,30 @@ def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
 
 
+def each_address(scene: Scene) -> Iterator[Finding]:
+    """Yield the addresses of a document's host that answer its request with another."""
+    for document in scene.documents:
+        ask, first = document.asks[0], document.reply
+        if first.redirects or not first.address:
+            continue
+        with suppress(ProbeError):
+            for reply in scene.facts.at_other_addresses(ask, first.address):
+                found = ""
+                if reply.status != first.status:
+                    found = f"status {reply.status}"
+                elif not reply.is_forged and not _is_like(document, reply):
+                    found = "another document"
+                if found:
+                    said = {"found": found, "address": reply.address}
+                    yield finding("document.at-address", document.place, **said)
+
+
+def _is_like(document: Document, reply: Reply) -> bool:
+    with suppress(ConfigError, NotAutoconfigError):
+        return _provider(web.unpacked(reply)) == document.provider
+    return False
+
+
 def _listed(differing: list[Difference], form: str) -> str:
     listed = [form.format(**one._asdict()) for one in differing[:_MOST_DIFFERENCES]]
     rest = len(differing) - len(listed)
