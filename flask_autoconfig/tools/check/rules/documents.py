@@ -336,8 +336,8 @@ def each_address(scene: Scene) -> Iterator[Finding]:
                 elif not reply.is_forged and not _is_like(document, reply):
                     found = "another document"
                 if found:
-                    said = {"found": found, "address": reply.address}
-                    yield finding("document.at-address", document.place, **said)
+                    code, at = "document.at-address", reply.address
+                    yield finding(code, document.place, found=found, address=at)
 
 
 def _is_like(document: Document, reply: Reply) -> bool:
