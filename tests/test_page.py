@@ -51,7 +51,7 @@ def test_an_iphone_gets_from_the_address_to_the_profile(
     assert steps(page) == [
         "Your name, as others see it",
         "Get the profile",
-        "Open the Settings within eight minutes",
+        "Open Settings within eight minutes",
         "Tap Install",
         "Type your e-mail password",
     ]

@@ -106,7 +106,7 @@ def test_an_error_stands_beside_what_was_typed(
     assert page.status_code == status
     assert message in page.text
     assert 'role="alert"' in page.text
-    assert ("If the address is spelt right" in page.text) == (status == 404)
+    assert ("If the address is spelt correctly" in page.text) == (status == 404)
     assert "<script>alert" not in page.text
     long = ask(app, f"emailaddress=a@{'x' * 3000}")
     assert (long.status_code, len(long.data) < 5000) == (400, True)
@@ -176,7 +176,7 @@ def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
         "044 123 45 67": "tel:0441234567",
         "help@harmony.example": "mailto:help@harmony.example",
         "Help on the web": f"{site}/contact",
-        "How your data are protected": f"{site}/privacy",
+        "How your data is protected": f"{site}/privacy",
         "Read your mail in the browser (webmail)": "https://webmail.harmony.example/",
         "Our own pages about e-mail": f"{site}/help",
         enable: f"{site}/app-password",
@@ -374,10 +374,10 @@ def test_the_origin_is_shown_if_it_is_the_providers(
     file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
     for query in ("", FRED):
         page = ask(file, query, host, X_Forwarded_Proto=scheme).text
-        assert ("Its address begins with" in page) == is_shown
+        assert ("The address of this page begins with" in page) == is_shown
         assert "never asks for your password" in page
     other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
-    assert "Its address begins with" not in other
+    assert "The address of this page begins with" not in other
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:

@@ -187,7 +187,7 @@ class Page:
             self._set_brand(served)
         if error == BAD_ADDRESS:
             self.error = self.say(
-                "That is no e-mail address. It looks like name@example.com."
+                "This is not an e-mail address. An address looks like name@example.com."
             )
             return
         self.is_unknown = True
