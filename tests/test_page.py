@@ -55,7 +55,7 @@ def test_an_iphone_gets_from_the_address_to_the_profile(
         "Tap Install",
         "Type your e-mail password",
     ]
-    assert "mail, calendar, contacts" in page.locator(".steps").inner_text()
+    assert "for mail, calendar and contacts" in page.locator(".steps").inner_text()
     page.get_by_role("textbox", name="Your name, as others see it").fill("Anna Muster")
     with (
         page.expect_request("**/mail/mobileconfig**") as asked,

@@ -316,6 +316,32 @@ def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
         assert 'program=davx5">DAVx⁵</a>' in page
 
 
+@rows("browsers", "agent, needs_safari")
+def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
+    app: Flask, agent: str, needs_safari: bool
+) -> None:
+    page = ask(app, f"{ANNA}&program=iphone", User_Agent=f"(iPhone) {agent}").text
+    before, button, _ = page.partition('<button type="submit" form="profile">')
+    link = f'href="x-safari-http://localhost/mail/setup?{ANNA.replace("@", "%40")}'
+    assert (link in before) == needs_safari
+    assert button
+    assert "It must be Safari" not in page
+    assert "Stolen Device Protection" in page
+    mac = ask(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
+    assert "x-safari-" not in mac
+    assert "Stolen Device Protection" not in mac
+
+
+@rows("profiles", "tables, sentences")
+def test_the_steps_name_the_parts_of_the_profile(
+    toml: Write, tables: str, sentences: list[str]
+) -> None:
+    file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
+    page = ask(file, f"{FRED}&program=iphone").text
+    said = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
+    assert said == sentences
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
