@@ -342,6 +342,17 @@ def test_the_steps_name_the_parts_of_the_profile(
     assert said == sentences
 
 
+@rows("outlooks", "program, sentences")
+def test_the_steps_of_outlook_are_in_its_order_and_tell_one_from_the_other(
+    app: Flask, program: str, sentences: list[str]
+) -> None:
+    page = ask(app, f"{ANNA}&program={program}").text
+    text = re.sub("<[^>]*>", "", page.partition('id="steps"')[2])
+    places = [text.find(sentence) for sentence in sentences]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
