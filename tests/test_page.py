@@ -91,7 +91,7 @@ def test_the_page_works_without_javascript(visit: Open, url: str) -> None:
     page.get_by_role("button", name="Show me how").click()
     page.wait_for_url("**emailaddress=**")
     page.get_by_role("link", name="Gmail").click()
-    assert steps(page)[0] == "Open Gmail, and tap your picture at the top"
+    assert steps(page)[0] == "Open Gmail and add an account"
     assert page.get_by_role("button", name="Copy").count() == 0
     assert page.get_by_role("button", name="Print").count() == 0
 

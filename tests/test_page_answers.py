@@ -353,6 +353,20 @@ def test_the_steps_of_outlook_are_in_its_order_and_tell_one_from_the_other(
     assert places == sorted(places)
 
 
+def test_gmail_asks_for_the_options_of_the_account_before_the_name(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=gmail").text
+    _, outgoing, after = page.partition("Outgoing server settings")
+    assert outgoing
+    assert after.index("Account options") < after.index("as others see it")
+    assert "your e-mail password" in after.partition("</dl>")[0]
+
+
+def test_the_steps_say_where_davx5_costs_money(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=davx5").text
+    assert "free of charge in <a" in page
+    assert "https://f-droid.org/packages/at.bitfire.davdroid/" in page
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
