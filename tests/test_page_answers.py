@@ -367,6 +367,18 @@ def test_the_steps_say_where_davx5_costs_money(app: Flask) -> None:
     assert "https://f-droid.org/packages/at.bitfire.davdroid/" in page
 
 
+@rows("found", "old, new, is_found")
+def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
+    toml: Write, old: str, new: str, is_found: bool
+) -> None:
+    file = toml(TWO_DOMAINS.replace(old, new))
+    query = f"{FRED}&program=thunderbird-mobile"
+    page = ask(file, query, User_Agent="Android").text
+    steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+    assert ("It finds the servers by itself" in steps) == is_found
+    assert ("and enter the servers" in steps) != is_found
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
