@@ -106,7 +106,7 @@ def test_an_error_stands_beside_what_was_typed(
     assert page.status_code == status
     assert message in page.text
     assert 'role="alert"' in page.text
-    assert ("If the address is spelt right" in page.text) == (status == 404)
+    assert ("If the address is spelt correctly" in page.text) == (status == 404)
     assert "<script>alert" not in page.text
     long = ask(app, f"emailaddress=a@{'x' * 3000}")
     assert (long.status_code, len(long.data) < 5000) == (400, True)
@@ -176,7 +176,7 @@ def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
         "044 123 45 67": "tel:0441234567",
         "help@harmony.example": "mailto:help@harmony.example",
         "Help on the web": f"{site}/contact",
-        "How your data are protected": f"{site}/privacy",
+        "How your data is protected": f"{site}/privacy",
         "Read your mail in the browser (webmail)": "https://webmail.harmony.example/",
         "Our own pages about e-mail": f"{site}/help",
         enable: f"{site}/app-password",
@@ -316,6 +316,69 @@ def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
         assert 'program=davx5">DAVx⁵</a>' in page
 
 
+@rows("browsers", "agent, needs_safari")
+def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
+    app: Flask, agent: str, needs_safari: bool
+) -> None:
+    page = ask(app, f"{ANNA}&program=iphone", User_Agent=f"(iPhone) {agent}").text
+    before, button, _ = page.partition('<button type="submit" form="profile">')
+    link = f'href="x-safari-http://localhost/mail/setup?{ANNA.replace("@", "%40")}'
+    assert (link in before) == needs_safari
+    assert button
+    assert "It must be Safari" not in page
+    assert "Stolen Device Protection" in page
+    mac = ask(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
+    assert "x-safari-" not in mac
+    assert "Stolen Device Protection" not in mac
+
+
+@rows("profiles", "tables, sentences")
+def test_the_steps_name_the_parts_of_the_profile(
+    toml: Write, tables: str, sentences: list[str]
+) -> None:
+    file = toml(f'[[provider]]\ndomains = ["example.com"]\n{tables}')
+    page = ask(file, f"{FRED}&program=iphone").text
+    said = re.findall(r"You are asked for it [^<]*|Done: open [^<]*", page)
+    assert said == sentences
+
+
+@rows("outlooks", "program, sentences")
+def test_the_steps_of_outlook_are_in_its_order_and_tell_one_from_the_other(
+    app: Flask, program: str, sentences: list[str]
+) -> None:
+    page = ask(app, f"{ANNA}&program={program}").text
+    text = re.sub("<[^>]*>", "", page.partition('id="steps"')[2])
+    places = [text.find(sentence) for sentence in sentences]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_gmail_asks_for_the_options_of_the_account_before_the_name(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=gmail").text
+    _, outgoing, after = page.partition("Outgoing server settings")
+    assert outgoing
+    assert after.index("Account options") < after.index("as others see it")
+    assert "your e-mail password" in after.partition("</dl>")[0]
+
+
+def test_the_steps_say_where_davx5_costs_money(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=davx5").text
+    assert "free of charge in <a" in page
+    assert "https://f-droid.org/packages/at.bitfire.davdroid/" in page
+
+
+@rows("found", "old, new, is_found")
+def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
+    toml: Write, old: str, new: str, is_found: bool
+) -> None:
+    file = toml(TWO_DOMAINS.replace(old, new))
+    query = f"{FRED}&program=thunderbird-mobile"
+    page = ask(file, query, User_Agent="Android").text
+    steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+    assert ("It finds the servers by itself" in steps) == is_found
+    assert ("and enter the servers" in steps) != is_found
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str
@@ -374,10 +437,10 @@ def test_the_origin_is_shown_if_it_is_the_providers(
     file = toml(TWO_DOMAINS + TWO_DOMAINS.replace("example", "other"))
     for query in ("", FRED):
         page = ask(file, query, host, X_Forwarded_Proto=scheme).text
-        assert ("Its address begins with" in page) == is_shown
+        assert ("The address of this page begins with" in page) == is_shown
         assert "never asks for your password" in page
     other = ask(file, FRED, "other.com", X_Forwarded_Proto="https").text
-    assert "Its address begins with" not in other
+    assert "The address of this page begins with" not in other
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:

@@ -101,8 +101,15 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
     """Whether there is a profile for a recipient whose domain is known."""
+    return any(parts(provider, recipient))
+
+
+def parts(provider: Provider, recipient: Recipient) -> tuple[bool, bool, bool]:
+    """Whether the profile for a recipient sets up mail, a calendar, an address book."""
     name = recipient.address.domain if recipient.address else recipient.domain
-    return any(_payloads(provider, recipient._replace(domain=name or ""), ""))
+    found = _payloads(provider, recipient._replace(domain=name or ""), "")
+    mail, calendar, contacts = map(bool, found)
+    return mail, calendar, contacts
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:

@@ -93,7 +93,7 @@ def settings(provider: Provider, address: Address, words: Words) -> Settings:
 
     enable = None
     if provider.enable:
-        default = words.say("Switch mail programs on in your account first")
+        default = words.say("First allow mail programs in your account")
         enable = link(provider.enable.visit_url, provider.enable.instruction, default)
     links = [link(page.url, page.descr) for page in provider.documentation]
     links += [link(note.url, note.descr) for note in provider.instruction if note.url]

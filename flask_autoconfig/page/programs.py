@@ -98,6 +98,23 @@ class Account(NamedTuple):
         return self.device in ("windows", "mac", "linux")
 
     @property
+    def is_found_by_k9(self) -> bool:
+        """Whether Thunderbird for Android (K-9) finds the servers.
+
+        It reads IMAP and SMTP alone, and drops a document with a server that it cannot
+        use.
+        """
+        servers = (*self.provider.incoming, *self.provider.outgoing)
+        read = [server for server in servers if server.type in ("imap", "smtp")]
+        return (
+            "thunderbird" in self.families
+            and all(
+                server.socket_type != "plain" and server.username for server in read
+            )
+            and {server.type for server in read} == {"imap", "smtp"}
+        )
+
+    @property
     def dav_services(self) -> list[DavService]:
         """The calendars with a known URL, then the address books."""
         provider = self.provider

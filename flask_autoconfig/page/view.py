@@ -119,6 +119,8 @@ class Page:
     picture = ""  # the URL of the QR code of `here`
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
+    profile_parts = (False, False, False)  # whether it has mail, a calendar, contacts
+    needs_safari = False  # the browser cannot hand over a profile
     document = ""  # the URL of config-v1.1.xml
 
     def __init__(self, lookup: Lookup, visit: Visit) -> None:
@@ -187,7 +189,7 @@ class Page:
             self._set_brand(served)
         if error == BAD_ADDRESS:
             self.error = self.say(
-                "That is no e-mail address. It looks like name@example.com."
+                "This is not an e-mail address. An address looks like name@example.com."
             )
             return
         self.is_unknown = True
@@ -232,8 +234,11 @@ class Page:
     def _set_account(self, served: Served, address: Address) -> None:
         visit, provider, paths = self._visit, served.provider, self._lookup.paths
         profile = paths.get("apple", "")
-        if profile and apple.is_there(provider, served.recipient):
+        if profile:
+            self.profile_parts = apple.parts(provider, served.recipient)
+        if any(self.profile_parts):
             self.profile = f"{visit.root}{profile}"
+            self.needs_safari = visit.needs_safari
         account = Account(
             provider,
             address,

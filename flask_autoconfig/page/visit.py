@@ -38,6 +38,9 @@ _DEVICES: dict[str, Device] = {
 
 # Invisible characters pasted with an address: of zero width, or for the direction.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# Browsers for iOS that cannot hand a profile to the settings: Firefox, DuckDuckGo, and the
+# windows within apps, most of which do not claim to be Safari.
+_WITHOUT_PROFILES = re.compile("FxiOS|DuckDuckGo|Ddg/|FBA[NV]|Instagram|^(?!.*Safari/)")
 _LONGEST_QUERY = 4096
 _LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hundred
 # Room for an address in angle brackets after a name, each octet percent-encoded.
@@ -83,6 +86,12 @@ class Visit:
         text = " ".join(headers.get(name, "") for name in names)
         found = (_DEVICES[part] for part in _DEVICES if re.search(part, text))
         return next(found, "")
+
+    @property
+    def needs_safari(self) -> bool:
+        """Whether it comes from a browser for iOS that cannot hand over a profile."""
+        agent = self.http.headers.get("User-Agent", "")
+        return self.device == "ios" and bool(_WITHOUT_PROFILES.search(agent))
 
     @property
     def root(self) -> str:
