@@ -21,7 +21,7 @@ from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions, HookFailed
 from .importing import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
-from .service import Service
+from .service import Service, Unavailable
 
 
 def create_app(
@@ -37,8 +37,9 @@ def create_app(
     `proxies` is the number of trusted proxies that set the X-Forwarded headers. `hooks`
     is an object or module with `find_provider`, `find_provider_by_address` or
     `find_username`, or its name as `MODULE` or `MODULE:OBJECT`; the default is the name
-    in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or
-    faulty, or the hooks cannot be used.
+    in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the hooks cannot be used,
+    or the file is missing or faulty; with the key `AUTOCONFIG_STRICT` false, such a file is
+    logged, and clients get 503 until it is corrected.
     """
     app = Flask("flask_autoconfig", static_folder=None)
     if not isinstance(config, Mapping):
@@ -52,7 +53,8 @@ def create_app(
             app.wsgi_app,
             _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            strict=True,  # there is no site behind it to keep running
+            # There is no site behind it to keep running.
+            strict=bool(app.config.get("AUTOCONFIG_STRICT", True)),
             **_functions(hooks),
         )
     except ConfigError as error:
@@ -107,7 +109,7 @@ def _health() -> Response:
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
-    except HookFailed:
+    except (HookFailed, Unavailable):
         return _response(UNAVAILABLE)
     return _response(text_answer("404 Not Found", "That host is not served."))
 

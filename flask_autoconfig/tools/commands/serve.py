@@ -76,12 +76,15 @@ def command(
 ) -> None:
     """Run the standalone service under gunicorn.
 
-    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn.
+    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
+    faulty file ends the start with its problems; in a service of systemd they are logged,
+    and clients get 503 until the file is corrected.
     """
     from ... import standalone
 
     site = _site(hooks)
-    app = standalone.create_app(site.config, proxies=proxies, hooks=Functions())
+    config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
+    app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     import_hooks = _importer(site, service.hooks.functions)
     # Not before `create_app`, which reports errors differently under gunicorn.
@@ -104,6 +107,18 @@ def command(
         terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
     terminal.echo(_started(site.name, service, gunicorn.cfg), err=True)
     gunicorn.run()
+
+
+def _is_run_by_systemd() -> bool:
+    """Return whether systemd itself started this process.
+
+    A faulty file must not end it: after a few restarts systemd gives the service up, and
+    its socket too, and a corrected file brings neither back. The variables name the process
+    that is meant: shells in a service inherit them. systemd sets the first since version
+    248, the second for a service with a socket (systemd.exec(5), sd_listen_fds(3)).
+    """
+    pid = str(os.getpid())
+    return pid in (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
 
 
 def _started(name: str, service: Service, config: Any) -> str:

@@ -1,0 +1,78 @@
+"""`serve` under a service manager, and what it tells those who run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from services import Service, serve
+from support import BIN, TWO_DOMAINS, free_port, program, running, until
+from support import run_process as run
+
+Write = Callable[..., Path]
+Start = Callable[[Path], AbstractContextManager[Service]]
+FAULTY = TWO_DOMAINS.replace("hostname", "server")
+
+
+# --- A faulty file at the start ----------------------------------------------------------
+
+
+@contextmanager
+def as_unit_process(file: Path) -> Iterator[Service]:
+    """Run `serve` with the variable that systemd sets for the process of ExecStart=."""
+    start = file.with_name("start")
+    start.write_text(
+        f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
+    )
+    start.chmod(0o755)
+    with serve(file, command=f"{start} --config {{file}}") as service:
+        yield service
+
+
+@contextmanager
+def behind_socket(file: Path) -> Iterator[Service]:
+    """Run `serve` as systemd runs a service with a socket."""
+    port, log = free_port(), file.with_name("log")
+    activate = (program("systemd-socket-activate"), f"--listen=127.0.0.1:{port}")
+    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    with running(*activate, *command, port=port, log=log, at_once=True) as process:
+        yield Service(port, process, log)
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("start", [as_unit_process, behind_socket])
+@pytest.mark.parametrize("is_missing", [False, True], ids=["faulty", "missing"])
+def test_a_service_of_systemd_starts_with_a_faulty_file(
+    toml: Write, start: Start, is_missing: bool
+) -> None:
+    file = toml(FAULTY)
+    if is_missing:
+        file.unlink()
+    with start(file) as service:
+        response = service.fetch()
+        assert response.status == 503
+        assert "Retry-After" in response.headers
+        assert service.fetch("/healthz?domain=example.com").status == 503
+        assert service.fetch("/healthz").status == 200
+        log = service.log.read_text()
+        assert log.count("answered with 503 until it is corrected") == 1
+        assert str(file) in log
+        assert "Traceback" not in log
+        file.write_text(TWO_DOMAINS)
+        until(lambda: service.fetch().status == 200)
+
+
+def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -> None:
+    # As in a shell or a job of a service, which inherit the process id of another.
+    ended = run(
+        *("--config", toml(FAULTY), "serve"),
+        SYSTEMD_EXEC_PID="1",
+        LISTEN_PID="1",
+        INVOCATION_ID="0" * 32,
+        NOTIFY_SOCKET="/none",
+    )
+    assert ended.returncode == 1
+    assert "there is no key" in ended.stderr
+    assert "Serving" not in ended.stderr
