@@ -1,7 +1,7 @@
 """The standalone service, for gunicorn or any other WSGI server.
 
-It is the middleware around a small Flask app with only `/healthz`, `/` (a redirect to the
-page for people) and 404.
+It is the middleware around a small Flask app with only `/healthz` (it runs), `/readyz` (it
+has a configuration), `/` (a redirect to the page for people) and 404.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def create_app(
         config = {"AUTOCONFIG_FILE": config}
     app.config.from_mapping(config)
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
+    app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _error_as_text)
     try:
@@ -112,6 +113,13 @@ def _health() -> Response:
     except (HookFailed, Unavailable):
         return _response(UNAVAILABLE)
     return _response(text_answer("404 Not Found", "That host is not served."))
+
+
+def _readiness() -> Response:
+    """Report whether a valid configuration is loaded, be it an earlier one."""
+    service: Service = current_app.extensions["autoconfig"]
+    is_ready = service.live.current().lookup is not None
+    return _response(text_answer("200 OK", "ok") if is_ready else UNAVAILABLE)
 
 
 def _redirect_to_page() -> Response:

@@ -13,6 +13,7 @@ from support import run_process as run
 
 Write = Callable[..., Path]
 Start = Callable[[Path], AbstractContextManager[Service]]
+ONE = ("--workers", "1")
 FAULTY = TWO_DOMAINS.replace("hostname", "server")
 
 
@@ -27,7 +28,7 @@ def as_unit_process(file: Path) -> Iterator[Service]:
         f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
     )
     start.chmod(0o755)
-    with serve(file, command=f"{start} --config {{file}}") as service:
+    with serve(file, *ONE, command=f"{start} --config {{file}}") as service:
         yield service
 
 
@@ -36,7 +37,7 @@ def behind_socket(file: Path) -> Iterator[Service]:
     """Run `serve` as systemd runs a service with a socket."""
     port, log = free_port(), file.with_name("log")
     activate = (program("systemd-socket-activate"), f"--listen=127.0.0.1:{port}")
-    command = (BIN / "flask-autoconfig", "--config", file, "serve")
+    command = (BIN / "flask-autoconfig", "--config", file, "serve", *ONE)
     with running(*activate, *command, port=port, log=log, at_once=True) as process:
         yield Service(port, process, log)
 
@@ -56,12 +57,17 @@ def test_a_service_of_systemd_starts_with_a_faulty_file(
         assert "Retry-After" in response.headers
         assert service.fetch("/healthz?domain=example.com").status == 503
         assert service.fetch("/healthz").status == 200
+        assert service.fetch("/readyz").status == 503
         log = service.log.read_text()
         assert log.count("answered with 503 until it is corrected") == 1
         assert str(file) in log
         assert "Traceback" not in log
         file.write_text(TWO_DOMAINS)
         until(lambda: service.fetch().status == 200)
+        assert service.fetch("/readyz").status == 200
+        file.write_text(FAULTY)
+        until(lambda: "remains in use" in service.log.read_text())
+        assert service.fetch("/readyz").body == b"ok\n"
 
 
 def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -> None:
