@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -82,3 +83,40 @@ def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -
     assert ended.returncode == 1
     assert "there is no key" in ended.stderr
     assert "Serving" not in ended.stderr
+
+
+# --- Numbers -----------------------------------------------------------------------------
+
+
+def test_gunicorn_sends_its_numbers_to_statsd_without_an_address(toml: Write) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(20)
+        arguments = f"--statsd-host 127.0.0.1:{statsd.getsockname()[1]}"
+        with serve(toml(TWO_DOMAINS), *ONE, arguments=arguments) as service:
+            assert service.fetch().status == 200
+            seen: list[bytes] = []
+            while b"gunicorn.request.status.200:1|c|@1.0" not in seen:
+                seen.append(statsd.recv(4096))
+            log = service.log.read_text()
+    assert any(line.startswith(b"gunicorn.request.duration:") for line in seen)
+    assert '"GET /mail/config-v1.1.xml HTTP/1.1" 200 ' in log
+    assert "secret" not in f"{log}{seen}"
+
+
+LISTENER = """
+from flask_autoconfig.signals import answered
+
+@answered.connect
+def count(sender, family, outcome, **_):
+    print("counted:", family, outcome, flush=True)
+"""
+
+
+@pytest.mark.parametrize("hook", ["", "\ndef find_username(address): return 'u1'\n"])
+def test_hooks_may_only_listen_to_the_signal(toml: Write, hook: str) -> None:
+    file = toml(TWO_DOMAINS)
+    file.with_name("listener.py").write_text(LISTENER + hook)
+    with serve(file, "--hooks", "listener") as service:
+        assert (b"<username>u1<" in service.fetch().body) == bool(hook)
+        until(lambda: "counted: thunderbird served\n" in service.log.read_text())

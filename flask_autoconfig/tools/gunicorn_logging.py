@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.instrument.statsd import Statsd
 
 from ..address import host_of, is_ip
 from ..families import AUTODISCOVER_V2, METHODS
@@ -44,6 +45,10 @@ class Logger(GunicornLogger):  # type: ignore[misc]
             "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
             "U": path,
         }
+
+
+class StatsdLogger(Logger, Statsd):  # type: ignore[misc]
+    """The same logger, which also sends gunicorn's numbers to `--statsd-host`."""
 
 
 def _redact(record: logging.LogRecord) -> bool:

@@ -24,7 +24,7 @@ from gunicorn.config import Config
 from gunicorn.sock import ssl_context
 
 from ..reload import log
-from .gunicorn_logging import ACCESS_FORMAT, Logger
+from .gunicorn_logging import ACCESS_FORMAT, Logger, StatsdLogger
 from .gunicorn_worker import STOP_SIGNALS, Worker
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ def _apply(settings: dict[str, Any], config: Config) -> None:
         config.address  # noqa: B018 (parsed on access)
     except RuntimeError as error:
         raise _faulty(str(error)) from error
+    if config.statsd_host:
+        config.set("logger_class", StatsdLogger)
     _limit_connections(config)
 
 
