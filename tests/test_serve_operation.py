@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -120,3 +121,66 @@ def test_hooks_may_only_listen_to_the_signal(toml: Write, hook: str) -> None:
     with serve(file, "--hooks", "listener") as service:
         assert (b"<username>u1<" in service.fetch().body) == bool(hook)
         until(lambda: "counted: thunderbird served\n" in service.log.read_text())
+
+
+# --- The log as JSON ---------------------------------------------------------------------
+
+# What a proxy sends as X-Request-ID, and what the log has.
+REQUEST_IDS = {
+    "6f1c0a52b1d94c1f8f0e": "6f1c0a52b1d94c1f8f0e",
+    "1b4e28ba-2fa1-11d2-883f-0016d3cca427": "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+    "fred.secret@example.com": None,
+    "fred.secret.example.com": None,
+    'x", "secret": "': None,
+    "secret" * 11: None,
+    "": None,
+}
+
+
+def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    options = (*ONE, "--proxies", "1", "--log-format", "json")
+    with serve(file, *options, arguments="--access-logformat '%(r)s'") as service:
+        for value in REQUEST_IDS:
+            headers = {"X-Request-ID": value, "X-Forwarded-For": "::1"}
+            service.fetch(**headers, Host="autoconfig.example.com")
+        path = "/autodiscover/autodiscover.json/v1.0/fred.secret@example.com?Protocol=x"
+        service.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        service.send(b"SECRET fred.secret@example.com\r\n\r\n")
+        file.write_text(FAULTY)
+        until(lambda: "remains in use" in service.log.read_text())
+        text = service.log.read_text()
+    assert "secret" not in text.lower()
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = {line["request_id"]: line for line in lines if "status" in line}
+    assert requests.keys() == set(REQUEST_IDS.values())
+    first = requests["6f1c0a52b1d94c1f8f0e"]
+    assert 0 <= first.pop("duration") < 10
+    assert first.pop("bytes") > 100
+    assert "T" in first.pop("time")
+    assert first == {
+        "client": "::1",
+        "method": "GET",
+        "path": "/mail/config-v1.1.xml",
+        "protocol": "HTTP/1.1",
+        "host": "autoconfig.example.com",
+        "request_id": "6f1c0a52b1d94c1f8f0e",
+        "status": 200,
+    }
+    paths = {line.get("path"): line.get("host") for line in lines}
+    assert paths["/autodiscover/autodiscover.json/…"] is None
+    others = [(line["level"], line["message"]) for line in lines if "level" in line]
+    for level, words in (
+        ("info", "GUNICORN_CMD_ARGS: serve keeps its own access_log_format"),
+        ("info", f"Serving {file}, 2 domains, at http"),
+        ("info", "Booting worker"),
+        ("warning", "Invalid request"),
+        ("error", "there is no key"),
+    ):
+        assert any(it[0] == level and words in it[1] for it in others), (words, others)
+
+
+def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None:
+    with serve(toml(TWO_DOMAINS), *ONE, "--log-format", "json") as service:
+        service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})
+        until(lambda: '"request_id": null' in service.log.read_text())
