@@ -12,6 +12,7 @@ from typing import Any
 
 from .errors import ConfigError, Problem
 from .hooks import HOOK_NAMES, Functions
+from .signals import answered
 
 
 def name_in_environment() -> str | None:
@@ -22,7 +23,8 @@ def name_in_environment() -> str | None:
 def load_hooks(name: str) -> Functions:
     """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
 
-    The working directory is searched too. A class is called without arguments.
+    The working directory is searched too. A class is called without arguments. There may
+    be no hooks where the import connects a receiver of the signal `answered`.
     """
     here = os.getcwd()
     if here not in sys.path:
@@ -35,6 +37,8 @@ def load_hooks(name: str) -> Functions:
         found: Any = import_module(module)
         for part in filter(None, path.split(".")):
             found = getattr(found, part)
+        if answered.receivers and not any(hasattr(found, it) for it in HOOK_NAMES):
+            return Functions()
         return Functions.of(found() if isinstance(found, type) else found)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None

@@ -1,7 +1,7 @@
 """The standalone service, for gunicorn or any other WSGI server.
 
-It is the middleware around a small Flask app with only `/healthz`, `/` (a redirect to the
-page for people) and 404.
+It is the middleware around a small Flask app with only `/healthz` (it runs), `/readyz` (it
+has a configuration), `/` (a redirect to the page for people) and 404.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions, HookFailed
 from .importing import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
-from .service import Service
+from .service import Service, Unavailable
 
 
 def create_app(
@@ -37,14 +37,16 @@ def create_app(
     `proxies` is the number of trusted proxies that set the X-Forwarded headers. `hooks`
     is an object or module with `find_provider`, `find_provider_by_address` or
     `find_username`, or its name as `MODULE` or `MODULE:OBJECT`; the default is the name
-    in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the file is missing or
-    faulty, or the hooks cannot be used.
+    in the environment's `AUTOCONFIG_HOOKS`. Raises ConfigError if the hooks cannot be used,
+    or the file is missing or faulty; with the key `AUTOCONFIG_STRICT` false, such a file is
+    logged, and clients get 503 until it is corrected.
     """
     app = Flask("flask_autoconfig", static_folder=None)
     if not isinstance(config, Mapping):
         config = {"AUTOCONFIG_FILE": config}
     app.config.from_mapping(config)
     app.add_url_rule("/healthz", "healthz", _health, provide_automatic_options=False)
+    app.add_url_rule("/readyz", "readyz", _readiness, provide_automatic_options=False)
     app.add_url_rule("/", "root", _redirect_to_page, provide_automatic_options=False)
     app.register_error_handler(HTTPException, _error_as_text)
     try:
@@ -52,7 +54,8 @@ def create_app(
             app.wsgi_app,
             _source(app),
             clients=app.config.get("AUTOCONFIG_CLIENTS"),
-            strict=True,  # there is no site behind it to keep running
+            # There is no site behind it to keep running.
+            strict=bool(app.config.get("AUTOCONFIG_STRICT", True)),
             **_functions(hooks),
         )
     except ConfigError as error:
@@ -107,9 +110,16 @@ def _health() -> Response:
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
-    except HookFailed:
+    except (HookFailed, Unavailable):
         return _response(UNAVAILABLE)
     return _response(text_answer("404 Not Found", "That host is not served."))
+
+
+def _readiness() -> Response:
+    """Report whether a valid configuration is loaded, be it an earlier one."""
+    service: Service = current_app.extensions["autoconfig"]
+    is_ready = service.live.current().lookup is not None
+    return _response(text_answer("200 OK", "ok") if is_ready else UNAVAILABLE)
 
 
 def _redirect_to_page() -> Response:

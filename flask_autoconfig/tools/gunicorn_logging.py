@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import traceback
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.instrument.statsd import Statsd
 
 from ..address import host_of, is_ip
 from ..families import AUTODISCOVER_V2, METHODS
 from ..reload import log
 
-ACCESS_FORMAT = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(host)s'
+ACCESS_FORMATS = {
+    "text": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(host)s',
+    "json": "%(json)s",
+}
 # An @ can be encoded in more ways than can be listed, so only these are logged.
 _PLAIN_PATH = re.compile("[A-Za-z0-9/._~-]*")
+# Hexadecimal digits, UUIDs, counters and the like; without a dot, it holds no domain.
+_PLAIN_ID = re.compile("[A-Za-z0-9_:-]{1,64}")
+_BY_PROXY = (
+    "werkzeug.proxy_fix.orig"  # in the environ where --proxies trusts the headers
+)
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
     """Logs no address, and nothing else that a client could choose freely."""
 
+    atoms_wrapper_class = dict  # all atoms exist and are escaped
+
     def setup(self, config: Any) -> None:
         super().setup(config)
+        if self._is_json:
+            for handler in self.error_log.handlers:
+                # Not those of `--log-config`, nor that of syslog, which adds a prefix.
+                if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
+                    handler.setFormatter(_JsonFormatter())
         self.error_log.addFilter(_redact)
         log.handlers[:] = self.error_log.handlers
         log.setLevel(self.loglevel)
         log.propagate = False
 
-    def atoms(self, *arguments: Any) -> dict[str, Any]:
-        """Return the values for `ACCESS_FORMAT`; the query is left out."""
-        atoms = super().atoms(*arguments)
+    @property
+    def _is_json(self) -> bool:
+        return bool(self.cfg.access_log_format == ACCESS_FORMATS["json"])
+
+    def atoms(
+        self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
+    ) -> dict[str, Any]:
+        """Return the values for `ACCESS_FORMATS`; the query is left out."""
+        atoms = super().atoms(response, request, environ, took)
         method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
         if path.lower().startswith(f"{AUTODISCOVER_V2}/"):
             path = f"{AUTODISCOVER_V2}/…"  # a local part may have slashes
         elif not _PLAIN_PATH.fullmatch(path):
             path = "/…"
-        return {
+        safe = {
             **{key: _escaped(atoms[key]) for key in ("H", "s", "b")},
             "t": atoms["t"],
             "m": method if method in METHODS else "-",
@@ -44,6 +68,59 @@ class Logger(GunicornLogger):  # type: ignore[misc]
             "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
             "U": path,
         }
+        if self._is_json:
+            safe["json"] = _as_json(safe, took, _request_id(environ))
+        return safe
+
+
+class StatsdLogger(Logger, Statsd):  # type: ignore[misc]
+    """The same logger, which also sends gunicorn's numbers to `--statsd-host`."""
+
+
+class _JsonFormatter(logging.Formatter):
+    """Formats a record, with its traceback, as a JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"level": record.levelname.lower(), "pid": record.process}
+        return json.dumps({"time": _now(), **fields, "message": super().format(record)})
+
+
+def log_json() -> None:
+    """Log as JSON also before `Logger.setup`, which replaces the handler."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter())
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+
+
+def _as_json(atoms: dict[str, Any], took: timedelta, request_id: str) -> str:
+    fields = {
+        "client": atoms["h"],
+        "method": atoms["m"],
+        "path": atoms["U"],
+        "protocol": atoms["H"],
+        "host": atoms["host"],
+        "request_id": request_id,
+    }
+    return json.dumps(
+        {
+            "time": _now(),
+            **{key: None if value == "-" else value for key, value in fields.items()},
+            "status": int(atoms["s"]),
+            "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
+            "duration": took.total_seconds(),
+        }
+    )
+
+
+def _request_id(environ: dict[str, Any]) -> str:
+    """Return the X-Request-ID of a trusted proxy, or "-"."""
+    found = str(environ.get("HTTP_X_REQUEST_ID", "")) if _BY_PROXY in environ else ""
+    return found if _PLAIN_ID.fullmatch(found) else "-"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _redact(record: logging.LogRecord) -> bool:
@@ -64,5 +141,6 @@ def _redact(record: logging.LogRecord) -> bool:
 
 
 def _escaped(value: object) -> str:
-    """Return printable ASCII on one line; gunicorn escapes quotes itself."""
-    return str(value).encode("unicode_escape").decode("ascii")
+    """Return printable ASCII on one line, as a part of a quoted string."""
+    text = str(value).encode("unicode_escape").decode("ascii")
+    return text.replace('"', '\\"')

@@ -24,7 +24,7 @@ from gunicorn.config import Config
 from gunicorn.sock import ssl_context
 
 from ..reload import log
-from .gunicorn_logging import ACCESS_FORMAT, Logger
+from .gunicorn_logging import ACCESS_FORMATS, Logger, StatsdLogger
 from .gunicorn_worker import STOP_SIGNALS, Worker
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _FIXED: dict[str, Any] = {
     "http_protocols": "h1",
     # The default format has the query with the address.
     "logger_class": Logger,
-    "access_log_format": ACCESS_FORMAT,
+    "access_log_format": ACCESS_FORMATS["text"],
     # Only --proxies decides which headers are trusted.
     "forwarded_allow_ips": "",
     "secure_scheme_headers": {},
@@ -105,8 +105,8 @@ class Server(Application, _Runner):  # type: ignore[misc]
     """A gunicorn server for one application; `run()` serves until it is stopped.
 
     Each worker calls `load_app` when it starts. The arbiter calls `refresh` about once a
-    second. `options` are settings by gunicorn's names that override GUNICORN_CMD_ARGS;
-    None leaves a setting as it is. Raises UnusableError.
+    second. `options` are settings by gunicorn's names that override all others; None
+    leaves a setting as it is. Raises UnusableError.
     """
 
     cfg: Any
@@ -149,7 +149,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
         config = Config(prog="flask-autoconfig")
         try:
             given = _given(config)
-            _apply({**DEFAULTS, **given, **self._options, **_FIXED}, config)
+            _apply({**DEFAULTS, **given, **_FIXED, **self._options}, config)
         except UnusableError as error:
             if self.cfg is None:
                 raise
@@ -170,6 +170,8 @@ def _apply(settings: dict[str, Any], config: Config) -> None:
         config.address  # noqa: B018 (parsed on access)
     except RuntimeError as error:
         raise _faulty(str(error)) from error
+    if config.statsd_host:
+        config.set("logger_class", StatsdLogger)
     _limit_connections(config)
 
 

@@ -71,17 +71,36 @@ def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | N
     metavar="MODULE[:OBJECT]",
     help="Module or object with the hooks (find_provider, …); each worker imports it.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form of the lines of the log: of requests on stdout, of the rest on stderr.",
+)
 def command(
-    bind: str | None, processes: int | None, proxies: int, hooks: str | None
+    bind: str | None,
+    processes: int | None,
+    proxies: int,
+    hooks: str | None,
+    log_format: str,
 ) -> None:
     """Run the standalone service under gunicorn.
 
-    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn.
+    The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
+    faulty file ends the start with its problems; in a service of systemd they are logged,
+    and clients get 503 until the file is corrected.
     """
     from ... import standalone
+    from .. import gunicorn_logging
 
+    say: Callable[[str], None] = partial(terminal.echo, err=True)
+    if log_format == "json":
+        gunicorn_logging.log_json()
+        say = log.info
     site = _site(hooks)
-    app = standalone.create_app(site.config, proxies=proxies, hooks=Functions())
+    config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
+    app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     import_hooks = _importer(site, service.hooks.functions)
     # Not before `create_app`, which reports errors differently under gunicorn.
@@ -94,16 +113,33 @@ def command(
             log.error("%s: %s", type(error).__name__, error)
         return app
 
-    options = {"bind": bind, "workers": processes}
     try:
-        gunicorn = server.Server(load_app, service.live.look, **options)
+        gunicorn = server.Server(
+            load_app,
+            service.live.look,
+            bind=bind,
+            workers=processes,
+            access_log_format=gunicorn_logging.ACCESS_FORMATS[log_format],
+        )
     except server.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
-        terminal.tell(f"GUNICORN_CMD_ARGS: serve keeps its own {names}", err=True)
-    terminal.echo(_started(site.name, service, gunicorn.cfg), err=True)
+        say(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
+    say(_started(site.name, service, gunicorn.cfg))
     gunicorn.run()
+
+
+def _is_run_by_systemd() -> bool:
+    """Return whether systemd itself started this process.
+
+    A faulty file must not end it: after a few restarts systemd gives the service up, and
+    its socket too, and a corrected file brings neither back. The variables name the process
+    that is meant: shells in a service inherit them. systemd sets the first since version
+    248, the second for a service with a socket (systemd.exec(5), sd_listen_fds(3)).
+    """
+    pid = str(os.getpid())
+    return pid in (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
 
 
 def _started(name: str, service: Service, config: Any) -> str:

@@ -1,0 +1,186 @@
+"""`serve` under a service manager, and what it tells those who run it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from services import Service, serve
+from support import BIN, TWO_DOMAINS, free_port, program, running, until
+from support import run_process as run
+
+Write = Callable[..., Path]
+Start = Callable[[Path], AbstractContextManager[Service]]
+ONE = ("--workers", "1")
+FAULTY = TWO_DOMAINS.replace("hostname", "server")
+
+
+# --- A faulty file at the start ----------------------------------------------------------
+
+
+@contextmanager
+def as_unit_process(file: Path) -> Iterator[Service]:
+    """Run `serve` with the variable that systemd sets for the process of ExecStart=."""
+    start = file.with_name("start")
+    start.write_text(
+        f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
+    )
+    start.chmod(0o755)
+    with serve(file, *ONE, command=f"{start} --config {{file}}") as service:
+        yield service
+
+
+@contextmanager
+def behind_socket(file: Path) -> Iterator[Service]:
+    """Run `serve` as systemd runs a service with a socket."""
+    port, log = free_port(), file.with_name("log")
+    activate = (program("systemd-socket-activate"), f"--listen=127.0.0.1:{port}")
+    command = (BIN / "flask-autoconfig", "--config", file, "serve", *ONE)
+    with running(*activate, *command, port=port, log=log, at_once=True) as process:
+        yield Service(port, process, log)
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("start", [as_unit_process, behind_socket])
+@pytest.mark.parametrize("is_missing", [False, True], ids=["faulty", "missing"])
+def test_a_service_of_systemd_starts_with_a_faulty_file(
+    toml: Write, start: Start, is_missing: bool
+) -> None:
+    file = toml(FAULTY)
+    if is_missing:
+        file.unlink()
+    with start(file) as service:
+        response = service.fetch()
+        assert response.status == 503
+        assert "Retry-After" in response.headers
+        assert service.fetch("/healthz?domain=example.com").status == 503
+        assert service.fetch("/healthz").status == 200
+        assert service.fetch("/readyz").status == 503
+        log = service.log.read_text()
+        assert log.count("answered with 503 until it is corrected") == 1
+        assert str(file) in log
+        assert "Traceback" not in log
+        file.write_text(TWO_DOMAINS)
+        until(lambda: service.fetch().status == 200)
+        assert service.fetch("/readyz").status == 200
+        file.write_text(FAULTY)
+        until(lambda: "remains in use" in service.log.read_text())
+        assert service.fetch("/readyz").body == b"ok\n"
+
+
+def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -> None:
+    # As in a shell or a job of a service, which inherit the process id of another.
+    ended = run(
+        *("--config", toml(FAULTY), "serve"),
+        SYSTEMD_EXEC_PID="1",
+        LISTEN_PID="1",
+        INVOCATION_ID="0" * 32,
+        NOTIFY_SOCKET="/none",
+    )
+    assert ended.returncode == 1
+    assert "there is no key" in ended.stderr
+    assert "Serving" not in ended.stderr
+
+
+# --- Numbers -----------------------------------------------------------------------------
+
+
+def test_gunicorn_sends_its_numbers_to_statsd_without_an_address(toml: Write) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(20)
+        arguments = f"--statsd-host 127.0.0.1:{statsd.getsockname()[1]}"
+        with serve(toml(TWO_DOMAINS), *ONE, arguments=arguments) as service:
+            assert service.fetch().status == 200
+            seen: list[bytes] = []
+            while b"gunicorn.request.status.200:1|c|@1.0" not in seen:
+                seen.append(statsd.recv(4096))
+            log = service.log.read_text()
+    assert any(line.startswith(b"gunicorn.request.duration:") for line in seen)
+    assert '"GET /mail/config-v1.1.xml HTTP/1.1" 200 ' in log
+    assert "secret" not in f"{log}{seen}"
+
+
+LISTENER = """
+from flask_autoconfig.signals import answered
+
+@answered.connect
+def count(sender, family, outcome, **_):
+    print("counted:", family, outcome, flush=True)
+"""
+
+
+@pytest.mark.parametrize("hook", ["", "\ndef find_username(address): return 'u1'\n"])
+def test_hooks_may_only_listen_to_the_signal(toml: Write, hook: str) -> None:
+    file = toml(TWO_DOMAINS)
+    file.with_name("listener.py").write_text(LISTENER + hook)
+    with serve(file, "--hooks", "listener") as service:
+        assert (b"<username>u1<" in service.fetch().body) == bool(hook)
+        until(lambda: "counted: thunderbird served\n" in service.log.read_text())
+
+
+# --- The log as JSON ---------------------------------------------------------------------
+
+# What a proxy sends as X-Request-ID, and what the log has.
+REQUEST_IDS = {
+    "6f1c0a52b1d94c1f8f0e": "6f1c0a52b1d94c1f8f0e",
+    "1b4e28ba-2fa1-11d2-883f-0016d3cca427": "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+    "fred.secret@example.com": None,
+    "fred.secret.example.com": None,
+    'x", "secret": "': None,
+    "secret" * 11: None,
+    "": None,
+}
+
+
+def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    options = (*ONE, "--proxies", "1", "--log-format", "json")
+    with serve(file, *options, arguments="--access-logformat '%(r)s'") as service:
+        for value in REQUEST_IDS:
+            headers = {"X-Request-ID": value, "X-Forwarded-For": "::1"}
+            service.fetch(**headers, Host="autoconfig.example.com")
+        path = "/autodiscover/autodiscover.json/v1.0/fred.secret@example.com?Protocol=x"
+        service.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        service.send(b"SECRET fred.secret@example.com\r\n\r\n")
+        file.write_text(FAULTY)
+        until(lambda: "remains in use" in service.log.read_text())
+        text = service.log.read_text()
+    assert "secret" not in text.lower()
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = {line["request_id"]: line for line in lines if "status" in line}
+    assert requests.keys() == set(REQUEST_IDS.values())
+    first = requests["6f1c0a52b1d94c1f8f0e"]
+    assert 0 <= first.pop("duration") < 10
+    assert first.pop("bytes") > 100
+    assert "T" in first.pop("time")
+    assert first == {
+        "client": "::1",
+        "method": "GET",
+        "path": "/mail/config-v1.1.xml",
+        "protocol": "HTTP/1.1",
+        "host": "autoconfig.example.com",
+        "request_id": "6f1c0a52b1d94c1f8f0e",
+        "status": 200,
+    }
+    paths = {line.get("path"): line.get("host") for line in lines}
+    assert paths["/autodiscover/autodiscover.json/…"] is None
+    others = [(line["level"], line["message"]) for line in lines if "level" in line]
+    for level, words in (
+        ("info", "GUNICORN_CMD_ARGS: serve keeps its own access_log_format"),
+        ("info", f"Serving {file}, 2 domains, at http"),
+        ("info", "Booting worker"),
+        ("warning", "Invalid request"),
+        ("error", "there is no key"),
+    ):
+        assert any(it[0] == level and words in it[1] for it in others), (words, others)
+
+
+def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None:
+    with serve(toml(TWO_DOMAINS), *ONE, "--log-format", "json") as service:
+        service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})
+        until(lambda: '"request_id": null' in service.log.read_text())
