@@ -79,6 +79,11 @@ class Autoconfig(Blueprint):
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
+        if not isinstance(name, str):  # an app, as other extensions take it
+            raise TypeError(
+                f"the first argument is the blueprint's name, got {name!r}: write "
+                "app.register_blueprint(Autoconfig())"
+            )
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()
         self.record(self._set_up)
