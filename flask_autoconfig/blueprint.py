@@ -157,6 +157,7 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
+        request_started.connect(self._keep_body, app)
         _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
@@ -189,6 +190,15 @@ class Autoconfig(Blueprint):
         if csrf is not None and hasattr(csrf, "exempt"):
             csrf.exempt(self)
         request_started.disconnect(self._exempt_from_csrf, app)
+
+    def _keep_body(self, app: Flask, **_: object) -> None:
+        """Let no function of the site read the body of a view as a form.
+
+        Some clients send XML with the media type of a form.
+        """
+        is_ours = app.blueprints.get(request.blueprint or "") is self
+        if is_ours and request.method == "POST":
+            request.environ["CONTENT_TYPE"] = "text/xml"
 
 
 def _check_options(app: App, options: dict[str, Any]) -> None:
