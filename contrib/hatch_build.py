@@ -1,8 +1,9 @@
-"""Build hook of Hatchling that compiles the catalogs of the page."""
+"""Hooks of Hatchling: compile the catalogs of the page, and describe the package."""
 
 from __future__ import annotations
 
 import atexit
+import re
 import runpy
 import shutil
 import tempfile
@@ -10,6 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+_PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)\n*")
+_LINK_TO_A_FILE = re.compile(r"\[([^]]*)\]\((?!https?:|#)[^)]*\)")
+
+
+class Readme(MetadataHookInterface):
+    """The hook of `[tool.hatch.metadata.hooks.custom]`."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Set the README without links to files, which a package index does not have."""
+        text = Path(self.root, "README.md").read_text(encoding="utf-8")
+        alone = _LINK_TO_A_FILE.sub(r"\1", _PICTURE.sub("", text))
+        metadata["readme"] = {"content-type": "text/markdown", "text": alone}
 
 
 class Catalogs(BuildHookInterface):  # type: ignore[type-arg]

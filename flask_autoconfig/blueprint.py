@@ -79,9 +79,15 @@ class Autoconfig(Blueprint):
     def __init__(
         self, name: str = "autoconfig", import_name: str = "flask_autoconfig"
     ) -> None:
+        if not isinstance(name, str):  # an app, as other extensions take it
+            raise TypeError(
+                f"the first argument is the blueprint's name, got {name!r}: write "
+                "app.register_blueprint(Autoconfig())"
+            )
         super().__init__(name, import_name, template_folder="page/templates")
         self.functions = Functions()
         self.record(self._set_up)
+        self.url_value_preprocessor(self._keep_body)
         self.app_context_processor(lambda: {"autoconfig_settings": self.settings})
 
     def find_provider(self, function: FindProviderT) -> FindProviderT:
@@ -184,6 +190,15 @@ class Autoconfig(Blueprint):
         if csrf is not None and hasattr(csrf, "exempt"):
             csrf.exempt(self)
         request_started.disconnect(self._exempt_from_csrf, app)
+
+    def _keep_body(self, _endpoint: object, _values: object) -> None:
+        """Let no function of the site read the body of a view as a form.
+
+        Some clients send XML with the media type of a form. Flask calls this before all
+        `before_request` functions.
+        """
+        if request.method == "POST":
+            request.environ["CONTENT_TYPE"] = "text/xml"
 
 
 def _check_options(app: App, options: dict[str, Any]) -> None:

@@ -36,7 +36,8 @@ class AutoconfigMiddleware:
     application's own requests do not change.
 
     `find_provider`, `find_provider_by_address` and `find_username` are the hooks of
-    :class:`Autoconfig`'s decorators; an async function raises TypeError.
+    :class:`Autoconfig`'s decorators; an async function raises TypeError. They are called
+    in an application context of `flask_app`, a `Flask`, if it is given.
     """
 
     def __init__(
@@ -49,21 +50,24 @@ class AutoconfigMiddleware:
         find_provider: FindProvider | None = None,
         find_username: FindUsername | None = None,
         find_provider_by_address: FindProvider | None = None,
+        flask_app: Any = None,
         strict: bool = False,
     ) -> None:
         self.app = app
+        functions = Functions(
+            find_provider=find_provider,
+            find_username=find_username,
+            find_provider_by_address=find_provider_by_address,
+        )
+        if flask_app is not None:
+            for name, function in functions.items():
+                functions[name] = function and _within(flask_app, function)
         self.service = Service(
             from_raw(plain(file))
             if isinstance(file, Mapping)
             else Path(file).absolute(),
             clients=clients,
-            hooks=Hooks(
-                Functions(
-                    find_provider=find_provider,
-                    find_username=find_username,
-                    find_provider_by_address=find_provider_by_address,
-                )
-            ),
+            hooks=Hooks(functions),
             strict=strict,
         )
         self._live = self.service.live
@@ -98,6 +102,16 @@ class AutoconfigMiddleware:
         if environ is not None and self._forwarded is not None:
             environ = self._forwarded(environ)
         return settings_of(self.service, address, environ)
+
+
+def _within(app: Any, function: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return the function, called in an application context of its own."""
+
+    def call(key: str) -> Any:
+        with app.app_context():
+            return function(key)
+
+    return call
 
 
 def _forwarded_by(proxies: int) -> Callable[[WSGIEnvironment], WSGIEnvironment]:

@@ -35,6 +35,7 @@ from flask_autoconfig.families import FAMILIES, Router
 Plug = Callable[[Flask, Autoconfig], object]
 HOST = "autoconfig.example.com"
 POX = outlook_asks("fred@example.com")
+TAGGED = outlook_asks("fred+a@example.com")
 CONFIG = "/mail/config-v1.1.xml"
 OUTLOOK = "/Autodiscover/Autodiscover.xml"
 FRED = "?emailaddress=fred@example.com"
@@ -346,7 +347,15 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 
 
-def test_a_body_that_the_site_has_read_is_still_answered() -> None:
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "text/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ],
+)
+def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> None:
     for read in (
         lambda: request.get_data(),
         lambda: request.get_json(force=True, silent=True),
@@ -357,8 +366,10 @@ def test_a_body_that_the_site_has_read_is_still_answered() -> None:
         app.config["AUTOCONFIG_FILE"] = FILE
         app.before_request(reading(read))
         app.register_blueprint(Autoconfig())
-        answer = Question("POST", OUTLOOK, POX).ask(Client(app))
+        client = Client(app)
+        answer = client.post(OUTLOOK, data=TAGGED, content_type=media_type)
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
+        assert b"<LoginName>fred+a@example.com<" in answer.get_data()
 
 
 def test_after_request_functions_of_the_site_apply() -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strangers import answering, server
 from support import (
     BIN,
     TWO_DOMAINS,
+    certificate_for,
     fetch,
     free_port,
     lacking,
@@ -417,3 +419,39 @@ def test_a_faulty_file_is_told_with_its_name(
     assert str(file) in done.stderr
     assert "Traceback" not in done.stderr
     assert "it begins with" not in done.stderr  # which is not what is wrong
+
+
+# --- A file at a URL ----------------------------------------------------------------------
+
+
+def test_a_file_at_a_url_is_fetched(tmp_path: Path) -> None:
+    files = certificate_for("localhost", folder=tmp_path)
+    reply = b"HTTP/1.1 200 OK\r\n\r\n" + CONFIG.encode()
+    with server(answering(reply), files) as port:
+        url = f"https://localhost:{port}/mail/config-v1.1.xml"
+        done = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert done.stdout == run("import", CASES / "config.xml").stdout
+        assert run("import", url).returncode == 1  # nobody vouches for the server
+
+
+LOST = {
+    "404 Not Found\r\n\r\n": "answers with status 404",
+    f"200 OK\r\n\r\n{'x' * 1_100_000}": "more than 1024 KiB",
+    "200 OK\r\nContent-Length: 9\r\n\r\nhalf": "ends after 4 of the 9 bytes",
+    "302 Found\r\nLocation: file:///etc/passwd\r\n\r\n": "no web address",
+    "302 Found\r\nLocation: http://10.0.0.1/\r\n\r\n": "not on the internet",
+}
+
+
+@pytest.mark.parametrize(("reply", "words"), LOST.items(), ids=LOST.values())
+def test_a_url_without_a_whole_file_is_refused(reply: str, words: str) -> None:
+    with server(answering(f"HTTP/1.1 {reply}".encode())) as port:
+        done = run("import", f"http://127.0.0.1:{port}/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert "download it" in done.stderr
+
+
+def test_only_urls_of_the_web_are_fetched() -> None:
+    for url in ("ftp://example.com/config", "file:///etc/passwd", "https://[::1"):
+        assert "no https or http URL" in run("import", url).stderr

@@ -181,13 +181,15 @@ def test_only_urls_of_the_web_are_allowed(url: str) -> None:
 
 def test_a_domains_file_may_be_a_postfix_map(tmp_path: Path) -> None:
     (tmp_path / "virtual").write_text(
-        "# our customers\nExample.net  a,\n   b c\n\n*.example.org\tOK # all\n.two.test x"
+        "# our customers\nExample.net  a,\n   b c\n\n*.example.org\tOK # all\n.two.test x\n"
+        "info@example.net a\n@example.net a\n"
     )
     file = tmp_path / "autoconfig.toml"
     file.write_text(changed('domains_file = "virtual"', "# prov"))
     loaded = reading.read(file)
     domains = ("example.com", "example.net", "*.example.org", "*.two.test")
     assert tuple(loaded.providers[0].all_domains) == domains
+    assert loaded.skipped == ()  # aliases are no domains, and no mistake
     assert loaded.tables.provider[0].domains == ("example.com",)
 
 

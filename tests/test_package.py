@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import docker.utils.build
 import pytest
+from readme_renderer import markdown
 from support import BIN, ROOT, fetch, free_port, running
 
 pytestmark = pytest.mark.install
@@ -50,6 +53,20 @@ def test_twine_and_check_wheel_contents_find_no_fault(built: Path) -> None:
     wheel = files[0]
     output = _run(BIN / "check-wheel-contents", wheel, cwd=built)
     assert output == f"{wheel}: OK\n"
+
+
+def test_a_package_index_shows_the_readme_without_dead_links(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [it for it in archive.namelist() if it.endswith("/METADATA")]
+        metadata = Parser().parsestr(archive.read(name).decode())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = markdown.render(str(metadata.get_payload())) or ""
+    assert "Set up your e-mail" not in page  # the words for the picture
+    anchors = {f"#{name}" for name in re.findall(r'id="([^"]*)"', page)}
+    for target in re.findall(r'(?:href|src)="([^"]*)"', page):
+        assert target in anchors or target.startswith(("https://", "http://127.0.0.1"))
+    assert "<code>init</code> finds your servers" in page
 
 
 def test_the_wheel_has_templates_catalogs_and_types(built: Path) -> None:

@@ -58,6 +58,13 @@ def test_the_configuration_may_be_a_mapping() -> None:
     assert Client(alone).get(CONFIG).status_code == 200
 
 
+def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
+    with pytest.raises(
+        TypeError, match=r"write app\.register_blueprint\(Autoconfig\(\)"
+    ):
+        Autoconfig(Flask("site"))  # type: ignore[arg-type]
+
+
 UNUSABLE = [
     ("AUTOCONFIG", {"provider": []}, "provider"),
     (

@@ -118,3 +118,23 @@ def test_an_id_that_names_no_other_customer_is_kept(
     client = Client(create_app(toml(HOSTER.replace("list_domains = false", more))))
     reply = get(client, CONFIG, f"autoconfig.{host}")
     assert f'<emailProvider id="{name}">' in reply.text
+
+
+@pytest.mark.parametrize("more", ["", 'mx_domains = ["mx.hoster.test"]\n'])
+def test_a_served_host_answers_for_unknown_domains(toml: Write, more: str) -> None:
+    """`domains` of examples/reference.toml says so."""
+    names = f'{more}autodiscover_host = "ad.test"\ndomains'
+    client = Client(create_app(toml(TWO_DOMAINS.replace("domains", names, 1))))
+    documents = f"{CONFIG}?emailaddress=a@new.test", f"{V2}&Email=a@new.test"
+    for host in ("example.com", "autoconfig.example2.com"):
+        for path in documents:
+            assert get(client, path, host).status_code == 200
+        assert "<domain>new.test</domain>" in get(client, documents[0], host).text
+        for path in (
+            f"{PROFILE}?email=a@new.test",
+            "/mail/setup?emailaddress=a@new.test",
+        ):
+            assert get(client, path, host).status_code == (200 if more else 404)
+    for host in ("192.0.2.1", "other.test", "ad.test"):
+        for path in (*documents, f"{PROFILE}?email=a@new.test"):
+            assert get(client, path, host).status_code == 404

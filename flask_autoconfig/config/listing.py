@@ -125,6 +125,8 @@ def _names_of(
         words = text.partition("#")[0].split(None, 1)
         if not words or text[0].isspace():  # in Postfix, a continuation line
             continue
+        if "@" in words[0] and len(words) > 1:  # in Postfix, an alias of an address
+            continue
         # Postfix writes a leading dot for all names below a domain.
         word = f"*{words[0]}" if words[0].startswith(".") else words[0]
         try:

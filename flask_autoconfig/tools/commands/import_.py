@@ -12,18 +12,18 @@ from .. import importers, terminal
 
 
 @click.command("import")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
-def command(files: tuple[Path, ...]) -> None:
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
+def command(files: tuple[str, ...]) -> None:
     """Print one TOML file with the settings of other servers' files.
 
     FILE is a config-v1.1.xml file, an Autodiscover answer, an Apple profile, a database
-    or seed of automx2 or a configuration of automx. What has no place in the TOML is
-    reported as a warning.
+    or seed of automx2 or a configuration of automx, or the https URL of one. What
+    has no place in the TOML is reported as a warning.
     """
     try:
-        text, notes = importers.import_files(files)
+        text, notes = importers.import_files(
+            name if "://" in name else Path(name) for name in files
+        )
     except ConfigError as error:
         _warn(getattr(error, "__notes__", []))
         raise

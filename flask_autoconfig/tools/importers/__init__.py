@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -20,8 +20,10 @@ from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
 from ..reading import beginning
 from . import automx, automx2, setups
+from .fetching import fetched
 from .imported import Imported, Raw, UnreadableError, prune
 
+Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
 _NAMES = (
     "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
@@ -61,14 +63,15 @@ FORMATS = (
 )
 
 
-def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
+def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
     """Return the TOML of what the files hold, and a sentence for each thing left out.
 
-    Raises ConfigError that names each invalid file; its notes have the sentences.
+    A string is a URL. Raises ConfigError that names each invalid file; its notes have
+    the sentences.
     """
     problems: list[Problem] = []
     notes: list[str] = []
-    found: dict[Path, list[Raw]] = {}
+    found: dict[Source, list[Raw]] = {}
     for file in files:
         if file in found:
             problems.append(Problem(str(file), "it is named twice", "name it once"))
@@ -95,7 +98,7 @@ def import_files(files: Iterable[Path]) -> tuple[str, list[str]]:
     return dumps(from_raw(raw).tables), notes
 
 
-def _import(file: Path, notes: list[str]) -> list[Raw]:
+def _import(file: Source, notes: list[str]) -> list[Raw]:
     """Return what a file holds, and add notes; raises UnreadableError or ConfigError."""
     providers, lost, where = _read(file)
     notes += lost
@@ -107,13 +110,13 @@ def _import(file: Path, notes: list[str]) -> list[Raw]:
     return providers
 
 
-def _read(file: Path) -> Imported:
+def _read(file: Source) -> Imported:
     """Read a file by its format; raises UnreadableError."""
     name = "file"
     try:
-        data = _content(file)
+        data = _content(file) if isinstance(file, Path) else fetched(file)
         name, _, read = next(it for it in FORMATS if it.matches(data))
-        return read(file, data)
+        return read(Path(file), data)
     except UnreadableError:
         raise
     except OSError as error:
@@ -215,8 +218,8 @@ _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _claimed_twice(found: Mapping[Path, list[Raw]]) -> Iterator[Problem]:
-    owners: dict[str, Path] = {}
+def _claimed_twice(found: Mapping[Source, list[Raw]]) -> Iterator[Problem]:
+    owners: dict[str, Source] = {}
     for file, providers in found.items():
         for domain in (name for raw in providers for name in raw.get("domains", ())):
             owner = owners.setdefault(domain_pattern(domain), file)
@@ -240,7 +243,7 @@ def _identity(provider: Raw) -> str:
     return repr(sorted(raw.items()))
 
 
-def _merged(found: Mapping[Path, list[Raw]], notes: list[str]) -> list[Raw]:
+def _merged(found: Mapping[Source, list[Raw]], notes: list[str]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains."""
     merged: dict[str, Raw] = {}
     for file, provider in ((file, it) for file, raws in found.items() for it in raws):
