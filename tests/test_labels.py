@@ -98,12 +98,13 @@ def test_every_label_has_its_source_and_english() -> None:
 
 def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
     english, german = Words("en", str), Words("de-CH", str)
-    install = '<b class="label">Install</b>'
-    assert german.label("thunderbird.continue") == '<b class="label">Weiter</b>'
+    install = '<b class="autoconfig-label">Install</b>'
+    go_on = german.label("thunderbird.continue")
+    assert go_on == '<b class="autoconfig-label">Weiter</b>'
     assert english.label("iphone.install", "a button") == install
     assert german.label("iphone.install", "ein <Knopf>") == "ein &lt;Knopf&gt;"
     other = Words("ja", str).label("thunderbird.continue")
-    assert other == '<b class="label" lang="en">Continue</b>'
+    assert other == '<b class="autoconfig-label" lang="en">Continue</b>'
     with pytest.raises(LookupError, match=r"thunderbird\.telegram"):
         english.label("thunderbird.telegram")
 

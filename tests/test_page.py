@@ -28,12 +28,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def steps(page: Page) -> list[str]:
     """Return the headings of the steps."""
-    return page.locator(".steps h3").all_inner_texts()
+    return page.locator(".autoconfig-steps h3").all_inner_texts()
 
 
-def tiles(page: Page, within: str = "h2 + ul.tiles") -> list[str]:
+def tiles(page: Page, within: str = "h2 + ul.autoconfig-tiles") -> list[str]:
     """Return the programs shown at once, or those within another element."""
-    texts = page.locator(f"{within} .tile").all_inner_texts()
+    texts = page.locator(f"{within} .autoconfig-tile").all_inner_texts()
     return [text.partition("\n")[0] for text in texts]
 
 
@@ -55,7 +55,10 @@ def test_an_iphone_gets_from_the_address_to_the_profile(
         "Tap Install",
         "Type your e-mail password",
     ]
-    assert "for mail, calendar and contacts" in page.locator(".steps").inner_text()
+    assert (
+        "for mail, calendar and contacts"
+        in page.locator(".autoconfig-steps").inner_text()
+    )
     page.get_by_role("textbox", name="Your name, as others see it").fill("Anna Muster")
     with (
         page.expect_request("**/mail/mobileconfig**") as asked,
@@ -120,7 +123,7 @@ def test_a_value_beside_its_label_can_be_copied_twice(visit: Open, url: str) -> 
         permissions=["clipboard-read", "clipboard-write"],
     )
     field = page.locator("dl > div").filter(has_text="SMTP server")
-    assert field.locator(".value").inner_text() == "smtp.harmony.example"
+    assert field.locator(".autoconfig-value").inner_text() == "smtp.harmony.example"
     button = field.get_by_role("button", name="Copy smtp.harmony.example")
     for _ in range(2):
         page.evaluate("navigator.clipboard.writeText('')")
@@ -196,7 +199,7 @@ def test_a_qr_code_on_the_screen_can_be_read(
         target = f"{base}/mail/setup?emailaddress={quote(address)}&program=iphone"
         page = visit(target, "windows")
         screen = tmp_path / "screen.png"
-        page.locator("img.qr").screenshot(path=screen)
+        page.locator("img.autoconfig-qr").screenshot(path=screen)
     done = subprocess.run(
         [program("zbarimg"), "--quiet", "--raw", screen],
         capture_output=True,

@@ -162,7 +162,7 @@ def test_a_mistyped_domain_at_the_providers_host_is_no_customers(toml: Write) ->
 
 def links(page: TestResponse) -> dict[str, str]:
     """Return the URL of each link by its text."""
-    found = re.findall(r'<a (?:class="\w+" )?href="([^"]+)">(.*?)</a>', page.text)
+    found = re.findall(r'<a (?:class="[\w-]+" )?href="([^"]+)">(.*?)</a>', page.text)
     return {re.sub("<.*?>", "", text): target for target, text in found}
 
 
@@ -186,7 +186,9 @@ def test_the_help_has_the_contact_and_the_providers_links(app: Flask) -> None:
 
 
 def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
-    _, _, table = ask(app, ANNA).text.partition('<details class="card all"')
+    _, _, table = ask(app, ANNA).text.partition(
+        '<details class="autoconfig-card autoconfig-all"'
+    )
     main, _, further = table.partition("<details>")
     text = " ".join(re.sub("<button.*?</button>|<.*?>", " ", main).split())
     assert (
@@ -494,11 +496,11 @@ def test_the_programs_of_the_device_come_first(
     number = len(first.split())
     assert offered(page)[:number] == first.split()
     assert len(offered(page)) == len(PROGRAMS)
-    shown = page.text.partition('<details class="others">')[0]
+    shown = page.text.partition('<details class="autoconfig-others">')[0]
     assert shown.count("#steps") == shown.count("on this device") == number
     assert page.text.count('aria-current="true"') == is_chosen
     unknown = ask(app, ANNA, User_Agent="").text
-    assert '<details class="others" open>' in unknown
+    assert '<details class="autoconfig-others" open>' in unknown
     assert "on this device" not in unknown
     assert {*re.findall("<small>(.*?)</small>", unknown)} == {
         *("Android", "iPhone, Android", "Linux", "Windows", "Windows, Mac, Linux"),

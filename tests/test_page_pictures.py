@@ -265,8 +265,8 @@ def test_contrast_and_backgrounds_are_those_of_wcag_and_of_the_style() -> None:
     assert look.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
     assert look.contrast("#ff0000", "#ff0000") == 1
     sheet = (Path(look.__file__).parent / "static/style.css").read_text()
-    assert f"--paper: {look.PAPER}" in sheet
-    assert f"--card: {look.DARK_PAPER}" in sheet
+    assert f"--paper: light-dark({look.PAPER}, " in sheet
+    assert f"--card: light-dark(#fff, {look.DARK_PAPER})" in sheet
 
 
 def test_a_colour_has_a_style_sheet(toml: Write) -> None:

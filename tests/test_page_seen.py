@@ -43,7 +43,7 @@ def test_a_state_is_displayed_without_faults(
 ) -> None:
     with seen.shown(browser, url, case) as page:
         assert page.get_attribute("html", "lang") == case.language
-        assert page.locator(".steps h3").count() > 0
+        assert page.locator(".autoconfig-steps h3").count() > 0
         assert seen.complaints(page, case) == []
 
 
@@ -107,11 +107,12 @@ def test_a_page_from_right_to_left_is_mirrored(
     ):
         assert page.get_attribute("html", "dir") == "rtl"
         assert seen.complaints(page, case) == []
-        value = page.locator("dd .value").first
+        value = page.locator("dd .autoconfig-value").first
         assert value.evaluate("value => getComputedStyle(value).direction") == "ltr"
-        button = page.locator("dd .copy").first
+        button = page.locator("dd .autoconfig-copy").first
         assert box(button)["x"] < box(value)["x"]  # the button is at the line's end
-        dot, heading = page.locator(".dot").first, page.locator(".steps h3").first
+        dot = page.locator(".autoconfig-dot").first
+        heading = page.locator(".autoconfig-steps h3").first
         end = box(dot)["x"] + box(dot)["width"]
         assert end >= box(heading)["x"] + box(heading)["width"] - 1
 

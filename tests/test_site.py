@@ -419,7 +419,7 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
         Client(site(file, TESTING=True)).get(PAGE)
     template.write_text("{{ {}[autoconfig_page.address].login }}")
     built_in = Client(site(file)).get(PAGE).text
-    assert built_in.count('<nav class="languages"') == 1
+    assert built_in.count('<nav class="autoconfig-languages"') == 1
     assert f"(undefined in {template}, line 1)" in caplog.text
     assert "fred@" not in caplog.text
     template.write_text("{{ refuse() }}")

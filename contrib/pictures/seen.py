@@ -225,7 +225,7 @@ _NAMELESS = """() => [...document.querySelectorAll("img")]
 # A value may break only after / . and @, unless the part is longer than a line.
 _ODD_BREAKS = """() => {
   const found = [];
-  for (const value of document.querySelectorAll(".value")) {
+  for (const value of document.querySelectorAll(".autoconfig-value")) {
     if (value.offsetParent === null) continue;
     const range = document.createRange();
     let before = "", top = null, start = null;
