@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from asks import FILE
 from documents import text_of
-from flask import Flask, Response, redirect, request
+from flask import Flask, Response, abort, redirect, request
 from flask_babel import Babel
 from flask_caching import Cache
 from flask_compress import Compress
@@ -29,7 +29,7 @@ from flask_wtf import CSRFProtect
 from support import BIN, ROOT, fetch, free_port, outlook_asks, running
 from werkzeug.test import Client, TestResponse
 
-from flask_autoconfig import Autoconfig
+from flask_autoconfig import Autoconfig, AutoconfigMiddleware
 from flask_autoconfig.families import FAMILIES, Router
 
 Plug = Callable[[Flask, Autoconfig], object]
@@ -370,6 +370,28 @@ def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> Non
         answer = client.post(OUTLOOK, data=TAGGED, content_type=media_type)
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
         assert b"<LoginName>fred+a@example.com<" in answer.get_data()
+
+
+def test_the_middleware_answers_in_front_of_a_sites_own_walls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Flask("site")
+
+    @app.before_request
+    def walls() -> Any:
+        if request.method == "POST" and "nonce" not in request.form:
+            abort(403)
+        home = "https://www.example.com"
+        return redirect("/setup" if request.host_url == f"{home}/" else home)
+
+    question = Question("POST", OUTLOOK, POX)
+    assert question.ask(Client(app)).status_code == 403
+    monkeypatch.chdir(FILE.parent)
+    say("walls of your own", app=app, AutoconfigMiddleware=AutoconfigMiddleware)
+    answer = question.ask(Client(app))
+    assert b"<Server>imap.example.com</Server>" in answer.get_data()
+    assert Question("GET", CONFIG).ask(Client(app)).status_code == 200
+    assert Question("GET", "/").ask(Client(app)).status_code == 302
 
 
 def test_after_request_functions_of_the_site_apply() -> None:
