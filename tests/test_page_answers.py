@@ -381,6 +381,73 @@ def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
     assert ("and enter the servers" in steps) != is_found
 
 
+JMAP = """[[provider]]
+domains = ["example.com"]
+[[provider.incoming]]
+type = "jmap"
+url = "https://jmap.example.com/"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "program", "sentence"),
+    [
+        (
+            TWO_DOMAINS.replace('"imap"', '"pop3"'),
+            "outlook-new",
+            "Outlook (new) needs IMAP",
+        ),
+        (with_every('authentication = "OAuth2"'), "gmail", "Gmail cannot sign in"),
+        (TWO_DOMAINS, "davx5", "neither calendars nor address books"),
+        (TWO_DOMAINS, "foo", "There are no steps for the program in this link"),
+        (
+            TWO_DOMAINS + '[provider.page]\nprograms = ["gmail"]',
+            "mac",
+            "no steps for Mac (Mail)",
+        ),
+    ],
+)
+def test_a_link_to_a_program_that_cannot_be_used_says_why(
+    toml: Write, text: str, program: str, sentence: str
+) -> None:
+    page = ask(toml(text), f"{FRED}&program={program}").text
+    assert sentence in page.partition('class="tiles"')[0]
+    assert "Choose another program." in page
+    assert "Choose another program." not in ask(toml(text), FRED).text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            with_every('authentication = "OAuth2"'),
+            "a sign-in at the provider’s own page",
+        ),
+        (JMAP, "they read mail with IMAP or POP3"),
+        (TWO_DOMAINS, ""),
+        (CALENDAR, ""),
+        (OFFICE, ""),
+    ],
+    ids=[
+        "OAuth2 alone",
+        "JMAP alone",
+        "passwords",
+        "a calendar",
+        "OAuth2, Thunderbird",
+    ],
+)
+def test_an_account_that_most_programs_cannot_use_says_why(
+    toml: Write, text: str, why: str
+) -> None:
+    page = ask(toml(text), f"{FRED}&program=other", User_Agent="iPhone").text
+    said = re.findall(
+        "The iPhone, Gmail and most programs cannot be used: ([^<]*)", page
+    )
+    assert [sentence for sentence in said if why in sentence] == said
+    assert bool(said) == bool(why)
+    assert ("Type your name, your address and your password" in page) == (not why)
+
+
 @rows("by-hand", "program, by_hand")
 def test_without_its_family_a_program_is_set_up_by_hand(
     toml: Write, program: str, by_hand: str

@@ -7,7 +7,7 @@ its id in `ProgramName` of `config/page.py`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .. import oauth_hosts
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
@@ -20,7 +20,7 @@ from ..config.tables import (
     Server,
 )
 from .visit import Device
-from .words import N_
+from .words import N_, Words
 
 # SASL names count as passwords too.
 PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
@@ -91,6 +91,21 @@ class Account(NamedTuple):
         """Whether no password will do, and Thunderbird can use OAuth2."""
         servers = self.mail_servers(ALL_PASSWORDS | OAUTH2)
         return servers is not None and self.password_servers is None
+
+    def methods_to_read(self, types: Iterable[str]) -> set[Method]:
+        """The authentication methods of the servers for incoming mail of these types."""
+        servers = [server for server in self.provider.incoming if server.type in types]
+        return {method for server in servers for method in server.authentication}
+
+    @property
+    def lacks(self) -> Literal["password", "mail", ""]:
+        """What most programs need: a password instead of OAuth2, or IMAP or POP3."""
+        methods = self.methods_to_read(("imap", "pop3"))
+        if self.password_servers or self.needs_oauth2:
+            return ""
+        if "OAuth2" in methods:
+            return "password"
+        return "" if methods or self.profile or self.dav_services else "mail"
 
     @property
     def is_on_computer(self) -> bool:
@@ -254,6 +269,25 @@ def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Progr
         if (program.or_with and getattr(account, program.or_with))
         or program.mail_servers(account)
     ]
+
+
+def refusal(account: Account, requested: str, words: Words) -> str:
+    """Explain why a program that was requested is not among the usable ones."""
+    program = next((one for one in PROGRAMS if one.id == requested.lower()), None)
+    if program is None:
+        return words.say("There are no steps for the program in this link.")
+    name, kinds = words.say(program.name), "/".join(program.types).upper()
+    if program in usable(account, None):
+        return words.say("There are no steps for %(program)s here.", program=name)
+    if not kinds:
+        return words.say("This account has neither calendars nor address books.")
+    if account.methods_to_read(program.types):
+        return words.say("%(program)s cannot sign in to this account.", program=name)
+    return words.say(
+        "%(program)s needs %(kinds)s, which this account lacks.",
+        program=name,
+        kinds=kinds,
+    )
 
 
 def chosen(programs: list[Program], requested: str, device: Device) -> Program | None:

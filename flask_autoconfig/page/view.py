@@ -24,7 +24,7 @@ from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets, content, near
 from .alone import VARIABLE, render
-from .programs import Account, MailServer, Program, chosen, usable
+from .programs import Account, MailServer, Program, chosen, refusal, usable
 from .visit import Visit
 from .words import best_match, languages, translations, words_in
 
@@ -114,6 +114,7 @@ class Page:
     account: Account | None = None  # for the steps
     tiles: tuple[Tile, ...] = ()
     program: Program | None = None  # the program chosen
+    refusal = ""  # why the program requested cannot be used
     servers: tuple[MailServer, MailServer] | None = None  # that the program can use
     here = ""  # the URL of the page for this address and program
     picture = ""  # the URL of the QR code of `here`
@@ -251,6 +252,8 @@ class Page:
         )
         programs = usable(account, provider.page.programs if provider.page else None)
         program = chosen(programs, visit.program, visit.device)
+        if visit.program and visit.program.lower() not in {one.id for one in programs}:
+            self.refusal = refusal(account, visit.program, self._words)
         self.program, self.account, self.address = program, account, account.shown
         self.settings = content.settings(provider, address, self._words)
         self.servers = program.mail_servers(account) if program else None
