@@ -95,15 +95,16 @@ class Source(NamedTuple):
     clients: tuple[str, ...] = ()  # that take their settings from it
     document: Document | None = None
     is_foreign: bool = False  # it is for other domains
+    is_personal: bool = False  # it has one person's user name for everybody
     faults: int = 0  # accounts that work for nobody
     votes: int = 0  # of other sources
     is_decided: bool = False  # it is the first, and nothing as credible contradicts it
     is_contradicted: bool = False  # by the first
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
+    def rank(self) -> tuple[bool, int, bool, int]:
         """Lower for a more credible source."""
-        return self.is_foreign, self.faults, -self.votes
+        return self.is_foreign, self.faults, self.is_personal, -self.votes
 
 
 @dataclass(frozen=True)

@@ -264,22 +264,27 @@ def is_anothers(case: Case, username: str) -> bool:
     return username not in (str(who), who.local)
 
 
+def is_personal(case: Case, document: Document) -> bool:
+    """Return whether requests without the person's address get a fixed user name too."""
+    queries = {unquote(split_url(ask.url).query) for ask in document.asks}
+    names = {server.username for _, server in document.provider.servers}
+    has_fixed = any(name and is_for_all(name) for name in names)
+    return has_fixed and queries != {f"emailaddress={case.asker}"}
+
+
 def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
     """Return the user names that everybody gets and no client can fill in.
 
     A site may know each person's login name: a fixed name is only everybody's if a
     request without the person's address gets it too.
     """
-    found = set()
-    query = f"emailaddress={case.asker}"
-    for document in documents:
-        queries = {unquote(split_url(ask.url).query) for ask in document.asks}
-        for _, server in document.provider.servers:
-            name = server.username or ""
-            is_for_all = is_anothers(case, name) and queries != {query}
-            if is_unfilled(name) or is_for_all:
-                found.add(name)
-    return frozenset(found)
+    return frozenset(
+        name
+        for document in documents
+        for name in {server.username or "" for _, server in document.provider.servers}
+        if is_unfilled(name)
+        or (is_anothers(case, name) and is_personal(case, document))
+    )
 
 
 # --- Compared with the file, or another document ----------------------------------------

@@ -341,7 +341,12 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
         return finding(
             code, subject, target=target, way=way, service=service, other=other
         )
-    return finding("srv.dead", subject, reason=found.seen, target=target, way=way)
+    dots = web.without_dot(first.host)
+    dots = f"; {dots}" if dots else ""
+    reason = found.seen
+    return finding(
+        "srv.dead", subject, reason=reason, target=target, way=way, dots=dots
+    )
 
 
 def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None:

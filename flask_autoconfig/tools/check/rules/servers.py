@@ -202,19 +202,28 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if other is None:
         code = texts.code_on("server", kind, "server.no-connection")
         return finding(code, subject, advice=advice, reason=error, host=host)
-    if other.port != endpoint.port:
+    if other.type != endpoint.type:
+        code = "server.other-type"
+    elif other.port != endpoint.port:
         code = "server.wrong-port"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
     else:
         code = "server.wrong-encryption"
     return finding(
-        code, subject, reason=error, port=other.port, socket_type=other.socket_type
+        code,
+        subject,
+        reason=error,
+        port=other.port,
+        socket_type=other.socket_type,
+        type=endpoint.type.upper(),
+        other_type=other.type.upper(),
+        usual=standard_port(endpoint.type, "SSL"),
     )
 
 
 def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
-    """Return the other ports, or the other kinds of encryption, to try after an error."""
+    """Return other ports, encryptions and protocols to try after an error."""
     others: list[Endpoint] = []
     if error.kind in ("connect", "silent"):
         for _, type_, socket_type in zone.MAIL_SERVICES:
@@ -225,6 +234,12 @@ def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
         others = [endpoint._replace(socket_type=name) for name in names]
+        others += [
+            Endpoint(type_, endpoint.host, endpoint.port, socket_type)
+            for _, type_, socket_type in zone.MAIL_SERVICES
+            if type_ != endpoint.type
+            and standard_port(type_, socket_type) == endpoint.port
+        ]
     return others
 
 

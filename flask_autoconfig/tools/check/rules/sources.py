@@ -69,7 +69,10 @@ def _published(scene: Scene) -> Iterator[Source]:
         )
         readers = tuple(scene.readers(document))
         is_foreign = documents.is_foreign(scene, document)
-        yield Source(document.place, accounts, readers, document, is_foreign)
+        is_personal = documents.is_personal(scene.case, document)
+        yield Source(
+            document.place, accounts, readers, document, is_foreign, is_personal
+        )
     others: dict[str, Source] = {}
     for play in scene.plays:
         # What the ISP database says has findings of its own.
