@@ -468,6 +468,7 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
     state = f"emailaddress={quote(ADDRESS)}&program=iphone&lang=de"
     link = f'"/mail/setup/qr.svg?{state.replace("&", "&amp;")}"'
     assert link in ask(app, state).text
+    assert link in ask(app, f"{state}&device=windows").text  # for another device
     reply = ask(app, state, path="/qr.svg")
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"

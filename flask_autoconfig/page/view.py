@@ -116,6 +116,7 @@ class Page:
     program: Program | None = None  # the program chosen
     servers: tuple[MailServer, MailServer] | None = None  # that the program can use
     here = ""  # the URL of the page for this address and program
+    there = ""  # the URL of the page for a device that has the program
     picture = ""  # the URL of the QR code of `here`
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
@@ -139,6 +140,7 @@ class Page:
         self.lang = language if visit.lang else ""  # if it was requested
         self.program_asked = visit.program
         self.device = visit.device
+        self.device_asked = visit.device_asked
         self.name = visit.name  # of the person
         self.change = self._href()  # the URL of the page for another address
 
@@ -259,7 +261,14 @@ class Page:
             for other in programs
         )
 
-        query = visit.query(address, program=program.id if program else "")
+        if program and program.devices:
+            # Of several devices: a tablet that claims to be a Mac is an iPad.
+            device = program.devices[0 if visit.device == "mac" else -1]
+            self.there = self._href(
+                address, program=program.id, device=device, name=visit.name
+            )
+
+        query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)
         if assets.fits(self.here):
             self.picture = f"{self.path}/qr.svg?{query}"

@@ -35,6 +35,7 @@ _DEVICES: dict[str, Device] = {
     "CrOS": "",
     "Linux|X11": "linux",
 }
+_DEVICE_NAMES = frozenset(filter(None, _DEVICES.values()))
 
 # Invisible characters pasted with an address: of zero width, or for the direction.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -57,6 +58,9 @@ class Visit:
         self._keys = dict(parse_qsl(self._query))
         self.program = self._keys.get("program", "")[:_LONGEST_PROGRAM]
         self.lang = self._keys.get("lang", "")[:LONGEST_TAG]
+        # Named by script.js, or by a visitor whose tablet claims to be a computer.
+        named = self._keys.get("device", "")
+        self.device_asked = next((name for name in _DEVICE_NAMES if name == named), "")
         self.name = person_name(self._keys.get("name", ""))  # of the person
 
     @cached_property
@@ -77,7 +81,9 @@ class Visit:
 
     @cached_property
     def device(self) -> Device:
-        """The device that the request comes from, "" if it is unknown."""
+        """The device that the visitor named or the request comes from, or ""."""
+        if self.device_asked:
+            return self.device_asked
         headers = self.http.headers
         names = ("Sec-CH-UA-Platform", "User-Agent")
         text = " ".join(headers.get(name, "") for name in names)
@@ -103,7 +109,8 @@ class Visit:
 
     def query(self, address: Address | str | None = None, **changes: str) -> str:
         """Return the query of this state of the page for an address, with changes."""
-        keys = {"program": self.program, "lang": self.lang, **changes}
+        keys = {"program": self.program, "lang": self.lang}
+        keys |= {"device": self.device_asked, **changes}
         pairs = {"emailaddress": str(address or ""), **keys}
         return "&".join(f"{key}={quote(text)}" for key, text in pairs.items() if text)
 
