@@ -137,6 +137,17 @@ def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
         assert f"device={'ios' if device == 'mac' else 'android'}" in link
 
 
+def test_a_space_that_the_keyboard_added_is_no_part_of_the_address(
+    visit: Open, url: str
+) -> None:
+    for typed in (" anna @harmony.example ", "anna"):
+        page = visit(f"{url}?program=gmail", "android")
+        page.get_by_label("Your e-mail address").fill(typed)
+        page.get_by_role("button", name="Show me how").click()
+        field = page.locator("dl > div").filter(has_text="Enter your email")
+        assert field.locator(".value").inner_text() == ADDRESS
+
+
 # --- Content ---------------------------------------------------------------------------
 
 
