@@ -99,18 +99,56 @@ def test_the_page_works_without_javascript(visit: Open, url: str) -> None:
     assert page.get_by_role("button", name="Print").count() == 0
 
 
-def test_an_ipad_that_claims_to_be_a_mac_gets_the_steps_of_the_ipad(
+def test_an_ipad_that_claims_to_be_a_mac_gets_the_profile_there(
     visit: Open, url: str
 ) -> None:
-    page = visit(url, "mac")
     touch = "Object.defineProperty(navigator, 'maxTouchPoints', { get: () => 5 })"
+    page = visit(url, "mac")
     page.add_init_script(touch)
-    page.goto(url + ANNA)
-    page.wait_for_url("**program=iphone**")
-    assert page.get_by_role("heading", name="2. On your iPhone or iPad").is_visible()
+    for query in (ANNA, f"{ANNA}&program=iphone"):  # as typed, and as a helper's link
+        page.goto(url + query)
+        page.wait_for_url("**device=ios")
+        page.get_by_role("heading", name="2. On your iPhone or iPad").wait_for()
+        assert page.locator("img.qr").count() == 0
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Set up this device").click()
+        assert download.value.suggested_filename.endswith(".mobileconfig")
+    page.get_by_text("Another device or program").click()
     page.get_by_role("link", name="Mac (Mail)").click()  # a choice is respected
     page.get_by_role("heading", name="2. On your Mac").wait_for()
-    assert "program=mac" in page.url
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "first"),
+    [
+        ("linux", "thunderbird-mobile", "Open Thunderbird and add an account"),
+        ("linux", "gmail", "Open Gmail, and tap your picture at the top"),
+        ("mac", "outlook-mobile", "Open Outlook and add an account"),
+        ("mac", "iphone", "Your name, as others see it"),
+    ],
+)
+def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
+    visit: Open, url: str, device: str, name: str, first: str
+) -> None:
+    page = visit(f"{url}{ANNA}&program={name}", device, java_script_enabled=False)
+    page.get_by_text("Are you reading this on the phone or tablet?").click()
+    page.locator("li details").get_by_role("link", name="Set up this device").click()
+    page.wait_for_url("**device=*")
+    assert steps(page)[0] == first
+    assert page.locator("li details, img.qr").count() == 0
+    for link in page.locator(".tiles a").evaluate_all("all => all.map(a => a.href)"):
+        assert f"device={'ios' if device == 'mac' else 'android'}" in link
+
+
+def test_a_space_that_the_keyboard_added_is_no_part_of_the_address(
+    visit: Open, url: str
+) -> None:
+    for typed in (" anna @harmony.example ", "anna"):
+        page = visit(f"{url}?program=gmail", "android")
+        page.get_by_label("Your e-mail address").fill(typed)
+        page.get_by_role("button", name="Show me how").click()
+        field = page.locator("dl > div").filter(has_text="Enter your email")
+        assert field.locator(".value").inner_text() == ADDRESS
 
 
 # --- Content ---------------------------------------------------------------------------

@@ -122,6 +122,32 @@ def test_the_help_for_sending_follows_from_the_file(
     assert sum(other in page for other in others) == 1
 
 
+def test_a_plus_is_a_plus_except_in_what_the_pages_form_sends(app: Flask) -> None:
+    typed = "emailaddress=anna+news%40harmony.example"
+    assert "anna+news@" in ask(app, f"{typed}&program=other").text
+    page = ask(app, f"{typed}&form=1")
+    assert page.status_code == 400
+    assert 'value="anna news@harmony.example"' in page.text
+    assert 'name="form"' in page.text
+
+
+@rows("alone", "domains, example")
+def test_a_name_alone_is_an_error_where_another_domain_may_be_meant(
+    toml: Write, domains: str, example: str
+) -> None:
+    file = toml(TWO_DOMAINS.replace('["example.com", "example2.com"]', domains))
+    page = ask(file, "emailaddress=fred")
+    assert page.status_code == 400
+    assert f"looks like name@{example}." in page.text
+
+
+def test_a_name_alone_is_an_error_where_a_hook_knows_more_domains(toml: Write) -> None:
+    file = toml(TWO_DOMAINS.replace(', "example2.com"', ""))
+    for hook, status in (None, 200), (lambda _domain: None, 400):
+        app = AutoconfigMiddleware(Flask(__name__), file, find_provider=hook)
+        assert ask(app, "emailaddress=fred").status_code == status
+
+
 # --- Suggestions -----------------------------------------------------------------------
 
 
@@ -600,6 +626,7 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
     state = f"emailaddress={quote(ADDRESS)}&program=iphone&lang=de"
     link = f'"/mail/setup/qr.svg?{state.replace("&", "&amp;")}"'
     assert link in ask(app, state).text
+    assert link in ask(app, f"{state}&device=windows").text  # for another device
     reply = ask(app, state, path="/qr.svg")
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"

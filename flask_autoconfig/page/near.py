@@ -1,12 +1,15 @@
-"""Suggests the domain that was probably meant for one that is not served."""
+"""Suggests or completes a domain: the one that was probably meant."""
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher, get_close_matches
 from heapq import nlargest
 from itertools import islice
 
+from ..address import parse_address
 from ..config.reading import Loaded
+from ..lookup import Lookup
 
 # Bounds that keep the time of a request to a millisecond or two: only domains of such a
 # length, so many of them by the letters that they contain, the best of these in full.
@@ -14,6 +17,7 @@ _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
 _MOST_MATCHED = 10
 _MOST_WRONG = 2  # letters
+_NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
 
 def meant(domain: str, loaded: Loaded) -> str | None:
@@ -37,3 +41,20 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     best = nlargest(_MOST_MATCHED, similar, similarity)
     cutoff = (length - _MOST_WRONG) / length
     return next(iter(get_close_matches(domain, best, 1, cutoff)), None)
+
+
+def completed(typed: str, lookup: Lookup) -> str:
+    """Return a name with the domain after it, if only one is served and listed."""
+    loaded, hooks = lookup.snapshot.loaded, lookup.hooks
+    has_hook = hooks.find_provider.exists or hooks.find_provider_by_address.exists
+    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
+        return typed
+    domain = next(iter(loaded.claims)).decode()
+    providers = loaded.providers
+    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
+    if "*" in domain or not is_listed or typed.lower().endswith(domain):
+        return typed
+    try:
+        return str(parse_address(f"{typed}@{domain}"))
+    except ValueError:
+        return typed

@@ -117,6 +117,7 @@ class Page:
     refusal = ""  # why the program requested cannot be used
     servers: tuple[MailServer, MailServer] | None = None  # that the program can use
     here = ""  # the URL of the page for this address and program
+    there = ""  # the URL of the page for a device that has the program
     picture = ""  # the URL of the QR code of `here`
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
@@ -138,14 +139,16 @@ class Page:
         self.language = language  # its tag
         self.direction = self._words.direction
         self.path = visit.path()  # its style and script are below it
-        self.typed = visit.typed[:LONGEST_ADDRESS]  # the address as typed
+        typed = near.completed(visit.typed, lookup)
+        self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.lang = language if visit.lang else ""  # if it was requested
         self.program_asked = visit.program
         self.device = visit.device
+        self.device_asked = visit.device_asked
         self.name = visit.name  # of the person
         self.change = self._href()  # the URL of the page for another address
 
-        query = f"emailaddress={quote(visit.typed)}" if visit.typed else ""
+        query = f"emailaddress={quote(typed)}" if typed else ""
         served = lookup.find_person(query, visit.request.host)
         address: Address | None = None
         if isinstance(served, Served):
@@ -153,8 +156,8 @@ class Page:
             address = served.address
             if address is not None:
                 self._set_account(served, address)
-        elif visit.typed:
-            self._set_error(served)
+        elif typed:
+            self._set_error(served, typed)
         shown = address or self.typed
         self.languages = tuple(  # the other ones
             Language(
@@ -182,19 +185,26 @@ class Page:
         query = self._visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
-    def _set_error(self, error: Answer) -> None:
+    def _set_error(self, error: Answer, typed: str) -> None:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
         served = self._lookup.find("", self._visit.request.host)
         if isinstance(served, Served):
             self._set_brand(served)
         if error == BAD_ADDRESS:
+            example = f"{self.say('name')}@{self.example}"
             self.error = self.say(
-                "This is not an e-mail address. An address looks like name@example.com."
+                "This is not an e-mail address. An address looks like %(example)s.",
+                example=example,
             )
+            if any(map(str.isspace, typed)):
+                self.error = self.say(
+                    "There is a space in the address. An address looks like %(example)s.",
+                    example=example,
+                )
             return
         self.is_unknown = True
-        address = parse_address(self._visit.typed)
+        address = parse_address(typed)
         domain = unfold(address.domain)
         self.error = self.say("“%(domain)s” is not one of our domains.", domain=domain)
         meant = near.meant(address.domain, self._lookup.snapshot.loaded)
@@ -220,7 +230,8 @@ class Page:
             contact,
             fill_in_url(look.privacy_url, domain, served.address),
         )
-        self.example = known or self.example
+        listed = provider.exact_domains if provider.list_domains else ()
+        self.example = unfold(domain or next(iter(listed), self.example))
 
         # The origin is shown if it is https on a host of the provider.
         directory = served.snapshot.directory
@@ -267,7 +278,14 @@ class Page:
             for other in programs
         )
 
-        query = visit.query(address, program=program.id if program else "")
+        if program and program.devices:
+            # Of several devices: a tablet that claims to be a Mac is an iPad.
+            device = program.devices[0 if visit.device == "mac" else -1]
+            self.there = self._href(
+                address, program=program.id, device=device, name=visit.name
+            )
+
+        query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)
         if assets.fits(self.here):
             self.picture = f"{self.path}/qr.svg?{query}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from typing import Literal
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -35,12 +35,15 @@ _DEVICES: dict[str, Device] = {
     "CrOS": "",
     "Linux|X11": "linux",
 }
+_BY_NAME: dict[str, Device] = {name: name for name in _DEVICES.values()}
 
 # Invisible characters pasted with an address: of zero width, or for the direction.
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 # Browsers for iOS that cannot hand a profile to the settings: Firefox, DuckDuckGo, and the
 # windows within apps, most of which do not claim to be Safari.
 _WITHOUT_PROFILES = re.compile("FxiOS|DuckDuckGo|Ddg/|FBA[NV]|Instagram|^(?!.*Safari/)")
+# A copied link, and its address (RFC 6068, section 2).
+_LINK = re.compile(r"mailto:([^?]*)", re.IGNORECASE)
 _LONGEST_QUERY = 4096
 _LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hundred
 # Room for an address in angle brackets after a name, each octet percent-encoded.
@@ -60,16 +63,25 @@ class Visit:
         self._keys = dict(parse_qsl(self._query))
         self.program = self._keys.get("program", "")[:_LONGEST_PROGRAM]
         self.lang = self._keys.get("lang", "")[:LONGEST_TAG]
+        # Named by script.js, or by a visitor whose tablet claims to be a computer.
+        self.device_asked = _BY_NAME.get(self._keys.get("device", ""), "")
         self.name = person_name(self._keys.get("name", ""))  # of the person
 
     @cached_property
     def typed(self) -> str:
         """The address as typed, without what was pasted around it."""
-        encoded = _strip(encoded_address(self._query)[:_LONGEST_TYPED])
-        typed = _INVISIBLE.sub("", decoded(encoded)).strip()
+        encoded = encoded_address(self._query)
+        if "form" in self._keys:  # the page's own, where a typed plus is sent as %2B
+            encoded = encoded.replace("+", "%20")
+        typed = _INVISIBLE.sub("", decoded(_strip(encoded[:_LONGEST_TYPED]))).strip()
         _, bracket, address = typed.rpartition("<")  # as in: Fred <fred@example.com>
-        is_in_brackets = bracket and address.endswith(">")
-        return address[:-1].strip() if is_in_brackets else typed
+        if bracket and address.endswith(">"):
+            typed = address[:-1].strip()
+        if link := _LINK.match(typed):
+            typed = unquote(link[1])
+        # Keyboards of phones add a space after a word that they suggested.
+        local, at, domain = typed.rpartition("@")
+        return f"{local.rstrip()}{at}{domain.strip()}"
 
     @property
     def languages(self) -> list[str]:
@@ -80,7 +92,9 @@ class Visit:
 
     @cached_property
     def device(self) -> Device:
-        """The device that the request comes from, "" if it is unknown."""
+        """The device that the visitor named or the request comes from, or ""."""
+        if self.device_asked:
+            return self.device_asked
         headers = self.http.headers
         names = ("Sec-CH-UA-Platform", "User-Agent")
         text = " ".join(headers.get(name, "") for name in names)
@@ -112,7 +126,8 @@ class Visit:
 
     def query(self, address: Address | str | None = None, **changes: str) -> str:
         """Return the query of this state of the page for an address, with changes."""
-        keys = {"program": self.program, "lang": self.lang, **changes}
+        keys = {"program": self.program, "lang": self.lang}
+        keys |= {"device": self.device_asked, **changes}
         pairs = {"emailaddress": str(address or ""), **keys}
         return "&".join(f"{key}={quote(text)}" for key, text in pairs.items() if text)
 

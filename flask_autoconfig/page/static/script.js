@@ -1,8 +1,6 @@
-// An iPad claims to be a Mac. If there is a touch screen, go to the steps of the iPad.
-const guess = document.querySelector("[data-guess=mac]");
-if (guess && navigator.maxTouchPoints > 1) {
-  const tile = guess.querySelector("a[href*='program=iphone']");
-  if (tile) location.replace(tile.href.split("#")[0]);
+// An iPad claims to be a Mac. If there is a touch screen, show the page for an iPad.
+if (document.querySelector("[data-guess=mac]") && navigator.maxTouchPoints > 1) {
+  location.replace(`${location.pathname}${location.search}&device=ios${location.hash}`);
 }
 
 // Show the buttons that copy a value or print, which need this script.
