@@ -198,6 +198,8 @@ def test_a_reload_is_logged_once_for_all_workers(toml: Write) -> None:
     customers.write_text("customer.test\n@@\n")
     listed = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
     with serve(file, "--workers", "4") as service:
+        for _ in range(100):  # a worker begins to look for edits with its first request
+            service.fetch()
 
         def logged(words: str) -> int:
             return service.log.read_text().count(words)
