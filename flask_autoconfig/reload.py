@@ -22,6 +22,8 @@ Built = TypeVar("Built")
 # four times as fast for thousands of files.
 Signature = dict[str, State | None]
 log = logging.getLogger("flask_autoconfig")
+# What an edit did, which several processes may notice.
+reloads = log.getChild("reload")
 
 _CHECK_EVERY = 0.4  # seconds between two checks of the files
 _STALE_AFTER = 1.2  # seconds after a check after which a request makes one itself
@@ -114,7 +116,7 @@ class Live(Generic[Built]):
             pass  # out of a resource: the next check tries again
         except Exception:  # an internal error must not reach the requests
             self._known = signature
-            log.exception("Cannot load %s. %s", self.file, self._goes_on)
+            reloads.exception("Cannot load %s. %s", self.file, self._goes_on)
         finally:
             self._pending = signature
             self._stale_at = time.monotonic() + _STALE_AFTER
@@ -156,7 +158,7 @@ class Live(Generic[Built]):
         domains = _counted(len(loaded.claims), "domain")
         news = f"{providers}, {domains}, in {took} milliseconds"
         todo = self._change(last, built)
-        log.info("%s is loaded: %s", self.file, f"{news}; {todo}" if todo else news)
+        reloads.info("%s is loaded: %s", self.file, f"{news}; {todo}" if todo else news)
         log_warnings(loaded, before)
 
     def _read(self) -> tuple[Loaded, Built]:
@@ -192,7 +194,7 @@ class Live(Generic[Built]):
             self._watched, self._patterns = found.watched, found.patterns
         else:
             if not is_unread or self._unread != signature:
-                log.error("%s\n%s", found, self._goes_on)
+                reloads.error("%s\n%s", found, self._goes_on)
             self._watched = tuple(dict.fromkeys((*self._watched, *found.named)))
             self._patterns = tuple(dict.fromkeys((*self._patterns, *found.patterns)))
         known: Signature = {}
@@ -216,7 +218,7 @@ def log_warnings(loaded: Loaded, before: Loaded | None = None) -> None:
         lines = [f"  {problem._replace(file='')}" for problem in problems[:_MOST_LINES]]
         if len(problems) > _MOST_LINES:
             lines.append(f"  and {len(problems) - _MOST_LINES} more")
-        log.warning("%s", "\n".join([f"{head}:", *lines]))
+        reloads.warning("%s", "\n".join([f"{head}:", *lines]))
 
 
 def _warnings(loaded: Loaded) -> dict[str, Sequence[Problem]]:

@@ -22,7 +22,7 @@ from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
 from .lookup import Lookup, UnservedLog
-from .reload import Live
+from .reload import Live, reloads
 from .signals import answered
 from .snapshot import Snapshot
 
@@ -87,7 +87,7 @@ class Service:
             wanted = families.chosen(loaded.tables.clients, "clients")
         served = wanted if self._fixed is None else self._fixed
         if wanted != served:
-            log.warning(
+            reloads.warning(
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
         words = cache(self._words)

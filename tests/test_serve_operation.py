@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -67,6 +68,7 @@ def test_a_service_of_systemd_starts_with_a_faulty_file(
         file.write_text(TWO_DOMAINS)
         until(lambda: service.fetch().status == 200)
         assert service.fetch("/readyz").status == 200
+        until(lambda: "is loaded" in service.log.read_text())
         file.write_text(FAULTY)
         until(lambda: "remains in use" in service.log.read_text())
         assert service.fetch("/readyz").body == b"ok\n"
@@ -184,3 +186,32 @@ def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None
     with serve(toml(TWO_DOMAINS), *ONE, "--log-format", "json") as service:
         service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})
         until(lambda: '"request_id": null' in service.log.read_text())
+
+
+# --- Reloads -----------------------------------------------------------------------------
+
+
+@pytest.mark.world
+def test_a_reload_is_logged_once_for_all_workers(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
+    customers = file.with_name("customers")
+    customers.write_text("customer.test\n@@\n")
+    listed = TWO_DOMAINS.replace("domains =", 'domains_file = "customers"\ndomains =')
+    with serve(file, "--workers", "4") as service:
+        for _ in range(100):  # a worker begins to look for edits with its first request
+            service.fetch()
+
+        def logged(words: str) -> int:
+            return service.log.read_text().count(words)
+
+        for name, text, words in (
+            (file, listed, "customers: skipped:\n  line 2: "),
+            (customers, "@@\ncustomer.test\n", "customers: skipped:\n  line 1: "),
+            (file, "clients = ['dav']\n" + listed, "is loaded"),
+            (file, FAULTY, "remains in use"),
+        ):
+            before = logged(words)
+            name.write_text(text)
+            until(lambda: logged(words) > before)  # noqa: B023
+            time.sleep(1.5)  # in which each worker notices it
+            assert logged(words) == before + 1

@@ -83,14 +83,11 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     def murder_workers(self) -> None:
         """Reload an edited file; gunicorn calls this about once a second.
 
-        A worker that starts later gets the configuration of this process.
+        A worker that starts later gets the configuration of this process, which alone
+        logs the reload.
         """
         super().murder_workers()
-        log.disabled = True  # the workers log the reload
-        try:
-            self.app.refresh()
-        finally:
-            log.disabled = False
+        self.app.refresh()
 
 
 class _Runner(BaseApplication):  # type: ignore[misc]

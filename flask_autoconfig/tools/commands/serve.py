@@ -26,7 +26,7 @@ from ...config.mapping import plain
 from ...errors import ConfigError
 from ...hooks import Functions
 from ...importing import describe, load_hooks, name_in_environment
-from ...reload import log
+from ...reload import log, reloads
 from ...service import Service
 from .. import project, terminal
 
@@ -107,6 +107,7 @@ def command(
     from .. import server
 
     def load_app() -> Flask:
+        reloads.disabled = True  # the arbiter logs them, once
         try:
             import_hooks()
         except Exception as error:  # the worker answers what it can without hooks
