@@ -123,11 +123,17 @@ def test_a_value_beside_its_label_can_be_copied_twice(visit: Open, url: str) -> 
     field = page.locator("dl > div").filter(has_text="SMTP server")
     assert field.locator(".autoconfig-value").inner_text() == "smtp.harmony.example"
     button = field.get_by_role("button", name="Copy smtp.harmony.example")
+    boxes = """[...document.querySelectorAll("dl, dl *:not([role=status])")].map(
+        node => JSON.stringify(node.getBoundingClientRect()))"""
+    button.scroll_into_view_if_needed()
+    before = page.evaluate(boxes)
     for _ in range(2):
         page.evaluate("navigator.clipboard.writeText('')")
         button.click()
         field.get_by_role("status").get_by_text("Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "smtp.harmony.example"
+        assert button.inner_text() == "Copied"
+        assert page.evaluate(boxes) == before
 
 
 def test_a_mistyped_domain_is_an_error_with_a_suggestion(visit: Open, url: str) -> None:
