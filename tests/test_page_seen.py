@@ -61,6 +61,45 @@ def test_a_page_without_steps_is_displayed_without_faults(
             assert seen.complaints(page, case) == []
 
 
+# Words of the tiles that are in more than one line.
+_BROKEN_WORDS = """() => [...document.querySelectorAll(".autoconfig-tile span")]
+  .flatMap(tile => [...tile.childNodes].map(node => node.firstChild ?? node))
+  .flatMap(text => [...text.data.matchAll(/[^\\s-]+/g)].filter(word => {
+    const range = document.createRange();
+    range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
+    return range.getClientRects().length > 1 }).map(String))"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tiles_of_enlarged_text_break_between_words(
+    browser: Browser, url: str, language: str
+) -> None:
+    for width, size in ((195, "100%"), (390, "200%")):
+        case = Case("gmail", language, width, "light")
+        with seen.shown(browser, url, case) as page:
+            page.add_style_tag(content=f"html {{ font-size: {size} }}")
+            assert page.evaluate(_BROKEN_WORDS) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "width"), {"400 60": 192, "40 40": 38, "60 90": 27}.items()
+)
+def test_the_logo_is_as_wide_as_its_picture(
+    browser: Browser, tmp_path: Path, size: str, width: int
+) -> None:
+    file = seen.configuration(tmp_path)
+    logo = seen.LOGO.replace('viewBox="0 0 40 40"', f'viewBox="0 0 {size}"')
+    (tmp_path / "logo.svg").write_text(logo)
+    case = Case("gmail", "en", 390, "light")
+    with (
+        served(create_app(file)) as base,
+        seen.shown(browser, f"{base}/mail/setup", case) as page,
+    ):
+        shown = box(page.locator("header img"))
+        assert (round(shown["width"]), round(shown["height"])) == (width, 38)
+        assert seen.complaints(page, case) == []
+
+
 def test_a_page_is_small(url: str) -> None:
     for program in PROGRAMS:
         for language in LANGUAGES:

@@ -5,7 +5,7 @@ if (document.querySelector("[data-guess=mac]") && navigator.maxTouchPoints > 1) 
 
 // Show the buttons that copy a value or print, which need this script.
 for (const button of document.querySelectorAll("[data-copy]")) {
-  const status = document.createElement("span");
+  const status = document.createElement("span"), label = button.textContent;
   let timer;
   status.setAttribute("role", "status");
   button.after(status);
@@ -23,8 +23,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
     status.textContent = "";  // so that screen readers announce it again
     clearTimeout(timer);
+    button.textContent = button.dataset.copied;
     setTimeout(() => { status.textContent = button.dataset.copied }, 50);
-    timer = setTimeout(() => { status.textContent = "" }, 4000);
+    timer = setTimeout(() => { status.textContent = ""; button.textContent = label }, 4000);
   });
 }
 for (const button of document.querySelectorAll("[data-print]")) {

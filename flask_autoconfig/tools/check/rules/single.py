@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -108,6 +109,8 @@ def _digest(
     code = "digest.differs" if values else "digest.missing"
     if wanted.replace(" ", "") in [value.replace(" ", "") for value in values]:
         code = "digest.found"
+    elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
+        code = "digest.quoted"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
 
 
