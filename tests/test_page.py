@@ -123,7 +123,7 @@ def test_an_ipad_that_claims_to_be_a_mac_gets_the_profile_there(
     ("device", "name", "first"),
     [
         ("linux", "thunderbird-mobile", "Open Thunderbird and add an account"),
-        ("linux", "gmail", "Open Gmail, and tap your picture at the top"),
+        ("linux", "gmail", "Open Gmail and add an account"),
         ("mac", "outlook-mobile", "Open Outlook and add an account"),
         ("mac", "iphone", "Your name, as others see it"),
     ],
@@ -137,7 +137,9 @@ def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
     page.wait_for_url("**device=*")
     assert steps(page)[0] == first
     assert page.locator("li details, img.qr").count() == 0
-    for link in page.locator(".tiles a").evaluate_all("all => all.map(a => a.href)"):
+    for link in page.locator(".autoconfig-tiles a").evaluate_all(
+        "all => all.map(a => a.href)"
+    ):
         assert f"device={'ios' if device == 'mac' else 'android'}" in link
 
 
@@ -149,7 +151,7 @@ def test_a_space_that_the_keyboard_added_is_no_part_of_the_address(
         page.get_by_label("Your e-mail address").fill(typed)
         page.get_by_role("button", name="Show me how").click()
         field = page.locator("dl > div").filter(has_text="Enter your email")
-        assert field.locator(".value").inner_text() == ADDRESS
+        assert field.locator(".autoconfig-value").inner_text() == ADDRESS
 
 
 # --- Content ---------------------------------------------------------------------------
