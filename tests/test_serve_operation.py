@@ -88,6 +88,24 @@ def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -
     assert "Serving" not in ended.stderr
 
 
+def test_a_mounted_configmap_is_taken_up(toml: Write) -> None:
+    # Kubernetes links the file to `..data/`, and replaces the link `..data`.
+    file = toml(TWO_DOMAINS)
+    folder = file.parent
+    for name, text in (("1", TWO_DOMAINS), ("2", TWO_DOMAINS.replace("imap.", "new."))):
+        (folder / name).mkdir()
+        (folder / name / file.name).write_text(text)
+    file.unlink()
+    file.symlink_to(f"..data/{file.name}")
+    (folder / "..data").symlink_to("1")
+    with serve(file, *ONE) as service:
+        assert b"imap.example.com" in service.fetch().body
+        (folder / "..tmp").symlink_to("2")
+        (folder / "..tmp").rename(folder / "..data")
+        until(lambda: b"new.example.com" in service.fetch().body)
+        assert service.fetch("/readyz").status == 200
+
+
 # --- Numbers -----------------------------------------------------------------------------
 
 
