@@ -42,7 +42,7 @@ def hosts(scene: Scene) -> list[Finding]:
             elif not facts.alias(name):
                 yield finding("dns.no-name", name, askers=names[name], name=name)
         except LookupFailed as error:
-            if not web.is_loop(facts, name):
+            if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
 
     return each_of(look, names)
@@ -196,7 +196,7 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         target = facts.alias(host)
         addresses = facts.addresses(host)
     except LookupFailed as error:
-        if web.is_loop(facts, host):
+        if web.leads_nowhere(facts, host):
             yield web.dead_alias("mx", facts, host).at(f"{subject} {host}")
         else:
             yield web.failed(f"{subject} {host}", error, "mx.host-lookup-failed")

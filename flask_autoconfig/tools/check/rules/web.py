@@ -78,7 +78,7 @@ def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
             return finding("http.redirect-nowhere", url, reason=reason)
         target = facts.alias(host)
     except LookupFailed as error:
-        if is_loop(facts, host):  # a name server that follows it fails
+        if leads_nowhere(facts, host):  # the name server fails
             return dead_alias("dns", facts, host)
         return failed(host, error, "http.lookup-failed")
     if target:
@@ -133,10 +133,10 @@ def without_dot(host: str) -> str:
     return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
 
 
-def is_loop(facts: Facts, name: str) -> bool:
-    """Return whether the name's CNAME records form a loop."""
+def leads_nowhere(facts: Facts, name: str) -> bool:
+    """Return whether the name's CNAME records form a loop, or one has a URL."""
     *way, last = names_of(facts, name)
-    return last in way
+    return last in way or "://" in last
 
 
 _MOST_ALIASES = 8
