@@ -94,10 +94,10 @@ def command(
     from ... import standalone
     from .. import gunicorn_logging
 
-    say: Callable[[str], None] = partial(terminal.echo, err=True)
+    announce: Callable[[str], None] = partial(terminal.echo, err=True)
     if log_format == "json":
         gunicorn_logging.log_json()
-        say = log.info
+        announce = log.info
     site = _site(hooks)
     config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
@@ -126,8 +126,8 @@ def command(
         raise click.ClickException(str(error)) from None
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
-        say(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
-    say(_started(site.name, service, gunicorn.cfg))
+        announce(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
+    announce(_started(site.name, service, gunicorn.cfg))
     gunicorn.run()
 
 
