@@ -126,3 +126,11 @@ def test_a_silent_name_server_is_the_reason_for_every_server(
         done = run("--config", toml(TWO_DOMAINS), *words)
     assert "no name server answers" in done.stdout
     assert "did not finish in time" not in done.stdout
+
+
+def test_a_lookup_after_the_deadline_does_not_blame_the_name_server() -> None:
+    late = Resolver(("127.0.0.1", 9), 2).until(0)
+    with pytest.raises(LookupFailed, match="no time is left") as raised:
+        late.records("a.test", "MX")
+    assert "--timeout" in raised.value.cure
+    assert "port 53" not in raised.value.cure

@@ -112,7 +112,9 @@ class Resolver:
     def _left(self, name: str) -> float:
         left = min(self._timeout, self._until - time.monotonic())
         if left <= 0:
-            raise LookupFailed(name, "no time is left to ask for it", "timeout")
+            error = LookupFailed(name, "no time is left to ask for it", "timeout")
+            error.cure = str(texts()["lookup"]["late"])
+            raise error
         return left
 
     def _lookup(
