@@ -224,6 +224,7 @@ def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
         "Normal password Outgoing mail (SMTP) Server smtp." in text
     )
     assert "pop.<wbr>harmony" not in main
+    assert "role=" not in table.partition("</details>")[0]
     assert "pop.<wbr>harmony" in further
 
 
