@@ -184,6 +184,7 @@ FAMILIES: tuple[Family, ...] = (
         "page",
         (
             _page("", "view", "answer", endpoint="setup"),
+            _page("/", "view", "without_slash"),
             _page("/qr.svg", "assets", "qr_code"),
             _page("/account.svg", "assets", "account_code"),
             _page("/logo", "assets", "logo"),

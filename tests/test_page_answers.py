@@ -640,6 +640,46 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
         assert ask(app, query, path="/qr.svg").status_code == status
 
 
+@pytest.mark.parametrize("mount", ["", "/at"])
+def test_a_slash_after_the_page_is_redirected_with_the_query(
+    toml: Write, mount: str
+) -> None:
+    file = toml(TWO_DOMAINS)
+    for app in create_app(file), AutoconfigMiddleware(Flask(__name__), file):
+        client, roots = Client(app), {"SCRIPT_NAME": mount}
+        query = "emailaddress=a%2Bb@example.com&program=gmail"
+        reply = client.get(f"/mail/setup/?{query}", environ_overrides=roots)
+        assert reply.status_code == 308
+        assert reply.headers["Location"] == f"{mount}/mail/setup?{query}"
+        reply = client.get("/mail/setup/", environ_overrides=roots)
+        assert reply.headers["Location"] == f"{mount}/mail/setup"
+
+
+def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
+    def down(key: str) -> None:
+        raise ConnectionError(f"the database is down for {key}")
+
+    page = '[provider.page]\ncontact.phone = "+41 44 123 45 67"\n'
+    file = toml(f"{TWO_DOMAINS}{page}")
+    app = AutoconfigMiddleware(Flask(__name__), file, find_provider=down)
+    state = "emailaddress=anna%40customer.test&program=gmail&lang=de"
+    for host in ("autoconfig.example.com", "autoconfig.customer.test"):
+        reply = ask(app, state, host)
+        assert reply.status_code == 503
+        assert reply.headers["Retry-After"] == "10"
+        assert "Die Einstellungen sind im Moment nicht verfügbar." in reply.text
+        again = state.replace("&", "&amp;")
+        assert (
+            f'<a class="autoconfig-tall" href="/mail/setup?{again}">Erneut'
+            in reply.text
+        )
+        assert 'value="anna@customer.test"' in reply.text
+        assert "aria-invalid" not in reply.text
+        assert "tel:+41441234567" in reply.text
+    assert ask(app, "", "autoconfig.customer.test").status_code == 503
+    assert ask(app, FRED, "autoconfig.customer.test").status_code == 200
+
+
 def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> None:
     client = Client(create_app(toml(TWO_DOMAINS)))
     for mount in ("", "/at"):

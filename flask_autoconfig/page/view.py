@@ -17,9 +17,20 @@ from ..address import (
     parse_address,
     unfold,
 )
-from ..answers import BAD_ADDRESS, OK, PRIVATE, SECURITY_HEADERS, Answer, Request
+from ..answers import (
+    BAD_ADDRESS,
+    OK,
+    PRIVATE,
+    SECURITY_HEADERS,
+    UNAVAILABLE,
+    Answer,
+    Header,
+    Request,
+    text_answer,
+)
 from ..config.tables import Contact, ProviderPage
 from ..documents import apple
+from ..hooks import HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets, content, near
@@ -78,18 +89,30 @@ class Language(NamedTuple):
 
 
 def answer(lookup: Lookup, request: Request) -> Answer:
-    """Respond with the page, with status 400 or 404 if the address is not served."""
+    """Respond with the page, with status 400 or 404 if the address is not served.
+
+    When a hook of the site fails, the status is 503.
+    """
     page = Page(lookup, Visit(request))
     shown = lookup.stage().show(page, POLICY)
-    headers = [
+    headers: list[Header] = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
         PRIVATE,
     ]
+    if page.again:
+        headers.append(("Retry-After", "10"))
     if shown.policy:
         headers.append(("Content-Security-Policy", shown.policy))
     body = shown.html.encode()
     return Answer(page.status, body, headers, common=SECURITY_HEADERS)
+
+
+def without_slash(_lookup: Lookup, request: Request) -> Answer:
+    """Redirect from the page's path with a slash at its end."""
+    query = quote(request.query, safe="=&%+@", encoding="latin-1", errors="replace")
+    target = Visit(request).path("/") + (query and f"?{query}")
+    return text_answer("308 Permanent Redirect", target, ("Location", target))
 
 
 class Page:
@@ -107,6 +130,7 @@ class Page:
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
     meant_href = ""
+    again = ""  # the URL of this page, if a hook of the site failed
 
     # With an address that is served.
     address = ""  # as people write it
@@ -149,14 +173,18 @@ class Page:
         self.change = self._href()  # the URL of the page for another address
 
         query = f"emailaddress={quote(typed)}" if typed else ""
-        served = lookup.find_person(query, visit.request.host)
         address: Address | None = None
+        try:
+            served = lookup.find_person(query, visit.request.host)
+        except HookFailed:
+            served = UNAVAILABLE
+            self.again = self._href(typed, name=visit.name)
         if isinstance(served, Served):
             self._set_brand(served)
             address = served.address
             if address is not None:
                 self._set_account(served, address)
-        elif typed:
+        elif typed or self.again:
             self._set_error(served, typed)
         shown = address or self.typed
         self.languages = tuple(  # the other ones
@@ -188,9 +216,15 @@ class Page:
     def _set_error(self, error: Answer, typed: str) -> None:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
-        served = self._lookup.find("", self._visit.request.host)
+        try:
+            served = self._lookup.find("", self._visit.request.host)
+        except HookFailed:
+            served = self._lookup.find("", "")  # the only provider of the file
         if isinstance(served, Served):
             self._set_brand(served)
+        if error == UNAVAILABLE:
+            self.error = self.say("The mail settings are not available at the moment.")
+            return
         if error == BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
             self.error = self.say(
