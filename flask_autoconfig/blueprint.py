@@ -194,8 +194,7 @@ class Autoconfig(Blueprint):
     def _keep_body(self, _endpoint: object, _values: object) -> None:
         """Let no function of the site read the body of a view as a form.
 
-        Some clients send XML with the media type of a form. Flask calls this before all
-        `before_request` functions.
+        Some clients send XML as a form. Flask calls this before `before_request`.
         """
         if request.method == "POST":
             request.environ["CONTENT_TYPE"] = "text/xml"

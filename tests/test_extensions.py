@@ -74,7 +74,7 @@ GETS = (
     "/.well-known/apple-mail.mobileconfig",
     "/.well-known/user-agent-configuration.json",
     *("/.well-known/carddav", "/.well-known/jmap"),
-    *(f"/mail/setup{FRED}", f"/mail/setup/qr.svg{FRED}", f"/mail/setup/logo{FRED}"),
+    *(f"/mail/setup{it}{FRED}" for it in ("", "/", "/qr.svg", "/logo")),
     f"/mail/setup/account.svg{FRED}&name=Fred",
     *("/mail/setup/style.css", "/mail/setup/script.js"),
     "/mail/setup/colours.css?colour=123456",

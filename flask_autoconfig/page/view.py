@@ -101,7 +101,7 @@ def answer(lookup: Lookup, request: Request) -> Answer:
         PRIVATE,
     ]
     if page.again:
-        headers.append(("Retry-After", "10"))
+        headers[-1:] = [("Cache-Control", "no-store"), ("Retry-After", "10")]
     if shown.policy:
         headers.append(("Content-Security-Policy", shown.policy))
     body = shown.html.encode()
