@@ -1,6 +1,8 @@
 // An iPad claims to be a Mac. If there is a touch screen, show the page for an iPad.
 if (document.querySelector("[data-guess=mac]") && navigator.maxTouchPoints > 1) {
-  location.replace(`${location.pathname}${location.search}&device=ios${location.hash}`);
+  const url = new URL(location);
+  url.searchParams.set("device", "ios");
+  location.replace(url);
 }
 
 // Show the buttons that copy a value or print, which need this script.
