@@ -40,7 +40,8 @@ class Ask(NamedTuple):
 
 
 def _spellings(route: Route) -> Iterator[str]:
-    path = route.path + ("example2.com" if route.path.endswith("/") else "")
+    is_folder = route.rest and route.path.endswith("/")
+    path = f"{route.path}example2.com" if is_folder else route.path
     yield path
     if route.any_case:
         yield path.upper()

@@ -158,7 +158,7 @@ PASSED_ON = {
     "a long s": "/autodi\u017fcover/autodiscover.xml",
     "letters beyond ASCII": "/b\xfccher",
     "a way up": "/mail/../mail/config-v1.1.xml",
-    "the page's folder": "/mail/setup/",
+    "a folder of the page": "/mail/setup/other/",
     "another file of the page": "/mail/setup/other.css",
     "an absolute URL": "http://example.com/mail/config-v1.1.xml",
     "a family that is off": "/v1.1/example.com",
