@@ -375,7 +375,7 @@ def test_init_takes(here: Paper, claim: str) -> None:
     here.front.answer = hosted
     for address, port, behave, at_once in servers:
         here.listen(address, port, behave, good(*NAMES)(here), at_once=at_once)
-    done = init(here, "--allow-private", "--timeout", "2", "-o", "-")
+    done = init(here, "--allow-private", "--timeout", "4", "-o", "-")
     shown = done.stdout + " ".join(done.stderr.split())
     assert done.exit_code == int("hostname =" not in done.stdout)
     assert [words for words in has if words not in shown] == []
