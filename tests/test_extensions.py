@@ -24,8 +24,10 @@ from flask_debugtoolbar import DebugToolbarExtension
 from flask_limiter import Limiter
 from flask_login import LoginManager, current_user
 from flask_seasurf import SeaSurf
+from flask_sqlalchemy import SQLAlchemy
 from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
+from sqlalchemy import text
 from support import BIN, ROOT, fetch, free_port, outlook_asks, running
 from werkzeug.test import Client, TestResponse
 
@@ -392,6 +394,22 @@ def test_the_middleware_answers_in_front_of_a_sites_own_walls(
     assert b"<Server>imap.example.com</Server>" in answer.get_data()
     assert Question("GET", CONFIG).ask(Client(app)).status_code == 200
     assert Question("GET", "/").ask(Client(app)).status_code == 302
+
+
+def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
+    app = Flask("shop")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    database = SQLAlchemy(app)
+
+    def login_of(address: str) -> str:
+        found = database.session.execute(text("select 'u' || 1001"))
+        return str(found.scalar_one())
+
+    entry = AutoconfigMiddleware(app, FILE, flask_app=app, find_username=login_of)
+    reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
+    assert "<username>u1001</username>" in reply.text
+    with app.app_context():
+        database.engine.dispose()
 
 
 def test_after_request_functions_of_the_site_apply() -> None:

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import text
 from support import TWO_DOMAINS, outlook_asks, until
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
@@ -462,24 +460,6 @@ def test_every_entry_point_calls_the_hooks(toml: Write, name: str, key: str) -> 
     for entry in (app, middleware, alone):
         reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@customer.test")
         assert "shard7.example.com" in reply.text
-
-
-def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy(toml: Write) -> None:
-    app = Flask("shop")
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
-    database = SQLAlchemy(app)
-
-    def login_of(address: str) -> str:
-        found = database.session.execute(text("select 'u' || 1001"))
-        return str(found.scalar_one())
-
-    entry = AutoconfigMiddleware(
-        app, toml(TWO_DOMAINS), flask_app=app, find_username=login_of
-    )
-    reply = Client(entry).get(f"{CONFIG}?emailaddress=fred@example.com")
-    assert "<username>u1001</username>" in reply.text
-    with app.app_context():
-        database.engine.dispose()
 
 
 @pytest.mark.parametrize("name", hooks.HOOK_NAMES)
