@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strangers import answering, server
+from strangers import answering, listening, server
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -450,6 +451,20 @@ def test_a_url_without_a_whole_file_is_refused(reply: str, words: str) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert "download it" in done.stderr
+
+
+@pytest.mark.world  # it needs port 80
+def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path) -> None:
+    files = certificate_for("localhost", folder=tmp_path)
+    moved = answering(b"HTTP/1.1 302 Found\r\nLocation: http://localhost/\r\n\r\n")
+    found = answering(b"HTTP/1.1 200 OK\r\n\r\n" + CONFIG.encode())
+    plain = socket.create_server(("127.0.0.1", 80))
+    with server(moved, files) as port, listening(plain, found):
+        url = f"https://localhost:{port}/"
+        done = run("import", url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert run("import", "http://localhost/").returncode == 0
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a redirect leads to http" in done.stderr
 
 
 def test_only_urls_of_the_web_are_fetched() -> None:

@@ -27,6 +27,8 @@ def fetched(url: str) -> bytes:
     fault = reply.certificate.problem if reply.certificate else ""
     if not fault and reply.status != 200:
         fault = f"{reply.url} answers with status {reply.status}"
+    if not fault and parts.scheme == "https" and not reply.is_verified:
+        fault = "a redirect leads to http, where anybody may change it on its way"
     if fault or reply.damage:
         raise UnreadableError(f"cannot fetch it: {fault or reply.damage}", _CURE)
     return reply.body
