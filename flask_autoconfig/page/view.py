@@ -95,13 +95,12 @@ def answer(lookup: Lookup, request: Request) -> Answer:
     """
     page = Page(lookup, Visit(request))
     shown = lookup.stage().show(page, POLICY)
-    headers: list[Header] = [
+    later: list[Header] = [("Cache-Control", "no-store"), ("Retry-After", "10")]
+    headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
-        PRIVATE,
+        *(later if page.again else [PRIVATE]),
     ]
-    if page.again:
-        headers[-1:] = [("Cache-Control", "no-store"), ("Retry-After", "10")]
     if shown.policy:
         headers.append(("Content-Security-Policy", shown.policy))
     body = shown.html.encode()
