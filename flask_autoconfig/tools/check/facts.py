@@ -226,14 +226,19 @@ class Facts:
         return following(lambda url: self.reply(ask._replace(url=url)), ask.url)
 
     def at_other_addresses(self, ask: Ask, first: str) -> list[Reply]:
-        """Return the response of each address of a host but the *first*, if it answers."""
+        """Return the responses of the addresses of a host, without the *first* address.
+
+        Addresses that do not answer, or limit the rate of requests, are left out.
+        """
         parts = split_url(ask.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         addresses = self.network.addresses(parts.hostname or "", port)
 
         def at(address: str) -> Iterator[Reply]:
             with suppress(ProbeError):
-                yield Facts(replace(self.network, only=address)).reply(ask)
+                reply = Facts(replace(self.network, only=address)).reply(ask)
+                if not reply.is_limited:
+                    yield reply
 
         return each_of(at, [address for address in addresses if address != first])
 
