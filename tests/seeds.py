@@ -122,6 +122,7 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "at autoconfig": lambda asked: asked.host.startswith("autoc"),
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
+    "any path of config-v1.1.xml": lambda asked: "config-v1" in asked.path,
     "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
     "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,

@@ -22,6 +22,7 @@ from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
+from ...reading import in_words as enumerated
 from ..asking import ask_of
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
@@ -121,28 +122,31 @@ def missing(scene: Scene) -> Iterator[Finding]:
     """Yield the families of the file that are published at none of their places."""
     case, provider = scene.case, scene.case.provider
     families = {family.name: family for family in case.families}
+    lost: dict[str, list[Client]] = {}
     for client, played in zip(scene.clients, scene.plays, strict=True):
         family = families[client.family]
         is_told = any(found.status in (WARNING, FAILURE) for found in played.findings)
         if provider is None or played.setup is not None or is_told:
             continue
-        if family.name in _OTHERWISE or not family.writes(provider, case.domain):
+        # Otherwise comparing.py tells that there is no config-v1.1.xml at all.
+        is_left = family.name == "thunderbird" and not scene.documents
+        if is_left or family.name == "dav":  # dav.py tells of its own URLs
             continue
-        found = _missing(scene, client, family)
+        if family.writes(provider, case.domain):
+            lost.setdefault(family.name, []).append(client)
+    for name, clients in lost.items():
+        found = _missing(scene, clients, families[name])
         if found is not None:
-            yield found.hurting(client.name)
+            yield found.hurting(*(client.name for client in clients))
 
 
-# Families whose absence is told by comparing.py and dav.py.
-_OTHERWISE = ("thunderbird", "dav")
-
-
-def _missing(scene: Scene, client: Client, family: Family) -> Finding | None:
+def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | None:
     """Return that a family is missing at its first place, and why."""
-    case, facts, of, told = scene.case, scene.facts, client.name, family.name
+    case, facts, told = scene.case, scene.facts, family.name
+    of = enumerated([client.name for client in clients])
     if family.name == "apple":
         ask = profile_asks(case, family)[0]
-    elif client.steps:
+    elif family.name == "outlook":
         url = f"https://{family.label}.{case.domain}{POX}"
         ask = ask_of(OUTLOOK.steps[2], case, url)
     else:
@@ -164,7 +168,7 @@ def _missing(scene: Scene, client: Client, family: Family) -> Finding | None:
     wrong = web.by_name(case, facts, wrong, url)
     reason = wrong.seen if wrong else "the response has no settings"
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
-    is_meant = client.steps and not facts.is_by_wildcard(name, case.domain)
+    is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
     is_told = "explained" if is_xml_told else ""
     return found.marked("only way" if is_meant else "", is_told)
 
