@@ -102,7 +102,7 @@ def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
     go_on = german.label("thunderbird.continue")
     assert go_on == '<b class="autoconfig-label">Weiter</b>'
     assert english.label("iphone.install", "a button") == install
-    assert german.label("iphone.install", "ein <Knopf>") == "ein &lt;Knopf&gt;"
+    assert german.label("iphone.close", "ein <Knopf>") == "ein &lt;Knopf&gt;"
     other = Words("ja", str).label("thunderbird.continue")
     assert other == '<b class="autoconfig-label" lang="en">Continue</b>'
     with pytest.raises(LookupError, match=r"thunderbird\.telegram"):
