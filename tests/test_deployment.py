@@ -377,18 +377,6 @@ def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
     assert records(text) == records(printed)
 
 
-def test_the_image_runs_the_service_as_an_unprivileged_user() -> None:
-    """Checked without a container engine."""
-    text = (CONTRIB / "docker/Dockerfile").read_text()
-    assert "\nUSER autoconfig\n" in text
-    assert "HEALTHCHECK" in text
-    (command,) = re.findall(r"^CMD (\[.*\])$", text, re.M)
-    words = tomllib.loads(f"words = {command}")["words"]
-    assert run(*words[1:2], "--help").returncode == 0
-    help_text = run("serve", "--help").stdout
-    assert all(word in help_text for word in words if word.startswith("--"))
-
-
 def test_compose_mounts_the_folder_that_the_image_reads() -> None:
     image = (CONTRIB / "docker/Dockerfile").read_text()
     compose = yaml.safe_load((CONTRIB / "docker/compose.yaml").read_text())
