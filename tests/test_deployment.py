@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import ssl
 import subprocess
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -35,6 +38,7 @@ from fronts import (
     site_of_caddy,
     site_of_nginx,
 )
+from services import Service, serve
 from support import (
     BIN,
     ROOT,
@@ -151,6 +155,47 @@ def test_nginx_takes_up_an_edit_and_caches_no_address(
 
 
 @pytest.mark.world
+def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
+    file, port = tmp_path / "autoconfig.toml", free_port()
+    file.write_text(TWO_DOMAINS)
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
+
+    def site_of(service: Service) -> str:
+        return nginx_site_without_tls(tmp_path, f"127.0.0.1:{service.port}", port)
+
+    with (
+        serve(file) as blue,
+        nginx(tmp_path, site_of(blue), port) as proxy,
+        ThreadPoolExecutor(4) as clients,
+    ):
+        asking = [clients.submit(ask) for _ in range(4)]
+        until(lambda: len(statuses) > 20)
+        with serve(file) as green:
+            until(lambda: green.fetch("/readyz").status == 200)
+            configuration = tmp_path / "nginx.conf"
+            text = configuration.read_text()
+            configuration.write_text(
+                replaced(text, (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}"))
+            )
+            proxy.send_signal(signal.SIGHUP)
+            until(lambda: PROFILE in green.log.read_text())
+            time.sleep(1)
+            blue.process.terminate()
+            assert blue.process.wait(20) == 0
+            seen = len(statuses)
+            until(lambda: len(statuses) > seen + 20)
+            over.set()
+            for each in asking:
+                each.result()
+    assert set(statuses) == {200}
+
+
+@pytest.mark.world
 def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -165,9 +210,15 @@ def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
 OFFICE = 400  # simultaneous requests: fifty people, eight requests each
 
 
-def _statuses(port: int, count: int, client: str) -> list[int]:
+# Not cached by nginx, since it names the address.
+PROFILE = "/mail/mobileconfig"
+
+
+def _statuses(
+    port: int, count: int, client: str, path: str = "/mail/config-v1.1.xml"
+) -> list[int]:
     """Return the statuses of consecutive requests from a client at this address."""
-    path = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+    path += "?emailaddress=fred.secret@example.com"
     headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
     statuses = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
