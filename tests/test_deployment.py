@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -29,7 +28,6 @@ from fronts import (
     behind_nginx,
     caddy,
     check_front,
-    has_ipv6,
     need,
     nginx,
     nginx_site_without_tls,
@@ -49,7 +47,6 @@ from support import (
     free_port,
     outlook_asks,
     program,
-    running,
     serving,
     until,
 )
@@ -361,59 +358,6 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.world
-def test_the_documented_keys_are_credentials_of_systemd(tmp_path: Path) -> None:
-    """A folder with the same permissions replaces that of systemd, which is not running."""
-    text = (CONTRIB / "systemd/sign.conf").read_text()
-    sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
-    files = [Path(path) for path in tomllib.loads(sign)["sign"].values()]
-    handed = re.findall(r"^LoadCredential=(\S+?):/\S+$", text, re.MULTILINE)
-    assert [path.name for path in files] == handed
-    assert {str(path.parent) for path in files} == {
-        "/run/credentials/autoconfig.service"
-    }
-    credentials = tmp_path / "credentials"
-    credentials.mkdir()
-    pair = certificate_for("autoconfig.example.com", folder=tmp_path)
-    for name, source in zip(handed, pair, strict=True):
-        (credentials / name).write_bytes(source.read_bytes())
-        (credentials / name).chmod(0o400)
-    credentials.chmod(0o500)
-    file = tmp_path / "autoconfig.toml"
-    sign = sign.replace("/run/credentials/autoconfig.service", str(credentials))
-    file.write_text(f"{sign}\n{TWO_DOMAINS}")
-    with serving(file) as url:
-        profile = fetch(f"{url}/mail/mobileconfig?emailaddress=fred@example.com").body
-    (tmp_path / "profile").write_bytes(profile)
-    verify = (program("openssl"), "cms", "-verify", "-inform", "DER", "-in")
-    trusted = ("-CAfile", tmp_path / "ca.pem", "-purpose", "any")
-    done = subprocess.run(
-        [*verify, tmp_path / "profile", *trusted], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert b"fred@example.com" in done.stdout
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_service_uses_sockets_from_systemd(tmp_path: Path, address: str) -> None:
-    need(address)
-    port = free_port()
-    unit = (CONTRIB / "systemd/autoconfig.socket").read_text()
-    listens = re.findall(r"^ListenStream=(\S+):8000$", unit, re.MULTILINE)
-    assert listens == ["127.0.0.1", "[::1]"]
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    sockets = [word for it in listens for word in ("-l", f"{it}:{port}")]
-    if not has_ipv6():
-        sockets = sockets[:2]
-    command = (BIN / "flask-autoconfig", "--config", file, "serve")
-    activate = (program("systemd-socket-activate"), *sockets)
-    with running(*activate, *command, port=port, at_once=True):
-        host = f"[{address}]" if ":" in address else address
-        assert fetch(f"http://{host}:{port}/healthz").body == b"ok\n"
 
 
 def test_the_zone_file_has_the_records_that_the_command_prints() -> None:

@@ -5,6 +5,7 @@ The base is made of Debian's packages, since a test needs no registry of images.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -33,6 +34,7 @@ from support import (
 
 pytestmark = pytest.mark.install
 DOCKER = ROOT / "contrib/docker"
+README = (ROOT / "contrib/README.md").read_text()
 IMAGE = (DOCKER / "Dockerfile").read_text()
 DEBIAN = (
     *("mmdebstrap", "--mode=root", "--variant=essential"),
@@ -140,14 +142,21 @@ def test_the_image_serves_as_its_compose_file_says(
 ) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
+    file.write_text("faulty")
     with started(engine, tmp_path) as container:
+        until(lambda: container.says("/healthz", b"ok"))
+        assert container.fetch("/readyz").status == 503
+        engine.run("podman healthcheck run autoconfig", code=1)
+        file.write_text(TWO_DOMAINS)
         until(lambda: container.says("/readyz", b"ok"))
         engine.run("podman healthcheck run autoconfig")
         assert (
             container.sh("id -u; id -g; cat /proc/1/comm").split()[:2]
             == [re.findall(r"--uid (\d+)", IMAGE)[0]] * 2
         )
+        # What contrib's README lets Kubernetes run before it stops the container.
+        (hook,) = re.findall(r"exec: \{command: (\[.*?\])\}", README)
+        assert container.sh(f"command -v {json.loads(hook)[0]}")
         refused = "for it in / /usr /etc/autoconfig /home; do touch $it/x; done; :"
         assert container.sh(refused).count("Read-only file system") == 4
         assert container.sh("ls -A /etc/autoconfig /source; :").count("\n") < 3

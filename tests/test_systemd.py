@@ -7,6 +7,7 @@ Only these units run in it. It has the interpreter of the tests at another place
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,15 @@ from pathlib import Path
 import pytest
 from fronts import CONTRIB, need
 from machine import OVERLAY
-from support import BIN, ROOT, TWO_DOMAINS, lacking, open_folder, program
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    certificate_for,
+    lacking,
+    open_folder,
+    program,
+)
 
 pytestmark = pytest.mark.world
 UNITS = CONTRIB / "systemd"
@@ -102,9 +111,10 @@ def in_systemd(session: str, **files: str) -> str:
 
 
 ASK = """
+url=http://127.0.0.1:8000 query=emailaddress=fred@example.com
 ask() {
     curl --silent --output /dev/null --write-out '%{http_code} ' \\
-        "http://127.0.0.1:8000/mail/config-v1.1.xml?emailaddress=fred@example.com"
+        "$url/mail/config-v1.1.xml?$query"
 }
 active() { systemctl is-active autoconfig.socket autoconfig.service | xargs echo; }
 """
@@ -136,3 +146,34 @@ def test_neither_a_faulty_file_nor_a_missing_program_ends_the_units() -> None:
         "200",
         "ok",
     ]
+
+
+def test_the_service_signs_with_its_credentials_and_a_restart_loses_no_request(
+    tmp_path: Path,
+) -> None:
+    text = (UNITS / "sign.conf").read_text()
+    sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
+    (restart,) = re.findall(r"--deploy-hook '(.*)'", text)
+    files = re.findall(r"^LoadCredential=\S+:/(\S+)$", text, re.MULTILINE)
+    pair = certificate_for("autoconfig.example.com", folder=tmp_path)
+    output = in_systemd(
+        f"""{ASK}
+        systemctl enable --now autoconfig.socket
+        chmod 600 /{" /".join(files)}
+        ask
+        while [[ ! -e /opt/over ]]; do ask; done > /opt/load &
+        {restart}; {restart}; {restart}
+        touch /opt/over; wait
+        tr ' ' '\\n' < /opt/load | sort --unique
+        curl --silent $url/mail/mobileconfig?$query > /opt/profile
+        openssl cms -verify -inform DER -in /opt/profile -CAfile /opt/ca.pem \\
+            -purpose any | grep --only-matching fred@example.com | head -n 1
+        """,
+        **{
+            "etc/autoconfig/autoconfig.toml": f"{sign}\n{TWO_DOMAINS}",
+            "etc/systemd/system/autoconfig.service.d/sign.conf": text,
+            "opt/ca.pem": (tmp_path / "ca.pem").read_text(),
+            **{name: file.read_text() for name, file in zip(files, pair, strict=True)},
+        },
+    )
+    assert output.split() == ["200", "200", "fred@example.com"]

@@ -40,7 +40,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
-        if not self.alive:  # or new clients would wait until the end, and be reset
+        if not (enabled or self.alive):  # or new clients would wait, and be reset
             for listener in self.sockets:
                 listener.close()
 
