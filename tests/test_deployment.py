@@ -36,7 +36,7 @@ from fronts import (
     site_of_caddy,
     site_of_nginx,
 )
-from services import Service, serve
+from services import Service, children_of, serve
 from support import (
     BIN,
     ROOT,
@@ -179,9 +179,10 @@ def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
             configuration.write_text(
                 replaced(text, (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}"))
             )
+            old = set(children_of(proxy.pid))
             proxy.send_signal(signal.SIGHUP)
-            until(lambda: PROFILE in green.log.read_text())
-            time.sleep(1)
+            # In place of ten seconds; they end with their last requests.
+            until(lambda: not old & set(children_of(proxy.pid)))
             blue.process.terminate()
             assert blue.process.wait(20) == 0
             seen = len(statuses)
