@@ -219,6 +219,7 @@ _SMALL_TARGETS = """() => [...document.querySelectorAll(
   .map(node => node.outerHTML.slice(0, 100))"""
 
 _NAMELESS = """() => [...document.querySelectorAll("img")]
+  .filter(node => node.getClientRects().length)
   .filter(node => !node.hasAttribute("alt") || !node.complete || !node.naturalWidth)
   .map(node => node.outerHTML)"""
 

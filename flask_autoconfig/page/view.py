@@ -254,10 +254,9 @@ class Page:
         if contact is not None:
             url = fill_in_url(contact.url, domain, served.address) or None
             contact = structs.replace(contact, url=url)
-        intro = content.best_text(look.intro, self.language)
         self.brand = Brand(
             fill_in(provider.display_name, domain, served.address) or known,
-            fill_in(intro, domain, served.address),
+            content.best_text(look.intro, self.language, served.address, domain),
             assets.logo_path(self.path, served),
             f"{self.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
             contact,
