@@ -68,10 +68,8 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
-        fallback = None
-        if not strict:
-            usual = self._override or families.chosen(None, "clients")
-            fallback = Current(None, usual, Router(usual))
+        usual = self._override or families.chosen(None, "clients")
+        fallback = None if strict else Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
         self.live = Live(source, self._build, fallback, self._change)

@@ -76,7 +76,7 @@ class Brand(NamedTuple):
     name: str = ""
     intro: str = ""
     logo: str = ""  # its URL
-    colours: str = ""  # the URL of the style sheet with its colour
+    colours: str = ""  # the URL of the style sheet with its colours
     contact: Contact | None = None
     privacy_url: str = ""
 
@@ -268,11 +268,13 @@ class Page:
         if contact is not None:
             url = fill_in_url(contact.url, domain, served.address) or None
             contact = structs.replace(contact, url=url)
+        chosen = {"colour": look.colour, "logo": look.logo_background}
+        colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
             fill_in(provider.display_name, domain, served.address) or known,
             content.best_text(look.intro, self.language, served.address, domain),
             assets.logo_path(self.path, served),
-            f"{self.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
+            f"{self.path}/colours.css?{colours}" if colours else "",
             contact,
             fill_in_url(look.privacy_url, domain, served.address),
         )
