@@ -247,6 +247,18 @@ def test_the_header_has_the_providers_colour_and_logo(visit: Open, url: str) -> 
 
 # --- QR codes --------------------------------------------------------------------------
 
+
+def test_the_qr_code_of_the_steps_unfolds_in_the_page(visit: Open, url: str) -> None:
+    page = visit(f"{url}{ANNA}&program=thunderbird")
+    page.get_by_text("These steps as a QR code").click()
+    code = page.get_by_role("img", name="QR code of this page’s address")
+    code.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "code => code.complete && code.naturalWidth > 0", arg=code.element_handle()
+    )
+    assert page.url == f"{url}{ANNA}&program=thunderbird"
+
+
 # The longest address whose URL fits the 213 bytes of a code of version 10.
 LONGEST = "f" * 64 + "@" + "d" * 46 + ".harmony.example"
 
@@ -262,7 +274,7 @@ def test_a_qr_code_on_the_screen_can_be_read(
         target = f"{base}/mail/setup?emailaddress={quote(address)}&program=iphone"
         page = visit(target, "windows")
         screen = tmp_path / "screen.png"
-        page.locator("img.autoconfig-qr").screenshot(path=screen)
+        page.locator("li img.autoconfig-qr").screenshot(path=screen)
     done = subprocess.run(
         [program("zbarimg"), "--quiet", "--raw", screen],
         capture_output=True,

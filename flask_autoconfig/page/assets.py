@@ -195,8 +195,10 @@ def file(_lookup: Lookup, request: Request) -> Answer:
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
+    # Without comments and indentation.
+    data = re.sub(rb"/\*.*?\*/|(?<=\n) +| (?=\{)", b"", file.read_bytes(), flags=re.S)
     return public(
-        file.read_bytes(),
+        data,
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
         cache_control=kept_for(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),
