@@ -295,7 +295,10 @@ def test_a_white_logo_can_have_a_background(toml: Write, visit: Open) -> None:
 
 
 def test_validate_warns_of_a_pale_colour(toml: Write) -> None:
-    for colour, message in (("ffe600", "1.2:1, below 4.5:1"), ("7a1f3d", "")):
+    for colour, message in (
+        ("ffe600", "1.2:1, below 4.5:1, so links and the edges of buttons"),
+        ("7a1f3d", ""),
+    ):
         file = toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#{colour}"\n')
         warnings = find_warnings(load(file).provider)
         found = [warning for warning in warnings if "page.colour" in warning.place]
