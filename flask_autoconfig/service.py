@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from . import families
 from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
 from .config.reading import Loaded
-from .documents import Format, Recipient, Words
+from .documents import Format, Recipient
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
 from .lookup import Lookup, UnservedLog
@@ -68,10 +68,8 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
-        fallback = None
-        if not strict:
-            usual = self._override or families.chosen(None, "clients")
-            fallback = Current(None, usual, Router(usual))
+        usual = self._override or families.chosen(None, "clients")
+        fallback = None if strict else Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
         self.live = Live(source, self._build, fallback, self._change)
@@ -142,10 +140,7 @@ class Service:
     @property
     def lookup(self) -> Lookup:
         """The current lookup; raises Unavailable without a sound configuration."""
-        lookup = self.live.current().lookup
-        if lookup is None:
-            raise Unavailable
-        return lookup
+        return self.live.current().lookup or self._stand_in("")
 
     @property
     def snapshot(self) -> Snapshot:
@@ -168,7 +163,8 @@ class Service:
         family, route = found
         try:
             if request.method in route.methods or request.method in route.allowed:
-                answer = route.handler(self.lookup, request)
+                lookup = self.live.current().lookup or self._stand_in(family)
+                answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
                 answer = preflight(route.allowed)
             else:
@@ -190,16 +186,18 @@ class Service:
         return answer
 
     def stage(self) -> Any:
-        """Return the page's renderer, imported with the first visit.
-
-        It is the module `page.in_site`, or `page.alone` with the same functions.
-        """
+        """Import the page's renderer: `page.in_site`, or `page.alone` as a service."""
         return import_module(f".page.{self._stage}", __package__)
 
-    def _words(self) -> Words:
-        module: Any = import_module(".page.words", __package__)
-        words: Words = module.CatalogWords(self.stage().catalogs)
-        return words
+    def _stand_in(self, family: str) -> Any:
+        """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
+        if family != "page":
+            raise Unavailable
+        return import_module(".page.view", __package__).Unread(self.stage)
+
+    def _words(self) -> Any:
+        module = import_module(".page.words", __package__)
+        return module.CatalogWords(self.stage().catalogs)
 
     def path_of(self, family: str) -> str | None:
         return self.live.current().router.first_paths.get(family)
