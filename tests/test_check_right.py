@@ -468,6 +468,8 @@ def test_an_exchange_server_of_the_domains_own_needs_a_login(here: Paper) -> Non
     report = here.check(USER, "--allow-private")
     assert not [one for one in failures(report) if one["code"].startswith("http.")]
     assert "http.exchange" in codes(report)
+    (some,) = [one for one in report["findings"] if one["code"] == "document.some"]
+    assert "Outlook (classic)" not in some["clients"]
 
 
 @pytest.mark.parametrize(

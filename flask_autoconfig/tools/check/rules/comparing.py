@@ -20,7 +20,7 @@ from ..asking import ask_of, asks
 from ..facts import Ask
 from ..findings import Case, Finding, finding
 from ..scene import Document, Play, Scene
-from ..weigh import FAILURE
+from ..weigh import FAILURE, WARNING
 from . import documents, servers, single, sources, web
 
 
@@ -185,31 +185,45 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     served = [one for one in scene.case.families if one.name == "thunderbird"]
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
-    if is_there or not served:
-        return
-    found = _no_settings(scene)
-    if scene.case.provider:
-        found = _no_document(scene, served[0])
-    if found is not None:
-        yield found
+    if scene.case.provider is None:
+        yield from _no_settings(scene, is_there=bool(is_there or not served))
+    elif served and not is_there:
+        yield _no_document(scene, served[0])
 
 
-def _no_settings(scene: Scene) -> Finding | None:
-    """Return that nothing is published, unless a client finds another format."""
-    plays = [play for play in scene.plays if play.family != "dav"]
-    if any(play.setup is not None for play in plays):
-        return None
-    is_explained = any(
-        found.code in ("http.exchange", "http.limited")
-        or (
-            found.status == FAILURE
-            and (found.step == "document" or found.code == "http.empty")
+# What keeps this program, but not clients, from settings.
+_UNTOLD = ("http.exchange", "http.limited")
+
+
+def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
+    """Yield that nothing is published, or which clients find nothing that others find."""
+    pairs = zip(scene.clients, scene.plays, strict=True)
+    plays = {client: play for client, play in pairs if client.family != "dav"}
+    if any(play.setup is not None for play in plays.values()):
+        lost = [
+            client.name
+            for client, play in plays.items()
+            if client.steps and play.setup is None
+            if not any(
+                one.code in _UNTOLD or one.status in (WARNING, FAILURE)
+                for one in play.findings
+            )
+        ]
+        if lost:
+            found = finding("document.some", scene.case.domain, askers=enumerated(lost))
+            yield found.hurting(*lost)
+    elif not is_there:
+        is_explained = any(
+            found.code in _UNTOLD
+            or (
+                found.status == FAILURE
+                and (found.step == "document" or found.code == "http.empty")
+            )
+            for play in plays.values()
+            for found in play.findings
         )
-        for play in scene.plays
-        for found in play.findings
-    )
-    none = finding("document.none", scene.case.domain)
-    return none.marked("explained" if is_explained else "")
+        none = finding("document.none", scene.case.domain)
+        yield none.marked("explained" if is_explained else "")
 
 
 def _no_document(scene: Scene, family: Family) -> Finding:
