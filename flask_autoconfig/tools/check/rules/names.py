@@ -9,12 +9,15 @@ from functools import partial
 from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
+from ...clients import OUTLOOK, POX
 from ...net.mail import Endpoint
 from ...net.resolver import Authority, LookupFailed, Resolver
+from ...net.tcp import ProbeError
+from ..asking import ask_of
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
-from ..weigh import FAILURE
+from ..weigh import FAILURE, OK
 from . import servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
@@ -259,7 +262,9 @@ def _service(
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
     if not targets:
-        if case.provider and wanted:
+        if misnamed := _misnamed(scene, name) if service else "":
+            yield finding("srv.misnamed", f"{misnamed} SRV", domain=case.domain)
+        elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
     failing = None
@@ -299,6 +304,41 @@ def _service(
         yield from _aliases(facts, subject, offered)
     else:
         yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _misnamed(scene: Scene, name: str) -> str:
+    """Return the name that has the records of a service by mistake, or "".
+
+    It lacks `._tcp`, or has the domain twice, where a web form has added it.
+    """
+    domain = scene.case.domain
+    listed = [f"{name.partition('.')[0]}.{domain}", f"{name}.{domain}.{domain}"]
+    with suppress(LookupFailed):
+        found = [each for each in listed if scene.facts.srv(each)]
+        # A wildcard record answers for any name.
+        if found and not scene.facts.srv(f"_no-such-name.{domain}"):
+            return found[0]
+    return ""
+
+
+def autodiscover(scene: Scene) -> Iterator[Finding]:
+    """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
+    subject = f"_autodiscover._tcp.{scene.case.domain} SRV"
+    plays = [play for play in scene.plays if play.client == OUTLOOK.name and play.found]
+    for play in plays:
+        for host, port in _targets(scene, "_autodiscover._tcp")[:1]:
+            url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+            known = {found.subject for found in play.findings if found.status != OK}
+            # Another finding says what is wrong with a host that Outlook asks anyway.
+            if not host or any(f"//{host}/" in subject for subject in known):
+                continue
+            try:
+                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
+            except ProbeError as error:
+                if error.kind not in ("private", "no-route"):
+                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
+                    found = finding(code, subject, target=target, reason=error)
+                    yield found.hurting(play.client)
 
 
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
