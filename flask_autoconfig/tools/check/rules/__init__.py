@@ -28,7 +28,7 @@ RULES = (
     Rule(names.hosts),
     Rule(names.mx),
     Rule(names.services, names.all_services),
-    Rule(names.autodiscover),
+    Rule(single.autodiscover),
     Rule(names.half_answered),
     Rule(names.authorities),
     *RULES_OF_FILE,

@@ -56,17 +56,21 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    setup = expected(client, scene.case) or Setup(())
+    setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
     if not play.is_by_ispdb:
         yield from _incomplete(play, setup)
-    for ours, theirs in _differing(setup.servers, play, scene.case.asker):
+    for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
+        if "none" in (ours.authentication, theirs.authentication):
+            told = list(servers.refused_method(scene.facts, theirs, client.name))
+            yield from told
+            if told and sources.is_same(theirs._replace(authentication=""), ours, who):
+                continue
         is_faulty = partial(sources.is_faulty, scene)
         is_outdated = is_faulty(ours) and not is_faulty(theirs)
         code = "setup.file-outdated" if is_outdated else "setup.differs"
-        who = scene.case.asker
         yield _difference(code, play, theirs, "the file says", ours, who)
 
 

@@ -9,15 +9,12 @@ from functools import partial
 from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
-from ...clients import OUTLOOK, POX
 from ...net.mail import Endpoint
 from ...net.resolver import Authority, LookupFailed, Resolver
-from ...net.tcp import ProbeError
-from ..asking import ask_of
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
-from ..weigh import FAILURE, OK
+from ..weigh import FAILURE
 from . import servers, sources, web
 
 _MOST = 4  # records of a name that are looked at
@@ -319,26 +316,6 @@ def _misnamed(scene: Scene, name: str) -> str:
         if found and not scene.facts.srv(f"_no-such-name.{domain}"):
             return found[0]
     return ""
-
-
-def autodiscover(scene: Scene) -> Iterator[Finding]:
-    """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
-    subject = f"_autodiscover._tcp.{scene.case.domain} SRV"
-    plays = [play for play in scene.plays if play.client == OUTLOOK.name and play.found]
-    for play in plays:
-        for host, port in _targets(scene, "_autodiscover._tcp")[:1]:
-            url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
-            known = {found.subject for found in play.findings if found.status != OK}
-            # Another finding says what is wrong with a host that Outlook asks anyway.
-            if not host or any(f"//{host}/" in subject for subject in known):
-                continue
-            try:
-                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
-            except ProbeError as error:
-                if error.kind not in ("private", "no-route"):
-                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
-                    found = finding(code, subject, target=target, reason=error)
-                    yield found.hurting(play.client)
 
 
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:

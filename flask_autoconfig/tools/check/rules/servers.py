@@ -93,10 +93,18 @@ def each_address(scene: Scene) -> list[Finding]:
     return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
 
 
+# Findings whose cure is an encryption, which Autodiscover writes in its own way.
+_IN_AUTODISCOVER = (
+    *("server.wrong-encryption", "server.wrong-port"),
+    *("server.starttls-first", "server.unencrypted"),
+)
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
     listed = list({**published, **set_up})
+    outlooks = {one.name for one in scene.clients if one.family == "outlook"}
     asked = listed if case.provider else listed[:MOST]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
@@ -104,6 +112,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
+            is_cured = found.code in _IN_AUTODISCOVER and endpoint not in published
+            if is_cured and outlooks.issuperset(set_up[endpoint]):
+                found = found.within("autodiscover")
             yield found.hurting(*set_up.get(endpoint, ()))
 
     yield from each_of(check, asked)
