@@ -100,6 +100,12 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         if found.code in ("document.bad-value", "document.bad-username")
         if found.status == FAILURE
     ]
+    shut = {
+        client
+        for found in findings
+        if found.code == "server.port-25-shut"
+        for client in found.clients
+    }
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
     for found in findings:
@@ -107,6 +113,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
+        if found.code == "document.unusable" and shut & {*found.clients}:
+            continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
             continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):

@@ -180,7 +180,9 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
     names = {f"{place}.username": server.username for place, server in servers}
     for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
-        if names.get(place) not in for_all:
+        # Another rule says what is wrong with servers without encryption.
+        is_told = place.endswith(".socket_type")
+        if names.get(place) not in for_all and not is_told:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
