@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import dns.rdata
 import pytest
+from dns.dnssec import key_id
 from paper import Every, Paper, World
 from seeds import (
     ANYWHERE,
@@ -239,6 +241,16 @@ def test_autodiscover_by_an_srv_record_alone_is_right(here: Paper) -> None:
     answer(here)
     assert works(here.check(USER, file=here.file))["Outlook (classic)"] is True
     assert problems(here.check(USER, file=here.file)) == []
+
+
+def test_a_signed_zone_whose_parent_names_one_of_its_keys_is_right(
+    here: Paper,
+) -> None:
+    key: Any = dns.rdata.from_text("IN", "DNSKEY", f"257 3 13 {'A' * 86}==")
+    ends = f"13 2 {'ab' * 32}"
+    signed = f"@ IN DS 1 {ends}\n@ IN DS {key_id(key)} {ends}\n@ IN DNSKEY {key}\n"
+    here.names.serve(records(here, add=signed))
+    assert_right(here.check(USER, file=here.file))
 
 
 def test_a_family_that_the_file_leaves_out_need_not_be_published(

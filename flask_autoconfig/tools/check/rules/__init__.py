@@ -30,6 +30,7 @@ RULES = (
     Rule(names.services, names.all_services),
     Rule(single.autodiscover),
     Rule(names.half_answered),
+    Rule(names.dnssec),
     Rule(names.authorities),
     *RULES_OF_FILE,
     Rule(connections.each_address),

@@ -14,6 +14,7 @@ from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
+from ...net.mail import Endpoint
 from ...net.tcp import ProbeError
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
@@ -70,8 +71,24 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
                 continue
         is_faulty = partial(sources.is_faulty, scene)
         is_outdated = is_faulty(ours) and not is_faulty(theirs)
+        told = [] if is_outdated else list(_in_documents(scene, ours, theirs))
+        if told:
+            yield from (found.at(play.place) for found in told)
+            continue
         code = "setup.file-outdated" if is_outdated else "setup.differs"
         yield _difference(code, play, theirs, "the file says", ours, who)
+
+
+def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Finding]:
+    """Yield that a document has the same other server: the cause is the same."""
+    provider = scene.case.provider
+    for document in (
+        scene.documents[:1] if provider and ours[1:4] != theirs[1:4] else ()
+    ):
+        listed = servers.endpoints(scene.case, document.provider)
+        if provider and Endpoint.of(theirs) in listed and document not in scene.foreign:
+            differing = documents.with_file(scene.case, provider, document)
+            yield from (one for one in differing if one.code == "document.differs")
 
 
 def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:

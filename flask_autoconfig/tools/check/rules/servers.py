@@ -141,6 +141,8 @@ def of(
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
+        if error.certificate is not None and error.certificate.problem:
+            yield of_certificate("server", subject, error.certificate, endpoint.host)
         yield _unreachable(facts, endpoint, error)
         return
     if server.certificate is not None:
