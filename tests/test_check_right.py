@@ -253,6 +253,26 @@ def test_a_signed_zone_whose_parent_names_one_of_its_keys_is_right(
     assert_right(here.check(USER, file=here.file))
 
 
+def test_thirty_domains_ask_the_name_server_hardly_any_question_twice(
+    here: Paper, tmp_path: Path
+) -> None:
+    names = [f"d{number}.{DOMAIN}" for number in range(30)]
+    served, asked = here.names.respond, []
+
+    def respond(query: Any) -> Any:
+        asked.append(str(query.question[0]))
+        return served(query)
+
+    here.names.respond = respond  # type: ignore[method-assign]
+    zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
+    here.names.load(ADDRESSES, *zones)
+    file = written(tmp_path, (f'"{DOMAIN}"', ", ".join(f'"{it}"' for it in names)))
+    start = ("--config", file, "check", "--all", "--resolver", OTHER_NAMES)
+    assert here.invoke(*start).exit_code == 1
+    assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
+    assert f"d29.{DOMAIN}. IN MX" in asked
+
+
 def test_a_family_that_the_file_leaves_out_need_not_be_published(
     here: Paper, tmp_path: Path
 ) -> None:

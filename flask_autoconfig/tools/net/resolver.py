@@ -65,6 +65,7 @@ class Resolver:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
         self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
+        self._resolver.cache = dns.resolver.LRUCache()  # shared by the copies
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
         # Hosts of which only one kind of address was answered, with the other kind.
@@ -82,6 +83,7 @@ class Resolver:
         copied._system, copied._behind = False, self
         copied._resolver = copy.copy(self._resolver)
         copied._resolver.nameservers, copied._resolver.port = [address], 53
+        copied._resolver.cache = dns.resolver.LRUCache()
         return copied
 
     def authorities(self, name: str, allow_private: bool = False) -> list[Authority]:
@@ -123,6 +125,8 @@ class Resolver:
         """Return the records, None where the name does not exist."""
         resolver = copy.copy(self._resolver)
         resolver.flags = flags
+        if flags is not None:  # what is not validated is no answer for others
+            resolver.cache = None
         try:
             left = self._left(name)
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
