@@ -65,7 +65,7 @@ class Resolver:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
         self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
-        self._resolver.cache = dns.resolver.LRUCache()  # shared by the copies
+        self._answers: dict[tuple[str, str], list[Any] | None] = {}
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
         # Hosts of which only one kind of address was answered, with the other kind.
@@ -80,10 +80,9 @@ class Resolver:
     def at(self, address: str) -> Resolver:
         """Return a resolver that asks a zone's name server, and this one for the rest."""
         copied = copy.copy(self)
-        copied._system, copied._behind = False, self
+        copied._system, copied._behind, copied._answers = False, self, {}
         copied._resolver = copy.copy(self._resolver)
         copied._resolver.nameservers, copied._resolver.port = [address], 53
-        copied._resolver.cache = dns.resolver.LRUCache()
         return copied
 
     def authorities(self, name: str, allow_private: bool = False) -> list[Authority]:
@@ -119,14 +118,18 @@ class Resolver:
             raise error
         return left
 
-    def _lookup(
+    def _lookup(self, name: str, type_: str) -> list[Any] | None:
+        """Return the records, None where the name does not exist; ask once for each."""
+        if (name, type_) not in self._answers:
+            self._answers[name, type_] = self._asked(name, type_)
+        found = self._answers[name, type_]
+        return found and list(found)
+
+    def _asked(
         self, name: str, type_: str, flags: int | None = None
     ) -> list[Any] | None:
-        """Return the records, None where the name does not exist."""
         resolver = copy.copy(self._resolver)
         resolver.flags = flags
-        if flags is not None:  # what is not validated is no answer for others
-            resolver.cache = None
         try:
             left = self._left(name)
             answer = resolver.resolve(f"{name}.", type_, search=False, lifetime=left)
@@ -147,7 +150,7 @@ class Resolver:
                 # See whether it succeeds without validation of DNSSEC.
                 unchecked = self.until(time.monotonic() + 1.0)
                 with suppress(LookupFailed):
-                    unchecked._lookup(name, type_, flags=dns.flags.RD | dns.flags.CD)
+                    unchecked._asked(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
         return list(answer)

@@ -93,11 +93,8 @@ def each_address(scene: Scene) -> list[Finding]:
     return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
 
 
-# Findings whose cure is an encryption, which Autodiscover writes in its own way.
-_IN_AUTODISCOVER = (
-    *("server.wrong-encryption", "server.wrong-port"),
-    *("server.starttls-first", "server.unencrypted"),
-)
+# Ends of the codes whose cure is an encryption: Autodiscover has other words for it.
+_ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
 
 
 def look(scene: Scene) -> Iterator[Finding]:
@@ -118,12 +115,11 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
-            is_cured = found.code in _IN_AUTODISCOVER and endpoint not in published
-            if is_cured and outlooks.issuperset(set_up[endpoint]):
+            is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
+            if is_in_words and outlooks.issuperset(set_up[endpoint]):
                 found = found.within("autodiscover")
-            is_dropped = found.code == "server.port-25-shut"
-            is_dropped = is_dropped and endpoint.socket_type == "plain"
-            found = found.hurting(*droppers if is_dropped else ())
+            if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
+                found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))
 
     yield from each_of(check, asked)

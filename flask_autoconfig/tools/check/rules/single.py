@@ -182,8 +182,7 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
         told = " ".join(one.subject for one in play.findings if one.status != OK)
         for host, port in targets:
             # Another finding says what is wrong with a host that Outlook asks anyway.
-            is_needed = play.client == OUTLOOK.name and play.found is not None
-            if not is_needed or f"//{host}/" in told:
+            if play.client != OUTLOOK.name or not play.found or f"//{host}/" in told:
                 continue
             url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
             try:
