@@ -27,7 +27,7 @@ from ..asking import ask_of
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
-from ..weigh import FAILURE, WARNING, has_failure
+from ..weigh import FAILURE, OK, WARNING, has_failure
 from . import web
 
 _TYPE = "application/x-apple-aspen-config"
@@ -171,6 +171,27 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
     is_told = "explained" if is_xml_told else ""
     return found.marked("only way" if is_meant else "", is_told)
+
+
+def autodiscover(scene: Scene) -> Iterator[Finding]:
+    """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
+    name, targets = f"_autodiscover._tcp.{scene.case.domain}", []
+    with suppress(LookupFailed):
+        targets = [one for one in scene.facts.srv(name)[:1] if one[0]]
+    for play in scene.plays:
+        told = " ".join(one.subject for one in play.findings if one.status != OK)
+        for host, port in targets:
+            # Another finding says what is wrong with a host that Outlook asks anyway.
+            if play.client != OUTLOOK.name or not play.found or f"//{host}/" in told:
+                continue
+            url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+            try:
+                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
+            except ProbeError as error:
+                if error.kind not in ("private", "no-route"):
+                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
+                    found = finding(code, f"{name} SRV", target=target, reason=error)
+                    yield found.hurting(play.client)
 
 
 # --- The Apple profile ------------------------------------------------------------------
