@@ -128,10 +128,9 @@ class Lookup:
         """Look up the provider that the site's hook has for this very address."""
         if address.local == NOBODY:
             return None
-        found = self.hooks.find_provider_by_address.get(
-            str(address), self._hook_max_age
-        )
-        served = self._provided(found, address.domain, str(address))
+        key = str(address)
+        found = self.hooks.find_provider_by_address.get(key, self._hook_max_age)
+        served = self._provided(found, address.domain, key)
         return served and served._replace(address=address)
 
     def _by_domain(self, address: Address, host: str) -> Served | None:

@@ -12,7 +12,7 @@ import time
 import traceback
 from functools import cache
 from importlib import import_module
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from . import families
@@ -74,7 +74,7 @@ class Service:
             fallback = Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
-        self.live = Live(source, self._build, fallback, self._change)
+        self.live = Live(source, self._build, fallback, self._change, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -151,12 +151,6 @@ class Service:
     def snapshot(self) -> Snapshot:
         return self.lookup.snapshot
 
-    def some_domains(self, most: int = 3) -> list[str]:
-        lookup = self.live.current().lookup
-        providers = lookup.snapshot.loaded.providers if lookup else ()
-        names = (name for provider in providers for name in provider.exact_domains)
-        return list(islice(names, most))
-
     # --- Answers ---------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer | None:
@@ -190,11 +184,14 @@ class Service:
         return answer
 
     def stage(self) -> Any:
-        """Return the page's renderer, imported with the first visit.
-
-        It is the module `page.in_site`, or `page.alone` with the same functions.
-        """
+        """Return the page's renderer: the module `page.in_site`, or `page.alone`."""
         return import_module(f".page.{self._stage}", __package__)
+
+    def _prepare(self) -> None:
+        """Import the page, whose files an upgrade may replace before its first visit."""
+        if self.path_of("page"):
+            import_module(".page.view", __package__)
+            self.stage()
 
     def _words(self) -> Words:
         module: Any = import_module(".page.words", __package__)
