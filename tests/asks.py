@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
-from support import Reply, fetch
-
 from flask_autoconfig.families import FAMILIES, Route
 
 if TYPE_CHECKING:
@@ -118,30 +116,6 @@ def heard(app: WSGIApplication, environ: WSGIEnvironment) -> Got:
             body.close()
     status, headers = begun[-1]
     return Got(status, dict(headers), b"".join(written))
-
-
-def sent(url: str, ask: Ask) -> Reply:
-    headers = {name.title(): value for name, value in ask.headers}
-    return fetch(
-        f"{url}{ask.path}?{ask.query}",
-        method=ask.method,
-        data=ask.body or None,
-        Host=ask.host,
-        **headers,
-    )
-
-
-def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Reply:
-    """Assert that a server has the response of an application, and return it."""
-    expected, reply = got(alone, ask), sent(url, ask)
-    assert str(reply.status) == expected.status[:3], ask
-    assert reply.body == expected.body, ask
-    for name, value in expected.lasting[1].items():
-        found = str(reply.headers[name])
-        if name == "Vary":  # of a site whose templates read the session
-            found = found.removesuffix(", Cookie")
-        assert found == value, (ask, name)
-    return reply
 
 
 # --- A small site, for WSGI servers ----------------------------------------------------

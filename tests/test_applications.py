@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from asks import FILE, answered_alike, asks_of
-from support import BIN, ROOT, fetch, free_port, running
+from asks import FILE, asks_of
+from support import BIN, ROOT, answered_alike, fetch, free_port, running
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES

@@ -11,8 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from asks import FILE, POX, answered_alike, asks_of, sent
-from support import BIN, TWO_DOMAINS, fetch, free_port, running, until
+from asks import FILE, POX, asks_of
+from support import (
+    BIN,
+    TWO_DOMAINS,
+    answered_alike,
+    fetch,
+    free_port,
+    running,
+    sent,
+    until,
+)
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES
