@@ -200,6 +200,25 @@ def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) 
         assert any(it[0] == level and words in it[1] for it in others), (words, others)
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (FAULTY, (), "there is no key"),
+        (TWO_DOMAINS, ("--hooks", "no_such_module"), "no_such_module"),
+        (TWO_DOMAINS, ("--bind", "unix:/none/socket"), "cannot serve at unix:/none"),
+    ],
+)
+def test_what_ends_the_start_is_json_too(
+    toml: Write, text: str, options: tuple[str, ...], words: str
+) -> None:
+    command = ("--config", toml(text), "serve", "--log-format", "json")
+    ended = run(*command, *options)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert line["level"] == "error"
+    assert words in line["message"]
+
+
 def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None:
     with serve(toml(TWO_DOMAINS), *ONE, "--log-format", "json") as service:
         service.fetch(**{"X-Request-ID": "6f1c0a52b1d94c1f8f0e"})

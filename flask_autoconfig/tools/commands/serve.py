@@ -91,13 +91,30 @@ def command(
     faulty file ends the start with its problems; in a service of systemd they are logged,
     and clients get 503 until the file is corrected.
     """
-    from ... import standalone
     from .. import gunicorn_logging
 
-    announce: Callable[[str], None] = partial(terminal.echo, err=True)
-    if log_format == "json":
-        gunicorn_logging.log_json()
-        announce = log.info
+    options = {"bind": bind, "workers": processes}
+    options["access_log_format"] = gunicorn_logging.ACCESS_FORMATS[log_format]
+    if log_format == "text":
+        _serve(hooks, proxies, partial(terminal.echo, err=True), options)
+        return
+    gunicorn_logging.log_json()
+    try:
+        _serve(hooks, proxies, log.info, options)
+    except (ConfigError, click.ClickException, OSError) as error:
+        shown = getattr(error, "shown", None) or getattr(error, "format_message", None)
+        log.error("%s", shown() if shown else error)
+        raise click.exceptions.Exit(1) from None
+
+
+def _serve(
+    hooks: str | None,
+    proxies: int,
+    announce: Callable[[str], None],
+    options: dict[str, Any],
+) -> None:
+    from ... import standalone
+
     site = _site(hooks)
     config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
@@ -115,13 +132,7 @@ def command(
         return app
 
     try:
-        gunicorn = server.Server(
-            load_app,
-            service.live.look,
-            bind=bind,
-            workers=processes,
-            access_log_format=gunicorn_logging.ACCESS_FORMATS[log_format],
-        )
+        gunicorn = server.Server(load_app, service.live.look, **options)
     except server.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if gunicorn.ignored:
