@@ -24,7 +24,7 @@ import click
 
 from ...config.mapping import plain
 from ...errors import ConfigError
-from ...hooks import Functions
+from ...hooks import HOOK_NAMES, Functions
 from ...importing import describe, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
@@ -88,8 +88,8 @@ def command(
     """Run the standalone service under gunicorn.
 
     The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
-    faulty file ends the start with its problems; in a service of systemd they are logged,
-    and clients get 503 until the file is corrected.
+    faulty file ends the start with its problems, and so do faulty hooks; in a service of
+    systemd they are logged, and clients get 503 until they are corrected.
     """
     from .. import gunicorn_logging
 
@@ -115,8 +115,18 @@ def _serve(
 ) -> None:
     from ... import standalone
 
-    site = _site(hooks)
-    config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
+    is_unit = _is_run_by_systemd()
+    try:
+        site = _site(hooks)
+    except (ConfigError, click.ClickException) as error:
+        hooks = hooks or name_in_environment()
+        if not is_unit or project.is_project() or hooks is None:
+            raise
+        log.error("%s", error)
+        site = _site_of_file(project.file())._replace(
+            functions=HOOK_NAMES, module=hooks
+        )
+    config = {**site.config, "AUTOCONFIG_STRICT": not is_unit}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     import_hooks = _importer(site, service.hooks.functions)
@@ -145,10 +155,11 @@ def _serve(
 def _is_run_by_systemd() -> bool:
     """Return whether systemd itself started this process.
 
-    A faulty file must not end it: after a few restarts systemd gives the service up, and
-    its socket too, and a corrected file brings neither back. The variables name the process
-    that is meant: shells in a service inherit them. systemd sets the first since version
-    248, the second for a service with a socket (systemd.exec(5), sd_listen_fds(3)).
+    Neither a faulty file nor hooks that cannot be imported must end it: after a few
+    restarts systemd gives the service up, and its socket too, and a correction brings
+    neither back. The variables name the process that is meant: shells in a service inherit
+    them. systemd sets the first since version 248, the second for a service with a socket
+    (systemd.exec(5), sd_listen_fds(3)).
     """
     pid = str(os.getpid())
     return pid in (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
@@ -286,7 +297,8 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_and_call(name: str, key: str) -> Any:
         import_hooks()
-        return functions[name](key)
+        function = functions[name]
+        return function and function(key)  # what exists is unknown if the start failed
 
     functions.set(**{name: partial(import_and_call, name) for name in site.functions})
     return import_hooks
