@@ -12,13 +12,13 @@ import time
 import traceback
 from functools import cache
 from importlib import import_module
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from . import families
 from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
 from .config.reading import Loaded
-from .documents import Format, Recipient
+from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
 from .lookup import Lookup, UnservedLog
@@ -72,7 +72,7 @@ class Service:
         fallback = None if strict else Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
-        self.live = Live(source, self._build, fallback, self._change)
+        self.live = Live(source, self._build, fallback, self._change, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -146,12 +146,6 @@ class Service:
     def snapshot(self) -> Snapshot:
         return self.lookup.snapshot
 
-    def some_domains(self, most: int = 3) -> list[str]:
-        lookup = self.live.current().lookup
-        providers = lookup.snapshot.loaded.providers if lookup else ()
-        names = (name for provider in providers for name in provider.exact_domains)
-        return list(islice(names, most))
-
     # --- Answers ---------------------------------------------------------------------
 
     def answer(self, request: Request) -> Answer | None:
@@ -189,15 +183,22 @@ class Service:
         """Import the page's renderer: `page.in_site`, or `page.alone` as a service."""
         return import_module(f".page.{self._stage}", __package__)
 
+    def _prepare(self) -> None:
+        """Import the page, whose files an upgrade may replace before its first visit."""
+        if self.path_of("page"):
+            import_module(".page.view", __package__)
+            self.stage()
+
     def _stand_in(self, family: str) -> Any:
         """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
         if family != "page":
             raise Unavailable
         return import_module(".page.view", __package__).Unread(self.stage)
 
-    def _words(self) -> Any:
-        module = import_module(".page.words", __package__)
-        return module.CatalogWords(self.stage().catalogs)
+    def _words(self) -> Words:
+        module: Any = import_module(".page.words", __package__)
+        words: Words = module.CatalogWords(self.stage().catalogs)
+        return words
 
     def path_of(self, family: str) -> str | None:
         return self.live.current().router.first_paths.get(family)
