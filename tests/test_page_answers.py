@@ -281,6 +281,24 @@ def test_the_page_has_the_texts_and_the_programs_of_the_file(toml: Write) -> Non
     assert offered(page) == ["thunderbird", "iphone"]
 
 
+def test_each_step_says_app_password_where_the_file_does(
+    app: Flask, toml: Write
+) -> None:
+    usual, made = "your e-mail password", "https://example.com/app-passwords"
+    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
+    text = TWO_DOMAINS + CALENDAR.partition("\n")[2].partition("\n")[2] + page
+    for program in IDS:
+        shown = ask(toml(text), f"{FRED}&program={program}")
+        assert links(shown)["Make an app password"] == made
+        assert "Type your app password" in shown.text or program in FORMS_AT_ONCE
+        assert usual not in shown.text
+        assert usual in ask(app, f"{ANNA}&program={program}").text
+
+
+# The password is a field in a form, without a step of its own.
+FORMS_AT_ONCE = {"samsung", "outlook-mobile", "davx5", "other"}
+
+
 def with_every(line: str) -> str:
     return TWO_DOMAINS.replace("hostname", f"{line}\nhostname")
 

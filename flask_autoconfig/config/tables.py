@@ -47,20 +47,13 @@ IncomingType = Literal[
 OutgoingType = Literal["smtp"]
 SocketType = Literal["SSL", "STARTTLS", "plain"]
 # The programs that the page can offer; page/programs.py describes each of them.
-ProgramName = Literal[
-    "iphone",
-    "mac",
-    "gmail",
-    "samsung",
-    "thunderbird-mobile",
-    "davx5",
-    "outlook-new",
-    "outlook-classic",
-    "outlook-mobile",
-    "thunderbird",
-    "evolution",
-    "other",
+_OnPhone = Literal[
+    "iphone", "gmail", "samsung", "thunderbird-mobile", "davx5", "outlook-mobile"
 ]
+_OnComputer = Literal[
+    "mac", "outlook-new", "outlook-classic", "thunderbird", "evolution"
+]
+ProgramName = Literal[_OnPhone, _OnComputer, "other"]
 Programs = Annotated[
     tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
 ]
@@ -266,6 +259,8 @@ class ProviderPage(Table, frozen=True):
     logo: Line | None = None
     colour: Colour | None = None
     programs: Programs | None = None
+    password: Literal["password", "app-password"] | None = None
+    password_url: Url | None = None
     privacy_url: Url | None = None
     intro: Texts = {}
     contact: Contact | None = None

@@ -78,6 +78,8 @@ class Brand(NamedTuple):
     colours: str = ""  # the URL of the style sheet with its colour
     contact: Contact | None = None
     privacy_url: str = ""
+    has_app_password: bool = False  # mail programs take an app password alone
+    password_url: str = ""  # where it is made, or the password is changed
 
 
 class Language(NamedTuple):
@@ -262,6 +264,8 @@ class Page:
             f"{self.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
             contact,
             fill_in_url(look.privacy_url, domain, served.address),
+            look.password == "app-password",  # noqa: S105 (the kind of password)
+            fill_in_url(look.password_url, domain, served.address),
         )
         listed = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(listed), self.example))
@@ -299,7 +303,9 @@ class Page:
         if visit.program and visit.program.lower() not in {one.id for one in programs}:
             self.refusal = refusal(account, visit.program, self._words)
         self.program, self.account, self.address = program, account, account.shown
-        self.settings = content.settings(provider, address, self._words)
+        self.settings = content.settings(
+            provider, address, self._words, self.brand.has_app_password
+        )
         self.servers = program.mail_servers(account) if program else None
         self.tiles = tuple(
             Tile(
