@@ -296,7 +296,50 @@ def test_each_step_says_app_password_where_the_file_does(
 
 
 # The password is a field in a form, without a step of its own.
-FORMS_AT_ONCE = {"samsung", "outlook-mobile", "davx5", "other"}
+FORMS_AT_ONCE = IDS - {
+    *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
+    *("outlook-classic", "thunderbird", "evolution"),
+}
+
+
+def test_rarer_programs_are_folded_unless_the_file_lists_them(toml: Write) -> None:
+    page = ask(toml(TWO_DOMAINS), FRED, User_Agent=seen.AGENTS["linux"])
+    rare = page.text.partition("More programs")[2]
+    assert re.findall(r"program=([\w-]+)#steps", rare)[:3] == ["kmail", "gnome", "k9"]
+    listed = TWO_DOMAINS + '[provider.page]\nprograms = ["kmail", "gnome"]\n'
+    page = ask(toml(listed), FRED, User_Agent=seen.AGENTS["linux"])
+    assert "More programs" not in page.text
+    assert page.text.count('class="autoconfig-tile"') == 2
+
+
+FINDING = (  # a program, a family that it asks
+    *(("fairemail", "thunderbird"), ("em-client", "outlook")),
+    *(("kmail", "thunderbird"), ("gnome", "thunderbird"), ("k9", "thunderbird")),
+)
+
+
+@pytest.mark.parametrize(("program", "family"), FINDING)
+def test_a_program_that_finds_the_servers_needs_none(
+    toml: Write, program: str, family: str
+) -> None:
+    for families, is_found in ((f'["page", "{family}"]', True), ('["page"]', False)):
+        file = toml(f"clients = {families}\n{TWO_DOMAINS}")
+        page = ask(file, f"{FRED}&program={program}").text
+        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+        assert ("It finds the servers by itself" in steps) == is_found
+        assert ("and enter the servers" in steps) != is_found
+
+
+def test_another_program_has_the_servers_once(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=other").text
+    assert page.count('data-copy="imap.harmony.example"') == 1
+    assert 'id="settings" open' in page
+
+
+def test_spark_is_told_to_refuse_servers_without_encryption(toml: Write) -> None:
+    for line, is_refused in (("", False), ('socket_type = "plain"', True)):
+        page = ask(toml(with_every(line)), f"{FRED}&program=spark").text
+        assert ("It refuses servers without encryption" in page) == is_refused
 
 
 def with_every(line: str) -> str:
@@ -317,11 +360,13 @@ OFFERED = {
     "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
     "POP3": (
         TWO_DOMAINS.replace('"imap"', '"pop3"'),
-        IDS - {"davx5", "outlook-new", "outlook-mobile"},
+        IDS
+        - {*("davx5", "outlook-new", "outlook-mobile", "gmail-ios", "fairemail")}
+        - {"spark", "gnome"},
     ),
     "encrypted passwords": (
         with_every('authentication = "password-encrypted"'),
-        {"thunderbird", "evolution", "other", "iphone", "mac"},
+        {"thunderbird", "evolution", "kmail", "other", "iphone", "mac"},
     ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
     "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
@@ -615,7 +660,8 @@ def test_the_programs_of_the_device_come_first(
     assert '<details class="autoconfig-others" open>' in unknown
     assert "on this device" not in unknown
     assert {*re.findall("<small>(.*?)</small>", unknown)} == {
-        *("Android", "iPhone, Android", "Linux", "Windows", "Windows, Mac, Linux"),
+        *("Android", "iPhone", "iPhone, Android", "Linux", "Mac", "Windows"),
+        *("Windows, Mac, Linux", "Windows, Mac", "iPhone, Android, Windows, Mac"),
         "recommended",
     }
 

@@ -46,14 +46,14 @@ IncomingType = Literal[
 ]
 OutgoingType = Literal["smtp"]
 SocketType = Literal["SSL", "STARTTLS", "plain"]
-# The programs that the page can offer; page/programs.py describes each of them.
-_OnPhone = Literal[
-    "iphone", "gmail", "samsung", "thunderbird-mobile", "davx5", "outlook-mobile"
-]
+# The programs that the page can offer; page/programs.toml describes each of them.
+_OnPhone = Literal["iphone", "gmail", "gmail-ios", "samsung", "outlook-mobile", "spark"]
+_OnAndroid = Literal["thunderbird-mobile", "davx5", "k9", "fairemail"]
 _OnComputer = Literal[
-    "mac", "outlook-new", "outlook-classic", "thunderbird", "evolution"
+    "mac", "outlook-mac", "outlook-new", "outlook-classic", "em-client"
 ]
-ProgramName = Literal[_OnPhone, _OnComputer, "other"]
+_OnLinux = Literal["thunderbird", "evolution", "kmail", "gnome"]
+ProgramName = Literal[_OnPhone, _OnAndroid, _OnComputer, _OnLinux, "other"]
 Programs = Annotated[
     tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
 ]

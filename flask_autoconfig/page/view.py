@@ -62,11 +62,12 @@ class Tile(NamedTuple):
     href: str
     is_here: bool  # it runs on the visitor's device
     is_chosen: bool
+    is_rare: bool  # neither the file nor the visitor names it
 
     @property
     def is_first(self) -> bool:
         """Whether it is shown at once; the others are folded."""
-        return self.is_here or self.is_chosen
+        return self.is_chosen or (self.is_here and not self.is_rare)
 
 
 class Brand(NamedTuple):
@@ -298,7 +299,8 @@ class Page:
             served.snapshot.loaded.signer is not None,
             self.profile,
         )
-        programs = usable(account, provider.page.programs if provider.page else None)
+        listed = provider.page.programs if provider.page else None
+        programs = usable(account, listed)
         program = chosen(programs, visit.program, visit.device)
         if visit.program and visit.program.lower() not in {one.id for one in programs}:
             self.refusal = refusal(account, visit.program, self._words)
@@ -313,6 +315,7 @@ class Page:
                 self._href(address, program=other.id, name=visit.name),
                 visit.device in other.devices,
                 other is program,
+                other.is_rare and not listed,
             )
             for other in programs
         )
