@@ -5,9 +5,10 @@ from __future__ import annotations
 import plistlib
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
 import seen
@@ -340,6 +341,59 @@ def test_spark_is_told_to_refuse_servers_without_encryption(toml: Write) -> None
     for line, is_refused in (("", False), ('socket_type = "plain"', True)):
         page = ask(toml(with_every(line)), f"{FRED}&program=spark").text
         assert ("It refuses servers without encryption" in page) == is_refused
+
+
+def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
+    for program in IDS:
+        page = ask(app, f"{ANNA}&program={program}&lang=fr", "www.harmony.example")
+        target = unescape(links(page)["Envoyer ces étapes par e-mail"])
+        to, _, query = target.partition("?")
+        keys = dict(parse_qsl(query, strict_parsing=True))
+        assert to == "mailto:"
+        assert keys.keys() == {"subject", "body"}
+        text, _, url = keys["body"].partition("\r\n\r\n")
+        assert text == f"Les étapes pour {ADDRESS} :"
+        assert url == (
+            "http://www.harmony.example/mail/setup?"
+            f"emailaddress={quote(ADDRESS)}&program={program}&lang=fr"
+        )
+    page = ask(app, f"{ANNA}&program=gmail", "no host")
+    assert "mailto:?" not in page.text
+
+
+def test_the_last_step_is_a_test_message_where_there_is_mail(
+    app: Flask, toml: Write
+) -> None:
+    for program in IDS:
+        steps = ask(app, f"{ANNA}&program={program}").text.partition("</ol>")[0]
+        last = re.findall(r"<h3.*?</h3>", steps)[-1]
+        assert ("Send yourself a test message" in last) == (program != "davx5"), program
+    assert "test message" not in ask(toml(CALENDAR), f"{FRED}&program=iphone").text
+
+
+@pytest.mark.parametrize("type_", ["imap", "pop3"])
+def test_the_page_says_how_to_change_a_password_and_remove_a_profile(
+    toml: Write, type_: str
+) -> None:
+    url = "https://example.com/password"
+    page = f'[provider.page]\npassword_url = "{url}"\n'
+    file = toml(TWO_DOMAINS.replace('"imap"', f'"{type_}"') + page)
+    for program in IDS - {"davx5"}:
+        shown = ask(file, f"{FRED}&program={program}")
+        if program not in offered(shown):
+            continue
+        assert links(shown)["Change the password at your provider first"] == url
+        has_profile = program in {"iphone", "mac"}
+        assert ("Remove the profile" in shown.text) == has_profile
+        is_kept = has_profile and type_ == "imap"
+        assert ("Your mail stays on the server" in shown.text) == is_kept
+
+
+def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
+    for program in ("iphone", "gmail", "gmail-ios"):
+        page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"]).text
+        (drawing,) = re.findall(r'<p>(<svg aria-hidden="true".*?</svg>)</p>', page)
+        assert len(drawing) < 1000
 
 
 def with_every(line: str) -> str:
