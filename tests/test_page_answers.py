@@ -331,6 +331,13 @@ def test_a_program_that_finds_the_servers_needs_none(
         assert ("and enter the servers" in steps) != is_found
 
 
+def test_geary_is_told_a_user_name_that_it_does_not_read(toml: Write) -> None:
+    file = toml(with_every('username = "%EMAILLOCALPART%"'))
+    for program, is_typed in {"gnome": True, "kmail": False}.items():
+        page = ask(file, f"{FRED}&program={program}").text
+        assert ("and enter the servers" in page) == is_typed
+
+
 def test_another_program_has_the_servers_once(app: Flask) -> None:
     page = ask(app, f"{ANNA}&program=other").text
     assert page.count('data-copy="imap.harmony.example"') == 1
