@@ -105,10 +105,9 @@ def settings(
         for note in provider.instruction
         if not note.url
     ]
-    methods = _APP_METHODS if has_app_password else _METHODS
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
-        list(_sections(provider, address, words, methods)),
+        list(_sections(provider, address, words, has_app_password)),
         [link for link in links if link.url],
         enable if enable and enable.url else None,
         [fill_in(text, None, address) for text in texts if text],
@@ -123,9 +122,10 @@ def best_text(texts: dict[str, str], language: str) -> str:
 
 
 def _sections(
-    provider: Provider, address: Address, words: Words, texts: dict[Method, str]
+    provider: Provider, address: Address, words: Words, has_app_password: bool
 ) -> Iterator[Section]:
     """Yield the servers with a title, POP3 last; POP3 and second servers are folded."""
+    texts = _APP_METHODS if has_app_password else _METHODS
     servers = [server for _, server in provider.servers if server.type in _TITLES]
     types = {server.type for server in servers}
     seen: set[str] = set()
