@@ -87,11 +87,11 @@ class Lookup:
         found = self._by_address(address) or self._by_domain(address, host)
         if found is None or address.local == NOBODY:
             return found
-        if self.hooks.find_provider_by_address.exists:
+        if self.hooks.has("find_provider_by_address"):
             found = found._replace(is_personal=True)
-        if not self.hooks.find_username.exists:
+        if not self.hooks.has("find_username"):
             return found
-        login = self.hooks.find_username.get(str(address), self._hook_max_age)
+        login = self.hooks.cached.find_username.get(str(address), self._hook_max_age)
         return found._replace(login=login, login_was_asked=True)
 
     def find_domain(self, domain: str) -> Served | None:
@@ -126,11 +126,11 @@ class Lookup:
 
     def _by_address(self, address: Address) -> Served | None:
         """Look up the provider that the site's hook has for this very address."""
-        if address.local == NOBODY:
+        is_asked = self.hooks.has("find_provider_by_address")
+        if address.local == NOBODY or not is_asked:
             return None
-        found = self.hooks.find_provider_by_address.get(
-            str(address), self._hook_max_age
-        )
+        hook = self.hooks.cached.find_provider_by_address
+        found = hook.get(str(address), self._hook_max_age)
         served = self._provided(found, address.domain, str(address))
         return served and served._replace(address=address)
 
@@ -145,7 +145,9 @@ class Lookup:
         return self._served(match, address)
 
     def _hooked(self, domain: str) -> Served | None:
-        found = self.hooks.find_provider.get(domain, self._hook_max_age)
+        if not self.hooks.has("find_provider"):
+            return None
+        found = self.hooks.cached.find_provider.get(domain, self._hook_max_age)
         return self._provided(found, domain, domain)
 
     def _provided(
@@ -159,7 +161,7 @@ class Lookup:
         match = self._directory.by_id(found, domain)
         if match is None:
             words = f"it named {found!r}, which the file does not have"
-            raise self.hooks.refuse(key, words)
+            raise self.hooks.cached.refuse(key, words)
         return self._served(match)
 
     def _served(

@@ -132,7 +132,7 @@ class Service:
     @property
     def speaking(self) -> tuple[Family, ...]:
         """The served families that have documents with the site's hooks."""
-        has_own_logins = self.hooks.find_username.exists
+        has_own_logins = self.hooks.has("find_username")
         return tuple(
             family
             for family in self.live.built.families  # `_change` runs during a check

@@ -146,7 +146,7 @@ class Snapshot:
 
     def document(self, format_: Format, served: Served) -> Answer:
         """Return the document, rendered now or taken from the cache."""
-        if format_.implies_login and self.hooks.find_username.exists:
+        if format_.implies_login and self.hooks.has("find_username"):
             return NO_SUCH_SERVICE
         if served.is_private(format_):
             body = format_.write(served.provider, served.recipient)

@@ -24,11 +24,10 @@ from flask_autoconfig import (
     AutoconfigMiddleware,
     ConfigError,
     create_app,
-    hooks,
 )
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
-from flask_autoconfig.hooks import Functions, Hooks
+from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling
 from flask_autoconfig.service import Service
 
 Log = pytest.LogCaptureFixture
@@ -89,7 +88,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: Patch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(hooks, "time", clock)
+    monkeypatch.setattr(calling, "time", clock)
     return clock
 
 
@@ -310,13 +309,13 @@ def test_during_a_call_others_get_the_last_result(
 def test_hooks_that_hang_do_not_block_all_threads(
     serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(hooks, "_TURN", 0.01)
+    monkeypatch.setattr(calling, "_TURN", 0.01)
     goes_on = threading.Event()
     served = serve(find_provider=lambda domain: goes_on.wait(30) and None)
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
-        until(lambda: sum(it.done() for it in answers) == 40 - hooks._MOST_CALLS)
+        until(lambda: sum(it.done() for it in answers) == 40 - calling._MOST_CALLS)
         assert {it.result().status[:3] for it in answers if it.done()} == {"503"}
         assert served.config("fred@example.com").status == "200 OK"
         goes_on.set()
@@ -326,21 +325,21 @@ def test_hooks_that_hang_do_not_block_all_threads(
 
 
 def test_unknown_domains_evict_no_known_one(serve: Serve, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(hooks, "_MOST_UNKNOWN", 6000)
+    monkeypatch.setattr(calling, "_MOST_UNKNOWN", 6000)
     database = Database({"customer.test": CUSTOMER})
     served = serve(find_provider=database)
     names = (f"d{number}.test" for number in range(100))
     for domain in ("customer.test", *names, "customer.test"):
         served.config(f"a@{domain}")
     assert database.queries.count("customer.test") == 1
-    assert 5 < len(served.hooks.find_provider._unknown) < 12
+    assert 5 < len(served.hooks.cached.find_provider._unknown) < 12
 
 
 def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(hooks, "_MOST_KNOWN", 1024 * 1024)
+    monkeypatch.setattr(calling, "_MOST_KNOWN", 1024 * 1024)
     more = [f"d{number}.customer.test" for number in range(1000)]
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
-    hook = serve(find_provider=rows.get).hooks.find_provider
+    hook = serve(find_provider=rows.get).hooks.cached.find_provider
     hook.get(next(iter(rows)), 60)  # so that what is imported late is there
     tracemalloc.start()
     for domain in rows:
@@ -462,7 +461,7 @@ def test_every_entry_point_calls_the_hooks(toml: Write, name: str, key: str) -> 
         assert "shard7.example.com" in reply.text
 
 
-@pytest.mark.parametrize("name", hooks.HOOK_NAMES)
+@pytest.mark.parametrize("name", HOOK_NAMES)
 def test_an_async_hook_is_refused_at_once(toml: Write, name: str) -> None:
     async def look_up(key: str) -> None: ...
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import lacking
 
-from flask_autoconfig.page.words import LABELS, Words, labels
+from flask_autoconfig.page.words import LABELS, Words, labels, translations
 
 LANGUAGES = ("en", "de", "fr", "it", "es", "nl")
 TABLES = tomllib.loads(LABELS.read_text(encoding="utf-8"))
@@ -89,11 +89,18 @@ def test_a_label_is_that_of_the_installed_program(
     assert label[language] == INSTALLED[program](language, label["source"])
 
 
-def test_every_label_has_its_source_and_english() -> None:
-    for program, names in TABLES.items():
-        for name, words in names.items():
-            assert {"source", "en"} <= set(words) <= {"source", *LANGUAGES}, name
-            assert words["source"], f"{program}.{name}"
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [(program, name) for program in TABLES for name in TABLES[program]],
+)
+def test_a_label_has_a_source_and_is_known_or_unseen_in_each_language(
+    program: str, name: str
+) -> None:
+    label = TABLES[program][name]
+    unseen = label.get("unseen", "").split()
+    texts = {tag: text for tag, text in label.items() if tag != "unseen"}
+    assert all(texts.values())
+    assert sorted([*texts, *unseen]) == sorted(["source", *LANGUAGES])
 
 
 def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
@@ -102,11 +109,21 @@ def test_a_label_that_nobody_saw_in_a_language_is_described() -> None:
     go_on = german.label("thunderbird.continue")
     assert go_on == '<b class="autoconfig-label">Weiter</b>'
     assert english.label("iphone.install", "a button") == install
-    assert german.label("iphone.install", "ein <Knopf>") == "ein &lt;Knopf&gt;"
+    assert german.label("samsung.other", "ein <Knopf>") == "ein &lt;Knopf&gt;"
     other = Words("ja", str).label("thunderbird.continue")
     assert other == '<b class="autoconfig-label" lang="en">Continue</b>'
     with pytest.raises(LookupError, match=r"thunderbird\.telegram"):
         english.label("thunderbird.telegram")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_description_of_a_label_quotes_no_word_that_nobody_saw(language: str) -> None:
+    templates = (LABELS.parent / "templates").rglob("*.html")
+    code = "".join(file.read_text(encoding="utf-8") for file in templates)
+    descriptions = set(re.findall(r'\blabel\("[^"]+", "([^"]+)"\)', code))
+    say = translations(language, None).gettext
+    assert descriptions
+    assert [text for text in map(say, descriptions) if set(text) & set("„“”«»‘")] == []
 
 
 def test_the_labels_are_those_that_the_page_quotes() -> None:

@@ -195,7 +195,7 @@ def test_the_line_of_a_listed_domain_is_found_in_every_spelling(
     many = "".join(f"d{number}.test\n" for number in range(2000))
     file.write_text(f"{many}# a.test\nA.TEST. x\n.b.test\nbücher.test\na.test\n")
     names = {b"a.test": 2002, b"*.b.test": 2003, b"xn--bcher-kva.test": 2004}
-    assert listing.lines_of(file, names.keys()) == names
+    assert listing.read_listing(file).lines_of(names.keys()) == names
 
 
 def test_of_many_domains_that_are_claimed_twice_some_are_named(

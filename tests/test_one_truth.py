@@ -329,7 +329,7 @@ def test_an_iphone_gets_the_best_server_that_it_can_use(world: World) -> None:
 @_usual_settings
 def test_pacc_tells_the_files_best_servers_or_nothing(world: World) -> None:
     answer = world.get("/.well-known/user-agent-configuration.json")
-    if world.service.hooks.find_username.exists:
+    if world.service.hooks.has("find_username"):
         assert answer.status.startswith("404")
         return
     account, methods = readers.Pacc(Account(), frozenset())

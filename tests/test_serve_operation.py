@@ -45,10 +45,14 @@ def behind_socket(file: Path) -> Iterator[Service]:
         yield Service(port, process, log)
 
 
+def without_strict(file: Path) -> AbstractContextManager[Service]:
+    return serve(file, *ONE, "--no-strict")
+
+
 @pytest.mark.world
-@pytest.mark.parametrize("start", [as_unit_process, behind_socket])
+@pytest.mark.parametrize("start", [as_unit_process, behind_socket, without_strict])
 @pytest.mark.parametrize("is_missing", [False, True], ids=["faulty", "missing"])
-def test_a_service_of_systemd_starts_with_a_faulty_file(
+def test_a_service_starts_with_a_faulty_file(
     toml: Write, start: Start, is_missing: bool
 ) -> None:
     file = toml(FAULTY)

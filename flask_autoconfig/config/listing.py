@@ -45,6 +45,23 @@ class Listing:
     def __iter__(self) -> Iterator[str]:
         return (name.decode() for name in self.names)
 
+    def lines_of(self, names: Collection[bytes]) -> dict[bytes, int]:
+        """Return the first line that lists each of these names; raises OSError."""
+        found: dict[bytes, int] = {}
+        first = 1
+        for piece in _slices(self.path):
+            # In ASCII, only case and Postfix's star differ from the name as it is served.
+            text = piece.lower()
+            if not piece.isascii() or any(
+                name.removeprefix(b"*") in text for name in names
+            ):
+                for number, line in enumerate(piece.splitlines(), first):
+                    for name in _names_of([line], number, "", []):
+                        if name in names:
+                            found.setdefault(name, number)
+            first += len(piece.splitlines())
+        return found
+
 
 class ListingProvider(Provider, frozen=True, kw_only=True):
     """A provider with the domains of its `domains_file`."""
@@ -87,24 +104,6 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
         last = Problem("", message, "correct these first", file=str(path))
         skipped[_MOST_SKIPPED:] = [last]
     return Listing(path, names, tuple(skipped), state)
-
-
-def lines_of(path: Path, names: Collection[bytes]) -> dict[bytes, int]:
-    """Return the first line that lists each of these names; raises OSError."""
-    found: dict[bytes, int] = {}
-    first = 1
-    for piece in _slices(path):
-        # In ASCII, only case and Postfix's star differ from the name as it is served.
-        text = piece.lower()
-        if not piece.isascii() or any(
-            name.removeprefix(b"*") in text for name in names
-        ):
-            for number, line in enumerate(piece.splitlines(), first):
-                for name in _names_of([line], number, "", []):
-                    if name in names:
-                        found.setdefault(name, number)
-        first += len(piece.splitlines())
-    return found
 
 
 def _slices(path: Path) -> Iterator[bytes]:

@@ -21,13 +21,13 @@ from ..errors import ConfigError, Problem
 from ..files import State, lasting_state, read_file
 from . import rules
 from .building import Builder
-from .listing import Listing, ListingProvider, read_listing
 from .rules import Origin, Source
 from .tables import Config, Provider, Sign, Table
 from .values import quote
 
 if TYPE_CHECKING:
     from ..signing import Signer
+    from .listing import Listing
     from .logo import Logo
 
 _MOST_PARTS = 32  # of a dotted key; the longest of ours has 4
@@ -272,11 +272,15 @@ class _Reading:
                 path = part.base / provider.domains_file
                 listing = self._listing(path, f"{origin.place}.domains_file", builder)
             if listing:
+                from .listing import ListingProvider
+
                 keys = structs.asdict(provider)
                 provider = ListingProvider(**keys, listing=listing)
             self._sources.append(Source(provider, listing, origin, builder, part.base))
 
     def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
+        from .listing import read_listing
+
         self._watched[path] = None
         listing = self._listings.get(path)
         if listing is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .building import Builder
-from .listing import Listing, lines_of
 from .ports import MAIL_TYPES
 from .tables import SERVER_KEYS, URL_KEYS, Provider, Server
+
+if TYPE_CHECKING:
+    from .listing import Listing
 
 _MOST_REPORTED = 20  # lines of a domains file that another provider claims too
 
@@ -94,7 +96,7 @@ def _add_listed_twice(
     reported, more = twice[:_MOST_REPORTED], len(twice) - _MOST_REPORTED
     lines: dict[bytes, int] = {}
     with suppress(OSError):  # removed since it was read
-        lines = lines_of(listing.path, [name for name, _ in reported])
+        lines = listing.lines_of([name for name, _ in reported])
     for name, first in reported:
         where = f" (line {lines[name]} of {listing.path.name})" if name in lines else ""
         _add_claimed(source, at, f"{name.decode()}{where} is", first)

@@ -9,6 +9,7 @@ from itertools import islice
 
 from ..address import parse_address
 from ..config.reading import Loaded
+from ..hooks import HOOK_NAMES
 from ..lookup import Lookup
 
 # Bounds that keep the time of a request to a millisecond or two: only domains of such a
@@ -46,7 +47,7 @@ def meant(domain: str, loaded: Loaded) -> str | None:
 def completed(typed: str, lookup: Lookup) -> str:
     """Return a name with the domain after it, if only one is served and listed."""
     loaded, hooks = lookup.snapshot.loaded, lookup.hooks
-    has_hook = hooks.find_provider.exists or hooks.find_provider_by_address.exists
+    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
     if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
         return typed
     domain = next(iter(loaded.claims)).decode()

@@ -133,7 +133,7 @@ class Words:
         LookupError if there is neither.
         """
         texts = labels().get(name, {})
-        tag = best_match([self.language], [tag for tag in texts if tag != "source"])
+        tag = best_match([self.language], texts.keys() - {"source", "unseen"})
         if tag is not None:
             return macro("quoted")(texts[tag])
         if description:

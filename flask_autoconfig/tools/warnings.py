@@ -24,7 +24,7 @@ from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
 from ..config import values
 from ..config.explain import hints
 from ..config.explain.foreign import login_for, theirs_in
-from ..config.listing import Listing, lines_of
+from ..config.listing import Listing
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
@@ -293,7 +293,7 @@ def unknown_listed(listing: Listing) -> Iterator[Problem]:
     names = dict.fromkeys(islice(suspects, _MOST_LISTED))
     lines: dict[bytes, int] = {}
     with suppress(OSError):  # the file was removed since it was read
-        lines = lines_of(listing.path, names) if names else {}
+        lines = listing.lines_of(names) if names else {}
     for name in sorted(names, key=lambda name: lines.get(name, 0)):
         for _, problem in _unknown(name.decode(), ""):
             yield problem._replace(file=str(listing.path), line=lines.get(name))

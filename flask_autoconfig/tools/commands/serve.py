@@ -72,6 +72,11 @@ def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | N
     help="Module or object with the hooks (find_provider, …); each worker imports it.",
 )
 @click.option(
+    "--strict/--no-strict",
+    default=None,
+    help="Whether a faulty file ends the start; by default not in a service of systemd.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -83,13 +88,14 @@ def command(
     processes: int | None,
     proxies: int,
     hooks: str | None,
+    strict: bool | None,
     log_format: str,
 ) -> None:
     """Run the standalone service under gunicorn.
 
     The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
-    faulty file ends the start with its problems; in a service of systemd they are logged,
-    and clients get 503 until the file is corrected.
+    faulty file ends the start with its problems; with --no-strict and in a service of
+    systemd they are logged, and clients get 503 until the file is corrected.
     """
     from ... import standalone
     from .. import gunicorn_logging
@@ -99,7 +105,9 @@ def command(
         gunicorn_logging.log_json()
         announce = log.info
     site = _site(hooks)
-    config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
+    if strict is None:
+        strict = not _is_run_by_systemd()
+    config = {**site.config, "AUTOCONFIG_STRICT": strict}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     import_hooks = _importer(site, service.hooks.functions)

@@ -1,4 +1,4 @@
-"""The site's hooks (`HOOK_NAMES`), and a cache of their results.
+"""Calls the site's hooks, and keeps their results.
 
 Within `hook_max_age` a hook is called once for a domain or an address, and once for all
 simultaneous requests. When a hook raises, its last good result is used for a day. A hook
@@ -12,26 +12,21 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from inspect import iscoroutinefunction
 from itertools import count
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import structs
 
-from .address import fold
-from .bounded import Bounded
-from .config.mapping import is_mapping, plain
-from .config.reading import from_raw
-from .config.tables import Provider
-from .config.values import placeholder_text
-from .errors import ConfigError, Problem
+from ..address import fold
+from ..bounded import Bounded
+from ..config.mapping import is_mapping, plain
+from ..config.reading import from_raw
+from ..config.tables import Provider
+from ..config.values import placeholder_text
+from ..errors import ConfigError, Problem
+from . import Found, Functions, HookedProvider, HookFailed
 
 Result = TypeVar("Result")
-HOOK_NAMES = ("find_provider", "find_provider_by_address", "find_username")
-# domain (of find_provider_by_address: address) -> a provider's id, a Provider, a mapping
-# with the TOML's keys, or None
-FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
-FindUsername = Callable[[str], str | None]  # address -> login name or None
 log = logging.getLogger("flask_autoconfig")
 
 _A_DAY = 86_400.0  # seconds that the last good result is used when a hook fails
@@ -50,60 +45,11 @@ _RESULT_BYTES = 600  # memory of a result without its key and content
 _BYTES_OF_A_CHARACTER = 4  # of a result's repr(), at most
 
 
-class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
-    """A hook failed, and there is no earlier result to fall back on."""
-
-
-class HookedProvider(NamedTuple):
-    """A provider that a hook returned instead of the id of one in the file."""
-
-    provider: Provider
-    number: int  # unique
-    modified: float  # when it was first returned, in seconds since 1970
-
-
-Found: TypeAlias = (
-    str | HookedProvider
-)  # the id of a provider in the file, or a provider
-
-
-class Functions(dict[str, Any]):
-    """The functions of a site by the names of the hooks, None for those it lacks."""
-
-    def __init__(self, **functions: Any) -> None:
-        super().__init__(dict.fromkeys(HOOK_NAMES))
-        self.set(**functions)
-
-    def set(self, **functions: Any) -> None:
-        """Set some of them, at any time; raises TypeError for an async function."""
-        for function in functions.values():
-            if iscoroutinefunction(function):
-                raise TypeError(
-                    f"{function.__name__} is an async function, and hooks are called "
-                    "without an event loop: write it with def, or use "
-                    "asgiref.sync.async_to_sync"
-                )
-        self.update(functions)
-
-    @classmethod
-    def of(cls, source: object) -> Functions:
-        """Return those of an object, module or `Autoconfig`; raises TypeError."""
-        found = getattr(source, "functions", None)
-        if not isinstance(found, cls):
-            found = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})
-        named = [function for function in found.values() if function is not None]
-        if not named or not all(map(callable, named)):
-            *names, last = HOOK_NAMES
-            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
-        return found
-
-
-class Hooks:
+class HookCaches:
     """The hooks of a site with the cached results for one app."""
 
-    def __init__(self, functions: Functions | None = None) -> None:
-        self.functions = Functions() if functions is None else functions
-        common = self.functions, threading.BoundedSemaphore(_MOST_CALLS)
+    def __init__(self, functions: Functions) -> None:
+        common = functions, threading.BoundedSemaphore(_MOST_CALLS)
         providers = "find_provider", "find_provider_by_address"
         self.find_provider, self.find_provider_by_address = (
             CachedHook[Found](name, _found, *common) for name in providers
@@ -138,7 +84,7 @@ _NUMBERS = count(1)
 def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
     """Validate a provider from a hook as one of the file; raises ConfigError."""
     if isinstance(result, Provider):
-        from .config.writing import to_raw
+        from ..config.writing import to_raw
 
         result = to_raw(result)
     if not is_mapping(result):
@@ -208,17 +154,12 @@ class CachedHook(Generic[Result]):
         self._lock = threading.Lock()
         self._next_log = 0.0  # on the monotonic clock
 
-    @property
-    def exists(self) -> bool:
-        """Whether the site has this hook."""
-        return self._functions[self.name] is not None
-
     def get(self, key: str, max_age: float) -> Result | None:
         """Return the result for a key, at most `max_age` seconds old unless calls fail.
 
         Without the hook or key it is None. Raises HookFailed.
         """
-        if not key or not self.exists:
+        if not key or self._functions[self.name] is None:
             return None
         with self._lock:
             entry = self._known.get(key) or self._unknown.get(key)

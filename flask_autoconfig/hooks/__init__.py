@@ -1,0 +1,89 @@
+"""The site's hooks (`HOOK_NAMES`). `calling` is imported with the first call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from ..config.tables import Provider
+
+if TYPE_CHECKING:
+    from .calling import HookCaches
+
+HOOK_NAMES = ("find_provider", "find_provider_by_address", "find_username")
+# domain (of find_provider_by_address: address) -> a provider's id, a Provider, a mapping
+# with the TOML's keys, or None
+FindProvider = Callable[[str], str | Provider | Mapping[str, Any] | None]
+FindUsername = Callable[[str], str | None]  # address -> login name or None
+
+
+class HookFailed(Exception):  # noqa: N818 (a state, not a mistake)
+    """A hook failed, and there is no earlier result to fall back on."""
+
+
+class HookedProvider(NamedTuple):
+    """A provider that a hook returned instead of the id of one in the file."""
+
+    provider: Provider
+    number: int  # unique
+    modified: float  # when it was first returned, in seconds since 1970
+
+
+# The id of a provider in the file, or a provider.
+Found: TypeAlias = str | HookedProvider
+
+
+class Functions(dict[str, Any]):
+    """The functions of a site by the names of the hooks, None for those it lacks."""
+
+    def __init__(self, **functions: Any) -> None:
+        super().__init__(dict.fromkeys(HOOK_NAMES))
+        self.set(**functions)
+
+    def set(self, **functions: Any) -> None:
+        """Set some of them, at any time; raises TypeError for an async function."""
+        for function in functions.values():
+            if iscoroutinefunction(function):
+                raise TypeError(
+                    f"{function.__name__} is an async function, and hooks are called "
+                    "without an event loop: write it with def, or use "
+                    "asgiref.sync.async_to_sync"
+                )
+        self.update(functions)
+
+    @classmethod
+    def of(cls, source: object) -> Functions:
+        """Return those of an object, module or `Autoconfig`; raises TypeError."""
+        found = getattr(source, "functions", None)
+        if not isinstance(found, cls):
+            found = cls(**{name: getattr(source, name, None) for name in HOOK_NAMES})
+        named = [function for function in found.values() if function is not None]
+        if not named or not all(map(callable, named)):
+            *names, last = HOOK_NAMES
+            raise TypeError(f"no function {', '.join(names)} or {last} in {source!r}")
+        return found
+
+
+class Hooks:
+    """The hooks of a site for one app."""
+
+    def __init__(self, functions: Functions | None = None) -> None:
+        self.functions = Functions() if functions is None else functions
+        self._caches: HookCaches | None = None
+        self._lock = threading.Lock()
+
+    def has(self, name: str) -> bool:
+        """Whether the site has this hook."""
+        return self.functions[name] is not None
+
+    @property
+    def cached(self) -> HookCaches:
+        """The hooks that the site has, with their cached results."""
+        if self._caches is None:
+            from .calling import HookCaches
+
+            with self._lock:
+                self._caches = self._caches or HookCaches(self.functions)
+        return self._caches
