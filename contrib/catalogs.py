@@ -8,6 +8,7 @@ which are created if necessary. Requires Babel and Jinja2.
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from babel.messages.pofile import read_po, write_po
 PACKAGE = Path(__file__).resolve().parent.parent / "flask_autoconfig"
 LOCALE = PACKAGE / "page/locale"
 _NAME = "LC_MESSAGES/autoconfig.po"
+_PROGRAMS = PACKAGE / "page/programs.toml"
 _METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 # `_` in a template belongs to the site. The second argument of `label` is a text.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "say": None, "label": (2,)}
@@ -38,6 +40,10 @@ def texts() -> Catalog:
     for file, line, message, comments, context in found:
         place = [(f"flask_autoconfig/{file}", line)]
         catalog.add(message, None, place, auto_comments=comments, context=context)
+    programs = tomllib.loads(_PROGRAMS.read_text(encoding="utf-8"))
+    titles = [program["title"] for program in programs["program"] if "title" in program]
+    for text in (*programs["to_translate"], *titles):
+        catalog.add(text, None, [(str(_PROGRAMS.relative_to(PACKAGE.parent)), 1)])
     return catalog
 
 

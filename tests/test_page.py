@@ -47,13 +47,14 @@ def test_an_iphone_gets_from_the_address_to_the_profile(
     page.get_by_label("Your e-mail address").fill(ADDRESS)
     page.get_by_role("button", name="Show me how").click()
     page.wait_for_url("**emailaddress=**")
-    assert tiles(page) == ["iPhone, iPad", "Outlook"]
+    assert tiles(page) == ["iPhone, iPad", "Gmail", "Outlook"]
     assert steps(page) == [
         "Your name, as others see it",
         "Get the profile",
         "Open Settings within eight minutes",
         "Tap Install",
         "Type your e-mail password",
+        "Send yourself a test message",
     ]
     assert (
         "for mail, calendar and contacts"

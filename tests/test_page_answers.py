@@ -5,9 +5,10 @@ from __future__ import annotations
 import plistlib
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import pytest
 import seen
@@ -282,6 +283,127 @@ def test_the_page_has_the_texts_and_the_programs_of_the_file(toml: Write) -> Non
     assert offered(page) == ["thunderbird", "iphone"]
 
 
+def test_each_step_says_app_password_where_the_file_does(
+    app: Flask, toml: Write
+) -> None:
+    usual, made = "your e-mail password", "https://example.com/app-passwords"
+    page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
+    text = TWO_DOMAINS + CALENDAR.partition("\n")[2].partition("\n")[2] + page
+    for program in IDS:
+        shown = ask(toml(text), f"{FRED}&program={program}")
+        assert links(shown)["Make an app password"] == made
+        assert "Type your app password" in shown.text or program in FORMS_AT_ONCE
+        assert usual not in shown.text
+        assert usual in ask(app, f"{ANNA}&program={program}").text
+
+
+# The password is a field in a form, without a step of its own.
+FORMS_AT_ONCE = IDS - {
+    *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
+    *("outlook-classic", "thunderbird", "evolution"),
+}
+
+
+def test_rarer_programs_are_folded_unless_the_file_lists_them(toml: Write) -> None:
+    page = ask(toml(TWO_DOMAINS), FRED, User_Agent=seen.AGENTS["linux"])
+    rare = page.text.partition("More programs")[2]
+    assert re.findall(r"program=([\w-]+)#steps", rare)[:3] == ["kmail", "gnome", "k9"]
+    listed = TWO_DOMAINS + '[provider.page]\nprograms = ["kmail", "gnome"]\n'
+    page = ask(toml(listed), FRED, User_Agent=seen.AGENTS["linux"])
+    assert "More programs" not in page.text
+    assert page.text.count('class="autoconfig-tile"') == 2
+
+
+FINDING = (  # a program, a family that it asks
+    *(("fairemail", "thunderbird"), ("em-client", "outlook")),
+    *(("kmail", "thunderbird"), ("gnome", "thunderbird"), ("k9", "thunderbird")),
+)
+
+
+@pytest.mark.parametrize(("program", "family"), FINDING)
+def test_a_program_that_finds_the_servers_needs_none(
+    toml: Write, program: str, family: str
+) -> None:
+    for families, is_found in ((f'["page", "{family}"]', True), ('["page"]', False)):
+        file = toml(f"clients = {families}\n{TWO_DOMAINS}")
+        page = ask(file, f"{FRED}&program={program}").text
+        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+        assert ("It finds the servers by itself" in steps) == is_found
+        assert ("and enter the servers" in steps) != is_found
+
+
+def test_geary_is_told_a_user_name_that_it_does_not_read(toml: Write) -> None:
+    file = toml(with_every('username = "%EMAILLOCALPART%"'))
+    for program, is_typed in {"gnome": True, "kmail": False}.items():
+        page = ask(file, f"{FRED}&program={program}").text
+        assert ("and enter the servers" in page) == is_typed
+
+
+def test_another_program_has_the_servers_once(app: Flask) -> None:
+    page = ask(app, f"{ANNA}&program=other").text
+    assert page.count('data-copy="imap.harmony.example"') == 1
+    assert 'id="settings" open' in page
+
+
+def test_spark_is_told_to_refuse_servers_without_encryption(toml: Write) -> None:
+    for line, is_refused in (("", False), ('socket_type = "plain"', True)):
+        page = ask(toml(with_every(line)), f"{FRED}&program=spark").text
+        assert ("It refuses servers without encryption" in page) == is_refused
+
+
+def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
+    for program in IDS:
+        page = ask(app, f"{ANNA}&program={program}&lang=fr", "www.harmony.example")
+        target = unescape(links(page)["Envoyer ces étapes par e-mail"])
+        to, _, query = target.partition("?")
+        keys = dict(parse_qsl(query, strict_parsing=True))
+        assert to == "mailto:"
+        assert keys.keys() == {"subject", "body"}
+        text, _, url = keys["body"].partition("\r\n\r\n")
+        assert text == f"Les étapes pour {ADDRESS} :"
+        assert url == (
+            "http://www.harmony.example/mail/setup?"
+            f"emailaddress={quote(ADDRESS)}&program={program}&lang=fr"
+        )
+    page = ask(app, f"{ANNA}&program=gmail", "no host")
+    assert "mailto:?" not in page.text
+
+
+def test_the_last_step_is_a_test_message_where_there_is_mail(
+    app: Flask, toml: Write
+) -> None:
+    for program in IDS:
+        steps = ask(app, f"{ANNA}&program={program}").text.partition("</ol>")[0]
+        last = re.findall(r"<h3.*?</h3>", steps)[-1]
+        assert ("Send yourself a test message" in last) == (program != "davx5"), program
+    assert "test message" not in ask(toml(CALENDAR), f"{FRED}&program=iphone").text
+
+
+@pytest.mark.parametrize("type_", ["imap", "pop3"])
+def test_the_page_says_how_to_change_a_password_and_remove_a_profile(
+    toml: Write, type_: str
+) -> None:
+    url = "https://example.com/password"
+    page = f'[provider.page]\npassword_url = "{url}"\n'
+    file = toml(TWO_DOMAINS.replace('"imap"', f'"{type_}"') + page)
+    for program in IDS - {"davx5"}:
+        shown = ask(file, f"{FRED}&program={program}")
+        if program not in offered(shown):
+            continue
+        assert links(shown)["Change the password at your provider first"] == url
+        has_profile = program in {"iphone", "mac"}
+        assert ("Remove the profile" in shown.text) == has_profile
+        is_kept = has_profile and type_ == "imap"
+        assert ("Your mail stays on the server" in shown.text) == is_kept
+
+
+def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
+    for program in ("iphone", "gmail", "gmail-ios"):
+        page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"]).text
+        (drawing,) = re.findall(r'<p>(<svg aria-hidden="true".*?</svg>)</p>', page)
+        assert len(drawing) < 1000
+
+
 def with_every(line: str) -> str:
     return TWO_DOMAINS.replace("hostname", f"{line}\nhostname")
 
@@ -300,11 +422,13 @@ OFFERED = {
     "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
     "POP3": (
         TWO_DOMAINS.replace('"imap"', '"pop3"'),
-        IDS - {"davx5", "outlook-new", "outlook-mobile"},
+        IDS
+        - {*("davx5", "outlook-new", "outlook-mobile", "gmail-ios", "fairemail")}
+        - {"spark", "gnome"},
     ),
     "encrypted passwords": (
         with_every('authentication = "password-encrypted"'),
-        {"thunderbird", "evolution", "other", "iphone", "mac"},
+        {"thunderbird", "evolution", "kmail", "other", "iphone", "mac"},
     ),
     "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
     "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
@@ -599,7 +723,8 @@ def test_the_programs_of_the_device_come_first(
     assert '<details class="autoconfig-others" open>' in unknown
     assert "on this device" not in unknown
     assert {*re.findall("<small>(.*?)</small>", unknown)} == {
-        *("Android", "iPhone, Android", "Linux", "Windows", "Windows, Mac, Linux"),
+        *("Android", "iPhone", "iPhone, Android", "Linux", "Mac", "Windows"),
+        *("Windows, Mac, Linux", "Windows, Mac", "iPhone, Android, Windows, Mac"),
         "recommended",
     }
 

@@ -46,21 +46,14 @@ IncomingType = Literal[
 ]
 OutgoingType = Literal["smtp"]
 SocketType = Literal["SSL", "STARTTLS", "plain"]
-# The programs that the page can offer; page/programs.py describes each of them.
-ProgramName = Literal[
-    "iphone",
-    "mac",
-    "gmail",
-    "samsung",
-    "thunderbird-mobile",
-    "davx5",
-    "outlook-new",
-    "outlook-classic",
-    "outlook-mobile",
-    "thunderbird",
-    "evolution",
-    "other",
+# The programs that the page can offer; page/programs.toml describes each of them.
+_OnPhone = Literal["iphone", "gmail", "gmail-ios", "samsung", "outlook-mobile", "spark"]
+_OnAndroid = Literal["thunderbird-mobile", "davx5", "k9", "fairemail"]
+_OnComputer = Literal[
+    "mac", "outlook-mac", "outlook-new", "outlook-classic", "em-client"
 ]
+_OnLinux = Literal["thunderbird", "evolution", "kmail", "gnome"]
+ProgramName = Literal[_OnPhone, _OnAndroid, _OnComputer, _OnLinux, "other"]
 Programs = Annotated[
     tuple[ProgramName, ...], Meta(min_length=1, extra={"item": "program"})
 ]
@@ -267,6 +260,8 @@ class ProviderPage(Table, frozen=True):
     logo_background: Colour | None = None
     colour: Colour | None = None
     programs: Programs | None = None
+    password: Literal["password", "app-password"] | None = None
+    password_url: Url | None = None
     privacy_url: Url | None = None
     intro: Texts = {}
     contact: Contact | None = None

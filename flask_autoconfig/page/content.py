@@ -44,6 +44,7 @@ _METHODS: dict[Method, str] = {
     "smtp-after-pop": N_("none: fetch your mail first"),
     "none": N_("none"),
 }
+_APP_METHODS = _METHODS | dict.fromkeys(_PASSWORDS, N_("your app password"))
 # Labels of Thunderbird, for the servers of mail.
 _LABELS: dict[Method, str] = {
     "password-cleartext": "thunderbird.normal-password",
@@ -86,7 +87,9 @@ class Settings(NamedTuple):
     webmail: str | None
 
 
-def settings(provider: Provider, address: Address, words: Words) -> Settings:
+def settings(
+    provider: Provider, address: Address, words: Words, has_app_password: bool
+) -> Settings:
     """Return the settings of an address, in the visitor's language."""
 
     best = partial(best_text, language=words.language, address=address)
@@ -104,7 +107,7 @@ def settings(provider: Provider, address: Address, words: Words) -> Settings:
     texts = [best(note.descr) for note in provider.instruction if not note.url]
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
-        list(_sections(provider, address, words)),
+        list(_sections(provider, address, words, has_app_password)),
         [link for link in links if link.url],
         enable if enable and enable.url else None,
         [text for text in texts if text],
@@ -130,13 +133,16 @@ def best_text(
     return macro("foreign")(text, tag)
 
 
-def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Section]:
+def _sections(
+    provider: Provider, address: Address, words: Words, has_app_password: bool
+) -> Iterator[Section]:
     """Yield the servers with a title, POP3 last; POP3 and second servers are folded."""
+    texts = _APP_METHODS if has_app_password else _METHODS
     servers = [server for _, server in provider.servers if server.type in _TITLES]
     types = {server.type for server in servers}
     seen: set[str] = set()
     for server in sorted(servers, key=lambda server: server.type == "pop3"):
-        rows = _rows(server, address, words)
+        rows = _rows(server, address, words, texts)
         if not rows:
             continue
         is_second_choice = server.type == "pop3" and "imap" in seen
@@ -146,7 +152,9 @@ def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Se
         yield Section(words.say(_TITLES[server.type]), rows, is_main, is_recommended)
 
 
-def _rows(server: Server, address: Address, words: Words) -> list[Row]:
+def _rows(
+    server: Server, address: Address, words: Words, texts: dict[Method, str]
+) -> list[Row]:
     """Return the rows of a server, none if the address does not determine its host."""
     host = fill_in_host(server.hostname, None, address)
     url = fill_in_url(server.url, None, address)
@@ -169,16 +177,18 @@ def _rows(server: Server, address: Address, words: Words) -> list[Row]:
     if server.type in _MAIL:
         label = words.label("thunderbird.authentication-method")
     # The two best methods.
-    every = (_method(method, server, words) for method in server.authentication)
+    every = (_method(method, server, words, texts) for method in server.authentication)
     methods, *others = dict.fromkeys(every)
     if others:
         methods = words.say("%(best)s, or: %(next)s", best=methods, next=others[0])
     return [*rows, Row(label, methods, False)]
 
 
-def _method(method: Method, server: Server, words: Words) -> Markup:
+def _method(
+    method: Method, server: Server, words: Words, texts: dict[Method, str]
+) -> Markup:
     if isinstance(method, AuthenticationMethod):
         method = "password-cleartext"
     if method in _LABELS and server.type in _MAIL:
         return words.label(_LABELS[method])
-    return words.say(_METHODS[method])
+    return words.say(texts[method])

@@ -1,13 +1,13 @@
-"""The account that the page explains, and the table of programs that can use it.
-
-A new program needs a row here, a template `autoconfig/steps/ID.html` with its steps, and
-its id in `ProgramName` of `config/page.py`.
-"""
+"""The account that the page explains, and the programs that can use it."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, convert
 
 from .. import oauth_hosts
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
@@ -27,6 +27,11 @@ PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
 ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
 # At the hosts of oauth_hosts.py alone.
 OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
+_METHODS = {
+    "plain": PASSWORD,
+    "all": ALL_PASSWORDS,
+    "OAuth2": ALL_PASSWORDS | OAUTH2,
+}
 
 
 class MailServer(NamedTuple):
@@ -166,17 +171,21 @@ class Account(NamedTuple):
 # --- Programs -------------------------------------------------------------------------
 
 
-class Program(NamedTuple):
-    """A program, the devices that it runs on, and the servers that it can use."""
+class Program(Struct, frozen=True):
+    """A program, the devices that it runs on, and the servers that it can use.
+
+    The attributes are described in programs.toml.
+    """
 
     id: ProgramName
-    name: str  # on its tile; a proper name is the same in every language
-    title: str  # above its steps
+    name: str
     devices: tuple[Device, ...]
-    is_of_device: bool = False  # preinstalled on the device
-    methods: frozenset[Method] = PASSWORD  # the authentication methods it supports
-    types: tuple[str, ...] = ("imap", "pop3")  # the protocols it reads mail with
-    or_with: str = ""  # an attribute of Account that will do without servers
+    title: str = N_("In %(program)s")
+    is_of_device: bool = False
+    is_rare: bool = False
+    passwords: Literal["plain", "all", "OAuth2"] = "plain"
+    types: tuple[str, ...] = ("imap", "pop3")
+    or_with: str = ""
 
     @property
     def where(self) -> str:
@@ -186,10 +195,9 @@ class Program(NamedTuple):
 
     def mail_servers(self, account: Account) -> tuple[MailServer, MailServer] | None:
         """Return the incoming and the outgoing server that it can use, or None."""
-        return account.mail_servers(self.methods, self.types)
+        return account.mail_servers(_METHODS[self.passwords], self.types)
 
 
-_IN = N_("In %(program)s")
 _DEVICE_NAMES: dict[Device, str] = {
     "ios": "iPhone",
     "android": "Android",
@@ -197,66 +205,8 @@ _DEVICE_NAMES: dict[Device, str] = {
     "mac": "Mac",
     "linux": "Linux",
 }
-
-PROGRAMS: tuple[Program, ...] = (
-    Program(
-        "iphone",
-        "iPhone, iPad",
-        N_("On your iPhone or iPad"),
-        ("ios",),
-        is_of_device=True,
-        or_with="profile",
-    ),
-    Program(
-        "mac",
-        "Mac (Mail)",
-        N_("On your Mac"),
-        ("mac",),
-        is_of_device=True,
-        or_with="profile",
-    ),
-    Program("gmail", "Gmail", _IN, ("android",)),
-    Program("samsung", "Samsung Email", _IN, ("android",)),
-    Program(
-        "thunderbird-mobile",
-        "Thunderbird",
-        N_("In Thunderbird for Android"),
-        ("android",),
-    ),
-    Program("outlook-new", N_("Outlook (new)"), _IN, ("windows",), types=("imap",)),
-    Program("outlook-classic", N_("Outlook (classic)"), _IN, ("windows",)),
-    Program(
-        "outlook-mobile",
-        "Outlook",
-        N_("In Outlook on the phone"),
-        ("ios", "android"),
-        types=("imap",),
-    ),
-    Program(
-        "thunderbird",
-        "Thunderbird",
-        _IN,
-        ("windows", "mac", "linux"),
-        methods=ALL_PASSWORDS | OAUTH2,
-    ),
-    Program("evolution", "Evolution", _IN, ("linux",), methods=ALL_PASSWORDS),
-    Program(
-        "davx5",
-        N_("Calendars: DAVx⁵"),
-        N_("Calendars and contacts, by DAVx⁵"),
-        ("android",),
-        types=(),
-        or_with="dav_services",
-    ),
-    Program(
-        "other",
-        N_("Another program"),
-        N_("In your program"),
-        (),
-        methods=ALL_PASSWORDS,
-        or_with="address",
-    ),
-)
+_TEXT = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+PROGRAMS = convert(tomllib.loads(_TEXT)["program"], tuple[Program, ...])
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:

@@ -63,11 +63,12 @@ class Tile(NamedTuple):
     href: str
     is_here: bool  # it runs on the visitor's device
     is_chosen: bool
+    is_rare: bool  # neither the file nor the visitor names it
 
     @property
     def is_first(self) -> bool:
         """Whether it is shown at once; the others are folded."""
-        return self.is_here or self.is_chosen
+        return self.is_chosen or (self.is_here and not self.is_rare)
 
 
 class Brand(NamedTuple):
@@ -79,6 +80,8 @@ class Brand(NamedTuple):
     colours: str = ""  # the URL of the style sheet with its colours
     contact: Contact | None = None
     privacy_url: str = ""
+    has_app_password: bool = False  # mail programs take an app password alone
+    password_url: str = ""  # where it is made, or the password is changed
 
 
 class Language(NamedTuple):
@@ -277,6 +280,8 @@ class Page:
             f"{self.path}/colours.css?{colours}" if colours else "",
             contact,
             fill_in_url(look.privacy_url, domain, served.address),
+            look.password == "app-password",  # noqa: S105 (the kind of password)
+            fill_in_url(look.password_url, domain, served.address),
         )
         listed = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(listed), self.example))
@@ -309,12 +314,15 @@ class Page:
             served.snapshot.loaded.signer is not None,
             self.profile,
         )
-        programs = usable(account, provider.page.programs if provider.page else None)
+        listed = provider.page.programs if provider.page else None
+        programs = usable(account, listed)
         program = chosen(programs, visit.program, visit.device)
         if visit.program and visit.program.lower() not in {one.id for one in programs}:
             self.refusal = refusal(account, visit.program, self._words)
         self.program, self.account, self.address = program, account, account.shown
-        self.settings = content.settings(provider, address, self._words)
+        self.settings = content.settings(
+            provider, address, self._words, self.brand.has_app_password
+        )
         self.servers = program.mail_servers(account) if program else None
         self.tiles = tuple(
             Tile(
@@ -322,6 +330,7 @@ class Page:
                 self._href(address, program=other.id, name=visit.name),
                 visit.device in other.devices,
                 other is program,
+                other.is_rare and not listed,
             )
             for other in programs
         )
