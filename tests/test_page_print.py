@@ -89,7 +89,7 @@ def test_every_sheet_leads_back_to_the_page_and_nothing_is_cut(
             circles += heights(picture)
             servers += sum("smtp.harmony.example" in line for line in lines)
             found += 1
-        assert found in (1, 2)
+        assert found in (1, 2, 3)
         assert servers <= 1
         assert len(circles) == steps
         assert max(circles, default=0) - min(circles, default=0) <= 1
