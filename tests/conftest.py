@@ -28,6 +28,7 @@ if not _HAS_ALL:  # these import packages of `test-all`, and have no fast tests
         "test_package.py",
         "test_page.py",
         "test_page_frameworks.py",
+        "test_page_print.py",
         "test_page_seen.py",
         "test_readers.py",
     ]
