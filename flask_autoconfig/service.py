@@ -184,9 +184,10 @@ class Service:
         return import_module(f".page.{self._stage}", __package__)
 
     def _prepare(self) -> None:
-        """Import the page, whose files an upgrade may replace before its first visit."""
+        """Load the page, whose files an upgrade may replace before its first visit."""
         if self.path_of("page"):
             import_module(".page.view", __package__)
+            import_module(".page.alone", __package__).environment()
             self.stage()
 
     def _stand_in(self, family: str) -> Any:

@@ -116,9 +116,13 @@ def _health() -> Response:
 
 
 def _readiness() -> Response:
-    """Report whether a valid configuration is loaded, be it an earlier one."""
+    """Report whether hooks and a valid configuration, perhaps an earlier, are loaded."""
     service: Service = current_app.extensions["autoconfig"]
     is_ready = service.live.current().lookup is not None
+    try:
+        service.hooks.functions.load()
+    except Exception:  # the module may raise anything; each request logs it
+        is_ready = False
     return _response(text_answer("200 OK", "ok") if is_ready else UNAVAILABLE)
 
 

@@ -86,9 +86,11 @@ def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
     hooks = file.with_name("late_hooks.py")
     hooks.write_text("raise OSError('no database')")
     with as_unit_process(file, "--hooks", "late_hooks") as service:
-        assert service.fetch().status == 503
+        assert service.fetch().status == service.fetch("/readyz").status == 503
         assert "no database" in service.log.read_text()
         hooks.write_text("def find_username(address): return 'u1'\n")
+        # Without another request: a proxy sends none to a service that is not ready.
+        until(lambda: service.fetch("/readyz").status == 200)
         until(lambda: b"<username>u1<" in service.fetch().body)
 
 

@@ -41,6 +41,8 @@ class Functions(dict[str, Any]):
     def __init__(self, **functions: Any) -> None:
         super().__init__(dict.fromkeys(HOOK_NAMES))
         self.set(**functions)
+        # Imports them if that is still to be done, or raises; for `serve`.
+        self.load: Callable[[], None] = lambda: None
 
     def set(self, **functions: Any) -> None:
         """Set some of them, at any time; raises TypeError for an async function."""

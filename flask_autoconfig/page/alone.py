@@ -48,22 +48,28 @@ def show(page: object, policy: str) -> Shown:
 
 def render(name: str, **values: object) -> str:
     """Render a template of the package."""
-    return _environment().get_template(name).render(values)
+    return environment().get_template(name).render(values)
 
 
 def macro(name: str) -> Callable[..., Markup]:
     """Return a macro of parts/macros.html that uses no variable of a page."""
-    template = _environment().get_template("autoconfig/parts/macros.html")
+    template = environment().get_template("autoconfig/parts/macros.html")
     found: Callable[..., Markup] = getattr(template.module, name)
     return found
 
 
 @cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader
+def environment() -> Environment:
+    """Return the environment, with the templates as they are at the first call.
 
+    An upgrade may replace the files before a page is rendered.
+    """
+    from jinja2 import DictLoader, Environment
+
+    files = {str(it.relative_to(TEMPLATES)): it for it in TEMPLATES.rglob("*.*")}
+    texts = {name: file.read_text("utf-8") for name, file in files.items()}
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=DictLoader(texts),
         autoescape=True,
         auto_reload=False,
         trim_blocks=True,

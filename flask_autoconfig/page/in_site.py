@@ -9,7 +9,7 @@ from traceback import extract_tb
 from typing import Any
 
 from flask import current_app, render_template
-from jinja2 import Environment, TemplateNotFound, UndefinedError
+from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
 from . import alone
@@ -56,21 +56,22 @@ def show(page: Any, policy: str) -> Shown:
         return alone.show(page, own_policy)
     try:
         return Shown(render_template(TEMPLATE, **{VARIABLE: page}), site_policy)
-    except UndefinedError as error:
+    except Exception as error:
         if takes(error):
             raise
         # The message may contain an address. Jinja puts the template's name and lines
         # into the traceback.
         frames = extract_tb(error.__traceback__)
         lines = [frame for frame in frames if not frame.filename.endswith(".py")]
-        place = f"{lines[-1].filename}, line {lines[-1].lineno}" if lines else TEMPLATE
-        log.error(_OUTDATED_TEMPLATE, TEMPLATE, place)
+        last = (lines or frames)[-1]
+        place = f"{type(error).__name__} at {last.filename}, line {last.lineno}"
+        log.error(_FAILED_TEMPLATE, TEMPLATE, place)
         page.is_in_site = False
         return alone.show(page, own_policy)
 
 
-_OUTDATED_TEMPLATE = (
-    "The site's template %s failed (undefined in %s), so the package's template is used. "
+_FAILED_TEMPLATE = (
+    "The site's template %s failed (%s), so the package's template is used. "
     "If it was written for version 1.0, let it extend the site's layout and "
     '{%% include "autoconfig/content.html" %%}; the values are in autoconfig_page'
 )

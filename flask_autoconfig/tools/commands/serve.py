@@ -130,7 +130,7 @@ def _serve(
         hooks = hooks or name_in_environment()
         if is_strict or project.is_project() or hooks is None:
             raise
-        log.error("%s", error)
+        log.error("%s\nRequests are answered with 503 until it is corrected.", error)
         site = _site_of_file(project.file())._replace(
             functions=HOOK_NAMES, module=hooks
         )
@@ -304,11 +304,15 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
                 functions.set(**_functions_of_app(info.load_app() if info else None))
 
     def import_and_call(name: str, key: str) -> Any:
-        import_hooks()
+        try:
+            import_hooks()
+        except ConfigError as error:
+            raise ImportError(str(error)) from None
         function = functions[name]
         return function and function(key)  # what exists is unknown if the start failed
 
     functions.set(**{name: partial(import_and_call, name) for name in site.functions})
+    functions.load = import_hooks
     return import_hooks
 
 
