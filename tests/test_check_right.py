@@ -849,6 +849,17 @@ def test_a_refused_name_is_retried_as_the_other_at_one_server(
     assert login_codes(log_in(here, local_parts)) == ["login.refused-name"] * 2
 
 
+def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
+    here: Paper, local_parts: Path
+) -> None:
+    report = log_in(here, local_parts, "--yes", how=("--json",))
+    first, *others = failures(report)
+    assert first["code"] == "login.wrong-name"
+    cures = {one["cure"] for one in others if one["step"] == "document"}
+    (cure,) = cures
+    assert cure.startswith("correct the file first")
+
+
 def test_clients_whose_servers_refuse_the_name_do_not_work(
     here: Paper, local_parts: Path
 ) -> None:

@@ -57,6 +57,18 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
     ]
+    outdated = {
+        client
+        for found in listed
+        if found.code == "setup.file-outdated"
+        for client in found.clients
+    }
+    listed = [
+        found
+        for found in listed
+        if found.code != "document.differs"
+        or not (found.clients and outdated.issuperset(found.clients))
+    ]
     explained = {
         client
         for found in listed
@@ -129,6 +141,14 @@ def _badness(found: Finding) -> int:
     return STATUSES.index(found.status)
 
 
+_FILE_IS_WRONG = ("setup.file-outdated", "srv.file-outdated", "login.wrong-name")
+
+
+def _is_by_file(code: str) -> bool:
+    """Return whether a finding takes the file for right."""
+    return texts.follows(code) == "a dead server" and code not in _FILE_IS_WRONG
+
+
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Return each cause once, with all its places and clients, worst first.
 
@@ -136,8 +156,15 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     documents, servers, DNS, logins. Where a server fails, differences from the file come
     after it: to adapt the rest to a dead server would break what is right.
     """
+    listed = list(findings)
+    is_file_wrong = any(found.code in _FILE_IS_WRONG for found in listed)
+    if is_file_wrong:  # to serve what it says would break what works
+        listed = [
+            found.within("wrong-file") if _is_by_file(found.code) else found
+            for found in listed
+        ]
     causes: dict[tuple[str, ...], Finding] = {}
-    for found in findings:
+    for found in listed:
         place = found.subject if found.status == OK else ""  # these are not merged
         key = (found.status, found.seen, found.why, found.cure, place)
         first = causes.setdefault(key, found)
@@ -153,6 +180,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         step, follows = _STEPS.index(found.step), texts.follows(found.code)
         if is_dead and follows:
             step = max(step, _STEPS.index("dns"))
+        if is_file_wrong and _is_by_file(found.code):
+            step = len(_STEPS)
         return _badness(found), follows == "anything", step
 
     return sorted(causes.values(), key=weight)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
@@ -14,6 +13,7 @@ from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
+from ...net.mail import Endpoint
 from ...net.tcp import ProbeError
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
@@ -63,8 +63,8 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
-        is_faulty = partial(sources.is_faulty, scene)
-        is_outdated = is_faulty(ours) and not is_faulty(theirs)
+        is_outdated = sources.is_faulty(scene, ours)
+        is_outdated &= servers.is_alive(scene.facts, Endpoint.of(theirs))
         code = "setup.file-outdated" if is_outdated else "setup.differs"
         who = scene.case.asker
         yield _difference(code, play, theirs, "the file says", ours, who)
