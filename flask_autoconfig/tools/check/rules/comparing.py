@@ -63,6 +63,10 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
+        name = theirs.username or ""
+        if name in scene.names_for_all and ours._replace(username=name) == theirs:
+            yield documents.one_name(play.place, name)
+            continue
         is_outdated = sources.is_faulty(scene, ours)
         is_outdated &= servers.is_alive(scene.facts, Endpoint.of(theirs))
         code = "setup.file-outdated" if is_outdated else "setup.differs"
@@ -161,20 +165,31 @@ def names_for_all(scene: Scene) -> frozenset[str]:
 
     Autodiscover may return personal login names, so it is asked for another person too.
     """
-    case = scene.case
-    found = documents.names_for_all(case, scene.documents)
+    case = replace(scene.case, address=scene.case.asker)
+    listed = () if case.provider else scene.documents
+    found = documents.names_for_all(scene.case, listed)
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
         found |= set(filter(documents.is_unfilled, names))
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
-        reply = play.found.reply if play.found else None
-        if suspect and reply and play.family == "outlook":
-            with suppress(ProbeError, MeaninglessError):
-                ask = ask_of(OUTLOOK.steps[1], another, reply.url)
-                setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-                found |= suspect & {one.username or "" for one in setup.servers}
+        if suspect and play.found:
+            setup = _set_up_by(another, scene, play)
+            found |= suspect & {one.username or "" for one in setup.servers}
     return found
+
+
+def _set_up_by(case: Case, scene: Scene, play: Play) -> Setup:
+    """Return what Outlook or an iPhone sets up for another person, at the same URL."""
+    setup, reply = None, play.found.reply if play.found else None
+    if play.family == "apple":
+        (family,) = (one for one in case.families if one.name == "apple")
+        setup = single.play_profile(case, scene.facts, family, play.client).setup
+    elif reply and play.family == "outlook":
+        with suppress(ProbeError, MeaninglessError):
+            ask = ask_of(OUTLOOK.steps[1], case, reply.url)
+            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
+    return setup or Setup(())
 
 
 # --- What is not published --------------------------------------------------------------
