@@ -140,7 +140,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
         b"<displayName>", b"<displayName>\xfc"
     ),
     "its first half": lambda xml: xml[: len(xml) // 2],
-    "anna's": lambda body: re.sub(rb"[\w.+-]+@example\.test", b"anna@example.test", body),
+    "anna's": lambda body: re.sub(
+        rb"[\w.+-]+@example\.test", b"anna@example.test", body
+    ),
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
 
