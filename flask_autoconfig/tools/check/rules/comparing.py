@@ -14,7 +14,9 @@ from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
 from ...net.mail import Endpoint
+from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
 from ..facts import Ask
@@ -58,7 +60,9 @@ def differences(scene: Scene) -> Iterator[Finding]:
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
     if not play.is_by_ispdb:
-        yield from _incomplete(play, setup)
+        yield from list(_dead_exchange(scene, play)) or _incomplete(scene, play, setup)
+    if play.family in ("outlook", "apple"):  # documents.py compares the others
+        yield from _beyond(scene, play, setup)
     for ours, theirs in _differing(setup.servers, play, scene.case.asker):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
@@ -74,18 +78,42 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         yield _difference(code, play, theirs, "the file says", ours, who)
 
 
-def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:
+def _beyond(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
+    """Yield servers that a client gets beside those of the file."""
+    who = scene.case.asker
+    pairs = [(our, its) for our in setup.servers for its in play.mail]
+    agreeing = [(our, its) for our, its in pairs if sources.is_same(our, its, who)]
+    same = [its for _, its in agreeing]
+    types = {our.type for our in setup.servers} - {our.type for our, _ in agreeing}
+    for theirs in play.mail if agreeing else ():
+        if theirs in same or theirs.type in types:
+            continue
+        is_one = any(sources.is_one_server(scene, our, theirs) for our in setup.servers)
+        found = finding("setup.has-others", play.place, theirs=theirs)
+        is_dead = sources.is_faulty(scene, theirs)
+        yield found.marked(
+            "same server" if is_one else "", "only way" if is_dead else ""
+        )
+
+
+def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
     """Yield that mail servers of the file are missing in what a client sets up."""
     theirs = play.setup.servers if play.setup else ()
     types = {account.type for account in theirs}
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
-    if missing and not _is_exchange(play):
-        listed = ", ".join(str(one) for one in theirs if one.type in MAIL_TYPES)
+    servers = scene.case.provider.servers if scene.case.provider else ()
+    is_meant = any(one.type in web.EXCHANGE_TYPES for _, one in servers)
+    if missing and not (is_meant and _exchange(play)):
+        listed = ", ".join(
+            str(one) for one in theirs if one.type in MAIL_TYPES or one.url
+        )
         words = enumerated([SERVERS[one.type] for one in missing], "or")
         found = f"{listed} and no {words}" if listed else "no mail account"
         ours = ", ".join(map(str, missing))
-        yield finding("setup.incomplete", play.place, theirs=found, ours=ours)
+        is_there = any(_status(scene, one) in (401, 403) for one in _exchange(play))
+        incomplete = finding("setup.incomplete", play.place, theirs=found, ours=ours)
+        yield incomplete.marked("exchange" if is_there else "")
 
 
 def _half(play: Play) -> Iterator[Finding]:
@@ -94,15 +122,35 @@ def _half(play: Play) -> Iterator[Finding]:
     missing = "" if "smtp" in types else SERVERS["smtp"]
     if types <= {"smtp"}:
         missing = "IMAP or POP3 server"
-    if types and missing and not _is_exchange(play):
+    if types and missing and not _exchange(play):
         theirs = ", ".join(map(str, play.mail))
         yield finding("setup.half", play.place, theirs=theirs, missing=missing)
 
 
-def _is_exchange(play: Play) -> bool:
-    """Return whether the account is that of an Exchange server, which needs no others."""
+def _exchange(play: Play) -> list[Account]:
+    """Return the accounts of an Exchange server, which needs no others."""
     accounts = play.setup.servers if play.setup else ()
-    return any(one.url and one.type in ("ews", "activesync") for one in accounts)
+    return [one for one in accounts if one.url and one.type in ("ews", "activesync")]
+
+
+def _status(scene: Scene, account: Account) -> int:
+    """Return the status that a URL answers with, 0 where its host has no address."""
+    try:
+        if not scene.facts.addresses(split_url(account.url).hostname or ""):
+            return 0
+        return scene.facts.answer(Ask(account.url)).status
+    except (LookupFailed, ProbeError):
+        return 500
+
+
+def _dead_exchange(scene: Scene, play: Play) -> Iterator[Finding]:
+    """Yield that none of an account's Exchange URLs leads to an Exchange server."""
+    answers = {one: _status(scene, one) for one in _exchange(play)}
+    # Some URLs may be for people inside only.
+    if answers and set(answers.values()) <= {0, 404, 410}:
+        account, status = next(iter(answers.items()))
+        reason = f"status {status}" if status else "its host has no address in DNS"
+        yield finding("setup.dead-url", play.place, account=account, reason=reason)
 
 
 def expected(client: Client, case: Case) -> Setup | None:
@@ -127,6 +175,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
         yield from _half(play)
+        yield from _dead_exchange(scene, play)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):
