@@ -24,6 +24,7 @@ from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
     ADDRESSES,
+    DEAD,
     DOMAIN,
     ELSEWHERE,
     HOSTER,
@@ -282,8 +283,13 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
-def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
-    """Two name servers of the zone; each lacks a line, or is one of _BAD."""
+_BAD = ("REFUSED", "SERVFAIL", "dead")
+
+
+def name_servers(
+    resolver: str = "", first: str = "", second: str = "", by: str = ""
+) -> Seed:
+    """Two name servers of the zone; each has *by* for a text, or is one of _BAD."""
 
     def seed(here: World) -> None:
         head = f"$ORIGIN {DOMAIN}.\n"
@@ -292,8 +298,9 @@ def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
         text = ADDRESSES + here.zone + head
         here.names.serve(text.replace(resolver, "") if resolver else text)
         for number, wrong in ((1, first), (2, second)):
-            respond: Respond = Zone(text.replace(wrong, "") if wrong else text).respond
-            if wrong in ("REFUSED", "SERVFAIL"):
+            assert wrong in (*_BAD, "") or wrong in text
+            respond: Respond = Zone(text.replace(wrong, by) if wrong else text).respond
+            if wrong in _BAD[:2]:
                 respond = failing(wrong)
             if wrong != "dead":
                 here.name_server(f"127.0.1.7{number}", respond)
@@ -626,7 +633,18 @@ def limited(requests: int, seconds: float) -> Seed:
 
 # --- Mistakes that are not data ---------------------------------------------------------
 
+_SECONDS = {
+    "the digest of before": ("d=", "d=x"),
+    "no web host": ("autoconfig IN CNAME", "xautoconfig IN CNAME"),
+    "the old, dead address of imap": (f"imap IN A {IMAP}", f"imap IN A {DEAD}"),
+}
+
 SEEDS: dict[str, Seed] = {
+    **{
+        f"a secondary with {what}{file}": name_servers(second=old, by=new)
+        for what, (old, new) in _SECONDS.items()
+        for file in ("", ", and no file")
+    },
     **AT_TWO_ADDRESSES,
     "a web host with an IPv6 address only": on_ipv6("autoconfig"),
     "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),

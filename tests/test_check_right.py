@@ -1091,6 +1091,16 @@ def test_name_servers_of_the_zone_are_no_problem_where(
     assert said_of.isdisjoint(codes(report))
 
 
+def test_name_servers_may_lead_to_different_hosts_that_answer(
+    here: Paper, tmp_path: Path
+) -> None:
+    """As those of a CDN do."""
+    here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
+    other = f"autoconfig IN A {ELSEWHERE} ;"
+    name_servers(second="autoconfig IN CNAME", by=other)(here)
+    assert_right(here.check(USER, "--allow-private", file=written(tmp_path)))
+
+
 _OTHER_PORTS = {
     "_imap._tcp IN SRV 0 0 0 .": f"_imap._tcp IN SRV 0 1 143 imap.{DOMAIN}.",
     "_submission._tcp IN SRV 0 0 0 .": f"_submission._tcp IN SRV 0 1 587 smtp.{DOMAIN}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from ....address import is_ip
@@ -11,6 +12,7 @@ from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import Authority, LookupFailed, Resolver
+from ...net.tcp import Network, ProbeError
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -69,13 +71,12 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
 
 
 def authorities(scene: Scene) -> Iterator[Finding]:
-    """Yield where name servers of the zone, or the resolver, differ from the newest one.
-
-    Addresses are not compared: those of CDNs differ from one question to the next.
-    """
+    """Yield where name servers of the zone, or the resolver, differ from the newest one."""
     network, domain = scene.facts.network, scene.case.domain
     names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    digests = [one.digest.name for one in scene.case.families if one.digest]
     asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
+    asked += [(f"{name}.{domain}", "TXT") for name in digests]
 
     def answers(resolver: Resolver) -> list[frozenset[str]] | LookupFailed:
         try:
@@ -87,10 +88,10 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             return error
 
     try:
-        servers = network.resolver.authorities(domain, network.allow_private)
+        listed = network.resolver.authorities(domain, network.allow_private)
     except LookupFailed:
         return
-    resolvers = [network.resolver, *(server.resolver for server in servers)]
+    resolvers = [network.resolver, *(server.resolver for server in listed)]
     cached, *each = side_by_side(partial(answers, one) for one in resolvers)
 
     def with_serial(
@@ -100,12 +101,12 @@ def authorities(scene: Scene) -> Iterator[Finding]:
 
     told = side_by_side(
         partial(with_serial, server, found)
-        for server, found in zip(servers, each, strict=True)
+        for server, found in zip(listed, each, strict=True)
         if not isinstance(found, LookupFailed)
     )
     if not told:
         return  # a firewall may keep this machine from asking them
-    for server, found in zip(servers, each, strict=True):
+    for server, found in zip(listed, each, strict=True):
         # This machine may have no way to addresses of IPv6.
         if isinstance(found, LookupFailed) and ":" not in server.address:
             is_lame = found.kind in ("refused", "servfail")
@@ -113,23 +114,52 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             yield finding(code, domain, server=server, reason=found.reason)
 
     latest, first, newest = max(told, key=lambda one: one[0])
+    hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}
+    for one in servers.endpoints(scene.case, scene.provider):
+        hosts |= {one.host: one.port} if scene.case.has(one.host) else {}
     for serial, server, found in told:
+        differing = [
+            f"{name} {type_}"
+            for (name, type_), old, new in zip(asked, found, newest, strict=True)
+            if old != new
+        ]
+        look = partial(_lead_apart, network, server, first)
+        differing += each_of(look, hosts.items() if server != first else ())
         advice = f"see which of the two is right, and correct {server} or {first}"
-        for (name, type_), old, new in zip(asked, found, newest, strict=True):
-            if old != new:
-                at = f"{name} {type_}"
-                yield finding(
-                    "dns.server-differs",
-                    at,
-                    advice=advice if serial == latest else "",
-                    server=server,
-                    first=first,
-                )
+        advice = advice if serial == latest else ""
+        for at in differing:
+            code = "dns.server-differs"
+            yield finding(code, at, advice=advice, server=server, first=first)
     if not isinstance(cached, LookupFailed):
         every = [found for _, _, found in told]
         for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
             if held not in told_now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
+
+
+def _lead_apart(
+    network: Network, one: Authority, other: Authority, way: tuple[str, int]
+) -> Iterator[str]:
+    """Yield a host that only one of two name servers leads to.
+
+    Addresses that answer may differ: those of CDNs do from one question to the next.
+    """
+    host, port = way
+
+    def is_dead(server: Authority) -> bool:
+        try:
+            replace(network, resolver=server.resolver).connect(host, port).close()
+        except ProbeError as error:
+            return error.kind in ("connect", "silent")
+        return False
+
+    with suppress(LookupFailed):
+        found, others = (set(it.resolver.addresses(host)) for it in (one, other))
+        is_apart = bool(found) != bool(others)
+        if found and others and found != others:
+            is_apart = is_dead(one) != is_dead(other)
+        if is_apart:
+            yield f"{host} A"
 
 
 # --- MX -------------------------------------------------------------------------------
