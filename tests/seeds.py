@@ -114,6 +114,7 @@ def at(path: str, answer: Response) -> Seed:
 
 # The requests that a mistake concerns, by its `when`.
 WHEN: dict[str, Callable[[Asked], object]] = {
+    "below /mail": lambda asked: asked.path.startswith("/mail/"),
     "always": lambda asked: True,
     "without an address": lambda asked: not asked.query and "config-v1" in asked.path,
     "the first URL without an address": lambda asked: (

@@ -39,5 +39,6 @@ RULES = (
     Rule(comparing.nothing),
     Rule(comparing.ispdb),
     Rule(single.missing),
+    Rule(single.paths),
     Rule(comparing.hosters),
 )

@@ -289,7 +289,10 @@ def _service(
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
     if not targets:
-        if case.provider and wanted:
+        by_udp = full_name.replace("._tcp.", "._udp.", 1)
+        if _targets(scene, by_udp):
+            yield finding("srv.udp", subject, name=by_udp, right=full_name)
+        elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
     failing = None
@@ -398,7 +401,7 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
         offered = {
             row[1]
             for row in zone.MAIL_SERVICES
-            if any(host for host, _ in _targets(scene, row[0]))
+            if any(host for host, _ in _targets(scene, f"{row[0]}.{scene.case.domain}"))
         }
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
@@ -418,7 +421,7 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
 
 def _targets(scene: Scene, name: str) -> list[Target]:
     with suppress(LookupFailed):
-        return scene.facts.srv(f"{name}.{scene.case.domain}")
+        return scene.facts.srv(name)
     return []
 
 

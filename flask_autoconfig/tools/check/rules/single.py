@@ -17,13 +17,14 @@ from urllib.parse import quote
 from ....documents import Recipient, apple
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
-from ...clients import OUTLOOK, POX, Client
+from ...clients import OUTLOOK, POX, THUNDERBIRD, Client, label_of
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..asking import ask_of
+from ..asking import asks as every_ask
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
@@ -72,7 +73,9 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 found = _found("document.meaningless", family, reply, reason=str(error))
                 played.findings = [found]
             return played
-    if web.ABSENT not in wrong.marks:
+    if web.ABSENT in wrong.marks:
+        played.findings = list(_digest_alone(case, facts, family, url))
+    else:
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
     return played
@@ -113,6 +116,17 @@ def _digest(
     elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
         code = "digest.quoted"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
+
+
+def _digest_alone(
+    case: Case, facts: Facts, family: Family, url: str
+) -> Iterator[Finding]:
+    """Yield that DNS has the digest of a document that is not there."""
+    with suppress(LookupFailed):
+        name = f"{family.digest.name}.{case.domain}" if family.digest else ""
+        # With a file, a document that is not there has a finding of its own.
+        if name and case.provider is None and facts.txt(name):
+            yield finding("digest.alone", url, name=name, askers=family.askers)
 
 
 # --- What is missing --------------------------------------------------------------------
@@ -171,6 +185,32 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
     is_told = "explained" if is_xml_told else ""
     return found.marked("only way" if is_meant else "", is_told)
+
+
+def paths(scene: Scene) -> Iterator[Finding]:
+    """Yield the usual URLs that answer 404, although others have the document.
+
+    Without a file only if another path of the same host has it.
+    """
+    case, facts = scene.case, scene.facts
+    host = f"{label_of(THUNDERBIRD.steps[0])}.{case.domain}"
+    urls = [ask.url for document in scene.documents for ask in document.asks]
+    has_some = any(split_url(url).hostname == host for url in urls)
+    is_meant = case.provider is not None or has_some
+    if not is_meant or facts.is_by_wildcard(host, case.domain):
+        return
+    for family in case.families:
+        plays = [it for it in scene.plays if it.family == family.name and it.setup]
+        listed: list[Ask] = []
+        if family.name == "apple":
+            listed = profile_asks(case, family)[:1]
+        elif family.name == "thunderbird" and urls:
+            listed = every_ask(THUNDERBIRD.steps[0], case, facts)
+        for ask in listed if plays and facts.exists(host) else ():
+            with suppress(ProbeError):
+                if facts.answer(ask).status in (404, 410) and ask.url not in urls:
+                    names = [play.client for play in plays]
+                    yield finding("document.path-lost", ask.url).hurting(*names)
 
 
 # --- The Apple profile ------------------------------------------------------------------
