@@ -1062,6 +1062,31 @@ def test_init_takes_servers_that_every_client_can_use(here: Paper, claim: str) -
     assert told in done.stderr
 
 
+def test_init_asks_autodiscover(here: Paper) -> None:
+    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")(here))
+    answer = edited({IMAP_NAME: f"in.{DOMAIN}"})
+    when(lambda asked: asked.path == POX, answer)(here)
+    text = ADDRESSES.replace("imap IN", "in IN").replace("pop IN", "in IN")
+    text = text.replace(IMAP, ELSEWHERE)
+    here.names.serve(f"{text}autodiscover IN A {WEB}\n")
+    done = here.invoke("init", DOMAIN, *TO_STDOUT)
+    assert f'hostname = "in.{DOMAIN}"' in done.stdout, done.stderr
+    assert "# the Autodiscover of the domain names it" in done.stdout
+
+
+def test_init_does_not_advise_to_mend_the_server_of_another_house(here: Paper) -> None:
+    behave = talks("220 x", ("EHLO", "250 AUTH PLAIN"))
+    here.listen(ELSEWHERE, 465, behave, good(f"x.{HOSTER}")(here))
+    text = ADDRESSES.replace(f"mx.{DOMAIN}.", f"mx.{HOSTER}.").replace(
+        "smtp IN", "x IN"
+    )
+    here.names.serve(f"{text}mx.{HOSTER}. IN A {ELSEWHERE}\n".replace("mx IN", "y IN"))
+    done = here.invoke("init", DOMAIN, *TO_STDOUT)
+    assert "its certificate is bad" in done.stderr
+    assert "fix smtp" not in done.stderr
+    assert "too little was found" in done.stderr
+
+
 def test_init_names_the_servers_that_do_not_answer(here: Paper) -> None:
     records = f"_imaps._tcp IN SRV 0 0 993 dead.{DOMAIN}.\ndead IN A {DEAD}\n"
     here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n{records}")
