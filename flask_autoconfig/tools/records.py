@@ -32,6 +32,7 @@ class Published(NamedTuple):
     outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
     was_compared: bool = False  # with DNS: no other record needs to change
     notes: list[str] = []  # noqa: RUF012 (what else the comparison found)
+    faults: list[str] = []  # noqa: RUF012 (name servers that have none of the records)
 
 
 def _zone(domain: Published) -> str:
@@ -176,14 +177,22 @@ def compared(published: Published, resolver: Resolver) -> Published:
             raise
         failure = error
     found = _at_authorities(published, resolver)
+    domain, total = published.domain, len(published.records)
     if not found:
         if seen is None:
-            raise failure or LookupFailed(published.domain, "no name server answers")
+            raise failure or LookupFailed(domain, "no name server answers")
+        if len(seen.records) == total and _is_nowhere(domain, resolver):
+            raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
         return seen
     _, first, newest = max(found, key=lambda each: each[0])
-    notes = list(newest.notes)
+    notes, faults = list(newest.notes), []
     for _, server, other in found:
-        if other._replace(notes=[]) != newest._replace(notes=[]):
+        is_empty = len(other.records) == total and not other.outdated
+        if is_empty and len(newest.records) < total:
+            faults.append(
+                f"the name server {server} has none of the records of {first}"
+            )
+        elif other._replace(notes=[]) != newest._replace(notes=[]):
             notes.append(
                 f"the name server {server} has other records than {first}: see whether "
                 "it fetches the zone (its serial number must grow with each change)"
@@ -199,7 +208,15 @@ def compared(published: Published, resolver: Resolver) -> Published:
             f"the resolver still has older answers than {first}, until their time to "
             "live ends; clients may see them too"
         )
-    return newest._replace(notes=notes)
+    return newest._replace(notes=notes, faults=faults)
+
+
+def _is_nowhere(domain: str, resolver: Resolver) -> bool:
+    """Return whether neither the domain exists nor a zone that its records belong to."""
+    with suppress(LookupFailed):
+        is_in_zone = resolver.authorities(domain, allow_private=True)
+        return not is_in_zone and not resolver.is_known(domain)
+    return False
 
 
 def _at_authorities(

@@ -199,6 +199,7 @@ def paths(scene: Scene) -> Iterator[Finding]:
     is_meant = case.provider is not None or has_some
     if not is_meant or facts.is_by_wildcard(host, case.domain):
         return
+    lost: dict[str, Finding] = {}
     for family in case.families:
         plays = [it for it in scene.plays if it.family == family.name and it.setup]
         listed: list[Ask] = []
@@ -210,7 +211,12 @@ def paths(scene: Scene) -> Iterator[Finding]:
             with suppress(ProbeError):
                 if facts.answer(ask).status in (404, 410) and ask.url not in urls:
                     names = [play.client for play in plays]
-                    yield finding("document.path-lost", ask.url).hurting(*names)
+                    found = finding("document.path-lost", ask.url)
+                    lost[family.name] = found.hurting(*names)
+    for name, found in lost.items():
+        # Files alone, as `export` writes them, have no profile at the URL with an address.
+        is_usual = name == "apple" and "thunderbird" not in lost
+        yield found.marked("elsewhere" if is_usual else "")
 
 
 # --- The Apple profile ------------------------------------------------------------------
