@@ -18,6 +18,7 @@ from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .net import mail
+from .net.common import texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
@@ -33,6 +34,7 @@ _WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
+_WORDS: dict[str, str] = texts()["init"]
 _AD = "Autodiscover"
 _NAMED = ("SRV", _AD)  # the domain itself says so
 
@@ -167,9 +169,7 @@ class _Search:
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
-            self.notes.append(
-                f"{len(left)} more servers that SRV records name are not asked"
-            )
+            self.notes.append(f"{len(left)} {_WORDS['more']}")
         for endpoint in find_autodiscover(self.domain, self.net):
             if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
                 self.tell(f"Autodiscover: {endpoint}")
@@ -282,7 +282,7 @@ class _Search:
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and _house(endpoint.host) != self.house:
                 self.elsewhere.append(endpoint)
-                self.notes.append(f"{endpoint} is left out: {_ELSEWHERE}")
+                self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
             else:
                 usable.append(endpoint)
         if not usable:
@@ -290,18 +290,12 @@ class _Search:
         usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
         best, *others = usable
         for other in others:
-            self.notes.append(
-                f"{other} is left out: clients agree only on one {type_} "
-                f"server, and {best} comes first"
-            )
+            self.notes.append(f"{other} is left out: {_WORDS['one']}, {best}")
         if type_ == "imap" and self.sources[best] == "MX":
             self.house = _house(best.host)
         server = self.found[best]
         if server.mechanisms & MECHANISMS["OAuth2"]:
-            self.notes.append(
-                f"{best} offers OAuth2 too: add it to authentication, with "
-                "[provider.oauth2], if clients are to use it"
-            )
+            self.notes.append(f"{best} {_WORDS['oauth2']}")
         table = {
             "type": type_,
             "hostname": best.host,
@@ -325,21 +319,15 @@ class _Search:
         needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
         for endpoint in needed:
             error = self.failed[endpoint]
-            cure = error.cure or _CURES.get(error.kind, _CURES["connect"])
+            cure = error.cure or _WORDS.get(error.kind, _WORDS["connect"])
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"
         for endpoint in self.elsewhere:
-            return (
-                f"{endpoint} answers, but {_ELSEWHERE}: start a server of your own (smtp."
-                f"{self.domain}); if the mailboxes are there, write the file by hand"
-            )
+            return f"{endpoint} answers, but {_WORDS['elsewhere']}: {_WORDS['own']}"
         if not self.found and not self.net.resolver.is_known(self.domain):
-            return "there is no such domain in DNS: look at how it is spelt"
-        return (
-            "write the file by hand (examples/autoconfig.toml shows how), or give the "
-            "servers SRV records or customary names such as imap. and smtp."
-        )
+            return _WORDS["nowhere"]
+        return _WORDS["nothing"]
 
 
 def _is_host_name(host: str) -> bool:
@@ -376,32 +364,11 @@ def _house(host: str) -> str:
     return ".".join(host.rsplit(".", 2)[-2:])
 
 
-_ELSEWHERE = (
-    "it is of the house of the MX host, and no IMAP server of the file is there, so it "
-    "may be a filter, which must not get people's passwords"
-)
-# What to do where a server did not answer, by the kind of the error.
-_CURES = {
-    "connect": "start the server, open its port in the firewall, or correct its address in "
-    "DNS",
-    "silent": "open its port in the firewall; where the address is that of a web proxy, "
-    "such as Cloudflare's, let the name lead to the mail server itself",
-    "timeout": "see in its log what it waits for",
-}
-_SOURCES = {
-    "SRV": "an SRV record of the domain names it",
-    _AD: "the Autodiscover of the domain names it",
-    "MX": "another house's: it is the MX host, or has a customary name in its domain; see "
-    "whether the mailboxes are there",
-    "name": "it has a customary name",
-}
-
-
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     """Return why a server was taken, as a comment for the file."""
     is_direct = endpoint.socket_type == "SSL"
     words = [
-        _SOURCES[source],
+        _WORDS[source],
         "TLS from the first byte"
         if is_direct
         else "STARTTLS, since SSL does not answer",

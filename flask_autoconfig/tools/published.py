@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 from ..address import NOBODY
 from ..config import values
-from ..config.ports import MAIL_TYPES
 from ..config.reading import from_raw
-from ..documents import outlook
-from ..documents.setups import MeaninglessError, read_outlook
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from .check.asking import mx_domains
-from .clients import CONFIG, ISPDB, POX
+from .check.facts import Facts
+from .check.findings import Case
+from .check.playing import play
+from .clients import CONFIG, ISPDB, OUTLOOK
 from .importers import leave_out_invalid
-from .net.http import Reply, fetch_once, following
+from .net.http import fetch_once, following
 from .net.mail import Endpoint
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
@@ -71,25 +71,10 @@ def _read(domain: str, net: Network, url: str) -> Hosted | None:
 
 def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
     """Return the mail servers that the domain's own Autodiscover names."""
-    hosts = [f"autodiscover.{domain}", domain]
-    with suppress(LookupFailed):
-        for host, port in net.resolver.srv(f"_autodiscover._tcp.{domain}")[:1]:
-            hosts += [host] if host and port == 443 else []
-    request = outlook.request(f"postmaster@{domain}")
-    headers = {"Content-Type": "text/xml"}
-
-    def read(host: str) -> list[Endpoint]:
-        def ask(url: str) -> Reply:
-            return fetch_once(net.step(), url, "POST", request, headers)
-
-        with suppress(ProbeError, MeaninglessError):
-            reply = following(ask, f"https://{host}{POX}")
-            accounts = read_outlook(reply.body).servers if reply.is_verified else ()
-            return [Endpoint.of(one) for one in accounts if one.type in MAIL_TYPES]
-        return []
-
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        return next(filter(None, pool.map(read, hosts)), [])
+    played = play(OUTLOOK, Case(domain, ()), Facts(net))
+    reply = played.found.reply if played.found else None
+    is_verified = reply is not None and reply.is_verified
+    return [Endpoint.of(one) for one in played.mail if is_verified]
 
 
 def find_urls(

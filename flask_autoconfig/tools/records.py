@@ -18,7 +18,7 @@ import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
-from .net.common import in_thread
+from .net.common import in_thread, texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
 
@@ -185,18 +185,13 @@ def compared(published: Published, resolver: Resolver) -> Published:
             raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
         return seen
     _, first, newest = max(found, key=lambda each: each[0])
-    notes, faults = list(newest.notes), []
+    notes, faults = list(newest.notes), list(newest.faults)
     for _, server, other in found:
-        is_empty = len(other.records) == total and not other.outdated
-        if is_empty and len(newest.records) < total:
-            faults.append(
-                f"the name server {server} has none of the records of {first}"
-            )
-        elif other._replace(notes=[]) != newest._replace(notes=[]):
-            notes.append(
-                f"the name server {server} has other records than {first}: see whether "
-                "it fetches the zone (its serial number must grow with each change)"
-            )
+        if other._replace(notes=[]) != newest._replace(notes=[]):
+            is_empty = len(other.records) == total and not other.outdated
+            unlike = "no records, unlike" if is_empty else "other records than"
+            told = f"the name server {server} has {unlike} {first}: {texts()['lags']}"
+            (faults if is_empty else notes).append(told)
     if failure:
         notes.append(f"only the zone's own name servers answer; for others: {failure}")
     elif (

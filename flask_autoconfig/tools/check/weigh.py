@@ -57,17 +57,12 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
     ]
-    outdated = {
-        client
-        for found in listed
-        if found.code == "setup.file-outdated"
-        for client in found.clients
-    }
+    by_file = (found for found in listed if found.code == "setup.file-outdated")
+    outdated = {client for found in by_file for client in found.clients}
     listed = [
         found
         for found in listed
-        if found.code != "document.differs"
-        or not (found.clients and outdated.issuperset(found.clients))
+        if found.code != "document.differs" or not outdated.intersection(found.clients)
     ]
     explained = {
         client
@@ -144,11 +139,6 @@ def _badness(found: Finding) -> int:
 _FILE_IS_WRONG = ("setup.file-outdated", "srv.file-outdated", "login.wrong-name")
 
 
-def _is_by_file(code: str) -> bool:
-    """Return whether a finding takes the file for right."""
-    return texts.follows(code) == "a dead server" and code not in _FILE_IS_WRONG
-
-
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Return each cause once, with all its places and clients, worst first.
 
@@ -158,13 +148,11 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     """
     listed = list(findings)
     is_file_wrong = any(found.code in _FILE_IS_WRONG for found in listed)
-    if is_file_wrong:  # to serve what it says would break what works
-        listed = [
-            found.within("wrong-file") if _is_by_file(found.code) else found
-            for found in listed
-        ]
     causes: dict[tuple[str, ...], Finding] = {}
     for found in listed:
+        is_by_file = texts.follows(found.code) == "a dead server"
+        if is_file_wrong and is_by_file:  # to serve it would break what works
+            found = found.within("wrong-file")
         place = found.subject if found.status == OK else ""  # these are not merged
         key = (found.status, found.seen, found.why, found.cure, place)
         first = causes.setdefault(key, found)
@@ -178,10 +166,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 
     def weight(found: Finding) -> tuple[int, bool, int]:
         step, follows = _STEPS.index(found.step), texts.follows(found.code)
-        if is_dead and follows:
-            step = max(step, _STEPS.index("dns"))
-        if is_file_wrong and _is_by_file(found.code):
-            step = len(_STEPS)
+        if (is_dead or is_file_wrong) and follows:
+            step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
         return _badness(found), follows == "anything", step
 
     return sorted(causes.values(), key=weight)

@@ -21,10 +21,6 @@ from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
 _WORKERS = 16  # domains compared at a time
-_LAGS = (
-    "see whether it fetches the zone (its serial number must grow with each change, and "
-    "the transfer must be allowed), or remove it from the NS records"
-)
 
 
 def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
@@ -157,7 +153,7 @@ def _compared(
                     failed.append(Problem(name, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
                 else:
-                    failed += [Problem(name, it, _LAGS) for it in outcome.faults]
+                    failed += [Problem(name, fault, "") for fault in outcome.faults]
                     for note in outcome.notes:
                         terminal.tell(f"note: {name}: {note}", err=True)
                     if outcome.records or outcome.outdated:

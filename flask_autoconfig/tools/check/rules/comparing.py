@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -60,9 +60,7 @@ def differences(scene: Scene) -> Iterator[Finding]:
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
     if not play.is_by_ispdb:
-        yield from list(_dead_exchange(scene, play)) or _incomplete(scene, play, setup)
-    if play.family in ("outlook", "apple"):  # documents.py compares the others
-        yield from _beyond(scene, play, setup)
+        yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
     for ours, theirs in _differing(setup.servers, play, scene.case.asker):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
@@ -78,24 +76,6 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         yield _difference(code, play, theirs, "the file says", ours, who)
 
 
-def _beyond(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
-    """Yield servers that a client gets beside those of the file."""
-    who = scene.case.asker
-    pairs = [(our, its) for our in setup.servers for its in play.mail]
-    agreeing = [(our, its) for our, its in pairs if sources.is_same(our, its, who)]
-    same = [its for _, its in agreeing]
-    types = {our.type for our in setup.servers} - {our.type for our, _ in agreeing}
-    for theirs in play.mail if agreeing else ():
-        if theirs in same or theirs.type in types:
-            continue
-        is_one = any(sources.is_one_server(scene, our, theirs) for our in setup.servers)
-        found = finding("setup.has-others", play.place, theirs=theirs)
-        is_dead = sources.is_faulty(scene, theirs)
-        yield found.marked(
-            "same server" if is_one else "", "only way" if is_dead else ""
-        )
-
-
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
     """Yield that mail servers of the file are missing in what a client sets up."""
     theirs = play.setup.servers if play.setup else ()
@@ -105,13 +85,11 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
     servers = scene.case.provider.servers if scene.case.provider else ()
     is_meant = any(one.type in web.EXCHANGE_TYPES for _, one in servers)
     if missing and not (is_meant and _exchange(play)):
-        listed = ", ".join(
-            str(one) for one in theirs if one.type in MAIL_TYPES or one.url
-        )
+        listed = ", ".join(map(str, [*play.mail, *_exchange(play)]))
         words = enumerated([SERVERS[one.type] for one in missing], "or")
         found = f"{listed} and no {words}" if listed else "no mail account"
         ours = ", ".join(map(str, missing))
-        is_there = any(_status(scene, one) in (401, 403) for one in _exchange(play))
+        is_there = {401, 403}.intersection(_exchange_answers(scene, play))
         incomplete = finding("setup.incomplete", play.place, theirs=found, ours=ours)
         yield incomplete.marked("exchange" if is_there else "")
 
@@ -133,24 +111,24 @@ def _exchange(play: Play) -> list[Account]:
     return [one for one in accounts if one.url and one.type in ("ews", "activesync")]
 
 
-def _status(scene: Scene, account: Account) -> int:
-    """Return the status that a URL answers with, 0 where its host has no address."""
-    try:
-        if not scene.facts.addresses(split_url(account.url).hostname or ""):
-            return 0
-        return scene.facts.answer(Ask(account.url)).status
-    except (LookupFailed, ProbeError):
-        return 500
+def _exchange_answers(scene: Scene, play: Play) -> Iterator[int]:
+    """Yield the status of each Exchange URL, 0 where its host has no address."""
+    for one in _exchange(play):
+        try:
+            is_there = scene.facts.addresses(split_url(one.url).hostname or "")
+            yield scene.facts.answer(Ask(one.url)).status if is_there else 0
+        except (LookupFailed, ProbeError):
+            yield 500
 
 
-def _dead_exchange(scene: Scene, play: Play) -> Iterator[Finding]:
-    """Yield that none of an account's Exchange URLs leads to an Exchange server."""
-    answers = {one: _status(scene, one) for one in _exchange(play)}
-    # Some URLs may be for people inside only.
-    if answers and set(answers.values()) <= {0, 404, 410}:
-        account, status = next(iter(answers.items()))
-        reason = f"status {status}" if status else "its host has no address in DNS"
-        yield finding("setup.dead-url", play.place, account=account, reason=reason)
+def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
+    """Return that no URL leads to an Exchange; some may be for people inside only."""
+    answers = set(_exchange_answers(scene, play))
+    if not answers or not answers <= {0, 404, 410}:
+        return []
+    reason = f"status {max(answers)}" if max(answers) else "its host has no address"
+    url = _exchange(play)[0]
+    return [finding("setup.dead-url", play.place, account=url, reason=reason)]
 
 
 def expected(client: Client, case: Case) -> Setup | None:
@@ -192,14 +170,13 @@ def _in_ispdb(
 
 
 def _differing(
-    ours: Iterable[Account], play: Play, who: Address
+    ours: Sequence[Account], play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
-    """Yield the accounts of one type that differ: ours, and that of the client."""
-    theirs = play.setup.servers if play.setup else ()
-    for our in ours:
-        same_type = [one for one in theirs if one.type == our.type]
-        if same_type and not any(sources.is_same(our, one, who) for one in same_type):
-            yield our, same_type[0]
+    """Yield the accounts of the client that are none of ours: ours of its type, and it."""
+    for their in play.setup.servers if play.setup else ():
+        same_type = [one for one in ours if one.type == their.type]
+        if same_type and not any(sources.is_same(one, their, who) for one in same_type):
+            yield same_type[0], their
 
 
 def _difference(
@@ -222,23 +199,19 @@ def names_for_all(scene: Scene) -> frozenset[str]:
         names = {account.username or "" for account in play.mail}
         found |= set(filter(documents.is_unfilled, names))
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
-        if suspect and play.found:
-            setup = _set_up_by(another, scene, play)
-            found |= suspect & {one.username or "" for one in setup.servers}
+        reply = play.found.reply if play.found else None
+        setup: Setup | None = Setup(())
+        if suspect and play.family == "apple":
+            (family,) = (one for one in case.families if one.name == "apple")
+            setup = single.play_profile(another, scene.facts, family, "").setup
+        elif suspect and reply and play.family == "outlook":
+            with suppress(ProbeError, MeaninglessError):
+                ask = ask_of(OUTLOOK.steps[1], another, reply.url)
+                setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
+        found |= suspect & {
+            it.username or "" for it in (setup.servers if setup else ())
+        }
     return found
-
-
-def _set_up_by(case: Case, scene: Scene, play: Play) -> Setup:
-    """Return what Outlook or an iPhone sets up for another person, at the same URL."""
-    setup, reply = None, play.found.reply if play.found else None
-    if play.family == "apple":
-        (family,) = (one for one in case.families if one.name == "apple")
-        setup = single.play_profile(case, scene.facts, family, play.client).setup
-    elif reply and play.family == "outlook":
-        with suppress(ProbeError, MeaninglessError):
-            ask = ask_of(OUTLOOK.steps[1], case, reply.url)
-            setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-    return setup or Setup(())
 
 
 # --- What is not published --------------------------------------------------------------

@@ -204,9 +204,9 @@ def others_of(case: Case, document: Document) -> list[str]:
 def is_foreign(scene: Scene, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
     # A proxy may rewrite the names of its own site in everything that passes it.
-    www = f"www.{scene.case.domain}"
-    listed = [name for name in others_of(scene.case, document) if name != www]
-    others = tuple(f".{name}" for name in listed)
+    www = f".www.{scene.case.domain}"
+    patterns = (f".{name}" for name in others_of(scene.case, document))
+    others = tuple(name for name in patterns if name != www)
     hosts: list[str] = []
     with suppress(LookupFailed):
         hosts = scene.facts.mx(scene.case.domain) if others else []
@@ -238,10 +238,8 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         code = "document.other-domain"
         if document in scene.foreign:
             code = "document.another-customers"
-        servers = _hosts_of(document)
-        found = finding(
-            code, document.place, domain=domain, others=others, servers=servers
-        )
+        at, hosts = document.place, _hosts_of(document)
+        found = finding(code, at, domain=domain, others=others, servers=hosts)
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))

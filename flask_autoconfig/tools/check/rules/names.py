@@ -11,7 +11,7 @@ from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import Authority, LookupFailed, Resolver
+from ...net.resolver import Authority, LookupFailed
 from ...net.tcp import Network, ProbeError
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
@@ -70,6 +70,9 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
 # --- The zone's own name servers ------------------------------------------------------
 
 
+_Told = tuple[int, Authority, list[frozenset[str]]]  # serial number, server, records
+
+
 def authorities(scene: Scene) -> Iterator[Finding]:
     """Yield where name servers of the zone, or the resolver, differ from the newest one."""
     network, domain = scene.facts.network, scene.case.domain
@@ -78,12 +81,14 @@ def authorities(scene: Scene) -> Iterator[Finding]:
     asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
     asked += [(f"{name}.{domain}", "TXT") for name in digests]
 
-    def answers(resolver: Resolver) -> list[frozenset[str]] | LookupFailed:
+    def look(server: Authority) -> _Told | LookupFailed:
+        ask = server.resolver.records
         try:
-            return [
-                frozenset(data.to_text().lower() for data in resolver.records(*each))
+            found = [
+                frozenset(data.to_text().lower() for data in ask(*each))
                 for each in asked
             ]
+            return server.resolver.serial(domain), server, found
         except LookupFailed as error:
             return error
 
@@ -91,27 +96,17 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         listed = network.resolver.authorities(domain, network.allow_private)
     except LookupFailed:
         return
-    resolvers = [network.resolver, *(server.resolver for server in listed)]
-    cached, *each = side_by_side(partial(answers, one) for one in resolvers)
-
-    def with_serial(
-        server: Authority, found: list[frozenset[str]]
-    ) -> tuple[int, Authority, list[frozenset[str]]]:
-        return server.resolver.serial(domain), server, found
-
-    told = side_by_side(
-        partial(with_serial, server, found)
-        for server, found in zip(listed, each, strict=True)
-        if not isinstance(found, LookupFailed)
-    )
+    every = (Authority("", "", network.resolver), *listed)
+    cached, *each = side_by_side(partial(look, one) for one in every)
+    told = [one for one in each if not isinstance(one, LookupFailed)]
     if not told:
         return  # a firewall may keep this machine from asking them
-    for server, found in zip(listed, each, strict=True):
+    for server, failed in zip(listed, each, strict=True):
         # This machine may have no way to addresses of IPv6.
-        if isinstance(found, LookupFailed) and ":" not in server.address:
-            is_lame = found.kind in ("refused", "servfail")
+        if isinstance(failed, LookupFailed) and ":" not in server.address:
+            is_lame = failed.kind in ("refused", "servfail")
             code = "dns.server-lame" if is_lame else "dns.server-silent"
-            yield finding(code, domain, server=server, reason=found.reason)
+            yield finding(code, domain, server=server, reason=failed.reason)
 
     latest, first, newest = max(told, key=lambda one: one[0])
     hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}
@@ -123,17 +118,17 @@ def authorities(scene: Scene) -> Iterator[Finding]:
             for (name, type_), old, new in zip(asked, found, newest, strict=True)
             if old != new
         ]
-        look = partial(_lead_apart, network, server, first)
-        differing += each_of(look, hosts.items() if server != first else ())
+        compare = partial(_lead_apart, network, server, first)
+        differing += each_of(compare, hosts.items() if server != first else ())
         advice = f"see which of the two is right, and correct {server} or {first}"
         advice = advice if serial == latest else ""
         for at in differing:
             code = "dns.server-differs"
             yield finding(code, at, advice=advice, server=server, first=first)
     if not isinstance(cached, LookupFailed):
-        every = [found for _, _, found in told]
-        for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
-            if held not in told_now:
+        known = [found for _, _, found in told]
+        for (name, type_), held, *now in zip(asked, cached[2], *known, strict=True):
+            if held not in now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
 
 
@@ -146,19 +141,18 @@ def _lead_apart(
     """
     host, port = way
 
-    def is_dead(server: Authority) -> bool:
+    def state(server: Authority, addresses: list[str]) -> str:
+        if not addresses or ways[0] == ways[1]:
+            return "has an address" if addresses else ""
         try:
             replace(network, resolver=server.resolver).connect(host, port).close()
         except ProbeError as error:
-            return error.kind in ("connect", "silent")
-        return False
+            return "dead" if error.kind in ("connect", "silent") else "has an address"
+        return "has an address"
 
     with suppress(LookupFailed):
-        found, others = (set(it.resolver.addresses(host)) for it in (one, other))
-        is_apart = bool(found) != bool(others)
-        if found and others and found != others:
-            is_apart = is_dead(one) != is_dead(other)
-        if is_apart:
+        ways = [server.resolver.addresses(host) for server in (one, other)]
+        if state(one, ways[0]) != state(other, ways[1]):
             yield f"{host} A"
 
 

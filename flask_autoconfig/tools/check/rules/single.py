@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ....documents import Recipient, apple
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
-from ...clients import OUTLOOK, POX, THUNDERBIRD, Client, label_of
+from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -73,11 +73,15 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 found = _found("document.meaningless", family, reply, reason=str(error))
                 played.findings = [found]
             return played
-    if web.ABSENT in wrong.marks:
-        played.findings = list(_digest_alone(case, facts, family, url))
-    else:
+    if web.ABSENT not in wrong.marks:
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
+    elif family.digest and case.provider is None:  # otherwise it has a finding below
+        name = f"{family.digest.name}.{case.domain}"
+        with suppress(LookupFailed):
+            if facts.txt(name):
+                told = finding("digest.alone", url, name=name, askers=family.askers)
+                played.findings = [told]
     return played
 
 
@@ -116,17 +120,6 @@ def _digest(
     elif wanted in [re.sub(r'["\\]', "", value).strip() for value in values]:
         code = "digest.quoted"
     yield finding(code, name, name=name, wanted=wanted, askers=family.askers)
-
-
-def _digest_alone(
-    case: Case, facts: Facts, family: Family, url: str
-) -> Iterator[Finding]:
-    """Yield that DNS has the digest of a document that is not there."""
-    with suppress(LookupFailed):
-        name = f"{family.digest.name}.{case.domain}" if family.digest else ""
-        # With a file, a document that is not there has a finding of its own.
-        if name and case.provider is None and facts.txt(name):
-            yield finding("digest.alone", url, name=name, askers=family.askers)
 
 
 # --- What is missing --------------------------------------------------------------------
@@ -188,35 +181,20 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
-    """Yield the usual URLs that answer 404, although others have the document.
+    """Yield that the usual URL of config-v1.1.xml answers 404, although others have it.
 
-    Without a file only if another path of the same host has it.
+    Without a file only if another path of its host has it. `export` writes no profile there.
     """
     case, facts = scene.case, scene.facts
-    host = f"{label_of(THUNDERBIRD.steps[0])}.{case.domain}"
     urls = [ask.url for document in scene.documents for ask in document.asks]
-    has_some = any(split_url(url).hostname == host for url in urls)
-    is_meant = case.provider is not None or has_some
-    if not is_meant or facts.is_by_wildcard(host, case.domain):
-        return
-    lost: dict[str, Finding] = {}
-    for family in case.families:
-        plays = [it for it in scene.plays if it.family == family.name and it.setup]
-        listed: list[Ask] = []
-        if family.name == "apple":
-            listed = profile_asks(case, family)[:1]
-        elif family.name == "thunderbird" and urls:
-            listed = every_ask(THUNDERBIRD.steps[0], case, facts)
-        for ask in listed if plays and facts.exists(host) else ():
-            with suppress(ProbeError):
-                if facts.answer(ask).status in (404, 410) and ask.url not in urls:
-                    names = [play.client for play in plays]
-                    found = finding("document.path-lost", ask.url)
-                    lost[family.name] = found.hurting(*names)
-    for name, found in lost.items():
-        # Files alone, as `export` writes them, have no profile at the URL with an address.
-        is_usual = name == "apple" and "thunderbird" not in lost
-        yield found.marked("elsewhere" if is_usual else "")
+    for ask in every_ask(THUNDERBIRD.steps[0], case, facts) if urls else ():
+        host = split_url(ask.url).hostname or ""
+        is_meant = case.provider or any(split_url(url).hostname == host for url in urls)
+        if ask.url in urls or not is_meant or facts.is_by_wildcard(host, case.domain):
+            continue
+        with suppress(ProbeError):
+            if facts.exists(host) and facts.answer(ask).status in (404, 410):
+                yield finding("document.path-lost", ask.url)
 
 
 # --- The Apple profile ------------------------------------------------------------------
