@@ -73,8 +73,7 @@ def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
     """Return the mail servers that the domain's own Autodiscover names."""
     played = play(OUTLOOK, Case(domain, ()), Facts(net))
     reply = played.found.reply if played.found else None
-    is_verified = reply is not None and reply.is_verified
-    return [Endpoint.of(one) for one in played.mail if is_verified]
+    return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
 
 
 def find_urls(

@@ -209,8 +209,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
 def _is_nowhere(domain: str, resolver: Resolver) -> bool:
     """Return whether neither the domain exists nor a zone that its records belong to."""
     with suppress(LookupFailed):
-        is_in_zone = resolver.authorities(domain, allow_private=True)
-        return not is_in_zone and not resolver.is_known(domain)
+        return not resolver.authorities(domain, True) and not resolver.is_known(domain)
     return False
 
 

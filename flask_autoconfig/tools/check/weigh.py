@@ -23,6 +23,7 @@ _LIMITS = {
     "same server": NOTE,  # another name of the same server
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
+    "beside": WARNING,  # a server beside the right one
     "filter": NOTE,  # mail may go through it to other servers
     "for others": WARNING,  # it affects clients of other domains
 }

@@ -58,10 +58,10 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    setup = expected(client, scene.case) or Setup(())
+    setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
-    for ours, theirs in _differing(setup.servers, play, scene.case.asker):
+    for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
@@ -69,17 +69,19 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
         if name in scene.names_for_all and ours._replace(username=name) == theirs:
             yield documents.one_name(play.place, name)
             continue
-        is_outdated = sources.is_faulty(scene, ours)
-        is_outdated &= servers.is_alive(scene.facts, Endpoint.of(theirs))
-        code = "setup.file-outdated" if is_outdated else "setup.differs"
-        who = scene.case.asker
-        yield _difference(code, play, theirs, "the file says", ours, who)
+        code = "setup.differs"
+        if sources.is_faulty(scene, ours) and not theirs.url:
+            is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
+            code = "setup.file-outdated" if is_right else code
+        is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
+        is_beside = is_beside and not sources.is_faulty(scene, theirs)
+        found = _difference(code, play, theirs, "the file says", ours, who)
+        yield found.marked("beside" if is_beside else "")
 
 
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
     """Yield that mail servers of the file are missing in what a client sets up."""
-    theirs = play.setup.servers if play.setup else ()
-    types = {account.type for account in theirs}
+    types = {account.type for account in (play.setup or setup).servers}
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
     servers = scene.case.provider.servers if scene.case.provider else ()
@@ -101,8 +103,8 @@ def _half(play: Play) -> Iterator[Finding]:
     if types <= {"smtp"}:
         missing = "IMAP or POP3 server"
     if types and missing and not _exchange(play):
-        theirs = ", ".join(map(str, play.mail))
-        yield finding("setup.half", play.place, theirs=theirs, missing=missing)
+        mail = Setup(tuple(play.mail))
+        yield finding("setup.half", play.place, theirs=mail, missing=missing)
 
 
 def _exchange(play: Play) -> list[Account]:
@@ -127,8 +129,8 @@ def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
     if not answers or not answers <= {0, 404, 410}:
         return []
     reason = f"status {max(answers)}" if max(answers) else "its host has no address"
-    url = _exchange(play)[0]
-    return [finding("setup.dead-url", play.place, account=url, reason=reason)]
+    account, *_ = _exchange(play)
+    return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 
 
 def expected(client: Client, case: Case) -> Setup | None:

@@ -204,9 +204,8 @@ def others_of(case: Case, document: Document) -> list[str]:
 def is_foreign(scene: Scene, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
     # A proxy may rewrite the names of its own site in everything that passes it.
-    www = f".www.{scene.case.domain}"
-    patterns = (f".{name}" for name in others_of(scene.case, document))
-    others = tuple(name for name in patterns if name != www)
+    patterns = {f".{name}" for name in others_of(scene.case, document)}
+    others = tuple(patterns - {f".www.{scene.case.domain}"})
     hosts: list[str] = []
     with suppress(LookupFailed):
         hosts = scene.facts.mx(scene.case.domain) if others else []

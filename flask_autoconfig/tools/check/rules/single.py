@@ -183,7 +183,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
 def paths(scene: Scene) -> Iterator[Finding]:
     """Yield that the usual URL of config-v1.1.xml answers 404, although others have it.
 
-    Without a file only if another path of its host has it. `export` writes no profile there.
+    Without a file only if another path of its host has it. `export` writes no profile.
     """
     case, facts = scene.case, scene.facts
     urls = [ask.url for document in scene.documents for ask in document.asks]
