@@ -24,6 +24,7 @@ from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
     ADDRESSES,
+    DEAD,
     DOMAIN,
     ELSEWHERE,
     HOSTER,
@@ -113,6 +114,7 @@ def at(path: str, answer: Response) -> Seed:
 
 # The requests that a mistake concerns, by its `when`.
 WHEN: dict[str, Callable[[Asked], object]] = {
+    "below /mail": lambda asked: asked.path.startswith("/mail/"),
     "always": lambda asked: True,
     "without an address": lambda asked: not asked.query and "config-v1" in asked.path,
     "the first URL without an address": lambda asked: (
@@ -140,6 +142,9 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
         b"<displayName>", b"<displayName>\xfc"
     ),
     "its first half": lambda xml: xml[: len(xml) // 2],
+    "anna's": lambda body: re.sub(
+        rb"[\w.+-]+@example\.test", b"anna@example.test", body
+    ),
     "a warning before it": lambda xml: b"<br />Warning: x\n" + xml,
 }
 
@@ -290,8 +295,13 @@ def truncated(query: dns.message.Message) -> dns.message.Message:
     return answer
 
 
-def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
-    """Two name servers of the zone; each lacks a line, or is one of _BAD."""
+_BAD = ("REFUSED", "SERVFAIL", "dead")
+
+
+def name_servers(
+    resolver: str = "", first: str = "", second: str = "", by: str = ""
+) -> Seed:
+    """Two name servers of the zone; each has *by* for a text, or is one of _BAD."""
 
     def seed(here: World) -> None:
         head = f"$ORIGIN {DOMAIN}.\n"
@@ -300,8 +310,9 @@ def name_servers(resolver: str = "", first: str = "", second: str = "") -> Seed:
         text = ADDRESSES + here.zone + head
         here.names.serve(text.replace(resolver, "") if resolver else text)
         for number, wrong in ((1, first), (2, second)):
-            respond: Respond = Zone(text.replace(wrong, "") if wrong else text).respond
-            if wrong in ("REFUSED", "SERVFAIL"):
+            assert wrong in (*_BAD, "") or wrong in text
+            respond: Respond = Zone(text.replace(wrong, by) if wrong else text).respond
+            if wrong in _BAD[:2]:
                 respond = failing(wrong)
             if wrong != "dead":
                 here.name_server(f"127.0.1.7{number}", respond)
@@ -634,7 +645,18 @@ def limited(requests: int, seconds: float) -> Seed:
 
 # --- Mistakes that are not data ---------------------------------------------------------
 
+_SECONDS = {
+    "the digest of before": ("d=", "d=x"),
+    "no web host": ("autoconfig IN CNAME", "xautoconfig IN CNAME"),
+    "the old, dead address of imap": (f"imap IN A {IMAP}", f"imap IN A {DEAD}"),
+}
+
 SEEDS: dict[str, Seed] = {
+    **{
+        f"a secondary with {what}{file}": name_servers(second=old, by=new)
+        for what, (old, new) in _SECONDS.items()
+        for file in ("", ", and no file")
+    },
     **AT_TWO_ADDRESSES,
     **{
         f"{what} that the name server refuses to tell of{file}": refusing

@@ -136,6 +136,9 @@ def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
     assert mistake.get("client", "") in " ".join(first["clients"]), text
     if status != "failure":
         assert "failure" not in {found["status"] for found in listed}, text
+    cures = [found["cure"] for found in listed]
+    if any(cure.startswith("correct the file") for cure in cures):
+        assert "reload the service" not in str(cures), text
     assert "EVOLUTIONUSER" not in str(listed)
     assert "('" not in "".join(found["seen"] + found["cure"] for found in listed)
     return first

@@ -883,6 +883,17 @@ def test_a_refused_name_is_retried_as_the_other_at_one_server(
     assert login_codes(log_in(here, local_parts)) == ["login.refused-name"] * 2
 
 
+def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
+    here: Paper, local_parts: Path
+) -> None:
+    report = log_in(here, local_parts, "--yes", how=("--json",))
+    first, *others = failures(report)
+    assert first["code"] == "login.wrong-name"
+    cures = {one["cure"] for one in others if one["step"] == "document"}
+    (cure,) = cures
+    assert cure.startswith("correct the file first")
+
+
 def test_clients_whose_servers_refuse_the_name_do_not_work(
     here: Paper, local_parts: Path
 ) -> None:
@@ -1085,6 +1096,31 @@ def test_init_takes_servers_that_every_client_can_use(here: Paper, claim: str) -
     assert told in done.stderr
 
 
+def test_init_asks_autodiscover(here: Paper) -> None:
+    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")(here))
+    answer = edited({IMAP_NAME: f"in.{DOMAIN}"})
+    when(lambda asked: asked.path == POX, answer)(here)
+    text = ADDRESSES.replace("imap IN", "in IN").replace("pop IN", "in IN")
+    text = text.replace(IMAP, ELSEWHERE)
+    here.names.serve(f"{text}autodiscover IN A {WEB}\n")
+    done = here.invoke("init", DOMAIN, *TO_STDOUT)
+    assert f'hostname = "in.{DOMAIN}"' in done.stdout, done.stderr
+    assert "# the Autodiscover of the domain names it" in done.stdout
+
+
+def test_init_does_not_advise_to_mend_the_server_of_another_house(here: Paper) -> None:
+    behave = talks("220 x", ("EHLO", "250 AUTH PLAIN"))
+    here.listen(ELSEWHERE, 465, behave, good(f"x.{HOSTER}")(here))
+    text = ADDRESSES.replace(f"mx.{DOMAIN}.", f"mx.{HOSTER}.").replace(
+        "smtp IN", "x IN"
+    )
+    here.names.serve(f"{text}mx.{HOSTER}. IN A {ELSEWHERE}\n".replace("mx IN", "y IN"))
+    done = here.invoke("init", DOMAIN, *TO_STDOUT)
+    assert "its certificate is bad" in done.stderr
+    assert "fix smtp" not in done.stderr
+    assert "too little was found" in done.stderr
+
+
 def test_init_names_the_servers_that_do_not_answer(here: Paper) -> None:
     records = f"_imaps._tcp IN SRV 0 0 993 dead.{DOMAIN}.\ndead IN A {DEAD}\n"
     here.names.serve(f"$ORIGIN {DOMAIN}.\n$TTL 60\n{records}")
@@ -1112,6 +1148,16 @@ def test_name_servers_of_the_zone_are_no_problem_where(
     assert_right(report)
     said_of = {"dns.server-lame", "dns.server-silent", "dns.cached"}
     assert said_of.isdisjoint(codes(report))
+
+
+def test_name_servers_may_lead_to_different_hosts_that_answer(
+    here: Paper, tmp_path: Path
+) -> None:
+    """As those of a CDN do."""
+    here.web(ELSEWHERE, here.certificate(*WEB_NAMES))
+    other = f"autoconfig IN A {ELSEWHERE} ;"
+    name_servers(second="autoconfig IN CNAME", by=other)(here)
+    assert_right(here.check(USER, "--allow-private", file=written(tmp_path)))
 
 
 _OTHER_PORTS = {

@@ -1,9 +1,9 @@
 """Discovery of a domain's servers, and the configuration that fits them.
 
 The hosts that SRV records name, the customary names, the MX hosts and their domains are
-tried on the standard ports. What the domain itself names comes first, in SRV records or
-as a customary name of both IMAP and SMTP; then the settings that its hoster publishes,
-then single customary names of the domain, then those at the MX.
+tried on the standard ports. What the domain itself names comes first, in SRV records, by
+Autodiscover or as a customary name of both IMAP and SMTP; then the settings that its
+hoster publishes, then single customary names of the domain, then those at the MX.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import fold
-from ..config import values
 from ..config.ports import standard_port
 from ..config.reading import from_raw
 from ..config.tables import Config
 from .net import mail
+from .net.common import texts
 from .net.mail import MECHANISMS, Endpoint, MailServer
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
-from .net.untrusted import split_url
-from .published import Hosted, find_hosted, find_url
-from .zone import MAIL_SERVICES, URL_SERVICES
+from .published import KEYS, Entry, Hosted, find_autodiscover, find_hosted, find_urls
+from .zone import MAIL_SERVICES
 
 _LABELS = {
     "imap": ("imap", "mail", "mx", ""),
@@ -36,9 +34,9 @@ _WORKERS = 24
 _STEPS = 6  # timeouts that the whole discovery may take
 _MOST_TARGETS = 20  # servers named by SRV records that are tried
 _NEEDS_MORE = ("OAuth2", "TLS-client-cert")  # than the server's own table
-_KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
-
-Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
+_WORDS: dict[str, str] = texts()["init"]
+_AD = "Autodiscover"
+_NAMED = ("SRV", _AD)  # the domain itself says so
 
 
 class Discovery(NamedTuple):
@@ -94,7 +92,7 @@ class _Search:
             self._tell_failed("MX", self.domain, error)
         self._collect()
         self._try_all()
-        urls = self._urls()
+        urls = find_urls(self.domain, self.net, self.tell, self.notes)
         if not self._has_own():
             hosted = find_hosted(self.domain, self.mx_hosts, self.net)
             if hosted is not None:
@@ -126,7 +124,8 @@ class _Search:
             for endpoint, server in self.found.items()
             if self.sources[endpoint] == "name" and not _problem(server)
         }
-        return own >= {"imap", "smtp"} or "SRV" in map(self.sources.get, self.found)
+        named = {self.sources[endpoint] for endpoint in self.found}
+        return own >= {"imap", "smtp"} or not named.isdisjoint(_NAMED)
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
         """Return the hoster's settings, with URLs of kinds that they do not have."""
@@ -146,7 +145,7 @@ class _Search:
         tables = {
             key: [(table, reason) for table in value]
             for key, value in hosted.provider.items()
-            if key in ("incoming", "outgoing", *_KEYS.values())
+            if key in ("incoming", "outgoing", *KEYS.values())
         }
         return self._written(hosted.provider, {**urls, **tables}, warnings)
 
@@ -170,9 +169,11 @@ class _Search:
         named = [each for service in MAIL_SERVICES for each in self._by_srv(*service)]
         self.sources = dict.fromkeys(named[:_MOST_TARGETS], "SRV")
         if left := named[_MOST_TARGETS:]:
-            self.notes.append(
-                f"{len(left)} more servers that SRV records name are not asked"
-            )
+            self.notes.append(f"{len(left)} {_WORDS['more']}")
+        for endpoint in find_autodiscover(self.domain, self.net):
+            if _is_host_name(endpoint.host) and endpoint.socket_type != "plain":
+                self.tell(f"Autodiscover: {endpoint}")
+                self.sources.setdefault(endpoint, _AD)
         for type_, host, source in self._customary():
             for socket_type in ("SSL", "STARTTLS"):
                 port = standard_port(type_, socket_type)
@@ -261,9 +262,11 @@ class _Search:
             return
         source = self.sources[endpoint]
         is_odd = error.kind not in ("connect", "silent", "dns")
-        if source == "SRV" or is_odd:
+        if source in _NAMED or is_odd:
             self.tell(f"{endpoint}: {error}")
-        if source == "SRV" or (source == "name" and (is_odd or error.kind == "silent")):
+        if source in _NAMED or (
+            source == "name" and (is_odd or error.kind == "silent")
+        ):
             self.failed[endpoint] = error
 
     # --- Choice ----------------------------------------------------------------------
@@ -279,7 +282,7 @@ class _Search:
                 self.notes.append(f"{endpoint} is left out: {problem}")
             elif is_elsewhere and _house(endpoint.host) != self.house:
                 self.elsewhere.append(endpoint)
-                self.notes.append(f"{endpoint} is left out: {_ELSEWHERE}")
+                self.notes.append(f"{endpoint} is left out: {_WORDS['elsewhere']}")
             else:
                 usable.append(endpoint)
         if not usable:
@@ -287,18 +290,12 @@ class _Search:
         usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
         best, *others = usable
         for other in others:
-            self.notes.append(
-                f"{other} is left out: clients agree only on one {type_} "
-                f"server, and {best} comes first"
-            )
+            self.notes.append(f"{other} is left out: {_WORDS['one']}, {best}")
         if type_ == "imap" and self.sources[best] == "MX":
             self.house = _house(best.host)
         server = self.found[best]
         if server.mechanisms & MECHANISMS["OAuth2"]:
-            self.notes.append(
-                f"{best} offers OAuth2 too: add it to authentication, with "
-                "[provider.oauth2], if clients are to use it"
-            )
+            self.notes.append(f"{best} {_WORDS['oauth2']}")
         table = {
             "type": type_,
             "hostname": best.host,
@@ -312,7 +309,8 @@ class _Search:
         """Return what to do where too little was found: first fix what there is."""
         for endpoint, server in self.found.items():
             problem = _problem(server)
-            if problem and endpoint.type in ("imap", "smtp"):
+            is_theirs = self.sources[endpoint] == "MX"
+            if problem and endpoint.type in ("imap", "smtp") and not is_theirs:
                 return f"fix {endpoint} ({problem}), and run init again"
         if self.unknown:
             return f"{self.unknown[0]}: {self.unknown[0].cure}"
@@ -321,49 +319,15 @@ class _Search:
         needed.sort(key=lambda each: self.failed[each].kind in ("connect", "silent"))
         for endpoint in needed:
             error = self.failed[endpoint]
-            cure = error.cure or _CURES.get(error.kind, _CURES["connect"])
+            cure = error.cure or _WORDS.get(error.kind, _WORDS["connect"])
             if error.kind in ("timeout", "silent") and "--timeout" not in cure:
                 cure += "; or wait longer, with --timeout 30"
             return f"{endpoint}: {error}: {cure}; then run init again"
         for endpoint in self.elsewhere:
-            return (
-                f"{endpoint} answers, but {_ELSEWHERE}: start a server of your own (smtp."
-                f"{self.domain}); if the mailboxes are there, write the file by hand"
-            )
+            return f"{endpoint} answers, but {_WORDS['elsewhere']}: {_WORDS['own']}"
         if not self.found and not self.net.resolver.is_known(self.domain):
-            return "there is no such domain in DNS: look at how it is spelt"
-        return (
-            "write the file by hand (examples/autoconfig.toml shows how), or give the "
-            "servers SRV records or customary names such as imap. and smtp."
-        )
-
-    # --- URLs ------------------------------------------------------------------------
-
-    def _urls(self) -> dict[str, list[Entry]]:
-        """Return the tables of URLs, by the keys of the file.
-
-        The SRV and TXT records of a service come first, then its .well-known URL. A URL
-        that the file cannot have becomes a note.
-        """
-        servers: dict[str, list[Entry]] = {}
-        with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
-            results = list(
-                pool.map(partial(find_url, self.domain, self.net), URL_SERVICES)
-            )
-        for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
-            if not url:
-                continue
-            self.tell(f"{type_} {url}")
-            try:
-                url = values.url(url)
-                parts = split_url(url)
-                self.net.addresses(parts.hostname or "", parts.port or 443)
-            except (ProbeError, ValueError) as error:
-                self.notes.append(f"{type_} {url} is left out: {error.args[0]}")
-            else:
-                table = {"type": type_, "url": url}
-                servers.setdefault(_KEYS[type_], []).append((table, reason))
-        return servers
+            return _WORDS["nowhere"]
+        return _WORDS["nothing"]
 
 
 def _is_host_name(host: str) -> bool:
@@ -391,7 +355,7 @@ def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...
         source == "MX",
         _authentication(server) != "password-cleartext",
         endpoint.socket_type != "SSL",
-        source != "SRV",
+        source not in _NAMED,
     )
 
 
@@ -400,31 +364,11 @@ def _house(host: str) -> str:
     return ".".join(host.rsplit(".", 2)[-2:])
 
 
-_ELSEWHERE = (
-    "it is at the MX host of the domain, and no IMAP server of the file is there, so it "
-    "may be a filter, which must not get people's passwords"
-)
-# What to do where a server did not answer, by the kind of the error.
-_CURES = {
-    "connect": "start the server, open its port in the firewall, or correct its address in "
-    "DNS",
-    "silent": "open its port in the firewall; where the address is that of a web proxy, "
-    "such as Cloudflare's, let the name lead to the mail server itself",
-    "timeout": "see in its log what it waits for",
-}
-_SOURCES = {
-    "SRV": "an SRV record of the domain names it",
-    "MX": "another house's: it is the MX host, or has a customary name in its domain; see "
-    "whether the mailboxes are there",
-    "name": "it has a customary name",
-}
-
-
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     """Return why a server was taken, as a comment for the file."""
     is_direct = endpoint.socket_type == "SSL"
     words = [
-        _SOURCES[source],
+        _WORDS[source],
         "TLS from the first byte"
         if is_direct
         else "STARTTLS, since SSL does not answer",

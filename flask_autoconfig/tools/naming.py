@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
-SERVERS = {
-    "imap": "IMAP server",
-    "pop3": "POP3 server",
-    "smtp": "SMTP server",
-    "caldav": "calendar",
-    "carddav": "address book",
-    "jmap": "JMAP server",
-}
-_SETTINGS = {
-    "hostname": "host name",
-    "socket_type": "encryption",
-    "username": "user name",
-    "authentication": "login method",
-    "url": "URL",
-    "port": "port",
-}
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+SERVERS, _SETTINGS = _WORDS["servers"], _WORDS["settings"]
 _ORDINALS = ("", "second ", "third ")
 
 

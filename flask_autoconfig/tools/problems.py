@@ -23,6 +23,7 @@ from ..cleaning import clean
 from ..config.explain.hiding import hidden
 from ..errors import ConfigError, Problem
 from .files import STAGING
+from .net.common import texts
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
@@ -131,20 +132,6 @@ def trouble(error: OSError, named: Path) -> Problem:
     where = Path(error.filename or named)
     if STAGING in str(where):
         where = named  # the user does not know the temporary file, which is gone
-    cure = _CURES.get(error.errno, "name another place")
+    name = errno.errorcode.get(error.errno or errno.EEXIST, "")
+    cure = texts()["writing"].get(name, "name another place")
     return Problem(str(where), f"cannot write: {error.strerror}", cure)
-
-
-_CURES: dict[int | None, str] = {
-    errno.ENOTDIR: "it is not a folder: name another",
-    # What is there is not an ordinary file, or not a folder.
-    **dict.fromkeys((None, errno.EEXIST), "remove it, or name another place"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM),
-        "name a folder that you may write in, or permit it",
-    ),
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-        "make room there, or name another place",
-    ),
-}

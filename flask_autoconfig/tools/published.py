@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
 from ..address import NOBODY
+from ..config import values
 from ..config.reading import from_raw
 from ..documents.thunderbird_reader import NotAutoconfigError, Reader
 from ..errors import ConfigError
 from .check.asking import mx_domains
-from .clients import CONFIG, ISPDB
+from .check.facts import Facts
+from .check.findings import Case
+from .check.playing import play
+from .clients import CONFIG, ISPDB, OUTLOOK
 from .importers import leave_out_invalid
 from .net.http import fetch_once, following
+from .net.mail import Endpoint
 from .net.resolver import LookupFailed
 from .net.tcp import Network, ProbeError
 from .net.untrusted import split_url
+from .zone import URL_SERVICES
+
+Entry = tuple[dict[str, Any], str]  # a server's table, and why it was taken
+KEYS = {"caldav": "calendar", "carddav": "address_book", "jmap": "incoming"}
 
 
 class Hosted(NamedTuple):
@@ -60,7 +69,41 @@ def _read(domain: str, net: Network, url: str) -> Hosted | None:
     return None
 
 
-def find_url(domain: str, net: Network, names: tuple[str, str]) -> tuple[str, str]:
+def find_autodiscover(domain: str, net: Network) -> list[Endpoint]:
+    """Return the mail servers that the domain's own Autodiscover names."""
+    played = play(OUTLOOK, Case(domain, ()), Facts(net))
+    reply = played.found.reply if played.found else None
+    return [Endpoint.of(one) for one in played.mail if reply and reply.is_verified]
+
+
+def find_urls(
+    domain: str, net: Network, tell: Callable[[str], None], notes: list[str]
+) -> dict[str, list[Entry]]:
+    """Return the tables of URLs, by the keys of the file.
+
+    The SRV and TXT records of a service come first, then its .well-known URL. A URL
+    that the file cannot have becomes a note.
+    """
+    servers: dict[str, list[Entry]] = {}
+    with ThreadPoolExecutor(len(URL_SERVICES)) as pool:
+        results = list(pool.map(partial(_find_url, domain, net), URL_SERVICES))
+    for (_, type_), (url, reason) in zip(URL_SERVICES, results, strict=True):
+        if not url:
+            continue
+        tell(f"{type_} {url}")
+        try:
+            url = values.url(url)
+            parts = split_url(url)
+            net.addresses(parts.hostname or "", parts.port or 443)
+        except (ProbeError, ValueError) as error:
+            notes.append(f"{type_} {url} is left out: {error.args[0]}")
+        else:
+            table = {"type": type_, "url": url}
+            servers.setdefault(KEYS[type_], []).append((table, reason))
+    return servers
+
+
+def _find_url(domain: str, net: Network, names: tuple[str, str]) -> tuple[str, str]:
     """Return the URL of a service, "" for none, and where it was found."""
     service, type_ = names
     name = f"{service}.{domain}"

@@ -18,7 +18,7 @@ import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
-from .net.common import in_thread
+from .net.common import in_thread, texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
 
@@ -32,6 +32,7 @@ class Published(NamedTuple):
     outdated: list[Record] = []  # noqa: RUF012 (those to remove; of a comparison alone)
     was_compared: bool = False  # with DNS: no other record needs to change
     notes: list[str] = []  # noqa: RUF012 (what else the comparison found)
+    faults: list[str] = []  # noqa: RUF012 (name servers that have none of the records)
 
 
 def _zone(domain: Published) -> str:
@@ -176,18 +177,21 @@ def compared(published: Published, resolver: Resolver) -> Published:
             raise
         failure = error
     found = _at_authorities(published, resolver)
+    domain, total = published.domain, len(published.records)
     if not found:
         if seen is None:
-            raise failure or LookupFailed(published.domain, "no name server answers")
+            raise failure or LookupFailed(domain, "no name server answers")
+        if len(seen.records) == total and _is_nowhere(domain, resolver):
+            raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
         return seen
     _, first, newest = max(found, key=lambda each: each[0])
-    notes = list(newest.notes)
+    notes, faults = list(newest.notes), list(newest.faults)
     for _, server, other in found:
         if other._replace(notes=[]) != newest._replace(notes=[]):
-            notes.append(
-                f"the name server {server} has other records than {first}: see whether "
-                "it fetches the zone (its serial number must grow with each change)"
-            )
+            is_empty = len(other.records) == total and not other.outdated
+            unlike = "no records, unlike" if is_empty else "other records than"
+            told = f"the name server {server} has {unlike} {first}: {texts()['lags']}"
+            (faults if is_empty else notes).append(told)
     if failure:
         notes.append(f"only the zone's own name servers answer; for others: {failure}")
     elif (
@@ -199,7 +203,14 @@ def compared(published: Published, resolver: Resolver) -> Published:
             f"the resolver still has older answers than {first}, until their time to "
             "live ends; clients may see them too"
         )
-    return newest._replace(notes=notes)
+    return newest._replace(notes=notes, faults=faults)
+
+
+def _is_nowhere(domain: str, resolver: Resolver) -> bool:
+    """Return whether neither the domain exists nor a zone that its records belong to."""
+    with suppress(LookupFailed):
+        return not resolver.authorities(domain, True) and not resolver.is_known(domain)
+    return False
 
 
 def _at_authorities(

@@ -143,9 +143,8 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
         faulty=tuple(faulty),
     )
     is_trusted = case.provider is not None
+    scene = replace(scene, names_for_all=comparing.names_for_all(scene))
     if case.provider is None:
-        names = comparing.names_for_all(scene)
-        scene = replace(scene, names_for_all=names)
         scene = replace(scene, sources=sources.ranked(scene))
     scene = replace(scene, foreign=documents.foreign(scene))
     if case.provider is None:

@@ -23,6 +23,7 @@ _LIMITS = {
     "same server": NOTE,  # another name of the same server
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
+    "beside": WARNING,  # a server beside the right one
     "filter": NOTE,  # mail may go through it to other servers
     "for others": WARNING,  # it affects clients of other domains
 }
@@ -56,6 +57,13 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     listed = [
         found.marked("explained" if cached.intersection(found.places) else "")
         for found in listed
+    ]
+    by_file = (found for found in listed if found.code == "setup.file-outdated")
+    outdated = {client for found in by_file for client in found.clients}
+    listed = [
+        found
+        for found in listed
+        if found.code != "document.differs" or not outdated.intersection(found.clients)
     ]
     explained = {
         client
@@ -137,6 +145,9 @@ def _badness(found: Finding) -> int:
     return STATUSES.index(found.status)
 
 
+_FILE_IS_WRONG = ("setup.file-outdated", "srv.file-outdated", "login.wrong-name")
+
+
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Return each cause once, with all its places and clients, worst first.
 
@@ -144,8 +155,13 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     documents, servers, DNS, logins. Where a server fails, differences from the file come
     after it: to adapt the rest to a dead server would break what is right.
     """
+    listed = list(findings)
+    is_file_wrong = any(found.code in _FILE_IS_WRONG for found in listed)
     causes: dict[tuple[str, ...], Finding] = {}
-    for found in findings:
+    for found in listed:
+        is_by_file = texts.follows(found.code) == "a dead server"
+        if is_file_wrong and is_by_file:  # to serve it would break what works
+            found = found.within("wrong-file")
         place = found.subject if found.status == OK else ""  # these are not merged
         key = (found.status, found.seen, found.why, found.cure, place)
         first = causes.setdefault(key, found)
@@ -159,8 +175,8 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
 
     def weight(found: Finding) -> tuple[int, bool, int]:
         step, follows = _STEPS.index(found.step), texts.follows(found.code)
-        if is_dead and follows:
-            step = max(step, _STEPS.index("dns"))
+        if (is_dead or is_file_wrong) and follows:
+            step = len(_STEPS) if is_file_wrong else max(step, _STEPS.index("dns"))
         return _badness(found), follows == "anything", step
 
     return sorted(causes.values(), key=weight)

@@ -153,6 +153,7 @@ def _compared(
                     failed.append(Problem(name, f"not compared: {outcome}", cure))
                     silent += outcome.kind == "timeout"
                 else:
+                    failed += [Problem(name, fault, "") for fault in outcome.faults]
                     for note in outcome.notes:
                         terminal.tell(f"note: {name}: {note}", err=True)
                     if outcome.records or outcome.outdated:

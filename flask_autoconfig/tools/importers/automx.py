@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,39 +21,11 @@ from .imported import (
     usable,
 )
 
-_SOCKET_TYPES = {"ssl": "SSL", "starttls": "STARTTLS", "none": "plain"}
-_METHODS = {
-    "plaintext": "password-cleartext",
-    "cleartext": "password-cleartext",
-    "encrypted": "password-encrypted",
-    "ntlm": "NTLM",
-    "gssapi": "GSSAPI",
-    "client-ip-address": "client-IP-address",
-    "tls-client-cert": "TLS-client-cert",
-    "smtp-after-pop": "smtp-after-pop",
-    "none": "none",
-}
-_MACROS = {
-    "%s": "%EMAILADDRESS%",
-    "%u": "%EMAILLOCALPART%",
-    "%d": "%EMAILDOMAIN%",
-    "%%": "%",
-}
-# Variables of a lookup in LDAP or SQL that are most likely a part of the address.
-_VARIABLES = {
-    "${domain}": "%EMAILDOMAIN%",
-    "${email}": "%EMAILADDRESS%",
-    "${mail}": "%EMAILADDRESS%",
-}
+_WORDS: dict[str, dict[str, str]]
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _YES = {"1", "y", "yes", "t", "true", "on"}
 _LONGEST_VALUE = 1000  # characters
 _MOST_FOLLOWED = 5  # sections, one after the other
-_LOST = {
-    "ox": "there is no such service here",
-    "smtp_default": "Thunderbird ignored the value that automx made of it",
-    "sign_cert": "name the file in [sign]",
-    "sign_key": "name the file in [sign]",
-}
 
 
 class _Value(NamedTuple):
@@ -162,7 +135,7 @@ class _Automx:
         url = self._filled(section, "server_url")
         if url:
             add_server(raw, {"type": "activesync", "url": url})
-        for key, why in _LOST.items():
+        for key, why in _WORDS["lost"].items():
             value = self._get(section, key)
             if value.text and value.text.lower() not in ("no", "false", "off", "0"):
                 self._leave_out(key, value, why)
@@ -190,7 +163,7 @@ class _Automx:
             server["username"] = self._filled(section, f"{key}_auth_identity") or None
         if key not in DAV:
             method = self._get(section, f"{key}_auth")
-            server["authentication"] = _METHODS.get(method.text.lower())
+            server["authentication"] = _WORDS["methods"].get(method.text.lower())
             if method.text and not server["authentication"]:
                 self._leave_out(f"{key}_auth", method, "no client knows this method")
 
@@ -202,7 +175,7 @@ class _Automx:
 
     def _socket_type(self, section: str, key: str, port: int | None) -> str:
         encryption = self._get(section, f"{key}_encryption")
-        known = _SOCKET_TYPES.get(encryption.text.lower())
+        known = _WORDS["socket_types"].get(encryption.text.lower())
         if known:
             return known
         is_direct = key in DAV or (port and port == standard_port(TYPES[key], "SSL"))
@@ -229,8 +202,8 @@ class _Automx:
     def _filled(self, section: str, key: str) -> str:
         """Return a value with our placeholders, "" if it depends on a lookup."""
         value = self._get(section, key)
-        text = re.sub("%[sud%]", lambda macro: _MACROS[macro[0]], value.text)
-        for variable, placeholder in _VARIABLES.items():
+        text = re.sub("%[sud%]", lambda macro: _WORDS["macros"][macro[0]], value.text)
+        for variable, placeholder in _WORDS["variables"].items():
             if variable in text:
                 text = text.replace(variable, placeholder)
                 self._note(f"{key}: {variable} became {placeholder}", value)

@@ -8,7 +8,16 @@ from typing import NamedTuple
 from ..facts import Facts
 from ..findings import Case, Finding
 from ..scene import Scene
-from . import comparing, connections, dav, documents, names, servers, single
+from . import (
+    comparing,
+    connections,
+    dav,
+    documents,
+    name_servers,
+    names,
+    servers,
+    single,
+)
 
 
 class Rule(NamedTuple):
@@ -30,8 +39,8 @@ RULES = (
     Rule(names.services, names.all_services),
     Rule(single.autodiscover),
     Rule(names.half_answered),
-    Rule(names.dnssec),
-    Rule(names.authorities),
+    Rule(name_servers.dnssec),
+    Rule(name_servers.authorities),
     *RULES_OF_FILE,
     Rule(connections.each_address),
     Rule(documents.look),
@@ -41,5 +50,6 @@ RULES = (
     Rule(comparing.nothing),
     Rule(comparing.ispdb),
     Rule(single.missing),
+    Rule(single.paths),
     Rule(comparing.hosters),
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
@@ -15,7 +14,9 @@ from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
 from ...net.mail import Endpoint
+from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
+from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
 from ..facts import Ask
@@ -59,7 +60,7 @@ def differences(scene: Scene) -> Iterator[Finding]:
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
     if not play.is_by_ispdb:
-        yield from _incomplete(play, setup)
+        yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
     for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
@@ -69,14 +70,23 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             yield from told
             if told and sources.is_same(theirs._replace(authentication=""), ours, who):
                 continue
-        is_faulty = partial(sources.is_faulty, scene)
-        is_outdated = is_faulty(ours) and not is_faulty(theirs)
+        name = theirs.username or ""
+        if name in scene.names_for_all and ours._replace(username=name) == theirs:
+            yield documents.one_name(play.place, name)
+            continue
+        code = "setup.differs"
+        if sources.is_faulty(scene, ours) and not theirs.url:
+            is_right = servers.is_alive(scene.facts, Endpoint.of(theirs))
+            code = "setup.file-outdated" if is_right else code
+        is_outdated = code == "setup.file-outdated"
         told = [] if is_outdated else list(_in_documents(scene, ours, theirs))
         if told:
             yield from (found.at(play.place) for found in told)
             continue
-        code = "setup.file-outdated" if is_outdated else "setup.differs"
-        yield _difference(code, play, theirs, "the file says", ours, who)
+        is_beside = any(sources.is_same(ours, one, who) for one in play.mail)
+        is_beside = is_beside and not sources.is_faulty(scene, theirs)
+        found = _difference(code, play, theirs, "the file says", ours, who)
+        yield found.marked("beside" if is_beside else "")
 
 
 def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Finding]:
@@ -91,18 +101,21 @@ def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Find
             yield from (one for one in differing if one.code == "document.differs")
 
 
-def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:
+def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
     """Yield that mail servers of the file are missing in what a client sets up."""
-    theirs = play.setup.servers if play.setup else ()
-    types = {account.type for account in theirs}
+    types = {account.type for account in (play.setup or setup).servers}
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
-    if missing and not _is_exchange(play):
-        listed = ", ".join(str(one) for one in theirs if one.type in MAIL_TYPES)
+    servers = scene.case.provider.servers if scene.case.provider else ()
+    is_meant = any(one.type in web.EXCHANGE_TYPES for _, one in servers)
+    if missing and not (is_meant and _exchange(play)):
+        listed = ", ".join(map(str, [*play.mail, *_exchange(play)]))
         words = enumerated([SERVERS[one.type] for one in missing], "or")
         found = f"{listed} and no {words}" if listed else "no mail account"
         ours = ", ".join(map(str, missing))
-        yield finding("setup.incomplete", play.place, theirs=found, ours=ours)
+        is_there = {401, 403}.intersection(_exchange_answers(scene, play))
+        incomplete = finding("setup.incomplete", play.place, theirs=found, ours=ours)
+        yield incomplete.marked("exchange" if is_there else "")
 
 
 def _half(play: Play) -> Iterator[Finding]:
@@ -111,15 +124,35 @@ def _half(play: Play) -> Iterator[Finding]:
     missing = "" if "smtp" in types else SERVERS["smtp"]
     if types <= {"smtp"}:
         missing = "IMAP or POP3 server"
-    if types and missing and not _is_exchange(play):
-        theirs = ", ".join(map(str, play.mail))
-        yield finding("setup.half", play.place, theirs=theirs, missing=missing)
+    if types and missing and not _exchange(play):
+        mail = Setup(tuple(play.mail))
+        yield finding("setup.half", play.place, theirs=mail, missing=missing)
 
 
-def _is_exchange(play: Play) -> bool:
-    """Return whether the account is that of an Exchange server, which needs no others."""
+def _exchange(play: Play) -> list[Account]:
+    """Return the accounts of an Exchange server, which needs no others."""
     accounts = play.setup.servers if play.setup else ()
-    return any(one.url and one.type in ("ews", "activesync") for one in accounts)
+    return [one for one in accounts if one.url and one.type in ("ews", "activesync")]
+
+
+def _exchange_answers(scene: Scene, play: Play) -> Iterator[int]:
+    """Yield the status of each Exchange URL, 0 where its host has no address."""
+    for one in _exchange(play):
+        try:
+            is_there = scene.facts.addresses(split_url(one.url).hostname or "")
+            yield scene.facts.answer(Ask(one.url)).status if is_there else 0
+        except (LookupFailed, ProbeError):
+            yield 500
+
+
+def _dead_exchange(scene: Scene, play: Play) -> list[Finding]:
+    """Return that no URL leads to an Exchange; some may be for people inside only."""
+    answers = set(_exchange_answers(scene, play))
+    if not answers or not answers <= {0, 404, 410}:
+        return []
+    reason = f"status {max(answers)}" if max(answers) else "its host has no address"
+    account, *_ = _exchange(play)
+    return [finding("setup.dead-url", play.place, account=account, reason=reason)]
 
 
 def expected(client: Client, case: Case) -> Setup | None:
@@ -144,6 +177,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
         yield from _half(play)
+        yield from _dead_exchange(scene, play)
     if play.is_by_ispdb and scene.measure:
         accounts, whose = scene.measure.accounts, f"{scene.measure.place} says"
         for ours, theirs in _differing(accounts, play, scene.case.asker):
@@ -160,14 +194,13 @@ def _in_ispdb(
 
 
 def _differing(
-    ours: Iterable[Account], play: Play, who: Address
+    ours: Sequence[Account], play: Play, who: Address
 ) -> Iterator[tuple[Account, Account]]:
-    """Yield the accounts of one type that differ: ours, and that of the client."""
-    theirs = play.setup.servers if play.setup else ()
-    for our in ours:
-        same_type = [one for one in theirs if one.type == our.type]
-        if same_type and not any(sources.is_same(our, one, who) for one in same_type):
-            yield our, same_type[0]
+    """Yield the accounts of the client that are none of ours: ours of its type, and it."""
+    for their in play.setup.servers if play.setup else ():
+        same_type = [one for one in ours if one.type == their.type]
+        if same_type and not any(sources.is_same(one, their, who) for one in same_type):
+            yield same_type[0], their
 
 
 def _difference(
@@ -182,19 +215,26 @@ def names_for_all(scene: Scene) -> frozenset[str]:
 
     Autodiscover may return personal login names, so it is asked for another person too.
     """
-    case = scene.case
-    found = documents.names_for_all(case, scene.documents)
+    case = replace(scene.case, address=scene.case.asker)
+    listed = () if case.provider else scene.documents
+    found = documents.names_for_all(scene.case, listed)
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
         found |= set(filter(documents.is_unfilled, names))
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
-        if suspect and reply and play.family == "outlook":
+        setup: Setup | None = Setup(())
+        if suspect and play.family == "apple":
+            (family,) = (one for one in case.families if one.name == "apple")
+            setup = single.play_profile(another, scene.facts, family, "").setup
+        elif suspect and reply and play.family == "outlook":
             with suppress(ProbeError, MeaninglessError):
                 ask = ask_of(OUTLOOK.steps[1], another, reply.url)
                 setup = read_outlook(web.unpacked(scene.facts.answer(ask)))
-                found |= suspect & {one.username or "" for one in setup.servers}
+        found |= suspect & {
+            it.username or "" for it in (setup.servers if setup else ())
+        }
     return found
 
 

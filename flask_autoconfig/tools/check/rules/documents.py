@@ -84,11 +84,7 @@ def look(scene: Scene) -> Iterator[Finding]:
     for document in scene.documents:
         findings = list(_of_document(scene, document))
         if all(found.status == OK for found in findings):
-            servers = ", ".join(
-                f"{server.type} {server.hostname}:{server.port}"
-                for _, server in document.provider.servers
-                if server.hostname
-            )
+            servers = _hosts_of(document)
             agreed = " and agrees with the file" if scene.case.provider else ""
             place = document.place
             good = finding("document.good", place, agreed=agreed, servers=servers)
@@ -98,6 +94,14 @@ def look(scene: Scene) -> Iterator[Finding]:
             yield found.hurting(*scene.readers(document) if needs_clients else ())
     for faulty in scene.faulty:
         yield from _of_faulty(scene, faulty)
+
+
+def _hosts_of(document: Document) -> str:
+    return ", ".join(
+        f"{server.type} {server.hostname}:{server.port}"
+        for _, server in document.provider.servers
+        if server.hostname
+    )
 
 
 def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
@@ -201,7 +205,9 @@ def others_of(case: Case, document: Document) -> list[str]:
 
 def is_foreign(scene: Scene, document: Document) -> bool:
     """Return whether a document is for other domains, which the MX host is not in."""
-    others = tuple(f".{name}" for name in others_of(scene.case, document))
+    # A proxy may rewrite the names of its own site in everything that passes it.
+    patterns = {f".{name}" for name in others_of(scene.case, document)}
+    others = tuple(patterns - {f".www.{scene.case.domain}"})
     hosts: list[str] = []
     with suppress(LookupFailed):
         hosts = scene.facts.mx(scene.case.domain) if others else []
@@ -233,7 +239,8 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
         code = "document.other-domain"
         if document in scene.foreign:
             code = "document.another-customers"
-        found = finding(code, document.place, domain=domain, others=others)
+        at, hosts = document.place, _hosts_of(document)
+        found = finding(code, at, domain=domain, others=others, servers=hosts)
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
-
-from dns.dnssec import key_id
 
 from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
-from ...net.resolver import Authority, LookupFailed, Resolver
+from ...net.resolver import LookupFailed
 from ...net.untrusted import is_public
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
@@ -72,88 +69,6 @@ def half_answered(scene: Scene) -> Iterator[Finding]:
         if host in hosts or case.has(host):
             other = "A" if kind == "AAAA" else "AAAA"
             yield finding("dns.half-answered", host, kind=kind, other=other)
-
-
-# --- The zone's own name servers ------------------------------------------------------
-
-
-def authorities(scene: Scene) -> Iterator[Finding]:
-    """Yield where name servers of the zone, or the resolver, differ from the newest one.
-
-    Addresses are not compared: those of CDNs differ from one question to the next.
-    """
-    network, domain = scene.facts.network, scene.case.domain
-    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
-    asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
-
-    def answers(resolver: Resolver) -> list[frozenset[str]] | LookupFailed:
-        try:
-            return [
-                frozenset(data.to_text().lower() for data in resolver.records(*each))
-                for each in asked
-            ]
-        except LookupFailed as error:
-            return error
-
-    try:
-        servers = network.resolver.authorities(domain, network.allow_private)
-    except LookupFailed:
-        return
-    resolvers = [network.resolver, *(server.resolver for server in servers)]
-    cached, *each = side_by_side(partial(answers, one) for one in resolvers)
-
-    def with_serial(
-        server: Authority, found: list[frozenset[str]]
-    ) -> tuple[int, Authority, list[frozenset[str]]]:
-        return server.resolver.serial(domain), server, found
-
-    told = side_by_side(
-        partial(with_serial, server, found)
-        for server, found in zip(servers, each, strict=True)
-        if not isinstance(found, LookupFailed)
-    )
-    if not told:
-        return  # a firewall may keep this machine from asking them
-    for server, found in zip(servers, each, strict=True):
-        # This machine may have no way to addresses of IPv6.
-        if isinstance(found, LookupFailed) and ":" not in server.address:
-            is_lame = found.kind in ("refused", "servfail")
-            code = "dns.server-lame" if is_lame else "dns.server-silent"
-            yield finding(code, domain, server=server, reason=found.reason)
-
-    latest, first, newest = max(told, key=lambda one: one[0])
-    for serial, server, found in told:
-        advice = f"see which of the two is right, and correct {server} or {first}"
-        for (name, type_), old, new in zip(asked, found, newest, strict=True):
-            if old != new:
-                at = f"{name} {type_}"
-                yield finding(
-                    "dns.server-differs",
-                    at,
-                    advice=advice if serial == latest else "",
-                    server=server,
-                    first=first,
-                )
-    if not isinstance(cached, LookupFailed):
-        every = [found for _, _, found in told]
-        for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
-            if held not in told_now:
-                yield finding("dns.cached", f"{name} {type_}", first=first)
-
-
-def dnssec(scene: Scene) -> Iterator[Finding]:
-    """Yield that the zone lacks the key that its parent names, or has another.
-
-    A resolver that does not validate answers all the same.
-    """
-    domain, resolver = scene.case.domain, scene.facts.network.resolver
-    with suppress(LookupFailed):
-        named: list[Any] = resolver.records(domain, "DS")
-        keys: list[Any] = resolver.records(domain, "DNSKEY") if named else []
-        tags = {(key_id(key), key.algorithm) for key in keys}
-        if named and tags.isdisjoint((one.key_tag, one.algorithm) for one in named):
-            listed = ", ".join(str(one.key_tag) for one in named[:_MOST])
-            yield finding("dns.key-lost", f"{domain} DS", tags=listed)
 
 
 # --- MX -------------------------------------------------------------------------------
@@ -283,8 +198,11 @@ def _service(
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
     if not targets:
+        by_udp = full_name.replace("._tcp.", "._udp.", 1)
         if misnamed := _misnamed(scene, name) if service else "":
             yield finding("srv.misnamed", f"{misnamed} SRV", domain=case.domain)
+        elif _targets(scene, by_udp):
+            yield finding("srv.udp", subject, name=by_udp, right=full_name)
         elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
@@ -422,6 +340,12 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
+
+
+def _targets(scene: Scene, name: str) -> list[Target]:
+    with suppress(LookupFailed):
+        return scene.facts.srv(name)
+    return []
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:

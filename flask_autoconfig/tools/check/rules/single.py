@@ -17,13 +17,14 @@ from urllib.parse import quote
 from ....documents import Recipient, apple
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
-from ...clients import OUTLOOK, POX, Client
+from ...clients import OUTLOOK, POX, THUNDERBIRD, Client
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
 from ...reading import in_words as enumerated
 from ..asking import ask_of
+from ..asking import asks as every_ask
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
@@ -75,6 +76,12 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
     if web.ABSENT not in wrong.marks:
         is_wildcard = facts.is_by_wildcard(f"{family.label}.{case.domain}", case.domain)
         played.findings = [wrong.marked("by chance" if is_wildcard else "")]
+    elif family.digest and case.provider is None:  # otherwise it has a finding below
+        name = f"{family.digest.name}.{case.domain}"
+        with suppress(LookupFailed):
+            if facts.txt(name):
+                told = finding("digest.alone", url, name=name, askers=family.askers)
+                played.findings = [told]
     return played
 
 
@@ -192,6 +199,23 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
                     code, target = "srv.autodiscover-dead", f"{host}:{port}"
                     found = finding(code, f"{name} SRV", target=target, reason=error)
                     yield found.hurting(play.client)
+
+
+def paths(scene: Scene) -> Iterator[Finding]:
+    """Yield that the usual URL of config-v1.1.xml answers 404, although others have it.
+
+    Without a file only if another path of its host has it. `export` writes no profile.
+    """
+    case, facts = scene.case, scene.facts
+    urls = [ask.url for document in scene.documents for ask in document.asks]
+    for ask in every_ask(THUNDERBIRD.steps[0], case, facts) if urls else ():
+        host = split_url(ask.url).hostname or ""
+        is_meant = case.provider or any(split_url(url).hostname == host for url in urls)
+        if ask.url in urls or not is_meant or facts.is_by_wildcard(host, case.domain):
+            continue
+        with suppress(ProbeError):
+            if facts.exists(host) and facts.answer(ask).status in (404, 410):
+                yield finding("document.path-lost", ask.url)
 
 
 # --- The Apple profile ------------------------------------------------------------------

@@ -221,7 +221,7 @@ def _lost_path(reply: Reply, asked: str) -> Finding | None:
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
 
 
-_EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
+EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
 
 
 def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
@@ -235,7 +235,7 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
         }
         by_windows = sorted(schemes & {"NTLM", "Negotiate"})
         types = {it.type for _, it in case.provider.servers} if case.provider else set()
-        is_meant = case.provider is None or not types.isdisjoint(_EXCHANGE_TYPES)
+        is_meant = case.provider is None or not types.isdisjoint(EXCHANGE_TYPES)
         is_far = schemes and case.provider is None and not case.has(host)
         how = f" ({', '.join(by_windows)})" if by_windows else ""
         if is_far or (by_windows and is_meant):

@@ -1,0 +1,119 @@
+"""DNS: the zone's own name servers, which may differ, and the keys of the zone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dns.dnssec import key_id
+
+from ... import zone
+from ...net.resolver import Authority, LookupFailed
+from ...net.tcp import Network, ProbeError
+from ..facts import each_of, side_by_side
+from ..findings import Finding, finding
+from ..scene import Scene
+from . import servers
+
+_Told = tuple[int, Authority, list[frozenset[str]]]  # serial number, server, records
+
+
+def authorities(scene: Scene) -> Iterator[Finding]:
+    """Yield where name servers of the zone, or the resolver, differ from the newest one."""
+    network, domain = scene.facts.network, scene.case.domain
+    names = [row[0] for row in (*zone.MAIL_SERVICES, *zone.URL_SERVICES)]
+    digests = [one.digest.name for one in scene.case.families if one.digest]
+    asked = [(domain, "MX"), *((f"{name}.{domain}", "SRV") for name in names)]
+    asked += [(f"{name}.{domain}", "TXT") for name in digests]
+
+    def look(server: Authority) -> _Told | LookupFailed:
+        ask = server.resolver.records
+        try:
+            found = [
+                frozenset(data.to_text().lower() for data in ask(*each))
+                for each in asked
+            ]
+            return server.resolver.serial(domain), server, found
+        except LookupFailed as error:
+            return error
+
+    try:
+        listed = network.resolver.authorities(domain, network.allow_private)
+    except LookupFailed:
+        return
+    every = (Authority("", "", network.resolver), *listed)
+    cached, *each = side_by_side(partial(look, one) for one in every)
+    told = [one for one in each if not isinstance(one, LookupFailed)]
+    if not told:
+        return  # a firewall may keep this machine from asking them
+    for server, failed in zip(listed, each, strict=True):
+        # This machine may have no way to addresses of IPv6.
+        if isinstance(failed, LookupFailed) and ":" not in server.address:
+            is_lame = failed.kind in ("refused", "servfail")
+            code = "dns.server-lame" if is_lame else "dns.server-silent"
+            yield finding(code, domain, server=server, reason=failed.reason)
+
+    latest, first, newest = max(told, key=lambda one: one[0])
+    hosts = {f"{one.label}.{domain}": 443 for one in scene.case.families if one.label}
+    for one in servers.endpoints(scene.case, scene.provider):
+        hosts |= {one.host: one.port} if scene.case.has(one.host) else {}
+    for serial, server, found in told:
+        differing = [
+            f"{name} {type_}"
+            for (name, type_), old, new in zip(asked, found, newest, strict=True)
+            if old != new
+        ]
+        compare = partial(_lead_apart, network, server, first)
+        differing += each_of(compare, hosts.items() if server != first else ())
+        advice = f"see which of the two is right, and correct {server} or {first}"
+        advice = advice if serial == latest else ""
+        for at in differing:
+            code = "dns.server-differs"
+            yield finding(code, at, advice=advice, server=server, first=first)
+    if not isinstance(cached, LookupFailed):
+        known = [found for _, _, found in told]
+        for (name, type_), held, *now in zip(asked, cached[2], *known, strict=True):
+            if held not in now:
+                yield finding("dns.cached", f"{name} {type_}", first=first)
+
+
+def dnssec(scene: Scene) -> Iterator[Finding]:
+    """Yield that the zone lacks the key that its parent names, or has another.
+
+    A resolver that does not validate answers all the same.
+    """
+    domain, resolver = scene.case.domain, scene.facts.network.resolver
+    with suppress(LookupFailed):
+        named: list[Any] = resolver.records(domain, "DS")
+        keys: list[Any] = resolver.records(domain, "DNSKEY") if named else []
+        tags = {(key_id(key), key.algorithm) for key in keys}
+        if named and tags.isdisjoint((one.key_tag, one.algorithm) for one in named):
+            listed = ", ".join(str(one.key_tag) for one in named[:4])
+            yield finding("dns.key-lost", f"{domain} DS", tags=listed)
+
+
+def _lead_apart(
+    network: Network, one: Authority, other: Authority, way: tuple[str, int]
+) -> Iterator[str]:
+    """Yield a host that only one of two name servers leads to.
+
+    Addresses that answer may differ: those of CDNs do from one question to the next.
+    """
+    host, port = way
+
+    def state(server: Authority, addresses: list[str]) -> str:
+        if not addresses or ways[0] == ways[1]:
+            return "has an address" if addresses else ""
+        try:
+            replace(network, resolver=server.resolver).connect(host, port).close()
+        except ProbeError as error:
+            return "dead" if error.kind in ("connect", "silent") else "has an address"
+        return "has an address"
+
+    with suppress(LookupFailed):
+        ways = [server.resolver.addresses(host) for server in (one, other)]
+        if state(one, ways[0]) != state(other, ways[1]):
+            yield f"{host} A"
