@@ -73,7 +73,7 @@ from world import (
 )
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
-from flask_autoconfig.tools.check.login import SERVER_FAULT
+from flask_autoconfig.tools.check.texts import patterns
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -897,10 +897,11 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
 
 def test_a_servers_words_tell_its_own_failure_from_a_refusal() -> None:
     refused = "535 5.7.8 Error: authentication failed"
+    fault = patterns("login")["login.server-fault"]
     for words in ("Connection refused to auth socket", "generic failure"):
-        assert SERVER_FAULT.search(f"{refused}: {words}")
-    assert SERVER_FAULT.search("451 4.3.0 try again later")
-    assert not SERVER_FAULT.search(f"{refused}: (reason unavailable)")
+        assert fault.search(f"{refused}: {words}")
+    assert fault.search("451 4.3.0 try again later")
+    assert not fault.search(f"{refused}: (reason unavailable)")
 
 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
 from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
+from . import texts
 from .facts import side_by_side
 from .findings import Case, Finding, finding
 from .rules.servers import endpoint_of
@@ -193,46 +193,19 @@ def _try(
     if login.is_in:
         code = _after_login(failed, said)
         return login._replace(finding=_refusal(code, login, address=address))
-    if SERVER_FAULT.search(said):
-        return login._replace(finding=_refusal("login.server-fault", login))
+    code = texts.code_of("login", said)
+    if code:
+        return login._replace(finding=_refusal(code, login))
     return login
-
-
-# Why servers refuse to take mail from a person who is logged in, by their words. Other
-# refusals of a recipient say nothing about the person.
-_REFUSALS = (
-    ("login.sending-unknown", r"^(?!5)|user unknown"),
-    (
-        "login.relay-denied",
-        r"relay(?! recipient)|rcpthosts|^530|requires auth|non-local",
-    ),
-    ("login.sender-refused", r"sender|from address|not owned"),
-    ("login.client-refused", r"client host|\bhelo\b|blocked using|block ?list|\brbl"),
-    ("login.relay-denied", r"^5\d\d[ -]5\.7\.|not allowed|cannot deliver mail for"),
-)
 
 
 def _after_login(failed: str, said: str) -> str:
     """Return the code for what failed after the login."""
     if failed in ("", "inbox"):
         return "login.no-inbox" if failed else "login.good"
-    for code, words in _REFUSALS:
-        if re.search(words, said, re.IGNORECASE):
-            return code
-    return "login.sender-refused" if failed == "sender" else "login.sending-unknown"
-
-
-# What servers answer that could judge neither the name nor the password: in SMTP any 4xx
-# (RFC 5321, 4.2.1), in IMAP and POP3 a response code (RFC 5530, RFC 3206), BYE, or words.
-SERVER_FAULT = re.compile(
-    r"^(4\d\d[ -]|\* BYE)"
-    r"|^.{0,50}\[(UNAVAILABLE|SERVERBUG|IN-?USE|LIMIT|SYS/(TEMP|PERM)|LOGIN-DELAY)\]"
-    r"|temporar|connection (refused|lost|reset|timed out)|auth(entication)? socket"
-    r"|internal (server )?error|internal authentication fail|no such file"
-    r"|permission denied to|cannot connect|can't connect|could not connect"
-    r"|generic failure|no mechanism available|unable to authenticate at",
-    re.IGNORECASE,
-)
+    is_sender = failed == "sender" and said.startswith("5")
+    other = "login.sender-refused" if is_sender else "login.sending-unknown"
+    return texts.code_of("sending", said, other)
 
 
 # --- Findings -------------------------------------------------------------------------
@@ -251,6 +224,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         user=login.user,
         said=login.refusal,
         judge=_JUDGES[login.endpoint.type],
+        type=login.endpoint.type.upper(),
         **values,
     )
 

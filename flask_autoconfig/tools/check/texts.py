@@ -69,10 +69,18 @@ def code_on(step: str, kind: str, default: str) -> str:
 
 
 @cache
-def patterns(kind: Literal["page", "refusal"]) -> dict[str, re.Pattern[str]]:
+def patterns(
+    kind: Literal["page", "refusal", "login", "sending"],
+) -> dict[str, re.Pattern[str]]:
     """Return what the responses with a code of their own contain, by code."""
     rows = {code: row[kind] for code, row in _file().items() if kind in row}
     return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
+
+
+def code_of(kind: Literal["login", "sending"], said: str, default: str = "") -> str:
+    """Return the first code whose words a server has said."""
+    found = (code for code, words in patterns(kind).items() if words.search(said))
+    return next(found, default)
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
