@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -616,6 +617,19 @@ def limited(requests: int, seconds: float) -> Seed:
         if sum(now - at < seconds for at in answered) >= requests:
             return says(503, "<html>503 Service Temporarily Unavailable")(asked)
         answered.append(now)
+        return None
+
+    return web(answer)
+
+
+def delaying(seconds: float) -> Seed:
+    """A web server that lets one request pass in so many seconds, and others wait."""
+    lock, free = threading.Lock(), [0.0]
+
+    def answer(_: Asked) -> Answer | None:
+        with lock:
+            free[0] = now = max(free[0] + seconds, time.monotonic())
+        time.sleep(max(now - time.monotonic(), 0))
         return None
 
     return web(answer)

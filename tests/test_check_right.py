@@ -28,6 +28,7 @@ from seeds import (
     by_hops,
     certified,
     dav,
+    delaying,
     edited,
     good,
     imap,
@@ -73,6 +74,7 @@ from world import (
 )
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
+from flask_autoconfig.tools.check import run
 from flask_autoconfig.tools.check.texts import patterns
 
 pytestmark = pytest.mark.world
@@ -347,6 +349,30 @@ def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> Non
 def test_a_server_that_limits_requests_is_asked_again_slowly(here: Paper) -> None:
     limited(5, 0.6)(here)
     assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_server_that_delays_many_requests_is_not_slow(
+    here: Paper, has_file: bool
+) -> None:
+    delaying(0.2)(here)
+    file = here.file if has_file else None
+    assert problems(here.check(USER, "--allow-private", file=file)) == []
+
+
+NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
+
+
+@pytest.mark.parametrize("seconds", [1.5, 0.1])
+def test_a_check_without_time_states_nothing_about_servers(
+    here: Paper, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    delaying(0.05)(here)
+    monkeypatch.setattr(run, "_TIMEOUTS", seconds / 5)
+    for file in (here.file, None):
+        found = problems(here.check(USER, "--allow-private", file=file))
+        expected = [] if seconds > 1 else [NO_TIME]
+        assert found == expected
 
 
 def test_many_domains_of_a_server_that_limits_requests_are_right(

@@ -32,6 +32,7 @@ _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not s
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES = 5
+_TRIES_ALONE = 2  # of a response that came late
 
 
 class Ask(NamedTuple):
@@ -64,6 +65,7 @@ class _WebServer:
         self.pause = 0.0  # seconds between requests, where it limits their rate
         self.answered: Ask | None = None  # a request that was not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
+        self.is_slow = False  # also where a request is the only one
 
 
 def _kept(lookup: Callable[[Resolver, str], T]) -> Callable[[Facts, str], T]:
@@ -85,6 +87,7 @@ class Facts:
 
     def __init__(self, network: Network, shared: Facts | None = None) -> None:
         self.network = network
+        self.is_late = False  # whether the check ran out of its own time
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
@@ -92,18 +95,24 @@ class Facts:
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
         """Return the kept result, or that of *look*; raise what it raises.
 
-        An error after the deadline is not kept: another caller may have more time.
+        An error after the deadline is not kept: another caller may have more time. If less
+        than the timeout was left, it says nothing about the server: its kind is "late".
         """
         with self._lock:
             is_first = (kind, key) not in self._futures
             future = self._futures.setdefault((kind, key), Future())
         if is_first:
+            left = self.network.until - time.monotonic()
             try:
                 future.set_result(look())
             except BaseException as error:
                 if time.monotonic() >= self.network.until:
                     with self._lock:
                         self._futures.pop((kind, key), None)
+                    is_failure = isinstance(error, ProbeError | LookupFailed)
+                    if is_failure and left < self.network.timeout:
+                        self.is_late = True
+                        error.kind = "late"  # type: ignore[attr-defined]
                 future.set_exception(error)
         result: T = future.result()
         return result
@@ -138,12 +147,37 @@ class Facts:
 
         return self._once("reply", ask, partial(self._reply, ask))
 
-    def _reply(self, ask: Ask) -> Reply:
+    def _server_of(self, ask: Ask) -> _WebServer:
         host = split_url(ask.url).hostname or ""
         with suppress(LookupFailed):
             host = next(iter(self.addresses(host)), host)
         with self._lock:
-            server = self._servers.setdefault(host, _WebServer())
+            return self._servers.setdefault(host, _WebServer())
+
+    def seconds(self, ask: Ask, reply: Reply, most: float) -> float:
+        """Return how long a response takes, asked for again alone if it took too long.
+
+        A server may delay the many requests of a check, and answer those of a client.
+        """
+        server, ask = self._server_of(ask), ask._replace(url=reply.url)
+
+        def alone() -> float:
+            took = reply.seconds
+            with server.turn:
+                for _ in range(0 if server.is_slow else _TRIES_ALONE):
+                    time.sleep(_FIRST_PAUSE)
+                    with suppress(ProbeError):
+                        took = self._sent(ask).seconds
+                    if took <= most:
+                        return took
+                server.is_slow = True
+            return took
+
+        is_late = reply.seconds > most
+        return self._once("seconds", (ask, most), alone) if is_late else reply.seconds
+
+    def _reply(self, ask: Ask) -> Reply:
+        server = self._server_of(ask)
         if server.pause:
             return self._in_turn(server, ask)
         has_room = server.room.acquire(timeout=_LONGEST_WAIT)

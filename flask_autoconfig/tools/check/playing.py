@@ -197,7 +197,10 @@ class _Requests:
             return self._by_v2(step, outcome, reply, wrong)
         if wrong is not None and step.kind == "xml":
             wrong = self._because_of_form(step, ask, wrong)
-        wrong = wrong or self._refused(step, ask, reply)
+        if wrong is None:
+            reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
+            outcome = outcome._replace(reply=reply)
+            wrong = self._refused(step, ask, reply)
         if wrong is not None:
             return self._failed(outcome, wrong)
         return self._made_of(step, outcome, reply)

@@ -21,6 +21,7 @@ _LIMITS = {
     "elsewhere": NOTE,  # the client went on and found its settings
     "unlisted": NOTE,  # a server that the file does not name
     "same server": NOTE,  # another name of the same server
+    "late": NOTE,  # the check had no time left for the question
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
     "filter": NOTE,  # mail may go through it to other servers

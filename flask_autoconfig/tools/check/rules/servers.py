@@ -51,7 +51,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
-        return error.kind not in ("private", "no-route")
+        return error.kind not in ("private", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 

@@ -68,7 +68,8 @@ def failed(
     subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
 ) -> Finding:
     """Return the finding for a lookup that failed."""
-    return finding(code, subject, advice=error.cure, reason=error.reason)
+    found = finding(code, subject, advice=error.cure, reason=error.reason)
+    return found.marked(error.kind)
 
 
 def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
