@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -32,6 +32,7 @@ _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not s
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES = 5
+_BANNER = 1.0  # seconds for the first line of a server
 _TRIES_ALONE = 2  # of a response that came late
 
 
@@ -254,6 +255,20 @@ class Facts:
                 is_over = future.done() and not future.exception()
                 if is_over and getattr(future.result(), "is_limited", False):
                     del self._futures[key]
+
+    def banner(self, host: str, port: int) -> str:
+        """Return the line that a server sends first by itself, without TLS, or ""."""
+
+        def look() -> str:
+            with (
+                suppress(OSError, ProbeError),
+                closing(self.network.step().connect(host, port)) as sock,
+            ):
+                sock.settimeout(min(self.network.left(), _BANNER))
+                return sock.recv(100).decode("utf-8", "replace").partition("\r\n")[0]
+            return ""
+
+        return self._once("banner", (host, port), look)
 
     def answer(self, ask: Ask) -> Reply:
         """Return the response to a request, after its redirects."""

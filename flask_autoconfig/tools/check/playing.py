@@ -197,6 +197,8 @@ class _Requests:
             return self._by_v2(step, outcome, reply, wrong)
         if wrong is not None and step.kind == "xml":
             wrong = self._because_of_form(step, ask, wrong)
+        if wrong is not None and wrong.code == "http.forbidden":
+            wrong = self._because_of_method(ask, wrong)
         if wrong is None:
             reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
             outcome = outcome._replace(reply=reply)
@@ -322,13 +324,29 @@ class _Requests:
             reply = self.facts.answer(ask.by(client.agent))
             wrong = web.of_reply(self.case, reply, ask.url)
             if wrong is not None and not reply.is_limited:
-                code, agent = "http.agent-refused", client.agent
-                name = client.name
-                return finding(code, ask.url, agent=agent, got=wrong.seen, client=name)
+                agents = f"{client.name} ({client.agent})"
+                code, got = "http.agent-refused", wrong.seen
+                return finding(code, ask.url, agents=agents, got=got)
         return None
 
+    def _because_of_method(self, ask: Ask, wrong: Finding) -> Finding:
+        """Return that only requests by POST are refused, else *wrong*."""
+        with suppress(ProbeError):
+            status = self.facts.answer(Ask(ask.url)).status
+            if ask.method == "POST" and status not in (401, 403, 404, 406, 410):
+                code = "http.post-forbidden"
+                return finding(code, ask.url, got=wrong.seen, status=status)
+        return wrong
+
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
-        """Return that only a request with the address is answered, else *wrong*."""
+        """Return that only a request with, or without, the address is answered."""
+        if step.form in ("address", "raw") and wrong.code == "http.bad-request":
+            bare = ask._replace(url=ask.url.partition("?")[0])
+            with suppress(ProbeError):
+                reply = self.facts.answer(bare)
+                if web.of_reply(self.case, reply, bare.url) is None:
+                    return finding("http.query-refused", bare.url, got=wrong.seen)
+            return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
         with_address = step._replace(form="address")

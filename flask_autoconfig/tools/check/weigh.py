@@ -68,11 +68,26 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     return merged(
         _distinct(
             found
-            for found in listed
+            for found in _by_one_rule(listed)
             if not found.code.startswith("setup.")
             or not explained.issuperset(found.clients)
         )
     )
+
+
+def _by_one_rule(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings, those of a rule for user agents with all that it refuses."""
+    refused: dict[str, dict[str, None]] = {}
+    for found in findings:
+        values = dict(found.values)
+        if "agents" in values:
+            refused.setdefault(values["got"], {})[values["agents"]] = None
+    for found in findings:
+        values = dict(found.values)
+        if "agents" in values:
+            values["agents"] = "; ".join(refused[values["got"]])
+            found = found._replace(values=tuple(values.items()))
+        yield found
 
 
 # What is wrong with settings that are another customer's anyway.
@@ -103,12 +118,20 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
+    methods = {
+        place
+        for found in findings
+        if found.code in ("server.method-unusual", "server.method-unknown")
+        for place in found.places
+    }
     for found in findings:
         is_failure = found.status == FAILURE
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
+            continue
+        if found.code == "autodiscover.no-method" and found.subject in methods:
             continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
             yield found

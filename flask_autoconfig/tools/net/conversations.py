@@ -91,10 +91,9 @@ class Conversation:
     def unlike(self, line: str) -> ProbeError:
         """Return the error for a line that is no greeting of the protocol."""
         problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
-        for starts, server in _GREETINGS.items():
-            if line.upper().startswith(starts):
-                problem = f"{server} answers there (“{self.quoted(line)}”)"
-                cure = texts()["mail"]["other"].format(name=self.name)
+        if server := server_of(line):
+            problem = f"{server} answers there (“{self.quoted(line)}”)"
+            cure = texts()["mail"]["other"].format(name=self.name)
         return ProbeError("protocol", problem, cure)
 
     def response(self) -> list[str]:
@@ -160,7 +159,16 @@ _GREETINGS = {
     ("220",): "an SMTP server",
     ("HTTP/", "<"): "a web server",
     ("SSH-",): "an SSH server",
+    ('"IMPLEMENTATION"', '"SIEVE"', '"SASL"'): "a ManageSieve server",
 }
+
+
+def server_of(line: str) -> str:
+    """Return what server says such a line, "" for none that is known."""
+    if "LHLO" in line.upper() or re.match("220 .*LMTP", line):
+        return "an LMTP server"
+    found = (it for starts, it in _GREETINGS.items() if line.upper().startswith(starts))
+    return next(found, "")
 
 
 class Imap(Conversation):
@@ -248,6 +256,8 @@ class Smtp(Conversation):
         lines = self.command(
             "EHLO [127.0.0.1]"
         )  # as K-9; Thunderbird has an address, too
+        if not self.is_good(lines) and "LHLO" in lines[-1].upper():
+            raise self.unlike(lines[-1])
         if not self.is_good(lines):
             raise self.refused("it refuses what mail clients greet with", lines[-1])
         offered = [line[4:].upper() for line in lines]

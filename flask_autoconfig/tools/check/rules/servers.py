@@ -160,12 +160,16 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         offered = facts.server(endpoint).mechanisms
         listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
+            has_usual = offered & MECHANISMS["password-cleartext"]
             yield finding(
-                "autodiscover.spa-not-offered",
+                "autodiscover.spa-not-offered"
+                if has_usual
+                else "autodiscover.no-method",
                 str(endpoint),
                 client=client,
                 method=account.authentication,
                 offered=listed,
+                switch_on=texts.shared()[f"switch_on_{endpoint.type}"],
             ).hurting(client)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:
@@ -251,9 +255,6 @@ def _answering(facts: Facts, endpoint: Endpoint) -> Iterator[Endpoint]:
 
 # --- Logins -----------------------------------------------------------------------------
 
-# Methods that all clients support.
-_USUAL = ("password-cleartext", "password-encrypted")
-
 
 def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
@@ -267,7 +268,8 @@ def _logins(
     offered = ", ".join(sorted(server.mechanisms))
     possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
     better = next(possible, None)
-    code = "server.method-not-offered" if better in _USUAL else "server.method-unusual"
+    is_usual = better == "password-cleartext"  # all clients support it
+    code = "server.method-not-offered" if is_usual else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
         yield finding(

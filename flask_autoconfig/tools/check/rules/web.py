@@ -8,6 +8,7 @@ import re
 import zlib
 from contextlib import suppress
 
+from ...net.conversations import server_of
 from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -48,6 +49,12 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
+    if error.kind == "tls" and parts.scheme == "https":
+        line = facts.banner(host, parts.port or 443)
+        server = server_of(line)
+        if server and not line.startswith("HTTP/"):
+            code = "http.other-server"
+            return finding(code, url, reason=error, server=server, line=line)
     return finding(code, url, advice=advice, reason=error)
 
 
@@ -90,10 +97,23 @@ def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     """Return the finding at the URL that was asked, if a redirect led elsewhere."""
     target = _target(facts, ask)
+    is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
+    if is_lost and _has_slash(facts, ask):
+        return finding("http.slash-appended", ask.url)
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
+
+
+def _has_slash(facts: Facts, ask: Ask) -> bool:
+    """Return whether a redirect appends a slash to the path, be it from http to https."""
+    for _ in range(2):
+        path, target = split_url(ask.url).path, _target(facts, ask)
+        if target and split_url(target).path == f"{path}/":
+            return True
+        ask = ask._replace(url=target or ask.url)
+    return False
 
 
 # Findings that name the redirect themselves.
@@ -201,6 +221,8 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
+    if coding == "gzip" and not reply.body.startswith(b"\x1f\x8b"):
+        return finding("http.not-compressed", url)
     return _by_text(reply) if is_web_page(reply) else None
 
 
@@ -297,7 +319,7 @@ def _beyond(status: int, text: str) -> str:
     """Return the text without the status and its standard phrase."""
     phrase = http.client.responses.get(status, "")
     rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
-    return rest.lstrip("!., ")
+    return rest.lstrip("!.,:;- ")
 
 
 # --- Helpers ----------------------------------------------------------------------------
