@@ -722,10 +722,14 @@ REFUSALS = {
         "login.sending-unknown": [
             "450 4.1.2 <x@example.net>: Recipient address rejected: Domain not found",
             "550 5.2.1 Mailbox disabled",
+            "552 5.2.2 The mailbox is over quota",
         ],
         "login.relay-denied": ["454 4.7.1 <x>: Relay access denied"],
         "login.client-refused": ["450 4.7.25 Client host rejected: no hostname"],
-        "login.sending-later": ["451 4.3.5 Server configuration error"],
+        "login.sending-later": [
+            "451 4.3.5 Server configuration error",
+            "451 4.7.1 Please try again later",
+        ],
     },
 }
 
