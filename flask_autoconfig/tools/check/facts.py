@@ -33,7 +33,7 @@ _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES = 5
 _BANNER = 1.0  # seconds for the first line of a server
-_TRIES_ALONE = 2  # of a response that came late
+_PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
 
 
 class Ask(NamedTuple):
@@ -66,6 +66,7 @@ class _WebServer:
         self.pause = 0.0  # seconds between requests, where it limits their rate
         self.answered: Ask | None = None  # a request that was not refused
         self.down: set[str] = set()  # hosts whose service is unavailable
+        self.alone: dict[Ask, float] = {}  # seconds of responses to single requests
         self.is_slow = False  # also where a request is the only one
 
 
@@ -89,6 +90,7 @@ class Facts:
     def __init__(self, network: Network, shared: Facts | None = None) -> None:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
+        self._waited = 0.0  # seconds for responses, which arrived
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
@@ -160,22 +162,24 @@ class Facts:
 
         A server may delay the many requests of a check, and answer those of a client.
         """
+        if reply.seconds <= most:
+            return reply.seconds
         server, ask = self._server_of(ask), ask._replace(url=reply.url)
-
-        def alone() -> float:
-            took = reply.seconds
-            with server.turn:
-                for _ in range(0 if server.is_slow else _TRIES_ALONE):
-                    time.sleep(_FIRST_PAUSE)
-                    with suppress(ProbeError):
-                        took = self._sent(ask).seconds
-                    if took <= most:
-                        return took
-                server.is_slow = True
-            return took
-
-        is_late = reply.seconds > most
-        return self._once("seconds", (ask, most), alone) if is_late else reply.seconds
+        with server.turn:
+            for pause in () if server.is_slow else _PAUSES_ALONE:
+                if ask in server.alone:
+                    return server.alone[ask]
+                if time.monotonic() + pause + most > self.network.until:
+                    self.is_late = True
+                    return most
+                time.sleep(pause)
+                took = reply.seconds
+                with suppress(ProbeError):
+                    took = self._sent(ask).seconds
+                if took <= most:
+                    server.alone[ask] = took
+            server.is_slow = server.is_slow or ask not in server.alone
+        return server.alone.get(ask, reply.seconds)
 
     def _reply(self, ask: Ask) -> Reply:
         server = self._server_of(ask)
@@ -195,6 +199,7 @@ class Facts:
     def _sent(self, ask: Ask) -> Reply:
         """Send a request; as a client, where the name of this program is refused."""
         reply = self._fetched(ask)
+        self._waited += reply.seconds
         if "User-Agent" in dict(ask.headers) or not is_wall(reply):
             return reply
         as_client = ask.by(THUNDERBIRD.agent)
@@ -247,6 +252,11 @@ class Facts:
     def is_limited(self) -> bool:
         """Whether a web server limits the rate of requests."""
         return any(server.pause for server in list(self._servers.values()))
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether the time went to web servers that answer, but delay requests."""
+        return self.is_late and self._waited > self.network.timeout
 
     def forget_refusals(self) -> None:
         """Forget what servers refused because of their limits."""

@@ -340,12 +340,14 @@ class _Requests:
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
         """Return that only a request with, or without, the address is answered."""
-        if step.form in ("address", "raw") and wrong.code == "http.bad-request":
+        if step.form in ("address", "raw") and wrong.code != "http.limited":
             bare = ask._replace(url=ask.url.partition("?")[0])
             with suppress(ProbeError):
-                reply = self.facts.answer(bare)
-                if web.of_reply(self.case, reply, bare.url) is None:
-                    return finding("http.query-refused", bare.url, got=wrong.seen)
+                status = self.facts.answer(ask).status
+                if status in (400, 403, 406) and (
+                    web.of_reply(self.case, self.facts.answer(bare), bare.url) is None
+                ):
+                    return finding("http.query-refused", bare.url, status=status)
             return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
