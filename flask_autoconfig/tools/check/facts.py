@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -32,7 +32,6 @@ _LONGEST_WAIT = 0.5  # seconds for the others to end: a silent server must not s
 _REFUSALS = frozenset((429, 503))
 _FIRST_PAUSE, _PAUSE, _LONGEST_PAUSE = 1.0, 0.2, 4.0  # seconds
 _MOST_TRIES = 5
-_BANNER = 1.0  # seconds for the first line of a server
 _PAUSES_ALONE = (1.0, 2.0, 3.0)  # seconds before tries of a response that came late
 
 
@@ -90,7 +89,7 @@ class Facts:
     def __init__(self, network: Network, shared: Facts | None = None) -> None:
         self.network = network
         self.is_late = False  # whether the check ran out of its own time
-        self._waited = 0.0  # seconds for responses, which arrived
+        self.waited = 0.0  # seconds for responses, which arrived
         self._lock: threading.Lock = shared._lock if shared else threading.Lock()
         self._futures: dict[Hashable, Future[Any]] = shared._futures if shared else {}
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
@@ -98,8 +97,8 @@ class Facts:
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
         """Return the kept result, or that of *look*; raise what it raises.
 
-        An error after the deadline is not kept: another caller may have more time. If less
-        than the timeout was left, it says nothing about the server: its kind is "late".
+        An error after the deadline is not kept: another caller may have more time. It is
+        of the kind "late", if less than the timeout was left.
         """
         with self._lock:
             is_first = (kind, key) not in self._futures
@@ -112,10 +111,8 @@ class Facts:
                 if time.monotonic() >= self.network.until:
                     with self._lock:
                         self._futures.pop((kind, key), None)
-                    is_failure = isinstance(error, ProbeError | LookupFailed)
-                    if is_failure and left < self.network.timeout:
-                        self.is_late = True
-                        error.kind = "late"  # type: ignore[attr-defined]
+                    if left < self.network.timeout:
+                        self.is_late, error.kind = True, "late"  # type: ignore
                 future.set_exception(error)
         result: T = future.result()
         return result
@@ -158,28 +155,24 @@ class Facts:
             return self._servers.setdefault(host, _WebServer())
 
     def seconds(self, ask: Ask, reply: Reply, most: float) -> float:
-        """Return how long a response takes, asked for again alone if it took too long.
-
-        A server may delay the many requests of a check, and answer those of a client.
-        """
+        """Return how long a response takes, asked for again alone if it took too long."""
+        # A server may delay the many requests of a check, and not those of a client.
         if reply.seconds <= most:
             return reply.seconds
         server, ask = self._server_of(ask), ask._replace(url=reply.url)
         with server.turn:
-            for pause in () if server.is_slow else _PAUSES_ALONE:
-                if ask in server.alone:
-                    return server.alone[ask]
-                if time.monotonic() + pause + most > self.network.until:
+            for pause in _PAUSES_ALONE:
+                if server.is_slow or server.alone.get(ask, reply.seconds) <= most:
+                    break
+                if self.network.until < time.monotonic() + pause + most:
                     self.is_late = True
                     return most
                 time.sleep(pause)
-                took = reply.seconds
                 with suppress(ProbeError):
-                    took = self._sent(ask).seconds
-                if took <= most:
-                    server.alone[ask] = took
-            server.is_slow = server.is_slow or ask not in server.alone
-        return server.alone.get(ask, reply.seconds)
+                    server.alone[ask] = self._sent(ask).seconds
+            took = server.alone.get(ask, reply.seconds)
+            server.is_slow = server.is_slow or took > most
+        return took
 
     def _reply(self, ask: Ask) -> Reply:
         server = self._server_of(ask)
@@ -199,7 +192,7 @@ class Facts:
     def _sent(self, ask: Ask) -> Reply:
         """Send a request; as a client, where the name of this program is refused."""
         reply = self._fetched(ask)
-        self._waited += reply.seconds
+        self.waited += reply.seconds
         if "User-Agent" in dict(ask.headers) or not is_wall(reply):
             return reply
         as_client = ask.by(THUNDERBIRD.agent)
@@ -253,11 +246,6 @@ class Facts:
         """Whether a web server limits the rate of requests."""
         return any(server.pause for server in list(self._servers.values()))
 
-    @property
-    def is_delayed(self) -> bool:
-        """Whether the time went to web servers that answer, but delay requests."""
-        return self.is_late and self._waited > self.network.timeout
-
     def forget_refusals(self) -> None:
         """Forget what servers refused because of their limits."""
         with self._lock:
@@ -265,20 +253,6 @@ class Facts:
                 is_over = future.done() and not future.exception()
                 if is_over and getattr(future.result(), "is_limited", False):
                     del self._futures[key]
-
-    def banner(self, host: str, port: int) -> str:
-        """Return the line that a server sends first by itself, without TLS, or ""."""
-
-        def look() -> str:
-            with (
-                suppress(OSError, ProbeError),
-                closing(self.network.step().connect(host, port)) as sock,
-            ):
-                sock.settimeout(min(self.network.left(), _BANNER))
-                return sock.recv(100).decode("utf-8", "replace").partition("\r\n")[0]
-            return ""
-
-        return self._once("banner", (host, port), look)
 
     def answer(self, ask: Ask) -> Reply:
         """Return the response to a request, after its redirects."""

@@ -190,13 +190,9 @@ def _try(
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
     login = login._replace(is_in=failed != "login", refusal=said)
-    if login.is_in:
-        code = _after_login(failed, said)
-        return login._replace(finding=_refusal(code, login, address=address))
-    code = texts.code_of("login", said)
-    if code:
-        return login._replace(finding=_refusal(code, login))
-    return login
+    code = _after_login(failed, said) if login.is_in else texts.code_of("login", said)
+    end = _refusal(code, login, address=address) if code else None
+    return login._replace(finding=end)
 
 
 def _after_login(failed: str, said: str) -> str:
@@ -210,12 +206,6 @@ def _after_login(failed: str, said: str) -> str:
 
 # --- Findings -------------------------------------------------------------------------
 
-_JUDGES = {
-    "imap": "Dovecot: its passdb and its auth process",
-    "pop3": "Dovecot: its passdb and its auth process",
-    "smtp": "Postfix: smtpd_sasl_type and smtpd_sasl_path, which is Dovecot's socket",
-}
-
 
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
     return finding(
@@ -223,7 +213,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         login.subject,
         user=login.user,
         said=login.refusal,
-        judge=_JUDGES[login.endpoint.type],
+        judge=texts.shared()[f"judge_{login.endpoint.type}"],
         type=login.endpoint.type.upper(),
         **values,
     )

@@ -68,26 +68,11 @@ def weighed(findings: Iterable[Finding]) -> list[Finding]:
     return merged(
         _distinct(
             found
-            for found in _by_one_rule(listed)
+            for found in listed
             if not found.code.startswith("setup.")
             or not explained.issuperset(found.clients)
         )
     )
-
-
-def _by_one_rule(findings: list[Finding]) -> Iterator[Finding]:
-    """Yield the findings, those of a rule for user agents with all that it refuses."""
-    refused: dict[str, dict[str, None]] = {}
-    for found in findings:
-        values = dict(found.values)
-        if "agents" in values:
-            refused.setdefault(values["got"], {})[values["agents"]] = None
-    for found in findings:
-        values = dict(found.values)
-        if "agents" in values:
-            values["agents"] = "; ".join(refused[values["got"]])
-            found = found._replace(values=tuple(values.items()))
-        yield found
 
 
 # What is wrong with settings that are another customer's anyway.
@@ -118,12 +103,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
-    methods = {
-        place
-        for found in findings
-        if found.code in ("server.method-unusual", "server.method-unknown")
-        for place in found.places
-    }
+    unusual = [found for found in findings if found.code.startswith("server.method-un")]
+    methods = {found.subject for found in unusual}
     for found in findings:
         is_failure = found.status == FAILURE
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)

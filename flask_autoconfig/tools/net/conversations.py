@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .common import ProbeError, texts
+from .tcp import Network
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
@@ -152,23 +153,32 @@ class Conversation:
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
 
-# What servers of other kinds send first.
+_BANNER = 1.0  # seconds for the first line of a server
+# What servers of other kinds send first, and LMTP in response to EHLO.
 _GREETINGS = {
-    ("* OK", "* PREAUTH"): "an IMAP server",
-    ("+OK",): "a POP3 server",
-    ("220",): "an SMTP server",
-    ("HTTP/", "<"): "a web server",
-    ("SSH-",): "an SSH server",
-    ('"IMPLEMENTATION"', '"SIEVE"', '"SASL"'): "a ManageSieve server",
+    r"\* (OK|PREAUTH)": "an IMAP server",
+    r"\+OK": "a POP3 server",
+    "220 .*LMTP|5.*LHLO": "an LMTP server",
+    "220": "an SMTP server",
+    "HTTP/|<": "a web server",
+    "SSH-": "an SSH server",
+    '"(IMPLEMENTATION|SIEVE|SASL)"': "a ManageSieve server",
 }
 
 
 def server_of(line: str) -> str:
     """Return what server says such a line, "" for none that is known."""
-    if "LHLO" in line.upper() or re.match("220 .*LMTP", line):
-        return "an LMTP server"
-    found = (it for starts, it in _GREETINGS.items() if line.upper().startswith(starts))
+    found = (it for start, it in _GREETINGS.items() if re.match(start, line, re.I))
     return next(found, "")
+
+
+def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
+    """Return what server sends a line first, without TLS, and the line."""
+    line = ""
+    with suppress(OSError, ProbeError), network.step().connect(host, port) as sock:
+        sock.settimeout(_BANNER)
+        line = sock.recv(100).decode("utf-8", "replace").strip()
+    return server_of(line), line
 
 
 class Imap(Conversation):

@@ -28,7 +28,6 @@ _LONGEST_HOST = 254  # characters (RFC 1035, section 2.3.4), with a final dot
 _MOST_ADDRESSES = 8  # of one host
 _MOST_SECONDS = 3600.0  # for a response, where a step has no end
 _HEAD_START = 0.25  # seconds before the next address is tried as well (RFC 8305)
-_CLOSED = "the server closes the connection"
 _TOO_LATE = "the server did not finish in time"
 
 
@@ -229,7 +228,7 @@ def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[
         found, cause = ProbeError("timeout", _TOO_LATE), error
     except (OSError, http.client.HTTPException, ValueError) as error:
         if kind == "http" and isinstance(error, ConnectionError):
-            kind, error = "closed", ConnectionError(_CLOSED)
+            kind, error = "closed", ConnectionError("the server hangs up")
         other = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
         found, cause = tls.ended_later(error) or other, error
     else:

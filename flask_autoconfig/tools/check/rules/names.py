@@ -258,8 +258,7 @@ def _service(
     offered = [target for target in targets if target[0]]
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
-    numbers = [host for host, _ in offered if is_ip(host)]
-    if numbers:
+    if numbers := [host for host, _ in offered if is_ip(host)]:
         yield finding("srv.is-address", subject, host=numbers[0])
         return
     if not targets:

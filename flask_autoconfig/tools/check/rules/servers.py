@@ -160,16 +160,14 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         offered = facts.server(endpoint).mechanisms
         listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
-            has_usual = offered & MECHANISMS["password-cleartext"]
+            usual = offered & MECHANISMS["password-cleartext"]
+            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
             yield finding(
-                "autodiscover.spa-not-offered"
-                if has_usual
-                else "autodiscover.no-method",
+                code,
                 str(endpoint),
                 client=client,
                 method=account.authentication,
                 offered=listed,
-                switch_on=texts.shared()[f"switch_on_{endpoint.type}"],
             ).hurting(client)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:

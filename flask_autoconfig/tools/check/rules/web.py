@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import http.client
+import json
 import re
 import zlib
 from contextlib import suppress
+from itertools import pairwise
 
-from ...net.conversations import server_of
+from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -50,8 +52,7 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
     if error.kind == "tls" and parts.scheme == "https":
-        line = facts.banner(host, parts.port or 443)
-        server = server_of(line)
+        server, line = server_at(facts.network, host, parts.port or 443)
         if server and not line.startswith("HTTP/"):
             code = "http.other-server"
             return finding(code, url, reason=error, server=server, line=line)
@@ -98,22 +99,14 @@ def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     """Return the finding at the URL that was asked, if a redirect led elsewhere."""
     target = _target(facts, ask)
     is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
-    if is_lost and _has_slash(facts, ask):
+    hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
+    paths = [split_url(hop).path for hop in hops]
+    if is_lost and any(led == f"{path}/" for path, led in pairwise(paths)):
         return finding("http.slash-appended", ask.url)
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
     return led._replace(marks=led.marks - {ABSENT})
-
-
-def _has_slash(facts: Facts, ask: Ask) -> bool:
-    """Return whether a redirect appends a slash to the path, be it from http to https."""
-    for _ in range(2):
-        path, target = split_url(ask.url).path, _target(facts, ask)
-        if target and split_url(target).path == f"{path}/":
-            return True
-        ask = ask._replace(url=target or ask.url)
-    return False
 
 
 # Findings that name the redirect themselves.
@@ -292,20 +285,18 @@ def _by_text(reply: Reply) -> Finding:
     words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
     titles = _TITLE.findall(text)[:1]
     said = " ".join(html.unescape("".join(titles)).split())
-    pages = (it for it, page in texts.patterns("page").items() if page.search(text))
     if status == 200:
         called = f" (“{said}”)" if said else ""
-        return finding(next(pages, "http.web-page"), reply.url, title=called)
+        code = texts.code_of("page", text, "http.web-page")
+        return finding(code, reply.url, title=called)
 
     said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
     said = f" (“{said}”)" if said else ""
     other = "http.server-error" if status >= 500 else "http.status"
-    refusals = texts.patterns("refusal").items()
-    code = next((it for it, words_of in refusals if words_of.search(words)), "")
     by_status = texts.code_on("http", str(status), other)
     if reply.is_limited or status in REDIRECTS:
         by_status = "http.limited" if reply.is_limited else "http.no-location"
-    code = code or next(pages, by_status)
+    code = texts.code_of("refusal", words) or texts.code_of("page", text, by_status)
     if code == "http.challenge" or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     allow = reply.headers.get("allow", "")
@@ -350,6 +341,29 @@ def unpacked(reply: Reply) -> bytes:
         return zlib.decompressobj(47).decompress(reply.body, _MOST)
     except zlib.error:
         return reply.body
+
+
+def is_in_charset(reply: Reply) -> bool:
+    """Return whether the body is in the charset of its header, where that is Unicode."""
+    # Browsers decode other charsets without errors, and go by a byte order mark first.
+    body = unpacked(reply)
+    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
+    if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return True
+    with suppress(UnicodeDecodeError):
+        return "<" in body.decode(reply.charset)
+    return False
+
+
+def url_of_v2(reply: Reply) -> str:
+    """Return the https URL in a response of version 2, or ""."""
+    try:
+        target = str(json.loads(reply.body)["Url"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    parts = split_url(target)
+    is_url = parts.scheme == "https" and parts.hostname and target.isprintable()
+    return target if is_url else ""
 
 
 def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
