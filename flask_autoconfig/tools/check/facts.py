@@ -95,11 +95,8 @@ class Facts:
         self._servers: dict[str, _WebServer] = shared._servers if shared else {}
 
     def _once(self, kind: str, key: Hashable, look: Callable[[], T]) -> T:
-        """Return the kept result, or that of *look*; raise what it raises.
-
-        An error after the deadline is not kept: another caller may have more time. It is
-        of the kind "late", if less than the timeout was left.
-        """
+        """Return the kept result, or that of *look*; raise what it raises."""
+        # An error after the deadline is not kept, and "late" where little time was left.
         with self._lock:
             is_first = (kind, key) not in self._futures
             future = self._futures.setdefault((kind, key), Future())
@@ -162,9 +159,12 @@ class Facts:
         server, ask = self._server_of(ask), ask._replace(url=reply.url)
         with server.turn:
             for pause in _PAUSES_ALONE:
-                if server.is_slow or server.alone.get(ask, reply.seconds) <= most:
+                took = server.alone.get(ask, reply.seconds)
+                has_time = time.monotonic() + pause + most < self.network.until
+                is_known = server.is_slow or (ask in server.alone and not has_time)
+                if is_known or took <= most:
                     break
-                if self.network.until < time.monotonic() + pause + most:
+                if not has_time:
                     self.is_late = True
                     return most
                 time.sleep(pause)

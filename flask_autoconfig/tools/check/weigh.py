@@ -103,8 +103,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
-    unusual = [found for found in findings if found.code.startswith("server.method-un")]
-    methods = {found.subject for found in unusual}
+    methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
     for found in findings:
         is_failure = found.status == FAILURE
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)

@@ -18,8 +18,8 @@ class ProbeError(Exception):
 
     `kind` is the stage: dns, private (not allowed to connect), no-route (from this
     machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
-    STARTTLS), protocol, refused (in words), http, redirect, login, timeout, or late (the
-    check had no time left to ask). `cure` is the remedy, "" where none is known.
+    STARTTLS), protocol, refused (in words), http, redirect, login, timeout or late (no
+    time was left to ask). `cure` is the remedy, "" where none is known.
     """
 
     def __init__(self, kind: str, message: str, cure: str = "") -> None:

@@ -153,30 +153,28 @@ class Conversation:
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
 
-_BANNER = 1.0  # seconds for the first line of a server
 # What servers of other kinds send first, and LMTP in response to EHLO.
-_GREETINGS = {
-    r"\* (OK|PREAUTH)": "an IMAP server",
-    r"\+OK": "a POP3 server",
-    "220 .*LMTP|5.*LHLO": "an LMTP server",
-    "220": "an SMTP server",
-    "HTTP/|<": "a web server",
-    "SSH-": "an SSH server",
-    '"(IMPLEMENTATION|SIEVE|SASL)"': "a ManageSieve server",
-}
+_GREETINGS = (
+    (r"\* (OK|PREAUTH)", "an IMAP server"),
+    (r"\+OK", "a POP3 server"),
+    ("220 .*LMTP|5.*LHLO", "an LMTP server"),
+    ("220", "an SMTP server"),
+    ("HTTP/|<", "a web server"),
+    ("SSH-", "an SSH server"),
+    ('"(IMPLEMENTATION|SIEVE|SASL)"', "a ManageSieve server"),
+)
 
 
 def server_of(line: str) -> str:
     """Return what server says such a line, "" for none that is known."""
-    found = (it for start, it in _GREETINGS.items() if re.match(start, line, re.I))
-    return next(found, "")
+    return next((it for start, it in _GREETINGS if re.match(start, line, re.I)), "")
 
 
 def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
     """Return what server sends a line first, without TLS, and the line."""
     line = ""
     with suppress(OSError, ProbeError), network.step().connect(host, port) as sock:
-        sock.settimeout(_BANNER)
+        sock.settimeout(1.0)
         line = sock.recv(100).decode("utf-8", "replace").strip()
     return server_of(line), line
 

@@ -160,8 +160,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
         if told == "pacc" or (told == "apple" and is_xml_told):
             return None
         found = finding("document.no-name", name, name=name, askers=of, family=told)
-        is_near = "elsewhere" if scene.is_by_others else ""
-        return found.marked("late" if facts.is_late else is_near)
+        return found.marked("elsewhere" if scene.is_by_others else "")
     try:
         wrong = web.of_reply(case, facts.answer(ask), url)
     except ProbeError as error:
@@ -170,7 +169,7 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     reason = wrong.seen if wrong else "the response has no settings"
     found = finding("document.not-served", url, reason=reason, askers=of, family=told)
     is_meant = clients[0].steps and not facts.is_by_wildcard(name, case.domain)
-    is_told = "late" if facts.is_late else "explained" if is_xml_told else ""
+    is_told = "explained" if is_xml_told else ""
     return found.marked("only way" if is_meant else "", is_told)
 
 

@@ -54,8 +54,9 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     if error.kind == "tls" and parts.scheme == "https":
         server, line = server_at(facts.network, host, parts.port or 443)
         if server and not line.startswith("HTTP/"):
-            code = "http.other-server"
-            return finding(code, url, reason=error, server=server, line=line)
+            return finding(
+                "http.other-server", url, reason=error, server=server, line=line
+            )
     return finding(code, url, advice=advice, reason=error)
 
 
