@@ -363,7 +363,7 @@ def test_a_server_that_delays_many_requests_is_not_slow(
 NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
 
 
-@pytest.mark.parametrize("seconds", [1.5, 0.1])
+@pytest.mark.parametrize("seconds", [1.5, 0.0])
 def test_a_check_without_time_states_nothing_about_servers(
     here: Paper, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
