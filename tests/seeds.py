@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -129,6 +130,8 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,
     "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
+    "POST": lambda asked: asked.method == "POST",
+    "an @ in the query": lambda asked: "@" in asked.query,
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
 }
 # Other bodies, by the `change` of a mistake.
@@ -429,6 +432,28 @@ def unencrypted_web(here: World) -> None:
     lead_web(here)
 
 
+def instead_of_web(behave: Behaviour, certificate: Certify | None = None) -> Seed:
+    """Another server at the port of the web, with TLS if it has a certificate."""
+
+    def seed(here: World) -> None:
+        shown = certificate(here) if certificate else None
+        here.listen(ELSEWHERE, 443, behave, shown)
+        lead_web(here)
+
+    return seed
+
+
+def slashed(asked: Asked) -> Answer | None:
+    """A rule that appends a slash to every path, at which nothing is."""
+    if asked.path.endswith("/"):
+        return says(404)(asked)
+    scheme = "https" if asked.secure else "http"
+    return moved(f"{scheme}://{asked.url}/?{asked.query}")(asked)
+
+
+SSH = instead_of_web(says_first("SSH-2.0-OpenSSH_9.2p1 Debian-2"))
+
+
 def mail(
     host: str,
     port: int,
@@ -494,6 +519,9 @@ def web_proxy(here: World) -> None:
         403, Server="cloudflare"
     )
     lead("imap", ELSEWHERE)(here)
+
+
+LMTP = "500 5.5.1 Command unrecognized, use LHLO"
 
 
 def refuses(port: int, reply: str) -> Seed:
@@ -643,6 +671,19 @@ def limited(requests: int, seconds: float) -> Seed:
     return web(answer)
 
 
+def delaying(seconds: float) -> Seed:
+    """A web server that lets one request pass in so many seconds, and others wait."""
+    lock, free = threading.Lock(), [0.0]
+
+    def answer(_: Asked) -> Answer | None:
+        with lock:
+            free[0] = now = max(free[0] + seconds, time.monotonic())
+        time.sleep(max(now - time.monotonic(), 0))
+        return None
+
+    return web(answer)
+
+
 # --- Mistakes that are not data ---------------------------------------------------------
 
 _SECONDS = {
@@ -706,8 +747,20 @@ SEEDS: dict[str, Seed] = {
     ),
     "a relative redirect": web(relative),
     "a slow answer": at(CONFIG, delayed(3.2)),
+    "a connection that is closed without a response": instead_of_web(
+        lambda connection: connection.recv(4096), certified(*WEB_NAMES, f"www.{DOMAIN}")
+    ),
+    "a slash appended to every path": web(slashed),
+    "a slash appended to every path, and no file": web(slashed),
+    "an SSH server at the port of the web": SSH,
+    "an SSH server at the port of the web, and no file": SSH,
+    "LMTP at the port of submission": refuses(465, LMTP),
+    "LMTP at the port of submission, and no file": refuses(465, LMTP),
     "a firewall that refuses okhttp": shielded("okhttp", says(403)),
     "a firewall that refuses okhttp, and no file": shielded("okhttp", says(403)),
+    "a firewall that refuses several programs": when(
+        lambda asked: re.search("okhttp|Microsoft|gnome", asked.agent), says(403)
+    ),
     "a firewall that refuses Thunderbird": shielded("Thunderbird", says(403)),
     "a firewall that refuses Thunderbird, and no file": shielded(
         "Thunderbird", says(403)

@@ -46,6 +46,7 @@ from world import (
 from flask_autoconfig.config.reading import load, loads
 from flask_autoconfig.config.tables import Provider
 from flask_autoconfig.tools import discover
+from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
 Findings = list[dict[str, Any]]
@@ -604,7 +605,17 @@ AFTER_LOGIN = {
         "554 5.7.1 Service unavailable; Client host [x] blocked using x",
         "login.client-refused",
     ),
-    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.sending-unknown"),
+    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.greylisted"),
+    "a quota": (
+        "RCPT",
+        "550 5.7.1 Daily sending quota exceeded for fred",
+        "login.sending-limit",
+    ),
+    "a rule of its own": (
+        "RCPT",
+        "550 5.7.1 This message was refused by policy",
+        "login.sending-refused",
+    ),
     "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
     "a person whom a relay does not know": (
         "RCPT",
@@ -621,9 +632,121 @@ AFTER_LOGIN = {
         "a NO [SERVERBUG] Internal error occurred.",
         "login.no-inbox",
     ),
+    "no connection left": (
+        "AUTHENTICATE",
+        "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
+        "login.limit",
+    ),
+    "an old password": (
+        "AUTHENTICATE",
+        "a NO [EXPIRED] Your password has expired",
+        "login.expired",
+    ),
     "a farewell for a login": ("AUTHENTICATE", "* BYE Too many", "login.server-fault"),
     "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
 }
+
+
+# What servers say instead of letting a person in, or send, as real ones have said it.
+REFUSALS = {
+    "login": {
+        "": [
+            "a NO [AUTHENTICATIONFAILED] Authentication failed.",
+            "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6",
+            "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
+            "a NO [ALERT] Invalid credentials (Failure)",
+            "-ERR [AUTH] Username and password not accepted.",
+            "535 Incorrect password, contact support",
+        ],
+        "login.smtp-switched-off": [
+            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is "
+            "disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
+        ],
+        "login.passwords-switched-off": [
+            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+            "535 5.7.139 Authentication unsuccessful, user is locked by your "
+            "organization's security defaults policy. Contact your administrator.",
+        ],
+        "login.app-password": [
+            "a NO [ALERT] Application-specific password required: https://a.test/",
+            "534 5.7.9 Application-specific password required.",
+            "-ERR [AUTH] Please use an app password",
+        ],
+        "login.too-weak": ["534 5.7.9 Authentication mechanism is too weak"],
+        "login.browser": [
+            "534 5.7.9 Please log in with your web browser and then try again",
+            "a NO [WEBALERT https://a.test/] Web login required.",
+        ],
+        "login.expired": [
+            "a NO [EXPIRED] Change it in the portal",
+            "432 4.7.12 A password transition is needed",
+            "535 Your password has expired",
+        ],
+        "login.service-switched-off": [
+            "a NO [CONTACTADMIN] IMAP access is disabled for your account",
+            "a NO [ALERT] Your account is not enabled for IMAP use.",
+            "-ERR POP3 service is not enabled",
+        ],
+        "login.contact-admin": [
+            "a NO [CONTACTADMIN] Mailbox suspended",
+            "535 5.7.139 The request did not meet the criteria to be authenticated "
+            "successfully. Contact your administrator.",
+            "535 5.7.0 Your account has been temporarily locked",
+        ],
+        "login.limit": [
+            "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
+            "421 4.7.0 Too many concurrent connections from this host",
+        ],
+        "login.in-use": [
+            "a NO [INUSE] Mailbox in use",
+            "-ERR [IN-USE] Do you have another POP3 session running?",
+        ],
+        "login.too-soon": [
+            "-ERR [LOGIN-DELAY] minimum time between mail checks violation",
+            "454 4.7.0 Too many login attempts, please try again later.",
+        ],
+        "login.server-fault": [
+            "454 4.7.0 Temporary authentication failure: Connection lost",
+            "a NO [UNAVAILABLE] Temporary authentication failure.",
+            "-ERR [SYS/TEMP] Temporary authentication failure.",
+        ],
+    },
+    "sending": {
+        "login.sending-limit": [
+            "452 4.3.1 Rate limit exceeded",
+            "450 4.7.1 Error: too much mail from 192.0.2.1",
+            "550 5.4.5 Daily user sending limit exceeded.",
+            "554 5.7.1 You have exceeded the allowed number of messages per hour",
+        ],
+        "login.greylisted": ["451 4.7.1 Greylisting in action, please come back later"],
+        "login.sending-unknown": [
+            "450 4.1.2 <x@example.net>: Recipient address rejected: Domain not found",
+            "550 5.2.1 Mailbox disabled",
+            "552 5.2.2 The mailbox is over quota",
+        ],
+        "login.relay-denied": ["454 4.7.1 <x>: Relay access denied"],
+        "login.client-refused": ["450 4.7.25 Client host rejected: no hostname"],
+        "login.sending-later": [
+            "451 4.3.5 Server configuration error",
+            "451 4.7.1 Please try again later",
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (kind, code, said)
+        for kind, codes in REFUSALS.items()
+        for code, listed in codes.items()
+        for said in listed
+    ],
+)
+def test_the_cause_of_a_refusal_follows_its_words(
+    kind: Any, code: str, said: str
+) -> None:
+    assert texts.code_of(kind, said) == code
 
 
 @pytest.mark.parametrize("claim", AFTER_LOGIN)

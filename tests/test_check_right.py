@@ -30,6 +30,7 @@ from seeds import (
     by_hops,
     certified,
     dav,
+    delaying,
     edited,
     good,
     imap,
@@ -75,7 +76,8 @@ from world import (
 )
 
 from flask_autoconfig.documents.outlook import NAMESPACE, RESPONSE, request
-from flask_autoconfig.tools.check.login import SERVER_FAULT
+from flask_autoconfig.tools.check import run
+from flask_autoconfig.tools.check.texts import patterns
 
 pytestmark = pytest.mark.world
 ALL = [
@@ -379,6 +381,30 @@ def test_a_customer_of_a_hoster_is_found_in_the_isp_database(here: Paper) -> Non
 def test_a_server_that_limits_requests_is_asked_again_slowly(here: Paper) -> None:
     limited(5, 0.6)(here)
     assert_right(here.check(USER, file=here.file))
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_server_that_delays_many_requests_is_not_slow(
+    here: Paper, has_file: bool
+) -> None:
+    delaying(0.2)(here)
+    file = here.file if has_file else None
+    assert problems(here.check(USER, "--allow-private", file=file)) == []
+
+
+NO_TIME = f"warning {DOMAIN}: the check had no time left for all of its questions"
+
+
+@pytest.mark.parametrize("seconds", [1.5, 0.0])
+def test_a_check_without_time_states_nothing_about_servers(
+    here: Paper, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    delaying(0.05)(here)
+    monkeypatch.setattr(run, "_TIMEOUTS", seconds / 5)
+    for file in (here.file, None):
+        found = problems(here.check(USER, "--allow-private", file=file))
+        expected = [] if seconds > 1 else [NO_TIME]
+        assert found == expected
 
 
 def test_many_domains_of_a_server_that_limits_requests_are_right(
@@ -942,10 +968,11 @@ def test_a_servers_own_failure_is_not_retried_with_another_name(here: Paper) -> 
 
 def test_a_servers_words_tell_its_own_failure_from_a_refusal() -> None:
     refused = "535 5.7.8 Error: authentication failed"
+    fault = patterns("login")["login.server-fault"]
     for words in ("Connection refused to auth socket", "generic failure"):
-        assert SERVER_FAULT.search(f"{refused}: {words}")
-    assert SERVER_FAULT.search("451 4.3.0 try again later")
-    assert not SERVER_FAULT.search(f"{refused}: (reason unavailable)")
+        assert fault.search(f"{refused}: {words}")
+    assert fault.search("451 4.3.0 try again later")
+    assert not fault.search(f"{refused}: (reason unavailable)")
 
 
 def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> None:

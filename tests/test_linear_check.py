@@ -30,9 +30,8 @@ from flask_autoconfig.documents.setups import (
 from flask_autoconfig.documents.thunderbird_reader import NotAutoconfigError, Reader
 from flask_autoconfig.errors import ConfigError
 from flask_autoconfig.tools import clients, reading
-from flask_autoconfig.tools.check import Case, Report, report
+from flask_autoconfig.tools.check import Case, Report, report, texts
 from flask_autoconfig.tools.check.findings import finding, shown
-from flask_autoconfig.tools.check.login import SERVER_FAULT
 from flask_autoconfig.tools.check.rules import single, web
 from flask_autoconfig.tools.check.weigh import merged
 from flask_autoconfig.tools.net.http import Reply, fetch_once
@@ -106,7 +105,8 @@ def _headers(text: str) -> None:
 def _messages(text: str) -> None:
     """Show the words of a server."""
     clean(text)
-    SERVER_FAULT.search(text[:200])
+    for kind in ("login", "sending"):
+        texts.code_of(kind, text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)
     output = Report("example.com", (), tuple(merged([found, found])), None, False)

@@ -106,8 +106,9 @@ def finding(
     """
     subject = clean(shown(subject))
     step = step or texts.template(code).step
-    at = (subject,)
-    return Finding(code, step, subject, _clean(values), advice=clean(advice), places=at)
+    kinds = {getattr(value, "kind", "") for value in values.values()}  # of errors
+    at, late = (subject,), frozenset({"late"} & kinds)
+    return Finding(code, step, subject, _clean(values), (), clean(advice), late, (), at)
 
 
 def _clean(values: dict[str, object]) -> Values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,6 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
-from ..net.common import texts as failures
 from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
 from . import texts
@@ -192,35 +190,18 @@ def _try(
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
     login = login._replace(is_in=failed != "login", refusal=said)
-    if login.is_in:
-        code = _after_login(failed, said)
-        return login._replace(finding=_refusal(code, login, address=address))
-    if SERVER_FAULT.search(said):
-        return login._replace(finding=_refusal("login.server-fault", login))
-    return login
+    code = _after_login(failed, said) if login.is_in else texts.code_of("login", said)
+    end = _refusal(code, login, address=address) if code else None
+    return login._replace(finding=end)
 
 
 def _after_login(failed: str, said: str) -> str:
     """Return the code for what failed after the login."""
     if failed in ("", "inbox"):
         return "login.no-inbox" if failed else "login.good"
-    for row in failures()["sending"]:
-        if re.search(row["words"], said, re.IGNORECASE):
-            return str(row["code"])
-    return "login.sender-refused" if failed == "sender" else "login.sending-unknown"
-
-
-# What servers answer that could judge neither the name nor the password: in SMTP any 4xx
-# (RFC 5321, 4.2.1), in IMAP and POP3 a response code (RFC 5530, RFC 3206), BYE, or words.
-SERVER_FAULT = re.compile(
-    r"^(4\d\d[ -]|\* BYE)"
-    r"|^.{0,50}\[(UNAVAILABLE|SERVERBUG|IN-?USE|LIMIT|SYS/(TEMP|PERM)|LOGIN-DELAY)\]"
-    r"|temporar|connection (refused|lost|reset|timed out)|auth(entication)? socket"
-    r"|internal (server )?error|internal authentication fail|no such file"
-    r"|permission denied to|cannot connect|can't connect|could not connect"
-    r"|generic failure|no mechanism available|unable to authenticate at",
-    re.IGNORECASE,
-)
+    is_sender = failed == "sender" and said.startswith("5")
+    other = "login.sender-refused" if is_sender else "login.sending-unknown"
+    return texts.code_of("sending", said, other)
 
 
 # --- Findings -------------------------------------------------------------------------
@@ -233,6 +214,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         user=login.user,
         said=login.refusal,
         judge=texts.shared()[f"judge_{login.endpoint.type}"],
+        type=login.endpoint.type.upper(),
         **values,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -195,9 +194,12 @@ class _Requests:
             return outcome._replace(trouble=wrong)
         if step.kind == "v2":
             return self._by_v2(step, outcome, reply, wrong)
-        if wrong is not None and step.kind == "xml":
+        if wrong is not None and step.kind in ("xml", "pox"):
             wrong = self._because_of_form(step, ask, wrong)
-        wrong = wrong or self._refused(step, ask, reply)
+        if wrong is None:
+            reply = replace(reply, seconds=self.facts.seconds(ask, reply, _SLOW))
+            outcome = outcome._replace(reply=reply)
+            wrong = self._refused(step, ask, reply)
         if wrong is not None:
             return self._failed(outcome, wrong)
         return self._made_of(step, outcome, reply)
@@ -217,7 +219,7 @@ class _Requests:
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)
-        if self.client.needs_xml_type and not _is_in_charset(reply):
+        if self.client.needs_xml_type and not web.is_in_charset(reply):
             wrong = finding("http.charset", reply.url, charset=reply.charset[:20])
             return self._failed(outcome, wrong)
         return outcome._replace(setup=setup)
@@ -319,13 +321,20 @@ class _Requests:
             reply = self.facts.answer(ask.by(client.agent))
             wrong = web.of_reply(self.case, reply, ask.url)
             if wrong is not None and not reply.is_limited:
-                code, agent = "http.agent-refused", client.agent
-                name = client.name
-                return finding(code, ask.url, agent=agent, got=wrong.seen, client=name)
+                return finding("http.agent-refused", ask.url, got=wrong.seen)
         return None
 
     def _because_of_form(self, step: Step, ask: Ask, wrong: Finding) -> Finding:
-        """Return that only a request with the address is answered, else *wrong*."""
+        """Return that a request with the address, without it or by GET is answered."""
+        if ask.method == "POST" or step.form in ("address", "raw"):
+            bare = Ask(ask.url.partition("?")[0])
+            with suppress(ProbeError):
+                status = self.facts.answer(ask).status
+                if status in (400, 403, 406) and self.facts.answer(bare).status == 200:
+                    by_post = ask.method == "POST"
+                    code = "http.post-forbidden" if by_post else "http.query-refused"
+                    return finding(code, bare.url, status=status)
+            return wrong
         if step.form not in ("none", "evolution") or wrong.code == "http.limited":
             return wrong
         with_address = step._replace(form="address")
@@ -356,7 +365,7 @@ class _Requests:
             return self._failed(
                 outcome, wrong.marked(web.ABSENT if is_harmless else "")
             )
-        target = _url_of_v2(reply)
+        target = web.url_of_v2(reply)
         if not target:
             wrong = finding("autodiscover.v2-without-url", outcome.url)
             return outcome._replace(trouble=wrong)
@@ -420,28 +429,3 @@ class _Requests:
             step = Step("host", POX, kind="pox")
             ask = ask_of(step, self.case, f"https://{authority}{step.path}")
             yield self._outcome(step, ask)._replace(place="srv")
-
-
-def _is_in_charset(reply: Reply) -> bool:
-    """Return whether the body is in the charset of its header, where that is Unicode.
-
-    Browsers decode other charsets without errors, and go by a byte order mark first.
-    """
-    body = web.unpacked(reply)
-    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
-    if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        return True
-    with suppress(UnicodeDecodeError):
-        return "<" in body.decode(reply.charset)
-    return False
-
-
-def _url_of_v2(reply: Reply) -> str:
-    """Return the https URL in a response of version 2, or ""."""
-    try:
-        target = str(json.loads(reply.body)["Url"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ""
-    parts = split_url(target)
-    is_url = parts.scheme == "https" and parts.hostname and target.isprintable()
-    return target if is_url else ""

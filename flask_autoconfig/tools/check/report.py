@@ -100,7 +100,9 @@ def _outcomes(report: Report) -> Iterator[str]:
     )
     more = "; Thunderbird's ISP database could not be asked"
     more = "" if {*unasked}.isdisjoint(without) else more
-    if report.fares and not (works or stops):
+    if without and report.has("check.no-time"):
+        yield f"unknown for {', '.join(without)}: the check ran out of time"
+    elif report.fares and not (works or stops):
         is_failure = has_failure(report.findings)
         text = "works in no client: nothing is published" if is_failure else _NOTHING
         text = f"nothing is published{more}" if more else text

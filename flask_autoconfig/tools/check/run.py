@@ -155,6 +155,9 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
 
     tell(f"{case.domain}: asking the servers, and comparing the results")
     findings = _by_rules(RULES, scene)
+    if facts.is_late:  # what seems to be absent may not have been asked for
+        absent = [one for one in findings if one.code.startswith("document.no")]
+        findings = [one.marked("late" if one in absent else "") for one in findings]
     for played in plays:
         findings += played.findings
     kept = weighed(found for found in findings if found.code not in case.ignored)

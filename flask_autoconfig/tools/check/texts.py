@@ -6,7 +6,7 @@ import re
 import tomllib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 Values = tuple[tuple[str, str], ...]
 Around = tuple[tuple[str, Values], ...]  # names of [around] texts, the innermost first
@@ -69,10 +69,16 @@ def code_on(step: str, kind: str, default: str) -> str:
 
 
 @cache
-def patterns(kind: Literal["page", "refusal"]) -> dict[str, re.Pattern[str]]:
-    """Return what the responses with a code of their own contain, by code."""
+def patterns(kind: str) -> dict[str, re.Pattern[str]]:
+    """Return what responses contain, by code: kind is page, refusal, login or sending."""
     rows = {code: row[kind] for code, row in _file().items() if kind in row}
     return {code: re.compile("|".join(parts), re.I) for code, parts in rows.items()}
+
+
+def code_of(kind: str, said: str, default: str = "") -> str:
+    """Return the first code whose words a server has said."""
+    found = (code for code, words in patterns(kind).items() if words.search(said))
+    return next(found, default)
 
 
 @lru_cache(maxsize=4096)  # bounded: servers choose the values

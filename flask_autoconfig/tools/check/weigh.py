@@ -21,6 +21,7 @@ _LIMITS = {
     "elsewhere": NOTE,  # the client went on and found its settings
     "unlisted": NOTE,  # a server that the file does not name
     "same server": NOTE,  # another name of the same server
+    "late": NOTE,  # the check had no time left for the question
     "explained": NOTE,  # another finding names the cause
     "first place": WARNING,  # the client asks there first, and went on
     "beside": WARNING,  # a server beside the right one
@@ -113,6 +114,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
+    methods = {it.subject for it in findings if it.code.startswith("server.method-un")}
     for found in findings:
         is_failure = found.status == FAILURE
         if found.code == "document.stale" and reloading:
@@ -124,6 +126,8 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         if found.code == "document.unusable" and shut & {*found.clients}:
             continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
+            continue
+        if found.code == "autodiscover.no-method" and found.subject in methods:
             continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
             yield found

@@ -39,6 +39,7 @@ from ..warnings import find_warnings
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
 _OF_NETWORK = ("resolver", "timeout", "connect_to", "allow_private")  # options
+_PASSES = 3  # of the check of a domain, if its time is not enough
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
@@ -271,8 +272,14 @@ def _side_by_side(
     turn = threading.Lock()
 
     def once(case: Case) -> Report:
-        within = Facts(run.reach(case, network), facts)
-        return look(case, within, tell if len(cases) == 1 else lambda _: None)
+        for _ in range(_PASSES):  # each asks only what the one before had no time for
+            within = Facts(run.reach(case, network), facts)
+            checked = look(case, within, tell if len(cases) == 1 else lambda _: None)
+            if not within.is_late or within.waited < network.timeout:
+                break  # or the time went to servers that do not answer
+        is_told = not within.is_late or has_failure(checked.findings)
+        late = [] if is_told else [finding("check.no-time", case.domain)]
+        return checked.with_findings(late)
 
     def check(case: Case) -> Report:
         try:
@@ -291,7 +298,7 @@ def _side_by_side(
     for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
         if len(cases) > 1:
             tell(f"{case.domain} ({number} of {len(cases)} domains)")
-        seconds = 2 * run.seconds(network) + _MARGIN
+        seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
         seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
         with ending.within(seconds + _MARGIN, case.domain):
             try:

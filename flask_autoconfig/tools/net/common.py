@@ -18,8 +18,9 @@ class ProbeError(Exception):
 
     `kind` is the stage: dns, private (not allowed to connect), no-route (from this
     machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
-    STARTTLS), protocol, refused (in words), http, redirect, login or timeout. `cure` is
-    the remedy, "" where none is known. `certificate` is what the server showed before.
+    STARTTLS), protocol, refused (in words), http, redirect, login, timeout or late (no
+    time was left to ask). `cure` is the remedy, "" where none is known. `certificate` is
+    what the server showed before.
     """
 
     certificate: Any = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .common import ProbeError, texts
+from .tcp import Network
 from .untrusted import Secrets
 
 LONGEST_LINE = 8 * 1024  # bytes
@@ -91,10 +92,9 @@ class Conversation:
     def unlike(self, line: str) -> ProbeError:
         """Return the error for a line that is no greeting of the protocol."""
         problem, cure = f"no {self.name} greeting: “{self.quoted(line)}”", ""
-        for starts, server in _GREETINGS.items():
-            if line.upper().startswith(starts):
-                problem = f"{server} answers there (“{self.quoted(line)}”)"
-                cure = texts()["mail"]["other"].format(name=self.name)
+        if server := server_of(line):
+            problem = f"{server} answers there (“{self.quoted(line)}”)"
+            cure = texts()["mail"]["other"].format(name=self.name)
         return ProbeError("protocol", problem, cure)
 
     def response(self) -> list[str]:
@@ -153,14 +153,30 @@ class Conversation:
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
 
-# What servers of other kinds send first.
-_GREETINGS = {
-    ("* OK", "* PREAUTH"): "an IMAP server",
-    ("+OK",): "a POP3 server",
-    ("220",): "an SMTP server",
-    ("HTTP/", "<"): "a web server",
-    ("SSH-",): "an SSH server",
-}
+# What servers of other kinds send first, and LMTP in response to EHLO.
+_GREETINGS = (
+    (r"\* (OK|PREAUTH)", "an IMAP server"),
+    (r"\+OK", "a POP3 server"),
+    ("220 .*LMTP|5.*LHLO", "an LMTP server"),
+    ("220", "an SMTP server"),
+    ("HTTP/|<", "a web server"),
+    ("SSH-", "an SSH server"),
+    ('"(IMPLEMENTATION|SIEVE|SASL)"', "a ManageSieve server"),
+)
+
+
+def server_of(line: str) -> str:
+    """Return what server says such a line, "" for none that is known."""
+    return next((it for start, it in _GREETINGS if re.match(start, line, re.I)), "")
+
+
+def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
+    """Return what server sends a line first, without TLS, and the line."""
+    line = ""
+    with suppress(OSError, ProbeError), network.step().connect(host, port) as sock:
+        sock.settimeout(1.0)
+        line = sock.recv(100).decode("utf-8", "replace").strip()
+    return server_of(line), line
 
 
 class Imap(Conversation):
@@ -248,6 +264,8 @@ class Smtp(Conversation):
         lines = self.command(
             "EHLO [127.0.0.1]"
         )  # as K-9; Thunderbird has an address, too
+        if not self.is_good(lines) and "LHLO" in lines[-1].upper():
+            raise self.unlike(lines[-1])
         if not self.is_good(lines):
             raise self.refused("it refuses what mail clients greet with", lines[-1])
         offered = [line[4:].upper() for line in lines]

@@ -227,6 +227,8 @@ def failures(kind: str, place: Callable[[], str], prefix: str = "") -> Iterator[
     except TimeoutError as error:
         found, cause = ProbeError("timeout", _TOO_LATE), error
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if kind == "http" and isinstance(error, ConnectionError):
+            kind, error = "closed", ConnectionError("the server hangs up")
         other = ProbeError(kind, f"{prefix}{reason_of(error)[:200]}")
         found, cause = tls.ended_later(error) or other, error
     else:

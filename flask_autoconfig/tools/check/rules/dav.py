@@ -199,7 +199,8 @@ def _server(case: Case, facts: Facts, server: Server) -> Iterator[Finding]:
         is_unknown = error.kind == "dns" and not trouble.cure
         code = "dav.server-unknown" if is_unknown else "dav.server-dead"
         got, cure, host = trouble.seen, trouble.cure, split_url(url).hostname
-        yield finding(code, url, advice=cure, got=got, type=server.type, host=host)
+        found = finding(code, url, advice=cure, got=got, type=server.type, host=host)
+        yield found.marked(error.kind)
         return
 
     if reply.certificate is not None:

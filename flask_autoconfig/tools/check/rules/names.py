@@ -197,6 +197,9 @@ def _service(
     offered = [target for target in targets if target[0]]
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
+    if numbers := [host for host, _ in offered if is_ip(host)]:
+        yield finding("srv.is-address", subject, host=numbers[0])
+        return
     if not targets:
         by_udp = full_name.replace("._tcp.", "._udp.", 1)
         if misnamed := _misnamed(scene, name) if service else "":

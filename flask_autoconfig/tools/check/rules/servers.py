@@ -51,7 +51,7 @@ def is_dead(facts: Facts, endpoint: Endpoint) -> bool:
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
-        return error.kind not in ("private", "no-route")
+        return error.kind not in ("private", "no-route", "late")
     is_refused = server.certificate is not None and bool(server.certificate.problem)
     return is_refused or not server.mechanisms
 
@@ -183,8 +183,10 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         offered = facts.server(endpoint).mechanisms
         listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
+            usual = offered & MECHANISMS["password-cleartext"]
+            code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
             yield finding(
-                "autodiscover.spa-not-offered",
+                code,
                 str(endpoint),
                 client=client,
                 method=account.authentication,
@@ -274,9 +276,6 @@ def _answering(facts: Facts, endpoint: Endpoint) -> Iterator[Endpoint]:
 
 # --- Logins -----------------------------------------------------------------------------
 
-# Methods that all clients support.
-_USUAL = ("password-cleartext", "password-encrypted")
-
 
 def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
@@ -289,7 +288,8 @@ def _logins(
     offered = ", ".join(sorted(server.mechanisms))
     possible = (one for one, names in MECHANISMS.items() if names & server.mechanisms)
     better = next(possible, None)
-    code = "server.method-not-offered" if better in _USUAL else "server.method-unusual"
+    is_usual = better == "password-cleartext"  # all clients support it
+    code = "server.method-not-offered" if is_usual else "server.method-unusual"
     missing = [method for method in methods if not _is_offered(method, server)]
     for method in missing:
         yield finding(

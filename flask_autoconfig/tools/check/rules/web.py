@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import http.client
+import json
 import re
 import zlib
 from contextlib import suppress
+from itertools import pairwise
 
+from ...net.conversations import server_at
 from ...net.http import REDIRECTS, Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -48,6 +51,12 @@ def of_error(facts: Facts, case: Case, url: str, error: ProbeError) -> Finding:
     code, advice = texts.code_on("http", error.kind, "http.no-http"), error.cure
     if error.kind in ("private", "redirect") and _is_inside(_target(facts, Ask(url))):
         code, advice = f"http.{error.kind}-inside", ""
+    if error.kind == "tls" and parts.scheme == "https":
+        server, line = server_at(facts.network, host, parts.port or 443)
+        if server and not line.startswith("HTTP/"):
+            return finding(
+                "http.other-server", url, reason=error, server=server, line=line
+            )
     return finding(code, url, advice=advice, reason=error)
 
 
@@ -68,7 +77,8 @@ def failed(
     subject: str, error: LookupFailed, code: str = "dns.lookup-failed"
 ) -> Finding:
     """Return the finding for a lookup that failed."""
-    return finding(code, subject, advice=error.cure, reason=error.reason)
+    found = finding(code, subject, advice=error.cure, reason=error.reason)
+    return found.marked(error.kind)
 
 
 def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
@@ -89,6 +99,11 @@ def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
     """Return the finding at the URL that was asked, if a redirect led elsewhere."""
     target = _target(facts, ask)
+    is_lost = found.code == "http.bad-redirect" or ABSENT in found.marks
+    hops = (ask.url, target, _target(facts, ask._replace(url=target or ask.url)))
+    paths = [split_url(hop).path for hop in hops]
+    if is_lost and any(led == f"{path}/" for path, led in pairwise(paths)):
+        return finding("http.slash-appended", ask.url)
     if not target or found.code in _OF_A_REDIRECT or found.step == "dns":
         return found
     led = found.within("redirect", target=shown(target)).at(shown(ask.url))
@@ -200,6 +215,8 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     coding = reply.headers.get("content-encoding", "").lower()
     if coding not in ("", "identity", *_CODINGS):
         return finding("http.unknown-coding", url, coding=coding[:20])
+    if coding == "gzip" and not reply.body.startswith(b"\x1f\x8b"):
+        return finding("http.not-compressed", url)
     return _by_text(reply) if is_web_page(reply) else None
 
 
@@ -269,20 +286,18 @@ def _by_text(reply: Reply) -> Finding:
     words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
     titles = _TITLE.findall(text)[:1]
     said = " ".join(html.unescape("".join(titles)).split())
-    pages = (it for it, page in texts.patterns("page").items() if page.search(text))
     if status == 200:
         called = f" (“{said}”)" if said else ""
-        return finding(next(pages, "http.web-page"), reply.url, title=called)
+        code = texts.code_of("page", text, "http.web-page")
+        return finding(code, reply.url, title=called)
 
     said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
     said = f" (“{said}”)" if said else ""
     other = "http.server-error" if status >= 500 else "http.status"
-    refusals = texts.patterns("refusal").items()
-    code = next((it for it, words_of in refusals if words_of.search(words)), "")
     by_status = texts.code_on("http", str(status), other)
     if reply.is_limited or status in REDIRECTS:
         by_status = "http.limited" if reply.is_limited else "http.no-location"
-    code = code or next(pages, by_status)
+    code = texts.code_of("refusal", words) or texts.code_of("page", text, by_status)
     if code == "http.challenge" or "cf-mitigated" in reply.headers:
         code = "http.bot-protection"
     allow = reply.headers.get("allow", "")
@@ -296,7 +311,7 @@ def _beyond(status: int, text: str) -> str:
     """Return the text without the status and its standard phrase."""
     phrase = http.client.responses.get(status, "")
     rest = " ".join(re.sub(f"{status}|{phrase}", "", text, flags=re.I).split())
-    return rest.lstrip("!., ")
+    return rest.lstrip("!.,:;- ")
 
 
 # --- Helpers ----------------------------------------------------------------------------
@@ -327,6 +342,29 @@ def unpacked(reply: Reply) -> bytes:
         return zlib.decompressobj(47).decompress(reply.body, _MOST)
     except zlib.error:
         return reply.body
+
+
+def is_in_charset(reply: Reply) -> bool:
+    """Return whether the body is in the charset of its header, where that is Unicode."""
+    # Browsers decode other charsets without errors, and go by a byte order mark first.
+    body = unpacked(reply)
+    is_unicode = reply.charset in ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be")
+    if not is_unicode or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return True
+    with suppress(UnicodeDecodeError):
+        return "<" in body.decode(reply.charset)
+    return False
+
+
+def url_of_v2(reply: Reply) -> str:
+    """Return the https URL in a response of version 2, or ""."""
+    try:
+        target = str(json.loads(reply.body)["Url"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    parts = split_url(target)
+    is_url = parts.scheme == "https" and parts.hostname and target.isprintable()
+    return target if is_url else ""
 
 
 def with_cache(found: Finding, around: str, *replies: Reply) -> Finding:
