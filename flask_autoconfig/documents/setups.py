@@ -288,7 +288,9 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     elif not 0 < port < 65536:
         message = f"the port of the {type_} server is none"
         raise MeaninglessError(message, "write a number below 65536")
-    socket_type = "SSL" if port == standard else "STARTTLS"
+    # The key of TLS at once and of STARTTLS is the same: the port tells them apart.
+    starting = {standard_port(type_, it) for it in ("STARTTLS", "plain")}
+    socket_type = "STARTTLS" if port in starting else "SSL"
     if payload.get(way + apple.USE_SSL) is not True:
         socket_type = "plain"
     username = text(way + apple.USERNAME) or None

@@ -57,6 +57,8 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup = expected(client, scene.case) or Setup(())
+    if client.family == "apple":
+        setup = single.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _incomplete(play, setup)
     for ours, theirs in _differing(setup.servers, play, scene.case.asker):

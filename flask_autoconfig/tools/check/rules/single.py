@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from ....config.ports import standard_port
 from ....documents import Recipient, apple
 from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
 from ...clients import OUTLOOK, POX, Client
 from ...net.http import Reply
+from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
@@ -28,7 +30,7 @@ from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
 from ..weigh import FAILURE, WARNING, has_failure
-from . import web
+from . import servers, web
 
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
@@ -199,7 +201,8 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
-            content, played.setup = _read_profile(case, ask.url, reply)
+            content, setup = _read_profile(case, ask.url, reply)
+            played.setup = settled(facts, setup)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
         if ask == first and web.ABSENT not in wrong.marks:
@@ -237,6 +240,26 @@ def _read_profile(
     if not has_failure(findings):
         findings.append(finding("profile.good", url, setup=setup))
     return findings, setup
+
+
+def settled(facts: Facts, setup: Setup | None) -> Setup | None:
+    """Return the setup with STARTTLS where a server knows nothing else at its port.
+
+    A profile does not say it, and a device may try both at an unusual port.
+    """
+    if setup is None:
+        return None
+    listed = []
+    for account in setup.servers:
+        other = account._replace(socket_type="STARTTLS")
+        one, two = Endpoint.of(account), Endpoint.of(other)
+        is_open = account.socket_type == "SSL" and account.port != standard_port(
+            account.type, "SSL"
+        )
+        is_other = is_open and not servers.is_alive(facts, one)
+        is_other = is_other and servers.is_alive(facts, two)
+        listed.append(other if is_other else account)
+    return Setup(tuple(listed))
 
 
 def expected_profile(case: Case) -> Setup | None:
