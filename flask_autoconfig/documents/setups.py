@@ -97,7 +97,7 @@ def _setup(
                 raise
             skip(error)
         else:
-            accounts.append(found)
+            accounts.append(found._replace(hostname=found.hostname.removesuffix(".")))
     return Setup(tuple(accounts))
 
 

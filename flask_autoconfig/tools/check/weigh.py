@@ -83,6 +83,9 @@ _OF_STRANGERS = (
 )
 
 
+_CAUSES = ("document.bad-value", "document.bad-username", "document.no-login")
+
+
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that no other causes: a wrong value, or another customer's site.
 
@@ -95,10 +98,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         for client in found.clients
     }
     causes = [
-        found
-        for found in findings
-        if found.code in ("document.bad-value", "document.bad-username")
-        if found.status == FAILURE
+        found for found in findings if found.code in _CAUSES if found.status == FAILURE
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}

@@ -120,7 +120,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
-            yield documents.one_name(play.place, name)
+            yield documents.one_name(play.place, name, scene.case.asker)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
@@ -168,7 +168,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
-        found |= set(filter(documents.is_unfilled, names))
+        found |= {name for name in names if documents.is_nobodys(name, case.asker)}
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
         if suspect and reply and play.family == "outlook":

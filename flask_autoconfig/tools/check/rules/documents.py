@@ -10,7 +10,13 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
-from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
+from ....address import (
+    DOMAIN_PLACEHOLDER,
+    PLACEHOLDERS,
+    Address,
+    is_for_all,
+    with_domain,
+)
 from ....config.explain.foreign import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
@@ -24,7 +30,7 @@ from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
-from ...reading import Fault, read
+from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
@@ -118,14 +124,17 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         cure = hurt[0][1].cure if hurt else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
         if hurt:
-            urls = tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
-            found = found.marked("only way")._replace(places=urls)
+            found = found.marked("only way")._replace(places=_urls(document))
         yield found.hurting(*(name for name, _ in hurt), *readers)
 
 
-def _lost(scene: Scene, document: Faulty) -> Iterator[tuple[str, Fault]]:
+def _urls(document: Document | Faulty) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
+
+
+def _lost(scene: Scene, document: Document | Faulty) -> Iterator[tuple[str, Fault]]:
     """Yield the clients that find no settings for a document's faults, and these."""
-    urls = {shown(ask.url) for ask in document.asks}
+    urls = _urls(document)
     for client, play in zip(scene.clients, scene.plays, strict=True):
         stops = play.failures()
         if any(it.code == "document.unusable" and it.subject in urls for it in stops):
@@ -164,14 +173,28 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     readings = (
         (client, read(document.body, client.rules, case.asker)) for client in readers
     )
+    shut: dict[tuple[str, ...], list[Fault]] = {}
     for clients, fault in by_fault(readings):
-        if (fault.code, fault.place) not in known:
+        if (fault.code, fault.place) in known:
+            continue
+        if fault.effect == "login":
+            shut.setdefault((*clients,), []).append(fault)
+        else:
             client = enumerated(clients)
             # The message names the server itself.
             place = named(fault.place, document.types)
             place = "" if fault.message.startswith("the ") else place
             problem = Problem(place, fault.message, fault.cure, client)
             yield from_problem("document", document.place, problem, clients)
+    for hurt, faults in shut.items():
+        # The comparison with the file shows a name that is not the file's.
+        if case.provider is None or faults[0].code != "username-twice":
+            reason = "; ".join(fault.message for fault in faults)
+            code, cure = "document.no-login", faults[0].cure
+            places = {fault.place for fault in faults}
+            lost = [name for name, one in _lost(scene, document) if one.place in places]
+            found = finding(code, document.place, advice=cure, reason=reason)
+            yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
 
 
 def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
@@ -184,8 +207,10 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
+        if has_domain_twice(name, case.asker):
+            continue  # the clients' rules tell it
         cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(document.place, name, cure)
+        yield one_name(document.place, name, case.asker, cure)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -246,14 +271,19 @@ _OURS = re.compile("|".join(PLACEHOLDERS))
 _OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
-def one_name(place: str, name: str, cure: str = "") -> Finding:
-    """Return that everybody gets the same user name."""
+def one_name(place: str, name: str, who: Address, cure: str = "") -> Finding:
+    """Return that everybody gets the same user name, or the domain in it twice."""
+    if has_domain_twice(name, who):
+        reason = f"the user name is {name}, with the domain twice"
+        cure = "publish the address alone as the user name"
+        return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
 
 
-def is_unfilled(username: str) -> bool:
-    """Return whether a user name has a placeholder that no client fills in."""
-    return bool(theirs_in(username) or _OTHERS.search(_OURS.sub("", username)))
+def is_nobodys(username: str, who: Address) -> bool:
+    """Return whether no client can make the name of a mailbox of a user name."""
+    is_unfilled = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
+    return bool(is_unfilled) or has_domain_twice(username, who)
 
 
 def is_anothers(case: Case, username: str) -> bool:
@@ -282,7 +312,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
         name
         for document in documents
         for name in {server.username or "" for _, server in document.provider.servers}
-        if is_unfilled(name)
+        if is_nobodys(name, case.asker)
         or (is_anothers(case, name) and is_personal(case, document))
     )
 
