@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -192,10 +193,7 @@ class Autoconfig(Blueprint):
         request_started.disconnect(self._exempt_from_csrf, app)
 
     def _keep_body(self, _endpoint: object, _values: object) -> None:
-        """Let no function of the site read the body of a view as a form.
-
-        Some clients send XML as a form. Flask calls this before `before_request`.
-        """
+        """Let no function of the site read XML that a client sends as a form."""
         if request.method == "POST":
             request.environ["CONTENT_TYPE"] = "text/xml"
 
@@ -385,7 +383,10 @@ def _warn_of_refused_hosts(app: App, service: Service) -> None:
     from werkzeug.sansio.utils import host_is_trusted
 
     labels = [family.label for family in service.at_start if family.label]
-    names = (f"{at}.{name}" for name in service.some_domains() for at in labels)
+    lookup = service.live.built.lookup
+    providers = lookup.snapshot.loaded.providers if lookup else ()
+    domains = islice((name for it in providers for name in it.exact_domains), 3)
+    names = (f"{at}.{name}" for name in domains for at in labels)
     refused = [name for name in names if not host_is_trusted(name, trusted)]
     if refused:
         log.warning(

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Its modules import each other. Python gives unfinished modules to two threads that are
+# the first to import such modules.
+import werkzeug  # noqa: F401
+
 from .answers import Request
 from .config.mapping import plain
 from .config.reading import from_raw

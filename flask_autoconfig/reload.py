@@ -46,20 +46,24 @@ class Live(Generic[Built]):
         build: Callable[[Loaded], Built],
         fallback: Built | None,
         change: Callable[[Built, Built], str],
+        prepare: Callable[[], object],
     ) -> None:
         """Read the file, or use a configuration without a file, which never changes.
 
         Raises ConfigError unless there is a `fallback`, which is used until a file that is
         faulty or missing at the start is corrected. `change` returns what the user has to
-        do after an edit, or "".
+        do after an edit, or "". The thread calls `prepare` after each check.
         """
         self._build = build
         self._change = change
+        self.prepare = prepare
+        self._stale_at = float("-inf")  # on the monotonic clock
+        self._pid = 0  # of the process that the thread runs in
+        self._lock = threading.Lock()  # held during a check
         self.is_static = isinstance(source, Loaded)
         if isinstance(source, Loaded):
             self.file = Path("AUTOCONFIG")  # the key in the app's configuration
             self.built = build(source)
-            self._stale_at = float("inf")
             log_warnings(source)
             return
 
@@ -73,9 +77,6 @@ class Live(Generic[Built]):
         # The last state that could not be read and was logged; reading is tried again.
         self._unread: Signature = {}
         self._loaded: Loaded | None = None  # the last valid one
-        self._stale_at = float("-inf")  # on the monotonic clock
-        self._pid = 0  # of the process that the thread runs in
-        self._lock = threading.Lock()  # held during a check
         signature, started = self._signature(), time.time_ns()
         try:
             self._loaded, self.built = self._read()
@@ -100,6 +101,8 @@ class Live(Generic[Built]):
                 )
                 with suppress(RuntimeError):  # without a thread, requests check
                     watch.start()
+            if self.is_static:
+                self._stale_at = float("inf")
             self.look()
         return self.built
 
@@ -242,6 +245,10 @@ def _watch(reference: weakref.ref[Live[Built]]) -> None:
             return
         start = time.thread_time()
         live.look()
+        with suppress(Exception):  # logged where a request meets it
+            live.prepare()
+        if live.is_static:
+            return
         took = time.thread_time() - start
         wait = max(_CHECK_EVERY, min(_LONGEST_WAIT, _SHARE * took))
         del live  # or it would never be freed

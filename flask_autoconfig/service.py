@@ -12,7 +12,7 @@ import time
 import traceback
 from functools import cache
 from importlib import import_module
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from . import families
@@ -68,13 +68,11 @@ class Service:
         self._override = families.overriding(clients)  # None: the file's own
         self._fixed: tuple[Family, ...] | None = None
         self._unserved = UnservedLog()
-        fallback = None
-        if not strict:
-            usual = self._override or families.chosen(None, "clients")
-            fallback = Current(None, usual, Router(usual))
+        usual = self._override or families.chosen(None, "clients")
+        fallback = None if strict else Current(None, usual, Router(usual))
         if isinstance(source, Loaded):
             source = source._replace(modified=time.time())
-        self.live = Live(source, self._build, fallback, self._change)
+        self.live = Live(source, self._build, fallback, self._change, self._prepare)
         self.at_start = self.live.built.families
         if not self.at_start:
             log.warning("AUTOCONFIG_CLIENTS names no family: nothing is served")
@@ -142,20 +140,11 @@ class Service:
     @property
     def lookup(self) -> Lookup:
         """The current lookup; raises Unavailable without a sound configuration."""
-        lookup = self.live.current().lookup
-        if lookup is None:
-            raise Unavailable
-        return lookup
+        return self.live.current().lookup or self._stand_in("")
 
     @property
     def snapshot(self) -> Snapshot:
         return self.lookup.snapshot
-
-    def some_domains(self, most: int = 3) -> list[str]:
-        lookup = self.live.current().lookup
-        providers = lookup.snapshot.loaded.providers if lookup else ()
-        names = (name for provider in providers for name in provider.exact_domains)
-        return list(islice(names, most))
 
     # --- Answers ---------------------------------------------------------------------
 
@@ -168,7 +157,8 @@ class Service:
         family, route = found
         try:
             if request.method in route.methods or request.method in route.allowed:
-                answer = route.handler(self.lookup, request)
+                lookup = self.live.current().lookup or self._stand_in(family)
+                answer = route.handler(lookup, request)
             elif request.method == "OPTIONS" and route.is_document:
                 answer = preflight(route.allowed)
             else:
@@ -190,11 +180,20 @@ class Service:
         return answer
 
     def stage(self) -> Any:
-        """Return the page's renderer, imported with the first visit.
-
-        It is the module `page.in_site`, or `page.alone` with the same functions.
-        """
+        """Import the page's renderer: `page.in_site`, or `page.alone` as a service."""
         return import_module(f".page.{self._stage}", __package__)
+
+    def _prepare(self) -> None:
+        """Import the page, whose files an upgrade may replace before its first visit."""
+        if self.path_of("page"):
+            import_module(".page.view", __package__)
+            self.stage()
+
+    def _stand_in(self, family: str) -> Any:
+        """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
+        if family != "page":
+            raise Unavailable
+        return import_module(".page.view", __package__).Unread(self.stage)
 
     def _words(self) -> Words:
         module: Any = import_module(".page.words", __package__)

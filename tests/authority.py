@@ -28,13 +28,16 @@ def authority(
     folder: Path,
     http: int,
     names: str = "",
+    tls: int = 0,
+    seconds: int = 0,
     start: Start = running,
     call: Callable[..., Any] = lambda function, *arguments: function(*arguments),
 ) -> Iterator[int]:
     """Start Pebble; yield its port. Its root certificate is `root.pem` in the folder.
 
-    *http* is the port of challenges, *names* the name server (HOST:PORT); without one
-    every name has the address 127.0.0.1. *start* and *call* are those of a namespace.
+    *http* and *tls* are the ports of challenges, *names* the name server (HOST:PORT);
+    without one every name has the address 127.0.0.1. Certificates are valid for *seconds*,
+    or for years. *start* and *call* are those of a namespace.
     """
     certificate, key = certificate_for("localhost", folder=folder)
     port, management, dns_port, management_port = (free_port() for _ in range(4))
@@ -44,7 +47,8 @@ def authority(
         "certificate": str(certificate),
         "privateKey": str(key),
         "httpPort": http,
-        "tlsPort": free_port(),
+        "tlsPort": tls or free_port(),
+        **({"certificateValidityPeriod": seconds} if seconds else {}),
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     resolver = [

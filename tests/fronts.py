@@ -156,18 +156,30 @@ def behind_apache(
 def behind_caddy(
     folder: Path, service: str, https: int, http: int, pair: Pair
 ) -> Front:
+    # There is no certificate authority to ask.
+    own = ("tls {\n\t\ton_demand\n\t}", f"tls {pair[0]} {pair[1]}")
+    return caddy_of_contrib(folder, service, https, http, "", own)
+
+
+def caddy_of_contrib(
+    folder: Path,
+    service: str,
+    https: int,
+    http: int,
+    settings: str,
+    *more: tuple[str, str],
+) -> Front:
+    """Run Caddy with contrib's file, with further global settings and replacements."""
     bind = "127.0.0.1 ::1" if has_ipv6() else "127.0.0.1"
     site = replaced(
         (CONTRIB / "Caddyfile").read_text(),
-        # There is no certificate authority to ask here.
-        ("tls {\n\t\ton_demand\n\t}", f"tls {pair[0]} {pair[1]}"),
         (
             "{\n\ton_demand_tls",
-            f"{{\n\tadmin off\n\thttps_port {https}\n"
-            f"\thttp_port {http}\n\tdefault_bind {bind}\n\tauto_https disable_redirects"
-            "\n\ton_demand_tls",
+            f"{{\n\tadmin off\n\thttps_port {https}\n\thttp_port {http}\n"
+            f"\tdefault_bind {bind}\n{settings}\ton_demand_tls",
         ),
         ("127.0.0.1:8000", service),
+        *more,
     )
     return caddy(folder, site, https)
 

@@ -14,17 +14,19 @@ from pathlib import Path
 from namespace import Namespace
 from support import BIN, lacking, program
 
-_START = """
+OVERLAY = """
 set -e
 cd {folder}
 mount -t tmpfs tmpfs layer
 mkdir layer/changed layer/work layer/root
 mount -t overlay overlay \\
   -o lowerdir=/,upperdir=layer/changed,workdir=layer/work layer/root
+"""
+_START = f"""{OVERLAY}
 for name in dev sys tmp; do mount --rbind /$name layer/root/$name; done
 mount -t proc proc layer/root/proc
 echo nameserver 127.0.0.1 > layer/root/etc/resolv.conf
-exec chroot layer/root bash -euxo pipefail {folder}/session
+exec chroot layer/root bash -euxo pipefail {{folder}}/session
 """
 
 # systemd does not run here: this checks the units and does what they say.

@@ -22,7 +22,7 @@ class Namespace:
     """A network namespace with loopback, which exists as long as a process."""
 
     def __init__(self, holder: subprocess.Popen[bytes]) -> None:
-        self._path = f"/proc/{holder.pid}/ns/net"
+        self.path = f"/proc/{holder.pid}/ns/net"
 
     def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Call a function in the namespace, with its threads and processes."""
@@ -32,7 +32,7 @@ class Namespace:
     def _enter(self) -> None:
         """Move this thread into the namespace, for good."""
         libc = ctypes.CDLL(None, use_errno=True)
-        descriptor = os.open(self._path, os.O_RDONLY)
+        descriptor = os.open(self.path, os.O_RDONLY)
         try:
             if libc.setns(descriptor, _CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")

@@ -273,6 +273,17 @@ def failing(rcode: str, extended: int | None = None) -> Respond:
     return respond
 
 
+def refusing(here: World) -> None:
+    """Let the resolver refuse what is not of the domain."""
+    served, refuse = here.names.respond, failing("REFUSED")
+
+    def respond(query: dns.message.Message) -> dns.message.Message:
+        is_own = query.question[0].name.to_text().endswith(f"{DOMAIN}.")
+        return served(query) if is_own else refuse(query) or query
+
+    here.names.respond = respond  # type: ignore[method-assign]
+
+
 def truncated(query: dns.message.Message) -> dns.message.Message:
     answer = dns.message.make_response(query, recursion_available=True)
     answer.flags |= dns.flags.TC
@@ -625,6 +636,11 @@ def limited(requests: int, seconds: float) -> Seed:
 
 SEEDS: dict[str, Seed] = {
     **AT_TWO_ADDRESSES,
+    **{
+        f"{what} that the name server refuses to tell of{file}": refusing
+        for what in ("a misspelt server", "a leftover MX record")
+        for file in ("", ", and no file")
+    },
     "a web host with an IPv6 address only": on_ipv6("autoconfig"),
     "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),
     "a mail server with an IPv6 address only": on_ipv6("imap"),

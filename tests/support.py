@@ -19,17 +19,21 @@ from contextlib import ExitStack, chdir, contextmanager, nullcontext, suppress
 from datetime import datetime
 from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from unittest.mock import patch
 
 import dns.resolver
 import pytest
 import trustme
+from asks import Ask, got
 
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
 from flask_autoconfig.tools.cli import cli
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -186,6 +190,30 @@ def fetch(
     except urllib.error.HTTPError as error:
         with error:
             return Reply(error.code, error.headers, error.read())
+
+
+def sent(url: str, ask: Ask) -> Reply:
+    headers = {name.title(): value for name, value in ask.headers}
+    return fetch(
+        f"{url}{ask.path}?{ask.query}",
+        method=ask.method,
+        data=ask.body or None,
+        Host=ask.host,
+        **headers,
+    )
+
+
+def answered_alike(alone: WSGIApplication, url: str, ask: Ask) -> Reply:
+    """Assert that a server has the response of an application, and return it."""
+    expected, reply = got(alone, ask), sent(url, ask)
+    assert str(reply.status) == expected.status[:3], ask
+    assert reply.body == expected.body, ask
+    for name, value in expected.lasting[1].items():
+        found = str(reply.headers[name])
+        if name == "Vary":  # of a site whose templates read the session
+            found = found.removesuffix(", Cookie")
+        assert found == value, (ask, name)
+    return reply
 
 
 def wait_for(

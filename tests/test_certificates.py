@@ -19,7 +19,15 @@ from typing import NamedTuple
 
 import pytest
 from authority import authority
-from fronts import CONTRIB, behind_apache, has_ipv6, nginx, nginx_site, replaced
+from fronts import (
+    CONTRIB,
+    behind_apache,
+    caddy_of_contrib,
+    has_ipv6,
+    nginx,
+    nginx_site,
+    replaced,
+)
 from support import (
     TWO_DOMAINS,
     free_port,
@@ -85,8 +93,8 @@ class Office(NamedTuple):
         finally:
             plain.close()
         with sock:
-            ask = f"GET /mail/config-v1.1.xml HTTP/1.0\r\nHost: {host}\r\n\r\n"
-            sock.sendall(ask.encode())
+            ask = f"GET /mail/config-v1.1.xml HTTP/1.1\r\nHost: {host}"
+            sock.sendall(f"{ask}\r\nConnection: close\r\n\r\n".encode())
             assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
             return str((sock.getpeercert() or {})["serialNumber"])
 
@@ -168,6 +176,26 @@ def test_apache_passes_the_proofs_for_a_renewal(office: Office) -> None:
         assert before
         office.certbot("certbot renew --force-renewal")
         until(lambda: office.serial("autoconfig.example.com") not in {before, ""})
+
+
+@pytest.mark.parametrize("challenge", ["http", "tls"])
+def test_caddy_obtains_certificates_for_its_domains_alone_and_renews_them(
+    office: Office, challenge: str
+) -> None:
+    folder, name = office.folder, "autoconfig.example.com"
+    # The authority finds nothing at the port of the other kind of challenge.
+    http = office.http if challenge == "http" else free_port()
+    tls = office.https if challenge == "tls" else free_port()
+    with authority(folder, http, tls=tls, seconds=12) as port:
+        settings = f"\tacme_ca https://localhost:{port}/dir\n"
+        settings += f"\tacme_ca_root {folder}/ca.pem\n"
+        with caddy_of_contrib(
+            folder, office.service, office.https, office.http, settings
+        ):
+            before = office.serial(name)
+            assert before
+            assert office.serial("autoconfig.nowhere.test") == ""
+            until(lambda: office.serial(name) not in {before, ""})
 
 
 def test_a_certificate_for_each_domain_needs_the_documented_permissions(

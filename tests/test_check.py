@@ -443,7 +443,7 @@ STARTTLS = TOML.replace('"imap"', '"imap"\nport = 143\nsocket_type = "STARTTLS"'
 def test_the_cure_of_starttls_at_993_is_ssl(findings: Ask) -> None:
     found = findings(STARTTLS.replace("143", "993"), "--unpublished")
     failure = only([each for each in found if each["status"] == "failure"])
-    assert 'socket_type = "SSL"' in failure["cure"]
+    assert "publish SSL" in failure["cure"]
 
 
 @pytest.mark.parametrize(

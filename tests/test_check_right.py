@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import dns.rdata
 import pytest
+from dns.dnssec import key_id
 from paper import Every, Paper, World
 from seeds import (
     ANYWHERE,
@@ -261,6 +263,36 @@ def test_autodiscover_by_an_srv_record_alone_is_right(here: Paper) -> None:
     assert problems(here.check(USER, file=here.file)) == []
 
 
+def test_a_signed_zone_whose_parent_names_one_of_its_keys_is_right(
+    here: Paper,
+) -> None:
+    key: Any = dns.rdata.from_text("IN", "DNSKEY", f"257 3 13 {'A' * 86}==")
+    ends = f"13 2 {'ab' * 32}"
+    signed = f"@ IN DS 1 {ends}\n@ IN DS {key_id(key)} {ends}\n@ IN DNSKEY {key}\n"
+    here.names.serve(records(here, add=signed))
+    assert_right(here.check(USER, file=here.file))
+
+
+def test_thirty_domains_ask_the_name_server_hardly_any_question_twice(
+    here: Paper, tmp_path: Path
+) -> None:
+    names = [f"d{number}.{DOMAIN}" for number in range(30)]
+    served, asked = here.names.respond, []
+
+    def respond(query: Any) -> Any:
+        asked.append(str(query.question[0]))
+        return served(query)
+
+    here.names.respond = respond  # type: ignore[method-assign]
+    zones = (f"$ORIGIN {name}.\n@ IN MX 1 mx.{DOMAIN}.\n" for name in names)
+    here.names.load(ADDRESSES, *zones)
+    file = written(tmp_path, (f'"{DOMAIN}"', ", ".join(f'"{it}"' for it in names)))
+    start = ("--config", file, "check", "--all", "--resolver", OTHER_NAMES)
+    assert here.invoke(*start).exit_code == 1
+    assert len(asked) < 1.1 * len(set(asked))  # some are asked at the same moment
+    assert f"d29.{DOMAIN}. IN MX" in asked
+
+
 def test_a_family_that_the_file_leaves_out_need_not_be_published(
     here: Paper, tmp_path: Path
 ) -> None:
@@ -488,6 +520,8 @@ def test_an_exchange_server_of_the_domains_own_needs_a_login(here: Paper) -> Non
     report = here.check(USER, "--allow-private")
     assert not [one for one in failures(report) if one["code"].startswith("http.")]
     assert "http.exchange" in codes(report)
+    (some,) = [one for one in report["findings"] if one["code"] == "document.some"]
+    assert "Outlook (classic)" not in some["clients"]
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import ssl
 import subprocess
+import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -26,7 +28,6 @@ from fronts import (
     behind_nginx,
     caddy,
     check_front,
-    has_ipv6,
     need,
     nginx,
     nginx_site_without_tls,
@@ -35,6 +36,7 @@ from fronts import (
     site_of_caddy,
     site_of_nginx,
 )
+from services import Service, children_of, serve
 from support import (
     BIN,
     ROOT,
@@ -45,7 +47,6 @@ from support import (
     free_port,
     outlook_asks,
     program,
-    running,
     serving,
     until,
 )
@@ -151,6 +152,48 @@ def test_nginx_takes_up_an_edit_and_caches_no_address(
 
 
 @pytest.mark.world
+def test_a_change_from_blue_to_green_loses_no_request(tmp_path: Path) -> None:
+    file, port = tmp_path / "autoconfig.toml", free_port()
+    file.write_text(TWO_DOMAINS)
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            statuses.extend(_statuses(port, 1, "192.0.2.1", PROFILE))
+
+    def site_of(service: Service) -> str:
+        return nginx_site_without_tls(tmp_path, f"127.0.0.1:{service.port}", port)
+
+    with (
+        serve(file) as blue,
+        nginx(tmp_path, site_of(blue), port) as proxy,
+        ThreadPoolExecutor(4) as clients,
+    ):
+        asking = [clients.submit(ask) for _ in range(4)]
+        until(lambda: len(statuses) > 20)
+        with serve(file) as green:
+            until(lambda: green.fetch("/readyz").status == 200)
+            configuration = tmp_path / "nginx.conf"
+            text = configuration.read_text()
+            configuration.write_text(
+                replaced(text, (f"127.0.0.1:{blue.port}", f"127.0.0.1:{green.port}"))
+            )
+            old = set(children_of(proxy.pid))
+            proxy.send_signal(signal.SIGHUP)
+            # In place of ten seconds; they end with their last requests.
+            until(lambda: not old & set(children_of(proxy.pid)))
+            blue.process.terminate()
+            assert blue.process.wait(20) == 0
+            seen = len(statuses)
+            until(lambda: len(statuses) > seen + 20)
+            over.set()
+            for each in asking:
+                each.result()
+    assert set(statuses) == {200}
+
+
+@pytest.mark.world
 def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
     port, nobody = free_port(), f"127.0.0.1:{free_port()}"
     config = "/mail/config-v1.1.xml?emailaddress=fred@example.com"
@@ -165,9 +208,15 @@ def test_nginx_logs_no_address_when_the_service_is_down(tmp_path: Path) -> None:
 OFFICE = 400  # simultaneous requests: fifty people, eight requests each
 
 
-def _statuses(port: int, count: int, client: str) -> list[int]:
+# Not cached by nginx, since it names the address.
+PROFILE = "/mail/mobileconfig"
+
+
+def _statuses(
+    port: int, count: int, client: str, path: str = "/mail/config-v1.1.xml"
+) -> list[int]:
     """Return the statuses of consecutive requests from a client at this address."""
-    path = "/mail/config-v1.1.xml?emailaddress=fred.secret@example.com"
+    path += "?emailaddress=fred.secret@example.com"
     headers = {"Host": "autoconfig.example.com", "X-Real-IP": client}
     statuses = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -312,59 +361,6 @@ def test_systemd_accepts_the_unit_and_rates_it_safe(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.world
-def test_the_documented_keys_are_credentials_of_systemd(tmp_path: Path) -> None:
-    """A folder with the same permissions replaces that of systemd, which is not running."""
-    text = (CONTRIB / "systemd/sign.conf").read_text()
-    sign = "\n".join(re.findall(r"^#   (\[sign\]|\w+ = .*)$", text, re.MULTILINE))
-    files = [Path(path) for path in tomllib.loads(sign)["sign"].values()]
-    handed = re.findall(r"^LoadCredential=(\S+?):/\S+$", text, re.MULTILINE)
-    assert [path.name for path in files] == handed
-    assert {str(path.parent) for path in files} == {
-        "/run/credentials/autoconfig.service"
-    }
-    credentials = tmp_path / "credentials"
-    credentials.mkdir()
-    pair = certificate_for("autoconfig.example.com", folder=tmp_path)
-    for name, source in zip(handed, pair, strict=True):
-        (credentials / name).write_bytes(source.read_bytes())
-        (credentials / name).chmod(0o400)
-    credentials.chmod(0o500)
-    file = tmp_path / "autoconfig.toml"
-    sign = sign.replace("/run/credentials/autoconfig.service", str(credentials))
-    file.write_text(f"{sign}\n{TWO_DOMAINS}")
-    with serving(file) as url:
-        profile = fetch(f"{url}/mail/mobileconfig?emailaddress=fred@example.com").body
-    (tmp_path / "profile").write_bytes(profile)
-    verify = (program("openssl"), "cms", "-verify", "-inform", "DER", "-in")
-    trusted = ("-CAfile", tmp_path / "ca.pem", "-purpose", "any")
-    done = subprocess.run(
-        [*verify, tmp_path / "profile", *trusted], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert b"fred@example.com" in done.stdout
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_service_uses_sockets_from_systemd(tmp_path: Path, address: str) -> None:
-    need(address)
-    port = free_port()
-    unit = (CONTRIB / "systemd/autoconfig.socket").read_text()
-    listens = re.findall(r"^ListenStream=(\S+):8000$", unit, re.MULTILINE)
-    assert listens == ["127.0.0.1", "[::1]"]
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    sockets = [word for it in listens for word in ("-l", f"{it}:{port}")]
-    if not has_ipv6():
-        sockets = sockets[:2]
-    command = (BIN / "flask-autoconfig", "--config", file, "serve")
-    activate = (program("systemd-socket-activate"), *sockets)
-    with running(*activate, *command, port=port, at_once=True):
-        host = f"[{address}]" if ":" in address else address
-        assert fetch(f"http://{host}:{port}/healthz").body == b"ok\n"
-
-
 def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
     text = (CONTRIB / "example.com.zone").read_text()
     dns.zone.from_text(ZONE_HEAD + text, origin="example.com")
@@ -375,18 +371,6 @@ def test_the_zone_file_has_the_records_that_the_command_prints() -> None:
         return re.findall(r"^[^;\s].*$", zone, re.M)
 
     assert records(text) == records(printed)
-
-
-def test_the_image_runs_the_service_as_an_unprivileged_user() -> None:
-    """Checked without a container engine."""
-    text = (CONTRIB / "docker/Dockerfile").read_text()
-    assert "\nUSER autoconfig\n" in text
-    assert "HEALTHCHECK" in text
-    (command,) = re.findall(r"^CMD (\[.*\])$", text, re.M)
-    words = tomllib.loads(f"words = {command}")["words"]
-    assert run(*words[1:2], "--help").returncode == 0
-    help_text = run("serve", "--help").stdout
-    assert all(word in help_text for word in words if word.startswith("--"))
 
 
 def test_compose_mounts_the_folder_that_the_image_reads() -> None:

@@ -241,7 +241,7 @@ NO_FIELD = {
     "Sign": "certificate key chain",
     "Provider": "id domains domains_file mx_domains list_domains autodiscover_host "
     "logo_url page",
-    "ProviderPage": "logo colour programs privacy_url intro contact",
+    "ProviderPage": "logo logo_background colour programs privacy_url intro contact",
     "Contact": "name phone email url hours",
     "AuthenticationMethod": "system name",
 }

@@ -72,7 +72,7 @@ VALUES = {
     "descriptions": "documentation = [{url = 'https://example.com', descr = {en = $}}]",
     "language": "page = {intro = {$ = 'x'}}",
     "words": "page = {intro = {en = $}, contact = {name = $, hours = $}}",
-    "colour": "page = {colour = $}",
+    "colour": "page = {colour = $, logo_background = $}",
     "telephone number": "page = {contact = {phone = $}}",
     "address": "page = {contact = {email = $}}",
     "logo": "page = {logo = $}",

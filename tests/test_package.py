@@ -132,7 +132,7 @@ def test_the_sdist_has_the_tests_and_examples(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py"}
+    wanted = {"README.md", "LICENSE", "CHANGELOG.md", "tests/test_http.py", ".ci/run"}
     assert wanted | {"examples/autoconfig.toml", "contrib/nginx.conf"} <= names
     assert not [name for name in names if "__pycache__" in name]
 

@@ -13,8 +13,9 @@ import pytest
 import seen
 from flask import Flask
 from flask_babel import Babel
+from jinja2 import DictLoader
 from seen import ADDRESS
-from support import TWO_DOMAINS, certificate_for, fetch, rows, serving
+from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, until
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError, autoconfig, create_app
@@ -591,7 +592,8 @@ def test_the_programs_of_the_device_come_first(
     assert offered(page)[:number] == first.split()
     assert len(offered(page)) == len(PROGRAMS)
     shown = page.text.partition('<details class="autoconfig-others">')[0]
-    assert shown.count("#steps") == shown.count("on this device") == number
+    assert shown.count("#steps") == number
+    assert page.text.count("on this device") == is_chosen  # is preinstalled there
     assert page.text.count('aria-current="true"') == is_chosen
     unknown = ask(app, ANNA, User_Agent="").text
     assert '<details class="autoconfig-others" open>' in unknown
@@ -678,6 +680,29 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
         assert "tel:+41441234567" in reply.text
     assert ask(app, "", "autoconfig.customer.test").status_code == 503
     assert ask(app, FRED, "autoconfig.customer.test").status_code == 200
+
+
+@pytest.mark.parametrize("has_layout", [False, True])
+def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
+    toml: Write, has_layout: bool
+) -> None:
+    app = Flask(__name__)
+    app.config["AUTOCONFIG_FILE"] = file = toml("[[provider")
+    if has_layout:
+        layout = 'Ours: {% include "autoconfig/content.html" %}'
+        app.jinja_loader = DictLoader({"autoconfig/setup.html": layout})
+    app.register_blueprint(autoconfig)
+    reply = ask(app, "emailaddress=anna&lang=fr")
+    assert reply.status_code == 503
+    assert reply.headers["Retry-After"] == "10"
+    assert "Les paramètres ne sont pas disponibles pour le moment." in reply.text
+    assert reply.text.startswith("Ours:") == has_layout
+    again = "/mail/setup?emailaddress=anna&amp;lang=fr"
+    assert f'<a class="autoconfig-tall" href="{again}">' in reply.text
+    assert ask(app, path="/style.css").status_code == 200
+    assert ask(app, FRED, path="/qr.svg").status_code == 503
+    file.write_text(TWO_DOMAINS)
+    until(lambda: ask(app, FRED).status_code == 200)
 
 
 def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> None:

@@ -276,13 +276,29 @@ def test_a_colour_has_a_style_sheet(toml: Write) -> None:
     reply = ask(file, "/mail/setup/colours.css?colour=7a1f3d")
     assert reply.headers["Content-Type"] == "text/css; charset=utf-8"
     assert b"--brand: #7a1f3d" in reply.data
-    for query in ("", "colour=red", "colour=7a1f3d}body{x:y", "colour=7A1F3D"):
+    for query in ("", "colour=red", "colour=7a1f3d}body{x:y", "logo=7A1F3D", "a=b"):
         reply = ask(file, f"/mail/setup/colours.css?{query}")
         assert reply.status_code == 404
 
 
+@pytest.mark.world
+def test_a_white_logo_can_have_a_background(toml: Write, visit: Open) -> None:
+    white = seen.LOGO.replace("#7a1f3d", "#ffffff").encode()
+    for colour in ('colour = "#123"\n', ""):
+        file = with_logo(toml, "logo.svg", white)
+        file.write_text(f'{file.read_text()}{colour}logo_background = "#7a1f3d"\n')
+        with served(create_app(file)) as base:
+            page = visit(f"{base}/mail/setup")
+            logo = Image.open(BytesIO(page.locator("header img").screenshot()))
+            shown = {colour for _, colour in logo.convert("RGB").getcolors(2000) or ()}
+            assert {(122, 31, 61), (255, 255, 255)} <= shown
+
+
 def test_validate_warns_of_a_pale_colour(toml: Write) -> None:
-    for colour, message in (("ffe600", "1.2:1, below 4.5:1"), ("7a1f3d", "")):
+    for colour, message in (
+        ("ffe600", "1.2:1, below 4.5:1, so links and the edges of buttons"),
+        ("7a1f3d", ""),
+    ):
         file = toml(f'{TWO_DOMAINS}[provider.page]\ncolour = "#{colour}"\n')
         warnings = find_warnings(load(file).provider)
         found = [warning for warning in warnings if "page.colour" in warning.place]

@@ -20,7 +20,7 @@ from support import fetch, serving
 from test_languages import forget_catalogs
 
 from flask_autoconfig import create_app
-from flask_autoconfig.page import words
+from flask_autoconfig.page import look, words
 
 pytestmark = pytest.mark.world
 __all__ = ["browser"]  # a fixture
@@ -54,8 +54,8 @@ def test_a_state_is_displayed_without_faults(
 def test_a_page_without_steps_is_displayed_without_faults(
     browser: Browser, url: str, query: str, width: int
 ) -> None:
-    for look in ("light", "dark"):
-        case = Case("", "en", width, look)
+    for appearance in ("light", "dark"):
+        case = Case("", "en", width, appearance)
         with seen.shown(browser, url, case, "windows") as page:
             page.goto(f"{url}?{query}")
             assert seen.complaints(page, case) == []
@@ -68,6 +68,24 @@ _BROKEN_WORDS = """() => [...document.querySelectorAll(".autoconfig-tile span")]
     const range = document.createRange();
     range.setStart(text, word.index); range.setEnd(text, word.index + word[0].length);
     return range.getClientRects().length > 1 }).map(String))"""
+
+
+# Short values in a sentence that are in more than one line.
+_BROKEN_VALUES = """() => [...document.querySelectorAll("p .autoconfig-value")]
+  .filter(value => value.innerText.length <= 20 &&
+    new Set([...value.getClientRects()].map(box => box.top)).size > 1)
+  .map(value => value.innerText)"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_short_value_in_a_sentence_is_moved_to_the_next_line(
+    browser: Browser, url: str, language: str
+) -> None:
+    with seen.shown(browser, url, Case("gmail", language, 390, "light")) as page:
+        assert page.locator("p .autoconfig-short").count() > 3
+        for width in range(320, 480, 8):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(_BROKEN_VALUES) == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -100,12 +118,31 @@ def test_the_logo_is_as_wide_as_its_picture(
         assert seen.complaints(page, case) == []
 
 
+@pytest.mark.parametrize("colour", ["#f4f4f4", "#0b0b0b"])
+def test_a_button_and_a_number_have_an_edge_in_every_colour(
+    browser: Browser, tmp_path: Path, colour: str
+) -> None:
+    file = seen.configuration(tmp_path)
+    file.write_text(file.read_text().replace("#7a1f3d", colour))
+    edge = """node => [getComputedStyle(node).borderTopColor,
+      getComputedStyle(node.closest(".autoconfig-card")).backgroundColor]
+      .map(text => "#" + text.match(/\\d+/g).slice(0, 3).map(
+        part => (+part).toString(16).padStart(2, "0")).join(""))"""
+    with served(create_app(file)) as base:
+        for appearance in LOOKS[:2]:
+            case = Case("iphone", "en", 390, appearance)
+            with seen.shown(browser, f"{base}/mail/setup", case) as page:
+                for part in ("button[type=submit]", ".autoconfig-dot"):
+                    line, card = page.locator(part).first.evaluate(edge)
+                    assert look.contrast(line, card) >= 3
+
+
 def test_a_page_is_small(url: str) -> None:
     for program in PROGRAMS:
         for language in LANGUAGES:
             case = Case(program, language, 390, "light")
             reply = fetch(f"{url}?{case.query}", User_Agent=seen.AGENTS["android"])
-            assert len(reply.body) < 30_000
+            assert len(reply.body) < 19_000
 
 
 # fmt: off
@@ -167,7 +204,7 @@ def test_a_page_from_right_to_left_is_mirrored(
         assert seen.complaints(page, case) == []
         value = page.locator("dd .autoconfig-value").first
         assert value.evaluate("value => getComputedStyle(value).direction") == "ltr"
-        button = page.locator("dd .autoconfig-copy").first
+        button = page.locator("dd [data-copied]").first
         assert box(button)["x"] < box(value)["x"]  # the button is at the line's end
         dot = page.locator(".autoconfig-dot").first
         heading = page.locator(".autoconfig-steps h3").first

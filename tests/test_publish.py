@@ -10,10 +10,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from textwrap import dedent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from authority import authority
@@ -74,11 +74,13 @@ def office() -> Iterator[Office]:
         enter(postfix(inside, folder / "postfix", SMTP, mail, sasl))
         names = enter(bind(DOMAIN, ZONE, inside))
 
-        def start(*command: str | Path, port: int) -> object:
+        def start(*command: str | Path, port: int) -> AbstractContextManager[Any]:
             log = folder / "authority.log"
             return inside.running(*command, port=port, address="127.0.0.1", log=log)
 
-        port = enter(authority(folder, 80, names.resolver, start, inside.call))  # type: ignore[arg-type]
+        port = enter(
+            authority(folder, 80, names.resolver, start=start, call=inside.call)
+        )
         (folder / "cli.ini").write_text(
             f"server = https://localhost:{port}/dir\nno-verify-ssl = true\n"
             "agree-tos = true\nregister-unsafely-without-email = true\n"

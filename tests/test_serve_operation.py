@@ -24,14 +24,14 @@ FAULTY = TWO_DOMAINS.replace("hostname", "server")
 
 
 @contextmanager
-def as_unit_process(file: Path) -> Iterator[Service]:
+def as_unit_process(file: Path, *options: str) -> Iterator[Service]:
     """Run `serve` with the variable that systemd sets for the process of ExecStart=."""
     start = file.with_name("start")
     start.write_text(
         f'#!/bin/sh\nSYSTEMD_EXEC_PID=$$ exec {BIN}/flask-autoconfig "$@"\n'
     )
     start.chmod(0o755)
-    with serve(file, *ONE, command=f"{start} --config {{file}}") as service:
+    with serve(file, *ONE, *options, command=f"{start} --config {{file}}") as service:
         yield service
 
 
@@ -45,10 +45,14 @@ def behind_socket(file: Path) -> Iterator[Service]:
         yield Service(port, process, log)
 
 
+def without_strict(file: Path) -> AbstractContextManager[Service]:
+    return serve(file, *ONE, "--no-strict")
+
+
 @pytest.mark.world
-@pytest.mark.parametrize("start", [as_unit_process, behind_socket])
+@pytest.mark.parametrize("start", [as_unit_process, behind_socket, without_strict])
 @pytest.mark.parametrize("is_missing", [False, True], ids=["faulty", "missing"])
-def test_a_service_of_systemd_starts_with_a_faulty_file(
+def test_a_service_starts_with_a_faulty_file(
     toml: Write, start: Start, is_missing: bool
 ) -> None:
     file = toml(FAULTY)
@@ -72,6 +76,20 @@ def test_a_service_of_systemd_starts_with_a_faulty_file(
         file.write_text(FAULTY)
         until(lambda: "remains in use" in service.log.read_text())
         assert service.fetch("/readyz").body == b"ok\n"
+
+
+@pytest.mark.world
+def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
+    toml: Write,
+) -> None:
+    file = toml(TWO_DOMAINS)
+    hooks = file.with_name("late_hooks.py")
+    hooks.write_text("raise OSError('no database')")
+    with as_unit_process(file, "--hooks", "late_hooks") as service:
+        assert service.fetch().status == 503
+        assert "no database" in service.log.read_text()
+        hooks.write_text("def find_username(address): return 'u1'\n")
+        until(lambda: b"<username>u1<" in service.fetch().body)
 
 
 def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -> None:
@@ -198,6 +216,25 @@ def test_each_line_of_the_json_log_is_an_object_without_an_address(toml: Write) 
         ("error", "there is no key"),
     ):
         assert any(it[0] == level and words in it[1] for it in others), (words, others)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (FAULTY, (), "there is no key"),
+        (TWO_DOMAINS, ("--hooks", "no_such_module"), "no_such_module"),
+        (TWO_DOMAINS, ("--bind", "unix:/none/socket"), "cannot serve at unix:/none"),
+    ],
+)
+def test_what_ends_the_start_is_json_too(
+    toml: Write, text: str, options: tuple[str, ...], words: str
+) -> None:
+    command = ("--config", toml(text), "serve", "--log-format", "json")
+    ended = run(*command, *options)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert line["level"] == "error"
+    assert words in line["message"]
 
 
 def test_a_request_id_without_a_trusted_proxy_is_not_logged(toml: Write) -> None:

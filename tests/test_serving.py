@@ -251,3 +251,35 @@ def test_sigterm_ends_a_service_with_open_connections_in_time(toml: Write) -> No
         service.process.terminate()
         assert service.process.wait(30) == 0
         assert time.monotonic() - start < 11
+
+
+def is_refused(service: Service) -> bool:
+    try:
+        service.connect().close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_sigterm_completes_begun_requests_and_refuses_others(
+    toml: Write,
+) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: autoconfig.example.com\r\n"
+    # What a client has sent before the signal, and what after it.
+    clients = (
+        (head, b"\r\n"),
+        (head + b"Content-Length: 2\r\n\r\n", b"ab"),
+    )
+    with serve(toml(TWO_DOMAINS), "--workers", "1") as service, ExitStack() as stack:
+        waiting = [
+            (stack.enter_context(service.connect(before)), after)
+            for before, after in clients
+        ]
+        assert service.fetch().status == 200  # so the others are accepted
+        service.process.terminate()
+        until(lambda: "Handling signal: term" in service.log.read_text())
+        until(lambda: is_refused(service))
+        for client, after in waiting:
+            client.sendall(after)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert service.process.wait(30) == 0

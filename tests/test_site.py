@@ -460,6 +460,12 @@ def test_script_and_style_have_the_sites_nonce(toml: Write, nonce: Any) -> None:
     assert re.search(r'<link rel="stylesheet"[^>]*nonce="abc"', page)
 
 
+def test_the_page_does_without_a_context_processor_that_fails(toml: Write) -> None:
+    app = site(toml(TWO_DOMAINS))
+    app.context_processor(lambda: {"user": 1 // 0})
+    assert Client(app).get(PAGE).status_code == 200
+
+
 def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
     template = layout / "templates/autoconfig/setup.html"
     delimiters = {"variable_start_string": "[[", "variable_end_string": "]]"}

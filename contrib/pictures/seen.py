@@ -219,7 +219,8 @@ _SMALL_TARGETS = """() => [...document.querySelectorAll(
   .map(node => node.outerHTML.slice(0, 100))"""
 
 _NAMELESS = """() => [...document.querySelectorAll("img")]
-  .filter(node => !node.hasAttribute("alt") || !node.complete || !node.naturalWidth)
+  .filter(node => !node.hasAttribute("alt") ||
+    node.loading !== "lazy" && !(node.complete && node.naturalWidth))
   .map(node => node.outerHTML)"""
 
 # A value may break only after / . and @, unless the part is longer than a line.

@@ -264,6 +264,7 @@ class ProviderPage(Table, frozen=True):
     """The look and the content of the setup page."""
 
     logo: Line | None = None
+    logo_background: Colour | None = None
     colour: Colour | None = None
     programs: Programs | None = None
     privacy_url: Url | None = None

@@ -57,10 +57,7 @@ class HookCaches:
         self.find_username = CachedHook[str]("find_username", _login, *common)
 
     def refuse(self, key: str, words: str) -> HookFailed:
-        """Log why the provider of a domain or address cannot be served.
-
-        Returns the exception to raise.
-        """
+        """Log why a domain or address cannot be served, and return the exception."""
         hook = self.find_provider_by_address if "@" in key else self.find_provider
         hook.log_failure(key, words)
         return HookFailed(hook.name)
@@ -201,9 +198,8 @@ class CachedHook(Generic[Result]):
         except (Exception, SystemExit) as error:
             from werkzeug.exceptions import NotFound
 
-            if not isinstance(
-                error, NotFound
-            ):  # that there is no such row is an answer
+            # NotFound: that there is no such row is an answer.
+            if not isinstance(error, NotFound):
                 # The message of an exception may hold the address.
                 words = _description(error, in_full=self.name == "find_provider")
                 self._fail(key, entry, words)

@@ -176,11 +176,13 @@ def logo(lookup: Lookup, request: Request) -> Answer:
 
 
 def colours(_lookup: Lookup, request: Request) -> Answer:
-    """Return the style sheet with a provider's colour."""
-    (colour, *_) = parse_qs(request.query[:100]).get("colour", [""])
-    if not re.fullmatch("[0-9a-f]{6}", colour):
+    """Return the style sheet with a provider's colours."""
+    keys = parse_qs(request.query[:100])
+    given = {key: f"#{keys[key][0]}" for key in ("colour", "logo") if key in keys}
+    if not given or not all(re.fullmatch("#[0-9a-f]{6}", it) for it in given.values()):
         return NOT_SERVED
-    body = render("autoconfig/colours.css", **look.colours(f"#{colour}")).encode()
+    brand = look.colours(given["colour"]) if "colour" in given else {}
+    body = render("autoconfig/colours.css", logo=given.get("logo"), **brand).encode()
     cached = ("Cache-Control", f"public, max-age={_MAX_AGE}, no-transform")
     return _answer(body, CSS, cached)
 
@@ -193,8 +195,10 @@ def file(_lookup: Lookup, request: Request) -> Answer:
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
+    # Without comments and indentation.
+    data = re.sub(rb"/\*.*?\*/|(?<=\n) +| (?=\{)", b"", file.read_bytes(), flags=re.S)
     return public(
-        file.read_bytes(),
+        data,
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
         cache_control=kept_for(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),

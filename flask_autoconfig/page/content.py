@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from ..address import Address, fill_in, fill_in_host, fill_in_url
 from ..config.tables import AuthenticationMethod, Method, Provider, Server
+from .alone import macro
 from .words import N_, Words, best_match
 
 _TITLES = {
@@ -87,9 +89,11 @@ class Settings(NamedTuple):
 def settings(provider: Provider, address: Address, words: Words) -> Settings:
     """Return the settings of an address, in the visitor's language."""
 
+    best = partial(best_text, language=words.language, address=address)
+
     def link(url: str | None, texts: dict[str, str], default: str = "") -> Link:
         filled_in = fill_in_url(url, None, address)
-        return Link(filled_in, best_text(texts, words.language) or default or filled_in)
+        return Link(filled_in, best(texts) or default or filled_in)
 
     enable = None
     if provider.enable:
@@ -97,25 +101,33 @@ def settings(provider: Provider, address: Address, words: Words) -> Settings:
         enable = link(provider.enable.visit_url, provider.enable.instruction, default)
     links = [link(page.url, page.descr) for page in provider.documentation]
     links += [link(note.url, note.descr) for note in provider.instruction if note.url]
-    texts = [
-        best_text(note.descr, words.language)
-        for note in provider.instruction
-        if not note.url
-    ]
+    texts = [best(note.descr) for note in provider.instruction if not note.url]
     webmail = provider.webmail.login_page if provider.webmail else None
     return Settings(
         list(_sections(provider, address, words)),
         [link for link in links if link.url],
         enable if enable and enable.url else None,
-        [fill_in(text, None, address) for text in texts if text],
+        [text for text in texts if text],
         fill_in_url(webmail, None, address) or None,
     )
 
 
-def best_text(texts: dict[str, str], language: str) -> str:
-    """Return the text in a language, else in English, else in none, else any."""
+def best_text(
+    texts: dict[str, str],
+    language: str,
+    address: Address | None,
+    domain: str | None = None,
+) -> str:
+    """Return the text in a language, else in English, else in none, else any.
+
+    If it is in another language, it is marked as such.
+    """
     tag = best_match([language, "en", ""], texts)
-    return texts[tag] if tag is not None else next(iter(texts.values()), "")
+    tag = next(iter(texts), "") if tag is None else tag
+    text = fill_in(texts.get(tag, ""), domain, address)
+    if not text or not tag or best_match([language], [tag]):
+        return text
+    return macro("foreign")(text, tag)
 
 
 def _sections(provider: Provider, address: Address, words: Words) -> Iterator[Section]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -92,7 +93,8 @@ def _has_templates(environment: Environment) -> bool:
 def _nonce() -> str:
     """Return the nonce of the site's policy (Talisman's `csp_nonce`), or ""."""
     context: dict[str, Any] = {}
-    current_app.update_template_context(context)
+    with suppress(Exception):  # of the site's functions: the page does without them
+        current_app.update_template_context(context)
     found = context.get("csp_nonce", current_app.jinja_env.globals.get("csp_nonce"))
     nonce = found() if callable(found) else found
     return nonce if isinstance(nonce, str) else ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -75,7 +76,7 @@ class Brand(NamedTuple):
     name: str = ""
     intro: str = ""
     logo: str = ""  # its URL
-    colours: str = ""  # the URL of the style sheet with its colour
+    colours: str = ""  # the URL of the style sheet with its colours
     contact: Contact | None = None
     privacy_url: str = ""
 
@@ -88,10 +89,20 @@ class Language(NamedTuple):
     href: str
 
 
+class Unread(Lookup):
+    """Stands in for the lookup while there is no sound configuration."""
+
+    def __init__(self, stage: Callable[[], Any]) -> None:
+        self.stage = stage
+
+    def find(self, *_: object, **__: object) -> Answer:
+        return UNAVAILABLE
+
+
 def answer(lookup: Lookup, request: Request) -> Answer:
     """Respond with the page, with status 400 or 404 if the address is not served.
 
-    When a hook of the site fails, the status is 503.
+    Without a configuration, or when a hook of the site fails, the status is 503.
     """
     page = Page(lookup, Visit(request))
     shown = lookup.stage().show(page, POLICY)
@@ -129,7 +140,7 @@ class Page:
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
     meant_href = ""
-    again = ""  # the URL of this page, if a hook of the site failed
+    again = ""  # the URL of this page, if it may succeed later
 
     # With an address that is served.
     address = ""  # as people write it
@@ -162,7 +173,9 @@ class Page:
         self.language = language  # its tag
         self.direction = self._words.direction
         self.path = visit.path()  # its style and script are below it
-        typed = near.completed(visit.typed, lookup)
+        typed = visit.typed
+        if not isinstance(lookup, Unread):
+            typed = near.completed(typed, lookup)
         self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.lang = language if visit.lang else ""  # if it was requested
         self.program_asked = visit.program
@@ -177,6 +190,7 @@ class Page:
             served = lookup.find_person(query, visit.request.host)
         except HookFailed:
             served = UNAVAILABLE
+        if served == UNAVAILABLE:
             self.again = self._href(typed, name=visit.name)
         if isinstance(served, Served):
             self._set_brand(served)
@@ -254,12 +268,13 @@ class Page:
         if contact is not None:
             url = fill_in_url(contact.url, domain, served.address) or None
             contact = structs.replace(contact, url=url)
-        intro = content.best_text(look.intro, self.language)
+        chosen = {"colour": look.colour, "logo": look.logo_background}
+        colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
             fill_in(provider.display_name, domain, served.address) or known,
-            fill_in(intro, domain, served.address),
+            content.best_text(look.intro, self.language, served.address, domain),
             assets.logo_path(self.path, served),
-            f"{self.path}/colours.css?colour={look.colour[1:]}" if look.colour else "",
+            f"{self.path}/colours.css?{colours}" if colours else "",
             contact,
             fill_in_url(look.privacy_url, domain, served.address),
         )

@@ -2,9 +2,9 @@
 
 The service may run without a proxy that would buffer requests. Besides gunicorn's
 documented interface, the worker uses these names of `gthread`, tried with gunicorn 25.3
-and 27.0.1: `enqueue_req`, `pending_conns`, `poller` and `on_pending_socket_readable` of
-the worker, and `data_ready` and `initialized` of a connection. With an older release, an
-idle connection occupies a thread.
+and 27.0.1: `enqueue_req`, `pending_conns`, `poller`, `on_pending_socket_readable` and
+`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection.
+With an older release, an idle connection occupies a thread.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_signals(self) -> None:
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):  # or new clients would wait, and be reset
+            for listener in self.sockets:
+                listener.close()
 
     def enqueue_req(self, connection: Any) -> None:
         """Assign a thread to a new connection only with its first byte."""

@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
 import gunicorn
 from gunicorn.app.base import Application, BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -95,7 +96,7 @@ class _Runner(BaseApplication):  # type: ignore[misc]
         try:
             _Arbiter(self).run()
         except RuntimeError as error:
-            raise SystemExit(f"Error: {error}") from error
+            raise click.ClickException(str(error)) from error
 
 
 class Server(Application, _Runner):  # type: ignore[misc]

@@ -5,15 +5,19 @@ if (document.querySelector("[data-guess=mac]") && navigator.maxTouchPoints > 1) 
   location.replace(url);
 }
 
-// Show the buttons that copy a value or print, which need this script.
-for (const button of document.querySelectorAll("[data-copy]")) {
-  const status = document.createElement("span"), label = button.textContent;
+// Add the buttons that copy a value or print, which need this script.
+for (const field of document.querySelectorAll("[data-copy]")) {
+  const [label, copied, name] = field.closest("[data-words]").dataset.words.split("|");
+  const button = document.createElement("button"), status = document.createElement("span");
+  const text = field.dataset.copy, what = field.previousElementSibling.textContent;
   let timer;
+  button.type = "button";
+  button.textContent = label;
+  button.dataset.copied = copied;
+  button.setAttribute("aria-label", name.replace("{label}", () => what).replace("{value}", () => text));
   status.setAttribute("role", "status");
-  button.after(status);
-  button.hidden = false;
+  field.append(button, status);
   button.addEventListener("click", async () => {
-    const text = button.dataset.copy;
     try { await navigator.clipboard.writeText(text) } catch {
       const area = document.createElement("textarea");  // for old browsers and plain http
       area.value = text;
@@ -25,8 +29,8 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
     status.textContent = "";  // so that screen readers announce it again
     clearTimeout(timer);
-    button.textContent = button.dataset.copied;
-    setTimeout(() => { status.textContent = button.dataset.copied }, 50);
+    button.textContent = copied;
+    setTimeout(() => { status.textContent = copied }, 50);
     timer = setTimeout(() => { status.textContent = ""; button.textContent = label }, 4000);
   });
 }

@@ -164,11 +164,9 @@ class Facts:
             return reply
         as_client = ask.by(THUNDERBIRD.agent)
         host = split_url(ask.url).hostname
-
-        def is_it_the_name() -> bool:
-            return not is_wall(self._fetched(as_client))
-
-        is_refused = self._once("the name is refused", host, is_it_the_name)
+        is_refused = self._once(
+            "the name is refused", host, lambda: not is_wall(self._fetched(as_client))
+        )
         return self._fetched(as_client) if is_refused else reply
 
     def _fetched(self, ask: Ask) -> Reply:
@@ -197,16 +195,14 @@ class Facts:
                     server.pause = pause if server.pause else _PAUSE
                     return reply
                 refusal = reply
-                if server.pause or self._is_refused_now(server.answered):
+                known = server.answered
+                if server.pause or (known and self._sent(known).status in _REFUSALS):
                     server.pause = min(2 * pause, _LONGEST_PAUSE)
                 else:
                     server.down.add(host)
             reply = refusal or self._sent(ask)
             is_refused = reply.status in _REFUSALS and server.pause > 0
             return replace(reply, is_limited=is_refused)
-
-    def _is_refused_now(self, ask: Ask | None) -> bool:
-        return ask is not None and self._sent(ask).status in _REFUSALS
 
     @property
     def is_limited(self) -> bool:

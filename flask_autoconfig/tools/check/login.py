@@ -12,8 +12,10 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
+from ..net.common import texts as failures
 from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
+from . import texts
 from .facts import side_by_side
 from .findings import Case, Finding, finding
 from .rules.servers import endpoint_of
@@ -198,27 +200,13 @@ def _try(
     return login
 
 
-# Why servers refuse to take mail from a person who is logged in, by their words. Other
-# refusals of a recipient say nothing about the person.
-_REFUSALS = (
-    ("login.sending-unknown", r"^(?!5)|user unknown"),
-    (
-        "login.relay-denied",
-        r"relay(?! recipient)|rcpthosts|^530|requires auth|non-local",
-    ),
-    ("login.sender-refused", r"sender|from address|not owned"),
-    ("login.client-refused", r"client host|\bhelo\b|blocked using|block ?list|\brbl"),
-    ("login.relay-denied", r"^5\d\d[ -]5\.7\.|not allowed|cannot deliver mail for"),
-)
-
-
 def _after_login(failed: str, said: str) -> str:
     """Return the code for what failed after the login."""
     if failed in ("", "inbox"):
         return "login.no-inbox" if failed else "login.good"
-    for code, words in _REFUSALS:
-        if re.search(words, said, re.IGNORECASE):
-            return code
+    for row in failures()["sending"]:
+        if re.search(row["words"], said, re.IGNORECASE):
+            return str(row["code"])
     return "login.sender-refused" if failed == "sender" else "login.sending-unknown"
 
 
@@ -237,12 +225,6 @@ SERVER_FAULT = re.compile(
 
 # --- Findings -------------------------------------------------------------------------
 
-_JUDGES = {
-    "imap": "Dovecot: its passdb and its auth process",
-    "pop3": "Dovecot: its passdb and its auth process",
-    "smtp": "Postfix: smtpd_sasl_type and smtpd_sasl_path, which is Dovecot's socket",
-}
-
 
 def _refusal(code: str, login: Try, **values: Any) -> Finding:
     return finding(
@@ -250,7 +232,7 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         login.subject,
         user=login.user,
         said=login.refusal,
-        judge=_JUDGES[login.endpoint.type],
+        judge=texts.shared()[f"judge_{login.endpoint.type}"],
         **values,
     )
 

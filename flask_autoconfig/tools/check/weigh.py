@@ -91,22 +91,30 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
 
     Clients drop the document for the value, or set up a server that does not exist.
     """
-    strangers = {
-        client
-        for found in findings
-        if found.code == "document.another-customers"
-        for client in found.clients
-    }
+    strangers, shut = (
+        {client for found in findings if found.code == code for client in found.clients}
+        for code in ("document.another-customers", "server.port-25-shut")
+    )
     causes = [
         found for found in findings if found.code in _CAUSES if found.status == FAILURE
+    ]
+    reloading = [
+        found._replace(clients=())
+        for found in findings
+        if found.code == "document.differs" and found.status == FAILURE
     ]
     hurt = {client for found in causes for client in found.clients}
     places = {place for cause in causes for place in cause.places}
     for found in findings:
         is_failure = found.status == FAILURE
+        if found.code == "document.stale" and reloading:
+            # The service has the same older file for all documents.
+            found = reloading[0].at(found.subject).hurting(*found.clients)
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
+        if found.code == "document.unusable" and shut & {*found.clients}:
+            continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
             continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):

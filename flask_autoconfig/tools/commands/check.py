@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -37,6 +38,7 @@ from ..warnings import find_warnings
 
 _MOST_DOMAINS = 50  # of a file, checked without --all
 _SIDE_BY_SIDE = 10  # domains at a time, unless a server limits the rate of requests
+_OF_NETWORK = ("resolver", "timeout", "connect_to", "allow_private")  # options
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
@@ -59,26 +61,6 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     for code in texts.codes():
         terminal.echo(f"{code:{width}}  {texts.status(code):7}  {texts.means(code)}")
     ctx.exit()
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The options of the command, but for those of the network."""
-
-    subject: str
-    every: bool
-    login: bool
-    password_fd: int | None
-    yes: bool
-    unpublished: bool
-    quiet: bool
-    verbose: bool
-    as_json: bool
-    ignored: frozenset[str]
-
-    @property
-    def wants_login(self) -> bool:
-        return self.login or self.password_fd is not None
 
 
 def _flag(help_: str, *names: str) -> Callable[[Any], Any]:
@@ -125,26 +107,30 @@ def _flag(help_: str, *names: str) -> Callable[[Any], Any]:
 )
 @options.network_options
 @click.pass_context
-def command(ctx: click.Context, /, **values: Any) -> None:
+def command(
+    ctx: click.Context, /, login: bool, password_fd: int | None, **values: Any
+) -> None:
     """Play every mail client: check DNS, HTTPS, documents and servers.
 
     The verdict comes first, then the problems, the worst first, each with its cause and
     what to do. With a file, what is published is compared with it; without one, what is
     published for the domain is checked by itself.
     """
-    asked = _Options(**{each.name: values.pop(each.name) for each in fields(_Options)})
+    network = {name: values.pop(name) for name in _OF_NETWORK}
+    login = login or password_fd is not None
+    asked = SimpleNamespace(login=login, password_fd=password_fd, **values)
     address = _address(asked)
     service = _service(asked.subject)
     _refuse_without_file_or_terminal(asked, service)
     cases = _cases(service, asked, address)
-    failed, late = _check(asked, service, cases, options.network(**values))
+    failed, late = _check(asked, service, cases, options.network(**network))
     if late:  # the interpreter would wait for their threads
         os._exit(1)
     ctx.exit(1 if failed else 0)
 
 
 def _check(
-    asked: _Options, service: Service | None, cases: list[Case], network: Network
+    asked: SimpleNamespace, service: Service | None, cases: list[Case], network: Network
 ) -> tuple[list[str], list[str]]:
     """Check the domains and print the reports; return those that failed or did not end."""
     failed: list[str] = []
@@ -159,7 +145,7 @@ def _check(
         for case, checked in reports:
             result = checked.with_findings(_of_file(service, case))
             tell.end()
-            if asked.wants_login:
+            if asked.login:
                 result = _with_logins(asked, case, network, checked, result)
             if has_failure(result.findings):
                 failed.append(result.domain)
@@ -172,20 +158,22 @@ def _check(
 # --- What to check ----------------------------------------------------------------------
 
 
-def _address(asked: _Options) -> Address | None:
+def _address(asked: SimpleNamespace) -> Address | None:
     try:
         address = parse_address(asked.subject) if "@" in asked.subject else None
     except ValueError:
         message = f"{asked.subject!r} is not an e-mail address"
         raise click.BadParameter(message) from None
-    if asked.wants_login and address is None:
+    if asked.login and address is None:
         raise click.UsageError("--login requires an ADDRESS to log in with")
     if asked.every and asked.subject:
         raise click.UsageError("--all checks every domain: name no ADDRESS or DOMAIN")
     return address
 
 
-def _refuse_without_file_or_terminal(asked: _Options, service: Service | None) -> None:
+def _refuse_without_file_or_terminal(
+    asked: SimpleNamespace, service: Service | None
+) -> None:
     message = ""
     if service is None and (asked.every or asked.unpublished):
         option = "--all" if asked.every else "--unpublished"
@@ -193,7 +181,7 @@ def _refuse_without_file_or_terminal(asked: _Options, service: Service | None) -
         message += "--config, or write one with `flask-autoconfig init DOMAIN`"
     elif service is None and not asked.subject:
         message = "name an ADDRESS or DOMAIN, or a file with --config"
-    elif asked.wants_login and not sys.stdin.isatty():
+    elif asked.login and not sys.stdin.isatty():
         if asked.password_fd is None:
             message = "--login asks for the password, but stdin is not a terminal: use "
             message += "--password-fd N (--password-fd 0 reads stdin)"
@@ -221,7 +209,7 @@ def _service(subject: str) -> Service | None:
 
 
 def _cases(
-    service: Service | None, asked: _Options, address: Address | None
+    service: Service | None, asked: SimpleNamespace, address: Address | None
 ) -> list[Case]:
     subject, ignored = asked.subject, asked.ignored
     if service is None:
@@ -316,7 +304,7 @@ def _side_by_side(
     pool.shutdown(wait=False)
 
 
-def _print(asked: _Options, result: Report, known: report.Known | None) -> None:
+def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -> None:
     """Print a report; *known* are the findings of other domains, None without any."""
     wrong = tuple(one for one in result.findings if one.status in (FAILURE, WARNING))
     if asked.as_json:
@@ -343,7 +331,11 @@ def _print(asked: _Options, result: Report, known: report.Known | None) -> None:
 
 
 def _with_logins(
-    asked: _Options, case: Case, network: Network, checked: Report, result: Report
+    asked: SimpleNamespace,
+    case: Case,
+    network: Network,
+    checked: Report,
+    result: Report,
 ) -> Report:
     """Return the result with that of real logins, where the password may be sent.
 

@@ -24,7 +24,7 @@ import click
 
 from ...config.mapping import plain
 from ...errors import ConfigError
-from ...hooks import Functions
+from ...hooks import HOOK_NAMES, Functions
 from ...importing import describe, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
@@ -72,6 +72,11 @@ def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | N
     help="Module or object with the hooks (find_provider, …); each worker imports it.",
 )
 @click.option(
+    "--strict/--no-strict",
+    default=None,
+    help="Whether a faulty file ends the start; by default not in a service of systemd.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -83,23 +88,53 @@ def command(
     processes: int | None,
     proxies: int,
     hooks: str | None,
+    strict: bool | None,
     log_format: str,
 ) -> None:
     """Run the standalone service under gunicorn.
 
     The environment variable GUNICORN_CMD_ARGS may hold further options of gunicorn. A
-    faulty file ends the start with its problems; in a service of systemd they are logged,
-    and clients get 503 until the file is corrected.
+    faulty file ends the start with its problems, and so do faulty hooks; with --no-strict
+    and in a service of systemd they are logged, and clients get 503 until they are
+    corrected.
     """
-    from ... import standalone
     from .. import gunicorn_logging
 
-    announce: Callable[[str], None] = partial(terminal.echo, err=True)
-    if log_format == "json":
-        gunicorn_logging.log_json()
-        announce = log.info
-    site = _site(hooks)
-    config = {**site.config, "AUTOCONFIG_STRICT": not _is_run_by_systemd()}
+    options = {"bind": bind, "workers": processes}
+    options["access_log_format"] = gunicorn_logging.ACCESS_FORMATS[log_format]
+    is_strict = not _is_run_by_systemd() if strict is None else strict
+    if log_format == "text":
+        _serve(hooks, proxies, is_strict, partial(terminal.echo, err=True), options)
+        return
+    gunicorn_logging.log_json()
+    try:
+        _serve(hooks, proxies, is_strict, log.info, options)
+    except (ConfigError, click.ClickException, OSError) as error:
+        shown = getattr(error, "shown", None) or getattr(error, "format_message", None)
+        log.error("%s", shown() if shown else error)
+        raise click.exceptions.Exit(1) from None
+
+
+def _serve(
+    hooks: str | None,
+    proxies: int,
+    is_strict: bool,
+    announce: Callable[[str], None],
+    options: dict[str, Any],
+) -> None:
+    from ... import standalone
+
+    try:
+        site = _site(hooks)
+    except (ConfigError, click.ClickException) as error:
+        hooks = hooks or name_in_environment()
+        if is_strict or project.is_project() or hooks is None:
+            raise
+        log.error("%s", error)
+        site = _site_of_file(project.file())._replace(
+            functions=HOOK_NAMES, module=hooks
+        )
+    config = {**site.config, "AUTOCONFIG_STRICT": is_strict}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
     import_hooks = _importer(site, service.hooks.functions)
@@ -115,13 +150,7 @@ def command(
         return app
 
     try:
-        gunicorn = server.Server(
-            load_app,
-            service.live.look,
-            bind=bind,
-            workers=processes,
-            access_log_format=gunicorn_logging.ACCESS_FORMATS[log_format],
-        )
+        gunicorn = server.Server(load_app, service.live.look, **options)
     except server.UnusableError as error:
         raise click.ClickException(str(error)) from None
     if gunicorn.ignored:
@@ -134,10 +163,11 @@ def command(
 def _is_run_by_systemd() -> bool:
     """Return whether systemd itself started this process.
 
-    A faulty file must not end it: after a few restarts systemd gives the service up, and
-    its socket too, and a corrected file brings neither back. The variables name the process
-    that is meant: shells in a service inherit them. systemd sets the first since version
-    248, the second for a service with a socket (systemd.exec(5), sd_listen_fds(3)).
+    Neither a faulty file nor hooks that cannot be imported must end it: after a few
+    restarts systemd gives the service up, and its socket too, and a correction brings
+    neither back. The variables name the process that is meant: shells in a service inherit
+    them. systemd sets the first since version 248, the second for a service with a socket
+    (systemd.exec(5), sd_listen_fds(3)).
     """
     pid = str(os.getpid())
     return pid in (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
@@ -275,7 +305,8 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_and_call(name: str, key: str) -> Any:
         import_hooks()
-        return functions[name](key)
+        function = functions[name]
+        return function and function(key)  # what exists is unknown if the start failed
 
     functions.set(**{name: partial(import_and_call, name) for name in site.functions})
     return import_hooks

@@ -19,8 +19,10 @@ class ProbeError(Exception):
     `kind` is the stage: dns, private (not allowed to connect), no-route (from this
     machine, as without IPv6), connect, silent, tls, starttls, masked (a firewall hides
     STARTTLS), protocol, refused (in words), http, redirect, login or timeout. `cure` is
-    the remedy, "" where none is known.
+    the remedy, "" where none is known. `certificate` is what the server showed before.
     """
+
+    certificate: Any = None
 
     def __init__(self, kind: str, message: str, cure: str = "") -> None:
         self.kind = kind

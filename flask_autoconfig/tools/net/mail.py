@@ -213,11 +213,15 @@ def _conversation(
             address = session.server.address
             return f"{address} port {endpoint.port}" if address else ""
 
-        with failures("protocol", place):
-            talk = session.begin()
-            yield talk, session.server
-            with suppress(OSError, ProbeError):
-                talk.send(talk.farewell)  # without it, servers log an error
+        try:
+            with failures("protocol", place):
+                talk = session.begin()
+                yield talk, session.server
+                with suppress(OSError, ProbeError):
+                    talk.send(talk.farewell)  # without it, servers log an error
+        except ProbeError as error:
+            error.certificate = session.server.certificate
+            raise
 
 
 def mail_server(network: Network, endpoint: Endpoint) -> MailServer:

@@ -65,6 +65,7 @@ class Resolver:
             self._resolver.nameservers = [server[0]]
             self._resolver.port = server[1]
         self._resolver.use_edns(0, 0, 1232)  # for extended errors (RFC 8914)
+        self._answers: dict[tuple[str, str], list[Any] | None] = {}
         self._timeout = timeout
         self._until = math.inf  # on the monotonic clock
         # Hosts of which only one kind of address was answered, with the other kind.
@@ -79,7 +80,7 @@ class Resolver:
     def at(self, address: str) -> Resolver:
         """Return a resolver that asks a zone's name server, and this one for the rest."""
         copied = copy.copy(self)
-        copied._system, copied._behind = False, self
+        copied._system, copied._behind, copied._answers = False, self, {}
         copied._resolver = copy.copy(self._resolver)
         copied._resolver.nameservers, copied._resolver.port = [address], 53
         return copied
@@ -117,10 +118,16 @@ class Resolver:
             raise error
         return left
 
-    def _lookup(
+    def _lookup(self, name: str, type_: str) -> list[Any] | None:
+        """Return the records, None where the name does not exist; ask once for each."""
+        if (name, type_) not in self._answers:
+            self._answers[name, type_] = self._asked(name, type_)
+        found = self._answers[name, type_]
+        return found and list(found)
+
+    def _asked(
         self, name: str, type_: str, flags: int | None = None
     ) -> list[Any] | None:
-        """Return the records, None where the name does not exist."""
         resolver = copy.copy(self._resolver)
         resolver.flags = flags
         try:
@@ -143,7 +150,7 @@ class Resolver:
                 # See whether it succeeds without validation of DNSSEC.
                 unchecked = self.until(time.monotonic() + 1.0)
                 with suppress(LookupFailed):
-                    unchecked._lookup(name, type_, flags=dns.flags.RD | dns.flags.CD)
+                    unchecked._asked(name, type_, flags=dns.flags.RD | dns.flags.CD)
                     kind, reason = "dnssec", "its DNSSEC signatures are not valid"
             raise LookupFailed(f"{name} {type_}", reason, kind) from error
         return list(answer)

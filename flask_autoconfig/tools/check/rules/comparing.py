@@ -14,13 +14,14 @@ from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
+from ...net.mail import Endpoint
 from ...net.tcp import ProbeError
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
 from ..facts import Ask
 from ..findings import Case, Finding, finding
 from ..scene import Document, Play, Scene
-from ..weigh import FAILURE
+from ..weigh import FAILURE, WARNING
 from . import documents, servers, single, sources, web
 
 
@@ -56,20 +57,40 @@ def differences(scene: Scene) -> Iterator[Finding]:
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
-    setup = expected(client, scene.case) or Setup(())
+    setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
     if client.family == "apple":
         setup = single.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _incomplete(play, setup)
-    for ours, theirs in _differing(setup.servers, play, scene.case.asker):
+    for ours, theirs in _differing(setup.servers, play, who):
         if play.is_by_ispdb:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
+        if "none" in (ours.authentication, theirs.authentication):
+            told = list(servers.refused_method(scene.facts, theirs, client.name))
+            yield from told
+            if told and sources.is_same(theirs._replace(authentication=""), ours, who):
+                continue
         is_faulty = partial(sources.is_faulty, scene)
         is_outdated = is_faulty(ours) and not is_faulty(theirs)
+        told = [] if is_outdated else list(_in_documents(scene, ours, theirs))
+        if told:
+            yield from (found.at(play.place) for found in told)
+            continue
         code = "setup.file-outdated" if is_outdated else "setup.differs"
-        who = scene.case.asker
         yield _difference(code, play, theirs, "the file says", ours, who)
+
+
+def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Finding]:
+    """Yield that a document has the same other server: the cause is the same."""
+    provider = scene.case.provider
+    for document in (
+        scene.documents[:1] if provider and ours[1:4] != theirs[1:4] else ()
+    ):
+        listed = servers.endpoints(scene.case, document.provider)
+        if provider and Endpoint.of(theirs) in listed and document not in scene.foreign:
+            differing = documents.with_file(scene.case, provider, document)
+            yield from (one for one in differing if one.code == "document.differs")
 
 
 def _incomplete(play: Play, setup: Setup) -> Iterator[Finding]:
@@ -187,31 +208,45 @@ def nothing(scene: Scene) -> Iterator[Finding]:
     served = [one for one in scene.case.families if one.name == "thunderbird"]
     codes = {found.code for play in scene.plays for found in play.findings}
     is_there = scene.documents or scene.faulty or "document.not-read" in codes
-    if is_there or not served:
-        return
-    found = _no_settings(scene)
-    if scene.case.provider:
-        found = _no_document(scene, served[0])
-    if found is not None:
-        yield found
+    if scene.case.provider is None:
+        yield from _no_settings(scene, is_there=bool(is_there or not served))
+    elif served and not is_there:
+        yield _no_document(scene, served[0])
 
 
-def _no_settings(scene: Scene) -> Finding | None:
-    """Return that nothing is published, unless a client finds another format."""
-    plays = [play for play in scene.plays if play.family != "dav"]
-    if any(play.setup is not None for play in plays):
-        return None
-    is_explained = any(
-        found.code in ("http.exchange", "http.limited")
-        or (
-            found.status == FAILURE
-            and (found.step == "document" or found.code == "http.empty")
+# What keeps this program, but not clients, from settings.
+_UNTOLD = ("http.exchange", "http.limited")
+
+
+def _no_settings(scene: Scene, *, is_there: bool) -> Iterator[Finding]:
+    """Yield that nothing is published, or which clients find nothing that others find."""
+    pairs = zip(scene.clients, scene.plays, strict=True)
+    plays = {client: play for client, play in pairs if client.family != "dav"}
+    if any(play.setup is not None for play in plays.values()):
+        lost = [
+            client.name
+            for client, play in plays.items()
+            if client.steps and play.setup is None
+            if not any(
+                one.code in _UNTOLD or one.status in (WARNING, FAILURE)
+                for one in play.findings
+            )
+        ]
+        if lost:
+            found = finding("document.some", scene.case.domain, askers=enumerated(lost))
+            yield found.hurting(*lost)
+    elif not is_there:
+        is_explained = any(
+            found.code in _UNTOLD
+            or (
+                found.status == FAILURE
+                and (found.step == "document" or found.code == "http.empty")
+            )
+            for play in plays.values()
+            for found in play.findings
         )
-        for play in scene.plays
-        for found in play.findings
-    )
-    none = finding("document.none", scene.case.domain)
-    return none.marked("explained" if is_explained else "")
+        none = finding("document.none", scene.case.domain)
+        yield none.marked("explained" if is_explained else "")
 
 
 def _no_document(scene: Scene, family: Family) -> Finding:

@@ -12,7 +12,7 @@ from ...net.tcp import ProbeError
 from ...net.tls import REFUSED_VERSION, STAPLE, Certificate
 from ...net.untrusted import split_url
 from .. import texts
-from ..facts import AtAddress, Facts, each_of
+from ..facts import Facts, each_of
 from ..findings import Finding, finding
 from ..scene import Scene
 
@@ -115,6 +115,7 @@ def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     if endpoint.type in MAIL_TYPES:
         step, subject, whose = "server", str(endpoint), f"{endpoint.host} has"
     count = len(results)
+    are_bad = all(one.certificate and one.certificate.problem for one in good)
     for address, error, certificate in results if good else ():
         if error is not None:
             reason = str(error)
@@ -127,10 +128,6 @@ def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
                 reason=reason if address in reason else f"{address}: {reason}",
                 kind="AAAA" if ":" in address else "A",
             )
-        elif certificate and certificate.problem and not all(map(_is_bad, good)):
+        elif certificate and certificate.problem and not are_bad:
             bad = of_certificate(step, subject, certificate, endpoint.host)
             yield bad.within("address", whose=whose, count=count, address=address)
-
-
-def _is_bad(result: AtAddress) -> bool:
-    return result.certificate is not None and bool(result.certificate.problem)

@@ -152,7 +152,7 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         yield from _by_advice(case, document)
     yield from _other_domain(scene, document)
     if case.provider is not None:
-        yield from _with_file(case, case.provider, document)
+        yield from with_file(case, case.provider, document)
     elif scene.provider not in (None, document.provider):
         yield from _with_reference(scene, document)
 
@@ -203,7 +203,9 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
     names = {f"{place}.username": server.username for place, server in servers}
     for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
-        if names.get(place) not in for_all:
+        # Another rule says what is wrong with servers without encryption.
+        is_told = place.endswith(".socket_type")
+        if names.get(place) not in for_all and not is_told:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
@@ -243,7 +245,7 @@ def foreign(scene: Scene) -> tuple[Document, ...]:
         document
         for document in scene.documents
         if is_foreign(scene, document)
-        and list(_with_file(scene.case, scene.case.provider, document))
+        and list(with_file(scene.case, scene.case.provider, document))
     )
 
 
@@ -329,7 +331,8 @@ class Difference(NamedTuple):
     is_extra: bool = False  # one has all servers of the other, and more
 
 
-def _with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
+def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Finding]:
+    """Yield the differences of a document from the provider of the file."""
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
     ours = _provider(thunderbird.write(alone, recipient))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
+
+from dns.dnssec import key_id
 
 from ....address import is_ip
 from ....documents.setups import Account
 from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import Authority, LookupFailed, Resolver
+from ...net.untrusted import is_public
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -37,6 +41,11 @@ def hosts(scene: Scene) -> list[Finding]:
         """Yield whether a host exists; clients report a dead alias or a loop."""
         try:
             addresses = facts.addresses(name)
+            inside = [one for one in addresses if not is_public(one)]
+            is_meant = facts.network.allow_private or not case.provider
+            if inside and not is_meant and (name, 443) not in facts.network.connect_to:
+                listed = ", ".join(inside[:4])
+                yield finding("dns.address-private", name, addresses=listed)
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
@@ -130,6 +139,21 @@ def authorities(scene: Scene) -> Iterator[Finding]:
         for (name, type_), held, *told_now in zip(asked, cached, *every, strict=True):
             if held not in told_now:
                 yield finding("dns.cached", f"{name} {type_}", first=first)
+
+
+def dnssec(scene: Scene) -> Iterator[Finding]:
+    """Yield that the zone lacks the key that its parent names, or has another.
+
+    A resolver that does not validate answers all the same.
+    """
+    domain, resolver = scene.case.domain, scene.facts.network.resolver
+    with suppress(LookupFailed):
+        named: list[Any] = resolver.records(domain, "DS")
+        keys: list[Any] = resolver.records(domain, "DNSKEY") if named else []
+        tags = {(key_id(key), key.algorithm) for key in keys}
+        if named and tags.isdisjoint((one.key_tag, one.algorithm) for one in named):
+            listed = ", ".join(str(one.key_tag) for one in named[:_MOST])
+            yield finding("dns.key-lost", f"{domain} DS", tags=listed)
 
 
 # --- MX -------------------------------------------------------------------------------
@@ -259,7 +283,9 @@ def _service(
     service = next((row for row in zone.MAIL_SERVICES if row[0] == name), None)
     is_right = set(offered) == set(wanted)
     if not targets:
-        if case.provider and wanted:
+        if misnamed := _misnamed(scene, name) if service else "":
+            yield finding("srv.misnamed", f"{misnamed} SRV", domain=case.domain)
+        elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
     failing = None
@@ -299,6 +325,21 @@ def _service(
         yield from _aliases(facts, subject, offered)
     else:
         yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
+
+
+def _misnamed(scene: Scene, name: str) -> str:
+    """Return the name that has the records of a service by mistake, or "".
+
+    It lacks `._tcp`, or has the domain twice, where a web form has added it.
+    """
+    domain = scene.case.domain
+    listed = [f"{name.partition('.')[0]}.{domain}", f"{name}.{domain}.{domain}"]
+    with suppress(LookupFailed):
+        found = [each for each in listed if scene.facts.srv(each)]
+        # A wildcard record answers for any name.
+        if found and not scene.facts.srv(f"_no-such-name.{domain}"):
+            return found[0]
+    return ""
 
 
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
@@ -365,11 +406,8 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     ]
     wanted = _listed([(one.hostname, one.port) for one in alive])
     if not targets[0][0]:
-        offered = {
-            row[1]
-            for row in zone.MAIL_SERVICES
-            if any(host for host, _ in _targets(scene, row[0]))
-        }
+        records = (one for one in scene.sources if one.place == sources.SRV)
+        offered = {account.type for source in records for account in source.accounts}
         # Somebody may want POP3 beside IMAP; the encryption is the server's choice.
         if type_ in offered or socket_type not in {one.socket_type for one in alive}:
             return None
@@ -384,12 +422,6 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
-
-
-def _targets(scene: Scene, name: str) -> list[Target]:
-    with suppress(LookupFailed):
-        return scene.facts.srv(f"{name}.{scene.case.domain}")
-    return []
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:

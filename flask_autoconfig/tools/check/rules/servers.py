@@ -93,10 +93,21 @@ def each_address(scene: Scene) -> list[Finding]:
     return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
 
 
+# Ends of the codes whose cure is an encryption: Autodiscover has other words for it.
+_ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
+
+
 def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each server that is published or set up by a client."""
     case, published, set_up = scene.case, _published(scene), _set_up(scene)
     listed = list({**published, **set_up})
+    # They drop a document with a server without encryption.
+    droppers = [
+        client.name
+        for client, play in zip(scene.clients, scene.plays, strict=True)
+        if client.rules.all_or_nothing and play.setup is None
+    ]
+    outlooks = {one.name for one in scene.clients if one.family == "outlook"}
     asked = listed if case.provider else listed[:MOST]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
@@ -104,6 +115,11 @@ def look(scene: Scene) -> Iterator[Finding]:
         is_unlisted = case.provider is not None and endpoint not in published
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
+            is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
+            if is_in_words and outlooks.issuperset(set_up[endpoint]):
+                found = found.within("autodiscover")
+            if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
+                found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))
 
     yield from each_of(check, asked)
@@ -121,6 +137,8 @@ def of(
     try:
         server = facts.server(endpoint)
     except ProbeError as error:
+        if error.certificate is not None and error.certificate.problem:
+            yield of_certificate("server", subject, error.certificate, endpoint.host)
         yield _unreachable(facts, endpoint, error)
         return
     if server.certificate is not None:
@@ -130,14 +148,19 @@ def of(
             yield from of_older_clients(facts, subject, endpoint, shown)
     if server.greeted > min(_SLOW, facts.network.timeout):
         yield finding("server.slow-greeting", subject, seconds=f"{server.greeted:.0f}")
+    without_login = _without_login(endpoint, methods, server)
+    if endpoint.type == "smtp" and endpoint.port == 25:
+        is_shut = without_login not in ("", "server.good-without-login")
+        yield finding("server.port-25-shut" if is_shut else "server.port-25", subject)
+        if is_shut:  # another port is the cure, whatever the encryption
+            return
     if endpoint.socket_type == "plain":
-        yield finding("server.unencrypted", subject)
+        if without_login != "server.starttls-first":
+            yield finding("server.unencrypted", subject)
     elif endpoint.socket_type == "STARTTLS" and server.plain_before_tls:
         yield finding("server.plain-before-tls", subject)
     yield from _private(facts, endpoint)
-    if endpoint.type == "smtp" and endpoint.port == 25:
-        yield finding("server.port-25", subject)
-    yield from _logins(endpoint, methods, server)
+    yield from _logins(endpoint, methods, server, without_login)
 
 
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
@@ -256,11 +279,10 @@ _USUAL = ("password-cleartext", "password-encrypted")
 
 
 def _logins(
-    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer
+    endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
 ) -> Iterator[Finding]:
     subject = str(endpoint)
     switch_on = texts.shared()[f"switch_on_{endpoint.type}"]
-    code = _without_login(endpoint, methods, server)
     if code:
         yield finding(code, subject, switch_on=switch_on)
         return

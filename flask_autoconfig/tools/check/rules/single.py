@@ -16,7 +16,13 @@ from urllib.parse import quote
 
 from ....config.ports import standard_port
 from ....documents import Recipient, apple
-from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
+from ....documents.setups import (
+    Account,
+    MeaninglessError,
+    Setup,
+    read_pacc,
+    read_profile,
+)
 from ....families import Family
 from ...clients import OUTLOOK, POX, Client
 from ...net.http import Reply
@@ -29,7 +35,7 @@ from ..asking import ask_of
 from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
-from ..weigh import FAILURE, WARNING, has_failure
+from ..weigh import FAILURE, OK, WARNING, has_failure
 from . import servers, web
 
 _TYPE = "application/x-apple-aspen-config"
@@ -175,6 +181,27 @@ def _missing(scene: Scene, clients: list[Client], family: Family) -> Finding | N
     return found.marked("only way" if is_meant else "", is_told)
 
 
+def autodiscover(scene: Scene) -> Iterator[Finding]:
+    """Yield that the SRV record of Autodiscover leads nowhere, where Outlook gets by."""
+    name, targets = f"_autodiscover._tcp.{scene.case.domain}", []
+    with suppress(LookupFailed):
+        targets = [one for one in scene.facts.srv(name)[:1] if one[0]]
+    for play in scene.plays:
+        told = " ".join(one.subject for one in play.findings if one.status != OK)
+        for host, port in targets:
+            # Another finding says what is wrong with a host that Outlook asks anyway.
+            if play.client != OUTLOOK.name or not play.found or f"//{host}/" in told:
+                continue
+            url = f"https://{host}{f':{port}' if port != 443 else ''}{POX}"
+            try:
+                scene.facts.answer(ask_of(OUTLOOK.steps[1], scene.case, url))
+            except ProbeError as error:
+                if error.kind not in ("private", "no-route"):
+                    code, target = "srv.autodiscover-dead", f"{host}:{port}"
+                    found = finding(code, f"{name} SRV", target=target, reason=error)
+                    yield found.hurting(play.client)
+
+
 # --- The Apple profile ------------------------------------------------------------------
 
 
@@ -247,19 +274,16 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
 
     A profile does not say it, and a device may try both at an unusual port.
     """
-    if setup is None:
-        return None
-    listed = []
-    for account in setup.servers:
+
+    def way(account: Account) -> Account:
         other = account._replace(socket_type="STARTTLS")
-        one, two = Endpoint.of(account), Endpoint.of(other)
-        is_open = account.socket_type == "SSL" and account.port != standard_port(
-            account.type, "SSL"
-        )
-        is_other = is_open and not servers.is_alive(facts, one)
-        is_other = is_other and servers.is_alive(facts, two)
-        listed.append(other if is_other else account)
-    return Setup(tuple(listed))
+        is_usual = account.port == standard_port(account.type, "SSL")
+        is_sure = account.socket_type != "SSL" or is_usual
+        if is_sure or servers.is_alive(facts, Endpoint.of(account)):
+            return account
+        return other if servers.is_alive(facts, Endpoint.of(other)) else account
+
+    return setup and Setup(tuple(map(way, setup.servers)))
 
 
 def expected_profile(case: Case) -> Setup | None:
