@@ -326,7 +326,7 @@ def client_config(data: bytes) -> ET.Element:
     except NotXmlError as error:
         raise NotAutoconfigError(str(error)) from error
     if str(root.tag).startswith("{"):
-        raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
+        raise NotAutoconfigError("its elements have a namespace (xmlns)")
     if root.tag != "clientConfig" or root.find("emailProvider") is None:
         raise NotAutoconfigError(
             "no <clientConfig> with an <emailProvider> in it: "

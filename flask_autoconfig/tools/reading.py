@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
+from ..documents.broken import beginning
 from ..documents.setups import Account, Setup, is_host, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
 )
-from ..documents.xml import DeclarationsError, NotXmlError
+from ..documents.xml import DeclarationsError
 from .naming import SERVERS, named
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _CUT = re.compile(
     re.DOTALL,
 )
 _XMLNS = re.compile(rb"""\sxmlns\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GENERATE = "make it with this program's `show` or `export`"
 _UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 # The TOML's keys for servers, and for their values that a client looks at.
 _WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
@@ -190,14 +193,12 @@ class _Reader:
         try:
             return _parsed(document)
         except NotAutoconfigError as error:
-            words, cure = "", _GENERATE
             if isinstance(error.__cause__, DeclarationsError):
                 self._fault("not-read", "", why=error)
                 return None
-            if isinstance(error.__cause__, NotXmlError):
-                words, cure = beginning(document)
+            words, cure = beginning(document, error)
             why = "; ".join(filter(None, (str(error)[:200], words)))
-            self._fault("not-autoconfig", "", why=why, cure=cure)
+            self._fault("not-autoconfig", "", why=why, cure=cure or _GENERATE)
             return None
 
     def _without_references(self, document: bytes) -> bytes:
@@ -438,31 +439,3 @@ def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
 
 def _is_domain(name: str) -> bool:
     return name == DOMAIN_PLACEHOLDER or is_host(name)
-
-
-# --- What is no XML -------------------------------------------------------------------
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_GENERATE = "make it with this program's `show` or `export`"
-
-
-def beginning(document: bytes) -> tuple[str, str]:
-    """Return what a document is that cannot be parsed as XML, and the cure."""
-    if document.startswith(b"\x1f\x8b"):
-        return "it is gzip without a Content-Encoding", "serve it unpacked"
-    if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
-        return "it is UTF-16", "save the file in UTF-8"
-    before, xml, _ = document[:4000].partition(b"<?xml")
-    if b"<clientConfig" in document and b"</clientConfig" not in document:
-        return "it breaks off before </clientConfig>", "publish the whole document"
-    if xml and not before.strip(_BYTE_ORDER_MARK):
-        try:
-            document.decode()
-        except UnicodeDecodeError:
-            return "it is not in UTF-8", "save the file in UTF-8"
-        return "", "write & as &amp;, and close each element"
-    text = " ".join(document[:160].decode("utf-8", "replace").split())
-    if text.startswith("<clientConfig"):  # the reason is not at the beginning
-        return "", _GENERATE
-    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
-    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE

@@ -77,7 +77,8 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 if played.findings[0].code != "document.stale":
                     played.findings += _digest(case, facts, family, reply)
             except MeaninglessError as error:
-                found = _found("document.meaningless", family, reply, reason=str(error))
+                code, said = "document.meaningless", {"reason": str(error)}
+                found = _found(code, family, reply, advice=error.cure, **said)
                 played.findings = [found]
             return played
     if web.ABSENT not in wrong.marks:
@@ -256,7 +257,8 @@ def _read_profile(
                 "it sets up no mail, no calendar and no address book"
             )
     except MeaninglessError as error:
-        return [finding("profile.unusable", url, reason=error)], None
+        code, cure = "profile.unusable", error.cure
+        return [finding(code, url, advice=cure, reason=error)], None
 
     placeholder = web.unfilled(url, replace(reply, body=plain))
     if placeholder:
