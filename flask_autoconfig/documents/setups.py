@@ -34,6 +34,7 @@ class Account(NamedTuple):
     authentication: str = ""
     url: str = ""  # of a service that speaks HTTP
     needs_domain: bool = False  # people must type DOMAIN\\name
+    never_asks: bool = False  # for the password
 
     def __str__(self) -> str:
         if self.url:
@@ -296,6 +297,9 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
     standard = standard_port(type_, "SSL") or 0
     port = payload.get(way + apple.PORT)
+    if isinstance(port, str):
+        message = f"the port of the {type_} server is a <string>, which devices refuse"
+        raise MeaninglessError(message, f"write <integer>{standard}</integer>")
     if not isinstance(port, int):
         port = standard
     elif not 0 < port < 65536:
@@ -309,7 +313,10 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     username = text(way + apple.USERNAME) or None
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
     host = text(way + apple.HOST_NAME)
-    return Account(type_, host, port, socket_type, username, method)
+    is_mute = payload.get(f"{way[:8]}Password") == ""  # Incoming or Outgoing
+    return Account(
+        *(type_, host, port, socket_type, username, method), never_asks=is_mute
+    )
 
 
 def _apple_service(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 from ..address import DOMAIN_PLACEHOLDER
-from ..config.ports import endpoint_of
+from ..config.ports import MAIL_TYPES, endpoint_of
 from ..config.tables import (
     HTTP_WORDS,
     URL_KEYS,
@@ -38,12 +38,6 @@ _TYPES = {
     "outgoingServer": get_args(OutgoingType),
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
-# Types with "s" for TLS, which the format has as the <socketType>.
-_TYPE_HINTS = {
-    "imap": 'write type="imap", and SSL as its <socketType>',
-    "pop3": 'write type="pop3", and SSL as its <socketType>',
-    "smtp": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
-}
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # Elements that may be missing, and the default that is served.
 _SERVED_FOR = {
@@ -267,7 +261,7 @@ class Reader:
         name = f'<{_shown(element)} type="{type_[:60]}">'
         if type_ and type_ not in known:
             self._mark(element, *element.attrib)
-            why = _TYPE_HINTS.get(type_.removesuffix("s"), "its type is not known")
+            why = type_hint(type_) or "its type is not known"
             self._note(element, f"{name} is left out: {why}")
             return False
         methods = [_method(it) for it in element.iterfind("authentication")]
@@ -308,6 +302,16 @@ def _put_in_place(root: ET.Element, provider: ET.Element) -> None:
 def _shown(element: ET.Element) -> str:
     """Return the element's name, cut to fit a sentence."""
     return local_name(element)[:60]
+
+
+def type_hint(type_: str) -> str:
+    """Return what to write for a type in capitals, or with an "s" for TLS; else ""."""
+    word = type_.lower().removesuffix("s")
+    if word not in MAIL_TYPES:
+        return ""
+    way = "outgoing" if word == "smtp" else "incoming"
+    tls = "" if word == type_.lower() else ", and SSL as its <socketType>"
+    return f'write <{way}Server type="{word}">{tls}'
 
 
 def _method(element: ET.Element) -> Any:

@@ -22,6 +22,7 @@ from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
+    type_hint,
 )
 from ..documents.xml import DeclarationsError
 from .naming import SERVERS, named
@@ -152,6 +153,7 @@ class _Reader:
         self.address = address
         self.faults: list[Fault] = []
         self.has_other = False  # an incoming server of `other_types`
+        self.odd: dict[str, str] = {}  # elements with a wrong type, and what to write
 
     def _fault(
         self, code: str, place: str, *, cure: str = "", **values: object
@@ -240,6 +242,9 @@ class _Reader:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_WAYS[tag]}[{index}]")
+            tagged, hint = f'<{tag} type="{server.type[:40]}">', type_hint(server.type)
+            if hint and tagged not in hint:
+                self.odd[tagged] = hint
             self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 self._fault("attribute", server.place, server=server)
@@ -347,7 +352,10 @@ class _Reader:
         if absent:
             is_other = absent == ["incoming"] and self.has_other
             code = "exchange" if is_other else "no-server"
-            self._fault(code, "", ways=" and no ".join(absent))
+            ways, odd = " and no ".join(absent), ""
+            hints = {it: why for it, why in self.odd.items() if why[7:15] in absent}
+            odd = f" (it has {in_words([*hints])})" if hints else ""
+            self._fault(code, "", ways=ways, odd=odd, cure="; ".join(hints.values()))
         servers = [server for server in chosen.values() if server is not None]
         return Setup(tuple(map(self._account, servers))) if is_whole else None
 

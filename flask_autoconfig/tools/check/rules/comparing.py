@@ -53,6 +53,9 @@ def differences(scene: Scene) -> Iterator[Finding]:
             if any(account.needs_domain for account in play.mail):
                 found = finding("autodiscover.domain-required", play.place)
                 yield found.hurting(client.name)
+            if any(account.never_asks for account in play.mail):
+                found = finding("profile.empty-password", play.place)
+                yield found.hurting(client.name)
     yield from sources.contradictions(scene)
 
 

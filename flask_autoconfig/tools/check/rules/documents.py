@@ -24,7 +24,7 @@ from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
-from ...clients import readings_of
+from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
@@ -89,7 +89,11 @@ def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each document, or that it is valid."""
     for document in scene.documents:
         findings = list(_of_document(scene, document))
-        if all(found.status == OK for found in findings):
+        is_lost = not scene.readers(document) and any(_lost(scene, document))
+        if is_lost:  # its values do not matter until clients can read it
+            ours = ("document.differs", "document.has-others", "document.warning")
+            findings = [one for one in findings if one.code not in ours]
+        elif all(found.status == OK for found in findings):
             servers = ", ".join(
                 f"{server.type} {server.hostname}:{server.port}"
                 for _, server in document.provider.servers
@@ -110,7 +114,7 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
     """Yield each wrong value once, with the clients that it keeps from working."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for problem in document.problems:
-        place = problem.place.removeprefix("provider[0].")
+        place = problem.place.removeprefix("provider[0]").removeprefix(".")
         code = "document.bad-value"
         if place.endswith(".username"):
             code = "document.bad-username"
@@ -121,7 +125,12 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         words = enumerated([named(place, document.types) for place in listed])
         said = f"{words}: {message}" if words else message
         hurt = [(name, fault) for name, fault in lost if fault.place in listed]
-        cure = hurt[0][1].cure if hurt else cure
+        faults = [fault for _, fault in hurt]
+        if listed == [""]:  # what is missing has the TOML's words
+            seen = read(document.body, THUNDERBIRD.rules, scene.case.asker)
+            faults += [fault for fault in seen.faults if not fault.place]
+            said = faults[0].message if faults else said
+        cure = faults[0].cure if faults else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
         if hurt:
             found = found.marked("only way")._replace(places=_urls(document))
@@ -255,10 +264,18 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
     if patterns:
         domain = scene.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-        code = "document.other-domain"
+        code, advice = "document.other-domain", ""
         if document in scene.foreign:
             code = "document.another-customers"
-        found = finding(code, document.place, domain=domain, others=others)
+        count = document.body.count(b"<emailProvider")
+        if count > 1:
+            advice = (
+                f"of {count} <emailProvider> keep that of {domain} alone: most clients"
+            )
+            advice += " read the first, Thunderbird for Android the last"
+        found = finding(
+            code, document.place, advice=advice, domain=domain, others=others
+        )
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))
