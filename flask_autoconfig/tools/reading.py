@@ -346,7 +346,7 @@ class _Reader:
                 continue
             absent = [it for it in absent if it != way]  # its servers were dropped
             if fault.effect == "server":
-                message = f"{fault.message}; without another, {_DROPS}"
+                message = f"{fault.message}, and {_DROPS}"
                 lost = fault._replace(effect="document", message=message)
                 self.faults[index] = lost
         if absent:

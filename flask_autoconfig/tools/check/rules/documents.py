@@ -127,6 +127,8 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         hurt = [(name, fault) for name, fault in lost if fault.place in listed]
         faults = [fault for _, fault in hurt]
         if listed == [""]:  # what is missing has the TOML's words
+            if hurt:
+                continue  # the clients say it
             seen = read(document.body, THUNDERBIRD.rules, scene.case.asker)
             faults += [fault for fault in seen.faults if not fault.place]
             said = faults[0].message if faults else said
@@ -157,6 +159,8 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         yield from _other_domain(scene, document)
         return
     yield from _by_clients(scene, document)
+    if b"<displayName" not in document.body:
+        yield finding("document.no-display-name", document.place)
     if case.provider is None:
         yield from _by_advice(case, document)
     yield from _other_domain(scene, document)
