@@ -81,9 +81,7 @@ _OF_STRANGERS = (
     "digest.missing",
     "autodiscover.v2-elsewhere",
 )
-
-
-_CAUSES = ("document.bad-value", "document.bad-username", "document.no-login")
+_NO_LOGIN = "document.no-login"
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
@@ -91,12 +89,15 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
 
     Clients drop the document for the value, or set up a server that does not exist.
     """
-    strangers, shut = (
+    strangers, shut, nameless = (
         {client for found in findings if found.code == code for client in found.clients}
-        for code in ("document.another-customers", "server.port-25-shut")
+        for code in ("document.another-customers", "server.port-25-shut", _NO_LOGIN)
     )
     causes = [
-        found for found in findings if found.code in _CAUSES if found.status == FAILURE
+        found
+        for found in findings
+        if found.code in ("document.bad-value", "document.bad-username")
+        if found.status == FAILURE
     ]
     reloading = [
         found._replace(clients=())
@@ -113,7 +114,10 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
-        if found.code == "document.unusable" and shut & {*found.clients}:
+        who = {*found.clients}
+        if found.code == "document.unusable" and (
+            shut & who or set() < who <= nameless
+        ):
             continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
             continue

@@ -62,7 +62,7 @@ def differences(scene: Scene) -> Iterator[Finding]:
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
     if client.family == "apple":
-        setup = single.settled(scene.facts, setup) or setup
+        setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _incomplete(play, setup)
     for ours, theirs in _differing(setup.servers, play, who):
@@ -144,7 +144,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
-            yield documents.one_name(play.place, name, scene.case.asker)
+            yield documents.one_name(scene.case, play.place, name)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
@@ -192,7 +192,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
-        found |= {name for name in names if documents.is_nobodys(name, case.asker)}
+        found |= {name for name in names if documents.is_nobodys(case, name)}
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
         if suspect and reply and play.family == "outlook":

@@ -10,13 +10,7 @@ from urllib.parse import unquote
 
 from msgspec import structs
 
-from ....address import (
-    DOMAIN_PLACEHOLDER,
-    PLACEHOLDERS,
-    Address,
-    is_for_all,
-    with_domain,
-)
+from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
 from ....config.explain.foreign import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
@@ -126,11 +120,12 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         said = f"{words}: {message}" if words else message
         hurt = [(name, fault) for name, fault in lost if fault.place in listed]
         faults = [fault for _, fault in hurt]
-        if listed == [""]:  # what is missing has the TOML's words
+        if listed == [""]:  # the message about what is missing has the TOML's words
             if hurt:
                 continue  # the clients say it
-            seen = read(document.body, THUNDERBIRD.rules, scene.case.asker)
-            faults += [fault for fault in seen.faults if not fault.place]
+            faults = list(
+                read(document.body, THUNDERBIRD.rules, scene.case.asker).faults
+            )
             said = faults[0].message if faults else said
         cure = faults[0].cure if faults else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
@@ -225,7 +220,7 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
         if has_domain_twice(name, case.asker):
             continue  # the clients' rules tell it
         cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(document.place, name, case.asker, cure)
+        yield one_name(case, document.place, name, cure)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -273,13 +268,10 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
             code = "document.another-customers"
         count = document.body.count(b"<emailProvider")
         if count > 1:
-            advice = (
-                f"of {count} <emailProvider> keep that of {domain} alone: most clients"
-            )
-            advice += " read the first, Thunderbird for Android the last"
-        found = finding(
-            code, document.place, advice=advice, domain=domain, others=others
-        )
+            advice = f"of {count} <emailProvider> keep that of {domain} alone: clients "
+            advice += "read the first, but Thunderbird for Android the last"
+        said = {"domain": domain, "others": others}
+        found = finding(code, document.place, advice=advice, **said)
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))
@@ -294,19 +286,19 @@ _OURS = re.compile("|".join(PLACEHOLDERS))
 _OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
-def one_name(place: str, name: str, who: Address, cure: str = "") -> Finding:
+def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
     """Return that everybody gets the same user name, or the domain in it twice."""
-    if has_domain_twice(name, who):
+    if has_domain_twice(name, case.asker):
         reason = f"the user name is {name}, with the domain twice"
         cure = "publish the address alone as the user name"
         return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
 
 
-def is_nobodys(username: str, who: Address) -> bool:
+def is_nobodys(case: Case, username: str) -> bool:
     """Return whether no client can make the name of a mailbox of a user name."""
     is_unfilled = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
-    return bool(is_unfilled) or has_domain_twice(username, who)
+    return bool(is_unfilled) or has_domain_twice(username, case.asker)
 
 
 def is_anothers(case: Case, username: str) -> bool:
@@ -335,7 +327,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
         name
         for document in documents
         for name in {server.username or "" for _, server in document.provider.servers}
-        if is_nobodys(name, case.asker)
+        if is_nobodys(case, name)
         or (is_anothers(case, name) and is_personal(case, document))
     )
 

@@ -10,7 +10,7 @@ from typing import get_args
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
-from ....documents.setups import Account
+from ....documents.setups import Account, Setup
 from ... import zone
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
@@ -62,6 +62,23 @@ def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
         facts.server(endpoint)
         return not is_dead(facts, endpoint)
     return False
+
+
+def settled(facts: Facts, setup: Setup | None) -> Setup | None:
+    """Return the setup with STARTTLS where a server knows nothing else at its port.
+
+    A profile does not say it, and a device may try both at an unusual port.
+    """
+
+    def way(account: Account) -> Account:
+        other = account._replace(socket_type="STARTTLS")
+        is_usual = account.port == standard_port(account.type, "SSL")
+        is_sure = account.socket_type != "SSL" or is_usual
+        if is_sure or is_alive(facts, Endpoint.of(account)):
+            return account
+        return other if is_alive(facts, Endpoint.of(other)) else account
+
+    return setup and Setup(tuple(map(way, setup.servers)))
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:

@@ -14,19 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from ....config.ports import standard_port
 from ....documents import Recipient, apple
-from ....documents.setups import (
-    Account,
-    MeaninglessError,
-    Setup,
-    read_pacc,
-    read_profile,
-)
+from ....documents.setups import MeaninglessError, Setup, read_pacc, read_profile
 from ....families import Family
 from ...clients import OUTLOOK, POX, Client
 from ...net.http import Reply
-from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
@@ -230,7 +222,7 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
             content, setup = _read_profile(case, ask.url, reply)
-            played.setup = settled(facts, setup)
+            played.setup = servers.settled(facts, setup)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
         if ask == first and web.ABSENT not in wrong.marks:
@@ -269,23 +261,6 @@ def _read_profile(
     if not has_failure(findings):
         findings.append(finding("profile.good", url, setup=setup))
     return findings, setup
-
-
-def settled(facts: Facts, setup: Setup | None) -> Setup | None:
-    """Return the setup with STARTTLS where a server knows nothing else at its port.
-
-    A profile does not say it, and a device may try both at an unusual port.
-    """
-
-    def way(account: Account) -> Account:
-        other = account._replace(socket_type="STARTTLS")
-        is_usual = account.port == standard_port(account.type, "SSL")
-        is_sure = account.socket_type != "SSL" or is_usual
-        if is_sure or servers.is_alive(facts, Endpoint.of(account)):
-            return account
-        return other if servers.is_alive(facts, Endpoint.of(other)) else account
-
-    return setup and Setup(tuple(map(way, setup.servers)))
 
 
 def expected_profile(case: Case) -> Setup | None:
