@@ -124,7 +124,7 @@ def look(scene: Scene) -> Iterator[Finding]:
         for client, play in zip(scene.clients, scene.plays, strict=True)
         if client.rules.all_or_nothing and play.setup is None
     ]
-    outlooks = {one.name for one in scene.clients if one.family == "outlook"}
+    families = {one.name: one.family for one in scene.clients}
     asked = listed if case.provider else listed[:MOST]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
@@ -133,8 +133,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
-            if is_in_words and outlooks.issuperset(set_up[endpoint]):
-                found = found.within("autodiscover")
+            whose = {families[name] for name in set_up.get(endpoint, ())}
+            if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
+                found = found.within(f"encryption-in-{min(whose)}")
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))
