@@ -171,6 +171,8 @@ def serve(here: World, file: Path, *names: str, more: str = "") -> None:
     here.names.serve(zone + more + here.records(file))
 
 
+_OFFERS = ("CAPABILITY", "* CAPABILITY AUTH=PLAIN\r\na OK")
+_WHOLE, _INSIDE = talks("* OK", _OFFERS), talks("", _OFFERS)
 TLS_WORLDS = {
     "a staple that the certificate wants": imap(
         "AUTH=PLAIN", old_client(2, 11, 22, 14, wants_staple=True)
@@ -208,6 +210,24 @@ def test_submission_by_starttls_is_right(here: Paper, tmp_path: Path) -> None:
     serve(here, file)
     assert_right(here.check(USER, file=file))
     assert_right(here.check(USER, "--allow-private"))
+
+
+@pytest.mark.parametrize(("port", "way"), [(9993, "SSL"), (1143, "STARTTLS")])
+def test_a_server_at_an_unusual_port_is_right(
+    here: Paper, tmp_path: Path, port: int, way: str
+) -> None:
+    """A profile says that there is TLS, and not which."""
+    behave = talks(
+        "* OK", ("CAP", "* CAPABILITY STARTTLS LOGINDISABLED\r\na OK"), inside=_INSIDE
+    )
+    at_once = way == "SSL"
+    shown = here.certificate(IMAP_NAME)
+    here.listen(IMAP, port, _WHOLE if at_once else behave, shown, at_once=at_once)
+    edit = f'"imap"\nport = {port}\nsocket_type = "{way}"'
+    serve(here, file := written(tmp_path, ('"imap"', edit)))
+    for report in (here.check(USER, file=file), here.check(USER, "--allow-private")):
+        assert problems(report) == []
+        assert works(report)["iPhone"]
 
 
 def test_a_common_autodiscover_host_needs_no_certificate_for_the_domain(

@@ -229,6 +229,26 @@ def test_a_fault_has_its_place_in_the_file(
     assert all(it.message and it.cure for it in seen.faults)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (' id="', ' x="', "id"),
+        (' id="', ' id="my_', "id"),
+        ("<username>%EMAILADDRESS%</username>", "", "username-made-up"),
+        ("<clientConfig", "<clientConfig xmlns='urn:x'", ""),
+        ("UTF-8", "UTF-16", ""),
+        ("imap.example.com", "imap.example.com.", ""),
+    ],
+)
+def test_thunderbird_reads_a_document_as_its_version_153_does(
+    old: str, new: str, code: str
+) -> None:
+    assert old in DOCUMENT
+    seen = read(DOCUMENT.replace(old, new).encode(), THUNDERBIRD.rules, WHO)
+    assert {fault.code for fault in seen.faults} == ({code} if code else set())
+    assert (seen.setup is None) == (code == "id")
+
+
 def test_every_fault_is_told_and_not_the_first_alone() -> None:
     document = DOCUMENT.replace(">993<", ">0<").replace(">465<", "><")
     seen = read(document.replace(">SSL<", ">none<").encode(), Rules(), WHO)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import plistlib
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..address import fold, is_ip
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
+from .broken import beginning
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 _MOST_SERVERS = 100  # in a document, since servers are compared pairwise
+_CHARACTER = re.compile(r" \(char \d+\)$")  # in the errors of JSON
 _MOST_UNFOLDED = 64 * 1024 * 1024  # bytes
 
 
@@ -31,6 +34,7 @@ class Account(NamedTuple):
     authentication: str = ""
     url: str = ""  # of a service that speaks HTTP
     needs_domain: bool = False  # people must type DOMAIN\\name
+    never_asks: bool = False  # for the password
 
     def __str__(self) -> str:
         if self.url:
@@ -72,6 +76,15 @@ class RedirectedError(MeaninglessError):
         super().__init__(f"its Action is {action}, to {target[:200]}", cure)
 
 
+def _broken(message: str, document: bytes, error: Exception) -> MeaninglessError:
+    """Return the error for a document that cannot be parsed, with what stands there."""
+    why = _CHARACTER.sub("", str(error).removeprefix("not XML: "))
+    words, cure = beginning(document, f"{message}: {error}")
+    told = "; ".join(filter(None, (why if "line " in why else "", words)))
+    message = f"{message}: {told}" if told else message
+    return MeaninglessError(message, *filter(None, [cure]))
+
+
 # Gets the error of an invalid server, which is then left out. Without one it is raised.
 Skip = Callable[[MeaninglessError], object] | None
 
@@ -97,7 +110,7 @@ def _setup(
                 raise
             skip(error)
         else:
-            accounts.append(found)
+            accounts.append(found._replace(hostname=found.hostname.removesuffix(".")))
     return Setup(tuple(accounts))
 
 
@@ -132,7 +145,7 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
     try:
         root = parse(body)
     except NotXmlError as error:
-        raise MeaninglessError("the answer is no XML") from error
+        raise _broken("the answer is no XML", body, error) from error
     for element in root.iter():
         if local_name(element) == "ErrorCode":
             raise _by_error_code(root, (element.text or "").strip()[:20])
@@ -256,7 +269,8 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         payloads = plistlib.loads(property_list)["PayloadContent"]
         kinds = [payload.get("PayloadType") for payload in payloads]
     except Exception as error:  # plistlib raises whatever its parsers do
-        raise MeaninglessError("it is no configuration profile") from error
+        message = "it is no configuration profile"
+        raise _broken(message, property_list, error) from error
     if not payloads:
         raise MeaninglessError("the profile has nothing in it")
     servers = [
@@ -283,18 +297,26 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
     standard = standard_port(type_, "SSL") or 0
     port = payload.get(way + apple.PORT)
+    if isinstance(port, str):
+        message = f"the port of the {type_} server is a <string>, which devices refuse"
+        raise MeaninglessError(message, f"write <integer>{standard}</integer>")
     if not isinstance(port, int):
         port = standard
     elif not 0 < port < 65536:
         message = f"the port of the {type_} server is none"
         raise MeaninglessError(message, "write a number below 65536")
-    socket_type = "SSL" if port == standard else "STARTTLS"
+    # The key of TLS at once and of STARTTLS is the same: the port tells them apart.
+    starting = {standard_port(type_, it) for it in ("STARTTLS", "plain")}
+    socket_type = "STARTTLS" if port in starting else "SSL"
     if payload.get(way + apple.USE_SSL) is not True:
         socket_type = "plain"
     username = text(way + apple.USERNAME) or None
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
     host = text(way + apple.HOST_NAME)
-    return Account(type_, host, port, socket_type, username, method)
+    is_mute = payload.get(f"{way[:8]}Password") == ""  # Incoming or Outgoing
+    return Account(
+        *(type_, host, port, socket_type, username, method), never_asks=is_mute
+    )
 
 
 def _apple_service(
@@ -331,6 +353,8 @@ def read_pacc(body: bytes) -> Setup:
             for word, type_ in _PACC_TYPES.items()
             if word in protocols
         ]
+    except json.JSONDecodeError as error:
+        raise _broken("it is no JSON", body, error) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MeaninglessError("it is no JSON with protocols in it") from error
     return _setup(hosts, _pacc_account)

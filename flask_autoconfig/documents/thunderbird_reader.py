@@ -8,7 +8,7 @@ from typing import Any, get_args
 from xml.etree import ElementTree as ET
 
 from ..address import DOMAIN_PLACEHOLDER
-from ..config.ports import endpoint_of
+from ..config.ports import MAIL_TYPES, endpoint_of
 from ..config.tables import (
     HTTP_WORDS,
     URL_KEYS,
@@ -38,12 +38,6 @@ _TYPES = {
     "outgoingServer": get_args(OutgoingType),
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
-# Types with "s" for TLS, which the format has as the <socketType>.
-_TYPE_HINTS = {
-    "imap": 'write type="imap", and SSL as its <socketType>',
-    "pop3": 'write type="pop3", and SSL as its <socketType>',
-    "smtp": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
-}
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # Elements that may be missing, and the default that is served.
 _SERVED_FOR = {
@@ -267,7 +261,7 @@ class Reader:
         name = f'<{_shown(element)} type="{type_[:60]}">'
         if type_ and type_ not in known:
             self._mark(element, *element.attrib)
-            why = _TYPE_HINTS.get(type_.removesuffix("s"), "its type is not known")
+            why = type_hint(type_) or "its type is not known"
             self._note(element, f"{name} is left out: {why}")
             return False
         methods = [_method(it) for it in element.iterfind("authentication")]
@@ -310,6 +304,16 @@ def _shown(element: ET.Element) -> str:
     return local_name(element)[:60]
 
 
+def type_hint(type_: str) -> str:
+    """Return what to write for a type in capitals, or with an "s" for TLS; else ""."""
+    word = type_.lower().removesuffix("s")
+    if word not in MAIL_TYPES:
+        return ""
+    way = "outgoing" if word == "smtp" else "incoming"
+    tls = "" if word == type_.lower() else ", and SSL as its <socketType>"
+    return f'write <{way}Server type="{word}">{tls}'
+
+
 def _method(element: ET.Element) -> Any:
     """Return an authentication method as in the TOML, or ""."""
     name, system = text_of(element), element.get("system", "").strip()
@@ -326,7 +330,7 @@ def client_config(data: bytes) -> ET.Element:
     except NotXmlError as error:
         raise NotAutoconfigError(str(error)) from error
     if str(root.tag).startswith("{"):
-        raise NotAutoconfigError("its elements have a namespace: remove the xmlns")
+        raise NotAutoconfigError("its elements have a namespace (xmlns)")
     if root.tag != "clientConfig" or root.find("emailProvider") is None:
         raise NotAutoconfigError(
             "no <clientConfig> with an <emailProvider> in it: "

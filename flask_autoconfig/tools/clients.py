@@ -119,6 +119,9 @@ THUNDERBIRD = Client(
         ),
         oauth="by host",
         needs_domain=True,
+        needs_id=True,  # like the three below seen with 153.8
+        made_up=("undefined", "true"),
+        gecko=True,
     ),
     needs_xml_type=True,
     agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 "
@@ -148,6 +151,7 @@ CLIENTS = (
             methods=frozenset(("OAuth2", "password-cleartext", "password-encrypted")),
             provider="last",
             trims=False,
+            needs_id=True,
             needs_username=True,
             all_or_nothing=True,
         ),

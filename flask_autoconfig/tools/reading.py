@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
-from ..config.tables import Method, SocketType
+from ..config.tables import WITHOUT_LOGIN, Method, SocketType
+from ..documents.broken import beginning
 from ..documents.setups import Account, Setup, is_host, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
     client_config,
+    type_hint,
 )
-from ..documents.xml import DeclarationsError, NotXmlError
+from ..documents.xml import DeclarationsError
 from .naming import SERVERS, named
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ _CUT = re.compile(
     rb"(?:&[^<]*|<!\[CDATA\[.*?(?:\]\]>|\Z))",
     re.DOTALL,
 )
+_XMLNS = re.compile(rb"""\sxmlns\s*+=\s*+(?:"[^"]*+"|'[^']*+')""")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GENERATE = "make it with this program's `show` or `export`"
+_UTF_16 = re.compile(rb"(?i)utf-16(?:le|be)?")
 # The TOML's keys for servers, and for their values that a client looks at.
 _WAYS = {"incomingServer": "incoming", "outgoingServer": "outgoing"}
 _KEYS = {name: name for name in ("hostname", "port", "username", "authentication")}
@@ -61,7 +67,11 @@ class Rules(NamedTuple):
     cleartext_last: bool = False  # any other method wins, OAuth2 before the rest
     any_socket: bool = False  # an unknown socketType means no encryption
     needs_domain: bool = False  # a valid <domain>
+    needs_id: bool = False  # a host name as the id of <emailProvider>
     needs_username: bool = False
+    # What it makes of no <username>, and of an empty one; "" for a tolerant client.
+    made_up: tuple[str, str] = ("", "")
+    gecko: bool = False  # it takes an xmlns, UTF-16 that is declared only, a final dot
     usernames: frozenset[str] = frozenset()  # the only ones; else the address
     no_extra_attributes: bool = False  # of a server, beside `type`
     no_byte_order_mark: bool = False
@@ -73,10 +83,11 @@ class Rules(NamedTuple):
 
 # The methods of config-v1.1.xml, without those of other registries.
 _NAMES = frozenset(get_args(get_args(Method)[0]))
-# What a fault makes a client do: drop the whole document, drop the server, or set up
-# something that differs from the document.
-Effect = Literal["document", "server", "setting"]
+# What a fault makes a client do: drop the whole document, drop the server, set up an
+# account that lets nobody in, or set up something that differs from the document.
+Effect = Literal["document", "server", "login", "setting"]
 EFFECTS: tuple[Effect, ...] = get_args(Effect)  # the worst first
+_ACCOUNTS = ("login", "setting")  # with which the client sets up the server
 
 
 class Fault(NamedTuple):
@@ -142,6 +153,7 @@ class _Reader:
         self.address = address
         self.faults: list[Fault] = []
         self.has_other = False  # an incoming server of `other_types`
+        self.odd: dict[str, str] = {}  # elements with a wrong type, and what to write
 
     def _fault(
         self, code: str, place: str, *, cure: str = "", **values: object
@@ -176,19 +188,19 @@ class _Reader:
     def _root(self, document: bytes) -> Element | None:
         if self.rules.no_byte_order_mark and document.startswith(_BYTE_ORDER_MARK):
             self._fault("byte-order-mark", "")
+        if self.rules.gecko:
+            document = _as_in_gecko(document)
         if self.rules.cuts_references:
             document = self._without_references(document)
         try:
             return _parsed(document)
         except NotAutoconfigError as error:
-            words, cure = "", _GENERATE
             if isinstance(error.__cause__, DeclarationsError):
                 self._fault("not-read", "", why=error)
                 return None
-            if isinstance(error.__cause__, NotXmlError):
-                words, cure = beginning(document)
+            words, cure = beginning(document, error)
             why = "; ".join(filter(None, (str(error)[:200], words)))
-            self._fault("not-autoconfig", "", why=why, cure=cure)
+            self._fault("not-autoconfig", "", why=why, cure=cure or _GENERATE)
             return None
 
     def _without_references(self, document: bytes) -> bytes:
@@ -220,7 +232,7 @@ class _Reader:
         if self.rules.needs_domain and not any(map(_is_domain, names)):
             self._fault("no-domain", "", domain=domain)
         identity = provider.get("id", "")
-        if self.rules.all_or_nothing and not _is_domain(identity):
+        if self.rules.needs_id and not _is_domain(identity):
             self._fault("id", "id", value=identity, domain=domain)
         return provider
 
@@ -230,6 +242,9 @@ class _Reader:
         taken = []
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_WAYS[tag]}[{index}]")
+            tagged, hint = f'<{tag} type="{server.type[:40]}">', type_hint(server.type)
+            if hint and tagged not in hint:
+                self.odd[tagged] = hint
             self.has_other |= server.type in self.rules.other_types
             if self.rules.no_extra_attributes and set(element.attrib) - {"type"}:
                 self._fault("attribute", server.place, server=server)
@@ -267,10 +282,17 @@ class _Reader:
         port, name = value["port"], value["username"]
         check(port_of(port if rules.all_or_nothing else port.strip()), "port", "port")
         check(name or not rules.needs_username, "no-username", "username")
+        made_up = rules.made_up["username" in server.values]
+        if made_up and not name and not set(server.methods) <= set(WITHOUT_LOGIN):
+            place = server.place_of("username")
+            self._fault("username-made-up", place, server=server, name=made_up)
+        is_twice = has_domain_twice(name, self.address)
         if check(name == name.strip(), "username-space", "username"):
-            check(not name or self._reads_name(name), "username", "username")
+            check(rules.usernames or not is_twice, "username-twice", "username")
+            is_read = not name or is_twice or self._reads_name(name)
+            check(is_read, "username", "username")
         self._check_methods(server)
-        return all(fault.effect == "setting" for fault in self.faults[before:])
+        return all(fault.effect in _ACCOUNTS for fault in self.faults[before:])
 
     def _filled_in(self, text: str) -> str:
         return fill_in(text, self.address.domain, self.address)
@@ -320,17 +342,20 @@ class _Reader:
         is_whole = not absent
         for index, fault in enumerate(self.faults):
             way = fault.place.partition("[")[0]
-            if chosen.get(way, "") is not None or fault.effect == "setting":
+            if chosen.get(way, "") is not None or fault.effect in _ACCOUNTS:
                 continue
             absent = [it for it in absent if it != way]  # its servers were dropped
             if fault.effect == "server":
-                message = f"{fault.message}; without another, {_DROPS}"
+                message = f"{fault.message}, and {_DROPS}"
                 lost = fault._replace(effect="document", message=message)
                 self.faults[index] = lost
         if absent:
             is_other = absent == ["incoming"] and self.has_other
             code = "exchange" if is_other else "no-server"
-            self._fault(code, "", ways=" and no ".join(absent))
+            ways, odd = " and no ".join(absent), ""
+            hints = {it: why for it, why in self.odd.items() if why[7:15] in absent}
+            odd = f" (it has {in_words([*hints])})" if hints else ""
+            self._fault(code, "", ways=ways, odd=odd, cure="; ".join(hints.values()))
         servers = [server for server in chosen.values() if server is not None]
         return Setup(tuple(map(self._account, servers))) if is_whole else None
 
@@ -359,10 +384,12 @@ class _Reader:
         else:
             host = self._filled_in(host)
             code = "" if is_host(host) else "invalid-host"
+            if not code and host.endswith(".") and not self.rules.gecko:
+                code = "host-dot"
         if code:
             place = server.place_of("hostname")
             self._fault(code, place, server=server, value=host)
-        return host
+        return host.removesuffix(".")
 
     def _method(self, server: _Server) -> str:
         """Return the method that the client takes, "" if it takes none."""
@@ -390,6 +417,22 @@ def _parsed(document: bytes) -> Element:
     return client_config(document)
 
 
+def _as_in_gecko(document: bytes) -> bytes:
+    """Return a document without what Thunderbird does not look at."""
+    declaration, end, rest = document.partition(b"?>")
+    if declaration.startswith(b"<?xml"):  # it is no UTF-16
+        document = _UTF_16.sub(b"UTF-8", declaration, count=1) + end + rest
+    before, root, rest = document.partition(b"<clientConfig")
+    attributes, end, rest = rest.partition(b">")
+    return before + root + _XMLNS.sub(b"", attributes, count=1) + end + rest
+
+
+def has_domain_twice(name: str | None, who: Address) -> bool:
+    """Return whether a user name becomes the address with its domain once more."""
+    twice = f"@{who.domain}@{who.domain}"
+    return fill_in(name, who.domain, who).lower().endswith(twice)
+
+
 def in_words(names: Sequence[str], last: str = "and") -> str:
     """Return names as an enumeration."""
     return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -404,31 +447,3 @@ def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
 
 def _is_domain(name: str) -> bool:
     return name == DOMAIN_PLACEHOLDER or is_host(name)
-
-
-# --- What is no XML -------------------------------------------------------------------
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_GENERATE = "make it with this program's `show` or `export`"
-
-
-def beginning(document: bytes) -> tuple[str, str]:
-    """Return what a document is that cannot be parsed as XML, and the cure."""
-    if document.startswith(b"\x1f\x8b"):
-        return "it is gzip without a Content-Encoding", "serve it unpacked"
-    if document.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in document[:8]:
-        return "it is UTF-16", "save the file in UTF-8"
-    before, xml, _ = document[:4000].partition(b"<?xml")
-    if b"<clientConfig" in document and b"</clientConfig" not in document:
-        return "it breaks off before </clientConfig>", "publish the whole document"
-    if xml and not before.strip(_BYTE_ORDER_MARK):
-        try:
-            document.decode()
-        except UnicodeDecodeError:
-            return "it is not in UTF-8", "save the file in UTF-8"
-        return "", "write & as &amp;, and close each element"
-    text = " ".join(document[:160].decode("utf-8", "replace").split())
-    if text.startswith("<clientConfig"):  # the reason is not at the beginning
-        return "", _GENERATE
-    alone = "remove what comes before the <?xml …?> (a program's warning, perhaps)"
-    return f"it begins with “{text[:40]}”", alone if xml else _GENERATE

@@ -90,6 +90,7 @@ _OF_STRANGERS = (
     "digest.missing",
     "autodiscover.v2-elsewhere",
 )
+_NO_LOGIN = "document.no-login"
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
@@ -97,9 +98,9 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
 
     Clients drop the document for the value, or set up a server that does not exist.
     """
-    strangers, shut = (
+    strangers, shut, nameless = (
         {client for found in findings if found.code == code for client in found.clients}
-        for code in ("document.another-customers", "server.port-25-shut")
+        for code in ("document.another-customers", "server.port-25-shut", _NO_LOGIN)
     )
     causes = [
         found
@@ -123,7 +124,10 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
         is_theirs = bool(found.clients) and hurt.issuperset(found.clients)
         is_dropped = found.code == "document.unusable" and found.subject in places
         is_dropped = is_dropped and (is_theirs or not is_failure)
-        if found.code == "document.unusable" and shut & {*found.clients}:
+        who = {*found.clients}
+        if found.code == "document.unusable" and (
+            shut & who or set() < who <= nameless
+        ):
             continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
             continue

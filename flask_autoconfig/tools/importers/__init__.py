@@ -15,10 +15,10 @@ from ...config.ports import standard_port
 from ...config.reading import from_raw
 from ...config.values import domain_pattern
 from ...config.writing import dumps
+from ...documents.broken import beginning
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
-from ..reading import beginning
 from . import automx, automx2, setups
 from .fetching import fetched
 from .imported import Imported, Raw, UnreadableError, prune
@@ -125,7 +125,8 @@ def _read(file: Source) -> Imported:
     except NotAutoconfigError as error:
         is_broken = isinstance(error.__cause__, NotXmlError)
         is_broken &= data.lstrip().startswith(b"<")
-        words, cure = beginning(data) if is_broken else ("", f"name {_NAMES}")
+        words, cure = beginning(data, error) if is_broken else ("", "")
+        cure = cure or ("generate it anew" if is_broken else f"name {_NAMES}")
         message = "; ".join(filter(None, (str(error), words)))
         raise UnreadableError(message, cure) from error
     except (ValueError, RecursionError, msgspec.MsgspecError, sqlite3.Error) as error:

@@ -54,11 +54,16 @@ def differences(scene: Scene) -> Iterator[Finding]:
             if any(account.needs_domain for account in play.mail):
                 found = finding("autodiscover.domain-required", play.place)
                 yield found.hurting(client.name)
+            if any(account.never_asks for account in play.mail):
+                found = finding("profile.empty-password", play.place)
+                yield found.hurting(client.name)
     yield from sources.contradictions(scene)
 
 
 def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
     setup, who = expected(client, scene.case) or Setup(()), scene.case.asker
+    if client.family == "apple":
+        setup = servers.settled(scene.facts, setup) or setup
     if not play.is_by_ispdb:
         yield from _dead_exchange(scene, play) or _incomplete(scene, play, setup)
     for ours, theirs in _differing(setup.servers, play, who):
@@ -72,7 +77,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
                 continue
         name = theirs.username or ""
         if name in scene.names_for_all and ours._replace(username=name) == theirs:
-            yield documents.one_name(play.place, name)
+            yield documents.one_name(scene.case, play.place, name)
             continue
         code = "setup.differs"
         if sources.is_faulty(scene, ours) and not theirs.url:
@@ -172,7 +177,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
     for account in play.mail:
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
-            yield documents.one_name(play.place, name)
+            yield documents.one_name(scene.case, play.place, name)
         if client.family == "outlook":
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
@@ -221,7 +226,7 @@ def names_for_all(scene: Scene) -> frozenset[str]:
     another = replace(case, address=Address(NOBODY, case.domain))
     for play in scene.plays:
         names = {account.username or "" for account in play.mail}
-        found |= set(filter(documents.is_unfilled, names))
+        found |= {name for name in names if documents.is_nobodys(case, name)}
         suspect = {name for name in names if documents.is_anothers(case, name)} - found
         reply = play.found.reply if play.found else None
         setup: Setup | None = Setup(())

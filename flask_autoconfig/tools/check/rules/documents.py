@@ -18,13 +18,13 @@ from ....config.values import quote
 from ....documents import Recipient, thunderbird
 from ....documents.thunderbird_reader import NotAutoconfigError, Reader
 from ....errors import ConfigError, Problem
-from ...clients import readings_of
+from ...clients import THUNDERBIRD, readings_of
 from ...naming import named
 from ...net.http import Reply
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
-from ...reading import Fault, read
+from ...reading import Fault, has_domain_twice, read
 from ...reading import in_words as enumerated
 from ...warnings import by_fault, find_warnings
 from ..facts import Ask, Facts
@@ -83,7 +83,11 @@ def look(scene: Scene) -> Iterator[Finding]:
     """Yield what is wrong with each document, or that it is valid."""
     for document in scene.documents:
         findings = list(_of_document(scene, document))
-        if all(found.status == OK for found in findings):
+        is_lost = not scene.readers(document) and any(_lost(scene, document))
+        if is_lost:  # its values do not matter until clients can read it
+            ours = ("document.differs", "document.has-others", "document.warning")
+            findings = [one for one in findings if one.code not in ours]
+        elif all(found.status == OK for found in findings):
             servers = _hosts_of(document)
             agreed = " and agrees with the file" if scene.case.provider else ""
             place = document.place
@@ -108,7 +112,7 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
     """Yield each wrong value once, with the clients that it keeps from working."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for problem in document.problems:
-        place = problem.place.removeprefix("provider[0].")
+        place = problem.place.removeprefix("provider[0]").removeprefix(".")
         code = "document.bad-value"
         if place.endswith(".username"):
             code = "document.bad-username"
@@ -119,17 +123,28 @@ def _of_faulty(scene: Scene, document: Faulty) -> Iterator[Finding]:
         words = enumerated([named(place, document.types) for place in listed])
         said = f"{words}: {message}" if words else message
         hurt = [(name, fault) for name, fault in lost if fault.place in listed]
-        cure = hurt[0][1].cure if hurt else cure
+        faults = [fault for _, fault in hurt]
+        if listed == [""]:  # the message about what is missing has the TOML's words
+            if hurt:
+                continue  # the clients say it
+            faults = list(
+                read(document.body, THUNDERBIRD.rules, scene.case.asker).faults
+            )
+            said = faults[0].message if faults else said
+        cure = faults[0].cure if faults else cure
         found = finding(code, document.asks[0].url, advice=cure, problem=said)
         if hurt:
-            urls = tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
-            found = found.marked("only way")._replace(places=urls)
+            found = found.marked("only way")._replace(places=_urls(document))
         yield found.hurting(*(name for name, _ in hurt), *readers)
 
 
-def _lost(scene: Scene, document: Faulty) -> Iterator[tuple[str, Fault]]:
+def _urls(document: Document | Faulty) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(shown(ask.url) for ask in document.asks))
+
+
+def _lost(scene: Scene, document: Document | Faulty) -> Iterator[tuple[str, Fault]]:
     """Yield the clients that find no settings for a document's faults, and these."""
-    urls = {shown(ask.url) for ask in document.asks}
+    urls = _urls(document)
     for client, play in zip(scene.clients, scene.plays, strict=True):
         stops = play.failures()
         if any(it.code == "document.unusable" and it.subject in urls for it in stops):
@@ -143,6 +158,8 @@ def _of_document(scene: Scene, document: Document) -> Iterator[Finding]:
         yield from _other_domain(scene, document)
         return
     yield from _by_clients(scene, document)
+    if b"<displayName" not in document.body:
+        yield finding("document.no-display-name", document.place)
     if case.provider is None:
         yield from _by_advice(case, document)
     yield from _other_domain(scene, document)
@@ -168,14 +185,28 @@ def _by_clients(scene: Scene, document: Document) -> Iterator[Finding]:
     readings = (
         (client, read(document.body, client.rules, case.asker)) for client in readers
     )
+    shut: dict[tuple[str, ...], list[Fault]] = {}
     for clients, fault in by_fault(readings):
-        if (fault.code, fault.place) not in known:
+        if (fault.code, fault.place) in known:
+            continue
+        if fault.effect == "login":
+            shut.setdefault((*clients,), []).append(fault)
+        else:
             client = enumerated(clients)
             # The message names the server itself.
             place = named(fault.place, document.types)
             place = "" if fault.message.startswith("the ") else place
             problem = Problem(place, fault.message, fault.cure, client)
             yield from_problem("document", document.place, problem, clients)
+    for hurt, faults in shut.items():
+        # The comparison with the file shows a name that is not the file's.
+        if case.provider is None or faults[0].code != "username-twice":
+            reason = "; ".join(fault.message for fault in faults)
+            code, cure = "document.no-login", faults[0].cure
+            places = {fault.place for fault in faults}
+            lost = [name for name, one in _lost(scene, document) if one.place in places]
+            found = finding(code, document.place, advice=cure, reason=reason)
+            yield found._replace(places=_urls(document)).hurting(*hurt, *lost)
 
 
 def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
@@ -190,8 +221,10 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):
+        if has_domain_twice(name, case.asker):
+            continue  # the clients' rules tell it
         cure = f"write <username>{login_for(name)}</username>"
-        yield one_name(document.place, name, cure)
+        yield one_name(case, document.place, name, cure)
 
 
 def others_of(case: Case, document: Document) -> list[str]:
@@ -236,11 +269,15 @@ def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
     if patterns:
         domain = scene.case.domain
         others = ", ".join(patterns[:4]) + (" …" if len(patterns) > 4 else "")
-        code = "document.other-domain"
+        code, advice = "document.other-domain", ""
         if document in scene.foreign:
             code = "document.another-customers"
-        at, hosts = document.place, _hosts_of(document)
-        found = finding(code, at, domain=domain, others=others, servers=hosts)
+        count = document.body.count(b"<emailProvider")
+        if count > 1:
+            advice = f"of {count} <emailProvider> keep that of {domain} alone: clients "
+            advice += "read the first, but Thunderbird for Android the last"
+        said = {"domain": domain, "others": others, "servers": _hosts_of(document)}
+        found = finding(code, document.place, advice=advice, **said)
         plays = [play for play in scene.plays if scene.is_foreign(play)]
         if document in scene.foreign[:1]:
             places = (document.place, *(play.place for play in plays if play.found))
@@ -255,14 +292,19 @@ _OURS = re.compile("|".join(PLACEHOLDERS))
 _OTHERS = re.compile(r"%\w+%")  # placeholders that no client knows
 
 
-def one_name(place: str, name: str, cure: str = "") -> Finding:
-    """Return that everybody gets the same user name."""
+def one_name(case: Case, place: str, name: str, cure: str = "") -> Finding:
+    """Return that everybody gets the same user name, or the domain in it twice."""
+    if has_domain_twice(name, case.asker):
+        reason = f"the user name is {name}, with the domain twice"
+        cure = "publish the address alone as the user name"
+        return finding("document.no-login", place, advice=cure, reason=reason)
     return finding("document.one-username", place, advice=cure, name=quote(name))
 
 
-def is_unfilled(username: str) -> bool:
-    """Return whether a user name has a placeholder that no client fills in."""
-    return bool(theirs_in(username) or _OTHERS.search(_OURS.sub("", username)))
+def is_nobodys(case: Case, username: str) -> bool:
+    """Return whether no client can make the name of a mailbox of a user name."""
+    is_unfilled = theirs_in(username) or _OTHERS.search(_OURS.sub("", username))
+    return bool(is_unfilled) or has_domain_twice(username, case.asker)
 
 
 def is_anothers(case: Case, username: str) -> bool:
@@ -291,7 +333,7 @@ def names_for_all(case: Case, documents: Iterable[Document]) -> frozenset[str]:
         name
         for document in documents
         for name in {server.username or "" for _, server in document.provider.servers}
-        if is_unfilled(name)
+        if is_nobodys(case, name)
         or (is_anothers(case, name) and is_personal(case, document))
     )
 

@@ -10,7 +10,7 @@ from typing import get_args
 from ....address import with_domain
 from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
-from ....documents.setups import Account
+from ....documents.setups import Account, Setup
 from ... import zone
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
@@ -64,6 +64,23 @@ def is_alive(facts: Facts, endpoint: Endpoint) -> bool:
     return False
 
 
+def settled(facts: Facts, setup: Setup | None) -> Setup | None:
+    """Return the setup with STARTTLS where a server knows nothing else at its port.
+
+    A profile does not say it, and a device may try both at an unusual port.
+    """
+
+    def way(account: Account) -> Account:
+        other = account._replace(socket_type="STARTTLS")
+        is_usual = account.port == standard_port(account.type, "SSL")
+        is_sure = account.socket_type != "SSL" or is_usual
+        if is_sure or is_alive(facts, Endpoint.of(account)):
+            return account
+        return other if is_alive(facts, Endpoint.of(other)) else account
+
+    return setup and Setup(tuple(map(way, setup.servers)))
+
+
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
     """Return the connections to the mail servers of the file."""
     return [
@@ -107,7 +124,7 @@ def look(scene: Scene) -> Iterator[Finding]:
         for client, play in zip(scene.clients, scene.plays, strict=True)
         if client.rules.all_or_nothing and play.setup is None
     ]
-    outlooks = {one.name for one in scene.clients if one.family == "outlook"}
+    families = {one.name: one.family for one in scene.clients}
     asked = listed if case.provider else listed[:MOST]
 
     def check(endpoint: Endpoint) -> Iterator[Finding]:
@@ -116,8 +133,9 @@ def look(scene: Scene) -> Iterator[Finding]:
         for found in of(scene.facts, endpoint, published.get(endpoint, ())):
             found = found.marked("unlisted" if is_unlisted else "")
             is_in_words = found.code.endswith(_ENCRYPTION) and endpoint not in published
-            if is_in_words and outlooks.issuperset(set_up[endpoint]):
-                found = found.within("autodiscover")
+            whose = {families[name] for name in set_up.get(endpoint, ())}
+            if is_in_words and len(whose) == 1 and whose <= {"outlook", "apple"}:
+                found = found.within(f"encryption-in-{min(whose)}")
             if found.code == "server.port-25-shut" and endpoint.socket_type == "plain":
                 found = found.hurting(*droppers)
             yield found.hurting(*set_up.get(endpoint, ()))

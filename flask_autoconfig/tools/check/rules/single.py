@@ -29,7 +29,7 @@ from ..facts import Ask, Facts
 from ..findings import Case, Finding, finding
 from ..scene import Outcome, Play, Scene
 from ..weigh import FAILURE, OK, WARNING, has_failure
-from . import web
+from . import servers, web
 
 _TYPE = "application/x-apple-aspen-config"
 _FEW_DAYS = 14  # before the expiry date
@@ -70,7 +70,8 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
                 if played.findings[0].code != "document.stale":
                     played.findings += _digest(case, facts, family, reply)
             except MeaninglessError as error:
-                found = _found("document.meaningless", family, reply, reason=str(error))
+                code, said = "document.meaningless", {"reason": str(error)}
+                found = _found(code, family, reply, advice=error.cure, **said)
                 played.findings = [found]
             return played
     if web.ABSENT not in wrong.marks:
@@ -244,7 +245,8 @@ def play_profile(case: Case, facts: Facts, family: Family, client: str) -> Play:
         if wrong is None:
             # A problem at the first URL only affects people who use that URL.
             earlier = [found.marked("first place") for found in played.findings]
-            content, played.setup = _read_profile(case, ask.url, reply)
+            content, setup = _read_profile(case, ask.url, reply)
+            played.setup = servers.settled(facts, setup)
             played.findings, played.found = [*earlier, *content], Outcome(ask.url)
             return played
         if ask == first and web.ABSENT not in wrong.marks:
@@ -271,7 +273,8 @@ def _read_profile(
                 "it sets up no mail, no calendar and no address book"
             )
     except MeaninglessError as error:
-        return [finding("profile.unusable", url, reason=error)], None
+        code, cure = "profile.unusable", error.cure
+        return [finding(code, url, advice=cure, reason=error)], None
 
     placeholder = web.unfilled(url, replace(reply, body=plain))
     if placeholder:
