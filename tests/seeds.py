@@ -290,6 +290,7 @@ def refusing(here: World) -> None:
         return served(query) if is_own else refuse(query) or query
 
     here.names.respond = respond  # type: ignore[method-assign]
+    here.stack.callback(vars(here.names).pop, "respond")
 
 
 def truncated(query: dns.message.Message) -> dns.message.Message:

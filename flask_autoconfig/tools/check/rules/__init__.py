@@ -44,7 +44,7 @@ RULES = (
     *RULES_OF_FILE,
     Rule(connections.each_address),
     Rule(documents.look),
-    Rule(documents.each_address),
+    Rule(comparing.each_document),
     Rule(connections.certificates),
     Rule(comparing.differences),
     Rule(comparing.nothing),

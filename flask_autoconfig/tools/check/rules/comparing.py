@@ -10,13 +10,17 @@ from ....address import NOBODY, Address
 from ....config.ports import MAIL_TYPES
 from ....documents import Recipient
 from ....documents.setups import Account, MeaninglessError, Setup, read_outlook
+from ....documents.thunderbird_reader import NotAutoconfigError
+from ....errors import ConfigError
 from ....families import Family
 from ...clients import OUTLOOK, THUNDERBIRD, Client, label_of, readings_of
 from ...naming import SERVERS
+from ...net.http import Reply
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import split_url
+from ...reading import has_domain_twice
 from ...reading import in_words as enumerated
 from ..asking import ask_of, asks
 from ..facts import Ask
@@ -76,7 +80,8 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             if told and sources.is_same(theirs._replace(authentication=""), ours, who):
                 continue
         name = theirs.username or ""
-        if name in scene.names_for_all and ours._replace(username=name) == theirs:
+        is_same = ours._replace(username=name) == theirs
+        if is_same and name in scene.names_for_all and not has_domain_twice(name, who):
             yield documents.one_name(scene.case, play.place, name)
             continue
         code = "setup.differs"
@@ -349,3 +354,30 @@ def hosters(scene: Scene) -> Iterator[Finding]:
             found = web.of_reply(case, facts.answer(ask), ask.url)
             if found is not None and found.code in web.ENDING:
                 yield found._replace(marks=frozenset(("for others",)))
+
+
+# --- The same request at other addresses ----------------------------------------------
+
+
+def each_document(scene: Scene) -> Iterator[Finding]:
+    """Yield the addresses of a document's host that answer its request with another."""
+    for document in scene.documents:
+        ask, first = document.asks[0], document.reply
+        if first.redirects or not first.address:
+            continue
+        with suppress(ProbeError):
+            for reply in scene.facts.at_other_addresses(ask, first.address):
+                found = ""
+                if reply.status != first.status:
+                    found = f"status {reply.status}"
+                elif not reply.is_forged and not _is_like(document, reply):
+                    found = "another document"
+                if found:
+                    code, at = "document.at-address", reply.address
+                    yield finding(code, document.place, found=found, address=at)
+
+
+def _is_like(document: Document, reply: Reply) -> bool:
+    with suppress(ConfigError, NotAutoconfigError):
+        return documents.provider_of(web.unpacked(reply)) == document.provider
+    return False

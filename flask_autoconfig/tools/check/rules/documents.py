@@ -52,7 +52,7 @@ def found(
     for body, answered in answers.items():
         listed = tuple(ask for ask, _ in answered)
         try:
-            provider = _provider(body)
+            provider = provider_of(body)
         except NotAutoconfigError:
             continue
         except ConfigError as error:
@@ -63,7 +63,7 @@ def found(
     return documents, faulty
 
 
-def _provider(document: bytes) -> Provider:
+def provider_of(document: bytes) -> Provider:
     """Return the provider of a document; raise NotAutoconfigError or ConfigError."""
     (provider,) = from_raw({"provider": [Reader().read(document)]}).providers
     return provider
@@ -354,7 +354,7 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
     """Yield the differences of a document from the provider of the file."""
     recipient = Recipient(case.domain, exact=case.exact)
     alone = structs.replace(provider, list_domains=False)  # only servers count
-    ours = _provider(thunderbird.write(alone, recipient))
+    ours = provider_of(thunderbird.write(alone, recipient))
     differing = list(differences(case, ours, document.provider))
     if differing:
         is_extra = all(one.is_extra for one in differing)
@@ -377,30 +377,6 @@ def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
         words = _listed(differing, "{place} is {theirs}, but {ours}")
         wrong = finding(code, document.place, differences=words, where=where)
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
-
-
-def each_address(scene: Scene) -> Iterator[Finding]:
-    """Yield the addresses of a document's host that answer its request with another."""
-    for document in scene.documents:
-        ask, first = document.asks[0], document.reply
-        if first.redirects or not first.address:
-            continue
-        with suppress(ProbeError):
-            for reply in scene.facts.at_other_addresses(ask, first.address):
-                found = ""
-                if reply.status != first.status:
-                    found = f"status {reply.status}"
-                elif not reply.is_forged and not _is_like(document, reply):
-                    found = "another document"
-                if found:
-                    code, at = "document.at-address", reply.address
-                    yield finding(code, document.place, found=found, address=at)
-
-
-def _is_like(document: Document, reply: Reply) -> bool:
-    with suppress(ConfigError, NotAutoconfigError):
-        return _provider(web.unpacked(reply)) == document.provider
-    return False
 
 
 def _listed(differing: list[Difference], form: str) -> str:
