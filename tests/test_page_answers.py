@@ -458,6 +458,41 @@ def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> No
         assert why not in ask(toml(text), f"{FRED}&program=other").text
 
 
+PLAIN_SENDING = TWO_DOMAINS.replace(
+    '"smtp"', '"smtp"\nauthentication = "none"\nsocket_type = "plain"'
+)
+APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "program", "said", "unsaid"),
+    [
+        (
+            with_every('authentication = "OAuth2"'),
+            "other",
+            ["A certificate warning"],
+            ["Password (only on paper", "Type the password again", "the new password"],
+        ),
+        (TWO_DOMAINS, "gmail", ["Password (only on paper"], ["Sign-in</dt>"]),
+        (TWO_DOMAINS + APP_PASSWORD, "gmail", ["App password (only"], []),
+        (
+            PLAIN_SENDING,
+            "samsung",
+            ["none (no encryption)", "Sign-in</dt><dd><span>not required"],
+            ["your password travels unprotected", "must sign in there"],
+        ),
+        (with_every('socket_type = "plain"'), "k9", ["password travels"], []),
+    ],
+    ids=["OAuth2", "a password", "an app password", "sending without", "plain"],
+)
+def test_the_page_speaks_of_a_password_where_one_is_typed(
+    toml: Write, text: str, program: str, said: list[str], unsaid: list[str]
+) -> None:
+    page = ask(toml(text), f"{FRED}&program={program}").text
+    assert [part for part in said if part not in page] == []
+    assert [part for part in unsaid if part in page] == []
+
+
 def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> None:
     both = CALENDAR + '[[provider.address_book]]\ntype = "carddav"\n'
     page = ask(toml(f'{both}url = "https://dav.example.com/"'), f"{FRED}&program=davx5")
@@ -531,6 +566,9 @@ def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
     steps = page.partition('id="steps"')[2].partition("</ol>")[0]
     assert ("It finds the servers by itself" in steps) == is_found
     assert ("and enter the servers" in steps) != is_found
+    assert ("Follow the steps on the screen" in steps) == is_found
+    # By hand, the password is a field of the screens with the servers.
+    assert ("Type your e-mail password" in steps) == is_found
 
 
 JMAP = """[[provider]]
