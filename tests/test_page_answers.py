@@ -288,7 +288,7 @@ def test_each_step_says_app_password_where_the_file_does(
 ) -> None:
     usual, made = "your e-mail password", "https://example.com/app-passwords"
     page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
-    text = TWO_DOMAINS + CALENDAR.partition("\n")[2].partition("\n")[2] + page
+    text = TWO_DOMAINS + CALENDAR_TABLE + page
     for program in IDS:
         shown = ask(toml(text), f"{FRED}&program={program}")
         assert links(shown)["Make an app password"] == made
@@ -400,7 +400,7 @@ def test_the_page_says_how_to_change_a_password_and_remove_a_profile(
 def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
     for program in ("iphone", "gmail", "gmail-ios"):
         page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"]).text
-        (drawing,) = re.findall(r'<p>(<svg aria-hidden="true".*?</svg>)</p>', page)
+        (drawing,) = re.findall(r'<div>(<svg aria-hidden="true".*?</svg>)</div>', page)
         assert len(drawing) < 1000
 
 
@@ -409,12 +409,11 @@ def with_every(line: str) -> str:
 
 
 SASL = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
-CALENDAR = """[[provider]]
-domains = ["example.com"]
-[[provider.calendar]]
+CALENDAR_TABLE = """[[provider.calendar]]
 type = "caldav"
 url = "https://dav.example.com/"
 """
+CALENDAR = f'[[provider]]\ndomains = ["example.com"]\n{CALENDAR_TABLE}'
 OFFICE = with_every('authentication = "OAuth2"').replace(
     'example.com"\n', 'office365.com"\n'
 )
@@ -499,10 +498,45 @@ def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> N
     assert "Do this once for each of these" not in page.text
 
 
-def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
-    for program in ("gmail", "samsung"):
-        page = ask(app, f"{ANNA}&program={program}").text
-        assert 'program=davx5">DAVx⁵</a>' in page
+def test_each_program_says_how_to_get_the_calendars(app: Flask, toml: Write) -> None:
+    for program in PROGRAMS:
+        page = ask(app, f"{ANNA}&program={program.id}").text
+        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+        for other in program.calendars_by:
+            assert f'program={other}">' in steps
+        # Another program has the table of all settings instead of steps.
+        told = ("alendar", "Synchronizer", "CalDAV")
+        assert program.id == "other" or any(word in steps for word in told)
+    listed = f'{TWO_DOMAINS}{CALENDAR_TABLE}[provider.page]\nprograms = ["gmail"]\n'
+    page = ask(toml(listed), f"{FRED}&program=gmail").text
+    assert "You need another program for these." in page
+
+
+def test_evolution_is_told_of_one_calendar_as_of_one(toml: Write) -> None:
+    file = toml(TWO_DOMAINS + CALENDAR_TABLE)
+    page = ask(file, f"{FRED}&program=evolution").text
+    assert "Find Calendars" in page
+    assert "Find Address Books" not in page
+
+
+def test_a_program_that_has_an_account_is_told_where_to_add_one(app: Flask) -> None:
+    for program in ("k9", "thunderbird-mobile", "fairemail", "spark", "kmail"):
+        page = ask(app, f"{ANNA}&program={program}", User_Agent="Android").text
+        assert "asks for an account. Otherwise add one in its settings." in page
+
+
+def test_another_program_is_offered_where_none_of_the_file_is_usable(
+    toml: Write,
+) -> None:
+    page = ask(toml(f'{TWO_DOMAINS}[provider.page]\nprograms = ["davx5"]\n'), FRED)
+    assert offered(page) == ["other"]
+    assert 'id="steps"' in page.text
+
+
+def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> None:
+    for page in ask(toml(TWO_DOMAINS), FRED), ask(app, f"{ANNA}&program=gmail"):
+        text = re.sub("<svg.*?</svg>", "", page.text)
+        assert re.findall(r"<(ul|p|dl)\b[^>]*>\s*</\1>", text) == []
 
 
 @rows("browsers", "agent, needs_safari")
