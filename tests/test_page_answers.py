@@ -472,8 +472,27 @@ APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
             ["A certificate warning"],
             ["Password (only on paper", "Type the password again", "the new password"],
         ),
+        (
+            with_every('authentication = "OAuth2"') + APP_PASSWORD,
+            "other",
+            [],
+            ["need an app password", "your app password"],
+        ),
         (TWO_DOMAINS, "gmail", ["Password (only on paper"], ["Sign-in</dt>"]),
         (TWO_DOMAINS + APP_PASSWORD, "gmail", ["App password (only"], []),
+        (TWO_DOMAINS + APP_PASSWORD, "other", ["and your app password first"], []),
+        (
+            CALENDAR,
+            "iphone",
+            ["› Calendar › its accounts</span>, then the"],
+            ["there twice", "</b> › Mail"],
+        ),
+        (
+            TWO_DOMAINS + '[provider.page]\nprograms = ["outlook-new"]\n',
+            "outlook-new",
+            ["keeps it as well.</p>"],
+            ["Thunderbird"],
+        ),
         (
             PLAIN_SENDING,
             "samsung",
@@ -482,9 +501,13 @@ APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
         ),
         (with_every('socket_type = "plain"'), "k9", ["password travels"], []),
     ],
-    ids=["OAuth2", "a password", "an app password", "sending without", "plain"],
+    ids=[
+        *("OAuth2", "OAuth2 and an app password", "a password", "an app password"),
+        *("an app password elsewhere", "calendars", "Outlook alone"),
+        *("sending without", "plain"),
+    ],
 )
-def test_the_page_speaks_of_a_password_where_one_is_typed(
+def test_the_page_speaks_of_what_the_account_has(
     toml: Write, text: str, program: str, said: list[str], unsaid: list[str]
 ) -> None:
     page = ask(toml(text), f"{FRED}&program={program}").text
@@ -621,7 +644,7 @@ url = "https://jmap.example.com/"
             "outlook-new",
             "Outlook (new) needs IMAP",
         ),
-        (with_every('authentication = "OAuth2"'), "gmail", "Gmail cannot sign in"),
+        (OFFICE, "gmail", "Gmail cannot sign in"),
         (TWO_DOMAINS, "davx5", "neither calendars nor address books"),
         (TWO_DOMAINS, "foo", "There are no steps for the program in this link"),
         (
@@ -638,6 +661,9 @@ def test_a_link_to_a_program_that_cannot_be_used_says_why(
     assert sentence in page.partition('class="tiles"')[0]
     assert "Choose another program." in page
     assert "Choose another program." not in ask(toml(text), FRED).text
+    lacking = ask(toml(with_every('authentication = "OAuth2"')), f"{FRED}&program=mac")
+    assert "most programs cannot be used" in lacking.text
+    assert "Choose another program." not in lacking.text  # there is none
 
 
 @pytest.mark.parametrize(
@@ -669,7 +695,8 @@ def test_an_account_that_most_programs_cannot_use_says_why(
     )
     assert [sentence for sentence in said if why in sentence] == said
     assert bool(said) == bool(why)
-    assert ("Type your name, your address and your password" in page) == (not why)
+    is_typed = not why and text != OFFICE
+    assert ("Type your name, your address and your password" in page) == is_typed
 
 
 @rows("by-hand", "program, by_hand")
@@ -892,7 +919,7 @@ def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     reply = ask(app, "emailaddress=anna&lang=fr")
     assert reply.status_code == 503
     assert reply.headers["Retry-After"] == "10"
-    assert "Les paramètres ne sont pas disponibles pour le moment." in reply.text
+    assert "Les réglages ne sont pas disponibles pour le moment." in reply.text
     assert reply.text.startswith("Ours:") == has_layout
     again = "/mail/setup?emailaddress=anna&amp;lang=fr"
     assert f'<a class="autoconfig-tall" href="{again}">' in reply.text
