@@ -332,11 +332,14 @@ def test_a_program_that_finds_the_servers_needs_none(
         assert ("and enter the servers" in steps) != is_found
 
 
-def test_geary_is_told_a_user_name_that_it_does_not_read(toml: Write) -> None:
-    file = toml(with_every('username = "%EMAILLOCALPART%"'))
-    for program, is_typed in {"gnome": True, "kmail": False}.items():
+@rows("unread", "old, new, programs")
+def test_servers_that_a_program_reads_wrong_are_typed(
+    toml: Write, old: str, new: str, programs: list[str]
+) -> None:
+    file = toml(TWO_DOMAINS.replace(old, new))
+    for program in ("gnome", "fairemail", "kmail"):
         page = ask(file, f"{FRED}&program={program}").text
-        assert ("and enter the servers" in page) == is_typed
+        assert ("and enter the servers" in page) == (program in programs)
 
 
 def test_another_program_has_the_servers_once(app: Flask) -> None:
