@@ -35,6 +35,7 @@ _NO_ENCRYPTION = N_("none (no encryption)")  # where no password travels
 _PASSWORDS: tuple[Method, ...] = (
     *("password-cleartext", "password-encrypted", "http-basic", "http-digest"),
 )
+_TYPED = {*_PASSWORDS, "NTLM"}
 _METHODS: dict[Method, str] = {
     **dict.fromkeys(_PASSWORDS, N_("your e-mail password")),
     "OAuth2": N_("sign in at your provider’s own page (OAuth2)"),
@@ -194,10 +195,8 @@ def _rows(
 
 
 def _takes_password(server: Server) -> bool:
-    return any(
-        isinstance(method, AuthenticationMethod) or method in (*_PASSWORDS, "NTLM")
-        for method in server.authentication
-    )
+    methods = server.authentication  # SASL names count as passwords
+    return any(it in _TYPED or isinstance(it, AuthenticationMethod) for it in methods)
 
 
 def _method(

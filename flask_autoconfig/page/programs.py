@@ -211,10 +211,7 @@ PROGRAMS = convert(tomllib.loads(_TEXT)["program"], tuple[Program, ...])
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
-    """Return the programs that can use the account: of *wanted*, in its order, or all.
-
-    "other" stands in for none.
-    """
+    """Return the usable programs of *wanted*, in its order, or of all; else "other"."""
     by_id = {program.id: program for program in PROGRAMS}
     programs = [by_id[name] for name in dict.fromkeys(wanted or by_id)]
     found = [
