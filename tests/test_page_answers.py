@@ -481,6 +481,15 @@ APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
             [],
             ["need an app password", "your app password"],
         ),
+        *(
+            (
+                with_every('authentication = "GSSAPI"'),
+                program,
+                ["must sign in there too, with the user name"],
+                ["your e-mail password", "and password", "Password (only on paper"],
+            )
+            for program in ("thunderbird", "evolution", "kmail")
+        ),
         (TWO_DOMAINS, "gmail", ["Password (only on paper"], ["Sign-in</dt>"]),
         (TWO_DOMAINS + APP_PASSWORD, "gmail", ["App password (only"], []),
         (TWO_DOMAINS + APP_PASSWORD, "other", ["and your app password first"], []),
@@ -505,7 +514,9 @@ APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
         (with_every('socket_type = "plain"'), "k9", ["password travels"], []),
     ],
     ids=[
-        *("OAuth2", "OAuth2 and an app password", "a password", "an app password"),
+        *("OAuth2", "OAuth2 and an app password"),
+        *("Kerberos", "Kerberos, Evolution", "Kerberos, KMail"),
+        *("a password", "an app password"),
         *("an app password elsewhere", "calendars", "Outlook alone"),
         *("sending without", "plain"),
     ],
