@@ -587,6 +587,7 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
     assert button
     assert "It must be Safari" not in page
     assert "Stolen Device Protection" in page
+    assert "takes an hour away from home" in page
     mac = ask(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
     assert "x-safari-" not in mac
     assert "Stolen Device Protection" not in mac
