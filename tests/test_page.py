@@ -47,7 +47,7 @@ def test_an_iphone_gets_from_the_address_to_the_profile(
     page.get_by_label("Your e-mail address").fill(ADDRESS)
     page.get_by_role("button", name="Show me how").click()
     page.wait_for_url("**emailaddress=**")
-    assert tiles(page) == ["iPhone, iPad", "Gmail", "Outlook"]
+    assert tiles(page) == ["iPhone or iPad", "Gmail", "Outlook"]
     assert steps(page) == [
         "Your name, as others see it",
         "Get the profile",
@@ -184,7 +184,7 @@ def test_a_screen_reader_gets_the_program_the_numbers_and_the_languages(
     visit: Open, url: str
 ) -> None:
     page = visit(f"{url}{ANNA}&program=iphone&lang=fr", "ios")
-    assert page.title() == f"iPhone, iPad – Configurer votre messagerie – {seen.NAME}"
+    assert page.title() == f"iPhone ou iPad – Configurer votre messagerie – {seen.NAME}"
     shown = page.get_by_role("list").filter(has=page.get_by_role("heading"))
     for number, title in enumerate(("Votre nom", "Téléchargez le profil"), 1):
         heading = shown.get_by_role("heading", name=f"{number} {title}")

@@ -288,7 +288,7 @@ def test_each_step_says_app_password_where_the_file_does(
 ) -> None:
     usual, made = "your e-mail password", "https://example.com/app-passwords"
     page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
-    text = TWO_DOMAINS + CALENDAR.partition("\n")[2].partition("\n")[2] + page
+    text = TWO_DOMAINS + CALENDAR_TABLE + page
     for program in IDS:
         shown = ask(toml(text), f"{FRED}&program={program}")
         assert links(shown)["Make an app password"] == made
@@ -332,11 +332,14 @@ def test_a_program_that_finds_the_servers_needs_none(
         assert ("and enter the servers" in steps) != is_found
 
 
-def test_geary_is_told_a_user_name_that_it_does_not_read(toml: Write) -> None:
-    file = toml(with_every('username = "%EMAILLOCALPART%"'))
-    for program, is_typed in {"gnome": True, "kmail": False}.items():
+@rows("unread", "old, new, programs")
+def test_servers_that_a_program_reads_wrong_are_typed(
+    toml: Write, old: str, new: str, programs: list[str]
+) -> None:
+    file = toml(TWO_DOMAINS.replace(old, new))
+    for program in ("gnome", "fairemail", "kmail"):
         page = ask(file, f"{FRED}&program={program}").text
-        assert ("and enter the servers" in page) == is_typed
+        assert ("and enter the servers" in page) == (program in programs)
 
 
 def test_another_program_has_the_servers_once(app: Flask) -> None:
@@ -400,7 +403,7 @@ def test_the_page_says_how_to_change_a_password_and_remove_a_profile(
 def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
     for program in ("iphone", "gmail", "gmail-ios"):
         page = ask(app, f"{ANNA}&program={program}", User_Agent=seen.AGENTS["ios"]).text
-        (drawing,) = re.findall(r'<p>(<svg aria-hidden="true".*?</svg>)</p>', page)
+        (drawing,) = re.findall(r'<div>(<svg aria-hidden="true".*?</svg>)</div>', page)
         assert len(drawing) < 1000
 
 
@@ -409,12 +412,11 @@ def with_every(line: str) -> str:
 
 
 SASL = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
-CALENDAR = """[[provider]]
-domains = ["example.com"]
-[[provider.calendar]]
+CALENDAR_TABLE = """[[provider.calendar]]
 type = "caldav"
 url = "https://dav.example.com/"
 """
+CALENDAR = f'[[provider]]\ndomains = ["example.com"]\n{CALENDAR_TABLE}'
 OFFICE = with_every('authentication = "OAuth2"').replace(
     'example.com"\n', 'office365.com"\n'
 )
@@ -458,16 +460,120 @@ def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> No
         assert why not in ask(toml(text), f"{FRED}&program=other").text
 
 
+PLAIN_SENDING = TWO_DOMAINS.replace(
+    '"smtp"', '"smtp"\nauthentication = "none"\nsocket_type = "plain"'
+)
+APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "program", "said", "unsaid"),
+    [
+        (
+            with_every('authentication = "OAuth2"'),
+            "other",
+            ["A certificate warning"],
+            ["Password (only on paper", "Type the password again", "the new password"],
+        ),
+        (
+            with_every('authentication = "OAuth2"') + APP_PASSWORD,
+            "other",
+            [],
+            ["need an app password", "your app password"],
+        ),
+        *(
+            (
+                with_every('authentication = "GSSAPI"'),
+                program,
+                ["must sign in there too, with the user name"],
+                ["your e-mail password", "and password", "Password (only on paper"],
+            )
+            for program in ("thunderbird", "evolution", "kmail")
+        ),
+        (TWO_DOMAINS, "gmail", ["Password (only on paper"], ["Sign-in</dt>"]),
+        (TWO_DOMAINS + APP_PASSWORD, "gmail", ["App password (only"], []),
+        (TWO_DOMAINS + APP_PASSWORD, "other", ["and your app password first"], []),
+        (
+            CALENDAR,
+            "iphone",
+            ["› Calendar › its accounts</span>, then the"],
+            ["there twice", "</b> › Mail"],
+        ),
+        (
+            TWO_DOMAINS + '[provider.page]\nprograms = ["outlook-new"]\n',
+            "outlook-new",
+            ["keeps it as well.</p>"],
+            ["Thunderbird"],
+        ),
+        (
+            PLAIN_SENDING,
+            "samsung",
+            ["none (no encryption)", "Sign-in</dt><dd><span>not required"],
+            ["your password travels unprotected", "must sign in there"],
+        ),
+        (with_every('socket_type = "plain"'), "k9", ["password travels"], []),
+    ],
+    ids=[
+        *("OAuth2", "OAuth2 and an app password"),
+        *("Kerberos", "Kerberos, Evolution", "Kerberos, KMail"),
+        *("a password", "an app password"),
+        *("an app password elsewhere", "calendars", "Outlook alone"),
+        *("sending without", "plain"),
+    ],
+)
+def test_the_page_speaks_of_what_the_account_has(
+    toml: Write, text: str, program: str, said: list[str], unsaid: list[str]
+) -> None:
+    page = ask(toml(text), f"{FRED}&program={program}").text
+    assert [part for part in said if part not in page] == []
+    assert [part for part in unsaid if part in page] == []
+
+
 def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> None:
     both = CALENDAR + '[[provider.address_book]]\ntype = "carddav"\n'
     page = ask(toml(f'{both}url = "https://dav.example.com/"'), f"{FRED}&program=davx5")
     assert "Do this once for each of these" not in page.text
 
 
-def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
-    for program in ("gmail", "samsung"):
-        page = ask(app, f"{ANNA}&program={program}").text
-        assert 'program=davx5">DAVx⁵</a>' in page
+def test_each_program_says_how_to_get_the_calendars(app: Flask, toml: Write) -> None:
+    for program in PROGRAMS:
+        page = ask(app, f"{ANNA}&program={program.id}").text
+        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+        for other in program.calendars_by:
+            assert f'program={other}">' in steps
+        # Another program has the table of all settings instead of steps.
+        told = ("alendar", "Synchronizer", "CalDAV")
+        assert program.id == "other" or any(word in steps for word in told)
+    listed = f'{TWO_DOMAINS}{CALENDAR_TABLE}[provider.page]\nprograms = ["gmail"]\n'
+    page = ask(toml(listed), f"{FRED}&program=gmail").text
+    assert "You need another program for these." in page
+
+
+def test_evolution_is_told_of_one_calendar_as_of_one(toml: Write) -> None:
+    file = toml(TWO_DOMAINS + CALENDAR_TABLE)
+    page = ask(file, f"{FRED}&program=evolution").text
+    assert "Find Calendars" in page
+    assert "Find Address Books" not in page
+
+
+def test_a_program_that_has_an_account_is_told_where_to_add_one(app: Flask) -> None:
+    for program in ("k9", "thunderbird-mobile", "fairemail", "spark", "kmail"):
+        page = ask(app, f"{ANNA}&program={program}", User_Agent="Android").text
+        assert "asks for an account. Otherwise add one in its settings." in page
+
+
+def test_another_program_is_offered_where_none_of_the_file_is_usable(
+    toml: Write,
+) -> None:
+    page = ask(toml(f'{TWO_DOMAINS}[provider.page]\nprograms = ["davx5"]\n'), FRED)
+    assert offered(page) == ["other"]
+    assert 'id="steps"' in page.text
+
+
+def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> None:
+    for page in ask(toml(TWO_DOMAINS), FRED), ask(app, f"{ANNA}&program=gmail"):
+        text = re.sub("<svg.*?</svg>", "", page.text)
+        assert re.findall(r"<(ul|p|dl)\b[^>]*>\s*</\1>", text) == []
 
 
 @rows("browsers", "agent, needs_safari")
@@ -481,6 +587,7 @@ def test_a_browser_that_hands_no_profile_over_leads_to_safari_before_the_button(
     assert button
     assert "It must be Safari" not in page
     assert "Stolen Device Protection" in page
+    assert "takes an hour away from home" in page
     mac = ask(app, f"{ANNA}&program=mac", User_Agent="Macintosh").text
     assert "x-safari-" not in mac
     assert "Stolen Device Protection" not in mac
@@ -531,6 +638,9 @@ def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
     steps = page.partition('id="steps"')[2].partition("</ol>")[0]
     assert ("It finds the servers by itself" in steps) == is_found
     assert ("and enter the servers" in steps) != is_found
+    assert ("Follow the steps on the screen" in steps) == is_found
+    # By hand, the password is a field of the screens with the servers.
+    assert ("Type your e-mail password" in steps) == is_found
 
 
 JMAP = """[[provider]]
@@ -549,7 +659,7 @@ url = "https://jmap.example.com/"
             "outlook-new",
             "Outlook (new) needs IMAP",
         ),
-        (with_every('authentication = "OAuth2"'), "gmail", "Gmail cannot sign in"),
+        (OFFICE, "gmail", "Gmail cannot sign in"),
         (TWO_DOMAINS, "davx5", "neither calendars nor address books"),
         (TWO_DOMAINS, "foo", "There are no steps for the program in this link"),
         (
@@ -566,6 +676,9 @@ def test_a_link_to_a_program_that_cannot_be_used_says_why(
     assert sentence in page.partition('class="tiles"')[0]
     assert "Choose another program." in page
     assert "Choose another program." not in ask(toml(text), FRED).text
+    lacking = ask(toml(with_every('authentication = "OAuth2"')), f"{FRED}&program=mac")
+    assert "most programs cannot be used" in lacking.text
+    assert "Choose another program." not in lacking.text  # there is none
 
 
 @pytest.mark.parametrize(
@@ -597,7 +710,8 @@ def test_an_account_that_most_programs_cannot_use_says_why(
     )
     assert [sentence for sentence in said if why in sentence] == said
     assert bool(said) == bool(why)
-    assert ("Type your name, your address and your password" in page) == (not why)
+    is_typed = not why and text != OFFICE
+    assert ("Type your name, your address and your password" in page) == is_typed
 
 
 @rows("by-hand", "program, by_hand")
@@ -820,7 +934,7 @@ def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     reply = ask(app, "emailaddress=anna&lang=fr")
     assert reply.status_code == 503
     assert reply.headers["Retry-After"] == "10"
-    assert "Les paramètres ne sont pas disponibles pour le moment." in reply.text
+    assert "Les réglages ne sont pas disponibles pour le moment." in reply.text
     assert reply.text.startswith("Ours:") == has_layout
     again = "/mail/setup?emailaddress=anna&amp;lang=fr"
     assert f'<a class="autoconfig-tall" href="{again}">' in reply.text

@@ -292,6 +292,9 @@ def test_a_white_logo_can_have_a_background(toml: Write, visit: Open) -> None:
             logo = Image.open(BytesIO(page.locator("header img").screenshot()))
             shown = {colour for _, colour in logo.convert("RGB").getcolors(2000) or ()}
             assert {(122, 31, 61), (255, 255, 255)} <= shown
+            page.emulate_media(media="print")  # browsers print no backgrounds otherwise
+            style = "box => getComputedStyle(box).printColorAdjust"
+            assert page.locator(".autoconfig-logo").evaluate(style) == "exact"
 
 
 def test_validate_warns_of_a_pale_colour(toml: Write) -> None:

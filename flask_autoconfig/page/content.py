@@ -31,9 +31,11 @@ _ENCRYPTION = {
     "STARTTLS": "STARTTLS",
     "plain": N_("none (your password travels unprotected)"),
 }
+_NO_ENCRYPTION = N_("none (no encryption)")  # where no password travels
 _PASSWORDS: tuple[Method, ...] = (
     *("password-cleartext", "password-encrypted", "http-basic", "http-digest"),
 )
+_TYPED = {*_PASSWORDS, "NTLM"}
 _METHODS: dict[Method, str] = {
     **dict.fromkeys(_PASSWORDS, N_("your e-mail password")),
     "OAuth2": N_("sign in at your provider’s own page (OAuth2)"),
@@ -85,6 +87,7 @@ class Settings(NamedTuple):
     enable: Link | None
     instructions: list[str]
     webmail: str | None
+    takes_password: bool  # one that people type
 
 
 def settings(
@@ -112,6 +115,7 @@ def settings(
         enable if enable and enable.url else None,
         [text for text in texts if text],
         fill_in_url(webmail, None, address) or None,
+        any(_takes_password(server) for _, server in provider.servers),
     )
 
 
@@ -162,11 +166,17 @@ def _rows(
         return []
     rows = []
     if host:
-        encryption = words.say(_ENCRYPTION[server.socket_type or "SSL"])
+        encryption = _ENCRYPTION[server.socket_type or "SSL"]
+        if server.socket_type == "plain" and not _takes_password(server):
+            encryption = _NO_ENCRYPTION
         rows += [
             Row(words.say("Server"), host, True),
             Row(words.say("Port"), str(server.port), True),
-            Row(words.label("thunderbird.connection-security"), encryption, False),
+            Row(
+                words.label("thunderbird.connection-security"),
+                words.say(encryption),
+                False,
+            ),
         ]
     if url:
         rows.append(Row(words.say("Address (URL)"), url, True))
@@ -182,6 +192,11 @@ def _rows(
     if others:
         methods = words.say("%(best)s, or: %(next)s", best=methods, next=others[0])
     return [*rows, Row(label, methods, False)]
+
+
+def _takes_password(server: Server) -> bool:
+    methods = server.authentication  # SASL names count as passwords
+    return any(it in _TYPED or isinstance(it, AuthenticationMethod) for it in methods)
 
 
 def _method(

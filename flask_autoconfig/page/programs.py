@@ -186,6 +186,7 @@ class Program(Struct, frozen=True):
     passwords: Literal["plain", "all", "OAuth2"] = "plain"
     types: tuple[str, ...] = ("imap", "pop3")
     or_with: str = ""
+    calendars_by: tuple[ProgramName, ...] = ()
 
     @property
     def where(self) -> str:
@@ -210,15 +211,16 @@ PROGRAMS = convert(tomllib.loads(_TEXT)["program"], tuple[Program, ...])
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
-    """Return the programs that can use the account: of *wanted*, in its order, or all."""
+    """Return the usable programs of *wanted*, in its order, or of all; else "other"."""
     by_id = {program.id: program for program in PROGRAMS}
     programs = [by_id[name] for name in dict.fromkeys(wanted or by_id)]
-    return [
+    found = [
         program
         for program in programs
         if (program.or_with and getattr(account, program.or_with))
         or program.mail_servers(account)
     ]
+    return found or [by_id["other"]]
 
 
 def refusal(account: Account, requested: str, words: Words) -> str:
