@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 from ..cleaning import clean, clean_lines
-from ..config.explain.syntax import columns_of
 
 _USUAL_WIDTH = 80  # of a terminal that does not report one
 
@@ -55,8 +54,7 @@ def wrapped(text: str, width: int | None, hang: int = 2) -> str:
 
 def columns(text: str) -> int:
     """Return how many columns *text* takes, without its styles."""
-    plain = click.unstyle(text)
-    return len(plain) if plain.isascii() else sum(map(columns_of, plain))
+    return len(click.unstyle(text))
 
 
 # --- Printing: nothing else in the package prints ----------------------------------------
