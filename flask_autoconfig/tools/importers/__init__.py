@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,7 +13,6 @@ import msgspec
 
 from ...config.ports import standard_port
 from ...config.reading import from_raw
-from ...config.values import domain_pattern
 from ...config.writing import dumps
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
@@ -71,14 +70,11 @@ def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
     """
     problems: list[Problem] = []
     notes: list[str] = []
-    found: dict[Source, list[Raw]] = {}
-    for file in files:
-        if file in found:
-            problems.append(Problem(str(file), "it is named twice", "name it once"))
-            continue
-        found[file], lost = [], list[str]()
+    found: list[tuple[Source, Raw]] = []
+    for file in dict.fromkeys(files):
+        lost: list[str] = []
         try:
-            found[file] = _import(file, lost)
+            found += [(file, raw) for raw in _import(file, lost)]
         except UnreadableError as error:
             problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
@@ -88,14 +84,15 @@ def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
             ]
         notes += [f"{file}: {note}" for note in lost]
 
-    problems += _claimed_twice(found)
-    if problems:
-        failure = ConfigError(problems, "nothing is imported")
+    try:
+        if problems:
+            raise ConfigError(problems, "nothing is imported")
+        raw = {"provider": _merged(found, notes)}
+        return dumps(from_raw(raw).tables), notes
+    except ConfigError as error:
         for note in notes:
-            failure.add_note(note)
-        raise failure
-    raw = {"provider": _merged(found, notes)}
-    return dumps(from_raw(raw).tables), notes
+            error.add_note(note)
+        raise
 
 
 def _import(file: Source, notes: list[str]) -> list[Raw]:
@@ -182,7 +179,10 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             served = ""
             container[key] = None
             if key == "socket_type":
-                container[key] = _usual_socket_type(container)
+                type_, port = container.get("type", ""), container.get("port")
+                starttls = (25, standard_port(type_, "STARTTLS"))
+                is_usual = port is not None and port in starttls
+                container[key] = "STARTTLS" if is_usual else "SSL"
                 served = f"; {container[key]} is served"
             yield f"{place} is left out{shown}: {problem.message}{served}"
         prune(provider)
@@ -206,29 +206,10 @@ def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
     return container, key
 
 
-def _usual_socket_type(server: Raw) -> str:
-    type_, port = server.get("type", ""), server.get("port")
-    is_starttls = port == 25 or (port and port == standard_port(type_, "STARTTLS"))
-    return "STARTTLS" if is_starttls else "SSL"
-
-
 # --- Providers of several files -------------------------------------------------------
 
 _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
-
-
-def _claimed_twice(found: Mapping[Source, list[Raw]]) -> Iterator[Problem]:
-    owners: dict[str, Source] = {}
-    for file, providers in found.items():
-        for domain in (name for raw in providers for name in raw.get("domains", ())):
-            owner = owners.setdefault(domain_pattern(domain), file)
-            if owner != file:
-                yield Problem(
-                    str(file),
-                    f"it lists the domain {domain}, as {owner} does",
-                    "import one of them, or remove the domain there",
-                )
 
 
 def _identity(provider: Raw) -> str:
@@ -243,10 +224,10 @@ def _identity(provider: Raw) -> str:
     return repr(sorted(raw.items()))
 
 
-def _merged(found: Mapping[Source, list[Raw]], notes: list[str]) -> list[Raw]:
+def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains."""
     merged: dict[str, Raw] = {}
-    for file, provider in ((file, it) for file, raws in found.items() for it in raws):
+    for file, provider in found:
         first = merged.setdefault(_identity(provider), provider)
         if first is provider:
             continue

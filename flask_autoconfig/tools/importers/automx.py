@@ -37,21 +37,20 @@ _MACROS = {
     "%u": "%EMAILLOCALPART%",
     "%d": "%EMAILDOMAIN%",
     "%%": "%",
-}
-# Variables of a lookup in LDAP or SQL that are most likely a part of the address.
-_VARIABLES = {
+    # Variables of a lookup in LDAP or SQL that are most likely a part of the address.
     "${domain}": "%EMAILDOMAIN%",
     "${email}": "%EMAILADDRESS%",
     "${mail}": "%EMAILADDRESS%",
 }
+_MACRO = re.compile("|".join(map(re.escape, _MACROS)))
 _YES = {"1", "y", "yes", "t", "true", "on"}
 _LONGEST_VALUE = 1000  # characters
-_MOST_FOLLOWED = 5  # sections, one after the other
 _LOST = {
     "ox": "there is no such service here",
     "smtp_default": "Thunderbird ignored the value that automx made of it",
     "sign_cert": "name the file in [sign]",
     "sign_key": "name the file in [sign]",
+    "follow": "copy what is in that section",
 }
 
 
@@ -113,14 +112,11 @@ class _Automx:
         self._notes: dict[str, None] = {}
 
     def read(self) -> Imported:
-        listed = _words(self._sections.get("automx", {}).get("domains", _Value([])))
+        value = self._sections.get("automx", {}).get("domains", _Value([]))
+        listed = re.findall(r"[^\s,]+", value.text)
         domains = dict.fromkeys(listed)
         if not listed or "*" in domains:
-            # A section serves its own domain, unless a filter selects the section.
-            filters = [self._get(it, "section_filter") for it in self._sections]
-            targets = {name for value in filters for name in _words(value)}
-            names = [it for it in self._sections if "." in it and it not in targets]
-            domains |= dict.fromkeys(names)
+            domains |= dict.fromkeys(it for it in self._sections if "." in it)
         providers: dict[str, Raw] = {}  # by their section
         for domain in domains:
             name = domain if domain in self._sections else "global"
@@ -149,7 +145,7 @@ class _Automx:
             self._note(f"[{name}]: what {backend} looks up for a user {words}", value)
         return name
 
-    def _settings(self, section: str, followed: int = 0) -> Raw:
+    def _settings(self, section: str) -> Raw:
         raw: Raw = {
             "display_name": self._filled(section, "account_name") or None,
             "display_short_name": self._filled(section, "account_name_short") or None,
@@ -166,16 +162,7 @@ class _Automx:
             value = self._get(section, key)
             if value.text and value.text.lower() not in ("no", "false", "off", "0"):
                 self._leave_out(key, value, why)
-
-        target = self._get(section, "follow")
-        if not target.text:
-            return raw
-        if target.text not in self._sections or followed == _MOST_FOLLOWED:
-            self._leave_out("follow", target, "there is no such section, or a circle")
-            return raw
-        name = self._usable_section(target.text, f"follow = {target.text}")
-        more = self._settings(name, followed + 1) if name is not None else {}
-        return _overridden(raw, more)
+        return raw
 
     def _server(self, section: str, key: str) -> Raw | None:
         given = self._get(section, f"{key}_server")
@@ -229,11 +216,10 @@ class _Automx:
     def _filled(self, section: str, key: str) -> str:
         """Return a value with our placeholders, "" if it depends on a lookup."""
         value = self._get(section, key)
-        text = re.sub("%[sud%]", lambda macro: _MACROS[macro[0]], value.text)
-        for variable, placeholder in _VARIABLES.items():
-            if variable in text:
-                text = text.replace(variable, placeholder)
-                self._note(f"{key}: {variable} became {placeholder}", value)
+        for variable in re.findall(r"\$\{\w+\}", value.text):
+            if variable in _MACROS:
+                self._note(f"{key}: {variable} became {_MACROS[variable]}", value)
+        text = _MACRO.sub(lambda macro: _MACROS[macro[0]], value.text)
         if "${" in text:
             self._leave_out(key, value, "a database has the rest of it")
             return ""
@@ -245,19 +231,3 @@ class _Automx:
     def _note(self, sentence: str, value: _Value | None = None) -> None:
         line = f"line {value.number}: " if value and value.number else ""
         self._notes[line + sentence] = None
-
-
-def _overridden(raw: Raw, more: Raw) -> Raw:
-    """Return settings with those of a section that `follow` names."""
-    for key, value in more.items():
-        if isinstance(value, list):
-            types = {server["type"] for server in value}
-            kept = [it for it in raw.get(key, []) if it["type"] not in types]
-            raw[key] = [*kept, *value]
-        elif value is not None:
-            raw[key] = value
-    return raw
-
-
-def _words(value: _Value) -> list[str]:
-    return re.findall(r"[^\s,]+", value.text)
