@@ -231,7 +231,11 @@ LOST = [
     ('id="example.com"', 'id="example.com" rev="2"', "rev of <emailProvider>"),
     ("<authentication>", '<authentication ssl="1">', "ssl of <authentication>"),
     (">password-cleartext<", ">pigeon<", "no client knows the method pigeon"),
-    ("<incomingServer", '<incomingServer type="a"/><incomingServer', "is not known"),
+    (
+        "<incomingServer",
+        '<incomingServer type="a"/><incomingServer',
+        "its type is none of",
+    ),
     ("<socketType>SSL</socketType>", "", "has no <socketType>: SSL is served"),
 ]
 

@@ -38,12 +38,6 @@ _TYPES = {
     "outgoingServer": get_args(OutgoingType),
 }
 _WITHOUT_LOGIN = list(WITHOUT_LOGIN)
-# Types with "s" for TLS, which the format has as the <socketType>.
-_TYPE_HINTS = {
-    "imap": 'write type="imap", and SSL as its <socketType>',
-    "pop3": 'write type="pop3", and SSL as its <socketType>',
-    "smtp": 'write <outgoingServer type="smtp">, and SSL as its <socketType>',
-}
 _NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
 # Elements that may be missing, and the default that is served.
 _SERVED_FOR = {
@@ -267,7 +261,7 @@ class Reader:
         name = f'<{_shown(element)} type="{type_[:60]}">'
         if type_ and type_ not in known:
             self._mark(element, *element.attrib)
-            why = _TYPE_HINTS.get(type_.removesuffix("s"), "its type is not known")
+            why = f"its type is none of {', '.join(known)}"
             self._note(element, f"{name} is left out: {why}")
             return False
         methods = [_method(it) for it in element.iterfind("authentication")]

@@ -14,8 +14,6 @@ from . import nginx
 from .files import opened
 from .problems import trouble
 
-_MANY_FILES = 5000  # most of them the same
-
 
 class Exported(NamedTuple):
     """The number of files written, and notes for the user."""
@@ -49,10 +47,6 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
     except OSError as error:
         raise ConfigError([trouble(error, directory)]) from error
 
-    if not for_nginx and len(written) > _MANY_FILES:
-        notes.append(
-            "with --nginx each document is one file, for any number of domains"
-        )
     kept = set(written)
     for known_path in families.static_paths(families.FAMILIES):
         for file in sorted(directory.glob("*" + known_path)):
@@ -60,8 +54,6 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
                 notes.append(
                     f"{file} is no longer served; remove it if nothing else needs it"
                 )
-    if for_nginx:
-        notes += nginx.obsolete(directory, kept)
     return Exported(len(written), notes)
 
 

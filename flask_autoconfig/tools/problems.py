@@ -9,7 +9,6 @@ Editors jump to the place that the first line names; it holds the whole problem.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -131,20 +130,5 @@ def trouble(error: OSError, named: Path) -> Problem:
     where = Path(error.filename or named)
     if STAGING in str(where):
         where = named  # the user does not know the temporary file, which is gone
-    cure = _CURES.get(error.errno, "name another place")
+    cure = "correct that, or name another place"
     return Problem(str(where), f"cannot write: {error.strerror}", cure)
-
-
-_CURES: dict[int | None, str] = {
-    errno.ENOTDIR: "it is not a folder: name another",
-    # What is there is not an ordinary file, or not a folder.
-    **dict.fromkeys((None, errno.EEXIST), "remove it, or name another place"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM),
-        "name a folder that you may write in, or permit it",
-    ),
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-        "make room there, or name another place",
-    ),
-}

@@ -75,8 +75,7 @@ _PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
 def _nsupdate(domain: Published) -> str:
     """Write a script for nsupdate (RFC 2136), a change for each domain.
 
-    It sets the record sets of this package and leaves others alone. A change that does
-    not fit in one message is sent in several.
+    It sets the record sets of this package and leaves others alone.
     """
     lines = [f"; {domain.domain}"]
     if domain.was_compared:
@@ -89,20 +88,9 @@ def _nsupdate(domain: Published) -> str:
         lines += _whole_sets(domain)
     for name, type_, data in domain.records:
         lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
-
-    messages: list[str] = []
-    size = 0
-    for line in lines:
-        size += len(line)
-        if size > _LONGEST_MESSAGE:
-            messages.append("send")
-            size = len(line)
-        messages.append(line)
-    return _text([*messages, "send"])
+    return _text([*lines, "send"])
 
 
-# A message has 65,535 bytes, and no command takes more of them than it has characters.
-_LONGEST_MESSAGE = 32_000
 # nsupdate takes the rest of a longer line for the next command: after 4,096 characters
 # in its oldest versions. The records to publish have a few hundred at most.
 _LONGEST_DATA = 3000

@@ -10,10 +10,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
-from ipaddress import ip_address
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +22,6 @@ from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
 from ..config import values
 from ..config.explain import hints
 from ..config.explain.foreign import login_for, theirs_in
-from ..config.listing import Listing
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
@@ -242,9 +239,6 @@ def _why_unreachable(host: str) -> str:
     if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
         return f"{host} is each reader's own device"
     if is_ip(host):
-        address = ip_address(host)
-        if (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-            return f"{host} is each reader's own device"
         reason = "is a private or reserved address, which nobody outside reaches"
         return "" if is_public(host) else f"{host} {reason}"
     if "." not in host:
@@ -255,48 +249,21 @@ def _why_unreachable(host: str) -> str:
 
 # --- Domains --------------------------------------------------------------------------
 
-_MOST_LISTED = 1000
 _LOCAL_NAMES = (".localhost", ".localdomain")
 
 
 def _domains(provider: Provider) -> Findings:
     seen: set[str] = set()
     for index, domain in enumerate(provider.domains):
-        yield from _unknown(domain, f"domains[{index}]")
+        place, name = f"domains[{index}]", domain.removeprefix("*.")
+        if name.endswith(_LOCAL_NAMES):
+            yield _found("local-domain", place, name=name)
+        elif "." not in name and name != "*":
+            code = "undotted-domain" if name == domain else "whole-ending"
+            yield _found(code, place, domain=domain, name=name)
         if domain in seen:
-            place = f"domains[{index}]"
             yield _found("repeated-domain", place, domain=unfold(domain))
         seen.add(domain)
-
-
-def _unknown(domain: str, place: str) -> Findings:
-    """Yield that no address is in the domain."""
-    name = domain.removeprefix("*.")
-    if name.endswith(_LOCAL_NAMES):
-        yield _found("local-domain", place, name=name)
-    elif "." in name or name in ("*", ""):
-        return
-    elif name != domain:
-        yield _found("whole-ending", place, domain=domain, name=name)
-    else:  # the quotes let similar problems be counted together
-        yield _found("undotted-domain", place, name=quote(name))
-
-
-def unknown_listed(listing: Listing) -> Iterator[Problem]:
-    """Yield the domains of a domains file in which no address is, up to a thousand."""
-    endings = tuple(name.encode() for name in _LOCAL_NAMES)
-    suspects = (
-        name
-        for name in listing.names
-        if b"." not in name.removeprefix(b"*.") or name.endswith(endings)
-    )
-    names = dict.fromkeys(islice(suspects, _MOST_LISTED))
-    lines: dict[bytes, int] = {}
-    with suppress(OSError):  # the file was removed since it was read
-        lines = listing.lines_of(names) if names else {}
-    for name in sorted(names, key=lambda name: lines.get(name, 0)):
-        for _, problem in _unknown(name.decode(), ""):
-            yield problem._replace(file=str(listing.path), line=lines.get(name))
 
 
 # --- User names -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ...errors import ConfigError, Problem
 from ...families import Family
 from .. import project, terminal
 from ..problems import shown
-from ..warnings import find_warnings, unknown_listed
+from ..warnings import find_warnings
 
 
 @click.command("validate")
@@ -60,11 +60,9 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
     if served is None:
         served = families.chosen(loaded.tables.clients, "clients")
     chosen = service.families if service else ()
-    listings = loaded.listings.values()
     found = find_warnings(loaded.providers, served, loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
-        *(warning for listing in listings for warning in unknown_listed(listing)),
         *loaded.unmatched,
         *loaded.unsafe,
         *(_silent(family) for family in chosen if family not in served),
