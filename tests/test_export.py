@@ -26,7 +26,7 @@ from flask_autoconfig import ConfigError
 from flask_autoconfig.answers import Request
 from flask_autoconfig.families import static_paths
 from flask_autoconfig.service import Service
-from flask_autoconfig.tools.export import export
+from flask_autoconfig.tools.commands.export import export
 from flask_autoconfig.tools.files import Folder, opened
 
 Write = Callable[..., Path]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import tomli_w
-from msgspec import Struct, inspect, structs
+from msgspec import Struct, structs
 
 from ..cleaning import is_seen
-from .building import below, keys_of, unwrapped
 from .tables import Config, Server
 
 _NULL = {"type": "null"}
@@ -91,30 +90,3 @@ def schema() -> dict[str, Any]:
         "title": "autoconfig.toml",
         **document,
     }
-
-
-class Found(NamedTuple):
-    """A string of a raw table: the table that holds it, its key, and its place."""
-
-    table: dict[str, Any]
-    key: str
-    place: str
-
-
-def strings_read_by(
-    validators: Container[object], cls: type, raw: dict[str, Any], place: str
-) -> Iterator[Found]:
-    """Yield every string in a raw table of type *cls* that one of these validates."""
-    for key, types in keys_of(cls)[0].items():
-        value, at = raw.get(key), below(place, key)
-        kind, extra = types.table if isinstance(value, dict) else types.value
-        if extra.get("value") in validators and isinstance(value, str) and value:
-            yield Found(raw, key, at)
-        elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
-            yield from strings_read_by(validators, kind.cls, value, at)
-        elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
-            item = unwrapped(kind.item_type)[0]
-            if isinstance(item, inspect.StructType):
-                for index, table in enumerate(value):
-                    inner = f"{at}[{index}]"
-                    yield from strings_read_by(validators, item.cls, table, inner)

@@ -21,7 +21,6 @@ import click
 from ..cleaning import clean
 from ..config.explain.hiding import hidden
 from ..errors import ConfigError, Problem
-from .files import STAGING
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
@@ -117,18 +116,3 @@ def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], 
                 if number in numbers:
                     found[name, number] = line[:_LONGEST_LINE]
     return found
-
-
-# --- Errors of writing -------------------------------------------------------------------
-
-
-def trouble(error: OSError, named: Path) -> Problem:
-    """Return the problem that keeps a command from writing, with a remedy.
-
-    *named* is the file or folder that the user named.
-    """
-    where = Path(error.filename or named)
-    if STAGING in str(where):
-        where = named  # the user does not know the temporary file, which is gone
-    cure = "correct that, or name another place"
-    return Problem(str(where), f"cannot write: {error.strerror}", cure)

@@ -19,14 +19,13 @@ from msgspec import json, to_builtins
 
 from .. import oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
-from ..config import values
+from ..config.building import below
 from ..config.explain import hints
 from ..config.explain.foreign import login_for, theirs_in
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
 from ..config.values import quote
-from ..config.writing import strings_read_by
 from ..documents import (
     LONGEST_NAME,
     LONGEST_SHORT_NAME,
@@ -207,10 +206,21 @@ def _unencrypted_urls(provider: Provider) -> Findings:
     if b"http://" not in json.encode(provider, enc_hook=omit):
         return
     raw = to_builtins(provider, enc_hook=omit)
-    urls = (values.url, values.service_url)
-    for found in strings_read_by(urls, Provider, raw, ""):
-        if found.table[found.key].startswith("http://"):
-            yield _found("unencrypted-url", found.place)
+    for place, text in _strings(raw, ""):
+        if text.startswith("http://"):
+            yield _found("unencrypted-url", place)
+
+
+def _strings(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each string in a raw table."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, below(place, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{place}[{index}]")
 
 
 def _unreachable(provider: Provider) -> Findings:

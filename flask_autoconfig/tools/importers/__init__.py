@@ -17,13 +17,18 @@ from ...config.writing import dumps
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
+from ..net.http import fetch_once, following
+from ..net.resolver import Resolver
+from ..net.tcp import Network, ProbeError
+from ..net.untrusted import split_url
 from ..reading import beginning
 from . import automx, automx2, setups
-from .fetching import fetched
 from .imported import Imported, Raw, UnreadableError, prune
 
 Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
+_MOST_SECONDS = 20.0  # for a URL, with its redirects
+_DOWNLOAD = "download it, and name the file"
 _NAMES = (
     "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
 )
@@ -111,7 +116,7 @@ def _read(file: Source) -> Imported:
     """Read a file by its format; raises UnreadableError."""
     name = "file"
     try:
-        data = _content(file) if isinstance(file, Path) else fetched(file)
+        data = _content(file) if isinstance(file, Path) else _fetched(file)
         name, _, read = next(it for it in FORMATS if it.matches(data))
         return read(Path(file), data)
     except UnreadableError:
@@ -146,6 +151,28 @@ def _content(file: Path) -> bytes:
     if not data:
         raise UnreadableError("it is empty")
     return data
+
+
+def _fetched(url: str) -> bytes:
+    """Return what is at a URL, at most 1 MiB; raises UnreadableError."""
+    parts = split_url(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise UnreadableError("it is no https or http URL", _DOWNLOAD)
+    # The user named this host; where a redirect leads must be on the internet.
+    own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
+    network = Network(Resolver(), own=own).step(_MOST_SECONDS)
+    try:
+        reply = following(lambda each: fetch_once(network, each), url)
+    except ProbeError as error:
+        raise UnreadableError(f"cannot fetch it: {error}", _DOWNLOAD) from error
+    fault = reply.certificate.problem if reply.certificate else ""
+    if not fault and reply.status != 200:
+        fault = f"{reply.url} answers with status {reply.status}"
+    if not fault and parts.scheme == "https" and not reply.is_verified:
+        fault = "a redirect leads to http, where anybody may change it on its way"
+    if fault or reply.damage:
+        raise UnreadableError(f"cannot fetch it: {fault or reply.damage}", _DOWNLOAD)
+    return reply.body
 
 
 # --- Invalid values -------------------------------------------------------------------
