@@ -234,9 +234,8 @@ LOST = [
     (
         "<incomingServer",
         '<incomingServer type="a"/><incomingServer',
-        "its type is none of",
+        "the type a is none of",
     ),
-    ("<socketType>SSL</socketType>", "", "has no <socketType>: SSL is served"),
 ]
 
 

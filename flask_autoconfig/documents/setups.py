@@ -193,11 +193,9 @@ def _by_error_code(root: Element, code: str) -> MeaninglessError:
 def _without_servers(root: Element) -> MeaninglessError:
     """Return why an Autodiscover answer has no servers."""
     action = _text(root, "Action")
-    for known, name in (
-        ("redirectUrl", "RedirectUrl"),
-        ("redirectAddr", "RedirectAddr"),
-    ):
-        if action.lower() == known.lower() and (target := _text(root, name)):
+    for known in ("redirectUrl", "redirectAddr"):
+        target = _text(root, known.replace("r", "R", 1))
+        if action.lower() == known.lower() and target:
             return RedirectedError(known, target)
     found = [it for it in root.iter() if local_name(it) == outlook.PROTOCOL]
     if not found:

@@ -12,7 +12,6 @@ from ..config.ports import endpoint_of
 from ..config.tables import (
     HTTP_WORDS,
     URL_KEYS,
-    WITHOUT_LOGIN,
     IncomingType,
     Method,
     OutgoingType,
@@ -36,15 +35,6 @@ _METHODS = get_args(get_args(Method)[0])
 _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
-}
-_WITHOUT_LOGIN = list(WITHOUT_LOGIN)
-_NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
-# Elements that may be missing, and the default that is served.
-_SERVED_FOR = {
-    "port": "the standard one",
-    "socketType": "SSL",
-    "username": "%EMAILADDRESS%",
-    "authentication": "password-cleartext",
 }
 _MOST_ELEMENTS = 1000  # without the domains; real files have 60
 
@@ -248,30 +238,13 @@ class Reader:
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the tables can hold the element; note what it lacks."""
-        needed = _NEEDED_ATTRIBUTES.get(str(element.tag))
-        if needed and not element.get(needed, "").strip():
-            self._lose(element, f"it has no {needed}")
-            return False
-
-        known = _TYPES.get(str(element.tag))
-        if not known:
+        """Whether the tables can hold the element; note a server of another type."""
+        known, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
+        if not known or not type_ or type_ in known:
             return True
-        type_ = element.get("type", "").strip()
-        name = f'<{_shown(element)} type="{type_[:60]}">'
-        if type_ and type_ not in known:
-            self._mark(element, *element.attrib)
-            why = f"its type is none of {', '.join(known)}"
-            self._note(element, f"{name} is left out: {why}")
-            return False
-        methods = [_method(it) for it in element.iterfind("authentication")]
-        no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
-        for tag, served in _SERVED_FOR.items():
-            needless = tag == "username" and no_login
-            is_at_host = element.find("hostname") is not None
-            if is_at_host and element.find(tag) is None and not needless:
-                self._note(element, f"{name} has no <{tag}>: {served} is served")
-        return True
+        why = f"the type {type_[:60]} is none of {', '.join(known)}"
+        self._lose(element, why)
+        return False
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
         # The child of a restriction is equivalent to the text in other files.

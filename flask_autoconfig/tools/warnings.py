@@ -179,9 +179,6 @@ def _services(provider: Provider) -> Findings:
         if is_dav and url and not urlsplit(url).path:
             yield _found("url-without-path", f"{place}.url", server=server)
 
-        if server.is_url_usual:
-            yield _found("assumed-url", f"{place}.hostname", server=server)
-
         table = place.partition("[")[0]
         if cure := hints.for_type(server.type, table) if table != "setup" else "":
             code, place = "misplaced-server", f"{place}.type"
@@ -259,21 +256,11 @@ def _why_unreachable(host: str) -> str:
 
 # --- Domains --------------------------------------------------------------------------
 
-_LOCAL_NAMES = (".localhost", ".localdomain")
-
 
 def _domains(provider: Provider) -> Findings:
-    seen: set[str] = set()
     for index, domain in enumerate(provider.domains):
-        place, name = f"domains[{index}]", domain.removeprefix("*.")
-        if name.endswith(_LOCAL_NAMES):
-            yield _found("local-domain", place, name=name)
-        elif "." not in name and name != "*":
-            code = "undotted-domain" if name == domain else "whole-ending"
-            yield _found(code, place, domain=domain, name=name)
-        if domain in seen:
-            yield _found("repeated-domain", place, domain=unfold(domain))
-        seen.add(domain)
+        if "." not in domain.removeprefix("*.") and domain != "*":
+            yield _found("undotted-domain", f"domains[{index}]", name=domain)
 
 
 # --- User names -----------------------------------------------------------------------
@@ -300,8 +287,6 @@ def _shared_usernames(provider: Provider) -> Findings:
         if is_broken or not (unknown or is_shared):
             continue
         code = "unfilled-username" if unknown else "shared-username"
-        if unknown and is_shared:
-            code += "-for-all"
         login = quote(login_for(name))
         yield _found(code, place, unknown=unknown, name=quote(name), login=login)
 
