@@ -9,13 +9,7 @@ from xml.etree import ElementTree as ET
 
 from ..address import DOMAIN_PLACEHOLDER
 from ..config.ports import endpoint_of
-from ..config.tables import (
-    HTTP_WORDS,
-    URL_KEYS,
-    IncomingType,
-    Method,
-    OutgoingType,
-)
+from ..config.tables import HTTP_WORDS, URL_KEYS, IncomingType, Method, OutgoingType
 from ..config.values import domain_pattern, identifier
 from .thunderbird import (
     CLIENT_CONFIG,

@@ -113,9 +113,6 @@ def no_host(value: str) -> str:
     if host := bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
-    ours = translated(value)
-    if ours != value and not re.search("[^A-Za-z0-9.%-]", ours) and ADDRESS not in ours:
-        return f"write {quote(ours)}"
     return "write a name like mail.example.com, without a scheme, port, space or _"
 
 

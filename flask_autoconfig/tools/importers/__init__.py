@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from ...config.writing import dumps
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
+from ...files import read_file
 from ..net.http import fetch_once, following
 from ..net.resolver import Resolver
 from ..net.tcp import Network, ProbeError
@@ -116,7 +116,9 @@ def _read(file: Source) -> Imported:
     """Read a file by its format; raises UnreadableError."""
     name = "file"
     try:
-        data = _content(file) if isinstance(file, Path) else _fetched(file)
+        data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
+        if not data:
+            raise UnreadableError("it is empty")
         name, _, read = next(it for it in FORMATS if it.matches(data))
         return read(Path(file), data)
     except UnreadableError:
@@ -134,23 +136,6 @@ def _read(file: Source) -> Imported:
         is_encoding = isinstance(error, UnicodeDecodeError)
         cure = "save it in UTF-8" if is_encoding else "correct it, or import another"
         raise UnreadableError(f"it is no readable {name}: {error}", cure) from error
-
-
-def _content(file: Path) -> bytes:
-    """Return the content of a file or of a pipe, such as a shell's `<(…)`.
-
-    A pipe that nobody writes to is empty, and does not block the command.
-    """
-    number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(number, True)
-    with open(number, "rb") as stream:
-        data = stream.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        limit = f"{_MOST_BYTES // 1024 // 1024} MiB"
-        raise UnreadableError(f"it has more than {limit}")
-    if not data:
-        raise UnreadableError("it is empty")
-    return data
 
 
 def _fetched(url: str) -> bytes:
