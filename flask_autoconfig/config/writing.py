@@ -49,7 +49,11 @@ def to_raw(table: Struct) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for field in structs.fields(table):
         value = getattr(table, field.name)
-        if value is None or _is_default(table, field, value):
+        default = None if field.required else field.default
+        if isinstance(table, Server) and field.name in table.computed:
+            without = structs.replace(table, **{field.name: None})
+            default = getattr(without.completed(), field.name)
+        if value in (None, default) or (value == {} and not field.required):
             continue
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
@@ -57,13 +61,6 @@ def to_raw(table: Struct) -> dict[str, Any]:
         written = [to_raw(it) if isinstance(it, Struct) else it for it in items]
         raw[field.name] = written if isinstance(value, tuple) else written[0]
     return raw
-
-
-def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
-    if isinstance(table, Server) and field.name in table.computed:
-        without = structs.replace(table, **{field.name: None})
-        return bool(getattr(without.completed(), field.name) == value)
-    return not field.required and value in (field.default, {})
 
 
 def schema() -> dict[str, Any]:

@@ -48,9 +48,8 @@ class Reader:
         self._lines: dict[ET.Element, int] = {}
         # By the identity of a table: the table, its element, its keys' elements.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
-        # The elements that were read, and which of their attributes. Those with children
-        # of their own are in `_parents`.
-        self._read: dict[ET.Element, set[str]] = {}
+        # The elements that were read. Those with children of their own are in `_parents`.
+        self._read: set[ET.Element] = set()
         self._parents: set[ET.Element] = set()
 
     @property
@@ -79,8 +78,7 @@ class Reader:
             raise NotAutoconfigError(message)
         self._lines = line_numbers(data, root)
         provider = next(root.iterfind("emailProvider"))
-        self._mark(root, "version")
-        self._mark(provider, "id")
+        self._read.add(provider)
         _put_in_place(root, provider)
         for server in provider.iterfind("incomingServer[@type='activeSync']"):
             server.set("type", "activesync")  # the spelling of the draft
@@ -98,24 +96,15 @@ class Reader:
         self.notes.sort(key=itemgetter(0))
         return raw
 
-    def _mark(self, element: ET.Element, *attributes: str) -> None:
-        self._read.setdefault(element, set()).update(attributes)
-
     def _note(self, element: ET.Element, sentence: str) -> None:
         self.notes.append((self._lines[element], sentence))
 
     def _lose(self, element: ET.Element, why: str) -> None:
-        self._mark(element, *element.attrib)
+        self._read.add(element)
         self._note(element, f"<{_shown(element)}> is left out: {why}")
 
     def _note_unread(self, element: ET.Element) -> None:
-        """Note what was not read of an element, and of the elements in it."""
-        for name in element.attrib.keys() - self._read[element]:
-            self._note(
-                element,
-                f"the attribute {name[:60]} of <{_shown(element)}> is left out: "
-                "the format has no such attribute there",
-            )
+        """Note the elements in an element that were not read."""
         if element not in self._parents:
             return
         tags = {child.tag for child in element if child in self._read}
@@ -131,7 +120,7 @@ class Reader:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
         again: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
-            self._mark(element, "purpose")
+            self._read.add(element)
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
             text = text_of(element)
             try:
@@ -182,8 +171,7 @@ class Reader:
             found = [it for it in both if it is not None]
         if not found:
             return None
-        for child in found:
-            self._mark(child, field.attribute)
+        self._read.update(found)
         text = text_of(found[0])
         if field.attribute:
             text = found[0].get(field.attribute, "").strip()
@@ -196,21 +184,20 @@ class Reader:
     def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
         found = element.findall(field.tag)
         if element.tag == "instruction" and (element.text or "").strip():
-            for child in found:  # the element itself has all the text
-                self._mark(child, *child.attrib)
+            self._read.update(found)  # the element itself has all the text
             found = [element]
         texts: dict[str, str] = {}
         for child in found:
             text = " ".join("".join(child.itertext()).split())
             language = child.get("lang", "").strip().replace("_", "-")
             if not text or texts.setdefault(language, text) == text:
-                self._mark(child, "lang")
+                self._read.add(child)
         return texts or None
 
     def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
         methods: dict[str, Any] = {}
+        self._read.update(elements)
         for element in elements:
-            self._mark(element, "system")
             method = _method(element)
             if isinstance(method, str) and method and method not in _METHODS:
                 self._lose(element, f"no client knows the method {method[:40]}")
@@ -245,7 +232,7 @@ class Reader:
         for child in element.findall("restriction/clientIPAddress/.."):
             child.clear()
             child.text = "client-IP-address"
-        self._mark(element)
+        self._read.add(element)
         raw = self._fields(field.fields, element)
         urls = filter(None, map(raw.get, URL_KEYS))
         implied = endpoint_of(next(urls, "")) if field.key == "incoming" else {}

@@ -83,7 +83,12 @@ class Hints:
         self, kind: inspect.Type, raw: Any, at: str, port: Any
     ) -> tuple[str, str]:
         """Describe a value that its key cannot have; *port* is in the same table."""
-        expected, key = _expected(kind), _key(at)
+        expected, key = _KINDS.get(type(kind), ""), _key(at)
+        if isinstance(kind, inspect.IntType):
+            expected = f"an integer from {kind.ge} to {kind.le}"
+        elif isinstance(kind, inspect.LiteralType):
+            words = ", ".join(f'"{word}"' for word in kind.values)
+            expected = f"one of {words}" if len(kind.values) > 1 else words
         if is_secret(key):
             return f"expected {expected}", f"write {expected}"
         cure = self._cure(kind, raw, at, port) or f"write {expected}"
@@ -208,12 +213,3 @@ def _heading(kind: inspect.Type, at: str) -> str:
     if not isinstance(kind, inspect.StructType):
         return ""
     return f"[[{path}]]" if at.endswith("]") else f"[{path}]"
-
-
-def _expected(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.IntType):
-        return f"an integer from {kind.ge} to {kind.le}"
-    if isinstance(kind, inspect.LiteralType):
-        words = ", ".join(f'"{word}"' for word in kind.values)
-        return f"one of {words}" if len(kind.values) > 1 else words
-    return _KINDS[type(kind)]

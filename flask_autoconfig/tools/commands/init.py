@@ -89,18 +89,13 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 
 def _next(output: Path) -> str:
-    """Return the command that checks the servers of the file, with the same options."""
+    """Return the command that checks the servers of the file."""
     context = click.get_current_context()
     is_plugin = context.find_root().info_name == "flask"
     words = ["flask autoconfig" if is_plugin else "flask-autoconfig"]
     if str(output) != DEFAULT_FILE:
         words.append(f"--config {shlex.quote(str(output))}")
     words.append("check --unpublished")
-    if context.params["resolver"]:
-        host, port = context.params["resolver"]
-        words.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
-    for (host, port), (real, real_port) in context.params["connect_to"]:
-        words.append(f"--connect-to {host}:{port}:{real}:{real_port}")
     return " ".join(words)
 
 
