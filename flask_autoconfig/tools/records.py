@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
@@ -84,8 +84,15 @@ def _nsupdate(domain: Published) -> str:
             by_hand = type_ in _ADDRESSES or len(data) > _LONGEST_DATA
             mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
             lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
-    else:
-        lines += _whole_sets(domain)
+    else:  # whole record sets
+        sets = dict.fromkeys((record.name, record.type) for record in domain.records)
+        # A server ignores an alias beside an address without an error.
+        lines += [
+            f"prereq nxrrset {name}.{domain.domain}. {address}"
+            for name, type_ in sets
+            for address in (_ADDRESSES if type_ == "CNAME" else ())
+        ]
+        lines += [f"update delete {name}.{domain.domain}. {it}" for name, it in sets]
     for name, type_, data in domain.records:
         lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
     return _text([*lines, "send"])
@@ -95,20 +102,6 @@ def _nsupdate(domain: Published) -> str:
 # in its oldest versions. The records to publish have a few hundred at most.
 _LONGEST_DATA = 3000
 _ADDRESSES = ("A", "AAAA")
-
-
-def _whole_sets(domain: Published) -> Iterator[str]:
-    """Delete whole record sets, unless an alias would meet an address.
-
-    A server ignores an alias beside an address without an error.
-    """
-    sets = dict.fromkeys((record.name, record.type) for record in domain.records)
-    for name, type_ in sets:
-        if type_ == "CNAME":
-            for address in _ADDRESSES:
-                yield f"prereq nxrrset {name}.{domain.domain}. {address}"
-    for name, type_ in sets:
-        yield f"update delete {name}.{domain.domain}. {type_}"
 
 
 def _json(*domains: Published) -> str:

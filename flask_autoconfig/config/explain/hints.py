@@ -156,8 +156,12 @@ class Hints:
 
 def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "") -> str:
     """Return what was meant by a value, as TOML spells it, or ""."""
-    if isinstance(kind, inspect.VarTupleType):
-        return _listed(raw)
+    if isinstance(kind, inspect.VarTupleType):  # one string may hold several items
+        words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
+        items = words if isinstance(words, list) else []
+        texts = [quote(word) for word in items if word and isinstance(word, str)]
+        more = ", …" if len(texts) > 3 else ""
+        return f"[{', '.join(texts[:3])}{more}]" if texts else ""
     if isinstance(raw, list) and len(raw) == 1:
         raw = raw[0]
     if isinstance(raw, list | dict):
@@ -181,16 +185,6 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
             bare_host(text) or "mail.example.com" if key == "hostname" else text
         )
     return ""
-
-
-def _listed(raw: Any) -> str:
-    """Return as a list what was written as one string, or as several in one."""
-    words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
-    if not isinstance(words, list):
-        return ""
-    texts = [quote(word) for word in words if word and isinstance(word, str)]
-    more = ", …" if len(texts) > 3 else ""
-    return f"[{', '.join(texts[:3])}{more}]" if texts else ""
 
 
 def _is_tables(value: Any) -> bool:

@@ -82,7 +82,16 @@ def explain(text: str, error: Exception) -> Problem:
         message = "not TOML: nested too deep, or a number of too many digits"
         return Problem("", message, "remove brackets or digits")
     text = text.replace("\r\n", "\n")
-    stop = _stop(text, str(error))
+    found = _AT.search(str(error))
+    message = str(error)[: found.start()] if found else str(error)
+    offset = len(text)
+    if message == 'Expected "\'"':  # tomllib searched to the end of the file
+        end = text.find("\n", text.rfind("'"))
+        offset = end if end >= 0 else offset
+    elif found and found[1]:
+        lines = text.split("\n", int(found[1]) - 1)
+        offset += int(found[2]) - 1 - len(lines[-1])
+    stop = _Stop(message, text, min(offset, len(text)))
     guess = _guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
     usual = (_CURES[it] for it in _CURES if stop.message.startswith(it))
     message, cure, at = guess or (stop.message, next(usual, _CURE), stop)
@@ -99,19 +108,6 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     before = data[: error.start].decode("utf-8").replace("\r\n", "\n")
     stop = _Stop("", text, len(before))
     return _problem(f"not UTF-8 at byte {error.start}", "save it as UTF-8", stop)
-
-
-def _stop(text: str, error: str) -> _Stop:
-    found = _AT.search(error)
-    message = error[: found.start()] if found else error
-    offset = len(text)
-    if message == 'Expected "\'"':  # tomllib searched to the end of the file
-        offset = text.find("\n", text.rfind("'"))
-        offset = offset if offset >= 0 else len(text)
-    elif found and found[1]:
-        lines = text.split("\n", int(found[1]) - 1)
-        offset = len(text) - len(lines[-1]) + int(found[2]) - 1
-    return _Stop(message, text, min(offset, len(text)))
 
 
 def _problem(message: str, cure: str, stop: _Stop) -> Problem:

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
@@ -32,27 +31,22 @@ def command(directory: Path, nginx: bool) -> None:
     each path that mail clients ask for.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    result = export(project.service(), directory, for_nginx=nginx)
-    for sentence in result.notes:
+    written, notes = export(project.service(), directory, for_nginx=nginx)
+    for sentence in notes:
         terminal.tell(f"note: {sentence}", err=True)
-    files = "1 file" if result.written == 1 else f"{result.written} files"
+    files = "1 file" if written == 1 else f"{written} files"
     terminal.echo(f"{files} written below {directory}", err=True)
 
 
-class Exported(NamedTuple):
-    """The number of files written, and notes for the user."""
-
-    written: int
-    notes: list[str]
-
-
-def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exported:
+def export(
+    service: Service, directory: Path, *, for_nginx: bool = False
+) -> tuple[int, list[str]]:
     """Write the tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
     With *for_nginx* each document is written once, with a map for nginx. All files are
     written to a staging folder and then moved, so that a failure leaves the old ones as
     they were. Nothing outside the directory is touched: a link in place of a folder or a
-    file is refused. Raises ConfigError.
+    file is refused. Return the number of files, and notes. Raises ConfigError.
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
@@ -70,7 +64,7 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> Exp
                 notes.append(
                     f"{file} is no longer served; remove it if nothing else needs it"
                 )
-    return Exported(len(written), notes)
+    return len(written), notes
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[nginx.Static]:

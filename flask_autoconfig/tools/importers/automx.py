@@ -6,9 +6,10 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from ...config.ports import standard_port
+from ...config.tables import Method
 from .imported import (
     DAV,
     TYPES,
@@ -25,12 +26,7 @@ _METHODS = {
     "plaintext": "password-cleartext",
     "cleartext": "password-cleartext",
     "encrypted": "password-encrypted",
-    "ntlm": "NTLM",
-    "gssapi": "GSSAPI",
-    "client-ip-address": "client-IP-address",
-    "tls-client-cert": "TLS-client-cert",
-    "smtp-after-pop": "smtp-after-pop",
-    "none": "none",
+    **{word.lower(): word for word in get_args(get_args(Method)[0])},
 }
 _MACROS = {
     "%s": "%EMAILADDRESS%",
