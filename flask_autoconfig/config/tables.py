@@ -313,14 +313,8 @@ class Provider(Table, frozen=True):
 
 
 SERVER_KEYS = (
-    "incoming",
-    "outgoing",
-    "address_book",
-    "calendar",
-    "file_share",
-    "chat",
-    "video_conference",
-    "setup",
+    *("incoming", "outgoing", "address_book", "calendar"),
+    *("file_share", "chat", "video_conference", "setup"),
 )
 
 

@@ -29,7 +29,7 @@ from . import assets, content, near
 from .alone import VARIABLE, render
 from .programs import Account, MailServer, Program, chosen, refusal, usable
 from .visit import Visit
-from .words import best_match, languages, translations, words_in
+from .words import N_, best_match, languages, translations, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (
@@ -234,15 +234,14 @@ class Page:
             return
         if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            self.error = self.say(
-                "This is not an e-mail address. An address looks like %(example)s.",
-                example=example,
+            text = N_(
+                "This is not an e-mail address. An address looks like %(example)s."
             )
             if any(map(str.isspace, typed)):
-                self.error = self.say(
-                    "There is a space in the address. An address looks like %(example)s.",
-                    example=example,
+                text = N_(
+                    "There is a space in the address. An address looks like %(example)s."
                 )
+            self.error = self.say(text, example=example)
             return
         self.is_unknown = True
         address = parse_address(typed)
