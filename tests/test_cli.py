@@ -293,7 +293,6 @@ MISTYPED = {
     "validate --nothing": "No such option",
     "chek": "did you mean 'check'?",
     "nonsense": "No such command 'nonsense'.",
-    "--config= show": "the name of the file is empty",
 }
 
 

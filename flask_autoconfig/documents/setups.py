@@ -331,9 +331,6 @@ def read_pacc(body: bytes) -> Setup:
         ]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MeaninglessError("it is no JSON with protocols in it") from error
-    return _setup(hosts, _pacc_account)
-
-
-def _pacc_account(server: tuple[str, str]) -> Account:
-    type_, host = server
-    return Account(type_, host, standard_port(type_, "SSL") or 0, "SSL")
+    return _setup(
+        hosts, lambda it: Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
+    )

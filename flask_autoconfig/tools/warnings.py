@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import json, to_builtins
+from msgspec import to_builtins
 
 from .. import oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
@@ -190,19 +190,23 @@ def _services(provider: Provider) -> Findings:
 # Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
 # choices of routers and older guides.
 _PRIVATE_DOMAINS = (
-    *(".local", ".localdomain", ".lan", ".home", ".home.arpa", ".internal"),
+    *(
+        ".local",
+        ".localdomain",
+        ".localhost",
+        ".lan",
+        ".home",
+        ".home.arpa",
+        ".internal",
+    ),
     *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
 )
 _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
-    def omit(_: object) -> None:
-        """Encode a domains file, which holds no URLs, as nothing."""
-
-    if b"http://" not in json.encode(provider, enc_hook=omit):
-        return
-    raw = to_builtins(provider, enc_hook=omit)
+    # A domains file, which holds no URLs, is encoded as nothing.
+    raw = to_builtins(provider, enc_hook=lambda _: None)
     for place, text in _strings(raw, ""):
         if text.startswith("http://"):
             yield _found("unencrypted-url", place)
@@ -243,8 +247,6 @@ def _why_unreachable(host: str) -> str:
     """Return why nobody reaches the host from outside, "" if somebody may."""
     if not host or "%" in host:
         return ""
-    if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
-        return f"{host} is each reader's own device"
     if is_ip(host):
         reason = "is a private or reserved address, which nobody outside reaches"
         return "" if is_public(host) else f"{host} {reason}"

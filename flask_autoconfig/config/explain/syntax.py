@@ -120,21 +120,16 @@ def _problem(message: str, cure: str, stop: _Stop) -> Problem:
         at = min(at, len(line) - 1)
     if any(word in cure for word in re.findall(r"\w{3,}", secret)):
         cure = _CURE
-    excerpt = _excerpt(stop.number, line, at)
-    return Problem(
-        "", message, cure, line=stop.number, column=stop.at + 1, excerpt=excerpt
-    )
-
-
-def _excerpt(number: int, line: str, at: int) -> str:
-    """Return the line, or the part of a long line around *at*, and a mark below it."""
+    number = stop.number
+    # The line, or the part of a long line around the place, and a mark below it.
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
     shown = "".join(map(_shown, line[start : start + _WIDTH]))
     before = "…" if start else ""
     after = "…" if start + _WIDTH < len(line) else ""
     indent = " " * (len(before) + at - start)
     gap = " " * len(str(number))
-    return f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
+    excerpt = f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
+    return Problem("", message, cure, line=number, column=stop.at + 1, excerpt=excerpt)
 
 
 def _shown(char: str) -> str:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -34,14 +34,6 @@ _NAMES = (
 )
 
 
-class Format(NamedTuple):
-    """A format that can be imported."""
-
-    name: str
-    matches: Callable[[bytes], object]  # whether a file that begins so has this format
-    read: Callable[[Path, bytes], Imported]
-
-
 def _matcher(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(rb"(?:\xef\xbb\xbf)?\s*" + pattern, re.DOTALL).match
 
@@ -56,14 +48,18 @@ def _read_xml(_file: Path, data: bytes) -> Imported:
 _AUTOMX = re.compile(rb"(?m)^[ \t]*\[automx\]").search
 _AUTODISCOVER = _matcher(rb"(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b")
 _SQLITE = _matcher(rb"SQLite format 3\0")
-# The first one that matches counts.
-FORMATS = (
-    Format("database of automx2", _SQLITE, automx2.read_database),
-    Format("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
-    Format("automx.conf", _AUTOMX, automx.read),
-    Format("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
-    Format("configuration profile", setups.is_profile, setups.read_profile),
-    Format("config-v1.1.xml", lambda _: True, _read_xml),
+# Each with its name, whether a file that begins so has it, and its reader; the first one
+# that matches counts.
+_Format: TypeAlias = tuple[
+    str, Callable[[bytes], object], Callable[[Path, bytes], Imported]
+]
+FORMATS: tuple[_Format, ...] = (
+    ("database of automx2", _SQLITE, automx2.read_database),
+    ("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
+    ("automx.conf", _AUTOMX, automx.read),
+    ("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
+    ("configuration profile", setups.is_profile, setups.read_profile),
+    ("config-v1.1.xml", lambda _: True, _read_xml),
 )
 
 
@@ -119,7 +115,7 @@ def _read(file: Source) -> Imported:
         data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
         if not data:
             raise UnreadableError("it is empty")
-        name, _, read = next(it for it in FORMATS if it.matches(data))
+        name, _, read = next(it for it in FORMATS if it[1](data))
         return read(Path(file), data)
     except UnreadableError:
         raise
