@@ -121,9 +121,8 @@ def no_domain(value: str) -> tuple[str, str]:
     if is_ip(value.removeprefix("*.").strip("[]")):
         return f"{quote(value)} is an IP address", "write the mail domain"
     message = f"expected a domain, got {quote(value)}"
-    hosts = [bare_host(name) for name in re.split("[,; ]+", value) if name]
-    if hosts and all(hosts):
-        return message, f"write {', '.join(map(quote, hosts))}"
+    if host := bare_host(value):
+        return message, f"write {quote(host)}"
     cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
     return message, cure
 
