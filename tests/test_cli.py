@@ -244,10 +244,9 @@ def test_import_gives_a_provider_for_each_file_and_leaves_defaults_out() -> None
 
 def test_import_prints_nothing_if_one_file_is_faulty(tmp_path: Path) -> None:
     copy = tmp_path / "copy.xml"
-    copy.write_bytes(DIARY.read_bytes())
+    copy.write_text(DIARY.read_text().replace("<hostname>", "<hostname>x."))
     for file, reason in (
-        (copy, f"{copy}: it lists the domain diary.test, as {DIARY}"),
-        (DIARY, f"{DIARY}: it is named twice"),
+        (copy, "diary.test is claimed by provider[0] too"),
         (tmp_path / "none", f"{tmp_path / 'none'}: cannot read it"),
     ):
         done = run("import", DIARY, file)
@@ -294,7 +293,6 @@ MISTYPED = {
     "validate --nothing": "No such option",
     "chek": "did you mean 'check'?",
     "nonsense": "No such command 'nonsense'.",
-    "--config= show": "the name of the file is empty",
 }
 
 

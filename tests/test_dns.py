@@ -277,6 +277,6 @@ def test_the_error_for_a_folder_that_is_none_has_its_path_and_a_remedy(
         done = run("--config", toml(TWO_DOMAINS), *words, "/dev/null")
         assert done.returncode == 1
         message = (
-            "/dev/null: cannot write: File exists; it is not a folder: name another"
+            "/dev/null: cannot write: File exists; correct that, or name another place"
         )
         assert done.stderr == f"Error: {message}\n"

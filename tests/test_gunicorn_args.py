@@ -220,7 +220,7 @@ def test_a_faulty_argument_ends_it(
 @pytest.mark.parametrize(
     ("bind", "words"),
     [
-        ("192.0.2.1:8000", "name one of this machine's own by --bind"),
+        ("192.0.2.1:8000", "cannot assign requested address; choose another by --bind"),
         ("nowhere.invalid:8000", "choose another by --bind"),
         ("127.0.0.1:99999", "choose another by --bind"),
         ("unix:/nowhere/socket", "no such file or directory; choose another by --bind"),

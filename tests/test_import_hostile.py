@@ -117,7 +117,7 @@ def test_a_database_through_a_pipe_is_refused(tmp_path: Path) -> None:
         [program("bash"), "-c", command], capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert "a database is read from an ordinary file only" in done.stderr
+    assert "it is no ordinary file" in done.stderr
 
 
 # --- Odd files --------------------------------------------------------------------------

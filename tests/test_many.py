@@ -79,23 +79,6 @@ LINES = st.lists(
 )
 
 
-def test_lines_that_can_be_no_mail_domain_are_reported_with_their_number(
-    toml: Write, tmp_path: Path
-) -> None:
-    names = [f"x{number}" for number in range(20)]
-    lines = ["a.test", "single", "bad domain_x!", "*.com", *names]
-    (tmp_path / "customers").write_text("\n".join(lines))
-    done = run("--config", toml(LISTED), "validate")
-    assert done.returncode == 0
-    for line, message in (
-        (2, '"single" has no dot'),
-        (3, '"bad" has no dot'),
-        (4, "*.com is every domain"),
-    ):
-        assert f"customers:{line}: warning: Every client: {message}" in done.stdout
-    assert "12 more like it" in done.stdout
-
-
 @given(lines=LINES, ends=st.booleans(), mark=st.booleans(), size=st.integers(1, 64))
 def test_a_domains_file_read_in_slices_is_the_same_as_line_by_line(
     tmp_path_factory: pytest.TempPathFactory,
@@ -188,29 +171,16 @@ def test_a_domains_file_without_any_domain_is_an_error(
     assert problem.endswith("is a domain; give a text file with one domain per line")
 
 
-def test_the_line_of_a_listed_domain_is_found_in_every_spelling(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "customers"
-    many = "".join(f"d{number}.test\n" for number in range(2000))
-    file.write_text(f"{many}# a.test\nA.TEST. x\n.b.test\nbücher.test\na.test\n")
-    names = {b"a.test": 2002, b"*.b.test": 2003, b"xn--bcher-kva.test": 2004}
-    assert listing.read_listing(file).lines_of(names.keys()) == names
-
-
-def test_of_many_domains_that_are_claimed_twice_some_are_named(
+def test_of_many_domains_that_are_claimed_twice_one_is_named(
     toml: Write, tmp_path: Path
 ) -> None:
     names = "".join(f"d{number:03}.test\n" for number in range(100))
     (tmp_path / "customers").write_text(f"# ours\n\n{names}")
     more = brand("other.test", more='domains_file = "customers"')
-    problems = problems_of(toml(LISTED + more))
-    assert problems[0] == (
-        "line 20: provider[1].domains_file (other.test): d000.test (line 3 of "
-        "customers) is claimed by provider[0] too; remove it from one of them"
-    )
-    assert "domains_file (other.test): 80 more of its domains " in problems[-1]
-    assert len(problems) == 21
+    assert problems_of(toml(LISTED + more)) == [
+        "line 20: provider[1].domains_file (other.test): d000.test and 99 more are "
+        "claimed by provider[0] too; remove it from one of them"
+    ]
 
 
 def test_files_are_read_again_only_if_they_may_have_changed(
@@ -302,7 +272,7 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
         'got "a b"',
         'brands/a.toml:1: max_age: there is no key "max_age" here',
         'brands/a.toml:2: include: there is no key "include" here',
-        "brands/b.toml:1:11: not TOML: the brackets of the heading do not match",
+        "brands/b.toml:1:11: not TOML: Expected ']]' at the end of an array declaration",
         "brands/c.toml: it has no provider",
         "brands/d.toml: cannot read it: it is no ordinary file",
         "brands/e.toml:1:1: not UTF-8 at byte 0",

@@ -65,7 +65,6 @@ def test_port_and_url_are_the_standard_ones_of_type_and_encryption(
         found = structs.replace(bare, socket_type=socket_type).completed()
         scheme = "http" if socket_type == "plain" else "https"
         assert (found.port, found.url) == (port, path and f"{scheme}://a.test{path}")
-        assert found.is_url_usual == (path is not None)
         written = writing.to_raw(found)
         assert written.keys() <= {"type", "hostname", "socket_type"}
         assert Server(**written).completed() == found

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from defusedxml.ElementTree import fromstring
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from support import TWO_DOMAINS
@@ -75,6 +75,7 @@ def app() -> Any:
     header=_any_text,
     method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
 )
+@example("/healthz", "\x80", "autoconfig.example.com", "", "GET")
 @settings(max_examples=400)
 def test_any_request_gets_an_answer_below_500_that_echoes_nothing(
     app: Any, path: str, query: str, host: str, header: str, method: str

@@ -69,7 +69,7 @@ def test_init_refuses_a_link_before_any_request(folder: Path) -> None:
     nobody = ("--resolver", "192.0.2.1")
     done = run("init", "example.com", "-o", file, "--force", *nobody)
     assert done.returncode == 1
-    assert f"{file}: cannot write: it is a link; remove it, or name" in done.stderr
+    assert f"{file}: cannot write: it is a link; correct that, or name" in done.stderr
     file.unlink()
     file.symlink_to(folder.parent / "nowhere")
     done = run("init", "example.com", "-o", file, *nobody)

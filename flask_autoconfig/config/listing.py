@@ -7,7 +7,7 @@ in slices, so that requests are answered in between.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import Problem
@@ -44,23 +44,6 @@ class Listing:
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode() for name in self.names)
-
-    def lines_of(self, names: Collection[bytes]) -> dict[bytes, int]:
-        """Return the first line that lists each of these names; raises OSError."""
-        found: dict[bytes, int] = {}
-        first = 1
-        for piece in _slices(self.path):
-            # In ASCII, only case and Postfix's star differ from the name as it is served.
-            text = piece.lower()
-            if not piece.isascii() or any(
-                name.removeprefix(b"*") in text for name in names
-            ):
-                for number, line in enumerate(piece.splitlines(), first):
-                    for name in _names_of([line], number, "", []):
-                        if name in names:
-                            found.setdefault(name, number)
-            first += len(piece.splitlines())
-        return found
 
 
 class ListingProvider(Provider, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,8 +12,6 @@ from .tables import SERVER_KEYS, URL_KEYS, Provider, Server
 
 if TYPE_CHECKING:
     from .listing import Listing
-
-_MOST_REPORTED = 20  # lines of a domains file that another provider claims too
 
 
 class Origin(NamedTuple):
@@ -73,35 +70,21 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
                 at = f"{origin.place}.domains[{number}]"
                 _add_claimed(source, at, f"{domain} is", sources[first])
 
-        twice: list[tuple[bytes, Source]] = []
+        twice: dict[int, list[bytes]] = {}
         for name in listing.names if listing else ():
             first = claimed.setdefault(name, index)
             if first != index:
-                twice.append((name, sources[first]))
-        if listing and twice:
-            _add_listed_twice(source, listing, twice)
+                twice.setdefault(first, []).append(name)
+        for first, (name, *more) in twice.items():
+            verb = f"and {len(more):,} more are" if more else "is"
+            at = f"{origin.place}.domains_file"
+            _add_claimed(source, at, f"{name.decode()} {verb}", sources[first])
 
         if not (provider.domains or (listing and listing.names)):
             cure = 'add domains = ["example.com"], or a domains_file'
             keys = ("domains", "domains_file")
             builder.add_missing(origin.place, "it has no domains", cure, *keys)
     return claimed
-
-
-def _add_listed_twice(
-    source: Source, listing: Listing, twice: list[tuple[bytes, Source]]
-) -> None:
-    """Add a problem for each name of a domains file that another provider claims."""
-    at = f"{source.origin.place}.domains_file"
-    reported, more = twice[:_MOST_REPORTED], len(twice) - _MOST_REPORTED
-    lines: dict[bytes, int] = {}
-    with suppress(OSError):  # removed since it was read
-        lines = listing.lines_of([name for name, _ in reported])
-    for name, first in reported:
-        where = f" (line {lines[name]} of {listing.path.name})" if name in lines else ""
-        _add_claimed(source, at, f"{name.decode()}{where} is", first)
-    if more > 0:
-        _add_claimed(source, at, f"{more} more of its domains are", twice[-1][1])
 
 
 def _add_claimed(source: Source, place: str, what: str, first: Source) -> None:

@@ -144,14 +144,6 @@ class Server(Table, frozen=True):
             username=username,
         )
 
-    @property
-    def is_url_usual(self) -> bool:
-        """Whether `url` is the one that follows from the type and the host."""
-        if self.hostname is None or self.url is None:
-            return False
-        without = structs.replace(self, url=None)
-        return self.url == without.completed().url
-
 
 class Pop3(Table, frozen=True):
     """How a POP3 client handles the messages that it has fetched."""
@@ -321,14 +313,8 @@ class Provider(Table, frozen=True):
 
 
 SERVER_KEYS = (
-    "incoming",
-    "outgoing",
-    "address_book",
-    "calendar",
-    "file_share",
-    "chat",
-    "video_conference",
-    "setup",
+    *("incoming", "outgoing", "address_book", "calendar"),
+    *("file_share", "chat", "video_conference", "setup"),
 )
 
 

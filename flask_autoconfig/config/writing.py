@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import tomli_w
-from msgspec import Struct, inspect, structs
+from msgspec import Struct, structs
 
 from ..cleaning import is_seen
-from .building import below, keys_of, unwrapped
 from .tables import Config, Server
 
 _NULL = {"type": "null"}
@@ -50,7 +49,11 @@ def to_raw(table: Struct) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for field in structs.fields(table):
         value = getattr(table, field.name)
-        if value is None or _is_default(table, field, value):
+        default = None if field.required else field.default
+        if isinstance(table, Server) and field.name in table.computed:
+            without = structs.replace(table, **{field.name: None})
+            default = getattr(without.completed(), field.name)
+        if value in (None, default) or (value == {} and not field.required):
             continue
         if field.name == "authentication" and len(value) == 1:
             value = value[0]
@@ -58,13 +61,6 @@ def to_raw(table: Struct) -> dict[str, Any]:
         written = [to_raw(it) if isinstance(it, Struct) else it for it in items]
         raw[field.name] = written if isinstance(value, tuple) else written[0]
     return raw
-
-
-def _is_default(table: Struct, field: structs.FieldInfo, value: object) -> bool:
-    if isinstance(table, Server) and field.name in table.computed:
-        without = structs.replace(table, **{field.name: None})
-        return bool(getattr(without.completed(), field.name) == value)
-    return not field.required and value in (field.default, {})
 
 
 def schema() -> dict[str, Any]:
@@ -91,30 +87,3 @@ def schema() -> dict[str, Any]:
         "title": "autoconfig.toml",
         **document,
     }
-
-
-class Found(NamedTuple):
-    """A string of a raw table: the table that holds it, its key, and its place."""
-
-    table: dict[str, Any]
-    key: str
-    place: str
-
-
-def strings_read_by(
-    validators: Container[object], cls: type, raw: dict[str, Any], place: str
-) -> Iterator[Found]:
-    """Yield every string in a raw table of type *cls* that one of these validates."""
-    for key, types in keys_of(cls)[0].items():
-        value, at = raw.get(key), below(place, key)
-        kind, extra = types.table if isinstance(value, dict) else types.value
-        if extra.get("value") in validators and isinstance(value, str) and value:
-            yield Found(raw, key, at)
-        elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
-            yield from strings_read_by(validators, kind.cls, value, at)
-        elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list | tuple):
-            item = unwrapped(kind.item_type)[0]
-            if isinstance(item, inspect.StructType):
-                for index, table in enumerate(value):
-                    inner = f"{at}[{index}]"
-                    yield from strings_read_by(validators, item.cls, table, inner)

@@ -27,15 +27,8 @@ _URLS = ("jmap", "caldav", "carddav", "webdav")
 _SAID = (*HOSTS, *_URLS, "managesieve")
 # The types of logos by file name extension. Tables of the system would make the document,
 # and so its digest, differ between machines.
-_IMAGES = {
-    "png": "png",
-    "svg": "svg+xml",
-    "jpg": "jpeg",
-    "jpeg": "jpeg",
-    "gif": "gif",
-    "webp": "webp",
-    "avif": "avif",
-}
+_IMAGES = {name: name for name in ("png", "jpeg", "gif", "webp", "avif")}
+_IMAGES |= {"jpg": "jpeg", "svg": "svg+xml"}
 _PASSWORDS = ("password-cleartext", "password-encrypted", "http-basic", "http-digest")
 _SASL_PASSWORDS = re.compile("PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-.+", re.IGNORECASE)
 # The document has no user names: clients log in with the address.

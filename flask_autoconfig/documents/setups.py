@@ -206,11 +206,9 @@ def _by_error_code(root: Element, code: str) -> MeaninglessError:
 def _without_servers(root: Element) -> MeaninglessError:
     """Return why an Autodiscover answer has no servers."""
     action = _text(root, "Action")
-    for known, name in (
-        ("redirectUrl", "RedirectUrl"),
-        ("redirectAddr", "RedirectAddr"),
-    ):
-        if action.lower() == known.lower() and (target := _text(root, name)):
+    for known in ("redirectUrl", "redirectAddr"):
+        target = _text(root, known.replace("r", "R", 1))
+        if action.lower() == known.lower() and target:
             return RedirectedError(known, target)
     found = [it for it in root.iter() if local_name(it) == outlook.PROTOCOL]
     if not found:
@@ -357,9 +355,6 @@ def read_pacc(body: bytes) -> Setup:
         raise _broken("it is no JSON", body, error) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MeaninglessError("it is no JSON with protocols in it") from error
-    return _setup(hosts, _pacc_account)
-
-
-def _pacc_account(server: tuple[str, str]) -> Account:
-    type_, host = server
-    return Account(type_, host, standard_port(type_, "SSL") or 0, "SSL")
+    return _setup(
+        hosts, lambda it: Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
+    )

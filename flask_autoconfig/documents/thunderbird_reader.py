@@ -9,14 +9,7 @@ from xml.etree import ElementTree as ET
 
 from ..address import DOMAIN_PLACEHOLDER
 from ..config.ports import MAIL_TYPES, endpoint_of
-from ..config.tables import (
-    HTTP_WORDS,
-    URL_KEYS,
-    WITHOUT_LOGIN,
-    IncomingType,
-    Method,
-    OutgoingType,
-)
+from ..config.tables import HTTP_WORDS, URL_KEYS, IncomingType, Method, OutgoingType
 from ..config.values import domain_pattern, identifier
 from .thunderbird import (
     CLIENT_CONFIG,
@@ -37,15 +30,6 @@ _TYPES = {
     "incomingServer": get_args(IncomingType),
     "outgoingServer": get_args(OutgoingType),
 }
-_WITHOUT_LOGIN = list(WITHOUT_LOGIN)
-_NEEDED_ATTRIBUTES = {"documentation": "url", "enable": "visiturl"}
-# Elements that may be missing, and the default that is served.
-_SERVED_FOR = {
-    "port": "the standard one",
-    "socketType": "SSL",
-    "username": "%EMAILADDRESS%",
-    "authentication": "password-cleartext",
-}
 _MOST_ELEMENTS = 1000  # without the domains; real files have 60
 
 
@@ -64,9 +48,8 @@ class Reader:
         self._lines: dict[ET.Element, int] = {}
         # By the identity of a table: the table, its element, its keys' elements.
         self._elements: dict[int, tuple[Any, ET.Element, dict[str, str]]] = {}
-        # The elements that were read, and which of their attributes. Those with children
-        # of their own are in `_parents`.
-        self._read: dict[ET.Element, set[str]] = {}
+        # The elements that were read. Those with children of their own are in `_parents`.
+        self._read: set[ET.Element] = set()
         self._parents: set[ET.Element] = set()
 
     @property
@@ -95,8 +78,7 @@ class Reader:
             raise NotAutoconfigError(message)
         self._lines = line_numbers(data, root)
         provider = next(root.iterfind("emailProvider"))
-        self._mark(root, "version")
-        self._mark(provider, "id")
+        self._read.add(provider)
         _put_in_place(root, provider)
         for server in provider.iterfind("incomingServer[@type='activeSync']"):
             server.set("type", "activesync")  # the spelling of the draft
@@ -114,24 +96,15 @@ class Reader:
         self.notes.sort(key=itemgetter(0))
         return raw
 
-    def _mark(self, element: ET.Element, *attributes: str) -> None:
-        self._read.setdefault(element, set()).update(attributes)
-
     def _note(self, element: ET.Element, sentence: str) -> None:
         self.notes.append((self._lines[element], sentence))
 
     def _lose(self, element: ET.Element, why: str) -> None:
-        self._mark(element, *element.attrib)
+        self._read.add(element)
         self._note(element, f"<{_shown(element)}> is left out: {why}")
 
     def _note_unread(self, element: ET.Element) -> None:
-        """Note what was not read of an element, and of the elements in it."""
-        for name in element.attrib.keys() - self._read[element]:
-            self._note(
-                element,
-                f"the attribute {name[:60]} of <{_shown(element)}> is left out: "
-                "the format has no such attribute there",
-            )
+        """Note the elements in an element that were not read."""
         if element not in self._parents:
             return
         tags = {child.tag for child in element if child in self._read}
@@ -147,7 +120,7 @@ class Reader:
         found: dict[str, dict[str, None]] = {"domains": {}, "mx_domains": {}}
         again: dict[str, None] = {}  # plain domains that have purpose="mx" as well
         for element in provider.findall("domain"):
-            self._mark(element, "purpose")
+            self._read.add(element)
             key = "mx_domains" if element.get("purpose") == "mx" else "domains"
             text = text_of(element)
             try:
@@ -198,8 +171,7 @@ class Reader:
             found = [it for it in both if it is not None]
         if not found:
             return None
-        for child in found:
-            self._mark(child, field.attribute)
+        self._read.update(found)
         text = text_of(found[0])
         if field.attribute:
             text = found[0].get(field.attribute, "").strip()
@@ -212,21 +184,20 @@ class Reader:
     def _texts(self, field: Texts, element: ET.Element) -> dict[str, str] | None:
         found = element.findall(field.tag)
         if element.tag == "instruction" and (element.text or "").strip():
-            for child in found:  # the element itself has all the text
-                self._mark(child, *child.attrib)
+            self._read.update(found)  # the element itself has all the text
             found = [element]
         texts: dict[str, str] = {}
         for child in found:
             text = " ".join("".join(child.itertext()).split())
             language = child.get("lang", "").strip().replace("_", "-")
             if not text or texts.setdefault(language, text) == text:
-                self._mark(child, "lang")
+                self._read.add(child)
         return texts or None
 
     def _methods(self, elements: list[ET.Element]) -> list[Any] | None:
         methods: dict[str, Any] = {}
+        self._read.update(elements)
         for element in elements:
-            self._mark(element, "system")
             method = _method(element)
             if isinstance(method, str) and method and method not in _METHODS:
                 self._lose(element, f"no client knows the method {method[:40]}")
@@ -248,37 +219,20 @@ class Reader:
         return tables[0] if tables else None
 
     def _is_known(self, element: ET.Element) -> bool:
-        """Whether the tables can hold the element; note what it lacks."""
-        needed = _NEEDED_ATTRIBUTES.get(str(element.tag))
-        if needed and not element.get(needed, "").strip():
-            self._lose(element, f"it has no {needed}")
-            return False
-
-        known = _TYPES.get(str(element.tag))
-        if not known:
+        """Whether the tables can hold the element; note a server of another type."""
+        known, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
+        if not known or not type_ or type_ in known:
             return True
-        type_ = element.get("type", "").strip()
-        name = f'<{_shown(element)} type="{type_[:60]}">'
-        if type_ and type_ not in known:
-            self._mark(element, *element.attrib)
-            why = type_hint(type_) or "its type is not known"
-            self._note(element, f"{name} is left out: {why}")
-            return False
-        methods = [_method(it) for it in element.iterfind("authentication")]
-        no_login = bool(methods) and all(it in _WITHOUT_LOGIN for it in methods)
-        for tag, served in _SERVED_FOR.items():
-            needless = tag == "username" and no_login
-            is_at_host = element.find("hostname") is not None
-            if is_at_host and element.find(tag) is None and not needless:
-                self._note(element, f"{name} has no <{tag}>: {served} is served")
-        return True
+        why = type_hint(type_) or f"the type {type_[:60]} is none of {', '.join(known)}"
+        self._lose(element, why)
+        return False
 
     def _table(self, field: Table, element: ET.Element) -> dict[str, Any]:
         # The child of a restriction is equivalent to the text in other files.
         for child in element.findall("restriction/clientIPAddress/.."):
             child.clear()
             child.text = "client-IP-address"
-        self._mark(element)
+        self._read.add(element)
         raw = self._fields(field.fields, element)
         urls = filter(None, map(raw.get, URL_KEYS))
         implied = endpoint_of(next(urls, "")) if field.key == "incoming" else {}

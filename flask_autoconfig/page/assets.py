@@ -11,18 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from ..answers import (
-    NOT_SERVED,
-    OK,
-    PRIVATE,
-    SECURITY_HEADERS,
-    Answer,
-    Header,
-    Request,
-    kept_for,
-    public,
-    text_answer,
-)
+from .. import answers
+from ..answers import NOT_SERVED, Answer, Header, Request, text_answer
 from ..config.logo import Logo
 from ..config.tables import WITHOUT_LOGIN, AuthenticationMethod, Method
 from ..lookup import Lookup
@@ -51,7 +41,7 @@ _LOGO_POLICY = (
 
 def _answer(body: bytes, content_type: str, *headers: Header) -> Answer:
     every = [("Content-Type", content_type), *headers]
-    return Answer(OK, body, every, common=SECURITY_HEADERS)
+    return Answer(answers.OK, body, every, common=answers.SECURITY_HEADERS)
 
 
 # --- QR codes -------------------------------------------------------------------------
@@ -98,7 +88,7 @@ def account_code(lookup: Lookup, request: Request) -> Answer:
 def _qr_answer(content: str | bytes | None) -> Answer:
     if content is None:
         return NO_PICTURE
-    return _answer(picture(content), "image/svg+xml", PRIVATE, _NOTHING)
+    return _answer(picture(content), "image/svg+xml", answers.PRIVATE, _NOTHING)
 
 
 # Thunderbird's "Export for Mobile", format version 1: JSON arrays by position
@@ -197,9 +187,9 @@ def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
     # Without comments and indentation.
     data = re.sub(rb"/\*.*?\*/|(?<=\n) +| (?=\{)", b"", file.read_bytes(), flags=re.S)
-    return public(
+    return answers.public(
         data,
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
-        cache_control=kept_for(_MAX_AGE),
+        cache_control=answers.kept_for(_MAX_AGE),
         modified=formatdate(file.stat().st_mtime, usegmt=True),
     )

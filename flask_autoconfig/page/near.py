@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher, get_close_matches
-from heapq import nlargest
+from difflib import get_close_matches
 from itertools import islice
 
 from ..address import parse_address
@@ -12,11 +11,9 @@ from ..config.reading import Loaded
 from ..hooks import HOOK_NAMES
 from ..lookup import Lookup
 
-# Bounds that keep the time of a request to a millisecond or two: only domains of such a
-# length, so many of them by the letters that they contain, the best of these in full.
+# Bounds for the time of a request.
 _LENGTHS = range(4, 41)
 _MOST_COMPARED = 300
-_MOST_MATCHED = 10
 _MOST_WRONG = 2  # letters
 _NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
@@ -32,16 +29,9 @@ def meant(domain: str, loaded: Loaded) -> str | None:
     length = len(domain)
     if length not in _LENGTHS or len(names) > _MOST_COMPARED:
         return None
-    matcher = SequenceMatcher(b=domain, autojunk=False)
-
-    def similarity(name: str) -> float:
-        matcher.set_seq1(name)
-        return matcher.quick_ratio()
-
     similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
-    best = nlargest(_MOST_MATCHED, similar, similarity)
     cutoff = (length - _MOST_WRONG) / length
-    return next(iter(get_close_matches(domain, best, 1, cutoff)), None)
+    return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
 
 
 def completed(typed: str, lookup: Lookup) -> str:

@@ -27,11 +27,7 @@ PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
 ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GSSAPI"}
 # At the hosts of oauth_hosts.py alone.
 OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
-_METHODS = {
-    "plain": PASSWORD,
-    "all": ALL_PASSWORDS,
-    "OAuth2": ALL_PASSWORDS | OAUTH2,
-}
+_METHODS = {"plain": PASSWORD, "all": ALL_PASSWORDS, "OAuth2": ALL_PASSWORDS | OAUTH2}
 
 
 class MailServer(NamedTuple):

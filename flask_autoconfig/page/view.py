@@ -10,6 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 from msgspec import structs
 
+from .. import answers
 from ..address import (
     LONGEST_ADDRESS,
     Address,
@@ -18,17 +19,7 @@ from ..address import (
     parse_address,
     unfold,
 )
-from ..answers import (
-    BAD_ADDRESS,
-    OK,
-    PRIVATE,
-    SECURITY_HEADERS,
-    UNAVAILABLE,
-    Answer,
-    Header,
-    Request,
-    text_answer,
-)
+from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.tables import Contact, ProviderPage
 from ..documents import apple
 from ..hooks import HookFailed
@@ -38,7 +29,7 @@ from . import assets, content, near
 from .alone import VARIABLE, render
 from .programs import Account, MailServer, Program, chosen, refusal, usable
 from .visit import Visit
-from .words import best_match, languages, translations, words_in
+from .words import N_, best_match, languages, translations, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (
@@ -113,19 +104,19 @@ def answer(lookup: Lookup, request: Request) -> Answer:
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
-        *(later if page.again else [PRIVATE]),
+        *(later if page.again else [answers.PRIVATE]),
     ]
     if shown.policy:
         headers.append(("Content-Security-Policy", shown.policy))
     body = shown.html.encode()
-    return Answer(page.status, body, headers, common=SECURITY_HEADERS)
+    return Answer(page.status, body, headers, common=answers.SECURITY_HEADERS)
 
 
 def without_slash(_lookup: Lookup, request: Request) -> Answer:
     """Redirect from the page's path with a slash at its end."""
     query = quote(request.query, safe="=&%+@", encoding="latin-1", errors="replace")
     target = Visit(request).path("/") + (query and f"?{query}")
-    return text_answer("308 Permanent Redirect", target, ("Location", target))
+    return answers.text_answer("308 Permanent Redirect", target, ("Location", target))
 
 
 class Page:
@@ -241,17 +232,16 @@ class Page:
         if error == UNAVAILABLE:
             self.error = self.say("The mail settings are not available at the moment.")
             return
-        if error == BAD_ADDRESS:
+        if error == answers.BAD_ADDRESS:
             example = f"{self.say('name')}@{self.example}"
-            self.error = self.say(
-                "This is not an e-mail address. An address looks like %(example)s.",
-                example=example,
+            text = N_(
+                "This is not an e-mail address. An address looks like %(example)s."
             )
             if any(map(str.isspace, typed)):
-                self.error = self.say(
-                    "There is a space in the address. An address looks like %(example)s.",
-                    example=example,
+                text = N_(
+                    "There is a space in the address. An address looks like %(example)s."
                 )
+            self.error = self.say(text, example=example)
             return
         self.is_unknown = True
         address = parse_address(typed)

@@ -182,9 +182,6 @@ def _discard_unwritten() -> None:
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, color: bool | None) -> None:
     """Publish a domain's mail settings, so that mail clients set themselves up."""
-    if config == Path():
-        message = "the name of the file is empty"
-        raise click.BadParameter(message, param_hint="--config")
     if color is None and os.environ.get("NO_COLOR"):
         color = False
     if color is not None:

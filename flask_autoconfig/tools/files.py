@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
+from ..errors import ConfigError, Problem
 from ..files import refused
 
-STAGING = ".autoconfig-"  # how the name of a staging folder begins
+_STAGING = ".autoconfig-"  # how the name of a staging folder begins
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -39,6 +40,34 @@ def check_replaceable(path: Path) -> None:
     """Raise OSError where the folder is missing, or anything but a file is there."""
     with _held(path.parent) as folder:
         folder.mode_of(path.name)
+
+
+def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
+    """Write files below the folder, all or none; return their paths.
+
+    Raises ConfigError.
+    """
+    paths: list[Path] = []
+    with reported(folder), opened(folder) as root, root.staging() as staging:
+        for number, (path, data) in enumerate(files):
+            staging.write(str(number), data)
+            paths.append(path)
+        root.take(staging, paths)
+    return paths
+
+
+@contextmanager
+def reported(named: Path) -> Iterator[None]:
+    """Raise ConfigError for an OSError of the block; the user named *named*."""
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or named)
+        if _STAGING in where:
+            where = str(named)  # the user does not know the temporary file
+        cure = "correct that, or name another place"
+        problem = Problem(where, f"cannot write: {error.strerror}", cure)
+        raise ConfigError([problem]) from error
 
 
 @contextmanager
@@ -109,7 +138,7 @@ class Folder:
 
         Its name is random, so that nobody can take it beforehand.
         """
-        name = f"{STAGING}{os.urandom(8).hex()}"
+        name = f"{_STAGING}{os.urandom(8).hex()}"
         with _naming(self.path):
             os.mkdir(name, 0o700, dir_fd=self._number)
         try:

@@ -69,7 +69,9 @@ class Logger(GunicornLogger):  # type: ignore[misc]
             "U": path,
         }
         if self._is_json:
-            safe["json"] = _as_json(safe, took, _request_id(environ))
+            given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
+            safe["request_id"] = given if _PLAIN_ID.fullmatch(given) else "-"
+            safe["json"] = _as_json(safe, took)
         return safe
 
 
@@ -93,30 +95,22 @@ def log_json() -> None:
     log.setLevel(logging.INFO)
 
 
-def _as_json(atoms: dict[str, Any], took: timedelta, request_id: str) -> str:
-    fields = {
-        "client": atoms["h"],
-        "method": atoms["m"],
-        "path": atoms["U"],
-        "protocol": atoms["H"],
-        "host": atoms["host"],
-        "request_id": request_id,
-    }
+# The names of texts in JSON, each with that of its atom.
+_TEXTS = {"client": "h", "method": "m", "path": "U", "protocol": "H"}
+_TEXTS |= {name: name for name in ("host", "request_id")}
+
+
+def _as_json(atoms: dict[str, Any], took: timedelta) -> str:
+    texts = {name: atoms[key] for name, key in _TEXTS.items()}
     return json.dumps(
         {
             "time": _now(),
-            **{key: None if value == "-" else value for key, value in fields.items()},
+            **{name: None if text == "-" else text for name, text in texts.items()},
             "status": int(atoms["s"]),
             "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
             "duration": took.total_seconds(),
         }
     )
-
-
-def _request_id(environ: dict[str, Any]) -> str:
-    """Return the X-Request-ID of a trusted proxy, or "-"."""
-    found = str(environ.get("HTTP_X_REQUEST_ID", "")) if _BY_PROXY in environ else ""
-    return found if _PLAIN_ID.fullmatch(found) else "-"
 
 
 def _now() -> str:

@@ -81,15 +81,3 @@ def files(static: Iterable[Static], directory: Path) -> Iterator[tuple[Path, byt
 def _quoted(text: object) -> str:
     escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def obsolete(directory: Path, written: set[Path]) -> Iterator[str]:
-    """Yield a note about older documents: nginx needs them until it has the new map."""
-    folder = directory / DOCUMENTS
-    found = folder.glob("??/*")
-    old = [file for file in found if file.relative_to(directory) not in written]
-    if old:
-        yield (
-            f"{folder} has documents that are not in the map any more, such as "
-            f"{min(old).name}; remove them once nginx has read it"
-        )

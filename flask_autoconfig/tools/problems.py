@@ -9,7 +9,6 @@ Editors jump to the place that the first line names; it holds the whole problem.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +21,6 @@ import click
 from ..cleaning import clean
 from ..config.explain.hiding import hidden
 from ..errors import ConfigError, Problem
-from .files import STAGING
-from .net.common import texts
 from .terminal import wrapped
 
 _MOST_ALIKE = 10  # problems of one kind that are shown
@@ -119,19 +116,3 @@ def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], 
                 if number in numbers:
                     found[name, number] = line[:_LONGEST_LINE]
     return found
-
-
-# --- Errors of writing -------------------------------------------------------------------
-
-
-def trouble(error: OSError, named: Path) -> Problem:
-    """Return the problem that keeps a command from writing, with a remedy.
-
-    *named* is the file or folder that the user named.
-    """
-    where = Path(error.filename or named)
-    if STAGING in str(where):
-        where = named  # the user does not know the temporary file, which is gone
-    name = errno.errorcode.get(error.errno or errno.EEXIST, "")
-    cure = texts()["writing"].get(name, "name another place")
-    return Problem(str(where), f"cannot write: {error.strerror}", cure)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from contextlib import suppress
 from functools import partial
@@ -76,8 +76,7 @@ _PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
 def _nsupdate(domain: Published) -> str:
     """Write a script for nsupdate (RFC 2136), a change for each domain.
 
-    It sets the record sets of this package and leaves others alone. A change that does
-    not fit in one message is sent in several.
+    It sets the record sets of this package and leaves others alone.
     """
     lines = [f"; {domain.domain}"]
     if domain.was_compared:
@@ -86,42 +85,24 @@ def _nsupdate(domain: Published) -> str:
             by_hand = type_ in _ADDRESSES or len(data) > _LONGEST_DATA
             mark, data = "; by hand: " if by_hand else "", data[:_LONGEST_DATA]
             lines.append(f"{mark}update delete {name}.{domain.domain}. {type_} {data}")
-    else:
-        lines += _whole_sets(domain)
+    else:  # whole record sets
+        sets = dict.fromkeys((record.name, record.type) for record in domain.records)
+        # A server ignores an alias beside an address without an error.
+        lines += [
+            f"prereq nxrrset {name}.{domain.domain}. {address}"
+            for name, type_ in sets
+            for address in (_ADDRESSES if type_ == "CNAME" else ())
+        ]
+        lines += [f"update delete {name}.{domain.domain}. {it}" for name, it in sets]
     for name, type_, data in domain.records:
         lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
-
-    messages: list[str] = []
-    size = 0
-    for line in lines:
-        size += len(line)
-        if size > _LONGEST_MESSAGE:
-            messages.append("send")
-            size = len(line)
-        messages.append(line)
-    return _text([*messages, "send"])
+    return _text([*lines, "send"])
 
 
-# A message has 65,535 bytes, and no command takes more of them than it has characters.
-_LONGEST_MESSAGE = 32_000
 # nsupdate takes the rest of a longer line for the next command: after 4,096 characters
 # in its oldest versions. The records to publish have a few hundred at most.
 _LONGEST_DATA = 3000
 _ADDRESSES = ("A", "AAAA")
-
-
-def _whole_sets(domain: Published) -> Iterator[str]:
-    """Delete whole record sets, unless an alias would meet an address.
-
-    A server ignores an alias beside an address without an error.
-    """
-    sets = dict.fromkeys((record.name, record.type) for record in domain.records)
-    for name, type_ in sets:
-        if type_ == "CNAME":
-            for address in _ADDRESSES:
-                yield f"prereq nxrrset {name}.{domain.domain}. {address}"
-    for name, type_ in sets:
-        yield f"update delete {name}.{domain.domain}. {type_}"
 
 
 def _json(*domains: Published) -> str:

@@ -232,12 +232,6 @@ def _limit_connections(config: Config) -> None:
 
 # --- Addresses ---------------------------------------------------------------------------
 
-_CURES = {
-    errno.EADDRINUSE: "end what serves there, or choose another by --bind",
-    errno.EACCES: "choose a port above 1023, or a folder that you may write in, by --bind",
-    errno.EADDRNOTAVAIL: "name one of this machine's own by --bind",
-}
-
 
 def _check_listeners(config: Any) -> None:
     """Raise UnusableError for an address for which gunicorn would retry for seconds."""
@@ -250,7 +244,9 @@ def _check_listeners(config: Any) -> None:
         try:
             _bind_once(address, reuse_port=config.reuse_port)
         except (OSError, OverflowError, ValueError) as error:
-            cure = _CURES.get(getattr(error, "errno", 0), "choose another by --bind")
+            cure = "choose another by --bind"
+            if getattr(error, "errno", 0) == errno.EADDRINUSE:
+                cure = f"end what serves there, or {cure}"
             reason = (getattr(error, "strerror", "") or str(error)).lower()
             message = f"cannot serve at {name}: {reason}; {cure}"
             raise UnusableError(message) from error

@@ -6,17 +6,14 @@ finds whole and which a pager or a mail program wraps by itself.
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import sys
 from typing import Any
 
 import click
 
 from ..cleaning import clean, clean_lines
-from ..config.explain.syntax import columns_of
-
-_USUAL_WIDTH = 80  # of a terminal that does not report one
 
 
 def width(*, err: bool = False) -> int | None:
@@ -27,9 +24,7 @@ def width(*, err: bool = False) -> int | None:
     stream = sys.stderr if err else sys.stdout
     if stream is None or not stream.isatty():
         return None
-    wanted = os.environ.get("COLUMNS", "")
-    columns = int(wanted) if wanted.isdecimal() else 0
-    return columns or os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    return shutil.get_terminal_size().columns
 
 
 def wrapped(text: str, width: int | None, hang: int = 2) -> str:
@@ -55,8 +50,7 @@ def wrapped(text: str, width: int | None, hang: int = 2) -> str:
 
 def columns(text: str) -> int:
     """Return how many columns *text* takes, without its styles."""
-    plain = click.unstyle(text)
-    return len(plain) if plain.isascii() else sum(map(columns_of, plain))
+    return len(click.unstyle(text))
 
 
 # --- Printing: nothing else in the package prints ----------------------------------------

@@ -10,26 +10,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
-from ipaddress import ip_address
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import json, to_builtins
+from msgspec import to_builtins
 
 from .. import oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
-from ..config import values
+from ..config.building import below
 from ..config.explain import hints
 from ..config.explain.foreign import login_for, theirs_in
-from ..config.listing import Listing
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
 from ..config.values import quote
-from ..config.writing import strings_read_by
 from ..documents import (
     LONGEST_NAME,
     LONGEST_SHORT_NAME,
@@ -183,9 +179,6 @@ def _services(provider: Provider) -> Findings:
         if is_dav and url and not urlsplit(url).path:
             yield _found("url-without-path", f"{place}.url", server=server)
 
-        if server.is_url_usual:
-            yield _found("assumed-url", f"{place}.hostname", server=server)
-
         table = place.partition("[")[0]
         if cure := hints.for_type(server.type, table) if table != "setup" else "":
             code, place = "misplaced-server", f"{place}.type"
@@ -197,23 +190,38 @@ def _services(provider: Provider) -> Findings:
 # Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
 # choices of routers and older guides.
 _PRIVATE_DOMAINS = (
-    *(".local", ".localdomain", ".lan", ".home", ".home.arpa", ".internal"),
+    *(
+        ".local",
+        ".localdomain",
+        ".localhost",
+        ".lan",
+        ".home",
+        ".home.arpa",
+        ".internal",
+    ),
     *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
 )
 _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
-    def omit(_: object) -> None:
-        """Encode a domains file, which holds no URLs, as nothing."""
+    # A domains file, which holds no URLs, is encoded as nothing.
+    raw = to_builtins(provider, enc_hook=lambda _: None)
+    for place, text in _strings(raw, ""):
+        if text.startswith("http://"):
+            yield _found("unencrypted-url", place)
 
-    if b"http://" not in json.encode(provider, enc_hook=omit):
-        return
-    raw = to_builtins(provider, enc_hook=omit)
-    urls = (values.url, values.service_url)
-    for found in strings_read_by(urls, Provider, raw, ""):
-        if found.table[found.key].startswith("http://"):
-            yield _found("unencrypted-url", found.place)
+
+def _strings(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each string in a raw table."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, below(place, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{place}[{index}]")
 
 
 def _unreachable(provider: Provider) -> Findings:
@@ -239,12 +247,7 @@ def _why_unreachable(host: str) -> str:
     """Return why nobody reaches the host from outside, "" if somebody may."""
     if not host or "%" in host:
         return ""
-    if host == "localhost" or host.endswith((".localhost", "localhost.localdomain")):
-        return f"{host} is each reader's own device"
     if is_ip(host):
-        address = ip_address(host)
-        if (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-            return f"{host} is each reader's own device"
         reason = "is a private or reserved address, which nobody outside reaches"
         return "" if is_public(host) else f"{host} {reason}"
     if "." not in host:
@@ -255,48 +258,11 @@ def _why_unreachable(host: str) -> str:
 
 # --- Domains --------------------------------------------------------------------------
 
-_MOST_LISTED = 1000
-_LOCAL_NAMES = (".localhost", ".localdomain")
-
 
 def _domains(provider: Provider) -> Findings:
-    seen: set[str] = set()
     for index, domain in enumerate(provider.domains):
-        yield from _unknown(domain, f"domains[{index}]")
-        if domain in seen:
-            place = f"domains[{index}]"
-            yield _found("repeated-domain", place, domain=unfold(domain))
-        seen.add(domain)
-
-
-def _unknown(domain: str, place: str) -> Findings:
-    """Yield that no address is in the domain."""
-    name = domain.removeprefix("*.")
-    if name.endswith(_LOCAL_NAMES):
-        yield _found("local-domain", place, name=name)
-    elif "." in name or name in ("*", ""):
-        return
-    elif name != domain:
-        yield _found("whole-ending", place, domain=domain, name=name)
-    else:  # the quotes let similar problems be counted together
-        yield _found("undotted-domain", place, name=quote(name))
-
-
-def unknown_listed(listing: Listing) -> Iterator[Problem]:
-    """Yield the domains of a domains file in which no address is, up to a thousand."""
-    endings = tuple(name.encode() for name in _LOCAL_NAMES)
-    suspects = (
-        name
-        for name in listing.names
-        if b"." not in name.removeprefix(b"*.") or name.endswith(endings)
-    )
-    names = dict.fromkeys(islice(suspects, _MOST_LISTED))
-    lines: dict[bytes, int] = {}
-    with suppress(OSError):  # the file was removed since it was read
-        lines = listing.lines_of(names) if names else {}
-    for name in sorted(names, key=lambda name: lines.get(name, 0)):
-        for _, problem in _unknown(name.decode(), ""):
-            yield problem._replace(file=str(listing.path), line=lines.get(name))
+        if "." not in domain.removeprefix("*.") and domain != "*":
+            yield _found("undotted-domain", f"domains[{index}]", name=domain)
 
 
 # --- User names -----------------------------------------------------------------------
@@ -323,8 +289,6 @@ def _shared_usernames(provider: Provider) -> Findings:
         if is_broken or not (unknown or is_shared):
             continue
         code = "unfilled-username" if unknown else "shared-username"
-        if unknown and is_shared:
-            code += "-for-all"
         login = quote(login_for(name))
         yield _found(code, place, unknown=unknown, name=quote(name), login=login)
 

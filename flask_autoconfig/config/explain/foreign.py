@@ -113,9 +113,6 @@ def no_host(value: str) -> str:
     if host := bare_host(value):
         port = _PORT.search(value)
         return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
-    ours = translated(value)
-    if ours != value and not re.search("[^A-Za-z0-9.%-]", ours) and ADDRESS not in ours:
-        return f"write {quote(ours)}"
     return "write a name like mail.example.com, without a scheme, port, space or _"
 
 
@@ -124,9 +121,8 @@ def no_domain(value: str) -> tuple[str, str]:
     if is_ip(value.removeprefix("*.").strip("[]")):
         return f"{quote(value)} is an IP address", "write the mail domain"
     message = f"expected a domain, got {quote(value)}"
-    hosts = [bare_host(name) for name in re.split("[,; ]+", value) if name]
-    if hosts and all(hosts):
-        return message, f"write {', '.join(map(quote, hosts))}"
+    if host := bare_host(value):
+        return message, f"write {quote(host)}"
     cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
     return message, cure
 

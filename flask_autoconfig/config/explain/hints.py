@@ -83,7 +83,12 @@ class Hints:
         self, kind: inspect.Type, raw: Any, at: str, port: Any
     ) -> tuple[str, str]:
         """Describe a value that its key cannot have; *port* is in the same table."""
-        expected, key = _expected(kind), _key(at)
+        expected, key = _KINDS.get(type(kind), ""), _key(at)
+        if isinstance(kind, inspect.IntType):
+            expected = f"an integer from {kind.ge} to {kind.le}"
+        elif isinstance(kind, inspect.LiteralType):
+            words = ", ".join(f'"{word}"' for word in kind.values)
+            expected = f"one of {words}" if len(kind.values) > 1 else words
         if is_secret(key):
             return f"expected {expected}", f"write {expected}"
         cure = self._cure(kind, raw, at, port) or f"write {expected}"
@@ -151,8 +156,12 @@ class Hints:
 
 def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "") -> str:
     """Return what was meant by a value, as TOML spells it, or ""."""
-    if isinstance(kind, inspect.VarTupleType):
-        return _listed(raw)
+    if isinstance(kind, inspect.VarTupleType):  # one string may hold several items
+        words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
+        items = words if isinstance(words, list) else []
+        texts = [quote(word) for word in items if word and isinstance(word, str)]
+        more = ", …" if len(texts) > 3 else ""
+        return f"[{', '.join(texts[:3])}{more}]" if texts else ""
     if isinstance(raw, list) and len(raw) == 1:
         raw = raw[0]
     if isinstance(raw, list | dict):
@@ -178,16 +187,6 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
     return ""
 
 
-def _listed(raw: Any) -> str:
-    """Return as a list what was written as one string, or as several in one."""
-    words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
-    if not isinstance(words, list):
-        return ""
-    texts = [quote(word) for word in words if word and isinstance(word, str)]
-    more = ", …" if len(texts) > 3 else ""
-    return f"[{', '.join(texts[:3])}{more}]" if texts else ""
-
-
 def _is_tables(value: Any) -> bool:
     """Whether a raw value is a table, or a list with a table in it."""
     items = value if isinstance(value, list) else [value]
@@ -208,12 +207,3 @@ def _heading(kind: inspect.Type, at: str) -> str:
     if not isinstance(kind, inspect.StructType):
         return ""
     return f"[[{path}]]" if at.endswith("]") else f"[{path}]"
-
-
-def _expected(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.IntType):
-        return f"an integer from {kind.ge} to {kind.le}"
-    if isinstance(kind, inspect.LiteralType):
-        words = ", ".join(f'"{word}"' for word in kind.values)
-        return f"one of {words}" if len(kind.values) > 1 else words
-    return _KINDS[type(kind)]

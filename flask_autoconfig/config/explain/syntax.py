@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from ...cleaning import is_seen
 from ...errors import Problem
-from ..tables import SERVER_KEYS
 from ..values import quote
 from .foreign import synonym
 from .hiding import HIDDEN, hidden_to_the_end
@@ -22,17 +21,21 @@ _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
 _LONGEST_LINE = 300  # characters of a line that a guess looks at
 _CURE = "correct that line"
+_ESCAPE = "write the value in single quotes, or each backslash as \\\\"
+_CURES = {  # by the beginning of tomllib's message
+    "Cannot": "write each key and heading once, and a list of tables as [[…]]",
+    "Duplicate": "remove one of them",
+    "Invalid value": "correct that line, or write ] after the list before it",
+    "Unclosed": "write a comma between two values, and ] or } after the last one",
+    "Expected ']": "write [table], or [[table]] for a list of tables",
+    **dict.fromkeys(("Unescaped", "Invalid hex", "Escaped character"), _ESCAPE),
+}
 _TOML = 'write TOML: key = "value"'
 _FORMATS = (
     ("<", "XML", "convert a config-v1.1.xml with `flask-autoconfig import FILE`"),
     (r"\{", "JSON", _TOML),
     (r"---|[\w-]+:[ \t]*\n", "YAML", _TOML),
 )
-_LISTS = {
-    "provider",
-    *(f"provider.{key}" for key in (*SERVER_KEYS, "documentation", "instruction")),
-}
-_HEADING = re.compile(r"[ \t]*+(\[\[?+)([^\[\]#]*+)(\]{0,2}+)[ \t]*+(?:#.*)?$")
 _PAIR = re.compile(
     r"[ \t]*+(?P<key>\w[\w.-]*+|\"[^\"]*+\"|'[^']*+')[ \t]*+"
     r"(?P<sign>(?:[=:]|->)[=>]*+)?[ \t]*+(?P<raw>.*)"
@@ -79,9 +82,19 @@ def explain(text: str, error: Exception) -> Problem:
         message = "not TOML: nested too deep, or a number of too many digits"
         return Problem("", message, "remove brackets or digits")
     text = text.replace("\r\n", "\n")
-    stop = _stop(text, str(error))
+    found = _AT.search(str(error))
+    message = str(error)[: found.start()] if found else str(error)
+    offset = len(text)
+    if message == 'Expected "\'"':  # tomllib searched to the end of the file
+        end = text.find("\n", text.rfind("'"))
+        offset = end if end >= 0 else offset
+    elif found and found[1]:
+        lines = text.split("\n", int(found[1]) - 1)
+        offset += int(found[2]) - 1 - len(lines[-1])
+    stop = _Stop(message, text, min(offset, len(text)))
     guess = _guessed(stop) if len(stop.line) <= _LONGEST_LINE else None
-    message, cure, at = guess or (stop.message, _CURE, stop)
+    usual = (_CURES[it] for it in _CURES if stop.message.startswith(it))
+    message, cure, at = guess or (stop.message, next(usual, _CURE), stop)
     return _problem(f"not TOML: {message}", cure, at)
 
 
@@ -97,19 +110,6 @@ def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     return _problem(f"not UTF-8 at byte {error.start}", "save it as UTF-8", stop)
 
 
-def _stop(text: str, error: str) -> _Stop:
-    found = _AT.search(error)
-    message = error[: found.start()] if found else error
-    offset = len(text)
-    if message == 'Expected "\'"':  # tomllib searched to the end of the file
-        offset = text.find("\n", text.rfind("'"))
-        offset = offset if offset >= 0 else len(text)
-    elif found and found[1]:
-        lines = text.split("\n", int(found[1]) - 1)
-        offset = len(text) - len(lines[-1]) + int(found[2]) - 1
-    return _Stop(message, text, min(offset, len(text)))
-
-
 def _problem(message: str, cure: str, stop: _Stop) -> Problem:
     line, secret = hidden_to_the_end(stop.line)
     begin = stop._replace(offset=last_statement(stop.text, stop.offset))
@@ -120,34 +120,22 @@ def _problem(message: str, cure: str, stop: _Stop) -> Problem:
         at = min(at, len(line) - 1)
     if any(word in cure for word in re.findall(r"\w{3,}", secret)):
         cure = _CURE
-    excerpt = _excerpt(stop.number, line, at)
-    return Problem(
-        "", message, cure, line=stop.number, column=stop.at + 1, excerpt=excerpt
-    )
-
-
-def _excerpt(number: int, line: str, at: int) -> str:
-    """Return the line, or the part of a long line around *at*, and a mark below it."""
+    number = stop.number
+    # The line, or the part of a long line around the place, and a mark below it.
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
     shown = "".join(map(_shown, line[start : start + _WIDTH]))
     before = "…" if start else ""
     after = "…" if start + _WIDTH < len(line) else ""
-    indent = " " * (len(before) + sum(map(columns_of, shown[: at - start])))
+    indent = " " * (len(before) + at - start)
     gap = " " * len(str(number))
-    return f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
+    excerpt = f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
+    return Problem("", message, cure, line=number, column=stop.at + 1, excerpt=excerpt)
 
 
 def _shown(char: str) -> str:
     if char == "\t" or unicodedata.category(char) == "Zs":
         return " "
     return char if is_seen(char) else "?"
-
-
-def columns_of(char: str) -> int:
-    """Return how many columns of a terminal a character takes."""
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 # --- Guesses --------------------------------------------------------------------------
@@ -158,8 +146,11 @@ def _guessed(stop: _Stop) -> _Guess | None:
     for sign, name, cure in _FORMATS:
         if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{sign})", stop.text):
             return f"the file is {name}", cure, stop.column(0)
-    guesses = (_odd_character, _open_list, _uneven_heading, _pair, _string, _duplicate)
-    return next(filter(None, (guess(stop) for guess in guesses)), None)
+    found = _odd_character(stop) or _pair(stop)
+    is_open = stop.message.startswith(_OPEN_STRING) and stop.at == len(stop.line)
+    if found is None and is_open and stop.line.strip():
+        return "the closing quote is missing", "write it after the value", stop
+    return found
 
 
 def _odd_character(stop: _Stop) -> _Guess | None:
@@ -176,34 +167,6 @@ def _odd_character(stop: _Stop) -> _Guess | None:
         return None
     cure = f"write a straight one: {_STRAIGHT[char]}"
     return f"a curly quote ({char})", cure, stop.column(at)
-
-
-def _open_list(stop: _Stop) -> _Guess | None:
-    """Find a list that is not closed, or two values without a comma."""
-    if not stop.message.startswith(("Unclosed array", "Invalid value")):
-        return None
-    rest = stop.line[stop.at :]
-    if stop.message.startswith("Unclosed") and rest.startswith(('"', "'", "{")):
-        return "a comma is missing", "write a comma between two values", stop
-    begin = stop._replace(offset=last_statement(stop.text, stop.offset))
-    pair = _PAIR.match(stop.line)
-    is_next = _HEADING.match(stop.line) or (pair and pair["sign"])
-    if rest and (begin.number == stop.number or not is_next):
-        return None
-    at = begin.line.find("[", begin.at)
-    if at <= begin.at:  # no list, or a heading
-        return None
-    message = "the list that begins here has no ]"
-    return message, "write ] after its last value", begin.column(at)
-
-
-def _uneven_heading(stop: _Stop) -> _Guess | None:
-    found = _HEADING.match(stop.line)
-    if found is None or len(found[1]) == len(found[3]):
-        return None
-    name = found[2].strip()
-    heading = f"[[{name}]]" if name in _LISTS else f"[{name}]"
-    return "the brackets of the heading do not match", f"write {heading}", stop
 
 
 def _pair(stop: _Stop) -> _Guess | None:
@@ -243,41 +206,3 @@ def _value_of(raw: str) -> str:
     if text.isascii() and text.isdigit():
         return text.lstrip("0") or "0"
     return synonym("truth", text) or quote(text.strip(f"{_QUOTES} \\") or "…")
-
-
-def _string(stop: _Stop) -> _Guess | None:
-    if stop.message.startswith(("Unescaped", "Invalid hex", "Escaped character")):
-        message = "a backslash starts an escape sequence in double quotes"
-        cure = "write the value in single quotes, or each backslash as \\\\"
-        return message, cure, stop
-    if stop.at < len(stop.line) or not stop.message.startswith(_OPEN_STRING):
-        return None
-    if not stop.line.strip():
-        return None
-    return "the closing quote is missing", "write it after the value", stop
-
-
-def _duplicate(stop: _Stop) -> _Guess | None:
-    """Find a heading or a key that is there twice."""
-    if not stop.message.startswith(("Cannot", "Duplicate")):
-        return None
-    found = _HEADING.match(stop.line) or _PAIR.match(stop.line)
-    if found is None:
-        return None
-    is_heading = found.re is _HEADING
-    name = found[2].strip() if is_heading else found["key"]
-    opening, closing = (r"\[\[?", r"\]") if is_heading else ("", "=")
-    same = re.compile(rf"[ \t]*+{opening}[ \t]*+{re.escape(name)}[ \t]*+{closing}")
-    before = stop.text[: stop.offset - stop.at].split("\n")
-    for number, line in reversed([*enumerate(before, 1)]):
-        if same.match(line):
-            message = f"{quote(name)} is on line {number} already"
-            cure = "remove one of them"
-            if is_heading:
-                cure = "remove one, or begin another [[provider]] before this one"
-            if name in _LISTS:
-                cure = f"write each of them as [[{name}]], with two brackets"
-            return message, cure, stop.column(0)
-        if not is_heading and line.lstrip().startswith("["):
-            break
-    return None

@@ -12,11 +12,11 @@ import click
 
 from ...address import fold, is_ip
 from ...config.reading import read
-from ...errors import ConfigError, Problem
+from ...errors import Problem
 from ...service import Service
 from ...snapshot import Directory
 from .. import ending, options, problems, project, terminal, zone
-from ..files import opened
+from ..files import write_all
 from ..net.resolver import LookupFailed, Resolver
 from ..records import FORMATS, Published, compared, joined
 
@@ -171,14 +171,12 @@ def _output(name: str, published: Iterator[Published], folder: Path | None) -> N
         terminal.echo(joined(name, published), nl=False)
         return
     extension = "txt" if name == "table" else name
-    paths: list[Path] = []
-    try:
-        with opened(folder) as root, root.staging() as staging:
-            for domain in published:
-                staging.write(str(len(paths)), FORMATS[name](domain).encode())
-                paths.append(Path(f"{domain.domain}.{extension}"))
-            root.take(staging, paths)
-    except OSError as error:
-        raise ConfigError([problems.trouble(error, folder)]) from error
+    paths = write_all(
+        folder,
+        (
+            (Path(f"{domain.domain}.{extension}"), FORMATS[name](domain).encode())
+            for domain in published
+        ),
+    )
     files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     terminal.echo(f"{files} written below {folder}", err=True)

@@ -17,9 +17,8 @@ from ...errors import ConfigError, Problem
 from ...files import DEFAULT_FILE
 from .. import ending, options, project, terminal
 from ..discover import Discovery, discover, seconds
-from ..files import check_replaceable, write_file
+from ..files import check_replaceable, reported, write_file
 from ..net.tcp import Network
-from ..problems import trouble
 
 _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
@@ -59,10 +58,8 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     if to_stdout:
         terminal.write(content)
         return
-    try:
+    with reported(output):
         write_file(output, content, replace=force)
-    except OSError as error:
-        raise ConfigError([trouble(error, output)]) from error
     # Not wrapped, since a command that is wrapped cannot be copied.
     terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
 
@@ -92,18 +89,13 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 
 def _next(output: Path) -> str:
-    """Return the command that checks the servers of the file, with the same options."""
+    """Return the command that checks the servers of the file."""
     context = click.get_current_context()
     is_plugin = context.find_root().info_name == "flask"
     words = ["flask autoconfig" if is_plugin else "flask-autoconfig"]
     if str(output) != DEFAULT_FILE:
         words.append(f"--config {shlex.quote(str(output))}")
     words.append("check --unpublished")
-    if context.params["resolver"]:
-        host, port = context.params["resolver"]
-        words.append(f"--resolver {f'[{host}]' if ':' in host else host}:{port}")
-    for (host, port), (real, real_port) in context.params["connect_to"]:
-        words.append(f"--connect-to {host}:{port}:{real}:{real_port}")
     return " ".join(words)
 
 
@@ -113,7 +105,5 @@ def _check_writable(output: Path, force: bool) -> None:
         message = "the file exists already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"
         raise ConfigError([Problem(str(output), message, cure)])
-    try:
+    with reported(output):
         check_replaceable(output)
-    except OSError as error:
-        raise ConfigError([trouble(error, output)]) from error

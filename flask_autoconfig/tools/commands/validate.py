@@ -12,10 +12,14 @@ import click
 from ... import families
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
-from ...families import Family
 from .. import project, terminal
 from ..problems import shown
-from ..warnings import find_warnings, unknown_listed
+from ..warnings import find_warnings
+
+# A family that a project's hooks exclude from answers.
+_SILENT = "they get nothing ({}), since they log in with the address and find_username "
+_SILENT += "returns other login names"
+_SILENT_CURE = "leave that family out of `clients`, if you like"
 
 
 @click.command("validate")
@@ -60,26 +64,18 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
     if served is None:
         served = families.chosen(loaded.tables.clients, "clients")
     chosen = service.families if service else ()
-    listings = loaded.listings.values()
     found = find_warnings(loaded.providers, served, loaded.origins)
     warnings = [
         *with_lines(found, file, loaded.providers, loaded.origins),
-        *(warning for listing in listings for warning in unknown_listed(listing)),
         *loaded.unmatched,
         *loaded.unsafe,
-        *(_silent(family) for family in chosen if family not in served),
+        *(
+            Problem("", _SILENT.format(family.name), _SILENT_CURE, family.askers)
+            for family in chosen
+            if family not in served
+        ),
     ]
     return [*loaded.skipped], warnings
-
-
-def _silent(family: Family) -> Problem:
-    """Return the warning for a family that a project's hooks exclude from answers."""
-    message = (
-        f"they get nothing ({family.name}), since they log in with the address and "
-    )
-    message += "find_username returns other login names"
-    cure = "leave that family out of `clients`, if you like"
-    return Problem("", message, cure, family.askers)
 
 
 def _count(found: Sequence[Problem], word: str) -> str:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from ...config.ports import standard_port
 from ...config.reading import from_raw
-from ...config.values import domain_pattern
 from ...config.writing import dumps
 from ...documents.broken import beginning
 from ...documents.thunderbird_reader import NotAutoconfigError, Reader
 from ...documents.xml import NotXmlError
 from ...errors import ConfigError, Problem
+from ...files import read_file
+from ..net.http import fetch_once, following
+from ..net.resolver import Resolver
+from ..net.tcp import Network, ProbeError
+from ..net.untrusted import split_url
 from . import automx, automx2, setups
-from .fetching import fetched
 from .imported import Imported, Raw, UnreadableError, prune
 
 Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
+_MOST_SECONDS = 20.0  # for a URL, with its redirects
+_DOWNLOAD = "download it, and name the file"
 _NAMES = (
     "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
 )
-
-
-class Format(NamedTuple):
-    """A format that can be imported."""
-
-    name: str
-    matches: Callable[[bytes], object]  # whether a file that begins so has this format
-    read: Callable[[Path, bytes], Imported]
 
 
 def _matcher(pattern: bytes) -> Callable[[bytes], object]:
@@ -52,14 +48,18 @@ def _read_xml(_file: Path, data: bytes) -> Imported:
 _AUTOMX = re.compile(rb"(?m)^[ \t]*\[automx\]").search
 _AUTODISCOVER = _matcher(rb"(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b")
 _SQLITE = _matcher(rb"SQLite format 3\0")
-# The first one that matches counts.
-FORMATS = (
-    Format("database of automx2", _SQLITE, automx2.read_database),
-    Format("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
-    Format("automx.conf", _AUTOMX, automx.read),
-    Format("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
-    Format("configuration profile", setups.is_profile, setups.read_profile),
-    Format("config-v1.1.xml", lambda _: True, _read_xml),
+# Each with its name, whether a file that begins so has it, and its reader; the first one
+# that matches counts.
+_Format: TypeAlias = tuple[
+    str, Callable[[bytes], object], Callable[[Path, bytes], Imported]
+]
+FORMATS: tuple[_Format, ...] = (
+    ("database of automx2", _SQLITE, automx2.read_database),
+    ("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
+    ("automx.conf", _AUTOMX, automx.read),
+    ("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
+    ("configuration profile", setups.is_profile, setups.read_profile),
+    ("config-v1.1.xml", lambda _: True, _read_xml),
 )
 
 
@@ -71,14 +71,11 @@ def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
     """
     problems: list[Problem] = []
     notes: list[str] = []
-    found: dict[Source, list[Raw]] = {}
-    for file in files:
-        if file in found:
-            problems.append(Problem(str(file), "it is named twice", "name it once"))
-            continue
-        found[file], lost = [], list[str]()
+    found: list[tuple[Source, Raw]] = []
+    for file in dict.fromkeys(files):
+        lost: list[str] = []
         try:
-            found[file] = _import(file, lost)
+            found += [(file, raw) for raw in _import(file, lost)]
         except UnreadableError as error:
             problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
@@ -88,14 +85,15 @@ def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
             ]
         notes += [f"{file}: {note}" for note in lost]
 
-    problems += _claimed_twice(found)
-    if problems:
-        failure = ConfigError(problems, "nothing is imported")
+    try:
+        if problems:
+            raise ConfigError(problems, "nothing is imported")
+        raw = {"provider": _merged(found, notes)}
+        return dumps(from_raw(raw).tables), notes
+    except ConfigError as error:
         for note in notes:
-            failure.add_note(note)
-        raise failure
-    raw = {"provider": _merged(found, notes)}
-    return dumps(from_raw(raw).tables), notes
+            error.add_note(note)
+        raise
 
 
 def _import(file: Source, notes: list[str]) -> list[Raw]:
@@ -114,8 +112,10 @@ def _read(file: Source) -> Imported:
     """Read a file by its format; raises UnreadableError."""
     name = "file"
     try:
-        data = _content(file) if isinstance(file, Path) else fetched(file)
-        name, _, read = next(it for it in FORMATS if it.matches(data))
+        data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
+        if not data:
+            raise UnreadableError("it is empty")
+        name, _, read = next(it for it in FORMATS if it[1](data))
         return read(Path(file), data)
     except UnreadableError:
         raise
@@ -135,21 +135,26 @@ def _read(file: Source) -> Imported:
         raise UnreadableError(f"it is no readable {name}: {error}", cure) from error
 
 
-def _content(file: Path) -> bytes:
-    """Return the content of a file or of a pipe, such as a shell's `<(…)`.
-
-    A pipe that nobody writes to is empty, and does not block the command.
-    """
-    number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    os.set_blocking(number, True)
-    with open(number, "rb") as stream:
-        data = stream.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        limit = f"{_MOST_BYTES // 1024 // 1024} MiB"
-        raise UnreadableError(f"it has more than {limit}")
-    if not data:
-        raise UnreadableError("it is empty")
-    return data
+def _fetched(url: str) -> bytes:
+    """Return what is at a URL, at most 1 MiB; raises UnreadableError."""
+    parts = split_url(url)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise UnreadableError("it is no https or http URL", _DOWNLOAD)
+    # The user named this host; where a redirect leads must be on the internet.
+    own = frozenset((parts.hostname, port or 443) for port in (parts.port, 443, 80))
+    network = Network(Resolver(), own=own).step(_MOST_SECONDS)
+    try:
+        reply = following(lambda each: fetch_once(network, each), url)
+    except ProbeError as error:
+        raise UnreadableError(f"cannot fetch it: {error}", _DOWNLOAD) from error
+    fault = reply.certificate.problem if reply.certificate else ""
+    if not fault and reply.status != 200:
+        fault = f"{reply.url} answers with status {reply.status}"
+    if not fault and parts.scheme == "https" and not reply.is_verified:
+        fault = "a redirect leads to http, where anybody may change it on its way"
+    if fault or reply.damage:
+        raise UnreadableError(f"cannot fetch it: {fault or reply.damage}", _DOWNLOAD)
+    return reply.body
 
 
 # --- Invalid values -------------------------------------------------------------------
@@ -183,7 +188,10 @@ def leave_out_invalid(provider: Raw, where: Callable[[Any, Any], str]) -> Iterat
             served = ""
             container[key] = None
             if key == "socket_type":
-                container[key] = _usual_socket_type(container)
+                type_, port = container.get("type", ""), container.get("port")
+                starttls = (25, standard_port(type_, "STARTTLS"))
+                is_usual = port is not None and port in starttls
+                container[key] = "STARTTLS" if is_usual else "SSL"
                 served = f"; {container[key]} is served"
             yield f"{place} is left out{shown}: {problem.message}{served}"
         prune(provider)
@@ -207,29 +215,10 @@ def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
     return container, key
 
 
-def _usual_socket_type(server: Raw) -> str:
-    type_, port = server.get("type", ""), server.get("port")
-    is_starttls = port == 25 or (port and port == standard_port(type_, "STARTTLS"))
-    return "STARTTLS" if is_starttls else "SSL"
-
-
 # --- Providers of several files -------------------------------------------------------
 
 _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
-
-
-def _claimed_twice(found: Mapping[Source, list[Raw]]) -> Iterator[Problem]:
-    owners: dict[str, Source] = {}
-    for file, providers in found.items():
-        for domain in (name for raw in providers for name in raw.get("domains", ())):
-            owner = owners.setdefault(domain_pattern(domain), file)
-            if owner != file:
-                yield Problem(
-                    str(file),
-                    f"it lists the domain {domain}, as {owner} does",
-                    "import one of them, or remove the domain there",
-                )
 
 
 def _identity(provider: Raw) -> str:
@@ -244,10 +233,10 @@ def _identity(provider: Raw) -> str:
     return repr(sorted(raw.items()))
 
 
-def _merged(found: Mapping[Source, list[Raw]], notes: list[str]) -> list[Raw]:
+def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains."""
     merged: dict[str, Raw] = {}
-    for file, provider in ((file, it) for file, raws in found.items() for it in raws):
+    for file, provider in found:
         first = merged.setdefault(_identity(provider), provider)
         if first is provider:
             continue

@@ -25,7 +25,6 @@ _WORDS: dict[str, dict[str, str]]
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _YES = {"1", "y", "yes", "t", "true", "on"}
 _LONGEST_VALUE = 1000  # characters
-_MOST_FOLLOWED = 5  # sections, one after the other
 
 
 class _Value(NamedTuple):
@@ -86,14 +85,11 @@ class _Automx:
         self._notes: dict[str, None] = {}
 
     def read(self) -> Imported:
-        listed = _words(self._sections.get("automx", {}).get("domains", _Value([])))
+        value = self._sections.get("automx", {}).get("domains", _Value([]))
+        listed = re.findall(r"[^\s,]+", value.text)
         domains = dict.fromkeys(listed)
         if not listed or "*" in domains:
-            # A section serves its own domain, unless a filter selects the section.
-            filters = [self._get(it, "section_filter") for it in self._sections]
-            targets = {name for value in filters for name in _words(value)}
-            names = [it for it in self._sections if "." in it and it not in targets]
-            domains |= dict.fromkeys(names)
+            domains |= dict.fromkeys(it for it in self._sections if "." in it)
         providers: dict[str, Raw] = {}  # by their section
         for domain in domains:
             name = domain if domain in self._sections else "global"
@@ -122,7 +118,7 @@ class _Automx:
             self._note(f"[{name}]: what {backend} looks up for a user {words}", value)
         return name
 
-    def _settings(self, section: str, followed: int = 0) -> Raw:
+    def _settings(self, section: str) -> Raw:
         raw: Raw = {
             "display_name": self._filled(section, "account_name") or None,
             "display_short_name": self._filled(section, "account_name_short") or None,
@@ -139,16 +135,7 @@ class _Automx:
             value = self._get(section, key)
             if value.text and value.text.lower() not in ("no", "false", "off", "0"):
                 self._leave_out(key, value, why)
-
-        target = self._get(section, "follow")
-        if not target.text:
-            return raw
-        if target.text not in self._sections or followed == _MOST_FOLLOWED:
-            self._leave_out("follow", target, "there is no such section, or a circle")
-            return raw
-        name = self._usable_section(target.text, f"follow = {target.text}")
-        more = self._settings(name, followed + 1) if name is not None else {}
-        return _overridden(raw, more)
+        return raw
 
     def _server(self, section: str, key: str) -> Raw | None:
         given = self._get(section, f"{key}_server")
@@ -218,19 +205,3 @@ class _Automx:
     def _note(self, sentence: str, value: _Value | None = None) -> None:
         line = f"line {value.number}: " if value and value.number else ""
         self._notes[line + sentence] = None
-
-
-def _overridden(raw: Raw, more: Raw) -> Raw:
-    """Return settings with those of a section that `follow` names."""
-    for key, value in more.items():
-        if isinstance(value, list):
-            types = {server["type"] for server in value}
-            kept = [it for it in raw.get(key, []) if it["type"] not in types]
-            raw[key] = [*kept, *value]
-        elif value is not None:
-            raw[key] = value
-    return raw
-
-
-def _words(value: _Value) -> list[str]:
-    return re.findall(r"[^\s,]+", value.text)

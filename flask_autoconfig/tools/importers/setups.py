@@ -19,6 +19,7 @@ from .imported import Imported, Raw, UnreadableError, add_server
 
 _PROTOCOLS = {word.upper() for word in (outlook.TYPES | outlook.DAV_TYPES).values()}
 _PAYLOADS = {apple.MAIL, apple.EXCHANGE, *apple.DAV.values()}
+_SKIPPED = "a server is left out: {}"
 _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 
@@ -28,15 +29,10 @@ def is_profile(data: bytes) -> bool:
     return data.startswith(b"bplist") or is_xml
 
 
-class _Notes(list[str]):
-    def skip(self, error: MeaninglessError) -> None:
-        self.append(f"a server is left out: {error}")
-
-
 def read_autodiscover(_file: Path, data: bytes) -> Imported:
     """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
-    notes = _Notes()
-    accounts: Iterable[Account] = read_outlook(data, notes.skip).servers
+    lost: list[MeaninglessError] = []
+    accounts: Iterable[Account] = read_outlook(data, lost.append).servers
     # Outlook takes a missing <SPA> for NTLM, which hardly any author of a file means.
     if not re.search(rb"SPA>\s*on\b", data, re.IGNORECASE):
         accounts = [
@@ -46,7 +42,7 @@ def read_autodiscover(_file: Path, data: bytes) -> Imported:
     known = {*_PROTOCOLS, "MOBILESYNC"}
     if any(account.type == "ews" for account in accounts):
         known |= {"EXCH", "EXPR"}
-    addresses = []
+    addresses, notes = [], [_SKIPPED.format(it) for it in lost]
     for element in parse(data).iter():
         name, text = local_name(element), text_of(element)
         if name in _ADDRESS_ELEMENTS:
@@ -60,8 +56,9 @@ def read_profile(_file: Path, data: bytes) -> Imported:
     """Read a profile, signed or not; raises MeaninglessError."""
     if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"bplist")):
         data = data[data.find(b"<?xml") : data.rfind(b"</plist>") + len(b"</plist>")]
-    notes = _Notes()
-    accounts = read_plain_profile(data, notes.skip).servers
+    lost: list[MeaninglessError] = []
+    accounts = read_plain_profile(data, lost.append).servers
+    notes = [_SKIPPED.format(it) for it in lost]
     payloads: list[dict[str, Any]] = plistlib.loads(data)["PayloadContent"]
     for payload in payloads:
         kind = payload.get("PayloadType")
