@@ -223,7 +223,8 @@ class Reader:
         known, type_ = _TYPES.get(str(element.tag)), element.get("type", "").strip()
         if not known or not type_ or type_ in known:
             return True
-        why = type_hint(type_) or f"the type {type_[:60]} is none of {', '.join(known)}"
+        hint = f"; {type_hint(type_)}".removesuffix("; ")
+        why = f"the type {type_[:60]} is none of {', '.join(known)}{hint}"
         self._lose(element, why)
         return False
 
