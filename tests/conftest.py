@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
@@ -37,6 +38,11 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = config.option.markexpr.replace("not ", "not-").split()
     if not _HAS_ALL and {*_TIERS} & {*asked}:
         raise pytest.UsageError("run first: pip install '.[test-all]'")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for `-n auto`: half of the time, tests wait."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 # Commands start the shell themselves.
