@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -63,6 +64,14 @@ class _Guard:
 
 _guard = _Guard()
 sys.addaudithook(_guard)
+_PROCESS, _exit = os.getpid(), os._exit
+
+
+def _end(code: int) -> None:
+    """Fail the test whose command ends the process, which runs further tests."""
+    if os.getpid() != _PROCESS:  # a child
+        _exit(code)
+    pytest.fail(f"the process would end with exit code {code}")
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -73,7 +82,8 @@ def _is_fast(item: pytest.Item) -> bool:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     _guard.is_on = _is_fast(item)
     try:
-        return (yield)
+        with patch.object(os, "_exit", _end):
+            return (yield)
     finally:
         _guard.is_on = False
 
