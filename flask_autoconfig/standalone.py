@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
@@ -106,7 +107,7 @@ def _health() -> Response:
     Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
-    host = request.args.get("domain")
+    host = dict(parse_qsl(request.environ.get("QUERY_STRING", ""))).get("domain")
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
