@@ -107,7 +107,8 @@ def _health() -> Response:
     Caddy sends the latter before it requests a certificate (`on_demand_tls`).
     """
     service: Service = current_app.extensions["autoconfig"]
-    host = dict(parse_qsl(request.environ.get("QUERY_STRING", ""))).get("domain")
+    keys = dict(parse_qsl(request.environ.get("QUERY_STRING", ""), True))
+    host = keys.get("domain")
     try:
         if host is None or service.lookup.serves_host(host):
             return _response(text_answer("200 OK", "ok"))
