@@ -81,8 +81,10 @@ def _is_fast(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     _guard.is_on = _is_fast(item)
+    # No fast test meets a public authority, and reading all takes 30 ms a connection.
+    roots = {"SSL_CERT_FILE": os.devnull} if _guard.is_on else {}
     try:
-        with patch.object(os, "_exit", _end):
+        with patch.object(os, "_exit", _end), patch.dict(os.environ, roots):
             return (yield)
     finally:
         _guard.is_on = False
