@@ -332,23 +332,10 @@ def test_a_program_that_finds_the_servers_needs_none(
         assert ("and enter the servers" in steps) != is_found
 
 
-def test_geary_is_told_a_user_name_that_it_does_not_read(toml: Write) -> None:
-    file = toml(with_every('username = "%EMAILLOCALPART%"'))
-    for program, is_typed in {"gnome": True, "kmail": False}.items():
-        page = ask(file, f"{FRED}&program={program}").text
-        assert ("and enter the servers" in page) == is_typed
-
-
 def test_another_program_has_the_servers_once(app: Flask) -> None:
     page = ask(app, f"{ANNA}&program=other").text
     assert page.count('data-copy="imap.harmony.example"') == 1
     assert 'id="settings" open' in page
-
-
-def test_spark_is_told_to_refuse_servers_without_encryption(toml: Write) -> None:
-    for line, is_refused in (("", False), ('socket_type = "plain"', True)):
-        page = ask(toml(with_every(line)), f"{FRED}&program=spark").text
-        assert ("It refuses servers without encryption" in page) == is_refused
 
 
 def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
@@ -415,59 +402,65 @@ domains = ["example.com"]
 type = "caldav"
 url = "https://dav.example.com/"
 """
+BOOK = """[[provider.address_book]]
+type = "carddav"
+url = "https://dav.example.com/"
+"""
 OFFICE = with_every('authentication = "OAuth2"').replace(
     'example.com"\n', 'office365.com"\n'
 )
+FILES = {
+    "passwords": TWO_DOMAINS,
+    "POP3": TWO_DOMAINS.replace('"imap"', '"pop3"'),
+    "encrypted passwords": with_every('authentication = "password-encrypted"'),
+    "OAuth2": with_every('authentication = "OAuth2"'),
+    "OAuth2 at a host that Thunderbird knows": OFFICE,
+    "a SASL name": with_every(SASL),
+    "a calendar": CALENDAR,
+    "two URLs": f"{CALENDAR}{BOOK}",
+    "all": TWO_DOMAINS + BOOK,
+    "JMAP": CALENDAR.replace("calendar", "incoming").replace("caldav", "jmap"),
+    "local parts": with_every('username = "%EMAILLOCALPART%"'),
+    "no encryption": with_every('socket_type = "plain"'),
+    "Gmail alone": f'{TWO_DOMAINS}[provider.page]\nprograms = ["gmail"]\n',
+}
 OFFERED = {
-    "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
-    "POP3": (
-        TWO_DOMAINS.replace('"imap"', '"pop3"'),
-        IDS
-        - {*("davx5", "outlook-new", "outlook-mobile", "gmail-ios", "fairemail")}
-        - {"spark", "gnome"},
-    ),
-    "encrypted passwords": (
-        with_every('authentication = "password-encrypted"'),
-        {"thunderbird", "evolution", "kmail", "other", "iphone", "mac"},
-    ),
-    "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
-    "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
-    "a SASL name": (with_every(SASL), IDS - {"davx5"}),
-    "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
+    "passwords": IDS - {"davx5"},
+    "POP3": IDS
+    - {*("davx5", "outlook-new", "outlook-mobile", "gmail-ios", "fairemail")}
+    - {"spark", "gnome"},
+    "encrypted passwords": {
+        *("thunderbird", "evolution", "kmail", "other", "iphone", "mac")
+    },
+    "OAuth2": {"other"},
+    "OAuth2 at a host that Thunderbird knows": {"thunderbird", "other"},
+    "a SASL name": IDS - {"davx5"},
+    "a calendar": {"davx5", "other", "iphone", "mac"},
 }
 
 
-@pytest.mark.parametrize(("text", "programs"), OFFERED.values(), ids=OFFERED.keys())
+@pytest.mark.parametrize("name", OFFERED)
 def test_only_programs_that_can_use_the_servers_are_offered(
-    toml: Write, text: str, programs: set[str]
+    toml: Write, name: str
 ) -> None:
-    file = toml(text)
-    assert {*offered(ask(file, FRED))} == programs
+    file = toml(FILES[name])
+    assert {*offered(ask(file, FRED))} == OFFERED[name]
     profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
     has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
     assert has_profile == (profile.status_code == 200)
 
 
-def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> None:
-    page = ask(toml(OFFICE), f"{FRED}&program=thunderbird").text
-    why = "Programs that only take a password are left out"
-    assert why in page
-    assert "Thunderbird opens your provider’s own page" in page
-    assert "Type your e-mail password" not in page
-    for text in (with_every('authentication = "OAuth2"'), TWO_DOMAINS):
-        assert why not in ask(toml(text), f"{FRED}&program=other").text
-
-
-def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> None:
-    both = CALENDAR + '[[provider.address_book]]\ntype = "carddav"\n'
-    page = ask(toml(f'{both}url = "https://dav.example.com/"'), f"{FRED}&program=davx5")
-    assert "Do this once for each of these" not in page.text
-
-
-def test_android_programs_lead_to_the_steps_of_davx5(app: Flask) -> None:
-    for program in ("gmail", "samsung"):
-        page = ask(app, f"{ANNA}&program={program}").text
-        assert 'program=davx5">DAVx⁵</a>' in page
+@rows("said", "name, program, has, lacks")
+def test_the_page_says_of_a_program_what_the_file_makes_of_it(
+    toml: Write, name: str, program: str, has: list[str], lacks: list[str]
+) -> None:
+    query = f"{FRED}&program={program}"
+    page = ask(toml(FILES[name]), query, User_Agent="iPhone").text
+    assert [sentence for sentence in has if sentence not in page] == []
+    assert [sentence for sentence in lacks if sentence in page] == []
+    if "Choose another program." in has:  # the reason is above the programs
+        assert has[0] in page.partition('class="tiles"')[0]
+    assert "Choose another program." not in ask(toml(FILES[name]), FRED).text
 
 
 @rows("browsers", "agent, needs_safari")
@@ -515,12 +508,6 @@ def test_gmail_asks_for_the_options_of_the_account_before_the_name(app: Flask) -
     assert "your e-mail password" in after.partition("</dl>")[0]
 
 
-def test_the_steps_say_where_davx5_costs_money(app: Flask) -> None:
-    page = ask(app, f"{ANNA}&program=davx5").text
-    assert "free of charge in <a" in page
-    assert "https://f-droid.org/packages/at.bitfire.davdroid/" in page
-
-
 @rows("found", "old, new, is_found")
 def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
     toml: Write, old: str, new: str, is_found: bool
@@ -531,73 +518,6 @@ def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
     steps = page.partition('id="steps"')[2].partition("</ol>")[0]
     assert ("It finds the servers by itself" in steps) == is_found
     assert ("and enter the servers" in steps) != is_found
-
-
-JMAP = """[[provider]]
-domains = ["example.com"]
-[[provider.incoming]]
-type = "jmap"
-url = "https://jmap.example.com/"
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "program", "sentence"),
-    [
-        (
-            TWO_DOMAINS.replace('"imap"', '"pop3"'),
-            "outlook-new",
-            "Outlook (new) needs IMAP",
-        ),
-        (with_every('authentication = "OAuth2"'), "gmail", "Gmail cannot sign in"),
-        (TWO_DOMAINS, "davx5", "neither calendars nor address books"),
-        (TWO_DOMAINS, "foo", "There are no steps for the program in this link"),
-        (
-            TWO_DOMAINS + '[provider.page]\nprograms = ["gmail"]',
-            "mac",
-            "no steps for Mac (Mail)",
-        ),
-    ],
-)
-def test_a_link_to_a_program_that_cannot_be_used_says_why(
-    toml: Write, text: str, program: str, sentence: str
-) -> None:
-    page = ask(toml(text), f"{FRED}&program={program}").text
-    assert sentence in page.partition('class="tiles"')[0]
-    assert "Choose another program." in page
-    assert "Choose another program." not in ask(toml(text), FRED).text
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (
-            with_every('authentication = "OAuth2"'),
-            "a sign-in at the provider’s own page",
-        ),
-        (JMAP, "they read mail with IMAP or POP3"),
-        (TWO_DOMAINS, ""),
-        (CALENDAR, ""),
-        (OFFICE, ""),
-    ],
-    ids=[
-        "OAuth2 alone",
-        "JMAP alone",
-        "passwords",
-        "a calendar",
-        "OAuth2, Thunderbird",
-    ],
-)
-def test_an_account_that_most_programs_cannot_use_says_why(
-    toml: Write, text: str, why: str
-) -> None:
-    page = ask(toml(text), f"{FRED}&program=other", User_Agent="iPhone").text
-    said = re.findall(
-        "The iPhone, Gmail and most programs cannot be used: ([^<]*)", page
-    )
-    assert [sentence for sentence in said if why in sentence] == said
-    assert bool(said) == bool(why)
-    assert ("Type your name, your address and your password" in page) == (not why)
 
 
 @rows("by-hand", "program, by_hand")
