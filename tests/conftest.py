@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
@@ -24,15 +25,19 @@ settings.load_profile("shared")
 
 _TIERS = ("world", "install")
 _HAS_ALL = find_spec("playwright") is not None
-if not _HAS_ALL:  # these import packages of `test-all`, and have no fast tests
-    collect_ignore = [
-        "test_database.py",
-        "test_package.py",
-        "test_page.py",
-        "test_page_frameworks.py",
-        "test_page_seen.py",
-        "test_readers.py",
-    ]
+_FAST = "not world and not install"  # as in pyproject.toml
+_OF_A_TIER = re.compile(
+    rf"^pytestmark = (?:\[[^\]]*)?pytest\.mark\.(?:{'|'.join(_TIERS)})\b", re.MULTILINE
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without fast tests, which may import packages of `test-all`."""
+    if collection_path.suffix != ".py" or (
+        _HAS_ALL and config.option.markexpr != _FAST
+    ):
+        return None
+    return bool(_OF_A_TIER.search(collection_path.read_text(encoding="utf-8"))) or None
 
 
 def pytest_configure(config: pytest.Config) -> None:

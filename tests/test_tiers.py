@@ -43,11 +43,13 @@ def test_of_installers():
 def test_a_fast_test_fails_that_skips_starts_a_program_or_ends_its_process(
     tmp_path: Path,
 ) -> None:
-    file = tmp_path / "test_of_mine.py"
-    file.write_text(TESTS)
+    (tmp_path / "test_of_mine.py").write_text(TESTS)
+    (tmp_path / "test_of_the_world.py").write_text(
+        "import pytest\nimport not_there\npytestmark = [pytest.mark.world]\n"
+    )
     options = ["-p", "conftest", "-p", "no:cacheprovider", "-c"]
     done = subprocess.run(
-        [BIN / "pytest", *options, ROOT / "pyproject.toml", file],
+        [BIN / "pytest", *options, ROOT / "pyproject.toml", tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
         capture_output=True,
         text=True,
