@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
@@ -22,22 +25,30 @@ settings.load_profile("shared")
 
 _TIERS = ("world", "install")
 _HAS_ALL = find_spec("playwright") is not None
-if not _HAS_ALL:  # these import packages of `test-all`, and have no fast tests
-    collect_ignore = [
-        "test_database.py",
-        "test_package.py",
-        "test_page.py",
-        "test_page_frameworks.py",
-        "test_page_print.py",
-        "test_page_seen.py",
-        "test_readers.py",
-    ]
+_FAST = "not world and not install"  # as in pyproject.toml
+_OF_A_TIER = re.compile(
+    rf"^pytestmark = (?:\[[^\]]*)?pytest\.mark\.(?:{'|'.join(_TIERS)})\b", re.MULTILINE
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without fast tests, which may import packages of `test-all`."""
+    if collection_path.suffix != ".py" or (
+        _HAS_ALL and config.option.markexpr != _FAST
+    ):
+        return None
+    return bool(_OF_A_TIER.search(collection_path.read_text(encoding="utf-8"))) or None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     asked = config.option.markexpr.replace("not ", "not-").split()
     if not _HAS_ALL and {*_TIERS} & {*asked}:
         raise pytest.UsageError("run first: pip install '.[test-all]'")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers for `-n auto`: half of the time, tests wait."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 # Commands start the shell themselves.
@@ -58,6 +69,14 @@ class _Guard:
 
 _guard = _Guard()
 sys.addaudithook(_guard)
+_PROCESS, _exit = os.getpid(), os._exit
+
+
+def _end(code: int) -> None:
+    """Fail the test whose command ends the process, which runs further tests."""
+    if os.getpid() != _PROCESS:  # a child
+        _exit(code)
+    pytest.fail(f"the process would end with exit code {code}")
 
 
 def _is_fast(item: pytest.Item) -> bool:
@@ -67,8 +86,11 @@ def _is_fast(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     _guard.is_on = _is_fast(item)
+    # No fast test meets a public authority, and reading all takes 30 ms a connection.
+    roots = {"SSL_CERT_FILE": os.devnull} if _guard.is_on else {}
     try:
-        return (yield)
+        with patch.object(os, "_exit", _end), patch.dict(os.environ, roots):
+            return (yield)
     finally:
         _guard.is_on = False
 

@@ -213,10 +213,9 @@ def test_in_a_flask_project_commands_take_its_file_and_ask_its_hooks(
     def flask(app: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         return start("flask", "--app", app, "autoconfig", *words, **env)
 
-    for subject in ("a@customer.test", "customer.test"):
-        done = flask("site_app", "show", subject)
-        assert "<domain>customer.test</domain>" in done.stdout, done.stderr
-        assert "imap.example.com" in done.stdout
+    done = flask("site_app", "show", "customer.test")
+    assert "<domain>customer.test</domain>" in done.stdout, done.stderr
+    assert "imap.example.com" in done.stdout
     file.write_text(FAULTY)
     for debug in ("0", "1"):  # in debug mode the app itself refuses the file
         done = flask("site_app", "validate", FLASK_DEBUG=debug)

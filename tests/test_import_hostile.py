@@ -255,7 +255,7 @@ PIECES = st.one_of(
 
 
 @pytest.mark.parametrize("name", ["xml", "seed", "automx", "database"])
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES), max_size=4),
     end=st.one_of(st.just(1.0), st.floats(0, 1)),

@@ -177,6 +177,7 @@ def test_long_values_of_a_document(tag: str) -> None:
 MARKUP = ("<input ", "<title ", "<input type=", "<title>", "<clientConfig", "type=pass")
 
 
+@pytest.mark.world
 @pytest.mark.parametrize(
     "call", [_clients, _documents, _others, _pages, _headers, _messages]
 )

@@ -88,9 +88,8 @@ def _printed(text: str) -> None:
 TEXTS = ("a", "\n", "é", "\u200b", "\ud800", "\x1b[", "\x1b[0m", "\x1b[0;")
 
 
-@pytest.mark.parametrize("token", ["a", '"\\', "\n"])  # two are escaped
-def test_records_are_compared_and_written_in_linear_time(token: str) -> None:
-    assert_linear(_write, token)
+def test_records_are_compared_and_written_in_linear_time() -> None:
+    assert_linear(_write, 'a"\\\n')  # three are escaped
 
 
 @pytest.mark.parametrize("token", TEXTS)

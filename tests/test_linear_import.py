@@ -72,6 +72,7 @@ def numbered(token: str, text: str) -> str:
     )
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_of_any_content_takes_linear_time(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -246,7 +246,7 @@ def worlds(draw: st.DrawFn, hooks: bool = True) -> World:
 
 
 _usual_settings = settings(
-    max_examples=200, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -131,7 +131,7 @@ def test_a_client_is_warned_of_exactly_where_it_gets_less(client: Client) -> Non
     @example({**NO_LESS, "incoming": [{**OFFICE, "authentication": BOTH}]})
     @example({**NO_LESS, "incoming": [{**GOOD["incoming"], "authentication": BEHIND}]})
     @given(services)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     def holds(raw: Raw) -> None:
         if not raw["incoming"]:
             return  # a file with sending alone is no file

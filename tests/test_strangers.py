@@ -377,6 +377,7 @@ _PORTS = [("autoconfig.", 443), ("", 443), ("imap.", 993), ("smtp.", 465)]
 _PORTS += [("autoconfig.", 80), ("imap.", 143), ("pop.", 110), ("smtp.", 587)]
 
 
+@pytest.mark.world
 @settings(
     max_examples=6,
     deadline=None,

@@ -1,4 +1,4 @@
-"""conftest.py fails fast tests that are skipped or need more than pip installs."""
+"""conftest.py fails what skips, needs more than pip installs, or ends its process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from support import BIN, ROOT
 
 TESTS = """
+import os
 import subprocess
 import pytest
 
@@ -22,6 +23,13 @@ def test_that_skips():
 def test_that_starts_a_program():
     subprocess.run(["/usr/bin/env"], check=True)
 
+def test_that_ends_its_process():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    os._exit(3)
+
 @pytest.mark.world
 def test_of_the_world():
     subprocess.run(["/usr/bin/env"], check=True)
@@ -32,23 +40,20 @@ def test_of_installers():
 """
 
 
-def test_a_fast_test_fails_if_it_skips_or_starts_a_program(tmp_path: Path) -> None:
-    file = tmp_path / "test_of_mine.py"
-    file.write_text(TESTS)
-    options = [
-        "-p",
-        "conftest",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        f"{ROOT}/pyproject.toml",
-    ]
+def test_a_fast_test_fails_that_skips_starts_a_program_or_ends_its_process(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_of_mine.py").write_text(TESTS)
+    (tmp_path / "test_of_the_world.py").write_text(
+        "import pytest\nimport not_there\npytestmark = [pytest.mark.world]\n"
+    )
+    options = ["-p", "conftest", "-p", "no:cacheprovider", "-c"]
     done = subprocess.run(
-        [BIN / "pytest", *options, file],
+        [BIN / "pytest", *options, ROOT / "pyproject.toml", tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), "CI": ""},
         capture_output=True,
         text=True,
         check=False,
     )
     (counts,) = re.findall(r"^=+ (.*) in [\d.]+s =+$", done.stdout, re.MULTILINE)
-    assert counts == "2 failed, 1 passed, 2 deselected"
+    assert counts == "3 failed, 1 passed, 2 deselected"

@@ -24,7 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,17 @@ url = "https://dav.{DOMAIN}/"
 Respond = Callable[[dns.message.Message], dns.message.Message | None]
 
 
+@lru_cache(64)  # most tests have the same zones, and parsing takes milliseconds
+def _parsed(text: str) -> dns.zone.Zone:
+    return dns.zone.from_text(text, dns.name.root, relativize=False, check_origin=False)
+
+
 class Zone:
     """The responses of a name server with these records."""
 
     def __init__(self, text: str, own: Collection[str] = ()) -> None:
         """*own* are the zones of an authoritative name server; others recurse."""
-        head = f"$TTL 60\n{text}"
-        self._zone = dns.zone.from_text(
-            head, dns.name.root, relativize=False, check_origin=False
-        )
+        self._zone = _parsed(f"$TTL 60\n{text}")
         self._own = [dns.name.from_text(zone) for zone in own]
 
     def respond(self, query: dns.message.Message) -> dns.message.Message:
