@@ -443,6 +443,20 @@ def test_many_domains_of_a_server_that_limits_requests_are_right(
     assert not [one for one in found if one["code"].startswith("http.")]
 
 
+def test_pop3_alone_fails_no_check(here: Paper, tmp_path: Path) -> None:
+    """Somebody has chosen it; programs that read IMAP alone are told as a warning."""
+    file = written(tmp_path, ('type = "imap"', 'type = "pop3"'))
+    here.names.serve(ADDRESSES + here.records(file))
+    here.front = here.web(WEB, Every(), file)
+    for known in (file, None):
+        report = here.check(USER, "--allow-private", file=known)
+        found = {
+            one["code"] for one in report["findings"] if one["status"] == "warning"
+        }
+        assert "failure" not in [one["status"] for one in report["findings"]]
+        assert "document.unusable" in found
+
+
 def test_seven_redirects_are_followed(here: Paper) -> None:
     when(lambda asked: asked.path in ANYWHERE, by_hops(7))(here)
     assert_right(here.check(USER, file=here.file))

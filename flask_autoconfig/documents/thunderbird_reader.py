@@ -284,7 +284,7 @@ def client_config(data: bytes) -> ET.Element:
         root = parse(data)
     except NotXmlError as error:
         raise NotAutoconfigError(str(error)) from error
-    if str(root.tag).startswith("{"):
+    if str(root.tag).endswith("}clientConfig"):
         raise NotAutoconfigError("its elements have a namespace (xmlns)")
     if root.tag != "clientConfig" or root.find("emailProvider") is None:
         raise NotAutoconfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -215,7 +216,9 @@ class _Requests:
             code = "document.unusable" if is_read else "document.not-read"
             wrong = finding(code, outcome.url, advice=cure, reason=error)
             is_get = step.kind == "pox by get"  # an invalid request for most servers
-            return self._failed(outcome, wrong.marked(web.ABSENT if is_get else ""))
+            types = set(re.findall(rb'<incomingServer type="(imap|pop3)"', reply.body))
+            mark = "POP3 alone" if types == {b"pop3"} else ""
+            return self._failed(outcome, wrong.marked(web.ABSENT if is_get else mark))
         if step.kind != "xml":
             trouble = web.unfilled(outcome.url, reply)
             return outcome._replace(setup=setup, trouble=trouble)

@@ -26,6 +26,7 @@ _LIMITS = {
     "first place": WARNING,  # the client asks there first, and went on
     "beside": WARNING,  # a server beside the right one
     "filter": NOTE,  # mail may go through it to other servers
+    "POP3 alone": WARNING,  # a server of the person's choice, which some clients lack
     "for others": WARNING,  # it affects clients of other domains
 }
 _ONLY_WAY = "only way"  # nothing else leads to the settings: a warning is a failure

@@ -212,8 +212,9 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
             ).hurting(client)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:
-            found = finding("autodiscover.no-auth", str(endpoint), offered=listed)
-            yield found.hurting(client)
+            yield finding(
+                "autodiscover.no-auth", str(endpoint), client=client, offered=listed
+            ).hurting(client)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------
