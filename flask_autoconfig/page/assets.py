@@ -185,8 +185,10 @@ def file(_lookup: Lookup, request: Request) -> Answer:
 @cache
 def _static(name: str) -> Answer:
     file = Path(__file__).parent / "static" / name
-    # Without comments and indentation.
-    data = re.sub(rb"/\*.*?\*/|(?<=\n) +| (?=\{)", b"", file.read_bytes(), flags=re.S)
+    # Without comments and indentation, and a style sheet without optional white space.
+    spaces = rb"(?<=[:,;{}])\s+" if file.suffix == ".css" else rb"(?<=\n) +"
+    data = re.sub(rb"/\*.*?\*/", b"", file.read_bytes(), flags=re.S)
+    data = re.sub(rb"%b| (?=\{)" % spaces, b"", data)
     return answers.public(
         data,
         [("Content-Type", CSS if file.suffix == ".css" else JAVASCRIPT)],
