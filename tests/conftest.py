@@ -46,9 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("run first: pip install '.[test-all]'")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers for `-n auto`: half of the time, tests wait."""
-    return 2 * len(os.sched_getaffinity(0))
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of workers for `-n auto`: half of the time, fast tests wait."""
+    cores = len(os.sched_getaffinity(0))
+    return 2 * cores if config.option.markexpr == _FAST else cores
 
 
 # Commands start the shell themselves.
