@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from asks import FILE, asks_of
-from support import BIN, ROOT, answered_alike, fetch, free_port, running
+from support import ROOT, answered_alike, fetch, free_port, running
 
 from flask_autoconfig import create_app
 from flask_autoconfig.families import FAMILIES
@@ -114,10 +114,8 @@ def test_clients_are_answered_in_an_application_as_by_the_service_alone(
     (tmp_path / "settings").write_text(application.settings)
     (tmp_path / "autoconfig.toml").write_bytes(FILE.read_bytes())
     bin_ = tmp_path / "venv/bin"
-    uv = BIN / "uv"
-    subprocess.run([uv, "venv", "-q", "-p", sys.executable, bin_.parent], check=True)
-    install = (uv, "pip", "install", "-q", "-p", bin_ / "python")
-    subprocess.run([*install, name, wheel], check=True)
+    subprocess.run([sys.executable, "-m", "venv", bin_.parent], check=True)
+    subprocess.run([bin_ / "pip", "install", "-q", name, wheel], check=True)
 
     port = free_port()
     program, *options = application.server.format(port=port).split()
