@@ -292,7 +292,11 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         return _apple_service(payload, way, text)
     type_ = "smtp"
     if way == apple.INCOMING:
-        type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
+        word = text(apple.MAIL_TYPE) or apple.MAIL_TYPES["imap"]
+        type_ = _APPLE_TYPES.get(word, "")
+        if not type_:
+            message = f"{apple.MAIL_TYPE} is {word[:80]!r}, which devices do not know"
+            raise MeaninglessError(message, f"write {' or '.join(_APPLE_TYPES)}")
     standard = standard_port(type_, "SSL") or 0
     port = payload.get(way + apple.PORT)
     if isinstance(port, str):
@@ -311,6 +315,9 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     username = text(way + apple.USERNAME) or None
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
     host = text(way + apple.HOST_NAME)
+    if not host:
+        key = way + apple.HOST_NAME
+        raise MeaninglessError(f"the {type_} server has no {key}", f"add {key}")
     is_mute = payload.get(f"{way[:8]}Password") == ""  # Incoming or Outgoing
     return Account(
         *(type_, host, port, socket_type, username, method), never_asks=is_mute
