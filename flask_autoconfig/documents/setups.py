@@ -176,9 +176,13 @@ def read_outlook(body: bytes, skip: Skip = None) -> Setup:
     return Setup((*setup.servers, *services))
 
 
-def has_action(body: bytes) -> bool:
-    """Return whether an Autodiscover answer says what to do with it, as Outlook needs."""
-    return bool(_text(parse(body), "Action"))
+def without_action(body: bytes) -> str:
+    """Return why an Autodiscover answer does not say what to do with it, or ""."""
+    action = _text(parse(body), "Action")
+    if action.lower() in ("settings", "redirecturl", "redirectaddr"):
+        return ""
+    said = f"its <Action> is {action[:40]!r}" if action else "it has no <Action>"
+    return f"{said}, so that Outlook uses none of its settings"
 
 
 def _text(root: Element, name: str) -> str:
@@ -212,7 +216,10 @@ def _without_servers(root: Element) -> MeaninglessError:
             return RedirectedError(known, target)
     found = [it for it in root.iter() if local_name(it) == outlook.PROTOCOL]
     if not found:
-        return MeaninglessError("the answer has no server in it")
+        message = "the answer has no server in it"
+        if local_name(root) == "clientConfig":
+            message += ": it is Thunderbird's document, <clientConfig>"
+        return MeaninglessError(message)
     namespace, _, _ = str(found[0].tag).rpartition("}")
     said = f'the xmlns "{namespace[1:][:120]}"' if namespace else "no xmlns"
     return MeaninglessError(
@@ -227,9 +234,18 @@ def _outlook_account(said: dict[str, str]) -> Account:
     if type_ in outlook.DAV_TYPES:
         return Account(type_, "", 0, "", username, url=said[outlook.SERVER])
     is_secure = said.get(outlook.SSL, "on").lower() == "on"
-    kind = said.get(outlook.ENCRYPTED_BY, "").upper()
-    socket_type = _OUTLOOK_SOCKET_TYPES.get(kind, "SSL") if is_secure else "plain"
-    port = port_of(said.get(outlook.PORT, "")) or standard_port(type_, socket_type)
+    word = said.get(outlook.ENCRYPTED_BY) or "Auto"
+    if word.upper() not in (*_OUTLOOK_SOCKET_TYPES, "AUTO"):
+        message = f"the Encryption of the {type_} server is {word[:40]!r}, a word that "
+        cure = "write <Encryption>TLS</Encryption> for STARTTLS, or SSL for TLS at once"
+        raise MeaninglessError(f"{message}Outlook does not know", cure)
+    kind = _OUTLOOK_SOCKET_TYPES.get(word.upper(), "SSL")
+    socket_type = kind if is_secure else "plain"
+    standard, digits = standard_port(type_, socket_type), said.get(outlook.PORT)
+    port = port_of(digits) if digits else standard
+    if digits and port is None:
+        message = f"the port of the {type_} server is {digits[:40]!r}"
+        raise MeaninglessError(message, f"write a number: <Port>{standard}</Port>")
     is_ntlm = said.get(outlook.SPA, "on").lower() == "on"
     method = "NTLM" if is_ntlm else "password-cleartext"
     if said.get(outlook.AUTH_REQUIRED, "on").lower() == "off":
@@ -292,7 +308,11 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
         return _apple_service(payload, way, text)
     type_ = "smtp"
     if way == apple.INCOMING:
-        type_ = _APPLE_TYPES.get(text(apple.MAIL_TYPE), "imap")
+        word = text(apple.MAIL_TYPE) or apple.MAIL_TYPES["imap"]
+        type_ = _APPLE_TYPES.get(word, "")
+        if not type_:
+            message = f"{apple.MAIL_TYPE} is {word[:80]!r}, which devices do not know"
+            raise MeaninglessError(message, f"write {' or '.join(_APPLE_TYPES)}")
     standard = standard_port(type_, "SSL") or 0
     port = payload.get(way + apple.PORT)
     if isinstance(port, str):
@@ -311,6 +331,9 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
     username = text(way + apple.USERNAME) or None
     method = _APPLE_METHODS.get(text(way + apple.METHOD), "")
     host = text(way + apple.HOST_NAME)
+    if not host:
+        key = way + apple.HOST_NAME
+        raise MeaninglessError(f"the {type_} server has no {key}", f"add {key}")
     is_mute = payload.get(f"{way[:8]}Password") == ""  # Incoming or Outgoing
     return Account(
         *(type_, host, port, socket_type, username, method), never_asks=is_mute

@@ -13,8 +13,8 @@ from ...documents.setups import (
     MeaninglessError,
     RedirectedError,
     Setup,
-    has_action,
     read_outlook,
+    without_action,
 )
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
@@ -273,8 +273,9 @@ class _Requests:
         if step.kind != "xml":
             setup = read_outlook(document)
             is_mail = any(not account.url for account in setup.servers)
-            if is_mail and self.client.family == "outlook" and not has_action(document):
-                reason = "it has no <Action>, so that Outlook uses none of its settings"
+            is_outlook = self.client.family == "outlook"
+            reason = without_action(document) if is_mail and is_outlook else ""
+            if reason:
                 cure = "write <Action>settings</Action> in <Account>"
                 raise MeaninglessError(reason, cure)
             return setup
