@@ -601,6 +601,16 @@ AFTER_LOGIN = {
         "554 5.7.1 Service unavailable; Client host [x] blocked using x",
         "login.client-refused",
     ),
+    "a disk that is full": (
+        "MAIL",
+        "452 4.3.1 Insufficient system storage",
+        "login.disk-full",
+    ),
+    "a domain that the server cannot find": (
+        "RCPT",
+        "550 5.1.8 <x>: Sender address rejected: Domain not found",
+        "login.sender-domain",
+    ),
     "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.greylisted"),
     "a quota": (
         "RCPT",
@@ -713,6 +723,17 @@ REFUSALS = {
             "450 4.7.1 Error: too much mail from 192.0.2.1",
             "550 5.4.5 Daily user sending limit exceeded.",
             "554 5.7.1 You have exceeded the allowed number of messages per hour",
+        ],
+        "login.disk-full": ["452 4.3.1 Insufficient system storage"],
+        "login.sending-suspended": [
+            '550 Outgoing mail from "fred@example.test" has been suspended.',
+        ],
+        "login.sender-domain": [
+            "450 4.1.8 <fred@example.test>: Sender address rejected: Domain not found",
+            "553 5.1.8 x... Domain of sender address fred@example.test does not exist",
+        ],
+        "login.sender-policy": [
+            "550 5.7.23 Message rejected due to: SPF fail - not authorized",
         ],
         "login.greylisted": ["451 4.7.1 Greylisting in action, please come back later"],
         "login.sending-unknown": [
