@@ -362,13 +362,15 @@ def _apple_service(
 
 # --- PACC -----------------------------------------------------------------------------
 
+_PACC_CURE = 'write "password": true, if people log in with a password'
 _PACC_TYPES = {word: type_ for type_, words in pacc.HOSTS.items() for word in words}
 
 
 def read_pacc(body: bytes) -> Setup:
     """Return what a PACC client sets up; raises MeaninglessError."""
     try:
-        protocols = json.loads(body)[pacc.PROTOCOLS]
+        document = json.loads(body)
+        protocols, methods = document[pacc.PROTOCOLS], document.get("authentication")
         hosts = [
             (type_, str(protocols[word][pacc.HOST]))
             for word, type_ in _PACC_TYPES.items()
@@ -378,6 +380,10 @@ def read_pacc(body: bytes) -> Setup:
         raise _broken("it is no JSON", body, error) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MeaninglessError("it is no JSON with protocols in it") from error
+    if hosts and protocols.keys().isdisjoint(("imap", "pop3", "jmap")):
+        raise MeaninglessError("it has no server to read mail from", "add imap")
+    if isinstance(methods, dict) and methods and not any(methods.values()):
+        raise MeaninglessError("its authentication allows no method", _PACC_CURE)
     return _setup(
         hosts, lambda it: Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -94,7 +95,30 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
         return _found("document.content-type", family, reply, found=kind, wanted=wanted)
     if expected is None or reply.body == expected:
         return _found("document.served", family, reply)
-    return web.with_cache(_found("document.stale", family, reply), "cache", reply)
+    differing = _differences(reply.body, expected)
+    stale = _found("document.stale", family, reply, differences=differing)
+    return web.with_cache(stale, "cache", reply)
+
+
+def _differences(*documents: bytes) -> str:
+    """Return which servers and methods of a document are not those of the file."""
+    try:
+        their, our = (
+            {
+                f"{part}.{key}": json.dumps(value)[:80]
+                for part in ("protocols", "authentication")
+                for key, value in json.loads(document).get(part, {}).items()
+            }
+            for document in documents
+        )
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    listed = [
+        f"{key} is {their.get(key, 'missing')}, the file says {our.get(key, 'nothing')}"
+        for key in (our | their)
+        if our.get(key) != their.get(key)
+    ]
+    return ": " + ("; ".join(listed[:4]) or "its servers and methods are the same")
 
 
 def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
