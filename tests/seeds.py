@@ -870,6 +870,17 @@ SEEDS: dict[str, Seed] = {
     "an SMTP server that turns away for the reverse name": greets(
         "450 4.7.25 Client host rejected: cannot find your hostname", "smtp", 465
     ),
+    "STARTTLS at the port of SMTP over TLS": mail(
+        "smtp",
+        465,
+        talks(
+            "220 smtp",
+            ("EHLO", "250 STARTTLS"),
+            inside=talks("", ("EHLO", "250 AUTH PLAIN")),
+        ),
+        good(SMTP_NAME),
+        at_once=False,
+    ),
     "a POP3 server that turns away": mail(
         "imap",
         995,

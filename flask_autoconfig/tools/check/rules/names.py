@@ -298,7 +298,7 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     spoken = dict(found.values).get("socket_type", "")
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
     other = by_type.get((first.type, spoken), "")
-    if found.code == "server.wrong-encryption" and other:
+    if found.code in ("server.wrong-encryption", "server.tls-later") and other:
         code = "srv.other-service"
         return finding(
             code, subject, target=target, way=way, service=service, other=other

@@ -246,12 +246,15 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if other is None:
         code = texts.code_on("server", kind, "server.no-connection")
         return finding(code, subject, advice=advice, reason=error, host=host)
+    is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     if other.type != endpoint.type:
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
     elif other.socket_type == "plain":
         code = "server.no-encryption"
+    elif endpoint.port == standard_port(endpoint.type, "SSL") and is_later:
+        code = "server.tls-later"
     else:
         code = "server.wrong-encryption"
     return finding(
@@ -263,6 +266,7 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
         type=endpoint.type.upper(),
         other_type=other.type.upper(),
         usual=standard_port(endpoint.type, "SSL"),
+        later=standard_port(endpoint.type, "STARTTLS"),
     )
 
 
