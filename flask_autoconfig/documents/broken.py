@@ -45,7 +45,7 @@ def beginning(document: bytes, error: object = "") -> tuple[str, str]:
     words = f"it begins with “{shown[:80]}”"
     if xml:
         words = words if before.strip() else "it begins with white space"
-        return words, _cure("not at start", "", "")
+        return words, _cure("not at start", "", shown)
     is_text = shown and "\N{REPLACEMENT CHARACTER}" not in text
     return (words, _cure(words, "", shown)) if is_text else ("", "")
 

@@ -236,6 +236,11 @@ def judge(
     certificate.kind = kind
     certificate.problem = text["problem"].format(**values)
     certificate.cure = text["cure"].format(**values)
+    names = certificate.names
+    if kind == "expired" and names and not any(_matches(host, one) for one in names):
+        other = texts()["certificate"]["name"]
+        certificate.problem += f", and {other['problem'].format(**values)}"
+        certificate.cure = other["cure"].format(**values)
 
 
 def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
