@@ -116,7 +116,14 @@ ask() {
     curl --silent --output /dev/null --write-out '%{http_code} ' \\
         "$url/mail/config-v1.1.xml?$query"
 }
-active() { systemctl is-active autoconfig.socket autoconfig.service | xargs echo; }
+active() { # the states, once a start has ended
+    for ((tries = 0; tries < 50; tries++)); do
+        states=$(systemctl is-active autoconfig.socket autoconfig.service | xargs echo)
+        [[ $states == *activating* ]] || break
+        sleep 0.1
+    done
+    echo "$states"
+}
 """
 
 
