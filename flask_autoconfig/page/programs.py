@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
 from .. import oauth_hosts
 from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
@@ -203,7 +203,12 @@ _DEVICE_NAMES: dict[Device, str] = {
     "linux": "Linux",
 }
 _TEXT = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-PROGRAMS = convert(tomllib.loads(_TEXT)["program"], tuple[Program, ...])
+PROGRAMS = tuple(
+    Program(
+        **{key: tuple(it) if isinstance(it, list) else it for key, it in row.items()}
+    )
+    for row in tomllib.loads(_TEXT)["program"]
+)
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
