@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -203,12 +203,10 @@ _DEVICE_NAMES: dict[Device, str] = {
     "linux": "Linux",
 }
 _TEXT = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-PROGRAMS = tuple(
-    Program(
-        **{key: tuple(it) if isinstance(it, list) else it for key, it in row.items()}
-    )
-    for row in tomllib.loads(_TEXT)["program"]
-)
+_ROWS: list[dict[str, Any]] = tomllib.loads(_TEXT)["program"]
+for _row in _ROWS:
+    _row |= {key: tuple(it) for key, it in _row.items() if isinstance(it, list)}
+PROGRAMS = tuple(Program(**row) for row in _ROWS)
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
