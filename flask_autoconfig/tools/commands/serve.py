@@ -298,10 +298,13 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_hooks() -> None:
         with lock:
+            if functions.load is not import_hooks:
+                return  # a class is instantiated once in a worker
             if site.module is not None:
                 functions.set(**load_hooks(site.module))
             elif site.functions:
                 functions.set(**_functions_of_app(info.load_app() if info else None))
+            functions.load = lambda: None
 
     def import_and_call(name: str, key: str) -> Any:
         try:
