@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -28,6 +29,7 @@ from flask_autoconfig import (
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
 from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling
+from flask_autoconfig.page import alone
 from flask_autoconfig.service import Service
 
 Log = pytest.LogCaptureFixture
@@ -341,6 +343,8 @@ def test_the_cache_is_bounded_in_bytes(serve: Serve, monkeypatch: Patch) -> None
     rows = {f"{'a' * 60}{n}.test": {**CUSTOMER, "domains": more} for n in range(40)}
     hook = serve(find_provider=rows.get).hooks.cached.find_provider
     hook.get(next(iter(rows)), 60)  # so that what is imported late is there
+    import_module("flask_autoconfig.page.view")  # by the thread of any service
+    alone.environment()
     tracemalloc.start()
     for domain in rows:
         assert hook.get(domain, 60)
