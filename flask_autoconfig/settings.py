@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from msgspec import structs
-
-from .address import (
-    Address,
-    fill_in,
-    fill_in_host,
-    fill_in_url,
-    is_authority,
-    parse_address,
-)
-from .config.tables import SERVER_KEYS, URL_KEYS, Incoming, Outgoing, Provider, Server
+from .address import is_authority, parse_address
+from .config.tables import Incoming, Outgoing, Provider, Server
+from .documents import Recipient
 from .hooks import HookFailed
 from .service import Service, Unavailable
 
@@ -72,28 +63,9 @@ def settings_of(
         root = get_current_url(environ, root_only=True).rstrip("/")
     query = f"?emailaddress={quote(str(parsed))}"
     page, profile = (service.path_of(name) for name in ("page", "apple"))
-    filled = {
-        key: tuple(_filled(getattr(served.provider, key), parsed))
-        for key in SERVER_KEYS
-    }
     return Settings(
         str(parsed),
-        structs.replace(served.provider, **filled),
+        Recipient(address=parsed).filled(served.provider),
         page and root + page + query,
         profile and root + profile + query,
     )
-
-
-def _filled(servers: Iterable[Server], address: Address) -> Iterator[Server]:
-    """Yield the servers with their placeholders filled in, if that can be."""
-    domain = address.domain
-    for server in servers:
-        host = fill_in_host(server.hostname, domain, address) or None
-        username = fill_in(server.username, domain, address) or None
-        urls = {
-            key: fill_in_url(url, domain, address) or None
-            for key in URL_KEYS
-            if (url := getattr(server, key, None)) is not None
-        }
-        if host or any(urls.values()):
-            yield structs.replace(server, hostname=host, username=username, **urls)

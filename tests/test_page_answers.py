@@ -1021,9 +1021,9 @@ def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> 
 
 SITE_TEMPLATES = {
     "values alone": (
-        "Ours: {{ autoconfig_page.settings.sections[0].title }} "
+        "Ours: {{ autoconfig_page.settings.sections[0].server.hostname }} "
         "{{ autoconfig_page.address }}",
-        [f"Ours: Incoming mail (IMAP) {ADDRESS}"],
+        [f"Ours: imap.harmony.example {ADDRESS}"],
     ),
     "the content in the site's layout": (
         '<title>Site</title>{% include "autoconfig/content.html" %}',

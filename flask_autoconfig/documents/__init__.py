@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from msgspec import structs
+
 from ..address import PLACEHOLDERS, Address, fill_in, fill_in_host, fill_in_url
-from ..config.tables import AuthenticationMethod, Method, Provider, Server
+from ..config.tables import (
+    SERVER_KEYS,
+    URL_KEYS,
+    AuthenticationMethod,
+    Method,
+    Provider,
+    Server,
+)
 
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
 LONGEST_NAME = 60
@@ -93,6 +102,28 @@ class Recipient(NamedTuple):
 
     def url(self, url: str | None) -> str:
         return fill_in_url(url, self.domain, self.address)
+
+    def filled(self, provider: Provider) -> Provider:
+        """Return the provider with the placeholders in its servers filled in.
+
+        A server whose host and URLs are unknown is left out.
+        """
+        filled = {
+            key: tuple(self._filled(getattr(provider, key))) for key in SERVER_KEYS
+        }
+        return structs.replace(provider, **filled)
+
+    def _filled(self, servers: Iterable[Server]) -> Iterator[Server]:
+        for server in servers:
+            host = self.host(server.hostname) or None
+            username = self.text(server.username) or None
+            urls = {
+                key: self.url(url) or None
+                for key in URL_KEYS
+                if (url := getattr(server, key, None)) is not None
+            }
+            if host or any(urls.values()):
+                yield structs.replace(server, hostname=host, username=username, **urls)
 
 
 ANYBODY = Recipient()

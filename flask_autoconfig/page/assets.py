@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, quote
 from .. import answers
 from ..answers import NOT_SERVED, Answer, Header, Request, text_answer
 from ..config.logo import Logo
-from ..config.tables import WITHOUT_LOGIN, AuthenticationMethod, Method
+from ..config.tables import WITHOUT_LOGIN, AuthenticationMethod, Method, Server
 from ..lookup import Lookup
 from ..snapshot import Served
 from . import look
 from .alone import render
-from .programs import Account, MailServer
+from .programs import Account
 from .visit import Visit
 
 NO_PICTURE = text_answer("404 Not Found", "There is no picture of that.")
@@ -121,15 +121,16 @@ def account_content(account: Account) -> bytes | None:
     return text if len(text) <= MOST_LARGE_BYTES else None
 
 
-def _exported(server: MailServer) -> list[Any]:
-    is_sasl = isinstance(server.method, AuthenticationMethod)
+def _exported(server: Server) -> list[Any]:
+    (method,) = server.authentication
+    is_sasl = isinstance(method, AuthenticationMethod)
     return [
         _PROTOCOLS[server.type],
-        server.host,
+        server.hostname,
         server.port,
-        _SECURITY[server.socket_type],
-        _METHODS["password-cleartext" if is_sasl else server.method],
-        server.username,
+        _SECURITY[server.socket_type or "SSL"],
+        _METHODS["password-cleartext" if is_sasl else method],
+        server.username or "",
     ]
 
 

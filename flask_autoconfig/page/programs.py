@@ -1,16 +1,17 @@
-"""The account that the page explains, and the programs that can use it."""
+"""An account that the page explains, and the programs that can use it."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs, toml
 
 from .. import oauth_hosts
-from ..address import Address, fill_in, fill_in_host, fill_in_url, unfold
+from ..address import Address, unfold
 from ..config.tables import (
     WITHOUT_LOGIN,
     AuthenticationMethod,
@@ -19,8 +20,9 @@ from ..config.tables import (
     Provider,
     Server,
 )
+from ..documents import Recipient
 from .visit import Device
-from .words import N_, Words
+from .words import N_
 
 # SASL names count as passwords too.
 PASSWORD: frozenset[Method] = frozenset(("password-cleartext",))
@@ -30,31 +32,22 @@ OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
 _METHODS = {"plain": PASSWORD, "all": ALL_PASSWORDS, "OAuth2": ALL_PASSWORDS | OAUTH2}
 
 
-class MailServer(NamedTuple):
-    """A mail server with the placeholders filled in for one address."""
+class Pair(NamedTuple):
+    """The servers that a program uses, each with its one method that the program has.
 
-    type: str
-    host: str
-    port: int
-    socket_type: str
-    username: str  # "" if none is needed
-    method: Method
+    The `username` of a server that needs no login is None.
+    """
 
-
-class DavService(NamedTuple):
-    """A calendar or an address book."""
-
-    protocol: str  # CalDAV or CardDAV
-    url: str
-    username: str
+    incoming: Server
+    outgoing: Server
 
 
-class Account(NamedTuple):
+@dataclass(frozen=True)
+class Account:
     """An address, its provider, and what the steps depend on."""
 
     provider: Provider
     address: Address
-    display_name: str = ""  # of the provider
     families: frozenset[str] = frozenset()  # the families served
     device: Device = ""
     name: str = ""  # of the person
@@ -66,24 +59,29 @@ class Account(NamedTuple):
         """The address as people write it."""
         return f"{self.address.local}@{unfold(self.address.domain)}"
 
+    @cached_property
+    def filled(self) -> Provider:
+        """The provider with the placeholders in its servers filled in."""
+        return Recipient(address=self.address).filled(self.provider)
+
     def mail_servers(
         self,
         methods: Collection[Method] = PASSWORD,
         types: Iterable[str] = ("imap", "pop3"),
-    ) -> tuple[MailServer, MailServer] | None:
+    ) -> Pair | None:
         """Return the incoming and the outgoing server for a program, or None.
 
         *methods* are the authentication methods that the program supports, *types* the
         protocols that it reads mail with, best first.
         """
         sending = {*methods, *WITHOUT_LOGIN}
-        outgoing = self._first(self.provider.outgoing, "smtp", sending)
-        found = (self._first(self.provider.incoming, type_, methods) for type_ in types)
+        outgoing = _first(self.filled.outgoing, "smtp", sending)
+        found = (_first(self.filled.incoming, type_, methods) for type_ in types)
         incoming = next(filter(None, found), None)
-        return (incoming, outgoing) if incoming and outgoing else None
+        return Pair(incoming, outgoing) if incoming and outgoing else None
 
     @property
-    def password_servers(self) -> tuple[MailServer, MailServer] | None:
+    def password_servers(self) -> Pair | None:
         """The servers for a program that supports every kind of password."""
         return self.mail_servers(ALL_PASSWORDS)
 
@@ -109,11 +107,6 @@ class Account(NamedTuple):
         return "" if methods or self.profile or self.dav_services else "mail"
 
     @property
-    def is_on_computer(self) -> bool:
-        """Whether the visitor's device is a computer."""
-        return self.device in ("windows", "mac", "linux")
-
-    @property
     def is_found_by_k9(self) -> bool:
         """Whether Thunderbird for Android (K-9) finds the servers.
 
@@ -131,37 +124,33 @@ class Account(NamedTuple):
         )
 
     @property
-    def dav_services(self) -> list[DavService]:
+    def dav_services(self) -> list[Server]:
         """The calendars with a known URL, then the address books."""
-        provider = self.provider
-        tables = {"CalDAV": provider.calendar, "CardDAV": provider.address_book}
+        tables = {"caldav": self.filled.calendar, "carddav": self.filled.address_book}
         return [
-            DavService(protocol, url, fill_in(server.username, None, self.address))
-            for protocol, servers in tables.items()
+            server
+            for type_, servers in tables.items()
             for server in servers
-            if server.type == protocol.lower()
-            and (url := fill_in_url(server.url, None, self.address))
+            if server.type == type_ and server.url
         ]
 
-    def _first(
-        self, servers: Iterable[Server], type_: str, methods: Collection[Method]
-    ) -> MailServer | None:
-        """Fill in the placeholders of the first server of a type that is usable."""
-        for server in servers:
-            host = fill_in_host(server.hostname, None, self.address)
-            if server.type != type_ or not host or server.port is None:
+
+def _first(
+    servers: Iterable[Server], type_: str, methods: Collection[Method]
+) -> Server | None:
+    """Return the first usable server of a type, with the first usable method alone."""
+    for server in servers:
+        if server.type != type_ or not server.hostname:
+            continue
+        for method in server.authentication:
+            if method == "OAuth2" and not oauth_hosts.is_known(server.hostname):
                 continue
-            for method in server.authentication:
-                if method == "OAuth2" and not oauth_hosts.is_known(host):
-                    continue
-                if method in methods or isinstance(method, AuthenticationMethod):
-                    username = fill_in(server.username, None, self.address)
-                    username = "" if method in WITHOUT_LOGIN else username
-                    security = server.socket_type or "SSL"
-                    return MailServer(
-                        type_, host, server.port, security, username, method
-                    )
-        return None
+            if method in methods or isinstance(method, AuthenticationMethod):
+                username = None if method in WITHOUT_LOGIN else server.username
+                return structs.replace(
+                    server, username=username, authentication=(method,)
+                )
+    return None
 
 
 # --- Programs -------------------------------------------------------------------------
@@ -184,61 +173,30 @@ class Program(Struct, frozen=True):
     or_with: str = ""
     calendars_by: tuple[ProgramName, ...] = ()
 
-    @property
-    def where(self) -> str:
-        """The names of its devices, for visitors with another one."""
-        names = [_DEVICE_NAMES[device] for device in self.devices]
-        return "" if self.is_of_device else ", ".join(names)
-
-    def mail_servers(self, account: Account) -> tuple[MailServer, MailServer] | None:
+    def mail_servers(self, account: Account) -> Pair | None:
         """Return the incoming and the outgoing server that it can use, or None."""
         return account.mail_servers(_METHODS[self.passwords], self.types)
 
+    def is_usable(self, account: Account) -> bool:
+        """Whether the account has what the program needs."""
+        is_enough = self.or_with and getattr(account, self.or_with)
+        return bool(is_enough or self.mail_servers(account))
 
-_DEVICE_NAMES: dict[Device, str] = {
-    "ios": "iPhone",
-    "android": "Android",
-    "windows": "Windows",
-    "mac": "Mac",
-    "linux": "Linux",
-}
-_TEXT = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-_ROWS: list[dict[str, Any]] = tomllib.loads(_TEXT)["program"]
-for _row in _ROWS:
-    _row |= {key: tuple(it) for key, it in _row.items() if isinstance(it, list)}
-PROGRAMS = tuple(Program(**row) for row in _ROWS)
+
+class _File(Struct):
+    program: tuple[Program, ...]
+
+
+_TOML = Path(__file__).with_suffix(".toml").read_bytes()
+PROGRAMS = toml.decode(_TOML, type=_File).program
+BY_ID: dict[str, Program] = {program.id: program for program in PROGRAMS}
 
 
 def usable(account: Account, wanted: Iterable[ProgramName] | None) -> list[Program]:
     """Return the usable programs of *wanted*, in its order, or of all; else "other"."""
-    by_id = {program.id: program for program in PROGRAMS}
-    programs = [by_id[name] for name in dict.fromkeys(wanted or by_id)]
-    found = [
-        program
-        for program in programs
-        if (program.or_with and getattr(account, program.or_with))
-        or program.mail_servers(account)
-    ]
-    return found or [by_id["other"]]
-
-
-def refusal(account: Account, requested: str, words: Words) -> str:
-    """Explain why a program that was requested is not among the usable ones."""
-    program = next((one for one in PROGRAMS if one.id == requested.lower()), None)
-    if program is None:
-        return words.say("There are no steps for the program in this link.")
-    name, kinds = words.say(program.name), "/".join(program.types).upper()
-    if program in usable(account, None):
-        return words.say("There are no steps for %(program)s here.", program=name)
-    if not kinds:
-        return words.say("This account has neither calendars nor address books.")
-    if account.methods_to_read(program.types):
-        return words.say("%(program)s cannot sign in to this account.", program=name)
-    return words.say(
-        "%(program)s needs %(kinds)s, which this account lacks.",
-        program=name,
-        kinds=kinds,
-    )
+    programs = [BY_ID[name] for name in dict.fromkeys(wanted or BY_ID)]
+    found = [program for program in programs if program.is_usable(account)]
+    return found or [BY_ID["other"]]
 
 
 def chosen(programs: list[Program], requested: str, device: Device) -> Program | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -27,7 +26,7 @@ from ..lookup import Lookup
 from ..snapshot import Served
 from . import assets, content, near
 from .alone import VARIABLE, render
-from .programs import Account, MailServer, Program, chosen, refusal, usable
+from .programs import BY_ID, Account, Pair, Program, chosen, usable
 from .visit import Visit
 from .words import N_, best_match, languages, translations, words_in
 
@@ -36,30 +35,6 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_LANGUAGES = {
-    "de": "Deutsch",
-    "en": "English",
-    "es": "Español",
-    "fr": "Français",
-    "it": "Italiano",
-    "nl": "Nederlands",
-    "pt-BR": "Português (Brasil)",
-}
-
-
-class Tile(NamedTuple):
-    """A program to choose."""
-
-    program: Program
-    href: str
-    is_here: bool  # it runs on the visitor's device
-    is_chosen: bool
-    is_rare: bool  # neither the file nor the visitor names it
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it is shown at once; the others are folded."""
-        return self.is_chosen or (self.is_here and not self.is_rare)
 
 
 class Brand(NamedTuple):
@@ -73,14 +48,6 @@ class Brand(NamedTuple):
     privacy_url: str = ""
     has_app_password: bool = False  # mail programs take an app password alone
     password_url: str = ""  # where it is made, or the password is changed
-
-
-class Language(NamedTuple):
-    """A language to choose."""
-
-    tag: str
-    name: str  # in that language
-    href: str
 
 
 class Unread(Lookup):
@@ -104,7 +71,7 @@ def answer(lookup: Lookup, request: Request) -> Answer:
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
-        *(later if page.again else [answers.PRIVATE]),
+        *(later if page.is_unavailable else [answers.PRIVATE]),
     ]
     if shown.policy:
         headers.append(("Content-Security-Policy", shown.policy))
@@ -133,19 +100,21 @@ class Page:
     error = ""
     is_unknown = False  # the domain is not served
     meant = ""  # the address that was probably meant
-    meant_href = ""
-    again = ""  # the URL of this page, if it may succeed later
+    is_unavailable = False  # it may succeed later
 
     # With an address that is served.
     address = ""  # as people write it
     settings: content.Settings | None = None  # for the table
     account: Account | None = None  # for the steps
-    tiles: tuple[Tile, ...] = ()
+    programs: Sequence[Program] = ()  # those that can be used, in three groups:
+    first_programs: Sequence[Program] = ()  # shown at once: of the visitor's device
+    other_programs: Sequence[Program] = ()
+    rare_programs: Sequence[Program] = ()  # neither the file nor the visitor names them
     program: Program | None = None  # the program chosen
-    refusal = ""  # why the program requested cannot be used
-    servers: tuple[MailServer, MailServer] | None = None  # that the program can use
+    is_refused = False  # the program requested cannot be used
+    refused: Program | None = None  # that program, if it exists
+    servers: Pair | None = None  # that the program can use
     here = ""  # the URL of the page for this address and program
-    there = ""  # the URL of the page for a device that has the program
     picture = ""  # the URL of the QR code of `here`
     code = ""  # the URL of the QR code of the account
     profile = ""  # the URL of the Apple profile
@@ -176,7 +145,7 @@ class Page:
         self.device = visit.device
         self.device_asked = visit.device_asked
         self.name = visit.name  # of the person
-        self.change = self._href()  # the URL of the page for another address
+        self.languages = [tag for tag in available if tag != language]  # the other ones
 
         query = f"emailaddress={quote(typed)}" if typed else ""
         address: Address | None = None
@@ -185,24 +154,14 @@ class Page:
         except HookFailed:
             served = UNAVAILABLE
         if served == UNAVAILABLE:
-            self.again = self._href(typed, name=visit.name)
+            self.is_unavailable = True
         if isinstance(served, Served):
             self._set_brand(served)
             address = served.address
             if address is not None:
                 self._set_account(served, address)
-        elif typed or self.again:
+        elif typed or self.is_unavailable:
             self._set_error(served, typed)
-        shown = address or self.typed
-        self.languages = tuple(  # the other ones
-            Language(
-                tag,
-                _LANGUAGES.get(tag, tag),
-                self._href(shown, lang=tag, name=self.name),
-            )
-            for tag in available
-            if tag != language
-        )
 
     @property
     def content(self) -> Markup:
@@ -210,13 +169,8 @@ class Page:
         html = render("autoconfig/parts/body.html", **{VARIABLE: self})
         return Markup(html)  # noqa: S704 (the package's template escapes)
 
-    @property
-    def dialled(self) -> str:
-        """The contact's telephone number for a link (RFC 3966)."""
-        phone = (self.brand.contact and self.brand.contact.phone) or ""
-        return re.sub(r"(?!^\+)[^0-9]", "", phone.replace("(0)", ""))
-
-    def _href(self, address: Address | str | None = None, **changes: str) -> str:
+    def href(self, address: Address | str | None = None, **changes: str) -> str:
+        """Return the URL of the page for an address, or for another one without it."""
         query = self._visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
@@ -250,7 +204,6 @@ class Page:
         meant = near.meant(address.domain, self._lookup.snapshot.loaded)
         if meant is not None:
             self.meant = f"{address.local}@{unfold(meant)}"
-            self.meant_href = self._href(Address(address.local, meant))
 
     def _set_brand(self, served: Served) -> None:
         provider = served.public_provider
@@ -297,7 +250,6 @@ class Page:
         account = Account(
             provider,
             address,
-            self.brand.name,
             frozenset(paths),
             visit.device,
             visit.name,
@@ -305,32 +257,24 @@ class Page:
             self.profile,
         )
         listed = provider.page.programs if provider.page else None
-        programs = usable(account, listed)
-        program = chosen(programs, visit.program, visit.device)
-        if visit.program and visit.program.lower() not in {one.id for one in programs}:
-            self.refusal = refusal(account, visit.program, self._words)
-        self.program, self.account, self.address = program, account, account.shown
-        self.settings = content.settings(
-            provider, address, self._words, self.brand.has_app_password
-        )
+        self.programs = usable(account, listed)
+        self.program = program = chosen(self.programs, visit.program, visit.device)
+        self.account, self.address = account, account.shown
+        requested = visit.program.lower()
+        self.is_refused = requested not in ("", *(one.id for one in self.programs))
+        self.refused = BY_ID.get(requested)
+        self.settings = content.settings(account, self._words)
         self.servers = program.mail_servers(account) if program else None
-        self.tiles = tuple(
-            Tile(
-                other,
-                self._href(address, program=other.id, name=visit.name),
-                visit.device in other.devices,
-                other is program,
-                other.is_rare and not listed,
-            )
-            for other in programs
-        )
-
-        if program and program.devices:
-            # Of several devices: a tablet that claims to be a Mac is an iPad.
-            device = program.devices[0 if visit.device == "mac" else -1]
-            self.there = self._href(
-                address, program=program.id, device=device, name=visit.name
-            )
+        first: list[Program] = []
+        others: list[Program] = []
+        rare: list[Program] = []
+        for one in self.programs:
+            is_here, is_rare = visit.device in one.devices, one.is_rare and not listed
+            is_first = one is program or (is_here and not is_rare)
+            (first if is_first else rare if is_rare else others).append(one)
+        rare.sort(key=lambda one: visit.device not in one.devices)
+        self.first_programs, self.other_programs = first, others
+        self.rare_programs = rare
 
         query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)
