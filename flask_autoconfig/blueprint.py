@@ -33,7 +33,7 @@ from .address import is_authority
 from .answers import PRIVATE, Answer, Request
 from .config.mapping import plain
 from .config.reading import Loaded, from_raw
-from .errors import ConfigError, Problem
+from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
@@ -201,14 +201,14 @@ class Autoconfig(Blueprint):
 def _check_options(app: App, options: dict[str, Any]) -> None:
     """Refuse options with which no client would be answered."""
     if options.get("url_prefix"):
-        raise _refusal(
+        raise ConfigError.of(
             "url_prefix",
             "mail clients send requests to the root of the host, never to a prefix",
             "register it without url_prefix; subdomain= works",
         )
     matches = app.subdomain_matching and not app.url_map.host_matching
     if options.get("subdomain") and not matches:
-        raise _refusal(
+        raise ConfigError.of(
             "subdomain",
             "this app does not match subdomains: no request would be answered",
             "create it with Flask(…, subdomain_matching=True) and set SERVER_NAME, or "
@@ -216,7 +216,7 @@ def _check_options(app: App, options: dict[str, Any]) -> None:
         )
     if "autoconfig" in app.extensions:
         message = "it is registered already"
-        raise _refusal("register_blueprint", message, "register it once")
+        raise ConfigError.of("register_blueprint", message, "register it once")
 
 
 def _add_host(ours: str, endpoint: str, values: dict[str, Any]) -> None:
@@ -318,10 +318,6 @@ _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 # --- The app's configuration ------------------------------------------------------------
 
 
-def _refusal(place: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(place, message, cure)], "flask_autoconfig")
-
-
 def _source_of(app: App) -> Path | Loaded:
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
@@ -329,7 +325,7 @@ def _source_of(app: App) -> Path | Loaded:
     if not isinstance(mapping, Mapping):
         message = f"expected a mapping with the TOML's keys, got {mapping!r}"
         cure = "set the path of a file as AUTOCONFIG_FILE"
-        raise _refusal("AUTOCONFIG", message, cure)
+        raise ConfigError.of("AUTOCONFIG", message, cure)
     try:
         return from_raw(plain(mapping), base=app.root_path)
     except ConfigError as error:
@@ -343,7 +339,7 @@ def _find_file(app: App) -> Path:
         return root / named
     cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     if named:
-        raise _refusal("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
+        raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
     candidates = [root / DEFAULT_FILE]
     if isinstance(app, Flask):
         candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
@@ -352,7 +348,7 @@ def _find_file(app: App) -> Path:
             return candidate
     tried = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {tried}"
-    raise _refusal("AUTOCONFIG_FILE", message, cure)
+    raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
 
 
 def _is_strict(app: App) -> bool:
@@ -365,14 +361,16 @@ def _check_page(app: App) -> None:
     policy = app.config.get("AUTOCONFIG_PAGE_CSP", "")
     if not (isinstance(policy, str | None) and str(policy).isprintable()):
         message = f"expected the value of the header, got {policy!r}"
-        raise _refusal("AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\"")
+        raise ConfigError.of(
+            "AUTOCONFIG_PAGE_CSP", message, "write \"default-src 'self'\""
+        )
     folder = app.config.get("AUTOCONFIG_LOCALE")
     if folder is None:
         return
     is_path = isinstance(folder, str | os.PathLike)
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
-        raise _refusal("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
+        raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
 
 
 def _warn_of_refused_hosts(app: App, service: Service) -> None:

@@ -71,6 +71,13 @@ class ConfigError(Exception):
         self.is_unread = is_unread
         super().__init__(self.problems, file)
 
+    @classmethod
+    def of(
+        cls, place: str, message: str, cure: str, file: str = "flask_autoconfig"
+    ) -> ConfigError:
+        """Return the error for a single problem."""
+        return cls([Problem(place, message, cure)], file)
+
     def __str__(self) -> str:
         """Return the problems, one on a line, for a log."""
         return self.shown(str)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import handlers
 from .config.tables import Provider
 from .documents import Format, Recipient, activesync, apple, outlook, pacc, thunderbird
-from .errors import ConfigError, Problem
+from .errors import ConfigError
 
 
 class Route(NamedTuple):
@@ -212,7 +212,7 @@ def chosen(names: Any, place: str) -> tuple[Family, ...]:
     if not names <= known:
         message = f"there is no family {', '.join(sorted(names - known))}"
         cure = f"choose from {', '.join(sorted(known))}"
-        raise ConfigError([Problem(place, message, cure)])
+        raise ConfigError.of(place, message, cure, file="")
     return tuple(family for family in FAMILIES if family.name in names)
 
 

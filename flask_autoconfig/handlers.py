@@ -116,8 +116,6 @@ def autodiscover(
     try:
         asked = outlook.read_request(request.body(outlook.MOST_BYTES))
         address = parse_address(asked.address)
-    except outlook.RequestError as error:
-        return _pox_error(error.code)
     except ValueError:
         return _pox_error(outlook.INVALID_REQUEST)
     served = lookup.find_address(address, request.host)

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, Problem
+from .errors import ConfigError
 from .hooks import HOOK_NAMES, Functions
 from .signals import answered
 
@@ -46,8 +46,7 @@ def load_hooks(name: str) -> Functions:
         if is_there and module not in sys.modules:
             prefix = "the module exists, but its import fails: "
             cure = f"install {missing}" if missing else "correct the code there"
-        problem = Problem(name, prefix + describe(error), cure)
-        raise ConfigError([problem], "hooks") from error
+        raise ConfigError.of(name, prefix + describe(error), cure, "hooks") from error
 
 
 def describe(error: BaseException) -> str:

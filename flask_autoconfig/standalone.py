@@ -17,7 +17,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from .answers import NOT_SERVED, UNAVAILABLE, Answer, text_answer
-from .errors import ConfigError, Problem
+from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import Functions, HookFailed
 from .importing import load_hooks, name_in_environment
@@ -81,8 +81,7 @@ def _source(app: Flask) -> Path | Mapping[str, Any]:
     named = app.config.get("AUTOCONFIG_FILE") or file_in_environment() or DEFAULT_FILE
     if not isinstance(named, str | os.PathLike):
         message = f"expected a path, got {named!r}"
-        problem = Problem("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
-        raise ConfigError([problem], "flask_autoconfig")
+        raise ConfigError.of("AUTOCONFIG_FILE", message, 'write "autoconfig.toml"')
     app.config["AUTOCONFIG_FILE"] = file = Path(named).absolute()
     return file
 
@@ -98,7 +97,7 @@ def _functions(source: object) -> Functions:
         return Functions.of(source)
     except TypeError as error:
         cure = "pass an object or module with one of them"
-        raise ConfigError([Problem("hooks", str(error), cure)]) from error
+        raise ConfigError.of("hooks", str(error), cure) from error
 
 
 def _health() -> Response:

@@ -106,7 +106,7 @@ class Recipient(NamedTuple):
     def filled(self, provider: Provider) -> Provider:
         """Return the provider with the placeholders in its servers filled in.
 
-        A server whose host and URLs are unknown is left out.
+        A server whose host and URLs are unknown is left out; an unknown user name is "".
         """
         filled = {
             key: tuple(self._filled(getattr(provider, key))) for key in SERVER_KEYS
@@ -116,7 +116,7 @@ class Recipient(NamedTuple):
     def _filled(self, servers: Iterable[Server]) -> Iterator[Server]:
         for server in servers:
             host = self.host(server.hostname) or None
-            username = self.text(server.username) or None
+            username = server.username and self.text(server.username)
             urls = {
                 key: self.url(url) or None
                 for key in URL_KEYS

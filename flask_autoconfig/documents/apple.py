@@ -147,8 +147,9 @@ def _payloads(
 def _mail(
     provider: Provider, recipient: Recipient, description: str
 ) -> dict[str, Any] | None:
-    incoming = _first(provider.incoming, MAIL_TYPES, recipient)
-    outgoing = _first(provider.outgoing, ["smtp"], recipient)
+    filled = recipient.filled(provider)
+    incoming = _first(filled.incoming, MAIL_TYPES)
+    outgoing = _first(filled.outgoing, ["smtp"])
     if incoming is None or outgoing is None:
         return None
     payload = {
@@ -162,11 +163,11 @@ def _mail(
     }
     for way, server in ((INCOMING, incoming), (OUTGOING, outgoing)):
         payload |= {
-            way + HOST_NAME: recipient.host(server.hostname),
+            way + HOST_NAME: server.hostname,
             way + PORT: server.port,
             way + USE_SSL: server.socket_type != "plain",
             way + METHOD: METHODS[usable(server, METHODS) or "none"],
-            way + USERNAME: recipient.text(server.username),
+            way + USERNAME: server.username or "",
         }
     return _without_empty(payload)
 
@@ -178,7 +179,7 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
     """
     if any(server.type in MAIL_TYPES for server in provider.incoming):
         return None
-    for server, url in exchange_servers(provider, "activesync", recipient):
+    for server, url in exchange_servers(recipient.filled(provider), "activesync"):
         endpoint = endpoint_of(url)
         if endpoint["port"] in _WEB:
             return _without_empty(
@@ -188,19 +189,16 @@ def _active_sync(provider: Provider, recipient: Recipient) -> dict[str, Any] | N
                     "SSL": endpoint["socket_type"] == "SSL",
                     "OAuth": usable(server, METHODS) is None,
                     "EmailAddress": str(recipient.address or ""),
-                    "UserName": recipient.text(server.username),
+                    "UserName": server.username or "",
                 }
             )
     return None
 
 
-def _first(
-    servers: tuple[Server, ...], types: Container[str], recipient: Recipient
-) -> Server | None:
-    """Return the first server that Apple's programs can use and whose host is known."""
+def _first(servers: tuple[Server, ...], types: Container[str]) -> Server | None:
+    """Return the first server with a known host that Apple's programs can use."""
     for server in servers:
-        is_usable = server.type in types and usable(server, METHODS) is not None
-        if is_usable and recipient.host(server.hostname):
+        if server.type in types and server.hostname and usable(server, METHODS):
             return server
     return None
 

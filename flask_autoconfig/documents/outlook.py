@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from ..config.tables import WITHOUT_LOGIN, Method, Provider, Server
 from . import ANYBODY, Recipient, usable
-from .xml import NotXmlError, local_name, parse, to_bytes
+from .xml import local_name, parse, to_bytes
 
 CONTENT_TYPE = "text/xml; charset=utf-8"
 JSON_CONTENT_TYPE = "application/json"
@@ -60,14 +60,6 @@ _URL_TYPES: dict[_ExchangeType, str] = {"activesync": "ActiveSync", "ews": "EWS"
 _KEYS_OF_EXCHANGE = {"activesync": "eas_url", "ews": "ews_url"}  # of type exchange
 
 
-class RequestError(ValueError):
-    """An invalid POX request; `code` is the error code of the response."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(_MESSAGES[code])
-
-
 class Asked(NamedTuple):
     """The content of a POX request."""
 
@@ -76,26 +68,25 @@ class Asked(NamedTuple):
 
 
 def read_request(body: bytes) -> Asked:
-    """Read a POX request (section 2.2.3.1); raises RequestError.
+    """Read a POX request (section 2.2.3.1); raises ValueError.
 
     Its own schema or the one that it accepts says that it is a phone's.
     """
     if len(body) > MOST_BYTES:
-        raise RequestError(INVALID_REQUEST)
-    try:
-        root = parse(body)
-    except NotXmlError as error:
-        raise RequestError(INVALID_REQUEST) from error
-
+        raise ValueError("a long request")
+    root = parse(body)
     namespace = str(root.tag)[1:].partition("}")[0]
     scheme = namespace.partition(":")[0]
-    if scheme not in ("http", "https") or not namespace.endswith(_REQUESTS):
-        raise RequestError(INVALID_REQUEST)
     asked = {
         local_name(element): (element.text or "").strip() for element in root.iter()
     }
-    if local_name(root) != "Autodiscover" or not asked.get("EMailAddress"):
-        raise RequestError(INVALID_REQUEST)
+    is_ours = scheme in ("http", "https") and namespace.endswith(_REQUESTS)
+    if (
+        not is_ours
+        or local_name(root) != "Autodiscover"
+        or not asked.get("EMailAddress")
+    ):
+        raise ValueError("not a request")
     said = namespace + asked.get("AcceptableResponseSchema", "")
     return Asked(asked["EMailAddress"], "/mobilesync/" in said)
 
@@ -111,12 +102,11 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     is unknown. There is no `User`: its `DisplayName` is the user's own name (section
     2.2.4.1.1.1.2), not the provider's.
     """
+    provider = recipient.filled(provider)
     servers = [
-        (server, said)
-        for _, server in provider.servers
-        if (said := _server(server, recipient))
+        (server, said) for _, server in provider.servers if (said := _server(server))
     ]
-    url = exchange_url(provider, "ews", recipient)
+    url = next((url for _, url in exchange_servers(provider, "ews")), "")
     if any(server in provider.incoming for server, _ in servers):
         protocols = [said for _, said in servers]
     elif url:
@@ -135,23 +125,21 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     return to_bytes(root)
 
 
-def _server(server: Server, recipient: Recipient) -> dict[str, str]:
+def _server(server: Server) -> dict[str, str]:
     """Return the elements of a server, {} if Outlook cannot use the server."""
     method = usable(server, METHODS)
-    login = {LOGIN_NAME: recipient.text(server.username)}
+    login = {LOGIN_NAME: server.username or ""}
     if method is None:
         return {}
     if server.type in DAV_TYPES:
-        url = recipient.url(server.url)
+        url = server.url
         return {TYPE: DAV_TYPES[server.type], SERVER: url, **login} if url else {}
-    # The recipient may be no domain, or have an address that does not fit the host.
-    host = recipient.host(server.hostname) if server.type in TYPES else ""
-    if not host:
+    if server.type not in TYPES or not server.hostname:
         return {}
     ssl, encryption = ENCRYPTION[server.socket_type or "SSL"]
     said = {
         TYPE: TYPES[server.type],
-        SERVER: host,
+        SERVER: server.hostname,
         PORT: str(server.port),
         DOMAIN_REQUIRED: "off",
         **login,
@@ -166,11 +154,9 @@ def _server(server: Server, recipient: Recipient) -> dict[str, str]:
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
     """Whether there is a document for the recipient."""
-    is_read = any(
-        server.type in TYPES and _server(server, recipient)
-        for server in provider.incoming
-    )
-    return is_read or bool(exchange_url(provider, "ews", recipient))
+    provider = recipient.filled(provider)
+    is_read = any(it.type in TYPES and _server(it) for it in provider.incoming)
+    return is_read or any(exchange_servers(provider, "ews"))
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
@@ -181,22 +167,24 @@ def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def exchange_servers(
-    provider: Provider, type_: _ExchangeType, recipient: Recipient
+    provider: Provider, type_: _ExchangeType
 ) -> Iterator[tuple[Server, str]]:
-    """Yield the servers of one of Exchange's services, each with its URL filled in."""
+    """Yield the servers of one of Exchange's services, each with its URL.
+
+    The placeholders of the provider are filled in.
+    """
     for server in provider.incoming:
         key = _KEYS_OF_EXCHANGE[type_] if server.type == "exchange" else "url"
-        if server.type in (type_, "exchange"):
-            url = recipient.url(getattr(server, key))
-            if url:
-                yield server, url
+        if server.type in (type_, "exchange") and (url := getattr(server, key)):
+            yield server, url
 
 
 def exchange_url(
     provider: Provider, type_: _ExchangeType, recipient: Recipient
 ) -> str | None:
     """Return the URL of one of Exchange's services, or None."""
-    return next((url for _, url in exchange_servers(provider, type_, recipient)), None)
+    servers = exchange_servers(recipient.filled(provider), type_)
+    return next((url for _, url in servers), None)
 
 
 def _add(parent: ET.Element, children: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ from ..config.mapping import is_mapping, plain
 from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import placeholder_text
-from ..errors import ConfigError, Problem
+from ..errors import ConfigError
 from . import Found, Functions, HookedProvider, HookFailed
 
 Result = TypeVar("Result")
@@ -90,9 +90,11 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
     page = row.get("page")
     # A database must not choose files of this machine.
     if "domains_file" in row:
-        raise _refusal("domains_file", "it names a file", "return domains instead")
+        raise ConfigError.of(
+            "domains_file", "it names a file", "return domains instead"
+        )
     if isinstance(page, dict) and "logo" in page:
-        raise _refusal("page.logo", "it names a file", "set the logo in the file")
+        raise ConfigError.of("page.logo", "it names a file", "set the logo in the file")
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
     if domain in provider.domains:
         return provider
@@ -111,11 +113,7 @@ def _login(result: Any, _key: str, _last: str | None) -> str | None:
 def _unusable(expected: str, result: Any) -> ConfigError:
     """Return the error for a result; it has nothing of the value, which may be private."""
     kind = f"{'' if result else 'an empty '}{type(result).__name__}"
-    return _refusal("", f"got {kind}", f"return {expected}")
-
-
-def _refusal(place: str, message: str, cure: str) -> ConfigError:
-    return ConfigError([Problem(place, message, cure)])
+    return ConfigError.of("", f"got {kind}", f"return {expected}")
 
 
 class _Entry(Generic[Result]):

@@ -49,8 +49,6 @@ _LONGEST_LANGUAGES = 1024  # browsers send an Accept-Language of less than a hun
 # Room for an address in angle brackets after a name, each octet percent-encoded.
 _LONGEST_TYPED = 4 * LONGEST_ADDRESS
 _LONGEST_PROGRAM = 40
-# Around an address a plus is a space that a form has sent; within it, a plus.
-_SPACES = ("+", "%20", "%09")
 
 
 class Visit:
@@ -73,7 +71,9 @@ class Visit:
         encoded = encoded_address(self._query)
         if "form" in self._keys:  # the page's own, where a typed plus is sent as %2B
             encoded = encoded.replace("+", "%20")
-        typed = _INVISIBLE.sub("", decoded(_strip(encoded[:_LONGEST_TYPED]))).strip()
+        # Around an address a plus is a space that a form has sent; within it, a plus.
+        encoded = encoded.strip("+")[:_LONGEST_TYPED]
+        typed = _INVISIBLE.sub("", decoded(encoded)).strip()
         _, bracket, address = typed.rpartition("<")  # as in: Fred <fred@example.com>
         if bracket and address.endswith(">"):
             typed = address[:-1].strip()
@@ -134,12 +134,3 @@ class Visit:
     def url(self, query: str, suffix: str = "") -> str:
         """Return the URL of the page with a query, without an invalid host."""
         return f"{self.origin}{quote(self.path(suffix))}?{query}"
-
-
-def _strip(encoded: str) -> str:
-    """Strip spaces from a percent-encoded text."""
-    while encoded.startswith(_SPACES):
-        encoded = encoded[1 if encoded[0] == "+" else 3 :]
-    while encoded.endswith(_SPACES):
-        encoded = encoded[: -1 if encoded[-1] == "+" else -3]
-    return encoded
