@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .config.reading import load as load
     from .errors import ConfigError as ConfigError
     from .middleware import AutoconfigMiddleware as AutoconfigMiddleware
-    from .settings import Settings as Settings
+    from .service import Settings as Settings
     from .standalone import create_app as create_app
 
     __version__: str
@@ -22,7 +22,7 @@ _HOMES = {
     "Autoconfig": ".blueprint",
     "AutoconfigMiddleware": ".middleware",
     "ConfigError": ".errors",
-    "Settings": ".settings",
+    "Settings": ".service",
     "autoconfig": ".blueprint",
     "create_app": ".standalone",
     "load": ".config.reading",

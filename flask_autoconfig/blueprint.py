@@ -38,14 +38,12 @@ from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .reload import log
-from .service import Service
+from .service import Service, Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask.sansio.app import App
     from flask.sansio.blueprints import BlueprintSetupState
-
-    from .settings import Settings
 
 FindProviderT = TypeVar("FindProviderT", bound=FindProvider)
 FindUsernameT = TypeVar("FindUsernameT", bound=FindUsername)
@@ -130,15 +128,13 @@ class Autoconfig(Blueprint):
         It needs an app context; templates call `autoconfig_settings(address)`. In a
         request the URLs have the requested host, else `https://autoconfig.DOMAIN`.
         """
-        from .settings import settings_of
-
         service: Service | None = current_app.extensions.get("autoconfig")
         if service is None:
             raise RuntimeError(
                 "this app has no autoconfig: app.register_blueprint(autoconfig) first"
             )
         environ = request.environ if has_request_context() else None
-        return settings_of(service, address, environ)
+        return service.settings(address, environ)
 
     def register(self, app: App, options: dict[str, Any]) -> None:
         """Register on an app; raises ConfigError."""

@@ -22,8 +22,7 @@ from .answers import Request
 from .config.mapping import plain
 from .config.reading import from_raw
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .service import Service
-from .settings import Settings, settings_of
+from .service import Service, Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -105,7 +104,7 @@ class AutoconfigMiddleware:
         """
         if environ is not None and self._forwarded is not None:
             environ = self._forwarded(environ)
-        return settings_of(self.service, address, environ)
+        return self.service.settings(address, environ)
 
 
 def _within(app: Any, function: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -13,11 +13,14 @@ import traceback
 from functools import cache
 from importlib import import_module
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from . import families
+from .address import is_authority, parse_address
 from .answers import FAILED, UNAVAILABLE, Answer, Request, preflight, wrong_method
 from .config.reading import Loaded
+from .config.tables import Incoming, Outgoing, Provider, Server
 from .documents import Format, Recipient, Words
 from .families import Family, FamilyRoute, Router
 from .hooks import HookFailed, Hooks
@@ -25,6 +28,9 @@ from .lookup import Lookup, UnservedLog
 from .reload import Live, reloads
 from .signals import answered
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -37,6 +43,30 @@ class Current(NamedTuple):
     lookup: Lookup | None  # None before there is a sound configuration
     families: tuple[Family, ...]
     router: Router
+
+
+class Settings(NamedTuple):
+    """The mail settings of an address, and the URLs of its page and profile."""
+
+    address: str  # with a folded domain
+    provider: Provider  # with the placeholders in its servers filled in
+    page_url: str | None  # the page for people; None if that family is not served
+    profile_url: str | None  # the Apple profile; likewise
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All servers: incoming, outgoing, the others, the best of each kind first."""
+        return tuple(server for _, server in self.provider.servers)
+
+    @property
+    def incoming(self) -> tuple[Incoming, ...]:
+        """The servers that mail is read from."""
+        return self.provider.incoming
+
+    @property
+    def outgoing(self) -> tuple[Outgoing, ...]:
+        """The servers that mail is sent through."""
+        return self.provider.outgoing
 
 
 class Unavailable(Exception):  # noqa: N818 (a state, not a mistake)
@@ -186,23 +216,57 @@ class Service:
     def _prepare(self) -> None:
         """Load the page, whose files an upgrade may replace before its first visit."""
         if self.path_of("page"):
-            import_module(".page.view", __package__)
-            import_module(".page.alone", __package__).environment()
+            from .page import alone, view  # noqa: F401
+
+            alone.environment()
             self.stage()
 
     def _stand_in(self, family: str) -> Any:
         """Return what the page has instead of a lookup; raises Unavailable elsewhere."""
         if family != "page":
             raise Unavailable
-        return import_module(".page.view", __package__).Unread(self.stage)
+        from .page.view import Unread
+
+        return Unread(self.stage)
 
     def _words(self) -> Words:
-        module: Any = import_module(".page.words", __package__)
-        words: Words = module.CatalogWords(self.stage().catalogs)
-        return words
+        from .page.words import words_of_documents
+
+        return words_of_documents(self.stage().catalogs())
 
     def path_of(self, family: str) -> str | None:
         return self.live.current().router.first_paths.get(family)
+
+    def settings(
+        self, address: str | None, environ: WSGIEnvironment | None = None
+    ) -> Settings | None:
+        """Return the settings of an address; None if not served or not available now.
+
+        None and invalid addresses have no settings. The URLs have the host of the request,
+        or `https://autoconfig.DOMAIN` without one.
+        """
+        if not isinstance(address, str):
+            return None
+        try:
+            parsed = parse_address(address)
+            served = self.lookup.look_up(parsed, "")
+        except (ValueError, Unavailable, HookFailed):
+            return None
+        if served is None:
+            return None
+        root = f"https://autoconfig.{parsed.domain}"
+        if environ is not None and is_authority(environ.get("HTTP_HOST", "")):
+            from werkzeug.wsgi import get_current_url
+
+            root = get_current_url(environ, root_only=True).rstrip("/")
+        query = f"?emailaddress={quote(str(parsed))}"
+        page, profile = (self.path_of(name) for name in ("page", "apple"))
+        return Settings(
+            str(parsed),
+            Recipient(address=parsed).filled(served.provider),
+            page and root + page + query,
+            profile and root + profile + query,
+        )
 
 
 def log_fault(what: str, error: Exception) -> None:

@@ -14,7 +14,7 @@ from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
 from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
-from .documents import Format, Recipient, Words
+from .documents import Format, Recipient, Words, best_match
 from .hooks import HookedProvider, Hooks
 
 _ANSWER_BYTES = 2000  # memory of an answer without its body
@@ -270,7 +270,8 @@ class Served(NamedTuple):
     def recipient(self) -> Recipient:
         """The recipient that documents are written for."""
         words = self.snapshot.words()
-        language = words.best(self.language) if self.language else "en"
+        tags = (tag for tag, _ in words)
+        language = (self.language and best_match([self.language], tags)) or "en"
         return self.everybody._replace(
             address=self.address, person=self.person, language=language, words=words
         )

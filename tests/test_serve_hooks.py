@@ -18,7 +18,8 @@ from support import BIN, TWO_DOMAINS, until
 from support import run as run_here
 from support import run_process as run
 
-from flask_autoconfig import ConfigError, create_app, importing
+from flask_autoconfig import ConfigError, create_app
+from flask_autoconfig.hooks import load_hooks
 
 Patch = pytest.MonkeyPatch
 MODULE = """
@@ -197,7 +198,7 @@ def test_a_blueprint_gives_its_hooks(tmp_path: Path, monkeypatch: Patch) -> None
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    hooks = importing.load_hooks("blueprint_hooks:autoconfig")
+    hooks = load_hooks("blueprint_hooks:autoconfig")
     assert hooks["find_username"] is None
     assert hooks["find_provider"]("x.test") == "example.com"
 

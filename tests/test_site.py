@@ -422,7 +422,7 @@ def test_an_error_in_a_template_is_logged_or_raised(layout: Path, caplog: Log) -
         template.write_text(text)
         built_in = Client(site(file)).get(PAGE).text
         assert built_in.count('<nav class="autoconfig-languages"') == 1
-        assert f"({error} at {template}, line 1)" in caplog.text
+        assert f"({error} at {template}:1)" in caplog.text
     assert "fred@" not in caplog.text
     template.write_text("{{ refuse() }}")
     app = site(file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import plistlib
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,14 +56,14 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     whose = str(address) if address else name
     named_so = fill_in(provider.display_name, name, address, recipient.person)
     description = named_so or name
-    say = recipient.words.say
-    language = recipient.language
+    words = dict(recipient.words)
+    say = words[recipient.language]
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
     kinds = (
-        say("Mail", language),
-        say("Calendar (CalDAV)", language),
-        say("Address book (CardDAV)", language),
+        say("Mail"),
+        say("Calendar (CalDAV)"),
+        say("Address book (CardDAV)"),
     )
     payloads = []
     for kind, payload in zip(
@@ -76,23 +76,22 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     if not payloads:
         return None
 
-    def consent(language: str) -> str:
+    def consent(say: Callable[[str], str]) -> str:
         text = say(
             "This profile of %(provider)s sets up the account %(account)s on your "
-            "device. Your password is not in it: the device asks you for it.",
-            language,
+            "device. Your password is not in it: the device asks you for it."
         )
         return text % {"provider": description, "account": whose}
 
-    consents = {tag: consent(tag) for tag in recipient.words.languages()}
-    description_of_all = say("Sets up the account %(account)s.", language)
+    consents = {tag: consent(translate) for tag, translate in words.items()}
+    description_of_all = say("Sets up the account %(account)s.")
     profile = {
         "PayloadType": "Configuration",
         "PayloadDisplayName": f"{description}: {whose}" if address else description,
         "PayloadOrganization": description,
         "PayloadDescription": description_of_all % {"account": whose},
         # A device chooses its owner's language, else the requested one.
-        "ConsentText": {"default": consent(language), **consents},
+        "ConsentText": {"default": consent(say), **consents},
         "PayloadContent": payloads,
     }
     _identify(profile, identifier, whose)

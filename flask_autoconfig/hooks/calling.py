@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -23,7 +22,7 @@ from ..config.mapping import is_mapping, plain
 from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import placeholder_text
-from ..errors import ConfigError
+from ..errors import ConfigError, describe
 from . import Found, Functions, HookedProvider, HookFailed
 
 Result = TypeVar("Result")
@@ -199,7 +198,10 @@ class CachedHook(Generic[Result]):
             # NotFound: that there is no such row is an answer.
             if not isinstance(error, NotFound):
                 # The message of an exception may hold the address.
-                words = _description(error, in_full=self.name == "find_provider")
+                words = describe(error, in_full=self.name == "find_provider")
+                if isinstance(error, ConfigError):
+                    problems = "; ".join(map(str, error.problems))
+                    words = f"its result is faulty: {problems}"
                 self._fail(key, entry, words)
                 return
             entry.result = None
@@ -227,12 +229,3 @@ class CachedHook(Generic[Result]):
             self._next_log = now + 1
             domain = key.rpartition("@")[2]
             log.error("%s failed for %s: %s", self.name, domain, words)
-
-
-def _description(error: BaseException, *, in_full: bool) -> str:
-    """Describe an exception in one line, with its own message only `in_full`."""
-    if isinstance(error, ConfigError):
-        return f"its result is faulty: {'; '.join(map(str, error.problems))}"
-    *_, last = traceback.extract_tb(error.__traceback__)
-    where = f"{type(error).__name__} at {last.filename}:{last.lineno}"
-    return f"{where}: {error}".partition("\n")[0] if in_full else where

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ..address import Address, fill_in, fill_in_url
 from ..config.tables import AuthenticationMethod, Server
+from ..documents import best_match
 from .alone import macro
 from .programs import Account
-from .words import Words, best_match
+from .words import Words
 
 _TYPED = (
     *("password-cleartext", "password-encrypted", "http-basic", "http-digest", "NTLM"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from flask import current_app, render_template
 from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
+from ..errors import describe
 from . import alone
 from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE, Shown
 
@@ -59,12 +59,7 @@ def show(page: Any, policy: str) -> Shown:
     except Exception as error:
         if takes(error):
             raise
-        # The message may contain an address. Jinja puts the template's name and lines
-        # into the traceback.
-        frames = extract_tb(error.__traceback__)
-        lines = [frame for frame in frames if not frame.filename.endswith(".py")]
-        last = (lines or frames)[-1]
-        place = f"{type(error).__name__} at {last.filename}, line {last.lineno}"
+        place = describe(error, in_full=False)
         log.error(_FAILED_TEMPLATE, TEMPLATE, place)
         page.is_in_site = False
         return alone.show(page, own_policy)

@@ -20,7 +20,7 @@ from ..address import (
 )
 from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.tables import Contact, ProviderPage
-from ..documents import apple
+from ..documents import apple, best_match
 from ..hooks import HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
@@ -28,7 +28,7 @@ from . import assets, content, near
 from .alone import VARIABLE, render
 from .programs import BY_ID, Account, Pair, Program, chosen, usable
 from .visit import Visit
-from .words import N_, best_match, languages, translations, words_in
+from .words import N_, languages, translations, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import gettext
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from .. import documents
+from ..documents import best_match
 from .alone import macro
 
 LOCALE = Path(__file__).parent / "locale"
 LABELS = Path(__file__).parent / "labels.toml"
-LONGEST_TAG = 35  # characters (RFC 5646, section 4.4.1)
 _RIGHT_TO_LEFT = frozenset(("ar", "arc", "dv", "fa", "he", "ku", "ps", "ur", "yi"))
 
 
@@ -53,44 +53,10 @@ def translations(
     return first
 
 
-def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
-    """Return the available tag for the first wanted tag that has one, or None.
-
-    Look up `fr-CA`, then `fr` (RFC 4647, section 3.4), then another region of the same
-    language (`pt` gets `pt-BR`).
-    """
-    by_key = {_key(tag): tag for tag in available}
-    for key in map(_key, wanted):
-        prefix = key
-        while prefix:
-            if prefix in by_key:
-                return by_key[prefix]
-            prefix = prefix.rpartition("-")[0]
-        language = key.partition("-")[0]
-        for other, tag in by_key.items():
-            if language and other.partition("-")[0] == language:
-                return tag
-    return None
-
-
-def _key(tag: str) -> str:
-    return tag[:LONGEST_TAG].replace("_", "-").lower()
-
-
-class CatalogWords(documents.Words):
-    """The `Words` of documents, in every language of the page."""
-
-    def __init__(self, site_catalogs: Callable[[], Path | None]) -> None:
-        self._site_catalogs = site_catalogs
-
-    def best(self, wanted: str) -> str:
-        return best_match([wanted], self.languages()) or "en"
-
-    def languages(self) -> list[str]:
-        return list(languages(self._site_catalogs()))
-
-    def say(self, text: str, language: str) -> str:
-        return translations(language, self._site_catalogs()).gettext(text)
+def words_of_documents(site_catalogs: Path | None) -> documents.Words:
+    """Return the words of documents, in every language of the page."""
+    tags = languages(site_catalogs)
+    return tuple((tag, translations(tag, site_catalogs).gettext) for tag in tags)
 
 
 # --- Texts and labels -----------------------------------------------------------------

@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ...config.mapping import plain
-from ...errors import ConfigError
-from ...hooks import HOOK_NAMES, Functions
-from ...importing import describe, load_hooks, name_in_environment
+from ...errors import ConfigError, describe
+from ...hooks import HOOK_NAMES, Functions, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
 from .. import project, terminal
@@ -257,7 +256,7 @@ def _send_site(sender: Connection, hooks: str | None) -> None:
     except (ConfigError, click.ClickException) as raised:
         error = raised
     except BaseException as raised:  # a module may raise anything, even SystemExit
-        error = click.ClickException(describe(raised))
+        error = click.ClickException(describe(raised, in_full=True))
     with suppress(OSError, ValueError):  # the streams may be closed
         sys.stdout.flush()
         sys.stderr.flush()
