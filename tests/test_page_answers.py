@@ -1021,7 +1021,7 @@ def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> 
 
 SITE_TEMPLATES = {
     "values alone": (
-        "Ours: {{ autoconfig_page.settings.sections[0].server.hostname }} "
+        "Ours: {{ autoconfig_page.settings.incoming[0].hostname }} "
         "{{ autoconfig_page.address }}",
         [f"Ours: imap.harmony.example {ADDRESS}"],
     ),

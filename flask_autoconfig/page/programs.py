@@ -30,6 +30,7 @@ ALL_PASSWORDS: frozenset[Method] = PASSWORD | {"password-encrypted", "NTLM", "GS
 # At the hosts of oauth_hosts.py alone.
 OAUTH2: frozenset[Method] = frozenset(("OAuth2",))
 _METHODS = {"plain": PASSWORD, "all": ALL_PASSWORDS, "OAuth2": ALL_PASSWORDS | OAUTH2}
+_TYPED = ALL_PASSWORDS - {"GSSAPI"} | {"http-basic", "http-digest"}
 
 
 class Pair(NamedTuple):
@@ -40,6 +41,14 @@ class Pair(NamedTuple):
 
     incoming: Server
     outgoing: Server
+
+
+class Section(NamedTuple):
+    """A server in the table of all settings."""
+
+    server: Server
+    is_main: bool  # shown at once; the others are folded
+    is_recommended: bool
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,30 @@ class Account:
             )
             and {server.type for server in read} == {"imap", "smtp"}
         )
+
+    @property
+    def takes_password(self) -> bool:
+        """Whether a server takes a password that people type; SASL names count."""
+        return any(
+            method in _TYPED or isinstance(method, AuthenticationMethod)
+            for _, server in self.provider.servers
+            for method in server.authentication
+        )
+
+    @property
+    def sections(self) -> list[Section]:
+        """The servers, POP3 last; POP3 and second servers of a type are folded."""
+        servers = [server for _, server in self.filled.servers]
+        types = {server.type for server in servers}
+        seen: set[str] = set()
+        found = []
+        for server in sorted(servers, key=lambda server: server.type == "pop3"):
+            is_second_choice = server.type == "pop3" and "imap" in types
+            is_main = server.type not in seen and not is_second_choice
+            is_recommended = server.type == "imap" and is_main and "pop3" in types
+            seen.add(server.type)
+            found.append(Section(server, is_main, is_recommended))
+        return found
 
     @property
     def dav_services(self) -> list[Server]:
@@ -208,3 +241,21 @@ def chosen(programs: list[Program], requested: str, device: Device) -> Program |
         if program.is_of_device and device in program.devices:
             return program
     return programs[0] if len(programs) == 1 else None
+
+
+def grouped(
+    programs: list[Program], first: Program | None, device: Device, *, all_listed: bool
+) -> tuple[list[Program], list[Program], list[Program]]:
+    """Return the programs to show at once, then the other ones, then the rare ones.
+
+    The provider's file names them if they are `all_listed`; then none is rare.
+    """
+    here = [program for program in programs if device in program.devices]
+    rare = [] if all_listed else [program for program in programs if program.is_rare]
+    at_once = [it for it in programs if it is first or (it in here and it not in rare)]
+    folded = [program for program in programs if program not in at_once]
+    return (
+        at_once,
+        [program for program in folded if program not in rare],
+        sorted((it for it in rare if it in folded), key=lambda it: it not in here),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -10,25 +10,18 @@ from markupsafe import Markup
 from msgspec import structs
 
 from .. import answers
-from ..address import (
-    LONGEST_ADDRESS,
-    Address,
-    fill_in,
-    fill_in_url,
-    parse_address,
-    unfold,
-)
+from ..address import LONGEST_ADDRESS, Address, parse_address, unfold
 from ..answers import OK, UNAVAILABLE, Answer, Header, Request
-from ..config.tables import Contact, ProviderPage
-from ..documents import apple, best_match
+from ..config.tables import Contact, Provider, ProviderPage
+from ..documents import ANYBODY, apple, best_match
 from ..hooks import HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
-from . import assets, content, near
+from . import assets, near
 from .alone import VARIABLE, render
-from .programs import BY_ID, Account, Pair, Program, chosen, usable
+from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
 from .visit import Visit
-from .words import N_, languages, translations, words_in
+from .words import N_, best_text, languages, translations, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (
@@ -90,6 +83,7 @@ class Page:
     """The page for one request; templates get it as `autoconfig_page`."""
 
     brand = Brand()
+    _recipient = ANYBODY
     origin = ""  # of the page, if it is certainly the provider's
     example = "example.com"  # a domain for the placeholder of the address
     is_in_site = False  # rendered in a site's own template
@@ -104,12 +98,10 @@ class Page:
 
     # With an address that is served.
     address = ""  # as people write it
-    settings: content.Settings | None = None  # for the table
+    settings: Provider | None = None  # with the placeholders filled in
     account: Account | None = None  # for the steps
-    programs: Sequence[Program] = ()  # those that can be used, in three groups:
-    first_programs: Sequence[Program] = ()  # shown at once: of the visitor's device
-    other_programs: Sequence[Program] = ()
-    rare_programs: Sequence[Program] = ()  # neither the file nor the visitor names them
+    programs: Sequence[Program] = ()  # those that can be used
+    groups: tuple[list[Program], ...] = ([], [], [])  # shown at once, others, rare
     program: Program | None = None  # the program chosen
     is_refused = False  # the program requested cannot be used
     refused: Program | None = None  # that program, if it exists
@@ -174,6 +166,14 @@ class Page:
         query = self._visit.query(address, **changes)
         return f"{self.path}?{query}" if query else self.path
 
+    def url(self, url: str | None) -> str:
+        """Return a URL of the file with its placeholders filled in, or ""."""
+        return self._recipient.url(url)
+
+    def text(self, texts: Mapping[str, str]) -> str:
+        """Return a text of the file in the visitor's language, or ""."""
+        return best_text(texts, self.language, self._recipient)
+
     def _set_error(self, error: Answer, typed: str) -> None:
         """Explain why the address is not served, and suggest one that is."""
         self.status = error.status
@@ -206,25 +206,24 @@ class Page:
             self.meant = f"{address.local}@{unfold(meant)}"
 
     def _set_brand(self, served: Served) -> None:
-        provider = served.public_provider
-        domain = served.match.domain
+        provider, domain = served.public_provider, served.match.domain
+        self._recipient = served.recipient
         known = unfold(served.domain_or_name)
         look = provider.page or ProviderPage()
         contact = look.contact
         if contact is not None:
-            url = fill_in_url(contact.url, domain, served.address) or None
-            contact = structs.replace(contact, url=url)
+            contact = structs.replace(contact, url=self.url(contact.url) or None)
         chosen = {"colour": look.colour, "logo": look.logo_background}
         colours = "&".join(f"{key}={it[1:]}" for key, it in chosen.items() if it)
         self.brand = Brand(
-            fill_in(provider.display_name, domain, served.address) or known,
-            content.best_text(look.intro, self.language, served.address, domain),
+            self._recipient.text(provider.display_name) or known,
+            self.text(look.intro),
             assets.logo_path(self.path, served),
             f"{self.path}/colours.css?{colours}" if colours else "",
             contact,
-            fill_in_url(look.privacy_url, domain, served.address),
+            self.url(look.privacy_url),
             look.password == "app-password",  # noqa: S105 (the kind of password)
-            fill_in_url(look.password_url, domain, served.address),
+            self.url(look.password_url),
         )
         listed = provider.exact_domains if provider.list_domains else ()
         self.example = unfold(domain or next(iter(listed), self.example))
@@ -263,18 +262,11 @@ class Page:
         requested = visit.program.lower()
         self.is_refused = requested not in ("", *(one.id for one in self.programs))
         self.refused = BY_ID.get(requested)
-        self.settings = content.settings(account, self._words)
+        self.settings = account.filled
         self.servers = program.mail_servers(account) if program else None
-        first: list[Program] = []
-        others: list[Program] = []
-        rare: list[Program] = []
-        for one in self.programs:
-            is_here, is_rare = visit.device in one.devices, one.is_rare and not listed
-            is_first = one is program or (is_here and not is_rare)
-            (first if is_first else rare if is_rare else others).append(one)
-        rare.sort(key=lambda one: visit.device not in one.devices)
-        self.first_programs, self.other_programs = first, others
-        self.rare_programs = rare
+        self.groups = grouped(
+            self.programs, program, visit.device, all_listed=bool(listed)
+        )
 
         query = visit.query(address, program=program.id if program else "", device="")
         self.here = visit.url(query)

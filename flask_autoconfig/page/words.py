@@ -11,7 +11,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from .. import documents
-from ..documents import best_match
+from ..documents import Recipient, best_match
 from .alone import macro
 
 LOCALE = Path(__file__).parent / "locale"
@@ -57,6 +57,19 @@ def words_of_documents(site_catalogs: Path | None) -> documents.Words:
     """Return the words of documents, in every language of the page."""
     tags = languages(site_catalogs)
     return tuple((tag, translations(tag, site_catalogs).gettext) for tag in tags)
+
+
+def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> str:
+    """Return the text in a language, else in English, else in none, else any.
+
+    If it is in another language, it is marked as such.
+    """
+    tag = best_match([language, "en", ""], texts)
+    tag = next(iter(texts), "") if tag is None else tag
+    text = recipient.text(texts.get(tag, ""))
+    if not text or not tag or best_match([language], [tag]):
+        return text
+    return macro("foreign")(text, tag)
 
 
 # --- Texts and labels -----------------------------------------------------------------
