@@ -17,7 +17,7 @@ from werkzeug.test import EnvironBuilder
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware, create_app
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.config.writing import to_raw
-from flask_autoconfig.page import near
+from flask_autoconfig.page import view
 
 PAGE = "/mail/setup"
 FRED = "emailaddress=fred@example.com"
@@ -165,4 +165,4 @@ def test_the_domain_closest_to_a_typo_is_found_quickly(length: int, count: int) 
     mapping["provider"][0]["domains"] = list(map(domain, range(1000, 1000 + count)))
     loaded = from_raw(mapping)
     # A distance of all letters takes 26 ms for 30 characters, and 0.9 s for 253.
-    assert_quick(lambda typed: near.meant(typed, loaded), domain("1x55"), 0.01)
+    assert_quick(lambda typed: view.meant(typed, loaded), domain("1x55"), 0.01)

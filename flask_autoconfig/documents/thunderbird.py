@@ -211,12 +211,8 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
                     for tag in filter(None, (field.tag, field.also)):
                         child = ET.Element(tag)
                         _write(field.fields, item, child)
-                        if (
-                            field.key == "pop3"
-                            or len(child)
-                            or child.attrib
-                            or child.text
-                        ):
+                        is_empty = not (len(child) or child.attrib or child.text)
+                        if field.key == "pop3" or not is_empty:
                             element.append(child)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +21,6 @@ VARIABLE = "autoconfig_page"
 _BREAK_AFTER = re.compile(r"(?<=[/.@])(?=.)")
 
 
-class Shown(NamedTuple):
-    """A rendered page."""
-
-    html: str
-    policy: str | None  # Content-Security-Policy; None: the site sets its own
-
-
 def language() -> None:
     """Return None: there is no site to choose a language."""
 
@@ -41,9 +34,9 @@ def takes(_error: Exception) -> bool:
     return False
 
 
-def show(page: object, policy: str) -> Shown:
-    """Render the page in the package's layout."""
-    return Shown(render(TEMPLATE, **{VARIABLE: page}), policy)
+def show(page: object, policy: str) -> tuple[str, str]:
+    """Render the page in the package's layout; return it with its policy."""
+    return render(TEMPLATE, **{VARIABLE: page}), policy
 
 
 def render(name: str, **values: object) -> str:

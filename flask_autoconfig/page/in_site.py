@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..errors import describe
 from . import alone
-from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE, Shown
+from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
 
 log = logging.getLogger("flask_autoconfig")
 
@@ -42,11 +42,11 @@ def takes(error: Exception) -> bool:
     return bool(propagates) or isinstance(error, HTTPException)
 
 
-def show(page: Any, policy: str) -> Shown:
-    """Render the page in the site's template, or in the package's.
+def show(page: Any, policy: str) -> tuple[str, str]:
+    """Render the page in the site's template, or in the package's; return its policy too.
 
     *policy* applies to the package's template only, since a site may load its style and
-    pictures from anywhere. `AUTOCONFIG_PAGE_CSP` replaces it for both.
+    pictures from anywhere, and sets its own. `AUTOCONFIG_PAGE_CSP` replaces it for both.
     """
     site_policy: str | None = current_app.config.get("AUTOCONFIG_PAGE_CSP")
     own_policy = policy if site_policy is None else site_policy
@@ -55,12 +55,11 @@ def show(page: Any, policy: str) -> Shown:
     if not page.is_in_site:
         return alone.show(page, own_policy)
     try:
-        return Shown(render_template(TEMPLATE, **{VARIABLE: page}), site_policy)
+        return render_template(TEMPLATE, **{VARIABLE: page}), site_policy or ""
     except Exception as error:
         if takes(error):
             raise
-        place = describe(error, in_full=False)
-        log.error(_FAILED_TEMPLATE, TEMPLATE, place)
+        log.error(_FAILED_TEMPLATE, TEMPLATE, describe(error, in_full=False))
         page.is_in_site = False
         return alone.show(page, own_policy)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -12,12 +15,13 @@ from msgspec import structs
 from .. import answers
 from ..address import LONGEST_ADDRESS, Address, parse_address, unfold
 from ..answers import OK, UNAVAILABLE, Answer, Header, Request
+from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
 from ..documents import ANYBODY, apple, best_match
-from ..hooks import HookFailed
+from ..hooks import HOOK_NAMES, HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
-from . import assets, near
+from . import assets
 from .alone import VARIABLE, render
 from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
 from .visit import Visit
@@ -28,6 +32,12 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+# Bounds for the time that a search for a similar domain takes.
+_LENGTHS = range(4, 41)
+_MOST_COMPARED = 300
+_MOST_WRONG = 2  # letters
+_NAME = re.compile(r"[\w.+-]+")  # a local part that a person types for an address
 
 
 class Brand(NamedTuple):
@@ -59,17 +69,16 @@ def answer(lookup: Lookup, request: Request) -> Answer:
     Without a configuration, or when a hook of the site fails, the status is 503.
     """
     page = Page(lookup, Visit(request))
-    shown = lookup.stage().show(page, POLICY)
+    html, policy = lookup.stage().show(page, POLICY)
     later: list[Header] = [("Cache-Control", "no-store"), ("Retry-After", "10")]
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Vary", "Accept-Language, User-Agent, Sec-CH-UA-Platform"),
         *(later if page.is_unavailable else [answers.PRIVATE]),
     ]
-    if shown.policy:
-        headers.append(("Content-Security-Policy", shown.policy))
-    body = shown.html.encode()
-    return Answer(page.status, body, headers, common=answers.SECURITY_HEADERS)
+    if policy:
+        headers.append(("Content-Security-Policy", policy))
+    return Answer(page.status, html.encode(), headers, common=answers.SECURITY_HEADERS)
 
 
 def without_slash(_lookup: Lookup, request: Request) -> Answer:
@@ -130,7 +139,7 @@ class Page:
         self.path = visit.path()  # its style and script are below it
         typed = visit.typed
         if not isinstance(lookup, Unread):
-            typed = near.completed(typed, lookup)
+            typed = completed(typed, lookup)
         self.typed = typed[:LONGEST_ADDRESS]  # the address as typed
         self.lang = language if visit.lang else ""  # if it was requested
         self.program_asked = visit.program
@@ -201,9 +210,9 @@ class Page:
         address = parse_address(typed)
         domain = unfold(address.domain)
         self.error = self.say("“%(domain)s” is not one of our domains.", domain=domain)
-        meant = near.meant(address.domain, self._lookup.snapshot.loaded)
-        if meant is not None:
-            self.meant = f"{address.local}@{unfold(meant)}"
+        similar = meant(address.domain, self._lookup.snapshot.loaded)
+        if similar is not None:
+            self.meant = f"{address.local}@{unfold(similar)}"
 
     def _set_brand(self, served: Served) -> None:
         provider, domain = served.public_provider, served.match.domain
@@ -277,3 +286,39 @@ class Page:
             self.code = f"{self.path}/account.svg?{person}&name={quote(visit.name)}"
         if "thunderbird" in paths:
             self.document = f"{visit.root}{paths['thunderbird']}?{person}"
+
+
+# --- Similar domains ------------------------------------------------------------------
+
+
+def meant(domain: str, loaded: Loaded) -> str | None:
+    """Return the most similar domain of a provider that lists its domains, or None.
+
+    Two letters may differ. With more than 300 domains, none is suggested.
+    """
+    listing = (provider for provider in loaded.providers if provider.list_domains)
+    listed = (name for provider in listing for name in provider.exact_domains)
+    names = list(islice(listed, _MOST_COMPARED + 1))
+    length = len(domain)
+    if length not in _LENGTHS or len(names) > _MOST_COMPARED:
+        return None
+    similar = [name for name in names if abs(len(name) - length) <= _MOST_WRONG]
+    cutoff = (length - _MOST_WRONG) / length
+    return next(iter(get_close_matches(domain, similar, 1, cutoff)), None)
+
+
+def completed(typed: str, lookup: Lookup) -> str:
+    """Return a name with the domain after it, if only one is served and listed."""
+    loaded, hooks = lookup.snapshot.loaded, lookup.hooks
+    has_hook = any(map(hooks.has, HOOK_NAMES[:2]))
+    if not _NAME.fullmatch(typed) or has_hook or len(loaded.claims) != 1:
+        return typed
+    domain = next(iter(loaded.claims)).decode()
+    providers = loaded.providers
+    is_listed = all(row.list_domains and not row.mx_domains for row in providers)
+    if "*" in domain or not is_listed or typed.lower().endswith(domain):
+        return typed
+    try:
+        return str(parse_address(f"{typed}@{domain}"))
+    except ValueError:
+        return typed
