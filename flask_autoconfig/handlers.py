@@ -6,6 +6,7 @@ its clients understand. Its first arguments are bound in the table of families.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -176,7 +177,8 @@ def _lower_keys(query: str) -> dict[str, Any]:
 
 def _v2_error(code: str, message: str, status: str = "400 Bad Request") -> Answer:
     headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NO_STORE]
-    return Answer(status, outlook.error_v2(code, message), headers)
+    body = json.dumps({"ErrorCode": code, "ErrorMessage": message}).encode()
+    return Answer(status, body, headers)
 
 
 # --- The page -------------------------------------------------------------------------

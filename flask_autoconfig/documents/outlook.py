@@ -224,8 +224,3 @@ def write_v2(
             url = exchange_url(provider, type_, recipient)
             return json.dumps({"Protocol": name, "Url": url}).encode() if url else None
     return None
-
-
-def error_v2(code: str, message: str) -> bytes:
-    """Return version 2's error response."""
-    return json.dumps({"ErrorCode": code, "ErrorMessage": message}).encode()

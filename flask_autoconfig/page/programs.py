@@ -33,14 +33,9 @@ _METHODS = {"plain": PASSWORD, "all": ALL_PASSWORDS, "OAuth2": ALL_PASSWORDS | O
 _TYPED = ALL_PASSWORDS - {"GSSAPI"} | {"http-basic", "http-digest"}
 
 
-class Pair(NamedTuple):
-    """The servers that a program uses, each with its one method that the program has.
-
-    The `username` of a server that needs no login is None.
-    """
-
-    incoming: Server
-    outgoing: Server
+# The incoming and the outgoing server that a program uses, each with the one method that
+# the program has. The `username` of a server that needs no login is None.
+Pair = tuple[Server, Server]
 
 
 class Section(NamedTuple):
@@ -87,7 +82,7 @@ class Account:
         outgoing = _first(self.filled.outgoing, "smtp", sending)
         found = (_first(self.filled.incoming, type_, methods) for type_ in types)
         incoming = next(filter(None, found), None)
-        return Pair(incoming, outgoing) if incoming and outgoing else None
+        return (incoming, outgoing) if incoming and outgoing else None
 
     @property
     def password_servers(self) -> Pair | None:
