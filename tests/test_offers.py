@@ -144,6 +144,19 @@ def test_each_client_gets_the_best_server_that_it_has_a_method_for() -> None:
     assert calendar["CalDAVHostName"] == "b.test"
 
 
+def test_an_unknown_login_is_asked_for_once() -> None:
+    """Without an address the device asks for name and password, for both servers."""
+    same = {}
+    for outgoing in (SMTP, SMTP | {"authentication": "none"}):
+        of_domain = Recipient(DOMAIN)
+        profile = apple.write(provider(outgoing=[outgoing]), of_domain)
+        (mail,) = plistlib.loads(profile or b"")["PayloadContent"]
+        same[outgoing.get("authentication")] = mail[
+            "OutgoingPasswordSameAsIncomingPassword"
+        ]
+    assert same == {None: True, "none": False}
+
+
 def test_ntlm_is_announced_where_it_is_the_best_method_that_outlook_has() -> None:
     methods = ["GSSAPI", "NTLM", "password-cleartext"]
     both = provider(incoming=[IMAP | {"authentication": methods}])

@@ -1019,6 +1019,45 @@ def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> 
         assert f'<html lang="{language}">' in page
 
 
+OWN_PAGES = """
+[[provider.documentation]]
+url = "https://%EMAILLOCALPART%.example.com/"
+descr = {en = "Our manual"}
+
+[[provider.instruction]]
+url = "https://first.example.com/"
+descr = {en = "Read this page"}
+
+[[provider.instruction]]
+descr = {en = "Do this first"}
+"""
+
+
+def test_what_the_file_says_of_an_account_is_shown_at_its_place(toml: Write) -> None:
+    sasl = 'authentication = [{system = "sasl", name = "PLAIN"}, "GSSAPI"]'
+    text = TWO_DOMAINS.replace("[[provider.out", f"{sasl}\n[[provider.out")
+    app = create_app(toml(text + OWN_PAGES))
+    page = ask(app, f"{FRED}&program=other").text
+    first, _, help_ = page.partition('id="help"')
+    assert "https://fred.example.com/" in help_
+    assert "Our manual" in help_
+    assert "Read this page" in help_
+    assert "Read this page" not in first
+    assert "Do this first" in first
+    assert ", or: your organisation" in first
+    unknown = ask(app, "emailaddress=fred.b@example.com").text
+    assert "Our manual" not in unknown
+
+
+@pytest.mark.parametrize(("device", "there"), [("mac", "ios"), ("linux", "android")])
+def test_a_tablet_that_claims_to_be_a_computer_has_a_way_on(
+    app: Flask, device: str, there: str
+) -> None:
+    page = ask(app, f"{ANNA}&device={device}&program=outlook-mobile").text
+    (href,) = re.findall(r'href="([^"]+)#steps">Set up this device', page)
+    assert f"device={there}" in href
+
+
 SITE_TEMPLATES = {
     "values alone": (
         "Ours: {{ autoconfig_page.settings.incoming[0].hostname }} "
