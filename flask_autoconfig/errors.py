@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from textwrap import indent
@@ -92,21 +90,3 @@ class ConfigError(Exception):
         if count > _MOST_SHOWN:
             lines.append(f"  and {count - _MOST_SHOWN} more: `validate` lists all")
         return "\n".join([f"{self.file or 'the configuration'}: {number}", *lines])
-
-
-def describe(error: BaseException, *, in_full: bool) -> str:
-    """Return an exception in one line, with the line of the code that raised it.
-
-    The user's own line is more useful than that of a library called there. The message,
-    which may hold an address, is added only `in_full`.
-    """
-    text = f"{type(error).__name__}: {error}" if in_full else type(error).__name__
-    library = sysconfig.get_path("stdlib")
-    ours = (str(Path(__file__).parent), "<frozen", f"{library}/importlib")
-    libraries = (library, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    frames = traceback.extract_tb(error.__traceback__)
-    external = [it for it in frames if not it.filename.startswith(ours)]
-    users = [it for it in external if not it.filename.startswith(libraries)]
-    for frame in users[-1:] or external[:1]:
-        text += f" at {frame.filename}:{frame.lineno}"
-    return " ".join(text.split())

@@ -10,7 +10,6 @@ import logging
 import os
 import time
 import traceback
-from functools import cache
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,8 +117,7 @@ class Service:
             reloads.warning(
                 "The new `clients` of %s take effect at a restart", self.live.file
             )
-        words = cache(self._words)
-        snapshot = Snapshot(loaded, self.hooks, families.labels(), words)
+        snapshot = Snapshot(loaded, self.hooks, families.labels(), self._words)
         router = Router(served)
         lookup = Lookup(snapshot, self.stage, router.first_paths, self._unserved)
         return Current(lookup, served, router)
@@ -229,10 +227,11 @@ class Service:
 
         return Unread(self.stage)
 
-    def _words(self) -> Words:
-        from .page.words import words_of_documents
+    def _words(self, wanted: str) -> tuple[str, Words]:
+        from .page.words import best_match, words_of_documents
 
-        return words_of_documents(self.stage().catalogs())
+        words = words_of_documents(self.stage().catalogs())
+        return best_match([wanted], dict(words)) or "en", words
 
     def path_of(self, family: str) -> str | None:
         return self.live.current().router.first_paths.get(family)

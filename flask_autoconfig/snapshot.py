@@ -14,7 +14,7 @@ from .answers import NO_SUCH_SERVICE, Answer, kept_for, private, public
 from .bounded import Bounded
 from .config.reading import Loaded
 from .config.tables import SERVER_KEYS, Provider
-from .documents import Format, Recipient, Words, best_match
+from .documents import Format, Recipient, Words
 from .hooks import HookedProvider, Hooks
 
 _ANSWER_BYTES = 2000  # memory of an answer without its body
@@ -127,7 +127,8 @@ class Snapshot:
         loaded: Loaded,
         hooks: Hooks,
         labels: Iterable[str],  # the first ones of the host names that clients ask
-        words: Callable[[], Words],  # the texts for people; called when one is needed
+        # From a wanted language to the best one, and the texts for people.
+        words: Callable[[str], tuple[str, Words]],
     ) -> None:
         self.loaded = loaded
         self.hooks = hooks
@@ -269,9 +270,7 @@ class Served(NamedTuple):
     @property
     def recipient(self) -> Recipient:
         """The recipient that documents are written for."""
-        words = self.snapshot.words()
-        tags = (tag for tag, _ in words)
-        language = (self.language and best_match([self.language], tags)) or "en"
+        language, words = self.snapshot.words(self.language)
         return self.everybody._replace(
             address=self.address, person=self.person, language=language, words=words
         )

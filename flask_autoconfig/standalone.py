@@ -19,7 +19,8 @@ from werkzeug.exceptions import HTTPException
 from .answers import NOT_SERVED, UNAVAILABLE, Answer, text_answer
 from .errors import ConfigError
 from .files import DEFAULT_FILE, file_in_environment
-from .hooks import Functions, HookFailed, load_hooks, name_in_environment
+from .hooks import Functions, HookFailed
+from .hooks.calling import load_hooks, name_in_environment
 from .middleware import AutoconfigMiddleware
 from .service import Service, Unavailable
 

@@ -13,7 +13,6 @@ from support import TWO_DOMAINS, rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
-from flask_autoconfig.documents import best_match
 from flask_autoconfig.page import words
 
 Ask = Callable[[str], str]
@@ -71,7 +70,7 @@ def test_the_first_available_language_is_chosen(
 
 def test_a_script_takes_precedence_over_the_language() -> None:
     tags = ["zh-Hans", "zh-Hant"]
-    assert best_match(["zh-Hant-TW"], tags) == "zh-Hant"
+    assert words.best_match(["zh-Hant-TW"], tags) == "zh-Hant"
 
 
 @rows("texts", "accepted, text")

@@ -19,7 +19,7 @@ from support import run as run_here
 from support import run_process as run
 
 from flask_autoconfig import ConfigError, create_app
-from flask_autoconfig.hooks import load_hooks
+from flask_autoconfig.hooks.calling import load_hooks
 
 Patch = pytest.MonkeyPatch
 MODULE = """

@@ -21,7 +21,6 @@ from ..config.tables import (
 # Of a provider's names, in characters: no document has more (autoconfig draft -06, PACC).
 LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
-LONGEST_TAG = 35  # characters of a language (RFC 5646, section 4.4.1)
 
 
 def shortened(name: str | None, most: int) -> str | None:
@@ -57,30 +56,6 @@ _SASL: dict[str, Method] = {
 # The tag of each language, English first, with the function that translates a text.
 Words = tuple[tuple[str, Callable[[str], str]], ...]
 ENGLISH: Words = (("en", str),)
-
-
-def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
-    """Return the available tag for the first wanted tag that has one, or None.
-
-    Look up `fr-CA`, then `fr` (RFC 4647, section 3.4), then another region of the same
-    language (`pt` gets `pt-BR`).
-    """
-    by_key = {_key(tag): tag for tag in available}
-    for key in map(_key, wanted):
-        prefix = key
-        while prefix:
-            if prefix in by_key:
-                return by_key[prefix]
-            prefix = prefix.rpartition("-")[0]
-        language = key.partition("-")[0]
-        for other, tag in by_key.items():
-            if language and other.partition("-")[0] == language:
-                return tag
-    return None
-
-
-def _key(tag: str) -> str:
-    return tag[:LONGEST_TAG].replace("_", "-").lower()
 
 
 class Recipient(NamedTuple):

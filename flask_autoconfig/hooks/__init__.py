@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ..config.tables import Provider
-from ..errors import ConfigError, describe
-from ..signals import answered
 
 if TYPE_CHECKING:
     from .calling import HookCaches
@@ -94,39 +89,3 @@ class Hooks:
             with self._lock:
                 self._caches = self._caches or HookCaches(self.functions)
         return self._caches
-
-
-def name_in_environment() -> str | None:
-    """Return the name of the hooks in the environment, or None."""
-    return os.environ.get("AUTOCONFIG_HOOKS") or None
-
-
-def load_hooks(name: str) -> Functions:
-    """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
-
-    The working directory is searched too. A class is called without arguments. There may
-    be no hooks where the import connects a receiver of the signal `answered`.
-    """
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module, _, path = name.partition(":")
-    *names, last = HOOK_NAMES
-    cure = f"name a module with {', '.join(names)} or {last}, as customers or app:hooks"
-    prefix = ""
-    try:
-        found: Any = import_module(module)
-        for part in filter(None, path.split(".")):
-            found = getattr(found, part)
-        if answered.receivers and not any(hasattr(found, it) for it in HOOK_NAMES):
-            return Functions()
-        return Functions.of(found() if isinstance(found, type) else found)
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        is_there = module and not f"{module}.".startswith(f"{missing}.")
-        if is_there and module not in sys.modules:
-            prefix = "the module exists, but its import fails: "
-            cure = f"install {missing}" if missing else "correct the code there"
-        raise ConfigError.of(
-            name, prefix + describe(error, in_full=True), cure, "hooks"
-        ) from error

@@ -1,4 +1,4 @@
-"""Calls the site's hooks, and keeps their results.
+"""Imports and calls the site's hooks, and keeps their results.
 
 Within `hook_max_age` a hook is called once for a domain or an address, and once for all
 simultaneous requests. When a hook raises, its last good result is used for a day. A hook
@@ -8,10 +8,16 @@ that never returns blocks a limited number of threads.
 from __future__ import annotations
 
 import logging
+import os
+import sys
+import sysconfig
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from itertools import count
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from msgspec import structs
@@ -22,8 +28,9 @@ from ..config.mapping import is_mapping, plain
 from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import placeholder_text
-from ..errors import ConfigError, describe
-from . import Found, Functions, HookedProvider, HookFailed
+from ..errors import ConfigError
+from ..signals import answered
+from . import HOOK_NAMES, Found, Functions, HookedProvider, HookFailed
 
 Result = TypeVar("Result")
 log = logging.getLogger("flask_autoconfig")
@@ -229,3 +236,60 @@ class CachedHook(Generic[Result]):
             self._next_log = now + 1
             domain = key.rpartition("@")[2]
             log.error("%s failed for %s: %s", self.name, domain, words)
+
+
+# --- Importing hooks -------------------------------------------------------------------
+
+
+def name_in_environment() -> str | None:
+    """Return the name of the hooks in the environment, or None."""
+    return os.environ.get("AUTOCONFIG_HOOKS") or None
+
+
+def load_hooks(name: str) -> Functions:
+    """Import the hooks that `MODULE` or `MODULE:OBJECT` names; raises ConfigError.
+
+    The working directory is searched too. A class is called without arguments. There may
+    be no hooks where the import connects a receiver of the signal `answered`.
+    """
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module, _, path = name.partition(":")
+    *names, last = HOOK_NAMES
+    cure = f"name a module with {', '.join(names)} or {last}, as customers or app:hooks"
+    prefix = ""
+    try:
+        found: Any = import_module(module)
+        for part in filter(None, path.split(".")):
+            found = getattr(found, part)
+        if answered.receivers and not any(hasattr(found, it) for it in HOOK_NAMES):
+            return Functions()
+        return Functions.of(found() if isinstance(found, type) else found)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        is_there = module and not f"{module}.".startswith(f"{missing}.")
+        if is_there and module not in sys.modules:
+            prefix = "the module exists, but its import fails: "
+            cure = f"install {missing}" if missing else "correct the code there"
+        raise ConfigError.of(
+            name, prefix + describe(error, in_full=True), cure, "hooks"
+        ) from error
+
+
+def describe(error: BaseException, *, in_full: bool) -> str:
+    """Return an exception in one line, with the line of the code that raised it.
+
+    The user's own line is more useful than that of a library called there. The message,
+    which may hold an address, is added only `in_full`.
+    """
+    text = f"{type(error).__name__}: {error}" if in_full else type(error).__name__
+    library = sysconfig.get_path("stdlib")
+    ours = (str(Path(__file__).parents[1]), "<frozen", f"{library}/importlib")
+    libraries = (library, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    frames = traceback.extract_tb(error.__traceback__)
+    external = [it for it in frames if not it.filename.startswith(ours)]
+    users = [it for it in external if not it.filename.startswith(libraries)]
+    for frame in users[-1:] or external[:1]:
+        text += f" at {frame.filename}:{frame.lineno}"
+    return " ".join(text.split())

@@ -11,7 +11,7 @@ from flask import current_app, render_template
 from jinja2 import Environment, TemplateNotFound
 from werkzeug.exceptions import HTTPException
 
-from ..errors import describe
+from ..hooks.calling import describe
 from . import alone
 from .alone import TEMPLATE, TEMPLATES, TO_OVERRIDE, VARIABLE
 

@@ -17,7 +17,7 @@ from ..address import LONGEST_ADDRESS, Address, parse_address, unfold
 from ..answers import OK, UNAVAILABLE, Answer, Header, Request
 from ..config.reading import Loaded
 from ..config.tables import Contact, Provider, ProviderPage
-from ..documents import ANYBODY, apple, best_match
+from ..documents import ANYBODY, apple
 from ..hooks import HOOK_NAMES, HookFailed
 from ..lookup import Lookup
 from ..snapshot import Served
@@ -25,7 +25,7 @@ from . import assets
 from .alone import VARIABLE, render
 from .programs import BY_ID, Account, Pair, Program, chosen, grouped, usable
 from .visit import Visit
-from .words import N_, best_text, languages, translations, words_in
+from .words import N_, best_match, best_text, languages, translations, words_in
 
 # Nothing from other origins, and no framing.
 POLICY = (

@@ -20,7 +20,7 @@ from ..address import (
     person_name,
 )
 from ..answers import Request
-from ..documents import LONGEST_TAG
+from .words import LONGEST_TAG
 
 Device = Literal["ios", "mac", "android", "windows", "linux", ""]
 

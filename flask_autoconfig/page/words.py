@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import gettext
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from .. import documents
-from ..documents import Recipient, best_match
+from ..documents import Recipient
 from .alone import macro
 
 LOCALE = Path(__file__).parent / "locale"
 LABELS = Path(__file__).parent / "labels.toml"
+LONGEST_TAG = 35  # characters of a language (RFC 5646, section 4.4.1)
 _RIGHT_TO_LEFT = frozenset(("ar", "arc", "dv", "fa", "he", "ku", "ps", "ur", "yi"))
 
 
@@ -51,6 +52,30 @@ def translations(
     first = gettext.translation("autoconfig", site_catalogs, [folder], fallback=True)
     first.add_fallback(catalog)
     return first
+
+
+def best_match(wanted: Iterable[str], available: Iterable[str]) -> str | None:
+    """Return the available tag for the first wanted tag that has one, or None.
+
+    Look up `fr-CA`, then `fr` (RFC 4647, section 3.4), then another region of the same
+    language (`pt` gets `pt-BR`).
+    """
+    by_key = {_key(tag): tag for tag in available}
+    for key in map(_key, wanted):
+        prefix = key
+        while prefix:
+            if prefix in by_key:
+                return by_key[prefix]
+            prefix = prefix.rpartition("-")[0]
+        language = key.partition("-")[0]
+        for other, tag in by_key.items():
+            if language and other.partition("-")[0] == language:
+                return tag
+    return None
+
+
+def _key(tag: str) -> str:
+    return tag[:LONGEST_TAG].replace("_", "-").lower()
 
 
 def words_of_documents(site_catalogs: Path | None) -> documents.Words:

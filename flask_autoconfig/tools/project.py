@@ -13,7 +13,8 @@ from ..address import Address, fold, is_ip
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..files import DEFAULT_FILE, file_in_environment
-from ..hooks import HookFailed, Hooks, load_hooks, name_in_environment
+from ..hooks import HookFailed, Hooks
+from ..hooks.calling import load_hooks, name_in_environment
 from ..service import Service
 from ..snapshot import Served
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ...config.mapping import plain
-from ...errors import ConfigError, describe
-from ...hooks import HOOK_NAMES, Functions, load_hooks, name_in_environment
+from ...errors import ConfigError
+from ...hooks import HOOK_NAMES, Functions
+from ...hooks.calling import describe, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
 from .. import project, terminal
