@@ -78,23 +78,22 @@ class Family(NamedTuple):
         return any(format_.is_there(provider, recipient) for format_ in self.formats)
 
 
-def _format(module: Any, differs_by: Any, **options: Any) -> Format:
+def _format(module: Any, **options: Any) -> Format:
     name = module.__name__.rpartition(".")[2]
     content_type, write, is_there = module.CONTENT_TYPE, module.write, module.is_there
-    return Format(name, content_type, write, differs_by, is_there, **options)
+    return Format(name, content_type, write, is_there=is_there, **options)
 
 
 _THUNDERBIRD = Format(
     "thunderbird",
     thunderbird.CONTENT_TYPE,
     thunderbird.write,
-    differs_by="login",
     stand_in=thunderbird.stand_in,
 )
-_OUTLOOK = _format(outlook, "address")
-_ACTIVESYNC = _format(activesync, "address")
-_APPLE = _format(apple, "address", is_signed=True, extension="mobileconfig")
-_PACC = _format(pacc, "nothing", implies_login=True)
+_OUTLOOK = _format(outlook, has_address=True)
+_ACTIVESYNC = _format(activesync, has_address=True)
+_APPLE = _format(apple, has_address=True, is_signed=True, extension="mobileconfig")
+_PACC = _format(pacc, implies_login=True)
 
 _POX = "/autodiscover/autodiscover.xml"
 AUTODISCOVER_V2 = "/autodiscover/autodiscover.json"  # followed by `_V2_REST`

@@ -92,7 +92,7 @@ class Lookup:
         if not self.hooks.has("find_username"):
             return found
         login = self.hooks.cached.find_username.get(str(address), self._hook_max_age)
-        return found._replace(login=login, login_was_asked=True)
+        return found._replace(login=login, is_personal=True)
 
     def find_domain(self, domain: str) -> Served | None:
         """Look up a folded domain, of an address or of an MX host."""

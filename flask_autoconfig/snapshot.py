@@ -227,8 +227,8 @@ class Served(NamedTuple):
     address: Address | None
     hooked: HookedProvider | None  # a provider from find_provider, not from the file
     login: str | None = None  # the result of find_username
-    login_was_asked: bool = False  # find_username was called, even if it returned None
-    is_personal: bool = False  # find_provider_by_address was called, likewise
+    # A hook was called with the address, even if it returned None.
+    is_personal: bool = False
     person: str = ""  # the person's name, from the request
     language: str = ""  # the tag of the requested language
 
@@ -282,9 +282,8 @@ class Served(NamedTuple):
 
     def is_private(self, format_: Format) -> bool:
         """Whether the document depends on the address, so that it must not be cached."""
-        by_address = format_.differs_by == "address" and (self.address or self.person)
-        by_login = format_.differs_by != "nothing" and self.login_was_asked
-        return self.is_personal or bool(by_address) or by_login
+        is_named = self.address is not None or bool(self.person)
+        return self.is_personal or (format_.has_address and is_named)
 
 
 _OF_A_USER = ("%EMAILADDRESS%", "%EMAILLOCALPART%")

@@ -48,7 +48,7 @@ def greet(provider: Provider, recipient: Recipient) -> bytes:
     return f"Hello {recipient.domain or provider.identity}\n".encode()
 
 
-GREETING = Format("greeting", "text/plain", greet, differs_by="nothing")
+GREETING = Format("greeting", "text/plain", greet)
 PATH = "/.well-known/greeting.txt"
 FAMILY = Family(
     "warm-greeting",

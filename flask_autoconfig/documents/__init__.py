@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -124,9 +124,7 @@ class Format(NamedTuple):
     name: str  # as `show --format` calls it
     content_type: str
     write: Writer
-    # What makes it another for another person of a domain: nothing (placeholders are
-    # the client's to fill in), the login name that a site's hook has, or the address.
-    differs_by: Literal["nothing", "login", "address"]
+    has_address: bool = False  # otherwise placeholders are the client's to fill in
     # Whether there is a document for a recipient of a known domain; it writes none.
     is_there: Callable[[Provider, Recipient], bool] = lambda _provider, _recipient: True
     # Where one text with `%EMAILDOMAIN%` serves many domains of a provider: the recipient
