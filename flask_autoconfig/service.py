@@ -231,7 +231,7 @@ class Service:
         from .page.words import best_match, words_of_documents
 
         words = words_of_documents(self.stage().catalogs())
-        return best_match([wanted], dict(words)) or "en", words
+        return (wanted and best_match([wanted], dict(words))) or "en", words
 
     def path_of(self, family: str) -> str | None:
         return self.live.current().router.first_paths.get(family)

@@ -160,7 +160,7 @@ class Snapshot:
             text, varies = self._text(format_, served)
             domain = domain if varies else None
         else:
-            language = served.recipient.language
+            language = served.recipient.language if served.language else "en"
         key = (format_.name, served.number, domain, match.mx_domain, language)
         answer = self._answers.get(key)
         if answer is not None:

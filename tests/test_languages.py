@@ -42,6 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def forget_catalogs() -> None:
     words.languages.cache_clear()
     words.translations.cache_clear()
+    words.words_of_documents.cache_clear()
 
 
 @pytest.fixture

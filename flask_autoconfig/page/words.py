@@ -78,6 +78,7 @@ def _key(tag: str) -> str:
     return tag[:LONGEST_TAG].replace("_", "-").lower()
 
 
+@cache
 def words_of_documents(site_catalogs: Path | None) -> documents.Words:
     """Return the words of documents, in every language of the page."""
     tags = languages(site_catalogs)
