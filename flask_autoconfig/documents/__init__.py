@@ -23,12 +23,12 @@ LONGEST_NAME = 60
 LONGEST_SHORT_NAME = 20
 
 
-def shortened(name: str | None, most: int) -> str | None:
+def shortened(name: str, most: int) -> str:
     """Return a provider's name, cut to `most` characters but not within a placeholder."""
-    for placeholder in re.finditer("|".join(PLACEHOLDERS), name or ""):
+    for placeholder in re.finditer("|".join(PLACEHOLDERS), name):
         if placeholder.start() < most < placeholder.end():
             most = placeholder.start()
-    return name and name[:most].rstrip()
+    return name[:most].rstrip()
 
 
 def usable(server: Server, methods: Container[Method]) -> Method | None:

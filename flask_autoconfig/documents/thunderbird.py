@@ -2,16 +2,13 @@
 
 The format is Mozilla's ConfigFileFormat 1.1 with what draft-ietf-mailmaint-autoconfig
 (1.2) adds: where the two name a thing differently, both names are written, since
-readers ignore what they do not know. thunderbird.toml says how each TOML key looks in
-XML; `write` here and the reader in :mod:`thunderbird_reader` both follow it.
+readers ignore what they do not know. One table of fields says how each TOML key looks
+in XML; `write` here and the reader in :mod:`thunderbird_reader` both follow it.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct, structs
@@ -40,6 +37,7 @@ class Text(Struct, frozen=True):
     attribute: str = ""
     kind: type = str
     also: str = ""  # the element's name in the format's other version
+    most: int = 0  # the number of characters that are written; 0: all
 
 
 class Texts(Struct, frozen=True):
@@ -52,8 +50,8 @@ class Texts(Struct, frozen=True):
 class Methods(Struct, frozen=True):
     """Authentication methods, the best first."""
 
-    key: str
-    tag: str
+    key: str = "authentication"
+    tag: str = "authentication"
 
 
 class Table(Struct, frozen=True):
@@ -68,34 +66,91 @@ class Table(Struct, frozen=True):
 
 Field = Text | Texts | Methods | Table
 
-_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_SERVER: tuple[Field, ...] = (
+    Text("type", attribute="type"),
+    Text("hostname", "hostname"),
+    Text("port", "port", kind=int),
+    Text("socket_type", "socketType"),
+    Text("url", "url"),
+    Text("username", "username"),
+    Methods(),
+)
+# Version 1.1 has serverURL and addressBook, version 1.2 url and addressbook.
+_HTTP_SERVICE = tuple(
+    Text("url", "url", also="serverURL") if field == Text("url", "url") else field
+    for field in _SERVER
+)
+_PREFERRED = Text("use_global_preferred_server", "useGlobalPreferredServer", kind=bool)
+_POP3 = (
+    Text("leave_messages_on_server", "leaveMessagesOnServer", kind=bool),
+    Text("download_on_biff", "downloadOnBiff", kind=bool),
+    Text("days_to_leave_messages_on_server", "daysToLeaveMessagesOnServer", kind=int),
+    Text("check_interval", "checkInterval", "minutes", int),
+)
+_INCOMING = (
+    *_SERVER,
+    Text("owa_url", "owaURL"),
+    Text("ews_url", "ewsURL"),
+    Text("eas_url", "easURL"),
+    _PREFERRED,
+    Table("pop3", "pop3", _POP3),
+)
+_OUTGOING = (
+    *_SERVER,
+    Text("add_this_server", "addThisServer", kind=bool),
+    _PREFERRED,
+    Text("restriction", "restriction"),
+)
+_FORM_FIELD = (Text("id", attribute="id"), Text("name", attribute="name"))
+_LOGIN_PAGE_INFO = (
+    Text("url", attribute="url"),
+    Text("username", "username"),
+    Table("username_field", "usernameField", _FORM_FIELD),
+    Table("password_field", "passwordField", _FORM_FIELD),
+    Table("login_button", "loginButton", _FORM_FIELD),
+)
+_EXPLANATION = (Text("url", attribute="url"), Texts("descr", "descr"))
 
-
-def _fields(*lists: str) -> tuple[Field, ...]:
-    """Return the fields of these lists of thunderbird.toml."""
-    rows: dict[str, Any] = {}
-    for name in lists:
-        rows |= _LISTS[name]
-    return tuple(_field(key, row) for key, row in rows.items())
-
-
-def _field(key: str, row: Any) -> Field:
-    match row:
-        case str(tag):
-            return Text(key, tag)
-        case {"fields": lists}:
-            return Table(key, **(row | {"fields": _fields(*lists)}))
-        case {"texts": tag}:
-            return Texts(key, tag)
-        case {"methods": tag}:
-            return Methods(key, tag)
-    kinds = {"int": int, "bool": bool}
-    return Text(key, **(row | {"kind": kinds.get(row.get("kind"), str)}))
-
-
-EMAIL_PROVIDER = _fields("email_provider")
-CLIENT_CONFIG = _fields("client_config")
-CONFIG_UPDATE = _fields("config_update")
+# The fields of <emailProvider>, except its domains, and of <clientConfig>.
+EMAIL_PROVIDER: tuple[Field, ...] = (
+    Text("display_name", "displayName", most=LONGEST_NAME),
+    Text("display_short_name", "displayShortName", most=LONGEST_SHORT_NAME),
+    Table("incoming", "incomingServer", _INCOMING, many=True),
+    Table("outgoing", "outgoingServer", _OUTGOING, many=True),
+    Table("documentation", "documentation", _EXPLANATION, many=True),
+    Table(
+        "enable",
+        "enable",
+        (Text("visit_url", attribute="visiturl"), Texts("instruction", "instruction")),
+    ),
+    Table("instruction", "instruction", _EXPLANATION, many=True),
+)
+_OAUTH2 = (
+    Text("issuer", "issuer"),
+    Text("scope", "scope"),
+    Text("auth_url", "authURL"),
+    Text("token_url", "tokenURL"),
+    Text("client_id", "clientID"),
+    Text("client_secret", "clientSecret"),
+)
+CLIENT_CONFIG: tuple[Field, ...] = (
+    Table("address_book", "addressbook", _HTTP_SERVICE, many=True, also="addressBook"),
+    Table("calendar", "calendar", _HTTP_SERVICE, many=True),
+    Table("file_share", "fileShare", _HTTP_SERVICE, many=True),
+    Table("chat", "chatServer", _SERVER, many=True),
+    Table("video_conference", "videoConference", _SERVER, many=True),
+    Table("setup", "setupServer", _SERVER, many=True),
+    Table(
+        "webmail",
+        "webMail",
+        (
+            Text("login_page", "loginPage", "url"),
+            Table("login_page_info", "loginPageInfo", _LOGIN_PAGE_INFO),
+        ),
+    ),
+    Table("oauth2", "oAuth2", _OAUTH2),
+)
+CONFIG_UPDATE = Text("config_update_url", "clientConfigUpdate", "url")
 
 # --- Writing -------------------------------------------------------------------------
 
@@ -123,16 +178,11 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes:
     if provider.display_name is None:  # Thunderbird would save the word "undefined"
         name = recipient.domain or identity
         ET.SubElement(email_provider, "displayName").text = name
-    fitting = structs.replace(
-        provider,
-        incoming=tuple(map(_with_endpoint, provider.incoming)),
-        display_name=shortened(provider.display_name, LONGEST_NAME),
-        display_short_name=shortened(provider.display_short_name, LONGEST_SHORT_NAME),
-    )
-    _write(EMAIL_PROVIDER, fitting, email_provider)
+    incoming = tuple(map(_with_endpoint, provider.incoming))
+    _write(EMAIL_PROVIDER, structs.replace(provider, incoming=incoming), email_provider)
     _write(CLIENT_CONFIG, provider, root)
     if provider.oauth2:
-        _write(CONFIG_UPDATE, provider.oauth2, root)
+        _write((CONFIG_UPDATE,), provider.oauth2, root)
 
     document = xml.to_bytes(root)
     if recipient.domain:
@@ -218,6 +268,7 @@ def _write(fields: Iterable[Field], values: object, element: ET.Element) -> None
 
 def _write_text(field: Text, value: object, element: ET.Element) -> None:
     text = str(value).lower() if field.kind is bool else str(value)
+    text = shortened(text, field.most) if field.most else text
     for tag in (field.tag, field.also) if field.also else (field.tag,):
         child = ET.SubElement(element, tag) if tag else element
         if field.attribute:

@@ -86,7 +86,7 @@ class Reader:
         raw = self._domains(provider)
         raw |= self._fields(EMAIL_PROVIDER, provider)
         raw |= self._fields(CLIENT_CONFIG, root)
-        update = self._fields(CONFIG_UPDATE, root)
+        update = self._fields((CONFIG_UPDATE,), root)
         if update:
             raw.setdefault("oauth2", {}).update(update)
         name = raw.get("display_name")
