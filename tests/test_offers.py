@@ -166,6 +166,8 @@ def test_exchange_web_services_have_the_url_that_gnome_requires_first() -> None:
     ] == [
         [("Type", type_), ("ASUrl", url), ("EwsUrl", url)] for type_ in ("EXCH", "EXPR")
     ]
+    beside = provider(incoming=[IMAP, {"type": "ews", "url": url}])
+    assert b"<Type>EX" not in (outlook.write(beside, FRED) or b"<Type>EX")
 
 
 # --- ActiveSync in a profile --------------------------------------------------------------

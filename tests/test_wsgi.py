@@ -18,6 +18,7 @@ from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from support import TWO_DOMAINS, until
+from support import site as site_with_blueprint
 from werkzeug.test import Client
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
@@ -63,9 +64,17 @@ def flask_site() -> Flask:
     return app
 
 
+def blueprint_site() -> WSGIApplication:
+    """A site with the blueprint, whose templates and routes are in the way."""
+    app = site_with_blueprint(FILE)
+    app.add_url_rule("/<path:path>", "all", lambda path: f"The shop at /{path}")
+    return app
+
+
 SITES: dict[str, Callable[[], WSGIApplication]] = {
     "django": django_site,
     "flask": flask_site,
+    "blueprint": blueprint_site,
 }
 
 
@@ -91,8 +100,9 @@ def test_a_site_answers_like_the_service(
         if ask.method == "HEAD":
             assert not answer.body
         wrong = got(site, ask._replace(method="BREW", body=b"coffee"))
-        assert wrong.status == "405 Method Not Allowed"
-        assert wrong.body.startswith(b"Use ")
+        assert wrong.status.title() == "405 Method Not Allowed"
+        # A blueprint leaves other methods to Flask.
+        assert wrong.body.startswith((b"Use ", b"<!doctype html>"))
 
 
 def test_an_invalid_address_is_400_and_a_known_etag_304(site: WSGIApplication) -> None:
