@@ -43,6 +43,7 @@ from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 from world import radicale
 
 from flask_autoconfig import (
+    AutoconfigMiddleware,
     ConfigError,
     autoconfig,
     create_app,
@@ -641,6 +642,24 @@ def test_pacc_says_nothing_of_another_login_than_the_address(
     assert reply.status_code == (200 if said else 404)
     assert reply.data
     assert not said or {*json.loads(reply.data)["protocols"]} == {*said}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://dav.test:8443/", "https://192.0.2.1/", "https://[2001:db8::1]/"]
+    + ["http://dav.test/", "https://dav.test/%EMAILLOCALPART%/"],
+)
+def test_pacc_names_no_url_that_it_cannot(url: str) -> None:
+    (provider,) = loads(TWO_DOMAINS + DAV.format(url)).provider
+    document = pacc.write(provider, Recipient("example.com"))
+    assert "caldav" not in json.loads(document or b"")["protocols"]
+    assert [place for place, _ in pacc.left_out(provider)] == ["calendar[0]"]
+
+
+def test_pacc_is_silent_where_a_sites_hook_has_the_logins(toml: Write) -> None:
+    for hook, status in ((None, 200), (lambda address: None, 404)):
+        app = AutoconfigMiddleware(Flask("site"), toml(TWO_DOMAINS), find_username=hook)
+        assert asking(app)(PACC).status_code == status
 
 
 def test_pacc_is_the_same_whoever_asks_and_whenever(serve: Serve) -> None:
