@@ -82,7 +82,7 @@ def outlook_asks(email: str) -> str:
 def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
     """Return a Flask site with the blueprint; its templates are beside the file."""
     app = Flask("site", root_path=str(file.parent))
-    app.config.update(AUTOCONFIG_FILE=file, **config)
+    app.config.update({"AUTOCONFIG_FILE": file, **config})
     app.register_blueprint(autoconfig or Autoconfig())
     return app
 

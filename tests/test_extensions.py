@@ -324,10 +324,7 @@ def test_the_documented_rate_limit_applies() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
 def test_a_compressed_response_can_be_revalidated(coding: str) -> None:
-    site, question = (
-        Client(create_site(PLUGS["Flask-Compress"])),
-        QUESTIONS[0],
-    )
+    site, question = Client(create_site(PLUGS["Flask-Compress"])), QUESTIONS[0]
     packed = question.ask(site, Accept_Encoding=coding)
     assert packed.headers.get("Content-Encoding") == coding
     assert packed.headers["ETag"] != question.ask(site).headers["ETag"]
@@ -345,6 +342,8 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     site = Client(create_site(babel, flask_talisman))
     page = Question("GET", f"/mail/setup{FRED}").ask(site, Accept_Language="en")
     assert '<html lang="fr">' in page.text
+    chosen = Question("GET", "/mail/setup?lang=de").ask(site)
+    assert '<html lang="de">' in chosen.text
     (nonce,) = re.findall(r'<script [^>]*nonce="([^"]+)"', page.text)
     assert f"'nonce-{nonce}'" in page.headers["Content-Security-Policy"]
 

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, quote
 import pytest
 import seen
 from flask import Flask
-from flask_babel import Babel
 from jinja2 import DictLoader
 from seen import ADDRESS
 from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, until
@@ -751,16 +750,6 @@ def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
         query = f"emailaddress=fred@{domain}"
         page = ask(middleware, query, "autoconfig.example.com")
         assert page.status_code == status
-
-
-def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> None:
-    site = Flask("site")
-    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    Babel(site, default_locale="fr")
-    site.register_blueprint(autoconfig)
-    for query, language in (("", "fr"), ("lang=de", "de")):
-        page = ask(site, query, Accept_Language="it").text
-        assert f'<html lang="{language}">' in page
 
 
 SITE_TEMPLATES = {

@@ -15,7 +15,7 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, outlook_asks
+from support import BIN, TWO_DOMAINS, outlook_asks, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -36,13 +36,6 @@ FRED = "fred@example.com"
 MAPPING = tomllib.loads(TWO_DOMAINS)
 
 
-def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
-    app = Flask("site", root_path=str(file.parent))
-    app.config.update(AUTOCONFIG_FILE=file, **config)
-    app.register_blueprint(autoconfig or Autoconfig())
-    return app
-
-
 # --- A mapping as configuration ----------------------------------------------------------
 
 
@@ -56,6 +49,11 @@ def test_the_configuration_may_be_a_mapping() -> None:
     assert Client(middleware).get("/mail/setup").status_code == 200
     alone = create_app({"AUTOCONFIG": MAPPING})
     assert Client(alone).get(CONFIG).status_code == 200
+    for wrong in (5, b"x", ["autoconfig.toml"]):
+        with pytest.raises(ConfigError):
+            create_app(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="domains"):
+        AutoconfigMiddleware(app, {"provider": [{"domain": "example.com"}]})
 
 
 def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
@@ -67,13 +65,10 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
 
 UNUSABLE = [
     ("AUTOCONFIG", {"provider": []}, "provider"),
-    (
-        "AUTOCONFIG",
-        {"provider": [{"domains": ["a.test"], "incomming": []}]},
-        "incoming",
-    ),
+    ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
+    *(("AUTOCONFIG_FILE", value, "AUTOCONFIG_FILE") for value in (5, b"x", ["a.toml"])),
     ("AUTOCONFIG_PAGE_CSP", {"default-src": "'self'"}, "expected the value"),
     ("AUTOCONFIG_PAGE_CSP", "a\nb", "expected the value"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),

@@ -317,12 +317,6 @@ def test_a_forwarded_host_is_trusted_from_the_configured_proxies(toml: Write) ->
     assert answer.headers["Location"] == f"https://autoconfig.example2.com{POX}"
 
 
-def test_a_mapping_replaces_the_file_and_is_validated() -> None:
-    assert b"imap.example.com" in got(in_front(), Ask(CONFIG)).body
-    with pytest.raises(ConfigError, match="domains"):
-        AutoconfigMiddleware(little_site, {"provider": [{"domain": "example.com"}]})
-
-
 def test_the_site_can_get_the_settings_of_an_address() -> None:
     middleware, fred = in_front(proxies=1), "fred@example2.com"
     settings = middleware.settings(fred)
