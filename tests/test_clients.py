@@ -6,13 +6,15 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
-from support import BIN, TWO_DOMAINS, run
+from support import BIN, TWO_DOMAINS, rows, run
+from support import site as site_with_blueprint
 from werkzeug.test import Client
 
-from flask_autoconfig import Autoconfig, ConfigError, create_app
+from flask_autoconfig import ConfigError, create_app
 from flask_autoconfig.service import Service
 
 Write = Callable[..., Path]
@@ -28,10 +30,8 @@ THUNDERBIRD_ALONE = f'clients = ["thunderbird"]\n{TWO_DOMAINS}'
 USUAL = set(PATHS) - {"ispdb"}
 
 
-def site(file: Path, **config: object) -> Flask:
-    app = Flask("site")
-    app.config.update(AUTOCONFIG_FILE=file, **config)
-    app.register_blueprint(Autoconfig())
+def site(file: Path, **config: Any) -> Flask:
+    app = site_with_blueprint(file, **config)
     app.add_url_rule("/<path:rest>", "rest", lambda rest: "the site's own")
     return app
 
@@ -84,17 +84,7 @@ def test_an_app_that_serves_no_family_is_warned(
     assert "AUTOCONFIG_CLIENTS names no family: nothing is served" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('clients = ["outlok"]\n', 'got "outlok"; did you mean "outlook"?'),
-        ('clients = ["page", "ios"]\n', 'clients[1]: expected one of "apple", "dav", '),
-        ('clients = ["ios"]\n', 'got "ios"; write "apple"'),
-        ('clients = "page"\n', 'clients: expected a list, got "page"'),
-        ("clients = []\n", "clients: the list is empty; name a family, or remove"),
-        ('[[provider]]\nclients = ["page"]\n', "move clients to the top of the file"),
-    ],
-)
+@rows("clients", "text, expected", "tables.toml")
 def test_an_invalid_value_in_the_file_is_reported_with_the_remedy(
     toml: Write, text: str, expected: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import ROOT, TWO_DOMAINS
+from support import ROOT, TWO_DOMAINS, rows
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
@@ -229,17 +229,7 @@ def test_a_fault_has_its_place_in_the_file(
     assert all(it.message and it.cure for it in seen.faults)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "code"),
-    [
-        (' id="', ' x="', "id"),
-        (' id="', ' id="my_', "id"),
-        ("<username>%EMAILADDRESS%</username>", "", "username-made-up"),
-        ("<clientConfig", "<clientConfig xmlns='urn:x'", ""),
-        ("UTF-8", "UTF-16", ""),
-        ("imap.example.com", "imap.example.com.", ""),
-    ],
-)
+@rows("version_153", "old, new, code", "tables.toml")
 def test_thunderbird_reads_a_document_as_its_version_153_does(
     old: str, new: str, code: str
 ) -> None:

@@ -17,7 +17,7 @@ from asks import FILE, HOST, Ask, asks_of, environ_of, got, heard, little_site
 from flask import Flask, redirect, request
 from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
-from support import TWO_DOMAINS, until
+from support import TWO_DOMAINS, rows, until
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
@@ -148,39 +148,12 @@ class Recorder:
         return self.body
 
 
-PASSED_ON = {
-    "the site's own root": "/",
-    "nothing": "",
-    "the asterisk of OPTIONS": "*",
-    "a page of the site": "/shop/item/1",
-    "another case of a path that has one": "/Mail/Config-v1.1.xml",
-    "a slash behind": "/mail/config-v1.1.xml/",
-    "a slash more": "//mail/config-v1.1.xml",
-    "a dot for another letter": "/mail/config-v1_1.xml",
-    "the beginning of a path": "/mail",
-    "something behind": "/mail/config-v1.1.xmlx",
-    "a line end behind": "/autodiscover/autodiscover.xml\n",
-    "Outlook's path with a slash behind": "/autodiscover/autodiscover.xml/",
-    "Outlook's path below another": "/x/autodiscover/autodiscover.xml",
-    "a version that is none": "/autodiscover/autodiscover.json/v1x0/fred@example.com",
-    "two addresses": "/autodiscover/autodiscover.json/v1.0/a@b.test/c@d.test",
-    "a letter that only folds to one of ours": "/autod\u0131scover/autodiscover.xml",
-    "a long s": "/autodi\u017fcover/autodiscover.xml",
-    "letters beyond ASCII": "/b\xfccher",
-    "a way up": "/mail/../mail/config-v1.1.xml",
-    "a folder of the page": "/mail/setup/other/",
-    "another file of the page": "/mail/setup/other.css",
-    "an absolute URL": "http://example.com/mail/config-v1.1.xml",
-    "a family that is off": "/v1.1/example.com",
-}
-
-
 def in_front(app: WSGIApplication = little_site, **options: Any) -> Any:
     """Return the middleware with two domains in front of an application."""
     return AutoconfigMiddleware(app, tomllib.loads(TWO_DOMAINS), **options)
 
 
-@pytest.mark.parametrize("path", PASSED_ON.values(), ids=PASSED_ON)
+@rows("passed_on", "path", "tables.toml")
 def test_other_requests_reach_the_application_unchanged(path: str) -> None:
     app, headers = Recorder(), (("X_FORWARDED_HOST", "other.example"),)
     middleware = in_front(app, proxies=1)
