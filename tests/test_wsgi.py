@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -334,14 +333,6 @@ def test_with_an_unusable_file_only_clients_get_503(
     assert middleware.settings("fred@example.com") is None
     toml(TWO_DOMAINS)
     until(lambda: got(middleware, Ask(CONFIG)).status == "200 OK", seconds=5)
-
-
-def test_no_thread_starts_before_the_first_request(toml: Write) -> None:
-    before = set(threading.enumerate())
-    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
-    assert set(threading.enumerate()) <= before
-    assert got(middleware, Ask("/")).status == "404 Of The Site"
-    assert len(set(threading.enumerate()) - before) == 1
 
 
 def test_only_the_page_loads_jinja_and_no_request_loads_werkzeug(toml: Write) -> None:
