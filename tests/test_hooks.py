@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from support import TWO_DOMAINS, outlook_asks, until
+from support import TWO_DOMAINS, outlook_asks, table, until
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
@@ -189,35 +189,11 @@ def test_a_change_is_served_after_hook_max_age(serve: Serve, clock: Clock) -> No
 RECURSIVE = dict(CUSTOMER)
 RECURSIVE["webmail"] = RECURSIVE
 ERROR = RuntimeError("no database for secret")
-FAULTY: dict[str, tuple[str, Any, str]] = {  # the hook, its result and what is logged
-    "a misspelt key": ("find_provider", CUSTOMER | {"incomming": []}, "].incomming"),
-    "a server without a host": (
-        *("find_provider", CUSTOMER | {"incoming": [{"type": "imap"}]}),
-        "provider[0].incoming[0]",
-    ),
-    "a file of this machine": (
-        *("find_provider", CUSTOMER | {"domains_file": "/etc/passwd"}),
-        "domains_file: it names a file; return domains instead",
-    ),
-    "a logo of this machine": (
-        *("find_provider", CUSTOMER | {"page": {"logo": "/etc/passwd"}}),
-        "page.logo: it names a file",
-    ),
-    "a number": ("find_provider", 5, "got int; return an id"),
-    "a list": ("find_provider", ["x"], "got list"),
-    "an empty text": ("find_provider", "", "not a host name"),
-    "a text that is no id": ("find_provider", "a host", "not a host name"),
+FAULTY = table("faulty", "tables.toml") | {  # the hook, its result and what is logged
     "a recursive mapping": ("find_provider", RECURSIVE, "nested too deeply"),
-    "an unknown id": ("find_provider", "gone.test", "it named 'gone.test'"),
     "an exception": ("find_provider", ERROR, "no database for secret"),
-    "an unknown id for an address": (
-        *("find_provider_by_address", "gone.test", "it named 'gone.test'"),
-    ),
-    "a login that is a number": ("find_username", 5, "got int; return a login name"),
-    "a login that is bytes": ("find_username", b"secret", "got bytes"),
-    "an empty login": ("find_username", "", "got an empty str"),
-    "a login with a space": ("find_username", " bad", ""),
     "an exception for an address": ("find_username", ERROR, "RuntimeError"),
+    "a login that is bytes": ("find_username", b"secret", "got bytes"),
 }
 
 

@@ -12,13 +12,14 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 import seen
+from asks import little_site
 from flask import Flask
 from jinja2 import DictLoader
 from seen import ADDRESS
-from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, until
+from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, site, until
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from flask_autoconfig import AutoconfigMiddleware, ConfigError, autoconfig, create_app
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.config.tables import ProgramName
@@ -668,12 +669,10 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
 def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     toml: Write, has_layout: bool
 ) -> None:
-    app = Flask(__name__)
-    app.config["AUTOCONFIG_FILE"] = file = toml("[[provider")
+    app = site(file := toml("[[provider"))
     if has_layout:
         layout = 'Ours: {% include "autoconfig/content.html" %}'
         app.jinja_loader = DictLoader({"autoconfig/setup.html": layout})
-    app.register_blueprint(autoconfig)
     reply = ask(app, "emailaddress=anna&lang=fr")
     assert reply.status_code == 503
     assert reply.headers["Retry-After"] == "10"
@@ -695,13 +694,8 @@ def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> Non
         assert reply.headers["Location"] == f"{mount}/mail/setup"
     without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
     assert Client(without).get("/").status_code == 404
-    middleware = AutoconfigMiddleware(site, toml(TWO_DOMAINS))
-    assert Client(middleware).get("/").data == b"the site"
-
-
-def site(_environ: object, start: Callable[..., object]) -> list[bytes]:
-    start("200 OK", [("Content-Type", "text/plain")])
-    return [b"the site"]
+    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
+    assert Client(middleware).get("/").data == b"The site has no /"
 
 
 def test_every_url_has_the_mount_point(toml: Write) -> None:
@@ -733,7 +727,9 @@ def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
     for logo, status in (({}, 200), ({"logo": "/etc/passwd"}, 503)):
         customer = row | {"page": look | logo}
         middleware = AutoconfigMiddleware(
-            site, toml(TWO_DOMAINS), find_provider={"customer.test": customer}.get
+            little_site,
+            toml(TWO_DOMAINS),
+            find_provider={"customer.test": customer}.get,
         )
         page = ask(middleware, "emailaddress=fred@customer.test")
         assert page.status_code == status
@@ -744,7 +740,7 @@ def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
 
 def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
     middleware = AutoconfigMiddleware(
-        site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get
+        little_site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get
     )
     for domain, status in (("exampel.com", 200), ("exmple.com", 404)):
         query = f"emailaddress=fred@{domain}"
@@ -752,43 +748,13 @@ def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
         assert page.status_code == status
 
 
-SITE_TEMPLATES = {
-    "values alone": (
-        "Ours: {{ autoconfig_page.settings.sections[0].title }} "
-        "{{ autoconfig_page.address }}",
-        [f"Ours: Incoming mail (IMAP) {ADDRESS}"],
-    ),
-    "the content in the site's layout": (
-        '<title>Site</title>{% include "autoconfig/content.html" %}',
-        [
-            "<title>Site</title>",
-            '<link rel="stylesheet" href="/mail/setup/style.css">',
-            "colours.css?colour=7a1f3d",
-            "Deutsch</a>",  # the package's header has the languages otherwise
-        ],
-    ),
-    "blocks of the package's layout": (
-        '{% extends "autoconfig/base.html" %}{% block title %}T{% endblock %}'
-        "{% block header %}<p>Our head</p>{% endblock %}"
-        '{% block content %}{% include "autoconfig/content.html" %}{% endblock %}'
-        "{% block footer %}<p>Our foot</p>{% endblock %}",
-        ["<title>T</title>", "<p>Our head</p>", "<p>Our foot</p>"],
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("template", "parts"), SITE_TEMPLATES.values(), ids=SITE_TEMPLATES.keys()
-)
+@rows("templates", "template, parts", "tables.toml")
 def test_a_site_overrides_the_template(
     tmp_path: Path, template: str, parts: list[str]
 ) -> None:
     folder = tmp_path / "templates/autoconfig"
     folder.mkdir(parents=True)
     (folder / "setup.html").write_text(template)
-    site = Flask("site", root_path=str(tmp_path))
-    site.config["AUTOCONFIG_FILE"] = seen.configuration(tmp_path)
-    site.register_blueprint(autoconfig)
-    page = ask(site, f"{ANNA}&program=iphone").text
+    page = ask(site(seen.configuration(tmp_path)), f"{ANNA}&program=iphone").text
     assert [part for part in parts if part not in page] == []
     assert "<header" not in page
