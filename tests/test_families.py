@@ -6,7 +6,6 @@ import hashlib
 import html
 import json
 import plistlib
-import shutil
 import subprocess
 import sys
 from base64 import b64encode
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 import readers
+import trustme
 from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
@@ -514,26 +514,19 @@ def _openssl(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[b
 
 
 @pytest.fixture
-def certificates(tmp_path: Path, chain: Path) -> Path:
-    """A folder of the test's own with the chain in it."""
-    shutil.copytree(chain, tmp_path, dirs_exist_ok=True)
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root, an intermediate and a signing certificate, made by openssl."""
-    tmp_path = tmp_path_factory.mktemp("chain")
-    new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
-    root = ("-x509", "-days", "9", "-keyout", "root.key", "-out", "root.pem")
-    _openssl(*new, "/CN=Root", *root, cwd=tmp_path)
-    for name, issuer, ca in (("middle", "root", "TRUE"), ("signer", "middle", "FALSE")):
-        request = ("-keyout", f"{name}.key", "-out", f"{name}.csr")
-        _openssl(*new, f"/CN={name}", *request, cwd=tmp_path)
-        (tmp_path / "ext").write_text(f"basicConstraints=CA:{ca}\n")
-        by = ("-CA", f"{issuer}.pem", "-CAkey", f"{issuer}.key", "-CAcreateserial")
-        out = ("-days", "9", "-extfile", "ext", "-out", f"{name}.pem")
-        _openssl("x509", "-req", "-in", f"{name}.csr", *by, *out, cwd=tmp_path)
+def certificates(tmp_path: Path) -> Path:
+    """The folder of the file, with a root, an intermediate and a signing certificate."""
+    root = trustme.CA()
+    middle = root.create_child_ca()
+    signer = middle.issue_cert("signer.test")
+    for name, pem in {
+        "root.pem": root.cert_pem,
+        "root.key": root.private_key_pem,
+        "middle.pem": middle.cert_pem,
+        "signer.pem": signer.cert_chain_pems[0],
+        "signer.key": signer.private_key_pem,
+    }.items():
+        pem.write_to_path(tmp_path / name)
     return tmp_path
 
 
@@ -550,7 +543,6 @@ def test_a_signed_profile_is_verified_by_openssl(
     assert reply.headers["Content-Type"] == "application/x-apple-aspen-config"
 
 
-@pytest.mark.world
 @rows("keys", "old, new, key, message", TABLES)
 def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
     toml: Write, certificates: Path, old: str, new: str, key: str, message: str
@@ -564,7 +556,6 @@ def test_a_key_that_cannot_sign_is_a_problem_of_the_file(
         create_app(file)
 
 
-@pytest.mark.world
 def test_without_the_extra_signing_is_a_problem_that_says_how_to_get_it(
     toml: Write, certificates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
