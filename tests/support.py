@@ -90,7 +90,7 @@ def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Fla
 Asking = Callable[..., TestResponse]
 
 
-def asking(app: WSGIApplication) -> Asking:
+def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
     """Return a function that sends a request; header names have `_` for `-`."""
     client = Client(app)
 
@@ -99,7 +99,10 @@ def asking(app: WSGIApplication) -> Asking:
     ) -> TestResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         headers = {"Host": "autoconfig.example.com"} | named
-        return client.open(target, method=method, data=data, headers=headers)
+        root = f"{scheme}://localhost"
+        return client.open(
+            target, base_url=root, method=method, data=data, headers=headers
+        )
 
     return ask
 

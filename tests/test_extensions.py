@@ -43,16 +43,16 @@ OUTLOOK = "/Autodiscover/Autodiscover.xml"
 FRED = "?emailaddress=fred@example.com"
 
 
+with_tls = partial(asking, scheme="https")
 # What a client asks: a method, a target and a body.
 Question = tuple[str, str, str]
 
 
 def ask(site: Asking, question: Question, **headers: str) -> TestResponse:
-    """Send it to the site, over TLS."""
     method, target, body = question
     if body:
         headers["Content_Type"] = "text/xml"
-    return site(f"https://{HOST}{target}", method, body or None, **headers)
+    return site(target, method, body or None, **headers)
 
 
 # At every path of every family, and what is refused there.
@@ -259,9 +259,9 @@ def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
     bare.register_blueprint(Autoconfig())
     plugs = [PLUGS[name]] if name in PLUGS else [*PLUGS.values()]
     added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
-    site = asking(create_site(*plugs, is_first=is_first))
+    site = with_tls(create_site(*plugs, is_first=is_first))
     for question in QUESTIONS:
-        expected = told(ask(asking(bare), question), added)
+        expected = told(ask(with_tls(bare), question), added)
         for _ in range(2):  # a limit, a cache, a session begin with the second
             assert told(ask(site, question), added) == expected, question
 
@@ -274,7 +274,7 @@ def test_the_extensions_apply_to_the_sites_own_pages() -> None:
         ("Flask-SeaSurf", ("POST", "/form", ""), 403),
         ("Flask-Limiter", ("GET", "/page", ""), 429),
     ]:
-        site = asking(create_site(PLUGS[name]))
+        site = with_tls(create_site(PLUGS[name]))
         ask(site, question)
         assert ask(site, question).status_code == status, name
 
@@ -307,7 +307,7 @@ def test_all_extensions_work_together_under_gunicorn() -> None:
 def test_the_documented_rate_limit_applies() -> None:
     strict = partial(flask_limiter, place=1)
     for is_first in (True, False):
-        site = asking(create_site(strict, is_first=is_first))
+        site = with_tls(create_site(strict, is_first=is_first))
         statuses = [ask(site, QUESTIONS[0]).status_code for _ in range(61)]
         assert statuses == [200] * 60 + [429]
         assert ask(site, ("GET", "/page", "")).status_code == 200
@@ -315,7 +315,7 @@ def test_the_documented_rate_limit_applies() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
 def test_a_compressed_response_can_be_revalidated(coding: str) -> None:
-    site, question = asking(create_site(PLUGS["Flask-Compress"])), QUESTIONS[0]
+    site, question = with_tls(create_site(PLUGS["Flask-Compress"])), QUESTIONS[0]
     packed = ask(site, question, Accept_Encoding=coding)
     assert packed.headers.get("Content-Encoding") == coding
     assert packed.headers["ETag"] != ask(site, question).headers["ETag"]
@@ -330,7 +330,7 @@ def test_the_page_has_the_language_of_flask_babel_and_the_nonce_of_talisman() ->
     def babel(app: Flask, _: Autoconfig) -> None:
         Babel(app, locale_selector=lambda: "fr_CA")
 
-    site = asking(create_site(babel, flask_talisman))
+    site = with_tls(create_site(babel, flask_talisman))
     page = ask(site, ("GET", f"/mail/setup{FRED}", ""), Accept_Language="en")
     assert '<html lang="fr">' in page.text
     chosen = ask(site, ("GET", "/mail/setup?lang=de", ""))
@@ -377,13 +377,13 @@ def test_the_middleware_answers_in_front_of_a_sites_own_walls(
         return redirect("/setup" if request.host_url == f"{home}/" else home)
 
     question = ("POST", OUTLOOK, POX)
-    assert ask(asking(app), question).status_code == 403
+    assert ask(with_tls(app), question).status_code == 403
     monkeypatch.chdir(FILE.parent)
     say("walls of your own", app=app, AutoconfigMiddleware=AutoconfigMiddleware)
-    answer = ask(asking(app), question)
+    answer = ask(with_tls(app), question)
     assert b"<Server>imap.example.com</Server>" in answer.get_data()
-    assert ask(asking(app), ("GET", CONFIG, "")).status_code == 200
-    assert ask(asking(app), ("GET", "/", "")).status_code == 302
+    assert ask(with_tls(app), ("GET", CONFIG, "")).status_code == 200
+    assert ask(with_tls(app), ("GET", "/", "")).status_code == 302
 
 
 def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
@@ -410,7 +410,7 @@ def test_after_request_functions_of_the_site_apply() -> None:
         response.headers["X-Site"] = "mine"
         return response
 
-    assert ask(asking(app), QUESTIONS[0]).headers["X-Site"] == "mine"
+    assert ask(with_tls(app), QUESTIONS[0]).headers["X-Site"] == "mine"
 
 
 def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site() -> None:
@@ -430,7 +430,7 @@ def test_settings_may_come_from_the_environment(
     app = Flask("site")
     app.config.from_prefixed_env()
     app.register_blueprint(Autoconfig())
-    assert ask(asking(app), QUESTIONS[0]).status_code == 200
-    assert ask(asking(app), ("GET", "/mail/mobileconfig", "")).status_code == 404
-    page = ask(asking(app), ("GET", f"/mail/setup{FRED}", ""))
+    assert ask(with_tls(app), QUESTIONS[0]).status_code == 200
+    assert ask(with_tls(app), ("GET", "/mail/mobileconfig", "")).status_code == 404
+    page = ask(with_tls(app), ("GET", f"/mail/setup{FRED}", ""))
     assert page.headers["Content-Security-Policy"] == "default-src 'self'"
