@@ -251,7 +251,9 @@ def test_a_get_over_plain_http_is_sent_to_https_if_a_trusted_proxy_says_so(
     headers = {"Host": "autodiscover.example.com", "X-Forwarded-Proto": "http"}
     app = site(toml(TWO_DOMAINS))
     app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
-    for door in (app, create_app(toml(TWO_DOMAINS), proxies=1)):
+    file = toml(TWO_DOMAINS)
+    behind = AutoconfigMiddleware(Flask("site"), file, proxies=1)
+    for door in (app, create_app(file, proxies=1), behind):
         reply = Client(door).get(POX, headers=headers)
         assert reply.status_code == 302
         expected = "https://autodiscover.example.com/autodiscover/autodiscover.xml"

@@ -7,10 +7,17 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from asks import little_site
 from flask import Flask
 from support import TWO_DOMAINS, Asking, asking, rows, site, table
 
-from flask_autoconfig import Autoconfig, ConfigError, autoconfig, create_app
+from flask_autoconfig import (
+    Autoconfig,
+    AutoconfigMiddleware,
+    ConfigError,
+    autoconfig,
+    create_app,
+)
 from flask_autoconfig.answers import SECURITY_HEADERS
 from flask_autoconfig.families import FAMILIES
 from flask_autoconfig.hooks import Functions, Hooks
@@ -36,7 +43,11 @@ def host_matching(file: Path) -> Flask:
     return app
 
 
-@pytest.fixture(params=[site, subdomain, host_matching, create_app])
+def middleware(file: Path) -> AutoconfigMiddleware:
+    return AutoconfigMiddleware(little_site, file)
+
+
+@pytest.fixture(params=[site, subdomain, host_matching, create_app, middleware])
 def ask(request: pytest.FixtureRequest, toml: Write) -> Asking:
     """A function that sends a request to a service with two domains."""
     return asking(request.param(toml(TWO_DOMAINS)))
@@ -262,9 +273,10 @@ def test_forwarded_hosts_are_trusted_from_the_given_number_of_proxies(
         ("c.example.com, a.example.com", 2, b"below.test"),
         ("c.example.com, a.example.com", 3, b"any.test"),
     ):
-        ask = asking(create_app(file, proxies=proxies))
-        reply = ask(CONFIG, Host="internal.test", X_Forwarded_Host=forwarded)
-        assert name in reply.data
+        middleware = AutoconfigMiddleware(little_site, file, proxies=proxies)
+        for app in create_app(file, proxies=proxies), middleware:
+            headers = {"Host": "internal.test", "X_Forwarded_Host": forwarded}
+            assert name in asking(app)(CONFIG, **headers).data
 
 
 # --- Registration ---------------------------------------------------------------------
