@@ -264,22 +264,19 @@ app.register_blueprint(autoconfig)
 """
 
 
-def test_a_sites_own_setting_applies_to_its_commands(
-    toml: Write, tmp_path: Path
-) -> None:
-    toml(TWO_DOMAINS)
-    site = SITE.format(hook="", clients={"thunderbird"})
-    (tmp_path / "site_app.py").write_text(site)
-    _, certificates = _names(_flask("site_app", *DNS, cwd=tmp_path))
-    assert certificates == ["autoconfig.example.com", "example.com"]
-
-
-def test_a_site_with_find_username_does_not_publish_pacc(
+def test_the_setting_and_the_hooks_of_a_site_apply_to_its_commands(
     toml: Write, tmp_path: Path
 ) -> None:
     file = toml(TWO_DOMAINS)
     hook = 'autoconfig.find_username(lambda address: "u1001")'
-    (tmp_path / "hooked.py").write_text(SITE.format(hook=hook, clients=None))
+    for name, line, clients in (
+        ("chosen", "", {"thunderbird"}),
+        ("hooked", hook, None),  # who has other logins publishes no PACC
+    ):
+        code = SITE.format(hook=line, clients=clients)
+        (tmp_path / f"{name}.py").write_text(code)
+    _, certificates = _names(_flask("chosen", *DNS, cwd=tmp_path))
+    assert certificates == ["autoconfig.example.com", "example.com"]
     records, _ = _names(_flask("hooked", *DNS, cwd=tmp_path))
     assert not [name for name in records if "ua-auto-config" in name]
     assert "autodiscover" in records

@@ -96,7 +96,9 @@ def test_each_state_has_a_url(app: Flask) -> None:
             assert tile in page.text
 
 
-def test_an_unknown_program_or_language_is_ignored(app: Flask) -> None:
+def test_the_program_and_the_language_of_a_url_are_used_if_they_are_known(
+    app: Flask,
+) -> None:
     for odd in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
         state = f"program={quote(odd)}&lang={quote(odd)}"
         page = ask(app, f"{ANNA}&{state}", Accept_Language="fr-CA").text
@@ -107,9 +109,6 @@ def test_an_unknown_program_or_language_is_ignored(app: Flask) -> None:
         page = ask(app, f"{ANNA}&{state}", User_Agent=seen.AGENTS["ios"]).text
         assert "Get the profile" in page
     assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
-
-
-def test_the_requested_language_takes_precedence_over_the_browsers(app: Flask) -> None:
     page = ask(app, "lang=de-AT", Accept_Language="fr").text
     assert '<html lang="de">' in page
     assert 'name="lang" value="de"' in page  # kept when an address is entered
@@ -625,21 +624,6 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
         assert ask(app, query, path="/qr.svg").status_code == status
 
 
-@pytest.mark.parametrize("mount", ["", "/at"])
-def test_a_slash_after_the_page_is_redirected_with_the_query(
-    toml: Write, mount: str
-) -> None:
-    file = toml(TWO_DOMAINS)
-    for app in create_app(file), AutoconfigMiddleware(Flask(__name__), file):
-        client, roots = Client(app), {"SCRIPT_NAME": mount}
-        query = "emailaddress=a%2Bb@example.com&program=gmail"
-        reply = client.get(f"/mail/setup/?{query}", environ_overrides=roots)
-        assert reply.status_code == 308
-        assert reply.headers["Location"] == f"{mount}/mail/setup?{query}"
-        reply = client.get("/mail/setup/", environ_overrides=roots)
-        assert reply.headers["Location"] == f"{mount}/mail/setup"
-
-
 def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
     def down(key: str) -> None:
         raise ConnectionError(f"the database is down for {key}")
@@ -686,16 +670,27 @@ def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     until(lambda: ask(app, FRED).status_code == 200)
 
 
-def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> None:
-    client = Client(create_app(toml(TWO_DOMAINS)))
+def test_the_root_and_a_slash_lead_to_the_page_unless_the_root_is_a_sites(
+    toml: Write,
+) -> None:
+    file = toml(TWO_DOMAINS)
+    alone = create_app(file)
+    behind = AutoconfigMiddleware(little_site, file)
+    query = "?emailaddress=a%2Bb@example.com&program=gmail"
     for mount in ("", "/at"):
-        reply = client.get("/", environ_overrides={"SCRIPT_NAME": mount})
-        assert reply.status_code == 302
-        assert reply.headers["Location"] == f"{mount}/mail/setup"
+        for app, path, status, more in (
+            (alone, "/", 302, ""),
+            (alone, "/mail/setup/", 308, ""),
+            (alone, f"/mail/setup/{query}", 308, query),
+            (behind, "/mail/setup/", 308, ""),
+            (behind, f"/mail/setup/{query}", 308, query),
+        ):
+            reply = Client(app).get(path, environ_overrides={"SCRIPT_NAME": mount})
+            assert reply.status_code == status
+            assert reply.headers["Location"] == f"{mount}/mail/setup{more}"
+    assert Client(behind).get("/").text == "The site has no /"
     without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
     assert Client(without).get("/").status_code == 404
-    middleware = AutoconfigMiddleware(little_site, toml(TWO_DOMAINS))
-    assert Client(middleware).get("/").data == b"The site has no /"
 
 
 def test_every_url_has_the_mount_point(toml: Write) -> None:
