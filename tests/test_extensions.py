@@ -413,14 +413,6 @@ def test_after_request_functions_of_the_site_apply() -> None:
     assert ask(with_tls(app), QUESTIONS[0]).headers["X-Site"] == "mine"
 
 
-def test_a_family_left_out_of_autoconfig_clients_leaves_its_paths_to_the_site() -> None:
-    app = Flask("site")
-    app.config.update(AUTOCONFIG_FILE=FILE, AUTOCONFIG_CLIENTS="thunderbird")
-    app.register_blueprint(Autoconfig())
-    app.add_url_rule("/mail/setup", "own", lambda: redirect("/help"))
-    assert Client(app).get("/mail/setup").status_code == 302
-
-
 def test_settings_may_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
