@@ -26,7 +26,10 @@ import dns.resolver
 import pytest
 import trustme
 from asks import Ask, got
+from flask import Flask
+from werkzeug.test import Client, TestResponse
 
+from flask_autoconfig import Autoconfig
 from flask_autoconfig.reload import Live
 from flask_autoconfig.service import Current
 from flask_autoconfig.snapshot import Snapshot
@@ -74,6 +77,34 @@ def outlook_asks(email: str) -> str:
 <EMailAddress>{email}</EMailAddress>
 <AcceptableResponseSchema>{place}responseschema/2006a</AcceptableResponseSchema>
 </Request></Autodiscover>"""
+
+
+def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
+    """Return a Flask site with the blueprint; its templates are beside the file."""
+    app = Flask("site", root_path=str(file.parent))
+    app.config.update({"AUTOCONFIG_FILE": file, **config})
+    app.register_blueprint(autoconfig or Autoconfig())
+    return app
+
+
+Asking = Callable[..., TestResponse]
+
+
+def asking(app: WSGIApplication, scheme: str = "http") -> Asking:
+    """Return a function that sends a request; header names have `_` for `-`."""
+    client = Client(app)
+
+    def ask(
+        target: str, method: str = "GET", data: Any = None, **headers: str
+    ) -> TestResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers = {"Host": "autoconfig.example.com"} | named
+        root = f"{scheme}://localhost"
+        return client.open(
+            target, base_url=root, method=method, data=data, headers=headers
+        )
+
+    return ask
 
 
 def lacking(what: str) -> NoReturn:

@@ -142,22 +142,6 @@ def test_the_whole_isp_database_is_served_with_the_same_meaning(
     assert client.read(served) == before
 
 
-def test_exported_files_have_the_same_meaning(
-    client: Thunderbird, configuration: Path, tmp_path: Path
-) -> None:
-    assert run_process("--config", configuration, "export", tmp_path).returncode == 0
-
-    def exported(email: str) -> tuple[str, str]:
-        file = tmp_path / email.partition("@")[2] / "mail/config-v1.1.xml"
-        return file.read_text(encoding="utf-8"), email
-
-    (read,) = client.read([exported("fred@example.com")])
-    assert _servers(read)[0] == ("imap", "imap.example.com", 993, 3, "fred@example.com")
-    originals = _originals(ISP_FILES)
-    files = [exported(email) for _, email in originals]
-    assert client.read(files) == client.read(originals)
-
-
 def test_the_service_can_replace_the_isp_database(
     client: Thunderbird, configuration: Path
 ) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 from msgspec import structs
-from support import ISP_FILES, TWO_DOMAINS, shared
+from support import ISP_FILES, TWO_DOMAINS, rows, shared
 
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.config.tables import Config, Provider
@@ -69,29 +69,7 @@ def test_what_is_written_is_valid_by_the_drafts_grammar_too() -> None:
         drafts.assertValid(etree.fromstring(document))
 
 
-FAULTS = {
-    "an element that nobody knows": ("</emailProvider>", "<future/></emailProvider>"),
-    "an attribute that nobody knows": ('type="imap"', 'type="imap" version="2"'),
-    "no domain": ("<domain>example.com</domain>", ""),
-    "a second provider": (
-        "</emailProvider>",
-        '</emailProvider><emailProvider id="a"><domain>a.test</domain></emailProvider>',
-    ),
-    "a server without a port": ("<port>993</port>", ""),
-    "a server without an encryption": ("<socketType>SSL</socketType>", ""),
-    "a port that there is not": ("<port>993<", "<port>65536<"),
-    "white space around a port": ("<port>993<", "<port> 993 <"),
-    "white space around a host name": (">imap.example.com<", ">imap.example.com\n<"),
-    "an encryption in small letters": (">SSL<", ">ssl<"),
-    "a method that nobody knows": (">OAuth2<", ">XOAUTH2<"),
-    "yes for true": (">true<", ">yes<"),
-    "POP3 options of an IMAP server": ('type="pop3"', 'type="imap"'),
-    "a URL that is none": (">https://jmap.example.com/<", ">jmap.example.com<"),
-    "a text that is empty": (">Réglages<", "><"),
-}
-
-
-@pytest.mark.parametrize(("right", "wrong"), FAULTS.values(), ids=FAULTS.keys())
+@rows("faults", "right, wrong", "tables.toml")
 def test_the_grammar_finds_a_fault(right: str, wrong: str) -> None:
     document = thunderbird.write(only(loads(FULL)), Recipient("example.com")).decode()
     faulty = document.replace(right, wrong, 1)
@@ -219,21 +197,7 @@ def test_older_words_are_read() -> None:
     assert provider.outgoing[0].restriction == "client-IP-address"
 
 
-UNKNOWN = "the format has no such element"
-LOST = [
-    ("</emailProvider>", "<a/></emailProvider>", f"<a> is left out: {UNKNOWN}"),
-    ("</clientConfig>", "<b/></clientConfig>", f"<b> is left out: {UNKNOWN}"),
-    ("<port>", "<port>1</port><port>", "<port> is left out: the one before it counts"),
-    (">password-cleartext<", ">pigeon<", "no client knows the method pigeon"),
-    (
-        "<incomingServer",
-        '<incomingServer type="a"/><incomingServer',
-        "the type a is none of",
-    ),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "named"), LOST)
+@rows("lost", "old, new, named", "tables.toml")
 def test_what_is_lost_is_named_once(old: str, new: str, named: str) -> None:
     _, (lost,) = read(config("").decode().replace(old, new, 1).encode())
     assert named in lost

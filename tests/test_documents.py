@@ -19,7 +19,17 @@ from browsing import Open, browser, visit
 from documents import DOCUMENTS, block_with, blocks, cloned, section, text_of
 from fronts import replaced
 from PIL import Image
-from support import BIN, ROOT, TWO_DOMAINS, fetch, free_port, program, run, running
+from support import (
+    BIN,
+    ROOT,
+    TWO_DOMAINS,
+    fetch,
+    free_port,
+    program,
+    run,
+    running,
+    table,
+)
 from world import ADDRESSES, DOMAIN, ELSEWHERE, OTHER_NAMES, PASSWORD, TOML, WEB, Real
 
 from flask_autoconfig.config.reading import loads
@@ -30,27 +40,7 @@ PICTURES = ROOT / "contrib/pictures"
 EXAMPLE = ROOT / "examples/autoconfig.toml"
 SERVED = "127.0.0.1:8000"
 
-# A part of each block of shell, and the test that runs the block.
-RUN_BY = {
-    "examples/autoconfig.toml serve": "test_documents.py::test_the_quick_start_ends_",
-    "init example.com": "test_documents.py::test_init_and_check_",
-    "pipx install .": "test_documents.py::test_each_installer_",
-    "pip wheel ": "test_documents.py::test_the_wheel_",
-    "_COMPLETE=": "test_documents.py::test_bash_completes_",
-    "serve --bind ": "test_documents.py::test_the_service_alone_",
-    "curl ": "test_documents.py::test_the_service_alone_",
-    "gunicorn ": "test_documents.py::test_the_users_own_gunicorn_",
-    "export /srv": "test_documents.py::test_export_writes_",
-    "check --list": "test_documents.py::test_check_knows_the_codes_",
-    "check fred@example.com --login": "test_documents.py::test_check_tries_a_real_login",
-    "| nsupdate": "test_documents.py::test_nsupdate_accepts_",
-    "import old/": "test_documents.py::test_import_converts_",
-    "schema >": "test_documents.py::test_the_schema_",
-    "serve --hooks customers": "test_database.py::",
-    "'.[test]'": ".ci/run",
-    "'.[test-all]'": ".ci/run",
-}
-
+RUN_BY = table("run_by", "tables.toml")
 
 # --- Blocks ----------------------------------------------------------------------------
 

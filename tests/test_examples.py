@@ -12,7 +12,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from support import BIN, ROOT, fetch, free_port, run, running
+from support import BIN, ROOT, fetch, free_port, rows, run, running
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -83,15 +83,7 @@ def test_the_factory_finds_the_file_in_its_instance_folder() -> None:
         assert fetch(url + pacc, Host="ua-auto-config.example.com").status == 404
 
 
-@pytest.mark.parametrize(
-    ("domain", "host"),
-    [
-        ("hoster.test", "imap.hoster.test"),
-        ("customer-1.test", "imap.hoster.test"),
-        ("a.customers.hoster.test", "imap.hoster.test"),
-        ("customer-2.test", "mail.customer-2.test"),
-    ],
-)
+@rows("customers", "domain, host", "tables.toml")
 def test_the_hosters_file_has_its_customers(domain: str, host: str) -> None:
     file = EXAMPLES / "hoster.toml"
     done = run("--config", file, "show", f"fred@{domain}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -18,14 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fronts import nginx, nginx_site_without_tls
 from services import children_of
 from support import (
     BIN,
     TWO_DOMAINS,
     end,
     fetch,
-    free_port,
     snapshot_of,
     until,
     wait_for,
@@ -229,51 +226,6 @@ def test_only_complete_files_are_served_under_load(running: Running) -> None:
     assert set(load.bodies) == DOCUMENTS
 
 
-def test_a_full_disk_changes_nothing(running: Running) -> None:
-    def limit() -> None:  # of what the editor can still write
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-
-    editor = "import sys\nwith open(sys.argv[1], 'w') as out: out.write(sys.argv[2])"
-    done = subprocess.run(
-        [sys.executable, "-c", editor, str(running.file), OTHER],
-        preexec_fn=limit,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert running.file.stat().st_size == 100
-    time.sleep(2)
-    assert b"imap.example.com" in fetch(running.url + CONFIG).body
-    running.file.write_text(OTHER)
-    until(lambda: running.answers(b"mail.example.com"))
-
-
-def test_an_unreadable_file_changes_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Patch
-) -> None:
-    file = tmp_path / "autoconfig.toml"
-    file.write_text(TWO_DOMAINS)
-    live = Service(file).live
-    file.write_text(OTHER)
-    file.chmod(0)
-
-    def refused(*_: object) -> bytes:  # what root would not meet
-        raise PermissionError(13, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        if os.getuid() == 0:
-            patch.setattr("flask_autoconfig.config.reading.read_file", refused)
-        for _ in range(3):
-            live.look()
-    assert "imap.example.com" in str(snapshot_of(live).loaded)
-    assert caplog.text.count("Permission denied") == 1
-    file.chmod(0o644)
-    for _ in range(2):
-        live.look()
-    assert "mail.example.com" in str(snapshot_of(live).loaded)
-
-
 def test_a_clock_that_is_set_back_hides_no_edit(
     tmp_path: Path, monkeypatch: Patch
 ) -> None:
@@ -323,21 +275,3 @@ def test_unknown_domains_do_not_use_up_memory(running: Running) -> None:
     ask(10_000, 1000)
     for pid, size in before.items():
         assert _status(pid, "VmRSS") - size < 4 * 1024  # KiB
-
-
-def test_nginx_keeps_slow_clients_from_delaying_others(
-    running: Running, tmp_path: Path
-) -> None:
-    port = free_port()
-    site = nginx_site_without_tls(tmp_path, f"127.0.0.1:{running.port}", port)
-    with nginx(tmp_path, site, port):
-        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
-        for sock in slow:
-            sock.sendall(b"POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: au")
-        start = time.monotonic()
-        for _ in range(20):
-            url = f"http://127.0.0.1:{port}{CONFIG}"
-            assert fetch(url, Host="autoconfig.example.com").status == 200
-        assert time.monotonic() - start < 10
-        for sock in slow:
-            sock.close()

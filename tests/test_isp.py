@@ -45,14 +45,6 @@ def test_only_a_misspelt_element_is_lost() -> None:
     assert done.stderr.count("left out") == 1
 
 
-@pytest.mark.world
-def test_the_whole_isp_database_is_imported() -> None:
-    files = sorted(shared("ispdb").glob("*.xml"))
-    done = run("import", *files)
-    assert done.returncode == 0, done.stderr
-    assert len(loads(done.stdout).provider) == len(files)
-
-
 def test_an_unfinished_placeholder_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(run("import", ISP / "slips.test.xml").stdout)

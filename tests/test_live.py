@@ -13,11 +13,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
-from flask import Flask
-from support import TWO_DOMAINS, fetch, serving, snapshot_of, until
-from werkzeug.test import Client
+from asks import little_site
+from support import TWO_DOMAINS, asking, fetch, serving, site, snapshot_of, until
 
-from flask_autoconfig import Autoconfig, ConfigError, create_app
+from flask_autoconfig import AutoconfigMiddleware, ConfigError
 from flask_autoconfig.answers import Answer, Request
 from flask_autoconfig.config.reading import Loaded, read
 from flask_autoconfig.reload import Live
@@ -138,13 +137,11 @@ def test_the_thread_starts_with_the_first_request_and_ends_with_its_service(
     toml: Write,
 ) -> None:
     before = set(threading.enumerate())
-    app = create_app(toml(TWO_DOMAINS))
-    site = Flask("site")
-    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    site.register_blueprint(Autoconfig())
-    service = Service(toml(TWO_DOMAINS))
+    file = toml(TWO_DOMAINS)
+    site(file)
+    app, service = AutoconfigMiddleware(little_site, file), Service(file)
     assert set(threading.enumerate()) <= before  # a fork would lose them
-    assert Client(app).get(CONFIG).status_code == 200
+    assert asking(app)("/").status_code == 404  # a path of the site
     (of_app,) = set(threading.enumerate()) - before
     service.answer(Request(CONFIG))
     (watcher,) = set(threading.enumerate()) - before - {of_app}
@@ -320,19 +317,9 @@ def test_the_date_of_a_document_never_goes_back(
     monkeypatch.setattr(time, "time", lambda: 1e9)  # the clock is set back as well
     older.rename(file)
     look(service.live, 2)
-    after = document(service)
-    assert after.body != before.body
-    assert parsedate_to_datetime(after.modified) > date
-
-
-def test_a_client_that_has_an_older_document_gets_the_new_one(
-    toml: Write,
-) -> None:
-    service = Service(toml(TWO_DOMAINS))
-    before = document(service)
-    toml(EDITED)
-    look(service.live, 2)
     now = document(service)
+    assert now.body != before.body
+    assert parsedate_to_datetime(now.modified) > date
     asked = {"REQUEST_METHOD": "GET", "HTTP_IF_MODIFIED_SINCE": before.modified}
     assert now.for_request(asked) is now
     asked["HTTP_IF_MODIFIED_SINCE"] = now.modified

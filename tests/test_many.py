@@ -247,17 +247,19 @@ def test_added_and_removed_files_are_taken_up_and_invalid_ones_change_nothing(
     assert caplog.text.count("remains in use") == 1
 
 
-def test_an_invalid_included_file_is_read_again_when_it_is_corrected(
+def test_an_included_file_is_read_again_when_it_is_corrected_or_exists(
     toml: Write, brands: Path
 ) -> None:
     service = Service(toml(TWO_DOMAINS))
-    toml(BRANDS)
-    for a, is_valid in (("[[provider]]", False), (brand("a.test"), True)):
-        (brands / "a.toml").write_text(a)
-        (brands / "b.toml").write_text(brand("b.test"))
+    (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
+    assert problem.startswith('line 1: include[0]: there is no file "brands/a.toml"; ')
+    toml(BRANDS.replace("brands/*", "./brands/a"))
+    look(service)
+    for text, is_valid in (("[[provider]]", False), (brand("a.test"), True)):
+        (brands / "a.toml").write_text(text)
         look(service)
-        assert serves(service, "b.test") == is_valid
-    assert serves(service, "a.test")
+        assert serves(service, "a.test") == is_valid
+    assert service.live._signature() == service.live._known  # no change remains
 
 
 def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) -> None:
@@ -300,20 +302,6 @@ def test_a_pattern_that_matches_no_file_is_a_warning(
     (brands / "a.toml").write_text(brand("a.test"))
     look(service)
     assert serves(service, "a.test")
-
-
-def test_a_missing_file_that_include_names_is_an_error_until_it_exists(
-    toml: Write, brands: Path
-) -> None:
-    service = Service(toml(TWO_DOMAINS))
-    (problem,) = problems_of(toml(BRANDS.replace("*", "a")))
-    assert problem.startswith('line 1: include[0]: there is no file "brands/a.toml"; ')
-    toml(BRANDS.replace("brands/*", "./brands/a"))
-    look(service)
-    (brands / "a.toml").write_text(brand("a.test"))
-    look(service)
-    assert serves(service, "a.test")
-    assert service.live._signature() == service.live._known  # no change remains
 
 
 def test_patterns_match_files_of_one_folder(toml: Write, brands: Path) -> None:

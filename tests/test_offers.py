@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from defusedxml.ElementTree import fromstring
+from support import rows
 from werkzeug.test import Client
 
 from flask_autoconfig import create_app
@@ -75,27 +76,15 @@ def test_a_shared_text_is_the_document_of_each_domain(
     assert client.get(path).data == written
 
 
-ENDPOINTS = {
-    "ews": ("url", "https://x.test/ews", ("x.test", "443", "SSL")),
-    "owa": ("url", "http://x.test:8080/owa", ("x.test", "8080", "plain")),
-    "graph": ("url", "https://%EMAILDOMAIN%/graph", (DOMAIN, "443", "SSL")),
-    "exchange": (
-        *("ews_url", "https://[2001:db8::1]:444/ews"),
-        ("2001:db8::1", "444", "SSL"),
-    ),
-}
-
-
-@pytest.mark.parametrize("type_", ENDPOINTS)
+@rows("endpoints", "type_, key, url, expected", "tables.toml")
 def test_the_endpoint_of_a_url_is_written_beside_it_and_read_back_as_the_url_alone(
-    type_: str,
+    type_: str, key: str, url: str, expected: list[str]
 ) -> None:
-    key, url, expected = ENDPOINTS[type_]
     server = {"type": type_, key: url}
     exchange = provider(incoming=[IMAP, server])
     path = f"incomingServer[@type='{type_}']/"
     tags = ("hostname", "port", "socketType")
-    assert tuple(element(exchange, path + tag) for tag in tags) == expected
+    assert [element(exchange, path + tag) for tag in tags] == expected
     back = Reader().read(thunderbird.write(exchange))["incoming"][1]
     assert {key: back[key] for key in server} == server
     assert not {"hostname", "port", "socket_type"} & back.keys()
@@ -179,6 +168,8 @@ def test_exchange_web_services_have_the_url_that_gnome_requires_first() -> None:
     ] == [
         [("Type", type_), ("ASUrl", url), ("EwsUrl", url)] for type_ in ("EXCH", "EXPR")
     ]
+    beside = provider(incoming=[IMAP, {"type": "ews", "url": url}])
+    assert b"<Type>EX" not in (outlook.write(beside, FRED) or b"<Type>EX")
 
 
 # --- ActiveSync in a profile --------------------------------------------------------------
@@ -211,32 +202,19 @@ def test_a_profile_sets_up_activesync_where_there_is_no_other_mail() -> None:
 # --- Values ----------------------------------------------------------------------------
 
 
-ISSUERS = {
-    "login.example.com": "https://login.example.com",
-    "Login.Example.com": "https://login.example.com",
-    "https://login.example.com/mail": "https://login.example.com/mail",
-    "HTTPS://login.example.com": "https://login.example.com",
-    "http://login.example.com": "",
-    "https://login.example.com?tenant=1": "",
-    "https://login.example.com/#x": "",
-    "https://login.example.com /": "",
-    "login.example.com/mail": "",
-    "https://http://login.example.com": "",
-    "not an issuer": "",
-}
-
-
-@pytest.mark.parametrize("issuer", ISSUERS)
-def test_pacc_publishes_an_issuer_that_clients_can_compare(issuer: str) -> None:
+@rows("issuers", "issuer, published", "tables.toml")
+def test_pacc_publishes_an_issuer_that_clients_can_compare(
+    issuer: str, published: str
+) -> None:
     login = {"authentication": ["OAuth2", "password-cleartext"]}
     more = {"oauth2": {"issuer": issuer}, "incoming": [IMAP | login]}
-    if not ISSUERS[issuer]:
+    if not published:
         (problem,) = problems(**more)
         assert problem.startswith("provider[0].oauth2.issuer: ")
         return
     both = provider(outgoing=[SMTP | login], **more)
     document = json.loads(pacc.write(both, Recipient(DOMAIN)) or b"")
-    assert document["authentication"]["oauth-public"] == {"issuer": ISSUERS[issuer]}
+    assert document["authentication"]["oauth-public"] == {"issuer": published}
 
 
 @pytest.mark.parametrize("login", ["user:secret@", "user@", ":secret@", "%REALNAME%@"])

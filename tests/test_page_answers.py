@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 import seen
+from asks import little_site
 from flask import Flask
-from flask_babel import Babel
 from jinja2 import DictLoader
 from seen import ADDRESS
-from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, until
+from support import TWO_DOMAINS, certificate_for, fetch, rows, serving, site, until
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from flask_autoconfig import AutoconfigMiddleware, ConfigError, autoconfig, create_app
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.config.tables import ProgramName
@@ -31,6 +31,7 @@ Write = Callable[..., Path]
 FRED = "emailaddress=fred@example.com"
 ANNA = f"emailaddress={ADDRESS}"
 IDS = {program.id for program in PROGRAMS}
+FINDING = {"fairemail", "em-client", "kmail", "gnome", "k9", "thunderbird-mobile"}
 
 
 def ask(
@@ -48,7 +49,31 @@ def offered(page: TestResponse) -> list[str]:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    return create_app(seen.configuration(tmp_path_factory.mktemp("page")))
+    return create_app(seen.configuration(tmp_path_factory.mktemp("page")), proxies=1)
+
+
+@pytest.fixture(scope="module")
+def pages(app: Flask) -> dict[str, TestResponse]:
+    """The page of each program, by its identifier."""
+    return {program: ask(app, f"{ANNA}&program={program}") for program in IDS}
+
+
+def steps_of(page: TestResponse) -> str:
+    return page.text.partition('id="steps"')[2].partition("</ol>")[0]
+
+
+def text_of(
+    servers: str = "",
+    every: str = "",
+    change: tuple[str, str] = ("", ""),
+    start: str = "",
+    more: str = "",
+) -> str:
+    """Return the file that a row of page.toml describes."""
+    text = TWO_DOMAINS.replace("hostname", f"{every}\nhostname")
+    if servers:
+        text = f'[[provider]]\ndomains = ["example.com"]\n{servers}'
+    return f"{start}\n{text.replace(*change)}\n{more}"
 
 
 # --- States ----------------------------------------------------------------------------
@@ -71,7 +96,9 @@ def test_each_state_has_a_url(app: Flask) -> None:
             assert tile in page.text
 
 
-def test_an_unknown_program_or_language_is_ignored(app: Flask) -> None:
+def test_the_program_and_the_language_of_a_url_are_used_if_they_are_known(
+    app: Flask,
+) -> None:
     for odd in ("telegram", "", '"><script>alert(1)</script>', "x" * 3000):
         state = f"program={quote(odd)}&lang={quote(odd)}"
         page = ask(app, f"{ANNA}&{state}", Accept_Language="fr-CA").text
@@ -82,9 +109,6 @@ def test_an_unknown_program_or_language_is_ignored(app: Flask) -> None:
         page = ask(app, f"{ANNA}&{state}", User_Agent=seen.AGENTS["ios"]).text
         assert "Get the profile" in page
     assert 'id="steps"' in ask(app, f"{ANNA}&program=GMAIL").text
-
-
-def test_the_requested_language_takes_precedence_over_the_browsers(app: Flask) -> None:
     page = ask(app, "lang=de-AT", Accept_Language="fr").text
     assert '<html lang="de">' in page
     assert 'name="lang" value="de"' in page  # kept when an address is entered
@@ -112,16 +136,6 @@ def test_an_error_stands_beside_what_was_typed(
     assert "<script>alert" not in page.text
     long = ask(app, f"emailaddress=a@{'x' * 3000}")
     assert (long.status_code, len(long.data) < 5000) == (400, True)
-
-
-@rows("sending", "login, message")
-def test_the_help_for_sending_follows_from_the_file(
-    toml: Write, login: str, message: str
-) -> None:
-    page = ask(toml(f"{TWO_DOMAINS}{login}"), f"{FRED}&program=thunderbird").text
-    assert message in page
-    others = {"with the same user name", "with the user name", "does not sign in there"}
-    assert sum(other in page for other in others) == 1
 
 
 def test_a_plus_is_a_plus_except_in_what_the_pages_form_sends(app: Flask) -> None:
@@ -228,6 +242,9 @@ def test_the_table_has_every_server_and_folds_further_ones(app: Flask) -> None:
     assert "pop.<wbr>harmony" not in main
     assert "role=" not in table.partition("</details>")[0]
     assert "pop.<wbr>harmony" in further
+    page = ask(app, f"{ANNA}&program=other").text  # has the servers once
+    assert page.count('data-copy="imap.harmony.example"') == 1
+    assert 'id="settings" open' in page
 
 
 def test_a_qr_code_that_would_be_too_large_is_left_out(app: Flask) -> None:
@@ -283,25 +300,77 @@ def test_the_page_has_the_texts_and_the_programs_of_the_file(toml: Write) -> Non
     assert offered(page) == ["thunderbird", "iphone"]
 
 
+@rows("offered", "file, programs")
+def test_only_programs_that_can_use_the_servers_are_offered(
+    toml: Write, file: dict[str, Any], programs: str
+) -> None:
+    path = toml(text_of(**file))
+    lacking, names = programs.startswith("-"), {*programs.strip("- ").split()}
+    assert {*offered(ask(path, FRED))} == (IDS - names if lacking else names)
+    profile = Client(create_app(path)).get(f"/mail/mobileconfig?{FRED}")
+    has_profile = 'form id="profile"' in ask(path, f"{FRED}&program=mac").text
+    assert has_profile == (profile.status_code == 200)
+
+
+def test_another_program_is_chosen_where_none_of_the_file_is_usable(
+    toml: Write,
+) -> None:
+    page = ask(toml(f'{TWO_DOMAINS}[provider.page]\nprograms = ["davx5"]\n'), FRED)
+    assert offered(page) == ["other"]
+    assert 'id="steps"' in page.text
+
+
+@rows("typing", "file, programs")
+def test_a_program_that_finds_servers_that_it_can_use_needs_none(
+    toml: Write, file: dict[str, Any], programs: list[str]
+) -> None:
+    path, told = toml(text_of(**file)), set[str]()
+    for program in FINDING & {*offered(ask(path, FRED))}:
+        steps = steps_of(ask(path, f"{FRED}&program={program}"))
+        is_told = "and enter the servers" in steps
+        assert ("It finds the servers by itself" in steps) != is_told
+        told |= {program} if is_told else set()
+    assert told == {*programs}
+
+
+@rows("says", "row")
+def test_the_page_speaks_of_what_the_account_and_the_program_have(
+    toml: Write, row: dict[str, Any]
+) -> None:
+    file = toml(text_of(**row.get("file", {})))
+    for program in row["program"].split():
+        query = f"{FRED}&program={program}"
+        page = ask(file, query, User_Agent=row.get("agent", "")).text
+        assert [part for part in row.get("said", ()) if part not in page] == []
+        assert [part for part in row.get("unsaid", ()) if part in page] == []
+
+
 def test_each_step_says_app_password_where_the_file_does(
-    app: Flask, toml: Write
+    toml: Write, pages: dict[str, TestResponse]
 ) -> None:
     usual, made = "your e-mail password", "https://example.com/app-passwords"
+    calendar = '[[provider.calendar]]\ntype = "caldav"\nurl = "https://dav.test/"\n'
     page = f'[provider.page]\npassword = "app-password"\npassword_url = "{made}"\n'
-    text = TWO_DOMAINS + CALENDAR_TABLE + page
+    # In the others, the password is a field of a form, without a step of its own.
+    has_step = {
+        *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
+        *("outlook-classic", "thunderbird", "evolution"),
+    }
+    file = toml(TWO_DOMAINS + calendar + page)
     for program in IDS:
-        shown = ask(toml(text), f"{FRED}&program={program}")
+        shown = ask(file, f"{FRED}&program={program}")
         assert links(shown)["Make an app password"] == made
-        assert "Type your app password" in shown.text or program in FORMS_AT_ONCE
+        assert "Type your app password" in shown.text or program not in has_step
         assert usual not in shown.text
-        assert usual in ask(app, f"{ANNA}&program={program}").text
+        assert usual in pages[program].text
 
 
-# The password is a field in a form, without a step of its own.
-FORMS_AT_ONCE = IDS - {
-    *("iphone", "mac", "gmail", "thunderbird-mobile", "k9", "outlook-new"),
-    *("outlook-classic", "thunderbird", "evolution"),
-}
+def test_the_last_step_is_a_test_message_where_there_is_mail(
+    pages: dict[str, TestResponse],
+) -> None:
+    for program, page in pages.items():
+        last = re.findall(r"<h3.*?</h3>", steps_of(page))[-1]
+        assert ("Send yourself a test message" in last) == (program != "davx5"), program
 
 
 def test_rarer_programs_are_folded_unless_the_file_lists_them(toml: Write) -> None:
@@ -312,46 +381,6 @@ def test_rarer_programs_are_folded_unless_the_file_lists_them(toml: Write) -> No
     page = ask(toml(listed), FRED, User_Agent=seen.AGENTS["linux"])
     assert "More programs" not in page.text
     assert page.text.count('class="autoconfig-tile"') == 2
-
-
-FINDING = (  # a program, a family that it asks
-    *(("fairemail", "thunderbird"), ("em-client", "outlook")),
-    *(("kmail", "thunderbird"), ("gnome", "thunderbird"), ("k9", "thunderbird")),
-)
-
-
-@pytest.mark.parametrize(("program", "family"), FINDING)
-def test_a_program_that_finds_the_servers_needs_none(
-    toml: Write, program: str, family: str
-) -> None:
-    for families, is_found in ((f'["page", "{family}"]', True), ('["page"]', False)):
-        file = toml(f"clients = {families}\n{TWO_DOMAINS}")
-        page = ask(file, f"{FRED}&program={program}").text
-        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
-        assert ("It finds the servers by itself" in steps) == is_found
-        assert ("and enter the servers" in steps) != is_found
-
-
-@rows("unread", "old, new, programs")
-def test_servers_that_a_program_reads_wrong_are_typed(
-    toml: Write, old: str, new: str, programs: list[str]
-) -> None:
-    file = toml(TWO_DOMAINS.replace(old, new))
-    for program in ("gnome", "fairemail", "kmail"):
-        page = ask(file, f"{FRED}&program={program}").text
-        assert ("and enter the servers" in page) == (program in programs)
-
-
-def test_another_program_has_the_servers_once(app: Flask) -> None:
-    page = ask(app, f"{ANNA}&program=other").text
-    assert page.count('data-copy="imap.harmony.example"') == 1
-    assert 'id="settings" open' in page
-
-
-def test_spark_is_told_to_refuse_servers_without_encryption(toml: Write) -> None:
-    for line, is_refused in (("", False), ('socket_type = "plain"', True)):
-        page = ask(toml(with_every(line)), f"{FRED}&program=spark").text
-        assert ("It refuses servers without encryption" in page) == is_refused
 
 
 def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
@@ -370,16 +399,6 @@ def test_the_steps_are_sent_with_the_address_of_the_page(app: Flask) -> None:
         )
     page = ask(app, f"{ANNA}&program=gmail", "no host")
     assert "mailto:?" not in page.text
-
-
-def test_the_last_step_is_a_test_message_where_there_is_mail(
-    app: Flask, toml: Write
-) -> None:
-    for program in IDS:
-        steps = ask(app, f"{ANNA}&program={program}").text.partition("</ol>")[0]
-        last = re.findall(r"<h3.*?</h3>", steps)[-1]
-        assert ("Send yourself a test message" in last) == (program != "davx5"), program
-    assert "test message" not in ask(toml(CALENDAR), f"{FRED}&program=iphone").text
 
 
 @pytest.mark.parametrize("type_", ["imap", "pop3"])
@@ -407,167 +426,16 @@ def test_drawings_are_small_and_hidden_from_screen_readers(app: Flask) -> None:
         assert len(drawing) < 1000
 
 
-def with_every(line: str) -> str:
-    return TWO_DOMAINS.replace("hostname", f"{line}\nhostname")
-
-
-SASL = 'authentication = {system = "sasl", name = "SCRAM-SHA-256"}'
-CALENDAR_TABLE = """[[provider.calendar]]
-type = "caldav"
-url = "https://dav.example.com/"
-"""
-CALENDAR = f'[[provider]]\ndomains = ["example.com"]\n{CALENDAR_TABLE}'
-OFFICE = with_every('authentication = "OAuth2"').replace(
-    'example.com"\n', 'office365.com"\n'
-)
-OFFERED = {
-    "passwords": (TWO_DOMAINS, IDS - {"davx5"}),
-    "POP3": (
-        TWO_DOMAINS.replace('"imap"', '"pop3"'),
-        IDS
-        - {*("davx5", "outlook-new", "outlook-mobile", "gmail-ios", "fairemail")}
-        - {"spark", "gnome"},
-    ),
-    "encrypted passwords": (
-        with_every('authentication = "password-encrypted"'),
-        {"thunderbird", "evolution", "kmail", "other", "iphone", "mac"},
-    ),
-    "OAuth2": (with_every('authentication = "OAuth2"'), {"other"}),
-    "OAuth2 at a host that Thunderbird knows": (OFFICE, {"thunderbird", "other"}),
-    "a SASL name": (with_every(SASL), IDS - {"davx5"}),
-    "a calendar": (CALENDAR, {"davx5", "other", "iphone", "mac"}),
-}
-
-
-@pytest.mark.parametrize(("text", "programs"), OFFERED.values(), ids=OFFERED.keys())
-def test_only_programs_that_can_use_the_servers_are_offered(
-    toml: Write, text: str, programs: set[str]
+def test_each_program_says_how_to_get_the_calendars(
+    pages: dict[str, TestResponse],
 ) -> None:
-    file = toml(text)
-    assert {*offered(ask(file, FRED))} == programs
-    profile = Client(create_app(file)).get(f"/mail/mobileconfig?{FRED}")
-    has_profile = 'form id="profile"' in ask(file, f"{FRED}&program=mac").text
-    assert has_profile == (profile.status_code == 200)
-
-
-def test_oauth2_at_a_host_that_thunderbird_knows_is_explained(toml: Write) -> None:
-    page = ask(toml(OFFICE), f"{FRED}&program=thunderbird").text
-    why = "Programs that only take a password are left out"
-    assert why in page
-    assert "Thunderbird opens your provider’s own page" in page
-    assert "Type your e-mail password" not in page
-    for text in (with_every('authentication = "OAuth2"'), TWO_DOMAINS):
-        assert why not in ask(toml(text), f"{FRED}&program=other").text
-
-
-PLAIN_SENDING = TWO_DOMAINS.replace(
-    '"smtp"', '"smtp"\nauthentication = "none"\nsocket_type = "plain"'
-)
-APP_PASSWORD = '[provider.page]\npassword = "app-password"\n'
-
-
-@pytest.mark.parametrize(
-    ("text", "program", "said", "unsaid"),
-    [
-        (
-            with_every('authentication = "OAuth2"'),
-            "other",
-            ["A certificate warning"],
-            ["Password (only on paper", "Type the password again", "the new password"],
-        ),
-        (
-            with_every('authentication = "OAuth2"') + APP_PASSWORD,
-            "other",
-            [],
-            ["need an app password", "your app password"],
-        ),
-        *(
-            (
-                with_every('authentication = "GSSAPI"'),
-                program,
-                ["must sign in there too, with the user name"],
-                ["your e-mail password", "and password", "Password (only on paper"],
-            )
-            for program in ("thunderbird", "evolution", "kmail")
-        ),
-        (TWO_DOMAINS, "gmail", ["Password (only on paper"], ["Sign-in</dt>"]),
-        (TWO_DOMAINS + APP_PASSWORD, "gmail", ["App password (only"], []),
-        (TWO_DOMAINS + APP_PASSWORD, "other", ["and your app password first"], []),
-        (
-            CALENDAR,
-            "iphone",
-            ["› Calendar › its accounts</span>, then the"],
-            ["there twice", "</b> › Mail"],
-        ),
-        (
-            TWO_DOMAINS + '[provider.page]\nprograms = ["outlook-new"]\n',
-            "outlook-new",
-            ["keeps it as well.</p>"],
-            ["Thunderbird"],
-        ),
-        (
-            PLAIN_SENDING,
-            "samsung",
-            ["none (no encryption)", "Sign-in</dt><dd><span>not required"],
-            ["your password travels unprotected", "must sign in there"],
-        ),
-        (with_every('socket_type = "plain"'), "k9", ["password travels"], []),
-    ],
-    ids=[
-        *("OAuth2", "OAuth2 and an app password"),
-        *("Kerberos", "Kerberos, Evolution", "Kerberos, KMail"),
-        *("a password", "an app password"),
-        *("an app password elsewhere", "calendars", "Outlook alone"),
-        *("sending without", "plain"),
-    ],
-)
-def test_the_page_speaks_of_what_the_account_has(
-    toml: Write, text: str, program: str, said: list[str], unsaid: list[str]
-) -> None:
-    page = ask(toml(text), f"{FRED}&program={program}").text
-    assert [part for part in said if part not in page] == []
-    assert [part for part in unsaid if part in page] == []
-
-
-def test_a_url_of_a_calendar_and_an_address_book_is_typed_once(toml: Write) -> None:
-    both = CALENDAR + '[[provider.address_book]]\ntype = "carddav"\n'
-    page = ask(toml(f'{both}url = "https://dav.example.com/"'), f"{FRED}&program=davx5")
-    assert "Do this once for each of these" not in page.text
-
-
-def test_each_program_says_how_to_get_the_calendars(app: Flask, toml: Write) -> None:
     for program in PROGRAMS:
-        page = ask(app, f"{ANNA}&program={program.id}").text
-        steps = page.partition('id="steps"')[2].partition("</ol>")[0]
+        steps = steps_of(pages[program.id])
         for other in program.calendars_by:
             assert f'program={other}">' in steps
         # Another program has the table of all settings instead of steps.
         told = ("alendar", "Synchronizer", "CalDAV")
         assert program.id == "other" or any(word in steps for word in told)
-    listed = f'{TWO_DOMAINS}{CALENDAR_TABLE}[provider.page]\nprograms = ["gmail"]\n'
-    page = ask(toml(listed), f"{FRED}&program=gmail").text
-    assert "You need another program for these." in page
-
-
-def test_evolution_is_told_of_one_calendar_as_of_one(toml: Write) -> None:
-    file = toml(TWO_DOMAINS + CALENDAR_TABLE)
-    page = ask(file, f"{FRED}&program=evolution").text
-    assert "Find Calendars" in page
-    assert "Find Address Books" not in page
-
-
-def test_a_program_that_has_an_account_is_told_where_to_add_one(app: Flask) -> None:
-    for program in ("k9", "thunderbird-mobile", "fairemail", "spark", "kmail"):
-        page = ask(app, f"{ANNA}&program={program}", User_Agent="Android").text
-        assert "asks for an account. Otherwise add one in its settings." in page
-
-
-def test_another_program_is_offered_where_none_of_the_file_is_usable(
-    toml: Write,
-) -> None:
-    page = ask(toml(f'{TWO_DOMAINS}[provider.page]\nprograms = ["davx5"]\n'), FRED)
-    assert offered(page) == ["other"]
-    assert 'id="steps"' in page.text
 
 
 def test_lists_and_paragraphs_have_something_to_say(app: Flask, toml: Write) -> None:
@@ -603,8 +471,8 @@ def test_the_steps_name_the_parts_of_the_profile(
     assert said == sentences
 
 
-@rows("outlooks", "program, sentences")
-def test_the_steps_of_outlook_are_in_its_order_and_tell_one_from_the_other(
+@rows("steps", "program, sentences")
+def test_the_steps_are_in_the_order_of_the_program(
     app: Flask, program: str, sentences: list[str]
 ) -> None:
     page = ask(app, f"{ANNA}&program={program}").text
@@ -612,119 +480,6 @@ def test_the_steps_of_outlook_are_in_its_order_and_tell_one_from_the_other(
     places = [text.find(sentence) for sentence in sentences]
     assert -1 not in places
     assert places == sorted(places)
-
-
-def test_gmail_asks_for_the_options_of_the_account_before_the_name(app: Flask) -> None:
-    page = ask(app, f"{ANNA}&program=gmail").text
-    _, outgoing, after = page.partition("Outgoing server settings")
-    assert outgoing
-    assert after.index("Account options") < after.index("as others see it")
-    assert "your e-mail password" in after.partition("</dl>")[0]
-
-
-def test_the_steps_say_where_davx5_costs_money(app: Flask) -> None:
-    page = ask(app, f"{ANNA}&program=davx5").text
-    assert "free of charge in <a" in page
-    assert "https://f-droid.org/packages/at.bitfire.davdroid/" in page
-
-
-@rows("found", "old, new, is_found")
-def test_thunderbird_for_android_finds_servers_that_it_can_use_alone(
-    toml: Write, old: str, new: str, is_found: bool
-) -> None:
-    file = toml(TWO_DOMAINS.replace(old, new))
-    query = f"{FRED}&program=thunderbird-mobile"
-    page = ask(file, query, User_Agent="Android").text
-    steps = page.partition('id="steps"')[2].partition("</ol>")[0]
-    assert ("It finds the servers by itself" in steps) == is_found
-    assert ("and enter the servers" in steps) != is_found
-    assert ("Follow the steps on the screen" in steps) == is_found
-    # By hand, the password is a field of the screens with the servers.
-    assert ("Type your e-mail password" in steps) == is_found
-
-
-JMAP = """[[provider]]
-domains = ["example.com"]
-[[provider.incoming]]
-type = "jmap"
-url = "https://jmap.example.com/"
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "program", "sentence"),
-    [
-        (
-            TWO_DOMAINS.replace('"imap"', '"pop3"'),
-            "outlook-new",
-            "Outlook (new) needs IMAP",
-        ),
-        (OFFICE, "gmail", "Gmail cannot sign in"),
-        (TWO_DOMAINS, "davx5", "neither calendars nor address books"),
-        (TWO_DOMAINS, "foo", "There are no steps for the program in this link"),
-        (
-            TWO_DOMAINS + '[provider.page]\nprograms = ["gmail"]',
-            "mac",
-            "no steps for Mac (Mail)",
-        ),
-    ],
-)
-def test_a_link_to_a_program_that_cannot_be_used_says_why(
-    toml: Write, text: str, program: str, sentence: str
-) -> None:
-    page = ask(toml(text), f"{FRED}&program={program}").text
-    assert sentence in page.partition('class="tiles"')[0]
-    assert "Choose another program." in page
-    assert "Choose another program." not in ask(toml(text), FRED).text
-    lacking = ask(toml(with_every('authentication = "OAuth2"')), f"{FRED}&program=mac")
-    assert "most programs cannot be used" in lacking.text
-    assert "Choose another program." not in lacking.text  # there is none
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (
-            with_every('authentication = "OAuth2"'),
-            "a sign-in at the provider’s own page",
-        ),
-        (JMAP, "they read mail with IMAP or POP3"),
-        (TWO_DOMAINS, ""),
-        (CALENDAR, ""),
-        (OFFICE, ""),
-    ],
-    ids=[
-        "OAuth2 alone",
-        "JMAP alone",
-        "passwords",
-        "a calendar",
-        "OAuth2, Thunderbird",
-    ],
-)
-def test_an_account_that_most_programs_cannot_use_says_why(
-    toml: Write, text: str, why: str
-) -> None:
-    page = ask(toml(text), f"{FRED}&program=other", User_Agent="iPhone").text
-    said = re.findall(
-        "The iPhone, Gmail and most programs cannot be used: ([^<]*)", page
-    )
-    assert [sentence for sentence in said if why in sentence] == said
-    assert bool(said) == bool(why)
-    is_typed = not why and text != OFFICE
-    assert ("Type your name, your address and your password" in page) == is_typed
-
-
-@rows("by-hand", "program, by_hand")
-def test_without_its_family_a_program_is_set_up_by_hand(
-    toml: Write, program: str, by_hand: str
-) -> None:
-    query = f"{FRED}&program={program}"
-    page = ask(toml('clients = ["page"]\n' + TWO_DOMAINS), query).text
-    assert by_hand in page
-    assert "imap.<wbr>example.<wbr>com" in page
-    assert "/mail/mobileconfig" not in page
-    assert "(XML)" not in page
-    assert by_hand not in ask(toml(TWO_DOMAINS), query).text
 
 
 def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
@@ -739,15 +494,6 @@ def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     assert (
         "Not Signed" not in ask(toml(sign + TWO_DOMAINS), f"{FRED}&program=iphone").text
     )
-
-
-@rows("shown", "server, program, values")
-def test_the_page_has_the_url_of_a_server(
-    toml: Write, server: str, program: str, values: list[str]
-) -> None:
-    file = toml(f'[[provider]]\ndomains = ["example.com"]\n{server}')
-    page = ask(file, f"{FRED}&program={program}").text
-    assert [value for value in values if value not in page] == []
 
 
 @rows("problems", "line, message, cure")
@@ -795,20 +541,17 @@ def test_every_host_gets_a_response(toml: Write) -> None:
                 assert fetch(target, Host=host).status in (200, 400, 404), host
 
 
-def test_a_forwarded_scheme_is_http_or_https(toml: Write) -> None:
-    for scheme, shown in (("javascript", "http"), ("https", "https")):
+def test_links_have_a_valid_host_and_the_scheme_http_or_https(app: Flask) -> None:
+    for host, scheme, link in (
+        ("harmony.example", "javascript", "http://harmony.example/mail/setup?"),
+        ("harmony.example", "https", "https://harmony.example/mail/setup?"),
+        ("evil.test/<script>", "http", "/mail/setup?"),
+    ):
         headers = {"X_Forwarded_Proto": scheme, "User_Agent": "Windows"}
-        page = ask(toml(TWO_DOMAINS), f"{FRED}&program=gmail", "example.com", **headers)
-        assert f'<a href="{shown}://example.com/mail/setup?' in page.text
-
-
-def test_an_invalid_host_is_not_repeated(app: Flask) -> None:
-    host = "evil.test/<script>"
-    page = ask(app, f"{ANNA}&program=gmail", host, User_Agent="Windows").text
-    assert "evil" not in page
-    query = "emailaddress=anna%40harmony.example&amp;program=gmail"
-    assert f'href="/mail/setup?{query}"' in page
-    assert "qr.svg" not in page
+        page = ask(app, f"{ANNA}&program=gmail", host, **headers).text
+        assert f'href="{link}emailaddress=anna%40harmony.example&amp;program=' in page
+        assert "evil" not in page
+        assert ("qr.svg" in page) == ("<" not in host)
 
 
 # --- Devices ---------------------------------------------------------------------------
@@ -881,21 +624,6 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
         assert ask(app, query, path="/qr.svg").status_code == status
 
 
-@pytest.mark.parametrize("mount", ["", "/at"])
-def test_a_slash_after_the_page_is_redirected_with_the_query(
-    toml: Write, mount: str
-) -> None:
-    file = toml(TWO_DOMAINS)
-    for app in create_app(file), AutoconfigMiddleware(Flask(__name__), file):
-        client, roots = Client(app), {"SCRIPT_NAME": mount}
-        query = "emailaddress=a%2Bb@example.com&program=gmail"
-        reply = client.get(f"/mail/setup/?{query}", environ_overrides=roots)
-        assert reply.status_code == 308
-        assert reply.headers["Location"] == f"{mount}/mail/setup?{query}"
-        reply = client.get("/mail/setup/", environ_overrides=roots)
-        assert reply.headers["Location"] == f"{mount}/mail/setup"
-
-
 def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
     def down(key: str) -> None:
         raise ConnectionError(f"the database is down for {key}")
@@ -925,12 +653,10 @@ def test_a_database_that_is_down_is_the_page_with_503(toml: Write) -> None:
 def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     toml: Write, has_layout: bool
 ) -> None:
-    app = Flask(__name__)
-    app.config["AUTOCONFIG_FILE"] = file = toml("[[provider")
+    app = site(file := toml("[[provider"))
     if has_layout:
         layout = 'Ours: {% include "autoconfig/content.html" %}'
         app.jinja_loader = DictLoader({"autoconfig/setup.html": layout})
-    app.register_blueprint(autoconfig)
     reply = ask(app, "emailaddress=anna&lang=fr")
     assert reply.status_code == 503
     assert reply.headers["Retry-After"] == "10"
@@ -944,21 +670,27 @@ def test_a_faulty_file_is_the_page_with_503_until_it_is_corrected(
     until(lambda: ask(app, FRED).status_code == 200)
 
 
-def test_the_root_redirects_to_the_page_unless_it_is_a_sites(toml: Write) -> None:
-    client = Client(create_app(toml(TWO_DOMAINS)))
+def test_the_root_and_a_slash_lead_to_the_page_unless_the_root_is_a_sites(
+    toml: Write,
+) -> None:
+    file = toml(TWO_DOMAINS)
+    alone = create_app(file)
+    behind = AutoconfigMiddleware(little_site, file)
+    query = "?emailaddress=a%2Bb@example.com&program=gmail"
     for mount in ("", "/at"):
-        reply = client.get("/", environ_overrides={"SCRIPT_NAME": mount})
-        assert reply.status_code == 302
-        assert reply.headers["Location"] == f"{mount}/mail/setup"
+        for app, path, status, more in (
+            (alone, "/", 302, ""),
+            (alone, "/mail/setup/", 308, ""),
+            (alone, f"/mail/setup/{query}", 308, query),
+            (behind, "/mail/setup/", 308, ""),
+            (behind, f"/mail/setup/{query}", 308, query),
+        ):
+            reply = Client(app).get(path, environ_overrides={"SCRIPT_NAME": mount})
+            assert reply.status_code == status
+            assert reply.headers["Location"] == f"{mount}/mail/setup{more}"
+    assert Client(behind).get("/").text == "The site has no /"
     without = create_app(toml('clients = ["thunderbird"]\n' + TWO_DOMAINS))
     assert Client(without).get("/").status_code == 404
-    middleware = AutoconfigMiddleware(site, toml(TWO_DOMAINS))
-    assert Client(middleware).get("/").data == b"the site"
-
-
-def site(_environ: object, start: Callable[..., object]) -> list[bytes]:
-    start("200 OK", [("Content-Type", "text/plain")])
-    return [b"the site"]
 
 
 def test_every_url_has_the_mount_point(toml: Write) -> None:
@@ -990,7 +722,9 @@ def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
     for logo, status in (({}, 200), ({"logo": "/etc/passwd"}, 503)):
         customer = row | {"page": look | logo}
         middleware = AutoconfigMiddleware(
-            site, toml(TWO_DOMAINS), find_provider={"customer.test": customer}.get
+            little_site,
+            toml(TWO_DOMAINS),
+            find_provider={"customer.test": customer}.get,
         )
         page = ask(middleware, "emailaddress=fred@customer.test")
         assert page.status_code == status
@@ -1001,22 +735,12 @@ def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
 
 def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
     middleware = AutoconfigMiddleware(
-        site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get
+        little_site, toml(TWO_DOMAINS), find_provider={"exampel.com": "example.com"}.get
     )
     for domain, status in (("exampel.com", 200), ("exmple.com", 404)):
         query = f"emailaddress=fred@{domain}"
         page = ask(middleware, query, "autoconfig.example.com")
         assert page.status_code == status
-
-
-def test_the_requested_language_takes_precedence_over_the_sites(toml: Write) -> None:
-    site = Flask("site")
-    site.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
-    Babel(site, default_locale="fr")
-    site.register_blueprint(autoconfig)
-    for query, language in (("", "fr"), ("lang=de", "de")):
-        page = ask(site, query, Accept_Language="it").text
-        assert f'<html lang="{language}">' in page
 
 
 OWN_PAGES = """
@@ -1058,43 +782,13 @@ def test_a_tablet_that_claims_to_be_a_computer_has_a_way_on(
     assert f"device={there}" in href
 
 
-SITE_TEMPLATES = {
-    "values alone": (
-        "Ours: {{ autoconfig_page.settings.incoming[0].hostname }} "
-        "{{ autoconfig_page.address }}",
-        [f"Ours: imap.harmony.example {ADDRESS}"],
-    ),
-    "the content in the site's layout": (
-        '<title>Site</title>{% include "autoconfig/content.html" %}',
-        [
-            "<title>Site</title>",
-            '<link rel="stylesheet" href="/mail/setup/style.css">',
-            "colours.css?colour=7a1f3d",
-            "Deutsch</a>",  # the package's header has the languages otherwise
-        ],
-    ),
-    "blocks of the package's layout": (
-        '{% extends "autoconfig/base.html" %}{% block title %}T{% endblock %}'
-        "{% block header %}<p>Our head</p>{% endblock %}"
-        '{% block content %}{% include "autoconfig/content.html" %}{% endblock %}'
-        "{% block footer %}<p>Our foot</p>{% endblock %}",
-        ["<title>T</title>", "<p>Our head</p>", "<p>Our foot</p>"],
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("template", "parts"), SITE_TEMPLATES.values(), ids=SITE_TEMPLATES.keys()
-)
+@rows("templates", "template, parts", "tables.toml")
 def test_a_site_overrides_the_template(
     tmp_path: Path, template: str, parts: list[str]
 ) -> None:
     folder = tmp_path / "templates/autoconfig"
     folder.mkdir(parents=True)
     (folder / "setup.html").write_text(template)
-    site = Flask("site", root_path=str(tmp_path))
-    site.config["AUTOCONFIG_FILE"] = seen.configuration(tmp_path)
-    site.register_blueprint(autoconfig)
-    page = ask(site, f"{ANNA}&program=iphone").text
+    page = ask(site(seen.configuration(tmp_path)), f"{ANNA}&program=iphone").text
     assert [part for part in parts if part not in page] == []
     assert "<header" not in page

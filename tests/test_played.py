@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import readers
 from hypothesis import example, given, settings
-from support import ROOT, TWO_DOMAINS
+from support import ROOT, TWO_DOMAINS, rows
 from test_one_truth import DOMAIN, Meant, services, truth
 
 from flask_autoconfig.address import Address
@@ -172,24 +172,14 @@ def test_thunderbird_takes_oauth2_at_the_hosts_that_it_knows() -> None:
         assert setup.servers[0].authentication == expected
 
 
-SCRAM = {"system": "sasl", "name": "SCRAM-SHA-256"}
-# What Thunderbird 153.8 does with a document whose incoming servers are these.
-INCOMING: dict[str, tuple[Raw, str]] = {
-    "JMAP": ({"type": "jmap", "url": "https://j.test/"}, "drops the whole document"),
-    "Graph": ({"type": "graph", "url": "https://g.test/"}, "drops the whole document"),
-    "SCRAM": ({**GOOD["incoming"], "authentication": [SCRAM]}, "drops the whole"),
-    "EWS": ({"type": "ews", "url": "https://x.test/ews"}, "it sets up Exchange"),
-}
-
-
-def test_a_document_that_thunderbird_refuses_is_reported() -> None:
-    for server, expected in INCOMING.values():
-        raw = {**NO_LESS, "incoming": [server]}
-        found = find_warnings([provider_of(raw)])
-        assert setup_of(THUNDERBIRD, raw) is None
-        assert any(
-            "Thunderbird" in it.client and expected in it.message for it in found
-        )
+@rows("incoming", "server, expected", "tables.toml")
+def test_a_document_that_thunderbird_refuses_is_reported(
+    server: Raw, expected: str
+) -> None:
+    raw = {**NO_LESS, "incoming": [server]}
+    found = find_warnings([provider_of(raw)])
+    assert setup_of(THUNDERBIRD, raw) is None
+    assert any("Thunderbird" in it.client and expected in it.message for it in found)
 
 
 def test_oauth2_stays_at_a_host_where_thunderbird_can_use_it() -> None:
@@ -229,17 +219,7 @@ def test_a_fault_has_its_place_in_the_file(
     assert all(it.message and it.cure for it in seen.faults)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "code"),
-    [
-        (' id="', ' x="', "id"),
-        (' id="', ' id="my_', "id"),
-        ("<username>%EMAILADDRESS%</username>", "", "username-made-up"),
-        ("<clientConfig", "<clientConfig xmlns='urn:x'", ""),
-        ("UTF-8", "UTF-16", ""),
-        ("imap.example.com", "imap.example.com.", ""),
-    ],
-)
+@rows("version_153", "old, new, code", "tables.toml")
 def test_thunderbird_reads_a_document_as_its_version_153_does(
     old: str, new: str, code: str
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, outlook_asks
+from support import BIN, TWO_DOMAINS, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -36,13 +36,6 @@ FRED = "fred@example.com"
 MAPPING = tomllib.loads(TWO_DOMAINS)
 
 
-def site(file: Path, autoconfig: Autoconfig | None = None, **config: Any) -> Flask:
-    app = Flask("site", root_path=str(file.parent))
-    app.config.update(AUTOCONFIG_FILE=file, **config)
-    app.register_blueprint(autoconfig or Autoconfig())
-    return app
-
-
 # --- A mapping as configuration ----------------------------------------------------------
 
 
@@ -56,6 +49,11 @@ def test_the_configuration_may_be_a_mapping() -> None:
     assert Client(middleware).get("/mail/setup").status_code == 200
     alone = create_app({"AUTOCONFIG": MAPPING})
     assert Client(alone).get(CONFIG).status_code == 200
+    for wrong in (5, b"x", ["autoconfig.toml"]):
+        with pytest.raises(ConfigError):
+            create_app(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="domains"):
+        AutoconfigMiddleware(app, {"provider": [{"domain": "example.com"}]})
 
 
 def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
@@ -67,13 +65,10 @@ def test_an_app_instead_of_a_name_is_told_what_to_write() -> None:
 
 UNUSABLE = [
     ("AUTOCONFIG", {"provider": []}, "provider"),
-    (
-        "AUTOCONFIG",
-        {"provider": [{"domains": ["a.test"], "incomming": []}]},
-        "incoming",
-    ),
+    ("AUTOCONFIG", {"provider": [{"domains": ["a.b"], "incomming": []}]}, "incoming"),
     ("AUTOCONFIG", "autoconfig.toml", "set the path of a file as AUTOCONFIG_FILE"),
     ("AUTOCONFIG", {"provider": [], 5: 1}, "not a string"),
+    *(("AUTOCONFIG_FILE", value, "AUTOCONFIG_FILE") for value in (5, b"x", ["a.toml"])),
     ("AUTOCONFIG_PAGE_CSP", {"default-src": "'self'"}, "expected the value"),
     ("AUTOCONFIG_PAGE_CSP", "a\nb", "expected the value"),
     ("AUTOCONFIG_LOCALE", "nope", "there is no folder 'nope'"),
@@ -92,34 +87,12 @@ def test_an_unusable_setting_raises(
 # --- A faulty file ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["[[provider]]\ndomains = 5", "[[", None],
-    ids=["faulty", "no TOML", "gone"],
-)
-def test_with_a_faulty_file_only_clients_get_503(
-    toml: Write, caplog: Log, fault: str | None
-) -> None:
-    file = toml(fault or "")
-    if fault is None:
-        file.unlink()
-    app = site(file)
-    app.add_url_rule("/", "home", lambda: "Welcome!")
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert str(file) in caplog.text
-    client = Client(app)
-    assert client.get("/").text == "Welcome!"
-    for path, data in ((CONFIG, ""), (PAGE, ""), (POX, outlook_asks("a@example.com"))):
-        answer = client.open(path, method="POST" if data else "GET", data=data or None)
-        assert answer.status_code == 503
-        assert int(answer.headers["Retry-After"]) > 0
-    with app.test_request_context():
+def test_with_a_faulty_file_there_are_no_settings(toml: Write) -> None:
+    file = toml("[[")
+    assert AutoconfigMiddleware(Flask("shop"), file).settings(FRED) is None
+    with site(file).test_request_context():
         text = "{{ autoconfig_settings('fred@example.com') }}"
         assert render_template_string(text) == "None"
-    toml(TWO_DOMAINS)
-    for _ in range(3):  # a change is taken up when two looks agree
-        app.extensions["autoconfig"].live.look()
-    assert client.get(CONFIG).status_code == 200
 
 
 @pytest.mark.parametrize("key", ["DEBUG", "TESTING", "AUTOCONFIG_STRICT"])
@@ -128,6 +101,8 @@ def test_debug_testing_and_strict_raise_for_a_faulty_file(
 ) -> None:
     with pytest.raises(ConfigError):
         site(toml("[["), None, **{key: True})
+    with pytest.raises(ConfigError):
+        AutoconfigMiddleware(Flask("shop"), toml("[["), strict=True)
 
 
 @pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
@@ -181,43 +156,33 @@ def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -
 
 
 def test_settings_have_their_placeholders_filled_in(toml: Write) -> None:
-    text = TWO_DOMAINS + '\n[[provider.calendar]]\ntype = "caldav"\n'
-    text += 'url = "https://dav.example.com/%EMAILLOCALPART%/"\n'
-    autoconfig = Autoconfig()
-    app = site(toml(text), autoconfig)
-    with app.app_context():
-        settings = autoconfig.settings("Fred@Example.COM")
-    assert isinstance(settings, Settings)
-    assert settings.address == "Fred@example.com"
-    assert settings.incoming[0].hostname == "imap.example.com"
-    assert settings.incoming[0].username == "Fred@example.com"
-    assert settings.outgoing[0].port == 465
-    assert settings.servers[-1].url == "https://dav.example.com/Fred/"
-    query = "?emailaddress=Fred%40example.com"
-    assert settings.page_url == f"https://autoconfig.example.com/mail/setup{query}"
-    assert str(settings.profile_url).endswith(f".example.com/mail/mobileconfig{query}")
-
-
-def test_a_server_whose_name_no_host_can_have_is_left_out(toml: Write) -> None:
+    calendar = 'type = "caldav"\nurl = "https://dav.example.com/%EMAILLOCALPART%/"'
     text = TWO_DOMAINS.replace('"pop.', '"%EMAILLOCALPART%.')
     autoconfig = Autoconfig()
-    with site(toml(text), autoconfig).app_context():
-        for local, count in (("fred", 2), ("fred+mail", 1)):
-            settings = autoconfig.settings(f"{local}@example.com")
-            assert settings is not None
-            assert len(settings.incoming) == count
-
-
-def test_in_a_request_the_urls_have_the_requested_host(toml: Write) -> None:
-    autoconfig = Autoconfig()
-    app = site(toml(TWO_DOMAINS), autoconfig)
-    with app.test_request_context(base_url="https://www.example.com/shop"):
-        settings = autoconfig.settings(FRED)
-        assert settings is not None
-        query = "?emailaddress=fred%40example.com"
-        assert settings.page_url == f"https://www.example.com/shop/mail/setup{query}"
-        assert url_for("autoconfig.setup").endswith("/mail/setup")
-        assert url_for("autoconfig.profile").endswith("/mail/mobileconfig")
+    app = site(toml(f"{text}[[provider.calendar]]\n{calendar}"), autoconfig)
+    query = "?emailaddress=Fred%40example.com"
+    for context, root in (
+        (app.app_context(), "https://autoconfig.example.com"),
+        (
+            app.test_request_context(base_url="https://www.example.com/shop"),
+            "https://www.example.com/shop",
+        ),
+    ):
+        with context:
+            settings = autoconfig.settings("Fred@Example.COM")
+        assert isinstance(settings, Settings)
+        assert settings.address == "Fred@example.com"
+        assert settings.incoming[0].hostname == "imap.example.com"
+        assert settings.incoming[0].username == "Fred@example.com"
+        assert settings.incoming[1].hostname == "fred.example.com"
+        assert settings.outgoing[0].port == 465
+        assert settings.servers[-1].url == "https://dav.example.com/Fred/"
+        assert settings.page_url == f"{root}/mail/setup{query}"
+        assert settings.profile_url == f"{root}/mail/mobileconfig{query}"
+    with app.app_context():
+        plus = autoconfig.settings("fred+mail@example.com")
+    assert plus is not None
+    assert len(plus.incoming) == 1  # no host can have such a name
 
 
 def test_other_values_have_no_settings(toml: Write, caplog: Log) -> None:
@@ -392,13 +357,19 @@ def test_a_response_with_a_cookie_is_not_cached(toml: Write) -> None:
     assert answer.headers["Cache-Control"] == "private, no-store"
 
 
-def test_with_host_matching_urls_lead_to_the_requested_host(toml: Write) -> None:
-    app = Flask("site", host_matching=True, static_host="static.example.com")
+@pytest.mark.parametrize("is_matching", [True, False])
+def test_url_for_knows_the_page_and_the_profile(toml: Write, is_matching: bool) -> None:
+    app = Flask(
+        "site",
+        host_matching=is_matching,
+        static_host="static.test" * is_matching or None,
+    )
     app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
     app.register_blueprint(Autoconfig())
     with app.test_request_context(base_url="https://www.example.com"):
-        url = url_for("autoconfig.setup", emailaddress="fred@example.com")
-        assert url == "/mail/setup?emailaddress=fred@example.com"
+        url = url_for("autoconfig.setup", emailaddress=FRED)
+        assert url == f"/mail/setup?emailaddress={FRED}"
+        assert url_for("autoconfig.profile") == "/mail/mobileconfig"
 
 
 def test_a_site_can_add_a_path_to_an_endpoint(toml: Write) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS
+from support import TWO_DOMAINS, rows, table
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import create_app
@@ -41,37 +41,6 @@ def get(client: Client, path: str, host: str) -> TestResponse:
     return client.get(path, headers={"Host": host})
 
 
-# The path and the host of a GET request, and the name that replaces the id.
-REQUESTS = {
-    "an address": (f"{CONFIG}?emailaddress={SECOND}", "www.test", "second.test"),
-    "a host": (CONFIG, "autoconfig.second.test", "second.test"),
-    "a pattern": (CONFIG, "autoconfig.a.third.test", "a.third.test"),
-    # Mustang wants the domain of the MX host that it asked.
-    "an MX host": (
-        *(CONFIG, "autoconfig.mx.hoster.test"),
-        "<domain>mx.hoster.test</domain>",
-    ),
-    "another MX host": (CONFIG, "autoconfig.in.hoster.test", "in.hoster.test"),
-    "an MX host and an address": (
-        f"{CONFIG}?emailaddress=a@customer.test",
-        *("autoconfig.mx.hoster.test", "customer.test"),
-    ),
-    "PACC": (PACC, "ua-auto-config.second.test", "second.test"),
-    "PACC, MX": (PACC, "ua-auto-config.mx.hoster.test", "mx.hoster.test"),
-    "Outlook": (POX, "autodiscover.second.test", "second.test"),
-    # This answer contains no name of the domain.
-    "Outlook, MX": (POX, "autodiscover.mx.hoster.test", "pop.example.com"),
-    "V2": (f"{V2}&Email={SECOND}", "192.0.2.1", "autodiscover.second.test"),
-    "V2, MX": (V2, "mx.hoster.test", "//mx.hoster.test/"),
-    "Apple": (PROFILE, "second.test", "second.test"),
-    "Apple, MX": (PROFILE, "mx.hoster.test", "mx.hoster.test"),
-    "Apple, an address": (f"{PROFILE}?email={SECOND}", "www.test", "second.test"),
-    "CalDAV": (CALDAV, "second.test", "second.test"),
-    "CalDAV, MX": (CALDAV, "mx.hoster.test", "mx.hoster.test"),
-    "the page": (f"/mail/setup?emailaddress={SECOND}", "www.test", "second.test"),
-}
-
-
 def shown(reply: TestResponse, *statuses: int) -> str:
     assert reply.status_code in statuses
     return f"{reply.headers}{reply.text}"
@@ -83,7 +52,7 @@ def test_no_response_names_the_first_customer_to_another(client: Client) -> None
         for path in PATHS:
             assert "second.test" not in shown(get(client, path, host), 200, 301)
     for _ in range(2):
-        for case, (path, host, name) in REQUESTS.items():
+        for case, (path, host, name) in table("requests", "tables.toml").items():
             response = shown(get(client, path, host), 200, 301)
             assert "first.test" not in response, case
             assert name in response, case
@@ -102,16 +71,7 @@ def test_a_profile_is_named_after_the_requested_domain(client: Client) -> None:
     assert profile["PayloadOrganization"] == "second.test"
 
 
-@pytest.mark.parametrize(
-    ("more", "host", "name"),
-    [
-        ("list_domains = false", "first.test", "first.test"),
-        ('id = "id.test"\nlist_domains = false', "second.test", "id.test"),
-        ('id = "id.test"\nlist_domains = false', "mx.hoster.test", "id.test"),
-        ("list_domains = true", "second.test", "first.test"),
-    ],
-    ids=["the first domain", "an id", "an id, by MX host", "listed domains"],
-)
+@rows("ids", "more, host, name", "tables.toml")
 def test_an_id_that_names_no_other_customer_is_kept(
     toml: Write, more: str, host: str, name: str
 ) -> None:
