@@ -17,7 +17,8 @@ from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
 from ..documents.broken import beginning
-from ..documents.setups import Account, Setup, is_host, port_of
+from ..documents.setups import Account, Setup
+from ..documents.shapes import is_host, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,

@@ -55,12 +55,11 @@ def differences(scene: Scene) -> Iterator[Finding]:
             compare = _with_file if scene.case.provider else _without_file
             for found in compare(scene, client, play):
                 yield found.hurting(client.name)
-            if any(account.needs_domain for account in play.mail):
-                found = finding("autodiscover.domain-required", play.place)
-                yield found.hurting(client.name)
-            if any(account.never_asks for account in play.mail):
-                found = finding("profile.empty-password", play.place)
-                yield found.hurting(client.name)
+            for slip in play.setup.slips if play.setup else ():
+                code, cure = slip.code or "document.ignored", slip.cure
+                cure = "" if slip.code else cure
+                said = {"advice": cure, "message": slip.message}
+                yield finding(code, play.place, **said).hurting(client.name)
     yield from sources.contradictions(scene)
 
 

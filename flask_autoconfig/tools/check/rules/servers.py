@@ -78,7 +78,7 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
             return account
         return other if is_alive(facts, Endpoint.of(other)) else account
 
-    return setup and Setup(tuple(map(way, setup.servers)))
+    return setup and setup._replace(servers=tuple(map(way, setup.servers)))
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
