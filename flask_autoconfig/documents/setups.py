@@ -277,8 +277,8 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
     except Exception as error:  # plistlib raises whatever its parsers do
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
-    if not payloads:
-        raise MeaninglessError("the profile has nothing in it")
+    if not 0 < len(payloads) <= _MOST_SERVERS:
+        raise MeaninglessError(f"the profile has {len(payloads)} payloads in it")
     servers = [
         (payload, (way, *_APPLE_ALSO.get(way, ())), (payload, way))
         for kind, payload in zip(kinds, payloads, strict=True)

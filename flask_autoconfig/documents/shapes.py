@@ -93,15 +93,15 @@ class _Part:
         for row in rows:
             if all(self._has(*it) for it in row.get("when", {}).items()):
                 yield from self._of_row(row, strangers)
-        for name in {
-            row["at"].removeprefix(f"{self.at}/") for row in self.shape["part"]
-        }:
+        below = [row["at"].removeprefix(f"{self.at}/") for row in self.shape["part"]]
+        for name in dict.fromkeys(below):
             for node in self.said.get(name, ()):
                 yield from _Part(self.shape, f"{self.at}/{name}", node).slips()
 
     def _value(self, key: str) -> Any:
-        first = (self.said.get(key) or [""])[0]
-        return (first.text or "").strip() if isinstance(first, Element) else first
+        if isinstance(self.node, dict):
+            return self.node.get(key, "")
+        return (self.said[key][0].text or "").strip() if key in self.said else ""
 
     def _has(self, key: str, words: str | list[str]) -> bool:
         value, listed = self._value(key), _words(words)
@@ -116,7 +116,7 @@ class _Part:
         misspelt = {
             missing[key]: name
             for name in strangers
-            for key in get_close_matches(name.lower(), missing, 1, _LIKENESS)
+            for key in get_close_matches(name[:60].lower(), missing, 1, _LIKENESS)
         }
         some = row.get("some", [])
         lacks = {*some} if some and not any(map(self._value, some)) else set()
@@ -141,10 +141,10 @@ class _Part:
         """Return a wrong value with what is wrong about it, and the cure."""
         value, listed = self._value(key), _words(spec.get("words", ()))
         said = f"a {type(value).__name__}"  # a list may be long, when written out
-        if isinstance(value, str | int):
+        if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**64):
             said = json.dumps(value, ensure_ascii=False)
-        near = {word.lower(): word for word in listed}
-        like = get_close_matches(said[1:-1].lower(), near, 1, spec.get("open", 0))
+        near = [word.lower() for word in listed]
+        like = get_close_matches(said[1:-1][:60].lower(), near, 1, spec.get("open", 1))
         if listed and not self._has(key, listed) and (like or "open" not in spec):
             words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
             return f"{said[:60]}, which is not {words}", f"write {words}"
