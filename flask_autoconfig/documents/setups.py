@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ..config.ports import standard_port
 from . import activesync, apple, outlook, pacc
 from .broken import beginning
-from .shapes import Slip, of_another, port_of, slips
+from .shapes import Slip, error_of, of_another, port_of, slips
 from .xml import MOST_BYTES, NotXmlError, local_name, parse
 
 if TYPE_CHECKING:
@@ -140,7 +140,6 @@ _OUTLOOK_TYPES = {
 _OUTLOOK_SOCKET_TYPES = {
     encryption.upper(): type_ for type_, (_, encryption) in outlook.ENCRYPTION.items()
 }
-_NOT_SERVED = (str(outlook.NOT_SERVED), "603")
 
 
 def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
@@ -154,7 +153,10 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
         raise _broken("the answer is no XML", body, error, "autodiscover") from error
     for element in root.iter():
         if local_name(element) == "ErrorCode":
-            raise _by_error_code(root, (element.text or "").strip()[:20])
+            code, said = (element.text or "").strip()[:20], _text(root, "Message")
+            row = error_of(code)
+            words = row.get("says") or (f": “{said[:120]}”" if said else "")
+            raise MeaninglessError(f"Autodiscover error {code}{words}", row["cure"])
 
     protocols = [
         (protocol, {local_name(it): (it.text or "").strip() for it in protocol})
@@ -188,26 +190,9 @@ def _text(root: Element, name: str) -> str:
     return next(texts, "").strip()
 
 
-def _by_error_code(root: Element, code: str) -> MeaninglessError:
-    message = _text(root, "Message")[:120]
-    words = f": “{message}”" if message else ""
-    cure = "look at the log of the program that answers"
-    if code in _NOT_SERVED:
-        words = ": it does not know the domain"
-        cure = "add the domain to what serves it, or look at its log"
-    elif code == str(outlook.INVALID_REQUEST):
-        words = ": the request did not arrive at the program as it was sent"
-        cure = (
-            "let proxies pass on the POST request with its body, and forward it "
-            "instead of redirecting it (after status 301 or 302 clients send a GET)"
-        )
-    return MeaninglessError(f"Autodiscover error {code}{words}", cure)
-
-
 def _without_servers(
     root: Element, body: bytes, listed: Sequence[Slip]
 ) -> MeaninglessError:
-    """Return why an Autodiscover answer has no servers."""
     action = _text(root, "Action")
     for known in ("redirectUrl", "redirectAddr"):
         target = _text(root, known.replace("r", "R", 1))
@@ -318,7 +303,6 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
 def _apple_service(
     payload: dict[str, Any], way: str, text: Callable[[str], str]
 ) -> Account:
-    """Return a calendar, an address book or an Exchange server, with its URL."""
     scheme = (
         "http" if payload.get(f"{way}UseSSL", payload.get("SSL")) is False else "https"
     )
@@ -351,8 +335,6 @@ def read_pacc(body: bytes) -> Setup:
         for word, type_ in _PACC_TYPES.items()
         if word in document[pacc.PROTOCOLS]
     ]
-
-    def account(it: tuple[str, str]) -> Account:
-        return Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
-
-    return _setup(found, hosts, account)
+    return _setup(
+        found, hosts, lambda it: Account(*it, standard_port(it[0], "SSL") or 0, "SSL")
+    )

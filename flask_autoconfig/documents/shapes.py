@@ -37,7 +37,7 @@ class Slip(NamedTuple):
     message: str  # a clause
     cure: str
     is_fatal: bool  # clients cannot use the part
-    code: str  # of the finding, if it has one of its own
+    code: str = ""  # of the finding, if it has one of its own
 
 
 def is_host(name: str) -> bool:
@@ -69,6 +69,12 @@ def of_another(document: bytes, format_: str) -> tuple[str, str]:
             here = _shapes()["format"][format_]["name"]
             return f"it is {shape['name']}, where {here} belongs", f"publish {here}"
     return "", ""
+
+
+def error_of(code: str) -> dict[str, str]:
+    """Return the cure of one of Autodiscover's errors, and what it means, if known."""
+    errors: dict[str, dict[str, str]] = _shapes()["error"]
+    return errors.get(code, errors["other"])
 
 
 def slips(format_: str, root: Any) -> list[Slip]:
@@ -131,11 +137,10 @@ class _Part:
                 message = f"has {form(key)} {wrong}" if wrong else ""
                 is_fatal = "lax" not in spec
             if message:
-                message, cure = f"{says} {message}", spec.get("cure", cure)
-                code = spec.get("code", "")
-                yield Slip(self.node, key, message, cure, is_fatal, code)
+                said = f"{says} {message}", spec.get("cure", cure), is_fatal
+                yield Slip(self.node, key, *said, spec.get("code", ""))
         if lacks:
-            yield Slip(self.node, "", row["none"], row["cure"], True, "")
+            yield Slip(self.node, "", row["none"], row["cure"], is_fatal=True)
 
     def _wrong(self, key: str, spec: dict[str, Any]) -> tuple[str, str]:
         """Return a wrong value with what is wrong about it, and the cure."""

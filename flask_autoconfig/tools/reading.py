@@ -160,7 +160,6 @@ class _Reader:
     def _fault(
         self, code: str, place: str, *, cure: str = "", **values: object
     ) -> None:
-        """Add a fault by its texts in faults.toml, with the values in them."""
         text = _texts()[code]
         effect, message = text["effect"], text["message"].format(cure=cure, **values)
         if effect == "server" and self.rules.all_or_nothing:
@@ -402,7 +401,6 @@ class _Reader:
         return host.removesuffix(".")
 
     def _method(self, server: _Server) -> str:
-        """Return the method that the client takes, "" if it takes none."""
         rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""

@@ -205,7 +205,6 @@ class _Requests:
         return self._made_of(step, outcome, reply)
 
     def _made_of(self, step: Step, outcome: Outcome, reply: Reply) -> Outcome:
-        """Return what the client makes of the document in a response."""
         try:
             setup = self._read(step, web.unpacked(reply))
         except RedirectedError as error:
@@ -253,7 +252,6 @@ class _Requests:
     def _leads(
         self, step: Step, target: str, way: tuple[str, ...]
     ) -> Iterator[Outcome]:
-        """Yield the outcomes at a URL, or for another address."""
         if target.startswith("https:"):
             pox, requests = step._replace(kind="pox"), replace(self, way=way)
             yield requests._outcome(pox, ask_of(pox, self.case, target))
@@ -267,7 +265,6 @@ class _Requests:
         return outcome._replace(trouble=trouble)
 
     def _read(self, step: Step, document: bytes) -> Setup:
-        """Return what the client makes of a document; raise MeaninglessError."""
         asker = self.case.asker
         if step.kind != "xml":
             is_outlook = self.client.family == "outlook"
@@ -312,7 +309,6 @@ class _Requests:
         return None
 
     def _agent_refused(self, ask: Ask) -> Finding | None:
-        """Return that the client's own User-Agent is refused, or None."""
         client = self.client
         with suppress(ProbeError):
             reply = self.facts.answer(ask.by(client.agent))

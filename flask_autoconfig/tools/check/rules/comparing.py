@@ -56,9 +56,8 @@ def differences(scene: Scene) -> Iterator[Finding]:
             for found in compare(scene, client, play):
                 yield found.hurting(client.name)
             for slip in play.setup.slips if play.setup else ():
-                code, cure = slip.code or "document.ignored", slip.cure
-                cure = "" if slip.code else cure
-                said = {"advice": cure, "message": slip.message}
+                code = slip.code or "document.ignored"
+                said = {"advice": slip.cure, "message": slip.message}
                 yield finding(code, play.place, **said).hurting(client.name)
     yield from sources.contradictions(scene)
 
@@ -111,7 +110,6 @@ def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Find
 
 
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
-    """Yield that mail servers of the file are missing in what a client sets up."""
     types = {account.type for account in (play.setup or setup).servers}
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
@@ -128,7 +126,6 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
 
 
 def _half(play: Play) -> Iterator[Finding]:
-    """Yield that an account can only receive, or only send."""
     types = {account.type for account in play.mail}
     missing = "" if "smtp" in types else SERVERS["smtp"]
     if types <= {"smtp"}:
@@ -196,7 +193,6 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
 def _in_ispdb(
     scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
-    """Return that the ISP database has another server, which may work as well."""
     who = scene.case.asker
     found = _difference("ispdb.differs", play, theirs, whose, ours, who)
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")
