@@ -125,7 +125,8 @@ class _Part:
             for key in get_close_matches(name[:60].lower(), missing, 1, _LIKENESS)
         }
         some = row.get("some", [])
-        lacks = {*some} if some and not any(map(self._value, some)) else set()
+        is_meant = "beside" not in row or any(map(self._value, row["beside"]))
+        lacks = {*some} if is_meant and not any(map(self._value, some)) else set()
         for key, spec in row["keys"].items():
             is_fatal, cure = key in lacks or "required" in spec, f"add {form(key)}"
             message = f"has no {form(key)}" if "required" in spec else ""
