@@ -157,7 +157,7 @@ class _Part:
         kind = _shapes()["kind"][spec.get("kind", "any")]
         typed = said[1:-1] if isinstance(self.node, Element) else said
         is_right = re.fullmatch(kind["is"], typed)
-        if is_right and (kind["no"] != "no host name" or is_host(str(value))):
+        if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):
             return "", ""
         return f"{said[:60]}, which is {kind['no']}", kind["cure"]
 
