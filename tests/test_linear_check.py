@@ -248,7 +248,7 @@ def test_a_property_list_of_exponential_size_is_not_expanded() -> None:
     # 0 is the dictionary, 1 the list of payloads, 2 the payload, 7 the list that doubles.
     objects = [b"\xd1\x03\x01", b"\xa1\x02", b"\xd2\x04\x05\x06\x07", *values]
     doubling = [b"\xa2" + bytes([number + 1] * 2) for number in range(len(objects), 41)]
-    with pytest.raises(MeaninglessError, match="no IncomingMailServerHostName"):
+    with pytest.raises(MeaninglessError, match="no PayloadType"):
         read_profile(_binary([*objects, *doubling, b"\x09"]))
 
 

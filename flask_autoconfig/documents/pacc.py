@@ -161,7 +161,6 @@ def _reason_against(server: Server, methods: frozenset[str]) -> str:
 
 
 def _methods(provider: Provider, server: Server) -> frozenset[str]:
-    """Return the server's methods that PACC can express."""
     methods = set()
     for method in server.authentication:
         if isinstance(method, AuthenticationMethod):

@@ -104,7 +104,6 @@ class Reader:
         self._note(element, f"<{_shown(element)}> is left out: {why}")
 
     def _note_unread(self, element: ET.Element) -> None:
-        """Note the elements in an element that were not read."""
         if element not in self._parents:
             return
         tags = {child.tag for child in element if child in self._read}

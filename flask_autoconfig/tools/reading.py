@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -17,7 +18,8 @@ from .. import oauth_hosts
 from ..address import DOMAIN_PLACEHOLDER, Address, fill_in, with_domain
 from ..config.tables import WITHOUT_LOGIN, Method, SocketType
 from ..documents.broken import beginning
-from ..documents.setups import Account, Setup, is_host, port_of
+from ..documents.setups import Account, Setup
+from ..documents.shapes import is_host, of_another, port_of
 from ..documents.thunderbird_reader import (
     OLD_METHODS,
     NotAutoconfigError,
@@ -158,7 +160,6 @@ class _Reader:
     def _fault(
         self, code: str, place: str, *, cure: str = "", **values: object
     ) -> None:
-        """Add a fault by its texts in faults.toml, with the values in them."""
         text = _texts()[code]
         effect, message = text["effect"], text["message"].format(cure=cure, **values)
         if effect == "server" and self.rules.all_or_nothing:
@@ -198,8 +199,10 @@ class _Reader:
             if isinstance(error.__cause__, DeclarationsError):
                 self._fault("not-read", "", why=error)
                 return None
-            words, cure = beginning(document, error)
-            why = "; ".join(filter(None, (str(error)[:200], words)))
+            why, cure = of_another(document, "config")
+            if not why:
+                words, cure = beginning(document, error)
+                why = "; ".join(filter(None, (str(error)[:200], words)))
             self._fault("not-autoconfig", "", why=why, cure=cure or _GENERATE)
             return None
 
@@ -240,6 +243,9 @@ class _Reader:
 
     def _servers(self, provider: Element, tag: str) -> list[_Server]:
         taken = []
+        names = {str(child.tag) for child in provider} - {tag}
+        for name in get_close_matches(tag, names, 1, 0.85):
+            self.odd[f"<{name}>"] = f"write <{tag}>"
         for index, element in enumerate(provider.findall(tag)):
             server = self._server(element, f"{_WAYS[tag]}[{index}]")
             tagged, hint = f'<{tag} type="{server.type[:40]}">', type_hint(server.type)
@@ -265,15 +271,17 @@ class _Reader:
         return _Server(place, element.get("type", ""), values, tuple(methods))
 
     def _takes(self, server: _Server) -> bool:
-        """Return whether the client takes the server, and collect its faults."""
         rules, before = self.rules, len(self.faults)
         known = in_words(rules.socket_types, "or")
         value = {tag: server.values.get(tag, "") for tag in _KEYS}
 
         def check(is_right: object, code: str, tag: str) -> bool:
             if not is_right:
-                place = f"{server.place}.{_KEYS[tag]}"
-                self._fault(code, place, server=server, value=value[tag], known=known)
+                said = {"server": server, "value": value[tag], "known": known}
+                other = {} if value[tag] else server.values.keys() - _KEYS.keys()
+                like = get_close_matches(tag, other, 1, 0.75)
+                cure = f"write <{tag}>, not <{like[0]}>" if like else ""
+                self._fault(code, server.place_of(tag), cure=cure, **said)
             return bool(is_right)
 
         check(value["hostname"], "hostname", "hostname")
@@ -308,8 +316,10 @@ class _Reader:
             code = "authentication"
         elif rules.oauth == "unknown" and set(methods) == {_OAUTH}:
             code = "oauth-alone"
-        elif rules.cleartext_last and _is_unexpected(method, methods):
-            code = "unexpected-method"
+        elif rules.cleartext_last and method in ("", _OAUTH):
+            code = "unexpected-method" if set(methods) - {_OAUTH} else ""
+        elif rules.cleartext_last and _PASSWORD in methods[: methods.index(method)]:
+            code = "unexpected-method"  # it may not be the first usable one
         if not code:
             return
         cure = ""
@@ -337,7 +347,6 @@ class _Reader:
         return found[-1]
 
     def _set_up(self, chosen: dict[str, _Server | None]) -> Setup | None:
-        """Return the setup of the chosen servers, None where one is missing."""
         absent = [way for way, server in chosen.items() if server is None]
         is_whole = not absent
         for index, fault in enumerate(self.faults):
@@ -352,7 +361,7 @@ class _Reader:
         if absent:
             is_other = absent == ["incoming"] and self.has_other
             code = "exchange" if is_other else "no-server"
-            ways, odd = " and no ".join(absent), ""
+            ways = " and no ".join(absent)
             hints = {it: why for it, why in self.odd.items() if why[7:15] in absent}
             odd = f" (it has {in_words([*hints])})" if hints else ""
             self._fault(code, "", ways=ways, odd=odd, cure="; ".join(hints.values()))
@@ -392,7 +401,6 @@ class _Reader:
         return host.removesuffix(".")
 
     def _method(self, server: _Server) -> str:
-        """Return the method that the client takes, "" if it takes none."""
         rules, methods = self.rules, server.methods
         if rules.ignores_methods or not methods:
             return ""
@@ -436,13 +444,6 @@ def has_domain_twice(name: str | None, who: Address) -> bool:
 def in_words(names: Sequence[str], last: str = "and") -> str:
     """Return names as an enumeration."""
     return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _is_unexpected(method: str, methods: tuple[str, ...]) -> bool:
-    """Return whether a method is taken that may not be the first usable one."""
-    if method in ("", _OAUTH):
-        return set(methods) - {_OAUTH} != set()
-    return _PASSWORD in methods[: methods.index(method)]
 
 
 def _is_domain(name: str) -> bool:

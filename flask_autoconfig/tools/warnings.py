@@ -228,7 +228,7 @@ def _unreachable(provider: Provider) -> Findings:
     urls = []
     for place, server in provider.servers:
         host = server.hostname or ""
-        reason = _why_unreachable(host)
+        reason = why_unreachable(host)
         if not reason and is_ip(host) and server.socket_type != "plain":
             reason = f"hardly any certificate has an address such as {host} in it, "
             reason += "and clients refuse the server"
@@ -239,11 +239,11 @@ def _unreachable(provider: Provider) -> Findings:
     if provider.webmail:
         urls.append(("webmail.login_page", provider.webmail.login_page))
     for place, url in urls:
-        if reason := _why_unreachable(urlsplit(url).hostname or "") if url else "":
+        if reason := why_unreachable(urlsplit(url).hostname or "") if url else "":
             yield _found("unreachable-url", place, reason=reason)
 
 
-def _why_unreachable(host: str) -> str:
+def why_unreachable(host: str) -> str:
     """Return why nobody reaches the host from outside, "" if somebody may."""
     if not host or "%" in host:
         return ""

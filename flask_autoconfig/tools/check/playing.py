@@ -14,7 +14,6 @@ from ...documents.setups import (
     RedirectedError,
     Setup,
     read_outlook,
-    without_action,
 )
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
@@ -206,7 +205,6 @@ class _Requests:
         return self._made_of(step, outcome, reply)
 
     def _made_of(self, step: Step, outcome: Outcome, reply: Reply) -> Outcome:
-        """Return what the client makes of the document in a response."""
         try:
             setup = self._read(step, web.unpacked(reply))
         except RedirectedError as error:
@@ -254,7 +252,6 @@ class _Requests:
     def _leads(
         self, step: Step, target: str, way: tuple[str, ...]
     ) -> Iterator[Outcome]:
-        """Yield the outcomes at a URL, or for another address."""
         if target.startswith("https:"):
             pox, requests = step._replace(kind="pox"), replace(self, way=way)
             yield requests._outcome(pox, ask_of(pox, self.case, target))
@@ -268,17 +265,10 @@ class _Requests:
         return outcome._replace(trouble=trouble)
 
     def _read(self, step: Step, document: bytes) -> Setup:
-        """Return what the client makes of a document; raise MeaninglessError."""
         asker = self.case.asker
         if step.kind != "xml":
-            setup = read_outlook(document)
-            is_mail = any(not account.url for account in setup.servers)
             is_outlook = self.client.family == "outlook"
-            reason = without_action(document) if is_mail and is_outlook else ""
-            if reason:
-                cure = "write <Action>settings</Action> in <Account>"
-                raise MeaninglessError(reason, cure)
-            return setup
+            return read_outlook(document, ignores="" if is_outlook else "Action")
         seen = reading.read(document, self.client.rules, asker)
         if seen.setup is None:
             is_read = seen.faults[0].code != "not-read"
@@ -319,7 +309,6 @@ class _Requests:
         return None
 
     def _agent_refused(self, ask: Ask) -> Finding | None:
-        """Return that the client's own User-Agent is refused, or None."""
         client = self.client
         with suppress(ProbeError):
             reply = self.facts.answer(ask.by(client.agent))

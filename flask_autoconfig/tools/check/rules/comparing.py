@@ -55,12 +55,10 @@ def differences(scene: Scene) -> Iterator[Finding]:
             compare = _with_file if scene.case.provider else _without_file
             for found in compare(scene, client, play):
                 yield found.hurting(client.name)
-            if any(account.needs_domain for account in play.mail):
-                found = finding("autodiscover.domain-required", play.place)
-                yield found.hurting(client.name)
-            if any(account.never_asks for account in play.mail):
-                found = finding("profile.empty-password", play.place)
-                yield found.hurting(client.name)
+            for slip in play.setup.slips if play.setup else ():
+                code = slip.code or "document.ignored"
+                said = {"advice": slip.cure, "message": slip.message}
+                yield finding(code, play.place, **said).hurting(client.name)
     yield from sources.contradictions(scene)
 
 
@@ -112,7 +110,6 @@ def _in_documents(scene: Scene, ours: Account, theirs: Account) -> Iterator[Find
 
 
 def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
-    """Yield that mail servers of the file are missing in what a client sets up."""
     types = {account.type for account in (play.setup or setup).servers}
     mail = [one for one in setup.servers if one.type in MAIL_TYPES and not one.url]
     missing = [one for one in mail if one.type not in types]
@@ -129,7 +126,6 @@ def _incomplete(scene: Scene, play: Play, setup: Setup) -> Iterator[Finding]:
 
 
 def _half(play: Play) -> Iterator[Finding]:
-    """Yield that an account can only receive, or only send."""
     types = {account.type for account in play.mail}
     missing = "" if "smtp" in types else SERVERS["smtp"]
     if types <= {"smtp"}:
@@ -197,7 +193,6 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
 def _in_ispdb(
     scene: Scene, play: Play, theirs: Account, whose: str, ours: Account
 ) -> Finding:
-    """Return that the ISP database has another server, which may work as well."""
     who = scene.case.asker
     found = _difference("ispdb.differs", play, theirs, whose, ours, who)
     return found.marked("only way" if sources.is_faulty(scene, theirs) else "")

@@ -70,7 +70,6 @@ def provider_of(document: bytes) -> Provider:
 
 
 def _types(document: bytes) -> dict[str, str]:
-    """Return the types of a document's servers, by their place."""
     raw = Reader().read(document)
     return {
         f"{key}[{index}]": server.get("type", "")
@@ -264,7 +263,6 @@ def foreign(scene: Scene) -> tuple[Document, ...]:
 
 
 def _other_domain(scene: Scene, document: Document) -> Iterator[Finding]:
-    """Yield that a document is for other domains, as a copied one is."""
     patterns = others_of(scene.case, document)
     if patterns:
         domain = scene.case.domain
@@ -365,7 +363,6 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
 
 
 def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
-    """Yield the differences from the document that the others are compared with."""
     other = next(each for each in scene.documents if each.provider is scene.provider)
     where = other.place
     if where == document.place:

@@ -16,6 +16,7 @@ from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
 from ...net.untrusted import is_public
+from ...warnings import why_unreachable
 from .. import texts
 from ..facts import Ask, Facts, each_of
 from ..findings import Case, Finding, finding
@@ -78,7 +79,7 @@ def settled(facts: Facts, setup: Setup | None) -> Setup | None:
             return account
         return other if is_alive(facts, Endpoint.of(other)) else account
 
-    return setup and Setup(tuple(map(way, setup.servers)))
+    return setup and setup._replace(servers=tuple(map(way, setup.servers)))
 
 
 def of_file(case: Case, facts: Facts) -> list[Callable[[], object]]:
@@ -220,6 +221,7 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
 # --- Servers that cannot be reached -----------------------------------------------------
 
 # How web proxies name themselves in the header `Server`, in lower case.
+_EXAMPLES = tuple(f".example{ending}" for ending in ("", ".com", ".net", ".org"))
 _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
 
@@ -245,6 +247,10 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     other = next(iter(answering), None)
     if other is None:
         code = texts.code_on("server", kind, "server.no-connection")
+        is_example = f".{host}".endswith(_EXAMPLES)
+        copied = "it is an example's" if is_example else why_unreachable(host)
+        if code == "server.unknown-host" and copied:
+            return finding("server.copied-host", subject, host=host, copied=copied)
         return finding(code, subject, advice=advice, reason=error, host=host)
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
     if other.type != endpoint.type:

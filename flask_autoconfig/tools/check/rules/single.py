@@ -88,7 +88,6 @@ def play(case: Case, facts: Facts, family: Family, client: str) -> Play:
 
 
 def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
-    """Return whether it is the document of the file, if there is a file."""
     wanted = family.formats[0].content_type.partition(";")[0]
     if reply.content_type != wanted:
         kind = reply.content_type or "missing"
@@ -101,18 +100,14 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
 
 
 def _differences(*documents: bytes) -> str:
-    """Return which servers and methods of a document are not those of the file."""
-    try:
-        their, our = (
-            {
-                f"{part}.{key}": json.dumps(value)[:80]
-                for part in ("protocols", "authentication")
-                for key, value in json.loads(document).get(part, {}).items()
-            }
-            for document in documents
-        )
-    except (ValueError, AttributeError, RecursionError):
-        return ""
+    their, our = (
+        {
+            f"{part}.{key}": json.dumps(value)[:80]
+            for part in ("protocols", "authentication")
+            for key, value in json.loads(document).get(part, {}).items()
+        }
+        for document in documents
+    )
     listed = [
         f"{key} is {their.get(key, 'missing')}, the file says {our.get(key, 'nothing')}"
         for key in (our | their)
@@ -129,7 +124,6 @@ def _found(code: str, family: Family, reply: Reply, **values: str) -> Finding:
 def _digest(
     case: Case, facts: Facts, family: Family, reply: Reply
 ) -> Iterator[Finding]:
-    """Yield whether DNS has the document's digest, if the family has one."""
     if family.digest is None:
         return
     name = f"{family.digest.name}.{case.domain}"
@@ -367,7 +361,6 @@ def _openssl(*arguments: str) -> tuple[str, str]:
 
 
 def _ending(url: str, signer: Path) -> Finding | None:
-    """Return that the signer's certificate has expired, or expires soon."""
     options = ("-noout", "-enddate", "-dateopt", "iso_8601")
     output, _ = _openssl("x509", "-in", str(signer), *options)
     text = output.strip().partition("=")[2].removesuffix("Z")

@@ -1,0 +1,166 @@
+"""Compares a document with what shapes.toml says of its format."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element
+
+from ..address import fold, is_ip
+from . import apple, outlook
+from .xml import local_name
+
+_MOST = 100  # parts of one kind, and unknown names in a part
+_LIKENESS = 0.75  # of a name that is taken for a misspelt one
+_WORDS = {
+    "autodiscover.mail": outlook.TYPES.values(),
+    "autodiscover.servers": (outlook.TYPES | outlook.DAV_TYPES).values(),
+    "autodiscover.encryption": [*(it for _, it in outlook.ENCRYPTION.values()), "Auto"],
+    "profile.payloads": [apple.MAIL, apple.EXCHANGE, *apple.DAV.values()],
+    "profile.types": apple.MAIL_TYPES.values(),
+    "profile.methods": dict.fromkeys(apple.METHODS.values()),
+}
+_FIRST = re.compile(r"<[A-Za-z][^<>]{0,80}|\{[^{}]{0,40}")
+
+
+class Slip(NamedTuple):
+    """Where a document differs from its format."""
+
+    part: Any  # the element or dictionary
+    key: str  # the element or key in it, as it should be
+    message: str  # a clause
+    cure: str
+    is_fatal: bool  # clients cannot use the part
+    code: str = ""  # of the finding, if it has one of its own
+
+
+def is_host(name: str) -> bool:
+    """Whether it is a host name or an IP address."""
+    try:
+        return is_ip(name) or bool(fold(name))
+    except ValueError:
+        return False
+
+
+def port_of(text: str) -> int | None:
+    """Return the port in *text*, None if it is not a number from 1 to 65535."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 6):
+        return None
+    return int(text) if 0 < int(text) < 65536 else None
+
+
+@cache
+def _shapes() -> dict[str, Any]:
+    path = Path(__file__).with_name("shapes.toml")
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def of_another(document: bytes, format_: str) -> tuple[str, str]:
+    """Return that a document has another format, and the cure, or two empty strings."""
+    first = _FIRST.search(document[:4000].decode("utf-8", "replace"))
+    for name, shape in _shapes()["format"].items():
+        if first and name != format_ and re.match(shape["begins"], first[0]):
+            here = _shapes()["format"][format_]["name"]
+            return f"it is {shape['name']}, where {here} belongs", f"publish {here}"
+    return "", ""
+
+
+def error_of(code: str) -> dict[str, str]:
+    """Return the cure of one of Autodiscover's errors, and what it means, if known."""
+    errors: dict[str, dict[str, str]] = _shapes()["error"]
+    return errors.get(code, errors["other"])
+
+
+def slips(format_: str, root: Any) -> list[Slip]:
+    """Return how a document, an element or a dictionary, differs from its format."""
+    return list(_Part(_shapes()["format"][format_], "", root).slips())
+
+
+class _Part:
+    def __init__(self, shape: dict[str, Any], at: str, node: Any) -> None:
+        self.shape, self.at, self.node = shape, at, node
+        self.said: dict[str, list[Any]] = {}
+        is_xml = isinstance(node, Element)
+        children = [(local_name(it), it) for it in node] if is_xml else []
+        for name, value in node.items() if isinstance(node, dict) else children:
+            listed = value if isinstance(value, list) else [value]
+            self.said.setdefault(name, []).extend(listed[:_MOST])
+
+    def slips(self) -> Iterator[Slip]:
+        rows = [row for row in self.shape["part"] if row["at"] == self.at]
+        known = {*self.shape["known"], *(key for row in rows for key in row["keys"])}
+        strangers = [name for name in self.said if name not in known][:_MOST]
+        for row in rows:
+            if all(self._has(*it) for it in row.get("when", {}).items()):
+                yield from self._of_row(row, strangers)
+        below = [row["at"].removeprefix(f"{self.at}/") for row in self.shape["part"]]
+        for name in dict.fromkeys(below):
+            for node in self.said.get(name, ()):
+                yield from _Part(self.shape, f"{self.at}/{name}", node).slips()
+
+    def _value(self, key: str) -> Any:
+        if isinstance(self.node, dict):
+            return self.node.get(key, "")
+        return (self.said[key][0].text or "").strip() if key in self.said else ""
+
+    def _has(self, key: str, words: str | list[str]) -> bool:
+        value, listed = self._value(key), _words(words)
+        if isinstance(self.node, Element):  # no client minds the case of words there
+            value, listed = value.lower(), [word.lower() for word in listed]
+        return value in listed
+
+    def _of_row(self, row: dict[str, Any], strangers: list[str]) -> Iterator[Slip]:
+        form, says = self.shape["form"].format, row["says"]
+        says = says.format(**{key: self._value(key) for key in row.get("when", ())})
+        missing = {key.lower(): key for key in row["keys"] if self._value(key) == ""}
+        misspelt = {
+            missing[key]: name
+            for name in strangers
+            for key in get_close_matches(name[:60].lower(), missing, 1, _LIKENESS)
+        }
+        some = row.get("some", [])
+        is_meant = "beside" not in row or any(map(self._value, row["beside"]))
+        lacks = {*some} if is_meant and not any(map(self._value, some)) else set()
+        for key, spec in row["keys"].items():
+            is_fatal, cure = key in lacks or "required" in spec, f"add {form(key)}"
+            message = f"has no {form(key)}" if "required" in spec else ""
+            if key in misspelt:
+                message = f"has {form(misspelt[key])}, where {form(key)} belongs"
+                cure, lacks = f"write {form(key)}", set()
+            elif self._value(key) != "" or ("empty" in spec and key in self.said):
+                wrong, cure = self._wrong(key, spec)
+                message = f"has {form(key)} {wrong}" if wrong else ""
+                is_fatal = "lax" not in spec
+            if message:
+                said = f"{says} {message}", spec.get("cure", cure), is_fatal
+                yield Slip(self.node, key, *said, spec.get("code", ""))
+        if lacks:
+            yield Slip(self.node, "", row["none"], row["cure"], is_fatal=True)
+
+    def _wrong(self, key: str, spec: dict[str, Any]) -> tuple[str, str]:
+        """Return a wrong value with what is wrong about it, and the cure."""
+        value, listed = self._value(key), _words(spec.get("words", ()))
+        said = f"a {type(value).__name__}"  # a list may be long, when written out
+        if isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**64):
+            said = json.dumps(value, ensure_ascii=False)
+        near = [word.lower() for word in listed]
+        like = get_close_matches(said[1:-1][:60].lower(), near, 1, spec.get("open", 1))
+        if listed and not self._has(key, listed) and (like or "open" not in spec):
+            words = f"{', '.join(listed[:-1])} or {listed[-1]}".removeprefix(" or ")
+            return f"{said[:60]}, which is not {words}", f"write {words}"
+        kind = _shapes()["kind"][spec.get("kind", "any")]
+        typed = said[1:-1] if isinstance(self.node, Element) else said
+        is_right = re.fullmatch(kind["is"], typed)
+        if is_right and (kind["no"] != "no host name" or is_host(said[1:-1])):
+            return "", ""
+        return f"{said[:60]}, which is {kind['no']}", kind["cure"]
+
+
+def _words(words: Any) -> list[str]:
+    return [*_WORDS.get(words, ())] if isinstance(words, str) else [*words]
