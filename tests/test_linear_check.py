@@ -223,11 +223,11 @@ def test_more_than_100_servers_are_refused() -> None:
     pox = f'<Response xmlns="{space}">{protocol * 101}</Response>'
     payload = {"PayloadType": "com.apple.mail.managed"}
     profile = plistlib.dumps({"PayloadContent": [payload] * 101})
-    for read, body in (
-        (read_outlook, pox.encode()),
-        (read_profile, profile),
+    for read, body, message in (
+        (read_outlook, pox.encode(), "servers, more than 100"),
+        (read_profile, profile, "has 101 payloads, more than 100"),
     ):
-        with pytest.raises(MeaninglessError, match="servers, more than 100"):
+        with pytest.raises(MeaninglessError, match=message):
             read(body)
 
 

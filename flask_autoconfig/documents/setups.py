@@ -263,7 +263,8 @@ def read_profile(property_list: bytes, skip: Skip = None) -> Setup:
         message = "it is no configuration profile"
         raise _broken(message, property_list, error, "profile") from error
     if not 0 < len(payloads) <= _MOST_SERVERS:
-        raise MeaninglessError(f"the profile has {len(payloads)} payloads in it")
+        most = f", more than {_MOST_SERVERS}" if payloads else ""
+        raise MeaninglessError(f"the profile has {len(payloads)} payloads{most}")
     servers = [
         (payload, (way, *_APPLE_ALSO.get(way, ())), (payload, way))
         for kind, payload in zip(kinds, payloads, strict=True)

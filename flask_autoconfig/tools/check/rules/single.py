@@ -100,14 +100,17 @@ def _content(family: Family, reply: Reply, expected: bytes | None) -> Finding:
 
 
 def _differences(*documents: bytes) -> str:
-    their, our = (
-        {
-            f"{part}.{key}": json.dumps(value)[:80]
-            for part in ("protocols", "authentication")
-            for key, value in json.loads(document).get(part, {}).items()
-        }
-        for document in documents
-    )
+    try:
+        their, our = (
+            {
+                f"{part}.{key}": json.dumps(value)[:80]
+                for part in ("protocols", "authentication")
+                for key, value in json.loads(document).get(part, {}).items()
+            }
+            for document in documents
+        )
+    except (ValueError, AttributeError, RecursionError):  # another family's format
+        return ""
     listed = [
         f"{key} is {their.get(key, 'missing')}, the file says {our.get(key, 'nothing')}"
         for key in (our | their)
