@@ -171,14 +171,18 @@ def _started(name: str, service: Service, config: Any) -> str:
     built = service.live.built
     count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
     page = built.router.first_paths.get("page", "")
+    domains = f"{count} {'domain' if count == 1 else 'domains'}"
+    return f"Serving {name}, {domains}, at {_addresses(config, page)}"
+
+
+def _addresses(config: Any, page: str) -> str:
     scheme = "https" if config.is_ssl else "http"
     addresses = []
     for bind in config.bind:
         host = "127.0.0.1" if bind.startswith(":") else ""  # all addresses
         is_url = not bind.startswith(("unix:", "fd:"))
         addresses.append(f"{scheme}://{host}{bind}{page}" if is_url else bind)
-    domains = f"{count} {'domain' if count == 1 else 'domains'}"
-    return f"Serving {name}, {domains}, at {', '.join(addresses)}"
+    return ", ".join(addresses)
 
 
 # --- What is served ----------------------------------------------------------------------
