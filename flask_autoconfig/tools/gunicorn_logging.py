@@ -36,19 +36,15 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        if self._is_json:
-            for handler in self.error_log.handlers:
-                # Not those of `--log-config`, nor that of syslog, which adds a prefix.
-                if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
-                    handler.setFormatter(_JsonFormatter())
+        self.is_json = config.access_log_format == ACCESS_FORMATS["json"]
+        for handler in self.error_log.handlers if self.is_json else ():
+            # Not those of `--log-config`, nor that of syslog, which adds a prefix.
+            if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
+                handler.setFormatter(_JsonFormatter())
         self.error_log.addFilter(_redact)
         log.handlers[:] = self.error_log.handlers
         log.setLevel(self.loglevel)
         log.propagate = False
-
-    @property
-    def _is_json(self) -> bool:
-        return bool(self.cfg.access_log_format == ACCESS_FORMATS["json"])
 
     def atoms(
         self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
@@ -61,14 +57,13 @@ class Logger(GunicornLogger):  # type: ignore[misc]
         elif not _PLAIN_PATH.fullmatch(path):
             path = "/…"
         safe = {
-            **{key: _escaped(atoms[key]) for key in ("H", "s", "b")},
-            "t": atoms["t"],
+            **{key: atoms[key] for key in ("t", "H", "s", "b")},  # the server's own
             "m": method if method in METHODS else "-",
             "h": client if is_ip(client) else "-",  # proxies pass on any text
             "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
             "U": path,
         }
-        if self._is_json:
+        if self.is_json:
             given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
             safe["request_id"] = given if _PLAIN_ID.fullmatch(given) else "-"
             safe["json"] = _as_json(safe, took)
@@ -102,15 +97,14 @@ _TEXTS |= {name: name for name in ("host", "request_id")}
 
 def _as_json(atoms: dict[str, Any], took: timedelta) -> str:
     texts = {name: atoms[key] for name, key in _TEXTS.items()}
-    return json.dumps(
-        {
-            "time": _now(),
-            **{name: None if text == "-" else text for name, text in texts.items()},
-            "status": int(atoms["s"]),
-            "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
-            "duration": took.total_seconds(),
-        }
-    )
+    fields = {
+        "time": _now(),
+        **{name: None if text == "-" else text for name, text in texts.items()},
+        "status": int(atoms["s"]),
+        "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
+        "duration": took.total_seconds(),
+    }
+    return json.dumps(fields)
 
 
 def _now() -> str:
@@ -132,9 +126,3 @@ def _redact(record: logging.LogRecord) -> bool:
     elif message.startswith("Invalid request"):
         record.msg = message.partition(": ")[0]
     return True
-
-
-def _escaped(value: object) -> str:
-    """Return printable ASCII on one line, as a part of a quoted string."""
-    text = str(value).encode("unicode_escape").decode("ascii")
-    return text.replace('"', '\\"')
