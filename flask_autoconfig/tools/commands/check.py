@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -350,7 +349,10 @@ def _with_logins(
     if not (is_sure or _confirmed(f"Send the password of {where}?")):
         return result.with_findings([finding("login.declined", subject)])
     password = _password(asked.password_fd, where)
-    may_retry = partial(_may_retry, asked.yes)
+
+    def may_retry(user: str, server: str) -> bool:
+        text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
+        return asked.yes or (sys.stdin.isatty() and _confirmed(text))
 
     def unhurried() -> Network:  # servers may delay a login
         return run.reach(case, network, PATIENCE + network.timeout)
@@ -360,11 +362,6 @@ def _with_logins(
     more = logins.hurting(logins.findings_of(case, tries, again), tries, result.fares)
     fares = logins.fares_after(result.fares, more)
     return replace(result, fares=fares).with_findings(more)
-
-
-def _may_retry(yes: bool, user: str, server: str) -> bool:
-    text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
-    return yes or (sys.stdin.isatty() and _confirmed(text))
 
 
 def _confirmed(question: str) -> bool:

@@ -38,7 +38,7 @@ def address_of(connection: socket.socket | None) -> str:
 
 def start_tls(
     connect: Callable[[], socket.socket], host: str
-) -> tuple[ssl.SSLSocket, Certificate]:
+) -> tuple[socket.socket, Certificate]:
     """Start TLS on a new connection and judge the certificate.
 
     If the certificate is bad, *connect* is called again and the new connection accepts
