@@ -151,19 +151,15 @@ _FIXED: dict[str, Any] = {
 }
 
 
-class UnusableError(Exception):
-    """`serve` cannot start; the message is one line with the remedy."""
-
-
 @contextmanager
 def _argument(name: str = "") -> Iterator[None]:
-    """Raise UnusableError for whatever is wrong with a setting."""
+    """Raise ClickException for whatever is wrong with a setting."""
     try:
         yield
     except Exception as error:  # each setting has its own validator
         text = " ".join(f"{name}{error}".split())
         message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
-        raise UnusableError(message) from error
+        raise click.ClickException(message) from error
 
 
 def _given(config: Config) -> dict[str, Any]:
@@ -194,7 +190,7 @@ def _given(config: Config) -> dict[str, Any]:
 
 
 def _check_listeners(config: Any) -> None:
-    """Raise UnusableError for an address for which gunicorn would retry for seconds."""
+    """Raise ClickException for an address for which gunicorn would retry for seconds."""
     is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
     if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
         return
@@ -205,7 +201,7 @@ def _check_listeners(config: Any) -> None:
         except (OSError, OverflowError) as error:
             reason = (getattr(error, "strerror", "") or str(error)).lower()
             message = f"cannot serve at {name}: {reason}; choose another by --bind"
-            raise UnusableError(message) from error
+            raise click.ClickException(message) from error
 
 
 def _bind_once(address: Any, *, reuse_port: bool) -> None:
@@ -258,7 +254,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
 
     Each worker calls `load_app` when it starts. The arbiter calls `refresh` about once a
     second. `options` are settings by gunicorn's names that override all others; None
-    leaves a setting as it is. Raises UnusableError.
+    leaves a setting as it is. Raises ClickException, in one line with the remedy.
     """
 
     cfg: Any
@@ -290,10 +286,10 @@ class Server(Application, _Runner):  # type: ignore[misc]
         """
         try:
             self._load_config(Config(prog="flask-autoconfig"))
-        except UnusableError as error:
+        except click.ClickException as error:
             if self.cfg is None:
                 raise
-            log.error("%s", error)
+            log.error("%s", error.message)
 
     def _load_config(self, config: Config) -> None:
         given = _given(config)

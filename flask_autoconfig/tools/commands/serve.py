@@ -9,6 +9,7 @@ process imports no code of the user.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -37,14 +38,10 @@ if TYPE_CHECKING:
 
 def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | None:
     """Return an address that gunicorn accepts: HOST:PORT, `unix:PATH` or `fd:NUMBER`."""
-    if value is None or value.startswith(("unix:", "fd:")):
+    if value is None or re.fullmatch(r"(unix|fd):.+|.*:\d{1,5}", value):
         return value
-    _, colon, port = value.rpartition(":")
-    is_port = port.isdigit() and int(port) < 65536
-    if is_port and colon:
-        return value
-    cure = f"; write 127.0.0.1:{value}" if is_port else ""
-    raise click.BadParameter(f"{value!r} is no HOST:PORT{cure}", param_hint="--bind")
+    message = f"{value!r} is no HOST:PORT, such as 127.0.0.1:8000"
+    raise click.BadParameter(message, param_hint="--bind")
 
 
 @click.command("serve")
@@ -109,13 +106,15 @@ def command(
     # in a service inherit them (systemd.exec(5) since version 248, sd_listen_fds(3)).
     of_systemd = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
     is_strict = str(os.getpid()) not in of_systemd if strict is None else strict
-    if log_format == "text":
-        _serve(hooks, proxies, is_strict, partial(terminal.echo, err=True), options)
-        return
-    gunicorn_logging.log_json()
+    announce: Callable[[str], None] = partial(terminal.echo, err=True)
+    if log_format == "json":
+        gunicorn_logging.log_json()
+        announce = log.info
     try:
-        _serve(hooks, proxies, is_strict, log.info, options)
+        _serve(hooks, proxies, is_strict, announce, options)
     except (ConfigError, click.ClickException, OSError) as error:
+        if log_format == "text":
+            raise
         shown = getattr(error, "shown", None) or getattr(error, "format_message", None)
         log.error("%s", shown() if shown else error)
         raise click.exceptions.Exit(1) from None
@@ -153,10 +152,7 @@ def _serve(
             log.error("%s: %s", type(error).__name__, error)
         return app
 
-    try:
-        gunicorn = server.Server(load_app, service.live.look, **options)
-    except server.UnusableError as error:
-        raise click.ClickException(str(error)) from None
+    gunicorn = server.Server(load_app, service.live.look, **options)
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")

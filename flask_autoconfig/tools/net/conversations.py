@@ -79,13 +79,18 @@ class Conversation:
         """Return a line of the server for a message, cut, and without secrets."""
         return self._secrets.quoted(line)[:most]
 
-    def greeting(self) -> None:
-        """Read the greeting."""
-        line = self.line()
-        while line.startswith("220-"):
+    def has_greeted(self) -> bool:
+        """Read the greeting; return False if it does not come in time."""
+        try:
             line = self.line()
+            while line.startswith("220-"):
+                line = self.line()
+        except (TimeoutError, ProbeError) as error:
+            if getattr(error, "kind", "timeout") != "timeout":
+                raise
+            return False
         if line.upper().startswith(self.greetings):
-            return
+            return True
         if line.upper().startswith(self.refusals):
             raise self.refused("it turns clients away", line)
         raise self.unlike(line)

@@ -148,10 +148,10 @@ class _Session:
     def _greeted(self, sock: socket.socket) -> Conversation:
         """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""
         talk, begun = self._conversation(sock), time.monotonic()
-        if not self._has_greeted(talk):
+        if not talk.has_greeted():
             self._find_waiting()
             self._step(_GREETING * self.whole.timeout)
-            if not self._has_greeted(talk):
+            if not talk.has_greeted():
                 after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
                 problem = f"the server did not finish in time: no greeting came{after}"
                 cure = texts()["mail"]["greeting"].format(type=self.endpoint.type)
@@ -159,17 +159,6 @@ class _Session:
             self._step(self.seconds)
         self.server.greeted = time.monotonic() - begun
         return talk
-
-    def _has_greeted(self, talk: Conversation) -> bool:
-        try:
-            talk.greeting()
-        except TimeoutError:
-            return False
-        except ProbeError as error:
-            if error.kind != "timeout":
-                raise
-            return False
-        return True
 
     def _find_waiting(self) -> None:
         """Raise ProbeError if the server waits for the client to begin TLS or HTTP."""
