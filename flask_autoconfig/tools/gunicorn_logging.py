@@ -16,10 +16,7 @@ from ..address import host_of, is_ip
 from ..families import AUTODISCOVER_V2, METHODS
 from ..reload import log
 
-ACCESS_FORMATS = {
-    "text": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(host)s',
-    "json": "%(json)s",
-}
+JSON = "%(json)s"  # the access_log_format
 # An @ can be encoded in more ways than can be listed, so only these are logged.
 _PLAIN_PATH = re.compile("[A-Za-z0-9/._~-]*")
 # Hexadecimal digits, UUIDs, counters and the like; without a dot, it holds no domain.
@@ -36,7 +33,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.is_json = config.access_log_format == ACCESS_FORMATS["json"]
+        self.is_json = config.access_log_format == JSON
         for handler in self.error_log.handlers if self.is_json else ():
             # Not those of `--log-config`, nor that of syslog, which adds a prefix.
             if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
@@ -49,7 +46,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
     def atoms(
         self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
     ) -> dict[str, Any]:
-        """Return the values for `ACCESS_FORMATS`; the query is left out."""
+        """Return the values for the formats; the query is left out."""
         atoms = super().atoms(response, request, environ, took)
         method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
         if path.lower().startswith(f"{AUTODISCOVER_V2}/"):

@@ -1,6 +1,6 @@
 """Runs an application under gunicorn, with settings that suit `serve`.
 
-The environment's GUNICORN_CMD_ARGS applies, except to the settings in `_FIXED`.
+The environment's GUNICORN_CMD_ARGS applies, except to what is fixed in serve.toml.
 
 The service may run without a proxy that would buffer requests, so that the worker has
 deadlines: slow clients hold a bounded thread for a bounded time. Besides gunicorn's
@@ -20,6 +20,7 @@ import runpy
 import selectors
 import socket
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -37,7 +38,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from ..answers import stop_reading
 from ..importing import describe
 from ..reload import log
-from .gunicorn_logging import ACCESS_FORMATS, Logger, StatsdLogger
+from .gunicorn_logging import StatsdLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -53,7 +54,7 @@ _BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
 # --- The worker --------------------------------------------------------------------------
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(ThreadWorker):  # type: ignore[misc]
     """A threaded worker with deadlines for each phase of a request."""
 
     def load_wsgi(self) -> None:
@@ -121,34 +122,8 @@ def _finish(connection: socket.socket) -> None:
 
 # --- Settings ----------------------------------------------------------------------------
 
-DEFAULTS: dict[str, Any] = {
-    "bind": "127.0.0.1:8000",
-    "workers": 2,
-    # The clients of one worker that may be slow at the same time; an idle thread costs
-    # little.
-    "threads": 64,
-    "graceful_timeout": 7,  # more than any request may take
-    "accesslog": "-",
-    "proc_name": "flask-autoconfig",
-}
-_FIXED: dict[str, Any] = {
-    "preload_app": False,  # each worker imports the hooks itself
-    # The worker's deadlines exist for HTTP/1.1 alone.
-    "worker_class": _Worker,
-    "protocol": "http",
-    "http_protocols": "h1",
-    # The default format has the query with the address.
-    "logger_class": Logger,
-    "access_log_format": ACCESS_FORMATS["text"],
-    # Only --proxies decides which headers are trusted.
-    "forwarded_allow_ips": "",
-    "secure_scheme_headers": {},
-    "forwarder_headers": "",
-    "header_map": "drop",
-    "strip_header_spaces": False,
-    "permit_obsolete_folding": False,
-    "control_socket_disable": True,
-}
+_SETTINGS = tomllib.loads(Path(__file__).with_name("serve.toml").read_text("utf-8"))
+_DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
 
 
 @contextmanager
@@ -293,7 +268,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
 
     def _load_config(self, config: Config) -> None:
         given = _given(config)
-        for name, value in {**DEFAULTS, **given, **_FIXED, **self._options}.items():
+        for name, value in {**_DEFAULTS, **given, **_FIXED, **self._options}.items():
             if name in config.settings:  # of this release, and no variable of a file
                 with _argument(f"{name}: "):
                     config.set(name, value)

@@ -98,8 +98,7 @@ def command(
     """
     from .. import gunicorn_logging
 
-    options = {"bind": bind, "workers": processes}
-    options["access_log_format"] = gunicorn_logging.ACCESS_FORMATS[log_format]
+    options: dict[str, Any] = {"bind": bind, "workers": processes}
     # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
     # after a few restarts systemd gives the service up, and its socket too, and a
     # correction brings neither back. The variables name the process that is meant: shells
@@ -109,6 +108,7 @@ def command(
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
     if log_format == "json":
         gunicorn_logging.log_json()
+        options["access_log_format"] = gunicorn_logging.JSON
         announce = log.info
     try:
         _serve(hooks, proxies, is_strict, announce, options)
