@@ -14,12 +14,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from strangers import server
+from support import free_port, program, running
 
 from flask_autoconfig.tools.net.common import ProbeError
 from flask_autoconfig.tools.net.tls import (
     REFUSED_VERSION,
+    STAPLE,
     Certificate,
     first_messages,
     start_tls,
@@ -204,3 +207,26 @@ def test_a_client_of_tls_1_2_sees_whether_the_server_takes_it(
         assert seen == {REFUSED_VERSION}
     else:
         assert seen == {2, 11, 12, 14}
+
+
+@pytest.mark.world
+def test_a_staple_is_seen(tmp_path: Path) -> None:
+    whole = CHAINS["a whole chain"][0]
+    loaded(whole, tmp_path)
+    (leaf, _), (issuer, key) = whole
+    answer = ocsp.OCSPResponseBuilder().add_response(
+        *(leaf, issuer, hashes.SHA256(), ocsp.OCSPCertStatus.GOOD, NOW),
+        *(NOW + timedelta(days=1), None, None),
+    )
+    answer = answer.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+    response = answer.sign(key, hashes.SHA256())
+    file = tmp_path / "staple.der"
+    file.write_bytes(response.public_bytes(serialization.Encoding.DER))
+    port = free_port()
+    words = ("s_server", "-accept", str(port), "-cert", str(tmp_path / "chain.pem"))
+    options = ("-key", str(tmp_path / "chain.pem"), "-status_file", str(file), "-www")
+    with running(program("openssl"), *words, *options, port=port):
+        seen = first_messages(
+            lambda: socket.create_connection(("127.0.0.1", port), 5), HOST
+        )
+    assert seen == {2, STAPLE}

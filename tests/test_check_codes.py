@@ -93,7 +93,7 @@ def test_an_ignored_finding_is_left_out_and_fails_nothing() -> None:
 def test_an_unknown_code_is_wrong_usage_that_names_the_right_one() -> None:
     done = CliRunner().invoke(cli, ["check", "a.test", "--ignore", "tls.expird"])
     assert done.exit_code == 2
-    assert "did you mean tls.expired?" in done.output
+    assert "--list lists all codes" in done.output
 
 
 def test_a_redirect_to_a_host_of_that_name_keeps_its_cause() -> None:

@@ -171,7 +171,7 @@ def test_show_says_why_there_is_no_document(toml: Write, words: str) -> None:
 def test_serve_refuses_wrong_options() -> None:
     for option, value, message in (
         ("--workers", "0", "--workers"),
-        ("--bind", "18142", "write 127.0.0.1:18142"),
+        ("--bind", "18142", "no HOST:PORT, such as 127.0.0.1:8000"),
     ):
         done = run("serve", option, value)
         assert done.returncode == 2

@@ -1,14 +1,17 @@
 """The table of clients: what each requests, in which order, and how it reads the answers.
 
-The values were measured with the client or read in its source. `check` plays the clients
-over the network (:mod:`check.playing`), `validate` over the documents that would be
-served (:mod:`warnings`).
+Its rows are in clients.toml. `check` plays the clients over the network
+(:mod:`check.playing`), `validate` over the documents that would be served
+(:mod:`warnings`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from msgspec import structs
 
@@ -18,12 +21,8 @@ from ..documents.setups import MeaninglessError, read_outlook
 from ..families import FAMILIES, Family
 from .reading import Fault, Reading, Rules, read
 
-# What the query names: the address; an address with Evolution's fixed local part; nothing;
-# the address without percent-encoding.
+# The words of clients.toml.
 Form = Literal["address", "evolution", "none", "raw"]
-# The host of a request: LABEL.DOMAIN, the domain itself, LABEL and the domain of the MX
-# host, or LABEL and the MX host; or the ISP database, about the domain or that of the MX
-# host.
 Place = Literal["host", "domain", "mx domain", "mx host", "ispdb", "ispdb mx"]
 Scheme = Literal["https", "http"]
 Kind = Literal["xml", "pox", "pox by get", "v2", "302"]
@@ -67,205 +66,33 @@ def _family(name: FamilyName) -> Family:
     return next(family for family in FAMILIES if family.name == name)
 
 
-CONFIG, _WELL_KNOWN = (route.path for route in _family("thunderbird").routes[:2])
-_MAIL_V1 = "/.well-known/mail-v1.xml"
+CONFIG, _WELL_KNOWN, _MAIL_V1 = (
+    route.path for route in _family("thunderbird").routes[:3]
+)
+POX, _V2 = (route.path for route in _family("outlook").routes[:2])
+_PATHS = {"config": CONFIG, "well-known": _WELL_KNOWN, "mail-v1": _MAIL_V1}
+_PATHS |= {"pox": POX, "v2": _V2, "": ""}
 # Thunderbird's; older releases and the other clients use another name of it.
 ISPDB = "https://live.thunderbird.net/autoconfig/v1.1/"
-_BY_ISPDB = Step("ispdb", "", "none")
-_BY_MX_AND_ISPDB = Step("ispdb mx", "", "none")
-POX, _V2 = (route.path for route in _family("outlook").routes[:2])
 
 
-def _at_both(form: Form, scheme: Scheme = "https") -> tuple[Step, ...]:
-    places: tuple[tuple[Place, str], ...] = (("host", CONFIG), ("domain", _WELL_KNOWN))
-    return tuple(Step(place, path, form, scheme) for place, path in places)
+def _client(
+    steps: Sequence[Sequence[Any]] = (),
+    rules: Mapping[str, Any] = MappingProxyType({}),
+    **values: Any,
+) -> Client:
+    """Return a row of clients.toml; each rule has the type of its default value."""
+    read_by = {key: type(Rules._field_defaults[key])(it) for key, it in rules.items()}
+    requests = (Step(place, _PATHS[path], *rest) for place, path, *rest in steps)
+    return Client(**values, steps=tuple(requests), rules=Rules(**read_by))
 
 
-_POSTED = (Step("domain", POX, kind="pox"), Step("host", POX, kind="pox"))
-_GOT = tuple(step._replace(kind="pox by get", form="none") for step in _POSTED)
-
-OUTLOOK = Client(
-    "Outlook (classic)",
-    "outlook",
-    (
-        Step("host", _V2, kind="v2"),
-        *_POSTED,
-        Step("host", POX, "none", "http", kind="302"),
-    ),
-    agent="Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0.17328; Pro)",
-    srv="outlook",
-)
-THUNDERBIRD = Client(
-    "Thunderbird",
-    "thunderbird",
-    (
-        *_at_both("address"),
-        *_at_both("address", "http"),
-        _BY_ISPDB,
-        Step("mx domain", CONFIG),
-        _BY_MX_AND_ISPDB,
-        *reversed(_POSTED),
-        Step("host", POX, "none", "http", kind="pox"),
-    ),
-    rules=Rules(
-        other_types=frozenset(("exchange", "ews", "owa")),  # 153.8
-        # It skips methods that it does not know, and drops a server that has no others
-        # (153.8).
-        methods=frozenset(
-            (
-                *("password-cleartext", "password-encrypted", "GSSAPI", "NTLM"),
-                *("none", "client-IP-address", "smtp-after-pop", "OAuth2"),
-            )
-        ),
-        oauth="by host",
-        needs_domain=True,
-        needs_id=True,  # like the three below seen with 153.8
-        made_up=("undefined", "true"),
-        gecko=True,
-    ),
-    needs_xml_type=True,
-    agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 "
-    "Thunderbird/153.0",
-    redirects=7,
-    patience=5.0,
-    srv="outlook",
-)
-CALENDARS = Client("Calendars", "dav")
-_UNFILLED = Rules(domain="kept")
-
-CLIENTS = (
-    THUNDERBIRD,
-    Client(
-        "Thunderbird for Android (K-9)",
-        "thunderbird",
-        (
-            *_at_both("none"),
-            *_at_both("none", "http"),
-            _BY_ISPDB,
-            Step("mx domain", CONFIG, "none"),
-            _BY_MX_AND_ISPDB,
-        ),
-        rules=Rules(
-            types=("imap", "smtp"),
-            socket_types=("SSL", "STARTTLS"),
-            methods=frozenset(("OAuth2", "password-cleartext", "password-encrypted")),
-            provider="last",
-            trims=False,
-            needs_id=True,
-            needs_username=True,
-            all_or_nothing=True,
-        ),
-        agent="okhttp/4.12.0",
-        redirects=20,
-    ),
-    Client(
-        "Evolution",  # 3.46
-        "thunderbird",
-        (
-            Step("host", CONFIG, "evolution"),
-            Step("host", CONFIG, "evolution", "http"),
-            Step("domain", _WELL_KNOWN, "evolution"),
-            Step("domain", _WELL_KNOWN, "evolution", "http"),
-            _BY_ISPDB,
-        ),
-        rules=Rules(
-            pick="last",
-            trims=False,
-            domain="empty",
-            oauth="unknown",
-            any_socket=True,
-            no_extra_attributes=True,
-            no_byte_order_mark=True,
-        ),
-        agent="Evolution/3.46.4",
-        srv="mail",
-    ),
-    Client(
-        "Kontact",  # the account assistant of 22.12, the methods of July 2026
-        "thunderbird",
-        (
-            _BY_ISPDB,
-            Step("host", CONFIG, "none"),
-            Step("host", CONFIG, "none", "http"),
-            Step("domain", _WELL_KNOWN, "none"),
-        ),
-        rules=Rules(trims=False, cleartext_last=True, any_socket=True),
-        takes_empty_404=True,
-    ),
-    Client(
-        "Delta Chat",  # core 2.65
-        "thunderbird",
-        (
-            Step("host", CONFIG),
-            Step("domain", _WELL_KNOWN, "none"),
-            *_GOT,
-            _BY_ISPDB,
-        ),
-        rules=Rules(cuts_references=True, needs_username=True, ignores_methods=True),
-        takes_no_compression=True,
-        takes_empty=True,
-        needs_absolute_location=True,
-    ),
-    OUTLOOK,
-    Client("iPhone", "apple"),
-    Client("PACC", "pacc"),
-    Client(
-        "GNOME Online Accounts",  # 46
-        "thunderbird",
-        (
-            Step("host", _MAIL_V1, "raw"),
-            Step("domain", _MAIL_V1, "raw"),
-            *_at_both("raw"),
-            _BY_ISPDB,
-            Step("mx host", _MAIL_V1, "raw"),
-            _BY_MX_AND_ISPDB,
-        ),
-        rules=_UNFILLED,
-        agent="gnome-online-accounts/3.50.0 libsoup/3.4.4",
-    ),
-    Client(
-        "SnappyMail",
-        "thunderbird",
-        (
-            Step("host", _MAIL_V1),
-            Step("domain", _WELL_KNOWN),
-            Step("host", CONFIG, scheme="http"),
-            *_POSTED,
-        ),
-        rules=_UNFILLED,
-    ),
-    Client(
-        "FairEmail",
-        "thunderbird",
-        (
-            *_at_both("address"),
-            _BY_ISPDB,
-            Step("mx domain", CONFIG),
-            _BY_MX_AND_ISPDB,
-            *_POSTED,
-        ),
-        rules=Rules(types=("imap", "smtp"), domain="kept", only_first_incoming=True),
-    ),
-    Client(
-        "Geary",
-        "thunderbird",
-        (Step("host", CONFIG, "none"), _BY_ISPDB),
-        rules=Rules(
-            types=("imap", "smtp"),
-            domain="kept",
-            only_first_incoming=True,
-            usernames=frozenset(("%EMAILADDRESS%",)),
-        ),
-        in_check=False,  # a domain with the `.well-known` URL alone is right without it
-    ),
-    Client(
-        "Mailspring",
-        "thunderbird",
-        _at_both("none"),
-        rules=Rules(usernames=frozenset(("%EMAILADDRESS%", "%EMAILLOCALPART%"))),
-    ),
-    CALENDARS,
-)
+_TABLE = tomllib.loads(Path(__file__).with_name("clients.toml").read_text("utf-8"))
+CLIENTS = tuple(_client(**row) for row in _TABLE["client"])
+_BY_NAME = {client.name: client for client in CLIENTS}
+THUNDERBIRD = _BY_NAME["Thunderbird"]
+OUTLOOK = _BY_NAME["Outlook (classic)"]
+CALENDARS = _BY_NAME["Calendars"]
 
 
 def readings_of(

@@ -9,7 +9,7 @@ hoster publishes, then single customary names of the domain, then those at the M
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -67,9 +67,7 @@ class _Search:
     """The search for the servers of one domain."""
 
     def __init__(self, domain: str, net: Network, tell: Callable[[str], None]) -> None:
-        self.domain = domain
-        self.net = net
-        self.tell = tell
+        self.domain, self.net, self.tell = domain, net, tell
         self.notes: list[str] = []
         self.mx_hosts: list[str] = []
         # The SRV names that say "not offered", by type and socket type.
@@ -119,35 +117,35 @@ class _Search:
 
         The passwords of people with such servers must not go to whoever runs the MX host.
         """
-        own = {
-            endpoint.type
-            for endpoint, server in self.found.items()
-            if self.sources[endpoint] == "name" and not _problem(server)
-        }
-        named = {self.sources[endpoint] for endpoint in self.found}
-        return own >= {"imap", "smtp"} or not named.isdisjoint(_NAMED)
+        own = set()
+        for endpoint, server in self.found.items():
+            source = self.sources[endpoint]
+            if source in _NAMED:
+                return True
+            if source == "name" and not _problem(server):
+                own.add(endpoint.type)
+        return own >= {"imap", "smtp"}
 
     def _as_hosted(self, hosted: Hosted, urls: dict[str, list[Entry]]) -> Discovery:
         """Return the hoster's settings, with URLs of kinds that they do not have."""
-        reason = f"{hosted.url} names it"
+        reason, warnings = f"{hosted.url} names it", []
         if self.mx_hosts:
-            reason += (
-                f", where clients look for a domain with the MX {self.mx_hosts[0]}"
-            )
+            mx = self.mx_hosts[0]
+            reason += f", where clients look for a domain with the MX {mx}"
+            warnings = [
+                f"{endpoint} answers too, and is not in the file: if people's mailboxes "
+                f"are there, not at {mx}, name it in SRV records and run init again"
+                for endpoint in self.found
+                if endpoint.type == "imap" and self.sources[endpoint] == "name"
+            ]
         self.tell(f"{hosted.url}: settings")
         self.notes += hosted.notes
-        warnings = [
-            f"{endpoint} answers too, and is not in the file: if people's mailboxes are "
-            f"there, not at {self.mx_hosts[0]}, name it in SRV records and run init again"
-            for endpoint in self.found
-            if endpoint.type == "imap" and self.sources[endpoint] == "name"
-        ][: len(self.mx_hosts[:1])]
         tables = {
             key: [(table, reason) for table in value]
             for key, value in hosted.provider.items()
             if key in ("incoming", "outgoing", *KEYS.values())
         }
-        return self._written(hosted.provider, {**urls, **tables}, warnings)
+        return self._written(hosted.provider, {**urls, **tables}, warnings[:1])
 
     def _written(
         self, raw: dict[str, Any], tables: dict[str, list[Entry]], warnings: list[str]
@@ -219,43 +217,43 @@ class _Search:
 
     def _try_all(self) -> None:
         """Try the candidates; leave out what the domain says it does not offer."""
-        hosts = list(dict.fromkeys(endpoint.host for endpoint in self.sources))
-        found: dict[Endpoint, MailServer] = {}
+        hosts = {endpoint.host for endpoint in self.sources}
         with ThreadPoolExecutor(_WORKERS) as pool:
             # No port of a host without an address is tried.
             existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
-            tries = {
-                pool.submit(mail.mail_server, self.net, endpoint): endpoint
-                for endpoint in self.sources
-                if existing[endpoint.host]
-                or (endpoint.host, endpoint.port) in self.net.connect_to
-            }
-            for done in as_completed(tries):
-                endpoint = tries[done]
-                if error := done.exception():
-                    self._no_answer(endpoint, error)
+            tried = [
+                each
+                for each in self.sources
+                if existing[each.host] or each[1:3] in self.net.connect_to
+            ]
+            for endpoint, result in zip(tried, pool.map(self._try, tried), strict=True):
+                if isinstance(result, ProbeError):
+                    self._no_answer(endpoint, result)
                     continue
-                found[endpoint] = done.result()
-                self.tell(f"{endpoint}: {_described(done.result())}")
-        for endpoint, source in self.sources.items():
-            type_, _, _, socket_type = endpoint
-            denial = self.denied.get((type_, socket_type))
-            if endpoint in found and denial and source != "SRV":
-                note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
-                self.notes.append(note)
-            elif endpoint in found:
-                self.found[endpoint] = found[endpoint]
+                offered = ", ".join(sorted(result.mechanisms)) or "no login"
+                self.tell(f"{endpoint}: offers {offered}")
+                denial = self.denied.get((endpoint.type, endpoint.socket_type))
+                if denial and self.sources[endpoint] != "SRV":
+                    note = f'{endpoint} is left out: {denial} in DNS says "not offered"'
+                    self.notes.append(note)
+                else:
+                    self.found[endpoint] = result
 
     def _exists(self, host: str) -> bool:
         with suppress(LookupFailed):
             return bool(self.net.resolver.addresses(host))
         return False
 
-    def _no_answer(self, endpoint: Endpoint, error: BaseException) -> None:
-        if not isinstance(error, ProbeError):
+    def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
+        try:
+            return mail.mail_server(self.net, endpoint)
+        except ProbeError as error:
+            return error
+        except Exception as error:
             kind = type(error).__name__
-            self.notes.append(f"{endpoint} is left out: an unexpected answer ({kind})")
-            return
+            return ProbeError("protocol", f"an unexpected answer ({kind})")
+
+    def _no_answer(self, endpoint: Endpoint, error: ProbeError) -> None:
         if error.kind == "private":
             note = f"{error}: not asked, unless you say --allow-private"
             self.notes += [note] if note not in self.notes else []
@@ -289,20 +287,17 @@ class _Search:
             return []
         usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
         best, *others = usable
-        for other in others:
-            self.notes.append(f"{other} is left out: {_WORDS['one']}, {best}")
+        self.notes += [
+            f"{each} is left out: {_WORDS['one']}, {best}" for each in others
+        ]
         if type_ == "imap" and self.sources[best] == "MX":
             self.house = _house(best.host)
         server = self.found[best]
         if server.mechanisms & MECHANISMS["OAuth2"]:
             self.notes.append(f"{best} {_WORDS['oauth2']}")
-        table = {
-            "type": type_,
-            "hostname": best.host,
-            "port": best.port,
-            "socket_type": best.socket_type,
-            "authentication": _authentication(server),
-        }
+        keys = ("type", "hostname", "port", "socket_type")
+        table = dict(zip(keys, best, strict=True))
+        table["authentication"] = _authentication(server)
         return [(table, _reason(best, server, self.sources[best]))]
 
     def _cure(self) -> str:
@@ -336,14 +331,6 @@ def _is_host_name(host: str) -> bool:
     return False
 
 
-def _described(server: MailServer) -> str:
-    words = f"offers {', '.join(sorted(server.mechanisms)) or 'no login'}"
-    if server.certificate is None:
-        return words
-    days = f"the certificate is valid for {server.certificate.days_left} days"
-    return f"{words}; {server.certificate.problem or days}"
-
-
 def rank(endpoint: Endpoint, server: MailServer, source: str) -> tuple[bool, ...]:
     """Sort by what clients support, then by security, then by what DNS says.
 
@@ -366,14 +353,8 @@ def _house(host: str) -> str:
 
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
     """Return why a server was taken, as a comment for the file."""
-    is_direct = endpoint.socket_type == "SSL"
-    words = [
-        _WORDS[source],
-        "TLS from the first byte"
-        if is_direct
-        else "STARTTLS, since SSL does not answer",
-        f"it offers {', '.join(sorted(server.mechanisms))}",
-    ]
+    offered = f"it offers {', '.join(sorted(server.mechanisms))}"
+    words = [_WORDS[source], _WORDS[endpoint.socket_type], offered]
     if server.certificate is not None and server.certificate.ends:
         words.append(f"its certificate is valid until {server.certificate.ends}")
     return "; ".join(words)

@@ -16,10 +16,7 @@ from ..address import host_of, is_ip
 from ..families import AUTODISCOVER_V2, METHODS
 from ..reload import log
 
-ACCESS_FORMATS = {
-    "text": '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(host)s',
-    "json": "%(json)s",
-}
+JSON = "%(json)s"  # the access_log_format
 # An @ can be encoded in more ways than can be listed, so only these are logged.
 _PLAIN_PATH = re.compile("[A-Za-z0-9/._~-]*")
 # Hexadecimal digits, UUIDs, counters and the like; without a dot, it holds no domain.
@@ -36,24 +33,20 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, config: Any) -> None:
         super().setup(config)
-        if self._is_json:
-            for handler in self.error_log.handlers:
-                # Not those of `--log-config`, nor that of syslog, which adds a prefix.
-                if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
-                    handler.setFormatter(_JsonFormatter())
+        self.is_json = config.access_log_format == JSON
+        for handler in self.error_log.handlers if self.is_json else ():
+            # Not those of `--log-config`, nor that of syslog, which adds a prefix.
+            if hasattr(handler, "_gunicorn") and hasattr(handler, "stream"):
+                handler.setFormatter(_JsonFormatter())
         self.error_log.addFilter(_redact)
         log.handlers[:] = self.error_log.handlers
         log.setLevel(self.loglevel)
         log.propagate = False
 
-    @property
-    def _is_json(self) -> bool:
-        return bool(self.cfg.access_log_format == ACCESS_FORMATS["json"])
-
     def atoms(
         self, response: Any, request: Any, environ: dict[str, Any], took: timedelta
     ) -> dict[str, Any]:
-        """Return the values for `ACCESS_FORMATS`; the query is left out."""
+        """Return the values for the formats; the query is left out."""
         atoms = super().atoms(response, request, environ, took)
         method, client, path = (str(atoms[key]) for key in ("m", "h", "U"))
         if path.lower().startswith(f"{AUTODISCOVER_V2}/"):
@@ -61,14 +54,13 @@ class Logger(GunicornLogger):  # type: ignore[misc]
         elif not _PLAIN_PATH.fullmatch(path):
             path = "/…"
         safe = {
-            **{key: _escaped(atoms[key]) for key in ("H", "s", "b")},
-            "t": atoms["t"],
+            **{key: atoms[key] for key in ("t", "H", "s", "b")},  # the server's own
             "m": method if method in METHODS else "-",
             "h": client if is_ip(client) else "-",  # proxies pass on any text
             "host": host_of(str(atoms.get("{http_host}e", ""))) or "-",
             "U": path,
         }
-        if self._is_json:
+        if self.is_json:
             given = environ.get("HTTP_X_REQUEST_ID", "") if _BY_PROXY in environ else ""
             safe["request_id"] = given if _PLAIN_ID.fullmatch(given) else "-"
             safe["json"] = _as_json(safe, took)
@@ -102,15 +94,14 @@ _TEXTS |= {name: name for name in ("host", "request_id")}
 
 def _as_json(atoms: dict[str, Any], took: timedelta) -> str:
     texts = {name: atoms[key] for name, key in _TEXTS.items()}
-    return json.dumps(
-        {
-            "time": _now(),
-            **{name: None if text == "-" else text for name, text in texts.items()},
-            "status": int(atoms["s"]),
-            "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
-            "duration": took.total_seconds(),
-        }
-    )
+    fields = {
+        "time": _now(),
+        **{name: None if text == "-" else text for name, text in texts.items()},
+        "status": int(atoms["s"]),
+        "bytes": int(atoms["b"]) if atoms["b"].isdigit() else None,
+        "duration": took.total_seconds(),
+    }
+    return json.dumps(fields)
 
 
 def _now() -> str:
@@ -132,9 +123,3 @@ def _redact(record: logging.LogRecord) -> bool:
     elif message.startswith("Invalid request"):
         record.msg = message.partition(": ")[0]
     return True
-
-
-def _escaped(value: object) -> str:
-    """Return printable ASCII on one line, as a part of a quoted string."""
-    text = str(value).encode("unicode_escape").decode("ascii")
-    return text.replace('"', '\\"')

@@ -1,6 +1,13 @@
 """Runs an application under gunicorn, with settings that suit `serve`.
 
-The environment's GUNICORN_CMD_ARGS applies, except to the settings in `_FIXED`.
+The environment's GUNICORN_CMD_ARGS applies, except to what is fixed in serve.toml.
+
+The service may run without a proxy that would buffer requests, so that the worker has
+deadlines: slow clients hold a bounded thread for a bounded time. Besides gunicorn's
+documented interface, it uses these names of `gthread`, tried with gunicorn 25.3 and 27.0.1:
+`enqueue_req`, `pending_conns`, `poller`, `on_pending_socket_readable` and
+`set_accept_enabled` of the worker, and `data_ready` and `initialized` of a connection.
+With an older release, an idle connection occupies a thread.
 """
 
 from __future__ import annotations
@@ -10,23 +17,28 @@ import logging
 import os
 import resource
 import runpy
-import signal
+import selectors
 import socket
-from collections.abc import Callable
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import gunicorn
 from gunicorn.app.base import Application, BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.sock import ssl_context
+from gunicorn.workers.gthread import ThreadWorker
 
+from ..answers import stop_reading
+from ..hooks.calling import describe
 from ..reload import log
-from .gunicorn_logging import ACCESS_FORMATS, Logger, StatsdLogger
-from .gunicorn_worker import STOP_SIGNALS, Worker
+from .gunicorn_logging import StatsdLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -34,53 +46,166 @@ if TYPE_CHECKING:
 # File descriptors of a worker besides its connections and one for each thread (a hook's
 # database): its logs, listeners, pipes and configuration files.
 _OTHER_DESCRIPTORS = 32
-DEFAULTS: dict[str, Any] = {
-    "bind": "127.0.0.1:8000",
-    "workers": 2,
-    # The clients of one worker that may be slow at the same time; an idle thread costs
-    # little.
-    "threads": 64,
-    "graceful_timeout": 7,  # more than any request may take
-    "accesslog": "-",
-    "proc_name": "flask-autoconfig",
-}
-_FIXED: dict[str, Any] = {
-    "preload_app": False,  # each worker imports the hooks itself
-    # The worker's deadlines exist for HTTP/1.1 alone.
-    "worker_class": Worker,
-    "protocol": "http",
-    "http_protocols": "h1",
-    # The default format has the query with the address.
-    "logger_class": Logger,
-    "access_log_format": ACCESS_FORMATS["text"],
-    # Only --proxies decides which headers are trusted.
-    "forwarded_allow_ips": "",
-    "secure_scheme_headers": {},
-    "forwarder_headers": "",
-    "header_map": "drop",
-    "strip_header_spaces": False,
-    "permit_obsolete_folding": False,
-    "control_socket_disable": True,
-}
+_HEAD_SECONDS = 5  # for the first byte of a connection, then for a request's head
+_CLOSE_SECONDS = 0.2  # for the client to receive the response and close
+_BODY_HEADERS = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
 
 
-class UnusableError(Exception):
-    """`serve` cannot start; the message is one line with the remedy."""
+# --- The worker --------------------------------------------------------------------------
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A threaded worker with deadlines for each phase of a request."""
+
+    def load_wsgi(self) -> None:
+        self.head_deadlines: dict[Any, float] = {}
+        super().load_wsgi()
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):  # or new clients would wait, and be reset
+            for listener in self.sockets:
+                listener.close()
+
+    def enqueue_req(self, connection: Any) -> None:
+        """Assign a thread to a new connection only with its first byte."""
+        is_old = not hasattr(self, "pending_conns")
+        if is_old or connection.initialized or connection.data_ready:
+            super().enqueue_req(connection)
+            return
+        connection.sock.setblocking(False)
+        connection.timeout = time.monotonic() + _HEAD_SECONDS
+        self.pending_conns.append(connection)
+        callback = partial(self.on_pending_socket_readable, connection)
+        self.poller.register(connection.sock, selectors.EVENT_READ, callback)
+
+    def notify(self) -> None:
+        """Enforce the deadlines of heads; gunicorn calls this about once a second."""
+        super().notify()
+        now = time.monotonic()
+        for connection, deadline in self.head_deadlines.copy().items():
+            if deadline < now:
+                stop_reading(connection.sock)
+
+    def handle(self, connection: Any) -> Any:
+        self.head_deadlines[connection] = time.monotonic() + _HEAD_SECONDS
+        try:
+            keep_alive = super().handle(connection)
+        finally:
+            self.head_deadlines.pop(connection, None)
+        if keep_alive is False:
+            _finish(connection.sock)
+        return keep_alive
+
+    def handle_request(self, request: Any, connection: Any) -> Any:
+        self.head_deadlines.pop(connection, None)
+        if any(name in _BODY_HEADERS for name, _ in request.headers):
+            request.force_close()  # or gunicorn would wait for the rest of the body
+        return super().handle_request(request, connection)
+
+
+def _finish(connection: socket.socket) -> None:
+    """Wait a moment for the client to close its end.
+
+    When gunicorn closes a connection, it waits up to two seconds for the client, in the
+    loop that accepts all other connections.
+    """
+    deadline = time.monotonic() + _CLOSE_SECONDS
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (remaining := deadline - time.monotonic()) > 0:
+            connection.settimeout(remaining)
+            if not connection.recv(65536):
+                break
+    stop_reading(connection)
+
+
+# --- Settings ----------------------------------------------------------------------------
+
+_SETTINGS = tomllib.loads(Path(__file__).with_name("serve.toml").read_text("utf-8"))
+_DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
+
+
+@contextmanager
+def _argument(name: str = "") -> Iterator[None]:
+    """Raise ClickException for whatever is wrong with a setting."""
+    try:
+        yield
+    except Exception as error:  # each setting has its own validator
+        text = " ".join(f"{name}{error}".split())
+        message = f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`"
+        raise click.ClickException(message) from error
+
+
+def _given(config: Config) -> dict[str, Any]:
+    """Return the settings of GUNICORN_CMD_ARGS and of a file named there.
+
+    They include all variables of that file: a path or `python:MODULE`.
+    """
+
+    def fail(message: str) -> NoReturn:
+        raise ValueError(message)
+
+    parser = config.parser()
+    parser.error = fail  # argparse would print gunicorn's whole usage
+    with _argument():
+        arguments = vars(parser.parse_args(config.get_cmd_args_from_env()))
+    given = {key: value for key, value in arguments.items() if value is not None}
+    given.pop("args")
+    name = given.pop("config", "")
+    with _argument(f"--config {name}: "):
+        try:
+            if name.startswith("python:"):
+                given = vars(import_module(name.removeprefix("python:"))) | given
+            elif name:
+                given = runpy.run_path(name.removeprefix("file:")) | given
+        except Exception as error:
+            raise ValueError(describe(error)) from error
+    return given
+
+
+def _check_listeners(config: Any) -> None:
+    """Raise ClickException for an address for which gunicorn would retry for seconds."""
+    is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
+        return
+    for name, address in zip(config.bind, config.address, strict=True):
+        try:
+            if not isinstance(address, int):  # an inherited descriptor
+                _bind_once(address, reuse_port=config.reuse_port)
+        except (OSError, OverflowError) as error:
+            reason = (getattr(error, "strerror", "") or str(error)).lower()
+            message = f"cannot serve at {name}: {reason}; choose another by --bind"
+            raise click.ClickException(message) from error
+
+
+def _bind_once(address: Any, *, reuse_port: bool) -> None:
+    """Bind and release an address; raises an exception if that is impossible.
+
+    It never listens, so that a client that connects in this moment is refused instead
+    of cut off. The socket file of a server that has ended is removed.
+    """
+    if isinstance(address, str):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)
+            is_stale = client.connect_ex(address) == errno.ECONNREFUSED
+        if is_stale and Path(address).is_socket():
+            os.unlink(address)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+        os.unlink(address)
+        return
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, reuse_port)
+        listener.bind(address)
+
+
+# --- The server --------------------------------------------------------------------------
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    def spawn_worker(self) -> Any:
-        """Start a worker with the stop signals blocked.
-
-        Until it installs its own handlers it has those of the arbiter, which would
-        discard a signal. `Worker.init_signals` unblocks them.
-        """
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        try:
-            return super().spawn_worker()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-
     def murder_workers(self) -> None:
         """Reload an edited file; gunicorn calls this about once a second.
 
@@ -104,7 +229,7 @@ class Server(Application, _Runner):  # type: ignore[misc]
 
     Each worker calls `load_app` when it starts. The arbiter calls `refresh` about once a
     second. `options` are settings by gunicorn's names that override all others; None
-    leaves a setting as it is. Raises UnusableError.
+    leaves a setting as it is. Raises ClickException, in one line with the remedy.
     """
 
     cfg: Any
@@ -116,25 +241,15 @@ class Server(Application, _Runner):  # type: ignore[misc]
         refresh: Callable[[], object],
         **options: Any,
     ) -> None:
-        self.load = load_app
-        self.refresh = refresh
+        self.load, self.refresh = load_app, refresh
         self._options = {
             key: value for key, value in options.items() if value is not None
         }
         super().__init__()
-        if gunicorn.version_info < (25, 3):
-            log.warning(
-                "gunicorn %s lets each idle connection occupy a thread; 25.3 or newer "
-                "does not",
-                gunicorn.__version__,
-            )
         os.chdir(self.cfg.chdir)  # relative file names refer to it
-        if self.cfg.is_ssl:
-            try:
+        with _argument(f"certfile {self.cfg.certfile}, keyfile {self.cfg.keyfile}: "):
+            if self.cfg.is_ssl:
                 ssl_context(self.cfg)
-            except (OSError, ValueError) as error:
-                files = f"certfile {self.cfg.certfile}, keyfile {self.cfg.keyfile}"
-                raise _faulty(f"{files}: {error}") from error
         _check_listeners(self.cfg)
         # Python would print a record that cannot be written, with the query in it.
         logging.raiseExceptions = False
@@ -144,143 +259,27 @@ class Server(Application, _Runner):  # type: ignore[misc]
 
         gunicorn's own method would parse the command line of `flask-autoconfig`.
         """
-        config = Config(prog="flask-autoconfig")
         try:
-            given = _given(config)
-            _apply({**DEFAULTS, **given, **_FIXED, **self._options}, config)
-        except UnusableError as error:
+            self._load_config(Config(prog="flask-autoconfig"))
+        except click.ClickException as error:
             if self.cfg is None:
                 raise
-            log.error("%s", error)
-            return
+            log.error("%s", error.message)
+
+    def _load_config(self, config: Config) -> None:
+        given = _given(config)
+        for name, value in {**_DEFAULTS, **given, **_FIXED, **self._options}.items():
+            if name in config.settings:  # of this release, and no variable of a file
+                with _argument(f"{name}: "):
+                    config.set(name, value)
+        with _argument():
+            config.address  # noqa: B018 (parsed on access)
+        if config.statsd_host:
+            config.set("logger_class", StatsdLogger)
+        # A worker that cannot accept a connection ends.
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            most = max(1, soft - config.threads - _OTHER_DESCRIPTORS)
+            most = min(most, config.worker_connections)
+            config.set("worker_connections", most)
         self.cfg, self.ignored = config, sorted(given.keys() & _FIXED.keys())
-
-
-def _apply(settings: dict[str, Any], config: Config) -> None:
-    for name, value in settings.items():
-        if name not in config.settings:  # of another release, or a variable of a file
-            continue
-        try:
-            config.set(name, value)
-        except Exception as error:  # each setting has its own validator
-            raise _faulty(f"{name}: {error}") from error
-    try:
-        config.address  # noqa: B018 (parsed on access)
-    except RuntimeError as error:
-        raise _faulty(str(error)) from error
-    if config.statsd_host:
-        config.set("logger_class", StatsdLogger)
-    _limit_connections(config)
-
-
-def _given(config: Config) -> dict[str, Any]:
-    """Return the settings of GUNICORN_CMD_ARGS and of a file named there.
-
-    They include all variables of that file: a path or `python:MODULE`.
-    """
-
-    def fail(message: str) -> NoReturn:
-        raise _faulty(message)
-
-    parser = config.parser()
-    parser.error = fail  # argparse would print gunicorn's whole usage
-    try:
-        arguments = parser.parse_args(config.get_cmd_args_from_env())
-    except ValueError as error:  # an unclosed quotation
-        raise _faulty(str(error)) from error
-    given = {key: value for key, value in vars(arguments).items() if value is not None}
-    given.pop("args")
-    name = given.pop("config", "")
-    if not name:
-        return given
-    try:
-        if name.startswith("python:"):
-            variables = vars(import_module(name.removeprefix("python:")))
-        else:
-            variables = runpy.run_path(name.removeprefix("file:"))
-    except Exception as error:
-        raise _faulty(f"--config {name}: {type(error).__name__}: {error}") from error
-    return {**variables, **given}
-
-
-def _faulty(message: str) -> UnusableError:
-    text = " ".join(message.split())
-    return UnusableError(f"GUNICORN_CMD_ARGS: {text}; see `gunicorn --help`")
-
-
-def _limit_connections(config: Config) -> None:
-    """Keep a worker's connections below its limit of file descriptors.
-
-    A worker that cannot accept a connection ends. The soft limit is raised only as far
-    as needed, since a hook may use select(), which takes no descriptor above 1023.
-    """
-    others = config.threads + _OTHER_DESCRIPTORS
-    wanted = config.worker_connections + others
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
-        return
-    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    if limit < wanted:
-        connections = max(1, limit - others)
-        log.warning(
-            "worker_connections: %d instead of %d, since `ulimit -n` allows %d files",
-            *(connections, config.worker_connections, limit),
-        )
-        config.set("worker_connections", connections)
-
-
-# --- Addresses ---------------------------------------------------------------------------
-
-
-def _check_listeners(config: Any) -> None:
-    """Raise UnusableError for an address for which gunicorn would retry for seconds."""
-    is_socket_activated = os.environ.get("LISTEN_PID") == str(os.getpid())
-    if is_socket_activated or "GUNICORN_FD" in os.environ:  # the latter after USR2
-        return
-    for name, address in zip(config.bind, config.address, strict=True):
-        if isinstance(address, int):  # an inherited descriptor
-            continue
-        try:
-            _bind_once(address, reuse_port=config.reuse_port)
-        except (OSError, OverflowError, ValueError) as error:
-            cure = "choose another by --bind"
-            if getattr(error, "errno", 0) == errno.EADDRINUSE:
-                cure = f"end what serves there, or {cure}"
-            reason = (getattr(error, "strerror", "") or str(error)).lower()
-            message = f"cannot serve at {name}: {reason}; {cure}"
-            raise UnusableError(message) from error
-
-
-def _bind_once(address: Any, *, reuse_port: bool) -> None:
-    """Bind and release an address; raises an exception if that is impossible.
-
-    It never listens, so that a client that connects in this moment is refused instead
-    of cut off.
-    """
-    is_unix = isinstance(address, str)
-    if is_unix:
-        family = socket.AF_UNIX
-        _remove_stale_socket(address)
-    else:
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-    if is_unix:
-        os.unlink(address)
-
-
-def _remove_stale_socket(path: str) -> None:
-    """Remove the socket of a server that has ended; raises OSError if one still runs."""
-    if not os.path.exists(path):
-        return
-    if not Path(path).is_socket():
-        raise OSError(errno.EEXIST, "there is a file of that name")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.setblocking(False)
-        if client.connect_ex(path) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(path)

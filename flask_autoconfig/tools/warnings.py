@@ -59,7 +59,7 @@ def find_warnings(
     families = {family.name: family for family in served}
     rules = [*_OF_SETTINGS]
     if ours:
-        rules += [*_OF_OURS, partial(_played, families)]
+        rules += [_of_ours, partial(_played, families)]
     problems: dict[str, list[Problem]] = {code: [] for code in _texts()}
     one_file = (Origin("", f"provider[{number}]", "") for number in count())
     first_of: dict[str, Origin] = {}
@@ -153,9 +153,6 @@ def _mail(provider: Provider) -> Findings:
             kind = "replaced-outgoing" if server.type == "smtp" else "replaced"
             yield _found(f"{kind}-server", f"{place}.use_global_preferred_server")
 
-
-def _ports(provider: Provider) -> Findings:
-    for place, server in _mail_servers(provider):
         place = f"{place}.port"
         own = (server.type, server.socket_type)
         type_, socket_type = _STANDARD.get(server.port, own)
@@ -189,17 +186,9 @@ def _services(provider: Provider) -> Findings:
 
 # Names that no public DNS has: RFC 6761, RFC 6762, RFC 8375, ICANN's .internal, and the
 # choices of routers and older guides.
-_PRIVATE_DOMAINS = (
-    *(
-        ".local",
-        ".localdomain",
-        ".localhost",
-        ".lan",
-        ".home",
-        ".home.arpa",
-        ".internal",
-    ),
-    *(".intranet", ".corp", ".private", ".workgroup", ".fritz.box", ".invalid"),
+_PRIVATE_DOMAINS = re.compile(
+    r"\.(local|localdomain|localhost|lan|home|home\.arpa|internal|intranet|corp|private"
+    r"|workgroup|fritz\.box|invalid)$"
 )
 _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
@@ -252,26 +241,11 @@ def why_unreachable(host: str) -> str:
         return "" if is_public(host) else f"{host} {reason}"
     if "." not in host:
         return f"{host} has no dot: only your own network may know it"
-    ending = next((name for name in _PRIVATE_DOMAINS if host.endswith(name)), "")
-    return f"only your own network knows a name in {ending}" if ending else ""
-
-
-# --- Domains --------------------------------------------------------------------------
-
-
-def _domains(provider: Provider) -> Findings:
-    for index, domain in enumerate(provider.domains):
-        if "." not in domain.removeprefix("*.") and domain != "*":
-            yield _found("undotted-domain", f"domains[{index}]", name=domain)
+    ending = _PRIVATE_DOMAINS.search(host)
+    return f"only your own network knows a name in {ending[0]}" if ending else ""
 
 
 # --- User names -----------------------------------------------------------------------
-
-_SRV_USERNAMES = {
-    "%EMAILADDRESS%",
-    "%EMAILLOCALPART%",
-    "%EMAILLOCALPART%@%EMAILDOMAIN%",
-}
 
 
 def _shared_usernames(provider: Provider) -> Findings:
@@ -291,12 +265,6 @@ def _shared_usernames(provider: Provider) -> Findings:
         code = "unfilled-username" if unknown else "shared-username"
         login = quote(login_for(name))
         yield _found(code, place, unknown=unknown, name=quote(name), login=login)
-
-
-def _srv_usernames(provider: Provider) -> Findings:
-    for place, server in _mail_servers(provider):
-        if server.username and server.username not in _SRV_USERNAMES:
-            yield _found("srv-username", f"{place}.username")
 
 
 # --- Documents, records and the page --------------------------------------------------
@@ -320,25 +288,33 @@ def _sizes_and_colours(provider: Provider) -> Findings:
         yield _found("pale-colour", "page.colour", contrast=contrast, **known)
 
 
-_LEFT_OUT: dict[str, Callable[[Provider], Iterable[tuple[str, str]]]] = {
+_LEFT_OUT = {
     "outlook": outlook.left_out,
     "apple": apple.left_out,
     "srv": zone.left_out,
     "pacc": pacc.left_out,
 }
+_IN_SRV = ("%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILLOCALPART%@%EMAILDOMAIN%")
 
 
-def _left_out(provider: Provider) -> Findings:
-    """Yield the servers that a document or record of ours cannot express."""
+def _of_ours(provider: Provider) -> Findings:
+    """Yield what a document or record of ours cannot express."""
+    for index, domain in enumerate(provider.domains):
+        if "." not in domain.removeprefix("*.") and domain != "*":
+            yield _found("undotted-domain", f"domains[{index}]", name=domain)
+
+    for place, server in _mail_servers(provider):
+        if server.username and server.username not in _IN_SRV:
+            yield _found("srv-username", f"{place}.username")
+
     for name, reasons in _LEFT_OUT.items():
         for place, reason in reasons(provider):
             yield _found(f"not-in-{name}", place, reason=reason)
 
 
 Rule = Callable[[Provider], Findings]
-# Rules about anybody's settings, and those about our own documents and records.
+# Rules about anybody's settings.
 _OF_SETTINGS: tuple[Rule, ...] = (
-    *(_mail, _ports, _services, _unencrypted_urls, _unreachable, _shared_usernames),
+    *(_mail, _services, _unencrypted_urls, _unreachable, _shared_usernames),
     _sizes_and_colours,
 )
-_OF_OURS: tuple[Rule, ...] = (_domains, _srv_usernames, _left_out)

@@ -1,8 +1,8 @@
 """The check of a domain: plays every mail client and finds what stops it.
 
 `facts` gathers addresses, connections, certificates, greetings and documents, each once,
-within one deadline. Each client is a row of `tools/clients.py`, which `playing` follows to
-the settings that the client would set up. The rules in `rules` look at all of that
+within one deadline. Each client is a row of `tools/clients.toml`, which `playing` follows
+to the settings that the client would set up. The rules in `rules` look at all of that
 (`scene`) and yield findings: codes with values. `weigh` decides their status, merges equal
 causes and drops consequences; `texts.toml` has the words, and `report` prints them.
 """

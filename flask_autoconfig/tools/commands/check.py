@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import sys
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,12 +44,8 @@ _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 def _known_codes(
     _ctx: click.Context, _option: click.Parameter, codes: tuple[str, ...]
 ) -> frozenset[str]:
-    known = texts.codes()
-    for code in codes:
-        if code not in known:
-            near = difflib.get_close_matches(code, known, 1)
-            cure = f"did you mean {near[0]}?" if near else "--list lists all codes"
-            raise click.BadParameter(f"there is no code {code!r}; {cure}")
+    for code in set(codes) - set(texts.codes()):
+        raise click.BadParameter(f"there is no code {code!r}; --list lists all codes")
     return frozenset(codes)
 
 
@@ -64,31 +58,30 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     ctx.exit()
 
 
-def _flag(help_: str, *names: str) -> Callable[[Any], Any]:
-    return click.option(*names, is_flag=True, help=help_)
+_FLAGS = {
+    "--all every": "Check all domains of the file.",
+    "--login": "Log in too; asks for the password.",
+    "--yes": "Answer yes to all questions: log in without a file, retry a refused login.",
+    "--unpublished": "Check only the file and its servers, before anything is published.",
+    "-q --quiet": "Show problems only.",
+    "-v --verbose": "Show good results too.",
+    "--json as_json": "Print a JSON object; for several domains, one on each line.",
+}
+
+
+def _flags(command: Any) -> Any:
+    for names, text in reversed(_FLAGS.items()):
+        command = click.option(*names.split(), is_flag=True, help=text)(command)
+    return command
 
 
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@_flag("Check all domains of the file.", "--all", "every")
-@_flag("Log in too; asks for the password.", "--login")
+@_flags
 @click.option(
     "--password-fd",
     type=click.IntRange(0),
     help="Read the password from this file descriptor (implies --login).",
-)
-@_flag(
-    "Answer yes to all questions: log in without a file, retry a refused login.",
-    "--yes",
-)
-@_flag(
-    "Check only the file and its servers, before anything is published.",
-    "--unpublished",
-)
-@_flag("Show problems only.", "-q", "--quiet")
-@_flag("Show good results too.", "-v", "--verbose")
-@_flag(
-    "Print a JSON object; for several domains, one on each line.", "--json", "as_json"
 )
 @click.option(
     "--ignore",
@@ -120,30 +113,30 @@ def command(
     network = {name: values.pop(name) for name in _OF_NETWORK}
     login = login or password_fd is not None
     asked = SimpleNamespace(login=login, password_fd=password_fd, **values)
-    address = _address(asked)
+    try:
+        address = parse_address(asked.subject) if "@" in asked.subject else None
+    except ValueError:
+        message = f"{asked.subject!r} is not an e-mail address"
+        raise click.BadParameter(message) from None
     service = _service(asked.subject)
-    _refuse_without_file_or_terminal(asked, service)
+    if problem := _misuse(asked, address, service):
+        raise click.UsageError(problem)
     cases = _cases(service, asked, address)
-    failed, late = _check(asked, service, cases, options.network(**network))
-    if late:  # the interpreter would wait for their threads
-        os._exit(1)
-    ctx.exit(1 if failed else 0)
+    ctx.exit(1 if _check(asked, service, cases, options.network(**network)) else 0)
 
 
 def _check(
     asked: SimpleNamespace, service: Service | None, cases: list[Case], network: Network
-) -> tuple[list[str], list[str]]:
-    """Check the domains and print the reports; return those that failed or did not end."""
+) -> list[str]:
+    """Check the domains and print the reports; return those that failed."""
     failed: list[str] = []
-    late: list[str] = []
     is_several = asked.every or len(cases) > 1
     known: report.Known | None = {} if is_several else None
     look = run.unpublished if asked.unpublished else run.published
     tell = report.Progress()
     tell(f"checking {cases[0].domain if len(cases) == 1 else f'{len(cases)} domains'}")
-    reports = _side_by_side(cases, look, Facts(network), network, tell, late)
     with ending.at_once():
-        for case, checked in reports:
+        for case, checked in _side_by_side(cases, look, network, tell):
             result = checked.with_findings(_of_file(service, case))
             tell.end()
             if asked.login:
@@ -153,44 +146,37 @@ def _check(
             _print(asked, result, known)
         if is_several and not asked.quiet:
             terminal.tell(report.closing(len(cases), failed), err=True)
-    return failed, late
+    return failed
 
 
 # --- What to check ----------------------------------------------------------------------
 
 
-def _address(asked: SimpleNamespace) -> Address | None:
-    try:
-        address = parse_address(asked.subject) if "@" in asked.subject else None
-    except ValueError:
-        message = f"{asked.subject!r} is not an e-mail address"
-        raise click.BadParameter(message) from None
+def _misuse(
+    asked: SimpleNamespace, address: Address | None, service: Service | None
+) -> str:
+    """Return what is wrong with the options together, "" for nothing."""
     if asked.login and address is None:
-        raise click.UsageError("--login requires an ADDRESS to log in with")
+        return "--login requires an ADDRESS to log in with"
     if asked.every and asked.subject:
-        raise click.UsageError("--all checks every domain: name no ADDRESS or DOMAIN")
-    return address
-
-
-def _refuse_without_file_or_terminal(
-    asked: SimpleNamespace, service: Service | None
-) -> None:
-    message = ""
+        return "--all checks every domain: name no ADDRESS or DOMAIN"
     if service is None and (asked.every or asked.unpublished):
         option = "--all" if asked.every else "--unpublished"
-        message = f"{option} requires a file that serves the domain: name one with "
-        message += "--config, or write one with `flask-autoconfig init DOMAIN`"
-    elif service is None and not asked.subject:
-        message = "name an ADDRESS or DOMAIN, or a file with --config"
-    elif asked.login and not sys.stdin.isatty():
-        if asked.password_fd is None:
-            message = "--login asks for the password, but stdin is not a terminal: use "
-            message += "--password-fd N (--password-fd 0 reads stdin)"
-        elif not (service or asked.yes):
-            message = "without a file, --login asks a question, but stdin is not a "
-            message += "terminal: name a file with --config, or add --yes"
-    if message:
-        raise click.UsageError(message)
+        cure = (
+            "name one with --config, or write one with `flask-autoconfig init DOMAIN`"
+        )
+        return f"{option} requires a file that serves the domain: {cure}"
+    if service is None and not asked.subject:
+        return "name an ADDRESS or DOMAIN, or a file with --config"
+    if not asked.login or sys.stdin.isatty():
+        return ""
+    if asked.password_fd is None:
+        cure = "use --password-fd N (--password-fd 0 reads stdin)"
+        return f"--login asks for the password, but stdin is not a terminal: {cure}"
+    if not (service or asked.yes):
+        cure = "name a file with --config, or add --yes"
+        return f"without a file, --login asks a question in a terminal: {cure}"
+    return ""
 
 
 def _service(subject: str) -> Service | None:
@@ -259,16 +245,15 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
 def _side_by_side(
     cases: list[Case],
     look: Callable[[Case, Facts, run.Tell], Report],
-    facts: Facts,
     network: Network,
     tell: run.Tell,
-    late: list[str],
 ) -> Iterator[tuple[Case, Report]]:
     """Yield the reports in order, each as soon as those before it are printed.
 
-    An error in the check of one domain only affects that domain. The domains whose check
-    does not end are added to *late*: their threads still run.
+    An error in the check of one domain only affects that domain. A computation that does
+    not end (waiting for servers does) ends the process.
     """
+    facts = Facts(network)
     turn = threading.Lock()
 
     def once(case: Case) -> Report:
@@ -293,22 +278,16 @@ def _side_by_side(
         except Exception as error:  # an unexpected response
             return run.unchecked(case, f"{type(error).__name__}: {error}")
 
-    pool = ThreadPoolExecutor(_SIDE_BY_SIDE)
-    futures = [pool.submit(check, case) for case in cases]
-    for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
-        if len(cases) > 1:
-            tell(f"{case.domain} ({number} of {len(cases)} domains)")
-        seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
-        seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
-        with ending.within(seconds + _MARGIN, case.domain):
-            try:
-                checked = future.result(seconds)
-            except TimeoutError:  # a computation: waiting for servers ends in time
-                reason = f"it did not end within {seconds:.0f} seconds"
-                checked = run.unchecked(case, reason)
-                late.append(case.domain)
-        yield case, checked
-    pool.shutdown(wait=False)
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        futures = [pool.submit(check, case) for case in cases]
+        for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
+            if len(cases) > 1:
+                tell(f"{case.domain} ({number} of {len(cases)} domains)")
+            seconds = (1 + _PASSES) * run.seconds(network) + _MARGIN
+            seconds *= _SIDE_BY_SIDE if len(cases) > 1 and facts.is_limited else 1
+            with ending.within(seconds, case.domain):
+                checked = future.result()
+            yield case, checked
 
 
 def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -> None:
@@ -370,7 +349,10 @@ def _with_logins(
     if not (is_sure or _confirmed(f"Send the password of {where}?")):
         return result.with_findings([finding("login.declined", subject)])
     password = _password(asked.password_fd, where)
-    may_retry = partial(_may_retry, asked.yes)
+
+    def may_retry(user: str, server: str) -> bool:
+        text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
+        return asked.yes or (sys.stdin.isatty() and _confirmed(text))
 
     def unhurried() -> Network:  # servers may delay a login
         return run.reach(case, network, PATIENCE + network.timeout)
@@ -380,11 +362,6 @@ def _with_logins(
     more = logins.hurting(logins.findings_of(case, tries, again), tries, result.fares)
     fares = logins.fares_after(result.fares, more)
     return replace(result, fares=fares).with_findings(more)
-
-
-def _may_retry(yes: bool, user: str, server: str) -> bool:
-    text = f"Refused. Try once more as {clean(user)} at {clean(server)} only?"
-    return yes or (sys.stdin.isatty() and _confirmed(text))
 
 
 def _confirmed(question: str) -> bool:

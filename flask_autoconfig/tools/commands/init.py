@@ -90,13 +90,12 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 def _next(output: Path) -> str:
     """Return the command that checks the servers of the file."""
-    context = click.get_current_context()
-    is_plugin = context.find_root().info_name == "flask"
-    words = ["flask autoconfig" if is_plugin else "flask-autoconfig"]
-    if str(output) != DEFAULT_FILE:
-        words.append(f"--config {shlex.quote(str(output))}")
-    words.append("check --unpublished")
-    return " ".join(words)
+    is_plugin = click.get_current_context().find_root().info_name == "flask"
+    program = "flask autoconfig" if is_plugin else "flask-autoconfig"
+    named = f" --config {shlex.quote(str(output))}"
+    return (
+        f"{program}{'' if str(output) == DEFAULT_FILE else named} check --unpublished"
+    )
 
 
 def _check_writable(output: Path, force: bool) -> None:

@@ -9,6 +9,7 @@ process imports no code of the user.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ import click
 
 from ...config.mapping import plain
 from ...errors import ConfigError
-from ...hooks import HOOK_NAMES, Functions
+from ...hooks import HOOK_NAMES, Functions, Hooks
 from ...hooks.calling import describe, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
@@ -32,18 +33,15 @@ from .. import project, terminal
 
 if TYPE_CHECKING:
     from flask import Flask
+    from flask.cli import ScriptInfo
 
 
 def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | None:
     """Return an address that gunicorn accepts: HOST:PORT, `unix:PATH` or `fd:NUMBER`."""
-    if value is None or value.startswith(("unix:", "fd:")):
+    if value is None or re.fullmatch(r"(unix|fd):.+|.*:\d{1,5}", value):
         return value
-    _, colon, port = value.rpartition(":")
-    is_port = port.isdigit() and int(port) < 65536
-    if is_port and colon:
-        return value
-    cure = f"; write 127.0.0.1:{value}" if is_port else ""
-    raise click.BadParameter(f"{value!r} is no HOST:PORT{cure}", param_hint="--bind")
+    message = f"{value!r} is no HOST:PORT, such as 127.0.0.1:8000"
+    raise click.BadParameter(message, param_hint="--bind")
 
 
 @click.command("serve")
@@ -100,16 +98,23 @@ def command(
     """
     from .. import gunicorn_logging
 
-    options = {"bind": bind, "workers": processes}
-    options["access_log_format"] = gunicorn_logging.ACCESS_FORMATS[log_format]
-    is_strict = not _is_run_by_systemd() if strict is None else strict
-    if log_format == "text":
-        _serve(hooks, proxies, is_strict, partial(terminal.echo, err=True), options)
-        return
-    gunicorn_logging.log_json()
+    options: dict[str, Any] = {"bind": bind, "workers": processes}
+    # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
+    # after a few restarts systemd gives the service up, and its socket too, and a
+    # correction brings neither back. The variables name the process that is meant: shells
+    # in a service inherit them (systemd.exec(5) since version 248, sd_listen_fds(3)).
+    of_systemd = (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
+    is_strict = str(os.getpid()) not in of_systemd if strict is None else strict
+    announce: Callable[[str], None] = partial(terminal.echo, err=True)
+    if log_format == "json":
+        gunicorn_logging.log_json()
+        options["access_log_format"] = gunicorn_logging.JSON
+        announce = log.info
     try:
-        _serve(hooks, proxies, is_strict, log.info, options)
+        _serve(hooks, proxies, is_strict, announce, options)
     except (ConfigError, click.ClickException, OSError) as error:
+        if log_format == "text":
+            raise
         shown = getattr(error, "shown", None) or getattr(error, "format_message", None)
         log.error("%s", shown() if shown else error)
         raise click.exceptions.Exit(1) from None
@@ -131,9 +136,7 @@ def _serve(
         if is_strict or project.is_project() or hooks is None:
             raise
         log.error("%s\nRequests are answered with 503 until it is corrected.", error)
-        site = _site_of_file(project.file())._replace(
-            functions=HOOK_NAMES, module=hooks
-        )
+        site = _site_of_file(project.file())._replace(hooks=hooks)
     config = {**site.config, "AUTOCONFIG_STRICT": is_strict}
     app = standalone.create_app(config, proxies=proxies, hooks=Functions())
     service: Service = app.extensions["autoconfig"]
@@ -149,28 +152,12 @@ def _serve(
             log.error("%s: %s", type(error).__name__, error)
         return app
 
-    try:
-        gunicorn = server.Server(load_app, service.live.look, **options)
-    except server.UnusableError as error:
-        raise click.ClickException(str(error)) from None
+    gunicorn = server.Server(load_app, service.live.look, **options)
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
     announce(_started(site.name, service, gunicorn.cfg))
     gunicorn.run()
-
-
-def _is_run_by_systemd() -> bool:
-    """Return whether systemd itself started this process.
-
-    Neither a faulty file nor hooks that cannot be imported must end it: after a few
-    restarts systemd gives the service up, and its socket too, and a correction brings
-    neither back. The variables name the process that is meant: shells in a service inherit
-    them. systemd sets the first since version 248, the second for a service with a socket
-    (systemd.exec(5), sd_listen_fds(3)).
-    """
-    pid = str(os.getpid())
-    return pid in (os.environ.get("SYSTEMD_EXEC_PID"), os.environ.get("LISTEN_PID"))
 
 
 def _started(name: str, service: Service, config: Any) -> str:
@@ -179,8 +166,8 @@ def _started(name: str, service: Service, config: Any) -> str:
     # which the workers would lose.
     built = service.live.built
     count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
-    domains = f"{count} {'domain' if count == 1 else 'domains'}"
     page = built.router.first_paths.get("page", "")
+    domains = f"{count} {'domain' if count == 1 else 'domains'}"
     return f"Serving {name}, {domains}, at {_addresses(config, page)}"
 
 
@@ -202,8 +189,8 @@ class _Site(NamedTuple):
 
     name: str  # of the file, for messages
     config: dict[str, Any]  # configuration keys of the standalone app
-    functions: tuple[str, ...] = ()  # the names of the hooks that exist
-    module: str | None = None  # MODULE[:OBJECT] of the hooks; None: the project's app
+    hooks: str | None = None  # MODULE[:OBJECT], "" for those of the project's app
+    names: tuple[str, ...] = HOOK_NAMES  # of the hooks that exist
 
 
 def _site(hooks: str | None) -> _Site:
@@ -228,32 +215,25 @@ def _site(hooks: str | None) -> _Site:
         message = "importing the hooks or the app ends the process"
         raise click.ClickException(message) from None
     finally:
-        if child.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid or 0, signal.SIGKILL)
         child.join()
     if error is not None:
         raise error
     return found  # type: ignore[no-any-return]
 
 
-def _site_of_file(file: Path) -> _Site:
-    return _Site(str(file), {"AUTOCONFIG_FILE": file})
-
-
-# --- In the child -----------------------------------------------------------------------
-
-
 def _send_site(sender: Connection, hooks: str | None) -> None:
-    """Send what to serve, or the exception to raise."""
+    """In the child, send what to serve, or the exception to raise."""
     os.setsid()  # so that processes started by the import can be ended with it
     found, error = None, None
     try:
         found = _site_of_project()
-        if hooks is None and not found.functions:
-            hooks = name_in_environment()
+        if found.hooks is None:
+            hooks = hooks or name_in_environment()
         if hooks is not None:
-            found = found._replace(module=hooks, functions=_names(load_hooks(hooks)))
+            names = tuple(filter(Hooks(load_hooks(hooks)).has, HOOK_NAMES))
+            found = found._replace(hooks=hooks, names=names)
     except (ConfigError, click.ClickException) as raised:
         error = raised
     except BaseException as raised:  # a module may raise anything, even SystemExit
@@ -262,6 +242,10 @@ def _send_site(sender: Connection, hooks: str | None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     sender.send((found, error))
+
+
+def _site_of_file(file: Path) -> _Site:
+    return _Site(str(file), {"AUTOCONFIG_FILE": file})
 
 
 def _site_of_project() -> _Site:
@@ -278,18 +262,15 @@ def _site_of_project() -> _Site:
         config["AUTOCONFIG"] = plain(config["AUTOCONFIG"])  # which can be pickled
     else:
         config |= {"AUTOCONFIG": None, "AUTOCONFIG_FILE": service.live.file}
-    return _Site(str(service.live.file), config, _names(service.hooks.functions))
-
-
-def _names(functions: Functions) -> tuple[str, ...]:
-    return tuple(name for name, function in functions.items() if function is not None)
+    names = tuple(filter(service.hooks.has, HOOK_NAMES))
+    return _Site(str(service.live.file), config, "" if names else None, names)
 
 
 # --- In each worker ---------------------------------------------------------------------
 
 
 def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
-    """Return a function that imports the site's hooks into `functions`, or raises.
+    """Return a function that imports a site's hooks into `functions`, or raises.
 
     Until it has succeeded in a worker, each lookup calls it again, and fails with it.
     """
@@ -298,13 +279,13 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_hooks() -> None:
         with lock:
-            if functions.load is not import_hooks:
-                return  # a class is instantiated once in a worker
-            if site.module is not None:
-                functions.set(**load_hooks(site.module))
-            elif site.functions:
-                functions.set(**_functions_of_app(info.load_app() if info else None))
-            functions.load = lambda: None
+            if (
+                functions.load is import_hooks
+            ):  # a class is instantiated once in a worker
+                hooks = site.hooks
+                found = load_hooks(hooks) if hooks else _functions_of_app(info)
+                functions.set(**found)
+                functions.load = lambda: None
 
     def import_and_call(name: str, key: str) -> Any:
         try:
@@ -314,19 +295,21 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
         function = functions[name]
         return function and function(key)  # what exists is unknown if the start failed
 
-    functions.set(**{name: partial(import_and_call, name) for name in site.functions})
+    if site.hooks is None:
+        return lambda: None
+    functions.set(**{name: partial(import_and_call, name) for name in site.names})
     functions.load = import_hooks
     return import_hooks
 
 
-def _functions_of_app(app: Any) -> dict[str, Callable[[str], Any] | None]:
+def _functions_of_app(info: ScriptInfo | None) -> dict[str, Any]:
     """Return a site's hooks, each called in an app context: they may use its database."""
-    service = project.service_of(app)
-    assert service is not None  # noqa: S101 (see _site_of_project)
+    assert info is not None  # noqa: S101 (see _site_of_project)
+    app = info.load_app()
 
     def call(function: Callable[[str], Any], key: str) -> Any:
         with app.app_context():
             return function(key)
 
-    functions = service.hooks.functions
+    functions = app.extensions["autoconfig"].hooks.functions
     return {name: it and partial(call, it) for name, it in functions.items()}

@@ -24,11 +24,13 @@ class Conversation:
     """
 
     name = ""
-    starttls = "STARTTLS"  # the command
-    farewell = "QUIT"
+    tag = ""  # in front of each command
+    starttls, sasl, farewell = "STARTTLS", "AUTH", "QUIT"  # the commands
+    look = ""  # the command that looks into the mailbox after a login
     greetings: tuple[str, ...]
     refusals: tuple[str, ...]  # what a server greets with that refuses the connection
-    success: str  # what the last line of a good response begins with
+    last = re.compile("")  # the beginning of the last line of a response
+    success: str  # what that line begins with if the response is good
 
     def __init__(
         self, sock: socket.socket, secrets: Secrets, left: Callable[[], float]
@@ -39,7 +41,6 @@ class Conversation:
         self._last = ""  # line that was read
 
     def line(self) -> str:
-        """Read the next line."""
         while b"\n" not in self._buffer:
             if len(self._buffer) > LONGEST_LINE:
                 raise ProbeError("protocol", "a line without end")
@@ -78,13 +79,18 @@ class Conversation:
         """Return a line of the server for a message, cut, and without secrets."""
         return self._secrets.quoted(line)[:most]
 
-    def greeting(self) -> None:
-        """Read the greeting."""
-        line = self.line()
-        while line.startswith("220-"):
+    def has_greeted(self) -> bool:
+        """Read the greeting; return False if it does not come in time."""
+        try:
             line = self.line()
+            while line.startswith("220-"):
+                line = self.line()
+        except (TimeoutError, ProbeError) as error:
+            if getattr(error, "kind", "timeout") != "timeout":
+                raise
+            return False
         if line.upper().startswith(self.greetings):
-            return
+            return True
         if line.upper().startswith(self.refusals):
             raise self.refused("it turns clients away", line)
         raise self.unlike(line)
@@ -99,11 +105,14 @@ class Conversation:
 
     def response(self) -> list[str]:
         """Read a response."""
-        return [self.line()]
+        lines = [self.line()]
+        while not self.last.match(lines[-1]):
+            lines.append(self.line())
+        return lines
 
     def command(self, text: str) -> list[str]:
         """Send a command and read the response."""
-        self.send(text)
+        self.send(self.tag + text)
         return self.response()
 
     def is_good(self, lines: list[str]) -> bool:
@@ -127,10 +136,6 @@ class Conversation:
         """Return what the server offers, in SMTP's form: `STARTTLS`, `AUTH PLAIN`."""
         raise NotImplementedError
 
-    def authenticate(self, mechanism: str) -> list[str]:
-        """Begin a SASL exchange (RFC 4422)."""
-        return self.command(f"AUTH {mechanism}")
-
     def login(self, user: str, password: str) -> list[str]:
         """Log in by the protocol's own command."""
         raise NotImplementedError
@@ -141,7 +146,7 @@ class Conversation:
         Returns what failed, inbox, sender or recipient ("" for nothing), and the
         response. *address* is the person's.
         """
-        raise NotImplementedError
+        return self._tried("inbox", self.look)
 
     def _tried(self, what: str, text: str) -> tuple[str, str]:
         lines = self.command(text)
@@ -153,21 +158,11 @@ class Conversation:
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
 
-# What servers of other kinds send first, and LMTP in response to EHLO.
-_GREETINGS = (
-    (r"\* (OK|PREAUTH)", "an IMAP server"),
-    (r"\+OK", "a POP3 server"),
-    ("220 .*LMTP|5.*LHLO", "an LMTP server"),
-    ("220", "an SMTP server"),
-    ("HTTP/|<", "a web server"),
-    ("SSH-", "an SSH server"),
-    ('"(IMPLEMENTATION|SIEVE|SASL)"', "a ManageSieve server"),
-)
-
 
 def server_of(line: str) -> str:
     """Return what server says such a line, "" for none that is known."""
-    return next((it for start, it in _GREETINGS if re.match(start, line, re.I)), "")
+    rows = texts()["first_line"].items()
+    return next((it for it, start in rows if re.match(start, line, re.I)), "")
 
 
 def server_at(network: Network, host: str, port: int) -> tuple[str, str]:
@@ -183,19 +178,13 @@ class Imap(Conversation):
     """IMAP (RFC 9051); every command has the tag "a"."""
 
     name = "IMAP"
-    farewell = "a LOGOUT"
+    tag = "a "
+    sasl, farewell = "AUTHENTICATE", "a LOGOUT"
+    look = "EXAMINE INBOX"  # SELECT would reset flags
     greetings = ("* OK", "* PREAUTH")
     refusals = ("* BYE", "* NO", "* BAD")
+    last = re.compile(r"a |\+|\* BYE")
     success = "A OK"
-
-    def response(self) -> list[str]:
-        lines = [self.line()]
-        while not lines[-1].startswith(("a ", "+", "* BYE")):
-            lines.append(self.line())
-        return lines
-
-    def command(self, text: str) -> list[str]:
-        return super().command(f"a {text}")
 
     def offers(self) -> list[str]:
         response = self.command("CAPABILITY")
@@ -207,9 +196,6 @@ class Imap(Conversation):
         ]
         return words if "LOGINDISABLED" in words else [*words, "AUTH LOGIN"]
 
-    def authenticate(self, mechanism: str) -> list[str]:
-        return self.command(f"AUTHENTICATE {mechanism}")
-
     def login(self, user: str, password: str) -> list[str]:
         quoted = [
             '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -217,15 +203,12 @@ class Imap(Conversation):
         ]
         return self.command(f"LOGIN {' '.join(quoted)}")
 
-    def use(self, address: str) -> tuple[str, str]:
-        return self._tried("inbox", "EXAMINE INBOX")  # SELECT would reset flags
-
 
 class Pop3(Conversation):
     """POP3 (RFC 1939, 2449, 2595)."""
 
     name = "POP3"
-    starttls = "STLS"
+    starttls, look = "STLS", "STAT"
     greetings = ("+OK",)
     refusals = ("-ERR",)
     success = "+OK"
@@ -242,9 +225,6 @@ class Pop3(Conversation):
         lines = self.command(f"USER {user}")
         return self.command(f"PASS {password}") if self.is_good(lines) else lines
 
-    def use(self, address: str) -> tuple[str, str]:
-        return self._tried("inbox", "STAT")
-
 
 class Smtp(Conversation):
     """SMTP (RFC 5321, 6409, 3207, 4954)."""
@@ -252,33 +232,26 @@ class Smtp(Conversation):
     name = "SMTP"
     greetings = ("220",)
     refusals = ("4", "5")
+    last = re.compile("(?!...-)")
     success = "2"
 
-    def response(self) -> list[str]:
-        lines = [self.line()]
-        while lines[-1][3:4] == "-":
-            lines.append(self.line())
-        return lines
-
     def offers(self) -> list[str]:
-        lines = self.command(
-            "EHLO [127.0.0.1]"
-        )  # as K-9; Thunderbird has an address, too
+        # As K-9; Thunderbird has an address, too.
+        lines = self.command("EHLO [127.0.0.1]")
         if not self.is_good(lines) and "LHLO" in lines[-1].upper():
             raise self.unlike(lines[-1])
         if not self.is_good(lines):
             raise self.refused("it refuses what mail clients greet with", lines[-1])
         offered = [line[4:].upper() for line in lines]
         masked = [line for line in offered if _MASKED.fullmatch(line)]
-        if masked and not any(
-            line.startswith(("STARTTLS", "AUTH")) for line in offered
-        ):
+        is_whole = any(line.startswith(("STARTTLS", "AUTH")) for line in offered)
+        if masked and not is_whole:
             problem = f"a firewall hides what the server offers (“250-{masked[0]}”)"
             raise ProbeError("masked", problem)
         return offered
 
     def login(self, user: str, password: str) -> list[str]:
-        lines = self.authenticate("LOGIN")
+        lines = self.command("AUTH LOGIN")
         for text in (user, password):
             if not lines[-1].startswith("334"):
                 break

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -126,6 +125,10 @@ def fetch_once(
         reply.address = address_of(connection.sock)
         return connection.sock
 
+    def bounded(sock: Any, *arguments: Any, **options: Any) -> Any:
+        limited: Any = _Bounded(sock, network.patient())
+        return http.client.HTTPResponse(limited, *arguments, **options)
+
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {"User-Agent": "flask-autoconfig-check", "Connection": "close"}
     start = time.monotonic()
@@ -139,8 +142,7 @@ def fetch_once(
             )
         else:
             connect()
-        patient = network.patient()
-        connection.response_class = partial(_response, patient)  # type: ignore[assignment]
+        connection.response_class = bounded  # type: ignore[assignment]
         connection.request(method, target, body, {**sent, **(headers or {})})
         with connection.getresponse() as response:
             reply.status = response.status
@@ -170,13 +172,6 @@ def _body(response: http.client.HTTPResponse) -> tuple[bytes, str]:
     if announced and response.fp.peek(1).strip():
         return body, f"it is longer than the {announced} bytes of its Content-Length"
     return body, ""
-
-
-def _response(
-    network: Network, sock: Any, *arguments: Any, **options: Any
-) -> http.client.HTTPResponse:
-    bounded: Any = _Bounded(sock, network)
-    return http.client.HTTPResponse(bounded, *arguments, **options)
 
 
 class _Bounded(io.RawIOBase):

@@ -47,11 +47,15 @@ class MailServer:
     certificate: Certificate | None = None
     starttls: bool = False  # it offers STARTTLS, before encryption
     mechanisms: set[str] = field(default_factory=set)  # SASL names, once encrypted
-    plain_before_tls: bool = False  # passwords are taken unencrypted
     login_disabled: bool = False  # LOGINDISABLED, even when encrypted
     before_tls: set[str] = field(default_factory=set)  # SASL names, unencrypted
     address: str = ""  # that it was reached at
     greeted: float = 0.0  # the seconds that its greeting took
+
+    @property
+    def plain_before_tls(self) -> bool:
+        """Whether passwords are taken unencrypted."""
+        return bool(self.before_tls & _PASSWORDS)
 
 
 # The SASL names of each method of a file. Inside TLS the first is the safe choice that
@@ -96,37 +100,39 @@ class _Session:
     def begin(self) -> Conversation:
         """Read the greeting, start TLS and read the capabilities; raises ProbeError."""
         server, (_, host, port, socket_type) = self.server, self.endpoint
-        if socket_type == "plain":
-            talk = self._greeted(self._connect())
+        if socket_type == "STARTTLS":
+            # A late greeting may outlast the step.
+            sock, server.certificate = self.whole.start_tls(
+                self.connect_for_tls, host, f" port {port} after STARTTLS"
+            )
+            talk = self._conversation(sock)
         elif socket_type == "SSL":
             sock, server.certificate = self.network.start_tls(
-                self._connect, host, f" port {port}"
+                self.connect_for_tls, host, f" port {port}"
             )
             talk = self._greeted(sock)
         else:
-            # A late greeting may outlast the step.
-            sock, server.certificate = self.whole.start_tls(
-                self._connect_for_starttls, host, f" port {port} after STARTTLS"
-            )
-            talk = self._conversation(sock)
-
+            talk = self._greeted(self._connect())
         words, server.mechanisms = talk.capabilities()
         server.starttls = server.starttls or talk.starttls in words
         server.login_disabled = "LOGINDISABLED" in words
         if socket_type == "plain":
-            server.plain_before_tls = bool(server.mechanisms & _PASSWORDS)
+            server.before_tls = server.mechanisms
         return talk
 
-    def first_messages(self) -> set[int]:
-        is_later = self.endpoint.socket_type == "STARTTLS"
-        connect = self._connect_for_starttls if is_later else self._connect
-
-        def connected() -> socket.socket:
-            connection = connect()
-            connection.settimeout(self.network.left())
-            return connection
-
-        return self.network.first_messages(connected, self.endpoint.host)
+    def connect_for_tls(self) -> socket.socket:
+        """Return a connection whose server waits for TLS to begin; raises ProbeError."""
+        if self.endpoint.socket_type != "STARTTLS":
+            return self._connect()
+        talk = self._greeted(self._connect())
+        words, self.server.before_tls = talk.capabilities()
+        self.server.starttls = talk.starttls in words
+        if not self.server.starttls:
+            raise ProbeError("starttls", "the server does not offer STARTTLS")
+        lines = talk.command(talk.starttls)
+        if not talk.is_good(lines):
+            raise talk.refused("it offers STARTTLS and refuses it", lines[-1])
+        return talk.sock
 
     def _connect(self) -> socket.socket:
         sock = self.network.connect(self.endpoint.host, self.endpoint.port)
@@ -142,10 +148,10 @@ class _Session:
     def _greeted(self, sock: socket.socket) -> Conversation:
         """A mail server speaks first, and may take its time (RFC 9051, 7.1.5)."""
         talk, begun = self._conversation(sock), time.monotonic()
-        if not self._has_greeted(talk):
+        if not talk.has_greeted():
             self._find_waiting()
             self._step(_GREETING * self.whole.timeout)
-            if not self._has_greeted(talk):
+            if not talk.has_greeted():
                 after = " after TLS" if self.endpoint.socket_type == "SSL" else ""
                 problem = f"the server did not finish in time: no greeting came{after}"
                 cure = texts()["mail"]["greeting"].format(type=self.endpoint.type)
@@ -153,17 +159,6 @@ class _Session:
             self._step(self.seconds)
         self.server.greeted = time.monotonic() - begun
         return talk
-
-    def _has_greeted(self, talk: Conversation) -> bool:
-        try:
-            talk.greeting()
-        except TimeoutError:
-            return False
-        except ProbeError as error:
-            if error.kind != "timeout":
-                raise
-            return False
-        return True
 
     def _find_waiting(self) -> None:
         """Raise ProbeError if the server waits for the client to begin TLS or HTTP."""
@@ -183,19 +178,6 @@ class _Session:
             line = talk.line()
         if line.startswith("HTTP/"):
             raise talk.unlike(line)
-
-    def _connect_for_starttls(self) -> socket.socket:
-        """Return a connection whose server waits for TLS to begin."""
-        talk = self._greeted(self._connect())
-        words, self.server.before_tls = talk.capabilities()
-        self.server.starttls = talk.starttls in words
-        self.server.plain_before_tls = bool(self.server.before_tls & _PASSWORDS)
-        if not self.server.starttls:
-            raise ProbeError("starttls", "the server does not offer STARTTLS")
-        lines = talk.command(talk.starttls)
-        if not talk.is_good(lines):
-            raise talk.refused("it offers STARTTLS and refuses it", lines[-1])
-        return talk.sock
 
 
 @contextmanager
@@ -234,7 +216,13 @@ def first_messages(network: Network, endpoint: Endpoint) -> set[int]:
     """Return what a client of TLS 1.2 gets from a server; raises ProbeError, OSError."""
     with ExitStack() as stack:
         session = _Session(network, None, endpoint, Secrets(), stack)
-        return session.first_messages()
+
+        def connect() -> socket.socket:
+            connection = session.connect_for_tls()
+            connection.settimeout(session.network.left())
+            return connection
+
+        return network.first_messages(connect, endpoint.host)
 
 
 def log_in(
@@ -281,7 +269,7 @@ def _authenticate(
     talk: Conversation, mechanism: str, user: str, password: str, secrets: Secrets
 ) -> list[str]:
     """Log in by PLAIN (RFC 4616) or CRAM-MD5 (RFC 2195)."""
-    lines = talk.authenticate(mechanism)
+    lines = talk.command(f"{talk.sasl} {mechanism}")
     if not lines[-1].startswith(("+", "334")) or lines[-1].upper().startswith("+OK"):
         return lines
     if mechanism == "PLAIN":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from functools import partial
@@ -19,7 +19,6 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.resolver
-from dns.rdata import Rdata
 
 from ...address import is_ip
 from .common import in_thread, texts
@@ -54,11 +53,10 @@ class Resolver:
     def __init__(
         self, server: tuple[str, int] | None = None, timeout: float = 5.0
     ) -> None:
-        self._system = server is None
         self._is_inside = server is not None and not is_public(server[0])
         self._behind: Resolver | None = None  # for what a server of a zone delegates
         try:
-            self._resolver = dns.resolver.Resolver(configure=self._system)
+            self._resolver = dns.resolver.Resolver(configure=server is None)
         except dns.resolver.NoResolverConfiguration:  # then every lookup fails
             self._resolver = dns.resolver.Resolver(configure=False)
         if server:
@@ -80,7 +78,7 @@ class Resolver:
     def at(self, address: str) -> Resolver:
         """Return a resolver that asks a zone's name server, and this one for the rest."""
         copied = copy.copy(self)
-        copied._system, copied._behind, copied._answers = False, self, {}
+        copied._behind, copied._answers = self, {}
         copied._resolver = copy.copy(self._resolver)
         copied._resolver.nameservers, copied._resolver.port = [address], 53
         return copied
@@ -91,14 +89,10 @@ class Resolver:
         A host that DNS names is not trusted: servers at private addresses are left out,
         unless they are allowed or the user's own name server is at one.
         """
-        labels = name.split(".")
         hosts: list[str] = []
-        while len(labels) > 1 and not hosts:  # not those of a top-level domain
-            zone = ".".join(labels)
-            if not self.alias(zone):
-                records: list[Any] = self.records(zone, "NS")
-                hosts = sorted(_host(record.target) for record in records)
-            del labels[0]
+        for zone in _zones(name):
+            if not hosts and not self.alias(zone):
+                hosts = sorted(_host(one.target) for one in self.records(zone, "NS"))
         found: list[Authority] = []
         for host in filter(None, hosts[:_MOST_SERVERS]):
             with suppress(LookupFailed):
@@ -159,16 +153,8 @@ class Resolver:
         """Return the IP addresses of a host, IPv6 first; raises LookupFailed."""
         if is_ip(host):
             return [host]
-        if self._system:  # which also reads /etc/hosts, as other programs do
-            # The rest of the time is for the lookup below, which finds the reason.
-            left = self._left(host) * 0.6
-            try:
-                return in_thread(partial(_system_addresses, host)).result(left)
-            except TimeoutError:
-                pass
-            except LookupFailed as error:
-                if error.kind != "servfail":
-                    raise
+        if host == "localhost":  # RFC 6761, section 6.3
+            return ["::1", "127.0.0.1"]
         limited = self.until(time.monotonic() + self._timeout)
         found = [ip_address(record.address) for record in limited._both_kinds(host)]
         # Sorted, so that each run asks the same server, whatever order records come in.
@@ -219,13 +205,10 @@ class Resolver:
 
     def serial(self, name: str) -> int:
         """Return the serial number of the zone that the name is in; 0 if unknown."""
-        labels = name.split(".")
         with suppress(LookupFailed):
-            while len(labels) > 1:
-                records: list[Any] = self.records(".".join(labels), "SOA")
-                if records:
-                    return int(records[0].serial)
-                del labels[0]
+            for zone in _zones(name):
+                for record in self.records(zone, "SOA"):
+                    return int(record.serial)
         return 0
 
     def is_known(self, name: str) -> bool:
@@ -238,38 +221,33 @@ class Resolver:
     def alias(self, name: str) -> str:
         """Return the target of the name's CNAME, "" for none; raises LookupFailed."""
         records = [] if is_ip(name) else self.records(name, "CNAME")
-        return _host(records[0].target) if records else ""  # type: ignore[attr-defined]
+        return _host(records[0].target) if records else ""
 
     def mx(self, domain: str) -> list[str]:
         """Return the domain's MX hosts by preference; raises LookupFailed."""
-        records: list[Any] = self.records(domain, "MX")
-        records.sort(key=lambda record: int(record.preference))
-        return [host for record in records if (host := _host(record.exchange))]
+        records = sorted(self.records(domain, "MX"), key=lambda one: one.preference)
+        return [host for one in records if (host := _host(one.exchange))]
 
     def takes_no_mail(self, domain: str) -> bool:
         """Return whether the domain has a null MX (RFC 7505); raises LookupFailed."""
-        records: list[Any] = self.records(domain, "MX")
-        return bool(records) and not any(_host(record.exchange) for record in records)
+        return bool(self.records(domain, "MX")) and not self.mx(domain)
 
     def srv(self, name: str) -> list[tuple[str, int]]:
         """Return host and port of SRV records by priority; raises LookupFailed.
 
         The host is "" where the record says that the service is not offered.
         """
-        records: list[Any] = self.records(name, "SRV")
-        records.sort(key=lambda record: int(record.priority))
-        return [(_host(record.target), int(record.port)) for record in records]
+        records = sorted(self.records(name, "SRV"), key=lambda one: one.priority)
+        return [(_host(one.target), int(one.port)) for one in records]
 
-    def records(self, name: str, type_: str) -> list[Rdata]:
+    def records(self, name: str, type_: str) -> list[Any]:
         """Return the records of a type at the name; raises LookupFailed."""
         return self._lookup(name, type_) or []
 
     def txt(self, name: str) -> list[str]:
         """Return the TXT records, the strings of each joined; raises LookupFailed."""
-        records: list[Any] = self.records(name, "TXT")
-        return [
-            b"".join(record.strings).decode("utf-8", "replace") for record in records
-        ]
+        found = self.records(name, "TXT")
+        return [b"".join(one.strings).decode("utf-8", "replace") for one in found]
 
 
 class Authority(NamedTuple):
@@ -283,23 +261,15 @@ class Authority(NamedTuple):
         return f"{self.host} ({self.address})"
 
 
+def _zones(name: str) -> Iterator[str]:
+    """Yield a name and those that it is in, without the top-level domain."""
+    labels = name.split(".")
+    yield from (".".join(labels[at:]) for at in range(len(labels) - 1))
+
+
 def _host(name: Any) -> str:
     text: str = name.to_text(omit_final_dot=True)
     return "" if text in (".", "@") else text.lower()
-
-
-def _system_addresses(host: str) -> list[str]:
-    try:
-        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
-            return []
-        kind = "servfail" if error.errno == socket.EAI_AGAIN else ""
-        raise LookupFailed(host, str(error.strerror), kind) from error
-    except ValueError:  # not a host name; UnicodeError is one
-        return []
-    addresses = dict.fromkeys(str(info[4][0]) for info in infos)
-    return sorted(addresses, key=lambda address: ":" not in address)
 
 
 # --- Why a lookup failed --------------------------------------------------------------

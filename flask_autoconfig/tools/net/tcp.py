@@ -126,17 +126,8 @@ class Network:
         """Connect to one address; raises OSError."""
         return socket.create_connection((address, port), seconds)
 
-    def handshake(
-        self, connect: Callable[[], socket.socket], host: str
-    ) -> tuple[socket.socket, Certificate]:
-        """Start TLS on a new connection; see :func:`.tls.start_tls`."""
-        return tls.start_tls(connect, host)
-
-    def first_messages(
-        self, connect: Callable[[], socket.socket], host: str
-    ) -> set[int]:
-        """Return what a client of TLS 1.2 gets; see :func:`.tls.first_messages`."""
-        return tls.first_messages(connect, host)
+    handshake = staticmethod(tls.start_tls)
+    first_messages = staticmethod(tls.first_messages)
 
     def start_tls(
         self, connect: Callable[[], socket.socket], host: str, where: str = ""

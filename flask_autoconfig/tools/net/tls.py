@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ def address_of(connection: socket.socket | None) -> str:
 
 def start_tls(
     connect: Callable[[], socket.socket], host: str
-) -> tuple[ssl.SSLSocket, Certificate]:
+) -> tuple[socket.socket, Certificate]:
     """Start TLS on a new connection and judge the certificate.
 
     If the certificate is bad, *connect* is called again and the new connection accepts
@@ -62,7 +62,7 @@ def start_tls(
         raise
     except (OSError, ValueError) as error:
         connection.close()
-        raise _handshake_error(error, connect, host, seen) from error
+        raise _handshake_error(error, connect, seen) from error
 
     chain = _chain(secure) or [dict(secure.getpeercert() or {})]
     info: dict[str, Any] = chain[0]
@@ -122,27 +122,41 @@ _WANTS_STAPLE = bytes.fromhex("06082b06010505070118")
 _STATUS_REQUEST = bytes.fromhex("000500050100000000")  # RFC 6066, section 8
 STAPLE = 22  # the message with an OCSP response
 REFUSED_VERSION = -70  # the alert, as a negative number
-_ALERT, _HANDSHAKE = 21, 22  # records
-_MOST_FLIGHT = 128 * 1024  # bytes
-_LAST = 14  # message of the server's first flight in TLS 1.2
+_HANDSHAKE = 22  # record
 
 
 def first_messages(connect: Callable[[], socket.socket], host: str) -> set[int]:
     """Return what a server answers to a client of TLS 1.2 that asks for a staple.
 
-    Messages are numbers (RFC 5246, section 7.4), and alerts negative ones. The ssl module
-    asks for no staple: so its ClientHello gets one more extension, and the handshake ends
-    with the first answer. Raises OSError and ProbeError.
+    Messages are numbers (RFC 5246, section 7.4), and an alert a negative one. The ssl
+    module asks for no staple: so its ClientHello gets one more extension, and OpenSSL ends
+    the handshake where the server's ServerHello has it, too. Raises OSError and ProbeError.
     """
     context = _trusting()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
+    seen = _watched(context)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing, server_hostname=host)
     with suppress(ssl.SSLWantReadError):
         client.do_handshake()
     with connect() as connection:
+        until = time.monotonic() + (connection.gettimeout() or 0)
         connection.sendall(_with_status_request(bytearray(outgoing.read())))
-        return _messages(connection)
+        while not outgoing.pending:  # until it is the client's turn
+            connection.settimeout(max(until - time.monotonic(), 0.001))
+            data = connection.recv(4096)
+            incoming.write(data)
+            if not data:
+                incoming.write_eof()
+            try:
+                client.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError as error:
+                staple = STAPLE if _reason(error) == "UNSOLICITED_EXTENSION" else 0
+                alert = REFUSED_VERSION if "ALERT_PROTOCOL" in _reason(error) else 0
+                return {*seen, staple, alert} - {0}
+    return seen
 
 
 def _with_status_request(hello: bytearray) -> bytes:
@@ -156,49 +170,10 @@ def _with_status_request(hello: bytearray) -> bytes:
     return bytes(hello + _STATUS_REQUEST)
 
 
-def _messages(connection: socket.socket) -> set[int]:
-    """Return the messages until the server's last, within the connection's timeout."""
-    until = time.monotonic() + (connection.gettimeout() or 0)
-    data, seen = b"", set[int]()
-    while len(data) < _MOST_FLIGHT and _LAST not in seen and min(seen, default=0) >= 0:
-        connection.settimeout(max(until - time.monotonic(), 0.001))
-        more = connection.recv(4096)
-        if not more:
-            break
-        data += more
-        seen = set(_parsed(data))
-    return seen
-
-
-def _parsed(data: bytes) -> Iterator[int]:
-    """Yield the types of the messages in records, alerts as negative numbers."""
-    messages = b""
-    while len(data) >= 5 and len(data) >= (end := 5 + int.from_bytes(data[3:5])):
-        kind, body, data = data[0], data[5:end], data[end:]
-        messages += body if kind == _HANDSHAKE else b""
-        if kind == _ALERT and body:
-            yield -body[-1]
-    while len(messages) >= 4 and len(messages) >= (
-        end := 4 + int.from_bytes(messages[1:4])
-    ):
-        yield messages[0]
-        messages = messages[end:]
-
-
 # --- Certificates ---------------------------------------------------------------------
 
 Sent = Sequence[Mapping[str, Any]]  # certificates as the ssl module describes them
 
-# The kinds of OpenSSL's errors (X509_V_ERR_…) that say what is wrong by themselves.
-_KINDS = {
-    9: "early",
-    10: "issuer-expired",
-    18: "self-signed",
-    26: "usage",
-    66: "weak",
-    67: "weak",
-    68: "weak",
-}
 _NO_ISSUER = frozenset((2, 19, 20, 21, 27))
 
 
@@ -258,7 +233,8 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     if days is not None and days < 0:
         return "expired"
     if code not in _NO_ISSUER:
-        return _KINDS.get(code, "other")
+        kinds = texts()["certificate"].items()
+        return next((one for one, it in kinds if code in it.get("codes", ())), "other")
     # Clients do not know the last issuer, or the server sends no way to it.
     path = _path(sent)
     last = path[-1] if path else {}
@@ -309,38 +285,24 @@ def _matches(host: str, name: str) -> bool:
 
 # --- Handshakes that fail -------------------------------------------------------------
 
-_OLD_PROTOCOL = ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION", "VERSION_TOO_LOW")
 _ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
 _SERVER_HELLO, _CERTIFICATE_REQUEST = 2, 13  # messages (RFC 8446, section 4)
 
 
 def _handshake_error(
-    error: Exception, connect: Callable[[], socket.socket], host: str, seen: set[int]
+    error: Exception, connect: Callable[[], socket.socket], seen: set[int]
 ) -> ProbeError:
     reason = _reason(error)
-    if _is_end(error) or any(part in reason for part in _OLD_PROTOCOL):
-        version = _old_version(connect, host)
-        if version:
-            problem = f"it supports at most {version}, which clients refuse"
-            return ProbeError("tls", problem, texts()["cures"]["modern"])
     is_shut = _is_end(error) or "ALERT" in reason
+    is_about_version = "PROTOCOL_VERSION" in reason
     if is_shut and _CERTIFICATE_REQUEST in seen:
         reason = "CERTIFICATE_REQUIRED"
-    elif is_shut and _SERVER_HELLO not in seen:
-        if _works_without_name(connect):
-            reason = "UNRECOGNIZED_NAME"
-        elif _is_end(error):
-            reason = "NO_SERVER_HELLO"
+    elif is_shut and _SERVER_HELLO not in seen and not is_about_version:
+        reason = "NO_SERVER_HELLO" if _is_end(error) else reason
+        with suppress(Exception), _trusting().wrap_socket(connect()):
+            reason = "UNRECOGNIZED_NAME"  # since it works without one
     failure = "the TLS handshake fails"
     return _explained(error, failure, f"{failure}: the server hangs up", reason)
-
-
-def _works_without_name(connect: Callable[[], socket.socket]) -> bool:
-    with suppress(Exception), _trusting().wrap_socket(connect()):
-        return True
-    return False
 
 
 def ended_later(error: Exception) -> ProbeError | None:
@@ -375,18 +337,3 @@ def _reason(error: Exception) -> str:
 
 def _is_end(error: Exception) -> bool:
     return isinstance(error, _ENDS) or "EOF" in _reason(error)
-
-
-def _old_version(connect: Callable[[], socket.socket], host: str) -> str:
-    """Return the old version of TLS that the server speaks, "" for none."""
-    context = _trusting()
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with suppress(ssl.SSLError):
-        context.set_ciphers("ALL:@SECLEVEL=0")
-    with (
-        suppress(Exception),  # the first failure says more than any of these
-        context.wrap_socket(connect(), server_hostname=host) as secure,
-    ):
-        version = secure.version() or ""
-        return version if version in ("SSLv3", "TLSv1", "TLSv1.1") else ""
-    return ""
