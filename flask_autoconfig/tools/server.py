@@ -160,7 +160,7 @@ def _given(config: Config) -> dict[str, Any]:
             elif name:
                 given = runpy.run_path(name.removeprefix("file:")) | given
         except Exception as error:
-            raise ValueError(describe(error)) from error
+            raise ValueError(describe(error, in_full=True)) from error
     return given
 
 
