@@ -80,7 +80,7 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .explain.foreign import unknown_placeholder
+    from .explain.hints import unknown_placeholder
 
     message = f"no client knows the placeholder {found}"
     raise ValueError(message, unknown_placeholder(found))
@@ -109,7 +109,7 @@ def _fold(value: str) -> str:
     try:
         return fold(value)
     except ValueError:
-        from .explain.foreign import no_host
+        from .explain.hints import no_host
 
         raise _unexpected("a host name", value, no_host(value)) from None
 
@@ -139,7 +139,7 @@ def domain_pattern(value: str) -> str:
     if not is_ip(name):
         with suppress(ValueError):
             return star + fold(name)
-    from .explain.foreign import no_domain
+    from .explain.hints import no_domain
 
     raise ValueError(*no_domain(value))
 

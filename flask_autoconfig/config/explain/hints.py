@@ -1,22 +1,28 @@
-"""Messages and cures for the keys and values that the tables refuse."""
+"""Messages and cures for the keys and values that the tables refuse.
+
+What other programs call a key, a value or a placeholder is in words.toml.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
 
+from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
 from .. import tables
 from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
-from .foreign import SERVERS, WORDS, bare_host, login_for, plain, socket_type, synonym
-from .foreign import for_type as for_type
 from .hiding import is_secret
 
-Keys = Mapping[str, Key]
+_WORDS: Mapping[str, Any] = tomllib.loads(
+    Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
+)
 # The tables by their heading; of those that have a stray key, the first is proposed.
 _HOMES = {
     "[[provider]]": tables.Provider,
@@ -27,8 +33,15 @@ _HOMES = {
     "[[provider.outgoing]]": tables.Outgoing,
     "[provider.page]": tables.ProviderPage,
 }
-_OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
-_PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
+_OTHER_NAMES = {ours: names.split() for ours, names in _WORDS["keys"].items()}
+_PASSWORDS, _ALL = _WORDS["passwords"].split(), _WORDS["all"].split()
+_EITHER = _WORDS["either"].split()  # alone, they may mean the whole address
+_PLACEHOLDER_NAMES: dict[str, str]
+_SERVERS: dict[str, str]  # a heading -> our table, and the type of the server
+_PLACEHOLDER_NAMES, _SERVERS = (
+    {name: ours for ours, names in _WORDS[table].items() for name in names.split()}
+    for table in ("placeholders", "servers")
+)
 _KINDS = {
     inspect.StrType: "a string",
     inspect.BoolType: "true or false",
@@ -37,6 +50,14 @@ _KINDS = {
     inspect.VarTupleType: "a list",
 }
 _MOST_GUESSED = 1000  # different words of a file that are compared with known ones
+
+
+def _plain(name: str) -> str:
+    """Return a name in lower case, without separators between its words."""
+    return re.sub(r"[\s_.-]", "", name.lower())
+
+
+# --- Keys and values --------------------------------------------------------------------
 
 
 class Hints:
@@ -52,23 +73,40 @@ class Hints:
         self._near: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def unknown_key(
-        self, key: str, raw: dict[str, Any], known: Keys
+        self, key: str, raw: dict[str, Any], known: Mapping[str, Key]
     ) -> tuple[str, str]:
         """Return the cure, and the known key that was probably meant, or ""."""
-        theirs = plain(key)
+        theirs, is_table = _plain(key), _is_tables(raw[key])
         if theirs in _PASSWORDS:
             why = "the settings are public, and clients ask for the password"
             return f"remove it: {why}", ""
-        if _is_tables(raw[key]) and theirs in SERVERS:
-            home, type_ = SERVERS[theirs].split()
+        if is_table and theirs in _SERVERS:
+            home, type_ = _SERVERS[theirs].split()
             below = ", below its [[provider]]" * ("provider" in known)
             cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
             return cure, home
-        found = next(self._places_for(key, raw, known), None)
-        if found is not None:
-            return found
-        near = self._nearest(key, known)
-        if near:
+        # A key of another table, or of another program.
+        name = key.lower().replace("-", "_")
+        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
+        names = [name] if is_table else [name, *others]
+        for head, keys in {"": known, **self._homes}.items():
+            for meant in filter(keys.__contains__, names):
+                heading = _heading(keys[meant].value[0], f"{head.strip('[]')}.{meant}")
+                if not head and meant in raw:
+                    return f"remove it: {meant} is there", meant
+                if heading and head.startswith("[") and is_table:
+                    return f"write the heading {heading}, below its {head}", ""
+                if head and meant == name:
+                    return f"move {name} to {head}", ""
+                kind, extra = keys[meant].value
+                if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
+                    kind = unwrapped(kind.item_type)[0]
+                value = _meant(meant, kind, raw[key], raw.get("port"), key)
+                where = f" in {head}" if head else ""
+                return f"write {meant} = {value or quote('…')}{where}", meant * (
+                    not head
+                )
+        if near := self._nearest(key, known):
             return f"did you mean {near}?", near
         return f"the known keys are {', '.join(known)}", ""
 
@@ -83,30 +121,28 @@ class Hints:
         self, kind: inspect.Type, raw: Any, at: str, port: Any
     ) -> tuple[str, str]:
         """Describe a value that its key cannot have; *port* is in the same table."""
-        expected, key = _KINDS.get(type(kind), ""), _key(at)
+        expected = _KINDS.get(type(kind), "")
         if isinstance(kind, inspect.IntType):
             expected = f"an integer from {kind.ge} to {kind.le}"
         elif isinstance(kind, inspect.LiteralType):
             words = ", ".join(f'"{word}"' for word in kind.values)
             expected = f"one of {words}" if len(kind.values) > 1 else words
-        if is_secret(key):
+        if is_secret(_key(at)):
             return f"expected {expected}", f"write {expected}"
         cure = self._cure(kind, raw, at, port) or f"write {expected}"
         return f"expected {expected}, got {quote(raw)}", cure
 
     def _cure(self, kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
         key = _key(at)
-        heading = _heading(kind, at)
         if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
             return "begin with [[provider]] and its domains, before its other tables"
-        if heading:
+        if heading := _heading(kind, at):
             return f"write the heading {heading}, and its keys below it"
         if key == "clients" and raw in _ALL:
             return "remove the key: by default all are served, except ispdb"
         if isinstance(kind, inspect.DictType) and isinstance(raw, str):
             return f"name the language: {{en = {quote(raw)}}}"
-        value = _meant(key, kind, raw, port)
-        if value:
+        if value := _meant(key, kind, raw, port):
             return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
         if not isinstance(kind, inspect.LiteralType):
             return ""
@@ -115,33 +151,6 @@ class Hints:
         by_lower = {str(word).lower(): word for word in kind.values}
         near = self._nearest(raw, by_lower) if isinstance(raw, str) else ""
         return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
-
-    def _places_for(
-        self, key: str, raw: Mapping[str, Any], known: Keys
-    ) -> Iterator[tuple[str, str]]:
-        """Yield what to write for a key of another table or of another program."""
-        name = key.lower().replace("-", "_")
-        theirs = plain(key)
-        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
-        if _is_tables(raw[key]):
-            others = []
-        for head, keys in {"": known, **self._homes}.items():
-            for meant in filter(keys.__contains__, (name, *others)):
-                kind, extra = keys[meant].value
-                heading = _heading(kind, f"{head.strip('[]')}.{meant}")
-                where = f" in {head}" if head else ""
-                if not head and meant in raw:
-                    yield f"remove it: {meant} is there", meant
-                elif heading and head.startswith("[") and _is_tables(raw[key]):
-                    yield f"write the heading {heading}, below its {head}", ""
-                elif head and meant == name:
-                    yield f"move {name} to {head}", ""
-                else:
-                    if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
-                        kind = unwrapped(kind.item_type)[0]
-                    value = _meant(meant, kind, raw[key], raw.get("port"), key)
-                    cure = f"write {meant} = {value or quote('…')}{where}"
-                    yield cure, meant * (not head)
 
     def _nearest(self, word: str, words: Iterable[str]) -> str:
         """Return the word that was probably meant, or ""."""
@@ -169,22 +178,50 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
     text = raw if isinstance(raw, str) else quote(raw)
     if isinstance(kind, inspect.IntType):
         number = re.fullmatch(r"0*(\d{1,9})(?:\.0*)?", text)
-        if number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0):
-            return number[1]
-    elif isinstance(kind, inspect.BoolType):
+        is_good = number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0)
+        return number[1] if number and is_good else ""
+    if isinstance(kind, inspect.BoolType):
         return synonym("truth", text)
-    elif isinstance(kind, inspect.LiteralType):
+    if isinstance(kind, inspect.LiteralType):
         word = synonym(key, text, map(str, kind.values))
         if key == "socket_type" and (word or raw in (0, 1)):
-            word = socket_type(text, written, port)
+            word = _socket_type(text, written, port)
         return quote(word) if word else ""
-    elif isinstance(kind, inspect.StrType):
-        if key == "username":
-            text = login_for(text)
-        return quote(
-            bare_host(text) or "mail.example.com" if key == "hostname" else text
-        )
+    if key == "username":
+        return quote(login_for(text))
+    if key == "hostname":
+        return quote(_bare_host(text) or "mail.example.com")
+    return quote(text) if isinstance(kind, inspect.StrType) else ""
+
+
+def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
+    """Return our word for another program's value of a key, or "".
+
+    `words` are those that the key may have here, if not all of them.
+    """
+    given = re.sub(r"[\s_]+", "-", value.lower().replace(" / ", "/"))
+    named = _WORDS["values"].get(key, {})
+    for word in words or named:
+        if given == word.lower() or given in named.get(word, "").split():
+            return word
     return ""
+
+
+def _socket_type(value: str, key: str, port: object) -> str:
+    """Return the socket type that a key of this name means by its value."""
+    meant = synonym("socket_type", value)
+    is_starttls = "starttls" in _plain(key)
+    if value in ("false", "0"):
+        return "SSL" if is_starttls else "STARTTLS"
+    if meant != "plain" and (is_starttls or port in (143, 110, 587, 25)):
+        return "STARTTLS"
+    return meant or "SSL"
+
+
+def for_type(value: str, key: str) -> str:
+    """Return the cure for a server of that type in the table of others, or ""."""
+    home = _SERVERS.get(_plain(value), "").partition(" ")[0]
+    return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""
 
 
 def _is_tables(value: Any) -> bool:
@@ -201,9 +238,101 @@ def _key(at: str) -> str:
 def _heading(kind: inspect.Type, at: str) -> str:
     """Return the heading of a table or of a list of tables, or ""."""
     path = ".".join(part.partition("[")[0] for part in at.split("."))
+    is_list = at.endswith("]")
     if isinstance(kind, inspect.VarTupleType):
-        is_tables = isinstance(unwrapped(kind.item_type)[0], inspect.StructType)
-        return f"[[{path}]]" if is_tables else ""
+        kind, is_list = unwrapped(kind.item_type)[0], True
     if not isinstance(kind, inspect.StructType):
         return ""
-    return f"[[{path}]]" if at.endswith("]") else f"[{path}]"
+    return f"[[{path}]]" if is_list else f"[{path}]"
+
+
+# --- Placeholders -----------------------------------------------------------------------
+
+_ADDRESS, _LOCAL_PART, *_ = PLACEHOLDERS
+# Our placeholders, names in any kind of brackets, or Dovecot's letters after a %.
+_ANY = re.compile(
+    rf"{'|'.join(PLACEHOLDERS)}|[%$]?\{{\{{?([^{{}}]*+)\}}\}}?|%\((\w+)\)s"
+    r"|\$([A-Za-z_]\w*)\$?|<([\w@. -]+)>|\[([\w@. -]+)\]"
+    r"|%([A-Za-z]\w*)%|%[LU]?([a-z])(?![A-Za-z])"
+)
+
+
+def unknown_placeholder(found: str) -> str:
+    """Return the cure for a placeholder that no client knows."""
+    if _meaning_of(found.strip("%")):
+        return f"write {_translated(found)}"
+    return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
+
+
+def theirs_in(text: str) -> str:
+    """Return the first placeholder of another program in a text, or ""."""
+    return next((it[0] for it in _ANY.finditer(text) if it[0] not in PLACEHOLDERS), "")
+
+
+def login_for(text: str) -> str:
+    """Return what to write for a user name that is the same for every address."""
+    if theirs_in(text):
+        return _translated(text)
+    meaning = _meaning_of(text)
+    if meaning in (_ADDRESS, _LOCAL_PART) and text.lower() not in _EITHER:
+        return meaning
+    domain, backslash, _ = text.rpartition("\\")
+    return f"{domain}\\{_LOCAL_PART}" if backslash else _ADDRESS
+
+
+def _translated(text: str) -> str:
+    """Return the text with our placeholders instead of other programs'."""
+
+    def ours_for(found: re.Match[str]) -> str:
+        if found.lastindex is None:
+            return found[0]
+        *filters, name = map(str.strip, found[found.lastindex].split("|"))
+        if found[0] == text and not filters and name.lower() in _EITHER:
+            return _ADDRESS
+        return _meaning_of(name) or _ADDRESS
+
+    result = _ANY.sub(ours_for, text)
+    for name in (_LOCAL_PART, _ADDRESS):
+        result = result.replace(f"{name}@{DOMAIN_PLACEHOLDER}", _ADDRESS)
+    return result
+
+
+def _meaning_of(name: str) -> str:
+    """Return our placeholder for another program's name, or ""."""
+    short = re.sub("^your(?=.)", "", _plain(name))
+    return _PLACEHOLDER_NAMES.get(name.lower()) or _PLACEHOLDER_NAMES.get(short, "")
+
+
+# --- Hosts and domains ------------------------------------------------------------------
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
+_PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
+
+
+def _bare_host(value: str) -> str:
+    """Return the host name in a URL, an address or `host:port`, or ""."""
+    authority = re.split("[/?#]", _SCHEME.sub("", value.strip()), maxsplit=1)[0]
+    name = _PORT.sub("", authority.rpartition("@")[2]).strip("[]\"'<>")
+    try:
+        return name.lower() if is_ip(name) else fold(name)
+    except ValueError:
+        return ""
+
+
+def no_host(value: str) -> str:
+    """Return the cure for a value that is no host name."""
+    if host := _bare_host(value):
+        port = _PORT.search(value)
+        return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
+    return "write a name like mail.example.com, without a scheme, port, space or _"
+
+
+def no_domain(value: str) -> tuple[str, str]:
+    """Return the message and the cure for a value that is no domain or pattern."""
+    if is_ip(value.removeprefix("*.").strip("[]")):
+        return f"{quote(value)} is an IP address", "write the mail domain"
+    message = f"expected a domain, got {quote(value)}"
+    if host := _bare_host(value):
+        return message, f"write {quote(host)}"
+    cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
+    return message, cure

@@ -91,12 +91,13 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
     return {place: line for place, line in lines.items() if place in places}
 
 
-def last_statement(text: str, before: int) -> int:
-    """Return where the last key or heading before an offset begins.
+def last_statement(text: str) -> int:
+    """Return the line, from 1, of the last key or heading of a text.
 
-    The text up to there has to be valid TOML.
+    Only the last one may be invalid TOML.
     """
-    return max((start for start, _, _ in _statements(text[:before])), default=0)
+    start = max((start for start, _, _ in _statements(text)), default=0)
+    return text.count("\n", 0, start) + 1
 
 
 def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
