@@ -23,12 +23,6 @@ _SKIPPED = "a server is left out: {}"
 _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 
-def is_profile(data: bytes) -> bool:
-    """Return whether it is a property list, perhaps inside a signature."""
-    is_xml = b"<plist" in data and b"PayloadContent" in data
-    return data.startswith(b"bplist") or is_xml
-
-
 def read_autodiscover(_file: Path, data: bytes) -> Imported:
     """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
     lost: list[MeaninglessError] = []
