@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 from ..errors import ConfigError, Problem
 from ..files import refused
+from . import terminal
 
 _STAGING = ".autoconfig-"  # how the name of a staging folder begins
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -44,7 +45,9 @@ def check_replaceable(path: Path) -> None:
 def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
     """Write files below the folder, all or none; return their paths.
 
-    Raises ConfigError.
+    They are written to a staging folder first, so that a failure leaves the old ones as
+    they were. Nothing outside the folder is touched: a link in place of a folder or a
+    file is refused. Raises ConfigError.
     """
     paths: list[Path] = []
     with (
@@ -56,6 +59,8 @@ def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
             staging.write(str(number), data)
             paths.append(path)
         root.take(staging, paths)
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    terminal.echo(f"{count} written below {folder}", err=True)
     return paths
 
 

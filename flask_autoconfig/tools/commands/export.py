@@ -31,22 +31,15 @@ def command(directory: Path, nginx: bool) -> None:
     each path that mail clients ask for.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    written, notes = export(project.service(), directory, for_nginx=nginx)
-    for sentence in notes:
+    for sentence in export(project.service(), directory, for_nginx=nginx):
         terminal.tell(f"note: {sentence}", err=True)
-    files = "1 file" if written == 1 else f"{written} files"
-    terminal.echo(f"{files} written below {directory}", err=True)
 
 
-def export(
-    service: Service, directory: Path, *, for_nginx: bool = False
-) -> tuple[int, list[str]]:
+def export(service: Service, directory: Path, *, for_nginx: bool = False) -> list[str]:
     """Write the tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
-    With *for_nginx* each document is written once, with a map for nginx. All files are
-    written to a staging folder and then moved, so that a failure leaves the old ones as
-    they were. Nothing outside the directory is touched: a link in place of a folder or a
-    file is refused. Return the number of files, and notes. Raises ConfigError.
+    With *for_nginx* each document is written once, with a map for nginx. Return notes.
+    Raises ConfigError.
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
@@ -64,7 +57,7 @@ def export(
                 notes.append(
                     f"{file} is no longer served; remove it if nothing else needs it"
                 )
-    return len(written), notes
+    return notes
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[nginx.Static]:

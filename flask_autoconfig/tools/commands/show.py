@@ -31,14 +31,15 @@ def command(subject: str, name: str) -> None:
     for a request that names no domain.
     """
     service = project.service()
+    nothing = (
+        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
+    )
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         message = f"{name} is not among the clients that are served"
         cure = "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
         raise _error(service, message, f"{cure} in the file")
     served = _look_up(service, subject)
-    nothing = f"for {subject}" if subject else "without an address"
-    nothing = f"nothing is served {nothing}"
     if served is None:
         cure = "name an address, or add its domain to a provider's domains"
         raise _error(service, nothing, cure)

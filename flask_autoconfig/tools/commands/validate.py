@@ -51,8 +51,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         terminal.echo(json.dumps(report, indent=2))
     else:
         for kind, found in (("error", problems), ("warning", warnings)):
-            for line in shown(found, file, kind, terminal.width()):
-                terminal.echo(line, styled=True)
+            terminal.show(shown(found, file, kind, terminal.width()))
         terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
     ctx.exit(1 if problems else 0)
 
