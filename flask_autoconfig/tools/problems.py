@@ -48,7 +48,7 @@ def shown(
     for problem, alike in zip(problems, kinds, strict=True):
         seen[alike] += 1
         if seen[alike] <= _MOST_ALIKE:
-            text = lines.get((problem.file, problem.line), "")
+            text = lines.get((problem.file, problem.line or 0), "")
             yield from _block(problem, str(file), kind, text, width)
         elif seen[alike] == _MOST_ALIKE + 1:
             yield f"  and {totals[alike] - _MOST_ALIKE:,} more like it"
@@ -92,9 +92,7 @@ def _head(word: str, colour: str) -> str:
     return click.style(f"{word}:", fg=colour, bold=True)
 
 
-def _lines_of(
-    problems: Iterable[Problem], main: Path
-) -> dict[tuple[str, int | None], str]:
+def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], str]:
     """Return the lines that problems name, by file and number.
 
     Problems name an included file relative to the main one or to the working folder.
