@@ -116,7 +116,12 @@ class Builder:
         if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
             return self.struct(kind.cls, raw, at)
         if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
-            return self._dict(kind, raw, at)
+            texts = {}
+            for key, value in raw.items():
+                where = below(at, key)
+                self._value(*unwrapped(kind.key_type), key, where)
+                texts[key] = self._value(*unwrapped(kind.value_type), value, where)
+            return texts
         if isinstance(kind, inspect.VarTupleType) and isinstance(raw, list):
             return self._tuple(kind, extra, raw, at)
         if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
@@ -128,28 +133,16 @@ class Builder:
             except ValueError as error:
                 self.add(at, *self._hints.refused(error, raw, at))
                 return NODEFAULT
-        is_good = (
-            (isinstance(kind, inspect.LiteralType) and raw in kind.values)
-            or (isinstance(kind, inspect.BoolType) and isinstance(raw, bool))
-            or (
-                isinstance(kind, inspect.IntType)
-                and type(raw) is int
-                and (kind.ge or 0) <= raw <= (kind.le or 0)
-            )
-        )
+        if isinstance(kind, inspect.IntType):
+            is_good = type(raw) is int and (kind.ge or 0) <= raw <= (kind.le or 0)
+        elif isinstance(kind, inspect.LiteralType):
+            is_good = raw in kind.values
+        else:
+            is_good = isinstance(kind, inspect.BoolType) and isinstance(raw, bool)
         if is_good:
             return raw
-
         self.add(at, *self._hints.wrong(kind, raw, at, self._port))
         return NODEFAULT
-
-    def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
-        texts = {}
-        for key, value in raw.items():
-            where = below(at, key)
-            self._value(*unwrapped(kind.key_type), key, where)
-            texts[key] = self._value(*unwrapped(kind.value_type), value, where)
-        return texts
 
     def _tuple(
         self, kind: inspect.VarTupleType, extra: dict[str, Any], raw: list[Any], at: str
@@ -180,16 +173,14 @@ def unwrapped(
         if isinstance(kind, inspect.Metadata):
             extra |= kind.extra or {}
             kind = kind.type
-            continue
-        members = [
-            type_ for type_ in kind.types if not isinstance(type_, inspect.NoneType)
-        ]
-        tables = [type_ for type_ in members if isinstance(type_, inspect.StructType)]
-        kind = tables[0] if tables and isinstance(raw, dict) else members[0]
+        else:
+            members = [it for it in kind.types if not isinstance(it, inspect.NoneType)]
+            tables = [it for it in members if isinstance(it, inspect.StructType)]
+            kind = tables[0] if tables and isinstance(raw, dict) else members[0]
     return kind, extra
 
 
-# --- From a mapping, such as a row of a database -------------------------------------------
+# --- From a mapping, such as a row of a database ------------------------------------------
 
 _DEEPEST = 16  # tables in tables; the TOML has five
 
@@ -212,8 +203,8 @@ def plain(value: Any, place: str = "", depth: int = 0) -> Any:
                 table[key] = plain(value[key], below(place, key), depth + 1)
         return table
     if isinstance(value, list | tuple):
-        places = (f"{place}[{index}]" for index in range(len(value)))
-        return [plain(*item, depth + 1) for item in zip(value, places, strict=True)]
+        items = enumerate(value)
+        return [plain(item, f"{place}[{index}]", depth + 1) for index, item in items]
     return value
 
 

@@ -95,12 +95,9 @@ def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
     """Fold a name, and leave the placeholders in it as they are."""
     if "%" not in value:
         return fold_(value)
-    found = [match[0] for match in _PLACEHOLDER.finditer(value)]
-    numbers = iter(range(len(found)))
-    folded = fold_(_PLACEHOLDER.sub(lambda _: f"x{next(numbers)}q9x", value))
-    for number, placeholder in enumerate(found):
-        folded = folded.replace(f"x{number}q9x", placeholder)
-    return folded
+    names = {placeholder: f"x{n}q9x" for n, placeholder in enumerate(PLACEHOLDERS)}
+    folded = fold_(_PLACEHOLDER.sub(lambda found: names[found[0]], value))
+    return re.sub("x([0-9])q9x", lambda found: PLACEHOLDERS[int(found[1])], folded)
 
 
 def _fold(value: str) -> str:

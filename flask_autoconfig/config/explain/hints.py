@@ -35,7 +35,6 @@ _HOMES = {
 }
 _OTHER_NAMES = {ours: names.split() for ours, names in _WORDS["keys"].items()}
 _PASSWORDS, _ALL = _WORDS["passwords"].split(), _WORDS["all"].split()
-_EITHER = _WORDS["either"].split()  # alone, they may mean the whole address
 _PLACEHOLDER_NAMES: dict[str, str]
 _SERVERS: dict[str, str]  # a heading -> our table, and the type of the server
 _PLACEHOLDER_NAMES, _SERVERS = (
@@ -273,34 +272,27 @@ def login_for(text: str) -> str:
     """Return what to write for a user name that is the same for every address."""
     if theirs_in(text):
         return _translated(text)
-    meaning = _meaning_of(text)
-    if meaning in (_ADDRESS, _LOCAL_PART) and text.lower() not in _EITHER:
-        return meaning
     domain, backslash, _ = text.rpartition("\\")
-    return f"{domain}\\{_LOCAL_PART}" if backslash else _ADDRESS
+    if backslash:
+        return f"{domain}\\{_LOCAL_PART}"
+    return _LOCAL_PART if _meaning_of(text) == _LOCAL_PART else _ADDRESS
 
 
 def _translated(text: str) -> str:
     """Return the text with our placeholders instead of other programs'."""
 
     def ours_for(found: re.Match[str]) -> str:
-        if found.lastindex is None:
-            return found[0]
-        *filters, name = map(str.strip, found[found.lastindex].split("|"))
-        if found[0] == text and not filters and name.lower() in _EITHER:
-            return _ADDRESS
-        return _meaning_of(name) or _ADDRESS
+        name = found[found.lastindex] if found.lastindex else ""
+        return _meaning_of(name) or _ADDRESS if name else found[0]
 
-    result = _ANY.sub(ours_for, text)
-    for name in (_LOCAL_PART, _ADDRESS):
-        result = result.replace(f"{name}@{DOMAIN_PLACEHOLDER}", _ADDRESS)
-    return result
+    # "user" may be the whole address, but not before an @.
+    result = _ANY.sub(ours_for, text).replace(f"{_ADDRESS}@", f"{_LOCAL_PART}@")
+    return result.replace(f"{_LOCAL_PART}@{DOMAIN_PLACEHOLDER}", _ADDRESS)
 
 
 def _meaning_of(name: str) -> str:
     """Return our placeholder for another program's name, or ""."""
-    short = re.sub("^your(?=.)", "", _plain(name))
-    return _PLACEHOLDER_NAMES.get(name.lower()) or _PLACEHOLDER_NAMES.get(short, "")
+    return _PLACEHOLDER_NAMES.get(re.sub("^your(?=.)", "", _plain(name)), "")
 
 
 # --- Hosts and domains ------------------------------------------------------------------
