@@ -59,7 +59,6 @@ class Builder:
         self.problems: list[Problem] = []
         self._misspelt: set[str] = set()  # places of the keys that were meant
         self._faulty: set[str] = set()  # places with a problem, and their holders
-        self._port: Any = None  # in the table that is being read, if it has one
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Add a problem."""
@@ -95,7 +94,6 @@ class Builder:
                     self._misspelt.add(below(place, meant))
                 self.add(at, f"there is no key {quote(key)} here", cure)
                 continue
-            self._port = raw.get("port")
             kind = keys[key].table if isinstance(value, dict) else keys[key].value
             built = self._value(*kind, value, at)
             if built is not NODEFAULT:
@@ -141,7 +139,7 @@ class Builder:
             is_good = isinstance(kind, inspect.BoolType) and isinstance(raw, bool)
         if is_good:
             return raw
-        self.add(at, *self._hints.wrong(kind, raw, at, self._port))
+        self.add(at, *self._hints.wrong(kind, raw, at))
         return NODEFAULT
 
     def _tuple(

@@ -100,7 +100,7 @@ class Hints:
                 kind, extra = keys[meant].value
                 if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
                     kind = unwrapped(kind.item_type)[0]
-                value = _meant(meant, kind, raw[key], raw.get("port"), key)
+                value = _meant(meant, kind, raw[key], key)
                 where = f" in {head}" if head else ""
                 return f"write {meant} = {value or quote('…')}{where}", meant * (
                     not head
@@ -116,10 +116,8 @@ class Hints:
             return message.partition(quote(raw))[0] + "the value", "remove that"
         return message, cure
 
-    def wrong(
-        self, kind: inspect.Type, raw: Any, at: str, port: Any
-    ) -> tuple[str, str]:
-        """Describe a value that its key cannot have; *port* is in the same table."""
+    def wrong(self, kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
+        """Describe a value that its key cannot have."""
         expected = _KINDS.get(type(kind), "")
         if isinstance(kind, inspect.IntType):
             expected = f"an integer from {kind.ge} to {kind.le}"
@@ -128,10 +126,10 @@ class Hints:
             expected = f"one of {words}" if len(kind.values) > 1 else words
         if is_secret(_key(at)):
             return f"expected {expected}", f"write {expected}"
-        cure = self._cure(kind, raw, at, port) or f"write {expected}"
+        cure = self._cure(kind, raw, at) or f"write {expected}"
         return f"expected {expected}, got {quote(raw)}", cure
 
-    def _cure(self, kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
+    def _cure(self, kind: inspect.Type, raw: Any, at: str) -> str:
         key = _key(at)
         if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
             return "begin with [[provider]] and its domains, before its other tables"
@@ -141,7 +139,7 @@ class Hints:
             return "remove the key: by default all are served, except ispdb"
         if isinstance(kind, inspect.DictType) and isinstance(raw, str):
             return f"name the language: {{en = {quote(raw)}}}"
-        if value := _meant(key, kind, raw, port):
+        if value := _meant(key, kind, raw, key):
             return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
         if not isinstance(kind, inspect.LiteralType):
             return ""
@@ -162,8 +160,8 @@ class Hints:
         return self._near.get(pair, "")
 
 
-def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "") -> str:
-    """Return what was meant by a value, as TOML spells it, or ""."""
+def _meant(key: str, kind: inspect.Type, raw: Any, written: str) -> str:
+    """Return what was meant by a value of the key *written*, as TOML spells it, or ""."""
     if isinstance(kind, inspect.VarTupleType):  # one string may hold several items
         words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
         items = words if isinstance(words, list) else []
@@ -183,8 +181,8 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
         return synonym("truth", text)
     if isinstance(kind, inspect.LiteralType):
         word = synonym(key, text, map(str, kind.values))
-        if key == "socket_type" and (word or raw in (0, 1)):
-            word = _socket_type(text, written, port)
+        is_starttls = "starttls" in _plain(written) and raw is not False
+        word = "STARTTLS" if is_starttls else word
         return quote(word) if word else ""
     if key == "username":
         return quote(login_for(text))
@@ -204,17 +202,6 @@ def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
         if given == word.lower() or given in named.get(word, "").split():
             return word
     return ""
-
-
-def _socket_type(value: str, key: str, port: object) -> str:
-    """Return the socket type that a key of this name means by its value."""
-    meant = synonym("socket_type", value)
-    is_starttls = "starttls" in _plain(key)
-    if value in ("false", "0"):
-        return "SSL" if is_starttls else "STARTTLS"
-    if meant != "plain" and (is_starttls or port in (143, 110, 587, 25)):
-        return "STARTTLS"
-    return meant or "SSL"
 
 
 def for_type(value: str, key: str) -> str:
