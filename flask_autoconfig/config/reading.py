@@ -100,14 +100,13 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "out of memory"
-        problem = Problem("", f"cannot read {path}: {reason}", "make it readable")
+        message, cure = f"cannot read {path}: {reason}", "make it readable"
         if isinstance(error, FileNotFoundError):
-            cure = (
-                "create one with `flask-autoconfig init DOMAIN`, or name yours with "
-                "--config or in AUTOCONFIG_FILE"
-            )
-            problem = Problem("", f"there is no file {path}", cure)
-        raise ConfigError([problem], str(path), is_unread=True) from error
+            message = f"there is no file {path}"
+            cure = "create one with `flask-autoconfig init DOMAIN`, or name yours with "
+            cure += "--config or in AUTOCONFIG_FILE"
+        problems = [Problem("", message, cure)]
+        raise ConfigError(problems, str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
         raise
@@ -232,13 +231,15 @@ class _Reading:
         for name in names:
             if self._base / name not in self._parts:
                 self._read_part(name)
-        if not names and any(sign in pattern for sign in "*?["):
-            message = f"no file matches {quote(pattern)}"  # the folder may fill later
-            cure = "put a file there, or correct the pattern"
-            self._unmatched.append(Problem(place, message, cure))
+        if not names and re.search(r"[*?[]", pattern):  # the folder may fill later
+            message, cure = (
+                "no file matches",
+                "put a file there, or correct the pattern",
+            )
+            self._unmatched.append(Problem(place, f"{message} {quote(pattern)}", cure))
         elif not names:
-            message = f"there is no file {quote(pattern)}"
-            builder.add(place, message, "correct the name, or remove it")
+            message, cure = "there is no file", "correct the name, or remove it"
+            builder.add(place, f"{message} {quote(pattern)}", cure)
 
     def _read_part(self, name: str) -> None:
         """Read an included file, unless it is as it was before."""

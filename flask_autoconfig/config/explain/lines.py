@@ -20,11 +20,11 @@ _STRING = r'"(?>(?:[^"\\\n]++|\\.)*)"?'
 _LITERAL = r"'[^'\n]*+'?"
 _KEY = rf"(?>[A-Za-z0-9_-]++|{_STRING}|{_LITERAL})"
 _KEYS = re.compile(_KEY)
+_BLANK = r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)"
 _STATEMENT = re.compile(
-    rf"(?P<open>\[\[?)?(?P<keys>[ \t]*+{_KEY}(?>(?:[ \t]*+\.[ \t]*+{_KEY})*)[ \t]*+)"
-    r"(?(open)\]\]?|=)"
+    rf"{_BLANK}(?P<all>(?:(?P<open>\[\[?)?(?P<keys>[ \t]*+{_KEY}"
+    rf"(?>(?:[ \t]*+\.[ \t]*+{_KEY})*)[ \t]*+)(?(open)\]\]?|=))?)"
 )
-_BLANK = re.compile(r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)")
 _TOKEN = re.compile(
     r'"""(?>(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*)"{0,5}'
     r"|'''(?>(?:[^']++|'{1,2}(?!'))*)'{0,5}"
@@ -104,12 +104,14 @@ def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
     """Yield each place with its offset, and count the tables of each list."""
     table = ""
     for start, found, items in _statements(text):
-        if found is None:
+        if not found["all"]:
             return
         many = found["open"] == "[["
         place = "" if found["open"] else table
-        keys = [_key_of(key) for key in _KEYS.findall(found["keys"])]
+        keys = _KEYS.findall(found["keys"])
         for number, key in enumerate(keys, 1):
+            if key[0] in "\"'":
+                (key,) = tomllib.loads(f"{key} = 0")
             place = below(place, key)
             yield place, start
             if many and number == len(keys):
@@ -123,30 +125,18 @@ def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
             yield f"{place}[{index}]", offset
 
 
-def _key_of(written: str) -> str:
-    if written[0] not in "\"'":
-        return written
-    return next(iter(tomllib.loads(f"{written} = 0")))
+def _statements(text: str) -> Iterator[tuple[int, re.Match[str], list[int]]]:
+    """Yield each key or heading: its offset, the match, the offsets of a list's items.
 
-
-def _statements(text: str) -> Iterator[tuple[int, re.Match[str] | None, list[int]]]:
-    """Yield each key or heading: its offset, the match, the offsets of a list's items."""
-    at = _skipped(text, 0)
-    while at < len(text):
-        found = _STATEMENT.match(text, at)
+    The match is empty for what is neither.
+    """
+    end = 0
+    while (found := _STATEMENT.match(text, end)) and found.start("all") < len(text):
         items: list[int] = []
-        end = len(text)
-        if found and found["open"]:
-            end = found.end()
-        elif found:
-            items, end = _value(text, found.end())
-        yield at, found, items
-        at = _skipped(text, end)
-
-
-def _skipped(text: str, at: int) -> int:
-    blank = _BLANK.match(text, at)
-    return blank.end() if blank else at
+        end = found.end() if found["all"] else len(text)
+        if found["all"] and not found["open"]:
+            items, end = _value(text, end)
+        yield found.start("all"), found, items
 
 
 def _value(text: str, start: int) -> tuple[list[int], int]:
