@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from urllib.parse import quote as encoded
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,7 +18,6 @@ from ..cleaning import clean
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
 _URL_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
@@ -25,7 +25,6 @@ _LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
 _LONGEST_PATTERN = 255  # characters, since glob recurses for each folder
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
-_PHONE = re.compile(r"\+?[0-9 ()/.\u00a0\u202f-]*")
 
 
 def quote(value: object) -> str:
@@ -146,13 +145,6 @@ def identifier(value: str) -> str:
     return value if line(value) == "%EMAILDOMAIN%" else _fold(value)
 
 
-def language_tag(value: str) -> str:
-    """Return a language tag (RFC 5646), or "" for text in no particular language."""
-    if value and not _LANGUAGE.fullmatch(value):
-        raise _unexpected("a language", value, 'write one like "en" or "pt-BR"')
-    return value
-
-
 def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     """Return an absolute https or http URL in ASCII: A-labels and percent-encoding.
 
@@ -194,11 +186,6 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     return scheme.lower() + colon + rest
 
 
-def service_url(value: str) -> str:
-    """Return a URL as `url` does; XMPP servers have WebSockets too (RFC 7395)."""
-    return url(value, ("https", "http", "wss"))
-
-
 def issuer(value: str) -> str:
     """Return an issuer: a host name, or an https URL that clients compare literally.
 
@@ -224,13 +211,30 @@ def colour(value: str) -> str:
     return text if len(text) == 7 else "#" + "".join(2 * digit for digit in text[1:])
 
 
-def phone(value: str) -> str:
-    """Return a telephone number as written; a link dials its digits."""
-    digits = sum(map(str.isdigit, line(value)))
-    if not _PHONE.fullmatch(value) or not 3 <= digits <= 15:  # ITU-T E.164, section 6
-        cure = 'write one like "+41 44 123 45 67"'
-        raise _unexpected("a telephone number", value, cure)
-    return value
+def _matching(pattern: str, what: str, cure: str) -> Callable[[str], str]:
+    """Return a function that returns a value as written if it matches the pattern."""
+
+    def valid(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise _unexpected(what, value, cure)
+        return value
+
+    return valid
+
+
+service_url = partial(url, schemes=("https", "http", "wss"))  # wss: XMPP, RFC 7395
+# A language tag (RFC 5646), or "" for text in no particular language.
+language_tag = _matching(
+    "(?:[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)?",
+    "a language",
+    'write one like "en" or "pt-BR"',
+)
+phone = _matching(
+    r"(?=(?:[^0-9]*[0-9]){3,15}[^0-9]*$)"  # ITU-T E.164, section 6
+    r"(?!\s)\+?[0-9 ()/.\u00a0\u202f-]*(?<!\s)",
+    "a telephone number",
+    'write one like "+41 44 123 45 67"',
+)
 
 
 def email(value: str) -> str:
