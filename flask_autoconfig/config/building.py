@@ -6,16 +6,14 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
 from ..errors import ConfigError, Problem
 from .tables import Server
 from .values import quote
-
-if TYPE_CHECKING:
-    from .explain.hints import Hints
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,78}")
 
@@ -77,10 +75,10 @@ class Builder:
         return place in self._misspelt or place in self._faulty
 
     @cached_property
-    def _hints(self) -> Hints:
-        from .explain.hints import Hints
+    def _hints(self) -> ModuleType:
+        from .explain import hints
 
-        return Hints(self._file)
+        return hints
 
     def struct(self, cls: type, raw: dict[str, Any], place: str = "") -> Any:
         """Build a struct; a faulty value gets its default, so that rules can run."""
@@ -89,7 +87,7 @@ class Builder:
         for key, value in raw.items():
             at = below(place, key)
             if key not in keys:
-                cure, meant = self._hints.unknown_key(key, raw, keys)
+                cure, meant = self._hints.unknown_key(key, raw, keys, self._file)
                 if meant:
                     self._misspelt.add(below(place, meant))
                 self.add(at, f"there is no key {quote(key)} here", cure)

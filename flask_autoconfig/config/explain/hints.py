@@ -9,6 +9,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
 from .hiding import is_secret
 
-_WORDS: Mapping[str, Any] = tomllib.loads(
+WORDS: Mapping[str, Any] = tomllib.loads(
     Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
 )
 # The tables by their heading; of those that have a stray key, the first is proposed.
@@ -33,12 +34,12 @@ _HOMES = {
     "[[provider.outgoing]]": tables.Outgoing,
     "[provider.page]": tables.ProviderPage,
 }
-_OTHER_NAMES = {ours: names.split() for ours, names in _WORDS["keys"].items()}
-_PASSWORDS, _ALL = _WORDS["passwords"].split(), _WORDS["all"].split()
+_OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
+_PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
 _PLACEHOLDER_NAMES: dict[str, str]
 _SERVERS: dict[str, str]  # a heading -> our table, and the type of the server
 _PLACEHOLDER_NAMES, _SERVERS = (
-    {name: ours for ours, names in _WORDS[table].items() for name in names.split()}
+    {name: ours for ours, names in WORDS[table].items() for name in names.split()}
     for table in ("placeholders", "servers")
 )
 _KINDS = {
@@ -48,7 +49,6 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-_MOST_GUESSED = 1000  # different words of a file that are compared with known ones
 
 
 def _plain(name: str) -> str:
@@ -59,105 +59,100 @@ def _plain(name: str) -> str:
 # --- Keys and values --------------------------------------------------------------------
 
 
-class Hints:
-    """Describes what a file has wrong, each with a message and a cure."""
+def unknown_key(
+    key: str, raw: dict[str, Any], known: Mapping[str, Key], file: str
+) -> tuple[str, str]:
+    """Return the cure, and the known key that was probably meant, or "".
 
-    def __init__(self, file: str) -> None:
-        """`file` is the included file that is read, "" for the main one."""
-        top = "the top of the file, before the first table"
-        if file:
-            top = "the file that includes this one"
-        homes = {top: tables.Config, **_HOMES}
-        self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
-        self._near: dict[tuple[str, tuple[str, ...]], str] = {}
+    `file` is the included file that has the key, "" for the main one.
+    """
+    theirs, is_table = _plain(key), _is_tables(raw[key])
+    if theirs in _PASSWORDS:
+        why = "the settings are public, and clients ask for the password"
+        return f"remove it: {why}", ""
+    if is_table and theirs in _SERVERS:
+        home, type_ = _SERVERS[theirs].split()
+        below = ", below its [[provider]]" * ("provider" in known)
+        cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
+        return cure, home
+    # A key of another table, or of another program.
+    name = key.lower().replace("-", "_")
+    others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
+    names = [name] if is_table else [name, *others]
+    top = "the top of the file, before the first table"
+    top = "the file that includes this one" if file else top
+    homes = {top: tables.Config, **_HOMES}.items()
+    places = [("", known), *((head, keys_of(cls)[0]) for head, cls in homes)]
+    for head, keys in places:
+        for meant in filter(keys.__contains__, names):
+            heading = _heading(keys[meant].value[0], f"{head.strip('[]')}.{meant}")
+            if not head and meant in raw:
+                return f"remove it: {meant} is there", meant
+            if heading and head.startswith("[") and is_table:
+                return f"write the heading {heading}, below its {head}", ""
+            if head and meant == name:
+                return f"move {name} to {head}", ""
+            kind, extra = keys[meant].value
+            if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
+                kind = unwrapped(kind.item_type)[0]
+            value = _meant(meant, kind, raw[key], key)
+            where = f" in {head}" if head else ""
+            return f"write {meant} = {value or quote('…')}{where}", meant * (not head)
+    if near := _nearest(key, tuple(known)):
+        return f"did you mean {near}?", near
+    return f"the known keys are {', '.join(known)}", ""
 
-    def unknown_key(
-        self, key: str, raw: dict[str, Any], known: Mapping[str, Key]
-    ) -> tuple[str, str]:
-        """Return the cure, and the known key that was probably meant, or ""."""
-        theirs, is_table = _plain(key), _is_tables(raw[key])
-        if theirs in _PASSWORDS:
-            why = "the settings are public, and clients ask for the password"
-            return f"remove it: {why}", ""
-        if is_table and theirs in _SERVERS:
-            home, type_ = _SERVERS[theirs].split()
-            below = ", below its [[provider]]" * ("provider" in known)
-            cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
-            return cure, home
-        # A key of another table, or of another program.
-        name = key.lower().replace("-", "_")
-        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
-        names = [name] if is_table else [name, *others]
-        for head, keys in {"": known, **self._homes}.items():
-            for meant in filter(keys.__contains__, names):
-                heading = _heading(keys[meant].value[0], f"{head.strip('[]')}.{meant}")
-                if not head and meant in raw:
-                    return f"remove it: {meant} is there", meant
-                if heading and head.startswith("[") and is_table:
-                    return f"write the heading {heading}, below its {head}", ""
-                if head and meant == name:
-                    return f"move {name} to {head}", ""
-                kind, extra = keys[meant].value
-                if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
-                    kind = unwrapped(kind.item_type)[0]
-                value = _meant(meant, kind, raw[key], key)
-                where = f" in {head}" if head else ""
-                return f"write {meant} = {value or quote('…')}{where}", meant * (
-                    not head
-                )
-        if near := self._nearest(key, known):
-            return f"did you mean {near}?", near
-        return f"the known keys are {', '.join(known)}", ""
 
-    def refused(self, error: ValueError, raw: str, at: str) -> tuple[str, str]:
-        """Describe a string that its key refuses, without repeating a secret."""
-        message, cure = error.args
-        if is_secret(_key(at)) and quote(raw) in message:
-            return message.partition(quote(raw))[0] + "the value", "remove that"
-        return message, cure
+def refused(error: ValueError, raw: str, at: str) -> tuple[str, str]:
+    """Describe a string that its key refuses, without repeating a secret."""
+    message, cure = error.args
+    if is_secret(_key(at)) and quote(raw) in message:
+        return message.partition(quote(raw))[0] + "the value", "remove that"
+    return message, cure
 
-    def wrong(self, kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
-        """Describe a value that its key cannot have."""
-        expected = _KINDS.get(type(kind), "")
-        if isinstance(kind, inspect.IntType):
-            expected = f"an integer from {kind.ge} to {kind.le}"
-        elif isinstance(kind, inspect.LiteralType):
-            words = ", ".join(f'"{word}"' for word in kind.values)
-            expected = f"one of {words}" if len(kind.values) > 1 else words
-        if is_secret(_key(at)):
-            return f"expected {expected}", f"write {expected}"
-        cure = self._cure(kind, raw, at) or f"write {expected}"
-        return f"expected {expected}, got {quote(raw)}", cure
 
-    def _cure(self, kind: inspect.Type, raw: Any, at: str) -> str:
-        key = _key(at)
-        if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
-            return "begin with [[provider]] and its domains, before its other tables"
-        if heading := _heading(kind, at):
-            return f"write the heading {heading}, and its keys below it"
-        if key == "clients" and raw in _ALL:
-            return "remove the key: by default all are served, except ispdb"
-        if isinstance(kind, inspect.DictType) and isinstance(raw, str):
-            return f"name the language: {{en = {quote(raw)}}}"
-        if value := _meant(key, kind, raw, key):
-            return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
-        if not isinstance(kind, inspect.LiteralType):
-            return ""
-        if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
-            return cure
-        by_lower = {str(word).lower(): word for word in kind.values}
-        near = self._nearest(raw, by_lower) if isinstance(raw, str) else ""
-        return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+def wrong(kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
+    """Describe a value that its key cannot have."""
+    expected = _KINDS.get(type(kind), "")
+    if isinstance(kind, inspect.IntType):
+        expected = f"an integer from {kind.ge} to {kind.le}"
+    elif isinstance(kind, inspect.LiteralType):
+        words = ", ".join(f'"{word}"' for word in kind.values)
+        expected = f"one of {words}" if len(kind.values) > 1 else words
+    if is_secret(_key(at)):
+        return f"expected {expected}", f"write {expected}"
+    cure = _cure(kind, raw, at) or f"write {expected}"
+    return f"expected {expected}, got {quote(raw)}", cure
 
-    def _nearest(self, word: str, words: Iterable[str]) -> str:
-        """Return the word that was probably meant, or ""."""
-        pair = (word, tuple(words))
-        is_comparable = len(word) <= 2 * max(map(len, pair[1]))
-        if is_comparable and pair not in self._near and len(self._near) < _MOST_GUESSED:
-            plain_word = word.lower().replace("-", "_")
-            found = difflib.get_close_matches(plain_word, pair[1], 1, 0.6)
-            self._near[pair] = found[0] if found else ""
-        return self._near.get(pair, "")
+
+def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
+    key = _key(at)
+    if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
+        return "begin with [[provider]] and its domains, before its other tables"
+    if heading := _heading(kind, at):
+        return f"write the heading {heading}, and its keys below it"
+    if key == "clients" and raw in _ALL:
+        return "remove the key: by default all are served, except ispdb"
+    if isinstance(kind, inspect.DictType) and isinstance(raw, str):
+        return f"name the language: {{en = {quote(raw)}}}"
+    if value := _meant(key, kind, raw, key):
+        return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
+    if not isinstance(kind, inspect.LiteralType):
+        return ""
+    if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
+        return cure
+    by_lower = {str(word).lower(): word for word in kind.values}
+    near = _nearest(raw, tuple(by_lower)) if isinstance(raw, str) else ""
+    return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+
+
+@lru_cache
+def _nearest(word: str, words: tuple[str, ...]) -> str:
+    """Return the word that was probably meant, or ""."""
+    if len(word) > 2 * max(map(len, words)):
+        return ""
+    plain_word = word.lower().replace("-", "_")
+    return next(iter(difflib.get_close_matches(plain_word, words, 1, 0.6)), "")
 
 
 def _meant(key: str, kind: inspect.Type, raw: Any, written: str) -> str:
@@ -197,7 +192,7 @@ def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
     `words` are those that the key may have here, if not all of them.
     """
     given = re.sub(r"[\s_]+", "-", value.lower().replace(" / ", "/"))
-    named = _WORDS["values"].get(key, {})
+    named = WORDS["values"].get(key, {})
     for word in words or named:
         if given == word.lower() or given in named.get(word, "").split():
             return word

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -76,13 +75,14 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
             wanted.add(place)
             place = holder(place)
 
-    offsets: dict[str, int] = {}
+    lines: dict[str, int] = {}
+    line, before = 1, 0
     counts: Counter[str] = Counter()  # of the [[…]] tables
     for place, offset in _places(text, counts) if wanted else ():
+        line += text.count("\n", before, offset)
+        before = offset
         if place in wanted:
-            offsets.setdefault(place, offset)
-    ends = [found.start() for found in re.finditer("\n", text)]
-    lines = {place: bisect_right(ends, at) + 1 for place, at in offsets.items()}
+            lines.setdefault(place, line)
 
     for place in sorted(wanted - lines.keys(), key=len):
         nearest = holder(place)

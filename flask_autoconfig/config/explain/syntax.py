@@ -13,28 +13,13 @@ from ...cleaning import is_seen
 from ...errors import Problem
 from ..values import quote
 from .hiding import HIDDEN, hidden_to_the_end
-from .hints import synonym
+from .hints import WORDS, synonym
 from .lines import last_statement
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WIDTH = 100  # characters of a line that are shown
 _LONGEST_LINE = 300  # characters of a line that a guess looks at
 _CURE = "correct that line"
-_ESCAPE = "write the value in single quotes, or each backslash as \\\\"
-_CURES = {  # by the beginning of tomllib's message
-    "Cannot": "write each key and heading once, and a list of tables as [[…]]",
-    "Duplicate": "remove one of them",
-    "Invalid value": "write text in quotes, and ] after the list before it",
-    "Unclosed": "write a comma between two values, and ] or } after the last one",
-    "Expected ']": "write [table], or [[table]] for a list of tables",
-    **dict.fromkeys(("Unescaped", "Invalid hex", "Escaped character"), _ESCAPE),
-}
-_TOML = 'write TOML: key = "value"'
-_FORMATS = (
-    ("<", "XML", "convert a config-v1.1.xml with `flask-autoconfig import FILE`"),
-    (r"\{", "JSON", _TOML),
-    (r"---|[\w-]+:[ \t]*\n", "YAML", _TOML),
-)
 _PAIR = re.compile(
     r"[ \t]*+(?P<key>\w[\w.-]*+|\"[^\"]*+\"|'[^']*+')[ \t]*+"
     r"(?P<sign>(?:[=:]|->)[=>]*+)?[ \t]*+(?P<raw>.*)"
@@ -62,15 +47,14 @@ def explain(text: str, error: Exception) -> Problem:
     elif found and found[1]:
         number, at = int(found[1]), int(found[2]) - 1
     line = lines[number - 1]
-    cure = next((_CURES[it] for it in _CURES if message.startswith(it)), _CURE)
-    file = (it for it in _FORMATS if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{it[0]})", text))
-    for _, name, remedy in file:
-        message, cure, at = f"the file is {name}", remedy, 0
-        break
-    else:
-        if len(line) <= _LONGEST_LINE:
-            guess = _odd_character(message, line, at) or _pair(message, line, at)
-            message, cure, at = guess or (message, cure, at)
+    cures = WORDS["syntax"].items()
+    cure = next((cure for begin, cure in cures if message.startswith(begin)), _CURE)
+    for begin, (name, remedy) in WORDS["formats"].items():
+        if re.match(rf"(?>(?:\s++|#.*\n)*)(?:{begin})", text):
+            return _problem(f"not TOML: the file is {name}", remedy, lines, number, 0)
+    if len(line) <= _LONGEST_LINE:
+        guess = _odd_character(message, line, at) or _pair(message, line, at)
+        message, cure, at = guess or (message, cure, at)
     return _problem(f"not TOML: {message}", cure, lines, number, at)
 
 
