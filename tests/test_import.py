@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from flask_autoconfig.address import Address
 from flask_autoconfig.config.reading import from_raw, loads
 from flask_autoconfig.documents import Recipient, activesync, apple, outlook
 from flask_autoconfig.documents.thunderbird_reader import Reader
-from flask_autoconfig.tools.importers import import_files
+from flask_autoconfig.tools import importers
 
 SEED: dict[str, Any] = {
     "version": 2,
@@ -54,6 +54,12 @@ SEED: dict[str, Any] = {
 CASES = Path(__file__).parent / "imports"
 AUTOMX = (CASES / "automx.conf").read_text()
 CONFIG = (CASES / "config.xml").read_text()
+
+
+def import_files(files: Sequence[importers.Source]) -> tuple[str, list[str]]:
+    """Return the TOML, and what is left out of it."""
+    notes: list[str] = []
+    return importers.import_files(files, notes.append), notes
 
 
 def moved(file: Path, text: str | bytes) -> tuple[list[dict[str, Any]], str]:

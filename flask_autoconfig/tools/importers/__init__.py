@@ -55,24 +55,23 @@ FORMATS: tuple[tuple[str, bytes, Callable[[Path, bytes], Imported]], ...] = (
 )
 
 
-def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
-    """Return the TOML of what the files hold, and a sentence for each thing left out.
+def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
+    """Return the TOML of what the files hold; *tell* gets what is left out of it.
 
-    A string is a URL. Raises ConfigError that names each invalid file; its notes have
-    the sentences.
+    A string is a URL. Raises ConfigError that names each invalid file.
     """
     problems: list[Problem] = []
-    notes: list[str] = []
     found: list[tuple[Source, Raw]] = []
     for file in dict.fromkeys(files):
-        lost: list[str] = []
         try:
-            providers, left_out, where = _read(file)
-            lost += left_out
+            providers, notes, where = _read(file)
+            for note in notes:
+                tell(f"{file}: {note}")
             if not providers:
                 raise UnreadableError("it has no domain with servers")
             for provider in providers:
-                lost += leave_out_invalid(provider, where)
+                for note in leave_out_invalid(provider, where):
+                    tell(f"{file}: {note}")
             from_raw({"provider": providers})
             found += [(file, provider) for provider in providers]
         except UnreadableError as error:
@@ -81,17 +80,9 @@ def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
             problems += [
                 it._replace(place=f"{file}: {it.place}") for it in error.problems
             ]
-        notes += [f"{file}: {note}" for note in lost]
-
-    try:
-        if problems:
-            raise ConfigError(problems, "nothing is imported")
-        raw = {"provider": _merged(found, notes)}
-        return dumps(from_raw(raw).tables), notes
-    except ConfigError as error:
-        for note in notes:
-            error.add_note(note)
-        raise
+    if problems:
+        raise ConfigError(problems, "nothing is imported")
+    return dumps(from_raw({"provider": _merged(found, tell)}).tables)
 
 
 def _read(file: Source) -> Imported:
@@ -208,7 +199,9 @@ _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
+def _merged(
+    found: Iterable[tuple[Source, Raw]], tell: Callable[[str], None]
+) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains.
 
     A name that differs only by the provider's own domain counts as the same.
@@ -228,8 +221,7 @@ def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
         for key in _TITLES:
             if first.get(key) != provider.get(key):
                 first.pop(key, None)
-                why = f"{key} is left out: the domains share a provider"
-                notes.append(f"{file}: {why}")
+                tell(f"{file}: {key} is left out: the domains share a provider")
     for provider in merged.values():
         for key in _DOMAINS:
             provider[key] = list(dict.fromkeys(provider.get(key, ())))
