@@ -31,7 +31,7 @@ from werkzeug.routing import BaseConverter
 from . import families
 from .address import is_authority
 from .answers import PRIVATE, Answer, Request
-from .config.mapping import plain
+from .config.building import plain
 from .config.reading import Loaded, from_raw
 from .errors import ConfigError
 from .families import FamilyRoute, Route

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import werkzeug  # noqa: F401
 
 from .answers import Request
-from .config.mapping import plain
+from .config.building import plain
 from .config.reading import from_raw
 from .hooks import FindProvider, FindUsername, Functions, Hooks
 from .service import Service, Settings

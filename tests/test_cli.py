@@ -288,7 +288,7 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
 MISTYPED = {
     "validate --config a.toml": "goes before the command: {} --config FILE validate",
     "check --color": "goes before the command: {} --color check",
-    "--json validate": "the options of a command go after its name",
+    "--json validate": "No such option",
     "validate --nothing": "No such option",
     "chek": "did you mean 'check'?",
     "nonsense": "No such command 'nonsense'.",

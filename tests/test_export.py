@@ -186,9 +186,9 @@ def test_a_folder_that_becomes_a_link_during_an_export_is_not_followed(
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b"])
 def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
     with (
-        opened(tmp_path / "out") as folder,
+        opened(tmp_path / "out", create=True) as folder,
         pytest.raises(OSError, match="it is not the name of a folder"),
-        folder.below(("a", name)),
+        folder.below("a", name),
     ):
         pass
 

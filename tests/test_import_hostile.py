@@ -16,10 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import BIN, program, rows
-from test_import import AUTOMX, CASES, SEED
+from test_import import AUTOMX, CASES, SEED, import_files
 
 from flask_autoconfig.errors import ConfigError
-from flask_autoconfig.tools.importers import import_files
 
 ISP = Path(__file__).parent / "isp"
 # ruff: noqa: S608 (the queries are made of constants)

@@ -20,10 +20,10 @@ from support import TWO_DOMAINS, fetch, serving, until
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
+from flask_autoconfig.config.building import plain
 from flask_autoconfig.config.listing import read_listing
 from flask_autoconfig.config.logo import MOST_BYTES as LARGEST_LOGO
 from flask_autoconfig.config.logo import UnusableLogoError, read_logo
-from flask_autoconfig.config.mapping import plain
 from flask_autoconfig.tools.cli import cli
 
 # Characters that a basic string of TOML must escape.

@@ -313,7 +313,8 @@ def test_the_json_schema_describes_every_key_and_no_other() -> None:
     tables = writing.schema()["$defs"]
     assert tables.keys() == descriptions.keys()
     for name, table in tables.items():
-        assert descriptions[name].keys() <= table["properties"].keys()
+        assert descriptions[name].keys() <= {"", *table["properties"]}
+        assert table["description"], name
         for key, value in table["properties"].items():
             assert value["description"], (name, key)
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
-from ..errors import Problem
+from ..errors import ConfigError, Problem
 from .tables import Server
 from .values import quote
-
-if TYPE_CHECKING:
-    from .explain.hints import Hints
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,78}")
 
@@ -58,7 +57,6 @@ class Builder:
         self.problems: list[Problem] = []
         self._misspelt: set[str] = set()  # places of the keys that were meant
         self._faulty: set[str] = set()  # places with a problem, and their holders
-        self._port: Any = None  # in the table that is being read, if it has one
 
     def add(self, place: str, message: str, cure: str) -> None:
         """Add a problem."""
@@ -77,10 +75,10 @@ class Builder:
         return place in self._misspelt or place in self._faulty
 
     @cached_property
-    def _hints(self) -> Hints:
-        from .explain.hints import Hints
+    def _hints(self) -> ModuleType:
+        from .explain import hints
 
-        return Hints(self._file)
+        return hints
 
     def struct(self, cls: type, raw: dict[str, Any], place: str = "") -> Any:
         """Build a struct; a faulty value gets its default, so that rules can run."""
@@ -89,12 +87,11 @@ class Builder:
         for key, value in raw.items():
             at = below(place, key)
             if key not in keys:
-                cure, meant = self._hints.unknown_key(key, raw, keys)
+                cure, meant = self._hints.unknown_key(key, raw, keys, self._file)
                 if meant:
                     self._misspelt.add(below(place, meant))
                 self.add(at, f"there is no key {quote(key)} here", cure)
                 continue
-            self._port = raw.get("port")
             kind = keys[key].table if isinstance(value, dict) else keys[key].value
             built = self._value(*kind, value, at)
             if built is not NODEFAULT:
@@ -115,7 +112,12 @@ class Builder:
         if isinstance(kind, inspect.StructType) and isinstance(raw, dict):
             return self.struct(kind.cls, raw, at)
         if isinstance(kind, inspect.DictType) and isinstance(raw, dict):
-            return self._dict(kind, raw, at)
+            texts = {}
+            for key, value in raw.items():
+                where = below(at, key)
+                self._value(*unwrapped(kind.key_type), key, where)
+                texts[key] = self._value(*unwrapped(kind.value_type), value, where)
+            return texts
         if isinstance(kind, inspect.VarTupleType) and isinstance(raw, list):
             return self._tuple(kind, extra, raw, at)
         if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
@@ -127,28 +129,16 @@ class Builder:
             except ValueError as error:
                 self.add(at, *self._hints.refused(error, raw, at))
                 return NODEFAULT
-        is_good = (
-            (isinstance(kind, inspect.LiteralType) and raw in kind.values)
-            or (isinstance(kind, inspect.BoolType) and isinstance(raw, bool))
-            or (
-                isinstance(kind, inspect.IntType)
-                and type(raw) is int
-                and (kind.ge or 0) <= raw <= (kind.le or 0)
-            )
-        )
+        if isinstance(kind, inspect.IntType):
+            is_good = type(raw) is int and (kind.ge or 0) <= raw <= (kind.le or 0)
+        elif isinstance(kind, inspect.LiteralType):
+            is_good = raw in kind.values
+        else:
+            is_good = isinstance(kind, inspect.BoolType) and isinstance(raw, bool)
         if is_good:
             return raw
-
-        self.add(at, *self._hints.wrong(kind, raw, at, self._port))
+        self.add(at, *self._hints.wrong(kind, raw, at))
         return NODEFAULT
-
-    def _dict(self, kind: inspect.DictType, raw: dict[str, Any], at: str) -> Any:
-        texts = {}
-        for key, value in raw.items():
-            where = below(at, key)
-            self._value(*unwrapped(kind.key_type), key, where)
-            texts[key] = self._value(*unwrapped(kind.value_type), value, where)
-        return texts
 
     def _tuple(
         self, kind: inspect.VarTupleType, extra: dict[str, Any], raw: list[Any], at: str
@@ -179,10 +169,43 @@ def unwrapped(
         if isinstance(kind, inspect.Metadata):
             extra |= kind.extra or {}
             kind = kind.type
-            continue
-        members = [
-            type_ for type_ in kind.types if not isinstance(type_, inspect.NoneType)
-        ]
-        tables = [type_ for type_ in members if isinstance(type_, inspect.StructType)]
-        kind = tables[0] if tables and isinstance(raw, dict) else members[0]
+        else:
+            members = [it for it in kind.types if not isinstance(it, inspect.NoneType)]
+            tables = [it for it in members if isinstance(it, inspect.StructType)]
+            kind = tables[0] if tables and isinstance(raw, dict) else members[0]
     return kind, extra
+
+
+# --- From a mapping, such as a row of a database ------------------------------------------
+
+_DEEPEST = 16  # tables in tables; the TOML has five
+
+
+def plain(value: Any, place: str = "", depth: int = 0) -> Any:
+    """Return a value as parsed TOML: dicts and lists, without values that are None.
+
+    Raises ConfigError for a key that is not a string, and for deep or endless nesting.
+    """
+    if depth > _DEEPEST:
+        problem = Problem(place, "it is nested too deeply", "nest it as TOML would")
+        raise ConfigError([problem])
+    if is_mapping(value):
+        table = {}
+        for key in value.keys():  # noqa: SIM118 (a row of sqlite3 iterates over values)
+            if not isinstance(key, str):
+                message = f"the key {quote(key)} is not a string"
+                raise ConfigError([Problem(place, message, "write it as a string")])
+            if value[key] is not None:
+                table[key] = plain(value[key], below(place, key), depth + 1)
+        return table
+    if isinstance(value, list | tuple):
+        items = enumerate(value)
+        return [plain(item, f"{place}[{index}]", depth + 1) for index, item in items]
+    return value
+
+
+def is_mapping(value: Any) -> bool:
+    """Whether a value has keys, as a row of sqlite3 has that is not a Mapping."""
+    return isinstance(value, Mapping) or (
+        hasattr(value, "keys") and hasattr(value, "__getitem__")
+    )

@@ -21,7 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 # A name that is folded, and no IP address, since its last character is not a digit.
 _NAME = rb"[a-z0-9]++(?>(?:(?:-++|\.)[a-z0-9]++)*)(?<![0-9])"
 _LONGEST_NAME = 63  # characters, so that no label is too long
-_PLAIN_LINES = re.compile(rb"(?>(?:%b\n)*)" % _NAME)
+_PLAIN_LINES = re.compile(rb"(?>(?:%b\n)*)(?:%b)?" % (_NAME, _NAME))
 _PLAIN_LINE = re.compile(rb"(%b)(?=[ \t#]|\Z)" % _NAME)
 
 
@@ -70,16 +70,14 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
     names: list[bytes] = []
     skipped: list[Problem] = []
     first = 1  # the slice's first line
-    for piece in _slices(path):
-        if not _PLAIN_LINES.fullmatch(piece):
-            lines = piece.splitlines()
+    for number, slice_ in enumerate(read_slices(path, _SLICE)):
+        piece = slice_ if number else slice_.removeprefix(_BOM)
+        is_plain = _PLAIN_LINES.fullmatch(piece)
+        lines = piece.split() if is_plain else piece.splitlines()
+        if is_plain and max(map(len, lines), default=0) <= _LONGEST_NAME:
+            names += lines
         else:
-            lines = piece.split()
-            if max(map(len, lines)) <= _LONGEST_NAME:
-                names += lines
-                first += len(lines)
-                continue
-        names += _names_of(lines, first, str(path), skipped)
+            names += _names_of(lines, first, str(path), skipped)
         first += len(lines)
     more = len(skipped) - _MOST_SKIPPED
     if more > 0:
@@ -87,12 +85,6 @@ def read_listing(path: Path, before: Listing | None = None) -> Listing:
         last = Problem("", message, "correct these first", file=str(path))
         skipped[_MOST_SKIPPED:] = [last]
     return Listing(path, names, tuple(skipped), state)
-
-
-def _slices(path: Path) -> Iterator[bytes]:
-    for number, piece in enumerate(read_slices(path, _SLICE)):
-        text = piece.removeprefix(_BOM) if number == 0 else piece
-        yield text if text.endswith(b"\n") else text + b"\n"
 
 
 def _names_of(

@@ -57,37 +57,34 @@ def read_logo(path: Path) -> Logo:
         cure = "give a PNG, SVG, JPEG or WebP file of 64 KiB at most"
         raise UnusableLogoError(f"cannot read {path}: {reason}", cure) from error
     kind = next((kind for magic, kind in _MAGIC if magic.match(data)), _SVG)
-    if kind == _SVG:
-        _check_svg(data, path)
+    if kind == _SVG and (fault := _fault_of_svg(data)):
+        message, cure = fault
+        raise UnusableLogoError(f"{path} {message}", cure)
     return Logo(data, kind, hashlib.sha256(data).hexdigest()[:12])
 
 
-def _check_svg(data: bytes, path: Path) -> None:
+def _fault_of_svg(data: bytes) -> tuple[str, str] | None:
     from xml.etree.ElementTree import ParseError
 
     from defusedxml.ElementTree import fromstring
 
-    def unusable(message: str, cure: str) -> UnusableLogoError:
-        return UnusableLogoError(f"{path} {message}", cure)
-
     cure = "save it as PNG, SVG, JPEG or WebP"
     if b"<!DOCTYPE" in data and b"<svg" in data:
-        raise unusable("has a DOCTYPE", "remove that line, or save as PNG")
+        return "has a DOCTYPE", "remove that line, or save as PNG"
     try:
         root = fromstring(data, forbid_dtd=True)
-    except (ParseError, ValueError, LookupError, RecursionError) as error:
-        raise unusable("is no picture that all browsers show", cure) from error
+    except (ParseError, ValueError, LookupError, RecursionError):
+        return "is no picture that all browsers show", cure
     if root.tag != "{http://www.w3.org/2000/svg}svg":
-        raise unusable("is XML, but not in the namespace of SVG", cure)
+        return "is XML, but not in the namespace of SVG", cure
     if b"<?xml-stylesheet" in data or any(map(_is_foreign, root.iter())):
         cure = "save it as plain SVG with shapes only, or as PNG"
-        raise unusable("contains a script, a link or external content", cure)
+        return "contains a script, a link or external content", cure
     named = {element.get("id", ""): element for element in reversed([*root.iter()])}
-    drawn = _MOST_DRAWN + 1
     with suppress(RecursionError):
-        drawn = _drawn(root, named, {})
-    if drawn > _MOST_DRAWN:
-        raise unusable(f"repeats its shapes more than {_MOST_DRAWN} times", cure)
+        if _drawn(root, named, {}) <= _MOST_DRAWN:
+            return None
+    return f"repeats its shapes more than {_MOST_DRAWN} times", cure
 
 
 def _drawn(
@@ -106,22 +103,19 @@ def _drawn(
     return known[element]
 
 
-def _local(tag: object) -> str:
-    return str(tag).rpartition("}")[2]
-
-
 def _is_foreign(element: Element) -> bool:
-    tag = _local(element.tag)
+    tag = str(element.tag).rpartition("}")[2]
     if tag in _FOREIGN:
         return True
     if tag == "style" and _FOREIGN_STYLE.search(element.text or ""):
         return True
     for name, value in element.items():
-        key = _local(name).lower()
-        if key.startswith("on") or "javascript:" in value.lower():
-            return True
-        if key in ("href", "src") and not value.startswith("#"):
-            return True
-        if "(" in value and _FOREIGN_STYLE.search(value):
+        key = name.rpartition("}")[2].lower()
+        if (
+            key.startswith("on")
+            or "javascript:" in value.lower()
+            or (key in ("href", "src") and not value.startswith("#"))
+            or ("(" in value and _FOREIGN_STYLE.search(value))
+        ):
             return True
     return False

@@ -53,14 +53,6 @@ def endpoint_of(url: str) -> dict[str, Any]:
     """Return `hostname`, `port` and `socket_type` of an https or http URL."""
     socket_type = "SSL" if url.startswith("https") else "plain"
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    host, port = authority, ""
-    if _WITH_PORT.search(authority):
-        host, _, port = authority.rpartition(":")
-    return {
-        "hostname": host.strip("[]"),
-        "port": int(port or _HTTP_PORTS[socket_type]),
-        "socket_type": socket_type,
-    }
-
-
-_WITH_PORT = re.compile(r"(?<!:)[^:]:[0-9]+$|\]:[0-9]+$")
+    host, _, port = re.sub(r":([0-9]+)$", r" \1", authority).partition(" ")
+    port_ = int(port or _HTTP_PORTS[socket_type])
+    return {"hostname": host.strip("[]"), "port": port_, "socket_type": socket_type}

@@ -9,7 +9,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,14 +100,13 @@ def read(file: str | os.PathLike[str], before: Loaded | None = None) -> Loaded:
         loaded = _Reading(path.parent, path, before).load(_parsed(text), text)
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "out of memory"
-        problem = Problem("", f"cannot read {path}: {reason}", "make it readable")
+        message, cure = f"cannot read {path}: {reason}", "make it readable"
         if isinstance(error, FileNotFoundError):
-            cure = (
-                "create one with `flask-autoconfig init DOMAIN`, or name yours with "
-                "--config or in AUTOCONFIG_FILE"
-            )
-            problem = Problem("", f"there is no file {path}", cure)
-        raise ConfigError([problem], str(path), is_unread=True) from error
+            message = f"there is no file {path}"
+            cure = "create one with `flask-autoconfig init DOMAIN`, or name yours with "
+            cure += "--config or in AUTOCONFIG_FILE"
+        problems = [Problem("", message, cure)]
+        raise ConfigError(problems, str(path), is_unread=True) from error
     except ConfigError as error:
         error.file = str(path)
         raise
@@ -179,6 +178,7 @@ class _Reading:
         self._before = before or Loaded(Config(), ())
         self._opened: list[tuple[Part, Builder]] = []
         self._sources: list[Source] = []
+        self._logos: dict[int, Logo] = {}  # by the index of the source
         self._texts: dict[str, str] = {}  # by file, for the lines of problems
         self._parts: dict[Path, Part] = {}  # the included ones
         self._listings: dict[Path, Listing] = {}
@@ -201,8 +201,6 @@ class _Reading:
             self._add_sources(part, builder_of_part)
         claims = rules.claims(self._sources)
         signer = self._signer(config.sign, builder)
-        logos = dict(self._logos())
-
         problems = [self._located(opened.problems) for _, opened in self._opened]
         if any(problems):
             raise ConfigError(
@@ -217,7 +215,7 @@ class _Reading:
             tuple(source.origin for source in self._sources),
             claims,
             signer,
-            logos,
+            self._logos,
             tuple(self._watched),
             config.include,
             tuple(chain(*(listing.skipped for listing in self._listings.values()))),
@@ -232,8 +230,8 @@ class _Reading:
         for name in names:
             if self._base / name not in self._parts:
                 self._read_part(name)
-        if not names and any(sign in pattern for sign in "*?["):
-            message = f"no file matches {quote(pattern)}"  # the folder may fill later
+        if not names and re.search(r"[*?[]", pattern):  # the folder may fill later
+            message = f"no file matches {quote(pattern)}"
             cure = "put a file there, or correct the pattern"
             self._unmatched.append(Problem(place, message, cure))
         elif not names:
@@ -266,17 +264,30 @@ class _Reading:
     def _add_sources(self, part: Part, builder: Builder) -> None:
         main = self._main.name if self._main else "the file that includes it"
         for index, provider in enumerate(part.providers):
-            origin = Origin(part.file, f"provider[{index}]", part.file or main)
-            listing = None
+            place, listing = f"provider[{index}]", None
+            if provider.page and provider.page.logo:
+                logo = part.base / provider.page.logo
+                self._add_logo(logo, f"{place}.page.logo", builder)
             if provider.domains_file:
                 path = part.base / provider.domains_file
-                listing = self._listing(path, f"{origin.place}.domains_file", builder)
+                listing = self._listing(path, f"{place}.domains_file", builder)
             if listing:
                 from .listing import ListingProvider
 
                 keys = structs.asdict(provider)
                 provider = ListingProvider(**keys, listing=listing)
-            self._sources.append(Source(provider, listing, origin, builder, part.base))
+            origin = Origin(part.file, place, part.file or main)
+            self._sources.append(Source(provider, listing, origin, builder))
+
+    def _add_logo(self, path: Path, place: str, builder: Builder) -> None:
+        from .logo import UnusableLogoError, read_logo
+
+        self._watched[path] = None
+        try:
+            self._logos[len(self._sources)] = read_logo(path)
+        except UnusableLogoError as error:
+            self._is_unread |= isinstance(error.__cause__, OSError)
+            builder.add(place, *error.args)
 
     def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
         from .listing import read_listing
@@ -296,23 +307,6 @@ class _Reading:
             message = f"no line of {quote(str(path))} is a domain"
             builder.add(place, message, "give a text file with one domain per line")
         return listing
-
-    def _logos(self) -> Iterator[tuple[int, Logo]]:
-        """Yield the logo of each page, with the index of its provider."""
-        for index, source in enumerate(self._sources):
-            page = source.provider.page
-            if page is None or page.logo is None:
-                continue
-            from .logo import UnusableLogoError, read_logo
-
-            path = source.base / page.logo
-            self._watched[path] = None
-            try:
-                yield index, read_logo(path)
-            except UnusableLogoError as error:
-                self._is_unread |= isinstance(error.__cause__, OSError)
-                place = f"{source.origin.place}.page.logo"
-                source.builder.add(place, *error.args)
 
     def _signer(self, sign: Sign | None, builder: Builder) -> Signer | None:
         if sign is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .building import Builder
@@ -33,7 +32,6 @@ class Source(NamedTuple):
     listing: Listing | None  # of its `domains_file`
     origin: Origin
     builder: Builder
-    base: Path  # the folder that relative paths refer to
 
 
 def apply(providers: Sequence[Provider], builder: Builder) -> None:
@@ -63,7 +61,7 @@ def claims(sources: Sequence[Source]) -> dict[bytes, int]:
     """Return the provider that claims each domain; add problems for double claims."""
     claimed: dict[bytes, int] = {}
     for index, source in enumerate(sources):
-        provider, listing, origin, builder, _ = source
+        provider, listing, origin, builder = source
         for number, domain in enumerate(provider.domains):
             first = claimed.setdefault(domain.encode(), index)
             if first != index:

@@ -1,6 +1,7 @@
 """The tables of autoconfig.toml as frozen typed structs, with their defaults.
 
-Each attribute has the name of its TOML key; descriptions.toml says what a key means.
+Each attribute has the name of its TOML key; descriptions.toml says what the tables and
+their keys mean.
 """
 
 from __future__ import annotations
@@ -67,8 +68,6 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AuthenticationMethod(Table, frozen=True):
-    """A method by its name in a registry, such as that of the SASL mechanisms."""
-
     system: Line
     name: Line
 
@@ -106,8 +105,6 @@ WITHOUT_LOGIN: frozenset[Method] = frozenset(
 
 
 class Server(Table, frozen=True):
-    """The keys of every server, whatever it serves."""
-
     # Keys whose default depends on others; `completed` fills them in.
     computed: ClassVar[tuple[str, ...]] = ("port", "socket_type", "username", "url")
 
@@ -146,8 +143,6 @@ class Server(Table, frozen=True):
 
 
 class Pop3(Table, frozen=True):
-    """How a POP3 client handles the messages that it has fetched."""
-
     leave_messages_on_server: bool | None = None
     days_to_leave_messages_on_server: Days | None = None
     download_on_biff: bool | None = None
@@ -155,8 +150,6 @@ class Pop3(Table, frozen=True):
 
 
 class Incoming(Server, frozen=True):
-    """A server that receives mail."""
-
     type: Annotated[IncomingType, Meta(extra={"example": "imap"})]
     owa_url: Url | None = None
     ews_url: Url | None = None
@@ -170,8 +163,6 @@ URL_KEYS = ("url", "ews_url", "owa_url", "eas_url")
 
 
 class Outgoing(Server, frozen=True):
-    """A server that sends mail."""
-
     type: Annotated[OutgoingType, Meta(extra={"example": "smtp"})]
     add_this_server: bool | None = None
     use_global_preferred_server: bool | None = None
@@ -179,36 +170,26 @@ class Outgoing(Server, frozen=True):
 
 
 class Documentation(Table, frozen=True):
-    """A page with documentation."""
-
     url: Url
     descr: Texts = {}
 
 
 class Instruction(Table, frozen=True):
-    """An instruction for the user, with or without a page of details."""
-
     url: Url | None = None
     descr: Texts = {}
 
 
 class Enable(Table, frozen=True):
-    """What the user must do on the provider's site before a client can log in."""
-
     visit_url: Url
     instruction: Texts = {}
 
 
 class FormField(Table, frozen=True):
-    """A field of the webmail login form."""
-
     id: Line | None = None
     name: Line | None = None
 
 
 class LoginPageInfo(Table, frozen=True):
-    """How a program can fill in the webmail login form."""
-
     url: Url
     username: Filled = "%EMAILADDRESS%"
     username_field: FormField | None = None
@@ -217,15 +198,11 @@ class LoginPageInfo(Table, frozen=True):
 
 
 class Webmail(Table, frozen=True):
-    """The webmail interface."""
-
     login_page: Url
     login_page_info: LoginPageInfo | None = None
 
 
 class OAuth2(Table, frozen=True):
-    """The authorization server (RFC 6749) of the servers that accept OAuth2."""
-
     issuer: Issuer | None = None
     scope: Line | None = None
     auth_url: Url | None = None
@@ -236,8 +213,6 @@ class OAuth2(Table, frozen=True):
 
 
 class Contact(Table, frozen=True):
-    """Who can help."""
-
     name: Line | None = None
     phone: Phone | None = None
     email: Email | None = None
@@ -246,8 +221,6 @@ class Contact(Table, frozen=True):
 
 
 class ProviderPage(Table, frozen=True):
-    """The look and the content of the setup page."""
-
     logo: Line | None = None
     logo_background: Colour | None = None
     colour: Colour | None = None
@@ -260,8 +233,6 @@ class ProviderPage(Table, frozen=True):
 
 
 class Provider(Table, frozen=True):
-    """A mail provider and the domains that it serves."""
-
     id: Identifier | None = None
     domains: tuple[DomainPattern, ...] = ()
     domains_file: Line | None = None
@@ -319,16 +290,12 @@ SERVER_KEYS = (
 
 
 class Sign(Table, frozen=True):
-    """The key that signs profiles; paths are relative to this file's folder."""
-
     certificate: Line
     key: Line
     chain: Line | None = None
 
 
 class Config(Table, frozen=True):
-    """The whole file."""
-
     max_age: Age = 3600
     hook_max_age: HookAge = 60
     clients: Families | None = None

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from urllib.parse import quote as encoded
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,7 +18,6 @@ from ..cleaning import clean
 
 _PLACEHOLDER = re.compile(r"%([A-Za-z][A-Za-z_]*)%")
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s<>\"{}|\\^`]+")
 _URL_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[A-Za-z][\w-]*(?:/\S*)?")
@@ -25,7 +25,6 @@ _LONGEST_LINE = 2000  # characters; browsers and servers take such URLs
 _LONGEST_PATTERN = 255  # characters, since glob recurses for each folder
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _COLOUR = re.compile(r"#(?:[0-9a-f]{3}|[0-9a-f]{6})")
-_PHONE = re.compile(r"\+?[0-9 ()/.\u00a0\u202f-]*")
 
 
 def quote(value: object) -> str:
@@ -80,7 +79,7 @@ def _check_placeholder(found: str) -> None:
         return
     if found.upper() in PLACEHOLDERS:
         raise ValueError(f"{found} is not in capitals", f"write {found.upper()}")
-    from .explain.foreign import unknown_placeholder
+    from .explain.hints import unknown_placeholder
 
     message = f"no client knows the placeholder {found}"
     raise ValueError(message, unknown_placeholder(found))
@@ -95,12 +94,9 @@ def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
     """Fold a name, and leave the placeholders in it as they are."""
     if "%" not in value:
         return fold_(value)
-    found = [match[0] for match in _PLACEHOLDER.finditer(value)]
-    numbers = iter(range(len(found)))
-    folded = fold_(_PLACEHOLDER.sub(lambda _: f"x{next(numbers)}q9x", value))
-    for number, placeholder in enumerate(found):
-        folded = folded.replace(f"x{number}q9x", placeholder)
-    return folded
+    names = {placeholder: f"x{n}q9x" for n, placeholder in enumerate(PLACEHOLDERS)}
+    folded = fold_(_PLACEHOLDER.sub(lambda found: names[found[0]], value))
+    return re.sub("x([0-9])q9x", lambda found: PLACEHOLDERS[int(found[1])], folded)
 
 
 def _fold(value: str) -> str:
@@ -109,7 +105,7 @@ def _fold(value: str) -> str:
     try:
         return fold(value)
     except ValueError:
-        from .explain.foreign import no_host
+        from .explain.hints import no_host
 
         raise _unexpected("a host name", value, no_host(value)) from None
 
@@ -139,7 +135,7 @@ def domain_pattern(value: str) -> str:
     if not is_ip(name):
         with suppress(ValueError):
             return star + fold(name)
-    from .explain.foreign import no_domain
+    from .explain.hints import no_domain
 
     raise ValueError(*no_domain(value))
 
@@ -147,13 +143,6 @@ def domain_pattern(value: str) -> str:
 def identifier(value: str) -> str:
     """Return an id; Thunderbird and K-9 drop a file whose id is not a host name."""
     return value if line(value) == "%EMAILDOMAIN%" else _fold(value)
-
-
-def language_tag(value: str) -> str:
-    """Return a language tag (RFC 5646), or "" for text in no particular language."""
-    if value and not _LANGUAGE.fullmatch(value):
-        raise _unexpected("a language", value, 'write one like "en" or "pt-BR"')
-    return value
 
 
 def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
@@ -197,11 +186,6 @@ def url(value: str, schemes: tuple[str, ...] = ("https", "http")) -> str:
     return scheme.lower() + colon + rest
 
 
-def service_url(value: str) -> str:
-    """Return a URL as `url` does; XMPP servers have WebSockets too (RFC 7395)."""
-    return url(value, ("https", "http", "wss"))
-
-
 def issuer(value: str) -> str:
     """Return an issuer: a host name, or an https URL that clients compare literally.
 
@@ -227,13 +211,30 @@ def colour(value: str) -> str:
     return text if len(text) == 7 else "#" + "".join(2 * digit for digit in text[1:])
 
 
-def phone(value: str) -> str:
-    """Return a telephone number as written; a link dials its digits."""
-    digits = sum(map(str.isdigit, line(value)))
-    if not _PHONE.fullmatch(value) or not 3 <= digits <= 15:  # ITU-T E.164, section 6
-        cure = 'write one like "+41 44 123 45 67"'
-        raise _unexpected("a telephone number", value, cure)
-    return value
+def _matching(pattern: str, what: str, cure: str) -> Callable[[str], str]:
+    """Return a function that returns a value as written if it matches the pattern."""
+
+    def valid(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise _unexpected(what, value, cure)
+        return value
+
+    return valid
+
+
+service_url = partial(url, schemes=("https", "http", "wss"))  # wss: XMPP, RFC 7395
+# A language tag (RFC 5646), or "" for text in no particular language.
+language_tag = _matching(
+    "(?:[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)?",
+    "a language",
+    'write one like "en" or "pt-BR"',
+)
+phone = _matching(
+    r"(?=(?:[^0-9]*[0-9]){3,15}[^0-9]*$)"  # ITU-T E.164, section 6
+    r"(?!\s)\+?[0-9 ()/.\u00a0\u202f-]*(?<!\s)",
+    "a telephone number",
+    'write one like "+41 44 123 45 67"',
+)
 
 
 def email(value: str) -> str:

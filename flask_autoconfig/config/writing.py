@@ -70,6 +70,7 @@ def schema() -> dict[str, Any]:
     descriptions = tomllib.loads(path.read_text(encoding="utf-8"))
     for name, table in document["$defs"].items():
         described = descriptions["Server"] | descriptions[name]
+        table["description"] = described[""]
         for key, value in table["properties"].items():
             if value.get("default", "") is None:  # TOML has no null: the key is absent
                 del value["default"]

@@ -24,7 +24,7 @@ from msgspec import structs
 
 from ..address import fold
 from ..bounded import Bounded
-from ..config.mapping import is_mapping, plain
+from ..config.building import is_mapping, plain
 from ..config.reading import from_raw
 from ..config.tables import Provider
 from ..config.values import placeholder_text

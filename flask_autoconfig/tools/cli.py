@@ -62,12 +62,7 @@ class _Group(click.Group):
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _errors_reported():  # --help prints here already
-            try:
-                return super().make_context(*args, **extra)
-            except click.NoSuchOption as error:
-                message = f"No such option {error.option_name!r} before the command; "
-                message += "the options of a command go after its name"
-                raise click.UsageError(message, error.ctx) from None
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         with _errors_reported():
@@ -99,9 +94,7 @@ def _errors_reported() -> Iterator[None]:
 
         code = ending.code_of(error)
         if isinstance(error, OSError):
-            if code is None:
-                _report_os_error(error)
-            _discard_unwritten()
+            _report_os_error(error, code)
         elif code is None:
             raise
         raise click.exceptions.Exit(code or 1) from None
@@ -117,26 +110,24 @@ def _errors_reported() -> Iterator[None]:
         raise click.ClickException(cleaned) from None
 
 
-# Errors of writing to stdout, which carry no file name.
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _report_os_error(error: OSError) -> None:
+def _report_os_error(error: OSError, code: int | None = None) -> None:
+    """Report an error, unless the exit code tells it, and drop unwritten output."""
     message, cure = error.strerror or str(error), ""
     if error.filename:
         message = f"{os.fsdecode(error.filename)}: {error.strerror}"
-    elif error.errno in _NO_SPACE:
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # of stdout
         message = f"cannot write the output: {error.strerror}"
         cure = "make room there, or send it to another file"
-    _report(ConfigError([Problem("", message, cure)]))
+    if code is None:
+        _report(ConfigError([Problem("", message, cure)]))
+    _discard_unwritten()
 
 
 def _report(error: ConfigError) -> None:
     from . import problems, terminal
 
     with suppress(OSError):
-        for line in problems.of_error(error, terminal.width(err=True)):
-            terminal.echo(line, styled=True, err=True)
+        terminal.show(problems.of_error(error, terminal.width(err=True)), err=True)
 
 
 def _report_unexpected(*error: Any) -> None:
@@ -199,5 +190,4 @@ def main() -> None:
         cli(prog_name="flask-autoconfig")
     except OSError as error:  # while click itself wrote, for example the help
         _report_os_error(error)
-        _discard_unwritten()
         sys.exit(1)

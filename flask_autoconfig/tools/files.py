@@ -6,15 +6,15 @@ put a link in its place between a check and a write.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePath
 
 from ..errors import ConfigError, Problem
 from ..files import refused
+from . import terminal
 
 _STAGING = ".autoconfig-"  # how the name of a staging folder begins
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -27,7 +27,7 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
     The folder must exist. With *replace* there may be an ordinary file of that name; its
     mode is kept if it belongs to this user.
     """
-    with _held(path.parent) as folder:
+    with opened(path.parent) as folder:
         if not replace:
             folder.write(path.name, data)
             return
@@ -38,21 +38,29 @@ def write_file(path: Path, data: bytes, *, replace: bool) -> None:
 
 def check_replaceable(path: Path) -> None:
     """Raise OSError where the folder is missing, or anything but a file is there."""
-    with _held(path.parent) as folder:
+    with opened(path.parent) as folder:
         folder.mode_of(path.name)
 
 
 def write_all(folder: Path, files: Iterable[tuple[Path, bytes]]) -> list[Path]:
     """Write files below the folder, all or none; return their paths.
 
-    Raises ConfigError.
+    They are written to a staging folder first, so that a failure leaves the old ones as
+    they were. Nothing outside the folder is touched: a link in place of a folder or a
+    file is refused. Raises ConfigError.
     """
     paths: list[Path] = []
-    with reported(folder), opened(folder) as root, root.staging() as staging:
+    with (
+        reported(folder),
+        opened(folder, create=True) as root,
+        root.staging() as staging,
+    ):
         for number, (path, data) in enumerate(files):
             staging.write(str(number), data)
             paths.append(path)
         root.take(staging, paths)
+    count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    terminal.echo(f"{count} written below {folder}", err=True)
     return paths
 
 
@@ -71,18 +79,10 @@ def reported(named: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Folder]:
-    """Open the folder that the user named, which may be a link; create a missing one."""
-    try:
+def opened(path: Path, *, create: bool = False) -> Iterator[Folder]:
+    """Open the folder that the user named, which may be a link."""
+    if create:
         path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # something else has the name
-        raise OSError(errno.ENOTDIR, error.strerror, str(path)) from error
-    with _held(path) as folder:
-        yield folder
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[Folder]:
     number = os.open(path, _FOLDER)
     try:
         yield Folder(number, path)
@@ -107,30 +107,25 @@ class Folder:
         self.path = path  # for messages
 
     @contextmanager
-    def below(self, parts: tuple[str, ...]) -> Iterator[Folder]:
+    def below(self, *names: str) -> Iterator[Folder]:
         """Open the folder below by these names; create it where it is missing."""
-        if not parts:
-            yield self
-            return
-        with self._entered(parts[0]) as folder, folder.below(parts[1:]) as last:
-            yield last
-
-    @contextmanager
-    def _entered(self, name: str) -> Iterator[Folder]:
-        path = self.path / name
-        if name in ("", ".", "..") or "/" in name:
-            raise refused("it is not the name of a folder", path)
-        try:
-            with _naming(path):
-                with suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=self._number)
-                number = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self._number)
-        except NotADirectoryError as error:
-            raise refused("a link or a file is in a folder's place", path) from error
-        try:
-            yield Folder(number, path)
-        finally:
-            os.close(number)
+        with ExitStack() as stack:
+            folder = self
+            for name in names:
+                path, inside = folder.path / name, folder._number
+                if name in ("", ".", "..") or "/" in name:
+                    raise refused("it is not the name of a folder", path)
+                try:
+                    with _naming(path):
+                        with suppress(FileExistsError):
+                            os.mkdir(name, dir_fd=inside)
+                        number = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=inside)
+                except NotADirectoryError as error:
+                    reason = "a link or a file is in a folder's place"
+                    raise refused(reason, path) from error
+                stack.callback(os.close, number)
+                folder = Folder(number, path)
+            yield folder
 
     @contextmanager
     def staging(self) -> Iterator[Folder]:
@@ -142,7 +137,7 @@ class Folder:
         with _naming(self.path):
             os.mkdir(name, 0o700, dir_fd=self._number)
         try:
-            with self._entered(name) as folder:
+            with self.below(name) as folder:
                 try:
                     yield folder
                 finally:
@@ -187,13 +182,13 @@ class Folder:
         All paths are checked before the first file is moved.
         """
         for number, path in enumerate(paths):
-            with self.below(path.parent.parts) as folder:
+            with self.below(*path.parent.parts) as folder:
                 mode = folder.mode_of(path.name)
             if mode is not None:
                 os.chmod(str(number), mode, dir_fd=staging._number)
         os.sync()  # once for all: a crash must not leave empty files behind
         for number, path in enumerate(paths):
-            with self.below(path.parent.parts) as folder:
+            with self.below(*path.parent.parts) as folder:
                 folder._replace(staging, str(number), path.name)
 
     def _replace(self, source: Folder, name: str, new_name: str) -> None:

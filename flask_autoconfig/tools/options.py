@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -35,11 +36,10 @@ def _connections(
     """Parse values of the form that curl's --connect-to has."""
     found = []
     for value in values:
-        parts = value.split(":")
-        if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
+        parts = re.fullmatch("([^:]*):([0-9]{1,5}):([^:]*):([0-9]{1,5})", value)
+        if not parts:
             raise click.BadParameter(f"{value!r} is not HOST:PORT:HOST:PORT")
-        host, port, real_host, real_port = parts
-        found.append(((host.lower(), int(port)), (real_host, int(real_port))))
+        found.append(((parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))))
     return found
 
 

@@ -13,7 +13,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -39,7 +38,10 @@ def shown(
     *file* is the main file, *kind* is `error` or `warning`. Of many similar problems
     the first ones are shown, followed by the number of the others.
     """
-    kinds = list(map(_kind, problems))
+    kinds = [
+        (it.client, it.file, _VARIABLE.sub("", f"{it.place}\n{it.message}\n{it.cure}"))
+        for it in problems
+    ]
     totals = Counter(kinds)
     seen: Counter[tuple[str, ...]] = Counter()
     lines = _lines_of(problems, Path(file))
@@ -64,12 +66,6 @@ def of_error(error: ConfigError, width: int | None = None) -> Iterator[str]:
     name = error.file or "the configuration"
     yield wrapped(f"{head} {clean(name)}: {count}", width)
     yield from shown(problems, error.file, "error", width)
-
-
-def _kind(problem: Problem) -> tuple[str, ...]:
-    texts = (problem.place, problem.message, problem.cure)
-    constant = (_VARIABLE.sub("", text) for text in texts)
-    return problem.client, problem.file, *constant
 
 
 def _block(
@@ -101,18 +97,14 @@ def _lines_of(problems: Iterable[Problem], main: Path) -> dict[tuple[str, int], 
 
     Problems name an included file relative to the main one or to the working folder.
     """
-    wanted: dict[str, set[int]] = {}
-    for problem in problems:
-        if problem.line and not problem.excerpt:
-            wanted.setdefault(problem.file, set()).add(problem.line)
-    found = {}
-    for name, numbers in wanted.items():
+    found = {(it.file, it.line): "" for it in problems if it.line and not it.excerpt}
+    for name in {name for name, _ in found}:
         beside = main.parent / name if name else main
         path = beside if beside.is_file() else Path(name)
         if not path.is_file():  # a pipe can be read only once
             continue
         with suppress(OSError), path.open(encoding="utf-8-sig", errors="replace") as it:
-            for number, line in enumerate(islice(it, max(numbers)), 1):
-                if number in numbers:
+            for number, line in enumerate(it, 1):
+                if (name, number) in found:
                     found[name, number] = line[:_LONGEST_LINE]
     return found

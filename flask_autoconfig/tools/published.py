@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -40,17 +40,14 @@ class Hosted(NamedTuple):
 
 def find_hosted(domain: str, mx_hosts: list[str], net: Network) -> Hosted | None:
     """Return the first complete settings in the order in which Thunderbird asks."""
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(partial(_read, domain, net), _urls(domain, mx_hosts)))
-    return next(filter(None, found), None)
-
-
-def _urls(domain: str, mx_hosts: list[str]) -> Iterator[str]:
-    yield f"{ISPDB}{domain}"
+    urls = [f"{ISPDB}{domain}"]
     # Of several MX hosts the first counts: the others may be left over from a move.
     for base in mx_domains(mx_hosts[:1], domain):
-        yield f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
-        yield f"{ISPDB}{base}"
+        own = f"https://autoconfig.{base}{CONFIG}?emailaddress={NOBODY}%40{domain}"
+        urls += [own, f"{ISPDB}{base}"]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(partial(_read, domain, net), urls))
+    return next(filter(None, found), None)
 
 
 def _read(domain: str, net: Network, url: str) -> Hosted | None:

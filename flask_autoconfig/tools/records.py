@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 import dns.rdata
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
-from .net.common import in_thread, texts
+from .net.common import texts
 from .net.resolver import Authority, LookupFailed, Resolver
 from .zone import TTL, Record
 
@@ -47,30 +47,20 @@ def _zone(domain: Published) -> str:
         *("; remove: {} IN {} {}".format(*record) for record in domain.outdated),
         *("{} IN {} {}".format(*record) for record in domain.records),
     ]
-    return _text(lines)
+    return "\n".join(lines) + "\n"
 
 
 def _table(domain: Published) -> str:
     """Write name, type and value as the forms of DNS hosters ask for them."""
-    rows = [("Name", "Type", "Value"), *map(_row, domain.records)]
-    for record in domain.outdated:
-        name, type_, value = _row(record)
-        rows.append((name, type_, f"remove: {value}"))
+    rows = [("Name", "Type", "Value"), *domain.records]
+    rows += [it._replace(data=f"remove: {it.data}") for it in domain.outdated]
     names, types, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = [f"{domain.domain} (certificates: {', '.join(domain.certificates)})"]
-    lines += [
-        f"{name:{names}}  {type_:{types}}  {value}" for name, type_, value in rows
-    ]
-    return _text(lines)
-
-
-def _row(record: Record) -> tuple[str, str, str]:
-    """Return the columns; a text that is one string without escapes loses its quotes."""
-    plain = _PLAIN_TEXT.fullmatch(record.data)
-    return record.name, record.type, plain[1] if plain else record.data
-
-
-_PLAIN_TEXT = re.compile(r'"([^"\\]*)"')
+    for name, type_, data in rows:
+        # A text that is one string without escapes loses its quotes.
+        value = re.sub(r'^((?:remove: )?)"([^"\\]*)"$', r"\1\2", data)
+        lines.append(f"{name:{names}}  {type_:{types}}  {value}")
+    return "\n".join(lines) + "\n"
 
 
 def _nsupdate(domain: Published) -> str:
@@ -96,7 +86,7 @@ def _nsupdate(domain: Published) -> str:
         lines += [f"update delete {name}.{domain.domain}. {it}" for name, it in sets]
     for name, type_, data in domain.records:
         lines.append(f"update add {name}.{domain.domain}. {TTL} {type_} {data}")
-    return _text([*lines, "send"])
+    return "\n".join([*lines, "send\n"])
 
 
 # nsupdate takes the rest of a longer line for the next command: after 4,096 characters
@@ -115,11 +105,7 @@ def _json(*domains: Published) -> str:
         if domain.was_compared:
             outdated = [record._asdict() for record in domain.outdated]
             found[domain.domain]["outdated"] = outdated
-    return _text([json.dumps(found, indent=2)])
-
-
-def _text(lines: Iterable[str]) -> str:
-    return "\n".join(lines) + "\n"
+    return json.dumps(found, indent=2) + "\n"
 
 
 FORMATS: dict[str, Callable[[Published], str]] = {
@@ -149,20 +135,12 @@ def compared(published: Published, resolver: Resolver) -> Published:
     The zone's own name servers are asked; the resolver, where none of them answers.
     Raises LookupFailed.
     """
-    failure = seen = None
-    try:
-        seen = _compared(published, resolver)
-    except LookupFailed as error:
-        # The zone's own servers do not tell the first, and are not found at the second.
-        if error.kind in ("dnssec", "timeout"):
-            raise
-        failure = error
+    seen = _compared(published, resolver)
     found = _at_authorities(published, resolver)
     domain, total = published.domain, len(published.records)
     if not found:
-        if seen is None:
-            raise failure or LookupFailed(domain, "no name server answers")
-        if len(seen.records) == total and _is_nowhere(domain, resolver):
+        is_there = len(seen.records) < total or resolver.is_known(domain)
+        if not is_there and not resolver.authorities(domain, allow_private=True):
             raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
         return seen
     _, first, newest = max(found, key=lambda each: each[0])
@@ -173,25 +151,7 @@ def compared(published: Published, resolver: Resolver) -> Published:
             unlike = "no records, unlike" if is_empty else "other records than"
             told = f"the name server {server} has {unlike} {first}: {texts()['lags']}"
             (faults if is_empty else notes).append(told)
-    if failure:
-        notes.append(f"only the zone's own name servers answer; for others: {failure}")
-    elif (
-        seen
-        and seen._replace(notes=[]) != newest._replace(notes=[])
-        and not any(other == seen for _, _, other in found)
-    ):
-        notes.append(
-            f"the resolver still has older answers than {first}, until their time to "
-            "live ends; clients may see them too"
-        )
     return newest._replace(notes=notes, faults=faults)
-
-
-def _is_nowhere(domain: str, resolver: Resolver) -> bool:
-    """Return whether neither the domain exists nor a zone that its records belong to."""
-    with suppress(LookupFailed):
-        return not resolver.authorities(domain, True) and not resolver.is_known(domain)
-    return False
 
 
 def _at_authorities(
@@ -202,20 +162,18 @@ def _at_authorities(
     Each comes with the serial number of the zone there and the number of differences.
     """
 
-    def look(server: Authority) -> tuple[tuple[int, int], Authority, Published]:
-        seen = _compared(published, server.resolver)
-        size = len(seen.records) + len(seen.outdated)
-        return (server.resolver.serial(published.domain), size), server, seen
+    def look(
+        server: Authority,
+    ) -> Iterator[tuple[tuple[int, int], Authority, Published]]:
+        with suppress(LookupFailed):
+            seen = _compared(published, server.resolver)
+            size = len(seen.records) + len(seen.outdated)
+            yield (server.resolver.serial(published.domain), size), server, seen
 
     with suppress(LookupFailed):
         servers = resolver.authorities(published.domain)
-        tasks = [in_thread(partial(look, server)) for server in servers]
-        wait(tasks)
-        for task in tasks:
-            error = task.exception()
-            if error and not isinstance(error, LookupFailed):
-                raise error
-        return [task.result() for task in tasks if not task.exception()]
+        with ThreadPoolExecutor(len(servers) or 1) as pool:
+            return list(chain.from_iterable(pool.map(lambda it: [*look(it)], servers)))
     return []
 
 
@@ -231,12 +189,10 @@ def _compared(published: Published, resolver: Resolver) -> Published:
         found = [(_key(data), data) for data in resolver.records(host, type_)]
         extra: list[Record] = []
         if type_ == "CNAME" and not found:
-            extra = sorted(
-                Record(name, address, data.to_text())
-                for address in _ADDRESSES
-                for data in resolver.records(host, address)
-            )
-            if extra and _resolves_alike(host, wanted[0], resolver):
+            extra = _records_of(name, host, _ADDRESSES, resolver)
+            # Addresses of the target are as good as an alias.
+            target = resolver.addresses(wanted[0].data.rstrip(".")) if extra else []
+            if target and {*resolver.addresses(host)} <= {*target}:
                 continue
         expected = {
             _key(dns.rdata.from_text("IN", type_, record.data)): record
@@ -250,30 +206,27 @@ def _compared(published: Published, resolver: Resolver) -> Published:
             for key, data in found
             if key not in expected and _tag(key) in tags
         )
-        made_up = _by_wildcard(host, {record.type for record in extra}, resolver)
-        kept = [record for record in extra if record[1:] not in made_up]
-        first = next((record for record in extra if record[1:] in made_up), None)
-        if first is not None:
+        # What a random name beside the host has too is there by a wildcard.
+        sibling = f"no-such-name-e3b0c442.{host.partition('.')[2]}"
+        types = dict.fromkeys(record.type for record in extra)
+        made_up = {*_records_of(name, sibling, types, resolver)}
+        outdated += [record for record in extra if record not in made_up]
+        for first in [record for record in extra if record in made_up][:1]:
             notes.append(
                 f"{host} has {first.type} {first.data} by a wildcard record, "
                 "as any name there: a record of its own takes its place"
             )
-        outdated += kept
     return published._replace(
         records=missing, outdated=outdated, was_compared=True, notes=notes
     )
 
 
-def _by_wildcard(
-    host: str, types: Iterable[str], resolver: Resolver
-) -> set[tuple[str, str]]:
-    """Return type and data of the records that a random name beside the host has."""
-    sibling = f"no-such-name-e3b0c442.{host.partition('.')[2]}"
-    return {
-        (type_, data.to_text())
-        for type_ in types
-        for data in resolver.records(sibling, type_)
-    }
+def _records_of(
+    name: str, host: str, types: Iterable[str], resolver: Resolver
+) -> list[Record]:
+    """Return what *host* has of these types, as records of *name*."""
+    found = ((type_, data) for type_ in types for data in resolver.records(host, type_))
+    return sorted(Record(name, type_, data.to_text()) for type_, data in found)
 
 
 def _key(data: Rdata) -> Rdata | bytes:
@@ -290,9 +243,3 @@ def _tag(key: Rdata | bytes) -> bytes | None:
         return None
     tag = _TAG.match(key.lstrip(b'"\\'))  # which people type into web panels
     return tag[0] if tag else b""
-
-
-def _resolves_alike(host: str, alias: Record, resolver: Resolver) -> bool:
-    """Return whether *host* has the addresses of the target of *alias*."""
-    target = set(resolver.addresses(alias.data.rstrip(".")))
-    return bool(target) and set(resolver.addresses(host)) <= target

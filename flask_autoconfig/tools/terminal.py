@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -71,6 +72,12 @@ def echo(
         parts[::2] = map(clean_lines, parts[::2])
         text = "".join(parts)
     click.echo(text, nl=nl, err=err)
+
+
+def show(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print styled lines as :func:`echo` does."""
+    for line in lines:
+        echo(line, styled=True, err=err)
 
 
 def tell(text: str, *, err: bool = False, **style: Any) -> None:

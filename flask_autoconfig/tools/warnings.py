@@ -20,8 +20,7 @@ from msgspec import to_builtins
 from .. import oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
 from ..config.building import below
-from ..config.explain import hints
-from ..config.explain.foreign import login_for, theirs_in
+from ..config.explain.hints import for_type, login_for, theirs_in
 from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
@@ -177,7 +176,7 @@ def _services(provider: Provider) -> Findings:
             yield _found("url-without-path", f"{place}.url", server=server)
 
         table = place.partition("[")[0]
-        if cure := hints.for_type(server.type, table) if table != "setup" else "":
+        if cure := for_type(server.type, table) if table != "setup" else "":
             code, place = "misplaced-server", f"{place}.type"
             yield _found(code, place, server=server, table=table, cure=cure)
 

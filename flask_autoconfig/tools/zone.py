@@ -91,20 +91,28 @@ def service_records(provider: Provider, domain: str) -> Iterator[Record]:
         is_denied = tuple(service) not in offered
         found[name] = [Record(name, "SRV", "0 0 0 .")] if is_denied else []
     for servers in _groups(provider):
-        for record in _ranked(servers, domain):
-            found.setdefault(record.name, []).append(record)
+        targets = [_target(server, domain) for _, server in servers]
+        if targets and isinstance(targets[0], str):
+            continue
+        # Ranked across types (RFC 6186, section 3.4).
+        named = dict.fromkeys(it for it in targets if not isinstance(it, str))
+        for priority, (name, host, port, path) in enumerate(named):
+            record = Record(name, "SRV", f"{priority} 1 {port} {host}.")
+            paths = [Record(name, "TXT", f'"path={path}"')] if path else []
+            found.setdefault(name, []).extend([record, *paths])
     yield from chain.from_iterable(found.values())
 
 
 def left_out(provider: Provider) -> Iterator[tuple[str, str]]:
     """Yield the place of each server that no SRV record can name, with the reason."""
-    domain = "example.com"  # no reason depends on it
     for servers in _groups(provider):
-        reasons = [_reason_against(server, domain) for _, server in servers]
-        for (place, _), reason in zip(servers, reasons, strict=True):
-            if reason or reasons[0]:
-                first = f"{servers[0][0]}, which comes first, cannot have a record"
-                yield place, reason or first
+        # No reason depends on the domain.
+        targets = [_target(server, "example.com") for _, server in servers]
+        for (place, _), target in zip(servers, targets, strict=True):
+            if isinstance(target, str):
+                yield place, target
+            elif isinstance(targets[0], str):
+                yield place, f"{servers[0][0]}, which comes first, cannot have a record"
 
 
 def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
@@ -122,62 +130,43 @@ def _groups(provider: Provider) -> Iterator[list[tuple[str, Server]]]:
         yield [pair for pair in provider.servers if pair[1].type == type_][:1]
 
 
-def _ranked(servers: list[tuple[str, Server]], domain: str) -> Iterator[Record]:
-    """Yield the records of a group, ranked across types (RFC 6186, section 3.4)."""
-    if servers and _reason_against(servers[0][1], domain):
-        return
-    targets = dict.fromkeys(
-        _target(server, domain)
-        for _, server in servers
-        if not _reason_against(server, domain)
-    )
-    for priority, (name, host, port, path) in enumerate(targets):
-        yield Record(name, "SRV", f"{priority} 1 {port} {host}.")
-        if path:
-            yield Record(name, "TXT", f'"path={path}"')
+def _target(server: Server, domain: str) -> tuple[str, str, int | None, str] | str:
+    """Return the name of the service, the host, the port, and a path that is unusual.
 
-
-def _target(server: Server, domain: str) -> tuple[str, str, int | None, str]:
-    """Return the name of the service, the host, the port, and a path that is unusual."""
-    if server.type in _URL_TYPES:
-        parts = urlsplit(known_part(server.url or "", domain))
-        is_usual = parts.path == f"/.well-known/{server.type}"  # RFC 6764, section 4
-        path = "" if is_usual else parts.path or "/"
-        return _OTHERS[server.type], parts.hostname or "", parts.port or 443, path
-    services = {(type_, socket): name for name, type_, socket in MAIL_SERVICES}
-    name = services.get((server.type, server.socket_type or "SSL"), _SIEVE)
-    return name, with_domain(server.hostname or "", domain), server.port, ""
-
-
-def _reason_against(server: Server, domain: str) -> str:
-    """Return why no record can name a server, "" where one can."""
-    if server.type in _URL_TYPES:
-        return _reason_against_url(server, domain)
-    if server.socket_type == "plain":
+    If no record can name the server, return why.
+    """
+    type_, path = server.type, ""
+    host, port = with_domain(server.hostname or "", domain), server.port
+    if type_ in _URL_TYPES:
+        name, url = _URL_TYPES[type_], known_part(server.url or "", domain)
+        parts = urlsplit(url)
+        usual = f"/.well-known/{type_}"  # RFC 6764, section 4
+        host, port = parts.hostname or "%", parts.port or 443
+        path = "" if parts.path == usual else parts.path or "/"
+        if not url:
+            return "it has no url"
+        if url.startswith("http://"):
+            return "their services are encrypted, and its url is not"
+        if type_ == "jmap" and url != f"https://{parts.netloc}{usual}":
+            return f"RFC 8620 implies the path {usual}, and its url has another"
+        if len(path) > _LONGEST_PATH:
+            return f"a path has {_LONGEST_PATH} characters at most"
+    elif server.socket_type == "plain":
         return "their services are encrypted"
-    if server.type == "managesieve" and server.socket_type == "SSL":
-        return f"{_SIEVE} is found with STARTTLS"
-    return _reason_against_host(with_domain(server.hostname or "", domain))
-
-
-def _reason_against_url(server: Server, domain: str) -> str:
-    if not server.url:
-        return "it has no url"
-    known = known_part(server.url, domain)
-    if known.startswith("http://"):
-        return "their services are encrypted, and its url is not"
-    parts = urlsplit(known)
-    if server.type == "jmap" and known != f"https://{parts.netloc}/.well-known/jmap":
-        return "RFC 8620 implies the path /.well-known/jmap, and its url has another"
-    if len(parts.path) > _LONGEST_PATH:
-        return f"a path has {_LONGEST_PATH} characters at most"
-    return _reason_against_host(parts.hostname or "%")
-
-
-def _reason_against_host(host: str) -> str:
+    elif type_ == "managesieve":
+        name = _SIEVE
+        if server.socket_type == "SSL":
+            return f"{_SIEVE} is found with STARTTLS"
+    else:
+        names = {tuple(service): name for name, *service in MAIL_SERVICES}
+        name = names[type_, server.socket_type or "SSL"]
     if "%" in host:
         return "the host is not the same for everybody"
-    return "they name a host, never an IP address" if is_ip(host) else ""
+    return (
+        "they name a host, never an IP address"
+        if is_ip(host)
+        else (name, host, port, path)
+    )
 
 
 def digest_records(

@@ -1,22 +1,29 @@
-"""Messages and cures for the keys and values that the tables refuse."""
+"""Messages and cures for the keys and values that the tables refuse.
+
+What other programs call a key, a value or a placeholder is in words.toml.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
 
+from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
 from .. import tables
 from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
-from .foreign import SERVERS, WORDS, bare_host, login_for, plain, socket_type, synonym
-from .foreign import for_type as for_type
 from .hiding import is_secret
 
-Keys = Mapping[str, Key]
+WORDS: Mapping[str, Any] = tomllib.loads(
+    Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
+)
 # The tables by their heading; of those that have a stray key, the first is proposed.
 _HOMES = {
     "[[provider]]": tables.Provider,
@@ -29,6 +36,12 @@ _HOMES = {
 }
 _OTHER_NAMES = {ours: names.split() for ours, names in WORDS["keys"].items()}
 _PASSWORDS, _ALL = WORDS["passwords"].split(), WORDS["all"].split()
+_PLACEHOLDER_NAMES: dict[str, str]
+_SERVERS: dict[str, str]  # a heading -> our table, and the type of the server
+_PLACEHOLDER_NAMES, _SERVERS = (
+    {name: ours for ours, names in WORDS[table].items() for name in names.split()}
+    for table in ("placeholders", "servers")
+)
 _KINDS = {
     inspect.StrType: "a string",
     inspect.BoolType: "true or false",
@@ -36,126 +49,114 @@ _KINDS = {
     inspect.DictType: "a table",
     inspect.VarTupleType: "a list",
 }
-_MOST_GUESSED = 1000  # different words of a file that are compared with known ones
 
 
-class Hints:
-    """Describes what a file has wrong, each with a message and a cure."""
-
-    def __init__(self, file: str) -> None:
-        """`file` is the included file that is read, "" for the main one."""
-        top = "the top of the file, before the first table"
-        if file:
-            top = "the file that includes this one"
-        homes = {top: tables.Config, **_HOMES}
-        self._homes = {head: keys_of(cls)[0] for head, cls in homes.items()}
-        self._near: dict[tuple[str, tuple[str, ...]], str] = {}
-
-    def unknown_key(
-        self, key: str, raw: dict[str, Any], known: Keys
-    ) -> tuple[str, str]:
-        """Return the cure, and the known key that was probably meant, or ""."""
-        theirs = plain(key)
-        if theirs in _PASSWORDS:
-            why = "the settings are public, and clients ask for the password"
-            return f"remove it: {why}", ""
-        if _is_tables(raw[key]) and theirs in SERVERS:
-            home, type_ = SERVERS[theirs].split()
-            below = ", below its [[provider]]" * ("provider" in known)
-            cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
-            return cure, home
-        found = next(self._places_for(key, raw, known), None)
-        if found is not None:
-            return found
-        near = self._nearest(key, known)
-        if near:
-            return f"did you mean {near}?", near
-        return f"the known keys are {', '.join(known)}", ""
-
-    def refused(self, error: ValueError, raw: str, at: str) -> tuple[str, str]:
-        """Describe a string that its key refuses, without repeating a secret."""
-        message, cure = error.args
-        if is_secret(_key(at)) and quote(raw) in message:
-            return message.partition(quote(raw))[0] + "the value", "remove that"
-        return message, cure
-
-    def wrong(
-        self, kind: inspect.Type, raw: Any, at: str, port: Any
-    ) -> tuple[str, str]:
-        """Describe a value that its key cannot have; *port* is in the same table."""
-        expected, key = _KINDS.get(type(kind), ""), _key(at)
-        if isinstance(kind, inspect.IntType):
-            expected = f"an integer from {kind.ge} to {kind.le}"
-        elif isinstance(kind, inspect.LiteralType):
-            words = ", ".join(f'"{word}"' for word in kind.values)
-            expected = f"one of {words}" if len(kind.values) > 1 else words
-        if is_secret(key):
-            return f"expected {expected}", f"write {expected}"
-        cure = self._cure(kind, raw, at, port) or f"write {expected}"
-        return f"expected {expected}, got {quote(raw)}", cure
-
-    def _cure(self, kind: inspect.Type, raw: Any, at: str, port: Any) -> str:
-        key = _key(at)
-        heading = _heading(kind, at)
-        if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
-            return "begin with [[provider]] and its domains, before its other tables"
-        if heading:
-            return f"write the heading {heading}, and its keys below it"
-        if key == "clients" and raw in _ALL:
-            return "remove the key: by default all are served, except ispdb"
-        if isinstance(kind, inspect.DictType) and isinstance(raw, str):
-            return f"name the language: {{en = {quote(raw)}}}"
-        value = _meant(key, kind, raw, port)
-        if value:
-            return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
-        if not isinstance(kind, inspect.LiteralType):
-            return ""
-        if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
-            return cure
-        by_lower = {str(word).lower(): word for word in kind.values}
-        near = self._nearest(raw, by_lower) if isinstance(raw, str) else ""
-        return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
-
-    def _places_for(
-        self, key: str, raw: Mapping[str, Any], known: Keys
-    ) -> Iterator[tuple[str, str]]:
-        """Yield what to write for a key of another table or of another program."""
-        name = key.lower().replace("-", "_")
-        theirs = plain(key)
-        others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
-        if _is_tables(raw[key]):
-            others = []
-        for head, keys in {"": known, **self._homes}.items():
-            for meant in filter(keys.__contains__, (name, *others)):
-                kind, extra = keys[meant].value
-                heading = _heading(kind, f"{head.strip('[]')}.{meant}")
-                where = f" in {head}" if head else ""
-                if not head and meant in raw:
-                    yield f"remove it: {meant} is there", meant
-                elif heading and head.startswith("[") and _is_tables(raw[key]):
-                    yield f"write the heading {heading}, below its {head}", ""
-                elif head and meant == name:
-                    yield f"move {name} to {head}", ""
-                else:
-                    if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
-                        kind = unwrapped(kind.item_type)[0]
-                    value = _meant(meant, kind, raw[key], raw.get("port"), key)
-                    cure = f"write {meant} = {value or quote('…')}{where}"
-                    yield cure, meant * (not head)
-
-    def _nearest(self, word: str, words: Iterable[str]) -> str:
-        """Return the word that was probably meant, or ""."""
-        pair = (word, tuple(words))
-        is_comparable = len(word) <= 2 * max(map(len, pair[1]))
-        if is_comparable and pair not in self._near and len(self._near) < _MOST_GUESSED:
-            plain_word = word.lower().replace("-", "_")
-            found = difflib.get_close_matches(plain_word, pair[1], 1, 0.6)
-            self._near[pair] = found[0] if found else ""
-        return self._near.get(pair, "")
+def _plain(name: str) -> str:
+    """Return a name in lower case, without separators between its words."""
+    return re.sub(r"[\s_.-]", "", name.lower())
 
 
-def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "") -> str:
-    """Return what was meant by a value, as TOML spells it, or ""."""
+# --- Keys and values --------------------------------------------------------------------
+
+
+def unknown_key(
+    key: str, raw: dict[str, Any], known: Mapping[str, Key], file: str
+) -> tuple[str, str]:
+    """Return the cure, and the known key that was probably meant, or "".
+
+    `file` is the included file that has the key, "" for the main one.
+    """
+    theirs, is_table = _plain(key), _is_tables(raw[key])
+    if theirs in _PASSWORDS:
+        why = "the settings are public, and clients ask for the password"
+        return f"remove it: {why}", ""
+    if is_table and theirs in _SERVERS:
+        home, type_ = _SERVERS[theirs].split()
+        below = ", below its [[provider]]" * ("provider" in known)
+        cure = f'write the heading [[provider.{home}]]{below}, and type = "{type_}"'
+        return cure, home
+    # A key of another table, or of another program.
+    name = key.lower().replace("-", "_")
+    others = [it for it, names in _OTHER_NAMES.items() if theirs in names]
+    names = [name] if is_table else [name, *others]
+    top = "the top of the file, before the first table"
+    top = "the file that includes this one" if file else top
+    homes = {top: tables.Config, **_HOMES}.items()
+    places = [("", known), *((head, keys_of(cls)[0]) for head, cls in homes)]
+    for head, keys in places:
+        for meant in filter(keys.__contains__, names):
+            heading = _heading(keys[meant].value[0], f"{head.strip('[]')}.{meant}")
+            if not head and meant in raw:
+                return f"remove it: {meant} is there", meant
+            if heading and head.startswith("[") and is_table:
+                return f"write the heading {heading}, below its {head}", ""
+            if head and meant == name:
+                return f"move {name} to {head}", ""
+            kind, extra = keys[meant].value
+            if isinstance(kind, inspect.VarTupleType) and extra.get("single"):
+                kind = unwrapped(kind.item_type)[0]
+            value = _meant(meant, kind, raw[key], key)
+            where = f" in {head}" if head else ""
+            return f"write {meant} = {value or quote('…')}{where}", meant * (not head)
+    if near := _nearest(key, tuple(known)):
+        return f"did you mean {near}?", near
+    return f"the known keys are {', '.join(known)}", ""
+
+
+def refused(error: ValueError, raw: str, at: str) -> tuple[str, str]:
+    """Describe a string that its key refuses, without repeating a secret."""
+    message, cure = error.args
+    if is_secret(_key(at)) and quote(raw) in message:
+        return message.partition(quote(raw))[0] + "the value", "remove that"
+    return message, cure
+
+
+def wrong(kind: inspect.Type, raw: Any, at: str) -> tuple[str, str]:
+    """Describe a value that its key cannot have."""
+    expected = _KINDS.get(type(kind), "")
+    if isinstance(kind, inspect.IntType):
+        expected = f"an integer from {kind.ge} to {kind.le}"
+    elif isinstance(kind, inspect.LiteralType):
+        words = ", ".join(f'"{word}"' for word in kind.values)
+        expected = f"one of {words}" if len(kind.values) > 1 else words
+    if is_secret(_key(at)):
+        return f"expected {expected}", f"write {expected}"
+    cure = _cure(kind, raw, at) or f"write {expected}"
+    return f"expected {expected}, got {quote(raw)}", cure
+
+
+def _cure(kind: inspect.Type, raw: Any, at: str) -> str:
+    key = _key(at)
+    if at == "provider" and isinstance(raw, dict) and "domains" not in raw:
+        return "begin with [[provider]] and its domains, before its other tables"
+    if heading := _heading(kind, at):
+        return f"write the heading {heading}, and its keys below it"
+    if key == "clients" and raw in _ALL:
+        return "remove the key: by default all are served, except ispdb"
+    if isinstance(kind, inspect.DictType) and isinstance(raw, str):
+        return f"name the language: {{en = {quote(raw)}}}"
+    if value := _meant(key, kind, raw, key):
+        return f"write {value}" if at.endswith("]") else f"write {key} = {value}"
+    if not isinstance(kind, inspect.LiteralType):
+        return ""
+    if key == "type" and (cure := for_type(str(raw), _key(holder(at)))):
+        return cure
+    by_lower = {str(word).lower(): word for word in kind.values}
+    near = _nearest(raw, tuple(by_lower)) if isinstance(raw, str) else ""
+    return f'did you mean "{by_lower[near]}"?' if near else "use one of them"
+
+
+@lru_cache
+def _nearest(word: str, words: tuple[str, ...]) -> str:
+    """Return the word that was probably meant, or ""."""
+    if len(word) > 2 * max(map(len, words)):
+        return ""
+    plain_word = word.lower().replace("-", "_")
+    return next(iter(difflib.get_close_matches(plain_word, words, 1, 0.6)), "")
+
+
+def _meant(key: str, kind: inspect.Type, raw: Any, written: str) -> str:
+    """Return what was meant by a value of the key *written*, as TOML spells it, or ""."""
     if isinstance(kind, inspect.VarTupleType):  # one string may hold several items
         words = re.split(r"[\s,;]+", raw) if isinstance(raw, str) else raw
         items = words if isinstance(words, list) else []
@@ -169,22 +170,39 @@ def _meant(key: str, kind: inspect.Type, raw: Any, port: Any, written: str = "")
     text = raw if isinstance(raw, str) else quote(raw)
     if isinstance(kind, inspect.IntType):
         number = re.fullmatch(r"0*(\d{1,9})(?:\.0*)?", text)
-        if number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0):
-            return number[1]
-    elif isinstance(kind, inspect.BoolType):
+        is_good = number and (kind.ge or 0) <= int(number[1]) <= (kind.le or 0)
+        return number[1] if number and is_good else ""
+    if isinstance(kind, inspect.BoolType):
         return synonym("truth", text)
-    elif isinstance(kind, inspect.LiteralType):
+    if isinstance(kind, inspect.LiteralType):
         word = synonym(key, text, map(str, kind.values))
-        if key == "socket_type" and (word or raw in (0, 1)):
-            word = socket_type(text, written, port)
+        is_starttls = "starttls" in _plain(written) and raw is not False
+        word = "STARTTLS" if is_starttls else word
         return quote(word) if word else ""
-    elif isinstance(kind, inspect.StrType):
-        if key == "username":
-            text = login_for(text)
-        return quote(
-            bare_host(text) or "mail.example.com" if key == "hostname" else text
-        )
+    if key == "username":
+        return quote(login_for(text))
+    if key == "hostname":
+        return quote(_bare_host(text) or "mail.example.com")
+    return quote(text) if isinstance(kind, inspect.StrType) else ""
+
+
+def synonym(key: str, value: str, words: Iterable[str] = ()) -> str:
+    """Return our word for another program's value of a key, or "".
+
+    `words` are those that the key may have here, if not all of them.
+    """
+    given = re.sub(r"[\s_]+", "-", value.lower().replace(" / ", "/"))
+    named = WORDS["values"].get(key, {})
+    for word in words or named:
+        if given == word.lower() or given in named.get(word, "").split():
+            return word
     return ""
+
+
+def for_type(value: str, key: str) -> str:
+    """Return the cure for a server of that type in the table of others, or ""."""
+    home = _SERVERS.get(_plain(value), "").partition(" ")[0]
+    return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""
 
 
 def _is_tables(value: Any) -> bool:
@@ -201,9 +219,94 @@ def _key(at: str) -> str:
 def _heading(kind: inspect.Type, at: str) -> str:
     """Return the heading of a table or of a list of tables, or ""."""
     path = ".".join(part.partition("[")[0] for part in at.split("."))
+    is_list = at.endswith("]")
     if isinstance(kind, inspect.VarTupleType):
-        is_tables = isinstance(unwrapped(kind.item_type)[0], inspect.StructType)
-        return f"[[{path}]]" if is_tables else ""
+        kind, is_list = unwrapped(kind.item_type)[0], True
     if not isinstance(kind, inspect.StructType):
         return ""
-    return f"[[{path}]]" if at.endswith("]") else f"[{path}]"
+    return f"[[{path}]]" if is_list else f"[{path}]"
+
+
+# --- Placeholders -----------------------------------------------------------------------
+
+_ADDRESS, _LOCAL_PART, *_ = PLACEHOLDERS
+# Our placeholders, names in any kind of brackets, or Dovecot's letters after a %.
+_ANY = re.compile(
+    rf"{'|'.join(PLACEHOLDERS)}|[%$]?\{{\{{?([^{{}}]*+)\}}\}}?|%\((\w+)\)s"
+    r"|\$([A-Za-z_]\w*)\$?|<([\w@. -]+)>|\[([\w@. -]+)\]"
+    r"|%([A-Za-z]\w*)%|%[LU]?([a-z])(?![A-Za-z])"
+)
+
+
+def unknown_placeholder(found: str) -> str:
+    """Return the cure for a placeholder that no client knows."""
+    if _meaning_of(found.strip("%")):
+        return f"write {_translated(found)}"
+    return f"use {', '.join(PLACEHOLDERS[:-1])} or {PLACEHOLDERS[-1]}"
+
+
+def theirs_in(text: str) -> str:
+    """Return the first placeholder of another program in a text, or ""."""
+    return next((it[0] for it in _ANY.finditer(text) if it[0] not in PLACEHOLDERS), "")
+
+
+def login_for(text: str) -> str:
+    """Return what to write for a user name that is the same for every address."""
+    if theirs_in(text):
+        return _translated(text)
+    domain, backslash, _ = text.rpartition("\\")
+    if backslash:
+        return f"{domain}\\{_LOCAL_PART}"
+    return _LOCAL_PART if _meaning_of(text) == _LOCAL_PART else _ADDRESS
+
+
+def _translated(text: str) -> str:
+    """Return the text with our placeholders instead of other programs'."""
+
+    def ours_for(found: re.Match[str]) -> str:
+        name = found[found.lastindex] if found.lastindex else ""
+        return _meaning_of(name) or _ADDRESS if name else found[0]
+
+    # "user" may be the whole address, but not before an @.
+    result = _ANY.sub(ours_for, text).replace(f"{_ADDRESS}@", f"{_LOCAL_PART}@")
+    return result.replace(f"{_LOCAL_PART}@{DOMAIN_PLACEHOLDER}", _ADDRESS)
+
+
+def _meaning_of(name: str) -> str:
+    """Return our placeholder for another program's name, or ""."""
+    return _PLACEHOLDER_NAMES.get(re.sub("^your(?=.)", "", _plain(name)), "")
+
+
+# --- Hosts and domains ------------------------------------------------------------------
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:?//")
+_PORT = re.compile(r"(?<![:0-9]):([0-9]{1,5})(?=/|$)")
+
+
+def _bare_host(value: str) -> str:
+    """Return the host name in a URL, an address or `host:port`, or ""."""
+    authority = re.split("[/?#]", _SCHEME.sub("", value.strip()), maxsplit=1)[0]
+    name = _PORT.sub("", authority.rpartition("@")[2]).strip("[]\"'<>")
+    try:
+        return name.lower() if is_ip(name) else fold(name)
+    except ValueError:
+        return ""
+
+
+def no_host(value: str) -> str:
+    """Return the cure for a value that is no host name."""
+    if host := _bare_host(value):
+        port = _PORT.search(value)
+        return f"write {quote(host)}{f', and port = {port[1]}' if port else ''}"
+    return "write a name like mail.example.com, without a scheme, port, space or _"
+
+
+def no_domain(value: str) -> tuple[str, str]:
+    """Return the message and the cure for a value that is no domain or pattern."""
+    if is_ip(value.removeprefix("*.").strip("[]")):
+        return f"{quote(value)} is an IP address", "write the mail domain"
+    message = f"expected a domain, got {quote(value)}"
+    if host := _bare_host(value):
+        return message, f"write {quote(host)}"
+    cure = 'write "example.com", "*.example.com" for all below it, or "*" for any'
+    return message, cure

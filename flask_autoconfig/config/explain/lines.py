@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -20,11 +19,11 @@ _STRING = r'"(?>(?:[^"\\\n]++|\\.)*)"?'
 _LITERAL = r"'[^'\n]*+'?"
 _KEY = rf"(?>[A-Za-z0-9_-]++|{_STRING}|{_LITERAL})"
 _KEYS = re.compile(_KEY)
+_BLANK = r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)"
 _STATEMENT = re.compile(
-    rf"(?P<open>\[\[?)?(?P<keys>[ \t]*+{_KEY}(?>(?:[ \t]*+\.[ \t]*+{_KEY})*)[ \t]*+)"
-    r"(?(open)\]\]?|=)"
+    rf"{_BLANK}(?P<all>(?:(?P<open>\[\[?)?(?P<keys>[ \t]*+{_KEY}"
+    rf"(?>(?:[ \t]*+\.[ \t]*+{_KEY})*)[ \t]*+)(?(open)\]\]?|=))?)"
 )
-_BLANK = re.compile(r"(?>(?:[ \t\r\n]++|#[^\n]*+)*)")
 _TOKEN = re.compile(
     r'"""(?>(?:[^"\\]++|\\[\s\S]|"{1,2}(?!"))*)"{0,5}'
     r"|'''(?>(?:[^']++|'{1,2}(?!'))*)'{0,5}"
@@ -76,13 +75,14 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
             wanted.add(place)
             place = holder(place)
 
-    offsets: dict[str, int] = {}
+    lines: dict[str, int] = {}
+    line, before = 1, 0
     counts: Counter[str] = Counter()  # of the [[…]] tables
     for place, offset in _places(text, counts) if wanted else ():
+        line += text.count("\n", before, offset)
+        before = offset
         if place in wanted:
-            offsets.setdefault(place, offset)
-    ends = [found.start() for found in re.finditer("\n", text)]
-    lines = {place: bisect_right(ends, at) + 1 for place, at in offsets.items()}
+            lines.setdefault(place, line)
 
     for place in sorted(wanted - lines.keys(), key=len):
         nearest = holder(place)
@@ -91,24 +91,27 @@ def lines_of(text: str, places: Iterable[str]) -> dict[str, int]:
     return {place: line for place, line in lines.items() if place in places}
 
 
-def last_statement(text: str, before: int) -> int:
-    """Return where the last key or heading before an offset begins.
+def last_statement(text: str) -> int:
+    """Return the line, from 1, of the last key or heading of a text.
 
-    The text up to there has to be valid TOML.
+    Only the last one may be invalid TOML.
     """
-    return max((start for start, _, _ in _statements(text[:before])), default=0)
+    start = max((start for start, _, _ in _statements(text)), default=0)
+    return text.count("\n", 0, start) + 1
 
 
 def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
     """Yield each place with its offset, and count the tables of each list."""
     table = ""
     for start, found, items in _statements(text):
-        if found is None:
+        if not found["all"]:
             return
         many = found["open"] == "[["
         place = "" if found["open"] else table
-        keys = [_key_of(key) for key in _KEYS.findall(found["keys"])]
+        keys = _KEYS.findall(found["keys"])
         for number, key in enumerate(keys, 1):
+            if key[0] in "\"'":
+                (key,) = tomllib.loads(f"{key} = 0")
             place = below(place, key)
             yield place, start
             if many and number == len(keys):
@@ -122,30 +125,18 @@ def _places(text: str, counts: Counter[str]) -> Iterator[tuple[str, int]]:
             yield f"{place}[{index}]", offset
 
 
-def _key_of(written: str) -> str:
-    if written[0] not in "\"'":
-        return written
-    return next(iter(tomllib.loads(f"{written} = 0")))
+def _statements(text: str) -> Iterator[tuple[int, re.Match[str], list[int]]]:
+    """Yield each key or heading: its offset, the match, the offsets of a list's items.
 
-
-def _statements(text: str) -> Iterator[tuple[int, re.Match[str] | None, list[int]]]:
-    """Yield each key or heading: its offset, the match, the offsets of a list's items."""
-    at = _skipped(text, 0)
-    while at < len(text):
-        found = _STATEMENT.match(text, at)
+    The match is empty for what is neither.
+    """
+    end = 0
+    while (found := _STATEMENT.match(text, end)) and found.start("all") < len(text):
         items: list[int] = []
-        end = len(text)
-        if found and found["open"]:
-            end = found.end()
-        elif found:
-            items, end = _value(text, found.end())
-        yield at, found, items
-        at = _skipped(text, end)
-
-
-def _skipped(text: str, at: int) -> int:
-    blank = _BLANK.match(text, at)
-    return blank.end() if blank else at
+        end = found.end() if found["all"] else len(text)
+        if found["all"] and not found["open"]:
+            items, end = _value(text, end)
+        yield found.start("all"), found, items
 
 
 def _value(text: str, start: int) -> tuple[list[int], int]:

@@ -103,8 +103,8 @@ def command(
         different, failed = _compared(published, options.resolver_of(**resolving))
     if different:
         _output(name, iter(different), folder)
-    for line in problems.shown(failed, "", "error", terminal.width(err=True)):
-        terminal.echo(line, styled=True, err=True)
+    width = terminal.width(err=True)
+    terminal.show(problems.shown(failed, "", "error", width), err=True)
     ctx.exit(1 if different or failed else 0)
 
 
@@ -171,12 +171,8 @@ def _output(name: str, published: Iterator[Published], folder: Path | None) -> N
         terminal.echo(joined(name, published), nl=False)
         return
     extension = "txt" if name == "table" else name
-    paths = write_all(
-        folder,
-        (
-            (Path(f"{domain.domain}.{extension}"), FORMATS[name](domain).encode())
-            for domain in published
-        ),
+    files = (
+        (Path(f"{domain.domain}.{extension}"), FORMATS[name](domain).encode())
+        for domain in published
     )
-    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    terminal.echo(f"{files} written below {folder}", err=True)
+    write_all(folder, files)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from jinja2 import Environment, FileSystemLoader
 
 from ... import families
-from ...answers import OK, Request
+from ...answers import OK, Answer, Request
 from ...service import Service
-from .. import nginx, project, terminal
+from .. import project, terminal
 from ..files import write_all
+
+_DOCUMENTS = "documents"  # the folder of the documents, below the exported one
+_MARK = b"%AUTOCONFIG-DOMAIN%"  # nginx replaces it by the domain of the request
+# Headers that nginx writes itself, or that differ between domains.
+_OMITTED = {
+    *("Content-Type", "Content-Length", "Content-Disposition", "ETag", "Last-Modified"),
+}
+_Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 
 @click.command("export")
@@ -31,22 +41,15 @@ def command(directory: Path, nginx: bool) -> None:
     each path that mail clients ask for.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    written, notes = export(project.service(), directory, for_nginx=nginx)
-    for sentence in notes:
+    for sentence in export(project.service(), directory, for_nginx=nginx):
         terminal.tell(f"note: {sentence}", err=True)
-    files = "1 file" if written == 1 else f"{written} files"
-    terminal.echo(f"{files} written below {directory}", err=True)
 
 
-def export(
-    service: Service, directory: Path, *, for_nginx: bool = False
-) -> tuple[int, list[str]]:
+def export(service: Service, directory: Path, *, for_nginx: bool = False) -> list[str]:
     """Write the tree `directory/DOMAIN/PATH`, byte for byte what is served.
 
-    With *for_nginx* each document is written once, with a map for nginx. All files are
-    written to a staging folder and then moved, so that a failure leaves the old ones as
-    they were. Nothing outside the directory is touched: a link in place of a folder or a
-    file is refused. Return the number of files, and notes. Raises ConfigError.
+    With *for_nginx* each document is written once, with a map for nginx. Return notes.
+    Raises ConfigError.
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
@@ -54,7 +57,7 @@ def export(
         (Path(domain + path), answer.body) for domain, path, answer in static
     )
     if for_nginx:
-        files = nginx.files(static, directory)
+        files = _files_for_nginx(static, directory)
     written = write_all(directory, files)
 
     kept = set(written)
@@ -64,10 +67,10 @@ def export(
                 notes.append(
                     f"{file} is no longer served; remove it if nothing else needs it"
                 )
-    return len(written), notes
+    return notes
 
 
-def _static_answers(service: Service, notes: list[str]) -> Iterator[nginx.Static]:
+def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
     """Yield every answer that depends on the domain alone."""
     for provider in service.snapshot.loaded.providers:
         for domain in dict.fromkeys(provider.all_domains):
@@ -78,3 +81,67 @@ def _static_answers(service: Service, notes: list[str]) -> Iterator[nginx.Static
                 answer = service.answer(Request(path, host=domain))
                 if answer is not None and answer.status == OK:
                     yield domain, path, answer
+
+
+# --- With a map for nginx -----------------------------------------------------------------
+
+
+def _files_for_nginx(
+    static: Iterable[_Static], directory: Path
+) -> Iterator[tuple[Path, bytes]]:
+    """Yield the path and the content of each file below the directory.
+
+    Most documents of a tree differ at most by the domain in them. Here a file is named
+    by the digest of its content, nginx inserts the domain, and each domain is one line of
+    a `map $host`. The documents come first, so that the files that name them are moved
+    last.
+    """
+    written: set[str] = set()
+    found: dict[str, dict[str, str]] = {}  # path -> domain -> the document's name
+    headers: dict[str, dict[str, str]] = {}  # by path
+    last: dict[str, bytes] = {}  # by path
+    for domain, path, answer in static:
+        text = answer.body
+        # A document that several domains share lists them all, and stays as it is.
+        if text != last.get(path):
+            text = text.replace(domain.encode(), _MARK)
+        last[path] = answer.body
+        digest = hashlib.sha256(text).hexdigest()[:32]
+        name = f"{digest[:2]}/{digest[2:]}{Path(path).suffix}"
+        if name not in written:
+            written.add(name)
+            yield Path(_DOCUMENTS, name), text
+        found.setdefault(path, {})[domain] = name
+        headers.setdefault(path, dict(answer.headers))
+
+    maps: list[dict[str, str]] = []  # paths with the same documents have one
+    for documents in found.values():
+        if documents not in maps:
+            maps.append(documents)
+    labels = families.labels()
+    domains = dict.fromkeys(domain for documents in maps for domain in documents)
+    environment = Environment(  # noqa: S701 (no HTML)
+        loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = _quoted
+    values = {
+        "labels": labels,
+        "maps": maps,
+        "numbers": {path: maps.index(found[path]) for path in found},
+        "size": max(2048, 2 * len(domains)),
+        # Domains that look like a client's host name for another domain.
+        "exact": [name for name in domains if name.partition(".")[0] in labels],
+        "headers": headers,
+        "omitted": _OMITTED,
+        "root": directory.absolute() / _DOCUMENTS,
+        "mark": _MARK.decode(),
+    }
+    for config in ("nginx-locations.conf", "nginx-map.conf"):
+        yield Path(config), environment.get_template(config).render(values).encode()
+
+
+def _quoted(text: object) -> str:
+    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

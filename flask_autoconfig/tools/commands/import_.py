@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from ...errors import ConfigError
 from .. import importers, terminal
 
 
@@ -20,17 +18,8 @@ def command(files: tuple[str, ...]) -> None:
     or seed of automx2 or a configuration of automx, or the https URL of one. What
     has no place in the TOML is reported as a warning.
     """
-    try:
-        text, notes = importers.import_files(
-            name if "://" in name else Path(name) for name in files
-        )
-    except ConfigError as error:
-        _warn(getattr(error, "__notes__", []))
-        raise
-    _warn(notes)
+    text = importers.import_files(
+        (name if "://" in name else Path(name) for name in files),
+        lambda note: terminal.tell(f"warning: {note}", err=True),
+    )
     terminal.write(text.encode())  # TOML is UTF-8 in every locale
-
-
-def _warn(notes: Iterable[str]) -> None:
-    for note in notes:
-        terminal.tell(f"warning: {note}", err=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ...config.mapping import plain
+from ...config.building import plain
 from ...errors import ConfigError
 from ...hooks import HOOK_NAMES, Functions, Hooks
 from ...hooks.calling import describe, load_hooks, name_in_environment

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from ... import families
-from ...address import parse_address
+from ...address import Address, parse_address
 from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
-from ...snapshot import Served
 from .. import project, terminal
 
 
@@ -31,14 +30,19 @@ def command(subject: str, name: str) -> None:
     for a request that names no domain.
     """
     service = project.service()
+    nothing = (
+        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
+    )
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         message = f"{name} is not among the clients that are served"
         cure = "add it to AUTOCONFIG_CLIENTS if that is set, else to `clients`"
         raise _error(service, message, f"{cure} in the file")
-    served = _look_up(service, subject)
-    nothing = f"for {subject}" if subject else "without an address"
-    nothing = f"nothing is served {nothing}"
+    with project.asking(service, subject):
+        if "@" in subject or not subject:
+            served = service.lookup.look_up(_address(subject), "")
+        else:
+            served = service.lookup.find_domain(project.domain(subject))
     if served is None:
         cure = "name an address, or add its domain to a provider's domains"
         raise _error(service, nothing, cure)
@@ -49,16 +53,12 @@ def command(subject: str, name: str) -> None:
     terminal.write(answer.body)
 
 
-def _look_up(service: Service, subject: str) -> Served | None:
-    with project.asking(service, subject):
-        if subject and "@" not in subject:
-            return service.lookup.find_domain(project.domain(subject))
-        try:
-            address = parse_address(subject) if subject else None
-        except ValueError:
-            message = f"{subject!r} is not an email address"
-            raise click.BadParameter(message, param_hint="ADDRESS") from None
-        return service.lookup.look_up(address, "")
+def _address(subject: str) -> Address | None:
+    try:
+        return parse_address(subject) if subject else None
+    except ValueError:
+        message = f"{subject!r} is not an email address"
+        raise click.BadParameter(message, param_hint="ADDRESS") from None
 
 
 def _error(service: Service, message: str, cure: str) -> ConfigError:

@@ -43,16 +43,17 @@ def command(ctx: click.Context, as_json: bool) -> None:
         problems = error.problems
 
     if as_json:
-        report = {
-            "file": str(file),
-            "problems": [_as_json(problem, file) for problem in problems],
-            "warnings": [_as_json(warning, file) for warning in warnings],
-        }
+        report: dict[str, Any] = {"file": str(file)}
+        for kind, found in (("problems", problems), ("warnings", warnings)):
+            report[kind] = [
+                it._asdict() | {"file": it.file or str(file)} for it in found
+            ]
+            for each in report[kind]:
+                del each["excerpt"]  # a program has line and column
         terminal.echo(json.dumps(report, indent=2))
     else:
         for kind, found in (("error", problems), ("warning", warnings)):
-            for line in shown(found, file, kind, terminal.width()):
-                terminal.echo(line, styled=True)
+            terminal.show(shown(found, file, kind, terminal.width()))
         terminal.tell(f"{file}: {_count(problems, 'problem')}, {counted}", err=True)
     ctx.exit(1 if problems else 0)
 
@@ -81,10 +82,3 @@ def _read(file: Path) -> tuple[list[Problem], list[Problem]]:
 def _count(found: Sequence[Problem], word: str) -> str:
     number = str(len(found) or "no")
     return f"{number} {word}{'' if len(found) == 1 else 's'}"
-
-
-def _as_json(problem: Problem, file: Path) -> dict[str, Any]:
-    """Return a problem's values without the excerpt: a program has line and column."""
-    raw = problem._asdict()
-    del raw["excerpt"]
-    return raw | {"file": problem.file or str(file)}

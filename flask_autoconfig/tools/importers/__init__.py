@@ -34,10 +34,6 @@ _NAMES = (
 )
 
 
-def _matcher(pattern: bytes) -> Callable[[bytes], object]:
-    return re.compile(rb"(?:\xef\xbb\xbf)?\s*" + pattern, re.DOTALL).match
-
-
 def _read_xml(_file: Path, data: bytes) -> Imported:
     reader = Reader()
     provider = reader.read(data)
@@ -45,67 +41,48 @@ def _read_xml(_file: Path, data: bytes) -> Imported:
     return Imported([provider], notes, reader.where)
 
 
-_AUTOMX = re.compile(rb"(?m)^[ \t]*\[automx\]").search
-_AUTODISCOVER = _matcher(rb"(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b")
-_SQLITE = _matcher(rb"SQLite format 3\0")
-# Each with its name, whether a file that begins so has it, and its reader; the first one
-# that matches counts.
-_Format: TypeAlias = tuple[
-    str, Callable[[bytes], object], Callable[[Path, bytes], Imported]
-]
-FORMATS: tuple[_Format, ...] = (
-    ("database of automx2", _SQLITE, automx2.read_database),
-    ("seed of automx2", _matcher(rb"\{"), automx2.read_seed),
-    ("automx.conf", _AUTOMX, automx.read),
+_AUTODISCOVER = rb"\s*(?:<[?!][^>]*>\s*)*<(?:\w+:)?Autodiscover\b"
+_PROFILE = rb"bplist|(?>[\s\S]*?<plist)[\s\S]*PayloadContent"
+# Each with its name, a pattern of how such a file begins, without a byte order mark, and
+# its reader; the first one that matches counts.
+FORMATS: tuple[tuple[str, bytes, Callable[[Path, bytes], Imported]], ...] = (
+    ("database of automx2", rb"SQLite format 3\0", automx2.read_database),
+    ("seed of automx2", rb"\s*\{", automx2.read_seed),
+    ("automx.conf", rb"(?m)(?s:.*?)^[ \t]*\[automx\]", automx.read),
     ("Autodiscover answer", _AUTODISCOVER, setups.read_autodiscover),
-    ("configuration profile", setups.is_profile, setups.read_profile),
-    ("config-v1.1.xml", lambda _: True, _read_xml),
+    ("configuration profile", _PROFILE, setups.read_profile),
+    ("config-v1.1.xml", b"", _read_xml),
 )
 
 
-def import_files(files: Iterable[Source]) -> tuple[str, list[str]]:
-    """Return the TOML of what the files hold, and a sentence for each thing left out.
+def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
+    """Return the TOML of what the files hold; *tell* gets what is left out of it.
 
-    A string is a URL. Raises ConfigError that names each invalid file; its notes have
-    the sentences.
+    A string is a URL. Raises ConfigError that names each invalid file.
     """
     problems: list[Problem] = []
-    notes: list[str] = []
     found: list[tuple[Source, Raw]] = []
     for file in dict.fromkeys(files):
-        lost: list[str] = []
         try:
-            found += [(file, raw) for raw in _import(file, lost)]
+            providers, notes, where = _read(file)
+            for note in notes:
+                tell(f"{file}: {note}")
+            if not providers:
+                raise UnreadableError("it has no domain with servers")
+            for provider in providers:
+                for note in leave_out_invalid(provider, where):
+                    tell(f"{file}: {note}")
+            from_raw({"provider": providers})
+            found += [(file, provider) for provider in providers]
         except UnreadableError as error:
             problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
             problems += [
-                Problem(f"{file}: {problem.place}", problem.message, problem.cure)
-                for problem in error.problems
+                it._replace(place=f"{file}: {it.place}") for it in error.problems
             ]
-        notes += [f"{file}: {note}" for note in lost]
-
-    try:
-        if problems:
-            raise ConfigError(problems, "nothing is imported")
-        raw = {"provider": _merged(found, notes)}
-        return dumps(from_raw(raw).tables), notes
-    except ConfigError as error:
-        for note in notes:
-            error.add_note(note)
-        raise
-
-
-def _import(file: Source, notes: list[str]) -> list[Raw]:
-    """Return what a file holds, and add notes; raises UnreadableError or ConfigError."""
-    providers, lost, where = _read(file)
-    notes += lost
-    if not providers:
-        raise UnreadableError("it has no domain with servers")
-    for provider in providers:
-        notes += leave_out_invalid(provider, where)
-    from_raw({"provider": providers})
-    return providers
+    if problems:
+        raise ConfigError(problems, "nothing is imported")
+    return dumps(from_raw({"provider": _merged(found, tell)}).tables)
 
 
 def _read(file: Source) -> Imported:
@@ -115,7 +92,8 @@ def _read(file: Source) -> Imported:
         data = _fetched(file) if isinstance(file, str) else read_file(file, _MOST_BYTES)
         if not data:
             raise UnreadableError("it is empty")
-        name, _, read = next(it for it in FORMATS if it[1](data))
+        text = data.removeprefix(b"\xef\xbb\xbf")
+        name, _, read = next(it for it in FORMATS if re.match(it[1], text))
         return read(Path(file), data)
     except UnreadableError:
         raise
@@ -221,23 +199,21 @@ _TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _identity(provider: Raw) -> str:
-    """Return what two providers share if one can serve the domains of both.
+def _merged(
+    found: Iterable[tuple[Source, Raw]], tell: Callable[[str], None]
+) -> list[Raw]:
+    """Return the providers, those with the same servers as one with all domains.
 
     A name that differs only by the provider's own domain counts as the same.
     """
-    raw = {key: value for key, value in provider.items() if key not in _DOMAINS}
-    for key in _TITLES:
-        for domain in provider.get("domains", ())[:1]:
-            raw[key] = raw.get(key, domain).replace(domain, "%EMAILDOMAIN%")
-    return repr(sorted(raw.items()))
-
-
-def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
-    """Return the providers, those with the same servers as one with all domains."""
     merged: dict[str, Raw] = {}
     for file, provider in found:
-        first = merged.setdefault(_identity(provider), provider)
+        shared = {key: it for key, it in provider.items() if key not in _DOMAINS}
+        for domain in provider.get("domains", ())[:1]:
+            for key in _TITLES:
+                name = shared.get(key, domain)
+                shared[key] = name.replace(domain, "%EMAILDOMAIN%")
+        first = merged.setdefault(repr(sorted(shared.items())), provider)
         if first is provider:
             continue
         for key in _DOMAINS:
@@ -245,10 +221,8 @@ def _merged(found: Iterable[tuple[Source, Raw]], notes: list[str]) -> list[Raw]:
         for key in _TITLES:
             if first.get(key) != provider.get(key):
                 first.pop(key, None)
-                why = f"{key} is left out: the domains share a provider"
-                notes.append(f"{file}: {why}")
+                tell(f"{file}: {key} is left out: the domains share a provider")
     for provider in merged.values():
         for key in _DOMAINS:
-            if key in provider:
-                provider[key] = list(dict.fromkeys(provider[key]))
+            provider[key] = list(dict.fromkeys(provider.get(key, ())))
     return list(merged.values())

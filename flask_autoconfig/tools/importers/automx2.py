@@ -6,7 +6,7 @@ The files are untrusted: each value is checked against the type that is declared
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +65,32 @@ class _Link(Struct):
     davserver_id: int | None = None
 
 
+def _imported(
+    domains: Iterable[tuple[_Domain, _Provider | None, dict[str, Raw]]],
+    notes: dict[str, None],
+) -> Imported:
+    """Return the providers: domains with the same one and the same servers share it."""
+    merged: dict[tuple[Any, ...], Raw] = {}
+    for domain, row, servers in domains:
+        if domain.ldapserver_id is not None:
+            notes[_LDAP] = None
+        raw = merged.setdefault((row and row.id, *servers), {"domains": []})
+        raw["domains"].append(domain.name)
+        if len(raw["domains"]) > 1:
+            continue
+        for table in servers.values():
+            add_server(raw, table)
+        if row is not None:
+            raw |= {"display_name": row.name, "display_short_name": row.short_name}
+    return usable(merged.values(), notes)
+
+
+def _by_content(rows: Iterable[_Server], notes: dict[str, None]) -> dict[str, Raw]:
+    """Return the servers of a domain, in their order, equal ones once."""
+    tables = (_table(row, notes) for row in rows)
+    return {repr(table): table for table in tables if table}
+
+
 def _table(row: _Server, notes: dict[str, None]) -> Raw | None:
     """Return a server, or None with a note for a type that we do not have."""
     if row.type in DAV and row.url:
@@ -97,12 +123,6 @@ def read_seed(_file: Path, data: bytes) -> Imported:
     """Read a seed; raises msgspec.MsgspecError."""
     seed = msgspec.json.decode(data, type=_Seed)
     notes: dict[str, None] = {}
-    names: list[str] = []
-    for domain in seed.domains:
-        names.append(domain if isinstance(domain, str) else domain.name)
-        if isinstance(domain, _Domain) and domain.ldapserver_id is not None:
-            notes[_LDAP] = None
-    raw: Raw = {"domains": names, "display_name": seed.provider}
     by_prio = sorted(seed.servers, key=lambda it: 10 if it.prio is None else it.prio)
     for server in by_prio:
         if server.type in TYPES:
@@ -110,10 +130,10 @@ def read_seed(_file: Path, data: bytes) -> Imported:
                 server.port = _SEED_PORTS[TYPES[server.type]]
             is_direct = server.port in _SEED_PORTS.values()
             server.socket_type = "SSL" if is_direct else "STARTTLS"
-        table = _table(server, notes)
-        if table:
-            add_server(raw, table)
-    return usable([raw], notes)
+    domains = [_Domain(it) if isinstance(it, str) else it for it in seed.domains]
+    servers = _by_content(by_prio, notes)
+    provider = _Provider(0, seed.provider)
+    return _imported([(it, provider, servers) for it in domains], notes)
 
 
 # --- The database ---------------------------------------------------------------------
@@ -162,7 +182,6 @@ class _Database:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._notes: dict[str, None] = {}
         self._bytes_left = _MOST_BYTES
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
@@ -175,41 +194,25 @@ class _Database:
         if not domains:
             raise UnreadableError("it lists no domains, as a database of automx2 does")
         providers = {row.id: row for row in self._rows("provider", _Provider)}
-        servers = self._servers()
-        # Domains of one provider with the same servers become one provider.
-        merged: dict[tuple[Any, ...], Raw] = {}
-        for domain in domains:
-            linked = servers.get(domain.id, {})
-            raw = merged.setdefault((domain.provider_id, *linked), {"domains": []})
-            raw["domains"].append(domain.name)
-            if domain.ldapserver_id is not None:
-                self._notes[_LDAP] = None
-            if len(raw["domains"]) > 1:
-                continue
-            for table in linked.values():
-                add_server(raw, table)
-            row = providers.get(domain.provider_id or 0)
-            if row is not None:
-                raw |= {"display_name": row.name, "display_short_name": row.short_name}
-        return usable(merged.values(), self._notes)
-
-    def _servers(self) -> dict[int, dict[str, Raw]]:
-        """Return the servers by the id of a domain, in their order, equal ones once."""
-        found: dict[int, dict[str, Raw]] = {}
+        linked: dict[int, dict[str, Raw]] = {}  # the servers by the id of a domain
+        notes: dict[str, None] = {}
         for kind in ("server", "davserver"):  # older releases have no services
-            domains: dict[int | None, list[int]] = {}
+            ids: dict[int | None, list[int]] = {}
             for link in self._rows(f"{kind}_domain", _Link):
                 number = link.server_id if kind == "server" else link.davserver_id
-                domains.setdefault(number, []).append(link.domain_id)
+                ids.setdefault(number, []).append(link.domain_id)
             rows = self._rows(kind, _Server)
             for row in sorted(rows, key=lambda row: (row.prio or 0, row.id)):
-                table = _table(row, self._notes)
-                if table is None:
-                    continue
-                key = repr(table)
-                for domain in domains.get(row.id, ()):
-                    found.setdefault(domain, {})[key] = table
-        return found
+                servers = _by_content([row], notes)
+                for id_ in ids.get(row.id, ()):
+                    linked.setdefault(id_, {}).update(servers)
+        return _imported(
+            (
+                (it, providers.get(it.provider_id or 0), linked.get(it.id, {}))
+                for it in domains
+            ),
+            notes,
+        )
 
     def _rows(self, table: str, kind: type[Row]) -> list[Row]:
         """Return the rows of a table, in no order; none where it does not exist."""
@@ -223,8 +226,8 @@ class _Database:
         if not all(page for (page,) in found):  # views and virtual tables have none
             raise UnreadableError(f"{table} is no table in it: its rows are computed")
 
-        described = self._connection.execute(f"PRAGMA main.table_xinfo({table})")
-        hidden = {row[1]: row[-1] for row in described}
+        columns = self._connection.execute(f"PRAGMA main.table_xinfo({table})")
+        hidden = {row[1]: row[-1] for row in columns}
         names = [name for name in kind.__struct_fields__ if name in hidden]
         if any(hidden[name] for name in names):
             raise UnreadableError(f"the table {table} in it has computed columns")

@@ -23,12 +23,6 @@ _SKIPPED = "a server is left out: {}"
 _ADDRESS_ELEMENTS = ("AutoDiscoverSMTPAddress", "EMailAddress")
 
 
-def is_profile(data: bytes) -> bool:
-    """Return whether it is a property list, perhaps inside a signature."""
-    is_xml = b"<plist" in data and b"PayloadContent" in data
-    return data.startswith(b"bplist") or is_xml
-
-
 def read_autodiscover(_file: Path, data: bytes) -> Imported:
     """Read an answer of Autodiscover; raises MeaninglessError or NotXmlError."""
     lost: list[MeaninglessError] = []
@@ -90,23 +84,16 @@ def _imported(
     names = {f"{local}@{domain}": "%EMAILADDRESS%", local: "%EMAILLOCALPART%"}
     raw: Raw = {"domains": [domain]}
     for account in accounts:
-        add_server(raw, _server(account, names, notes))
+        server: Raw = {key: value for key, value in account._asdict().items() if value}
+        type_, name = account.type, server.pop("username", "")
+        is_starttls = account.port == standard_port(type_, "STARTTLS")
+        if account.socket_type == "SSL" and is_starttls:
+            server["socket_type"] = "STARTTLS"
+            notes.append(f"{type_}: SSL at port {account.port} became STARTTLS")
+        if name and (name in names or "%" in name):
+            server["username"] = names.get(name, name)
+        elif name:
+            why = "it is one person's, and no part of the address"
+            notes.append(f"the user name of {type_} is left out: {why}")
+        add_server(raw, server)
     return Imported([raw], notes)
-
-
-def _server(account: Account, names: dict[str, str], notes: list[str]) -> Raw:
-    """Return a server, with *names* of the person replaced by placeholders."""
-    server: Raw = {key: value for key, value in account._asdict().items() if value}
-    is_starttls = account.port == standard_port(account.type, "STARTTLS")
-    if account.socket_type == "SSL" and is_starttls:
-        server["socket_type"] = "STARTTLS"
-        notes.append(f"{account.type}: SSL at port {account.port} became STARTTLS")
-    name = server.pop("username", "")
-    if name and (name in names or "%" in name):
-        server["username"] = names.get(name, name)
-    elif name:
-        notes.append(
-            f"the user name of {account.type} is left out: it is one person's, and no "
-            "part of the address"
-        )
-    return server

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec import structs
 
 from ....address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, is_for_all, with_domain
-from ....config.explain.foreign import login_for, theirs_in
+from ....config.explain.hints import login_for, theirs_in
 from ....config.reading import from_raw
 from ....config.tables import SERVER_KEYS, AuthenticationMethod, Provider
 from ....config.values import quote
