@@ -693,6 +693,12 @@ _SECONDS = {
     "the old, dead address of imap": (f"imap IN A {IMAP}", f"imap IN A {DEAD}"),
 }
 
+_TO_WEBMAIL = led(
+    (),
+    "https://{host}/webmail/",
+    page("<form><input type=password name=p></form>"),
+)
+
 SEEDS: dict[str, Seed] = {
     **{
         f"a secondary with {what}{file}": name_servers(second=old, by=new)
@@ -742,6 +748,11 @@ SEEDS: dict[str, Seed] = {
     "a server that limits requests too much, and no file": limited(4, 4),
     "a login wall by a redirect": led(
         ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
+    ),
+    "a redirect of everything to the webmail": _TO_WEBMAIL,
+    "a redirect of everything to the webmail, and no file": _TO_WEBMAIL,
+    "a redirect of everything to a page without a form": led(
+        (), "https://{host}/roundcube/", page("one moment")
     ),
     "a redirect loop": when(
         lambda asked: asked.path in ANYWHERE and asked.secure, loop

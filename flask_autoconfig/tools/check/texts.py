@@ -81,6 +81,12 @@ def code_of(kind: str, said: str, default: str = "") -> str:
     return next(found, default)
 
 
+def program_of(said: str) -> str:
+    """Return the name of the program that says such headers, titles and paths, or ""."""
+    rows = _file()["programs"].items()
+    return next((it for it, words in rows if re.search(words, said, re.I)), "")
+
+
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
 def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
     """Return the texts of a finding; *advice* replaces the cure of the code."""

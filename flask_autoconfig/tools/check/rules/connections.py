@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -96,15 +96,11 @@ def each_address(scene: Scene) -> list[Finding]:
         else Endpoint("http", host, 80, "plain")
         for host, found in schemes.items()
     ]
-    return at_addresses(scene.facts, endpoints)
+    return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-def at_addresses(facts: Facts, endpoints: Iterable[Endpoint]) -> list[Finding]:
-    """Return what fails at some of the addresses of the endpoints' hosts only."""
-    return each_of(partial(_of_host, facts), endpoints)
-
-
-def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+    """Yield what fails at some of the addresses of the endpoint's host only."""
     try:
         results = facts.at_addresses(endpoint)
     except ProbeError:

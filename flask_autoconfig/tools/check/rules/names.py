@@ -201,11 +201,10 @@ def _service(
         yield finding("srv.is-address", subject, host=numbers[0])
         return
     if not targets:
-        by_udp = full_name.replace("._tcp.", "._udp.", 1)
-        if misnamed := _misnamed(scene, name) if service else "":
-            yield finding("srv.misnamed", f"{misnamed} SRV", domain=case.domain)
-        elif _targets(scene, by_udp):
-            yield finding("srv.udp", subject, name=by_udp, right=full_name)
+        if misnamed := _misnamed(scene, name):
+            code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
+            at, domain = f"{misnamed} SRV", case.domain
+            yield finding(code, at, domain=domain, right=full_name)
         elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
@@ -254,7 +253,8 @@ def _misnamed(scene: Scene, name: str) -> str:
     It lacks `._tcp`, or has the domain twice, where a web form has added it.
     """
     domain = scene.case.domain
-    listed = [f"{name.partition('.')[0]}.{domain}", f"{name}.{domain}.{domain}"]
+    names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
+    listed = [f"{each}.{domain}" for each in names]
     with suppress(LookupFailed):
         found = [each for each in listed if scene.facts.srv(each)]
         # A wildcard record answers for any name.
@@ -343,12 +343,6 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
-
-
-def _targets(scene: Scene, name: str) -> list[Target]:
-    with suppress(LookupFailed):
-        return scene.facts.srv(name)
-    return []
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:

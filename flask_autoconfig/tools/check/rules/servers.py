@@ -107,7 +107,8 @@ def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
 
 def each_address(scene: Scene) -> list[Finding]:
     """Return what fails at single addresses of mail servers."""
-    return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
+    endpoints = {**_published(scene), **_set_up(scene)}
+    return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
 # Ends of the codes whose cure is an encryption: Autodiscover has other words for it.
