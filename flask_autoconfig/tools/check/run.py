@@ -203,6 +203,10 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
     labels = (family.label for family in case.families if family.label)
     if any(facts.exists(f"{label}.{case.domain}") for label in labels):
         return None
+    _, _, parent = case.domain.partition(".")
+    with suppress(LookupFailed):
+        if "." in parent and (facts.mx(parent) or facts.addresses(parent)):
+            return finding("domain.not-in-zone", case.domain, parent=parent)
     return finding("domain.unknown", case.domain)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +80,12 @@ def code_of(kind: str, said: str, default: str = "") -> str:
     """Return the first code whose words a server has said."""
     found = (code for code, words in patterns(kind).items() if words.search(said))
     return next(found, default)
+
+
+def houses() -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield providers of mailboxes, and the ends of their MX hosts and mail servers."""
+    for house, row in _file()["houses"].items():
+        yield house, tuple(row["mx"]), tuple(row["read"])
 
 
 def program_of(said: str) -> str:

@@ -153,21 +153,11 @@ class Conversation:
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
 
-# What servers of other kinds send first, and LMTP in response to EHLO.
-_GREETINGS = (
-    (r"\* (OK|PREAUTH)", "an IMAP server"),
-    (r"\+OK", "a POP3 server"),
-    ("220 .*LMTP|5.*LHLO", "an LMTP server"),
-    ("220", "an SMTP server"),
-    ("HTTP/|<", "a web server"),
-    ("SSH-", "an SSH server"),
-    ('"(IMPLEMENTATION|SIEVE|SASL)"', "a ManageSieve server"),
-)
-
 
 def server_of(line: str) -> str:
     """Return what server says such a line, "" for none that is known."""
-    return next((it for start, it in _GREETINGS if re.match(start, line, re.I)), "")
+    rows = texts()["greetings"].items()
+    return next((it for it, start in rows if re.match(start, line, re.I)), "")
 
 
 def server_at(network: Network, host: str, port: int) -> tuple[str, str]:

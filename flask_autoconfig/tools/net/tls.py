@@ -189,16 +189,6 @@ def _parsed(data: bytes) -> Iterator[int]:
 
 Sent = Sequence[Mapping[str, Any]]  # certificates as the ssl module describes them
 
-# The kinds of OpenSSL's errors (X509_V_ERR_…) that say what is wrong by themselves.
-_KINDS = {
-    9: "early",
-    10: "issuer-expired",
-    18: "self-signed",
-    26: "usage",
-    66: "weak",
-    67: "weak",
-    68: "weak",
-}
 _NO_ISSUER = frozenset((2, 19, 20, 21, 27))
 
 
@@ -258,7 +248,8 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     if days is not None and days < 0:
         return "expired"
     if code not in _NO_ISSUER:
-        return _KINDS.get(code, "other")
+        rows = texts()["certificate"].items()
+        return next((it for it, row in rows if code in row.get("errors", ())), "other")
     # Clients do not know the last issuer, or the server sends no way to it.
     path = _path(sent)
     last = path[-1] if path else {}
@@ -329,18 +320,11 @@ def _handshake_error(
     if is_shut and _CERTIFICATE_REQUEST in seen:
         reason = "CERTIFICATE_REQUIRED"
     elif is_shut and _SERVER_HELLO not in seen:
-        if _works_without_name(connect):
-            reason = "UNRECOGNIZED_NAME"
-        elif _is_end(error):
-            reason = "NO_SERVER_HELLO"
+        reason = "NO_SERVER_HELLO" if _is_end(error) else reason
+        with suppress(Exception), _trusting().wrap_socket(connect()):
+            reason = "UNRECOGNIZED_NAME"  # it works without a name
     failure = "the TLS handshake fails"
     return _explained(error, failure, f"{failure}: the server hangs up", reason)
-
-
-def _works_without_name(connect: Callable[[], socket.socket]) -> bool:
-    with suppress(Exception), _trusting().wrap_socket(connect()):
-        return True
-    return False
 
 
 def ended_later(error: Exception) -> ProbeError | None:

@@ -12,6 +12,7 @@ from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.untrusted import is_public
+from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -46,7 +47,9 @@ def hosts(scene: Scene) -> list[Finding]:
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
-                yield finding("dns.no-name", name, askers=names[name], name=name)
+                advice = web.renamed(facts, name)
+                code, said = f"dns.{'misnamed' if advice else 'no-name'}", names[name]
+                yield finding(code, name, advice=advice, askers=said, name=name)
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -97,16 +100,6 @@ def mx(scene: Scene) -> list[Finding]:
     return findings or [finding("mx.found", subject, hosts=listed)]
 
 
-# Providers of mailboxes: ends of their MX hosts, and of their IMAP and POP3 servers. Those
-# that also filter for others' servers, or forward to them, stand in no row but Microsoft's.
-_HOUSES = {
-    "Google": ((".google.com", ".googlemail.com"), (".gmail.com", ".googlemail.com")),
-    "Microsoft 365": ((".mail.protection.outlook.com",), (".office365.com",)),
-    "Fastmail": ((".messagingengine.com",), (".fastmail.com", ".messagingengine.com")),
-    "iCloud": ((".mail.icloud.com",), (".mail.me.com",)),
-}
-
-
 def _at_another_house(
     scene: Scene, subject: str, hosts: list[str]
 ) -> Iterator[Finding]:
@@ -117,7 +110,7 @@ def _at_another_house(
         if one.hostname and "%" not in one.hostname
     ]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    for house, (arrives, read) in _HOUSES.items():
+    for house, arrives, read in texts.houses():
         if not named or any(f".{name}".endswith(read) for name in named):
             continue
         if all(f".{host}".endswith(arrives) for host in hosts):
@@ -144,7 +137,8 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not addresses:
         code = "mx.dead-alias" if target else "mx.no-address"
-        advice = "" if target else web.without_dot(host)
+        dot = "" if target else web.without_dot(host)
+        advice = dot or web.renamed(facts, host)
         yield finding(code, subject, advice=advice, host=host)
 
 
@@ -201,7 +195,7 @@ def _service(
         yield finding("srv.is-address", subject, host=numbers[0])
         return
     if not targets:
-        if misnamed := _misnamed(scene, name):
+        if misnamed := _misnamed(scene, name, wanted):
             code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
             at, domain = f"{misnamed} SRV", case.domain
             yield finding(code, at, domain=domain, right=full_name)
@@ -247,13 +241,16 @@ def _service(
         yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
 
 
-def _misnamed(scene: Scene, name: str) -> str:
+def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, or has the domain twice, where a web form has added it.
+    It lacks `._tcp`, has the domain twice, where a web form has added it, or is that of
+    a host.
     """
     domain = scene.case.domain
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
+    hosts = [host.removesuffix(f".{domain}") for host, _ in wanted]
+    names += [f"{name}.{label}" for label in ("mail", *hosts)]
     listed = [f"{each}.{domain}" for each in names]
     with suppress(LookupFailed):
         found = [each for each in listed if scene.facts.srv(each)]

@@ -237,6 +237,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     subject, host, kind, advice = str(endpoint), endpoint.host, error.kind, error.cure
     if kind == "dns" and len(web.names_of(facts, host)) > 1:
         return web.dead_alias("server", facts, host).at(subject)
+    if kind == "dns":
+        advice = web.renamed(facts, host) or advice
     if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):

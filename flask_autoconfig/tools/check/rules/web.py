@@ -147,6 +147,17 @@ def without_dot(host: str) -> str:
     return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
 
 
+def renamed(facts: Facts, host: str) -> str:
+    """Return the advice where a host's records have its domain twice, or ""."""
+    domain = host.partition(".")[2]
+    twice = f"{host}.{domain}"
+    if not facts.exists(twice) or facts.is_by_wildcard(twice, domain):
+        return ""
+    return (
+        f"rename {twice} to {host}: forms for records often add the domain themselves"
+    )
+
+
 def leads_nowhere(facts: Facts, name: str) -> bool:
     """Return whether the name's CNAME records form a loop, or one has a URL."""
     *way, last = names_of(facts, name)
