@@ -11,6 +11,7 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
+from ..net.conversations import meaning
 from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
 from . import texts
@@ -207,8 +208,8 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         code,
         login.subject,
         user=login.user,
-        said=login.refusal,
-        judge=texts.shared()[f"judge_{login.endpoint.type}"],
+        said=login.refusal + meaning(login.refusal),
+        judge=texts.table("shared")[f"judge_{login.endpoint.type}"],
         type=login.endpoint.type.upper(),
         **values,
     )

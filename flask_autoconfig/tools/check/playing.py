@@ -161,8 +161,14 @@ class _Requests:
         for step in steps_of(self.client, self.case):
             for ask in asks(step, self.case, self.facts):
                 yield self._outcome(step, ask)
-        if self.client.srv == "mail":
-            yield from self._mail_by_srv()
+        found: dict[str, Account] = {}
+        for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
+            for host, port in self._srv(service):
+                found.setdefault(type_, Account(type_, host, port, way))
+        incoming = found.get("imap") or found.get("pop3")
+        if incoming is not None and "smtp" in found:  # RFC 6186
+            setup = Setup((incoming, found["smtp"]))
+            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
         is_outlook = self.client.srv == "outlook"
         for host, port in self._srv("_autodiscover._tcp")[:1] if is_outlook else ():
             authority = host if port == 443 else f"{host}:{port}"
@@ -415,14 +421,3 @@ class _Requests:
             targets = self.facts.srv(f"{service}.{self.case.domain}")
             return [target for target in targets if target[0]]
         return []
-
-    def _mail_by_srv(self) -> Iterator[Outcome]:
-        """Yield the setup of the mail servers' SRV records (RFC 6186)."""
-        found: dict[str, Account] = {}
-        for service, type_, socket_type in MAIL_SERVICES:
-            for host, port in self._srv(service):
-                found.setdefault(type_, Account(type_, host, port, socket_type))
-        incoming = found.get("imap") or found.get("pop3")
-        if incoming is not None and "smtp" in found:
-            setup = Setup((incoming, found["smtp"]))
-            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +35,9 @@ def template(code: str) -> Text:
     return Text(*(row.get(part, like.get(part, "")) for part in Text._fields))
 
 
-def shared() -> dict[str, str]:
-    """Return the texts that codes share, by name."""
-    return dict(_file()["shared"])
+def table(name: str) -> dict[str, Any]:
+    """Return a table that is no code, such as the texts that codes share, by name."""
+    return dict(_file()[name])
 
 
 def codes() -> list[str]:
@@ -82,28 +81,16 @@ def code_of(kind: str, said: str, default: str = "") -> str:
     return next(found, default)
 
 
-def houses() -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Yield providers of mailboxes, and the ends of their MX hosts and mail servers."""
-    for house, row in _file()["houses"].items():
-        yield house, tuple(row["mx"]), tuple(row["read"])
-
-
-def program_of(said: str) -> str:
-    """Return the name of the program that says such headers, titles and paths, or ""."""
-    rows = _file()["programs"].items()
-    return next((it for it, words in rows if re.search(words, said, re.I)), "")
-
-
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
 def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
     """Return the texts of a finding; *advice* replaces the cure of the code."""
-    known = {**shared(), **dict(values)}
+    known = {**table("shared"), **dict(values)}
     step, *rest = template(code)
     seen, why, cure = (text.format_map(known) for text in rest)
     cure = advice or cure
     for name, more in around:
         outer = _file()["around"][name]
-        known = {**shared(), **dict(more), "seen": seen}
+        known = {**table("shared"), **dict(more), "seen": seen}
         seen = outer.get("seen", "{seen}").format_map(known)
         why = outer.get("why", "").format_map(known) or why
         if "cure" in outer:

@@ -110,7 +110,8 @@ def _at_another_house(
         if one.hostname and "%" not in one.hostname
     ]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    for house, arrives, read in texts.houses():
+    for house, ends in texts.table("houses").items():
+        arrives, read = tuple(ends["mx"]), tuple(ends["read"])
         if not named or any(f".{name}".endswith(read) for name in named):
             continue
         if all(f".{host}".endswith(arrives) for host in hosts):
@@ -262,12 +263,12 @@ def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
 
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
     """Return whether records lead to none of the existing hosts that are wanted."""
-    hosts = [host for host, _ in wanted if facts.exists(host)]
-    return bool(hosts) and not any(
-        sources.is_same_host(facts, ours, theirs)
-        for ours in hosts
-        for theirs, _ in offered
+    hosts, led = (
+        [host for host, _ in listed if facts.exists(host)]
+        for listed in (wanted, offered)
     )
+    pairs = [(ours, theirs) for ours in hosts for theirs in led]
+    return bool(pairs) and not any(sources.is_same_host(facts, *pair) for pair in pairs)
 
 
 def _is_of_file(

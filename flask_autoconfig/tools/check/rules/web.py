@@ -281,10 +281,11 @@ def _by_program(found: Finding, reply: Reply) -> Finding:
     named = [value for name, value in reply.every if name in _NAMING]
     title = _TITLE.findall(reply.body[:20_000].decode("utf-8", "replace"))[:1]
     paths = [split_url(reply.url).path] if reply.redirects else []
-    program = texts.program_of("\n".join([*named, *title, *paths]))
-    if not program or found.code.startswith("http.exchange"):
-        return found
-    return found.within("program", program=program)
+    said, is_exchange = [*named, *title, *paths], found.code.startswith("http.exchange")
+    for program, words in texts.table("programs").items() if not is_exchange else ():
+        if re.search(words, "\n".join(said), re.I):
+            return found.within("program", program=program)
+    return found
 
 
 _NAMING = ("www-authenticate", "server", "set-cookie")
