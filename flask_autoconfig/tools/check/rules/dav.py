@@ -88,8 +88,7 @@ def _follow(
         if web.ABSENT not in trouble.marks or (by_srv and case.provider):
             return None, trouble.within("dav", type=type_)
         at, target = f"_{type_}s._tcp.{case.domain} SRV", split_url(url).netloc
-        code = "dav.srv-dead"
-        dead = finding(code, at, type=type_, target=target, reason=error)
+        dead = finding("dav.srv-dead", at, type=type_, target=target, reason=error)
         return None, dead if by_srv else missing
 
     if reply.is_forged and reply.certificate is not None:

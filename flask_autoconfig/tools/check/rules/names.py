@@ -89,8 +89,7 @@ def mx(scene: Scene) -> list[Finding]:
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
-    first = hosts[:_MOST]
-    listed = ", ".join(first)
+    first, listed = hosts[:_MOST], ", ".join(hosts[:_MOST])
     findings = [found for host in first for found in _mx_host(facts, subject, host)]
     names = case.provider.mx_domains if case.provider else ()
     ends = tuple(f".{name}" for name in names)
@@ -245,8 +244,7 @@ def _service(
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, has the domain twice, where a web form has added it, or is that of
-    a host.
+    It lacks `._tcp`, has the domain twice, by a web form, or is below that of a host.
     """
     domain = scene.case.domain
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
@@ -296,16 +294,12 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     spoken = dict(found.values).get("socket_type", "")
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
     other = by_type.get((first.type, spoken), "")
-    if found.code in ("server.wrong-encryption", "server.tls-later") and other:
-        code = "srv.other-service"
-        return finding(
-            code, subject, target=target, way=way, service=service, other=other
-        )
+    is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
+    code = "srv.other-service" if is_other else "srv.dead"
     dots = web.without_dot(first.host)
-    dots = f"; {dots}" if dots else ""
-    reason = found.seen
+    said = {"target": target, "way": way, "dots": f"; {dots}" if dots else ""}
     return finding(
-        "srv.dead", subject, reason=reason, target=target, way=way, dots=dots
+        code, subject, reason=found.seen, service=service, other=other, **said
     )
 
 

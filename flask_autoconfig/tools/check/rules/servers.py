@@ -206,24 +206,19 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
     """Yield that a client would use a method that the server does not offer, or none."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
+    at = str(endpoint)
     with suppress(ProbeError):
         offered = facts.server(endpoint).mechanisms
         listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
             usual = offered & MECHANISMS["password-cleartext"]
             code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            yield finding(
-                code,
-                str(endpoint),
-                client=client,
-                method=account.authentication,
-                offered=listed,
-            ).hurting(client)
+            method, said = account.authentication, {"client": client, "offered": listed}
+            yield finding(code, at, method=method, **said).hurting(client)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:
-            yield finding(
-                "autodiscover.no-auth", str(endpoint), client=client, offered=listed
-            ).hurting(client)
+            found = finding("autodiscover.no-auth", at, client=client, offered=listed)
+            yield found.hurting(client)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------
