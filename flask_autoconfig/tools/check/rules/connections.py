@@ -34,10 +34,9 @@ def of_certificate(
         at = f" ({certificate.address}, {certificate.version})"
         return finding("tls.good", subject, step=step, days=days, at=at)
 
-    if step == "https" and certificate.kind == "name":
-        problem = problem.replace(f"not for {host}", "not for the requested name")
-        cure = "get a certificate that contains these names too"
     if step == "https":
+        problem = problem.replace(f"not for {host}", "not for the requested name")
+        cure = cure.replace(f"the name {host}", "these names")
         cure = cure.replace(f"for {host} ", "for each of these names ")
     if certificate.address:
         problem += f" ({certificate.address})"

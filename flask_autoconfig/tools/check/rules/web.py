@@ -268,7 +268,11 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
         if by_windows:
             return finding("http.exchange-login", url, host=host, how=how)
     if reply.status in (401, 407):
-        return finding("http.login-wanted", url, status=reply.status)
+        realm = re.findall(
+            'realm="?([^"]{1,60})', reply.headers.get("www-authenticate", "")
+        )
+        named = "".join(f" (“{each}”)" for each in realm[:1])
+        return finding("http.login-wanted", url, status=reply.status, named=named)
     led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
     if reply.status == 200 and (led or has_field) and is_web_page(reply):
