@@ -693,6 +693,32 @@ _SECONDS = {
     "the old, dead address of imap": (f"imap IN A {IMAP}", f"imap IN A {DEAD}"),
 }
 
+
+def masked(here: World) -> None:
+    """A firewall that masks port 587 and not port 465."""
+    inside = talks("220 smtp", ("EHLO", "250 AUTH PLAIN"))
+    mail("smtp", 465, inside, good(SMTP_NAME))(here)
+    refuses(587, "250-here\r\n250-XXXXXXXA\r\n250 SIZE")(here)
+
+
+def starttls_at(*ports: int) -> Seed:
+    """A submission server with STARTTLS at each of its ports."""
+    inside = talks("", ("EHLO", "250 AUTH PLAIN"))
+    behave = talks("220 smtp", ("EHLO", "250 STARTTLS"), inside=inside)
+
+    def seed(here: World) -> None:
+        for port in ports:
+            mail("smtp", port, behave, good(SMTP_NAME), at_once=False)(here)
+
+    return seed
+
+
+_TO_WEBMAIL = led(
+    (),
+    "https://{host}/webmail/",
+    page("<form><input type=password name=p></form>"),
+)
+
 SEEDS: dict[str, Seed] = {
     **{
         f"a secondary with {what}{file}": name_servers(second=old, by=new)
@@ -742,6 +768,11 @@ SEEDS: dict[str, Seed] = {
     "a server that limits requests too much, and no file": limited(4, 4),
     "a login wall by a redirect": led(
         ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
+    ),
+    "a redirect of everything to the webmail": _TO_WEBMAIL,
+    "a redirect of everything to the webmail, and no file": _TO_WEBMAIL,
+    "a redirect of everything to a page without a form": led(
+        (), "https://{host}/roundcube/", page("one moment")
     ),
     "a redirect loop": when(
         lambda asked: asked.path in ANYWHERE and asked.secure, loop
@@ -870,17 +901,10 @@ SEEDS: dict[str, Seed] = {
     "an SMTP server that turns away for the reverse name": greets(
         "450 4.7.25 Client host rejected: cannot find your hostname", "smtp", 465
     ),
-    "STARTTLS at the port of SMTP over TLS": mail(
-        "smtp",
-        465,
-        talks(
-            "220 smtp",
-            ("EHLO", "250 STARTTLS"),
-            inside=talks("", ("EHLO", "250 AUTH PLAIN")),
-        ),
-        good(SMTP_NAME),
-        at_once=False,
-    ),
+    "STARTTLS at the port of SMTP over TLS": starttls_at(465),
+    "STARTTLS at both ports of SMTP": starttls_at(465, 587),
+    "STARTTLS at both ports of SMTP, and no file": starttls_at(465, 587),
+    "a firewall masks STARTTLS alone": masked,
     "a POP3 server that turns away": mail(
         "imap",
         995,

@@ -638,6 +638,16 @@ AFTER_LOGIN = {
         "a NO [SERVERBUG] Internal error occurred.",
         "login.no-inbox",
     ),
+    "no connection left for the inbox": (
+        "EXAMINE",
+        "a NO [LIMIT] Too many connections",
+        "login.inbox-limit",
+    ),
+    "no room left for the inbox": (
+        "EXAMINE",
+        "a NO [OVERQUOTA] Quota exceeded",
+        "login.mailbox-full",
+    ),
     "no connection left": (
         "AUTHENTICATE",
         "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
@@ -724,7 +734,10 @@ REFUSALS = {
             "550 5.4.5 Daily user sending limit exceeded.",
             "554 5.7.1 You have exceeded the allowed number of messages per hour",
         ],
-        "login.disk-full": ["452 4.3.1 Insufficient system storage"],
+        "login.disk-full": [
+            "452 4.3.1 Insufficient system storage",
+            "431 4.3.1 Try later",
+        ],
         "login.sending-suspended": [
             '550 Outgoing mail from "fred@example.test" has been suspended.',
         ],

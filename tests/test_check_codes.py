@@ -22,7 +22,7 @@ DEAD = ("--resolver", "127.0.0.1:9", "--timeout", "0.2")
 
 def placeholders(code: str) -> set[str]:
     found = set(re.findall(r"{(\w+)}", "".join(texts.template(code))))
-    return found - texts.shared().keys()
+    return found - texts.table("shared").keys()
 
 
 def calls() -> Iterator[ast.Call]:
@@ -65,7 +65,7 @@ def test_every_code_is_used() -> None:
     ]
     source = "".join(file.read_text() for file in files)
     entries = tomllib.loads(Path(texts.__file__).with_name("texts.toml").read_text())
-    keys = {"on", "page", "refusal", "login", "sending"}
+    keys = {"on", "page", "refusal", "login", "sending", "inbox"}
     chosen_by_data = [code for code in CODES if entries[code].keys() & keys]
     computed = ("http.private-inside", "http.redirect-inside", "login.not-tried")
     prefixes = ("dns.", "mx.", "server.", "file.", "document.warning", "document.pacc")

@@ -133,6 +133,7 @@ def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
     assert first, text
     assert status == "note" or first == same[0], text
     assert len(same) == 1 or not mistake.get("alone"), text
+    assert len(same) <= mistake.get("most", len(same)), text
     assert mistake.get("client", "") in " ".join(first["clients"]), text
     if status != "failure":
         assert "failure" not in {found["status"] for found in listed}, text

@@ -948,9 +948,9 @@ def test_a_file_with_the_wrong_name_is_corrected_and_not_served(
     here: Paper, local_parts: Path
 ) -> None:
     report = log_in(here, local_parts, "--yes", how=("--json",))
-    first, *others = failures(report)
-    assert first["code"] == "login.wrong-name"
-    cures = {one["cure"] for one in others if one["step"] == "document"}
+    assert failures(report)[0]["code"] == "login.wrong-name"
+    others = report["findings"]
+    cures = {one["cure"] for one in others if one["code"] == "document.differs"}
     (cure,) = cures
     assert cure.startswith("correct the file first")
 

@@ -105,7 +105,7 @@ def _headers(text: str) -> None:
 def _messages(text: str) -> None:
     """Show the words of a server."""
     clean(text)
-    for kind in ("login", "sending"):
+    for kind in ("login", "sending", "inbox"):
         texts.code_of(kind, text[:200])
     Secrets("secret").quoted(text)
     found = finding("document.unusable", text, reason=text, advice=text)

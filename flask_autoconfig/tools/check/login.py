@@ -11,6 +11,7 @@ from ...address import fill_in
 from ...config.ports import MAIL_TYPES
 from ...config.tables import WITHOUT_LOGIN, Provider, Server
 from .. import ending
+from ..net.conversations import meaning
 from ..net.mail import PATIENCE, Endpoint, log_in
 from ..net.tcp import Network, ProbeError
 from . import texts
@@ -190,18 +191,13 @@ def _try(
         found = finding(code, subject, advice=advice, user=user, reason=error)
         return login._replace(finding=found)
     login = login._replace(is_in=failed != "login", refusal=said)
-    code = _after_login(failed, said) if login.is_in else texts.code_of("login", said)
-    end = _refusal(code, login, address=address) if code else None
-    return login._replace(finding=end)
-
-
-def _after_login(failed: str, said: str) -> str:
-    """Return the code for what failed after the login."""
-    if failed in ("", "inbox"):
-        return "login.no-inbox" if failed else "login.good"
+    kind = {"login": "login", "inbox": "inbox", "": ""}.get(failed, "sending")
+    others = {"": "login.good", "inbox": "login.no-inbox", "login": ""}
     is_sender = failed == "sender" and said.startswith("5")
     other = "login.sender-refused" if is_sender else "login.sending-unknown"
-    return texts.code_of("sending", said, other)
+    code = texts.code_of(kind, said, others.get(failed, other))
+    end = _refusal(code, login, address=address) if code else None
+    return login._replace(finding=end)
 
 
 # --- Findings -------------------------------------------------------------------------
@@ -212,8 +208,8 @@ def _refusal(code: str, login: Try, **values: Any) -> Finding:
         code,
         login.subject,
         user=login.user,
-        said=login.refusal,
-        judge=texts.shared()[f"judge_{login.endpoint.type}"],
+        said=login.refusal + meaning(login.refusal),
+        judge=texts.table("shared")[f"judge_{login.endpoint.type}"],
         type=login.endpoint.type.upper(),
         **values,
     )

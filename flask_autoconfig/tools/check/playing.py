@@ -128,18 +128,15 @@ def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     if first.startswith("https:"):
         for hop in hops[:1]:
             yield finding("http.downgraded", first, target=shown(hop))
-    elif not _is_served_by_https(case, facts, first):
-        yield finding("http.unencrypted", first)
+    else:
+        ask, is_good = Ask(first.replace("http:", "https:", 1)), False
+        with suppress(ProbeError):
+            answer = facts.answer(ask)
+            is_good = answer.is_limited or web.of_reply(case, answer, ask.url) is None
+        if not is_good:
+            yield finding("http.unencrypted", first)
     if reply.seconds > _SLOW:
         yield finding("http.slow", first, seconds=f"{reply.seconds:.0f}")
-
-
-def _is_served_by_https(case: Case, facts: Facts, url: str) -> bool:
-    url = url.replace("http:", "https:", 1)
-    with suppress(ProbeError):
-        reply = facts.answer(Ask(url))
-        return reply.is_limited or web.of_reply(case, reply, url) is None
-    return False
 
 
 # --- Requests ---------------------------------------------------------------------------
@@ -163,10 +160,20 @@ class _Requests:
         for step in steps_of(self.client, self.case):
             for ask in asks(step, self.case, self.facts):
                 yield self._outcome(step, ask)
-        if self.client.srv == "mail":
-            yield from self._mail_by_srv()
-        elif self.client.srv:
-            yield from self._outlook_by_srv()
+        found: dict[str, Account] = {}
+        for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
+            for host, port in self._srv(service):
+                found.setdefault(type_, Account(type_, host, port, way))
+        incoming = found.get("imap") or found.get("pop3")
+        if incoming is not None and "smtp" in found:  # RFC 6186
+            setup = Setup((incoming, found["smtp"]))
+            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
+        is_outlook = self.client.srv == "outlook"
+        for host, port in self._srv("_autodiscover._tcp")[:1] if is_outlook else ():
+            authority = host if port == 443 else f"{host}:{port}"
+            step = Step("host", POX, kind="pox")
+            ask = ask_of(step, self.case, f"https://{authority}{step.path}")
+            yield self._outcome(step, ask)._replace(place="srv")
 
     def _outcome(self, step: Step, ask: Ask) -> Outcome:
         outcome = Outcome(ask.url, step.place)
@@ -403,22 +410,3 @@ class _Requests:
             targets = self.facts.srv(f"{service}.{self.case.domain}")
             return [target for target in targets if target[0]]
         return []
-
-    def _mail_by_srv(self) -> Iterator[Outcome]:
-        """Yield the setup of the mail servers' SRV records (RFC 6186)."""
-        found: dict[str, Account] = {}
-        for service, type_, socket_type in MAIL_SERVICES:
-            for host, port in self._srv(service):
-                found.setdefault(type_, Account(type_, host, port, socket_type))
-        incoming = found.get("imap") or found.get("pop3")
-        if incoming is not None and "smtp" in found:
-            setup = Setup((incoming, found["smtp"]))
-            yield Outcome(f"{self.case.domain} SRV", "srv", setup=setup)
-
-    def _outlook_by_srv(self) -> Iterator[Outcome]:
-        """Yield the outcome at the first target of Autodiscover's SRV record."""
-        for host, port in self._srv("_autodiscover._tcp")[:1]:
-            authority = host if port == 443 else f"{host}:{port}"
-            step = Step("host", POX, kind="pox")
-            ask = ask_of(step, self.case, f"https://{authority}{step.path}")
-            yield self._outcome(step, ask)._replace(place="srv")

@@ -132,7 +132,10 @@ def published(case: Case, facts: Facts, tell: Tell) -> Report:
     )
     if lost is not None and lost.code not in case.ignored:
         return _failed(case, lost)
-    found, faulty = documents.found(_xml_asks(requests), case, facts)
+    paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
+    xml_asks = [ask for ask in requests if split_url(ask.url).path in paths]
+    xml_asks.sort(key=lambda ask: NOBODY in ask.url)  # those with a real address first
+    found, faulty = documents.found(xml_asks, case, facts)
     plays = side_by_side(partial(_play, case, facts, client) for client in clients)
     lost = _parked(case, facts, plays)
     if lost is not None and lost.code not in case.ignored:
@@ -203,6 +206,10 @@ def _lost_domain(case: Case, facts: Facts) -> Finding | None:
     labels = (family.label for family in case.families if family.label)
     if any(facts.exists(f"{label}.{case.domain}") for label in labels):
         return None
+    _, _, parent = case.domain.partition(".")
+    with suppress(LookupFailed):
+        if "." in parent and (facts.mx(parent) or facts.addresses(parent)):
+            return finding("domain.not-in-zone", case.domain, parent=parent)
     return finding("domain.unknown", case.domain)
 
 
@@ -281,13 +288,6 @@ def _quietly(lookup: Callable[[], object]) -> None:
 
 def _family(case: Case, client: Client) -> Family:
     return next(family for family in case.families if family.name == client.family)
-
-
-def _xml_asks(listed: list[Ask]) -> list[Ask]:
-    """Return the requests for config-v1.1.xml; those with a real address come first."""
-    paths = {step.path for one in CLIENTS for step in one.steps if step.kind == "xml"}
-    found = [ask for ask in listed if split_url(ask.url).path in paths]
-    return sorted(found, key=lambda ask: NOBODY in ask.url)
 
 
 def _play(case: Case, facts: Facts, client: Client) -> Play:

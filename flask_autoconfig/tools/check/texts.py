@@ -35,9 +35,9 @@ def template(code: str) -> Text:
     return Text(*(row.get(part, like.get(part, "")) for part in Text._fields))
 
 
-def shared() -> dict[str, str]:
-    """Return the texts that codes share, by name."""
-    return dict(_file()["shared"])
+def table(name: str) -> dict[str, Any]:
+    """Return a table that is no code, such as the texts that codes share, by name."""
+    return dict(_file()[name])
 
 
 def codes() -> list[str]:
@@ -84,13 +84,13 @@ def code_of(kind: str, said: str, default: str = "") -> str:
 @lru_cache(maxsize=4096)  # bounded: servers choose the values
 def text_of(code: str, values: Values, around: Around = (), advice: str = "") -> Text:
     """Return the texts of a finding; *advice* replaces the cure of the code."""
-    known = {**shared(), **dict(values)}
+    known = {**table("shared"), **dict(values)}
     step, *rest = template(code)
     seen, why, cure = (text.format_map(known) for text in rest)
     cure = advice or cure
     for name, more in around:
         outer = _file()["around"][name]
-        known = {**shared(), **dict(more), "seen": seen}
+        known = {**table("shared"), **dict(more), "seen": seen}
         seen = outer.get("seen", "{seen}").format_map(known)
         why = outer.get("why", "").format_map(known) or why
         if "cure" in outer:

@@ -69,7 +69,8 @@ class Conversation:
         rows = texts()["refused"]
         cures = (row["cure"] for row in rows if re.search(row["words"], line, re.I))
         cure = next(cures, texts()["mail"]["refused"])
-        return ProbeError("refused", f"{problem}: “{self.quoted(line)}”", cure)
+        said = f"“{self.quoted(line)}”{meaning(line)}"
+        return ProbeError("refused", f"{problem}: {said}", cure)
 
     def send(self, text: str) -> None:
         self.sock.settimeout(self._left())
@@ -157,6 +158,16 @@ class Conversation:
 
 # What Cisco's firewalls put in place of the extensions that they do not let pass.
 _MASKED = re.compile("X{4,}[A-Z]?")
+
+
+def meaning(line: str) -> str:
+    """Return what the code in a response means, in brackets (RFC 3463, RFC 5530)."""
+    code = re.search(r"^\d{3}[ -]\d\.((\d{1,3})\.\d{1,3})\b|\[([A-Z/-]+)\]", line)
+    rows = texts()["meanings"]
+    meant = next(
+        (rows[key] for key in (code.groups() if code else ()) if key in rows), ""
+    )
+    return f" ({meant})" if meant else ""
 
 
 def server_of(line: str) -> str:

@@ -305,7 +305,8 @@ def _no_document(scene: Scene, family: Family) -> Finding:
         if play.family == family.name
         for found in play.findings
     )
-    none = finding("document.not-published", name, name=name, askers=askers)
+    code, advice = "document.not-published", web.renamed(scene.facts, name)
+    none = finding(code, name, advice=advice, name=name, askers=askers)
     if scene.facts.exists(name):
         url = f"https://{name}{family.routes[0].path}"
         status = "" if has_cause else " (status 404)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -34,10 +34,9 @@ def of_certificate(
         at = f" ({certificate.address}, {certificate.version})"
         return finding("tls.good", subject, step=step, days=days, at=at)
 
-    if step == "https" and certificate.kind == "name":
-        problem = problem.replace(f"not for {host}", "not for the requested name")
-        cure = "get a certificate that contains these names too"
     if step == "https":
+        problem = problem.replace(f"not for {host}", "not for the requested name")
+        cure = cure.replace(f"the name {host}", "these names")
         cure = cure.replace(f"for {host} ", "for each of these names ")
     if certificate.address:
         problem += f" ({certificate.address})"
@@ -96,15 +95,11 @@ def each_address(scene: Scene) -> list[Finding]:
         else Endpoint("http", host, 80, "plain")
         for host, found in schemes.items()
     ]
-    return at_addresses(scene.facts, endpoints)
+    return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-def at_addresses(facts: Facts, endpoints: Iterable[Endpoint]) -> list[Finding]:
-    """Return what fails at some of the addresses of the endpoints' hosts only."""
-    return each_of(partial(_of_host, facts), endpoints)
-
-
-def _of_host(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+def at_addresses(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
+    """Yield what fails at some of the addresses of the endpoint's host only."""
     try:
         results = facts.at_addresses(endpoint)
     except ProbeError:

@@ -85,8 +85,11 @@ def _follow(
         reply = facts.answer(ask_for(url))
     except ProbeError as error:
         trouble = web.of_error(facts, case, url, error)
-        is_missing = not by_srv and web.ABSENT in trouble.marks
-        return None, missing if is_missing else trouble.within("dav", type=type_)
+        if web.ABSENT not in trouble.marks or (by_srv and case.provider):
+            return None, trouble.within("dav", type=type_)
+        at, target = f"_{type_}s._tcp.{case.domain} SRV", split_url(url).netloc
+        dead = finding("dav.srv-dead", at, type=type_, target=target, reason=error)
+        return None, dead if by_srv else missing
 
     if reply.is_forged and reply.certificate is not None:
         host = split_url(reply.url).hostname or ""
@@ -96,9 +99,8 @@ def _follow(
         found = missing if is_missing and not by_srv else None
         return None, found or _not_dav(reply, url, type_)
 
-    led = "the server answers at this URL"
-    if reply.redirects:
-        led = f"it leads to {shown(reply.url)}"
+    here = "the server answers at this URL"
+    led = f"it leads to {shown(reply.url)}" if reply.redirects else here
     # The URL of the file stays, even where the server redirects further.
     known = known_part(wanted, case.domain) if wanted else ""
     end = known if known in (*reply.redirects, reply.url) else reply.url
@@ -115,27 +117,24 @@ def _beside_srv(case: Case, facts: Facts, type_: str, url: str) -> Iterator[Find
 
     The web site need not support calendars. But a redirect to a wrong URL is a mistake.
     """
-    wrong = partial(finding, "dav.well-known", url, type=type_)
+    code, path = "dav.well-known", split_url(url).path
     try:
-        target = facts.reply(ask_for(url)).target
+        target, got = facts.reply(ask_for(url)).target, ""
         if target.startswith("http:"):
-            yield wrong(got=f"it redirects from https to http: {shown(target)}")
-            return
-        reply = facts.answer(ask_for(url))
+            got = f"it redirects from https to http: {shown(target)}"
+        else:
+            reply = facts.answer(ask_for(url))
+            led = split_url(reply.url).path.strip("/")
+            if not (reply.is_forged or _is_dav(reply)):
+                got = _not_dav(reply, url, type_).seen
+                # What stands in the way of every path has a finding of its own.
+                is_meant = led and led != path.strip("/")
+                code = "dav.well-known" if is_meant else "dav.well-known-absent"
     except ProbeError as error:
-        if error.kind not in ("dns", "connect", "silent", "private"):
-            yield wrong(got=web.of_error(facts, case, url, error).seen)
-        return
-    if reply.is_forged or _is_dav(reply):
-        return
-    path = split_url(reply.url).path
-    is_meant = reply.redirects and path.strip("/") and path != split_url(url).path
-    yield finding(
-        "dav.well-known" if is_meant else "dav.well-known-absent",
-        url,
-        type=type_,
-        got=_not_dav(reply, url, type_).seen,
-    )
+        is_told = error.kind in ("dns", "connect", "silent", "private", "closed")
+        got = "" if is_told else web.of_error(facts, case, url, error).seen
+    if got:
+        yield finding(code, url, type=type_, got=got)
 
 
 def _by_srv(case: Case, facts: Facts, type_: str) -> str:

@@ -12,6 +12,7 @@ from ... import zone
 from ...net.mail import Endpoint
 from ...net.resolver import LookupFailed
 from ...net.untrusted import is_public
+from .. import texts
 from ..facts import Facts, each_of, side_by_side
 from ..findings import Case, Finding, finding
 from ..scene import Scene
@@ -46,7 +47,9 @@ def hosts(scene: Scene) -> list[Finding]:
             if addresses:
                 yield finding("dns.address", name, addresses=", ".join(addresses[:8]))
             elif not facts.alias(name):
-                yield finding("dns.no-name", name, askers=names[name], name=name)
+                advice = web.renamed(facts, name)
+                code, said = f"dns.{'misnamed' if advice else 'no-name'}", names[name]
+                yield finding(code, name, advice=advice, askers=said, name=name)
         except LookupFailed as error:
             if not web.leads_nowhere(facts, name):
                 yield web.failed(name, error)
@@ -86,8 +89,7 @@ def mx(scene: Scene) -> list[Finding]:
     except LookupFailed as error:
         return [web.failed(subject, error, "mx.lookup-failed")]
 
-    first = hosts[:_MOST]
-    listed = ", ".join(first)
+    first, listed = hosts[:_MOST], ", ".join(hosts[:_MOST])
     findings = [found for host in first for found in _mx_host(facts, subject, host)]
     names = case.provider.mx_domains if case.provider else ()
     ends = tuple(f".{name}" for name in names)
@@ -95,16 +97,6 @@ def mx(scene: Scene) -> list[Finding]:
         findings.append(finding("mx.unlisted", subject, hosts=listed))
     findings += _at_another_house(scene, subject, hosts)
     return findings or [finding("mx.found", subject, hosts=listed)]
-
-
-# Providers of mailboxes: ends of their MX hosts, and of their IMAP and POP3 servers. Those
-# that also filter for others' servers, or forward to them, stand in no row but Microsoft's.
-_HOUSES = {
-    "Google": ((".google.com", ".googlemail.com"), (".gmail.com", ".googlemail.com")),
-    "Microsoft 365": ((".mail.protection.outlook.com",), (".office365.com",)),
-    "Fastmail": ((".messagingengine.com",), (".fastmail.com", ".messagingengine.com")),
-    "iCloud": ((".mail.icloud.com",), (".mail.me.com",)),
-}
 
 
 def _at_another_house(
@@ -117,7 +109,8 @@ def _at_another_house(
         if one.hostname and "%" not in one.hostname
     ]
     named = {name for host in servers for name in web.names_of(scene.facts, host)}
-    for house, (arrives, read) in _HOUSES.items():
+    for house, ends in texts.table("houses").items():
+        arrives, read = tuple(ends["mx"]), tuple(ends["read"])
         if not named or any(f".{name}".endswith(read) for name in named):
             continue
         if all(f".{host}".endswith(arrives) for host in hosts):
@@ -144,7 +137,8 @@ def _mx_host(facts: Facts, subject: str, host: str) -> Iterator[Finding]:
         yield finding("mx.is-alias", subject, host=host, target=target)
     if not addresses:
         code = "mx.dead-alias" if target else "mx.no-address"
-        advice = "" if target else web.without_dot(host)
+        dot = "" if target else web.without_dot(host)
+        advice = dot or web.renamed(facts, host)
         yield finding(code, subject, advice=advice, host=host)
 
 
@@ -201,11 +195,10 @@ def _service(
         yield finding("srv.is-address", subject, host=numbers[0])
         return
     if not targets:
-        by_udp = full_name.replace("._tcp.", "._udp.", 1)
-        if misnamed := _misnamed(scene, name) if service else "":
-            yield finding("srv.misnamed", f"{misnamed} SRV", domain=case.domain)
-        elif _targets(scene, by_udp):
-            yield finding("srv.udp", subject, name=by_udp, right=full_name)
+        if misnamed := _misnamed(scene, name, wanted):
+            code = "srv.udp" if "._udp." in misnamed else "srv.misnamed"
+            at, domain = f"{misnamed} SRV", case.domain
+            yield finding(code, at, domain=domain, right=full_name)
         elif case.provider and wanted:
             yield finding("srv.missing", subject, wanted=_listed(wanted))
         return
@@ -248,13 +241,16 @@ def _service(
         yield _wrong("srv.undecided", subject, _listed(offered), _listed(wanted))
 
 
-def _misnamed(scene: Scene, name: str) -> str:
+def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, or has the domain twice, where a web form has added it.
+    It lacks `._tcp`, has the domain twice, by a web form, or is below that of a host.
     """
     domain = scene.case.domain
-    listed = [f"{name.partition('.')[0]}.{domain}", f"{name}.{domain}.{domain}"]
+    names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
+    hosts = [host.removesuffix(f".{domain}") for host, _ in wanted]
+    names += [f"{name}.{label}" for label in ("mail", *hosts)]
+    listed = [f"{each}.{domain}" for each in names]
     with suppress(LookupFailed):
         found = [each for each in listed if scene.facts.srv(each)]
         # A wildcard record answers for any name.
@@ -265,12 +261,12 @@ def _misnamed(scene: Scene, name: str) -> str:
 
 def _leads_astray(facts: Facts, offered: list[Target], wanted: list[Target]) -> bool:
     """Return whether records lead to none of the existing hosts that are wanted."""
-    hosts = [host for host, _ in wanted if facts.exists(host)]
-    return bool(hosts) and not any(
-        sources.is_same_host(facts, ours, theirs)
-        for ours in hosts
-        for theirs, _ in offered
+    hosts, led = (
+        [host for host, _ in listed if facts.exists(host)]
+        for listed in (wanted, offered)
     )
+    pairs = [(ours, theirs) for ours in hosts for theirs in led]
+    return bool(pairs) and not any(sources.is_same_host(facts, *pair) for pair in pairs)
 
 
 def _is_of_file(
@@ -298,16 +294,12 @@ def _failing(facts: Facts, subject: str, first: Endpoint) -> Finding | None:
     spoken = dict(found.values).get("socket_type", "")
     by_type = {row[1:]: row[0] for row in zone.MAIL_SERVICES}
     other = by_type.get((first.type, spoken), "")
-    if found.code in ("server.wrong-encryption", "server.tls-later") and other:
-        code = "srv.other-service"
-        return finding(
-            code, subject, target=target, way=way, service=service, other=other
-        )
+    is_other = found.code in ("server.wrong-encryption", "server.tls-later") and other
+    code = "srv.other-service" if is_other else "srv.dead"
     dots = web.without_dot(first.host)
-    dots = f"; {dots}" if dots else ""
-    reason = found.seen
+    said = {"target": target, "way": way, "dots": f"; {dots}" if dots else ""}
     return finding(
-        "srv.dead", subject, reason=reason, target=target, way=way, dots=dots
+        code, subject, reason=found.seen, service=service, other=other, **said
     )
 
 
@@ -343,12 +335,6 @@ def _contradicted(scene: Scene, service: tuple[str, str, str]) -> Finding | None
     is_decided = measure is scene.measure and measure.is_decided
     code = "srv.contradicts" if is_decided else "srv.undecided"
     return _wrong(code, subject, _listed(targets[:1]), wanted, sources.said_by(measure))
-
-
-def _targets(scene: Scene, name: str) -> list[Target]:
-    with suppress(LookupFailed):
-        return scene.facts.srv(name)
-    return []
 
 
 def _aliases(facts: Facts, subject: str, targets: list[Target]) -> Iterator[Finding]:

@@ -108,10 +108,13 @@ def _set_up(scene: Scene) -> dict[Endpoint, tuple[str, ...]]:
 
 def each_address(scene: Scene) -> list[Finding]:
     """Return what fails at single addresses of mail servers."""
-    return at_addresses(scene.facts, {**_published(scene), **_set_up(scene)})
+    endpoints = {**_published(scene), **_set_up(scene)}
+    return each_of(partial(at_addresses, scene.facts), endpoints)
 
 
-# Ends of the codes whose cure is an encryption: Autodiscover has other words for it.
+# Ends of the codes of faults of one port, beside which another may let people log in, and
+# of those whose cure is an encryption: Autodiscover has other words for it.
+_ONE_PORT = (".no-tls", ".no-starttls", ".masked", ".tls-later", ".no-encryption")
 _ENCRYPTION = (".wrong-encryption", ".wrong-port", ".starttls-first", ".unencrypted")
 
 
@@ -158,7 +161,13 @@ def of(
     except ProbeError as error:
         if error.certificate is not None and error.certificate.problem:
             yield of_certificate("server", subject, error.certificate, endpoint.host)
-        yield _unreachable(facts, endpoint, error)
+        found = _unreachable(facts, endpoint, error)
+        others = _usual(endpoint) if found.code.endswith(_ONE_PORT) else ()
+        other = next((each for each in others if is_alive(facts, each)), None)
+        if other:
+            way = other.socket_type
+            found = found.within("beside", port=other.port, socket_type=way)
+        yield found
         return
     if server.certificate is not None:
         yield of_certificate("server", subject, server.certificate, endpoint.host)
@@ -198,24 +207,19 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
     """Yield that a client would use a method that the server does not offer, or none."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
+    at = str(endpoint)
     with suppress(ProbeError):
         offered = facts.server(endpoint).mechanisms
         listed = ", ".join(sorted(offered))
         if wanted and offered and not wanted & offered:
             usual = offered & MECHANISMS["password-cleartext"]
             code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            yield finding(
-                code,
-                str(endpoint),
-                client=client,
-                method=account.authentication,
-                offered=listed,
-            ).hurting(client)
+            method, said = account.authentication, {"client": client, "offered": listed}
+            yield finding(code, at, method=method, **said).hurting(client)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:
-            yield finding(
-                "autodiscover.no-auth", str(endpoint), client=client, offered=listed
-            ).hurting(client)
+            found = finding("autodiscover.no-auth", at, client=client, offered=listed)
+            yield found.hurting(client)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------
@@ -238,22 +242,23 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     subject, host, kind, advice = str(endpoint), endpoint.host, error.kind, error.cure
     if kind == "dns" and len(web.names_of(facts, host)) > 1:
         return web.dead_alias("server", facts, host).at(subject)
+    if kind == "dns":
+        advice = web.renamed(facts, host) or advice
     if kind in ("connect", "silent"):
         advice = next((found.cure for found in _private(facts, endpoint)), advice)
     if kind in ("connect", "silent", "timeout") and (proxy := _web_proxy(facts, host)):
         code = "server.web-proxy"
         return finding(code, subject, reason=error, host=host, proxy=proxy)
     answering = each_of(partial(_answering, facts), _others(endpoint, error))
-    other = next(iter(answering), None)
-    if other is None:
-        code = texts.code_on("server", kind, "server.no-connection")
-        is_example = f".{host}".endswith(_EXAMPLES)
-        copied = "it is an example's" if is_example else why_unreachable(host)
-        if code == "server.unknown-host" and copied:
-            return finding("server.copied-host", subject, host=host, copied=copied)
-        return finding(code, subject, advice=advice, reason=error, host=host)
+    other = next(iter(answering), endpoint)
     is_later = (endpoint.socket_type, other.socket_type) == ("SSL", "STARTTLS")
-    if other.type != endpoint.type:
+    is_example = f".{host}".endswith(_EXAMPLES)
+    copied = "it is an example's" if is_example else why_unreachable(host)
+    if other == endpoint:
+        code = texts.code_on("server", kind, "server.no-connection")
+        if code == "server.unknown-host" and copied:
+            code = "server.copied-host"
+    elif other.type != endpoint.type:
         code = "server.other-type"
     elif other.port != endpoint.port:
         code = "server.wrong-port"
@@ -266,24 +271,30 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     return finding(
         code,
         subject,
+        advice=advice if other == endpoint else "",
         reason=error,
+        host=host,
         port=other.port,
         socket_type=other.socket_type,
         type=endpoint.type.upper(),
         other_type=other.type.upper(),
         usual=standard_port(endpoint.type, "SSL"),
-        later=standard_port(endpoint.type, "STARTTLS"),
+        copied=copied,
     )
+
+
+def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """Yield the other usual ports of a host's protocol."""
+    for way in ("SSL", "STARTTLS"):
+        port = standard_port(endpoint.type, way) or endpoint.port
+        if port != endpoint.port:
+            yield endpoint._replace(port=port, socket_type=way)
 
 
 def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
     """Return other ports, encryptions and protocols to try after an error."""
-    others: list[Endpoint] = []
-    if error.kind in ("connect", "silent"):
-        for _, type_, socket_type in zone.MAIL_SERVICES:
-            port = standard_port(type_, socket_type)
-            if type_ == endpoint.type and port and port != endpoint.port:
-                others.append(Endpoint(type_, endpoint.host, port, socket_type))
+    is_shut = error.kind in ("connect", "silent")
+    others = list(_usual(endpoint)) if is_shut else []
     is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
@@ -310,7 +321,7 @@ def _logins(
     endpoint: Endpoint, methods: tuple[Method, ...], server: MailServer, code: str
 ) -> Iterator[Finding]:
     subject = str(endpoint)
-    switch_on = texts.shared()[f"switch_on_{endpoint.type}"]
+    switch_on = texts.table("shared")[f"switch_on_{endpoint.type}"]
     if code:
         yield finding(code, subject, switch_on=switch_on)
         return

@@ -27,7 +27,7 @@ from ...reading import in_words as enumerated
 from ..asking import ask_of
 from ..asking import asks as every_ask
 from ..facts import Ask, Facts
-from ..findings import Case, Finding, finding
+from ..findings import Case, Finding, finding, shown
 from ..scene import Outcome, Play, Scene
 from ..weigh import FAILURE, OK, WARNING, has_failure
 from . import servers, web
@@ -224,20 +224,32 @@ def autodiscover(scene: Scene) -> Iterator[Finding]:
 
 
 def paths(scene: Scene) -> Iterator[Finding]:
-    """Yield that the usual URL of config-v1.1.xml answers 404, although others have it.
+    """Yield that the usual URL of config-v1.1.xml lacks what other URLs have.
 
-    Without a file only if another path of its host has it. `export` writes no profile.
+    By https it answers 404, or by http it redirects to a host that does not have it.
     """
     case, facts = scene.case, scene.facts
     urls = [ask.url for document in scene.documents for ask in document.asks]
-    for ask in every_ask(THUNDERBIRD.steps[0], case, facts) if urls else ():
+    usual, by_http = (every_ask(THUNDERBIRD.steps[at], case, facts) for at in (0, 2))
+    for ask in (*usual, *by_http) if urls else ():
         host = split_url(ask.url).hostname or ""
-        is_meant = case.provider or any(split_url(url).hostname == host for url in urls)
-        if ask.url in urls or not is_meant or facts.is_by_wildcard(host, case.domain):
+        is_chance = facts.is_by_wildcard(host, case.domain)
+        if ask.url in urls or is_chance or not facts.exists(host):
             continue
-        with suppress(ProbeError):
-            if facts.exists(host) and facts.answer(ask).status in (404, 410):
-                yield finding("document.path-lost", ask.url)
+        try:
+            status = facts.answer(ask).status
+            reason = "" if status == 200 else f"status {status}"
+        except ProbeError as error:
+            reason = "" if error.kind in _UNSEEN else str(error)
+        if ask in usual and reason in ("status 404", "status 410"):
+            yield finding("document.path-lost", ask.url)
+        elif reason and ask.url.replace("http:", "https:", 1) in urls:
+            with suppress(ProbeError):
+                if led := shown(facts.reply(ask).target):
+                    yield finding("http.leads-away", ask.url, target=led, reason=reason)
+
+
+_UNSEEN = ("private", "no-route", "late", "timeout")  # from here, or in this time
 
 
 # --- The Apple profile ------------------------------------------------------------------

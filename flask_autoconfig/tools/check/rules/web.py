@@ -88,12 +88,11 @@ def _of_name(facts: Facts, url: str, host: str, reason: ProbeError) -> Finding:
             return finding("http.redirect-nowhere", url, reason=reason)
         target = facts.alias(host)
     except LookupFailed as error:
-        if leads_nowhere(facts, host):  # the name server fails
-            return dead_alias("dns", facts, host)
-        return failed(host, error, "http.lookup-failed")
-    if target:
-        return dead_alias("dns", facts, host)
-    return _absent(url, f"{host} has no address in DNS")
+        if not leads_nowhere(facts, host):  # the name server fails
+            return failed(host, error, "http.lookup-failed")
+        target = host
+    no_address = _absent(url, f"{host} has no address in DNS")
+    return dead_alias("dns", facts, host) if target else no_address
 
 
 def by_redirect(facts: Facts, ask: Ask, found: Finding) -> Finding:
@@ -146,6 +145,17 @@ def without_dot(host: str) -> str:
     if meant == name:
         return ""
     return f"write {meant}. with a dot at its end in the zone: {_APPENDED}"
+
+
+def renamed(facts: Facts, host: str) -> str:
+    """Return the advice where a host's records have its domain twice, or ""."""
+    domain = host.partition(".")[2]
+    twice = f"{host}.{domain}"
+    if not facts.exists(twice) or facts.is_by_wildcard(twice, domain):
+        return ""
+    return (
+        f"rename {twice} to {host}: forms for records often add the domain themselves"
+    )
 
 
 def leads_nowhere(facts: Facts, name: str) -> bool:
@@ -205,11 +215,11 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
     if reply.status == 204 or (reply.status == 200 and not reply.body.strip()):
         status = " (status 204)" if reply.status == 204 else ""
         return finding("http.empty", url, status=status)
-    wall = _login_wall(case, reply, asked)
-    if wall:
-        return wall
-    if reply.status != 200:
-        return _by_text(reply)
+    wrong = _login_wall(case, reply, asked)
+    if wrong is None and (reply.status != 200 or is_web_page(reply)):
+        wrong = _by_text(reply, asked)
+    if wrong:
+        return _by_program(wrong, reply)
     if reply.damage:
         return finding("http.cut-off", url, damage=reply.damage)
     coding = reply.headers.get("content-encoding", "").lower()
@@ -217,7 +227,7 @@ def of_reply(case: Case, reply: Reply, asked: str) -> Finding | None:
         return finding("http.unknown-coding", url, coding=coding[:20])
     if coding == "gzip" and not reply.body.startswith(b"\x1f\x8b"):
         return finding("http.not-compressed", url)
-    return _by_text(reply) if is_web_page(reply) else None
+    return None
 
 
 _CODINGS = ("gzip", "deflate")  # that `unpacked` supports
@@ -236,8 +246,6 @@ def _lost_path(reply: Reply, asked: str) -> Finding | None:
 
 
 _LOGIN_WORDS = re.compile(r"log-?in|sign-?in|\bsso\b|oauth|/auth\b|cas/|wp-login", re.I)
-
-
 EXCHANGE_TYPES = frozenset(("exchange", "ews", "activesync", "owa"))
 
 
@@ -260,12 +268,31 @@ def _login_wall(case: Case, reply: Reply, asked: str) -> Finding | None:
         if by_windows:
             return finding("http.exchange-login", url, host=host, how=how)
     if reply.status in (401, 407):
-        return finding("http.login-wanted", url, status=reply.status)
+        realm = re.findall(
+            'realm="?([^"]{1,60})', reply.headers.get("www-authenticate", "")
+        )
+        named = "".join(f" (“{each}”)" for each in realm[:1])
+        return finding("http.login-wanted", url, status=reply.status, named=named)
     led = reply.redirects and _LOGIN_WORDS.search(split_url(url).path)
     has_field = _PASSWORD_FIELD.search(reply.body[:_MOST_PAGE])
     if reply.status == 200 and (led or has_field) and is_web_page(reply):
-        return finding("http.login-page", asked, where=f" ({url})" if led else "")
+        return finding("http.login-page", asked, where=_led(reply, asked))
     return None
+
+
+def _by_program(found: Finding, reply: Reply) -> Finding:
+    """Return the finding with the program that answers, as far as it says its name."""
+    named = [value for name, value in reply.every if name in _NAMING]
+    title = _TITLE.findall(reply.body[:20_000].decode("utf-8", "replace"))[:1]
+    paths = [split_url(reply.url).path] if reply.redirects else []
+    said, is_exchange = [*named, *title, *paths], found.code.startswith("http.exchange")
+    for program, words in texts.table("programs").items() if not is_exchange else ():
+        if re.search(words, "\n".join(said), re.I):
+            return found.within("program", program=program)
+    return found
+
+
+_NAMING = ("www-authenticate", "server", "set-cookie")
 
 
 # --- Web pages --------------------------------------------------------------------------
@@ -279,17 +306,24 @@ def is_web_page(reply: Reply) -> bool:
     )
 
 
-def _by_text(reply: Reply) -> Finding:
+def _led(reply: Reply, asked: str) -> str:
+    """Return where a redirect led, as a clause; hosts that answer alike are merged."""
+    here, there = split_url(asked).netloc, split_url(reply.url)
+    url = there.path if there.netloc == here else shown(reply.url)
+    return f" (after a redirect to {url})" if reply.redirects else ""
+
+
+def _by_text(reply: Reply, asked: str) -> Finding:
     """Return what a web page says, or a response with another status than 200."""
-    status = reply.status
-    text = reply.body[:20_000].decode("utf-8", "replace")
-    words = " ".join(html.unescape(_TAG.sub(" ", text)).split())
-    titles = _TITLE.findall(text)[:1]
-    said = " ".join(html.unescape("".join(titles)).split())
+    status, text = reply.status, reply.body[:20_000].decode("utf-8", "replace")
+    title = "".join(_TITLE.findall(text)[:1])
+    words, said = (
+        " ".join(html.unescape(each).split()) for each in (_TAG.sub(" ", text), title)
+    )
     if status == 200:
-        called = f" (“{said}”)" if said else ""
+        called = (f" (“{said}”)" if said else "") + _led(reply, asked)
         code = texts.code_of("page", text, "http.web-page")
-        return finding(code, reply.url, title=called)
+        return finding(code, asked, title=called)
 
     said = (_beyond(status, said) or _beyond(status, words))[:_MOST_WORDS]
     said = f" (“{said}”)" if said else ""
@@ -302,9 +336,8 @@ def _by_text(reply: Reply) -> Finding:
         code = "http.bot-protection"
     allow = reply.headers.get("allow", "")
     allowed = f" (it allows {allow})" if allow else ""
-    title = f" with status {status}{said}"
-    values = {"allowed": allowed, "said": said, "title": title}
-    return finding(code, reply.url, status=status, **values)
+    values = {"allowed": allowed, "title": f" with status {status}{said}"}
+    return finding(code, reply.url, status=status, said=said, **values)
 
 
 def _beyond(status: int, text: str) -> str:
