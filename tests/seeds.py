@@ -9,10 +9,12 @@ import socket
 import ssl
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dns.edns
@@ -61,6 +63,11 @@ WEB_NAMES = (
 )
 Seed = Callable[[Any], object]  # of a world
 Response = Callable[[Asked], Answer]  # to a request
+
+
+def tables(file: str) -> dict[str, Any]:
+    """Return what a TOML file beside the tests holds."""
+    return tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
 
 
 # --- Responses of the web server --------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import failing, good, lead, mail, says, silent
+from seeds import certified, failing, good, lead, mail, offering, says, silent, tables
 from strangers import HEARING, at_terminal
 from support import BIN, TWO_DOMAINS, run, until
 from test_check_right import log_in, logins
@@ -30,7 +30,6 @@ from world import (
     IMAP,
     OTHER_NAMES,
     PASSWORD,
-    SITE,
     SMTP,
     TOML,
     USER,
@@ -252,18 +251,9 @@ def test_init_refuses_what_is_not_a_domain_or_a_resolver(words: list[str]) -> No
     assert run("init", *words).returncode == 2
 
 
-# Records beside those of `init`'s own domain, servers at addresses (port, conversation,
-# with TLS at once), and what the file or the message has and what it lacks.
+INIT, LOGINS = tables("check_init.toml"), tables("check_logins.toml")
 AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
-OWN_IMAP = f"imap IN A {IMAP}\n"
-FILTER = f"@ IN MX 1 mx.filter.test.\nmx.filter.test. IN A {ELSEWHERE}\n"
-SUBMISSION = talks("220 hi", *SMTP_SAYS)
-ENCRYPTED = talks("", *SMTP_SAYS)  # no second greeting (RFC 3207, section 4.2)
-BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=ENCRYPTED)
-OWN_587 = ("127.0.1.2", 587, BY_STARTTLS, False)
-FILTERS = (ELSEWHERE, 465, SUBMISSION, True)
-MX_HOUSE = f"@ IN MX 1 mx.house.test.\nmx.house.test. IN A {SMTP}\n"
-KNOWN = f"@ IN MX 1 mx.{HOSTER}.\nmx.{HOSTER}. IN A {SITE}\n"
+OWN = f"imap IN A {IMAP}\nsmtp IN A {SMTP}\n"
 SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
 <domain>hoster.test</domain><displayName>Hoster</displayName>
 <incomingServer type="imap"><hostname>imap.gmail.com</hostname><port>993</port>
@@ -276,97 +266,31 @@ SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
 <oAuth2><issuer>accounts.google.com</issuer><scope>https://mail.google.com/</scope>
 <authURL>https://accounts.google.com/o/oauth2/auth</authURL>
 <tokenURL>https://www.googleapis.com/oauth2/v3/token</tokenURL></oAuth2></clientConfig>"""
-BY_MX = f"autoconfig.{HOSTER}. IN A {WEB}\n"
-BY_ISPDB = f"live.thunderbird.net. IN A {WEB}\n"
-HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
-    "the own server with 587 alone, before a filter at the MX": (
-        f"{FILTER}{OWN_IMAP}smtp IN A 127.0.1.2\n",
-        (OWN_587, FILTERS),
-        [
-            f'hostname = "smtp.{DOMAIN}"',
-            'socket_type = "STARTTLS"',
-            "# it has a customary name",
-        ],
-        ['"mx.filter.test"', "another house"],
+ENCRYPTED = talks("", *SMTP_SAYS)  # no second greeting (RFC 3207, section 4.2)
+BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=ENCRYPTED)
+ODD = talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n."))
+_NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+_BAD = certified(f"imap.{DOMAIN}", by="itself")
+# Servers of the rows of check_init.toml: address, port, conversation and certificate.
+SERVERS: dict[str, tuple[str, int, Any, Any]] = {
+    "own 587": ("127.0.1.2", 587, BY_STARTTLS, good(*_NAMES)),
+    "filter": (ELSEWHERE, 465, talks("220 hi", *SMTP_SAYS), good(*_NAMES)),
+    "web proxy": (
+        ELSEWHERE,
+        993,
+        says_first("HTTP/1.1 400 Bad Request"),
+        good(*_NAMES),
     ),
-    "no filter at the MX without another server for sending": (
-        f"{FILTER}{OWN_IMAP}",
-        (FILTERS,),
-        ["mx.filter.test:465 SSL is left out", "must not get people's passwords"],
-        ["hostname ="],
-    ),
-    "no mailbox of a hoster, with an own server for IMAP": (
-        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\n{OWN_IMAP}",
-        (),
-        ["smtp mx.house.test:465 SSL is left out", "must not get people's passwords"],
-        ["hostname ="],
-    ),
-    "both servers of the MX host's domain, with a comment": (
-        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\nsmtp.house.test. IN A {SMTP}\n",
-        (),
-        ['"imap.house.test"', '"smtp.house.test"', "# another house's: it is the MX"],
-        [],
-    ),
-    "what the MX host's autoconfig says": (
-        f"{KNOWN}{BY_MX}{OWN_IMAP}",
-        (),
-        [
-            *("imap.gmail.com", "smtp.gmail.com", '"OAuth2"', "[provider.oauth2]"),
-            f"# https://autoconfig.{HOSTER}/mail/config-v1.1.xml names it",
-            f"# Warning: imap imap.{DOMAIN}:993 SSL answers too, and is not in the file",
-        ],
-        [f'hostname = "imap.{DOMAIN}"'],
-    ),
-    "what the ISP database says": (
-        f"{KNOWN}{BY_ISPDB}",
-        (),
-        [
-            "# https://live.thunderbird.net/autoconfig/v1.1/hoster.test names it, where "
-            f"clients look for a domain with the MX mx.{HOSTER}",
-            "imap.gmail.com",
-        ],
-        [],
-    ),
-    "no hoster of an MX that is left over": (
-        f"@ IN MX 1 mx\n@ IN MX 5 mx.{HOSTER}.\n{BY_ISPDB}{OWN_IMAP}mx IN A {SMTP}\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "mx.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "the own SRV records before what a hoster publishes": (
-        f"{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n_imaps._tcp IN SRV 0 0 993 imap\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "the own names of both servers before what a hoster publishes": (
-        f"{KNOWN}{BY_MX}{OWN_IMAP}smtp IN A {SMTP}\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "a web proxy before IMAP": (
-        f"{FILTER}imap IN A {ELSEWHERE}\n",
-        ((ELSEWHERE, 993, says_first("HTTP/1.1 400 Bad Request"), True),),
-        [
-            f"little was found; imap imap.{DOMAIN}:993 SSL: ",
-            "a web server answers there",
-        ],
-        ["customary names"],
-    ),
-    "a slow greeting": (
-        f"imap IN A {ELSEWHERE}\n",
-        ((ELSEWHERE, 993, silent, True),),
-        [f"imap imap.{DOMAIN}:993 SSL: ", "no greeting came", "--timeout"],
-        ["customary names"],
-    ),
+    "silent": (ELSEWHERE, 993, silent, good(*_NAMES)),
+    "odd": (ELSEWHERE, 995, ODD, good(*_NAMES)),
+    "self-signed": (ELSEWHERE, 993, offering("AUTH=PLAIN"), _BAD),
 }
 
 
-@pytest.mark.parametrize("claim", HOUSES)
+@pytest.mark.parametrize("claim", INIT)
 def test_init_takes(here: Paper, claim: str) -> None:
-    records, servers, has, lacks = HOUSES[claim]
-    here.names.serve(AT + records)
+    row = INIT[claim]
+    here.names.serve(AT + row["records"])
 
     def hosted(asked: Asked) -> Any:
         is_there = asked.url in (
@@ -376,17 +300,16 @@ def test_init_takes(here: Paper, claim: str) -> None:
         return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
 
     here.front.answer = hosted
-    for address, port, behave, at_once in servers:
-        here.listen(address, port, behave, good(*NAMES)(here), at_once=at_once)
+    for name in row.get("servers", ()):
+        address, port, behave, certificate = SERVERS[name]
+        at_once = port != 587
+        here.listen(address, port, behave, certificate(here), at_once=at_once)
     done = init(here, "--allow-private", "--timeout", "2", "-o", "-")
     shown = done.stdout + " ".join(done.stderr.split())
     assert done.exit_code == int("hostname =" not in done.stdout)
-    assert [words for words in has if words not in shown] == []
-    assert [words for words in lacks if words in done.stdout] == []
+    assert [words for words in row["has"] if words not in shown] == []
+    assert [words for words in row.get("lacks", ()) if words in done.stdout] == []
     assert "customary names such" not in shown
-
-
-NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +320,7 @@ NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
 def test_init_leaves_settings_alone_that_no_client_can_use(
     here: Paper, body: str
 ) -> None:
-    here.names.serve(f"{AT}{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n")
+    here.names.serve(AT + INIT["what the ISP database says"]["records"] + OWN)
     here.front.answer = says(200, body, Content_Type="text/xml")
     provider, _ = discovered(here)
     assert provider.incoming[0].hostname == f"imap.{DOMAIN}"
@@ -578,200 +501,19 @@ def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
     assert "password-encrypted" in str(report)
 
 
-RELAY = "554 5.7.1 <postmaster@example.net>: Relay access denied"
-NULL_MX = "556 5.1.10 <postmaster@example.net>: Domain example.net does not accept mail"
-# What servers say to people who are logged in: the command and the response.
-AFTER_LOGIN = {
-    "Postfix relays for nobody": ("RCPT", RELAY, "login.relay-denied"),
-    "Exim relays for nobody": ("RCPT", "550 relay not permitted", "login.relay-denied"),
-    "several lines": (
-        "RCPT",
-        "550-host is not permitted to relay\r\n550 through this server",
-        "login.relay-denied",
-    ),
-    "a login is wanted again": ("MAIL", "530 5.7.0 Log in first", "login.relay-denied"),
-    "another's address": (
-        "RCPT",
-        "553 5.7.1 <x>: Sender address rejected: not owned by user x",
-        "login.sender-refused",
-    ),
-    "the sender at once": ("MAIL", "550 5.1.8 no such", "login.sender-refused"),
-    "a block list": (
-        "RCPT",
-        "554 5.7.1 Service unavailable; Client host [x] blocked using x",
-        "login.client-refused",
-    ),
-    "a disk that is full": (
-        "MAIL",
-        "452 4.3.1 Insufficient system storage",
-        "login.disk-full",
-    ),
-    "a domain that the server cannot find": (
-        "RCPT",
-        "550 5.1.8 <x>: Sender address rejected: Domain not found",
-        "login.sender-domain",
-    ),
-    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.greylisted"),
-    "a quota": (
-        "RCPT",
-        "550 5.7.1 Daily sending quota exceeded for fred",
-        "login.sending-limit",
-    ),
-    "a rule of its own": (
-        "RCPT",
-        "550 5.7.1 This message was refused by policy",
-        "login.sending-refused",
-    ),
-    "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
-    "a person whom a relay does not know": (
-        "RCPT",
-        "550 5.1.1 <x>: Recipient address rejected: User unknown in relay recipient table",
-        "login.sending-unknown",
-    ),
-    "only example.net takes no mail": (
-        "RCPT TO:<POSTMASTER@EXAMPLE.NET",
-        NULL_MX,
-        "login.good",
-    ),
-    "no right to the folder": (
-        "EXAMINE",
-        "a NO [SERVERBUG] Internal error occurred.",
-        "login.no-inbox",
-    ),
-    "no connection left": (
-        "AUTHENTICATE",
-        "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
-        "login.limit",
-    ),
-    "an old password": (
-        "AUTHENTICATE",
-        "a NO [EXPIRED] Your password has expired",
-        "login.expired",
-    ),
-    "a farewell for a login": ("AUTHENTICATE", "* BYE Too many", "login.server-fault"),
-    "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
-}
+@pytest.mark.parametrize("kind", ["login", "sending"])
+def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
+    for code, replies in LOGINS[kind].items():
+        for reply in replies:
+            assert texts.code_of(kind, reply) == code, reply
 
 
-# What servers say instead of letting a person in, or send, as real ones have said it.
-REFUSALS = {
-    "login": {
-        "": [
-            "a NO [AUTHENTICATIONFAILED] Authentication failed.",
-            "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6",
-            "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
-            "a NO [ALERT] Invalid credentials (Failure)",
-            "-ERR [AUTH] Username and password not accepted.",
-            "535 Incorrect password, contact support",
-        ],
-        "login.smtp-switched-off": [
-            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is "
-            "disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
-        ],
-        "login.passwords-switched-off": [
-            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
-            "535 5.7.139 Authentication unsuccessful, user is locked by your "
-            "organization's security defaults policy. Contact your administrator.",
-        ],
-        "login.app-password": [
-            "a NO [ALERT] Application-specific password required: https://a.test/",
-            "534 5.7.9 Application-specific password required.",
-            "-ERR [AUTH] Please use an app password",
-        ],
-        "login.too-weak": ["534 5.7.9 Authentication mechanism is too weak"],
-        "login.browser": [
-            "534 5.7.9 Please log in with your web browser and then try again",
-            "a NO [WEBALERT https://a.test/] Web login required.",
-        ],
-        "login.expired": [
-            "a NO [EXPIRED] Change it in the portal",
-            "432 4.7.12 A password transition is needed",
-            "535 Your password has expired",
-        ],
-        "login.service-switched-off": [
-            "a NO [CONTACTADMIN] IMAP access is disabled for your account",
-            "a NO [ALERT] Your account is not enabled for IMAP use.",
-            "-ERR POP3 service is not enabled",
-        ],
-        "login.contact-admin": [
-            "a NO [CONTACTADMIN] Mailbox suspended",
-            "535 5.7.139 The request did not meet the criteria to be authenticated "
-            "successfully. Contact your administrator.",
-            "535 5.7.0 Your account has been temporarily locked",
-        ],
-        "login.limit": [
-            "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
-            "421 4.7.0 Too many concurrent connections from this host",
-        ],
-        "login.in-use": [
-            "a NO [INUSE] Mailbox in use",
-            "-ERR [IN-USE] Do you have another POP3 session running?",
-        ],
-        "login.too-soon": [
-            "-ERR [LOGIN-DELAY] minimum time between mail checks violation",
-            "454 4.7.0 Too many login attempts, please try again later.",
-        ],
-        "login.server-fault": [
-            "454 4.7.0 Temporary authentication failure: Connection lost",
-            "a NO [UNAVAILABLE] Temporary authentication failure.",
-            "-ERR [SYS/TEMP] Temporary authentication failure.",
-        ],
-    },
-    "sending": {
-        "login.sending-limit": [
-            "452 4.3.1 Rate limit exceeded",
-            "450 4.7.1 Error: too much mail from 192.0.2.1",
-            "550 5.4.5 Daily user sending limit exceeded.",
-            "554 5.7.1 You have exceeded the allowed number of messages per hour",
-        ],
-        "login.disk-full": ["452 4.3.1 Insufficient system storage"],
-        "login.sending-suspended": [
-            '550 Outgoing mail from "fred@example.test" has been suspended.',
-        ],
-        "login.sender-domain": [
-            "450 4.1.8 <fred@example.test>: Sender address rejected: Domain not found",
-            "553 5.1.8 x... Domain of sender address fred@example.test does not exist",
-        ],
-        "login.sender-policy": [
-            "550 5.7.23 Message rejected due to: SPF fail - not authorized",
-        ],
-        "login.greylisted": ["451 4.7.1 Greylisting in action, please come back later"],
-        "login.sending-unknown": [
-            "450 4.1.2 <x@example.net>: Recipient address rejected: Domain not found",
-            "550 5.2.1 Mailbox disabled",
-            "552 5.2.2 The mailbox is over quota",
-        ],
-        "login.relay-denied": ["454 4.7.1 <x>: Relay access denied"],
-        "login.client-refused": ["450 4.7.25 Client host rejected: no hostname"],
-        "login.sending-later": [
-            "451 4.3.5 Server configuration error",
-            "451 4.7.1 Please try again later",
-        ],
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "said"),
-    [
-        (kind, code, said)
-        for kind, codes in REFUSALS.items()
-        for code, listed in codes.items()
-        for said in listed
-    ],
-)
-def test_the_cause_of_a_refusal_follows_its_words(
-    kind: Any, code: str, said: str
-) -> None:
-    assert texts.code_of(kind, said) == code
-
-
-@pytest.mark.parametrize("claim", AFTER_LOGIN)
+@pytest.mark.parametrize("claim", LOGINS["after"])
 @pytest.mark.parametrize("has_file", [True, False])
 def test_a_login_that_is_of_no_use_is_named(
     here: Paper, claim: str, has_file: bool
 ) -> None:
-    command, reply, code = AFTER_LOGIN[claim]
+    command, reply, code = LOGINS["after"][claim]
     type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
