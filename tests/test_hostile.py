@@ -5,18 +5,15 @@ from __future__ import annotations
 import plistlib
 import resource
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import pytest
 from strangers import Behaviour, answering, server
-from support import certificate_for, until
+from support import until
 
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
@@ -165,31 +162,6 @@ def test_a_hostile_server_ends_in_an_error_in_time_and_in_bounded_memory(
         probe(NETWORK if LATE in message else PATIENT, kind, port)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 20 * 1024  # KiB
-
-
-@pytest.mark.parametrize("kind", ["https", "imap SSL"])
-def test_a_server_that_wants_a_client_certificate_is_named_as_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate_for("localhost", folder=tmp_path))
-    context.load_verify_locations(tmp_path / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-
-    def behave(connection: socket.socket) -> None:
-        with context.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        ) as secure:
-            with suppress(ssl.SSLError):
-                secure.do_handshake()
-            time.sleep(1)  # a connection that is closed at once may lose the alert
-
-    reason = "the server asks for a client certificate"
-    with server(behave) as port, pytest.raises(ProbeError, match=reason) as raised:
-        probe(NETWORK, kind, port, "localhost")
-    assert raised.value.kind == "tls"
-    assert "ssl_verify_client_cert" in raised.value.cure
 
 
 def test_one_deadline_counts_for_all_connections_of_a_step() -> None:
