@@ -36,7 +36,6 @@ from seeds import (
     mail,
     make,
     moved,
-    offering,
     says,
     tables,
     web,
@@ -656,8 +655,19 @@ def test_a_finding_of_many_domains_is_shown_in_full_once(
     assert person(here, *options, "-q", file=file).stderr == ""
 
 
-def test_all_takes_no_domain(here: Paper) -> None:
-    assert person(here, "--all", DOMAIN).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--all", DOMAIN], ""),
+        ([DOMAIN, "--login"], ""),
+        ([USER, "--login"], "--password-fd"),  # for want of a terminal
+    ],
+)
+def test_wrong_usage_ends_with_2(here: Paper, words: list[str], told: str) -> None:
+    done = person(here, *words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert "Warning" not in done.stderr
 
 
 def test_warnings_of_another_provider_are_left_out(here: Paper, tmp_path: Path) -> None:
@@ -730,12 +740,6 @@ def logins(report: Report) -> list[dict[str, Any]]:
 
 def login_codes(report: Report) -> list[str]:
     return [found["code"] for found in logins(report)]
-
-
-def test_dovecot_and_postfix_accept_the_right_password(really: Real) -> None:
-    report = log_in(really, really.file)
-    assert login_codes(report) == ["login.good", "login.good"]
-    assert [one["subject"].split()[0] for one in logins(report)] == ["imap", "smtp"]
 
 
 @pytest.fixture
@@ -833,13 +837,6 @@ def test_a_server_that_refuses_what_another_accepts_is_at_fault(here: Paper) -> 
     (refused,) = failures(report)
     assert refused["why"].startswith(f"imap {IMAP_NAME}:993")
     assert "smtpd_sasl_path" in refused["cure"]
-
-
-def test_a_login_without_a_terminal_asks_for_the_descriptor(here: Paper) -> None:
-    done = here.invoke("--config", here.file, "check", USER, "--login")
-    assert done.exit_code == 2
-    assert "--password-fd" in done.stderr
-    assert "Warning" not in done.stderr
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
@@ -941,28 +938,3 @@ def test_init_names_the_file_in_the_next_command(here: Paper, tmp_path: Path) ->
 
 
 TO_STDOUT = ("--allow-private", "--resolver", OTHER_NAMES, "-o", "-")
-
-
-def test_init_asks_autodiscover(here: Paper) -> None:
-    here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")(here))
-    answer = edited({IMAP_NAME: f"in.{DOMAIN}"})
-    when(lambda asked: asked.path == POX, answer)(here)
-    text = ADDRESSES.replace("imap IN", "in IN").replace("pop IN", "in IN")
-    text = text.replace(IMAP, ELSEWHERE)
-    here.names.serve(f"{text}autodiscover IN A {WEB}\n")
-    done = here.invoke("init", DOMAIN, *TO_STDOUT)
-    assert f'hostname = "in.{DOMAIN}"' in done.stdout, done.stderr
-    assert "# the Autodiscover of the domain names it" in done.stdout
-
-
-def test_init_does_not_advise_to_mend_the_server_of_another_house(here: Paper) -> None:
-    behave = talks("220 x", ("EHLO", "250 AUTH PLAIN"))
-    here.listen(ELSEWHERE, 465, behave, good(f"x.{HOSTER}")(here))
-    text = ADDRESSES.replace(f"mx.{DOMAIN}.", f"mx.{HOSTER}.").replace(
-        "smtp IN", "x IN"
-    )
-    here.names.serve(f"{text}mx.{HOSTER}. IN A {ELSEWHERE}\n".replace("mx IN", "y IN"))
-    done = here.invoke("init", DOMAIN, *TO_STDOUT)
-    assert "its certificate is bad" in done.stderr
-    assert "fix smtp" not in done.stderr
-    assert "too little was found" in done.stderr
