@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
 import subprocess
 import termios
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from seeds import (
     tables,
 )
 from strangers import HEARING, at_terminal
-from support import BIN, TWO_DOMAINS, run, until
+from support import BIN, run, until
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -308,30 +306,6 @@ def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
     here.name_server(OTHER_NAMES, failing("SERVFAIL", 6))
     shown = " ".join(failed(here).split())
     assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
-
-
-# --- dns -------------------------------------------------------------------------------
-
-
-def test_every_exact_domain_has_a_zone(toml: Callable[..., Path]) -> None:
-    file = toml(TWO_DOMAINS.replace('"example2.com"', '"example2.com", "*.x.test"'))
-    done = run("--config", file, "dns", "--target", "www.example.com", "--json")
-    zones = json.loads(done.stdout)
-    assert list(zones) == ["example.com", "example2.com"]
-    labels = ("autoconfig.", "autodiscover.", "ua-auto-config.", "")
-    names = [f"{label}example.com" for label in labels]
-    assert zones["example.com"]["certificate_names"] == names
-    done = run("--config", file, "dns", "a.x.test", "--target", "www.example.com")
-    assert "$ORIGIN a.x.test." in done.stdout
-
-
-def test_dns_refuses_a_domain_that_is_not_in_the_file(
-    toml: Callable[..., Path],
-) -> None:
-    options = ("dns", "nowhere.test", "--target", "www.example.com")
-    done = run("--config", toml(TWO_DOMAINS), *options)
-    assert done.returncode == 1
-    assert "the file does not serve it" in done.stderr
 
 
 # --- check -------------------------------------------------------------------------------
