@@ -707,9 +707,6 @@ SEEDS: dict[str, Seed] = {
         another_imap,
     ),
     "a server that limits requests too much": limited(4, 4),
-    "a login wall by a redirect": led(
-        ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
-    ),
     "a relative redirect": web(relative),
     "a connection that is closed without a response": instead_of_web(
         lambda connection: connection.recv(4096), certified(*WEB_NAMES, f"www.{DOMAIN}")
@@ -721,12 +718,6 @@ SEEDS: dict[str, Seed] = {
     "somebody's own user name for Outlook": at(POX, annas),
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
-    ),
-    "a redirect to where there is nothing": led(
-        (*ANYWHERE, POX), f"https://www.{DOMAIN}{{path}}", says(404)
-    ),
-    "a redirect of everything to the front page": led(
-        (), f"https://www.{DOMAIN}/", page("welcome")
     ),
     "a profile that was changed": signed("sign.test", days=90, is_broken=True),
     "a profile whose signer has ended": signed("old-sign.test", days=-3),
@@ -755,9 +746,6 @@ SEEDS: dict[str, Seed] = {
     "autoconfig asks clients for certificates": wants_client_certificate(
         "autoconfig", 443
     ),
-    "a redirect of calendars to a login page": led(
-        [CALDAV], f"https://{DOMAIN}/login", page('<input type="password">')
-    ),
     "a calendar that nothing leads to": without_way_to_calendar,
 }
 
@@ -784,7 +772,9 @@ def make(here: World, name: str, row: Mapping[str, Any]) -> None:
     if "mail" in row:
         mail_server(**row["mail"])(here)
     answer = response(row)
-    if answer is not None:
+    if answer and "led_to" in row:
+        led(row.get("paths", ANYWHERE), row["led_to"], answer)(here)
+    elif answer:
         meant(row)(answer)(here)
 
 

@@ -77,15 +77,7 @@ def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:
     return here.invoke("init", domain, "--resolver", OTHER_NAMES, *options)
 
 
-# --- Without a file ----------------------------------------------------------------------
-
-
-def test_without_a_file_check_reports_what_is_published(here: Paper) -> None:
-    done = here.invoke("check", USER, "-v", *INSIDE)
-    assert done.exit_code == 0, done.stdout
-    assert f"imap imap.{DOMAIN}:993 SSL: the server offers LOGIN, PLAIN" in done.stdout
-    assert "failure" not in done.stdout
-    assert "\x1b[" not in done.stdout
+# --- check ---------------------------------------------------------------------------
 
 
 def test_check_recommends_init_for_a_domain_that_publishes_nothing(here: Paper) -> None:
