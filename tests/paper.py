@@ -354,13 +354,19 @@ class Paper(Checking):
 
     # --- Servers -----------------------------------------------------------------
 
-    def _listen(
-        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
     ) -> None:
         def dial() -> Line:
             theirs, ours = socket.socketpair()
             line = Line(fileno=theirs.detach())
-            line.address, line.shown = at[0], certificate
+            line.address, line.shown = address, certificate
             line.is_encrypted_at_once = at_once
 
             def serve() -> None:
@@ -370,7 +376,7 @@ class Paper(Checking):
             threading.Thread(target=serve, daemon=True).start()
             return line
 
-        self._hosts[at] = dial
+        self._hosts[address, port] = dial
 
     def web(self, address: str, certificate: Any, file: Path | None = None) -> Front:
         made = Front(file or self.file)

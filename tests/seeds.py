@@ -9,10 +9,12 @@ import socket
 import ssl
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dns.edns
@@ -20,18 +22,21 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rdatatype
+import pytest
 from paper import Shown, World
 from strangers import Behaviour, answering
 from support import certificate_for, open_folder
 from world import (
     ADDRESSES,
-    DEAD,
+    BIND,
     DOMAIN,
     ELSEWHERE,
     HOSTER,
     IMAP,
     SITE,
     SMTP,
+    TOML,
+    USER,
     WEB,
     Answer,
     Asked,
@@ -63,6 +68,11 @@ Seed = Callable[[Any], object]  # of a world
 Response = Callable[[Asked], Answer]  # to a request
 
 
+def tables(file: str) -> dict[str, Any]:
+    """Return what a TOML file beside the tests holds."""
+    return tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+
 # --- Responses of the web server --------------------------------------------------------
 
 
@@ -81,7 +91,13 @@ def page(text: str) -> Response:
 
 
 def moved(target: str) -> Response:
-    return says(302, Location=target)
+    """A redirect; *target* may have {host}, {path} and {query} of the request."""
+
+    def answer(asked: Asked) -> Answer:
+        place = {"host": asked.host, "path": asked.path, "query": asked.query}
+        return says(302, Location=target.format(**place))(asked)
+
+    return answer
 
 
 def edited(
@@ -121,17 +137,24 @@ WHEN: dict[str, Callable[[Asked], object]] = {
     "the first URL without an address": lambda asked: (
         not asked.query and asked.path == CONFIG
     ),
+    "the first URL by https": lambda asked: asked.path == CONFIG and asked.secure,
     "the first URL by http": lambda asked: asked.path == CONFIG and not asked.secure,
     "at autoconfig": lambda asked: asked.host.startswith("autoc"),
     "for a mailbox that does not exist": lambda asked: "EVOLUTIONUSER" in asked.query,
     "for a domain of nobody": lambda asked: "unknown.invalid" in asked.query,
     "any path of config-v1.1.xml": lambda asked: "config-v1" in asked.path,
+    "any config-v1.1.xml by https": lambda asked: (
+        asked.path in ANYWHERE and asked.secure
+    ),
     "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
     "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,
     "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
     "POST": lambda asked: asked.method == "POST",
     "an @ in the query": lambda asked: "@" in asked.query,
+    "Autodiscover or a profile": lambda asked: asked.path in (POX, PROFILE),
+    "Autodiscover at the domain itself": lambda asked: asked.url == f"{DOMAIN}{POX}",
+    "the domain itself": lambda asked: asked.host == DOMAIN,
     "Autodiscover by https": lambda asked: asked.path == POX and asked.secure,
 }
 # Other bodies, by the `change` of a mistake.
@@ -169,14 +192,6 @@ def led(paths: Collection[str], target: str, there: Response) -> Seed:
         return moved(url)(asked) if asked.path in paths or not paths else None
 
     return web(answer)
-
-
-def loop(asked: Asked) -> Answer:
-    return moved(f"https://{asked.host}{asked.path}?x")(asked)
-
-
-def to_http(asked: Asked) -> Answer:
-    return moved(f"http://{asked.host}{CONFIG}?{asked.query}")(asked)
 
 
 def relative(asked: Asked) -> Answer | None:
@@ -220,9 +235,10 @@ def records(
     replace: Mapping[str, str] | None = None,
     drop: str = "-",
     add: str = "",
+    bare: bool = False,
 ) -> str:
-    """The records of the domain: with replacements, without a name, with more lines."""
-    text = ADDRESSES + here.zone
+    """The domain's records with replacements, without a name, with more; or addresses."""
+    text = ADDRESSES if bare else ADDRESSES + here.zone
     for old, new in (replace or {}).items():
         assert old in text, old
         text = text.replace(old, new)
@@ -255,16 +271,6 @@ def at_two_addresses(answer: Response) -> Seed:
         zone(drop="autoconfig", add=add)(here)
 
     return seed
-
-
-_POP_NAME = {IMAP_NAME: f"pop.{DOMAIN}"}
-AT_TWO_ADDRESSES: dict[str, Seed] = {
-    f"{what} document at one of the web host's addresses{file}": at_two_addresses(
-        answer
-    )
-    for what, answer in (("another", edited(_POP_NAME)), ("no", says(404)))
-    for file in ("", ", and no file")
-}
 
 
 def failing(rcode: str, extended: int | None = None) -> Respond:
@@ -324,15 +330,17 @@ def name_servers(
     return seed
 
 
-def on_ipv6(host: str) -> Seed:
+def only_ipv6(host: str) -> Seed:
     """Give a host an IPv6 address alone, where the server answers as usual."""
 
     def seed(here: Any) -> None:
         here.names.serve(records(here, drop=host, add=f"{host} IN AAAA ::1\n"))
-        for at, dial in list(here._hosts.items()):
-            own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
-            if at[0] == own:
-                here._hosts["::1", at[1]] = dial
+        own = {"autoconfig": WEB, "imap": IMAP, "smtp": SMTP}[host]
+        here._hosts |= {
+            ("::1", port): dial
+            for (address, port), dial in here._hosts.items()
+            if address == own
+        }
 
     return seed
 
@@ -375,12 +383,30 @@ def good(*names: str, days: int = 90) -> Certify:
 
 
 def certified(
-    *usual: str, names: Sequence[str] = (), days: int = 90, by: str = ""
+    *usual: str,
+    names: Sequence[str] = (),
+    days: int = 90,
+    by: str = "",
+    shows: Mapping[str, Any] | None = None,
+    old_client: Collection[int] = (2, 11, 14),
+    wants_staple: bool = False,
 ) -> Certify:
-    """A certificate: of which names, for how long, and by an authority or *by* whom."""
-    named = names or usual
+    """A certificate: of which names, for how long, and by an authority or *by* whom.
+
+    Without servers, also what it *shows* OpenSSL, and the messages that an *old_client*
+    of TLS 1.2 gets.
+    """
+    named = tuple(names or usual)
     if by.startswith("an unknown"):
         return lambda here: here.unknown(*named, whole=by.endswith("authority"))
+    if shows:
+        return shown(**shows)
+    if old_client != (2, 11, 14) or wants_staple:
+        ends = datetime.now(UTC) + timedelta(days=days)
+        messages = frozenset(old_client)
+        return lambda here: Shown(
+            named, ends, messages=messages, wants_staple=wants_staple
+        )
     others: dict[str, Certify] = {
         "nobody": lambda here: None,
         "itself": lambda here: here.self_signed(named[0]),
@@ -388,7 +414,7 @@ def certified(
     return others.get(by, good(*named, days=days))
 
 
-def shown(code: int, *chain: str, **more: Any) -> Certify:
+def shown(code: int, chain: Sequence[str], **more: Any) -> Certify:
     """The certificate of imap with an error of OpenSSL; *chain*: "subject < issuer"."""
     links = [[((("commonName", one),),) for one in link.split(" < ")] for link in chain]
     sent = [{"subject": subject, "issuer": issuer} for subject, issuer in links]
@@ -396,15 +422,6 @@ def shown(code: int, *chain: str, **more: Any) -> Certify:
     names = () if chain[0].startswith("imap.") else (IMAP_NAME,)
     ends = datetime.now(UTC) + timedelta(days=90)
     return lambda here: Shown(names, ends, code, tuple(sent))
-
-
-def old_client(*messages: int, wants_staple: bool = False) -> Certify:
-    """A good certificate, and what a client of TLS 1.2 gets."""
-    ends = datetime.now(UTC) + timedelta(days=90)
-    every = Shown((IMAP_NAME, *WEB_NAMES), ends)
-    return lambda here: replace(
-        every, messages=frozenset(messages), wants_staple=wants_staple
-    )
 
 
 def at_web(certificate: Certify) -> Seed:
@@ -478,57 +495,45 @@ def offering(capabilities: str) -> Behaviour:
     return talks("* OK", ("CAPABILITY", f"* CAPABILITY {capabilities}\r\na OK"))
 
 
-def imap(capability: str, certificate: Certify | None = None) -> Seed:
-    certificate = certificate or good(IMAP_NAME)
-    return mail("imap", 993, offering(capability), certificate)
-
-
 def another_imap(here: World) -> None:
     """An IMAP server that works, at another address under another name."""
     shown = here.certificate(f"new.{DOMAIN}")
     here.listen(ELSEWHERE, 993, offering("AUTH=PLAIN"), shown)
 
 
-def greets(text: str, host: str = "imap", port: int = 993) -> Seed:
-    return mail(host, port, says_first(text), good(f"{host}.{DOMAIN}"))
-
-
-def late(behave: Behaviour, seconds: float) -> Behaviour:
-    """Return the server with a greeting that takes some seconds."""
+def mail_server(
+    at: Sequence[Any] = ("imap", 993),
+    says: str = "",
+    offers: str = "",
+    replies: Mapping[str, str] | None = None,
+    inside: Mapping[str, str] | None = None,
+    late: float = 0,
+    **more: Any,
+) -> Seed:
+    """A mail server that greets, or offers or replies; *more* of its certificate."""
+    host, port = at
+    greeting, *usual = {
+        "imap": ("* OK", "CAPABILITY", f"* CAPABILITY {offers}\r\na OK"),
+        "pop": ("+OK hello", "CAPA", "-ERR what"),
+        "smtp": ("220 x", "EHLO", f"250 {offers}"),
+    }[host]
+    encrypted = talks("", *inside.items()) if inside else None
+    said = (replies or dict([usual])).items()
+    behave = says_first(says) if says else talks(greeting, *said, inside=encrypted)
 
     def later(*connection: Any) -> None:
-        time.sleep(seconds)
+        time.sleep(late)
         behave(*connection)
 
-    return later
-
-
-def mail_server(
-    at: Sequence[Any] = ("imap", 993), says: str = "", offers: str = "", **more: Any
-) -> Seed:
-    """A mail server that greets, or offers capabilities; *more* of its certificate."""
-    host, port = at
-    behave = offering(offers)
-    if host == "smtp":
-        behave = talks("220 x", ("EHLO", f"250 {offers}"))
     certificate = certified(f"{host}.{DOMAIN}", **more)
-    return mail(host, port, says_first(says) if says else behave, certificate)
+    at_once = port in (993, 995) or (port == 465 and not inside)
+    return mail(host, port, later, certificate, at_once=at_once)
 
 
 def web_proxy(here: World) -> None:
-    here.web(ELSEWHERE, here.certificate(IMAP_NAME)).answer = says(
-        403, Server="cloudflare"
-    )
+    proxy = here.web(ELSEWHERE, here.certificate(IMAP_NAME))
+    proxy.answer = says(403, Server="cloudflare")
     lead("imap", ELSEWHERE)(here)
-
-
-LMTP = "500 5.5.1 Command unrecognized, use LHLO"
-
-
-def refuses(port: int, reply: str) -> Seed:
-    """A submission server with this reply to EHLO, with TLS at once or by STARTTLS."""
-    behave = talks("220 smtp", ("EHLO", reply))
-    return mail("smtp", port, behave, good(SMTP_NAME), at_once=port == 465)
 
 
 def ends(*lines: str) -> Behaviour:
@@ -648,14 +653,9 @@ def by_hops(number: int) -> Response:
             asked.query = asked.query.partition("&hop")[0].partition("hop")[0]
             return asked.served()
         scheme = "https" if asked.secure else "http"
-        return moved(f"{scheme}://{asked.url}?{asked.query}&hop")(asked)
+        return moved(scheme + "://{host}{path}?{query}&hop")(asked)
 
     return answer
-
-
-def shielded(agent: str, answer: Response) -> Seed:
-    """A firewall that answers requests with this word in their User-Agent."""
-    return when(lambda asked: agent in asked.agent, answer)
 
 
 def limited(requests: int, seconds: float) -> Seed:
@@ -685,71 +685,16 @@ def delaying(seconds: float) -> Seed:
     return web(answer)
 
 
-# --- Mistakes that are not data ---------------------------------------------------------
+# --- Worlds of tables -------------------------------------------------------------------
 
-_SECONDS = {
-    "the digest of before": ("d=", "d=x"),
-    "no web host": ("autoconfig IN CNAME", "xautoconfig IN CNAME"),
-    "the old, dead address of imap": (f"imap IN A {IMAP}", f"imap IN A {DEAD}"),
-}
-
-
-def masked(here: World) -> None:
-    """A firewall that masks port 587 and not port 465."""
-    inside = talks("220 smtp", ("EHLO", "250 AUTH PLAIN"))
-    mail("smtp", 465, inside, good(SMTP_NAME))(here)
-    refuses(587, "250-here\r\n250-XXXXXXXA\r\n250 SIZE")(here)
-
-
-def starttls_at(*ports: int) -> Seed:
-    """A submission server with STARTTLS at each of its ports."""
-    inside = talks("", ("EHLO", "250 AUTH PLAIN"))
-    behave = talks("220 smtp", ("EHLO", "250 STARTTLS"), inside=inside)
-
-    def seed(here: World) -> None:
-        for port in ports:
-            mail("smtp", port, behave, good(SMTP_NAME), at_once=False)(here)
-
-    return seed
-
-
-_TO_WEBMAIL = led(
-    (),
-    "https://{host}/webmail/",
-    page("<form><input type=password name=p></form>"),
-)
-
+# What is not data: of the mistake with this name, with a file and without.
 SEEDS: dict[str, Seed] = {
-    **{
-        f"a secondary with {what}{file}": name_servers(second=old, by=new)
-        for what, (old, new) in _SECONDS.items()
-        for file in ("", ", and no file")
-    },
-    **AT_TWO_ADDRESSES,
-    **{
-        f"{what} that the name server refuses to tell of{file}": refusing
-        for what in ("a misspelt server", "a leftover MX record")
-        for file in ("", ", and no file")
-    },
-    "a web host with an IPv6 address only": on_ipv6("autoconfig"),
-    "a web host with an IPv6 address only, and no file": on_ipv6("autoconfig"),
-    "a mail server with an IPv6 address only": on_ipv6("imap"),
-    "an outgoing server with an IPv6 address only": on_ipv6("smtp"),
-    "a secondary without the MX record": name_servers(
-        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
-    ),
-    "a secondary without the MX record, and no file": name_servers(
-        second=f"@ IN MX 10 mx.{DOMAIN}.\n"
-    ),
-    "a name server that refuses the zone": name_servers(second="REFUSED"),
-    "a name server that refuses the zone, and no file": name_servers(second="REFUSED"),
-    "a name server that cannot load the zone": name_servers(first="SERVFAIL"),
-    "a name server of two is dead": name_servers(second="dead"),
-    "the resolver does not know the new MX record": name_servers(
-        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
-    ),
-    "the resolver does not know the new MX record, and no file": name_servers(
-        resolver=f"@ IN MX 10 mx.{DOMAIN}.\n"
+    **dict.fromkeys(
+        (
+            "a misspelt server that the name server refuses to tell of",
+            "a leftover MX record that the name server refuses to tell of",
+        ),
+        refusing,
     ),
     **dict.fromkeys(
         (
@@ -761,70 +706,18 @@ SEEDS: dict[str, Seed] = {
         ),
         another_imap,
     ),
-    "a redirect from https to http": when(
-        lambda asked: asked.path == CONFIG and asked.secure, to_http
-    ),
     "a server that limits requests too much": limited(4, 4),
-    "a server that limits requests too much, and no file": limited(4, 4),
-    "a login wall by a redirect": led(
-        ANYWHERE, "https://{host}/login?next={path}", page("Sign in")
-    ),
-    "a redirect of everything to the webmail": _TO_WEBMAIL,
-    "a redirect of everything to the webmail, and no file": _TO_WEBMAIL,
-    "a redirect of everything to a page without a form": led(
-        (), "https://{host}/roundcube/", page("one moment")
-    ),
-    "a redirect loop": when(
-        lambda asked: asked.path in ANYWHERE and asked.secure, loop
-    ),
     "a relative redirect": web(relative),
-    "a slow answer": at(CONFIG, delayed(3.2)),
     "a connection that is closed without a response": instead_of_web(
         lambda connection: connection.recv(4096), certified(*WEB_NAMES, f"www.{DOMAIN}")
     ),
     "a slash appended to every path": web(slashed),
-    "a slash appended to every path, and no file": web(slashed),
-    "an SSH server at the port of the web": SSH,
-    "an SSH server at the port of the web, and no file": SSH,
-    "LMTP at the port of submission": refuses(465, LMTP),
-    "LMTP at the port of submission, and no file": refuses(465, LMTP),
-    "a firewall that refuses okhttp": shielded("okhttp", says(403)),
-    "a firewall that refuses okhttp, and no file": shielded("okhttp", says(403)),
-    "a firewall that refuses several programs": when(
-        lambda asked: re.search("okhttp|Microsoft|gnome", asked.agent), says(403)
-    ),
-    "a firewall that refuses Thunderbird": shielded("Thunderbird", says(403)),
-    "a firewall that refuses Thunderbird, and no file": shielded(
-        "Thunderbird", says(403)
-    ),
-    "a firewall that refuses Outlook": shielded("Microsoft", says(406)),
-    "a firewall that shows Evolution a page": shielded(
-        "Evolution", page("Just a moment... checking your browser")
-    ),
-    "an answer after Thunderbird has given up": when(
-        lambda asked: asked.path in ANYWHERE, delayed(5.2)
-    ),
-    "an answer after Thunderbird has given up, and no file": when(
-        lambda asked: asked.path in ANYWHERE, delayed(5.2)
-    ),
-    "more redirects than Thunderbird follows": when(
-        lambda asked: asked.path in ANYWHERE, by_hops(9)
-    ),
-    "more redirects than Thunderbird follows, and no file": when(
-        lambda asked: asked.path in ANYWHERE, by_hops(9)
-    ),
-    "more redirects than okhttp follows": when(
-        lambda asked: asked.path in ANYWHERE, by_hops(21)
+    "an SSH server at the port of the web": instead_of_web(
+        says_first("SSH-2.0-OpenSSH_9.2p1 Debian-2")
     ),
     "somebody's own user name for Outlook": at(POX, annas),
     "somebody's own user name, where Outlook alone is served": web(
         lambda asked: annas(asked) if asked.path == POX else says(404)(asked)
-    ),
-    "a redirect to where there is nothing": led(
-        (*ANYWHERE, POX), f"https://www.{DOMAIN}{{path}}", says(404)
-    ),
-    "a redirect of everything to the front page": led(
-        (), f"https://www.{DOMAIN}/", page("welcome")
     ),
     "a profile that was changed": signed("sign.test", days=90, is_broken=True),
     "a profile whose signer has ended": signed("old-sign.test", days=-3),
@@ -836,106 +729,20 @@ SEEDS: dict[str, Seed] = {
     "TLS 1.1": by_nginx("ssl_protocols TLSv1.1; ssl_ciphers ALL:@SECLEVEL=0;"),
     "a refused handshake": by_nginx("ssl_reject_handshake on;"),
     "http at the port of https": unencrypted_web,
-    "an intermediate certificate that has ended": imap(
-        "", shown(10, "x < R3", "R3 < X1", notAfter="Jan  1 00:00:00 2020 GMT")
-    ),
-    "the intermediate certificate of another authority": imap(
-        "", shown(20, "x < R12", "R3 < X1")
-    ),
-    "an authority that has ended": imap("", shown(10, "x < R3", "R3 < X1")),
-    "the root in place of the intermediate certificate": imap(
-        "", shown(21, "x < R3", "X1 < X1")
-    ),
-    "no intermediate certificate, which has a URL": imap(
-        "", shown(20, "x < R3", caIssuers=("http://r3.i.example.org/",))
-    ),
-    "a certificate with a common name only": imap("", shown(0, f"{IMAP_NAME} < X1")),
-    "a certificate for clients": imap("", shown(26, "x < X1")),
-    "a key of 1024 bits": imap("", shown(66, "x < X1")),
-    "a certificate that is not valid yet": imap(
-        "", shown(9, "x < X1", notBefore="Jan  1 00:00:00 2040 GMT")
-    ),
-    "TLS 1.3 alone at imap": imap("AUTH=PLAIN", old_client(-70)),
-    "TLS 1.3 alone at the web": at_web(old_client(-70)),
-    "no staple at imap": imap("AUTH=PLAIN", old_client(2, 11, 14, wants_staple=True)),
-    "no staple at the web": at_web(old_client(2, 11, 14, wants_staple=True)),
-    "EHLO is refused for the client's name": refuses(
-        465, "504 5.5.2 <[127.0.0.1]>: Helo command rejected: need fully-qualified"
-    ),
-    "EHLO is refused by a block list": refuses(
-        465, "550 5.7.1 Service unavailable; client blocked using zen.spamhaus.org"
-    ),
-    "EHLO is answered by 421": refuses(587, "421 4.3.2 Server shutting down"),
-    "a firewall masks STARTTLS": refuses(587, "250-here\r\n250-XXXXXXXA\r\n250 SIZE"),
     "IMAP says BYE to CAPABILITY": mail(
         "imap", 993, ends("* OK hello", "* BYE Internal error"), good(IMAP_NAME)
     ),
     "a mail server that hangs up at once": mail(
         "imap", 993, lambda connection: None, good(IMAP_NAME)
     ),
-    "a web server at the port of IMAPS": greets("HTTP/1.1 400 Bad Request"),
-    "a greeting that comes late": mail(
-        "imap", 993, late(offering("AUTH=PLAIN"), 0.9), good(IMAP_NAME)
-    ),
-    "a greeting that comes late, and no file": mail(
-        "smtp",
-        465,
-        late(talks("220 smtp", ("EHLO", "250 AUTH PLAIN")), 0.9),
-        good(SMTP_NAME),
-    ),
     "a web server behind TLS at the port of IMAPS": mail(
         "imap", 993, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"), good(IMAP_NAME)
     ),
     "a web proxy before imap": web_proxy,
-    "a web proxy before imap, and no file": web_proxy,
-    "a wildcard certificate for a name below another": imap("", good(f"*.{IMAP_NAME}")),
-    "STARTTLS is refused for want of a key": mail(
-        "smtp",
-        587,
-        talks(
-            "220 smtp",
-            ("EHLO", "250 STARTTLS"),
-            ("STARTTLS", "454 4.7.0 TLS not available due to local problem"),
-        ),
+    "STARTTLS at both ports of SMTP": mail_server(
+        ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
     ),
-    "an SMTP server that turns away for the reverse name": greets(
-        "450 4.7.25 Client host rejected: cannot find your hostname", "smtp", 465
-    ),
-    "STARTTLS at the port of SMTP over TLS": starttls_at(465),
-    "STARTTLS at both ports of SMTP": starttls_at(465, 587),
-    "STARTTLS at both ports of SMTP, and no file": starttls_at(465, 587),
-    "a firewall masks STARTTLS alone": masked,
-    "a POP3 server that turns away": mail(
-        "imap",
-        995,
-        says_first("-ERR [SYS/TEMP] Try again later"),
-        good(IMAP_NAME),
-    ),
-    "a greeting before STARTTLS that comes late": mail(
-        "smtp",
-        587,
-        late(
-            talks(
-                "220 smtp",
-                ("EHLO", "250 STARTTLS"),
-                inside=talks("", ("EHLO", "250 AUTH PLAIN")),
-            ),
-            0.9,
-        ),
-        good(SMTP_NAME),
-        at_once=False,
-    ),
-    "logins before STARTTLS only": mail(
-        "smtp",
-        587,
-        talks(
-            "220 come in",
-            ("EHLO", "250-STARTTLS\r\n250 AUTH PLAIN"),
-            inside=talks("", ("EHLO", "250 SIZE")),
-        ),
-        good(SMTP_NAME),
-        at_once=False,
-    ),
+    "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),
     "a mail server that says nothing": mail("imap", 993, silent),
     "imap asks clients for certificates": wants_client_certificate("imap", 993),
@@ -943,8 +750,95 @@ SEEDS: dict[str, Seed] = {
     "autoconfig asks clients for certificates": wants_client_certificate(
         "autoconfig", 443
     ),
-    "a redirect of calendars to a login page": led(
-        [CALDAV], f"https://{DOMAIN}/login", page('<input type="password">')
-    ),
     "a calendar that nothing leads to": without_way_to_calendar,
 }
+
+
+def make(here: World, name: str, row: Mapping[str, Any]) -> None:
+    """Make the world of a row of a table (see check_mistakes.toml)."""
+    seed = SEEDS.get(name) or SEEDS.get(name.removesuffix(", and no file"))
+    if seed:
+        seed(here)
+    if "zone" in row:
+        text = records(here, **row["zone"])
+        if BIND in row.get("options", ()):
+            here.bind.load("", text)
+        else:
+            here.names.serve(text)
+    if "name_server" in row:
+        here.name_server(row["options"][1], failing(**row["name_server"]))
+    if "name_servers" in row:
+        name_servers(**row["name_servers"])(here)
+    if "only_ipv6" in row:
+        only_ipv6(row["only_ipv6"])(here)
+    if "web" in row:
+        at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **row["web"]))(here)
+    if "mail" in row:
+        mail_server(**row["mail"])(here)
+    answer = response(row)
+    if answer and "led_to" in row:
+        led(row.get("paths", ANYWHERE), row["led_to"], answer)(here)
+    elif answer:
+        meant(row)(answer)(here)
+
+
+def meant(row: Mapping[str, Any]) -> Callable[[Response], Seed]:
+    """Return what lets some requests get the response of the row."""
+    others: dict[str, Callable[[Response], Seed]] = {
+        "at the hoster": hoster,
+        "at another calendar": dav,
+        "in the ISP database": in_ispdb,
+        "at one of two addresses": at_two_addresses,
+    }
+    if row.get("when", "") in others:
+        return others[row["when"]]
+    if "agent" in row:
+        return partial(when, lambda asked: re.search(row["agent"], asked.agent))
+    paths = (row["path"],) if "path" in row else ANYWHERE
+    at_paths: dict[str, Callable[[Asked], object]] = {
+        "": lambda asked: asked.path in paths
+    }
+    return partial(when, (WHEN | at_paths)[row.get("when", "")])
+
+
+def response(row: Mapping[str, Any]) -> Response | None:
+    """Return the response that the row describes, or None."""
+    headers = row.get("headers", {})
+    if "page" in row:
+        return page(row["page"])
+    if "reply" in row:
+        return reply(row["reply"], row.get("body", "no"), headers)
+    if "to" in row:
+        return moved(row["to"])
+    if "delay" in row:
+        return delayed(row["delay"])
+    if "redirects" in row:
+        return by_hops(row["redirects"])
+    if row.keys() & {"edit", "change", "headers"}:
+        change = CHANGES.get(row.get("change", ""))
+        return edited(row.get("edit", {}), change, **headers)
+    return None
+
+
+def checked(
+    here: World, row: Mapping[str, Any], folder: Path, *, with_file: bool
+) -> dict[str, Any]:
+    """Return the report of `check` with the options of a row, and its file or none."""
+    file = None
+    options = list(row.get("options", ()))
+    if row.get("when") == "in the ISP database":
+        options += ISPDB
+    if with_file:
+        text = TOML
+        for old, new in row.get("file", {}).items():
+            assert old in text
+            text = text.replace(old, new)
+        file = folder / "autoconfig.toml"
+        file.write_text(text)
+    else:
+        options.append("--allow-private")
+    if not options or not options[0].endswith(".test"):
+        options.insert(0, USER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return here.check(*options, file=file)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import socket
 import ssl
+import struct
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from support import BIN, free_port
 
@@ -93,9 +97,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def at_terminal(
     *arguments: str | Path,
-    typed: Mapping[str, str],
+    typed: Mapping[str, str] = MappingProxyType({}),
     seconds: float = 60,
     cwd: Path | None = None,
+    columns: int = 500,  # sentences in one line
     **env: str,
 ) -> tuple[int, str]:
     """Run `flask-autoconfig` at a terminal; return its exit code and output.
@@ -103,6 +108,8 @@ def at_terminal(
     `typed` maps the end of the output to what the person types then.
     """
     terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
+    without = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     process = subprocess.Popen(
         [str(BIN / "flask-autoconfig"), *map(str, arguments)],
         stdin=inside,
@@ -110,7 +117,7 @@ def at_terminal(
         stderr=inside,
         start_new_session=True,
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "500", **env},  # sentences in one line
+        env={**without, **env},
     )
     os.close(inside)
     try:

@@ -80,35 +80,28 @@ WHERE = x509.AuthorityInformationAccess(
     ]
 )
 SHORT = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too short on purpose
+WHOLE = made("x", R3, NAMES)
+# What a server sends, the kind of problem and a part of its text.
 CHAINS: dict[str, tuple[list[Made], str, str]] = {
-    "a whole chain": ([made("x", R3, NAMES), R3], "", ""),
+    "a whole chain": ([WHOLE, R3], "", ""),
     "another authority's intermediate": (
-        [made("x", R3, NAMES), R4],
-        "wrong-issuer",
-        "sends that of R4, but R3 issued",
+        *([WHOLE, R4], "wrong-issuer", "sends that of R4, but R3 issued"),
     ),
-    "no intermediate": ([made("x", R3, NAMES)], "no-issuer", "that of R3"),
+    "no intermediate": ([WHOLE], "no-issuer", "that of R3"),
     "no intermediate, which has a URL": (
-        [made("x", R3, NAMES, WHERE)],
-        "chain",
-        "that of R3",
+        *([made("x", R3, NAMES, WHERE)], "chain", "that of R3"),
     ),
-    "the root instead": ([made("x", R3, NAMES), ROOT], "no-issuer", "that of R3"),
+    "the root instead": ([WHOLE, ROOT], "no-issuer", "that of R3"),
     "an intermediate that ended": (
-        [made("x", OLD, NAMES), OLD],
-        "issuer-expired",
-        "(Old) has expired",
+        *([made("x", OLD, NAMES), OLD], "issuer-expired", "(Old) has expired"),
     ),
     "a root that ended": (
         [made("x", OF_ENDED, NAMES), OF_ENDED],
-        "issuer-expired",
-        "(Ended root) has expired",
+        *("issuer-expired", "(Ended root) has expired"),
     ),
     "a certificate that ended": ([made("x", R3, NAMES, days=-2), R3], "expired", ""),
     "an own authority": (
-        [made("x", UNKNOWN, NAMES), UNKNOWN, STRANGER],
-        "unknown",
-        "(Stranger)",
+        *([made("x", UNKNOWN, NAMES), UNKNOWN, STRANGER], "unknown", "(Stranger)"),
     ),
     "signed by itself": ([made(HOST, None, NAMES)], "self-signed", ""),
     "a common name alone": ([made(HOST, R3), R3], "no-names", HOST),

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import termios
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 from paper import IMAP_SAYS, SMTP_SAYS, Paper
-from seeds import failing, good, lead, mail, says, silent
+from seeds import (
+    POX,
+    certified,
+    edited,
+    failing,
+    good,
+    lead,
+    mail,
+    offering,
+    says,
+    silent,
+    tables,
+)
 from strangers import HEARING, at_terminal
-from support import BIN, TWO_DOMAINS, run, until
+from support import BIN, run, until
 from test_check_right import log_in, logins
 from world import (
     ADDRESSES,
@@ -30,7 +39,6 @@ from world import (
     IMAP,
     OTHER_NAMES,
     PASSWORD,
-    SITE,
     SMTP,
     TOML,
     USER,
@@ -50,7 +58,6 @@ from flask_autoconfig.tools import discover
 from flask_autoconfig.tools.check import texts
 from flask_autoconfig.tools.net.mail import Endpoint, MailServer
 
-Findings = list[dict[str, Any]]
 TIMEOUT = ("--timeout", "6")  # machines are shared, and slow at times
 # The file with a POP3 server too.
 WITH_POP3 = TOML.replace(
@@ -66,46 +73,11 @@ def here(on_paper: Paper) -> Paper:
     return on_paper
 
 
-Ask = Callable[..., Findings]
-
-
-@pytest.fixture
-def findings(here: Paper, tmp_path: Path) -> Ask:
-    """Run `check` with a file of this text; returns warnings and failures, or all."""
-
-    def ask(text: str, *options: str, ok: bool = False) -> Findings:
-        file = tmp_path / "autoconfig.toml"
-        file.write_text(text)
-        found: Findings = here.check(DOMAIN, *options, file=file)["findings"]
-        failures = [each for each in found if each["status"] == "failure"]
-        assert all(each["why"] and each["cure"] for each in failures)
-        return found if ok else [each for each in found if is_bad(each)]
-
-    return ask
-
-
-def is_bad(each: dict[str, Any]) -> bool:
-    return each["status"] in ("warning", "failure")
-
-
-def only(found: Findings) -> dict[str, Any]:
-    assert len(found) == 1, found
-    return found[0]
-
-
 def init(here: Checking, *options: str | Path, domain: str = DOMAIN) -> Result:
     return here.invoke("init", domain, "--resolver", OTHER_NAMES, *options)
 
 
-# --- Without a file ----------------------------------------------------------------------
-
-
-def test_without_a_file_check_reports_what_is_published(here: Paper) -> None:
-    done = here.invoke("check", USER, "-v", *INSIDE)
-    assert done.exit_code == 0, done.stdout
-    assert f"imap imap.{DOMAIN}:993 SSL: the server offers LOGIN, PLAIN" in done.stdout
-    assert "failure" not in done.stdout
-    assert "\x1b[" not in done.stdout
+# --- check ---------------------------------------------------------------------------
 
 
 def test_check_recommends_init_for_a_domain_that_publishes_nothing(here: Paper) -> None:
@@ -230,13 +202,6 @@ def test_init_writes_no_file_without_a_domain_or_servers(
     assert not file.exists()
 
 
-def test_init_without_a_name_server_ends_at_once() -> None:
-    nobody = ("--resolver", "192.0.2.1", "--timeout", "0.2")
-    done = run("init", DOMAIN, "-o", "-", *nobody)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "no name server answers" in done.stderr.splitlines()[-1]
-
-
 def test_init_looks_for_nothing_if_it_cannot_write_the_file(tmp_path: Path) -> None:
     file = tmp_path / "nowhere/mine.toml"
     done = run("init", DOMAIN, "-o", file, "--resolver", "192.0.2.1")
@@ -252,18 +217,9 @@ def test_init_refuses_what_is_not_a_domain_or_a_resolver(words: list[str]) -> No
     assert run("init", *words).returncode == 2
 
 
-# Records beside those of `init`'s own domain, servers at addresses (port, conversation,
-# with TLS at once), and what the file or the message has and what it lacks.
+INIT, LOGINS = tables("check_init.toml"), tables("check_logins.toml")
 AT = f"$ORIGIN {DOMAIN}.\n$TTL 60\n"
-OWN_IMAP = f"imap IN A {IMAP}\n"
-FILTER = f"@ IN MX 1 mx.filter.test.\nmx.filter.test. IN A {ELSEWHERE}\n"
-SUBMISSION = talks("220 hi", *SMTP_SAYS)
-ENCRYPTED = talks("", *SMTP_SAYS)  # no second greeting (RFC 3207, section 4.2)
-BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=ENCRYPTED)
-OWN_587 = ("127.0.1.2", 587, BY_STARTTLS, False)
-FILTERS = (ELSEWHERE, 465, SUBMISSION, True)
-MX_HOUSE = f"@ IN MX 1 mx.house.test.\nmx.house.test. IN A {SMTP}\n"
-KNOWN = f"@ IN MX 1 mx.{HOSTER}.\nmx.{HOSTER}. IN A {SITE}\n"
+OWN = f"imap IN A {IMAP}\nsmtp IN A {SMTP}\n"
 SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
 <domain>hoster.test</domain><displayName>Hoster</displayName>
 <incomingServer type="imap"><hostname>imap.gmail.com</hostname><port>993</port>
@@ -276,99 +232,34 @@ SETTINGS = """<clientConfig version="1.1"><emailProvider id="hoster.test">
 <oAuth2><issuer>accounts.google.com</issuer><scope>https://mail.google.com/</scope>
 <authURL>https://accounts.google.com/o/oauth2/auth</authURL>
 <tokenURL>https://www.googleapis.com/oauth2/v3/token</tokenURL></oAuth2></clientConfig>"""
-BY_MX = f"autoconfig.{HOSTER}. IN A {WEB}\n"
-BY_ISPDB = f"live.thunderbird.net. IN A {WEB}\n"
-HOUSES: dict[str, tuple[str, tuple[Any, ...], list[str], list[str]]] = {
-    "the own server with 587 alone, before a filter at the MX": (
-        f"{FILTER}{OWN_IMAP}smtp IN A 127.0.1.2\n",
-        (OWN_587, FILTERS),
-        [
-            f'hostname = "smtp.{DOMAIN}"',
-            'socket_type = "STARTTLS"',
-            "# it has a customary name",
-        ],
-        ['"mx.filter.test"', "another house"],
-    ),
-    "no filter at the MX without another server for sending": (
-        f"{FILTER}{OWN_IMAP}",
-        (FILTERS,),
-        ["mx.filter.test:465 SSL is left out", "must not get people's passwords"],
-        ["hostname ="],
-    ),
-    "no mailbox of a hoster, with an own server for IMAP": (
-        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\n{OWN_IMAP}",
-        (),
-        ["smtp mx.house.test:465 SSL is left out", "must not get people's passwords"],
-        ["hostname ="],
-    ),
-    "both servers of the MX host's domain, with a comment": (
-        f"{MX_HOUSE}imap.house.test. IN A {IMAP}\nsmtp.house.test. IN A {SMTP}\n",
-        (),
-        ['"imap.house.test"', '"smtp.house.test"', "# another house's: it is the MX"],
-        [],
-    ),
-    "what the MX host's autoconfig says": (
-        f"{KNOWN}{BY_MX}{OWN_IMAP}",
-        (),
-        [
-            *("imap.gmail.com", "smtp.gmail.com", '"OAuth2"', "[provider.oauth2]"),
-            f"# https://autoconfig.{HOSTER}/mail/config-v1.1.xml names it",
-            f"# Warning: imap imap.{DOMAIN}:993 SSL answers too, and is not in the file",
-        ],
-        [f'hostname = "imap.{DOMAIN}"'],
-    ),
-    "what the ISP database says": (
-        f"{KNOWN}{BY_ISPDB}",
-        (),
-        [
-            "# https://live.thunderbird.net/autoconfig/v1.1/hoster.test names it, where "
-            f"clients look for a domain with the MX mx.{HOSTER}",
-            "imap.gmail.com",
-        ],
-        [],
-    ),
-    "no hoster of an MX that is left over": (
-        f"@ IN MX 1 mx\n@ IN MX 5 mx.{HOSTER}.\n{BY_ISPDB}{OWN_IMAP}mx IN A {SMTP}\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "mx.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "the own SRV records before what a hoster publishes": (
-        f"{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n_imaps._tcp IN SRV 0 0 993 imap\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "the own names of both servers before what a hoster publishes": (
-        f"{KNOWN}{BY_MX}{OWN_IMAP}smtp IN A {SMTP}\n",
-        (),
-        [f'hostname = "imap.{DOMAIN}"', f'hostname = "smtp.{DOMAIN}"'],
-        ["gmail"],
-    ),
-    "a web proxy before IMAP": (
-        f"{FILTER}imap IN A {ELSEWHERE}\n",
-        ((ELSEWHERE, 993, says_first("HTTP/1.1 400 Bad Request"), True),),
-        [
-            f"little was found; imap imap.{DOMAIN}:993 SSL: ",
-            "a web server answers there",
-        ],
-        ["customary names"],
-    ),
-    "a slow greeting": (
-        f"imap IN A {ELSEWHERE}\n",
-        ((ELSEWHERE, 993, silent, True),),
-        [f"imap imap.{DOMAIN}:993 SSL: ", "no greeting came", "--timeout"],
-        ["customary names"],
-    ),
+ENCRYPTED = talks("", *SMTP_SAYS)  # no second greeting (RFC 3207, section 4.2)
+BY_STARTTLS = talks("220 hi", ("EHLO", "250-x\r\n250 STARTTLS"), inside=ENCRYPTED)
+ODD = talks("+OK \u20ac", ("CAPA", "+OK\r\n\r\n\x00\r\n."))
+BY_PLAIN = talks("220 x", ("EHLO", "250 AUTH PLAIN"))
+WEB_SERVER = says_first("HTTP/1.1 400 Bad Request")
+_NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+_BAD = certified(f"imap.{DOMAIN}", by="itself")
+# Servers of the rows of check_init.toml: address, port, conversation and certificate.
+SERVERS: dict[str, tuple[str, int, Any, Any]] = {
+    "own 587": ("127.0.1.2", 587, BY_STARTTLS, good(*_NAMES)),
+    "filter": (ELSEWHERE, 465, talks("220 hi", *SMTP_SAYS), good(*_NAMES)),
+    "web proxy": (ELSEWHERE, 993, WEB_SERVER, good(*_NAMES)),
+    "silent": (ELSEWHERE, 993, silent, good(*_NAMES)),
+    "odd": (ELSEWHERE, 995, ODD, good(*_NAMES)),
+    "in": (ELSEWHERE, 993, offering("AUTH=PLAIN"), good(f"in.{DOMAIN}")),
+    "hoster's": (ELSEWHERE, 465, BY_PLAIN, good(f"x.{HOSTER}")),
+    "self-signed": (ELSEWHERE, 993, offering("AUTH=PLAIN"), _BAD),
 }
 
 
-@pytest.mark.parametrize("claim", HOUSES)
+@pytest.mark.parametrize("claim", INIT)
 def test_init_takes(here: Paper, claim: str) -> None:
-    records, servers, has, lacks = HOUSES[claim]
-    here.names.serve(AT + records)
+    row = INIT[claim]
+    here.names.serve(AT + row["records"])
 
     def hosted(asked: Asked) -> Any:
+        if asked.path == POX and "autodiscover" in row:
+            return edited({f"imap.{DOMAIN}": row["autodiscover"]})(asked)
         is_there = asked.url in (
             f"autoconfig.{HOSTER}/mail/config-v1.1.xml",
             "live.thunderbird.net/autoconfig/v1.1/hoster.test",
@@ -376,17 +267,17 @@ def test_init_takes(here: Paper, claim: str) -> None:
         return says(200 if is_there else 404, SETTINGS, Content_Type="text/xml")(asked)
 
     here.front.answer = hosted
-    for address, port, behave, at_once in servers:
-        here.listen(address, port, behave, good(*NAMES)(here), at_once=at_once)
+    for name in row.get("servers", ()):
+        address, port, behave, certificate = SERVERS[name]
+        at_once = port != 587
+        here.listen(address, port, behave, certificate(here), at_once=at_once)
     done = init(here, "--allow-private", "--timeout", "2", "-o", "-")
     shown = done.stdout + " ".join(done.stderr.split())
     assert done.exit_code == int("hostname =" not in done.stdout)
-    assert [words for words in has if words not in shown] == []
-    assert [words for words in lacks if words in done.stdout] == []
-    assert "customary names such" not in shown
-
-
-NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
+    assert [words for words in row["has"] if words not in shown] == []
+    assert [words for words in row.get("lacks", ()) if words in done.stdout] == []
+    for words in row.get("untold", ["customary names such"]):
+        assert words not in shown
 
 
 @pytest.mark.parametrize(
@@ -397,7 +288,7 @@ NAMES = (f"imap.{DOMAIN}", f"smtp.{DOMAIN}", "mx.filter.test")
 def test_init_leaves_settings_alone_that_no_client_can_use(
     here: Paper, body: str
 ) -> None:
-    here.names.serve(f"{AT}{KNOWN}{BY_ISPDB}{OWN_IMAP}smtp IN A {SMTP}\n")
+    here.names.serve(AT + INIT["what the ISP database says"]["records"] + OWN)
     here.front.answer = says(200, body, Content_Type="text/xml")
     provider, _ = discovered(here)
     assert provider.incoming[0].hostname == f"imap.{DOMAIN}"
@@ -409,64 +300,7 @@ def test_init_tells_a_zone_that_dnssec_refuses(here: Paper) -> None:
     assert "DNSSEC: the signatures are bogus: says it: sign the zone anew" in shown
 
 
-# --- dns -------------------------------------------------------------------------------
-
-
-def test_every_exact_domain_has_a_zone(toml: Callable[..., Path]) -> None:
-    file = toml(TWO_DOMAINS.replace('"example2.com"', '"example2.com", "*.x.test"'))
-    done = run("--config", file, "dns", "--target", "www.example.com", "--json")
-    zones = json.loads(done.stdout)
-    assert list(zones) == ["example.com", "example2.com"]
-    labels = ("autoconfig.", "autodiscover.", "ua-auto-config.", "")
-    names = [f"{label}example.com" for label in labels]
-    assert zones["example.com"]["certificate_names"] == names
-    done = run("--config", file, "dns", "a.x.test", "--target", "www.example.com")
-    assert "$ORIGIN a.x.test." in done.stdout
-
-
-def test_dns_refuses_a_domain_that_is_not_in_the_file(
-    toml: Callable[..., Path],
-) -> None:
-    options = ("dns", "nowhere.test", "--target", "www.example.com")
-    done = run("--config", toml(TWO_DOMAINS), *options)
-    assert done.returncode == 1
-    assert "the file does not serve it" in done.stderr
-
-
 # --- check -------------------------------------------------------------------------------
-
-
-SUBMITS = talks("220 here", ("EHLO", "250 AUTH PLAIN"))
-OFFERS = ("CAPABILITY", "* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN\r\na OK")
-PLAIN = TOML.replace('"imap"', '"imap"\nport = 143\nsocket_type = "plain"')
-STARTTLS = TOML.replace('"imap"', '"imap"\nport = 143\nsocket_type = "STARTTLS"')
-
-
-def test_the_cure_of_starttls_at_993_is_ssl(findings: Ask) -> None:
-    found = findings(STARTTLS.replace("143", "993"), "--unpublished")
-    failure = only([each for each in found if each["status"] == "failure"])
-    assert "publish SSL" in failure["cure"]
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [(PLAIN, "server.unencrypted"), (STARTTLS, "server.plain-before-tls")],
-    ids=["no encryption", "passwords before STARTTLS"],
-)
-def test_a_server_that_takes_passwords_unencrypted_is_found(
-    here: Paper, findings: Ask, text: str, code: str
-) -> None:
-    behave = talks("* OK", OFFERS, inside=talks("", OFFERS))
-    certificate = here.certificate(f"imap.{DOMAIN}")
-    here.listen(ELSEWHERE, 143, behave, certificate, at_once=False)
-    lead("imap", ELSEWHERE)(here)
-    assert code in [each["code"] for each in findings(text, "--unpublished")]
-
-
-def test_an_mx_host_that_is_not_below_mx_domains_is_found(findings: Ask) -> None:
-    text = TOML.replace("domains =", 'mx_domains = ["other.test"]\ndomains =')
-    found = [each for each in findings(text) if each["subject"].endswith(" MX")]
-    assert only(found)["seen"] == f"mx.{DOMAIN}: no MX host is in mx_domains"
 
 
 def test_leftover_mx_records_are_told_with_a_server_that_has_a_host(
@@ -484,34 +318,6 @@ def test_leftover_mx_records_are_told_with_a_server_that_has_a_host(
     (left,) = (each for each in found if each["code"] == "mx.elsewhere")
     assert f"imap.{DOMAIN}" in left["seen"]
     assert "None" not in left["seen"] + left["cure"]
-
-
-# Lines of the zone by a pattern, what stands there instead, and what a note says of it.
-NOTED = {
-    "a missing name whose .well-known URL works": (
-        *("autoconfig .*\n", "", f"autoconfig.{DOMAIN}", "cure", "as a CNAME of"),
-    ),
-    "an SRV record for another port of the file's server": (
-        "(_imap._tcp IN SRV) 0 0 0 .",
-        r"\1 0 1 143 imap",
-        f"_imap._tcp.{DOMAIN} SRV",
-        "seen",
-        "the file says “not offered”",
-    ),
-    "missing SRV records": (".* SRV .*\n", "", " SRV", "code", "srv.missing"),
-}
-
-
-@pytest.mark.parametrize("claim", NOTED)
-def test_what_harms_nobody_is_noted(here: Paper, findings: Ask, claim: str) -> None:
-    pattern, new, subject, key, words = NOTED[claim]
-    zone, count = re.subn(f"(?m)^{pattern}", new, here.zone)
-    assert count
-    here.names.load(zone)
-    found = findings(TOML, ok=True)
-    assert not [each for each in found if is_bad(each)]
-    notes = [each for each in found if each["subject"].endswith(subject)]
-    assert ("note", True) in [(it["status"], words in it[key]) for it in notes], found
 
 
 def test_a_document_is_judged_by_the_rules_of_each_client(here: Paper) -> None:
@@ -578,213 +384,19 @@ def test_a_login_by_cram_md5(really: Real, tmp_path: Path) -> None:
     assert "password-encrypted" in str(report)
 
 
-RELAY = "554 5.7.1 <postmaster@example.net>: Relay access denied"
-NULL_MX = "556 5.1.10 <postmaster@example.net>: Domain example.net does not accept mail"
-# What servers say to people who are logged in: the command and the response.
-AFTER_LOGIN = {
-    "Postfix relays for nobody": ("RCPT", RELAY, "login.relay-denied"),
-    "Exim relays for nobody": ("RCPT", "550 relay not permitted", "login.relay-denied"),
-    "several lines": (
-        "RCPT",
-        "550-host is not permitted to relay\r\n550 through this server",
-        "login.relay-denied",
-    ),
-    "a login is wanted again": ("MAIL", "530 5.7.0 Log in first", "login.relay-denied"),
-    "another's address": (
-        "RCPT",
-        "553 5.7.1 <x>: Sender address rejected: not owned by user x",
-        "login.sender-refused",
-    ),
-    "the sender at once": ("MAIL", "550 5.1.8 no such", "login.sender-refused"),
-    "a block list": (
-        "RCPT",
-        "554 5.7.1 Service unavailable; Client host [x] blocked using x",
-        "login.client-refused",
-    ),
-    "a disk that is full": (
-        "MAIL",
-        "452 4.3.1 Insufficient system storage",
-        "login.disk-full",
-    ),
-    "a domain that the server cannot find": (
-        "RCPT",
-        "550 5.1.8 <x>: Sender address rejected: Domain not found",
-        "login.sender-domain",
-    ),
-    "greylisting": ("RCPT", "450 4.2.0 Greylisted", "login.greylisted"),
-    "a quota": (
-        "RCPT",
-        "550 5.7.1 Daily sending quota exceeded for fred",
-        "login.sending-limit",
-    ),
-    "a rule of its own": (
-        "RCPT",
-        "550 5.7.1 This message was refused by policy",
-        "login.sending-refused",
-    ),
-    "a recipient that takes no mail": ("RCPT", NULL_MX, "login.sending-unknown"),
-    "a person whom a relay does not know": (
-        "RCPT",
-        "550 5.1.1 <x>: Recipient address rejected: User unknown in relay recipient table",
-        "login.sending-unknown",
-    ),
-    "only example.net takes no mail": (
-        "RCPT TO:<POSTMASTER@EXAMPLE.NET",
-        NULL_MX,
-        "login.good",
-    ),
-    "no right to the folder": (
-        "EXAMINE",
-        "a NO [SERVERBUG] Internal error occurred.",
-        "login.no-inbox",
-    ),
-    "no connection left for the inbox": (
-        "EXAMINE",
-        "a NO [LIMIT] Too many connections",
-        "login.inbox-limit",
-    ),
-    "no room left for the inbox": (
-        "EXAMINE",
-        "a NO [OVERQUOTA] Quota exceeded",
-        "login.mailbox-full",
-    ),
-    "no connection left": (
-        "AUTHENTICATE",
-        "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
-        "login.limit",
-    ),
-    "an old password": (
-        "AUTHENTICATE",
-        "a NO [EXPIRED] Your password has expired",
-        "login.expired",
-    ),
-    "a farewell for a login": ("AUTHENTICATE", "* BYE Too many", "login.server-fault"),
-    "a farewell for an inbox": ("EXAMINE", "* BYE Internal error", "login.no-inbox"),
-}
+@pytest.mark.parametrize("kind", ["login", "sending"])
+def test_the_cause_of_a_refusal_follows_its_words(kind: Any) -> None:
+    for code, replies in LOGINS[kind].items():
+        for reply in replies:
+            assert texts.code_of(kind, reply) == code, reply
 
 
-# What servers say instead of letting a person in, or send, as real ones have said it.
-REFUSALS = {
-    "login": {
-        "": [
-            "a NO [AUTHENTICATIONFAILED] Authentication failed.",
-            "535 5.7.8 Error: authentication failed: UGFzc3dvcmQ6",
-            "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
-            "a NO [ALERT] Invalid credentials (Failure)",
-            "-ERR [AUTH] Username and password not accepted.",
-            "535 Incorrect password, contact support",
-        ],
-        "login.smtp-switched-off": [
-            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is "
-            "disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
-        ],
-        "login.passwords-switched-off": [
-            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
-            "535 5.7.139 Authentication unsuccessful, user is locked by your "
-            "organization's security defaults policy. Contact your administrator.",
-        ],
-        "login.app-password": [
-            "a NO [ALERT] Application-specific password required: https://a.test/",
-            "534 5.7.9 Application-specific password required.",
-            "-ERR [AUTH] Please use an app password",
-        ],
-        "login.too-weak": ["534 5.7.9 Authentication mechanism is too weak"],
-        "login.browser": [
-            "534 5.7.9 Please log in with your web browser and then try again",
-            "a NO [WEBALERT https://a.test/] Web login required.",
-        ],
-        "login.expired": [
-            "a NO [EXPIRED] Change it in the portal",
-            "432 4.7.12 A password transition is needed",
-            "535 Your password has expired",
-        ],
-        "login.service-switched-off": [
-            "a NO [CONTACTADMIN] IMAP access is disabled for your account",
-            "a NO [ALERT] Your account is not enabled for IMAP use.",
-            "-ERR POP3 service is not enabled",
-        ],
-        "login.contact-admin": [
-            "a NO [CONTACTADMIN] Mailbox suspended",
-            "535 5.7.139 The request did not meet the criteria to be authenticated "
-            "successfully. Contact your administrator.",
-            "535 5.7.0 Your account has been temporarily locked",
-        ],
-        "login.limit": [
-            "a NO [LIMIT] Maximum number of connections from user+IP exceeded",
-            "421 4.7.0 Too many concurrent connections from this host",
-        ],
-        "login.in-use": [
-            "a NO [INUSE] Mailbox in use",
-            "-ERR [IN-USE] Do you have another POP3 session running?",
-        ],
-        "login.too-soon": [
-            "-ERR [LOGIN-DELAY] minimum time between mail checks violation",
-            "454 4.7.0 Too many login attempts, please try again later.",
-        ],
-        "login.server-fault": [
-            "454 4.7.0 Temporary authentication failure: Connection lost",
-            "a NO [UNAVAILABLE] Temporary authentication failure.",
-            "-ERR [SYS/TEMP] Temporary authentication failure.",
-        ],
-    },
-    "sending": {
-        "login.sending-limit": [
-            "452 4.3.1 Rate limit exceeded",
-            "450 4.7.1 Error: too much mail from 192.0.2.1",
-            "550 5.4.5 Daily user sending limit exceeded.",
-            "554 5.7.1 You have exceeded the allowed number of messages per hour",
-        ],
-        "login.disk-full": [
-            "452 4.3.1 Insufficient system storage",
-            "431 4.3.1 Try later",
-        ],
-        "login.sending-suspended": [
-            '550 Outgoing mail from "fred@example.test" has been suspended.',
-        ],
-        "login.sender-domain": [
-            "450 4.1.8 <fred@example.test>: Sender address rejected: Domain not found",
-            "553 5.1.8 x... Domain of sender address fred@example.test does not exist",
-        ],
-        "login.sender-policy": [
-            "550 5.7.23 Message rejected due to: SPF fail - not authorized",
-        ],
-        "login.greylisted": ["451 4.7.1 Greylisting in action, please come back later"],
-        "login.sending-unknown": [
-            "450 4.1.2 <x@example.net>: Recipient address rejected: Domain not found",
-            "550 5.2.1 Mailbox disabled",
-            "552 5.2.2 The mailbox is over quota",
-        ],
-        "login.relay-denied": ["454 4.7.1 <x>: Relay access denied"],
-        "login.client-refused": ["450 4.7.25 Client host rejected: no hostname"],
-        "login.sending-later": [
-            "451 4.3.5 Server configuration error",
-            "451 4.7.1 Please try again later",
-        ],
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "said"),
-    [
-        (kind, code, said)
-        for kind, codes in REFUSALS.items()
-        for code, listed in codes.items()
-        for said in listed
-    ],
-)
-def test_the_cause_of_a_refusal_follows_its_words(
-    kind: Any, code: str, said: str
-) -> None:
-    assert texts.code_of(kind, said) == code
-
-
-@pytest.mark.parametrize("claim", AFTER_LOGIN)
+@pytest.mark.parametrize("claim", LOGINS["after"])
 @pytest.mark.parametrize("has_file", [True, False])
 def test_a_login_that_is_of_no_use_is_named(
     here: Paper, claim: str, has_file: bool
 ) -> None:
-    command, reply, code = AFTER_LOGIN[claim]
+    command, reply, code = LOGINS["after"][claim]
     type_ = "imap" if command in ("EXAMINE", "AUTHENTICATE") else "smtp"
     port = 993 if type_ == "imap" else 465
     greeting, said = ("* OK", IMAP_SAYS) if type_ == "imap" else ("220 hi", SMTP_SAYS)
@@ -850,17 +462,12 @@ def test_a_real_dovecot_without_an_inbox_is_named(really: Real) -> None:
 
 
 def test_no_password_goes_to_a_server_that_cannot_be_trusted(here: Paper) -> None:
-    mail("smtp", 465, SUBMITS, good("other.test"))(here)
+    mail("smtp", 465, BY_PLAIN, good("other.test"))(here)
     found = log_in(here, here.file)["findings"]
     smtp = [each for each in found if each["subject"].startswith("smtp smtp.")]
     assert smtp[0]["code"] == "tls.name-mismatch"
     assert "login.server-faulty" in [each["code"] for each in smtp]
     assert "login.good" not in [each["code"] for each in smtp]
-
-
-def test_a_login_without_an_address_is_wrong_usage(here: Paper) -> None:
-    done = here.invoke("--config", here.file, "check", DOMAIN, "--login")
-    assert done.exit_code == 2
 
 
 @pytest.mark.world

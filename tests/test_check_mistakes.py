@@ -7,107 +7,17 @@ same cause would mislead: so it must be the first of its status.
 
 from __future__ import annotations
 
-import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from paper import Paper, World
 from said import said, snapshot, words
-from seeds import (
-    ANYWHERE,
-    AT_CONFIG,
-    CHANGES,
-    ISPDB,
-    SEEDS,
-    WEB_NAMES,
-    WHEN,
-    at_web,
-    certified,
-    dav,
-    edited,
-    failing,
-    hoster,
-    in_ispdb,
-    mail_server,
-    page,
-    records,
-    reply,
-    when,
-)
-from world import BIND, DOMAIN, TOML, USER, Real
+from seeds import AT_CONFIG, SEEDS, checked, make, tables
+from world import Real
 
 Mistake = dict[str, Any]
-MISTAKES: dict[str, Mistake] = tomllib.loads(
-    Path(__file__).with_name("check_mistakes.toml").read_text(encoding="utf-8")
-)
-
-
-def make(here: World, name: str, mistake: Mistake) -> None:
-    """Make the mistake in the world."""
-    if name in SEEDS:
-        SEEDS[name](here)
-    if "zone" in mistake:
-        text = records(here, **mistake["zone"])
-        if BIND in mistake.get("options", ()):
-            here.bind.load("", text)
-        else:
-            here.names.serve(text)
-    if "name_server" in mistake:
-        address = mistake["options"][1]
-        here.name_server(address, failing(**mistake["name_server"]))
-    if "web" in mistake:
-        at_web(certified(*WEB_NAMES, f"www.{DOMAIN}", **mistake["web"]))(here)
-    if "mail" in mistake:
-        mail_server(**mistake["mail"])(here)
-    answer = response(mistake)
-    if answer is not None:
-        paths = (mistake["path"],) if "path" in mistake else ANYWHERE
-        at_paths = partial(when, lambda asked: asked.path in paths)
-        others: dict[str, Any] = {
-            "": at_paths,
-            "at the hoster": hoster,
-            "at another calendar": dav,
-            "in the ISP database": in_ispdb,
-        }
-        how = mistake.get("when", "")
-        seed = others.get(how) or partial(when, WHEN[how])
-        seed(answer)(here)
-
-
-def response(mistake: Mistake) -> Any:
-    """Return the response that the mistake describes, or None."""
-    headers = mistake.get("headers", {})
-    if "page" in mistake:
-        return page(mistake["page"])
-    if "reply" in mistake:
-        return reply(mistake["reply"], mistake.get("body", "no"), headers)
-    if mistake.keys() & {"edit", "change", "headers"}:
-        change = CHANGES.get(mistake.get("change", ""))
-        return edited(mistake.get("edit", {}), change, **headers)
-    return None
-
-
-def findings(here: World, mistake: Mistake, tmp_path: Path) -> list[dict[str, Any]]:
-    file = None
-    options = list(mistake.get("options", ()))
-    if mistake.get("when") == "in the ISP database":
-        options += ISPDB
-    if mistake.get("file") is False:
-        options.append("--allow-private")
-    else:
-        text = TOML
-        for old, new in mistake.get("file", {}).items():
-            text = text.replace(old, new)
-        file = tmp_path / "autoconfig.toml"
-        file.write_text(text)
-    if not options or not options[0].endswith(".test"):
-        options.insert(0, USER)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        found: list[dict[str, Any]] = here.check(*options, file=file)["findings"]
-    return found
+MISTAKES: dict[str, Mistake] = tables("check_mistakes.toml")
 
 
 def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
@@ -115,7 +25,9 @@ def named_first(here: World, tmp_path: Path, name: str) -> dict[str, Any]:
     mistake = MISTAKES[name]
     status = mistake.get("status", "failure")
     make(here, name, mistake)
-    listed = findings(here, mistake, tmp_path)
+    with_file = mistake.get("file") is not False
+    report = checked(here, mistake, tmp_path, with_file=with_file)
+    listed: list[dict[str, Any]] = report["findings"]
     text = "\n".join(
         f"{found['status']} {found['code']} {found['subject']}: {found['seen']}"
         for found in listed

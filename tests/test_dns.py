@@ -259,12 +259,20 @@ def test_a_name_server_is_a_host_with_or_without_a_port() -> None:
         assert context.params["resolver"] == endpoint
 
 
+def test_dns_refuses_a_domain_that_is_not_in_the_file(toml: Write) -> None:
+    done = run("--config", toml(TWO_DOMAINS), "dns", "nowhere.test", *TARGET)
+    assert done.returncode == 1
+    assert "the file does not serve it" in done.stderr
+
+
 def test_dns_reports_patterns_unless_a_domain_is_named(toml: Write) -> None:
     file = toml(TWO_DOMAINS.replace('"example2.com"', '"*.example.net"'))
     done = run("--config", file, "dns", *TARGET)
     assert done.returncode == 0
     assert "note: patterns have no records: name a domain" in done.stderr
     assert dns(file).stderr == ""
+    done = run("--config", file, "dns", "a.example.net", *TARGET)
+    assert "$ORIGIN a.example.net." in done.stdout
 
 
 def test_the_error_for_a_folder_that_is_none_has_its_path_and_a_remedy(

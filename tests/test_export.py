@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fronts
 import pytest
 from support import (
     BIN,
@@ -18,7 +19,6 @@ from support import (
     free_port,
     program,
     run,
-    running,
     serving,
 )
 
@@ -222,30 +222,19 @@ def listed(toml: Write, folder: Path, customers: list[str]) -> Path:
 def nginx(folder: Path, exported: Path) -> Iterator[Callable[[str, str], Reply]]:
     """Start nginx with what was exported; yield a function of host and path."""
     port = free_port()
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    user = "user root;" if os.getuid() == 0 else ""  # who can enter the test's folder
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"{user}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{\naccess_log off;\n{temporary}"
+    site = (
         f"include {exported}/nginx-map.conf;\n"
         f"server {{ listen 127.0.0.1:{port}; include {exported}/nginx-locations.conf;\n"
-        'location / { return 200 "the site"; } }\n}\n'
+        'location / { return 200 "the site"; } }\n'
     )
-    command = (program("nginx"), "-p", folder, "-c", config)
-    tried = subprocess.run(
-        [*command, "-t"], capture_output=True, text=True, check=False
-    )
-    assert tried.returncode == 0, tried.stderr
-    assert "[warn]" not in tried.stderr
 
     def ask(host: str, path: str) -> Reply:
         return fetch(f"http://127.0.0.1:{port}{path}", Host=host)
 
-    with running(*command, port=port):
+    with fronts.nginx(folder, site, port):
+        command = (program("nginx"), "-t", "-p", folder, "-c", folder / "nginx.conf")
+        tried = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "[warn]" not in tried.stderr
         yield ask
 
 

@@ -18,9 +18,7 @@ from flask_autoconfig import families
 from flask_autoconfig.address import Address
 from flask_autoconfig.cleaning import clean
 from flask_autoconfig.config.reading import from_raw
-from flask_autoconfig.documents import (
-    outlook,
-)
+from flask_autoconfig.documents import outlook
 from flask_autoconfig.documents.setups import (
     MeaninglessError,
     read_outlook,
@@ -159,11 +157,8 @@ TEXTS = ["a", ".", "%", "%EMAILDOMAIN%", "%a%", "a@", " ", "é", "a.", "//", "1"
 
 @pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
 def test_long_values_of_a_document(tag: str) -> None:
-    place = (
-        PLACES["a server"]
-        .replace(f"<{tag}>", f"<{tag}>{{}}")
-        .replace("{}</inc", "</inc")
-    )
+    place = PLACES["a server"].replace("{}</inc", "</inc")
+    place = place.replace(f"<{tag}>", f"<{tag}>{{}}")
 
     def call(text: str) -> None:
         body = place.format(text) + END
@@ -219,8 +214,7 @@ def test_elements_with_different_names() -> None:
 
 def test_more_than_100_servers_are_refused() -> None:
     protocol = "<Protocol><Type>IMAP</Type><Server>a.test</Server></Protocol>"
-    space = outlook.RESPONSE
-    pox = f'<Response xmlns="{space}">{protocol * 101}</Response>'
+    pox = f'<Response xmlns="{outlook.RESPONSE}">{protocol * 101}</Response>'
     payload = {"PayloadType": "com.apple.mail.managed"}
     profile = plistlib.dumps({"PayloadContent": [payload] * 101})
     for read, body, message in (
@@ -287,16 +281,8 @@ def answer() -> Iterator[tuple[Answer, int]]:
 
 
 HTTP = (
-    "a: ",
-    "a",
-    "\r\n ",
-    "a:\r\n",
-    "\r\n",
-    "\0",
-    "=?utf-8?q?",
-    ";",
-    "1\r\nx\r\n",
-    "é",
+    *("a: ", "a", "\r\n ", "a:\r\n", "\r\n"),
+    *("\0", "=?utf-8?q?", ";", "1\r\nx\r\n", "é"),
 )
 HEADS = (
     "HTTP/1.1 200 OK\r\n",
@@ -321,14 +307,8 @@ def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
 
 
 MAIL = (
-    "a",
-    "\r\n",
-    "* ",
-    "* CAPABILITY A=B\r\n",
-    "250-AUTH PLAIN\r\n",
-    "220-",
-    " ",
-    "\0",
+    *("a", "\r\n", "* ", "* CAPABILITY A=B\r\n"),
+    *("250-AUTH PLAIN\r\n", "220-", " ", "\0"),
 )
 
 

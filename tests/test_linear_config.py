@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from linear import TOKENS, assert_linear
-from support import TWO_DOMAINS, fetch, serving, until
+from support import TWO_DOMAINS, fetch, serving, table, until
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
@@ -29,59 +29,11 @@ from flask_autoconfig.tools.cli import cli
 # Characters that a basic string of TOML must escape.
 _ESCAPES = {code: f"\\u{code:04X}" for code in (*range(0x20), 0x22, 0x5C, 0x7F)}
 
-# Where a text may be in a file: @ is the text as it is, $ the text as a string.
 PLACES = {
-    "whole file": "@",
-    "line": TWO_DOMAINS + "@\n",
-    "key": TWO_DOMAINS + '@ = "x"\n',
-    "key of an unknown table": TWO_DOMAINS + "x = {'@' = 'x'}\n",
-    "heading": f"[@]\nx = 1\n{TWO_DOMAINS}",
-    "heading of a list": f"[[@]]\nx = 1\n{TWO_DOMAINS}",
-    "open heading": f"[provider @\n{TWO_DOMAINS}",
-    "heading twice": f"x = '''\n[@\n'''\n[x]\n{TWO_DOMAINS}",
-    "key twice": f"x = 1\n#@\nx = 2\n{TWO_DOMAINS}",
-    "value": TWO_DOMAINS + "x = @\n",
-    "value behind a key": TWO_DOMAINS + "hostname @\n",
-    "secret": TWO_DOMAINS + "password = @\npassword @\n",
-    "list": "x = [@\n" + TWO_DOMAINS,
-    "list of texts": "x = ['@'\n" + TWO_DOMAINS,
-    "inline table": "x = {@\n" + TWO_DOMAINS,
-    "basic string": 'x = "@\n' + TWO_DOMAINS,
-    "literal string": "x = '@\n" + TWO_DOMAINS,
-    "long string": 'x = """@\n' + TWO_DOMAINS,
-    "long literal string": "x = '''@\n" + TWO_DOMAINS,
-    "comment": f"# @\n{TWO_DOMAINS}",
+    name: place.replace("DOMAINS", TWO_DOMAINS)
+    for name, place in table("places", "linear.toml").items()
 }
-# The values of a provider that are texts, or ought to be something else.
-VALUES = {
-    "text": "display_name = $",
-    "id": "id = $",
-    "domain": "domains = [$]",
-    "domains": "domains = $",
-    "domain of an MX host": "mx_domains = [$]",
-    "file of domains": "domains_file = $",
-    "enum": "incoming = [{type = $, socket_type = $, authentication = $}]",
-    "host": 'incoming = [{type = "imap", hostname = $}]',
-    "number": 'incoming = [{type = "imap", port = $}]',
-    "true or false": "list_domains = $",
-    "user": 'incoming = [{type = "imap", username = $}]',
-    "other names": "incoming = [{protocol = $, server = $, ssl = $, user = $, ttl = $}]",
-    "URL": "documentation = [{url = $}]",
-    "URL with a host": "documentation = [{url = 'https://$/'}]",
-    "URL with a path": "documentation = [{url = 'https://example.com/$'}]",
-    "descriptions": "documentation = [{url = 'https://example.com', descr = {en = $}}]",
-    "language": "page = {intro = {$ = 'x'}}",
-    "words": "page = {intro = {en = $}, contact = {name = $, hours = $}}",
-    "colour": "page = {colour = $, logo_background = $}",
-    "telephone number": "page = {contact = {phone = $}}",
-    "address": "page = {contact = {email = $}}",
-    "logo": "page = {logo = $}",
-    "programs": "page = {programs = [$]}",
-    "include": "include = [$]",
-    "clients": "clients = [$]",
-    "client's secret": "oauth2 = {client_secret = $, scope = $}",
-}
-
+VALUES, MANY = table("values", "linear.toml"), table("many", "linear.toml")
 FAULTY = "x = 1\n'@' = '@'\n[[provider]]\ndomains = ['@']\nhost = '@'\n"
 
 
@@ -201,26 +153,6 @@ def test_a_logo(template: str, tmp_path: Path) -> None:
     assert_all_linear(read, *STYLES)
 
 
-# Many items of one kind: what stands before them, and one by its number.
-MANY = {
-    "unknown keys": ("", "hostnam{0} = 1\n"),
-    "unknown tables": ("", "[hostnam{0}]\n"),
-    "unknown keys of a provider": ("", "[[provider]]\ndomain{0} = 1\n"),
-    "faulty servers": (
-        "[[provider]]\n",
-        '[[provider.incoming]]\ntype = "imap{0}"\nhost = "a{0}.test"\n',
-    ),
-    "providers without anything": ("", "[[provider]]\n"),
-    "providers of one domain": ("", '[[provider]]\ndomains = ["a.test"]\n'),
-    "patterns without a file": ("include = [\n", '"{0}.toml",\n'),
-    "faulty domains": ('[[provider]]\ndomains = ["b",\n', '"a@{0}",\n'),
-    "lists in tables": ("x = [", "{{y=["),
-    "keys below a deep heading": (f"[{'a.' * 31}a]\n", "k{0} = 1\n"),
-    "deep keys": ("", "a." * 31 + "k{0} = 1\n"),
-    "inline tables of deep keys": ("x = {", "a." * 31 + "k{0} = 1,"),
-}
-
-
 @pytest.mark.parametrize(("before", "one"), MANY.values(), ids=MANY)
 def test_many_of_one_kind(before: str, one: str) -> None:
     def explain(text: str) -> None:
@@ -230,15 +162,14 @@ def test_many_of_one_kind(before: str, one: str) -> None:
     assert_linear(explain, " ", ends=[""], unnoticed=0.2)
 
 
-@pytest.mark.parametrize("opening", ["[", "{a=", "[{a="])
-def test_deep_nesting_is_reported(opening: str) -> None:
-    with pytest.raises(ConfigError, match="nested too deep"):
-        reading.loads(f"x = {opening * 100_000}")
-
-
-def test_a_pattern_with_very_many_folders_is_reported() -> None:
-    with pytest.raises(ConfigError, match="more than 255"):
-        reading.loads(f'include = ["{"*/" * 999}a"]')
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(f"x = {it * 100_000}", "nested too deep") for it in ("[", "{a=", "[{a=")]
+    + [(f'include = ["{"*/" * 999}a"]', "more than 255")],
+)
+def test_what_is_too_deep_is_reported(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reading.loads(text)
 
 
 def test_a_user_name_with_null_characters_is_reported() -> None:

@@ -11,60 +11,14 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from support import TWO_DOMAINS
+from support import ROOT, TWO_DOMAINS
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
 from flask_autoconfig.config.explain.lines import lines_of
 from flask_autoconfig.tools.cli import cli
 
-# The place of a key is in the comment on its line.
-TEXT = r'''
-max_age = 1                     # @ max_age
-"quoted" = "[provider] # not a comment" # @ quoted
-"ü" = 1                         # @ "ü"
-'pt-BR' = 1                     # @ pt-BR
-a.b . "c d" = 1                 # @ a.b."c d"
-text = """                      # @ text
-[provider]
-hostname = "in a string" \
-""" # """
-ends = """two quotes: """""     # @ ends
-literal = QQQ # @ literal
-[b]
-QQQ
-backslash = "a \" # [x]"        # @ backslash
-after = 'a \'                   # @ after
-longs = ["""a " ] [[x]]""", 1]  # @ longs
-longer = [QQQa ' ] [[x]]QQQ, 1] # @ longer
-list = [ # [ ] { }              # @ list
-  "a, ]", # @ list[0]
-  ["b", # @ list[1]
-   'c'],
-  {x = 1, y = {z = [1,2]}}, # @ list[2].y.z[1]
-  3 # @ list[3]
-]
-inline = {one = 1, "two" = [{three = 3}]}  # @ inline.two[0].three
-date = 1979-05-27 07:32:00      # @ date
-[[provider]] # a ] bracket      # @ provider[0]
-domains = ["a.test",            # @ provider[0].domains
-    "b.test"]                   # @ provider[0].domains[1]
-  [[provider.incoming]]         # @ provider[0].incoming[0]
-  type = "imap"                 # @ provider[0].incoming[0].type
-  [provider.incoming.pop3]      # @ provider[0].incoming[0].pop3
-  check_interval = 1            # @ provider[0].incoming[0].pop3.check_interval
-  [[ provider . "incoming" ]]   # @ provider[0].incoming[1]
-  type = "imap"                 # @ provider[0].incoming[1].type
-[provider.webmail]              # @ provider[0].webmail
-login_page = "x"                # @ provider[0].webmail.login_page
-[[provider]]                    # @ provider[1]
-[provider.oauth2.deep]          # @ provider[1].oauth2
-[[provider.incoming]]           # @ provider[1].incoming[0]
-descr.en = "x"                  # @ provider[1].incoming[0].descr.en
-descr."pt.BR" = "x"             # @ provider[1].incoming[0].descr."pt.BR"
-'''.replace("QQQ", "'''")
-
-
+TEXT = (ROOT / "tests/lines.toml").read_text(encoding="utf-8")
 MARKED = {
     found[1].strip(): number
     for number, line in enumerate(TEXT.splitlines(), 1)

@@ -25,8 +25,6 @@ from namespace import Namespace, namespace
 from support import BIN, ROOT, certificate_for, lacking, open_folder, program
 from world import IMAP, PASSWORD, SMTP, postfix, real_dovecot
 
-from flask_autoconfig.families import labels
-
 pytestmark = pytest.mark.install
 DOMAIN = "example.test"  # "yours"
 STEPS = re.split(r"(?m)^\d\. ", section("README.md", "Publish it"))[1:]
@@ -150,5 +148,3 @@ def test_the_certbot_command_is_that_of_nginx_conf_for_every_name() -> None:
     comments = re.sub(r"\\\n# *", "", (ROOT / "contrib/nginx.conf").read_text())
     (same,) = re.findall(r"^#   (certbot .*)$", comments, re.MULTILINE)
     assert line.replace('"', "").replace("$domain", "example.com") == same
-    named = re.findall(r'-d "(\S+)"', line)
-    assert named == [f"{label}.$domain" for label in labels()]

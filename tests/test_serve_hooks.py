@@ -75,11 +75,13 @@ def test_each_worker_imports_the_hooks_and_the_arbiter_does_not(file: Path) -> N
     assert len(importers - workers) == 1
 
 
-def test_a_class_is_instantiated_in_each_worker(file: Path) -> None:
+def test_a_class_is_instantiated_once_in_each_worker(file: Path) -> None:
     with serve(file, "--hooks", "customers:Logins", "--workers", "1") as service:
-        body = service.config_of("example.com").body
-    assert b"<username>u1001</username>" in body
-    assert service.log.read_text().count("created by") == 2
+        assert b"<username>u1001</username>" in service.config_of("example.com").body
+        for _ in range(3):
+            assert service.fetch("/readyz").status == 200
+        # By the child process that validates them, too.
+        assert service.log.read_text().count("created by") == 2
 
 
 def test_a_process_that_the_module_starts_is_ended_with_its_importer(

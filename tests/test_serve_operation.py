@@ -154,21 +154,6 @@ def count(sender, family, outcome, **_):
 """
 
 
-def test_a_class_of_hooks_is_instantiated_once_in_a_worker(toml: Write) -> None:
-    file = toml(TWO_DOMAINS)
-    file.with_name("customers.py").write_text(
-        "class Hooks:\n"
-        "    def __init__(self): print('made', flush=True)\n"
-        "    def find_username(self, address): return 'u1'\n"
-    )
-    with serve(file, *ONE, "--hooks", "customers:Hooks") as service:
-        assert b"<username>u1<" in service.fetch().body
-        made = service.log.read_text().count("made")
-        for _ in range(3):
-            assert service.fetch("/readyz").status == 200
-        assert service.log.read_text().count("made") == made
-
-
 @pytest.mark.parametrize("hook", ["", "\ndef find_username(address): return 'u1'\n"])
 def test_hooks_may_only_listen_to_the_signal(toml: Write, hook: str) -> None:
     file = toml(TWO_DOMAINS)

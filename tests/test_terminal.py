@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import struct
-import subprocess
-import termios
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import click
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import BIN, TWO_DOMAINS, run
+from strangers import at_terminal
+from support import TWO_DOMAINS, run
 
 from flask_autoconfig.config.explain.hiding import hidden
 from flask_autoconfig.tools.terminal import columns, wrapped
 
 Write = Callable[..., Path]
 WRONG = TWO_DOMAINS.replace('type = "imap"', 'type = "imap"\nserver = "a.test"')
-
-
-def at_terminal(
-    *arguments: str | Path, columns: int = 80, cwd: Path | None = None, **env: str
-) -> tuple[int, str]:
-    """Run the command on a real terminal of that width; return its code and output."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 40, columns, 0, 0))
-    without = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    with subprocess.Popen(
-        [BIN / "flask-autoconfig", *arguments],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        cwd=cwd,
-        env={**without, **env},
-    ) as process:
-        os.close(follower)
-        output = b""
-        with suppress(OSError):  # the program has ended
-            while piece := os.read(leader, 4096):
-                output += piece
-    os.close(leader)
-    return process.returncode, output.decode()
 
 
 def too_wide(lines: Iterable[str], most: int) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support import ROOT, run
 
 from flask_autoconfig import families
 from flask_autoconfig.config.reading import from_raw
@@ -119,17 +118,6 @@ def test_a_login_that_clients_cannot_find_in_dns_is_a_warning() -> None:
     assert list(warnings(**mail)) == ["incoming[0].username"]
     mail["incoming"] = [{**IMAP, "username": "%EMAILLOCALPART%"}]
     assert warnings(**mail) == {}
-
-
-def test_the_zone_in_contrib_is_that_of_the_example() -> None:
-    file = ROOT / "examples/autoconfig.toml"
-    output = run("--config", file, "dns", DOMAIN, "--target", "www.example.com").stdout
-    written = (ROOT / "contrib/example.com.zone").read_text(encoding="utf-8")
-    in_file, in_output = (
-        [it for it in text.splitlines() if it[:1] not in ";" and "SOA" not in it]
-        for text in (written, output)
-    )
-    assert in_file == in_output
 
 
 def test_the_names_of_documents_are_those_of_the_target_or_a_common_host() -> None:

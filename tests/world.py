@@ -417,6 +417,7 @@ class Checking(ABC):
     def invoke(self, *arguments: str | Path) -> Result:
         """Run the command in this process."""
 
+    @abstractmethod
     def listen(
         self,
         address: str,
@@ -427,12 +428,6 @@ class Checking(ABC):
         at_once: bool = True,
     ) -> None:
         """Start a server; with a certificate, over TLS *at_once* or by STARTTLS."""
-        self._listen((address, port), behave, certificate, at_once)
-
-    @abstractmethod
-    def _listen(
-        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
-    ) -> None: ...
 
     def records(self, file: Path) -> str:
         """Return the records that `dns` prints for the domain."""
@@ -696,12 +691,18 @@ class Real(Checking):
 
     # --- Servers -----------------------------------------------------------------
 
-    def _listen(
-        self, at: tuple[str, int], behave: Behaviour, certificate: Any, at_once: bool
+    def listen(
+        self,
+        address: str,
+        port: int,
+        behave: Behaviour,
+        certificate: Any = None,
+        *,
+        at_once: bool = True,
     ) -> None:
-        family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listener = self.inside.call(
-            socket.create_server, at, family=family, reuse_port=False
+            socket.create_server, (address, port), family=family, reuse_port=False
         )
         made = listening(listener, behave, certificate, at_once=at_once)
         self.stack.enter_context(made)
