@@ -256,7 +256,8 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     copied = "it is an example's" if is_example else why_unreachable(host)
     if other == endpoint:
         code = texts.code_on("server", kind, "server.no-connection")
-        if code == "server.unknown-host" and copied:
+        is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
+        if is_unknown and copied:
             code = "server.copied-host"
     elif other.type != endpoint.type:
         code = "server.other-type"
