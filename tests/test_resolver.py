@@ -35,6 +35,27 @@ def type_of(query: Message) -> str:
     return dns.rdatatype.to_text(query.question[0].rdtype)
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (("a.test. 60 IN CNAME b.test.", "b.test. 60 IN CNAME a.test."), "loop"),
+        ((), "unknown"),
+    ],
+    ids=["a loop of aliases", "a name server that is too old"],
+)
+def test_a_reason_has_its_kind_and_a_cure(answer: tuple[str, ...], kind: str) -> None:
+    def respond(query: Message) -> Message:
+        response = reply(query, *answer)
+        response.set_rcode(dns.rcode.NOERROR if answer else dns.rcode.FORMERR)
+        return response
+
+    with NameServer(respond=respond) as server, pytest.raises(LookupFailed) as raised:
+        asking(server).records("a.test", "MX")
+    assert raised.value.kind == kind
+    assert raised.value.cure
+    assert "Do53" not in str(raised.value)
+
+
 @pytest.mark.parametrize("dropped", ["A", "AAAA"])
 def test_one_kind_of_address_is_enough_and_the_other_is_waited_for_once(
     dropped: str,

@@ -135,10 +135,19 @@ def compared(published: Published, resolver: Resolver) -> Published:
     The zone's own name servers are asked; the resolver, where none of them answers.
     Raises LookupFailed.
     """
-    seen = _compared(published, resolver)
+    seen = failure = None
+    try:
+        seen = _compared(published, resolver)
+    except LookupFailed as error:
+        # The zone's own servers do not tell the first, and are not found at the second.
+        if error.kind in ("dnssec", "timeout"):
+            raise
+        failure = error
     found = _at_authorities(published, resolver)
     domain, total = published.domain, len(published.records)
     if not found:
+        if seen is None:
+            raise failure or LookupFailed(domain, "no name server answers")
         is_there = len(seen.records) < total or resolver.is_known(domain)
         if not is_there and not resolver.authorities(domain, allow_private=True):
             raise LookupFailed(domain, "there is no such domain in DNS", "nowhere")
@@ -151,6 +160,13 @@ def compared(published: Published, resolver: Resolver) -> Published:
             unlike = "no records, unlike" if is_empty else "other records than"
             told = f"the name server {server} has {unlike} {first}: {texts()['lags']}"
             (faults if is_empty else notes).append(told)
+    if failure:
+        notes.append(f"only the zone's own name servers answer; for others: {failure}")
+    elif seen not in [other for _, _, other in found]:
+        notes.append(
+            f"the resolver still has older answers than {first}, until their time to "
+            "live ends; clients may see them too"
+        )
     return newest._replace(notes=notes, faults=faults)
 
 
