@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -214,8 +215,8 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
     names = {f"{place}.username": server.username for place, server in servers}
     for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
-        # Another rule says what is wrong with servers without encryption.
-        is_told = place.endswith(".socket_type")
+        # Other rules tell servers without encryption, and the same name for everybody.
+        is_told = place.endswith(".socket_type") or is_for_all(names.get(place) or "%")
         if names.get(place) not in for_all and not is_told:
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
@@ -364,13 +365,16 @@ def with_file(case: Case, provider: Provider, document: Document) -> Iterator[Fi
 
 def _with_reference(scene: Scene, document: Document) -> Iterator[Finding]:
     other = next(each for each in scene.documents if each.provider is scene.provider)
-    where = other.place
-    if where == document.place:
-        where = "the same URL for a request with another form of the address"
-    differing = list(differences(scene.case, other.provider, document.provider))
+    where, compared = other.place, (other.provider, document.provider)
+    differing = list(differences(scene.case, *compared))
     if differing:
         is_extra = all(one.is_extra for one in differing)
         code = "document.has-more" if is_extra else "document.contradicts"
+        if where == document.place:
+            where = "the same URL for a request with another form of the address"
+            known = replace(scene.case, has_own_login=True)
+            if not list(differences(known, *compared)):
+                code = "document.name-by-address"
         words = _listed(differing, "{place} is {theirs}, but {ours}")
         wrong = finding(code, document.place, differences=words, where=where)
         yield web.with_cache(wrong, "caches", document.reply, other.reply)
