@@ -147,6 +147,9 @@ WHEN: dict[str, Callable[[Asked], object]] = {
         asked.path in ANYWHERE and asked.secure
     ),
     "any config-v1.1.xml": lambda asked: asked.path in ANYWHERE,
+    "any but the document of the domain": lambda asked: (
+        asked.host != DOMAIN or "config-v1" not in asked.path
+    ),
     "any but config-v1.1.xml": lambda asked: asked.path not in ANYWHERE,
     "a profile": lambda asked: "mobileconfig" in asked.path,
     "Autodiscover": lambda asked: "autodiscover" in asked.path.lower(),
@@ -741,6 +744,9 @@ SEEDS: dict[str, Seed] = {
     "a web proxy before imap": web_proxy,
     "STARTTLS at both ports of SMTP": mail_server(
         ("smtp", 587), offers="STARTTLS", inside={"EHLO": "250 AUTH PLAIN"}
+    ),
+    "an alias of the hoster's server, whose certificate has no other name": (
+        mail_server(offers="AUTH=PLAIN")
     ),
     "a firewall masks STARTTLS alone": mail_server(("smtp", 465), offers="AUTH PLAIN"),
     "a handshake that breaks off after STARTTLS": mail("smtp", 587, breaks_off),

@@ -47,7 +47,7 @@ def beginning(document: bytes, error: object = "") -> tuple[str, str]:
         words = words if before.strip() else "it begins with white space"
         return words, _cure("not at start", "", shown)
     is_text = shown and "\N{REPLACEMENT CHARACTER}" not in text
-    return (words, _cure(words, "", shown)) if is_text else ("", "")
+    return (words, _cure("begins with", "", shown)) if is_text else ("", "")
 
 
 def _at(text: str, error: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from ...documents.setups import (
     Setup,
     read_outlook,
 )
+from ...documents.xml import NotXmlError, parse
 from .. import reading
 from ..clients import OUTLOOK, POX, Client, Step, label_of
 from ..net.http import REDIRECTS, Reply
@@ -39,6 +41,8 @@ def play(client: Client, case: Case, facts: Facts) -> Play:
     requests = _Requests(client, case, facts)
     met: list[Outcome] = []
     for outcome in requests.outcomes():
+        if outcome.trouble and outcome.trouble.code == "document.hidden":
+            met = [one for one in met if one.url != outcome.url]  # it has the cause
         met.append(outcome)
         if outcome.setup is not None:
             played.setup, played.found = outcome.setup, outcome
@@ -120,6 +124,19 @@ def _host_of(url: str) -> str:
     return split_url(url).hostname or ""
 
 
+def _counts(reply: Reply | None) -> bool:
+    """Return whether a response is an answer for a client that tries no other URL then."""
+    if reply is None or not 200 <= reply.status < 300:
+        return False
+    with suppress(NotXmlError, ValueError):
+        if reply.content_type in ("text/xml", "application/xml"):
+            parse(web.unpacked(reply))
+        elif reply.content_type in ("text/json", "application/json"):
+            json.loads(reply.body)
+        return True
+    return False
+
+
 def _with_settings(case: Case, facts: Facts, reply: Reply) -> Iterator[Finding]:
     first, *_ = urls = [*reply.redirects, reply.url]
     if reply.redirects:
@@ -157,9 +174,20 @@ class _Requests:
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcome of each request, and last that of SRV records."""
+        first: Outcome | None = None  # the only answer that counts
         for step in steps_of(self.client, self.case):
+            is_near = step.kind == "xml" and not step.is_far
             for ask in asks(step, self.case, self.facts):
-                yield self._outcome(step, ask)
+                outcome = self._outcome(step, ask)
+                if first is None or not is_near:
+                    yield outcome
+                elif outcome.setup is not None and first.trouble is not None:
+                    got, url = first.trouble.seen, shown(ask.url)
+                    hidden = finding("document.hidden", first.url, got=got, url=url)
+                    yield first._replace(trouble=hidden)
+                    first = first._replace(trouble=None)  # it is told once
+                if self.client.takes_first_2xx and is_near and _counts(outcome.reply):
+                    first = first or outcome
         found: dict[str, Account] = {}
         for service, type_, way in MAIL_SERVICES if self.client.srv == "mail" else ():
             for host, port in self._srv(service):

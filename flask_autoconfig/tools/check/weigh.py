@@ -92,6 +92,7 @@ _OF_STRANGERS = (
     "autodiscover.v2-elsewhere",
 )
 _NO_LOGIN = "document.no-login"
+_OF_METHODS = ("autodiscover.no-method", "profile.method-not-offered")
 
 
 def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
@@ -132,7 +133,7 @@ def _without_consequences(findings: list[Finding]) -> Iterator[Finding]:
             continue
         if found.code in _OF_STRANGERS and strangers & {*found.clients}:
             continue
-        if found.code == "autodiscover.no-method" and found.subject in methods:
+        if found.code in _OF_METHODS and found.subject in methods:
             continue
         if not is_dropped and not (found.step == "server" and is_failure and is_theirs):
             yield found

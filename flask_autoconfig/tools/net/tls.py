@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -238,6 +239,11 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
     # Clients do not know the last issuer, or the server sends no way to it.
     path = _path(sent)
     last = path[-1] if path else {}
+    for kind, row in texts()["certificate"].items():
+        if "issuers" in row and re.search(
+            row["issuers"], str(last.get("issuer")), re.I
+        ):
+            return str(kind)
     if len(path) > 1 or not first:
         return "unknown"
     links = [one for one in sent[1:] if one.get("issuer") != one.get("subject")]

@@ -179,7 +179,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         name = account.username or ""
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
-        if client.family == "outlook":
+        if client.family in ("outlook", "apple"):
             yield from servers.refused_method(scene.facts, account, client.name)
     if client.family in ("outlook", "apple"):
         yield from _half(play)

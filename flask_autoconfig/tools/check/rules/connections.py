@@ -20,7 +20,7 @@ _FEW_DAYS = 14  # before the expiry date
 
 
 def of_certificate(
-    step: str, subject: str, certificate: Certificate, host: str
+    step: str, subject: str, certificate: Certificate, host: str, alias_of: str = ""
 ) -> Finding:
     """Return whether clients accept a certificate, and for how long.
 
@@ -38,6 +38,9 @@ def of_certificate(
         problem = problem.replace(f"not for {host}", "not for the requested name")
         cure = cure.replace(f"the name {host}", "these names")
         cure = cure.replace(f"for {host} ", "for each of these names ")
+    if certificate.kind == "name" and alias_of in certificate.names:
+        cure = f"publish {alias_of} as the server: {host} is its alias, and the "
+        cure += "certificate has its name"
     if certificate.address:
         problem += f" ({certificate.address})"
     code = texts.code_on("tls", certificate.kind, "tls.bad")

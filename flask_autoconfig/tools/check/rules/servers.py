@@ -170,7 +170,9 @@ def of(
         yield found
         return
     if server.certificate is not None:
-        yield of_certificate("server", subject, server.certificate, endpoint.host)
+        host = endpoint.host
+        alias_of = web.names_of(facts, host)[-1]
+        yield of_certificate("server", subject, server.certificate, host, alias_of)
         if not server.certificate.problem:
             shown = server.certificate
             yield from of_older_clients(facts, subject, endpoint, shown)
@@ -194,10 +196,11 @@ def of(
 def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
     """Yield that addresses of the host are private, unless that is allowed."""
     network, host = facts.network, endpoint.host
-    if network.allow_private or (host, endpoint.port) in network.connect_to:
-        return
+    is_meant = network.allow_private or (host, endpoint.port) in network.connect_to
     with suppress(LookupFailed):
         addresses = [one for one in facts.addresses(host) if not is_public(one)]
+        if is_meant:  # but for what is no address of a host
+            addresses = [one for one in addresses if one in ("0.0.0.0", "::")]  # noqa: S104
         if addresses:
             code, listed = "server.address-private", ", ".join(addresses[:4])
             yield finding(code, str(endpoint), host=host, addresses=listed)
@@ -214,6 +217,8 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         if wanted and offered and not wanted & offered:
             usual = offered & MECHANISMS["password-cleartext"]
             code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
+            if client == "iPhone":
+                code = "profile.method-not-offered"
             method, said = account.authentication, {"client": client, "offered": listed}
             yield finding(code, at, method=method, **said).hurting(client)
         # A relay at port 25 may know people by their network.
@@ -225,7 +230,7 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
 # --- Servers that cannot be reached -----------------------------------------------------
 
 # How web proxies name themselves in the header `Server`, in lower case.
-_EXAMPLES = tuple(f".example{ending}" for ending in ("", ".com", ".net", ".org"))
+_EXAMPLES = tuple(f".{name}" for name in texts.table("shared")["examples"].split())
 _PROXIES = ("cloudflare", "cloudfront", "akamai", "sucuri", "ddos-guard", "imperva")
 
 
@@ -295,11 +300,12 @@ def _usual(endpoint: Endpoint) -> Iterator[Endpoint]:
 def _others(endpoint: Endpoint, error: ProbeError) -> Iterable[Endpoint]:
     """Return other ports, encryptions and protocols to try after an error."""
     is_shut = error.kind in ("connect", "silent")
-    others = list(_usual(endpoint)) if is_shut else []
+    is_relay = endpoint.type == "smtp" and endpoint.port == 25
+    others = list(_usual(endpoint)) if is_shut or is_relay else []
     is_begun = error.kind == "tls" and endpoint.socket_type == "STARTTLS"
     if error.kind in ("tls", "starttls", "timeout", "protocol") and not is_begun:
         names = [name for name in get_args(SocketType) if name != endpoint.socket_type]
-        others = [endpoint._replace(socket_type=name) for name in names]
+        others += [endpoint._replace(socket_type=name) for name in names]
         others += [
             Endpoint(type_, endpoint.host, endpoint.port, socket_type)
             for _, type_, socket_type in zone.MAIL_SERVICES
