@@ -181,7 +181,7 @@ class _Requests:
                 outcome = self._outcome(step, ask)
                 if first is None or not is_near:
                     yield outcome
-                elif outcome.setup is not None and first.trouble is not None:
+                elif outcome.setup and first.trouble and first.trouble.step == "https":
                     got, url = first.trouble.seen, shown(ask.url)
                     hidden = finding("document.hidden", first.url, got=got, url=url)
                     yield first._replace(trouble=hidden)

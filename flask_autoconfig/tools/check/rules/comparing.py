@@ -73,7 +73,7 @@ def _with_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]:
             yield _in_ispdb(scene, play, theirs, "the file says", ours)
             continue
         if "none" in (ours.authentication, theirs.authentication):
-            told = list(servers.refused_method(scene.facts, theirs, client.name))
+            told = list(servers.refused_method(scene.facts, theirs, client))
             yield from told
             if told and sources.is_same(theirs._replace(authentication=""), ours, who):
                 continue
@@ -180,7 +180,7 @@ def _without_file(scene: Scene, client: Client, play: Play) -> Iterator[Finding]
         if name in scene.names_for_all and not is_document:
             yield documents.one_name(scene.case, play.place, name)
         if client.family in ("outlook", "apple"):
-            yield from servers.refused_method(scene.facts, account, client.name)
+            yield from servers.refused_method(scene.facts, account, client)
     if client.family in ("outlook", "apple"):
         yield from _half(play)
         yield from _dead_exchange(scene, play)

@@ -213,11 +213,13 @@ def _by_advice(case: Case, document: Document) -> Iterator[Finding]:
     for_all = names_for_all(case, [document])
     servers = document.provider.servers
     names = {f"{place}.username": server.username for place, server in servers}
+    told = {*for_all}
+    if case.address and not is_personal(case, document):  # the person's own name
+        told |= {name for name in names.values() if name and is_for_all(name)}
     for problem in find_warnings([document.provider], ours=False):
         place = problem.place.removeprefix("provider[0].")
-        # Other rules tell servers without encryption, and the same name for everybody.
-        is_told = place.endswith(".socket_type") or is_for_all(names.get(place) or "%")
-        if names.get(place) not in for_all and not is_told:
+        # Another rule says what is wrong with servers without encryption.
+        if names.get(place) not in told and not place.endswith(".socket_type"):
             problem = problem._replace(place=named(place, document.types))
             yield from_problem("document", document.place, problem)
     for name in sorted(for_all):

@@ -12,6 +12,7 @@ from ....config.ports import MAIL_TYPES, standard_port
 from ....config.tables import AuthenticationMethod, Method, Provider, Server, SocketType
 from ....documents.setups import Account, Setup
 from ... import zone
+from ...clients import Client
 from ...net.mail import MECHANISMS, Endpoint, MailServer
 from ...net.resolver import LookupFailed
 from ...net.tcp import ProbeError
@@ -206,7 +207,7 @@ def _private(facts: Facts, endpoint: Endpoint) -> Iterator[Finding]:
             yield finding(code, str(endpoint), host=host, addresses=listed)
 
 
-def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Finding]:
+def refused_method(facts: Facts, account: Account, client: Client) -> Iterator[Finding]:
     """Yield that a client would use a method that the server does not offer, or none."""
     wanted = MECHANISMS.get(account.authentication)  # type: ignore[call-overload]
     endpoint = Endpoint.of(account)
@@ -217,14 +218,16 @@ def refused_method(facts: Facts, account: Account, client: str) -> Iterator[Find
         if wanted and offered and not wanted & offered:
             usual = offered & MECHANISMS["password-cleartext"]
             code = "autodiscover.spa-not-offered" if usual else "autodiscover.no-method"
-            if client == "iPhone":
+            if client.family == "apple":
                 code = "profile.method-not-offered"
-            method, said = account.authentication, {"client": client, "offered": listed}
-            yield finding(code, at, method=method, **said).hurting(client)
+            method, name = account.authentication, client.name
+            found = finding(code, at, method=method, client=name, offered=listed)
+            yield found.hurting(name)
         # A relay at port 25 may know people by their network.
         if account.authentication == "none" and offered and account.port != 25:
-            found = finding("autodiscover.no-auth", at, client=client, offered=listed)
-            yield found.hurting(client)
+            cure = texts.table("log_in")[client.family]
+            found = finding("autodiscover.no-auth", at, advice=cure, offered=listed)
+            yield found.hurting(client.name)
 
 
 # --- Servers that cannot be reached -----------------------------------------------------
