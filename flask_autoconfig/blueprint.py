@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +36,6 @@ from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
@@ -155,7 +153,6 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
-        _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
@@ -317,7 +314,7 @@ _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 def _source_of(app: App) -> Path | Loaded:
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
-        return _find_file(app)
+        return _file_of(app)
     if not isinstance(mapping, Mapping):
         message = f"expected a mapping with the TOML's keys, got {mapping!r}"
         cure = "set the path of a file as AUTOCONFIG_FILE"
@@ -328,7 +325,7 @@ def _source_of(app: App) -> Path | Loaded:
         raise ConfigError(error.problems, "AUTOCONFIG") from error
 
 
-def _find_file(app: App) -> Path:
+def _file_of(app: App) -> Path:
     root = Path(app.root_path)
     named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
     if isinstance(named, str | os.PathLike):
@@ -336,12 +333,10 @@ def _find_file(app: App) -> Path:
     cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     if named:
         raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
-    candidates = [root / DEFAULT_FILE]
-    if isinstance(app, Flask):
-        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    folders = [app.instance_path] if isinstance(app, Flask) else []
+    candidates = [Path(folder) / DEFAULT_FILE for folder in (*folders, root)]
+    if found := next(filter(Path.is_file, candidates), None):
+        return found
     tried = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {tried}"
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
@@ -367,27 +362,6 @@ def _check_page(app: App) -> None:
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
         raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
-
-
-def _warn_of_refused_hosts(app: App, service: Service) -> None:
-    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
-    trusted = app.config.get("TRUSTED_HOSTS")
-    if not trusted:
-        return
-    from werkzeug.sansio.utils import host_is_trusted
-
-    labels = [family.label for family in service.at_start if family.label]
-    lookup = service.live.built.lookup
-    providers = lookup.snapshot.loaded.providers if lookup else ()
-    domains = islice((name for it in providers for name in it.exact_domains), 3)
-    names = (f"{at}.{name}" for name in domains for at in labels)
-    refused = [name for name in names if not host_is_trusted(name, trusted)]
-    if refused:
-        log.warning(
-            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
-            'or ".example.com" for a domain and all its subdomains',
-            ", ".join(refused),
-        )
 
 
 autoconfig = Autoconfig()

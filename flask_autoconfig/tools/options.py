@@ -15,9 +15,7 @@ from .net.untrusted import split_url
 Endpoint = tuple[str, int]  # host and port
 
 
-def _name_server(
-    _ctx: click.Context, _option: click.Parameter, value: str | None
-) -> Endpoint | None:
+def _name_server(_ctx: object, _option: object, value: str | None) -> Endpoint | None:
     """Parse HOST, HOST:PORT or an IPv6 address, which takes brackets before a port."""
     if value is None:
         return None
@@ -31,7 +29,7 @@ def _name_server(
 
 
 def _connections(
-    _ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]
+    _ctx: object, _option: object, values: tuple[str, ...]
 ) -> list[tuple[Endpoint, Endpoint]]:
     """Parse values of the form that curl's --connect-to has."""
     found = []
@@ -43,44 +41,41 @@ def _connections(
     return found
 
 
-_RESOLVER = click.option(
-    "--resolver",
-    metavar="HOST[:PORT]",
-    callback=_name_server,
-    help="Ask this name server instead of the system's.",
-)
-_TIMEOUT = click.option(
-    "--timeout",
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    type=click.FloatRange(0.1, 600),
-    help="How long each step may take.",
-)
-_CONNECT_TO = click.option(
-    "--connect-to",
-    metavar="HOST:PORT:HOST:PORT",
-    multiple=True,
-    callback=_connections,
-    help="Connect to the second HOST:PORT where the first is asked for, as curl does: "
-    "tests a server before DNS points to it. May be repeated.",
-)
-_ALLOW_PRIVATE = click.option(
-    "--allow-private",
-    is_flag=True,
-    help="Connect also to private addresses that DNS or a document names: for a network "
-    "of your own.",
-)
-
-
 def resolver_options(command: Any) -> Any:
     """Add the options that :func:`resolver_of` takes."""
-    return _RESOLVER(_TIMEOUT(command))
+    command = click.option(
+        "--timeout",
+        default=5.0,
+        show_default=True,
+        metavar="SECONDS",
+        type=click.FloatRange(0.1, 600),
+        help="How long each step may take.",
+    )(command)
+    return click.option(
+        "--resolver",
+        metavar="HOST[:PORT]",
+        callback=_name_server,
+        help="Ask this name server instead of the system's.",
+    )(command)
 
 
 def network_options(command: Any) -> Any:
     """Add the options that :func:`network` takes."""
-    return resolver_options(_CONNECT_TO(_ALLOW_PRIVATE(command)))
+    command = click.option(
+        "--allow-private",
+        is_flag=True,
+        help="Connect also to private addresses that DNS or a document names: for a "
+        "network of your own.",
+    )(command)
+    command = click.option(
+        "--connect-to",
+        metavar="HOST:PORT:HOST:PORT",
+        multiple=True,
+        callback=_connections,
+        help="Connect to the second HOST:PORT where the first is asked for, as curl does: "
+        "tests a server before DNS points to it. May be repeated.",
+    )(command)
+    return resolver_options(command)
 
 
 def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:

@@ -156,22 +156,17 @@ def _serve(
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
-    announce(_started(site.name, service, gunicorn.cfg))
-    gunicorn.run()
-
-
-def _started(name: str, service: Service, config: Any) -> str:
-    """Return the line that says what is served and where, as clickable URLs."""
     # `built` is what was read at the start. Looking for an edit would start a thread,
     # which the workers would lose.
     built = service.live.built
     count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
-    page = built.router.first_paths.get("page", "")
-    domains = f"{count} {'domain' if count == 1 else 'domains'}"
-    return f"Serving {name}, {domains}, at {_addresses(config, page)}"
+    where = _addresses(gunicorn.cfg, built.router.first_paths.get("page", ""))
+    announce(f"Serving {site.name}, {count} domain{'s' * (count != 1)}, at {where}")
+    gunicorn.run()
 
 
 def _addresses(config: Any, page: str) -> str:
+    """Return where the page is served, as clickable URLs."""
     scheme = "https" if config.is_ssl else "http"
     addresses = []
     for bind in config.bind:
@@ -279,13 +274,11 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_hooks() -> None:
         with lock:
-            if (
-                functions.load is import_hooks
-            ):  # a class is instantiated once in a worker
-                hooks = site.hooks
-                found = load_hooks(hooks) if hooks else _functions_of_app(info)
-                functions.set(**found)
-                functions.load = lambda: None
+            if functions.load is not import_hooks:
+                return  # a class is instantiated once in a worker
+            found = load_hooks(site.hooks) if site.hooks else _functions_of_app(info)
+            functions.set(**found)
+            functions.load = lambda: None
 
     def import_and_call(name: str, key: str) -> Any:
         try:
@@ -304,12 +297,9 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
 def _functions_of_app(info: ScriptInfo | None) -> dict[str, Any]:
     """Return a site's hooks, each called in an app context: they may use its database."""
+    from ...middleware import within
+
     assert info is not None  # noqa: S101 (see _site_of_project)
     app = info.load_app()
-
-    def call(function: Callable[[str], Any], key: str) -> Any:
-        with app.app_context():
-            return function(key)
-
     functions = app.extensions["autoconfig"].hooks.functions
-    return {name: it and partial(call, it) for name, it in functions.items()}
+    return {name: it and within(app, it) for name, it in functions.items()}
