@@ -333,8 +333,8 @@ def _file_of(app: App) -> Path:
     cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     if named:
         raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
-    folders = [app.instance_path] if isinstance(app, Flask) else []
-    candidates = [Path(folder) / DEFAULT_FILE for folder in (*folders, root)]
+    folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
+    candidates = [folder / DEFAULT_FILE for folder in folders]
     if found := next(filter(Path.is_file, candidates), None):
         return found
     tried = " or ".join(map(str, candidates))

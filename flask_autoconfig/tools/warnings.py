@@ -8,11 +8,9 @@ that no client's rules explain come from rules: they yield codes with values, an
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import count
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import to_builtins
@@ -35,6 +33,7 @@ from ..documents import (
 )
 from ..errors import Problem
 from ..families import FAMILIES, Family
+from ..files import table_beside
 from ..page import look
 from . import zone
 from .clients import CLIENTS, Client, readings_of
@@ -76,7 +75,6 @@ def find_warnings(
 
 
 def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
-    """Yield the faults that clients find in the documents that they would be served."""
     domain = next(iter(provider.exact_domains), "")
     exact = bool(domain)
     if not exact:  # take any domain that the pattern matches
@@ -109,16 +107,13 @@ def by_fault(
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
 
 
-@cache
-def _texts() -> dict[str, dict[str, str]]:
-    """Return the texts, client and family of each code, the worst first."""
-    path = Path(__file__).with_name("warnings.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+# The texts, client and family of each code, the worst first.
+_texts = partial(table_beside, __file__, "warnings.toml")
 
 
 def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
     """Return a problem at a place in the provider, with the TOML's keys."""
-    text = _texts()[code]
+    text: dict[str, str] = _texts()[code]
     message, cure = (text[key].format_map(values) for key in ("message", "cure"))
     return code, Problem(place, message, cure, text.get("client", "Every client"))
 
@@ -193,23 +188,18 @@ _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
-    # A domains file, which holds no URLs, is encoded as nothing.
-    raw = to_builtins(provider, enc_hook=lambda _: None)
-    for place, text in _strings(raw, ""):
-        if text.startswith("http://"):
+    def look(value: object, place: str) -> Findings:
+        if isinstance(value, str) and value.startswith("http://"):
             yield _found("unencrypted-url", place)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from look(item, below(place, key))
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from look(item, f"{place}[{index}]")
 
-
-def _strings(value: object, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of each string in a raw table."""
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _strings(item, below(place, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _strings(item, f"{place}[{index}]")
+    # A domains file, which holds no URLs, is encoded as nothing.
+    yield from look(to_builtins(provider, enc_hook=lambda _: None), "")
 
 
 def _unreachable(provider: Provider) -> Findings:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from ... import families
-from ...address import Address, parse_address
+from ...address import Address
 from ...cleaning import clean
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
@@ -42,7 +42,7 @@ _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
 def _known_codes(
-    _ctx: click.Context, _option: click.Parameter, codes: tuple[str, ...]
+    _ctx: object, _option: object, codes: tuple[str, ...]
 ) -> frozenset[str]:
     for code in set(codes) - set(texts.codes()):
         raise click.BadParameter(f"there is no code {code!r}; --list lists all codes")
@@ -113,11 +113,7 @@ def command(
     network = {name: values.pop(name) for name in _OF_NETWORK}
     login = login or password_fd is not None
     asked = SimpleNamespace(login=login, password_fd=password_fd, **values)
-    try:
-        address = parse_address(asked.subject) if "@" in asked.subject else None
-    except ValueError:
-        message = f"{asked.subject!r} is not an e-mail address"
-        raise click.BadParameter(message) from None
+    address = project.address(asked.subject) if "@" in asked.subject else None
     service = _service(asked.subject)
     if problem := _misuse(asked, address, service):
         raise click.UsageError(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -125,7 +126,9 @@ def _files_for_nginx(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["quoted"] = _quoted
+    environment.filters["quoted"] = lambda text: json.dumps(
+        str(text), ensure_ascii=False
+    )
     values = {
         "labels": labels,
         "maps": maps,
@@ -140,8 +143,3 @@ def _files_for_nginx(
     }
     for config in ("nginx-locations.conf", "nginx-map.conf"):
         yield Path(config), environment.get_template(config).render(values).encode()
-
-
-def _quoted(text: object) -> str:
-    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -60,8 +60,13 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         return
     with reported(output):
         write_file(output, content, replace=force)
+    is_plugin = click.get_current_context().find_root().info_name == "flask"
+    program = "flask autoconfig" if is_plugin else "flask-autoconfig"
+    if str(output) != DEFAULT_FILE:
+        program += f" --config {shlex.quote(str(output))}"
     # Not wrapped, since a command that is wrapped cannot be copied.
-    terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
+    following = f"{program} check --unpublished"
+    terminal.echo(f"{output} is written; next: {following}", err=True)
 
 
 def _discover(domain: str, network: Network) -> Discovery:
@@ -86,16 +91,6 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
             lines.append(f"# {clean(left[line].pop(0))}")
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _next(output: Path) -> str:
-    """Return the command that checks the servers of the file."""
-    is_plugin = click.get_current_context().find_root().info_name == "flask"
-    program = "flask autoconfig" if is_plugin else "flask-autoconfig"
-    named = f" --config {shlex.quote(str(output))}"
-    return (
-        f"{program}{'' if str(output) == DEFAULT_FILE else named} check --unpublished"
-    )
 
 
 def _check_writable(output: Path, force: bool) -> None:

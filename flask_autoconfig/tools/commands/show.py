@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from ... import families
-from ...address import Address, parse_address
 from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
@@ -40,7 +39,8 @@ def command(subject: str, name: str) -> None:
         raise _error(service, message, f"{cure} in the file")
     with project.asking(service, subject):
         if "@" in subject or not subject:
-            served = service.lookup.look_up(_address(subject), "")
+            asked = project.address(subject) if subject else None
+            served = service.lookup.look_up(asked, "")
         else:
             served = service.lookup.find_domain(project.domain(subject))
     if served is None:
@@ -51,14 +51,6 @@ def command(subject: str, name: str) -> None:
         cure = f"{name} has no place for any server of its provider"
         raise _error(service, nothing, cure)
     terminal.write(answer.body)
-
-
-def _address(subject: str) -> Address | None:
-    try:
-        return parse_address(subject) if subject else None
-    except ValueError:
-        message = f"{subject!r} is not an email address"
-        raise click.BadParameter(message, param_hint="ADDRESS") from None
 
 
 def _error(service: Service, message: str, cure: str) -> ConfigError:

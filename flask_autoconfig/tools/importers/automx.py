@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
 
 from ...config.ports import standard_port
+from ...files import table_beside
 from .imported import (
     DAV,
     TYPES,
@@ -20,8 +20,7 @@ from .imported import (
     usable,
 )
 
-_WORDS: dict[str, dict[str, str]]
-_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_WORDS: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
 _YES, _NO = {"1", "y", "yes", "t", "true", "on"}, {"", "no", "false", "off", "0"}
 _LONGEST_VALUE = 1000  # characters
 
