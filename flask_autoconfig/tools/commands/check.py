@@ -41,12 +41,10 @@ _PASSES = 3  # of the check of a domain, if its time is not enough
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
-def _known_codes(
-    _ctx: object, _option: object, codes: tuple[str, ...]
-) -> frozenset[str]:
-    for code in set(codes) - set(texts.codes()):
+def _known_code(code: str) -> str:
+    if code not in texts.codes():
         raise click.BadParameter(f"there is no code {code!r}; --list lists all codes")
-    return frozenset(codes)
+    return code
 
 
 def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
@@ -58,39 +56,9 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     ctx.exit()
 
 
-_FLAGS = {
-    "--all every": "Check all domains of the file.",
-    "--login": "Log in too; asks for the password.",
-    "--yes": "Answer yes to all questions: log in without a file, retry a refused login.",
-    "--unpublished": "Check only the file and its servers, before anything is published.",
-    "-q --quiet": "Show problems only.",
-    "-v --verbose": "Show good results too.",
-    "--json as_json": "Print a JSON object; for several domains, one on each line.",
-}
-
-
-def _flags(command: Any) -> Any:
-    for names, text in reversed(_FLAGS.items()):
-        command = click.option(*names.split(), is_flag=True, help=text)(command)
-    return command
-
-
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@_flags
-@click.option(
-    "--password-fd",
-    type=click.IntRange(0),
-    help="Read the password from this file descriptor (implies --login).",
-)
-@click.option(
-    "--ignore",
-    "ignored",
-    metavar="CODE",
-    multiple=True,
-    callback=_known_codes,
-    help="Leave out findings with this code; may be given several times.",
-)
+@options.of("check", password_fd=click.IntRange(0), ignored=_known_code)
 @click.option(
     "--list",
     is_flag=True,
@@ -194,7 +162,7 @@ def _service(subject: str) -> Service | None:
 def _cases(
     service: Service | None, asked: SimpleNamespace, address: Address | None
 ) -> list[Case]:
-    subject, ignored = asked.subject, asked.ignored
+    subject, ignored = asked.subject, frozenset(asked.ignored)
     if service is None:
         usual = families.chosen(None, "")
         domain = project.domain(subject)
@@ -297,8 +265,7 @@ def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -
     if asked.quiet and not wrong:
         return
     width = terminal.width()
-    for line in report.verdict(result, width):
-        terminal.echo(line, styled=True)
+    terminal.show(report.verdict(result, width))
     is_short = known is not None and not has_failure(result.findings)
     if is_short and not (asked.verbose or asked.quiet):
         return

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from ... import families
 from ...answers import OK, Answer, Request
 from ...service import Service
-from .. import project, terminal
+from .. import options, project, terminal
 from ..files import write_all
 
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
@@ -29,12 +29,7 @@ _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--nginx",
-    is_flag=True,
-    help="Write each document only once, and a map that leads nginx to it: for thousands "
-    "of domains.",
-)
+@options.of("export")
 def command(directory: Path, nginx: bool) -> None:
     """Write every document that needs no program into the folder DIR.
 
@@ -72,7 +67,6 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
-    """Yield every answer that depends on the domain alone."""
     for provider in service.snapshot.loaded.providers:
         for domain in dict.fromkeys(provider.all_domains):
             if domain.startswith("*"):

@@ -25,15 +25,7 @@ _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
 @click.command("init")
 @click.argument("domain")
-@click.option(
-    "-o",
-    "--output",
-    default=DEFAULT_FILE,
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="The file to write; - prints it.",
-)
-@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@options.of("init", output=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @options.network_options
 def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     """Find the mail servers of DOMAIN and write a TOML file with them.
@@ -94,7 +86,6 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
 
 
 def _check_writable(output: Path, force: bool) -> None:
-    """Raise ConfigError if the file cannot be written, before the search begins."""
     if os.path.lexists(output) and not force:
         message = "the file exists already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"

@@ -8,20 +8,12 @@ from ... import families
 from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
-from .. import project, terminal
+from .. import options, project, terminal
 
 
 @click.command("show")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@click.option(
-    "--format",
-    "name",
-    type=click.Choice(list(families.formats(families.FAMILIES))),
-    default="thunderbird",
-    show_default=True,
-    help="Whose document to print: activesync is what telephones with Exchange accounts "
-    "get, apple a configuration profile, pacc a JSON document.",
-)
+@options.of("show", name=click.Choice(list(families.formats(families.FAMILIES))))
 def command(subject: str, name: str) -> None:
     """Print the document that a mail client gets.
 
