@@ -153,7 +153,6 @@ def _server(server: Server) -> dict[str, str]:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a document for the recipient."""
     provider = recipient.filled(provider)
     is_read = any(it.type in TYPES and _server(it) for it in provider.incoming)
     return is_read or any(exchange_servers(provider, "ews"))

@@ -185,7 +185,6 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
 
 
 def _text(root: Element, name: str) -> str:
-    """Return the text of the first element with this name, in any namespace."""
     texts = (it.text or "" for it in root.iter() if local_name(it) == name)
     return next(texts, "").strip()
 

@@ -352,7 +352,6 @@ def _house(host: str) -> str:
 
 
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
-    """Return why a server was taken, as a comment for the file."""
     offered = f"it offers {', '.join(sorted(server.mechanisms))}"
     words = [_WORDS[source], _WORDS[endpoint.socket_type], offered]
     if server.certificate is not None and server.certificate.ends:

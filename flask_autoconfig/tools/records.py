@@ -224,7 +224,6 @@ def _compared(published: Published, resolver: Resolver) -> Published:
 def _records_of(
     name: str, host: str, types: Iterable[str], resolver: Resolver
 ) -> list[Record]:
-    """Return what *host* has of these types, as records of *name*."""
     found = ((type_, data) for type_ in types for data in resolver.records(host, type_))
     return sorted(Record(name, type_, data.to_text()) for type_, data in found)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from msgspec import to_builtins
 
-from .. import oauth_hosts
+from .. import documents, oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
 from ..config.building import below
 from ..config.explain.hints import for_type, login_for, theirs_in
@@ -23,14 +23,7 @@ from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
 from ..config.values import quote
-from ..documents import (
-    LONGEST_NAME,
-    LONGEST_SHORT_NAME,
-    Recipient,
-    apple,
-    outlook,
-    pacc,
-)
+from ..documents import Recipient, apple, outlook, pacc
 from ..errors import Problem
 from ..families import FAMILIES, Family
 from ..files import table_beside
@@ -112,7 +105,6 @@ _texts = partial(table_beside, __file__, "warnings.toml")
 
 
 def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
-    """Return a problem at a place in the provider, with the TOML's keys."""
     text: dict[str, str] = _texts()[code]
     message, cure = (text[key].format_map(values) for key in ("message", "cure"))
     return code, Problem(place, message, cure, text.get("client", "Every client"))
@@ -260,8 +252,8 @@ def _shared_usernames(provider: Provider) -> Findings:
 
 
 def _sizes_and_colours(provider: Provider) -> Findings:
-    limits = {"display_name": LONGEST_NAME, "display_short_name": LONGEST_SHORT_NAME}
-    for key, limit in limits.items():
+    limits = (documents.LONGEST_NAME, documents.LONGEST_SHORT_NAME)
+    for key, limit in zip(("display_name", "display_short_name"), limits, strict=True):
         length = len(getattr(provider, key) or "")
         if length > limit:
             yield _found("long-name", key, limit=limit, length=length)

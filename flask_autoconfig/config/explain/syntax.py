@@ -60,10 +60,6 @@ def explain(text: str, error: Exception) -> Problem:
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     """Return the problem of a file that is not UTF-8."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        message = "the file is UTF-16, not UTF-8"
-        cure = "save it as UTF-8, without a byte order mark"
-        return Problem("", message, cure, line=1)
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     *before, start = data[: error.start].decode("utf-8").split("\n")
     message = f"not UTF-8 at byte {error.start}"
