@@ -217,16 +217,9 @@ class _Search:
 
     def _try_all(self) -> None:
         """Try the candidates; leave out what the domain says it does not offer."""
-        hosts = {endpoint.host for endpoint in self.sources}
         with ThreadPoolExecutor(_WORKERS) as pool:
-            # No port of a host without an address is tried.
-            existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
-            tried = [
-                each
-                for each in self.sources
-                if existing[each.host] or each[1:3] in self.net.connect_to
-            ]
-            for endpoint, result in zip(tried, pool.map(self._try, tried), strict=True):
+            results = pool.map(self._try, self.sources)
+            for endpoint, result in zip(self.sources, results, strict=True):
                 if isinstance(result, ProbeError):
                     self._no_answer(endpoint, result)
                     continue
@@ -238,11 +231,6 @@ class _Search:
                     self.notes.append(note)
                 else:
                     self.found[endpoint] = result
-
-    def _exists(self, host: str) -> bool:
-        with suppress(LookupFailed):
-            return bool(self.net.resolver.addresses(host))
-        return False
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
