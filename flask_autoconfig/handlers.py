@@ -61,11 +61,7 @@ def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> 
         served = lookup.find_domain(fold(request.path[len(start) :]))
     except ValueError:
         return answers.NOT_SERVED
-    return (
-        answers.NOT_SERVED
-        if served is None
-        else served.snapshot.document(format_, served)
-    )
+    return served.snapshot.document(format_, served) if served else answers.NOT_SERVED
 
 
 def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
@@ -78,9 +74,7 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     parts, host = urlsplit(url), host_of(request.host)
     here = (host, request.host.partition(":")[2] or "443", request.path)
     if not url or (parts.hostname, str(parts.port or 443), parts.path) == here:
-        return (
-            answers.NO_SUCH_SERVICE
-        )  # a redirect to the request's own URL would be a loop
+        return answers.NO_SUCH_SERVICE  # a redirect to itself would be a loop
     # After 301 a client may turn PROPFIND into GET.
     stays = request.method not in ("GET", "HEAD")
     status = "308 Permanent Redirect" if stays else "301 Moved Permanently"

@@ -303,9 +303,8 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
 def _apple_service(
     payload: dict[str, Any], way: str, text: Callable[[str], str]
 ) -> Account:
-    scheme = (
-        "http" if payload.get(f"{way}UseSSL", payload.get("SSL")) is False else "https"
-    )
+    uses_ssl = payload.get(f"{way}UseSSL", payload.get("SSL"))
+    scheme = "http" if uses_ssl is False else "https"
     host, port = text(f"{way}HostName") or text("Host"), payload.get(f"{way}Port")
     if isinstance(port, int) and port != (443 if scheme == "https" else 80):
         host = f"{host}:{port}"

@@ -247,12 +247,10 @@ class _Search:
             self.notes += [note] if note not in self.notes else []
             return
         source = self.sources[endpoint]
-        is_odd = error.kind not in ("connect", "silent", "dns")
-        if source in _NAMED or is_odd:
+        if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
             self.tell(f"{endpoint}: {error}")
-        if source in _NAMED or (
-            source == "name" and (is_odd or error.kind == "silent")
-        ):
+        is_there = source == "name" and error.kind not in ("connect", "dns")
+        if source in _NAMED or is_there:
             self.failed[endpoint] = error
 
     # --- Choice ----------------------------------------------------------------------
@@ -275,9 +273,8 @@ class _Search:
             return []
         usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
         best, *others = usable
-        self.notes += [
-            f"{each} is left out: {_WORDS['one']}, {best}" for each in others
-        ]
+        reason = f"{_WORDS['one']}, {best}"
+        self.notes += [f"{each} is left out: {reason}" for each in others]
         if type_ == "imap" and self.sources[best] == "MX":
             self.house = _house(best.host)
         server = self.found[best]

@@ -74,10 +74,8 @@ def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
         pattern = next(iter(provider.domains), "*")
         domain = pattern.replace("*", "example" if "." in pattern else "example.com")
     recipient = Recipient(domain, Address("postmaster", domain), exact=exact)
-    clients = [
-        client for client in CLIENTS if client.steps and client.family in families
-    ]
-    all_names = [client.name for client in clients if client.family == "thunderbird"]
+    clients = [it for it in CLIENTS if it.steps and it.family in families]
+    all_names = [it.name for it in clients if it.family == "thunderbird"]
     for names, fault in by_fault(readings_of(clients, provider, recipient)):
         everybody = families["thunderbird"].askers if names == all_names else ""
         client = everybody or in_words(names)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
 
-from ...cleaning import is_seen
+from ...cleaning import clean, is_seen
 from ...errors import Problem
 from ..values import quote
 from .hiding import HIDDEN, hidden_to_the_end
@@ -80,19 +79,13 @@ def _problem(
         cure = _CURE
     # The line, or the part of a long line around the place, and a mark below it.
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
-    shown = "".join(map(_shown, line[start : start + _WIDTH]))
+    shown = clean(line[start : start + _WIDTH].replace("\t", " "))
     before = "…" if start else ""
     after = "…" if start + _WIDTH < len(line) else ""
     indent = " " * (len(before) + at - start)
     gap = " " * len(str(number))
     excerpt = f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
     return Problem("", message, cure, line=number, column=column + 1, excerpt=excerpt)
-
-
-def _shown(char: str) -> str:
-    if char == "\t" or unicodedata.category(char) == "Zs":
-        return " "
-    return char if is_seen(char) else "?"
 
 
 # --- Guesses: a probable cause, what to write instead, and the column from 0 ------------
@@ -107,11 +100,8 @@ def _odd_character(message: str, line: str, at: int) -> tuple[str, str, int] | N
     is_open = not char and bool(line.strip()) and message.startswith(_OPEN_STRING)
     last = len(line.partition(" #")[0].rstrip(" \t,]")) - 1 if is_open else at
     if (char := line[last : last + 1]) in _STRAIGHT:
-        return (
-            f"a curly quote ({char})",
-            f"write a straight one: {_STRAIGHT[char]}",
-            last,
-        )
+        cure = f"write a straight one: {_STRAIGHT[char]}"
+        return f"a curly quote ({char})", cure, last
     if is_open:
         return "the closing quote is missing", "write it after the value", at
     return None

@@ -126,9 +126,7 @@ def _misuse(
         return "--all checks every domain: name no ADDRESS or DOMAIN"
     if service is None and (asked.every or asked.unpublished):
         option = "--all" if asked.every else "--unpublished"
-        cure = (
-            "name one with --config, or write one with `flask-autoconfig init DOMAIN`"
-        )
+        cure = "name one with --config, or write one by `flask-autoconfig init DOMAIN`"
         return f"{option} requires a file that serves the domain: {cure}"
     if service is None and not asked.subject:
         return "name an ADDRESS or DOMAIN, or a file with --config"
@@ -191,9 +189,8 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
     name = case.provider.identity if case.provider else ""
-    listed = list(loaded.providers)
-    at = [n for n, provider in enumerate(listed) if provider.identity == name][:1]
-    providers = [listed[n] for n in at]
+    at = [n for n, it in enumerate(loaded.providers) if it.identity == name][:1]
+    providers = [loaded.providers[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
     warnings = find_warnings(providers, service.families, origins)
     problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]

@@ -49,14 +49,11 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
-    files: Iterable[tuple[Path, bytes]] = (
-        (Path(domain + path), answer.body) for domain, path, answer in static
-    )
     if for_nginx:
-        files = _files_for_nginx(static, directory)
-    written = write_all(directory, files)
-
-    kept = set(written)
+        kept = set(write_all(directory, _files_for_nginx(static, directory)))
+    else:
+        files = ((Path(domain + path), it.body) for domain, path, it in static)
+        kept = set(write_all(directory, files))
     for known_path in families.static_paths(families.FAMILIES):
         for file in sorted(directory.glob("*" + known_path)):
             if file.relative_to(directory) not in kept:

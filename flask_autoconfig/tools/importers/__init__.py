@@ -29,9 +29,7 @@ Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
 _MOST_SECONDS = 20.0  # for a URL, with its redirects
 _DOWNLOAD = "download it, and name the file"
-_NAMES = (
-    "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
-)
+_NAMES = "config-v1.1.xml, an Autodiscover answer, a profile, or a file of automx(2)"
 
 
 def _read_xml(_file: Path, data: bytes) -> Imported:
@@ -77,9 +75,8 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
         except UnreadableError as error:
             problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
-            problems += [
-                it._replace(place=f"{file}: {it.place}") for it in error.problems
-            ]
+            found_here = error.problems
+            problems += [it._replace(place=f"{file}: {it.place}") for it in found_here]
     if problems:
         raise ConfigError(problems, "nothing is imported")
     return dumps(from_raw({"provider": _merged(found)}).tables)
