@@ -216,7 +216,6 @@ def fill_in_url(url: str | None, domain: str | None, address: Address | None) ->
 
 
 def _values(domain: str | None, address: Address | None) -> dict[str, str]:
-    """Return the known values of the placeholders."""
     if address is None:
         return {DOMAIN_PLACEHOLDER: domain} if domain else {}
     parts = (str(address), address.local, address.domain, address.local)

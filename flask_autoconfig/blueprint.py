@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import (
-    Blueprint,
-    Flask,
-    Response,
-    current_app,
-    has_request_context,
-    request,
-    request_started,
-)
+from flask import Blueprint, Flask, Response, current_app, has_request_context, request
 from flask import Request as FlaskRequest
+from flask.signals import request_started
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
@@ -37,7 +29,6 @@ from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
-from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
@@ -155,7 +146,6 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
-        _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
@@ -195,7 +185,6 @@ class Autoconfig(Blueprint):
 
 
 def _check_options(app: App, options: dict[str, Any]) -> None:
-    """Refuse options with which no client would be answered."""
     if options.get("url_prefix"):
         raise ConfigError.of(
             "url_prefix",
@@ -278,37 +267,16 @@ def _view(
 
 
 class _Prepared(Response):
-    """A response with the complete headers of an answer.
-
-    The headers are copied only when something reads or changes them.
-    """
+    """A response with the headers of an answer and no others."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__([answer.body], answer.status, _NO_DEFAULTS)
-        del self.headers
-        self._answer = answer
-
-    @cached_property
-    def headers(self) -> Headers:  # type: ignore[override]
-        """A copy of the answer's headers."""
-        headers = Headers()
-        headers[:] = self._answer.headers
-        return headers
-
-    def get_wsgi_response(
-        self, environ: WSGIEnvironment
-    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
-        if "headers" in vars(self):
-            return super().get_wsgi_response(environ)
-        return self.get_app_iter(environ), self.status, list(self._answer.headers)
+        super().__init__([answer.body], answer.status)
+        self.headers[:] = answer.headers
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         if "Set-Cookie" in self.headers:  # set by the site for one visitor
             self.headers["Cache-Control"] = PRIVATE[1]
         return self.headers
-
-
-_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 
 
 # --- The app's configuration ------------------------------------------------------------
@@ -317,7 +285,7 @@ _NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 def _source_of(app: App) -> Path | Loaded:
     mapping = app.config.get("AUTOCONFIG")
     if mapping is None:
-        return _find_file(app)
+        return _file_of(app)
     if not isinstance(mapping, Mapping):
         message = f"expected a mapping with the TOML's keys, got {mapping!r}"
         cure = "set the path of a file as AUTOCONFIG_FILE"
@@ -328,7 +296,7 @@ def _source_of(app: App) -> Path | Loaded:
         raise ConfigError(error.problems, "AUTOCONFIG") from error
 
 
-def _find_file(app: App) -> Path:
+def _file_of(app: App) -> Path:
     root = Path(app.root_path)
     named = app.config.get("AUTOCONFIG_FILE") or file_in_environment()
     if isinstance(named, str | os.PathLike):
@@ -336,12 +304,10 @@ def _find_file(app: App) -> Path:
     cure = 'set app.config["AUTOCONFIG_FILE"] to your autoconfig.toml'
     if named:
         raise ConfigError.of("AUTOCONFIG_FILE", f"expected a path, got {named!r}", cure)
-    candidates = [root / DEFAULT_FILE]
-    if isinstance(app, Flask):
-        candidates.insert(0, Path(app.instance_path) / DEFAULT_FILE)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    folders = [Path(app.instance_path), root] if isinstance(app, Flask) else [root]
+    candidates = [folder / DEFAULT_FILE for folder in folders]
+    if found := next(filter(Path.is_file, candidates), None):
+        return found
     tried = " or ".join(map(str, candidates))
     message = f"no configuration: it is not set, and there is no {tried}"
     raise ConfigError.of("AUTOCONFIG_FILE", message, cure)
@@ -367,27 +333,6 @@ def _check_page(app: App) -> None:
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
         raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
-
-
-def _warn_of_refused_hosts(app: App, service: Service) -> None:
-    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
-    trusted = app.config.get("TRUSTED_HOSTS")
-    if not trusted:
-        return
-    from werkzeug.sansio.utils import host_is_trusted
-
-    labels = [family.label for family in service.at_start if family.label]
-    lookup = service.live.built.lookup
-    providers = lookup.snapshot.loaded.providers if lookup else ()
-    domains = islice((name for it in providers for name in it.exact_domains), 3)
-    names = (f"{at}.{name}" for name in domains for at in labels)
-    refused = [name for name in names if not host_is_trusted(name, trusted)]
-    if refused:
-        log.warning(
-            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
-            'or ".example.com" for a domain and all its subdomains',
-            ", ".join(refused),
-        )
 
 
 autoconfig = Autoconfig()

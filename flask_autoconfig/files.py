@@ -8,13 +8,22 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 State = tuple[int, ...]  # differs between two versions of a file
 CLOCK_STEP = 20_000_000  # nanoseconds; the clock of file systems is coarse
 MOST_BYTES = 256 * 1024 * 1024  # enough for millions of domains
 DEFAULT_FILE = "autoconfig.toml"
+
+
+@cache
+def table_beside(module: str, name: str) -> dict[str, Any]:
+    """Return the TOML file of that name beside a module, its `__file__`."""
+    import tomllib
+
+    return tomllib.loads(Path(module).with_name(name).read_text("utf-8"))
 
 
 def file_in_environment() -> str | None:

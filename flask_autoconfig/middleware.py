@@ -64,7 +64,7 @@ class AutoconfigMiddleware:
         )
         if flask_app is not None:
             for name, function in functions.items():
-                functions[name] = function and _within(flask_app, function)
+                functions[name] = function and within(flask_app, function)
         self.service = Service(
             from_raw(plain(file))
             if isinstance(file, Mapping)
@@ -107,7 +107,7 @@ class AutoconfigMiddleware:
         return self.service.settings(address, environ)
 
 
-def _within(app: Any, function: Callable[[str], Any]) -> Callable[[str], Any]:
+def within(app: Any, function: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return the function, called in an application context of its own."""
 
     def call(key: str) -> Any:

@@ -150,7 +150,7 @@ NOTHING_SHOWN = {
     "fred@nowhere.test": (1, "nothing is served for fred@nowhere.test"),
     "nowhere.test": (1, "nothing is served for nowhere.test"),
     "example.com --format pacc": (1, "pacc has no place for any server"),
-    "fred@@": (2, "'fred@@' is not an email address"),
+    "fred@@": (2, "'fred@@' is not an e-mail address"),
     "https://example.com/": (2, "is not a domain; write one like example.com"),
     "typo..com": (2, "is not a domain"),
 }

@@ -165,11 +165,9 @@ def test_the_same_servers_in_several_files_become_one_provider(tmp_path: Path) -
     text, notes = import_files(files)
     first, second = tomllib.loads(text)["provider"]
     assert first["domains"] == ["example.com", "example.net"]
-    assert "display_name" not in first  # each file has its own
+    assert first["display_name"] == "%EMAILDOMAIN% Mail"
     assert second["domains"] == ["a.test"]
-    assert notes == [
-        f"{files[1]}: display_name is left out: the domains share a provider"
-    ]
+    assert notes == []
 
 
 # --- What one person's client gets -----------------------------------------------------

@@ -173,7 +173,7 @@ def test_contribs_readme_shows_the_output_of_validate(
 def test_a_file_that_is_not_utf_8_is_reported_with_the_byte(tmp_path: Path) -> None:
     file = tmp_path / "autoconfig.toml"
     file.write_text(TWO_DOMAINS, encoding="utf-16")
-    with pytest.raises(ConfigError, match="is UTF-16, not UTF-8; save it as UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 0; save it as UTF-8"):
         load(file)
     file.write_bytes(b"max_age = 1\r\n# \xc3\xbc B\xfccher\r\n")
     with pytest.raises(ConfigError, match="not UTF-8 at byte 19; save it") as caught:

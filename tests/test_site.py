@@ -139,19 +139,6 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
         assert answer.status_code == status, (host, path)
 
 
-def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
-    app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
-    (line,) = caplog.messages
-    assert "autoconfig.example.com, autodiscover.example.com" in line
-    assert "example2" not in line
-    assert '".example.com"' in line
-    headers = {"Host": "autoconfig.example.com"}
-    assert Client(app).get(CONFIG, headers=headers).status_code == 400
-    caplog.clear()
-    site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
-    assert not caplog.messages
-
-
 # --- Settings ---------------------------------------------------------------------------
 
 

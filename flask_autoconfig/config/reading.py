@@ -266,8 +266,7 @@ class _Reading:
         for index, provider in enumerate(part.providers):
             place, listing = f"provider[{index}]", None
             if provider.page and provider.page.logo:
-                logo = part.base / provider.page.logo
-                self._add_logo(logo, f"{place}.page.logo", builder)
+                self._add_logo(part.base / provider.page.logo, place, builder)
             if provider.domains_file:
                 path = part.base / provider.domains_file
                 listing = self._listing(path, f"{place}.domains_file", builder)
@@ -287,7 +286,7 @@ class _Reading:
             self._logos[len(self._sources)] = read_logo(path)
         except UnusableLogoError as error:
             self._is_unread |= isinstance(error.__cause__, OSError)
-            builder.add(place, *error.args)
+            builder.add(f"{place}.page.logo", *error.args)
 
     def _listing(self, path: Path, place: str, builder: Builder) -> Listing | None:
         from .listing import read_listing

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +10,7 @@ import tomli_w
 from msgspec import Struct, structs
 
 from ..cleaning import is_seen
+from ..files import table_beside
 from .tables import Config, Server
 
 _NULL = {"type": "null"}
@@ -66,8 +65,7 @@ def to_raw(table: Struct) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """Return the file's JSON Schema (2020-12), with a description of every key."""
     document = msgspec.json.schema(Config)
-    path = Path(__file__).with_name("descriptions.toml")
-    descriptions = tomllib.loads(path.read_text(encoding="utf-8"))
+    descriptions = table_beside(__file__, "descriptions.toml")
     for name, table in document["$defs"].items():
         described = descriptions["Server"] | descriptions[name]
         table["description"] = described[""]

@@ -42,5 +42,4 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a document for the recipient."""
     return bool(outlook.exchange_url(provider, "activesync", recipient))

@@ -60,15 +60,10 @@ def write(provider: Provider, recipient: Recipient = ANYBODY) -> bytes | None:
     say = words[recipient.language]
     identifier = ".".join([*reversed(name.split(".")), "autoconfig"])
 
-    kinds = (
-        say("Mail"),
-        say("Calendar (CalDAV)"),
-        say("Address book (CardDAV)"),
-    )
+    kinds = (say("Mail"), say("Calendar (CalDAV)"), say("Address book (CardDAV)"))
+    found = _payloads(provider, recipient, description)
     payloads = []
-    for kind, payload in zip(
-        kinds, _payloads(provider, recipient, description), strict=True
-    ):
+    for kind, payload in zip(kinds, found, strict=True):
         if payload:
             _identify(payload, identifier, f"{payload['PayloadType']}:{whose}")
             payload["PayloadDisplayName"] = f"{description}: {kind}"

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from functools import cache
 from html.entities import html5
-from pathlib import Path
+
+from ..files import table_beside
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _PLACE = re.compile(r"line (\d+),? column (\d+)")
 _AROUND = 40  # characters of a text around the place of an error
-
-
-@cache
-def _rows() -> list[dict[str, str]]:
-    path = Path(__file__).with_name("broken.toml")
-    rows: list[dict[str, str]] = tomllib.loads(path.read_text("utf-8"))["row"]
-    return rows
 
 
 def beginning(document: bytes, error: object = "") -> tuple[str, str]:
@@ -66,7 +58,8 @@ def _at(text: str, error: str) -> tuple[str, str]:
 
 
 def _cure(error: str, before: str, after: str) -> str:
-    for row in _rows():
+    rows: list[dict[str, str]] = table_beside(__file__, "broken.toml")["row"]
+    for row in rows:
         found = re.search(row.get("near", ""), f"{before}¦{after}")
         if row["error"] in error and found:
             named = found.groupdict()

@@ -77,15 +77,10 @@ def read_request(body: bytes) -> Asked:
     root = parse(body)
     namespace = str(root.tag)[1:].partition("}")[0]
     scheme = namespace.partition(":")[0]
-    asked = {
-        local_name(element): (element.text or "").strip() for element in root.iter()
-    }
+    asked = {local_name(it): (it.text or "").strip() for it in root.iter()}
     is_ours = scheme in ("http", "https") and namespace.endswith(_REQUESTS)
-    if (
-        not is_ours
-        or local_name(root) != "Autodiscover"
-        or not asked.get("EMailAddress")
-    ):
+    is_ours &= local_name(root) == "Autodiscover"
+    if not (is_ours and asked.get("EMailAddress")):
         raise ValueError("not a request")
     said = namespace + asked.get("AcceptableResponseSchema", "")
     return Asked(asked["EMailAddress"], "/mobilesync/" in said)
@@ -153,7 +148,6 @@ def _server(server: Server) -> dict[str, str]:
 
 
 def is_there(provider: Provider, recipient: Recipient) -> bool:
-    """Whether there is a document for the recipient."""
     provider = recipient.filled(provider)
     is_read = any(it.type in TYPES and _server(it) for it in provider.incoming)
     return is_read or any(exchange_servers(provider, "ews"))

@@ -175,7 +175,6 @@ def _methods(provider: Provider, server: Server) -> frozenset[str]:
 
 
 def _issuer(provider: Provider) -> str:
-    """Return the URL of the authorization server, or ""."""
     issuer = (provider.oauth2.issuer if provider.oauth2 else None) or ""
     return f"https://{issuer}" if issuer and "://" not in issuer else issuer
 

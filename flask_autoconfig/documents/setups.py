@@ -185,7 +185,6 @@ def read_outlook(body: bytes, skip: Skip = None, ignores: str = "") -> Setup:
 
 
 def _text(root: Element, name: str) -> str:
-    """Return the text of the first element with this name, in any namespace."""
     texts = (it.text or "" for it in root.iter() if local_name(it) == name)
     return next(texts, "").strip()
 
@@ -304,9 +303,8 @@ def _apple_account(server: tuple[dict[str, Any], str]) -> Account:
 def _apple_service(
     payload: dict[str, Any], way: str, text: Callable[[str], str]
 ) -> Account:
-    scheme = (
-        "http" if payload.get(f"{way}UseSSL", payload.get("SSL")) is False else "https"
-    )
+    uses_ssl = payload.get(f"{way}UseSSL", payload.get("SSL"))
+    scheme = "http" if uses_ssl is False else "https"
     host, port = text(f"{way}HostName") or text("Host"), payload.get(f"{way}Port")
     if isinstance(port, int) and port != (443 if scheme == "https" else 80):
         host = f"{host}:{port}"

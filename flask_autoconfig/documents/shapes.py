@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from difflib import get_close_matches
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 from ..address import fold, is_ip
+from ..files import table_beside
 from . import apple, outlook
 from .xml import local_name
 
@@ -55,10 +54,7 @@ def port_of(text: str) -> int | None:
     return int(text) if 0 < int(text) < 65536 else None
 
 
-@cache
-def _shapes() -> dict[str, Any]:
-    path = Path(__file__).with_name("shapes.toml")
-    return tomllib.loads(path.read_text("utf-8"))
+_shapes = partial(table_beside, __file__, "shapes.toml")
 
 
 def of_another(document: bytes, format_: str) -> tuple[str, str]:

@@ -197,7 +197,11 @@ class Reader:
         methods: dict[str, Any] = {}
         self._read.update(elements)
         for element in elements:
-            method = _method(element)
+            name, system = text_of(element), element.get("system", "").strip()
+            method: Any = OLD_METHODS.get(name, name)
+            if system and name:
+                method = {"system": system, "name": name}
+                method = HTTP_WORDS.get(name, method) if system == "http" else method
             if isinstance(method, str) and method and method not in _METHODS:
                 self._lose(element, f"no client knows the method {method[:40]}")
             elif method:
@@ -254,7 +258,6 @@ def _put_in_place(root: ET.Element, provider: ET.Element) -> None:
 
 
 def _shown(element: ET.Element) -> str:
-    """Return the element's name, cut to fit a sentence."""
     return local_name(element)[:60]
 
 
@@ -266,15 +269,6 @@ def type_hint(type_: str) -> str:
     way = "outgoing" if word == "smtp" else "incoming"
     tls = "" if word == type_.lower() else ", and SSL as its <socketType>"
     return f'write <{way}Server type="{word}">{tls}'
-
-
-def _method(element: ET.Element) -> Any:
-    """Return an authentication method as in the TOML, or ""."""
-    name, system = text_of(element), element.get("system", "").strip()
-    if not system or not name:
-        return OLD_METHODS.get(name, name)
-    method = {"system": system, "name": name}
-    return HTTP_WORDS.get(name, method) if system == "http" else method
 
 
 def client_config(data: bytes) -> ET.Element:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -96,9 +97,8 @@ def _checked(result: Provider | Mapping[str, Any], domain: str) -> Provider:
     page = row.get("page")
     # A database must not choose files of this machine.
     if "domains_file" in row:
-        raise ConfigError.of(
-            "domains_file", "it names a file", "return domains instead"
-        )
+        cure = "return domains instead"
+        raise ConfigError.of("domains_file", "it names a file", cure)
     if isinstance(page, dict) and "logo" in page:
         raise ConfigError.of("page.logo", "it names a file", "set the logo in the file")
     provider = from_raw({"provider": [{"domains": [domain], **row}]}).providers[0]
@@ -122,17 +122,15 @@ def _unusable(expected: str, result: Any) -> ConfigError:
     return ConfigError.of("", f"got {kind}", f"return {expected}")
 
 
+@dataclass(slots=True)
 class _Entry(Generic[Result]):
     """A cached result. Times are of the monotonic clock."""
 
-    __slots__ = ("called_at", "calling", "fresh_until", "good_until", "result")
-
-    def __init__(self) -> None:
-        self.result: Result | None = None
-        self.good_until = 0.0  # until then it is the fallback for a hook that fails
-        self.fresh_until = 0.0  # until then the hook is not called again
-        self.calling = threading.Lock()  # held during a call
-        self.called_at = 0.0
+    result: Result | None = None
+    good_until: float = 0.0  # until then it is the fallback for a hook that fails
+    fresh_until: float = 0.0  # until then the hook is not called again
+    calling: threading.Lock = field(default_factory=threading.Lock)  # held in a call
+    called_at: float = 0.0
 
 
 class CachedHook(Generic[Result]):

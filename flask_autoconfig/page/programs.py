@@ -119,13 +119,9 @@ class Account:
         """
         servers = (*self.provider.incoming, *self.provider.outgoing)
         read = [server for server in servers if server.type in ("imap", "smtp")]
-        return (
-            "thunderbird" in self.families
-            and all(
-                server.socket_type != "plain" and server.username for server in read
-            )
-            and {server.type for server in read} == {"imap", "smtp"}
-        )
+        is_read = "thunderbird" in self.families
+        is_read &= all(it.socket_type != "plain" and it.username for it in read)
+        return is_read and {it.type for it in read} == {"imap", "smtp"}
 
     @property
     def takes_password(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gettext
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from markupsafe import Markup, escape
 
 from .. import documents
 from ..documents import Recipient
+from ..files import table_beside
 from .alone import macro
 
 LOCALE = Path(__file__).parent / "locale"
@@ -104,10 +104,9 @@ def best_text(texts: Mapping[str, str], language: str, recipient: Recipient) -> 
 @cache
 def labels() -> Mapping[str, Mapping[str, str]]:
     """Return the texts of each label by `PROGRAM.LABEL`, then by language."""
-    programs = tomllib.loads(LABELS.read_text(encoding="utf-8"))
     return {
         f"{program}.{name}": texts
-        for program, names in programs.items()
+        for program, names in table_beside(__file__, LABELS.name).items()
         for name, texts in names.items()
     }
 

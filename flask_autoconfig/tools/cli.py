@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
-from functools import cache
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,9 @@ from typing import Any
 import click
 
 from ..errors import ConfigError, Problem
-from ..files import DEFAULT_FILE
+from ..files import DEFAULT_FILE, table_beside
 
-
-@cache
-def _commands() -> dict[str, Any]:
-    """Return the table of commands: what each does, with examples."""
-    import tomllib
-
-    path = Path(__file__).with_name("commands.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+_commands = partial(table_beside, __file__, "commands.toml")
 
 
 class _Group(click.Group):

@@ -7,9 +7,7 @@ Its rows are in clients.toml. `check` plays the clients over the network
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +17,7 @@ from ..config.tables import FamilyName, Provider
 from ..documents import Recipient, outlook, thunderbird
 from ..documents.setups import MeaninglessError, read_outlook
 from ..families import FAMILIES, Family
+from ..files import table_beside
 from .reading import Fault, Reading, Rules, read
 
 # The words of clients.toml.
@@ -90,8 +89,8 @@ def _client(
     return Client(**values, steps=tuple(requests), rules=Rules(**read_by))
 
 
-_TABLE = tomllib.loads(Path(__file__).with_name("clients.toml").read_text("utf-8"))
-CLIENTS = tuple(_client(**row) for row in _TABLE["client"])
+_ROWS = table_beside(__file__, "clients.toml")["client"]
+CLIENTS = tuple(_client(**row) for row in _ROWS)
 _BY_NAME = {client.name: client for client in CLIENTS}
 THUNDERBIRD = _BY_NAME["Thunderbird"]
 OUTLOOK = _BY_NAME["Outlook (classic)"]

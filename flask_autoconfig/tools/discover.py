@@ -217,16 +217,9 @@ class _Search:
 
     def _try_all(self) -> None:
         """Try the candidates; leave out what the domain says it does not offer."""
-        hosts = {endpoint.host for endpoint in self.sources}
         with ThreadPoolExecutor(_WORKERS) as pool:
-            # No port of a host without an address is tried.
-            existing = dict(zip(hosts, pool.map(self._exists, hosts), strict=True))
-            tried = [
-                each
-                for each in self.sources
-                if existing[each.host] or each[1:3] in self.net.connect_to
-            ]
-            for endpoint, result in zip(tried, pool.map(self._try, tried), strict=True):
+            results = pool.map(self._try, self.sources)
+            for endpoint, result in zip(self.sources, results, strict=True):
                 if isinstance(result, ProbeError):
                     self._no_answer(endpoint, result)
                     continue
@@ -238,11 +231,6 @@ class _Search:
                     self.notes.append(note)
                 else:
                     self.found[endpoint] = result
-
-    def _exists(self, host: str) -> bool:
-        with suppress(LookupFailed):
-            return bool(self.net.resolver.addresses(host))
-        return False
 
     def _try(self, endpoint: Endpoint) -> MailServer | ProbeError:
         try:
@@ -259,12 +247,10 @@ class _Search:
             self.notes += [note] if note not in self.notes else []
             return
         source = self.sources[endpoint]
-        is_odd = error.kind not in ("connect", "silent", "dns")
-        if source in _NAMED or is_odd:
+        if source in _NAMED or error.kind not in ("connect", "silent", "dns"):
             self.tell(f"{endpoint}: {error}")
-        if source in _NAMED or (
-            source == "name" and (is_odd or error.kind == "silent")
-        ):
+        is_there = source == "name" and error.kind not in ("connect", "dns")
+        if source in _NAMED or is_there:
             self.failed[endpoint] = error
 
     # --- Choice ----------------------------------------------------------------------
@@ -287,9 +273,8 @@ class _Search:
             return []
         usable.sort(key=lambda each: rank(each, self.found[each], self.sources[each]))
         best, *others = usable
-        self.notes += [
-            f"{each} is left out: {_WORDS['one']}, {best}" for each in others
-        ]
+        reason = f"{_WORDS['one']}, {best}"
+        self.notes += [f"{each} is left out: {reason}" for each in others]
         if type_ == "imap" and self.sources[best] == "MX":
             self.house = _house(best.host)
         server = self.found[best]
@@ -352,7 +337,6 @@ def _house(host: str) -> str:
 
 
 def _reason(endpoint: Endpoint, server: MailServer, source: str) -> str:
-    """Return why a server was taken, as a comment for the file."""
     offered = f"it offers {', '.join(sorted(server.mechanisms))}"
     words = [_WORDS[source], _WORDS[endpoint.socket_type], offered]
     if server.certificate is not None and server.certificate.ends:

@@ -21,9 +21,7 @@ JSON = "%(json)s"  # the access_log_format
 _PLAIN_PATH = re.compile("[A-Za-z0-9/._~-]*")
 # Hexadecimal digits, UUIDs, counters and the like; without a dot, it holds no domain.
 _PLAIN_ID = re.compile("[A-Za-z0-9_:-]{1,64}")
-_BY_PROXY = (
-    "werkzeug.proxy_fix.orig"  # in the environ where --proxies trusts the headers
-)
+_BY_PROXY = "werkzeug.proxy_fix.orig"  # a key where --proxies trusts the headers
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ..address import is_ip
+from ..files import table_beside
 from .net.resolver import LookupFailed, Resolver
 from .net.tcp import Network
 from .net.untrusted import split_url
@@ -15,12 +17,25 @@ from .net.untrusted import split_url
 Endpoint = tuple[str, int]  # host and port
 
 
-def _name_server(
-    _ctx: click.Context, _option: click.Parameter, value: str | None
-) -> Endpoint | None:
+def of(command: str, **types: Any) -> Callable[[Any], Any]:
+    """Add the options that options.toml has for a command, by its decorator.
+
+    *types* are click's types of the parameters, or functions from the text to the value.
+    """
+
+    def add(function: Any) -> Any:
+        rows = table_beside(__file__, "options.toml")[command]
+        for names, values in reversed(rows.items()):
+            name = names.split()[-1].lstrip("-").replace("-", "_")
+            option = click.option(*names.split(), type=types.get(name), **values)
+            function = option(function)
+        return function
+
+    return add
+
+
+def _name_server(value: str) -> Endpoint:
     """Parse HOST, HOST:PORT or an IPv6 address, which takes brackets before a port."""
-    if value is None:
-        return None
     if is_ip(value):
         return value, 53
     parts = split_url(f"//{value}")
@@ -30,57 +45,23 @@ def _name_server(
     raise click.BadParameter(f"{value!r} is not HOST or HOST:PORT")
 
 
-def _connections(
-    _ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]
-) -> list[tuple[Endpoint, Endpoint]]:
-    """Parse values of the form that curl's --connect-to has."""
-    found = []
-    for value in values:
-        parts = re.fullmatch("([^:]*):([0-9]{1,5}):([^:]*):([0-9]{1,5})", value)
-        if not parts:
-            raise click.BadParameter(f"{value!r} is not HOST:PORT:HOST:PORT")
-        found.append(((parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))))
-    return found
+def _connection(value: str) -> tuple[Endpoint, Endpoint]:
+    """Parse a value of the form that curl's --connect-to has."""
+    parts = re.fullmatch("([^:]*):([0-9]{1,5}):([^:]*):([0-9]{1,5})", value)
+    if not parts:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT:HOST:PORT")
+    return (parts[1].lower(), int(parts[2])), (parts[3], int(parts[4]))
 
 
-_RESOLVER = click.option(
-    "--resolver",
-    metavar="HOST[:PORT]",
-    callback=_name_server,
-    help="Ask this name server instead of the system's.",
+# Those that :func:`resolver_of` takes.
+resolver_options = of(
+    "resolver", resolver=_name_server, timeout=click.FloatRange(0.1, 600)
 )
-_TIMEOUT = click.option(
-    "--timeout",
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    type=click.FloatRange(0.1, 600),
-    help="How long each step may take.",
-)
-_CONNECT_TO = click.option(
-    "--connect-to",
-    metavar="HOST:PORT:HOST:PORT",
-    multiple=True,
-    callback=_connections,
-    help="Connect to the second HOST:PORT where the first is asked for, as curl does: "
-    "tests a server before DNS points to it. May be repeated.",
-)
-_ALLOW_PRIVATE = click.option(
-    "--allow-private",
-    is_flag=True,
-    help="Connect also to private addresses that DNS or a document names: for a network "
-    "of your own.",
-)
-
-
-def resolver_options(command: Any) -> Any:
-    """Add the options that :func:`resolver_of` takes."""
-    return _RESOLVER(_TIMEOUT(command))
 
 
 def network_options(command: Any) -> Any:
     """Add the options that :func:`network` takes."""
-    return resolver_options(_CONNECT_TO(_ALLOW_PRIVATE(command)))
+    return resolver_options(of("network", connect_to=_connection)(command))
 
 
 def resolver_of(resolver: Endpoint | None, timeout: float) -> Resolver:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..address import Address, fold, is_ip
+from ..address import Address, fold, is_ip, parse_address
 from ..config.reading import Loaded, read
 from ..errors import ConfigError, Problem
 from ..files import DEFAULT_FILE, file_in_environment
@@ -156,6 +156,15 @@ def domain(text: str) -> str:
     except ValueError:
         message = f"{text!r} is not a domain; write one like example.com"
         raise click.BadParameter(message, param_hint="DOMAIN") from None
+
+
+def address(text: str) -> Address:
+    """Return the address that the user typed."""
+    try:
+        return parse_address(text)
+    except ValueError:
+        message = f"{text!r} is not an e-mail address"
+        raise click.BadParameter(message, param_hint="ADDRESS") from None
 
 
 def domains(service: Service, asked: str) -> list[str]:

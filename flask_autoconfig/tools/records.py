@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
@@ -170,26 +170,26 @@ def compared(published: Published, resolver: Resolver) -> Published:
     return newest._replace(notes=notes, faults=faults)
 
 
-def _at_authorities(
-    published: Published, resolver: Resolver
-) -> list[tuple[tuple[int, int], Authority, Published]]:
+_Seen = tuple[tuple[int, int], Authority, Published]
+
+
+def _at_authorities(published: Published, resolver: Resolver) -> list[_Seen]:
     """Return the comparison at each name server of the zone that answers.
 
     Each comes with the serial number of the zone there and the number of differences.
     """
 
-    def look(
-        server: Authority,
-    ) -> Iterator[tuple[tuple[int, int], Authority, Published]]:
+    def look(server: Authority) -> list[_Seen]:
         with suppress(LookupFailed):
             seen = _compared(published, server.resolver)
             size = len(seen.records) + len(seen.outdated)
-            yield (server.resolver.serial(published.domain), size), server, seen
+            return [((server.resolver.serial(published.domain), size), server, seen)]
+        return []
 
     with suppress(LookupFailed):
         servers = resolver.authorities(published.domain)
         with ThreadPoolExecutor(len(servers) or 1) as pool:
-            return list(chain.from_iterable(pool.map(lambda it: [*look(it)], servers)))
+            return list(chain.from_iterable(pool.map(look, servers)))
     return []
 
 
@@ -240,7 +240,6 @@ def _compared(published: Published, resolver: Resolver) -> Published:
 def _records_of(
     name: str, host: str, types: Iterable[str], resolver: Resolver
 ) -> list[Record]:
-    """Return what *host* has of these types, as records of *name*."""
     found = ((type_, data) for type_ in types for data in resolver.records(host, type_))
     return sorted(Record(name, type_, data.to_text()) for type_, data in found)
 

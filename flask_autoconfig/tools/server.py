@@ -20,7 +20,6 @@ import runpy
 import selectors
 import socket
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -36,6 +35,7 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import ThreadWorker
 
 from ..answers import stop_reading
+from ..files import table_beside
 from ..hooks.calling import describe
 from ..reload import log
 from .gunicorn_logging import StatsdLogger
@@ -122,7 +122,7 @@ def _finish(connection: socket.socket) -> None:
 
 # --- Settings ----------------------------------------------------------------------------
 
-_SETTINGS = tomllib.loads(Path(__file__).with_name("serve.toml").read_text("utf-8"))
+_SETTINGS = table_beside(__file__, "serve.toml")
 _DEFAULTS, _FIXED = _SETTINGS["defaults"], _SETTINGS["fixed"]
 
 

@@ -8,16 +8,14 @@ that no client's rules explain come from rules: they yield codes with values, an
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import count
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import to_builtins
 
-from .. import oauth_hosts
+from .. import documents, oauth_hosts
 from ..address import PLACEHOLDERS, Address, is_for_all, is_ip, unfold
 from ..config.building import below
 from ..config.explain.hints import for_type, login_for, theirs_in
@@ -25,16 +23,10 @@ from ..config.ports import MAIL_TYPES, standard_port
 from ..config.rules import Origin
 from ..config.tables import WITHOUT_LOGIN, Provider, Server
 from ..config.values import quote
-from ..documents import (
-    LONGEST_NAME,
-    LONGEST_SHORT_NAME,
-    Recipient,
-    apple,
-    outlook,
-    pacc,
-)
+from ..documents import Recipient, apple, outlook, pacc
 from ..errors import Problem
 from ..families import FAMILIES, Family
+from ..files import table_beside
 from ..page import look
 from . import zone
 from .clients import CLIENTS, Client, readings_of
@@ -76,17 +68,14 @@ def find_warnings(
 
 
 def _played(families: Mapping[str, Family], provider: Provider) -> Findings:
-    """Yield the faults that clients find in the documents that they would be served."""
     domain = next(iter(provider.exact_domains), "")
     exact = bool(domain)
     if not exact:  # take any domain that the pattern matches
         pattern = next(iter(provider.domains), "*")
         domain = pattern.replace("*", "example" if "." in pattern else "example.com")
     recipient = Recipient(domain, Address("postmaster", domain), exact=exact)
-    clients = [
-        client for client in CLIENTS if client.steps and client.family in families
-    ]
-    all_names = [client.name for client in clients if client.family == "thunderbird"]
+    clients = [it for it in CLIENTS if it.steps and it.family in families]
+    all_names = [it.name for it in clients if it.family == "thunderbird"]
     for names, fault in by_fault(readings_of(clients, provider, recipient)):
         everybody = families["thunderbird"].askers if names == all_names else ""
         client = everybody or in_words(names)
@@ -109,16 +98,12 @@ def by_fault(
 Findings = Iterator[tuple[str, Problem]]  # with the code of each
 
 
-@cache
-def _texts() -> dict[str, dict[str, str]]:
-    """Return the texts, client and family of each code, the worst first."""
-    path = Path(__file__).with_name("warnings.toml")
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+# The texts, client and family of each code, the worst first.
+_texts = partial(table_beside, __file__, "warnings.toml")
 
 
 def _found(code: str, place: str, **values: object) -> tuple[str, Problem]:
-    """Return a problem at a place in the provider, with the TOML's keys."""
-    text = _texts()[code]
+    text: dict[str, str] = _texts()[code]
     message, cure = (text[key].format_map(values) for key in ("message", "cure"))
     return code, Problem(place, message, cure, text.get("client", "Every client"))
 
@@ -193,23 +178,18 @@ _URL_KEYS = ("url", "owa_url", "ews_url", "eas_url")
 
 
 def _unencrypted_urls(provider: Provider) -> Findings:
-    # A domains file, which holds no URLs, is encoded as nothing.
-    raw = to_builtins(provider, enc_hook=lambda _: None)
-    for place, text in _strings(raw, ""):
-        if text.startswith("http://"):
+    def look(value: object, place: str) -> Findings:
+        if isinstance(value, str) and value.startswith("http://"):
             yield _found("unencrypted-url", place)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from look(item, below(place, key))
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from look(item, f"{place}[{index}]")
 
-
-def _strings(value: object, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the place and the text of each string in a raw table."""
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _strings(item, below(place, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _strings(item, f"{place}[{index}]")
+    # A domains file, which holds no URLs, is encoded as nothing.
+    yield from look(to_builtins(provider, enc_hook=lambda _: None), "")
 
 
 def _unreachable(provider: Provider) -> Findings:
@@ -270,8 +250,8 @@ def _shared_usernames(provider: Provider) -> Findings:
 
 
 def _sizes_and_colours(provider: Provider) -> Findings:
-    limits = {"display_name": LONGEST_NAME, "display_short_name": LONGEST_SHORT_NAME}
-    for key, limit in limits.items():
+    limits = (documents.LONGEST_NAME, documents.LONGEST_SHORT_NAME)
+    for key, limit in zip(("display_name", "display_short_name"), limits, strict=True):
         length = len(getattr(provider, key) or "")
         if length > limit:
             yield _found("long-name", key, limit=limit, length=length)

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from msgspec import inspect
 
 from ...address import DOMAIN_PLACEHOLDER, PLACEHOLDERS, fold, is_ip
+from ...files import table_beside
 from .. import tables
 from ..building import Key, holder, keys_of, unwrapped
 from ..values import quote
 from .hiding import is_secret
 
-WORDS: Mapping[str, Any] = tomllib.loads(
-    Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
-)
+WORDS: Mapping[str, Any] = table_beside(__file__, "words.toml")
 # The tables by their heading; of those that have a stray key, the first is proposed.
 _HOMES = {
     "[[provider]]": tables.Provider,
@@ -52,7 +49,6 @@ _KINDS = {
 
 
 def _plain(name: str) -> str:
-    """Return a name in lower case, without separators between its words."""
     return re.sub(r"[\s_.-]", "", name.lower())
 
 
@@ -66,7 +62,9 @@ def unknown_key(
 
     `file` is the included file that has the key, "" for the main one.
     """
-    theirs, is_table = _plain(key), _is_tables(raw[key])
+    theirs = _plain(key)
+    items = raw[key] if isinstance(raw[key], list) else [raw[key]]
+    is_table = any(isinstance(item, dict) for item in items)
     if theirs in _PASSWORDS:
         why = "the settings are public, and clients ask for the password"
         return f"remove it: {why}", ""
@@ -205,14 +203,7 @@ def for_type(value: str, key: str) -> str:
     return f"move this server to [[provider.{home}]]" if home not in ("", key) else ""
 
 
-def _is_tables(value: Any) -> bool:
-    """Whether a raw value is a table, or a list with a table in it."""
-    items = value if isinstance(value, list) else [value]
-    return any(isinstance(item, dict) for item in items)
-
-
 def _key(at: str) -> str:
-    """Return the key that a place ends with."""
     return at.rpartition(".")[2].partition("[")[0]
 
 

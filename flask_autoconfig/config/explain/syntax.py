@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-import unicodedata
 
-from ...cleaning import is_seen
+from ...cleaning import clean, is_seen
 from ...errors import Problem
 from ..values import quote
 from .hiding import HIDDEN, hidden_to_the_end
@@ -60,10 +59,6 @@ def explain(text: str, error: Exception) -> Problem:
 
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> Problem:
     """Return the problem of a file that is not UTF-8."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        message = "the file is UTF-16, not UTF-8"
-        cure = "save it as UTF-8, without a byte order mark"
-        return Problem("", message, cure, line=1)
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     *before, start = data[: error.start].decode("utf-8").split("\n")
     message = f"not UTF-8 at byte {error.start}"
@@ -84,19 +79,13 @@ def _problem(
         cure = _CURE
     # The line, or the part of a long line around the place, and a mark below it.
     start = max(0, min(at - _WIDTH // 2, len(line) - _WIDTH))
-    shown = "".join(map(_shown, line[start : start + _WIDTH]))
+    shown = clean(line[start : start + _WIDTH].replace("\t", " "))
     before = "…" if start else ""
     after = "…" if start + _WIDTH < len(line) else ""
     indent = " " * (len(before) + at - start)
     gap = " " * len(str(number))
     excerpt = f"  {number} | {before}{shown}{after}\n  {gap} | {indent}^"
     return Problem("", message, cure, line=number, column=column + 1, excerpt=excerpt)
-
-
-def _shown(char: str) -> str:
-    if char == "\t" or unicodedata.category(char) == "Zs":
-        return " "
-    return char if is_seen(char) else "?"
 
 
 # --- Guesses: a probable cause, what to write instead, and the column from 0 ------------
@@ -111,11 +100,8 @@ def _odd_character(message: str, line: str, at: int) -> tuple[str, str, int] | N
     is_open = not char and bool(line.strip()) and message.startswith(_OPEN_STRING)
     last = len(line.partition(" #")[0].rstrip(" \t,]")) - 1 if is_open else at
     if (char := line[last : last + 1]) in _STRAIGHT:
-        return (
-            f"a curly quote ({char})",
-            f"write a straight one: {_STRAIGHT[char]}",
-            last,
-        )
+        cure = f"write a straight one: {_STRAIGHT[char]}"
+        return f"a curly quote ({char})", cure, last
     if is_open:
         return "the closing quote is missing", "write it after the value", at
     return None

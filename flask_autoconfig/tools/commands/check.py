@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from ... import families
-from ...address import Address, parse_address
+from ...address import Address
 from ...cleaning import clean
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
@@ -41,12 +41,10 @@ _PASSES = 3  # of the check of a domain, if its time is not enough
 _MARGIN = 10.0  # seconds for computing, in addition to waiting for servers
 
 
-def _known_codes(
-    _ctx: click.Context, _option: click.Parameter, codes: tuple[str, ...]
-) -> frozenset[str]:
-    for code in set(codes) - set(texts.codes()):
+def _known_code(code: str) -> str:
+    if code not in texts.codes():
         raise click.BadParameter(f"there is no code {code!r}; --list lists all codes")
-    return frozenset(codes)
+    return code
 
 
 def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
@@ -58,39 +56,9 @@ def _list_codes(ctx: click.Context, _option: click.Parameter, is_asked: bool) ->
     ctx.exit()
 
 
-_FLAGS = {
-    "--all every": "Check all domains of the file.",
-    "--login": "Log in too; asks for the password.",
-    "--yes": "Answer yes to all questions: log in without a file, retry a refused login.",
-    "--unpublished": "Check only the file and its servers, before anything is published.",
-    "-q --quiet": "Show problems only.",
-    "-v --verbose": "Show good results too.",
-    "--json as_json": "Print a JSON object; for several domains, one on each line.",
-}
-
-
-def _flags(command: Any) -> Any:
-    for names, text in reversed(_FLAGS.items()):
-        command = click.option(*names.split(), is_flag=True, help=text)(command)
-    return command
-
-
 @click.command("check")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@_flags
-@click.option(
-    "--password-fd",
-    type=click.IntRange(0),
-    help="Read the password from this file descriptor (implies --login).",
-)
-@click.option(
-    "--ignore",
-    "ignored",
-    metavar="CODE",
-    multiple=True,
-    callback=_known_codes,
-    help="Leave out findings with this code; may be given several times.",
-)
+@options.of("check", password_fd=click.IntRange(0), ignored=_known_code)
 @click.option(
     "--list",
     is_flag=True,
@@ -113,11 +81,7 @@ def command(
     network = {name: values.pop(name) for name in _OF_NETWORK}
     login = login or password_fd is not None
     asked = SimpleNamespace(login=login, password_fd=password_fd, **values)
-    try:
-        address = parse_address(asked.subject) if "@" in asked.subject else None
-    except ValueError:
-        message = f"{asked.subject!r} is not an e-mail address"
-        raise click.BadParameter(message) from None
+    address = project.address(asked.subject) if "@" in asked.subject else None
     service = _service(asked.subject)
     if problem := _misuse(asked, address, service):
         raise click.UsageError(problem)
@@ -162,9 +126,7 @@ def _misuse(
         return "--all checks every domain: name no ADDRESS or DOMAIN"
     if service is None and (asked.every or asked.unpublished):
         option = "--all" if asked.every else "--unpublished"
-        cure = (
-            "name one with --config, or write one with `flask-autoconfig init DOMAIN`"
-        )
+        cure = "name one with --config, or write one by `flask-autoconfig init DOMAIN`"
         return f"{option} requires a file that serves the domain: {cure}"
     if service is None and not asked.subject:
         return "name an ADDRESS or DOMAIN, or a file with --config"
@@ -198,7 +160,7 @@ def _service(subject: str) -> Service | None:
 def _cases(
     service: Service | None, asked: SimpleNamespace, address: Address | None
 ) -> list[Case]:
-    subject, ignored = asked.subject, asked.ignored
+    subject, ignored = asked.subject, frozenset(asked.ignored)
     if service is None:
         usual = families.chosen(None, "")
         domain = project.domain(subject)
@@ -227,9 +189,8 @@ def _of_file(service: Service | None, case: Case) -> list[Finding]:
         return []
     file, loaded = service.live.file, service.snapshot.loaded
     name = case.provider.identity if case.provider else ""
-    listed = list(loaded.providers)
-    at = [n for n, provider in enumerate(listed) if provider.identity == name][:1]
-    providers = [listed[n] for n in at]
+    at = [n for n, it in enumerate(loaded.providers) if it.identity == name][:1]
+    providers = [loaded.providers[n] for n in at]
     origins = [loaded.origins[n] for n in at if loaded.origins]
     warnings = find_warnings(providers, service.families, origins)
     problems: list[Problem] = [*loaded.skipped, *loaded.unmatched, *loaded.unsafe]
@@ -301,8 +262,7 @@ def _print(asked: SimpleNamespace, result: Report, known: report.Known | None) -
     if asked.quiet and not wrong:
         return
     width = terminal.width()
-    for line in report.verdict(result, width):
-        terminal.echo(line, styled=True)
+    terminal.show(report.verdict(result, width))
     is_short = known is not None and not has_failure(result.findings)
     if is_short and not (asked.verbose or asked.quiet):
         return

@@ -23,8 +23,7 @@ from ..records import FORMATS, Published, compared, joined
 _WORKERS = 16  # domains compared at a time
 
 
-def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
-    """Return the folded name of the host that serves the settings."""
+def _host(target: str) -> str:
     with suppress(ValueError):
         host = fold(target)
         if "." in host and not is_ip(host):
@@ -35,41 +34,12 @@ def _host(_ctx: click.Context, _option: click.Parameter, target: str) -> str:
 
 @click.command("dns")
 @click.argument("domain", default="")
-@click.option(
-    "--target",
-    required=True,
-    metavar="HOST",
-    callback=_host,
-    help="The host that serves the settings: where the web server or `serve` runs.",
-)
-@click.option(
-    "--format",
-    "name",
-    type=click.Choice(list(FORMATS)),
-    default="zone",
-    show_default=True,
-    help="zone: lines for a zone file; table: columns to type into a web panel; "
-    "nsupdate: a script for dynamic updates; json: an object for programs.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option(
-    "--previous",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="The TOML file before a change. While servers switch to the new file, DNS needs "
-    "the PACC digests of both: this prints the old ones too.",
-)
-@click.option(
-    "--diff",
-    is_flag=True,
-    help="Compare with DNS, and print only the records that are missing or wrong there. "
-    "The exit code is 1 if there are any.",
-)
-@click.option(
-    "--output",
-    "folder",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Write a file for each domain into this folder instead of printing.",
+@options.of(
+    "dns",
+    target=_host,
+    name=click.Choice(list(FORMATS)),
+    previous=click.Path(path_type=Path, dir_okay=False, exists=True),
+    folder=click.Path(path_type=Path, file_okay=False),
 )
 @options.resolver_options
 @click.pass_context

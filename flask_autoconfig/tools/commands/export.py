@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from ... import families
 from ...answers import OK, Answer, Request
 from ...service import Service
-from .. import project, terminal
+from .. import options, project, terminal
 from ..files import write_all
 
 _DOCUMENTS = "documents"  # the folder of the documents, below the exported one
@@ -28,12 +29,7 @@ _Static = tuple[str, str, Answer]  # a domain, a path, and the answer there
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option(
-    "--nginx",
-    is_flag=True,
-    help="Write each document only once, and a map that leads nginx to it: for thousands "
-    "of domains.",
-)
+@options.of("export")
 def command(directory: Path, nginx: bool) -> None:
     """Write every document that needs no program into the folder DIR.
 
@@ -53,14 +49,11 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
     """
     notes: list[str] = []
     static = _static_answers(service, notes)
-    files: Iterable[tuple[Path, bytes]] = (
-        (Path(domain + path), answer.body) for domain, path, answer in static
-    )
     if for_nginx:
-        files = _files_for_nginx(static, directory)
-    written = write_all(directory, files)
-
-    kept = set(written)
+        kept = set(write_all(directory, _files_for_nginx(static, directory)))
+    else:
+        files = ((Path(domain + path), it.body) for domain, path, it in static)
+        kept = set(write_all(directory, files))
     for known_path in families.static_paths(families.FAMILIES):
         for file in sorted(directory.glob("*" + known_path)):
             if file.relative_to(directory) not in kept:
@@ -71,7 +64,6 @@ def export(service: Service, directory: Path, *, for_nginx: bool = False) -> lis
 
 
 def _static_answers(service: Service, notes: list[str]) -> Iterator[_Static]:
-    """Yield every answer that depends on the domain alone."""
     for provider in service.snapshot.loaded.providers:
         for domain in dict.fromkeys(provider.all_domains):
             if domain.startswith("*"):
@@ -125,7 +117,9 @@ def _files_for_nginx(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["quoted"] = _quoted
+    environment.filters["quoted"] = lambda text: json.dumps(
+        str(text), ensure_ascii=False
+    )
     values = {
         "labels": labels,
         "maps": maps,
@@ -140,8 +134,3 @@ def _files_for_nginx(
     }
     for config in ("nginx-locations.conf", "nginx-map.conf"):
         yield Path(config), environment.get_template(config).render(values).encode()
-
-
-def _quoted(text: object) -> str:
-    escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

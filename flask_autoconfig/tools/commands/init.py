@@ -25,15 +25,7 @@ _MARGIN = 10.0  # seconds for computing, on top of waiting for servers
 
 @click.command("init")
 @click.argument("domain")
-@click.option(
-    "-o",
-    "--output",
-    default=DEFAULT_FILE,
-    show_default=True,
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="The file to write; - prints it.",
-)
-@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@options.of("init", output=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @options.network_options
 def command(domain: str, output: Path, force: bool, **network: Any) -> None:
     """Find the mail servers of DOMAIN and write a TOML file with them.
@@ -60,8 +52,13 @@ def command(domain: str, output: Path, force: bool, **network: Any) -> None:
         return
     with reported(output):
         write_file(output, content, replace=force)
+    is_plugin = click.get_current_context().find_root().info_name == "flask"
+    program = "flask autoconfig" if is_plugin else "flask-autoconfig"
+    if str(output) != DEFAULT_FILE:
+        program += f" --config {shlex.quote(str(output))}"
     # Not wrapped, since a command that is wrapped cannot be copied.
-    terminal.echo(f"{output} is written; next: {_next(output)}", err=True)
+    following = f"{program} check --unpublished"
+    terminal.echo(f"{output} is written; next: {following}", err=True)
 
 
 def _discover(domain: str, network: Network) -> Discovery:
@@ -88,18 +85,7 @@ def _explained(text: str, reasons: Mapping[str, list[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _next(output: Path) -> str:
-    """Return the command that checks the servers of the file."""
-    is_plugin = click.get_current_context().find_root().info_name == "flask"
-    program = "flask autoconfig" if is_plugin else "flask-autoconfig"
-    named = f" --config {shlex.quote(str(output))}"
-    return (
-        f"{program}{'' if str(output) == DEFAULT_FILE else named} check --unpublished"
-    )
-
-
 def _check_writable(output: Path, force: bool) -> None:
-    """Raise ConfigError if the file cannot be written, before the search begins."""
     if os.path.lexists(output) and not force:
         message = "the file exists already, and is left alone"
         cure = "name another file with -o, or overwrite it with --force"

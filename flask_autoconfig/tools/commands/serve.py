@@ -29,57 +29,32 @@ from ...hooks import HOOK_NAMES, Functions, Hooks
 from ...hooks.calling import describe, load_hooks, name_in_environment
 from ...reload import log, reloads
 from ...service import Service
-from .. import project, terminal
+from .. import options, project, terminal
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask.cli import ScriptInfo
 
 
-def _validated_bind(_ctx: object, _option: object, value: str | None) -> str | None:
+def _address(value: str) -> str:
     """Return an address that gunicorn accepts: HOST:PORT, `unix:PATH` or `fd:NUMBER`."""
-    if value is None or re.fullmatch(r"(unix|fd):.+|.*:\d{1,5}", value):
+    if re.fullmatch(r"(unix|fd):.+|.*:\d{1,5}", value):
         return value
-    message = f"{value!r} is no HOST:PORT, such as 127.0.0.1:8000"
-    raise click.BadParameter(message, param_hint="--bind")
+    raise click.BadParameter(f"{value!r} is no HOST:PORT, such as 127.0.0.1:8000")
 
 
 @click.command("serve")
-@click.option(
-    "--bind",
-    metavar="HOST:PORT",
-    callback=_validated_bind,
-    help="Address to serve at; 127.0.0.1:8000 by default.",
-)
-@click.option(
-    "--workers",
-    "processes",
-    type=click.IntRange(1, 1024),
-    help="Number of processes; 2 by default.",
-)
-@click.option(
-    "--proxies",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 16),
-    help="Number of proxies in front whose X-Forwarded headers are trusted.",
-)
-@click.option(
-    "--hooks",
-    metavar="MODULE[:OBJECT]",
-    help="Module or object with the hooks (find_provider, …); each worker imports it.",
+@options.of(
+    "serve",
+    bind=_address,
+    processes=click.IntRange(1, 1024),
+    proxies=click.IntRange(0, 16),
+    log_format=click.Choice(["text", "json"]),
 )
 @click.option(
     "--strict/--no-strict",
     default=None,
     help="Whether a faulty file ends the start; by default not in a service of systemd.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Form of the lines of the log: of requests on stdout, of the rest on stderr.",
 )
 def command(
     bind: str | None,
@@ -98,7 +73,7 @@ def command(
     """
     from .. import gunicorn_logging
 
-    options: dict[str, Any] = {"bind": bind, "workers": processes}
+    settings: dict[str, Any] = {"bind": bind, "workers": processes}
     # Neither a faulty file nor hooks that cannot be imported must end a service of systemd:
     # after a few restarts systemd gives the service up, and its socket too, and a
     # correction brings neither back. The variables name the process that is meant: shells
@@ -108,10 +83,10 @@ def command(
     announce: Callable[[str], None] = partial(terminal.echo, err=True)
     if log_format == "json":
         gunicorn_logging.log_json()
-        options["access_log_format"] = gunicorn_logging.JSON
+        settings["access_log_format"] = gunicorn_logging.JSON
         announce = log.info
     try:
-        _serve(hooks, proxies, is_strict, announce, options)
+        _serve(hooks, proxies, is_strict, announce, settings)
     except (ConfigError, click.ClickException, OSError) as error:
         if log_format == "text":
             raise
@@ -125,7 +100,7 @@ def _serve(
     proxies: int,
     is_strict: bool,
     announce: Callable[[str], None],
-    options: dict[str, Any],
+    settings: dict[str, Any],
 ) -> None:
     from ... import standalone
 
@@ -152,26 +127,21 @@ def _serve(
             log.error("%s: %s", type(error).__name__, error)
         return app
 
-    gunicorn = server.Server(load_app, service.live.look, **options)
+    gunicorn = server.Server(load_app, service.live.look, **settings)
     if gunicorn.ignored:
         names = ", ".join(gunicorn.ignored)
         announce(f"GUNICORN_CMD_ARGS: serve keeps its own {names}")
-    announce(_started(site.name, service, gunicorn.cfg))
-    gunicorn.run()
-
-
-def _started(name: str, service: Service, config: Any) -> str:
-    """Return the line that says what is served and where, as clickable URLs."""
     # `built` is what was read at the start. Looking for an edit would start a thread,
     # which the workers would lose.
     built = service.live.built
     count = len(built.lookup.snapshot.loaded.claims) if built.lookup else 0
-    page = built.router.first_paths.get("page", "")
-    domains = f"{count} {'domain' if count == 1 else 'domains'}"
-    return f"Serving {name}, {domains}, at {_addresses(config, page)}"
+    where = _addresses(gunicorn.cfg, built.router.first_paths.get("page", ""))
+    announce(f"Serving {site.name}, {count} domain{'s' * (count != 1)}, at {where}")
+    gunicorn.run()
 
 
 def _addresses(config: Any, page: str) -> str:
+    """Return where the page is served, as clickable URLs."""
     scheme = "https" if config.is_ssl else "http"
     addresses = []
     for bind in config.bind:
@@ -279,13 +249,11 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
     def import_hooks() -> None:
         with lock:
-            if (
-                functions.load is import_hooks
-            ):  # a class is instantiated once in a worker
-                hooks = site.hooks
-                found = load_hooks(hooks) if hooks else _functions_of_app(info)
-                functions.set(**found)
-                functions.load = lambda: None
+            if functions.load is not import_hooks:
+                return  # a class is instantiated once in a worker
+            found = load_hooks(site.hooks) if site.hooks else _functions_of_app(info)
+            functions.set(**found)
+            functions.load = lambda: None
 
     def import_and_call(name: str, key: str) -> Any:
         try:
@@ -304,12 +272,9 @@ def _importer(site: _Site, functions: Functions) -> Callable[[], None]:
 
 def _functions_of_app(info: ScriptInfo | None) -> dict[str, Any]:
     """Return a site's hooks, each called in an app context: they may use its database."""
+    from ...middleware import within
+
     assert info is not None  # noqa: S101 (see _site_of_project)
     app = info.load_app()
-
-    def call(function: Callable[[str], Any], key: str) -> Any:
-        with app.app_context():
-            return function(key)
-
     functions = app.extensions["autoconfig"].hooks.functions
-    return {name: it and partial(call, it) for name, it in functions.items()}
+    return {name: it and within(app, it) for name, it in functions.items()}

@@ -5,24 +5,15 @@ from __future__ import annotations
 import click
 
 from ... import families
-from ...address import Address, parse_address
 from ...answers import OK
 from ...errors import ConfigError, Problem
 from ...service import Service
-from .. import project, terminal
+from .. import options, project, terminal
 
 
 @click.command("show")
 @click.argument("subject", metavar="[ADDRESS|DOMAIN]", default="")
-@click.option(
-    "--format",
-    "name",
-    type=click.Choice(list(families.formats(families.FAMILIES))),
-    default="thunderbird",
-    show_default=True,
-    help="Whose document to print: activesync is what telephones with Exchange accounts "
-    "get, apple a configuration profile, pacc a JSON document.",
-)
+@options.of("show", name=click.Choice(list(families.formats(families.FAMILIES))))
 def command(subject: str, name: str) -> None:
     """Print the document that a mail client gets.
 
@@ -30,9 +21,8 @@ def command(subject: str, name: str) -> None:
     for a request that names no domain.
     """
     service = project.service()
-    nothing = (
-        f"nothing is served {f'for {subject}' if subject else 'without an address'}"
-    )
+    whose = f"for {subject}" if subject else "without an address"
+    nothing = f"nothing is served {whose}"
     format_ = families.formats(service.families).get(name)
     if format_ is None:
         message = f"{name} is not among the clients that are served"
@@ -40,7 +30,8 @@ def command(subject: str, name: str) -> None:
         raise _error(service, message, f"{cure} in the file")
     with project.asking(service, subject):
         if "@" in subject or not subject:
-            served = service.lookup.look_up(_address(subject), "")
+            asked = project.address(subject) if subject else None
+            served = service.lookup.look_up(asked, "")
         else:
             served = service.lookup.find_domain(project.domain(subject))
     if served is None:
@@ -51,14 +42,6 @@ def command(subject: str, name: str) -> None:
         cure = f"{name} has no place for any server of its provider"
         raise _error(service, nothing, cure)
     terminal.write(answer.body)
-
-
-def _address(subject: str) -> Address | None:
-    try:
-        return parse_address(subject) if subject else None
-    except ValueError:
-        message = f"{subject!r} is not an email address"
-        raise click.BadParameter(message, param_hint="ADDRESS") from None
 
 
 def _error(service: Service, message: str, cure: str) -> ConfigError:

@@ -12,7 +12,7 @@ import click
 from ... import families
 from ...config.explain.lines import with_lines
 from ...errors import ConfigError, Problem
-from .. import project, terminal
+from .. import options, project, terminal
 from ..problems import shown
 from ..warnings import find_warnings
 
@@ -23,9 +23,7 @@ _SILENT_CURE = "leave that family out of `clients`, if you like"
 
 
 @click.command("validate")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON object, for scripts."
-)
+@options.of("validate")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """Report the errors of the file, and warnings about what some clients cannot use.

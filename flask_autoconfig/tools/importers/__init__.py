@@ -29,9 +29,7 @@ Source: TypeAlias = Path | str  # a file, or a URL
 _MOST_BYTES = 64 * 1024 * 1024  # of a file
 _MOST_SECONDS = 20.0  # for a URL, with its redirects
 _DOWNLOAD = "download it, and name the file"
-_NAMES = (
-    "config-v1.1.xml, an Autodiscover answer, a profile or a file of automx or automx2"
-)
+_NAMES = "config-v1.1.xml, an Autodiscover answer, a profile, or a file of automx(2)"
 
 
 def _read_xml(_file: Path, data: bytes) -> Imported:
@@ -61,7 +59,7 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
     A string is a URL. Raises ConfigError that names each invalid file.
     """
     problems: list[Problem] = []
-    found: list[tuple[Source, Raw]] = []
+    found: list[Raw] = []
     for file in dict.fromkeys(files):
         try:
             providers, notes, where = _read(file)
@@ -73,16 +71,15 @@ def import_files(files: Iterable[Source], tell: Callable[[str], None]) -> str:
                 for note in leave_out_invalid(provider, where):
                     tell(f"{file}: {note}")
             from_raw({"provider": providers})
-            found += [(file, provider) for provider in providers]
+            found += providers
         except UnreadableError as error:
             problems.append(Problem(str(file), str(error), error.cure))
         except ConfigError as error:
-            problems += [
-                it._replace(place=f"{file}: {it.place}") for it in error.problems
-            ]
+            found_here = error.problems
+            problems += [it._replace(place=f"{file}: {it.place}") for it in found_here]
     if problems:
         raise ConfigError(problems, "nothing is imported")
-    return dumps(from_raw({"provider": _merged(found, tell)}).tables)
+    return dumps(from_raw({"provider": _merged(found)}).tables)
 
 
 def _read(file: Source) -> Imported:
@@ -195,33 +192,26 @@ def _step_to(provider: Raw, place: str) -> tuple[Any, Any]:
 
 # --- Providers of several files -------------------------------------------------------
 
-_TITLES = ("display_name", "display_short_name")
 _DOMAINS = ("domains", "mx_domains")
 
 
-def _merged(
-    found: Iterable[tuple[Source, Raw]], tell: Callable[[str], None]
-) -> list[Raw]:
+def _merged(found: Iterable[Raw]) -> list[Raw]:
     """Return the providers, those with the same servers as one with all domains.
 
-    A name that differs only by the provider's own domain counts as the same.
+    A name that differs only by the provider's own domain gets a placeholder for it.
     """
     merged: dict[str, Raw] = {}
-    for file, provider in found:
+    for provider in found:
         shared = {key: it for key, it in provider.items() if key not in _DOMAINS}
         for domain in provider.get("domains", ())[:1]:
-            for key in _TITLES:
-                name = shared.get(key, domain)
-                shared[key] = name.replace(domain, "%EMAILDOMAIN%")
+            for key in shared.keys() & {"display_name", "display_short_name"}:
+                shared[key] = shared[key].replace(domain, "%EMAILDOMAIN%")
         first = merged.setdefault(repr(sorted(shared.items())), provider)
         if first is provider:
             continue
         for key in _DOMAINS:
             first.setdefault(key, []).extend(provider.get(key, ()))
-        for key in _TITLES:
-            if first.get(key) != provider.get(key):
-                first.pop(key, None)
-                tell(f"{file}: {key} is left out: the domains share a provider")
+        first |= shared
     for provider in merged.values():
         for key in _DOMAINS:
             provider[key] = list(dict.fromkeys(provider.get(key, ())))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...config.ports import standard_port
+from ...files import table_beside
 from .imported import (
     DAV,
     TYPES,
@@ -20,8 +21,7 @@ from .imported import (
     usable,
 )
 
-_WORDS: dict[str, dict[str, str]]
-_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_WORDS: dict[str, dict[str, str]] = table_beside(__file__, "automx.toml")
 _YES, _NO = {"1", "y", "yes", "t", "true", "on"}, {"", "no", "false", "off", "0"}
 _LONGEST_VALUE = 1000  # characters
 
@@ -89,15 +89,13 @@ def _parse(text: str) -> dict[str, Mapping[str, str]]:
     return {name: ChainMap(values, shared) for name, values in texts.items()}
 
 
+@dataclass
 class _Section:
     """A section with settings, and notes of what is left out of it."""
 
-    def __init__(
-        self, name: str, values: Mapping[str, str], notes: dict[str, None]
-    ) -> None:
-        self._name = name
-        self._values = values
-        self._notes = notes
+    name: str
+    values: Mapping[str, str]
+    notes: dict[str, None]
 
     def settings(self) -> Raw:
         raw: Raw = {
@@ -154,7 +152,7 @@ class _Section:
         return {**server, "hostname": host, "port": port, "socket_type": socket_type}
 
     def _get(self, key: str) -> str:
-        value = self._values.get(key, "")
+        value = self.values.get(key, "")
         if len(value) > _LONGEST_VALUE:  # [DEFAULT] may give it to every section
             raise UnreadableError(f"its {key} has {len(value):,} characters")
         return value
@@ -177,4 +175,4 @@ class _Section:
         self._note(f"{key} = {self._get(key)[:60]} is left out: {why}")
 
     def _note(self, sentence: str) -> None:
-        self._notes[f"[{self._name}]: {sentence}"] = None
+        self.notes[f"[{self.name}]: {sentence}"] = None

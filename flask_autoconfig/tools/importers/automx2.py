@@ -6,7 +6,7 @@ The files are untrusted: each value is checked against the type that is declared
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,7 +86,6 @@ def _imported(
 
 
 def _by_content(rows: Iterable[_Server], notes: dict[str, None]) -> dict[str, Raw]:
-    """Return the servers of a domain, in their order, equal ones once."""
     tables = (_table(row, notes) for row in rows)
     return {repr(table): table for table in tables if table}
 
@@ -232,7 +231,20 @@ class _Database:
         if any(hidden[name] for name in names):
             raise UnreadableError(f"the table {table} in it has computed columns")
         query = f"SELECT {', '.join(names) or 1} FROM main.{table}"  # noqa: S608
-        rows = dict.fromkeys(self._bounded(query))  # without repeated ones
+        interval = 10_000
+        ticks = iter(range(_MOST_STEPS // interval))
+        self._connection.set_progress_handler(
+            lambda: next(ticks, None) is None, interval
+        )
+        rows: dict[tuple[Any, ...], None] = {}  # without repeated ones
+        for row in self._connection.execute(query):
+            rows[row] = None
+            self._bytes_left -= sum(
+                len(value) if isinstance(value, str | bytes) else 64 for value in row
+            )
+            if self._bytes_left < 0:
+                limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
+                raise UnreadableError(f"its tables hold {limit}")
         if len(rows) > _MOST_ROWS:
             limit = f"more than {_MOST_ROWS:,} different rows"
             raise UnreadableError(f"the table {table} in it has {limit}")
@@ -243,19 +255,3 @@ class _Database:
             ]
         except msgspec.ValidationError as error:
             raise UnreadableError(f"the table {table} in it: {error}") from error
-
-    def _bounded(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query, within the limits of time and size."""
-        interval = 10_000
-        ticks = iter(range(_MOST_STEPS // interval))
-        self._connection.set_progress_handler(
-            lambda: next(ticks, None) is None, interval
-        )
-        for row in self._connection.execute(query):
-            self._bytes_left -= sum(
-                len(value) if isinstance(value, str | bytes) else 64 for value in row
-            )
-            if self._bytes_left < 0:
-                limit = f"more than {_MOST_BYTES // 1024 // 1024} MiB of values"
-                raise UnreadableError(f"its tables hold {limit}")
-            yield row

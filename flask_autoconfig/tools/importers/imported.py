@@ -35,9 +35,7 @@ class UnreadableError(ValueError):
 
 def add_server(provider: Raw, server: Raw) -> None:
     """Add a server to the provider's list for its type."""
-    key = (
-        "outgoing" if server["type"] == "smtp" else DAV.get(server["type"], "incoming")
-    )
+    key = {"smtp": "outgoing", **DAV}.get(server["type"], "incoming")
     provider.setdefault(key, []).append(server)
 
 

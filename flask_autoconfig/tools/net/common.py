@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import tomllib
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
+
+from ...files import table_beside
 
 T = TypeVar("T")
 
@@ -31,10 +31,8 @@ class ProbeError(Exception):
         super().__init__(message)
 
 
-@cache
-def texts() -> dict[str, Any]:
-    """Return the texts of failed lookups and handshakes, from failures.toml."""
-    return tomllib.loads(Path(__file__).with_name("failures.toml").read_text("utf-8"))
+# The texts of failed lookups and handshakes.
+texts = partial(table_beside, __file__, "failures.toml")
 
 
 def in_thread(function: Callable[[], T]) -> Future[T]:

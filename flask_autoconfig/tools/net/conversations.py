@@ -47,7 +47,11 @@ class Conversation:
             self.sock.settimeout(self._left())
             data = self.sock.recv(4096)
             if not data:
-                raise self._ended()
+                if self._last.upper().startswith(self.refusals):
+                    raise self.refused("it turns clients away", self._last)
+                after = f" after “{self.quoted(self._last)}”" if self._last else ""
+                problem = f"the server closed the connection{after}"
+                raise ProbeError("protocol", problem, texts()["mail"]["closed"])
             self._received += len(data)
             if self._received > MOST_TEXT:
                 raise ProbeError("protocol", "an answer without end")
@@ -55,14 +59,6 @@ class Conversation:
         line, _, self._buffer = self._buffer.partition(b"\n")
         self._last = line.rstrip(b"\r").decode("utf-8", "replace")
         return self._last
-
-    def _ended(self) -> ProbeError:
-        """Return the error for a connection that the server closed, with its last words."""
-        if self._last.upper().startswith(self.refusals):
-            return self.refused("it turns clients away", self._last)
-        after = f" after “{self.quoted(self._last)}”" if self._last else ""
-        problem = f"the server closed the connection{after}"
-        return ProbeError("protocol", problem, texts()["mail"]["closed"])
 
     def refused(self, problem: str, line: str) -> ProbeError:
         """Return the error for a server that refuses, with its words and their cure."""

@@ -158,9 +158,8 @@ class Resolver:
         limited = self.until(time.monotonic() + self._timeout)
         found = [ip_address(record.address) for record in limited._both_kinds(host)]
         # Sorted, so that each run asks the same server, whatever order records come in.
-        return [
-            str(one) for one in sorted(found, key=lambda it: (-it.version, it.packed))
-        ]
+        found.sort(key=lambda it: (-it.version, it.packed))
+        return [str(one) for one in found]
 
     def _both_kinds(self, host: str) -> list[Any]:
         """Return the AAAA and A records of a host, looked up side by side.
@@ -195,9 +194,8 @@ class Resolver:
             if records:
                 self.unanswered[host] = type_
             other = "A" if type_ == "AAAA" else "AAAA"
-            reason = (
-                f"the name server does not answer for {type_} (it does for {other})"
-            )
+            told = f"does not answer for {type_} (it does for {other})"
+            reason = f"the name server {told}"
             failed[type_] = LookupFailed(host, reason, "kind")
         if failed and not records:
             raise next(iter(failed.values()))

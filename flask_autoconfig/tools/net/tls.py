@@ -253,7 +253,6 @@ def _kind(certificate: Certificate, host: str, sent: Sent, code: int) -> str:
 
 
 def _path(sent: Sent) -> list[Mapping[str, Any]]:
-    """Return the server's certificate and those of its issuers that were sent."""
     path = list(sent[:1])
     while path:
         issuer = path[-1].get("issuer")
@@ -265,7 +264,6 @@ def _path(sent: Sent) -> list[Mapping[str, Any]]:
 
 
 def _name(sent: Sent, part: str = "issuer") -> str:
-    """Return the name of a certificate's issuer or subject, "" for none."""
     named = [pair for one in sent for parts in one.get(part) or () for pair in parts]
     names = dict(named)
     return str(names.get("commonName") or names.get("organizationName") or "")[:80]
