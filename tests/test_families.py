@@ -716,10 +716,18 @@ def test_a_redirect_leads_to_another_url_in_ascii_or_is_404(
     assert ask("/.well-known/carddav", Host="example.com").status_code == 404
 
 
-def test_outlook_and_apple_know_a_calendar_known_by_host(serve: Serve) -> None:
+def test_every_family_tells_the_same_url_of_a_calendar_known_by_host(
+    serve: Serve, toml: Write
+) -> None:
     calendar = 'type = "caldav"\nhostname = "dav.test"\nport = 8443\n'
-    ask = serve(f"{TWO_DOMAINS}[[provider.calendar]]\n{calendar}")
-    url = "https://dav.test:8443/.well-known/caldav"
+    text = f"{TWO_DOMAINS}[[provider.calendar]]\n{calendar}"
+    ask, url = serve(text), "https://dav.test:8443/.well-known/caldav"
+    assert f"<url>{url}</url>" in ask("/mail/config-v1.1.xml").text
+    moved = ask("/.well-known/caldav", Host="example.com")
+    assert moved.headers["Location"] == url
+    zone = run("--config", toml(text), "dns", "--target", "www.example.com").stdout
+    assert "_caldavs._tcp IN SRV 0 1 8443 dav.test." in zone
+    assert "_caldavs._tcp IN TXT" not in zone
     assert protocols(ask(POX, "POST", data=pox()))[-1]["Server"] == url
     found = payloads(ask(PROFILE).data)["com.apple.caldav.account"]
     assert (found["CalDAVHostName"], found["CalDAVPort"]) == ("dav.test", 8443)

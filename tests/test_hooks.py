@@ -293,8 +293,9 @@ def test_simultaneous_requests_share_one_call(serve: Serve) -> None:
 
 
 def test_during_a_call_others_get_the_last_result(
-    serve: Serve, clock: Clock, caplog: Log
+    serve: Serve, clock: Clock, caplog: Log, monkeypatch: Patch
 ) -> None:
+    monkeypatch.setattr(calling, "_PATIENCE", 30)  # longer than the hook takes
     served = serve(find_provider=lambda domain: CUSTOMER)
     served.config("a@customer.test")
     clock.now += 61
@@ -323,13 +324,20 @@ def test_hooks_that_hang_do_not_block_all_threads(
 ) -> None:
     monkeypatch.setattr(calling, "_TURN", 0.01)
     goes_on = threading.Event()
-    served = serve(find_provider=lambda domain: goes_on.wait(30) and None)
+    served = serve(find_provider=lambda domain: CUSTOMER)
+    served.config("fred@customer.test")
+    clock.now += 61
+    served.hooks.functions.set(find_provider=lambda _: goes_on.wait(30) and None)
     addresses = [f"fred@c{number}.test" for number in range(40)]
     with ThreadPoolExecutor(40) as pool:
         answers = [pool.submit(served.config, address) for address in addresses]
         until(lambda: sum(it.done() for it in answers) == 40 - calling._MOST_CALLS)
         assert {it.result().status[:3] for it in answers if it.done()} == {"503"}
         assert served.config("fred@example.com").status == "200 OK"
+        monkeypatch.setattr(calling, "_TURN", 25)
+        last = pool.submit(served.config, "fred@customer.test")
+        until(last.done, 10)  # who has a last result does not wait for a turn
+        assert last.result().status == "200 OK"
         goes_on.set()
     assert "16 calls have not returned" in caplog.text
     clock.now += 3  # such a failure is not cached for longer
