@@ -482,6 +482,15 @@ def test_the_steps_are_in_the_order_of_the_program(
     assert places == sorted(places)
 
 
+@rows("labels", "language, labels")
+def test_an_iphone_shows_the_labels_of_its_language(
+    app: Flask, language: str, labels: list[str]
+) -> None:
+    steps = steps_of(ask(app, f"{ANNA}&program=iphone&lang={language}"))
+    found = re.findall(r'class="autoconfig-label">(.*?)</b>', steps)
+    assert list(map(unescape, found)) == labels
+
+
 def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     file = toml(TWO_DOMAINS)
     page = ask(file, f"{FRED}&program=iphone").text
@@ -773,13 +782,21 @@ def test_what_the_file_says_of_an_account_is_shown_at_its_place(toml: Write) -> 
     assert "Our manual" not in unknown
 
 
-@pytest.mark.parametrize(("device", "there"), [("mac", "ios"), ("linux", "android")])
-def test_a_tablet_that_claims_to_be_a_computer_has_a_way_on(
-    app: Flask, device: str, there: str
+@rows("tablets", "device, program, there, first")
+def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
+    app: Flask, device: str, program: str, there: str, first: str
 ) -> None:
-    page = ask(app, f"{ANNA}&device={device}&program=outlook-mobile").text
-    (href,) = re.findall(r'href="([^"]+)#steps">Set up this device', page)
-    assert f"device={there}" in href
+    agent = {"User-Agent": seen.AGENTS[device]}
+    page = ask(app, f"{ANNA}&program={program}", User_Agent=agent["User-Agent"])
+    (link,) = re.findall(r'href="([^"]+)#steps">Set up this device', page.text)
+    found = Client(app).get(unescape(link), headers=agent)
+    steps = steps_of(found)
+    assert first in steps.partition("</h3>")[0]
+    assert "<details" not in steps
+    assert "autoconfig-qr" not in steps
+    tiles = re.findall(r'href="([^"]+program=[^"]+#steps)"', found.text)
+    assert tiles
+    assert all(f"device={there}" in tile for tile in tiles)
 
 
 @rows("templates", "template, parts", "tables.toml")
