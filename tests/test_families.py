@@ -23,29 +23,23 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
-    BIN,
     TWO_DOMAINS,
     Asking,
     asking,
     certificate_for,
-    free_port,
-    names,
     outlook_asks,
     program,
     rows,
     run,
-    running,
     site,
     table,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
-from world import radicale
 
 from flask_autoconfig import (
     AutoconfigMiddleware,
     ConfigError,
-    autoconfig,
     create_app,
     load,
 )
@@ -138,14 +132,11 @@ def test_a_request_is_read_in_all_its_spellings(serve: Serve) -> None:
         assert len(protocols(reply)) == 3
 
 
-def test_a_sites_catch_all_and_limit_do_not_keep_outlook_from_its_answer(
+def test_a_sites_limit_of_bodies_does_not_keep_outlook_from_its_answer(
     toml: Write,
 ) -> None:
-    app = Flask("site")
-    app.add_url_rule("/<path:rest>", "rest", lambda rest: "a page")
-    app.config.update(AUTOCONFIG_FILE=toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
-    app.register_blueprint(autoconfig)
-    assert len(protocols(Client(app).post(POX, data=pox()))) == 3
+    app = site(toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
+    assert len(protocols(asking(app)(POX, "POST", data=pox()))) == 3
 
 
 FAULTY = {
@@ -732,43 +723,6 @@ def test_every_family_tells_the_same_url_of_a_calendar_known_by_host(
     found = payloads(ask(PROFILE).data)["com.apple.caldav.account"]
     assert (found["CalDAVHostName"], found["CalDAVPort"]) == ("dav.test", 8443)
     assert "CalDAVPrincipalURL" not in found  # it looks at that place by itself
-
-
-@pytest.mark.world
-def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from caldav.davclient import DAVClient
-    from caldav.discovery import discover_service
-
-    url = "https://dav.example.test/"
-    book = f'[[provider.address_book]]\ntype = "carddav"\nurl = "{url}"\n'
-    text = TWO_DOMAINS.replace("example.com", "example.test")
-    env = {"AUTOCONFIG_FILE": str(toml(text + DAV.format(url) + book))}
-    certificate, key = certificate_for("example.test", folder=tmp_path)
-    dav_certificate = certificate_for("dav.example.test", folder=tmp_path)
-    port = free_port()
-    tls = ("--certfile", certificate, "--keyfile", key, "--no-control-socket")
-    app = ("--bind", f"127.0.0.1:{port}", *tls, "flask_autoconfig:create_app()")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    with (
-        radicale(tmp_path / "radicale", dav_certificate) as dav_port,
-        running(BIN / "gunicorn", *app, port=port, env=env, at_once=True),
-        names(
-            monkeypatch,
-            {("example.test", 443): port, ("dav.example.test", 443): dav_port},
-        ),
-    ):
-        for service in ("caldav", "carddav"):
-            found = discover_service("fred@example.test", service, timeout=10)
-            assert found is not None
-            assert (found.source, found.url) == ("well-known", url)
-        with DAVClient(url, username="fred@example.test", password="secret") as client:
-            anything: Any = client  # its types are not all there
-            principal = anything.principal()
-            principal.make_calendar(name="Work")
-            calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
-    assert calendars == ["Work"]
 
 
 # --- All families -----------------------------------------------------------------------

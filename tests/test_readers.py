@@ -16,6 +16,8 @@ import aiohttp
 import dns.resolver
 import maildiscover
 import pytest
+from caldav.davclient import DAVClient
+from caldav.discovery import discover_service
 from maildiscover.autoconfig import Autoconfig
 from support import (
     BIN,
@@ -142,3 +144,18 @@ def test_vdirsyncer_finds_the_collections_of_a_real_server_by_domain(
     found = [unquote(url).rstrip("/") for url in asyncio.run(collections())]
     assert found == [f"https://{DOMAIN}/dav/{USER}/work"]
     gc.collect()  # so that warnings of unclosed connections belong to this test
+
+
+@pytest.mark.usefixtures("site")
+def test_a_caldav_client_finds_its_calendars_from_the_domain_alone() -> None:
+    url = f"https://{DOMAIN}/dav/"
+    for service in ("caldav", "carddav"):
+        found = discover_service(USER, service, timeout=10)
+        assert found is not None
+        assert (found.source, found.url) == ("well-known", url)
+    with DAVClient(url, username=USER, password=PASSWORD) as client:
+        anything: Any = client  # its types are not all there
+        principal = anything.principal()
+        principal.make_calendar(name="Work")
+        calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
+    assert calendars == ["Work"]
