@@ -19,6 +19,7 @@ import pytest
 from caldav.davclient import DAVClient
 from caldav.discovery import discover_service
 from maildiscover.autoconfig import Autoconfig
+from myldiscovery.discovery import parse_autoconfig
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -118,6 +119,17 @@ def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
         by_dns = maildiscover.DNSSRV(USER).get()
         assert _found(by_dns) == {name: SERVERS[name] for name in ("imaps", "pop3s")}
         assert _found(maildiscover.get(USER)) == SERVERS  # else it raises
+
+
+def test_myl_discovery_reads_ports_and_encryption(toml: Write) -> None:
+    pop3 = '[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.example.com"\n'
+    file = toml(TWO_DOMAINS.replace(pop3, ""))
+    found = parse_autoconfig(
+        run_process("--config", file, "show", "example.com").stdout
+    )
+    expected = {"port": 993, "starttls": False, "ssl": True}
+    assert found["imap"] == {"server": "imap.example.com", **expected}
+    assert found["smtp"] == {"server": "smtp.example.com", **expected, "port": 465}
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's, over TLS
