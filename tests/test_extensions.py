@@ -29,6 +29,7 @@ from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from sqlalchemy import text
 from support import BIN, ROOT, Asking, asking, fetch, free_port, outlook_asks, running
+from support import site as site_with_blueprint
 from werkzeug.test import Client, TestResponse
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware
@@ -254,9 +255,7 @@ def told(answer: TestResponse, added: set[str]) -> tuple[object, ...]:
 @pytest.mark.parametrize("is_first", [True, False], ids=["we first", "we last"])
 @pytest.mark.parametrize("name", [*PLUGS, "all of them"])
 def test_an_extension_changes_no_response(name: str, is_first: bool) -> None:
-    bare = Flask("bare")
-    bare.config["AUTOCONFIG_FILE"] = FILE
-    bare.register_blueprint(Autoconfig())
+    bare = site_with_blueprint(FILE)
     plugs = [PLUGS[name]] if name in PLUGS else [*PLUGS.values()]
     added = ADDED.get(name, set()) if name in PLUGS else set().union(*ADDED.values())
     site = with_tls(create_site(*plugs, is_first=is_first))
@@ -354,10 +353,8 @@ def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> Non
         lambda: request.form,
         lambda: request.values,
     ):
-        app = Flask("site")
-        app.config["AUTOCONFIG_FILE"] = FILE
+        app = site_with_blueprint(FILE)
         app.before_request(reading(read))
-        app.register_blueprint(Autoconfig())
         client = Client(app)
         answer = client.post(OUTLOOK, data=TAGGED, content_type=media_type)
         assert b"<Server>imap.example.com</Server>" in answer.get_data()

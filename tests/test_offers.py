@@ -292,10 +292,3 @@ def test_a_calendar_url_without_a_path_is_a_warning(path: str) -> None:
     calendar = [{"type": "caldav", "url": f"https://dav.example.com{path}"}]
     places = [found.place for found in find_warnings([provider(calendar=calendar)])]
     assert places == ["provider[0].calendar[0].url"] * (not path)
-
-
-def test_one_server_that_k9_cannot_read_costs_it_the_whole_document() -> None:
-    two = provider(incoming=[IMAP, IMAP | {"socket_type": "plain"}])
-    found = [it for it in find_warnings([two]) if "K-9" in it.client]
-    (message,) = [it.message for it in found if it.place.endswith("socket_type")]
-    assert message.endswith("'plain', and the client drops the whole document")

@@ -20,7 +20,7 @@ from support import TWO_DOMAINS, rows, until
 from support import site as site_with_blueprint
 from werkzeug.test import Client
 
-from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def test_other_requests_reach_the_application_unchanged(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/autod\u0131scover", "/autodi\u017fcover"])
 def test_the_blueprint_folds_the_case_of_ascii_letters_only(path: str) -> None:
-    app = Flask("shop")
-    app.config["AUTOCONFIG_FILE"] = FILE
-    app.register_blueprint(Autoconfig())
+    app = site_with_blueprint(FILE)
     assert Client(app).get(f"{path}/autodiscover.xml").status_code == 404
 
 
