@@ -141,12 +141,6 @@ def is_right(reply: Reply, number: int) -> bool:
     return is_its_own and (of_file if number % 2 == 0 else own)
 
 
-def test_every_customer_has_their_own_settings(url: str) -> None:
-    for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS):
-        assert is_right(ask(url, number), number)
-    assert ask(url, CUSTOMERS + 1).status == 404
-
-
 class Load:
     """Clients that request the same customers repeatedly, and new ones."""
 
@@ -180,12 +174,13 @@ class Load:
             thread.join()
 
 
-def test_no_response_is_wrong_while_the_database_restarts(
+def test_every_customer_has_their_settings_also_while_the_database_restarts(
     server: Postgres, url: str
 ) -> None:
     known = range(101, 121)
-    for number in known:
+    for number in (1, 2, 777, 778, CUSTOMERS - 1, CUSTOMERS, *known):
         assert is_right(ask(url, number), number)
+    assert ask(url, CUSTOMERS + 1).status == 404
     with Load(url, known, range(1000, CUSTOMERS)) as load:
         time.sleep(2)
         assert load.statuses == {"known": {200}, "new": {200}}

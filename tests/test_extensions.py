@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from asks import FILE
 from documents import text_of
-from flask import Flask, Response, abort, redirect, request
+from flask import Flask, abort, redirect, request
 from flask_babel import Babel
 from flask_caching import Cache
 from flask_compress import Compress
@@ -397,17 +397,6 @@ def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:
     assert "<username>u1001</username>" in reply.text
     with app.app_context():
         database.engine.dispose()
-
-
-def test_after_request_functions_of_the_site_apply() -> None:
-    app = create_site()
-
-    @app.after_request
-    def mark(response: Response) -> Response:
-        response.headers["X-Site"] = "mine"
-        return response
-
-    assert ask(with_tls(app), QUESTIONS[0]).headers["X-Site"] == "mine"
 
 
 def test_settings_may_come_from_the_environment(

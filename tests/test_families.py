@@ -37,12 +37,7 @@ from support import (
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 
-from flask_autoconfig import (
-    AutoconfigMiddleware,
-    ConfigError,
-    create_app,
-    load,
-)
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app, load
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
@@ -309,12 +304,6 @@ def test_the_common_host_has_no_settings_for_a_get_without_an_address(
         assert imap_host(reply) == "imap.hoster.test"
 
 
-def test_a_certificate_may_be_requested_for_the_common_host(serve: Serve) -> None:
-    ask = serve(TWO_BRANDS.replace("-s.hoster", "-s.other"))
-    for host, status in (("autodiscover-s.other.test", 200), ("other.test", 404)):
-        assert ask(f"/healthz?domain={host}", Host=host).status_code == status
-
-
 # --- Autodiscover, version 2 -------------------------------------------------------------
 
 
@@ -429,9 +418,7 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
-def test_a_profile_has_the_persons_name_where_the_request_says_it(
-    serve: Serve,
-) -> None:
+def test_a_profile_has_the_persons_name_where_the_request_says_it(serve: Serve) -> None:
     named = 'display_name = "%REALNAME% at %EMAILDOMAIN%"\n\n[[provider.incoming]]'
     ask = serve(TWO_DOMAINS.replace("[[provider.incoming]]", named, 1))
     for query, name in (

@@ -20,12 +20,7 @@ from support import TWO_DOMAINS, outlook_asks, site, table, until
 from werkzeug.exceptions import NotFound
 from werkzeug.test import Client
 
-from flask_autoconfig import (
-    Autoconfig,
-    AutoconfigMiddleware,
-    ConfigError,
-    create_app,
-)
+from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.answers import Request
 from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
 from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling

@@ -52,9 +52,7 @@ def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
     os.utime(file, (time.time() - 3e7, time.time() - 3e7))
 
 
-def test_every_worker_takes_up_an_edited_file_within_two_seconds(
-    toml: Write,
-) -> None:
+def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) -> None:
     file = toml(TWO_DOMAINS)
     ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
     ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]

@@ -86,15 +86,13 @@ def test_a_served_host_answers_for_unknown_domains(toml: Write, more: str) -> No
     names = f'{more}autodiscover_host = "ad.test"\ndomains'
     client = Client(create_app(toml(TWO_DOMAINS.replace("domains", names, 1))))
     documents = f"{CONFIG}?emailaddress=a@new.test", f"{V2}&Email=a@new.test"
-    for host in ("example.com", "autoconfig.example2.com"):
+    for host in ("example.com", "www.example.com", "autoconfig.example2.com"):
         for path in documents:
             assert get(client, path, host).status_code == 200
         assert "<domain>new.test</domain>" in get(client, documents[0], host).text
-        for path in (
-            f"{PROFILE}?email=a@new.test",
-            "/mail/setup?emailaddress=a@new.test",
-        ):
-            assert get(client, path, host).status_code == (200 if more else 404)
+        for path in (PROFILE, "/mail/setup", "/mail/setup/qr.svg"):
+            asked = f"{path}?emailaddress=a@new.test"
+            assert get(client, asked, host).status_code == (200 if more else 404)
     for host in ("192.0.2.1", "other.test", "ad.test"):
         for path in (*documents, f"{PROFILE}?email=a@new.test"):
             assert get(client, path, host).status_code == 404
