@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from asks import FILE
 from documents import text_of
-from flask import Flask, abort, redirect, request
+from flask import Flask, request
 from flask_babel import Babel
 from flask_caching import Cache
 from flask_compress import Compress
@@ -359,28 +359,6 @@ def test_a_body_that_the_site_has_read_is_still_answered(media_type: str) -> Non
         answer = client.post(OUTLOOK, data=TAGGED, content_type=media_type)
         assert b"<Server>imap.example.com</Server>" in answer.get_data()
         assert b"<LoginName>fred+a@example.com<" in answer.get_data()
-
-
-def test_the_middleware_answers_in_front_of_a_sites_own_walls(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    app = Flask("site")
-
-    @app.before_request
-    def walls() -> Any:
-        if request.method == "POST" and "nonce" not in request.form:
-            abort(403)
-        home = "https://www.example.com"
-        return redirect("/setup" if request.host_url == f"{home}/" else home)
-
-    question = ("POST", OUTLOOK, POX)
-    assert ask(with_tls(app), question).status_code == 403
-    monkeypatch.chdir(FILE.parent)
-    say("walls of your own", app=app, AutoconfigMiddleware=AutoconfigMiddleware)
-    answer = ask(with_tls(app), question)
-    assert b"<Server>imap.example.com</Server>" in answer.get_data()
-    assert ask(with_tls(app), ("GET", CONFIG, "")).status_code == 200
-    assert ask(with_tls(app), ("GET", "/", "")).status_code == 302
 
 
 def test_hooks_of_the_middleware_use_a_sites_flask_sqlalchemy() -> None:

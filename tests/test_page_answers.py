@@ -534,17 +534,9 @@ def test_the_origin_is_shown_if_it_is_the_providers(
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:
-    long = "x" * 300
-    hosts = [
-        "xn--.test",
-        "xn--a.example.com",
-        "xn--\xe9.test",
-        "a..b",
-        long,
-        "[::1]:80",
-    ]
+    hosts = ["xn--.test", "xn--a.example.com", "xn--\xe9.test", "a..b", "[::1]:80"]
     with serving(toml(TWO_DOMAINS)) as url:
-        for host in hosts:
+        for host in (*hosts, "x" * 300):
             for path in ("", "/qr.svg", "/logo", "/account.svg"):
                 target = f"{url}/mail/setup{path}?{FRED}&name=A"
                 assert fetch(target, Host=host).status in (200, 400, 404), host

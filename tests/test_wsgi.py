@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
@@ -18,6 +19,7 @@ from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from support import TWO_DOMAINS, rows, until
 from support import site as site_with_blueprint
+from test_extensions import say
 from werkzeug.test import Client
 
 from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
@@ -57,9 +59,8 @@ def flask_site() -> Flask:
     def login() -> str:
         return "The shop at /login"
 
-    app.wsgi_app = AutoconfigMiddleware(  # type: ignore[method-assign]
-        app.wsgi_app, FILE
-    )
+    with chdir(FILE.parent):  # where the line of examples/README.md finds the file
+        say("walls of your own", app=app, AutoconfigMiddleware=AutoconfigMiddleware)
     return app
 
 
