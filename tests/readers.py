@@ -104,18 +104,22 @@ def pox(document: bytes) -> Account | None:
     return _account(settings, urls)
 
 
+def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
+    """Return the accounts of a profile by their types."""
+    content = plistlib.loads(profile)["PayloadContent"]
+    return {payload["PayloadType"]: payload for payload in content}
+
+
 def mobileconfig(document: bytes) -> Account:
     """Apple's programs: one server of each kind. TLS or STARTTLS they find out."""
-    payloads = {
-        it["PayloadType"]: it for it in plistlib.loads(document)["PayloadContent"]
-    }
+    accounts = payloads(document)
     urls = [
         (type_, f"{scheme}://{said[f'{prefix}HostName']}:{said[f'{prefix}Port']}")
         for type_, prefix in (("caldav", "CalDAV"), ("carddav", "CardDAV"))
-        if (said := payloads.get(f"com.apple.{type_}.account"))
+        if (said := accounts.get(f"com.apple.{type_}.account"))
         for scheme in ["https" if said[f"{prefix}UseSSL"] else "http"]
     ]
-    mail = payloads.get("com.apple.mail.managed")
+    mail = accounts.get("com.apple.mail.managed")
     if mail is None:
         return Account(urls=tuple(urls))
 

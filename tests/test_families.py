@@ -22,6 +22,7 @@ from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from readers import payloads
 from support import (
     TWO_DOMAINS,
     Asking,
@@ -344,11 +345,6 @@ def test_version_2_says_what_it_cannot_do(
 
 
 # --- Apple ---------------------------------------------------------------------------
-
-
-def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
-    root = plistlib.loads(profile)
-    return {it["PayloadType"]: it for it in root["PayloadContent"]}
 
 
 def mail_of(reply: TestResponse) -> dict[str, Any]:
