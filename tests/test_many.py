@@ -271,19 +271,17 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
     (brands / "e.toml").write_bytes(b"\xff")
     (brands / "f.toml").write_text(brand("example2.com", more="colour = 1"))
     problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
-    heads = [problem.partition("; ")[0].partition(" (at")[0] for problem in problems]
-    assert heads == [
-        "line 8: provider[0].incoming[0].hostname (example.com): expected a host name, "
-        'got "a b"',
-        'brands/a.toml:1: max_age: there is no key "max_age" here',
-        'brands/a.toml:2: include: there is no key "include" here',
-        "brands/b.toml:1:11: not TOML: Expected ']]' at the end of an array declaration",
+    heads = [problem.partition("; ")[0].split(": ") for problem in problems]
+    places = [": ".join(head[:2]) for head in heads]
+    assert places == [
+        "line 8: provider[0].incoming[0].hostname (example.com)",
+        *("brands/a.toml:1: max_age", "brands/a.toml:2: include"),
+        "brands/b.toml:1:11: not TOML",
         "brands/c.toml: it has no provider",
-        "brands/d.toml: cannot read it: it is no ordinary file",
+        "brands/d.toml: cannot read it",
         "brands/e.toml:1:1: not UTF-8 at byte 0",
-        "brands/f.toml:3: provider[0].domains[0] (example2.com): example2.com is "
-        "claimed by provider[0] of autoconfig.toml too",
-        'brands/f.toml:4: provider[0].colour (example2.com): there is no key "colour" here',
+        "brands/f.toml:3: provider[0].domains[0] (example2.com)",
+        "brands/f.toml:4: provider[0].colour (example2.com)",
     ]
     home = "to the file that includes this one"
     assert problems[1].endswith(f"; move max_age {home}")

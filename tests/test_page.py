@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
 import seen
-from browsing import Open, browser, visit
+from browsing import Open, browser, url, visit
 from playwright.sync_api import Page
 from seen import ADDRESS
 from support import program, serving
 
 pytestmark = pytest.mark.world
-__all__ = ["browser", "visit"]  # fixtures
+__all__ = ["browser", "url", "visit"]  # fixtures
 ANNA = f"?emailaddress={ADDRESS}"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    file = seen.configuration(tmp_path_factory.mktemp("page"))
-    with serving(file) as url:
-        yield f"{url}/mail/setup"
 
 
 def steps(page: Page) -> list[str]:
