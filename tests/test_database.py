@@ -69,6 +69,8 @@ class Postgres:
             **self._options,
         )
         wait_for(self.port, process)
+        ready = (_program("pg_isready"), "--quiet", f"--dbname={self.url}")
+        until(lambda: subprocess.run(ready).returncode == 0)
 
     def stop(self) -> None:
         """Kill the server."""
@@ -91,7 +93,6 @@ def server() -> Iterator[Postgres]:
         server = Postgres(folder)
         server.start()
         try:
-            until(lambda: _takes_connections(server))
             with psycopg.connect(server.url, autocommit=True) as connection:
                 connection.execute((EXAMPLES / "customers.sql").read_bytes())
                 connection.execute(
@@ -106,14 +107,6 @@ def server() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
-
-
-def _takes_connections(server: Postgres) -> bool:
-    try:
-        psycopg.connect(server.url).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 @pytest.fixture

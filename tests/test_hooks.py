@@ -9,12 +9,12 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
+from asks import Ask, environ_of
 from flask import Flask
 from support import TWO_DOMAINS, outlook_asks, site, table, until
 from werkzeug.exceptions import NotFound
@@ -103,10 +103,8 @@ class Served:
         """Return the answer to a GET request, or POST with data."""
         path, _, query = target.partition("?")
         method = "POST" if data else "GET"
-        environ: Any = {"wsgi.url_scheme": "https", "HTTP_HOST": host, **more}
-        environ |= {"SERVER_NAME": host, "SERVER_PORT": "443", "QUERY_STRING": query}
-        environ["wsgi.input"] = BytesIO(data.encode())
-        environ["CONTENT_LENGTH"] = str(len(data))
+        asked = environ_of(Ask(path, method, query, data.encode(), host))
+        environ = {**asked, "wsgi.url_scheme": "https", **more}
         return self._service.answer(Request(path, query, host, method, environ))
 
     def config(self, address: str, **more: str) -> Any:
