@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-from seen import AGENTS
+from seen import AGENTS, configuration
 from support import free_port, program
+
+from flask_autoconfig import create_app
 
 if TYPE_CHECKING:  # the fast tier has no Playwright
     from playwright.sync_api import Browser, BrowserContext, Page, Request
@@ -83,3 +85,10 @@ def served(app: Any) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the page of `seen.configuration`."""
+    with served(create_app(configuration(tmp_path_factory.mktemp("page")))) as base:
+        yield f"{base}/mail/setup"

@@ -104,18 +104,22 @@ def pox(document: bytes) -> Account | None:
     return _account(settings, urls)
 
 
+def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
+    """Return the accounts of a profile by their types."""
+    content = plistlib.loads(profile)["PayloadContent"]
+    return {payload["PayloadType"]: payload for payload in content}
+
+
 def mobileconfig(document: bytes) -> Account:
     """Apple's programs: one server of each kind. TLS or STARTTLS they find out."""
-    payloads = {
-        it["PayloadType"]: it for it in plistlib.loads(document)["PayloadContent"]
-    }
+    accounts = payloads(document)
     urls = [
         (type_, f"{scheme}://{said[f'{prefix}HostName']}:{said[f'{prefix}Port']}")
         for type_, prefix in (("caldav", "CalDAV"), ("carddav", "CardDAV"))
-        if (said := payloads.get(f"com.apple.{type_}.account"))
+        if (said := accounts.get(f"com.apple.{type_}.account"))
         for scheme in ["https" if said[f"{prefix}UseSSL"] else "http"]
     ]
-    mail = payloads.get("com.apple.mail.managed")
+    mail = accounts.get("com.apple.mail.managed")
     if mail is None:
         return Account(urls=tuple(urls))
 
@@ -133,17 +137,10 @@ def mobileconfig(document: bytes) -> Account:
     return Account((reading,), (sending,), tuple(urls))
 
 
-class Pacc(NamedTuple):
-    """What a PACC client sets up, and the methods that it is told of."""
-
-    account: Account
-    methods: frozenset[str]
-
-
-def pacc(document: bytes, address: str) -> Pacc:
+def pacc(document: bytes, address: str) -> tuple[Account, set[str]]:
     """PACC: IMAP before POP3, TLS on the standard ports, the address for a login.
 
-    Hosts are names, and URLs are at the standard port of one.
+    Hosts are names, and URLs are at the standard port of one. It gives the methods too.
     """
     said = json.loads(document)
     protocols = said["protocols"]
@@ -170,9 +167,8 @@ def pacc(document: bytes, address: str) -> Pacc:
     ]
     told = said["authentication"]
     methods = {"password"} if told["password"] else set()
-    if "oauth-public" in told:
-        methods.add("OAuth2")
-    return Pacc(Account(reading, sending, tuple(urls)), frozenset(methods))
+    methods |= {"OAuth2"} if "oauth-public" in told else set()
+    return Account(reading, sending, tuple(urls)), methods
 
 
 _SERVICES = {
@@ -182,20 +178,19 @@ _SERVICES = {
     "_pop3._tcp": ("pop3", "STARTTLS"),
     "_submissions._tcp": ("smtp", "SSL"),
     "_submission._tcp": ("smtp", "STARTTLS"),
+    "_caldavs._tcp": ("caldav", ""),
+    "_carddavs._tcp": ("carddav", ""),
+    "_jmap._tcp": ("jmap", ""),
 }
 
 
-class Srv(NamedTuple):
-    """What a program that goes by SRV records sets up, and what it is denied."""
-
-    account: Account
-    denied: frozenset[tuple[str, str]]  # type and security
-
-
-def srv(records: Iterable[tuple[str, str, str]]) -> Srv:
+def srv(
+    records: Iterable[tuple[str, str, str]],
+) -> tuple[Account, set[tuple[str, str]]]:
     """RFC 6186, 3.4 and 6764: of all records the lowest priority, IMAP or POP3.
 
-    `records` are name, type and data as in a zone file.
+    `records` are name, type and data as in a zone file. It gives the types and securities
+    that are denied too.
     """
     records = list(records)
     paths = {
@@ -207,26 +202,22 @@ def srv(records: Iterable[tuple[str, str, str]]) -> Srv:
     denied = set()
     urls: list[tuple[str, str]] = []
     for name, type_, data in records:
-        if type_ != "SRV":
-            continue
-        priority, _, port, target = data.split()
-        host = target.removesuffix(".")
-        if name not in _SERVICES:
-            kind = {"_caldavs._tcp": "caldav", "_carddavs._tcp": "carddav"}.get(name)
-            kind = kind or {"_jmap._tcp": "jmap"}.get(name)
-            if kind:
-                assert host, "programs look no further than a denial"
-                path = paths.get(name, f"/.well-known/{kind}")
-                urls.append((kind, f"https://{host}:{port}{path}"))
+        if type_ != "SRV" or name not in _SERVICES:
             continue
         kind, security = _SERVICES[name]
-        if host:
+        priority, _, port, target = data.split()
+        host = target.removesuffix(".")
+        if not security:
+            assert host, "programs look no further than a denial"
+            path = paths.get(name, f"/.well-known/{kind}")
+            urls.append((kind, f"https://{host}:{port}{path}"))
+        elif host:
             setting = Setting(kind, host, int(port), security, None)
             ranked.append((int(priority), setting))
         else:
             denied.add((kind, security))
     ranked.sort(key=lambda it: it[0])
-    return Srv(_account((it for _, it in ranked), urls), frozenset(denied))
+    return _account((it for _, it in ranked), urls), denied
 
 
 def with_port(url: str) -> str:

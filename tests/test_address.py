@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from readers import payloads
 from support import TWO_DOMAINS, rows
 from werkzeug.test import Client, TestResponse
 
@@ -209,11 +208,6 @@ webmail.login_page = "https://webmail.example.com/%EMAILADDRESS%"
 @pytest.fixture
 def personal(toml: Write) -> Client:
     return Client(create_app(toml(PERSONAL)))
-
-
-def payloads(profile: bytes) -> dict[str, Any]:
-    content = plistlib.loads(profile)["PayloadContent"]
-    return {payload["PayloadType"]: payload for payload in content}
 
 
 @pytest.mark.parametrize("local", ["evil.test/", "evil.test#", "evil.test?x="])

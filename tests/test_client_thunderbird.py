@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -162,33 +161,16 @@ def test_the_service_can_replace_the_isp_database(
     ]
 
 
-def _keys(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every key in the tables of a TOML document."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield (*path, key)
-            yield from _keys(below, (*path, key))
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _keys(below, (*path, index))
-
-
-def _without(raw: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
-    copy: Any = deepcopy(raw)
-    table = copy
-    for step in path[:-1]:
-        table = table[step]
-    del table[path[-1]]
-    return copy  # type: ignore[no-any-return]
-
-
-def _odd_values(read: Any) -> bool:
-    """Whether there is a value that Thunderbird made of an element that is missing."""
-    if isinstance(read, dict):
-        read = list(read.values())
-    if isinstance(read, list):
-        return any(map(_odd_values, read))
-    return read == "" or re.search("undefined|null|NaN", str(read)) is not None
+def _shorter(raw: Any) -> Iterator[Any]:
+    """Yield a TOML document without each of the keys in its tables."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            yield {name: it for name, it in raw.items() if name != key}
+            yield from ({**raw, key: it} for it in _shorter(value))
+    elif isinstance(raw, list):
+        for index, value in enumerate(raw):
+            for it in _shorter(value):
+                yield [*raw[:index], it, *raw[index + 1 :]]
 
 
 def test_thunderbird_reads_no_odd_value_whatever_key_is_left_out(
@@ -196,17 +178,16 @@ def test_thunderbird_reads_no_odd_value_whatever_key_is_left_out(
 ) -> None:
     full = Path(__file__).with_name("full.toml")
     raw = tomllib.loads(full.read_text(encoding="utf-8"))
-    documents = {}
-    for path in _keys(raw):
+    documents = []
+    for shorter in _shorter(raw):
         with suppress(ConfigError):  # a key that must be there
-            for provider in from_raw(_without(raw, path)).providers:
+            for provider in from_raw(shorter).providers:
                 domain = next(iter(provider.exact_domains), "example.com")
                 document = thunderbird_document.write(provider, Recipient(domain))
-                documents[path] = (document.decode(), f"fred@{domain}")
+                documents.append((document.decode(), f"fred@{domain}"))
     assert len(documents) > 80
-    for path, read in zip(documents, client.read([*documents.values()]), strict=True):
-        assert "error" not in read, path
-        assert not _odd_values(read), path
-        types = [server["type"] for server in read["incomingAlternatives"]]
-        for server in read["incomingAlternatives"]:
-            assert server["port"], (path, types)
+    for (text, _), read in zip(documents, client.read(documents), strict=True):
+        assert "error" not in read, text
+        # What Thunderbird makes of an element that is missing.
+        assert not re.search("''|undefined|null|NaN", str(read)), text
+        assert all(server["port"] for server in read["incomingAlternatives"]), text

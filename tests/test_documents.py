@@ -46,13 +46,8 @@ RUN_BY = table("run_by", "tables.toml")
 
 
 def test_every_block_of_shell_is_run() -> None:
-    assert {block.language for block in blocks()} == {
-        "sh",
-        "toml",
-        "python",
-        "html",
-        "text",
-    }
+    languages = {block.language for block in blocks()}
+    assert languages == {"sh", "toml", "python", "html", "text"}
     steps = section("README.md", "Publish it")
     for block in blocks("sh"):
         if block.document == "README.md" and block.code.splitlines()[0] in steps:

@@ -22,33 +22,23 @@ from defusedxml.ElementTree import fromstring
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from readers import payloads
 from support import (
-    BIN,
     TWO_DOMAINS,
     Asking,
     asking,
     certificate_for,
-    free_port,
-    names,
     outlook_asks,
     program,
     rows,
     run,
-    running,
     site,
     table,
 )
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
-from world import radicale
 
-from flask_autoconfig import (
-    AutoconfigMiddleware,
-    ConfigError,
-    autoconfig,
-    create_app,
-    load,
-)
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app, load
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.documents import Recipient, outlook, pacc
 from flask_autoconfig.page.words import languages
@@ -138,14 +128,11 @@ def test_a_request_is_read_in_all_its_spellings(serve: Serve) -> None:
         assert len(protocols(reply)) == 3
 
 
-def test_a_sites_catch_all_and_limit_do_not_keep_outlook_from_its_answer(
+def test_a_sites_limit_of_bodies_does_not_keep_outlook_from_its_answer(
     toml: Write,
 ) -> None:
-    app = Flask("site")
-    app.add_url_rule("/<path:rest>", "rest", lambda rest: "a page")
-    app.config.update(AUTOCONFIG_FILE=toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
-    app.register_blueprint(autoconfig)
-    assert len(protocols(Client(app).post(POX, data=pox()))) == 3
+    app = site(toml(TWO_DOMAINS), MAX_CONTENT_LENGTH=10)
+    assert len(protocols(asking(app)(POX, "POST", data=pox()))) == 3
 
 
 FAULTY = {
@@ -318,12 +305,6 @@ def test_the_common_host_has_no_settings_for_a_get_without_an_address(
         assert imap_host(reply) == "imap.hoster.test"
 
 
-def test_a_certificate_may_be_requested_for_the_common_host(serve: Serve) -> None:
-    ask = serve(TWO_BRANDS.replace("-s.hoster", "-s.other"))
-    for host, status in (("autodiscover-s.other.test", 200), ("other.test", 404)):
-        assert ask(f"/healthz?domain={host}", Host=host).status_code == status
-
-
 # --- Autodiscover, version 2 -------------------------------------------------------------
 
 
@@ -364,11 +345,6 @@ def test_version_2_says_what_it_cannot_do(
 
 
 # --- Apple ---------------------------------------------------------------------------
-
-
-def payloads(profile: bytes) -> dict[str, dict[str, Any]]:
-    root = plistlib.loads(profile)
-    return {it["PayloadType"]: it for it in root["PayloadContent"]}
 
 
 def mail_of(reply: TestResponse) -> dict[str, Any]:
@@ -438,9 +414,7 @@ def test_the_best_server_that_apple_can_use_is_taken(
     assert told == (["provider[0].incoming[0]"] if "GSSAPI" in methods else [])
 
 
-def test_a_profile_has_the_persons_name_where_the_request_says_it(
-    serve: Serve,
-) -> None:
+def test_a_profile_has_the_persons_name_where_the_request_says_it(serve: Serve) -> None:
     named = 'display_name = "%REALNAME% at %EMAILDOMAIN%"\n\n[[provider.incoming]]'
     ask = serve(TWO_DOMAINS.replace("[[provider.incoming]]", named, 1))
     for query, name in (
@@ -716,51 +690,22 @@ def test_a_redirect_leads_to_another_url_in_ascii_or_is_404(
     assert ask("/.well-known/carddav", Host="example.com").status_code == 404
 
 
-def test_outlook_and_apple_know_a_calendar_known_by_host(serve: Serve) -> None:
+def test_every_family_tells_the_same_url_of_a_calendar_known_by_host(
+    serve: Serve, toml: Write
+) -> None:
     calendar = 'type = "caldav"\nhostname = "dav.test"\nport = 8443\n'
-    ask = serve(f"{TWO_DOMAINS}[[provider.calendar]]\n{calendar}")
-    url = "https://dav.test:8443/.well-known/caldav"
+    text = f"{TWO_DOMAINS}[[provider.calendar]]\n{calendar}"
+    ask, url = serve(text), "https://dav.test:8443/.well-known/caldav"
+    assert f"<url>{url}</url>" in ask("/mail/config-v1.1.xml").text
+    moved = ask("/.well-known/caldav", Host="example.com")
+    assert moved.headers["Location"] == url
+    zone = run("--config", toml(text), "dns", "--target", "www.example.com").stdout
+    assert "_caldavs._tcp IN SRV 0 1 8443 dav.test." in zone
+    assert "_caldavs._tcp IN TXT" not in zone
     assert protocols(ask(POX, "POST", data=pox()))[-1]["Server"] == url
     found = payloads(ask(PROFILE).data)["com.apple.caldav.account"]
     assert (found["CalDAVHostName"], found["CalDAVPort"]) == ("dav.test", 8443)
     assert "CalDAVPrincipalURL" not in found  # it looks at that place by itself
-
-
-@pytest.mark.world
-def test_a_caldav_client_finds_its_calendars_from_the_domain_alone(
-    toml: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from caldav.davclient import DAVClient
-    from caldav.discovery import discover_service
-
-    url = "https://dav.example.test/"
-    book = f'[[provider.address_book]]\ntype = "carddav"\nurl = "{url}"\n'
-    text = TWO_DOMAINS.replace("example.com", "example.test")
-    env = {"AUTOCONFIG_FILE": str(toml(text + DAV.format(url) + book))}
-    certificate, key = certificate_for("example.test", folder=tmp_path)
-    dav_certificate = certificate_for("dav.example.test", folder=tmp_path)
-    port = free_port()
-    tls = ("--certfile", certificate, "--keyfile", key, "--no-control-socket")
-    app = ("--bind", f"127.0.0.1:{port}", *tls, "flask_autoconfig:create_app()")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    with (
-        radicale(tmp_path / "radicale", dav_certificate) as dav_port,
-        running(BIN / "gunicorn", *app, port=port, env=env, at_once=True),
-        names(
-            monkeypatch,
-            {("example.test", 443): port, ("dav.example.test", 443): dav_port},
-        ),
-    ):
-        for service in ("caldav", "carddav"):
-            found = discover_service("fred@example.test", service, timeout=10)
-            assert found is not None
-            assert (found.source, found.url) == ("well-known", url)
-        with DAVClient(url, username="fred@example.test", password="secret") as client:
-            anything: Any = client  # its types are not all there
-            principal = anything.principal()
-            principal.make_calendar(name="Work")
-            calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
-    assert calendars == ["Work"]
 
 
 # --- All families -----------------------------------------------------------------------

@@ -23,6 +23,7 @@ from support import (
     TWO_DOMAINS,
     end,
     fetch,
+    open_folder,
     snapshot_of,
     until,
     wait_for,
@@ -224,6 +225,28 @@ def test_only_complete_files_are_served_under_load(running: Running) -> None:
     assert load.lost == []
     assert load.statuses == {200}
     assert set(load.bodies) == DOCUMENTS
+
+
+def test_an_unreadable_file_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    user = os.geteuid()
+    with open_folder() as folder:
+        file = folder / "autoconfig.toml"
+        file.write_text(TWO_DOMAINS)
+        live = Service(file).live
+        file.write_text(OTHER)
+        file.chmod(0)
+        os.seteuid(user or 65534)  # root may read any file
+        try:
+            for _ in range(3):
+                live.look()
+        finally:
+            os.seteuid(user)
+        assert "imap.example.com" in str(snapshot_of(live).loaded)
+        assert caplog.text.count("Permission denied") == 1
+        file.chmod(0o644)
+        for _ in range(2):
+            live.look()
+    assert "mail.example.com" in str(snapshot_of(live).loaded)
 
 
 def test_a_clock_that_is_set_back_hides_no_edit(

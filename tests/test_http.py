@@ -330,7 +330,7 @@ def test_the_default_places_of_the_file_are_searched_in_order(
 def test_certificates_are_wanted_for_the_names_that_clients_request(
     toml: Write,
 ) -> None:
-    mx = 'mx_domains = ["mx.hoster.test"]'
+    mx = 'mx_domains = ["mx.hoster.test"]\nautodiscover_host = "ad.other.test"'
     text = provider("h", ["hoster.test", "*.wild.test"], mx)
     hooked = Functions(find_provider={"hooked.test": "hoster.test"}.get)
     of_hoster = Service(toml(text), hooks=Hooks(hooked)).lookup

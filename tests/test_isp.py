@@ -99,13 +99,3 @@ def test_the_isp_database_answers_for_every_domain_of_a_file(
         assert domain.text in served.xpath("emailProvider/domain/text()")
         types = "emailProvider/*[hostname or url]/@type"
         assert served.xpath(types) == root.xpath(types)
-
-
-def test_the_isp_database_answers_for_a_customer_by_the_hosters_mx_host(
-    database: Client,
-) -> None:
-    path = "/mail/config-v1.1.xml?emailaddress=fred@customer.test"
-    reply = database.get(path, headers={"Host": "autoconfig.mx.example.org"})
-    assert "<hostname>imap.customer.test</hostname>" in reply.text
-    assert "<domain>customer.test</domain>" in reply.text
-    assert "<domain>mail.example.org</domain>" in reply.text

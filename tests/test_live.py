@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -35,15 +35,6 @@ def hosts(url: str, times: int = 20) -> set[bytes]:
     return {b"imap" if b"imap.example.com" in body else b"mail" for body in bodies}
 
 
-@pytest.fixture
-def served(toml: Write, tmp_path: Path) -> Iterator[tuple[Path, str, Path]]:
-    """A service with three workers: its file, URL and log."""
-    file, log = toml(TWO_DOMAINS), tmp_path / "log"
-    with serving(file, "--workers", "3", log=log) as url:
-        assert hosts(url) == {b"imap"}
-        yield file, url, log
-
-
 def saved_by_renaming(file: Path, text: str) -> None:
     other = file.with_suffix(".new")
     other.write_text(text)
@@ -61,39 +52,16 @@ def saved_with_a_date_of_last_year(file: Path, text: str) -> None:
     os.utime(file, (time.time() - 3e7, time.time() - 3e7))
 
 
-def test_every_worker_takes_up_an_edited_file_within_two_seconds(
-    served: tuple[Path, str, Path],
-) -> None:
-    file, url, _ = served
+def test_every_worker_takes_up_an_edited_file_within_two_seconds(toml: Write) -> None:
+    file = toml(TWO_DOMAINS)
     ways: list[Callable[[Path, str], object]] = [Path.write_text, saved_by_renaming]
     ways += [saved_with_its_old_date, saved_with_a_date_of_last_year]
-    for number, save in enumerate(ways):
-        save(file, TWO_DOMAINS if number % 2 else EDITED)
-        host = b"imap" if number % 2 else b"mail"
-        until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
-
-
-def test_an_invalid_empty_or_missing_file_is_logged_and_changes_nothing(
-    served: tuple[Path, str, Path],
-) -> None:
-    file, url, log = served
-    sentence = "The last valid configuration remains in use."
-
-    def logged() -> int:
-        return log.read_text().count(sentence)
-
-    for number, content in enumerate(("", "[[provider", None), 1):
-        before = logged()
-        if content is None:
-            file.unlink()
-        else:
-            file.write_text(content)
-        until(lambda before=before: logged() > before)  # type: ignore[misc]
-        time.sleep(1)  # in which each worker looks twice more
+    with serving(file, "--workers", "3") as url:
         assert hosts(url) == {b"imap"}
-        assert logged() <= 3 * number  # once for each worker that was asked
-    file.write_text(EDITED)
-    until(lambda: hosts(url) == {b"mail"}, seconds=2)
+        for number, save in enumerate(ways):
+            save(file, TWO_DOMAINS if number % 2 else EDITED)
+            host = b"imap" if number % 2 else b"mail"
+            until(lambda host=host: hosts(url) == {host}, seconds=2)  # type: ignore[misc]
 
 
 def look(live: Live[Current], times: int = 4) -> None:
@@ -109,6 +77,24 @@ def document(service: Service, query: str = "") -> Answer:
     answer = service.answer(Request(CONFIG, query))
     assert answer is not None
     return answer
+
+
+def test_an_invalid_empty_or_missing_file_is_logged_once_and_changes_nothing(
+    toml: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = toml(TWO_DOMAINS)
+    service = Service(file)
+    for number, content in enumerate(("", "[[provider", None), 1):
+        file.unlink()
+        if content is not None:
+            file.write_text(content)
+        look(service.live)
+        assert b"imap.example.com" in document(service).body
+        kept = caplog.text.count("The last valid configuration remains in use.")
+        assert kept == number
+    file.write_text(EDITED)
+    look(service.live)
+    assert b"mail.example.com" in document(service).body
 
 
 def test_a_half_written_file_is_not_taken_up(toml: Write) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import TWO_DOMAINS, run
 
-from flask_autoconfig import ConfigError, files
+from flask_autoconfig import ConfigError
 from flask_autoconfig.config import listing, reading
 from flask_autoconfig.config.values import domain_pattern
 from flask_autoconfig.service import Service
@@ -191,8 +191,9 @@ def test_files_are_read_again_only_if_they_may_have_changed(
     a.write_text(brand("a.test"))
     b.write_text(brand("b.test"))
     file = toml(f'include = ["brands/*.toml"]\n{LISTED}')
-    with pytest.MonkeyPatch.context() as patch:  # a slow machine reads them later
-        patch.setattr(files, "CLOCK_STEP", 10**12)
+    tick = customers.stat().st_ctime_ns + 10_000_000  # the next of a coarse clock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: tick)
         fresh = reading.read(file)
     time.sleep(0.05)
     before = reading.read(file, fresh)
@@ -270,19 +271,17 @@ def test_problems_of_all_files_are_reported_together(toml: Write, brands: Path) 
     (brands / "e.toml").write_bytes(b"\xff")
     (brands / "f.toml").write_text(brand("example2.com", more="colour = 1"))
     problems = problems_of(toml(BRANDS.replace("imap.example.com", "a b")))
-    heads = [problem.partition("; ")[0].partition(" (at")[0] for problem in problems]
-    assert heads == [
-        "line 8: provider[0].incoming[0].hostname (example.com): expected a host name, "
-        'got "a b"',
-        'brands/a.toml:1: max_age: there is no key "max_age" here',
-        'brands/a.toml:2: include: there is no key "include" here',
-        "brands/b.toml:1:11: not TOML: Expected ']]' at the end of an array declaration",
+    heads = [problem.partition("; ")[0].split(": ") for problem in problems]
+    places = [": ".join(head[:2]) for head in heads]
+    assert places == [
+        "line 8: provider[0].incoming[0].hostname (example.com)",
+        *("brands/a.toml:1: max_age", "brands/a.toml:2: include"),
+        "brands/b.toml:1:11: not TOML",
         "brands/c.toml: it has no provider",
-        "brands/d.toml: cannot read it: it is no ordinary file",
+        "brands/d.toml: cannot read it",
         "brands/e.toml:1:1: not UTF-8 at byte 0",
-        "brands/f.toml:3: provider[0].domains[0] (example2.com): example2.com is "
-        "claimed by provider[0] of autoconfig.toml too",
-        'brands/f.toml:4: provider[0].colour (example2.com): there is no key "colour" here',
+        "brands/f.toml:3: provider[0].domains[0] (example2.com)",
+        "brands/f.toml:4: provider[0].colour (example2.com)",
     ]
     home = "to the file that includes this one"
     assert problems[1].endswith(f"; move max_age {home}")

@@ -92,8 +92,6 @@ def test_the_endpoint_of_a_url_is_written_beside_it_and_read_back_as_the_url_alo
 
 # --- Methods ---------------------------------------------------------------------------
 
-OAUTH = {"type": "imap", "hostname": "oauth.example.com", "authentication": "OAuth2"}
-
 
 @pytest.mark.parametrize("method", ["OAuth2", "GSSAPI", "TLS-client-cert"])
 def test_a_server_without_a_method_for_a_password_is_offered_to_no_other_client(
@@ -114,22 +112,16 @@ def test_a_server_without_a_method_for_a_password_is_offered_to_no_other_client(
     assert [place for place, _ in outlook.left_out(only)] == methods
 
 
-def test_each_client_gets_the_best_server_that_it_has_a_method_for() -> None:
-    two = provider(
-        incoming=[OAUTH, IMAP],
-        calendar=[
-            {"type": "caldav", "url": "https://a.test/", "authentication": "OAuth2"},
-            {"type": "caldav", "url": "https://b.test/"},
-        ],
-    )
+def test_each_client_gets_the_best_calendar_that_it_has_a_method_for() -> None:
+    calendars = [
+        {"type": "caldav", "url": "https://a.test/", "authentication": "OAuth2"},
+        {"type": "caldav", "url": "https://b.test/"},
+    ]
+    two = provider(calendar=calendars)
     document = outlook.write(two, FRED) or b""
-    assert b"oauth.example.com" not in document
-    assert b"imap.example.com" in document
     assert b"https://a.test/" not in document
     assert b"https://b.test/" in document
-    profile = plistlib.loads(apple.write(two, FRED) or b"")
-    mail, calendar = profile["PayloadContent"]
-    assert mail["IncomingMailServerHostName"] == "imap.example.com"
+    _, calendar = plistlib.loads(apple.write(two, FRED) or b"")["PayloadContent"]
     assert calendar["CalDAVHostName"] == "b.test"
 
 
@@ -292,10 +284,3 @@ def test_a_calendar_url_without_a_path_is_a_warning(path: str) -> None:
     calendar = [{"type": "caldav", "url": f"https://dav.example.com{path}"}]
     places = [found.place for found in find_warnings([provider(calendar=calendar)])]
     assert places == ["provider[0].calendar[0].url"] * (not path)
-
-
-def test_one_server_that_k9_cannot_read_costs_it_the_whole_document() -> None:
-    two = provider(incoming=[IMAP, IMAP | {"socket_type": "plain"}])
-    found = [it for it in find_warnings([two]) if "K-9" in it.client]
-    (message,) = [it.message for it in found if it.place.endswith("socket_type")]
-    assert message.endswith("'plain', and the client drops the whole document")

@@ -482,6 +482,15 @@ def test_the_steps_are_in_the_order_of_the_program(
     assert places == sorted(places)
 
 
+@rows("labels", "language, labels")
+def test_an_iphone_shows_the_labels_of_its_language(
+    app: Flask, language: str, labels: list[str]
+) -> None:
+    steps = steps_of(ask(app, f"{ANNA}&program=iphone&lang={language}"))
+    found = re.findall(r'class="autoconfig-label">(.*?)</b>', steps)
+    assert list(map(unescape, found)) == labels
+
+
 def test_the_steps_describe_the_profile(toml: Write, tmp_path: Path) -> None:
     file = toml(TWO_DOMAINS)
     page = ask(file, f"{FRED}&program=iphone").text
@@ -525,17 +534,9 @@ def test_the_origin_is_shown_if_it_is_the_providers(
 
 
 def test_every_host_gets_a_response(toml: Write) -> None:
-    long = "x" * 300
-    hosts = [
-        "xn--.test",
-        "xn--a.example.com",
-        "xn--\xe9.test",
-        "a..b",
-        long,
-        "[::1]:80",
-    ]
+    hosts = ["xn--.test", "xn--a.example.com", "xn--\xe9.test", "a..b", "[::1]:80"]
     with serving(toml(TWO_DOMAINS)) as url:
-        for host in hosts:
+        for host in (*hosts, "x" * 300):
             for path in ("", "/qr.svg", "/logo", "/account.svg"):
                 target = f"{url}/mail/setup{path}?{FRED}&name=A"
                 assert fetch(target, Host=host).status in (200, 400, 404), host
@@ -712,25 +713,21 @@ def test_every_url_has_the_mount_point(toml: Write) -> None:
 # --- Hooks and templates of a site -----------------------------------------------------
 
 
-def test_a_provider_of_a_hook_has_a_brand_but_no_file(toml: Write) -> None:
-    look = {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}}
-    row: dict[str, object] = {
+def test_a_provider_of_a_hook_has_a_brand(toml: Write) -> None:
+    customer: dict[str, object] = {
         "display_name": "Customer Ltd.",
         "incoming": [{"type": "imap", "hostname": "imap.customer.test"}],
         "outgoing": [{"type": "smtp", "hostname": "smtp.customer.test"}],
+        "page": {"colour": "#7a1f3d", "contact": {"phone": "044 123 45 67"}},
     }
-    for logo, status in (({}, 200), ({"logo": "/etc/passwd"}, 503)):
-        customer = row | {"page": look | logo}
-        middleware = AutoconfigMiddleware(
-            little_site,
-            toml(TWO_DOMAINS),
-            find_provider={"customer.test": customer}.get,
-        )
-        page = ask(middleware, "emailaddress=fred@customer.test")
-        assert page.status_code == status
-        if status == 200:
-            assert "Customer Ltd." in page.text
-            assert "colours.css?colour=7a1f3d" in page.text
+    find = {"customer.test": customer}.get
+    middleware = AutoconfigMiddleware(
+        little_site, toml(TWO_DOMAINS), find_provider=find
+    )
+    page = ask(middleware, "emailaddress=fred@customer.test")
+    assert page.status_code == 200
+    assert "Customer Ltd." in page.text
+    assert "colours.css?colour=7a1f3d" in page.text
 
 
 def test_a_customer_of_a_hook_is_not_mistyped(toml: Write) -> None:
@@ -773,13 +770,21 @@ def test_what_the_file_says_of_an_account_is_shown_at_its_place(toml: Write) -> 
     assert "Our manual" not in unknown
 
 
-@pytest.mark.parametrize(("device", "there"), [("mac", "ios"), ("linux", "android")])
-def test_a_tablet_that_claims_to_be_a_computer_has_a_way_on(
-    app: Flask, device: str, there: str
+@rows("tablets", "device, program, there, first")
+def test_a_tablet_that_claims_to_be_a_computer_finds_its_steps(
+    app: Flask, device: str, program: str, there: str, first: str
 ) -> None:
-    page = ask(app, f"{ANNA}&device={device}&program=outlook-mobile").text
-    (href,) = re.findall(r'href="([^"]+)#steps">Set up this device', page)
-    assert f"device={there}" in href
+    agent = {"User-Agent": seen.AGENTS[device]}
+    page = ask(app, f"{ANNA}&program={program}", User_Agent=agent["User-Agent"])
+    (link,) = re.findall(r'href="([^"]+)#steps">Set up this device', page.text)
+    found = Client(app).get(unescape(link), headers=agent)
+    steps = steps_of(found)
+    assert first in steps.partition("</h3>")[0]
+    assert "<details" not in steps
+    assert "autoconfig-qr" not in steps
+    tiles = re.findall(r'href="([^"]+program=[^"]+#steps)"', found.text)
+    assert tiles
+    assert all(f"device={there}" in tile for tile in tiles)
 
 
 @rows("templates", "template, parts", "tables.toml")

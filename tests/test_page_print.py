@@ -8,30 +8,21 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-import seen
 import zxingcpp
-from browsing import Open, browser, served, visit
+from browsing import Open, browser, url, visit
 from PIL import Image, ImageChops
 from playwright.sync_api import PdfMargins
 from seen import ADDRESS, LANGUAGES, PROGRAMS
 from support import program
 
-from flask_autoconfig import create_app
-
 pytestmark = pytest.mark.world
-__all__ = ["browser", "visit"]  # fixtures
+__all__ = ["browser", "url", "visit"]  # fixtures
 MARGIN: PdfMargins = {"top": "15mm", "right": 57, "bottom": "15mm", "left": 57}
 RED = (
     ".autoconfig .autoconfig-dot { background: #f00; color: #f00; border-color: #f00 }"
 )
 HEADINGS = """[...document.querySelectorAll("h1, h2, h3, h4")].map(
     node => node.innerText.trim().replace("\\n", " "))"""
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(create_app(seen.configuration(tmp_path_factory.mktemp("p")))) as base:
-        yield f"{base}/mail/setup"
 
 
 def sheets(file: Path) -> Iterator[tuple[list[str], Image.Image]]:

@@ -145,25 +145,6 @@ def test_a_page_is_small(url: str) -> None:
             assert len(reply.body) < 20_000
 
 
-# fmt: off
-IPHONE = {
-    "de": ["Zulassen", "Schließen", "Profil geladen", "Allgemein",
-           "VPN & Geräteverwaltung", "Installieren", "Installieren", "Nicht signiert"],
-    "fr": ["Autoriser", "Fermer", "Profil téléchargé", "Général",
-           "VPN et gestion de l’appareil", "Installer", "Installer", "Non signé"],
-}
-# fmt: on
-
-
-@pytest.mark.parametrize("language", IPHONE)
-def test_an_iphone_shows_the_labels_of_its_language(
-    browser: Browser, url: str, language: str
-) -> None:
-    with seen.shown(browser, url, Case("iphone", language, 390, "light")) as page:
-        labels = page.locator(".autoconfig-steps .autoconfig-label:visible")
-        assert labels.all_inner_texts() == IPHONE[language]
-
-
 # --- From right to left ----------------------------------------------------------------
 
 

@@ -33,7 +33,6 @@ from flask_autoconfig.tools.warnings import find_warnings
 
 WHO = Address("postmaster", DOMAIN)
 PLAYED = [it for it in CLIENTS if it.steps]
-XML = [it for it in PLAYED if it.family == "thunderbird"]
 GOOD = {
     "incoming": {"type": "imap", "hostname": "imap.test"},
     "outgoing": {"type": "smtp", "hostname": "smtp.test"},

@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import dns.edns
@@ -44,7 +44,8 @@ ARGUMENT = EVIL.replace("\0", "")  # which ends an argument of a program
 RAW = EVIL.encode() + b"\xff\xed\xa0\x80"
 LABEL = b"\x1bc\n\x9b" + "\u202e".encode()
 TARGET = b"\4imap\7example\3com\0"
-HOSTS = ("imap", "smtp", "pop", "autoconfig", "autodiscover", "mail", "www", "mx")
+LABELS = "imap smtp pop autoconfig autodiscover mail www mx"
+HOSTS = (DOMAIN, *(f"{label}.{DOMAIN}" for label in LABELS.split()))
 
 
 def answer(query: dns.message.Message) -> dns.message.Message:
@@ -73,7 +74,7 @@ def answer(query: dns.message.Message) -> dns.message.Message:
 
 
 def evil_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate of an unknown authority, with hostile names."""
+    """Write a certificate of an unknown authority, with hostile names, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, EVIL[:60])])
     now = datetime.datetime.now(datetime.UTC)
@@ -89,16 +90,16 @@ def evil_certificate(folder: Path) -> tuple[Path, Path]:
         .add_extension(x509.SubjectAlternativeName([host]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    files = folder / "evil.pem", folder / "evil.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
+    file = folder / "evil.pem"
+    file.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    return files
+    return file, file
 
 
 def greeting(start: bytes) -> Behaviour:
@@ -132,33 +133,24 @@ REPLIES = {
 }
 
 
-@pytest.fixture
-def strangers(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
-    """Options that lead a command to hostile servers; the web servers give one reply."""
+@contextmanager
+def strangers(reply: bytes, folder: Path) -> Iterator[list[str]]:
+    """Yield options that lead a command to hostile servers, of the web with one reply."""
+    behaviours = [answering(reply), greeting(b"* OK "), greeting(b"220 ")]
+    certificate = evil_certificate(folder)
     with ExitStack() as stack:
-        port = stack.enter_context(NameServer(respond=answer)).port
-        certificate = evil_certificate(tmp_path)
-        mail = [
-            stack.enter_context(server(greeting(start), secure))
-            for start in (b"* OK ", b"220 ")
+        names = stack.enter_context(NameServer(respond=answer))
+        servers = [
+            stack.enter_context(server(behaviour, secure))
+            for behaviour in behaviours
             for secure in (None, certificate)
         ]
-
-        def options(reply: str) -> list[str]:
-            words = ["--resolver", f"127.0.0.1:{port}", "--timeout", "0.5"]
-            words += ["--allow-private"]
-            behaviour = answering(REPLIES[reply])
-            web = [
-                stack.enter_context(server(behaviour, secure))
-                for secure in (None, certificate)
-            ]
-            ports = zip((80, 443, 143, 993, 587, 465), web + mail, strict=True)
-            for asked, real in ports:
-                for host in (DOMAIN, *(f"{label}.{DOMAIN}" for label in HOSTS)):
-                    words += ["--connect-to", f"{host}:{asked}:127.0.0.1:{real}"]
-            return words
-
-        yield options
+        words = ["--resolver", f"127.0.0.1:{names.port}", "--timeout", "0.5"]
+        words += ["--allow-private"]
+        for asked, port in zip((80, 443, 143, 993, 587, 465), servers, strict=True):
+            for host in HOSTS:
+                words += ["--connect-to", f"{host}:{asked}:127.0.0.1:{port}"]
+        yield words
 
 
 def printed(*words: str | Path | bytes, cwd: Path | None = None) -> tuple[str, str]:
@@ -175,46 +167,46 @@ def invisible(text: str) -> set[str]:
 
 @pytest.mark.parametrize("reply", REPLIES)
 def test_check_and_init_print_nothing_raw_of_servers(
-    strangers: Callable[[str], list[str]], toml: Write, tmp_path: Path, reply: str
+    toml: Write, tmp_path: Path, reply: str
 ) -> None:
-    options = strangers(reply)
     styles = re.compile(r"\x1b\[(?:0|1|3[0-9])m")
-    for command in (
-        ("--color", "--config", toml(TWO_DOMAINS), "check", DOMAIN, "--verbose"),
-        ("init", DOMAIN, "-o", "-"),
-    ):
-        out, err = printed(*command, *options, cwd=tmp_path)
-        assert "\x1b[31mred" not in out + err
-        assert not invisible(styles.sub("", out + err))
-    if reply == "a document":  # the escapes of JSON do not depend on it
-        out, err = printed("check", DOMAIN, "--json", *options, cwd=tmp_path)
-        assert out.isascii()
-        assert not invisible(out + err)
-        assert json.loads(out)["findings"]
+    with strangers(REPLIES[reply], tmp_path) as options:
+        for command in (
+            ("--color", "--config", toml(TWO_DOMAINS), "check", DOMAIN, "--verbose"),
+            ("init", DOMAIN, "-o", "-"),
+        ):
+            out, err = printed(*command, *options, cwd=tmp_path)
+            assert "\x1b[31mred" not in out + err
+            assert not invisible(styles.sub("", out + err))
+        if reply == "a document":  # the escapes of JSON do not depend on it
+            out, err = printed("check", DOMAIN, "--json", *options, cwd=tmp_path)
+            assert out.isascii()
+            assert not invisible(out + err)
+            assert json.loads(out)["findings"]
 
 
-def test_dns_prints_nothing_raw_of_dns(
-    strangers: Callable[[str], list[str]], toml: Write
-) -> None:
-    options = strangers("a body")[:2]
-    for format_ in ("zone", "table", "nsupdate", "json"):
-        words = ("--target", "www.example.com", "--diff", "--format", format_)
-        out, err = printed("--config", toml(TWO_DOMAINS), "dns", *words, *options)
-        assert "\\027" in out
-        assert "example2.com: not compared" in err
-        assert out.isascii()
-        assert not invisible(out + err)
+def test_dns_prints_nothing_raw_of_dns(toml: Write) -> None:
+    with NameServer(respond=answer) as names:
+        for format_ in ("zone", "table", "nsupdate", "json"):
+            words = ("--target", "www.example.com", "--diff", "--format", format_)
+            resolver = ("--resolver", f"127.0.0.1:{names.port}")
+            out, err = printed("--config", toml(TWO_DOMAINS), "dns", *words, *resolver)
+            assert "\\027" in out
+            assert "example2.com: not compared" in err
+            assert out.isascii()
+            assert not invisible(out + err)
 
 
+GOOD = TWO_DOMAINS.encode()
 FILES = {
     "no TOML": b"[[provider]]\n" + RAW,
-    "a value": TWO_DOMAINS.encode().replace(b'"imap"', b'"im' + _IN_XML + b'"'),
-    "an escape": TWO_DOMAINS.encode().replace(b'"imap"', rb'"im\u001b[31m\u202e\n"'),
-    "a key": TWO_DOMAINS.encode() + rb'"\u001b[31m\u202e\n\u2028" = 1' + b"\n",
-    "a host": TWO_DOMAINS.encode().replace(b"imap.example.com", b"imap" + _IN_XML),
-    "a comment": TWO_DOMAINS.encode() + "# \u202e\nx = \n".encode(),
-    "an include": b'include = ["\\u001b[31m\\u202e\\n.toml"]\n' + TWO_DOMAINS.encode(),
-    "a listing": TWO_DOMAINS.encode() + b'domains_file = "\\u001b[31m\\u2028"\n',
+    "a value": GOOD.replace(b'"imap"', b'"im' + _IN_XML + b'"'),
+    "an escape": GOOD.replace(b'"imap"', rb'"im\u001b[31m\u202e\n"'),
+    "a key": GOOD + rb'"\u001b[31m\u202e\n\u2028" = 1' + b"\n",
+    "a host": GOOD.replace(b"imap.example.com", b"imap" + _IN_XML),
+    "a comment": GOOD + "# \u202e\nx = \n".encode(),
+    "an include": b'include = ["\\u001b[31m\\u202e\\n.toml"]\n' + GOOD,
+    "a listing": GOOD + b'domains_file = "\\u001b[31m\\u2028"\n',
     "XML": DOCUMENT,
     "broken XML": b"<clientConfig>" + RAW,
     "JSON": b'{"a": "' + RAW + b'"}',
@@ -273,9 +265,7 @@ def test_the_traceback_of_a_fault_is_clean() -> None:
         "sys.argv = ['flask-autoconfig', 'schema']\n"
         "cli.main()\n"
     )
-    done = subprocess.run(
-        [BIN / "python", "-c", script], capture_output=True, check=False
-    )
+    done = subprocess.run([BIN / "python", "-c", script], capture_output=True)
     assert done.returncode == 1
     assert "RuntimeError: ?[31mred" in done.stderr.decode()
     assert not invisible(done.stderr.decode())

@@ -16,7 +16,10 @@ import aiohttp
 import dns.resolver
 import maildiscover
 import pytest
+from caldav.davclient import DAVClient
+from caldav.discovery import discover_service
 from maildiscover.autoconfig import Autoconfig
+from myldiscovery.discovery import parse_autoconfig
 from support import (
     BIN,
     TWO_DOMAINS,
@@ -118,6 +121,17 @@ def test_maildiscover_finds_no_conflict_between_dns_and_autoconfig(
         assert _found(maildiscover.get(USER)) == SERVERS  # else it raises
 
 
+def test_myl_discovery_reads_ports_and_encryption(toml: Write) -> None:
+    pop3 = '[[provider.incoming]]\ntype = "pop3"\nhostname = "pop.example.com"\n'
+    file = toml(TWO_DOMAINS.replace(pop3, ""))
+    found = parse_autoconfig(
+        run_process("--config", file, "show", "example.com").stdout
+    )
+    expected = {"port": 993, "starttls": False, "ssl": True}
+    assert found["imap"] == {"server": "imap.example.com", **expected}
+    assert found["smtp"] == {"server": "smtp.example.com", **expected, "port": 465}
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's, over TLS
 @pytest.mark.parametrize("storage", [CalDAVStorage, CardDAVStorage])
 def test_vdirsyncer_finds_the_collections_of_a_real_server_by_domain(
@@ -142,3 +156,18 @@ def test_vdirsyncer_finds_the_collections_of_a_real_server_by_domain(
     found = [unquote(url).rstrip("/") for url in asyncio.run(collections())]
     assert found == [f"https://{DOMAIN}/dav/{USER}/work"]
     gc.collect()  # so that warnings of unclosed connections belong to this test
+
+
+@pytest.mark.usefixtures("site")
+def test_a_caldav_client_finds_its_calendars_from_the_domain_alone() -> None:
+    url = f"https://{DOMAIN}/dav/"
+    for service in ("caldav", "carddav"):
+        found = discover_service(USER, service, timeout=10)
+        assert found is not None
+        assert (found.source, found.url) == ("well-known", url)
+    with DAVClient(url, username=USER, password=PASSWORD) as client:
+        anything: Any = client  # its types are not all there
+        principal = anything.principal()
+        principal.make_calendar(name="Work")
+        calendars = [str(it.get_display_name()) for it in principal.get_calendars()]
+    assert calendars == ["Work"]

@@ -447,13 +447,3 @@ def test_the_content_is_safe_html_with_any_jinja_options(layout: Path) -> None:
         assert "<nav>Our site</nav>" in page.text
         assert "<script>alert" not in page.text
         assert "imap.example.com" in Client(app).get(PAGE).text
-
-
-@pytest.mark.parametrize("host", ["www.example.com", "autoconfig.example.com"])
-def test_a_mistyped_domain_is_404_for_a_person(toml: Write, host: str) -> None:
-    client = Client(site(toml(TWO_DOMAINS)))
-    slip = "?emailaddress=fred@exmaple.com"
-    for path in ("/mail/setup", "/mail/mobileconfig", "/mail/setup/qr.svg"):
-        assert client.get(path + slip, headers={"Host": host}).status_code == 404
-    # A program that followed an MX record here gets the hoster's settings still.
-    assert client.get(CONFIG + slip, headers={"Host": host}).status_code == 200

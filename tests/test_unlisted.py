@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import TWO_DOMAINS, rows, table
-from werkzeug.test import Client, TestResponse
+from support import TWO_DOMAINS, Asking, asking, rows, table
+from werkzeug.test import TestResponse
 
 from flask_autoconfig import create_app
 from flask_autoconfig.documents import outlook
@@ -33,12 +33,9 @@ SECOND = "fred@second.test"
 
 
 @pytest.fixture
-def client(toml: Write) -> Client:
-    return Client(create_app(toml(HOSTER)))
-
-
-def get(client: Client, path: str, host: str) -> TestResponse:
-    return client.get(path, headers={"Host": host})
+def get(toml: Write) -> Asking:
+    """A function that sends a request to the hoster."""
+    return asking(create_app(toml(HOSTER)))
 
 
 def shown(reply: TestResponse, *statuses: int) -> str:
@@ -46,25 +43,25 @@ def shown(reply: TestResponse, *statuses: int) -> str:
     return f"{reply.headers}{reply.text}"
 
 
-def test_no_response_names_the_first_customer_to_another(client: Client) -> None:
+def test_no_response_names_the_first_customer_to_another(get: Asking) -> None:
     # Responses for the first customer are cached, and must not be sent to the next.
     for host in ("autoconfig.first.test", "first.test"):
         for path in PATHS:
-            assert "second.test" not in shown(get(client, path, host), 200, 301)
+            assert "second.test" not in shown(get(path, Host=host), 200, 301)
     for _ in range(2):
         for case, (path, host, name) in table("requests", "tables.toml").items():
-            response = shown(get(client, path, host), 200, 301)
+            response = shown(get(path, Host=host), 200, 301)
             assert "first.test" not in response, case
             assert name in response, case
-        posted = shown(client.post(POX, data=outlook.request(SECOND)), 200)
+        posted = shown(get(POX, "POST", outlook.request(SECOND)), 200)
         assert "first.test" not in posted
         assert SECOND in posted
     for path in PATHS:  # a request that names no domain
-        assert "first.test" not in shown(get(client, path, "192.0.2.1"), 200, 301, 404)
+        assert "first.test" not in shown(get(path, Host="192.0.2.1"), 200, 301, 404)
 
 
-def test_a_profile_is_named_after_the_requested_domain(client: Client) -> None:
-    reply = get(client, PROFILE, "second.test")
+def test_a_profile_is_named_after_the_requested_domain(get: Asking) -> None:
+    reply = get(PROFILE, Host="second.test")
     assert 'filename="second.test.mobileconfig"' in reply.headers["Content-Disposition"]
     profile = plistlib.loads(reply.data)
     assert profile["PayloadIdentifier"].startswith("test.second.autoconfig.")
@@ -75,8 +72,8 @@ def test_a_profile_is_named_after_the_requested_domain(client: Client) -> None:
 def test_an_id_that_names_no_other_customer_is_kept(
     toml: Write, more: str, host: str, name: str
 ) -> None:
-    client = Client(create_app(toml(HOSTER.replace("list_domains = false", more))))
-    reply = get(client, CONFIG, f"autoconfig.{host}")
+    get = asking(create_app(toml(HOSTER.replace("list_domains = false", more))))
+    reply = get(CONFIG, Host=f"autoconfig.{host}")
     assert f'<emailProvider id="{name}">' in reply.text
 
 
@@ -84,17 +81,15 @@ def test_an_id_that_names_no_other_customer_is_kept(
 def test_a_served_host_answers_for_unknown_domains(toml: Write, more: str) -> None:
     """`domains` of examples/reference.toml says so."""
     names = f'{more}autodiscover_host = "ad.test"\ndomains'
-    client = Client(create_app(toml(TWO_DOMAINS.replace("domains", names, 1))))
+    get = asking(create_app(toml(TWO_DOMAINS.replace("domains", names, 1))))
     documents = f"{CONFIG}?emailaddress=a@new.test", f"{V2}&Email=a@new.test"
-    for host in ("example.com", "autoconfig.example2.com"):
+    for host in ("example.com", "www.example.com", "autoconfig.example2.com"):
         for path in documents:
-            assert get(client, path, host).status_code == 200
-        assert "<domain>new.test</domain>" in get(client, documents[0], host).text
-        for path in (
-            f"{PROFILE}?email=a@new.test",
-            "/mail/setup?emailaddress=a@new.test",
-        ):
-            assert get(client, path, host).status_code == (200 if more else 404)
+            assert get(path, Host=host).status_code == 200
+        assert "<domain>new.test</domain>" in get(documents[0], Host=host).text
+        for path in (PROFILE, "/mail/setup", "/mail/setup/qr.svg"):
+            asked = f"{path}?emailaddress=a@new.test"
+            assert get(asked, Host=host).status_code == (200 if more else 404)
     for host in ("192.0.2.1", "other.test", "ad.test"):
         for path in (*documents, f"{PROFILE}?email=a@new.test"):
-            assert get(client, path, host).status_code == 404
+            assert get(path, Host=host).status_code == 404

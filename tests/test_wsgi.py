@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
@@ -18,9 +19,10 @@ from flask_limiter import Limiter
 from flask_wtf import CSRFProtect
 from support import TWO_DOMAINS, rows, until
 from support import site as site_with_blueprint
+from test_extensions import say
 from werkzeug.test import Client
 
-from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
+from flask_autoconfig import AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -57,9 +59,8 @@ def flask_site() -> Flask:
     def login() -> str:
         return "The shop at /login"
 
-    app.wsgi_app = AutoconfigMiddleware(  # type: ignore[method-assign]
-        app.wsgi_app, FILE
-    )
+    with chdir(FILE.parent):  # where the line of examples/README.md finds the file
+        say("walls of your own", app=app, AutoconfigMiddleware=AutoconfigMiddleware)
     return app
 
 
@@ -162,9 +163,7 @@ def test_other_requests_reach_the_application_unchanged(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/autod\u0131scover", "/autodi\u017fcover"])
 def test_the_blueprint_folds_the_case_of_ascii_letters_only(path: str) -> None:
-    app = Flask("shop")
-    app.config["AUTOCONFIG_FILE"] = FILE
-    app.register_blueprint(Autoconfig())
+    app = site_with_blueprint(FILE)
     assert Client(app).get(f"{path}/autodiscover.xml").status_code == 404
 
 
