@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, has_request_context, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    has_request_context,
+    request,
+    request_started,
+)
 from flask import Request as FlaskRequest
-from flask.signals import request_started
 from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
@@ -185,6 +192,7 @@ class Autoconfig(Blueprint):
 
 
 def _check_options(app: App, options: dict[str, Any]) -> None:
+    """Refuse options with which no client would be answered."""
     if options.get("url_prefix"):
         raise ConfigError.of(
             "url_prefix",
@@ -267,16 +275,37 @@ def _view(
 
 
 class _Prepared(Response):
-    """A response with the headers of an answer and no others."""
+    """A response with the complete headers of an answer.
+
+    The headers are copied only when something reads or changes them.
+    """
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__([answer.body], answer.status)
-        self.headers[:] = answer.headers
+        super().__init__([answer.body], answer.status, _NO_DEFAULTS)
+        del self.headers
+        self._answer = answer
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """A copy of the answer's headers."""
+        headers = Headers()
+        headers[:] = self._answer.headers
+        return headers
+
+    def get_wsgi_response(
+        self, environ: WSGIEnvironment
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        if "headers" in vars(self):
+            return super().get_wsgi_response(environ)
+        return self.get_app_iter(environ), self.status, list(self._answer.headers)
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         if "Set-Cookie" in self.headers:  # set by the site for one visitor
             self.headers["Cache-Control"] = PRIVATE[1]
         return self.headers
+
+
+_NO_DEFAULTS = Headers([("Content-Type", "")])  # saves computing Response's own
 
 
 # --- The app's configuration ------------------------------------------------------------

@@ -12,7 +12,6 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from . import answers
 from .address import (
     address_in_query,
     fold,
@@ -21,7 +20,16 @@ from .address import (
     parse_address,
     person_name,
 )
-from .answers import Answer, Header, Request
+from .answers import (
+    NO_STORE,
+    NO_SUCH_SERVICE,
+    NOT_SERVED,
+    TEXT,
+    Answer,
+    Header,
+    Request,
+    private,
+)
 from .documents import Format, outlook
 from .lookup import Lookup
 
@@ -60,8 +68,8 @@ def by_domain(start: str, format_: Format, lookup: Lookup, request: Request) -> 
     try:
         served = lookup.find_domain(fold(request.path[len(start) :]))
     except ValueError:
-        return answers.NOT_SERVED
-    return served.snapshot.document(format_, served) if served else answers.NOT_SERVED
+        return NOT_SERVED
+    return NOT_SERVED if served is None else served.snapshot.document(format_, served)
 
 
 def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
@@ -74,7 +82,7 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
     parts, host = urlsplit(url), host_of(request.host)
     here = (host, request.host.partition(":")[2] or "443", request.path)
     if not url or (parts.hostname, str(parts.port or 443), parts.path) == here:
-        return answers.NO_SUCH_SERVICE  # a redirect to itself would be a loop
+        return NO_SUCH_SERVICE  # a redirect to the request's own URL would be a loop
     # After 301 a client may turn PROPFIND into GET.
     stays = request.method not in ("GET", "HEAD")
     status = "308 Permanent Redirect" if stays else "301 Moved Permanently"
@@ -82,7 +90,7 @@ def redirect(type_: str, lookup: Lookup, request: Request) -> Answer:
 
 
 def _redirected(status: str, url: str, cache_control: Header) -> Answer:
-    headers = [("Location", url), ("Content-Type", answers.TEXT), cache_control]
+    headers = [("Location", url), ("Content-Type", TEXT), cache_control]
     return Answer(status, f"{url}\n".encode(), headers)
 
 
@@ -101,9 +109,9 @@ def autodiscover(
         if request.came_unencrypted and name:  # Outlook takes only a 302 there
             served = lookup.look_up(None, request.host)
             name = (served and served.provider.autodiscover_host) or name
-            return _redirected("302 Found", f"https://{name}{path}", answers.NO_STORE)
+            return _redirected("302 Found", f"https://{name}{path}", NO_STORE)
         if lookup.is_shared(request.host) and not address_in_query(request.query):
-            return answers.NOT_SERVED  # the settings of another domain would be wrong
+            return NOT_SERVED  # the settings of another domain would be wrong
         return document(format_, lookup, request)
 
     try:
@@ -115,7 +123,7 @@ def autodiscover(
     if served is None:
         return _pox_error(outlook.NOT_SERVED)
     answer = served.snapshot.document(mobile if asked.is_mobile else format_, served)
-    if answer is not answers.NO_SUCH_SERVICE:
+    if answer is not NO_SUCH_SERVICE:
         return answer
     is_mobile = asked.is_mobile
     return _pox_error(outlook.SCHEMA_NOT_SUPPORTED if is_mobile else outlook.NOT_SERVED)
@@ -125,7 +133,7 @@ def _pox_error(code: int) -> Answer:
     """Return an error, which has status 200 too (MS-OXDSCLI, 2.2.4.1.1.2)."""
     outcome = "bad request" if code == outlook.INVALID_REQUEST else "not served"
     headers = [("Content-Type", outlook.CONTENT_TYPE)]
-    return answers.private(outlook.error(code), headers, outcome=outcome)
+    return private(outlook.error(code), headers, outcome=outcome)
 
 
 def autodiscover_v2(
@@ -158,7 +166,7 @@ def autodiscover_v2(
     if body is None:
         message = "The protocol is not offered; AutodiscoverV1 is."
         return _v2_error("InvalidProtocol", message)
-    return answers.private(body, [("Content-Type", outlook.JSON_CONTENT_TYPE)])
+    return private(body, [("Content-Type", outlook.JSON_CONTENT_TYPE)])
 
 
 def _lower_keys(query: str) -> dict[str, Any]:
@@ -168,7 +176,7 @@ def _lower_keys(query: str) -> dict[str, Any]:
 
 
 def _v2_error(code: str, message: str, status: str = "400 Bad Request") -> Answer:
-    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), answers.NO_STORE]
+    headers = [("Content-Type", outlook.JSON_CONTENT_TYPE), NO_STORE]
     body = json.dumps({"ErrorCode": code, "ErrorMessage": message}).encode()
     return Answer(status, body, headers)
 
