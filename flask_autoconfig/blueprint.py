@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +37,7 @@ from .errors import ConfigError
 from .families import FamilyRoute, Route
 from .files import DEFAULT_FILE, file_in_environment
 from .hooks import FindProvider, FindUsername, Functions, Hooks
+from .reload import log
 from .service import Service, Settings
 
 if TYPE_CHECKING:
@@ -153,6 +155,7 @@ class Autoconfig(Blueprint):
         app.extensions["autoconfig"] = service
         # The extension of a site may be initialized at any time before that request.
         request_started.connect(self._exempt_from_csrf, app)
+        _warn_of_refused_hosts(app, service)
         options: dict[str, Any] = {}
         if app.url_map.host_matching:
             options["host"] = state.options.get("host", f"<{_HOST}>")
@@ -362,6 +365,27 @@ def _check_page(app: App) -> None:
     if not is_path or not (Path(app.root_path) / folder).is_dir():
         message = f"there is no folder {folder!r}"
         raise ConfigError.of("AUTOCONFIG_LOCALE", message, "set one that has catalogs")
+
+
+def _warn_of_refused_hosts(app: App, service: Service) -> None:
+    """Log the host names of clients that the site's `TRUSTED_HOSTS` refuses."""
+    trusted = app.config.get("TRUSTED_HOSTS")
+    if not trusted:
+        return
+    from werkzeug.sansio.utils import host_is_trusted
+
+    labels = [family.label for family in service.at_start if family.label]
+    lookup = service.live.built.lookup
+    providers = lookup.snapshot.loaded.providers if lookup else ()
+    domains = islice((name for it in providers for name in it.exact_domains), 3)
+    names = (f"{at}.{name}" for name in domains for at in labels)
+    refused = [name for name in names if not host_is_trusted(name, trusted)]
+    if refused:
+        log.warning(
+            "TRUSTED_HOSTS refuses the requests of mail clients to %s: add these names, "
+            'or ".example.com" for a domain and all its subdomains',
+            ", ".join(refused),
+        )
 
 
 autoconfig = Autoconfig()

@@ -29,11 +29,11 @@ def parsed(text: str, domain: str | None = None) -> ET.Element:
     )
 
 
-def read_back(document: bytes) -> Provider:
+def read(document: bytes) -> tuple[Provider, list[str]]:
+    """Return the provider of a document, and what is lost of it."""
     reader = Reader()
     raw = reader.read(document)
-    assert reader.lost == []
-    return only(from_raw({"provider": [raw]}).tables)
+    return only(from_raw({"provider": [raw]}).tables), reader.lost
 
 
 def grammar(file: Path) -> etree.RelaxNG:
@@ -45,15 +45,11 @@ GRAMMAR = grammar(Path(__file__).parent / "config-v1.1.rng")
 
 def full_and_imported() -> list[bytes]:
     """Documents with the whole format, with and without a domain."""
-    providers = [only(loads(FULL))]
-    for file in ISP_FILES:
-        raw = Reader().read(file.read_bytes())
-        providers.append(only(from_raw({"provider": [raw]}).tables))
-    domains = (None, "example.com")
+    imported = (read(file.read_bytes())[0] for file in ISP_FILES)
     return [
-        thunderbird.write(it, Recipient(domain))
-        for it in providers
-        for domain in domains
+        thunderbird.write(provider, Recipient(domain))
+        for provider in (only(loads(FULL)), *imported)
+        for domain in (None, "example.com")
     ]
 
 
@@ -79,7 +75,8 @@ def test_the_grammar_finds_a_fault(right: str, wrong: str) -> None:
 
 def test_the_whole_format_reads_back_as_it_was() -> None:
     provider = only(loads(FULL))
-    back = read_back(thunderbird.write(provider))
+    back, lost = read(thunderbird.write(provider))
+    assert lost == []
     # What the format has no place for, and the pattern, which it cannot say.
     expected = structs.replace(
         provider,
@@ -151,12 +148,6 @@ def config(body: str, rest: str = "") -> bytes:
         f'<outgoingServer type="smtp">{server.format("smtp", 465)}</outgoingServer>'
         f"{body}</emailProvider>{rest}</clientConfig>"
     ).encode()
-
-
-def read(document: bytes) -> tuple[Provider, list[str]]:
-    reader = Reader()
-    raw = reader.read(document)
-    return only(from_raw({"provider": [raw]}).tables), reader.lost
 
 
 def test_things_one_level_off_are_read_all_the_same() -> None:

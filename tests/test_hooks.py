@@ -22,7 +22,7 @@ from werkzeug.test import Client
 
 from flask_autoconfig import Autoconfig, AutoconfigMiddleware, ConfigError, create_app
 from flask_autoconfig.answers import Request
-from flask_autoconfig.config.tables import Incoming, Outgoing, Provider
+from flask_autoconfig.config.reading import from_raw
 from flask_autoconfig.hooks import HOOK_NAMES, Functions, Hooks, calling
 from flask_autoconfig.page import alone
 from flask_autoconfig.service import Service
@@ -90,7 +90,7 @@ def clock(monkeypatch: Patch) -> Clock:
 
 
 class Served:
-    """A service with hooks, and what it answers."""
+    """A service with two domains and some hooks, and what it answers."""
 
     def __init__(self, file: Path, **functions: Any) -> None:
         clients = "thunderbird outlook apple pacc dav page ispdb"
@@ -134,12 +134,9 @@ def serve(toml: Write) -> Serve:
         CUSTOMER,
         {**CUSTOMER, "domains": ["customer.test", "other.test"]},
         {**CUSTOMER, "domains": ["other.test"]},
-        Provider(
-            domains=("customer.test",),
-            display_name="Customer Ltd.",
-            incoming=(Incoming(type="imap", hostname="imap.customer.test"),),
-            outgoing=(Outgoing(type="smtp", hostname="smtp.customer.test", port=4650),),
-        ),
+        from_raw({"provider": [{**CUSTOMER, "domains": ["customer.test"]}]}).providers[
+            0
+        ],
     ],
     ids=["a mapping", "with the domain", "with another domain", "a Provider"],
 )

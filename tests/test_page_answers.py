@@ -617,11 +617,7 @@ def test_the_qr_code_is_private_and_for_addresses_served(app: Flask) -> None:
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["Cache-Control"] == "private, no-store"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
-    for query, status in {
-        "": 404,
-        f"{FRED}.test": 404,
-        "emailaddress=fred": 400,
-    }.items():
+    for query, status in (("", 404), (f"{FRED}.test", 404), ("emailaddress=x", 400)):
         assert ask(app, query, path="/qr.svg").status_code == status
 
 

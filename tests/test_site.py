@@ -15,7 +15,7 @@ import pytest
 from documents import blocks, text_of
 from flask import Flask, abort, current_app, render_template_string, session, url_for
 from jinja2 import DictLoader, StrictUndefined
-from support import BIN, TWO_DOMAINS, site
+from support import BIN, TWO_DOMAINS, asking, site
 from werkzeug.test import Client
 
 from flask_autoconfig import (
@@ -95,14 +95,13 @@ def test_with_a_faulty_file_there_are_no_settings(toml: Write) -> None:
         assert render_template_string(text) == "None"
 
 
-@pytest.mark.parametrize("key", ["DEBUG", "TESTING", "AUTOCONFIG_STRICT"])
-def test_debug_testing_and_strict_raise_for_a_faulty_file(
-    toml: Write, key: str
-) -> None:
+def test_debug_testing_and_strict_raise_for_a_faulty_file(toml: Write) -> None:
+    file = toml("[[")
+    for key in ("DEBUG", "TESTING", "AUTOCONFIG_STRICT"):
+        with pytest.raises(ConfigError):
+            site(file, None, **{key: True})
     with pytest.raises(ConfigError):
-        site(toml("[["), None, **{key: True})
-    with pytest.raises(ConfigError):
-        AutoconfigMiddleware(Flask("shop"), toml("[["), strict=True)
+        AutoconfigMiddleware(Flask("shop"), file, strict=True)
 
 
 @pytest.mark.parametrize("value", ["no", "off", "False", "0", "", 0, False, None])
@@ -135,8 +134,19 @@ def test_one_registration_serves_all_subdomains_of_clients(toml: Write) -> None:
         ("shop.example.com", "/", 200),
         ("shop.example.com", CONFIG, 404),
     ):
-        answer = Client(app).get(path, headers={"Host": host})
-        assert answer.status_code == status, (host, path)
+        assert asking(app)(path, Host=host).status_code == status, (host, path)
+
+
+def test_hosts_that_trusted_hosts_refuses_are_logged(toml: Write, caplog: Log) -> None:
+    app = site(toml(TWO_DOMAINS), TRUSTED_HOSTS=["www.example.com", ".example2.com"])
+    (line,) = caplog.messages
+    assert "autoconfig.example.com, autodiscover.example.com" in line
+    assert "example2" not in line
+    assert '".example.com"' in line
+    assert asking(app)(CONFIG).status_code == 400
+    caplog.clear()
+    site(toml(TWO_DOMAINS), TRUSTED_HOSTS=[".example.com", ".example2.com"])
+    assert not caplog.messages
 
 
 # --- Settings ---------------------------------------------------------------------------
@@ -346,11 +356,8 @@ def test_a_response_with_a_cookie_is_not_cached(toml: Write) -> None:
 
 @pytest.mark.parametrize("is_matching", [True, False])
 def test_url_for_knows_the_page_and_the_profile(toml: Write, is_matching: bool) -> None:
-    app = Flask(
-        "site",
-        host_matching=is_matching,
-        static_host="static.test" * is_matching or None,
-    )
+    static = "static.test" if is_matching else None
+    app = Flask("site", host_matching=is_matching, static_host=static)
     app.config["AUTOCONFIG_FILE"] = toml(TWO_DOMAINS)
     app.register_blueprint(Autoconfig())
     with app.test_request_context(base_url="https://www.example.com"):
