@@ -244,10 +244,12 @@ def _service(
 def _misnamed(scene: Scene, name: str, wanted: list[Target]) -> str:
     """Return the name that has the records of a service by mistake, or "".
 
-    It lacks `._tcp`, has the domain twice, by a web form, or is below that of a host.
+    It lacks `._tcp` or an underscore, has the domain twice, by a web form, or is below
+    that of a host.
     """
     domain = scene.case.domain
     names = [name.partition(".")[0], f"{name}.{domain}", name.replace("_tcp", "_udp")]
+    names += [name.removeprefix("_"), name.replace("._", "."), name.replace("_", "")]
     hosts = [host.removesuffix(f".{domain}") for host, _ in wanted]
     names += [f"{name}.{label}" for label in ("mail", *hosts)]
     listed = [f"{each}.{domain}" for each in names]
