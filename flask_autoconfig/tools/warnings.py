@@ -218,6 +218,8 @@ def why_unreachable(host: str) -> str:
     if is_ip(host):
         reason = "is a private or reserved address, which nobody outside reaches"
         return "" if is_public(host) else f"{host} {reason}"
+    if host == "localhost":
+        return "localhost is each computer's name for itself"
     if "." not in host:
         return f"{host} has no dot: only your own network may know it"
     ending = _PRIVATE_DOMAINS.search(host)

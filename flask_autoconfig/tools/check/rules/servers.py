@@ -265,7 +265,7 @@ def _unreachable(facts: Facts, endpoint: Endpoint, error: ProbeError) -> Finding
     if other == endpoint:
         code = texts.code_on("server", kind, "server.no-connection")
         is_unknown = kind == "dns" and not isinstance(error.__cause__, LookupFailed)
-        if is_unknown and copied:
+        if copied and (is_unknown or host == "localhost"):
             code = "server.copied-host"
     elif other.type != endpoint.type:
         code = "server.other-type"
