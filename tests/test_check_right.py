@@ -619,13 +619,6 @@ def test_warnings_of_another_provider_are_left_out(here: Paper, tmp_path: Path) 
     assert problems(here.check(USER, "--unpublished", file=file)) == []
 
 
-def test_progress_is_shown_at_a_terminal(really: Real) -> None:
-    options = ["--config", str(really.file), "check", USER, "--resolver", OTHER_NAMES]
-    _, shown = really.inside.call(at_terminal, *options, typed={})
-    assert shown.startswith(f"\rchecking {DOMAIN}")
-    assert "asking DNS and the web" in shown
-
-
 def test_the_worst_world_is_reported_within_fifteen_seconds(really: Real) -> None:
     """Every address accepts connections and says nothing, or is silent."""
 

@@ -105,9 +105,13 @@ def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
 def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
     toml: Write, words: list[str]
 ) -> None:
-    done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)))
+    # As in a shell or a job of a service, which inherit the process id of another.
+    inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
+    inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}
+    done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
     assert done.returncode > 0
     assert "2 problems" in done.stderr
+    assert "Serving" not in done.stderr
     assert "provider[0].incoming[0].type (example.com): expected one of" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -139,6 +139,8 @@ SECRETS = (
     'client_secret = "geheimgeheim',
     "client_secret = 'geheimgeheim\"",
     "Password => geheim",
+    'password: "geheim"',
+    'client_secret = "geheimgeheim" geheim',
     'client_secret = "geheim\\geheim"',
     'client_secret = "geheimgeheim" "geheimgeheim"',
     'client_secret "geheimgeheim"',
