@@ -472,9 +472,6 @@ def slashed(asked: Asked) -> Answer | None:
     return moved(f"{scheme}://{asked.url}/?{asked.query}")(asked)
 
 
-SSH = instead_of_web(says_first("SSH-2.0-OpenSSH_9.2p1 Debian-2"))
-
-
 def mail(
     host: str,
     port: int,
@@ -539,13 +536,17 @@ def web_proxy(here: World) -> None:
     lead("imap", ELSEWHERE)(here)
 
 
-def ends(*lines: str) -> Behaviour:
-    """Return a server that greets, says one line to each that it gets, and hangs up."""
+def ends(*lines: str, late: float = 0) -> Behaviour:
+    """Return a server that greets, says one line to each that it gets, and hangs up.
+
+    The last line is *late* by so many seconds.
+    """
 
     def behave(connection: socket.socket) -> None:
         for number, line in enumerate(lines):
             if number:
                 connection.recv(4096)
+            time.sleep(late if number == len(lines) - 1 else 0)
             connection.sendall(f"{line}\r\n".encode())
 
     return behave

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, run, serving, until
+from support import BIN, ISP, ISP_FILES, TWO_DOMAINS, fetch, rows, run, serving, until
 
 from flask_autoconfig.config.reading import loads
 from flask_autoconfig.tools.commands.serve import _addresses
@@ -105,9 +105,13 @@ def test_a_missing_file_is_an_error_without_a_traceback(command: str) -> None:
 def test_serve_and_gunicorn_end_with_the_problems_of_a_faulty_file(
     toml: Write, words: list[str]
 ) -> None:
-    done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)))
+    # As in a shell or a job of a service, which inherit the process id of another.
+    inherited = dict.fromkeys(("SYSTEMD_EXEC_PID", "LISTEN_PID"), "1")
+    inherited |= {"INVOCATION_ID": "0" * 32, "NOTIFY_SOCKET": "/none"}
+    done = start(*words, AUTOCONFIG_FILE=str(toml(FAULTY)), **inherited)
     assert done.returncode > 0
     assert "2 problems" in done.stderr
+    assert "Serving" not in done.stderr
     assert "provider[0].incoming[0].type (example.com): expected one of" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -146,21 +150,12 @@ def test_show_has_every_format(toml: Write) -> None:
         assert "imap.example.com" in done.stdout
 
 
-NOTHING_SHOWN = {
-    "fred@nowhere.test": (1, "nothing is served for fred@nowhere.test"),
-    "nowhere.test": (1, "nothing is served for nowhere.test"),
-    "example.com --format pacc": (1, "pacc has no place for any server"),
-    "fred@@": (2, "'fred@@' is not an e-mail address"),
-    "https://example.com/": (2, "is not a domain; write one like example.com"),
-    "typo..com": (2, "is not a domain"),
-}
-
-
-@pytest.mark.parametrize("words", NOTHING_SHOWN)
-def test_show_says_why_there_is_no_document(toml: Write, words: str) -> None:
+@rows("nothing_shown", "words, code, message", "commands.toml")
+def test_show_says_why_there_is_no_document(
+    toml: Write, words: str, code: int, message: str
+) -> None:
     text = TWO_DOMAINS.replace("hostname", 'socket_type = "STARTTLS"\nhostname')
     done = run("--config", toml(text), "show", *words.split())
-    code, message = NOTHING_SHOWN[words]
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count(message) == 1
 
@@ -285,19 +280,10 @@ def test_a_full_disk_behind_stderr_does_not_hide_the_exit_code() -> None:
         assert subprocess.run(command, stderr=full, check=False).returncode == 1
 
 
-MISTYPED = {
-    "validate --config a.toml": "goes before the command: {} --config FILE validate",
-    "check --color": "goes before the command: {} --color check",
-    "--json validate": "No such option",
-    "validate --nothing": "No such option",
-    "chek": "did you mean 'check'?",
-    "nonsense": "No such command 'nonsense'.",
-}
-
-
-@pytest.mark.parametrize("words", MISTYPED)
-def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(words: str) -> None:
+@rows("mistyped", "words, message", "commands.toml")
+def test_a_mistyped_command_or_option_is_an_error_with_the_remedy(
+    words: str, message: str
+) -> None:
     done = run(*words.split())
     assert done.returncode == 2
-    message = MISTYPED[words].format("flask-autoconfig")
     assert message in " ".join(done.stderr.split())

@@ -14,7 +14,7 @@ from dns.message import Message, make_response
 from dns.rdatatype import SOA
 from dns.rrset import from_text
 from paper import Paper
-from support import TWO_DOMAINS, run
+from support import TWO_DOMAINS, rows, run
 from world import DOMAIN, OTHER_NAMES, Respond, Zone
 
 from flask_autoconfig.tools.commands.dns import command
@@ -230,21 +230,9 @@ def test_without_any_name_server_not_all_domains_are_looked_up(toml: Write) -> N
 
 # --- Options and messages ----------------------------------------------------------------
 
-WRONG_USAGE = {
-    "a target without a dot": ("--target www", "www.example.com"),
-    "a target that is no name": ("--target a..b", "www.example.com"),
-    "a target that is an address": ("--target 192.0.2.1", "www.example.com"),
-    "no previous file": ("--target a.test --previous /nosuch", "/nosuch"),
-    "port 0": ("--target a.test --diff --resolver a.test:0", "HOST or HOST:PORT"),
-    "no port": ("--target a.test --diff --resolver a.test:x", "HOST or HOST:PORT"),
-    "no host": ("--target a.test --diff --resolver :53", "HOST or HOST:PORT"),
-    "a URL": ("--target a.test --diff --resolver a.test/x", "HOST or HOST:PORT"),
-}
 
-
-@pytest.mark.parametrize("wrong", WRONG_USAGE)
-def test_dns_refuses_wrong_options(toml: Write, wrong: str) -> None:
-    words, message = WRONG_USAGE[wrong]
+@rows("wrong_options", "words, message", "commands.toml")
+def test_dns_refuses_wrong_options(toml: Write, words: str, message: str) -> None:
     done = run("--config", toml(TWO_DOMAINS), "dns", *words.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

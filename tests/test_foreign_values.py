@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
-import tomllib
-from collections.abc import Iterator
-from contextlib import ExitStack
-from http.client import parse_headers
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+from paper import Every, Paper
+from seeds import reply
 from strangers import answering, server
-from support import certificate_for
-from werkzeug.test import TestResponse
-from world import NameServer
+from world import DOMAIN, OTHER_NAMES, USER, WEB, Answer, Asked
 
-from flask_autoconfig import create_app, families
-from flask_autoconfig.address import Address
-from flask_autoconfig.tools import discover
-from flask_autoconfig.tools.check import Case, Facts, Report, published, reach, report
+from flask_autoconfig import families
+from flask_autoconfig.tools.check import Case, Facts, Report
 from flask_autoconfig.tools.commands.check import _side_by_side
 from flask_autoconfig.tools.net.http import fetch_once
 from flask_autoconfig.tools.net.mail import Endpoint, mail_server
@@ -30,8 +23,7 @@ from flask_autoconfig.tools.net.tcp import Network, ProbeError
 
 pytestmark = pytest.mark.world  # the signature of a profile is read by openssl
 
-DOMAIN = "example.test"
-CASE = Case(DOMAIN, families.chosen(None, ""), address=Address("fred", DOMAIN))
+NETWORK = Network(Resolver(timeout=1), timeout=2.0, allow_private=True)
 MARKED = f"""
 [[provider]]
 domains = ["{DOMAIN}"]
@@ -72,106 +64,55 @@ VALUES = {
 }
 
 
-class Web:
-    """The web servers of a domain; they put one value in place of each marked one."""
-
-    def __init__(self) -> None:
-        self.value = ""
-        self._site = create_app({"AUTOCONFIG": tomllib.loads(MARKED)}).test_client()
-
-    def __call__(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as request:
-            first = request.readline().decode("latin-1")
-            if not first:
-                return
-            headers = parse_headers(request)
-            body = request.read(int(headers["Content-Length"] or 0))
-        method, path, _ = first.split(" ")
-        host = headers["Host"].lower()
-        if host.startswith("autoconfig") or "caldav" in path:
-            reply = self._redirect(f"https://{self.value}/")
-        elif "carddav" in path or "mail/config" in path:
-            reply = self._redirect(self.value)
-        else:
-            type_ = headers["Content-Type"]
-            own: Any = {
-                "base_url": f"https://{host}",
-                "data": body,
-                "content_type": type_,
-            }
-            reply = self._changed(self._site.open(path, method=method, **own), host)
-        connection.sendall(reply)
-
-    def _redirect(self, location: str) -> bytes:
-        head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nAge: 999999999999\r\n"
-        to = location.encode("utf-8", "surrogatepass")
-        return head + b"Location: " + to + b"\r\n\r\n"
-
-    def _changed(self, found: TestResponse, host: str) -> bytes:
-        value = json.dumps(self.value)[1:-1]
-        if not found.is_json:
-            fit = (char for char in self.value if char >= " " and char != "\ud800")
-            value = escape("".join(fit))
-        redirect = f"<Account><RedirectUrl>https://{value}/</RedirectUrl>"
-        text = found.text.replace("<Account>", redirect)
-        for marked in ("marked.test", "4242", *[host] * found.is_json):
-            text = text.replace(marked, value)
-        data = text.encode()
-        head = f"HTTP/1.1 {found.status}\r\nContent-Type: {found.content_type}\r\n"
-        return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+ADDRESSES = f"$ORIGIN {DOMAIN}.\n" + "".join(
+    f"{name} IN A {WEB}\n"
+    for name in ("@", "autoconfig", "autodiscover", "ua-auto-config")
+)
 
 
-class World:
-    """The web servers and the name server of a domain."""
+def assert_is_reported(
+    here: Paper, folder: Path, value: str, records: str = ""
+) -> None:
+    """Let the web servers of the domain put the value in place of each marked one."""
+    (file := folder / "marked.toml").write_text(MARKED)
+    web = here.web(WEB, Every(), file)
+    here.names.serve(ADDRESSES + records)
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.web = Web()
-        self.names = stack.enter_context(NameServer(base=f"$ORIGIN {DOMAIN}.\n"))
-        labels = ("autoconfig.", "autodiscover.", "ua-auto-config.", "")
-        hosts = [f"{label}{DOMAIN}" for label in labels]
-        certificate = certificate_for(*hosts, folder=folder)
-        ports = {
-            80: stack.enter_context(server(self.web)),
-            443: stack.enter_context(server(self.web, certificate)),
-        }
-        places = {
-            (host, at): ("127.0.0.1", ports[at]) for host in hosts for at in ports
-        }
-        self.network = Network(
-            Resolver(("127.0.0.1", self.names.port), timeout=1), 1.0, places
-        )
-        self.zone()
+    def answer(asked: Asked) -> Answer:
+        own = asked.host.startswith("autoconfig") or "caldav" in asked.path
+        if own or "carddav" in asked.path or "mail/config" in asked.path:
+            target = f"https://{value}/" if own else value
+            location = target.encode("utf-8", "surrogatepass").decode("latin-1")
+            return reply(302, "", {"Location": location, "Age": "9" * 12})(asked)
+        return changed(asked)
 
-    def zone(self, *records: str) -> None:
-        self.names.load("".join(f"{it}\n" for it in ("@ IN A 127.0.0.1", *records)))
+    def changed(asked: Asked) -> Answer:
+        status, headers, body = asked.served()
+        is_json = "json" in headers["Content-Type"]
+        fit = "".join(char for char in value if char >= " " and char != "\ud800")
+        shown = json.dumps(value)[1:-1] if is_json else escape(fit)
+        redirect = f"<Account><RedirectUrl>https://{shown}/</RedirectUrl>"
+        text = body.decode().replace("<Account>", redirect)
+        for marked in ("marked.test", "4242", *[asked.host] * is_json):
+            text = text.replace(marked, shown)
+        return status, headers, text.encode()
 
-    def check(self) -> Report:
-        facts = Facts(reach(CASE, self.network))
-        return published(CASE, facts, lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("here")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        world = World(folder, stack)
-        patch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
-        yield world
-
-
-def assert_is_reported(here: World) -> None:
-    told = here.check()
-    assert told.findings
-    assert not any(it.seen.startswith("could not be checked") for it in told.findings)
-    shown = [*report.verdict(told), *report.details(told, verbose=True)]
-    "".join((*shown, report.line(told))).encode()
-    discover.discover(DOMAIN, here.network, lambda _: None)
+    web.answer = answer
+    found = here.check(USER, "--allow-private")["findings"]
+    assert found
+    seen = [one["seen"] for one in found]
+    assert not [text for text in seen if text.startswith("could not be checked")]
+    for words in (("check", USER, "--verbose"), ("init", DOMAIN, "-o", "-")):
+        options = ("--allow-private", "--resolver", OTHER_NAMES, "--timeout", "5")
+        done = here.invoke(*words, *options)
+        assert isinstance(done.exception, SystemExit | None), done.exception
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_an_invalid_value_is_a_finding(here: World, value: str) -> None:
-    here.web.value = value
-    assert_is_reported(here)
+def test_an_invalid_value_is_a_finding(
+    on_paper: Paper, tmp_path: Path, value: str
+) -> None:
+    assert_is_reported(on_paper, tmp_path, value)
 
 
 # In the syntax of zone files (RFC 1035, section 5.1).
@@ -189,19 +130,17 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_an_invalid_name_in_dns_is_a_finding(here: World, name: str) -> None:
+def test_an_invalid_name_in_dns_is_a_finding(
+    on_paper: Paper, tmp_path: Path, name: str
+) -> None:
     target = name if name.count(".") > 1 else f"{name}.{DOMAIN}"
     services = ("_imaps", "_submissions", "_caldavs", "_carddavs", "_autodiscover")
-    here.web.value = "x.test"
-    here.zone(
+    records = (
         f"@ IN MX 1 {target}.",
         *(f"{it}._tcp IN SRV 0 1 443 {target}." for it in services),
-        f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"',
+        f'_caldavs._tcp IN TXT "path=/{"[x" if "[" in name else "a b"}"\n',
     )
-    try:
-        assert_is_reported(here)
-    finally:
-        here.zone()
+    assert_is_reported(on_paper, tmp_path, "x.test", "\n".join(records))
 
 
 # --- Invalid HTTP -----------------------------------------------------------------------
@@ -230,10 +169,9 @@ RESPONSES = {
 
 @pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
 def test_an_invalid_response_is_an_error_with_a_message(response: bytes) -> None:
-    network = Network(Resolver(timeout=1), timeout=2.0, allow_private=True)
     with server(answering(response)) as port:
         try:
-            reply = fetch_once(network.step(), f"http://127.0.0.1:{port}/")
+            reply = fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
         except ProbeError as error:
             assert str(error)
         else:
@@ -242,23 +180,23 @@ def test_an_invalid_response_is_an_error_with_a_message(response: bytes) -> None
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 10**30])
 def test_an_invalid_port_is_an_error_with_a_message(port: int) -> None:
-    network = Network(Resolver(timeout=1), timeout=1.0, allow_private=True)
     with pytest.raises(ProbeError, match="is not a valid port"):
-        mail_server(network, Endpoint("imap", "127.0.0.1", port, "SSL"))
+        mail_server(NETWORK, Endpoint("imap", "127.0.0.1", port, "SSL"))
 
 
 # --- One domain of many -----------------------------------------------------------------
 
 
-def test_a_check_that_fails_does_not_stop_the_others(here: World) -> None:
-    cases = [Case(f"{name}.test", CASE.families) for name in ("fails", "ends")]
+def test_a_check_that_fails_does_not_stop_the_others() -> None:
+    chosen = families.chosen(None, "")
+    cases = [Case(f"{name}.test", chosen) for name in ("fails", "ends")]
 
     def look(case: Case, facts: Facts, _: Any) -> Report:
         if case.domain == "fails.test":
             raise OverflowError("int too large\x1b")
         return Report(case.domain, (), (), None, False)
 
-    told = list(_side_by_side(cases, look, here.network, lambda _: None))
+    told = list(_side_by_side(cases, look, NETWORK, lambda _: None))
     assert [case for case, _ in told] == cases
     (failed,), ended = (report.findings for _, report in told)
     assert failed.status == "failure"

@@ -24,6 +24,7 @@ from support import (
     free_port,
     lacking,
     program,
+    rows,
     until,
 )
 from support import run_process as run
@@ -192,20 +193,7 @@ def test_log_worker_and_trusted_headers_are_fixed(toml: Write, tmp_path: Path) -
 # --- Errors -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--threads many", "argument --threads: invalid int value: 'many'"),
-        ("--threads -3", "threads: Value must be positive: -3"),
-        ("--treads 3", "unrecognized arguments: --treads"),
-        ("--pid 'x", "No closing quotation"),
-        ("--user nobody-at-all", "user: No such user: 'nobody-at-all'"),
-        ("--bind 127.0.0.1:http", "'http' is not a valid port number."),
-        ("--certfile /nowhere/a.pem --keyfile /nowhere/a.key", "certfile /nowhere"),
-        ("--config /nowhere.py", "--config /nowhere.py: FileNotFoundError"),
-        ("--config python:nowhere", "--config python:nowhere: ModuleNotFoundError"),
-    ],
-)
+@rows("faulty_arguments", "arguments, message", "commands.toml")
 def test_a_faulty_argument_ends_it(
     refused: Callable[..., str], arguments: str, message: str
 ) -> None:
@@ -214,16 +202,7 @@ def test_a_faulty_argument_ends_it(
     assert line.endswith("; see `gunicorn --help`")
 
 
-@pytest.mark.parametrize(
-    ("bind", "words"),
-    [
-        ("192.0.2.1:8000", "cannot assign requested address; choose another by --bind"),
-        ("nowhere.invalid:8000", "choose another by --bind"),
-        ("127.0.0.1:99999", "choose another by --bind"),
-        ("unix:/nowhere/socket", "no such file or directory; choose another by --bind"),
-        ("unix:/etc/passwd", "address already in use; choose another by --bind"),
-    ],
-)
+@rows("impossible_addresses", "bind, words", "commands.toml")
 def test_an_impossible_address_ends_it(
     refused: Callable[..., str], bind: str, words: str
 ) -> None:

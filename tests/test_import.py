@@ -126,9 +126,6 @@ def test_what_automx2_answers_from_its_database_we_answer_too(
     assert provider["calendar"][0]["url"].startswith("https://dav.example.com")
 
 
-# --- automx ----------------------------------------------------------------------------
-
-
 # --- config-v1.1.xml -------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 from linear import TOKENS, assert_linear
 from strangers import server
+from support import rows, table
 
 from flask_autoconfig import families
 from flask_autoconfig.address import Address
@@ -134,25 +135,14 @@ END = (
     f'<outgoingServer type="smtp">{SERVER}</outgoingServer>'
     "</emailProvider></clientConfig>"
 )
-ELEMENTS = (
-    *("<port><![CDATA[", "<port><![CDATA[]]></port>", "<port>&#49;</port>", "<x/>"),
-    *("<incomingServer>", "<incomingServer/>", "<emailProvider/>", "<enable/>"),
-    *("<domain>b.test</domain>", "<domain> </domain>", "<username> a</username>"),
-    *("<authentication>x</authentication>", "<socketType> x</socketType>"),
-    '<addressBook type="carddav"><url>https://a.test/</url></addressBook>',
-    '<documentation url="https://a.test/"><descr>a</descr></documentation>',
-    '<authentication system="a">b</authentication>',
-)
+REPEATED = table("repeated", "linear.toml")
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("call", [_clients, _documents])
 def test_repeated_elements_of_a_document(call: Call, place: str) -> None:
-    for token in ELEMENTS:
+    for token in REPEATED["elements"]:
         assert_linear(lambda text: call(place.format(text) + END), token, [""])
-
-
-TEXTS = ["a", ".", "%", "%EMAILDOMAIN%", "%a%", "a@", " ", "é", "a.", "//", "1", "{"]
 
 
 @pytest.mark.parametrize("tag", ["hostname", "port", "username", "socketType"])
@@ -165,11 +155,8 @@ def test_long_values_of_a_document(tag: str) -> None:
         _clients(body)
         _documents(body)
 
-    for token in TEXTS:
+    for token in REPEATED["values"]:
         assert_linear(call, token, [""])
-
-
-MARKUP = ("<input ", "<title ", "<input type=", "<title>", "<clientConfig", "type=pass")
 
 
 @pytest.mark.world
@@ -177,7 +164,7 @@ MARKUP = ("<input ", "<title ", "<input type=", "<title>", "<clientConfig", "typ
     "call", [_clients, _documents, _others, _pages, _headers, _messages]
 )
 def test_any_token_repeated(call: Call) -> None:
-    for token in (*TOKENS, *MARKUP, *ELEMENTS[:5]):
+    for token in (*TOKENS, *REPEATED["markup"], *REPEATED["elements"][:5]):
         assert_linear(call, token, ["", "x"] if call in (_pages, _headers) else [""])
 
 
@@ -280,20 +267,7 @@ def answer() -> Iterator[tuple[Answer, int]]:
         yield behave, port
 
 
-HTTP = (
-    *("a: ", "a", "\r\n ", "a:\r\n", "\r\n"),
-    *("\0", "=?utf-8?q?", ";", "1\r\nx\r\n", "é"),
-)
-HEADS = (
-    "HTTP/1.1 200 OK\r\n",
-    "HTTP/1.1 200 OK\r\na: ",
-    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "",
-)
-
-
-@pytest.mark.parametrize("head", HEADS)
+@rows("heads", "head", "linear.toml")
 def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
     behave, port = answer
 
@@ -302,14 +276,8 @@ def test_long_http_responses(answer: tuple[Answer, int], head: str) -> None:
         with suppress(ProbeError):
             fetch_once(NETWORK.step(), f"http://127.0.0.1:{port}/")
 
-    for token in HTTP:
+    for token in REPEATED["http"]:
         assert_linear(call, token, [""])
-
-
-MAIL = (
-    *("a", "\r\n", "* ", "* CAPABILITY A=B\r\n"),
-    *("250-AUTH PLAIN\r\n", "220-", " ", "\0"),
-)
 
 
 @pytest.mark.parametrize(
@@ -326,5 +294,5 @@ def test_long_answers_of_mail_servers(
         with suppress(ProbeError):
             mail_server(NETWORK, Endpoint(type_, "127.0.0.1", port, "plain"))
 
-    for token in MAIL:
+    for token in REPEATED["mail"]:
         assert_linear(call, token, [""])

@@ -6,12 +6,10 @@ The author of one brand's file must not be able to block the service for all oth
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -20,7 +18,6 @@ from support import TWO_DOMAINS, fetch, serving, table, until
 
 from flask_autoconfig import ConfigError
 from flask_autoconfig.config import reading
-from flask_autoconfig.config.building import plain
 from flask_autoconfig.config.listing import read_listing
 from flask_autoconfig.config.logo import MOST_BYTES as LARGEST_LOGO
 from flask_autoconfig.config.logo import UnusableLogoError, read_logo
@@ -72,37 +69,9 @@ def test_some_texts_anywhere_in_a_file(number: int) -> None:
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("template", ANYWHERE.values(), ids=ANYWHERE)
 def test_a_text_anywhere_in_a_file(template: str) -> None:
     assert_all_linear(lambda text: explained(filled(template, text)))
-
-
-def put_in(raw: Any, text: str) -> Any:
-    """Return a raw document with a text for each $ in it."""
-    if isinstance(raw, dict):
-        return {put_in(key, text): put_in(it, text) for key, it in raw.items()}
-    if isinstance(raw, list):
-        return [put_in(it, text) for it in raw]
-    return raw.replace("$", text) if isinstance(raw, str) else raw
-
-
-MAPPING = {"$": "$", "$x": [{"$": 1}, "$"] * 2}
-RAW = {
-    name: tomllib.loads(re.sub(r"(?<![/'])\$", "'$'", ANYWHERE[name]))
-    for name in VALUES
-}
-
-
-@pytest.mark.world
-@pytest.mark.parametrize("raw", [MAPPING, *RAW.values()], ids=["a mapping", *RAW])
-def test_a_text_as_a_value(raw: dict[str, Any]) -> None:
-    def explain(text: str) -> None:
-        # White space at the start of a value may be removed before it is validated.
-        for start in ("", "x"):
-            with suppress(ConfigError):
-                reading.from_raw(plain(put_in(raw, start + text)))
-
-    assert_all_linear(explain)
 
 
 @pytest.mark.world

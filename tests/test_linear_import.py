@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from linear import TOKENS, assert_linear
+from support import table
 
 from flask_autoconfig.documents import xml
 from flask_autoconfig.errors import ConfigError
@@ -54,12 +55,7 @@ FORMATS: dict[str, Callable[[str], str]] = {
     "automx.conf with a name": lambda it: AUTOMX.format("*", it),
 }
 WITH_EVERY_TOKEN = ("anything", "XML with an attribute", "automx.conf")
-# Tokens that some format reads as a unit of its own, for the other formats.
-UNITS = (
-    *("<enable/>", "<emailProvider/>", "<domain>a</domain>", "<a/>"),
-    *('<authentication system="N">b</authentication>', "<pop3/>", "a\n", "=a\n"),
-    *("a = b\n", " a\n", "[a.b]\nimap = yes\n", "example.com ", "\n ", "\n", "a     "),
-)
+UNITS = table("repeated", "linear.toml")["import"]
 
 
 def numbered(token: str, text: str) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from seeds import tables
 from services import CONFIG, Service, serve
 from support import BIN, TWO_DOMAINS, fetch, free_port, running, until
 
 Write = Callable[..., Path]
 V2 = "/autodiscover/autodiscover.json"
+SENT = tables("logs.toml")
 
 
 @pytest.fixture(scope="module")
@@ -57,70 +59,30 @@ def test_a_request_is_one_printable_line(send: Sends) -> None:
         assert re.fullmatch(parts, line), line
 
 
-AT_SIGNS = (
-    *("@", "%40", "%2540", "%252540", "%25252540", "%EF%BC%A0", "%EF%B9%AB", ";"),
-    *("%u0040", "%25u0040", "=40", "<at>", "%3Cat%3E", "&#64;", "(at)", "%00"),
-)
-HEADS_WITH_AN_ADDRESS = (
-    f"GET {V2}/v1.0/fred.secret{{at}}example.com?Protocol=x HTTP/1.1",
-    f"GET {V2}/v1.0/secret/b{{at}}example.com?Protocol=x HTTP/1.1",
-    f"GET {V2}/v1.0/secret%2Fb{{at}}example.com HTTP/1.1",
-    f"GET {V2}/v1.0/secret%252Fb{{at}}example.com HTTP/1.1",
-    f"GET {V2.upper()}/v1.0/secret/a HTTP/1.1",
-    "GET /mail/secret/b/c{at}example.com HTTP/1.1",
-    "SECRET{at}A.TEST / HTTP/1.1",
-    "GET /fred.secret{at}example.com HTTP/1.1",
-    "GET /a%0a/fred.secret{at}example.com/b HTTP/1.1",
-    "GET http://fred.secret{at}example.com/ HTTP/1.1",
-    "GET\x01 /fred.secret{at}example.com HTTP/1.1",
-    "fred.secret{at}example.com / HTTP/1.1",
-    "GET / fred.secret{at}example.com",
-    "GET / HTTP/1.1\r\nfred.secret{at}example.com",
-    "SECRET / HTTP/1.1",
-)
-
-
 def test_no_line_has_an_address(send: Sends) -> None:
     heads = [
         head.format(at=at) + "\r\nHost: a"
-        for at in AT_SIGNS
-        for head in HEADS_WITH_AN_ADDRESS
+        for at in SENT["at_signs"]
+        for head in SENT["heads"]
     ]
     lines = send(*heads, "GET /last HTTP/1.1\r\nHost: a")
-    assert sum(f'"GET {V2}/… HTTP/1.1"' in line for line in lines) == 5 * len(AT_SIGNS)
-
-
-# What a request claims to be, and how its line begins or ends.
-HOSTS = {
-    "Autoconfig.Example.COM:8000": "autoconfig.example.com",
-    "autoconfig.xn--bcher-kva.example": "autoconfig.xn--bcher-kva.example",
-    "autoconfig.nowhere.test.": "autoconfig.nowhere.test",
-    "fred.secret@example.com": "-",
-    "fred.secret%2540example.com": "-",
-    "secret 192.0.2.7": "-",
-    'secret" 200': "-",
-    "secret." * 50: "-",
-    "": "-",
-}
-CLIENTS = {
-    "192.0.2.7": "192.0.2.7",
-    "fred.secret@example.com": "-",
-    '10.0.0.9 - "GET /secret HTTP/1.1" 200 1': "-",
-}
+    number = sum(f'"GET {V2}/… HTTP/1.1"' in line for line in lines)
+    assert number == 5 * len(SENT["at_signs"])
 
 
 def test_a_line_has_only_a_valid_host_and_client(send: Sends) -> None:
-    headers = [f"Host: {host}" for host in HOSTS]
-    headers += [f"Host: a\r\nX-Forwarded-For: {client}" for client in CLIENTS]
+    hosts, clients = SENT["hosts"] | {"secret." * 50: "-"}, SENT["clients"]
+    headers = [f"Host: {host}" for host in hosts]
+    headers += [f"Host: a\r\nX-Forwarded-For: {client}" for client in clients]
     headers.append("Host: a\r\nX-Forwarded-Host: autoconfig.example.com")
     heads = [f"GET /last HTTP/1.0\r\n{header}" for header in headers]
     lines = send(*heads, lasts=len(heads))
     ends = [re.sub(r'.* "GET /last HTTP/1.0" 404 \d+ ', "", line) for line in lines]
     assert sorted(ends) == sorted(
-        [*HOSTS.values(), *("a" for _ in CLIENTS), "autoconfig.example.com"]
+        [*hosts.values(), *("a" for _ in clients), "autoconfig.example.com"]
     )
     starts = [line.partition(" ")[0] for line in lines if line.endswith(" a")]
-    assert sorted(starts) == sorted(CLIENTS.values())
+    assert sorted(starts) == sorted(clients.values())
 
 
 @pytest.mark.world

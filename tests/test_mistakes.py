@@ -110,22 +110,6 @@ def test_the_mark_is_below_the_mistake(line: str, shown: str, mark: int) -> None
     assert problem.excerpt == f"  3 | {shown}\n    | {' ' * mark}^"
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        "client_secret = hush",
-        'password: "hush"',
-        'client_secret = "hushhushhush" hush',
-        'client_secret = """\nhush \\q\n"""',
-    ],
-)
-def test_secrets_are_not_shown(mistake: str) -> None:
-    (problem,) = problems_in(AROUND.replace("@", mistake))
-    assert "hush" not in problem.shown()
-    line, mark = problem.excerpt.split("\n")
-    assert mark.index("^") < len(line)
-
-
 def test_of_a_very_long_line_the_part_around_the_mistake_is_shown() -> None:
     (problem,) = problems_in(f'x = ["{"a" * 1_000_000}", b, "{"c" * 1000}"]')
     first, second = problem.excerpt.split("\n")

@@ -94,20 +94,6 @@ def test_a_service_of_systemd_starts_with_hooks_that_fail_to_import(
         until(lambda: b"<username>u1<" in service.fetch().body)
 
 
-def test_elsewhere_a_faulty_file_ends_the_start_with_its_problems(toml: Write) -> None:
-    # As in a shell or a job of a service, which inherit the process id of another.
-    ended = run(
-        *("--config", toml(FAULTY), "serve"),
-        SYSTEMD_EXEC_PID="1",
-        LISTEN_PID="1",
-        INVOCATION_ID="0" * 32,
-        NOTIFY_SOCKET="/none",
-    )
-    assert ended.returncode == 1
-    assert "there is no key" in ended.stderr
-    assert "Serving" not in ended.stderr
-
-
 def test_a_mounted_configmap_is_taken_up(toml: Write) -> None:
     # Kubernetes links the file to `..data/`, and replaces the link `..data`.
     file = toml(TWO_DOMAINS)

@@ -95,7 +95,7 @@ def _around_placeholders(value: str, fold_: Callable[[str], str]) -> str:
     if "%" not in value:
         return fold_(value)
     names = {placeholder: f"x{n}q9x" for n, placeholder in enumerate(PLACEHOLDERS)}
-    folded = fold_(_PLACEHOLDER.sub(lambda found: names[found[0]], value))
+    folded = fold_(_PLACEHOLDER.sub(lambda found: names.get(found[0], "%"), value))
     return re.sub("x([0-9])q9x", lambda found: PLACEHOLDERS[int(found[1])], folded)
 
 
